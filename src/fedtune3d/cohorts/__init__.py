@@ -1,0 +1,1 @@
+"""From a site's BIDS folder to prepared scans and splits."""

@@ -1,0 +1,1 @@
+"""The encoder, the heads, the references, and what of them trains."""

@@ -1,0 +1,1 @@
+"""What one site does: prefix cache, local training, prediction."""
