@@ -1,0 +1,135 @@
+"""Train, validation and test sets that never part a group, stratified by class, the same from the same seed."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+from fedtune3d.cohorts.records import ScanRecord
+from fedtune3d.errors import InputError
+from fedtune3d.files import write_text
+from fedtune3d.seeds import numpy_rng
+
+TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
+DEFAULT_FRACTIONS = (0.5, 0.2, 0.3)
+COLUMNS = ("participant_id", "session_id", "group_id", "label", "split")
+_FILLING_ORDER = (0, 2, 1)  # train, then test, then validation
+
+
+def count_groups(records: Iterable[ScanRecord]) -> dict[str, tuple[int, int]]:
+    """Scans of each group as (negatives, positives)."""
+    counts: dict[str, tuple[int, int]] = {}
+    for record in records:
+        negatives, positives = counts.get(record.group_id, (0, 0))
+        counts[record.group_id] = (negatives + (record.label == 0), positives + (record.label == 1))
+    return counts
+
+
+def split_sizes(n_groups: int, fractions: Sequence[float] = DEFAULT_FRACTIONS) -> tuple[int, int, int]:
+    """Groups of one class in (train, validation, test), by largest remainder.
+
+    Equal remainders go to train, then test, then validation: 15 groups at 50/20/30 give 8, 3, 4. While there are groups
+    enough, no set with a positive fraction stays empty: train is served first, then test, then validation.
+
+    Raises:
+        ValueError: If there are not three fractions, one is negative, or they do not sum to 1.
+    """
+    shares = [Fraction(str(fraction)) for fraction in fractions]
+    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > Fraction(1, 10**6):
+        raise ValueError(f"fractions: expected three numbers of at least 0 that sum to 1, got {tuple(fractions)}")
+    quotas = [n_groups * share for share in shares]
+    sizes = [int(quota) for quota in quotas]
+    by_remainder = sorted(_FILLING_ORDER, key=lambda split: sizes[split] - quotas[split])
+    for split in by_remainder[: n_groups - sum(sizes)]:
+        sizes[split] += 1
+    wanted = [split for split in _FILLING_ORDER if shares[split] > 0][:n_groups]
+    for split in wanted:
+        if sizes[split] == 0:
+            sizes[max(_FILLING_ORDER, key=lambda other: (sizes[other], other not in wanted))] -= 1
+            sizes[split] = 1
+    return sizes[0], sizes[1], sizes[2]
+
+
+def assign_splits(
+    groups: Mapping[str, tuple[int, int]],
+    seed: int,
+    scope: str,
+    fractions: Sequence[float] = DEFAULT_FRACTIONS,
+) -> dict[str, str]:
+    """Assign each group to ``train``, ``validation`` or ``test``, stratified by class.
+
+    A group's class is that of most of its scans; ties count as positive. In each class the numbers of groups are those of
+    `split_sizes`; groups with many scans are spread so that each set's mean number of scans per group stays near the
+    class's.
+
+    Args:
+        groups: Group → scans as (negatives, positives); see `count_groups`. Its order is irrelevant.
+        seed: The experiment's seed.
+        scope: The site's name, or ``shared`` for groups that several sites declare.
+        fractions: Shares of train, validation and test.
+    """
+    classes: dict[str, dict[str, int]] = {"negative": {}, "positive": {}}
+    for group, (negatives, positives) in groups.items():
+        classes["positive" if positives >= negatives else "negative"][group] = negatives + positives
+    splits: dict[str, str] = {}
+    for class_name, scans in classes.items():
+        splits |= _split_class(scans, fractions, ("splits", seed, scope, class_name))
+    return dict(sorted(splits.items()))
+
+
+def _split_class(scans: Mapping[str, int], fractions: Sequence[float], causes: tuple[str | int, ...]) -> dict[str, str]:
+    """Deal the groups of one class, largest first and equal ones shuffled, to the set that lacks most scans per group."""
+    open_places = list(split_sizes(len(scans), fractions))
+    mean = Fraction(sum(scans.values()), max(1, len(scans)))
+    lacking = [places * mean for places in open_places]
+    shuffled = numpy_rng(*causes).permutation(sorted(scans)).tolist()
+    splits = {}
+    for group in sorted(shuffled, key=lambda group: -scans[group]):
+        split = max(
+            (split for split in _FILLING_ORDER if open_places[split]),
+            key=lambda split: lacking[split] / open_places[split],
+        )
+        open_places[split] -= 1
+        lacking[split] -= scans[group]
+        splits[group] = SPLITS[split]
+    return splits
+
+
+def write_splits(path: Path, records: Iterable[ScanRecord], splits: Mapping[str, str]) -> None:
+    """Write one row a scan as tab-separated UTF-8, whole or not at all. Raises `KeyError` for a group without a split."""
+    table = io.StringIO()
+    writer = csv.writer(table, delimiter="\t", lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for record in records:
+        split = splits[record.group_id]
+        writer.writerow((record.participant_id, record.session_id or "n/a", record.group_id, record.label, split))
+    write_text(path, table.getvalue())
+
+
+def read_splits(path: Path) -> dict[str, str]:
+    """Read group → split as `write_splits` wrote it.
+
+    Raises:
+        InputError: If the file is missing or of another form, or if a group stands in two splits.
+    """
+    try:
+        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), delimiter="\t"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected a table of splits; {error}") from error
+    if not rows or tuple(rows[0]) != COLUMNS:
+        raise InputError(
+            f"{path}: expected the columns {', '.join(COLUMNS)}, found {', '.join(rows[0]) if rows else 'none'}"
+        )
+    splits: dict[str, str] = {}
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(COLUMNS) or row[4] not in SPLITS:
+            raise InputError(
+                f"{path}: line {number}: expected {len(COLUMNS)} fields ending with one of {', '.join(SPLITS)}, got {row}"
+            )
+        group, split = row[2], row[4]
+        if splits.setdefault(group, split) != split:
+            raise InputError(
+                f"{path}: line {number}: group {group} stands in {splits[group]} and in {split}; keep it in one"
+            )
+    return splits

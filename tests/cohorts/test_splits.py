@@ -1,0 +1,172 @@
+import dataclasses
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from fedtune3d.cohorts.records import LabelMapping, ScanRecord
+from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits, split_sizes, write_splits
+from fedtune3d.errors import InputError
+
+
+def make_record(participant: str, label: int, session: str = "", group: str | None = None) -> ScanRecord:
+    return ScanRecord(
+        site="A",
+        participant_id=participant,
+        session_id=session,
+        path=Path(f"{participant}_T1w.nii.gz"),
+        label=label,
+        group_id=group or participant,
+        group_declared=group is not None,
+        age=None,
+        sex=None,
+        diagnosis="AD" if label else "CN",
+    )
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        (0, (0, 0, 0)),
+        (1, (1, 0, 0)),
+        (2, (1, 0, 1)),
+        (3, (1, 1, 1)),
+        (4, (2, 1, 1)),
+        (5, (3, 1, 1)),
+        (7, (4, 1, 2)),
+        (10, (5, 2, 3)),
+        (15, (8, 3, 4)),
+        (100, (50, 20, 30)),
+    ],
+)
+def test_sizes_by_largest_remainder(groups: int, expected: tuple[int, int, int]) -> None:
+    assert split_sizes(groups) == expected
+
+
+@pytest.mark.parametrize(
+    ("groups", "fractions", "expected"),
+    [
+        (3, (0.8, 0.1, 0.1), (1, 1, 1)),
+        (2, (0.1, 0.1, 0.8), (1, 0, 1)),
+        (3, (0.7, 0.0, 0.3), (2, 0, 1)),
+        (1, (0.1, 0.1, 0.8), (1, 0, 0)),
+        (4, (0.0, 0.5, 0.5), (0, 2, 2)),
+    ],
+)
+def test_no_wanted_set_is_empty_while_there_are_groups(groups: int, fractions: tuple, expected: tuple) -> None:
+    assert split_sizes(groups, fractions) == expected
+
+
+def test_sizes_always_sum_and_fill_train_then_test_then_validation() -> None:
+    for fractions in ((0.5, 0.2, 0.3), (0.9, 0.05, 0.05), (0.05, 0.05, 0.9), (0.34, 0.33, 0.33)):
+        for groups in range(60):
+            train, validation, test = split_sizes(groups, fractions)
+            assert train + validation + test == groups
+            assert (train > 0, test > 0, validation > 0) == (groups > 0, groups > 1, groups > 2)
+
+
+@pytest.mark.parametrize("fractions", [(0.5, 0.2, 0.2), (1.2, -0.2, 0.0), (0.5, 0.5)])
+def test_wrong_fractions_are_refused(fractions: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="three numbers of at least 0 that sum to 1"):
+        split_sizes(10, fractions)
+
+
+def test_each_class_is_split_by_its_own_sizes() -> None:
+    groups = {f"p{i}": (0, 1) for i in range(10)} | {f"n{i}": (1, 0) for i in range(20)}
+    splits = assign_splits(groups, seed=1, scope="A")
+    assert Counter((group[0], split) for group, split in splits.items()) == {
+        ("p", "train"): 5,
+        ("p", "validation"): 2,
+        ("p", "test"): 3,
+        ("n", "train"): 10,
+        ("n", "validation"): 4,
+        ("n", "test"): 6,
+    }
+
+
+def test_same_causes_same_splits_whatever_the_order() -> None:
+    groups = {f"g{i}": (i % 3, i % 2) for i in range(40)}
+    shuffled = list(groups.items())
+    random.Random(3).shuffle(shuffled)
+    first = assign_splits(groups, seed=1, scope="A")
+    assert assign_splits(dict(shuffled), seed=1, scope="A") == first
+    assert assign_splits(groups, seed=2, scope="A") != first
+    assert assign_splits(groups, seed=1, scope="B") != first
+
+
+def test_splits_are_pinned_so_that_old_runs_stay_valid() -> None:
+    groups = {f"g{i}": (1, 0) for i in range(8)}
+    splits = assign_splits(groups, seed=1, scope="A")
+    assert " ".join(splits[f"g{i}"] for i in range(8)) == "train validation train train test validation test train"
+
+
+def test_every_group_visits_every_set_over_seeds() -> None:
+    groups = {f"g{i}": (1, 0) for i in range(6)}
+    seen = {(group, split) for seed in range(60) for group, split in assign_splits(groups, seed, "A").items()}
+    assert len(seen) == 18
+
+
+def test_a_mixed_group_counts_for_its_majority_and_ties_for_positive() -> None:
+    groups = {"tie": (1, 1), "mostly-negative": (2, 1), "negative": (1, 0)}
+    splits = assign_splits(groups, seed=1, scope="A")
+    assert splits["tie"] == "train"  # the only positive group
+    assert {splits["mostly-negative"], splits["negative"]} == {"train", "test"}
+
+
+def test_groups_with_many_scans_are_spread() -> None:
+    groups = {f"one{i}": (1, 0) for i in range(14)} | {f"many{i}": (9, 0) for i in range(6)}
+    for seed in range(10):
+        scans: Counter[str] = Counter()
+        for group, split in assign_splits(groups, seed, "A").items():
+            scans[split] += groups[group][0]
+        assert scans == {"train": 34, "validation": 12, "test": 22}  # 3, 1 and 2 of the large ones
+
+
+def test_sessions_of_a_person_stay_together_in_the_table(tmp_path: Path) -> None:
+    records = [make_record(f"sub-{i:02}", i % 2, session) for i in range(12) for session in ("ses-M00", "ses-M12")]
+    counts = count_groups(records)
+    assert counts["sub-00"] == (2, 0)
+    assert counts["sub-01"] == (0, 2)
+    splits = assign_splits(counts, seed=1, scope="A")
+    write_splits(tmp_path / "site" / "splits.tsv", records, splits)
+    assert read_splits(tmp_path / "site" / "splits.tsv") == splits
+    lines = (tmp_path / "site" / "splits.tsv").read_text().splitlines()
+    assert lines[0] == "participant_id\tsession_id\tgroup_id\tlabel\tsplit"
+    assert lines[2] == f"sub-00\tses-M12\tsub-00\t0\t{splits['sub-00']}"
+    assert len(lines) == 25
+    assert [path.name for path in (tmp_path / "site").iterdir()] == ["splits.tsv"]
+
+
+def test_a_diagnosis_change_counts_both_labels() -> None:
+    stable = make_record("sub-01", 0, "ses-1")
+    assert count_groups([stable, dataclasses.replace(stable, label=1, session_id="ses-2")]) == {"sub-01": (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "found none"),
+        ("participant_id\tsplit\n", "found participant_id, split"),
+        ("participant_id\tsession_id\tgroup_id\tlabel\tsplit\na\tn/a\ta\t1\tdev\n", "line 2: expected 5 fields"),
+        (
+            "participant_id\tsession_id\tgroup_id\tlabel\tsplit\na\ts1\ta\t1\ttest\na\ts2\ta\t1\ttrain\n",
+            "line 3: group a stands in test and in train",
+        ),
+    ],
+)
+def test_a_damaged_table_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "splits.tsv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_splits(path)
+    with pytest.raises(InputError, match="expected a table of splits"):
+        read_splits(tmp_path / "none.tsv")
+
+
+def test_a_mapping_with_a_value_in_both_lists_is_refused() -> None:
+    with pytest.raises(InputError, match="AD stands in positive and in negative"):
+        LabelMapping(positive=("AD", "MCI"), negative=("CN", "AD"))
+    with pytest.raises(InputError, match=r"labels\.negative: expected at least one"):
+        LabelMapping(positive=("AD",), negative=())
+    assert [LabelMapping(("AD",), ("CN",)).label(value) for value in ("AD", "CN", "MCI")] == [1, 0, None]
