@@ -1,0 +1,54 @@
+# The front door: `make demo`, `make test`. Both make .venv when it is missing.
+TORCH := torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python from 3.11 to 3.13 that is there and can make environments.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+# Without an NVIDIA GPU the CPU build is enough, and gigabytes smaller; its index is asked beside the usual one.
+TORCH_INDEX := $(shell nvidia-smi >/dev/null 2>&1 || echo --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu)
+DEMO := demo
+
+.PHONY: help install demo test test-all lint types lock clean
+
+help:
+	@echo 'make demo      simulate four hospital sites and fine-tune a dementia classifier across them'
+	@echo 'make test      the test suite'
+	@echo 'make test-all  the slow tests, too'
+	@echo 'make install   only make $(VENV)'
+	@echo 'make lint types lock clean'
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml requirements.lock
+	@test -n "$(PYTHON)" || { echo 'fedtune3d needs Python 3.11, 3.12 or 3.13 with venv; none was found on the PATH (set PYTHON=…)'; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install $(TORCH_INDEX) $(TORCH)
+	$(BIN)/python -m pip install --constraint requirements.lock --editable '.[dev]'
+	@touch $@
+
+demo: install
+	@test -f $(DEMO)/experiment.yaml || $(BIN)/fedtune3d simulate $(DEMO) --sites 4 --scans 200 --seed 1
+	$(BIN)/fedtune3d prepare $(DEMO)/experiment.yaml
+	$(BIN)/fedtune3d run $(DEMO)/experiment.yaml --resume
+
+test: install
+	$(BIN)/python -m pytest
+
+test-all: install
+	$(BIN)/python -m pytest -m 'slow or not slow'
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
+		--no-emit-package torch --no-emit-package triton pyproject.toml | grep -v -E '^(nvidia|cuda)-' > requirements.lock
+
+clean:
+	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache
