@@ -1,0 +1,365 @@
+"""The typed configuration of a run: one YAML file, validated once, before any scan or weight is read."""
+
+import difflib
+import hashlib
+import json
+import types
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from fedtune3d.aggregation import Rule, build_rule
+from fedtune3d.cohorts.records import LabelMapping
+from fedtune3d.errors import InputError
+from fedtune3d.models.encoder import encoder_names
+from fedtune3d.models.heads import head_names
+from fedtune3d.models.tuning import Frozen, Full, Lora, Tuning
+from fedtune3d.training.settings import AugmentationSettings, TrainingSettings
+
+if typing.TYPE_CHECKING:
+    from fedtune3d.progress import Progress
+    from fedtune3d.run_folder import RunFolder
+
+SiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of the YAML: unknown keys are refused, values do not change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Labels(Section):
+    """Which diagnoses count as which class; any other diagnosis is left out and counted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    positive: tuple[str, ...] = Field(min_length=1)
+    negative: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if both := sorted(set(self.positive) & set(self.negative)):
+            raise ValueError(f"{', '.join(both)} stands in positive and in negative; leave it in one of the two")
+        return self
+
+    def mapping(self) -> LabelMapping:
+        """The same as what `cohorts/` takes."""
+        return LabelMapping(positive=self.positive, negative=self.negative)
+
+
+class Policy(Section):
+    """What may leave a site besides states, counts and summaries."""
+
+    predictions_leave: bool = True
+    pictures_leave: bool = True
+
+
+class SiteSection(Section):
+    """One site: its name, its BIDS folder, and where it differs from the rest."""
+
+    name: SiteName
+    root: Path | None = None
+    labels: Labels | None = None
+    sessions: Literal["all", "first", "last"] | tuple[str, ...] = "all"
+    policy: Policy = Policy()
+
+
+class Splits(Section):
+    """The share of people in each split, per class."""
+
+    train: Fraction = 0.5
+    validation: Fraction = 0.2
+    test: Fraction = 0.3
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if abs(self.train + self.validation + self.test - 1) > 1e-9:
+            raise ValueError(f"train + validation + test must be 1, but are {sum(self.fractions()):g}")
+        return self
+
+    def fractions(self) -> tuple[float, float, float]:
+        """In the order train, validation, test."""
+        return self.train, self.validation, self.test
+
+
+class ModelSection(Section):
+    """The encoder, its weights (`random`, drawn from the seed, or a checkpoint file) and the head."""
+
+    encoder: str = "vit_b"
+    weights: Literal["random"] | Path = "random"
+    head: str = "conv_s"
+
+    @field_validator("encoder")
+    @classmethod
+    def _known_encoder(cls, name: str) -> str:
+        return _known(name, encoder_names())
+
+    @field_validator("head")
+    @classmethod
+    def _known_head(cls, name: str) -> str:
+        return _known(name, head_names())
+
+
+class FrozenSection(Section):
+    """Only the head trains."""
+
+    method: Literal["frozen"] = "frozen"
+
+    def settings(self) -> Tuning:
+        """The same as what `models/` takes."""
+        return Frozen()
+
+
+class FullSection(Section):
+    """Encoder and head train."""
+
+    method: Literal["full"]
+    gradient_checkpointing: bool = False
+
+    def settings(self) -> Tuning:
+        """The same as what `models/` takes."""
+        return Full(gradient_checkpointing=self.gradient_checkpointing)
+
+
+class LoraSection(Section):
+    """Low-rank adapters on chosen projections of chosen blocks train, and the head."""
+
+    method: Literal["lora"]
+    rank: Annotated[int, Field(ge=1)] = 4
+    alpha: Positive = 8
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    blocks: str | tuple[int, ...] = "global"
+    projections: tuple[Literal["q", "k", "v", "out", "mlp"], ...] = Field(default=("q", "v"), min_length=1)
+
+    def settings(self) -> Tuning:
+        """The same as what `models/` takes."""
+        return Lora(**self.model_dump(exclude={"method"}))
+
+
+class AugmentationSection(Section):
+    """Random changes of a training scan, by TorchIO; 0 leaves a change out."""
+
+    flip_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 10.0
+    scaling: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    translation_mm: Annotated[float, Field(ge=0, le=50)] = 5.0
+    bias_field: Annotated[float, Field(ge=0, le=2)] = 0.3
+    log_gamma: Annotated[float, Field(ge=0, le=2)] = 0.2
+    noise: Annotated[float, Field(ge=0, le=2)] = 0.1
+
+
+class TrainingSection(Section):
+    """How long and how a site trains in each round."""
+
+    rounds: Annotated[int, Field(ge=1)] = 10
+    local_epochs: Annotated[int, Field(ge=1)] = 1
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    head_learning_rate: Positive = 1e-3
+    encoder_learning_rate: Positive = 1e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_rounds: Annotated[int, Field(ge=0)] = 0
+    clip_norm: Positive | None = 1.0
+    accumulation: Annotated[int, Field(ge=1)] = 1
+    class_weighted: bool = True
+    views: Annotated[int, Field(ge=1)] = 1
+    augmentation: AugmentationSection | None = None
+
+    def settings(self) -> TrainingSettings:
+        """The same as what `training/` takes."""
+        values = self.model_dump(exclude={"rounds", "augmentation"})
+        augmentation = AugmentationSettings(**self.augmentation.model_dump()) if self.augmentation else None
+        return TrainingSettings(**values, augmentation=augmentation)
+
+
+class AggregationSection(Section):
+    """The rule, and its own options beside its name."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    rule: str = "fedavg"
+
+    @model_validator(mode="after")
+    def _buildable(self) -> Self:
+        self.build()
+        return self
+
+    def build(self) -> Rule:
+        """The rule with its options. Raises `InputError` when there is none of this name, or an option is wrong."""
+        return build_rule(self.rule, self.model_extra or {})
+
+
+class ParticipationSection(Section):
+    """Who takes part in a round, and what the run does when sites fail."""
+
+    fraction: Fraction = 1.0
+    quorum: Annotated[int, Field(ge=1)] | None = None
+    deadline_seconds: Positive | None = None
+    retries: Annotated[int, Field(ge=0)] = 1
+    largest_norm: Positive = 1e6
+
+
+class Experiment(Section):
+    """One run: the sites, the model, what trains, how, and by which rule the sites' updates become one."""
+
+    name: SiteName
+    seed: Annotated[int, Field(ge=0)] = 0
+    sites: tuple[SiteSection, ...] = Field(min_length=1)
+    labels: Labels | None = None
+    splits: Splits = Splits()
+    model: ModelSection = ModelSection()
+    tuning: Annotated[FrozenSection | FullSection | LoraSection, Field(discriminator="method")] = FrozenSection()
+    training: TrainingSection = TrainingSection()
+    aggregation: AggregationSection = AggregationSection()
+    participation: ParticipationSection = ParticipationSection()
+    baselines: tuple[Literal["local", "centralized"], ...] = ()
+    on_bad_scan: Literal["stop", "skip"] = "stop"
+    threads: Annotated[int, Field(ge=1)] = 2
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    output: Path = Path("runs")
+    cache: Path = Path("cache")
+
+    @model_validator(mode="after")
+    def _sites_complete(self) -> Self:
+        problems = []
+        names = [site.name for site in self.sites]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            problems.append(f"site names must differ, but {', '.join(twice)} stands twice")
+        for site in self.sites:
+            if site.labels is None and self.labels is None:
+                problems.append(f"site {site.name} has no labels; give labels to it or to the whole experiment")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Self:
+        """Read and validate a YAML file; its relative paths count from the file's own folder.
+
+        Raises:
+            InputError: Naming every problem found, one a line.
+        """
+        path = Path(path)
+        values = _read_yaml(path)
+        try:
+            experiment = cls.model_validate(values)
+        except ValidationError as error:
+            raise InputError("\n".join(_problems(path, error, cls))) from None
+        return experiment._with_paths_from(path.absolute().parent)
+
+    def _with_paths_from(self, folder: Path) -> Self:
+        sites = tuple(
+            site if site.root is None else site.model_copy(update={"root": folder / site.root}) for site in self.sites
+        )
+        model = self.model
+        if isinstance(model.weights, Path):
+            model = model.model_copy(update={"weights": folder / model.weights})
+        paths = {"output": folder / self.output, "cache": folder / self.cache}
+        return self.model_copy(update={"sites": sites, "model": model, **paths})
+
+    def labels_of(self, site: SiteSection) -> LabelMapping:
+        """The label mapping of a site: its own, else the experiment's."""
+        labels = site.labels or self.labels
+        assert labels is not None  # validated
+        return labels.mapping()
+
+    def public(self) -> dict[str, Any]:
+        """The resolved configuration as JSON values, without any path: what leaves the site and what is hashed."""
+        values = self.model_dump(mode="json", exclude={"output", "cache"})
+        for site in values["sites"]:
+            del site["root"]
+        if isinstance(self.model.weights, Path):
+            values["model"]["weights"] = self.model.weights.name
+        return values
+
+    def sha256(self) -> str:
+        """The identity of the experiment, on which server and sites must agree; paths play no part in it."""
+        return hashlib.sha256(json.dumps(self.public(), sort_keys=True).encode()).hexdigest()
+
+    def run(self, *, resume: bool = False, progress: "Progress | None" = None) -> "RunFolder":
+        """Run in this process and return the run folder, report included.
+
+        Args:
+            resume: Go on with the run in the output folder (or start it). Without it a folder that holds a run is refused.
+            progress: Where progress is shown; nowhere by default.
+
+        Raises:
+            InputError: When the input is at fault.
+        """
+        from fedtune3d.run import run_experiment  # noqa: PLC0415  a run needs every room; a configuration none
+
+        return run_experiment(self, resume=resume, progress=progress)
+
+
+def _known(name: str, names: typing.Iterable[str]) -> str:
+    if name not in (known := sorted(names)):
+        raise ValueError(f"unknown name {name!r}{nearest(name, known)}; known: {', '.join(known)}")
+    return name
+
+
+def nearest(word: str, known: typing.Iterable[str]) -> str:
+    """', did you mean …?' for the known word nearest to `word`, or nothing when none is near."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f", did you mean {found[0]!r}?" if found else ""
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; `fedtune3d init` writes one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise InputError(f"{path}: not YAML{where}: {getattr(error, 'problem', error)}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected keys and values at the top, got {type(values).__name__}")
+    return values
+
+
+def _problems(path: Path, error: ValidationError, model: type[Section]) -> list[str]:
+    """One line for each problem of a validation: file, key, what is wrong with it."""
+    lines = []
+    for problem in error.errors():
+        location = tuple(part for part in problem["loc"] if part not in ("frozen", "full", "lora"))
+        key = ".".join(str(part) for part in location) or "the experiment"
+        if problem["type"] == "extra_forbidden":
+            known = _keys_at(model, location[:-1])
+            message = f"unknown key{nearest(str(location[-1]), known)} (known here: {', '.join(sorted(known))})"
+        elif problem["type"] == "missing":
+            message = "missing, but needed"
+        else:
+            came = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
+            message = problem["msg"].removeprefix("Value error, ") + came
+        lines.append(f"{path}: {key}: {message}")
+    return lines
+
+
+def _keys_at(model: type[Section], location: tuple[str | int, ...]) -> set[str]:
+    """The keys that the section (or the sections of a union) at a location of the YAML knows."""
+    sections: set[type[Section]] = {model}
+    for part in location:
+        if isinstance(part, str):
+            sections = {
+                inner
+                for section in sections
+                if part in section.model_fields
+                for inner in _sections_in(section.model_fields[part].annotation)
+            } or sections
+    return {key for section in sections for key in section.model_fields}
+
+
+def _sections_in(annotation: Any) -> set[type[Section]]:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return {annotation} if issubclass(annotation, Section) else set()
+    return {section for inner in typing.get_args(annotation) for section in _sections_in(inner)}

@@ -1,0 +1,66 @@
+"""Tasks and answers: all that goes to a site and all that comes back."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from fedtune3d.states import State, state_bytes
+
+TaskKind = Literal["plan", "split", "train", "score", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a site is asked to do.
+
+    Attributes:
+        kind: Which of the site's tasks.
+        round: The round it belongs to, from 1; 0 outside the rounds.
+        parts: States that come with it by part: ``"state"``, the global state, and what a rule's local plan adds.
+        values: JSON values that come with it.
+        memory_version: The round whose memory the site starts from: the last one that the server accepted from it;
+            None for none.
+        deadline_seconds: Seconds after which the answer is no longer wanted, checked between batches; None for never.
+    """
+
+    kind: TaskKind
+    round: int = 0
+    parts: Mapping[str, State] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    memory_version: int | None = None
+    deadline_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a site sends back: states by part, and JSON values."""
+
+    site: str
+    parts: Mapping[str, State] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A site that did not answer, and why, in one line."""
+
+    site: str
+    reason: str
+
+
+class Federation(Protocol):
+    """A way to reach the sites."""
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The names of the sites, sorted."""
+        ...
+
+    def ask(self, tasks: Mapping[str, Task]) -> Iterator[Answer | Fault]:
+        """Send each named site its task; yield one answer or fault a site, as they arrive, in any order."""
+        ...
+
+
+def parts_bytes(parts: Mapping[str, State]) -> int:
+    """The bytes of all states of a message."""
+    return sum(state_bytes(state) for state in parts.values())

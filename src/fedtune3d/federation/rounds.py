@@ -1,0 +1,265 @@
+"""The round loop: tasks out, updates in, the rule's next state, saved before the next round begins."""
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fedtune3d.aggregation.contract import LocalPlan, Rule, Update
+from fedtune3d.errors import InputError
+from fedtune3d.federation.admission import reason_to_refuse
+from fedtune3d.federation.checkpoints import RoundsFolder, Standing
+from fedtune3d.federation.messages import Answer, Fault, Federation, Task, parts_bytes
+from fedtune3d.federation.participation import choose_participants
+from fedtune3d.states import State, load_state, save_state
+
+
+class QuorumLostError(InputError):
+    """Too few sites answered a round, in every try; the state of the round before is saved."""
+
+
+@dataclass(frozen=True)
+class RoundSettings:
+    """How many rounds, who takes part, and what is accepted.
+
+    Attributes:
+        rounds: Rounds to run.
+        seed: The run's seed, from which the participants of each round are drawn.
+        fraction: Share of the sites that trains in each round.
+        quorum: Fewest accepted updates for a round to count; None for half of those asked, rounded up.
+        deadline_seconds: Seconds that a site has for a task; None for no limit.
+        retries: How often a round without a quorum is tried again before the run stops.
+        largest_norm: The greatest accepted norm of a site's change.
+        participants: Who trains in a round, instead of a drawn share: a run can follow another's record.
+    """
+
+    rounds: int
+    seed: int = 0
+    fraction: float = 1.0
+    quorum: int | None = None
+    deadline_seconds: float | None = None
+    retries: int = 1
+    largest_norm: float = 1e6
+    participants: Callable[[int], tuple[str, ...]] | None = None
+
+    def chosen(self, sites: tuple[str, ...], round_: int) -> tuple[str, ...]:
+        """The sites that are asked to train in a round, sorted."""
+        if self.participants is not None:
+            return tuple(sorted(self.participants(round_)))
+        return choose_participants(sites, self.fraction, self.seed, round_)
+
+    def needed(self, asked: int) -> int:
+        """The quorum among `asked` sites."""
+        return math.ceil(asked / 2) if self.quorum is None else min(self.quorum, asked)
+
+
+def run_rounds(
+    federation: Federation,
+    rule: Rule,
+    folder: RoundsFolder,
+    settings: RoundSettings,
+    initial_state: State,
+    on_round: Callable[[int, int], None] = lambda done, total: None,
+) -> Standing:
+    """Run all rounds that are not done yet, then score the last state.
+
+    The global state after round t is scored by the sites at the start of round t + 1 (after the last round by a task of
+    its own), so a round costs each site one message. The best state is the one with the greatest mean validation AUC
+    over the sites that have one; ties go to the lower pooled loss, then to the earlier round.
+
+    Raises:
+        QuorumLostError: When a round has no quorum after all retries.
+    """
+    standing = folder.load()
+    if standing is None:
+        standing = Standing(round=0, state=initial_state)
+        folder.commit(standing)
+    on_round(standing.round, settings.rounds)
+    while standing.round < settings.rounds:
+        standing = _one_round(federation, rule, folder, settings, standing)
+        on_round(standing.round, settings.rounds)
+    if not standing.finished:
+        standing = _score_last(federation, folder, settings, standing)
+    return standing
+
+
+def _one_round(
+    federation: Federation, rule: Rule, folder: RoundsFolder, settings: RoundSettings, standing: Standing
+) -> Standing:
+    began = time.monotonic()
+    round_ = standing.round + 1
+    chosen = settings.chosen(federation.sites, round_)
+    plans = {site: rule.local_plan(standing.memory, site) for site in chosen}
+    faults_before: list[dict[str, str]] = []
+    for _ in range(settings.retries + 1):
+        tasks = _training_tasks(federation.sites, plans, standing, settings)
+        collected = _collect(federation, folder, tasks, plans, standing.state, settings.largest_norm)
+        if len(collected.updates) >= settings.needed(len(chosen)):
+            break
+        faults_before.append({site: entry["fault"] for site, entry in collected.entries.items() if entry["fault"]})
+    else:
+        raise QuorumLostError(_quorum_message(round_, chosen, settings, faults_before))
+    aggregate = rule.aggregate(standing.state, collected.updates, standing.memory)
+    for site, entry in collected.entries.items():
+        entry["weight"] = (aggregate.weights or {}).get(site)
+        entry["signals"] = aggregate.signals.get(site, {})
+    line = {
+        "round": round_,
+        "kind": "train",
+        "rule": rule.name,
+        "seconds": round(time.monotonic() - began, 3),
+        "sites": collected.entries,
+        "faults_before": faults_before,
+        "validation": _validation(standing.round, collected.entries),
+    }
+    standing = _keep_if_best(folder, standing, line["validation"])
+    versions = standing.versions | {update.site: round_ for update in collected.updates}
+    after = replace(standing, round=round_, state=aggregate.state, memory=aggregate.memory, versions=versions)
+    folder.commit(after, line)
+    shutil.rmtree(folder.spool, ignore_errors=True)
+    return after
+
+
+def _training_tasks(
+    sites: tuple[str, ...], plans: Mapping[str, LocalPlan], standing: Standing, settings: RoundSettings
+) -> dict[str, Task]:
+    """A training task for each chosen site; the others score the state, so that rounds can be compared."""
+    tasks = {}
+    for site in sites:
+        task = Task(
+            kind="score",
+            round=standing.round + 1,
+            parts={"state": standing.state},
+            memory_version=standing.versions.get(site),
+            deadline_seconds=settings.deadline_seconds,
+        )
+        if site in plans:
+            plan = plans[site]
+            task = replace(task, kind="train", parts=task.parts | dict(plan.tensors), values=plan_values(plan))
+        tasks[site] = task
+    return tasks
+
+
+def plan_values(plan: LocalPlan) -> dict[str, Any]:
+    """The JSON half of a local plan, as a task carries it; its tensors travel as parts."""
+    return {
+        "proximal_mu": plan.proximal_mu,
+        "keep_local": list(plan.keep_local),
+        "scores": list(plan.scores),
+        "values": dict(plan.values),
+    }
+
+
+@dataclass
+class _Collected:
+    updates: list[Update]
+    entries: dict[str, dict[str, Any]]
+
+
+def _collect(
+    federation: Federation,
+    folder: RoundsFolder,
+    tasks: Mapping[str, Task],
+    plans: Mapping[str, LocalPlan],
+    reference: State,
+    largest_norm: float,
+) -> _Collected:
+    """Ask, refuse what cannot be accepted, and spool the rest to disk on arrival, so that one update is held at a time."""
+    shutil.rmtree(folder.spool, ignore_errors=True)
+    updates, entries = [], {}
+    for reply in federation.ask(tasks):
+        site, plan = reply.site, plans.get(reply.site)
+        entry = _entry(reply, tasks[site])
+        if isinstance(reply, Answer) and plan is not None:
+            entry["fault"] = reason_to_refuse(reply, reference, plan.keep_local, largest_norm)
+            if entry["fault"] is None:
+                entry["participated"] = True
+                updates.append(_spooled(reply, folder.spool))
+        entries[site] = entry
+    return _Collected(updates, dict(sorted(entries.items())))
+
+
+def _entry(reply: Answer | Fault, task: Task) -> dict[str, Any]:
+    """What the ledger says of a site in a round."""
+    entry: dict[str, Any] = {
+        "participated": False,
+        "weight": None,
+        "signals": {},
+        "bytes_down": parts_bytes(task.parts),
+        "bytes_up": 0,
+        "fault": reply.reason if isinstance(reply, Fault) else None,
+    }
+    if isinstance(reply, Answer):
+        entry["bytes_up"] = parts_bytes(reply.parts)
+        names = ("examples", "loss", "received", "sent", "seconds", "peak_memory_bytes")
+        entry |= {name: reply.values[name] for name in names if name in reply.values}
+    return entry
+
+
+def _spooled(answer: Answer, spool: Path) -> Update:
+    paths = {part: spool / f"{answer.site}.{part}.safetensors" for part in answer.parts}
+    for part, path in paths.items():
+        save_state(path, answer.parts[part])
+    load = partial(_load_part, paths)
+    return Update(answer.site, answer.values["examples"], load, answer.values.get("metrics", {}))
+
+
+def _load_part(paths: Mapping[str, Path], part: str) -> State:
+    return load_state(paths[part])
+
+
+def _validation(state_round: int, entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The mean AUC over the sites that have one and the loss pooled over all validation scans, of the state received."""
+    scores = [entry["received"] for entry in entries.values() if entry.get("received")]
+    aucs = [score["auc"] for score in scores if score["auc"] is not None]
+    scans = sum(score["examples"] for score in scores if score["loss"] is not None)
+    loss = sum(score["loss"] * score["examples"] for score in scores if score["loss"] is not None)
+    return {
+        "state_round": state_round,
+        "mean_auc": sum(aucs) / len(aucs) if aucs else None,
+        "pooled_loss": loss / scans if scans else None,
+    }
+
+
+def _keep_if_best(folder: RoundsFolder, standing: Standing, scores: dict[str, Any]) -> Standing:
+    """The untrained state of round 0 is never the best: on a small validation set it could be, by luck."""
+    if standing.round == 0 or (standing.best and _rank(standing.best) >= _rank(scores)):
+        return standing
+    return folder.save_best(standing, scores)
+
+
+def _rank(scores: Mapping[str, Any]) -> tuple[float, float]:
+    auc, loss = scores["mean_auc"], scores["pooled_loss"]
+    return (-math.inf if auc is None else auc, -math.inf if loss is None else -loss)
+
+
+def _score_last(
+    federation: Federation, folder: RoundsFolder, settings: RoundSettings, standing: Standing
+) -> Standing:
+    began = time.monotonic()
+    tasks = _training_tasks(federation.sites, {}, standing, settings)
+    entries = {reply.site: _entry(reply, tasks[reply.site]) for reply in federation.ask(tasks)}
+    line = {
+        "round": standing.round,
+        "kind": "score",
+        "seconds": round(time.monotonic() - began, 3),
+        "sites": dict(sorted(entries.items())),
+        "validation": _validation(standing.round, entries),
+    }
+    standing = replace(_keep_if_best(folder, standing, line["validation"]), finished=True)
+    folder.commit(standing, line)
+    return standing
+
+
+def _quorum_message(
+    round_: int, chosen: tuple[str, ...], settings: RoundSettings, faults: list[dict[str, str]]
+) -> str:
+    reasons = "; ".join(f"{site}: {reason}" for site, reason in sorted(faults[-1].items()))
+    return (
+        f"round {round_} needs updates of {settings.needed(len(chosen))} of {len(chosen)} sites, but in {len(faults)} "
+        f"tries too few came ({reasons}); round {round_ - 1} is saved, mend the sites and run again with --resume"
+    )

@@ -1,0 +1,49 @@
+"""A model put together from its parts, ready to train: encoder, weights, head, tuning."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from fedtune3d.models.checkpoints import WeightsInfo, load_encoder_weights
+from fedtune3d.models.classifier import Classifier
+from fedtune3d.models.encoder import build_encoder, initialise_random
+from fedtune3d.models.heads import build_head
+from fedtune3d.models.tuning import Tuning, TuningAnswer, apply_tuning
+from fedtune3d.seeds import derive_seed
+from fedtune3d.states import state_sha256
+
+
+@dataclass(frozen=True)
+class AssembledModel:
+    """A model, what of it trains, and where its encoder's weights came from."""
+
+    model: nn.Module
+    answer: TuningAnswer
+    weights: WeightsInfo
+
+
+def assemble(
+    encoder_name: str, weights: Literal["random"] | Path, head_name: str, tuning: Tuning, seed: int
+) -> AssembledModel:
+    """Build the classifier; the same arguments give the same bits.
+
+    Args:
+        encoder_name: A name of `build_encoder`.
+        weights: ``"random"``, drawn from the seed, or a checkpoint file.
+        head_name: A name of `build_head`; the head's weights are drawn from the seed.
+        tuning: What trains.
+        seed: The run's seed.
+
+    Raises:
+        InputError: If the checkpoint does not fit, or the tuning does not fit the model.
+    """
+    encoder = build_encoder(encoder_name)
+    if isinstance(weights, Path):
+        info = load_encoder_weights(encoder, weights)
+    else:
+        initialise_random(encoder, derive_seed(seed, "encoder"))
+        info = WeightsInfo(source="random", sha256=state_sha256(encoder.state_dict()))
+    model = Classifier(encoder, build_head(head_name, encoder.out_channels, derive_seed(seed, "head")))
+    return AssembledModel(model, apply_tuning(model, tuning, derive_seed(seed, "tuning")), info)

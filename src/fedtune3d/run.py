@@ -1,0 +1,192 @@
+"""One run in this process: plan, rounds, baselines, evaluation, report."""
+
+import importlib.metadata
+import platform
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+
+from fedtune3d.aggregation import build_rule
+from fedtune3d.cohorts.preparation import PreparedCohort
+from fedtune3d.cohorts.splits import assign_splits
+from fedtune3d.evaluation import combine
+from fedtune3d.experiment import Experiment
+from fedtune3d.federation.checkpoints import RoundsFolder
+from fedtune3d.federation.in_process import Answering, InProcess
+from fedtune3d.federation.messages import Answer, Federation, Task
+from fedtune3d.federation.rounds import RoundSettings, run_rounds
+from fedtune3d.federation.site import PooledSite, Site
+from fedtune3d.files import write_json
+from fedtune3d.models.assembly import AssembledModel, assemble
+from fedtune3d.models.tuning import read_state
+from fedtune3d.progress import Progress, Silent
+from fedtune3d.report import write_report
+from fedtune3d.run_folder import RunFolder
+from fedtune3d.states import State, load_state, state_bytes
+
+VERSIONED = ("fedtune3d", "torch", "numpy", "scipy", "scikit-learn", "nibabel", "torchio", "nilearn", "safetensors")
+
+
+def run_experiment(experiment: Experiment, *, resume: bool, progress: Progress | None) -> RunFolder:
+    """Run `experiment` in this process; see `Experiment.run`."""
+    return _Run(experiment, progress or Silent()).whole(resume=resume)
+
+
+def prepare_sites(
+    experiment: Experiment, progress: Progress, workers: int
+) -> dict[str, tuple[int, list[tuple[str, str]]]]:
+    """Prepare the scans of every site: per site, how many there are and which were left out, and why."""
+    folder = RunFolder(experiment.output)
+    counts = {}
+    for section in experiment.sites:
+        site = Site(experiment, section, folder.site(section.name), progress, workers=workers)
+        cohort: PreparedCohort = site.prepared
+        counts[section.name] = (len(cohort.paths), [(record.name, why) for record, why in cohort.bad])
+    return counts
+
+
+class _Run:
+    """The parts of a run that its steps share: the sites, one model for all of them, and the folder."""
+
+    def __init__(self, experiment: Experiment, progress: Progress) -> None:
+        self.experiment = experiment
+        self.progress = progress
+        self.folder = RunFolder(experiment.output)
+        self.sites: dict[str, Site] = {}
+
+    def whole(self, *, resume: bool) -> RunFolder:
+        """All steps; those that are done already are not done again."""
+        torch.set_num_threads(self.experiment.threads)
+        self.folder.open(self.experiment.public(), resume=resume)
+        if not self.folder.metrics_path.exists():
+            self._train_and_evaluate()
+        write_report(self.folder.path)
+        return self.folder
+
+    def _train_and_evaluate(self) -> None:
+        assembled = self._assemble()
+        self.sites = {
+            section.name: Site(self.experiment, section, self.folder.site(section.name), self.progress, assembled)
+            for section in self.experiment.sites
+        }
+        plan = self._plan(InProcess(self.sites))
+        initial = read_state(assembled.model, assembled.answer)
+        self._write_environment(assembled, plan)
+        methods, summaries = {}, {}
+        for name, train in self._methods().items():
+            methods[name], summaries[name] = self._evaluate(name, train(initial))
+        metrics = {
+            "experiment": self.experiment.name,
+            "simulated": any(values["simulated"] for values in plan.values()),
+            "weights": {"source": assembled.weights.source, "sha256": assembled.weights.sha256},
+            "head": self.experiment.model.head,
+            "tuning": self.experiment.tuning.method,
+            "rule": self.experiment.aggregation.rule,
+            "best_round": RoundsFolder(self.folder.path).load().best.get("round"),  # type: ignore[union-attr]
+            "groups": sum(values["groups"] for values in plan.values()),
+            "cost": _cost(assembled, initial),
+            "methods": methods,
+        }
+        by_site = {site: {name: sent[site] for name, sent in summaries.items()} for site in self.sites}
+        self.folder.write_metrics(metrics, by_site)
+
+    def _assemble(self) -> AssembledModel:
+        model = self.experiment.model
+        return assemble(
+            model.encoder, model.weights, model.head, self.experiment.tuning.settings(), self.experiment.seed
+        )
+
+    def _plan(self, federation: Federation) -> dict[str, Mapping[str, Any]]:
+        """Let every site read, prepare and split its scans; groups that several sites declare are split once for all."""
+        plan = {answer.site: answer.values for answer in _answers(federation, Task("plan"))}
+        shared: dict[str, tuple[int, int]] = {}
+        for values in plan.values():
+            for group, (negatives, positives) in values["declared_groups"].items():
+                before = shared.get(group, (0, 0))
+                shared[group] = (before[0] + negatives, before[1] + positives)
+        splits = assign_splits(shared, self.experiment.seed, "shared", self.experiment.splits.fractions())
+        for _ in _answers(federation, Task("split", values={"groups": splits})):
+            pass
+        return plan
+
+    def _methods(self) -> dict[str, Callable[[State], dict[str, State]]]:
+        """How each method trains: from the initial state to the state that each site is evaluated with."""
+        methods: dict[str, Callable[[State], dict[str, State]]] = {"federated": self._federated}
+        methods |= {name: getattr(self, f"_{name}") for name in self.experiment.baselines}
+        return methods
+
+    def _federated(self, initial: State) -> dict[str, State]:
+        best = self._rounds(self.sites, RoundsFolder(self.folder.path), initial, self.experiment.aggregation.rule)
+        return dict.fromkeys(self.sites, best)
+
+    def _local(self, initial: State) -> dict[str, State]:
+        return {
+            name: self._rounds({name: site.alone("local")}, RoundsFolder(self.folder.local_rounds(name)), initial)
+            for name, site in self.sites.items()
+        }
+
+    def _centralized(self, initial: State) -> dict[str, State]:
+        pooled = PooledSite(list(self.sites.values()), self.folder.centralized_rounds)
+        best = self._rounds({pooled.name: pooled}, RoundsFolder(self.folder.centralized_rounds), initial)
+        return dict.fromkeys(self.sites, best)
+
+    def _rounds(
+        self, sites: Mapping[str, Answering], folder: RoundsFolder, initial: State, rule_name: str | None = None
+    ) -> State:
+        """Run the rounds over `sites`, by the experiment's rule or, for a baseline, by FedAvg over its one site."""
+        federated = rule_name is not None
+        rule = self.experiment.aggregation.build() if federated else build_rule("fedavg", {})
+        options = self.experiment.participation
+        settings = RoundSettings(
+            rounds=self.experiment.training.rounds,
+            seed=self.experiment.seed,
+            fraction=options.fraction if federated else 1.0,
+            quorum=options.quorum,
+            deadline_seconds=options.deadline_seconds if federated else None,
+            retries=options.retries,
+            largest_norm=options.largest_norm,
+        )
+        label = rule.name if federated else f"baseline: {' '.join(sites)}"
+        with self.progress.bar(f"rounds ({label})") as advance:
+            run_rounds(InProcess(sites), rule, folder, settings, initial, advance)
+        return load_state(folder.best)
+
+    def _evaluate(self, method: str, states: Mapping[str, State]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The method's metrics, and the summaries behind them."""
+        task = partial(Task, "evaluate", values={"method": method})
+        tasks = {site: task(parts={"state": state}) for site, state in states.items()}
+        with self.progress.bar(f"evaluating ({method})") as advance:
+            summaries = {}
+            for reply in InProcess(self.sites).ask(tasks):
+                assert isinstance(reply, Answer)  # outside the rounds an in-process fault is raised
+                summaries[reply.site] = dict(reply.values)
+                advance(len(summaries), len(tasks))
+        return combine(summaries, self.experiment.seed), summaries
+
+    def _write_environment(self, assembled: AssembledModel, plan: Mapping[str, Mapping[str, Any]]) -> None:
+        environment = {
+            "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "device": self.sites[min(self.sites)].device.type,
+            "threads": self.experiment.threads,
+            "weights": {"source": assembled.weights.source, "sha256": assembled.weights.sha256},
+            "simulated": any(values["simulated"] for values in plan.values()),
+        }
+        write_json(self.folder.environment, environment)
+
+
+def _answers(federation: Federation, task: Task) -> list[Answer]:
+    """The answers of all sites to one task outside the rounds, where a fault is the user's to mend and was raised."""
+    return [reply for reply in federation.ask(dict.fromkeys(federation.sites, task)) if isinstance(reply, Answer)]
+
+
+def _cost(assembled: AssembledModel, state: State) -> dict[str, Any]:
+    parameters = dict(assembled.model.named_parameters())
+    return {
+        "trainable_parameters": sum(parameters[name].numel() for name in assembled.answer.parameters),
+        "parameters": sum(parameter.numel() for parameter in parameters.values()),
+        "bytes_per_round_and_site": 2 * state_bytes(state),
+    }
