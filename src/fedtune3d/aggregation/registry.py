@@ -1,0 +1,66 @@
+"""Rules by name: a file in this folder that holds a rule is all it takes to add one."""
+
+import dataclasses
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeGuard
+
+import fedtune3d.aggregation as folder
+from fedtune3d.aggregation.contract import Rule
+from fedtune3d.errors import InputError
+
+
+def rules() -> dict[str, type[Rule]]:
+    """Every rule in this folder's modules, by name, sorted.
+
+    Raises:
+        TypeError: Where a rule is no frozen dataclass, or two rules share a name.
+    """
+    found: dict[str, type[Rule]] = {}
+    for module_name in sorted(module.name for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}.")):
+        for value in vars(importlib.import_module(module_name)).values():
+            if not _is_rule_of(value, module_name):
+                continue
+            if "__dataclass_fields__" not in vars(value):
+                raise TypeError(f"{module_name}.{value.__name__}: expected @dataclass(frozen=True) above the class")
+            if value.name in found:
+                raise TypeError(
+                    f"{module_name}.{value.__name__}: the name {value.name!r} is taken by {found[value.name]}"
+                )
+            found[value.name] = value
+    return dict(sorted(found.items()))
+
+
+def build_rule(name: str, options: Mapping[str, Any] | None = None) -> Rule:
+    """The rule of that name with its options; those left out take their defaults.
+
+    Raises:
+        InputError: For a name or option that does not exist, naming the nearest one, and for a value out of range.
+    """
+    known = rules()
+    if name not in known:
+        raise InputError(f"rule: {_unknown(name, known)}")
+    fields = [field.name for field in dataclasses.fields(known[name]) if field.init]  # type: ignore[arg-type]
+    for option in options or {}:
+        if option not in fields:
+            raise InputError(f"rule {name}: {_unknown(option, fields) if fields else f'{option!r}: it has no options'}")
+    return known[name](**(options or {}))
+
+
+def _is_rule_of(value: object, module_name: str) -> TypeGuard[type[Rule]]:
+    """Whether `value` is a rule that the module defines, and not one that it imports or a base of others."""
+    return (
+        isinstance(value, type)
+        and issubclass(value, Rule)
+        and value.__module__ == module_name
+        and "name" in vars(value)
+    )
+
+
+def _unknown(given: str, known: Iterable[str]) -> str:
+    choices = list(known)
+    nearest = difflib.get_close_matches(str(given).lower(), choices, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    return f"{given!r} is not known; {hint}There are: {', '.join(choices)}"

@@ -1,0 +1,24 @@
+"""SimpleAvg: every site counts the same."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedtune3d.aggregation.average import shares, weighted_average
+from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Rule, Update
+from fedtune3d.states import State
+
+
+@dataclass(frozen=True)
+class SimpleAvg(Rule):
+    """w ← Σ_k w_k / N over the N sites of the round.
+
+    Holds one state (float64) and one update. Remembers nothing. Looks at no score, so a validation set of one class or
+    none makes no difference; a site of two participants counts as much as the largest.
+    """
+
+    name = "simpleavg"
+    implies = AVERAGING
+
+    def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
+        equal = dict.fromkeys((update.site for update in updates), 1.0)
+        return Aggregate(weighted_average(state, updates, equal), shares(equal), memory)

@@ -1,0 +1,38 @@
+"""Updates built from plain lists, small enough to work out by hand."""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+import torch
+
+from fedtune3d.aggregation.contract import Update
+from fedtune3d.states import State
+
+MakeUpdate = Callable[..., Update]
+
+
+def to_state(values: Mapping[str, object], dtype: torch.dtype = torch.float32) -> State:
+    """Lists become float tensors; tensors stay."""
+    return {n: v if isinstance(v, torch.Tensor) else torch.tensor(v, dtype=dtype) for n, v in values.items()}
+
+
+@pytest.fixture
+def state_of() -> Callable[..., State]:
+    return to_state
+
+
+@pytest.fixture
+def make_update() -> MakeUpdate:
+    """make_update(site, state, examples=1, metrics={}, part=tensors…)."""
+
+    def make(
+        site: str,
+        state: Mapping[str, object],
+        examples: int = 1,
+        metrics: Mapping[str, float | str] | None = None,
+        **parts: Mapping[str, object],
+    ) -> Update:
+        stored = {part: to_state(tensors) for part, tensors in {"state": state, **parts}.items()}
+        return Update(site, examples, lambda part: {n: t.clone() for n, t in stored[part].items()}, metrics or {})
+
+    return make
