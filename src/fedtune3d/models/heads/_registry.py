@@ -1,0 +1,38 @@
+"""Heads by name: every module in this folder without a leading underscore is one."""
+
+import difflib
+import importlib
+import pkgutil
+
+from torch import nn
+
+from fedtune3d.errors import InputError
+from fedtune3d.models import heads
+from fedtune3d.models.initialisation import drawn_from
+
+
+def head_names() -> tuple[str, ...]:
+    """The names of all heads, sorted: the files in this folder."""
+    return tuple(sorted(found.name for found in pkgutil.iter_modules(heads.__path__) if not found.name.startswith("_")))
+
+
+def build_head(name: str, in_channels: int = 384, seed: int = 0) -> nn.Module:
+    """A new head on the CPU: features (B, in_channels, D, H, W) → logits (B, 2), the positive class second.
+
+    Args:
+        name: One of `head_names()`, a file of this folder with a function ``build(in_channels) -> nn.Module``.
+        in_channels: Channels of the encoder's features.
+        seed: The initial weights depend on it and the name alone; the global random state stays as it was.
+
+    Raises:
+        InputError: If there is no such head.
+    """
+    names = head_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "choose one of them or add a file (docs/heads.md)"
+        raise InputError(f"head: expected one of {', '.join(names)}, got {name!r}; {hint}")
+    module = importlib.import_module(f"{heads.__name__}.{name}")
+    with drawn_from("head", name, seed):
+        head: nn.Module = module.build(in_channels)
+    return head

@@ -1,0 +1,32 @@
+"""From settings to what trains."""
+
+from torch import nn
+
+from fedtune3d.errors import InputError
+from fedtune3d.models.classifier import Classifier
+from fedtune3d.models.tuning.answer import TuningAnswer
+from fedtune3d.models.tuning.frozen import Frozen, apply_frozen
+from fedtune3d.models.tuning.full import Full, apply_full
+from fedtune3d.models.tuning.lora import Lora, apply_lora
+
+Tuning = Frozen | Full | Lora
+
+
+def apply_tuning(model: nn.Module, settings: Tuning, seed: int = 0) -> TuningAnswer:
+    """Set what trains, in place, and say it.
+
+    Args:
+        model: A `Classifier`, its weights already loaded (adapters are put around them); or a reference, which has no
+            encoder to keep and trains in full.
+        settings: `Frozen`, `Full` or `Lora`.
+        seed: Adapters' initial weights depend on it alone.
+
+    Raises:
+        InputError: If the settings do not fit the model, or LoRA is asked for without the extra that it needs.
+    """
+    if isinstance(settings, Full):
+        return apply_full(model, settings)
+    if not isinstance(model, Classifier):
+        name = type(settings).__name__.lower()
+        raise InputError(f"tuning: {type(model).__name__} has no encoder to keep, so {name!r} does not fit; use 'full'")
+    return apply_frozen(model) if isinstance(settings, Frozen) else apply_lora(model, settings, seed)

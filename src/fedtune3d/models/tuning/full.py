@@ -1,0 +1,28 @@
+"""Full tuning: everything trains."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from fedtune3d.models.classifier import Classifier
+from fedtune3d.models.tuning.answer import TuningAnswer, answer_for
+
+
+@dataclass(frozen=True)
+class Full:
+    """Train all parameters.
+
+    Attributes:
+        gradient_checkpointing: Compute the encoder's stages again in the backward pass instead of keeping what is
+            inside them, for small GPUs. A reference has no encoder and does without.
+    """
+
+    gradient_checkpointing: bool = False
+
+
+def apply_full(model: nn.Module, settings: Full) -> TuningAnswer:
+    """Unfreeze the whole model, a `Classifier` or a reference; there is no prefix."""
+    model.requires_grad_(True)
+    if isinstance(model, Classifier):
+        model.gradient_checkpointing = settings.gradient_checkpointing
+    return answer_for(model, prefix_end=0, trained_parts=("",))

@@ -1,0 +1,117 @@
+"""LoRA tuning: low-rank adapters in chosen encoder blocks, and the head."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fedtune3d.errors import InputError
+from fedtune3d.models.classifier import Classifier
+from fedtune3d.models.encoder import ImageEncoder3D
+from fedtune3d.models.initialisation import drawn_from
+from fedtune3d.models.tuning.answer import TuningAnswer, answer_for
+from fedtune3d.models.tuning.fused_qkv import SplitQkv
+
+PROJECTIONS = {
+    "q": ("attn.qkv.q",),
+    "k": ("attn.qkv.k",),
+    "v": ("attn.qkv.v",),
+    "out": ("attn.proj",),
+    "mlp": ("mlp.lin1", "mlp.lin2"),
+}
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Train adapters and the head: W x becomes W x + alpha/rank · B A x (Hu et al. 2021, arXiv:2106.09685, eq. 3).
+
+    Attributes:
+        rank: Rows of A and columns of B, at least 1.
+        alpha: With the rank, the scale of the adapters.
+        dropout: Probability of dropping an adapter's input in training, 0 to below 1.
+        blocks: Block numbers from 0, or ``"global"`` (those with global attention: 2, 5, 8, 11 of ViT-B), ``"all"``, or
+            ``"last:k"``.
+        projections: Any of q, k, v, out and mlp (both its layers).
+        freeze_a: Keep A as drawn and train B alone (FFA-LoRA, arXiv:2403.12313), so that averaging B is exact.
+    """
+
+    rank: int = 4
+    alpha: float = 8
+    dropout: float = 0.0
+    blocks: str | tuple[int, ...] = "global"
+    projections: tuple[str, ...] = ("q", "v")
+    freeze_a: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise InputError(f"lora.rank: expected a whole number of at least 1, got {self.rank}")
+        if not self.alpha > 0:
+            raise InputError(f"lora.alpha: expected a number above 0, got {self.alpha}")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"lora.dropout: expected a number from 0 to below 1, got {self.dropout}")
+        if not self.projections or not set(self.projections) <= PROJECTIONS.keys():
+            raise InputError(f"lora.projections: expected any of {', '.join(PROJECTIONS)}, got {self.projections}")
+
+
+def apply_lora(model: Classifier, settings: Lora, seed: int = 0) -> TuningAnswer:
+    """Put adapters into the encoder, in place (A from the seed, B zero); the prefix ends before the first of them.
+
+    The outputs stay what they were. In the blocks whose q, k or v is adapted, `qkv` becomes three layers. Where the
+    encoder passes a zero row through `qkv` for its padding, the adapters act on that row too.
+    """
+    peft = import_peft()
+    if hasattr(model.encoder, "peft_config"):
+        raise ValueError("the encoder has adapters already; apply a tuning once, to a new model")
+    numbers = chosen_blocks(settings.blocks, model.encoder.depth, model.encoder.global_attn_indexes)
+    targets = _target_names(model.encoder, numbers, settings.projections)
+    config = peft.LoraConfig(
+        r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=targets, bias="none"
+    )
+    with drawn_from("lora", seed):
+        peft.inject_adapter_in_model(config, model.encoder)
+    for name, parameter in model.encoder.named_parameters():
+        parameter.requires_grad_(".lora_B." in name or (".lora_A." in name and not settings.freeze_a))
+    model.head.requires_grad_(True)
+    return answer_for(model, prefix_end=1 + numbers[0], trained_parts=("head.",))
+
+
+def chosen_blocks(blocks: str | tuple[int, ...], depth: int, global_blocks: tuple[int, ...]) -> list[int]:
+    """The block numbers, ascending, that `blocks` stands for in an encoder of that depth and those global blocks.
+
+    Raises:
+        InputError: If it stands for none, or for one that the encoder does not have.
+    """
+    complaint = (
+        f"lora.blocks: expected block numbers from 0 to {depth - 1}, 'global', 'all' or 'last:k', got {blocks!r}"
+    )
+    if blocks == "all":
+        return list(range(depth))
+    if blocks == "global":
+        return sorted(global_blocks)
+    if isinstance(blocks, str):
+        kind, _, count = blocks.partition(":")
+        if kind != "last" or not count.isdecimal() or not 1 <= int(count) <= depth:
+            raise InputError(complaint)
+        return list(range(depth - int(count), depth))
+    if not blocks or not set(blocks) <= set(range(depth)):
+        raise InputError(complaint)
+    return sorted(set(blocks))
+
+
+def import_peft() -> Any:
+    """The package `peft`. Raises `InputError` saying what to install where it is missing."""
+    try:
+        import peft
+    except ImportError as error:
+        raise InputError(
+            "tuning: 'lora' needs the package peft; install it with: pip install 'fedtune3d[lora]'"
+        ) from error
+    return peft
+
+
+def _target_names(encoder: ImageEncoder3D, numbers: list[int], projections: tuple[str, ...]) -> list[str]:
+    """The full names of the layers to adapt; splits the `qkv` of those blocks where one of its parts is among them."""
+    if {"q", "k", "v"} & set(projections):
+        for number in numbers:
+            attention = encoder.get_submodule(f"blocks.{number}.attn")
+            attention.qkv = SplitQkv(attention.qkv)  # type: ignore[arg-type]
+    layers = [layer for projection in PROJECTIONS if projection in projections for layer in PROJECTIONS[projection]]
+    return [f"blocks.{number}.{layer}" for number in numbers for layer in layers]
