@@ -148,7 +148,10 @@ def test_a_diagnosis_change_counts_both_labels() -> None:
     [
         ("", "found none"),
         ("participant_id\tsplit\n", "found participant_id, split"),
-        ("participant_id\tsession_id\tgroup_id\tlabel\tsplit\na\tn/a\ta\t1\tdev\n", "line 2: expected 5 fields"),
+        (
+            "participant_id\tsession_id\tgroup_id\tlabel\tsplit\na\tn/a\ta\t1\tdev\n",
+            "line 2: expected 5 fields, the last one of train",
+        ),
         (
             "participant_id\tsession_id\tgroup_id\tlabel\tsplit\na\ts1\ta\t1\ttest\na\ts2\ta\t1\ttrain\n",
             "line 3: group a stands in test and in train",

@@ -10,8 +10,8 @@ from fedtune3d.errors import InputError
 class LabelMapping:
     """Which diagnosis values count as positive (label 1) and as negative (label 0); any other is left out.
 
-    Values are compared as written, after surrounding blanks are cut. Raises `InputError` when a list is empty or a value
-    stands in both.
+    Values are compared as written in participants.tsv, without surrounding blanks. Raises `InputError` when a list is
+    empty or a value stands in both.
     """
 
     positive: tuple[str, ...]
@@ -24,7 +24,7 @@ class LabelMapping:
         both = sorted(set(self.positive) & set(self.negative))
         if both:
             raise InputError(
-                f"labels: expected each diagnosis in one list, but {', '.join(both)} stands in positive and in negative; "
+                f"labels: expected a diagnosis in one list, but {', '.join(both)} stands in positive and in negative; "
                 "take it out of one"
             )
 

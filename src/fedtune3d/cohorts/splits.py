@@ -36,7 +36,7 @@ def split_sizes(n_groups: int, fractions: Sequence[float] = DEFAULT_FRACTIONS) -
         ValueError: If there are not three fractions, one is negative, or they do not sum to 1.
     """
     shares = [Fraction(str(fraction)) for fraction in fractions]
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > Fraction(1, 10**6):
+    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares, Fraction(-1))) > Fraction(1, 10**6):
         raise ValueError(f"fractions: expected three numbers of at least 0 that sum to 1, got {tuple(fractions)}")
     quotas = [n_groups * share for share in shares]
     sizes = [int(quota) for quota in quotas]
@@ -59,8 +59,8 @@ def assign_splits(
 ) -> dict[str, str]:
     """Assign each group to ``train``, ``validation`` or ``test``, stratified by class.
 
-    A group's class is that of most of its scans; ties count as positive. In each class the numbers of groups are those of
-    `split_sizes`; groups with many scans are spread so that each set's mean number of scans per group stays near the
+    A group's class is that of most of its scans; ties count as positive. In each class the numbers of groups are those
+    of `split_sizes`; groups with many scans are spread so that each set's mean number of scans per group stays near the
     class's.
 
     Args:
@@ -79,7 +79,7 @@ def assign_splits(
 
 
 def _split_class(scans: Mapping[str, int], fractions: Sequence[float], causes: tuple[str | int, ...]) -> dict[str, str]:
-    """Deal the groups of one class, largest first and equal ones shuffled, to the set that lacks most scans per group."""
+    """Deal the groups of a class, largest first and equal ones shuffled, to the set that lacks most scans per group."""
     open_places = list(split_sizes(len(scans), fractions))
     mean = Fraction(sum(scans.values()), max(1, len(scans)))
     lacking = [places * mean for places in open_places]
@@ -97,7 +97,7 @@ def _split_class(scans: Mapping[str, int], fractions: Sequence[float], causes: t
 
 
 def write_splits(path: Path, records: Iterable[ScanRecord], splits: Mapping[str, str]) -> None:
-    """Write one row a scan as tab-separated UTF-8, whole or not at all. Raises `KeyError` for a group without a split."""
+    """Write one row a scan, tab-separated, whole or not at all. Raises `KeyError` for a group without a split."""
     table = io.StringIO()
     writer = csv.writer(table, delimiter="\t", lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -125,7 +125,7 @@ def read_splits(path: Path) -> dict[str, str]:
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(COLUMNS) or row[4] not in SPLITS:
             raise InputError(
-                f"{path}: line {number}: expected {len(COLUMNS)} fields ending with one of {', '.join(SPLITS)}, got {row}"
+                f"{path}: line {number}: expected {len(COLUMNS)} fields, the last one of {', '.join(SPLITS)}, got {row}"
             )
         group, split = row[2], row[4]
         if splits.setdefault(group, split) != split:
