@@ -1,0 +1,147 @@
+"""The area under the ROC curve, and its 95 % interval with people, not scans, as the unit.
+
+All scans count for the estimate. The bootstrap resamples participants within their class, where a participant's class
+is the label of their scans; those with scans of both labels (converters) form a class of their own, and count as a
+participant of either class wherever participants are counted.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from fedtune3d.evaluation.estimate import FEW, Estimate, defined, undefined
+from fedtune3d.evaluation.intervals import newcombe
+from fedtune3d.evaluation.predictions import Predictions
+
+DRAWS = 2_000
+BOOTSTRAP = f"percentile bootstrap by participant within class, {DRAWS} draws"
+NEWCOMBE = "Newcombe 2006 method 5, by participants"
+_CHUNK_ELEMENTS = 2_000_000
+
+
+def auc_from_counts(negatives: np.ndarray, positives: np.ndarray) -> np.ndarray:
+    """The AUC from counts per class on rising bins: the share of pairs in the right order, ties counting half.
+
+    Args:
+        negatives: (…, bins) integer counts; leading axes are drawn through (such as bootstrap draws).
+        positives: (…, bins) integer counts. Each class needs a count.
+
+    References:
+        Bamber, 1975, J. Math. Psychol. 12:387–415 (the AUC as the Mann–Whitney statistic).
+    """
+    below = np.cumsum(negatives, axis=-1) - negatives
+    twice_right = np.sum(positives * (2 * below + negatives), axis=-1)
+    return twice_right / (2 * negatives.sum(axis=-1) * positives.sum(axis=-1))
+
+
+def area_under_curve(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The AUC of (n,) 0/1 labels and probabilities. Raises ValueError where a class has no scan."""
+    labels = np.asarray(labels)
+    bins = np.unique(probabilities, return_inverse=True)[1].reshape(-1)
+    negatives, positives = (np.bincount(bins[labels == label], minlength=len(bins)) for label in (0, 1))
+    if not negatives.any() or not positives.any():
+        raise ValueError("AUC needs scans of both classes")
+    return float(auc_from_counts(negatives, positives))
+
+
+def auc_estimate(predictions: Predictions, rng: np.random.Generator) -> Estimate:
+    """The AUC with its 95 % interval.
+
+    With at least `FEW` participants in each class and an AUC inside (0, 1), the interval is the percentile bootstrap
+    by participant within class. Otherwise the bootstrap is too narrow (for an AUC of 0 or 1 it has no width), so
+    Newcombe's method 5 is used with the number of participants per class, and the estimate is marked 'few'. Where
+    people have several scans, that interval is on the wide side, as if their scans were copies of one another.
+    """
+    missing = why_undefined(*np.bincount(predictions.labels, minlength=2))
+    if missing:
+        return undefined(missing)
+    value = area_under_curve(predictions.labels, predictions.probabilities)
+    counts = participants_by_class(predictions)
+    if min(counts) < FEW or value in (0, 1):
+        return defined(value, newcombe(value, *counts), NEWCOMBE, few=True)
+    draws = bootstrap_auc(predictions, participant_strata(predictions), rng)
+    return defined(value, percentile_interval(draws), BOOTSTRAP, few=False)
+
+
+def why_undefined(negatives: int, positives: int) -> str | None:
+    """Why there is no AUC with these numbers of test scans, or None where there is one."""
+    if negatives + positives == 0:
+        return "no test scans"
+    if negatives == 0:
+        return f"one class only (all {positives} test scans positive)"
+    if positives == 0:
+        return f"one class only (all {negatives} test scans negative)"
+    return None
+
+
+def participants_by_class(predictions: Predictions) -> tuple[int, int]:
+    """How many participants have a negative scan, and how many a positive one."""
+    codes = predictions.participant_codes()
+    negative, positive = (len(np.unique(codes[predictions.labels == label])) for label in (0, 1))
+    return negative, positive
+
+
+def participant_strata(predictions: Predictions) -> np.ndarray:
+    """(participants,) int: 0 only negative scans, 1 only positive ones, 2 both; in the order of participant codes."""
+    codes = predictions.participant_codes()
+    has_negative, has_positive = (np.bincount(codes, weights=predictions.labels == label) > 0 for label in (0, 1))
+    return np.where(has_negative & has_positive, 2, np.where(has_positive, 1, 0))
+
+
+def bootstrap_auc(predictions: Predictions, strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(DRAWS,) AUCs, each with the participants of every stratum drawn with replacement.
+
+    Args:
+        predictions: Scans of both classes.
+        strata: (participants,) int, the stratum of each participant in the order of participant codes. Those with only
+            negative scans, only positive ones and both must be in different strata, so that no draw lacks a class.
+        rng: Drawn from stratum by stratum.
+    """
+    codes = predictions.participant_codes()
+    order = np.argsort(predictions.probabilities, kind="stable")
+    sorted_values = predictions.probabilities[order]
+    bin_starts = np.flatnonzero(np.r_[True, sorted_values[1:] != sorted_values[:-1]])
+    positive = predictions.labels[order] == 1
+    members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
+
+    def aucs(draws: int) -> np.ndarray:
+        times_drawn = np.zeros((draws, len(strata)), dtype=np.int64)
+        for group in members:
+            times_drawn[:, group] = rng.multinomial(len(group), np.full(len(group), 1 / len(group)), size=draws)
+        scans = times_drawn[:, codes[order]]
+        counts = (np.add.reduceat(scans * of_class, bin_starts, axis=1) for of_class in (~positive, positive))
+        return auc_from_counts(*counts)
+
+    return np.concatenate([aucs(draws) for draws in _chunks(len(predictions))])
+
+
+def bootstrap_grid_auc(strata: Sequence[tuple[np.ndarray, int, int]], rng: np.random.Generator) -> np.ndarray:
+    """(DRAWS,) AUCs from counts on a grid, each with as many scans drawn per stratum as it has participants.
+
+    Args:
+        strata: (counts (bins,), participants, label) of each stratum. With one scan a participant this is the bootstrap
+            by participant; with several, the spread is on the wide side, as if a person's scans were copies.
+        rng: Drawn from stratum by stratum.
+    """
+    used = np.flatnonzero(np.sum([counts for counts, _, _ in strata], axis=0))
+
+    def aucs(draws: int) -> np.ndarray:
+        drawn = np.zeros((2, draws, len(used)), dtype=np.int64)
+        for counts, participants, label in strata:
+            drawn[label] += rng.multinomial(participants, counts[used] / counts.sum(), size=draws)
+        return auc_from_counts(drawn[0], drawn[1])
+
+    return np.concatenate([aucs(draws) for draws in _chunks(len(used))])
+
+
+def percentile_interval(draws: np.ndarray) -> tuple[float, float]:
+    """The 2.5 % and 97.5 % quantiles of bootstrap draws (Efron and Tibshirani, 1993, chapter 13)."""
+    low, high = np.quantile(draws, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _chunks(width: int) -> Iterator[int]:
+    """Splits `DRAWS` so that no array of draws × width grows past some tens of megabytes."""
+    step = max(1, _CHUNK_ELEMENTS // width)
+    for start in range(0, DRAWS, step):
+        yield min(step, DRAWS - start)

@@ -1,0 +1,62 @@
+"""Sensitivity, specificity and balanced accuracy at a threshold, from counts on the grid."""
+
+from typing import TypedDict
+
+import numpy as np
+
+from fedtune3d.evaluation.estimate import FEW, Estimate, defined, undefined
+from fedtune3d.evaluation.grid import EDGES
+from fedtune3d.evaluation.intervals import mean_interval, wilson
+
+WILSON = "Wilson, by participants"
+BALANCED = "mean of sensitivity and specificity, Wilson limits combined by MOVER"
+
+
+class OperatingPoint(TypedDict):
+    """What a threshold gives."""
+
+    balanced_accuracy: Estimate
+    sensitivity: Estimate
+    specificity: Estimate
+
+
+def operating_point(
+    negatives: np.ndarray, positives: np.ndarray, participants: tuple[int, int], threshold: float | None
+) -> OperatingPoint:
+    """The operating point at a threshold on the grid; a scan is positive at or above it.
+
+    Sensitivity and specificity are shares of scans; their interval is Wilson's with the number of participants of that
+    class as n, which with one scan a participant is Wilson's interval, and with several is on the wide side. Balanced
+    accuracy is their mean; the two are independent, so its interval follows from theirs (MOVER, see `mean_interval`).
+
+    Args:
+        negatives: (BINS,) test counts of `grid.grid_counts`.
+        positives: The same for the positive class.
+        participants: How many participants have a negative scan, and how many a positive one.
+        threshold: A value of `grid.EDGES`, or None where there is none; then nothing is defined.
+    """
+    if threshold is None:
+        nothing = undefined("no threshold: the validation scans are of one class only")
+        return OperatingPoint(balanced_accuracy=nothing, sensitivity=nothing, specificity=nothing)
+    edge = int(np.searchsorted(EDGES, threshold))
+    specificity = _share(int(negatives[: edge + 1].sum()), int(negatives.sum()), participants[0], "negative")
+    sensitivity = _share(int(positives[edge + 1 :].sum()), int(positives.sum()), participants[1], "positive")
+    return OperatingPoint(
+        balanced_accuracy=_balanced(sensitivity, specificity), sensitivity=sensitivity, specificity=specificity
+    )
+
+
+def _share(right: int, scans: int, participants: int, name: str) -> Estimate:
+    if scans == 0:
+        return undefined(f"no {name} test scans")
+    return defined(right / scans, wilson(right / scans, participants), WILSON, few=participants < FEW)
+
+
+def _balanced(sensitivity: Estimate, specificity: Estimate) -> Estimate:
+    both = (sensitivity, specificity)
+    for part in both:
+        if part["value"] is None:
+            return undefined(str(part["undefined"]))
+    values, lows, highs = ([float(part[key] or 0.0) for part in both] for key in ("value", "low", "high"))
+    few = any(part["mark"] for part in both)
+    return defined(sum(values) / 2, mean_interval(values, lows, highs), BALANCED, few=few)

@@ -1,0 +1,33 @@
+"""A number with its 95 % interval, the method behind it, and why it may be missing."""
+
+from typing import TypedDict
+
+FEW = 10
+"""Under this many participants in a class an estimate is marked 'few' and gets an interval made for small samples."""
+
+Z = 1.959963984540054
+"""The 97.5 % quantile of the standard normal distribution."""
+
+
+class Estimate(TypedDict):
+    """JSON-able. Either `value`, `low` and `high` are numbers, or all three are None and `undefined` says why."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    method: str
+    mark: str | None
+    undefined: str | None
+
+
+def defined(value: float, interval: tuple[float, float], method: str, few: bool) -> Estimate:
+    """An estimate with its interval."""
+    low, high = interval
+    return Estimate(
+        value=float(value), low=float(low), high=float(high), method=method, mark="few" if few else None, undefined=None
+    )
+
+
+def undefined(why: str) -> Estimate:
+    """An estimate that cannot be made, and why."""
+    return Estimate(value=None, low=None, high=None, method="", mark=None, undefined=why)

@@ -1,0 +1,69 @@
+"""Closed-form 95 % intervals: of a proportion, of an AUC from few people, and of a mean of independent estimates."""
+
+import math
+from collections.abc import Sequence
+
+from scipy.optimize import brentq
+
+from fedtune3d.evaluation.estimate import Z
+
+
+def wilson(proportion: float, n: float) -> tuple[float, float]:
+    """The score interval of a proportion from `n` > 0 independent observations.
+
+    References:
+        Wilson, 1927, J. Am. Stat. Assoc. 22:209–212.
+    """
+    centre = proportion + Z**2 / (2 * n)
+    half_width = Z * math.sqrt(proportion * (1 - proportion) / n + Z**2 / (4 * n**2))
+    scale = 1 + Z**2 / n
+    return max(0.0, (centre - half_width) / scale), min(1.0, (centre + half_width) / scale)
+
+
+def newcombe(auc: float, negatives: int, positives: int) -> tuple[float, float]:
+    """The score-type interval of an AUC: the θ with (θ − AUC)² = z² V(θ).
+
+    V(θ) = θ(1−θ) [1 + N*(1−θ)/(2−θ) + N* θ/(1+θ)] / (negatives · positives), N* = (negatives + positives)/2 − 1:
+    Hanley and McNeil's variance, balanced, and taken at the limit rather than at the estimate, so that an AUC of 0 or 1
+    still has an interval that depends on how many people are behind it. The method that the paper recommends; its
+    coverage with 3 to 9 people a class is simulated in the tests.
+
+    Args:
+        auc: The estimate, in [0, 1].
+        negatives: People of the negative class, at least 1.
+        positives: People of the positive class, at least 1.
+
+    References:
+        Newcombe, 2006, Stat. Med. 25:559–573, method 5. Hanley and McNeil, 1982, Radiology 143:29–36.
+    """
+    # V is symmetric in θ and 1 − θ.
+    return _newcombe_lower(auc, negatives, positives), 1 - _newcombe_lower(1 - auc, negatives, positives)
+
+
+def _newcombe_lower(auc: float, negatives: int, positives: int) -> float:
+    if auc == 0:
+        return 0.0
+    balanced = (negatives + positives) / 2 - 1
+
+    def excess(theta: float) -> float:
+        spread = 1 + balanced * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+        return (theta - auc) ** 2 - Z**2 * theta * (1 - theta) * spread / (negatives * positives)
+
+    return float(brentq(excess, 0.0, auc * (1 - 1e-12)))
+
+
+def mean_interval(values: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float]:
+    """The interval of the plain mean of independent estimates, from their own intervals (MOVER).
+
+    low = mean − √Σ(value − low)² / k and high = mean + √Σ(high − value)² / k: each estimate's variance is recovered
+    from the side of its interval that matters, so asymmetric intervals stay asymmetric and any kinds of interval mix.
+
+    References:
+        Zou, Huang and Zhang, 2009, Comput. Stat. Data Anal. 53:1080–1085, for linear functions of estimates;
+        Zou and Donner, 2008, Stat. Med. 27:1693–1702.
+    """
+    count = len(values)
+    mean = math.fsum(values) / count
+    below = math.sqrt(math.fsum((value - low) ** 2 for value, low in zip(values, lows, strict=True))) / count
+    above = math.sqrt(math.fsum((high - value) ** 2 for value, high in zip(values, highs, strict=True))) / count
+    return max(0.0, mean - below), min(1.0, mean + above)

@@ -1,0 +1,61 @@
+"""What a model said about the scans of one split: the only input of every statistic here."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One row a scan, in any order. Arrays are copied and made read-only; no rows at all is a valid, empty split.
+
+    Attributes:
+        participants: Names, unique within the site; several scans of one person carry the same name.
+        sessions: Session names, ``""`` where a scan has none.
+        labels: (n,) int8, 1 positive and 0 negative.
+        probabilities: (n,) float64 in [0, 1], the probability of the positive class.
+
+    Raises:
+        ValueError: If lengths differ, a label is neither 0 nor 1, or a probability is not in [0, 1].
+    """
+
+    participants: tuple[str, ...]
+    sessions: tuple[str, ...]
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    def __post_init__(self) -> None:
+        labels = np.array(self.labels).reshape(-1)
+        probabilities = np.array(self.probabilities, dtype=np.float64).reshape(-1)
+        lengths = (len(self.participants), len(self.sessions), len(labels), len(probabilities))
+        if len(set(lengths)) != 1:
+            raise ValueError(f"participants, sessions, labels and probabilities must be equally long, got {lengths}")
+        if not np.isin(labels, (0, 1)).all():
+            raise ValueError(f"labels must be 0 or 1, got {sorted(set(labels.tolist()) - {0, 1})}")
+        outside = ~((probabilities >= 0) & (probabilities <= 1))
+        if outside.any():
+            row = int(np.flatnonzero(outside)[0])
+            raise ValueError(f"probability of {self.participants[row]!r} must be in [0, 1], got {probabilities[row]}")
+        self._set("labels", labels.astype(np.int8))
+        self._set("probabilities", probabilities)
+
+    def _set(self, name: str, array: np.ndarray) -> None:
+        array.flags.writeable = False
+        object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        return len(self.participants)
+
+    def __eq__(self, other: Any) -> bool:
+        return (
+            isinstance(other, Predictions)
+            and self.participants == other.participants
+            and self.sessions == other.sessions
+            and np.array_equal(self.labels, other.labels)
+            and np.array_equal(self.probabilities, other.probabilities)
+        )
+
+    def participant_codes(self) -> np.ndarray:
+        """(n,) int64: 0, 1, … for each participant, in the order of their names."""
+        return np.unique(np.array(self.participants, dtype=str), return_inverse=True)[1].reshape(-1)

@@ -1,0 +1,33 @@
+import numpy as np
+
+from fedtune3d.evaluation.grid import EDGES, grid_counts
+from fedtune3d.evaluation.threshold import choose_threshold
+
+
+def threshold_of(negatives: list[float], positives: list[float]) -> float | None:
+    return choose_threshold(grid_counts(np.array(negatives)), grid_counts(np.array(positives)))
+
+
+def test_lies_on_the_grid_in_the_middle_of_the_gap() -> None:
+    threshold = threshold_of([0.1, 0.2], [0.8, 0.9])
+    assert threshold in EDGES
+    assert abs(threshold - 0.5) < 0.01
+
+
+def test_maximises_youden_by_brute_force() -> None:
+    rng = np.random.default_rng(2)
+    negatives, positives = rng.beta(2, 3, 60), rng.beta(3, 2, 35)
+    best = max((positives >= edge).mean() - (negatives >= edge).mean() for edge in EDGES)
+    threshold = threshold_of(list(negatives), list(positives))
+    assert (positives >= threshold).mean() - (negatives >= threshold).mean() == best
+
+
+def test_takes_the_widest_of_equally_good_gaps() -> None:
+    """J is 1/2 in the narrow gap 0.10–0.12 and in the wide one 0.5–0.9."""
+    threshold = threshold_of([0.10, 0.5], [0.12, 0.9])
+    assert 0.7 < threshold < 0.8
+
+
+def test_is_missing_without_both_classes() -> None:
+    assert threshold_of([0.1], []) is None
+    assert threshold_of([], [0.1]) is None
