@@ -1,0 +1,66 @@
+"""Random changes to a prepared scan that follow from their causes only."""
+
+from typing import Any
+
+import torch
+
+from fedtune3d.training.randomness import global_draws_from
+from fedtune3d.training.settings import AugmentationSettings
+
+SPACING_MM = 1.5
+
+
+def augment(voxels: torch.Tensor, settings: AugmentationSettings, *causes: str | int) -> torch.Tensor:
+    """A changed copy of a prepared scan, by TorchIO: flip, affine, then bias field, gamma and noise inside the brain.
+
+    The brain is where the moved scan is not 0; outside it stays 0, and inside it is z-scored again, as a prepared scan is.
+
+    Args:
+        voxels: (1, 128, 128, 128) or of another size, axes (1, x, y, z) of an RAS volume at 1.5 mm, 0 outside the brain.
+        settings: Strengths.
+        causes: What the change follows from: (seed, site, scan key, view).
+
+    Returns:
+        A float32 tensor of the same shape.
+    """
+    import torchio
+
+    affine = torch.diag(torch.tensor([SPACING_MM, SPACING_MM, SPACING_MM, 1.0])).numpy()
+    image = torchio.ScalarImage(tensor=voxels.float(), affine=affine)
+    with global_draws_from("augmentation", *causes):
+        moved = _moves(settings)(image).data
+        changed = _intensity_changes(settings)(torchio.ScalarImage(tensor=moved, affine=affine)).data
+    return _zscored(changed.float(), moved != 0)
+
+
+def _moves(settings: AugmentationSettings) -> Any:
+    import torchio
+
+    flip = torchio.RandomFlip(axes=(0,), flip_probability=settings.flip_probability)
+    affine = torchio.RandomAffine(
+        scales=settings.scaling,
+        degrees=settings.rotation_degrees,
+        translation=settings.translation_mm,
+        isotropic=True,
+        default_pad_value=0,
+    )
+    moves = settings.rotation_degrees or settings.scaling or settings.translation_mm
+    return torchio.Compose([flip, affine] if moves else [flip])
+
+
+def _intensity_changes(settings: AugmentationSettings) -> Any:
+    import torchio
+
+    changes = []
+    if settings.bias_field:
+        changes.append(torchio.RandomBiasField(coefficients=settings.bias_field))
+    if settings.log_gamma:
+        changes.append(torchio.RandomGamma(log_gamma=settings.log_gamma))
+    if settings.noise:
+        changes.append(torchio.RandomNoise(std=settings.noise))
+    return torchio.Compose(changes)
+
+
+def _zscored(voxels: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:
+    inside = voxels[brain]
+    return torch.where(brain, (voxels - inside.mean()) / inside.std(), 0.0)

@@ -1,0 +1,79 @@
+"""How a site trains, as data."""
+
+from dataclasses import dataclass
+from math import cos, pi
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class AugmentationSettings:
+    """Strengths of the random changes to a prepared scan; 0 leaves a change out.
+
+    Attributes:
+        flip_probability: Of mirroring left and right, 0 to 1.
+        rotation_degrees: Largest rotation about each axis.
+        scaling: Largest relative change of size.
+        translation_mm: Largest shift along each axis.
+        bias_field: Largest coefficient of the multiplicative field's polynomial, of order 3.
+        log_gamma: Largest |log γ|.
+        noise: Largest standard deviation of Gaussian noise inside the brain, in units of the scan's own.
+    """
+
+    flip_probability: float = 0.5
+    rotation_degrees: float = 10.0
+    scaling: float = 0.1
+    translation_mm: float = 5.0
+    bias_field: float = 0.3
+    log_gamma: float = 0.2
+    noise: float = 0.1
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a site trains in each round. Optimisers start anew in each.
+
+    Attributes:
+        optimizer: ``"adamw"`` (decoupled weight decay) or ``"sgd"``.
+        local_epochs: Passes over the site's training scans in a round, at least 1.
+        batch_size: Scans in a batch; may exceed the number of scans.
+        head_learning_rate: For names that start with ``head.``, and for a model that has no encoder.
+        encoder_learning_rate: For every other name.
+        weight_decay: For tensors of two axes or more; biases and norms have none.
+        momentum: Of sgd.
+        warmup_rounds: Rounds of a linear rise of the learning rates, before the schedule begins.
+        schedule: ``"constant"``, or ``"cosine"`` down to nearly 0 in the last round. Rates are constant within a round.
+        clip_norm: Largest 2-norm of the gradient of a step; None for no bound.
+        accumulation: Batches behind one step of the optimiser.
+        class_weighted: Weigh classes in the loss by the inverse of their share of the site's training scans.
+        augmentation: Random changes to scans in training; None for none.
+        views: Views of a scan that the cache holds: the scan itself and ``views - 1`` augmented ones, of which each
+            epoch draws one a scan. Full tuning, which has no cache, draws a new augmentation each time instead.
+    """
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    local_epochs: int = 1
+    batch_size: int = 8
+    head_learning_rate: float = 1e-3
+    encoder_learning_rate: float = 1e-4
+    weight_decay: float = 1e-2
+    momentum: float = 0.0
+    warmup_rounds: int = 0
+    schedule: Literal["constant", "cosine"] = "constant"
+    clip_norm: float | None = 1.0
+    accumulation: int = 1
+    class_weighted: bool = True
+    augmentation: AugmentationSettings | None = None
+    views: int = 1
+
+
+def rate_factor(settings: TrainingSettings, round_number: int, rounds: int) -> float:
+    """The share of the full learning rate in round `round_number` (from 1) of `rounds`: above 0, at most 1.
+
+    Warm-up: t / (warmup_rounds + 1). Then, s rounds of the schedule being behind and S its length, cosine: (1 + cos(π s / S)) / 2.
+    """
+    if round_number <= settings.warmup_rounds:
+        return round_number / (settings.warmup_rounds + 1)
+    if settings.schedule == "constant":
+        return 1.0
+    done = round_number - settings.warmup_rounds - 1
+    return (1 + cos(pi * done / (rounds - settings.warmup_rounds))) / 2
