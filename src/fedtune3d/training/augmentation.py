@@ -13,10 +13,10 @@ SPACING_MM = 1.5
 def augment(voxels: torch.Tensor, settings: AugmentationSettings, *causes: str | int) -> torch.Tensor:
     """A changed copy of a prepared scan, by TorchIO: flip, affine, then bias field, gamma and noise inside the brain.
 
-    The brain is where the moved scan is not 0; outside it stays 0, and inside it is z-scored again, as a prepared scan is.
+    The brain is where the moved scan is not 0. Outside it stays 0; inside it is z-scored again, as a prepared scan is.
 
     Args:
-        voxels: (1, 128, 128, 128) or of another size, axes (1, x, y, z) of an RAS volume at 1.5 mm, 0 outside the brain.
+        voxels: (1, 128, 128, 128) or of another size, axes (1, x, y, z), RAS at 1.5 mm, 0 outside the brain.
         settings: Strengths.
         causes: What the change follows from: (seed, site, scan key, view).
 
@@ -51,7 +51,7 @@ def _moves(settings: AugmentationSettings) -> Any:
 def _intensity_changes(settings: AugmentationSettings) -> Any:
     import torchio
 
-    changes = []
+    changes: list[torchio.Transform] = []
     if settings.bias_field:
         changes.append(torchio.RandomBiasField(coefficients=settings.bias_field))
     if settings.log_gamma:

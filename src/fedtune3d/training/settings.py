@@ -36,8 +36,8 @@ class TrainingSettings:
         optimizer: ``"adamw"`` (decoupled weight decay) or ``"sgd"``.
         local_epochs: Passes over the site's training scans in a round, at least 1.
         batch_size: Scans in a batch; may exceed the number of scans.
-        head_learning_rate: For names that start with ``head.``, and for a model that has no encoder.
-        encoder_learning_rate: For every other name.
+        head_learning_rate: For every name that does not start with ``encoder.``.
+        encoder_learning_rate: For names that do: adapters, or the encoder itself.
         weight_decay: For tensors of two axes or more; biases and norms have none.
         momentum: Of sgd.
         warmup_rounds: Rounds of a linear rise of the learning rates, before the schedule begins.
@@ -69,7 +69,7 @@ class TrainingSettings:
 def rate_factor(settings: TrainingSettings, round_number: int, rounds: int) -> float:
     """The share of the full learning rate in round `round_number` (from 1) of `rounds`: above 0, at most 1.
 
-    Warm-up: t / (warmup_rounds + 1). Then, s rounds of the schedule being behind and S its length, cosine: (1 + cos(π s / S)) / 2.
+    Warm-up: t / (warmup_rounds + 1). Then cosine: (1 + cos(π s / S)) / 2, with s of the schedule's S rounds behind.
     """
     if round_number <= settings.warmup_rounds:
         return round_number / (settings.warmup_rounds + 1)

@@ -1,0 +1,155 @@
+"""Labelled scans as the trained part of a model takes them: cached features, or prepared scans."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fedtune3d.errors import InputError
+from fedtune3d.training.augmentation import augment
+from fedtune3d.training.features import FeatureCache, FeatureKey, read_features
+from fedtune3d.training.prefix import Prefix
+from fedtune3d.training.settings import AugmentationSettings
+
+
+@dataclass(frozen=True)
+class LabelledScan:
+    """A prepared scan on disk (float16, (128, 128, 128), named by its key), its label (1 positive) and its site."""
+
+    path: Path
+    label: int
+    site: str
+
+
+class ScanSet(ABC):
+    """Scans by index. Holds paths and labels only, whatever the number of scans.
+
+    Attributes:
+        labels: (n,) int64.
+        first_stage: The stage of the model that takes the inputs.
+    """
+
+    def __init__(self, labels: Sequence[int], first_stage: int) -> None:
+        self.labels = torch.tensor(labels, dtype=torch.int64)
+        self.first_stage = first_stage
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def inputs(self, indices: Sequence[int], views: Sequence[int]) -> torch.Tensor:
+        """A float32 batch of these scans, each in its view; view 0 is the scan itself."""
+
+    @abstractmethod
+    def draw_views(self, count: int, generator: torch.Generator) -> list[int]:
+        """A view for each of `count` scans in an epoch of training."""
+
+
+class FeatureSet(ScanSet):
+    """Scans whose prefix is in the cache: a file for each scan and view."""
+
+    def __init__(self, files: Sequence[Sequence[Path]], labels: Sequence[int], first_stage: int) -> None:
+        super().__init__(labels, first_stage)
+        self.files = files
+
+    def inputs(self, indices: Sequence[int], views: Sequence[int]) -> torch.Tensor:
+        """(B, …) as stage `first_stage` takes it."""
+        return read_features(self.files[index][view] for index, view in zip(indices, views, strict=True))
+
+    def draw_views(self, count: int, generator: torch.Generator) -> list[int]:
+        """Any of the cached views, each as likely."""
+        return torch.randint(len(self.files[0]), (count,), generator=generator).tolist()
+
+
+class PreparedSet(ScanSet):
+    """Prepared scans, for a model without a prefix; augmented on the fly where `augmentation` says how."""
+
+    def __init__(self, scans: Sequence[LabelledScan], augmentation: AugmentationSettings | None, seed: int) -> None:
+        super().__init__([scan.label for scan in scans], first_stage=0)
+        self.scans = scans
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def inputs(self, indices: Sequence[int], views: Sequence[int]) -> torch.Tensor:
+        """(B, 1, 128, 128, 128)."""
+        return torch.stack(
+            [
+                read_view(self.scans[index], view, self.augmentation, self.seed)
+                for index, view in zip(indices, views, strict=True)
+            ]
+        )
+
+    def draw_views(self, count: int, generator: torch.Generator) -> list[int]:
+        """A new augmentation each time; the scans themselves where there is none."""
+        if self.augmentation is None:
+            return [0] * count
+        return torch.randint(1, 2**62, (count,), generator=generator).tolist()
+
+
+def open_scans(
+    scans: Sequence[LabelledScan],
+    prefix: Prefix,
+    cache: FeatureCache | None,
+    *,
+    augmentation: AugmentationSettings | None = None,
+    views: int = 1,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> ScanSet:
+    """The scans as the model behind `prefix` takes them; encodes what the cache does not hold yet.
+
+    Args:
+        scans: Prepared scans, possibly of several sites, possibly none.
+        prefix: Of the model; where it is empty there is no cache and the scans themselves are given.
+        cache: May be None where the prefix is empty.
+        augmentation: For training; None for the scans as they are.
+        views: Cached views of each scan: itself and ``views - 1`` augmented ones.
+        seed: The run's seed, from which augmentations follow.
+        progress: Told (made, to make) after each scan encoded.
+
+    Raises:
+        InputError: If a prepared scan cannot be read, its features are not finite, or the disk is full.
+    """
+    if prefix.end == 0:
+        return PreparedSet(scans, augmentation, seed)
+    if cache is None:
+        raise ValueError("a model with a prefix needs a feature cache, got None")
+    if views > 1 and augmentation is None:
+        raise ValueError(f"{views} views need augmentation settings, got None")
+    wanted: dict[FeatureKey, tuple[LabelledScan, int]] = {}
+    keys = []
+    for scan in scans:
+        for view in range(views):
+            keys.append(prefix.key(scan.path.stem, view_name(view, augmentation, seed, scan.site)))
+            wanted.setdefault(keys[-1], (scan, view))
+
+    def compute(key: FeatureKey) -> torch.Tensor:
+        scan, view = wanted[key]
+        return prefix.encode(read_view(scan, view, augmentation, seed))
+
+    files = cache.features(keys, compute, progress)
+    by_scan = [files[start : start + views] for start in range(0, len(files), views)]
+    return FeatureSet(by_scan, [scan.label for scan in scans], prefix.end)
+
+
+def view_name(view: int, augmentation: AugmentationSettings | None, seed: int, site: str) -> str:
+    """All that a view follows from but the scan; ``"0"`` for the scan itself, whatever the settings."""
+    if view == 0 or augmentation is None:
+        return "0"
+    return json.dumps([view, seed, site, asdict(augmentation)], sort_keys=True)
+
+
+def read_view(scan: LabelledScan, view: int, augmentation: AugmentationSettings | None, seed: int) -> torch.Tensor:
+    """A prepared scan in a view, (1, 128, 128, 128) float32. Raises `InputError` where the file cannot be read."""
+    try:
+        voxels = np.load(scan.path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{scan.path}: expected a prepared scan (.npy); {error}; prepare the scans again") from error
+    tensor = torch.from_numpy(voxels.astype(np.float32))[None]
+    if view == 0 or augmentation is None:
+        return tensor
+    return augment(tensor, augmentation, seed, scan.site, scan.path.stem, view)

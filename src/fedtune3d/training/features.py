@@ -1,0 +1,214 @@
+"""The prefix cache: what the prefix of a model gives for a scan and view, computed once and kept on disk."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from fedtune3d.errors import InputError
+from fedtune3d.files import require_free_space
+from fedtune3d.states import load_info, load_state, save_state, state_sha256
+
+FEATURES = "features"
+SECONDS_A_DAY = 86_400
+STALE_PARTIAL_SECONDS = 3_600
+
+
+@dataclass(frozen=True)
+class FeatureKey:
+    """All that the features of a scan follow from; equal keys have equal features.
+
+    Attributes:
+        scan: Key of the prepared scan, which stands for its bytes and the preparation settings.
+        view: ``"0"`` for the scan itself, else which augmentation, with settings and seed (`dataset.view_name`).
+        prefix_sha256: Of the prefix's weights.
+        prefix_end: Number of leading stages.
+        encoder_version: Of the encoder's code.
+        dtype: In which the prefix computes.
+        device: Kind of processor.
+        threads: Number of threads, which changes the order of sums.
+        batch_size: Scans encoded together.
+        torch: Version of torch.
+    """
+
+    scan: str
+    view: str
+    prefix_sha256: str
+    prefix_end: int
+    encoder_version: int
+    dtype: str
+    device: str
+    threads: int
+    batch_size: int
+    torch: str
+
+    def digest(self) -> str:
+        """The name of the entry: a hash of all causes."""
+        return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """One file of the cache: its causes (empty where the file is damaged), size, and when it was last asked for."""
+
+    path: Path
+    causes: dict[str, Any]
+    size_bytes: int
+    used: float
+
+
+class FeatureCache:
+    """Features on disk, one safetensors file a key, with causes and checksum in its header.
+
+    Files are whole or absent. Processes that share the folder wait for each other's entries instead of computing them
+    twice. An entry is checked in full when a process first asks for it, and made anew where it is damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._checked: set[Path] = set()
+
+    def features(
+        self,
+        keys: Sequence[FeatureKey],
+        compute: Callable[[FeatureKey], torch.Tensor],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Path]:
+        """The files of `keys`, in their order, made where they are missing or damaged.
+
+        Args:
+            keys: May repeat.
+            compute: Features of a key; kept as float16 where that is finite throughout, else as float32.
+            progress: Told (made, to make) after each entry.
+
+        Raises:
+            InputError: If the disk has too little room, or features are not finite.
+        """
+        missing = [key for key in dict.fromkeys(keys) if not self._is_whole(key)]
+        made = 0
+        for blocking in (False, True):  # first what no other process is making, then what another left undone
+            busy = []
+            for key in missing:
+                if not self._make(key, compute, blocking, len(missing)):
+                    busy.append(key)
+                    continue
+                made += 1
+                if progress:
+                    progress(made, made + len(missing) - made)
+            missing = busy
+        return [self.path(key) for key in keys]
+
+    def path(self, key: FeatureKey) -> Path:
+        """Where the entry of a key is or would be."""
+        digest = key.digest()
+        return self.folder / digest[:2] / f"{digest}.safetensors"
+
+    def _make(self, key: FeatureKey, compute: Callable[[FeatureKey], torch.Tensor], blocking: bool, left: int) -> bool:
+        """Make an entry unless it is whole by now; False where another process holds its lock and we do not wait."""
+        lock = FileLock(self.folder / "locks" / key.digest()[:2])
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with lock.acquire(blocking=blocking):
+                if not self._is_whole(key):
+                    self._write(key, compute(key), left)
+        except Timeout:
+            return False
+        return True
+
+    def _write(self, key: FeatureKey, values: torch.Tensor, left: int) -> None:
+        state = {FEATURES: _narrowed(values.detach().cpu(), key)}
+        require_free_space(self.folder, left * state[FEATURES].nbytes, f"the feature cache ({left} scans to encode)")
+        save_state(self.path(key), state, {"causes": asdict(key), "sha256": state_sha256(state)})
+        self._checked.add(self.path(key))
+
+    def _is_whole(self, key: FeatureKey) -> bool:
+        path = self.path(key)
+        if not path.exists():
+            return False
+        if path not in self._checked:
+            if damage(path):
+                return False
+            os.utime(path)
+            self._checked.add(path)
+        return True
+
+    def list_entries(self) -> list[CacheEntry]:
+        """All entries by name, from their headers alone."""
+        entries = []
+        for path in self._files():
+            status = path.stat()
+            entries.append(CacheEntry(path, _causes(path), status.st_size, status.st_mtime))
+        return entries
+
+    def check(self, progress: Callable[[int, int], None] | None = None) -> dict[Path, str]:
+        """The damaged entries and what is wrong with each; reads every byte."""
+        files = self._files()
+        found = {}
+        for number, path in enumerate(files, start=1):
+            if fault := damage(path):
+                found[path] = fault
+            if progress:
+                progress(number, len(files))
+        return found
+
+    def prune(self, unused_days: float | None = None) -> list[Path]:
+        """Remove damaged entries, what killed processes left, and entries that no run asked for in `unused_days`.
+
+        Returns:
+            What was removed.
+        """
+        now = time.time()
+        doomed = list(self.check())
+        if unused_days is not None:
+            before = now - unused_days * SECONDS_A_DAY
+            doomed += [entry.path for entry in self.list_entries() if entry.used < before and entry.path not in doomed]
+        partials = self.folder.glob("*/.*.partial.*")
+        doomed += [path for path in partials if path.stat().st_mtime < now - STALE_PARTIAL_SECONDS]
+        for path in doomed:
+            path.unlink(missing_ok=True)
+            self._checked.discard(path)
+        return doomed
+
+    def _files(self) -> list[Path]:
+        return sorted(path for path in self.folder.glob("??/*.safetensors") if not path.name.startswith("."))
+
+
+def read_features(paths: Iterable[Path]) -> torch.Tensor:
+    """The features of several entries as one float32 batch; nothing stays mapped or in memory but the batch."""
+    return torch.stack([load_state(path)[FEATURES].float() for path in paths])
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with an entry, in one line; None where it is whole. Reads every byte."""
+    try:
+        state, info = load_state(path), load_info(path)
+    except InputError as error:
+        return str(error)
+    if state.keys() != {FEATURES} or state_sha256(state) != info.get("sha256"):
+        return f"{path}: the checksum does not fit the content"
+    return None
+
+
+def _causes(path: Path) -> dict[str, Any]:
+    try:
+        return dict(load_info(path).get("causes", {}))
+    except InputError:
+        return {}
+
+
+def _narrowed(values: torch.Tensor, key: FeatureKey) -> torch.Tensor:
+    """The values in float16 where all are finite in it, else in float32."""
+    if not values.isfinite().all():
+        raise InputError(
+            f"prepared scan {key.scan}, view {key.view}: expected finite features from the encoder, "
+            "got NaN or infinity; check the scan and the encoder's weights"
+        )
+    half = values.half()
+    return half if half.isfinite().all() else values.float()

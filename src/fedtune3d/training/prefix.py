@@ -1,0 +1,94 @@
+"""The part of a model before the first trained parameter."""
+
+from typing import Protocol, cast
+
+import torch
+from torch import nn
+
+from fedtune3d.models.classifier import StagedModel
+from fedtune3d.models.tuning import TuningAnswer
+from fedtune3d.states import State, state_sha256
+from fedtune3d.training.features import FeatureKey
+
+ENCODER_VERSION = 1
+"""To be raised with any change of the encoder's code that changes a bit of what it gives."""
+
+BATCH_SIZE = 1
+"""Scans are encoded one by one, so that the features of one never depend on which others came with it."""
+
+
+def staged(model: nn.Module) -> StagedModel:
+    """The same model, seen as a chain of stages."""
+    return cast(StagedModel, model)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """The device that holds the model."""
+    return next(model.parameters()).device
+
+
+class Prefix:
+    """The leading stages of a model that hold nothing trained, ready to encode.
+
+    Args:
+        model: With its tuning applied and its weights loaded.
+        answer: Says where the prefix ends; with 0 there is none.
+    """
+
+    def __init__(self, model: nn.Module, answer: TuningAnswer) -> None:
+        self.model = model
+        self.end = answer.prefix_end
+        self.weights_sha256 = state_sha256(prefix_weights(model, self.end))
+
+    def key(self, scan: str, view: str) -> FeatureKey:
+        """The cache's key of a prepared scan in a view, on this machine as it is set now."""
+        return FeatureKey(
+            scan=scan,
+            view=view,
+            prefix_sha256=self.weights_sha256,
+            prefix_end=self.end,
+            encoder_version=ENCODER_VERSION,
+            dtype="float32",
+            device=_kind_of_processor(device_of(self.model)),
+            threads=torch.get_num_threads(),
+            batch_size=BATCH_SIZE,
+            torch=torch.__version__,
+        )
+
+    def encode(self, voxels: torch.Tensor) -> torch.Tensor:
+        """(1, 128, 128, 128) → what the prefix gives for this scan alone, without a batch axis, on the CPU."""
+        self.model.eval()
+        with torch.inference_mode():
+            batch = voxels[None].to(device_of(self.model), torch.float32)
+            return staged(self.model).run_stages(batch, 0, self.end)[0].float().cpu()
+
+
+def prefix_weights(model: nn.Module, end: int) -> State:
+    """The parameters and buffers of the first `end` stages of an encoder, by name."""
+    if end == 0:
+        return {}
+    depth = cast(_WithEncoder, model).encoder.depth
+    state = model.state_dict()
+    return {name: state[name] for name in state if name.startswith("encoder.") and _stage_of(name, depth) < end}
+
+
+class _Deep(Protocol):
+    depth: int
+
+
+class _WithEncoder(Protocol):
+    encoder: _Deep
+
+
+def _stage_of(name: str, depth: int) -> int:
+    """The stage of an encoder that a name belongs to: embedding and positions 0, blocks 1 … depth, then the neck."""
+    part, _, rest = name.removeprefix("encoder.").partition(".")
+    if part == "blocks":
+        return 1 + int(rest.partition(".")[0])
+    return depth + 1 if part == "neck" else 0
+
+
+def _kind_of_processor(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"cuda {torch.cuda.get_device_name(device)}"
+    return f"{device.type} {torch.backends.cpu.get_cpu_capability()}"

@@ -1,0 +1,64 @@
+"""Validation scores of the state that a model holds."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from torch import nn
+
+from fedtune3d.aggregation.contract import SCORE_KINDS
+from fedtune3d.training.dataset import ScanSet
+from fedtune3d.training.prediction import predict_logits
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How well a model does on a labelled set; what is not defined is None, and `why` says why.
+
+    Attributes:
+        auc: Area under the ROC curve.
+        balanced_accuracy: Mean of sensitivity and specificity at probability 0.5.
+        loss: Mean cross-entropy, unweighted.
+        examples: Scans.
+        why: Why something is not defined; None where all is.
+    """
+
+    auc: float | None
+    balanced_accuracy: float | None
+    loss: float | None
+    examples: int
+    why: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values, as `rounds.jsonl` holds them."""
+        return asdict(self)
+
+    def for_rule(self, wanted: str) -> tuple[float, str] | None:
+        """The score of the kind wanted, in [0, 1] and higher better, and its kind; None on an empty set.
+
+        Where the kind wanted is not defined it is ``"loss"``, 1 / (1 + loss) (`aggregation/contract.py`).
+        """
+        if wanted not in SCORE_KINDS:
+            raise ValueError(f"score kind: expected one of {', '.join(SCORE_KINDS)}, got {wanted!r}")
+        if self.loss is None:
+            return None
+        value = None if wanted == "loss" else asdict(self)[wanted]
+        return (1 / (1 + self.loss), "loss") if value is None else (value, wanted)
+
+
+def score(model: nn.Module, data: ScanSet, batch_size: int = 1) -> Scores:
+    """Scores of the model on a set, in evaluation mode, scans as they are.
+
+    Raises:
+        NotFinite: If the model gives NaN or infinity.
+    """
+    if not len(data):
+        return Scores(None, None, None, 0, "no scans")
+    logits, labels = predict_logits(model, data, batch_size), data.labels.numpy()
+    margins = logits[:, 1] - logits[:, 0]
+    loss = float(np.logaddexp(0, np.where(labels == 1, -margins, margins)).mean())
+    if len(np.unique(labels)) < 2:
+        return Scores(None, None, loss, len(labels), "one class only")
+    balanced = float(balanced_accuracy_score(labels, margins > 0))
+    return Scores(float(roc_auc_score(labels, margins)), balanced, loss, len(labels), None)
