@@ -57,22 +57,15 @@ def example_counts(updates: Sequence[Update]) -> dict[str, float]:
     return {update.site: float(update.examples) for update in in_site_order(updates)}
 
 
-def weighted_average(state: State, updates: Sequence[Update], amounts: Mapping[str, float]) -> State:
-    """The average of the updates' states, weighted by `amounts`, which need not sum to 1.
+def mean_in_float64(state: State, updates: Sequence[Update], amounts: Mapping[str, float]) -> State:
+    """The average of the updates' states, weighted by `amounts` (any positive sum), in float64 for every dtype.
 
-    Sums run in float64 over the sites in the order of their names and are divided once by the sum of the amounts, so
-    the order of `updates` does not change a bit. One update is loaded at a time; those of amount 0 are not loaded.
-    The result has the dtypes of `state`: an integer tensor (a count of batches) is the mean rounded to the nearest
-    integer, half to even; a Boolean one is the weighted majority, true at a tie.
-
-    Args:
-        state: The current state: names, shapes and dtypes.
-        updates: Updates in any order.
-        amounts: One non-negative amount per site of `updates`.
+    Sums run over the sites in the order of their names and are divided once by the sum of the amounts, so the order of
+    `updates` does not change a bit. One update is loaded at a time; those of amount 0 are not loaded.
 
     Raises:
-        ValueError: Where an update differs in names, shapes or dtypes, or is not finite (naming the site); where no
-            amount is positive.
+        ValueError: Where an update differs from `state` in names, shapes or dtypes, or is not finite (naming the
+            site); where an amount is negative or none is positive.
     """
     shares(amounts)
     sums = {name: torch.zeros(tensor.shape, dtype=torch.float64) for name, tensor in state.items()}
@@ -85,7 +78,17 @@ def weighted_average(state: State, updates: Sequence[Update], amounts: Mapping[s
         for name, accumulated in sums.items():
             accumulated.add_(received[name].double(), alpha=amount)
         total += amount
-    return {name: cast_like(sums[name].div_(total), tensor) for name, tensor in state.items()}
+    return {name: accumulated.div_(total) for name, accumulated in sums.items()}
+
+
+def weighted_average(state: State, updates: Sequence[Update], amounts: Mapping[str, float]) -> State:
+    """`mean_in_float64` in the dtypes of `state`.
+
+    An integer tensor (a count of batches) is the mean rounded to the nearest integer, half to even; a Boolean one is
+    the weighted majority, true at a tie.
+    """
+    means = mean_in_float64(state, updates, amounts)
+    return {name: cast_like(means[name], tensor) for name, tensor in state.items()}
 
 
 def cast_like(values: torch.Tensor, example: torch.Tensor) -> torch.Tensor:

@@ -45,7 +45,8 @@ CONTROL_CHANGE = "control_change"
 """Part of an update: c_k⁺ − c_k, by parameter name, with c_k⁺ = c_k − c + (w − w_k) / (steps · rate)."""
 
 SENT_STATE = "sent_state"
-"""What a site may be asked to remember: the state that it last sent, in the version that the server last accepted."""
+"""What a site may be asked to remember: its state at the end of the last training that the server accepted, with the
+names that did not go back (`LocalPlan.frozen`) as they came down."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,6 @@ class Setting:
         sites: All sites of the experiment, taking part or not.
         parameters: Names in the state that train by gradient; the rest are buffers. Empty: all floating-point ones.
         normalisation: Names in the state that belong to normalisation layers, parameters and buffers.
-        lora_scaling: alpha / rank, by which the product of the factors enters the weight; None without LoRA.
         optimizer: The local optimiser.
         rate_constant: Whether the learning rate is constant within a round.
     """
@@ -90,7 +90,6 @@ class Setting:
     sites: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
     normalisation: tuple[str, ...] = ()
-    lora_scaling: float | None = None
     optimizer: str = "adamw"
     rate_constant: bool = True
 

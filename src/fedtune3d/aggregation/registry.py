@@ -50,13 +50,10 @@ def build_rule(name: str, options: Mapping[str, Any] | None = None) -> Rule:
 
 
 def _is_rule_of(value: object, module_name: str) -> TypeGuard[type[Rule]]:
-    """Whether `value` is a rule that the module defines, and not one that it imports or a base of others."""
-    return (
-        isinstance(value, type)
-        and issubclass(value, Rule)
-        and value.__module__ == module_name
-        and "name" in vars(value)
-    )
+    """Whether `value` is a rule that the module defines, and not one that it imports or a base or wrapper of others."""
+    if not isinstance(value, type) or not issubclass(value, Rule) or value.__module__ != module_name:
+        return False
+    return isinstance(vars(value).get("name"), str)
 
 
 def _unknown(given: str, known: Iterable[str]) -> str:

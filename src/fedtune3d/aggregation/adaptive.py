@@ -1,0 +1,63 @@
+"""What FedAdam and FedYogi share: moments of the mean change, kept at the server."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from fedtune3d.aggregation.average import example_counts, mean_in_float64, shares
+from fedtune3d.aggregation.changes import PARAMETERS, change, moved, parameters_at_start, parameters_of
+from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, Rule, Setting, Update
+from fedtune3d.aggregation.options import require_number
+from fedtune3d.states import State
+
+FIRST, SECOND = "first.", "second."
+ROUNDS = "rounds"
+
+
+@dataclass(frozen=True)
+class AdaptiveRule(Rule):
+    """Δ = Σ_k n_k Δ_k / Σ_k n_k; m ← β₁ m + (1 − β₁) Δ; v ← `second_moment`; w ← w + η_t m / (√v + τ).
+
+    Reddi et al. 2021, arXiv:2003.00295, Algorithm 2; m and v begin at 0. Buffers are averaged as in FedAvg.
+    """
+
+    implies = frozenset({WEIGHTS_SUM_TO_ONE})
+    rate: float = 0.01
+    beta_1: float = 0.9
+    beta_2: float = 0.99
+    tau: float = 1e-3
+
+    def __post_init__(self) -> None:
+        require_number(self, "rate", above=0)
+        require_number(self, "beta_1", least=0, below=1)
+        require_number(self, "beta_2", least=0, below=1)
+        require_number(self, "tau", above=0)
+
+    @abstractmethod
+    def second_moment(self, before: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
+        """v from the v before and Δ²."""
+
+    def rate_in(self, rounds: int) -> float:
+        """η_t in the round of that number, counted from 1 over the rounds that were aggregated."""
+        return self.rate
+
+    def start(self, state: State, setting: Setting) -> tuple[State, Memory]:
+        return state, Memory({PARAMETERS: parameters_at_start(state, setting)})
+
+    def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
+        counts = example_counts(updates)
+        means = mean_in_float64(state, updates, counts)
+        rounds = int(memory.values.get(ROUNDS, 0)) + 1
+        rate = self.rate_in(rounds)
+        moments: State = {}
+        steps: State = {}
+        for name, mean_change in change(state, means, parameters_of(state, memory)).items():
+            nothing = torch.zeros_like(mean_change)
+            first = self.beta_1 * memory.tensors.get(FIRST + name, nothing) + (1 - self.beta_1) * mean_change
+            second = self.second_moment(memory.tensors.get(SECOND + name, nothing), mean_change.square())
+            moments[FIRST + name], moments[SECOND + name] = first, second
+            steps[name] = rate * first / (second.sqrt() + self.tau)
+        after = Memory({**memory.values, ROUNDS: rounds}, moments)
+        return Aggregate(moved(state, means, steps), shares(counts), after, round_signals={"server_rate": rate})

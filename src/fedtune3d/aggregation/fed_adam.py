@@ -1,0 +1,43 @@
+"""FedAdam: Adam at the server, with the mean change as its gradient."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from fedtune3d.aggregation.adaptive import AdaptiveRule
+from fedtune3d.aggregation.options import require_flag
+
+
+@dataclass(frozen=True)
+class FedAdam(AdaptiveRule):
+    """`AdaptiveRule` with v ← β₂ v + (1 − β₂) Δ².
+
+    Reddi et al. 2021, arXiv:2003.00295, Algorithm 2. The paper leaves the bias of the moments uncorrected. Flower
+    corrects it, η_t = η √(1 − β₂^(t+1)) / (1 − β₁^(t+1)) with t from 1 (the exponent is t in Kingma & Ba, 2014); we
+    follow Flower by default.
+
+    Holds three states (float64) and one update; remembers m and v (float64, each the size of the trained parameters).
+    Looks at no score; a site of two participants has a weight to match.
+
+    Options:
+        rate: η, above 0; about the largest step of one parameter in a round. 0.01 by default, ours.
+        beta_1, beta_2: from 0 to below 1.
+        tau: τ, above 0; the larger, the less adaptive.
+        bias_correction: false for the paper's form.
+    """
+
+    name = "fedadam"
+    bias_correction: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_flag(self, "bias_correction")
+
+    def second_moment(self, before: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
+        return self.beta_2 * before + (1 - self.beta_2) * square
+
+    def rate_in(self, rounds: int) -> float:
+        if not self.bias_correction:
+            return self.rate
+        return self.rate * math.sqrt(1 - self.beta_2 ** (rounds + 1)) / (1 - self.beta_1 ** (rounds + 1))

@@ -1,0 +1,46 @@
+"""FedAvgM: FedAvg with momentum at the server."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedtune3d.aggregation.average import example_counts, mean_in_float64, shares
+from fedtune3d.aggregation.changes import PARAMETERS, change, moved, parameters_at_start, parameters_of
+from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, Rule, Setting, Update
+from fedtune3d.aggregation.options import require_number
+from fedtune3d.states import State
+
+
+@dataclass(frozen=True)
+class FedAvgM(Rule):
+    """v ← β v + Σ_k n_k Δ_k / Σ_k n_k; w ← w + η v. Buffers are averaged as in FedAvg.
+
+    Hsu et al. 2019, arXiv:1909.06335, §4. The convention is that of torch.optim.SGD without dampening.
+
+    Holds two states (float64) and one update; remembers v (float64, the size of the trained parameters). Looks at no
+    score; a site of two participants has a weight to match.
+
+    Options:
+        rate: η, above 0.
+        momentum: β, from 0 to below 1. The paper tries up to 0.99; 0.9 by default.
+    """
+
+    name = "fedavgm"
+    implies = frozenset({WEIGHTS_SUM_TO_ONE})
+    rate: float = 1.0
+    momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        require_number(self, "rate", above=0)
+        require_number(self, "momentum", least=0, below=1)
+
+    def start(self, state: State, setting: Setting) -> tuple[State, Memory]:
+        return state, Memory({PARAMETERS: parameters_at_start(state, setting)})
+
+    def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
+        counts = example_counts(updates)
+        means = mean_in_float64(state, updates, counts)
+        velocity = change(state, means, parameters_of(state, memory))
+        for name, before in memory.tensors.items():
+            velocity[name] = self.momentum * before + velocity[name]
+        steps = {name: self.rate * tensor for name, tensor in velocity.items()}
+        return Aggregate(moved(state, means, steps), shares(counts), Memory(memory.values, velocity))

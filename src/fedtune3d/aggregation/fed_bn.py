@@ -1,0 +1,45 @@
+"""FedBN: normalisation layers stay at their sites."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedtune3d.aggregation.average import example_counts, shares, weighted_average
+from fedtune3d.aggregation.contract import AVERAGING, Aggregate, LocalPlan, Memory, Rule, Setting, Update
+from fedtune3d.errors import InputError
+from fedtune3d.states import State
+
+LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class FedBN(Rule):
+    """FedAvg over everything but the parameters and buffers of normalisation layers, which each site keeps as its own.
+
+    Li et al. 2021, arXiv:2102.07623. The paper's layers are batch normalisation; here group and layer normalisation
+    count as well. The global state keeps the normalisation layers that it began with: whoever uses it says whose layers
+    it uses. Refused where the trained part has no normalisation layer.
+
+    Holds one state (float64) and one update; remembers the names that stay. Looks at no score; a site of two
+    participants keeps layers that it fitted on two.
+    """
+
+    name = "fedbn"
+    implies = AVERAGING
+
+    def start(self, state: State, setting: Setting) -> tuple[State, Memory]:
+        local = sorted(set(setting.normalisation) & state.keys())
+        if not local:
+            raise InputError(
+                "rule fedbn: expected normalisation layers in the trained part, got none; choose a head or tuning "
+                "that has them, or rule fedavg"
+            )
+        return state, Memory({LOCAL: local})
+
+    def local_plan(self, memory: Memory, site: str) -> LocalPlan:
+        return LocalPlan(keep_local=tuple(memory.values[LOCAL]))
+
+    def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
+        counts = example_counts(updates)
+        shared = {name: tensor for name, tensor in state.items() if name not in memory.values[LOCAL]}
+        averaged = weighted_average(shared, updates, counts)
+        return Aggregate({name: averaged.get(name, state[name]) for name in state}, shares(counts), memory)

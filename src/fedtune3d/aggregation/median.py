@@ -1,0 +1,45 @@
+"""Median: of each number, the middle one over the sites."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from fedtune3d.aggregation.average import cast_like, in_site_order, load_checked
+from fedtune3d.aggregation.contract import (
+    EQUAL_UPDATES_RETURN_THEMSELVES,
+    LONE_SITE_RETURNS_ITSELF,
+    Aggregate,
+    Memory,
+    Rule,
+    Update,
+)
+from fedtune3d.states import State
+
+
+@dataclass(frozen=True)
+class Median(Rule):
+    """w ← the coordinate-wise median of the w_k; of an even number of sites, the mean of the two in the middle.
+
+    Yin et al. 2018, arXiv:1803.01498, Algorithm 1, option I. Integers and Booleans take the median as well.
+
+    Holds the updates of all sites of the round, in their own dtypes, and one tensor of each in float64. Remembers
+    nothing, gives no weights. Looks at no score; a site of two participants counts as much as the largest. Of two sites
+    it is SimpleAvg; it withstands fewer than half of the sites.
+    """
+
+    name = "median"
+    implies = frozenset({LONE_SITE_RETURNS_ITSELF, EQUAL_UPDATES_RETURN_THEMSELVES})
+    needs_single_updates = True
+
+    def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
+        received = [load_checked(update, state) for update in in_site_order(updates)]
+        low, high = (len(received) - 1) // 2, len(received) // 2 + 1
+        middle = {name: mean_of_ranks([one[name] for one in received], low, high) for name in state}
+        return Aggregate({name: cast_like(middle[name], state[name]) for name in state}, None, memory)
+
+
+def mean_of_ranks(tensors: Sequence[torch.Tensor], low: int, high: int) -> torch.Tensor:
+    """The mean, number by number, of those that rank from `low` to `high` − 1 over the tensors, in float64."""
+    ranked = torch.stack([tensor.double() for tensor in tensors]).sort(dim=0).values
+    return ranked[low:high].mean(dim=0)

@@ -1,0 +1,47 @@
+"""Trimmed mean: of each number, the mean over the sites without the largest and the smallest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedtune3d.aggregation.average import cast_like, in_site_order, load_checked
+from fedtune3d.aggregation.contract import (
+    EQUAL_UPDATES_RETURN_THEMSELVES,
+    LONE_SITE_RETURNS_ITSELF,
+    Aggregate,
+    Memory,
+    Rule,
+    Update,
+)
+from fedtune3d.aggregation.median import mean_of_ranks
+from fedtune3d.aggregation.options import require_number
+from fedtune3d.states import State
+
+
+@dataclass(frozen=True)
+class TrimmedMean(Rule):
+    """w ← the coordinate-wise mean of the w_k without the ⌊β N⌋ largest and as many smallest of N.
+
+    Yin et al. 2018, arXiv:1803.01498, Algorithm 1, option II. With fewer than 1 / β sites nothing is cut; the round
+    signal ``cut`` says how many are cut at each end.
+
+    Holds the updates of all sites of the round, in their own dtypes, and one tensor of each in float64. Remembers
+    nothing, gives no weights. Looks at no score; a site of two participants counts as much as the largest.
+
+    Options:
+        trim: β, from 0 to below 0.5, cut at each end. 0.2 by default, as in Flower.
+    """
+
+    name = "trimmed_mean"
+    implies = frozenset({LONE_SITE_RETURNS_ITSELF, EQUAL_UPDATES_RETURN_THEMSELVES})
+    needs_single_updates = True
+    trim: float = 0.2
+
+    def __post_init__(self) -> None:
+        require_number(self, "trim", least=0, below=0.5)
+
+    def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
+        received = [load_checked(update, state) for update in in_site_order(updates)]
+        cut = int(self.trim * len(received))
+        means = {name: mean_of_ranks([one[name] for one in received], cut, len(received) - cut) for name in state}
+        trimmed = {name: cast_like(means[name], state[name]) for name in state}
+        return Aggregate(trimmed, None, memory, round_signals={"cut": float(cut)})

@@ -1,0 +1,69 @@
+"""One contract suite over every rule in the folder, as they are and over LoRA factors in each mode."""
+
+import dataclasses
+
+import pytest
+
+from fedtune3d.aggregation.contract_suite import CHECKS, check_rule
+from fedtune3d.aggregation.fed_avg import FedAvg
+from fedtune3d.aggregation.lora import MODES, LoraRule
+from fedtune3d.aggregation.registry import build_rule, rules
+
+VARIANTS = {
+    "fedadam-paper": ("fedadam", {"bias_correction": False}),
+    "fedce-times": ("fedce", {"mode": "times"}),
+    "krum-multi": ("krum", {"keep": 3}),
+    "rate_my_lora-ratio": ("rate_my_lora", {"rating": "ratio"}),
+    "rate_my_lora-softmax": ("rate_my_lora", {"rating": "softmax"}),
+}
+EVERY = {name: (name, {}) for name in rules()} | VARIANTS
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("variant", EVERY)
+def test_rule(variant, check):
+    name, options = EVERY[variant]
+    check(build_rule(name, options))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("variant", EVERY)
+def test_rule_over_lora_factors(variant, mode):
+    name, options = EVERY[variant]
+    rule = build_rule(name, options)
+    if mode in ("exact", "restart") and not rule.in_product_space:
+        pytest.skip(f"{name} is refused in product space")
+    check_rule(LoraRule(rule, mode, scaling=2.0))
+
+
+def test_all_rules_are_found():
+    assert set(rules()) == {
+        *("fedadam", "fedavg", "fedavgm", "fedbn", "fedce", "fedprox", "fedyogi", "krum", "median"),
+        *("qfedavg", "rate_my_lora", "scaffold", "simpleavg", "trimmed_mean"),
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class InArrivalOrder(FedAvg):
+    """A rule that breaks the contract: its result leans on the first update to arrive."""
+
+    def aggregate(self, state, updates, memory):
+        result = super().aggregate(state, updates, memory)
+        result.state["head.weight"].add_(updates[0].load("state")["head.weight"])
+        return result
+
+
+@dataclasses.dataclass(frozen=True)
+class InPlace(FedAvg):
+    """A rule that breaks the contract: it writes into the state that it was given."""
+
+    def aggregate(self, state, updates, memory):
+        result = super().aggregate(state, updates, memory)
+        state["head.weight"].copy_(result.state["head.weight"])
+        return result
+
+
+@pytest.mark.parametrize("broken", [InArrivalOrder(), InPlace()])
+def test_the_suite_finds_a_rule_that_breaks_it(broken):
+    with pytest.raises(AssertionError):
+        check_rule(broken)
