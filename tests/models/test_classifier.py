@@ -5,6 +5,8 @@ from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.encoder import build_encoder, initialise_random
 from fedtune3d.models.heads import build_head
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture
 def model():

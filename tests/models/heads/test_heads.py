@@ -5,6 +5,8 @@ from torch import nn
 from fedtune3d.errors import InputError
 from fedtune3d.models.heads import build_head, head_names
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PARAMETERS = {"linear": 770, "conv_s": 1_709_442, "conv_l": 6_933_634}
 
 
@@ -52,14 +54,14 @@ class TestEveryHead:
 
     def test_learns_two_patterns_apart(self, name, features):
         generator = torch.Generator().manual_seed(2)
-        labels = torch.arange(10) % 2
+        labels = torch.arange(4) % 2
         common, differing = torch.randn(2, 1, 384, 8, 8, 8, generator=generator)
         channels = torch.randn(1, 384, 1, 1, 1, generator=generator)
         sign = (2.0 * labels - 1).view(-1, 1, 1, 1, 1)
-        x = common + 0.2 * sign * (differing + channels) + 0.5 * torch.randn(10, 384, 8, 8, 8, generator=generator)
+        x = common + 0.2 * sign * (differing + channels) + 0.5 * torch.randn(4, 384, 8, 8, 8, generator=generator)
         head = build_head(name)
         optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3)
-        for _ in range(15):
+        for _ in range(10):
             optimiser.zero_grad()
             nn.functional.cross_entropy(head(x), labels).backward()
             optimiser.step()
