@@ -110,7 +110,7 @@ def sample_tissues(
     points = affine_points(np.linalg.inv(anatomy.affine) @ to_anatomy, shape)
     spacing = float(anatomy.affine[0, 0])
     moved = points + sample(torch.from_numpy(displacement), points * (spacing / VELOCITY_SPACING_MM)) / spacing
-    maps = torch.from_numpy(anatomy.tissues).to(torch.float32) / 255
+    maps = torch.from_numpy(anatomy.tissues.astype(np.float32)) / 255
     return sample(maps, moved, outside="zeros").numpy()
 
 

@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import joblib
 import torch
 
 from fedtune3d.cohorts.simulation.anatomy import Anatomy
@@ -15,6 +14,7 @@ from fedtune3d.cohorts.simulation.bids_folder import scan_path, write_scan, writ
 from fedtune3d.cohorts.simulation.label_maps import list_label_maps, read_label_map
 from fedtune3d.cohorts.simulation.plan import PlannedScan, PlannedSite, plan_sites
 from fedtune3d.cohorts.simulation.scanning import make_scan
+from fedtune3d.cohorts.simulation.site_effects import SiteEffect
 from fedtune3d.cohorts.simulation.template import template_anatomy
 from fedtune3d.errors import InputError
 from fedtune3d.files import require_free_space, sha256_file, write_json
@@ -120,41 +120,29 @@ def _make_scans(
     workers: int,
 ) -> Iterator[None]:
     """Make the scans, yielding after each."""
-    if workers <= 1:
-        for site, scan in missing:
-            _make_one(out, site, scan, sources[scan.anatomy], seed)
+    jobs = [
+        (scan_path(out / site.name, scan.participant), sources[scan.anatomy], site.effect, scan, seed)
+        for site, scan in missing
+    ]
+    if workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            _make_scan(*job)
             yield
         return
-    with ProcessPoolExecutor(
-        min(workers, len(missing)), get_context("spawn"), initializer=_start_worker, initargs=(out, sources, seed)
-    ) as pool:
-        try:
-            for future in as_completed([pool.submit(_make_one_in_worker, site, scan) for site, scan in missing]):
-                future.result()
-                yield
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    # joblib's processes, unlike multiprocessing's, do not run the caller's script again, so it needs no __main__ guard;
+    # they get the anatomies as memory maps.
+    pool = joblib.Parallel(n_jobs=min(workers, len(jobs)), backend="loky", return_as="generator_unordered")
+    yield from pool(joblib.delayed(_make_scan_on_one_thread)(*job) for job in jobs)
 
 
-def _make_one(out: Path, site: PlannedSite, scan: PlannedScan, anatomy: Anatomy, seed: int) -> None:
-    made = make_scan(anatomy, scan.person, site.effect, seed, site.name, scan.participant)
-    write_scan(scan_path(out / site.name, scan.participant), made, site.effect.stored_as)
+def _make_scan(path: Path, anatomy: Anatomy, effect: SiteEffect, scan: PlannedScan, seed: int) -> None:
+    made = make_scan(anatomy, scan.person, effect, seed, scan.site, scan.participant)
+    write_scan(path, made, effect.stored_as)
 
 
-_worker_inputs: tuple[Path, dict[str, Anatomy], int]
-
-
-def _start_worker(out: Path, sources: dict[str, Anatomy], seed: int) -> None:
-    """Keep in the worker what all its scans share."""
-    global _worker_inputs
+def _make_scan_on_one_thread(path: Path, anatomy: Anatomy, effect: SiteEffect, scan: PlannedScan, seed: int) -> None:
     torch.set_num_threads(1)
-    _worker_inputs = (out, sources, seed)
-
-
-def _make_one_in_worker(site: PlannedSite, scan: PlannedScan) -> None:
-    out, sources, seed = _worker_inputs
-    _make_one(out, site, scan, sources[scan.anatomy], seed)
+    _make_scan(path, anatomy, effect, scan, seed)
 
 
 def _row(scan: PlannedScan) -> dict[str, str]:
