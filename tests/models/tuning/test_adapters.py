@@ -21,7 +21,6 @@ CHOICES = {
     "qkv": Lora(projections=("q", "k", "v"), blocks="all"),
     "out and mlp": Lora(projections=("out", "mlp"), blocks="all"),
     "everything": Lora(rank=2, projections=("q", "k", "v", "out", "mlp"), blocks="all"),
-    "B alone": Lora(freeze_a=True),
 }
 
 
@@ -121,7 +120,10 @@ class TestResiduals:
     def residuals(self):
         generator = torch.Generator().manual_seed(6)
         names = ("attn.qkv.q", "attn.proj")
-        return {f"encoder.blocks.1.{name}.lora_residual": torch.randn(48, 48, generator=generator) for name in names}
+        return {
+            f"encoder.blocks.1.{name}.lora_residual.default.weight": torch.randn(48, 48, generator=generator)
+            for name in names
+        }
 
     def test_are_added_to_the_frozen_weights_once(self, model, residuals):
         before = merge(model)
@@ -130,11 +132,11 @@ class TestResiduals:
         after = merge(model)
         torch.testing.assert_close(
             after["blocks.1.attn.proj.weight"] - before["blocks.1.attn.proj.weight"],
-            residuals["encoder.blocks.1.attn.proj.lora_residual"], rtol=1e-5, atol=1e-5,
+            residuals["encoder.blocks.1.attn.proj.lora_residual.default.weight"], rtol=1e-5, atol=1e-5,
         )  # fmt: skip
         moved = after["blocks.1.attn.qkv.weight"] - before["blocks.1.attn.qkv.weight"]
         torch.testing.assert_close(
-            moved[:48], residuals["encoder.blocks.1.attn.qkv.q.lora_residual"], rtol=1e-5, atol=1e-5
+            moved[:48], residuals["encoder.blocks.1.attn.qkv.q.lora_residual.default.weight"], rtol=1e-5, atol=1e-5
         )
         assert not moved[48:].any()
         write_residuals(model, {name: torch.zeros_like(tensor) for name, tensor in residuals.items()})
@@ -151,7 +153,7 @@ class TestResiduals:
             save_adapter(model, tmp_path)
 
     def test_must_fit(self, model, residuals):
-        name = "encoder.blocks.1.attn.proj.lora_residual"
+        name = "encoder.blocks.1.attn.proj.lora_residual.default.weight"
         with pytest.raises(InputError, match=rf"residuals: {name}: expected \(48, 48\), got \(2, 2\)"):
             write_residuals(model, {**residuals, name: torch.zeros(2, 2)})
         with pytest.raises(InputError, match=f"one per adapted layer, but {name} is missing"):

@@ -19,9 +19,9 @@ TUNINGS = {
     "full, checkpointed": Full(gradient_checkpointing=True),
     "lora": Lora(),
     "lora everywhere": Lora(rank=2, blocks="all", projections=("q", "k", "v", "out", "mlp"), dropout=0.1),
-    "lora, B alone": Lora(blocks=(1,), projections=("v", "out"), freeze_a=True),
+    "lora, one block": Lora(blocks=(0,), projections=("v", "out")),
 }
-PREFIX_ENDS = {"frozen": 4, "full": 0, "full, checkpointed": 0, "lora": 2, "lora everywhere": 1, "lora, B alone": 2}
+PREFIX_ENDS = {"frozen": 4, "full": 0, "full, checkpointed": 0, "lora": 2, "lora everywhere": 1, "lora, one block": 1}
 
 
 def new_model(head: str) -> Classifier:

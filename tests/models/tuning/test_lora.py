@@ -93,12 +93,6 @@ def test_a_is_drawn_from_the_seed_and_b_is_zero():
     assert not any(first[name].any() for name in first if ".lora_B." in name)
 
 
-def test_with_a_kept_only_b_is_sent():
-    model = new_model()
-    answer = apply_tuning(model, Lora(freeze_a=True))
-    assert {name.split(".lora_")[1][0] for name in answer.names if ".lora_" in name} == {"B"}
-
-
 def test_a_second_tuning_is_refused():
     model = new_model()
     apply_tuning(model, Lora())

@@ -30,7 +30,6 @@ class Lora:
         blocks: Block numbers from 0, or ``"global"`` (those with global attention: 2, 5, 8, 11 of ViT-B), ``"all"``, or
             ``"last:k"``.
         projections: Any of q, k, v, out and mlp (both its layers).
-        freeze_a: Keep A as drawn and train B alone (FFA-LoRA, arXiv:2403.12313), so that averaging B is exact.
     """
 
     rank: int = 4
@@ -38,7 +37,6 @@ class Lora:
     dropout: float = 0.0
     blocks: str | tuple[int, ...] = "global"
     projections: tuple[str, ...] = ("q", "v")
-    freeze_a: bool = False
 
     def __post_init__(self) -> None:
         if self.rank < 1:
@@ -68,7 +66,7 @@ def apply_lora(model: Classifier, settings: Lora, seed: int = 0) -> TuningAnswer
     with drawn_from("lora", seed):
         peft.inject_adapter_in_model(config, model.encoder)
     for name, parameter in model.encoder.named_parameters():
-        parameter.requires_grad_(".lora_B." in name or (".lora_A." in name and not settings.freeze_a))
+        parameter.requires_grad_(".lora_" in name)
     model.head.requires_grad_(True)
     return answer_for(model, prefix_end=1 + numbers[0], trained_parts=("head.",))
 

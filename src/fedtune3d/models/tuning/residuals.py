@@ -4,10 +4,10 @@ import torch
 
 from fedtune3d.errors import InputError
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.tuning.adapters import adapted_layers
+from fedtune3d.models.tuning.adapters import ADAPTER, adapted_layers
 from fedtune3d.states import State
 
-SUFFIX = ".lora_residual"
+SUFFIX = f".lora_residual.{ADAPTER}.weight"
 
 
 def write_residuals(model: Classifier, residuals: State) -> None:
@@ -17,7 +17,7 @@ def write_residuals(model: Classifier, residuals: State) -> None:
 
     Args:
         model: A model tuned with LoRA.
-        residuals: ``encoder.<layer>.lora_residual`` → (out, in), for every adapted layer.
+        residuals: ``encoder.<layer>.lora_residual.default.weight`` → (out, in), for every adapted layer.
 
     Raises:
         InputError: If a name or a shape does not fit; nothing is then written.
