@@ -1,1 +1,7 @@
-"""From a run folder to figures, tables and one HTML page."""
+"""A run folder in; figures, tables and one HTML page out."""
+
+from fedtune3d.report.page import write_report
+from fedtune3d.report.table import auc_table
+from fedtune3d.report.words import caveat
+
+__all__ = ["auc_table", "caveat", "write_report"]

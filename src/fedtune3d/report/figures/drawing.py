@@ -1,0 +1,88 @@
+"""What every figure shares: how it is saved, and the colours and marks, safe for colour-blind readers."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from fedtune3d.files import atomic_path, write_text
+
+BLACK = "#000000"
+GREY = "#767676"
+NOTE = "#8a5a00"
+BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"
+"""The palette of Okabe and Ito, 2008 (jfly.uni-koeln.de/color), without its yellow, which is faint on white."""
+
+
+class Mark(NamedTuple):
+    """How a method or a site is drawn: never by colour alone."""
+
+    colour: str
+    marker: str
+    line: Any = "-"
+
+
+METHOD_MARKS = {
+    "federated": Mark(BLUE, "o"),
+    "local": Mark(VERMILION, "s"),
+    "centralized": Mark(GREEN, "^"),
+}
+_SITE_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY)
+_SITE_MARKERS = "os^Dv"
+_SITE_LINES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)))
+
+
+def site_marks(sites: Sequence[str]) -> dict[str, Mark]:
+    """Colour, marker and dashes of each site, the same in every figure; a combination repeats after 60 sites."""
+    return {
+        site: Mark(
+            _SITE_COLOURS[index % len(_SITE_COLOURS)],
+            _SITE_MARKERS[index % len(_SITE_MARKERS)],
+            _SITE_LINES[index % len(_SITE_LINES)],
+        )
+        for index, site in enumerate(sites)
+    }
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with its name (of its files), its description for those who cannot see it, and the data behind it."""
+
+    name: str
+    title: str
+    description: str
+    figure: Figure
+    rows: Sequence[Mapping[str, Any]]
+
+    def note(self, text: str) -> None:
+        """Write a line on top, so that it goes wherever the figure goes; nothing where `text` is empty."""
+        if text:
+            self.figure.suptitle(text, x=0.995, ha="right", fontsize=8, color=NOTE)
+
+    def save(self, folder: Path) -> None:
+        """Write `<name>.svg`, `.png` and `.tsv`; equal drawings give equal SVG bytes."""
+        with atomic_path(folder / f"{self.name}.svg") as partial, self._settings():
+            self.figure.savefig(partial, format="svg", metadata={"Date": None, "Title": self.title})
+        with atomic_path(folder / f"{self.name}.png") as partial, self._settings():
+            self.figure.savefig(partial, format="png", dpi=200)
+        write_text(folder / f"{self.name}.tsv", _tsv(self.rows))
+
+    def _settings(self) -> AbstractContextManager[None]:
+        # Text as paths: it looks the same without the font.
+        return matplotlib.rc_context({"svg.hashsalt": self.name, "svg.fonttype": "path"})
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure in inches, whose parts are moved apart when it is drawn."""
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def _tsv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Tab-separated, an empty cell for None; columns are those of the first row."""
+    header = list(rows[0]) if rows else []
+    lines = [["" if row[column] is None else str(row[column]) for column in header] for row in rows]
+    return "".join("\t".join(line) + "\n" for line in [header, *lines])

@@ -1,0 +1,113 @@
+"""Validation AUC and training loss over the rounds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from fedtune3d.report.figures.drawing import BLACK, GREY, Drawing, Mark, new_figure, site_marks
+
+MANY_SITES = 12
+"""With more sites than this, a line a site would be a tangle: they are drawn grey and unnamed, with the mean on top."""
+
+
+def draw_learning_curves(
+    ledger: Sequence[Mapping[str, Any]], sites: Sequence[str], best_round: int | None
+) -> Drawing | None:
+    """Validation AUC of the state after each round, and the training loss in each; None before the first round."""
+    rows = _rows(ledger, sites)
+    if not rows:
+        return None
+    figure = new_figure(9.0, 3.9)
+    left, right = figure.subplots(1, 2)
+    marks = site_marks(sites)
+    _curves(left, rows, marks, "validation_auc")
+    _curves(right, rows, marks, "training_loss")
+    _finish(left, "Validation AUC", "Round of the global state", best_round)
+    _finish(right, "Training loss", "Round", None)
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False, fontsize=8)
+    return Drawing(
+        name="learning_curves",
+        title="Learning curves",
+        description="Left: validation AUC of the global state per site and its mean, over the rounds. "
+        "Right: training loss per site in each round.",
+        figure=figure,
+        rows=rows,
+    )
+
+
+def _rows(ledger: Sequence[Mapping[str, Any]], sites: Sequence[str]) -> list[dict[str, Any]]:
+    """One row a round and site (and 'mean'): the AUC of the state after that round, the loss while training it."""
+    aucs: dict[tuple[int, str], float | None] = {}
+    losses: dict[tuple[int, str], float | None] = {}
+    for line in ledger:
+        state_round = line["validation"]["state_round"]
+        aucs[state_round, "mean"] = line["validation"]["mean_auc"]
+        for site, entry in line["sites"].items():
+            aucs[state_round, site] = (entry.get("received") or {}).get("auc")
+            if line["kind"] == "train":
+                losses[line["round"], site] = entry.get("loss")
+    rounds = sorted({key[0] for key in (*aucs, *losses)})
+    return [
+        {
+            "round": round_,
+            "site": site,
+            "validation_auc": aucs.get((round_, site)),
+            "training_loss": losses.get((round_, site)),
+        }
+        for round_ in rounds
+        for site in (*sites, "mean")
+        if (round_, site) in aucs or (round_, site) in losses
+    ]
+
+
+def _curves(axes: Axes, rows: Sequence[Mapping[str, Any]], marks: Mapping[str, Mark], column: str) -> None:
+    def points(name: str) -> tuple[list[int], list[float]]:
+        found = [(row["round"], row[column]) for row in rows if row["site"] == name and row[column] is not None]
+        return [round_ for round_, _ in found], [value for _, value in found]
+
+    draw_site_lines(axes, marks, points)
+    rounds, means = points("mean")
+    if means:
+        axes.plot(rounds, means, color=BLACK, linewidth=2.4, label="mean over sites", zorder=4)
+
+
+def draw_site_lines(
+    axes: Axes, marks: Mapping[str, Mark], points: Callable[[str], tuple[list[int], list[float]]]
+) -> None:
+    """A line a site, named in the legend unless there are many."""
+    many = len(marks) > MANY_SITES
+    for index, (site, mark) in enumerate(marks.items()):
+        if many:
+            axes.plot(*points(site), color=GREY, linewidth=0.6, label="each site" if index == 0 else None)
+        else:
+            axes.plot(
+                *points(site),
+                color=mark.colour,
+                marker=mark.marker,
+                linestyle=mark.line,
+                markersize=3.8,
+                linewidth=1.3,
+                label=site,
+            )
+
+
+def style_rounds(axes: Axes, title: str, x_label: str) -> None:
+    """Whole rounds on x, light grid, title on the left."""
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_xlabel(x_label, fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.tick_params(labelsize=8)
+    axes.grid(color="#e4e4e4", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _finish(axes: Axes, title: str, x_label: str, best_round: int | None) -> None:
+    style_rounds(axes, title, x_label)
+    axes.set_ylabel(title, fontsize=9)
+    axes.margins(y=0.08)
+    if best_round is not None:
+        axes.axvline(best_round, color=GREY, linewidth=1.0, linestyle=(0, (2, 2)), label=f"best round ({best_round})")

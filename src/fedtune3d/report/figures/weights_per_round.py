@@ -1,0 +1,55 @@
+"""What each site's update weighed in each round."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fedtune3d.report.figures.drawing import BLACK, Drawing, new_figure, site_marks
+from fedtune3d.report.figures.learning_curves import draw_site_lines, style_rounds
+
+
+def draw_weights(ledger: Sequence[Mapping[str, Any]], sites: Sequence[str], rule: str) -> Drawing | None:
+    """The weight of each site over the rounds, a cross where it was left out; None where the rule gave no weights."""
+    rows = [
+        {
+            "round": line["round"],
+            "site": site,
+            "weight": line["sites"][site]["weight"],
+            "examples": line["sites"][site].get("examples"),
+            "participated": line["sites"][site]["participated"],
+            "fault": line["sites"][site].get("fault"),
+        }
+        for line in ledger
+        if line["kind"] == "train"
+        for site in sites
+        if site in line["sites"]
+    ]
+    if all(row["weight"] is None for row in rows):
+        return None
+    figure = new_figure(7.2, 3.6)
+    axes = figure.add_subplot()
+
+    def points(name: str) -> tuple[list[int], list[float]]:
+        # NaN breaks the line where a site has no weight.
+        found = [(row["round"], row["weight"]) for row in rows if row["site"] == name]
+        return [round_ for round_, _ in found], [math.nan if weight is None else weight for _, weight in found]
+
+    marks = site_marks(sites)
+    draw_site_lines(axes, marks, points)
+    absent = [row for row in rows if not row["participated"]]
+    if absent:
+        colours = [marks[row["site"]].colour for row in absent]
+        axes.scatter([row["round"] for row in absent], [0.0] * len(absent), marker="x", c=colours, s=26, clip_on=False)
+        axes.scatter([], [], marker="x", c=BLACK, s=26, label="not in the round")
+    style_rounds(axes, f"Weight of each site in the average ({rule})", "Round")
+    axes.set_ylabel("Weight", fontsize=9)
+    axes.set_ylim(0, None)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False, fontsize=8)
+    return Drawing(
+        name="weights_per_round",
+        title="Aggregation weight per site and round",
+        description=f"The weight that {rule} gave to each site's update in each round.",
+        figure=figure,
+        rows=rows,
+    )

@@ -1,0 +1,117 @@
+"""The report: one HTML page that opens offline, and the figures beside it."""
+
+import base64
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from fedtune3d import __version__
+from fedtune3d.files import write_text
+from fedtune3d.report import run_tables, table, words
+from fedtune3d.report.figures.auc_per_site import draw_auc_per_site
+from fedtune3d.report.figures.drawing import Drawing
+from fedtune3d.report.figures.learning_curves import draw_learning_curves
+from fedtune3d.report.figures.weights_per_round import draw_weights
+from fedtune3d.report.run_contents import RunContents, read_run
+
+PICTURE_BUDGET_BYTES = 2_500_000
+"""Example pictures past this are left out of the page (they stay in the run folder), which keeps it under 5 MB."""
+PICTURES_PER_SITE = 3
+
+
+def write_report(run_folder: Path) -> Path:
+    """Write `report.html` and `figures/` of a run folder from what it holds, and return the page's path.
+
+    A run in progress gives a page without results. Pictures and names of scans stand in it only where the site's policy
+    in the configuration lets them leave.
+
+    Raises:
+        InputError: When the folder holds no run, or a file in it is damaged.
+    """
+    contents = read_run(Path(run_folder))
+    drawings = _draw(contents)
+    for drawing in drawings.values():
+        drawing.save(contents.path / "figures")
+    page = contents.path / "report.html"
+    write_text(page, _render(contents, drawings))
+    return page
+
+
+def _draw(contents: RunContents) -> dict[str, Drawing]:
+    """The figures by name that there are data for."""
+    rule = words.rule_title(contents.config.get("aggregation", {}).get("rule", "the rule"))
+    drawn = [
+        draw_auc_per_site(contents.metrics) if contents.metrics else None,
+        draw_learning_curves(contents.ledger, contents.sites, contents.metrics.get("best_round")),
+        draw_weights(contents.ledger, contents.sites, rule),
+    ]
+    found = {drawing.name: drawing for drawing in drawn if drawing is not None}
+    for drawing in found.values():
+        drawing.note(words.short_caveat(contents.facts))
+    return found
+
+
+def _render(contents: RunContents, drawings: dict[str, Drawing]) -> str:
+    environment = Environment(
+        loader=PackageLoader("fedtune3d.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {"interval": words.interval, "plural": words.plural}
+    metrics = contents.metrics
+    return environment.get_template("report.html").render(
+        contents=contents,
+        metrics=metrics,
+        style=(files("fedtune3d.report") / "templates" / "report.css").read_text(encoding="utf-8"),
+        version=__version__,
+        answer=words.answer(metrics) if metrics else None,
+        caveat=words.caveat(contents.facts),
+        figures={name: _figure(contents.path, drawing) for name, drawing in drawings.items()},
+        methods={name: words.METHODS[name] for name in table.shown_methods(metrics)} if metrics else {},
+        auc_rows=table.auc_rows(metrics) if metrics else [],
+        interval_methods=run_tables.interval_methods(metrics) if metrics else [],
+        operating={name: run_tables.operating_rows(metrics, name) for name in metrics.get("methods", {})},
+        what_ran=run_tables.what_ran(contents),
+        flow_rows=run_tables.flow_rows(contents),
+        bad_scans=run_tables.bad_scans(contents),
+        left_out=run_tables.left_out_rows(contents),
+        cost_lines=run_tables.cost_lines(metrics.get("cost", {})),
+        cost_rows=run_tables.cost_rows(contents),
+        examples=_examples(contents),
+        configuration=yaml.safe_dump(contents.config, sort_keys=False, allow_unicode=True),
+    )
+
+
+def _figure(folder: Path, drawing: Drawing) -> dict[str, str]:
+    svg = (folder / "figures" / f"{drawing.name}.svg").read_bytes()
+    return {
+        "name": drawing.name,
+        "title": drawing.title,
+        "description": drawing.description,
+        "source": _data_uri(svg, "svg+xml"),
+    }
+
+
+def _data_uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _examples(contents: RunContents) -> list[dict[str, Any]]:
+    """Per site its pictures, or why there are none."""
+    shown, spent = [], 0
+    for site in contents.sites:
+        sources, why = [], ""
+        if not contents.policy(site, "pictures_leave"):
+            why = "the site's policy keeps its pictures"
+        for path in contents.examples.get(site, [])[:PICTURES_PER_SITE]:
+            content = path.read_bytes()
+            spent += len(content)
+            if spent > PICTURE_BUDGET_BYTES:
+                why = f"more pictures are in sites/{site}/examples; the page would grow too large"
+                break
+            sources.append(_data_uri(content, "png"))
+        shown.append(
+            {"site": site, "sources": sources, "why": why or ("" if sources else "there are none in this run folder")}
+        )
+    return shown

@@ -1,0 +1,100 @@
+"""What a run folder holds, read as far as it is there: a run in progress has a ledger and no metrics yet."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fedtune3d.errors import InputError
+
+
+@dataclass(frozen=True)
+class RunContents:
+    """A run folder, read.
+
+    Attributes:
+        path: The folder.
+        config: The resolved configuration.
+        environment: Versions, device, weights; empty where the run has not come that far.
+        ledger: The federated rounds, one dict a line.
+        metrics: The evaluation; empty while the run goes on.
+        flows: Site → who was left out and which split holds how many; only sites whose half of the folder is here.
+        examples: Site → its example pictures, only where the site's policy lets pictures leave.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    ledger: list[dict[str, Any]]
+    metrics: dict[str, Any]
+    flows: dict[str, dict[str, Any]]
+    examples: dict[str, list[Path]]
+
+    @property
+    def sites(self) -> list[str]:
+        """The names of the sites, in the order of the configuration."""
+        return [section["name"] for section in self.config["sites"]]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Where scans and weights came from: of the metrics, else of the environment, which is there earlier."""
+        return self.metrics or self.environment
+
+    def policy(self, site: str, key: str) -> bool:
+        """Whether a site's policy allows something; what the configuration does not allow is not allowed."""
+        return _policy(self.config, site, key)
+
+
+def read_run(folder: Path) -> RunContents:
+    """Read a run folder.
+
+    Raises:
+        InputError: When the folder holds no run, or a file in it is damaged; names the file.
+    """
+    config_path = folder / "config.yaml"
+    if not config_path.exists():
+        raise InputError(f"{config_path}: missing, so {folder} is no run folder; give the `output` of an experiment")
+    try:
+        config = yaml.safe_load(config_path.read_text(encoding="utf-8"))
+        sites = [section["name"] for section in config["sites"]]
+    except (yaml.YAMLError, TypeError, KeyError, UnicodeDecodeError) as error:
+        raise InputError(f"{config_path}: expected the configuration of a run; {error}") from error
+    flows = {site: _read_json(folder / "sites" / site / "flow.json") for site in sites}
+    allowed = [site for site in sites if _policy(config, site, "pictures_leave")]
+    return RunContents(
+        path=folder,
+        config=config,
+        environment=_read_json(folder / "environment.json"),
+        ledger=_read_ledger(folder / "rounds.jsonl"),
+        metrics=_read_json(folder / "metrics.json"),
+        flows={site: flow for site, flow in flows.items() if flow},
+        examples={site: sorted((folder / "sites" / site / "examples").glob("*.png")) for site in allowed},
+    )
+
+
+def _policy(config: dict[str, Any], site: str, key: str) -> bool:
+    section = next(section for section in config["sites"] if section["name"] == site)
+    return bool(section.get("policy", {}).get(key, False))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is no file."""
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise InputError(f"{path}: expected a JSON object; {error}; run again with --resume") from error
+
+
+def _read_ledger(path: Path) -> list[dict[str, Any]]:
+    """The lines of a ledger; a last line without its end is one that a running process is writing."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    try:
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+    except ValueError as error:
+        raise InputError(f"{path}: expected one JSON object a line; {error}; run again with --resume") from error

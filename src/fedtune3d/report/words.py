@@ -1,0 +1,115 @@
+"""Numbers and names as a reader sees them, and the sentences made of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+METHODS = {"federated": "Federated", "local": "Local", "centralized": "Centralized"}
+"""The methods in the order in which they are shown, and their titles."""
+
+_HEADS = {"linear": "Linear head", "conv_s": "CONV S head", "conv_l": "CONV L head"}
+_TUNINGS = {"frozen": "frozen encoder", "full": "full fine-tuning", "lora": "LoRA"}
+
+
+def head_title(name: str) -> str:
+    """`conv_s` → `CONV S head`; a name that is not known stands as it is."""
+    return _HEADS.get(name, f"{name} head")
+
+
+def tuning_title(name: str) -> str:
+    """`frozen` → `frozen encoder`."""
+    return _TUNINGS.get(name, name)
+
+
+def rule_title(name: str) -> str:
+    """The name of the rule's class, which carries the paper's: `fedavg` → `FedAvg`."""
+    from fedtune3d.aggregation.registry import rules
+
+    return rules()[name].__name__ if name in rules() else name
+
+
+def interval(estimate: Mapping[str, Any]) -> str:
+    """`0.81 [0.74, 0.88]`, or why there is no such number."""
+    if estimate["value"] is None:
+        return f"not defined: {estimate['undefined']}"
+    return f"{estimate['value']:.2f} [{estimate['low']:.2f}, {estimate['high']:.2f}]"
+
+
+def size(count: float | None) -> str:
+    """Bytes as `6.8 MB` (10⁶ bytes)."""
+    if count is None:
+        return "–"
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:.{1 if count < 100 * factor else 0}f} {unit}"
+    return f"{count:.0f} B"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as `4.2 s`, `3 min 20 s` or `2 h 5 min`."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 scan`, `2 scans`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def setup(metrics: Mapping[str, Any]) -> str:
+    """`CONV S head, frozen encoder, FedAvg`."""
+    return ", ".join((head_title(metrics["head"]), tuning_title(metrics["tuning"]), rule_title(metrics["rule"])))
+
+
+def answer(metrics: Mapping[str, Any]) -> str:
+    """What the run found, in a sentence."""
+    mean = metrics["methods"]["federated"]["mean_auc"]
+    if mean["value"] is None:
+        return f"{setup(metrics)}: the mean test AUC is {interval(mean)}."
+    few = ", resting on few people" if mean["mark"] else ""
+    return f"{setup(metrics)}: mean test AUC over {plural(len(mean['sites']), 'site')} {interval(mean)}{few}."
+
+
+def caveat(facts: Mapping[str, Any]) -> str:
+    """What a reader must know before any number: simulated scans, random weights, many scans of few groups.
+
+    Empty where there is nothing of the kind.
+
+    Args:
+        facts: `metrics.json` or `environment.json` of a run, or an empty mapping where neither is there yet.
+    """
+    simulated, random = bool(facts.get("simulated")), _has_random_weights(facts)
+    sentences = []
+    if simulated and random:
+        sentences.append(
+            "The scans are simulated and the encoder's weights are random: "
+            "the numbers say nothing about patients or about SAM-Med3D."
+        )
+    elif simulated:
+        sentences.append("The scans are simulated: the numbers say nothing about patients.")
+    elif random:
+        sentences.append("The encoder's weights are random: the numbers say nothing about SAM-Med3D.")
+    people = sum(site["participants"] for site in _federated_sites(facts))
+    if people > facts.get("groups", people):
+        sentences.append(
+            f"The {people} participants in the test sets rest on at most {facts['groups']} groups "
+            "(people or anatomies), so the intervals are too narrow."
+        )
+    return " ".join(sentences)
+
+
+def short_caveat(facts: Mapping[str, Any]) -> str:
+    """`simulated scans, random weights`, to stand in a figure; empty where neither is so."""
+    parts = ["simulated scans"] if facts.get("simulated") else []
+    return ", ".join([*parts, "random weights"] if _has_random_weights(facts) else parts)
+
+
+def _has_random_weights(facts: Mapping[str, Any]) -> bool:
+    return bool(facts.get("weights", {}).get("source") == "random")
+
+
+def _federated_sites(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(facts.get("methods", {}).get("federated", {}).get("sites", {}).values())

@@ -1,0 +1,144 @@
+"""A run folder as a finished run leaves it, with every number from the real `summarise` and `combine`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from scipy.stats import norm
+
+from fedtune3d.evaluation import Predictions, combine, summarise
+from fedtune3d.report.examples import write_example
+
+SIZES = {"Amsterdam": (14, 11), "Boston": (22, 18), "Graz": (5, 4), "Lagos": (7, 0)}
+"""Negative and positive people in the test split of each site; the last has one class only."""
+
+
+def draw_predictions(rng: np.random.Generator, negatives: int, positives: int, auc: float) -> Predictions:
+    labels = np.r_[np.zeros(negatives, int), np.ones(positives, int)]
+    scores = norm.cdf(rng.normal(labels * np.sqrt(2) * norm.ppf(auc), 1))
+    return Predictions(tuple(f"sub-{row:03d}" for row in range(len(labels))), ("",) * len(labels), labels, scores)
+
+
+def draw_ledger(rng: np.random.Generator, rounds: int) -> list[dict[str, Any]]:
+    examples = {site: 2 * sum(size) for site, size in SIZES.items()}
+    lines = []
+    for round_ in range(1, rounds + 2):
+        last = round_ == rounds + 1
+        absent = {"Graz"} if round_ == 3 else set()
+        share = {site: count for site, count in examples.items() if site not in absent}
+        entries = {}
+        for site, (_, positives) in SIZES.items():
+            auc = float(np.clip(0.5 + 0.3 * (1 - np.exp(-round_ / 3)) + rng.normal(0, 0.04), 0, 1))
+            received = {"auc": auc, "loss": 0.7 * np.exp(-round_ / 9), "examples": 12, "why": None}
+            if not positives:
+                received |= {"auc": None, "why": "one class only"}
+            entries[site] = {
+                "participated": not last and site not in absent,
+                "weight": None if last or site in absent else share[site] / sum(share.values()),
+                "signals": {},
+                "bytes_down": 6_800_000,
+                "bytes_up": 0 if last or site in absent else 6_800_000,
+                "fault": "took longer than its deadline of 60 s" if site in absent and not last else None,
+                "received": received,
+                "seconds": 3.0,
+                "peak_memory_bytes": 910_000_000,
+            }
+            if not last and site not in absent:
+                loss = 0.72 * np.exp(-round_ / 8) + rng.normal(0, 0.01)
+                entries[site] |= {"examples": examples[site], "loss": loss}
+        aucs = [entry["received"]["auc"] for entry in entries.values() if entry["received"]["auc"] is not None]
+        validation = {"state_round": round_ - 1, "mean_auc": float(np.mean(aucs)), "pooled_loss": 0.6}
+        kind = {"kind": "score"} if last else {"kind": "train", "rule": "fedavg", "faults_before": []}
+        lines.append(
+            {"round": min(round_, rounds), **kind, "seconds": 12.5, "sites": entries, "validation": validation}
+        )
+    return lines
+
+
+def draw_metrics(rng: np.random.Generator, share: bool) -> dict[str, Any]:
+    methods = {}
+    for name, auc in (("federated", 0.82), ("local", 0.72), ("centralized", 0.85)):
+        summaries = {
+            site: summarise(draw_predictions(rng, 9, 8, auc), draw_predictions(rng, *size, auc), 1, share)
+            for site, size in SIZES.items()
+        }
+        methods[name] = combine(summaries, seed=1, shared_model=name != "local")
+    return {
+        "experiment": "demo",
+        "simulated": True,
+        "weights": {"source": "random", "sha256": "0" * 64},
+        "head": "conv_s",
+        "tuning": "frozen",
+        "rule": "fedavg",
+        "best_round": 7,
+        "cost": {"trainable_parameters": 1_703_042, "parameters": 90_000_000, "bytes_per_round_and_site": 13_624_336},
+        "methods": methods,
+    }
+
+
+def draw_brain() -> np.ndarray:
+    """An ellipsoid with a bright patch on its right, front and top, so that a flipped picture is seen."""
+    x, y, z = np.meshgrid(*[np.arange(128)] * 3, indexing="ij")
+    inside = ((x - 64) / 45) ** 2 + ((y - 64) / 55) ** 2 + ((z - 64) / 42) ** 2 < 1
+    texture = np.sin(x / 5) + np.cos(y / 7) + np.sin(z / 6)
+    patch = (np.abs(x - 90) < 6) & (np.abs(y - 64) < 4) | (np.abs(y - 100) < 6) & (np.abs(x - 64) < 4)
+    patch |= (np.abs(z - 90) < 5) & (np.abs(x - 64) < 4) & (np.abs(y - 64) < 4)
+    return np.where(inside, texture + 6 * patch + 0.01, 0).astype(np.float16)
+
+
+def write_run(folder: Path, *, finished: bool = True, pictures: tuple[str, ...] = tuple(SIZES)) -> Path:
+    """Write a run folder; pictures leave the sites that are named."""
+    rng = np.random.default_rng(3)
+    sites = [
+        {"name": site, "policy": {"predictions_leave": site != "Boston", "pictures_leave": site in pictures}}
+        for site in SIZES
+    ]
+    config = {
+        "name": "demo",
+        "seed": 1,
+        "sites": sites,
+        "model": {"encoder": "vit_b", "weights": "random", "head": "conv_s"},
+        "tuning": {"method": "frozen"},
+        "training": {"rounds": 10},
+        "aggregation": {"rule": "fedavg"},
+    }
+    environment = {
+        "versions": {"fedtune3d": "0.1.0", "torch": "2.13.0"},
+        "python": "3.11.9",
+        "platform": "Linux",
+        "device": "cpu",
+        "threads": 2,
+        "weights": {"source": "random", "sha256": "0" * 64},
+        "simulated": True,
+    }
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    (folder / "environment.json").write_text(json.dumps(environment))
+    ledger = draw_ledger(rng, 10) if finished else draw_ledger(rng, 10)[:4]
+    (folder / "rounds.jsonl").write_text("".join(json.dumps(line) + "\n" for line in ledger))
+    if finished:
+        (folder / "metrics.json").write_text(json.dumps(draw_metrics(rng, share=True)))
+    brain = draw_brain()
+    for site in list(SIZES)[:3]:  # the half of the last site is not here
+        split = {"train": [20, 15], "validation": [8, 6], "test": list(SIZES[site])}
+        bad = [{"scan": f"sub-{site}09", "why": "truncated"}] if site in ("Amsterdam", "Boston") else []
+        flow = {"scans": split, "participants": split, "excluded": {"diagnosis MCI": 12}, "bad_scans": bad}
+        (folder / "sites" / site).mkdir(parents=True)
+        (folder / "sites" / site / "flow.json").write_text(json.dumps(flow))
+        for number in range(4):
+            write_example(brain, folder / "sites" / site / "examples" / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """Makes run folders: `make_run(finished=…, pictures=…)`."""
+
+    def make(**options: Any) -> Path:
+        return write_run(tmp_path / "run", **options)
+
+    return make
