@@ -8,7 +8,8 @@ import torch
 from medim.models.sam_med3d import ImageEncoderViT3D
 
 from fedtune3d.errors import InputError
-from fedtune3d.models.encoder import ImageEncoder3D, build_encoder, initialise_random, padding_logit
+from fedtune3d.models.attention import padding_logit
+from fedtune3d.models.encoder import ImageEncoder3D, build_encoder, initialise_random
 from fedtune3d.seeds import torch_rng
 
 VIT_B: dict[str, Any] = {

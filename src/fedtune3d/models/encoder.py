@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedtune3d.errors import InputError
+from fedtune3d.models.attention import attend
+from fedtune3d.models.linear import FastLinear, fast_linear
 from fedtune3d.seeds import torch_rng
 
 
@@ -31,7 +33,7 @@ class PatchEmbedding(nn.Module):
         x, y, z = (extent // size for extent in shape)
         cubes = scans.reshape(batch, channels, x, size, y, size, z, size).permute(0, 2, 4, 6, 1, 3, 5, 7)
         # A matrix product is several times faster than the strided convolution that it equals.
-        return functional.linear(cubes.reshape(batch, x, y, z, -1), self.proj.weight.flatten(1), self.proj.bias)
+        return fast_linear(cubes.reshape(batch, x, y, z, -1), self.proj.weight.flatten(1), self.proj.bias)
 
 
 class MLPBlock(nn.Module):
@@ -39,8 +41,8 @@ class MLPBlock(nn.Module):
 
     def __init__(self, embedding_dim: int, mlp_dim: int) -> None:
         super().__init__()
-        self.lin1 = nn.Linear(embedding_dim, mlp_dim)
-        self.lin2 = nn.Linear(mlp_dim, embedding_dim)
+        self.lin1 = FastLinear(embedding_dim, mlp_dim)
+        self.lin2 = FastLinear(mlp_dim, embedding_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.lin2(functional.gelu(self.lin1(x)))
@@ -60,79 +62,6 @@ class LayerNorm3d(nn.Module):
         return functional.layer_norm(channels_last, self.weight.shape, self.weight, self.bias, self.eps).movedim(-1, 1)
 
 
-def relative_positions(table: Tensor) -> Tensor:
-    """The rows of a table (2·S − 1, c) for every query and key place of an axis of S places: (S, S, c)."""
-    places = torch.arange((table.shape[0] + 1) // 2, device=table.device)
-    return table[places[:, None] - places[None, :] + len(places) - 1]
-
-
-def padding_logit(a: Tensor, g: Tensor, i: Tensor, real: tuple[int, int, int]) -> Tensor:
-    """log Σ exp(A + G + I) over the padded keys of a window: what their relative positions add to one virtual key.
-
-    All padded keys are alike but for their relative positions, so one key stands for them all. For a given kw the sum
-    over kd touches G only and the sum over kh touches I only. The padded keys are summed as three disjoint sets, so
-    nothing is subtracted: kw padded; kw real and kd padded; kw and kd real and kh padded.
-
-    Args:
-        a: A[q; kw], (…, d, h, w, S).
-        g: G[d, h; kd, kw], (…, d, h, S, S).
-        i: I[d, h; kh, kw], (…, d, h, S, S).
-        real: How many places of the window hold tokens along each axis; fewer than S along at least one.
-
-    Returns:
-        (…, d, h, w).
-    """
-    real_d, real_h, real_w = real
-    size = a.shape[-1]
-    sets = []
-    if real_w < size:
-        sets.append((g[..., real_w:].logsumexp(-2) + i[..., real_w:].logsumexp(-2), a[..., real_w:]))
-    if real_d < size:
-        sets.append((g[..., real_d:, :real_w].logsumexp(-2) + i[..., :real_w].logsumexp(-2), a[..., :real_w]))
-    if real_h < size:
-        inside = g[..., :real_d, :real_w].logsumexp(-2)
-        sets.append((inside + i[..., real_h:, :real_w].logsumexp(-2), a[..., :real_w]))
-    return torch.cat([summed.unsqueeze(-2) + along for summed, along in sets], -1).logsumexp(-1)
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor, tables: Sequence[Tensor], padding: Tensor | None) -> Tensor:
-    """Attention with the decomposed relative positions of SAM-Med3D, as its released weights were trained.
-
-    For query (d, h, w), key (kd, kh, kw) and r = q unscaled, the logit is q·k/√c + A[q; kw] + G[d, h; kd, kw] +
-    I[d, h; kh, kw], with A = r[d, h, w]·Rd[d, kw], G = r[d, h, kd]·Rh[h, kw] and I = r[d, h, kh]·Rw[kh, kw]: the port
-    to 3D put the terms on shifted axes, reading the query's w as a key axis. A 'corrected' encoder gives other features.
-
-    Args:
-        q, k, v: The tokens of windows, (windows, heads, d, h, w, c).
-        tables: Rd, Rh, Rw, each (S, S, c), S being the window's size along every axis.
-        padding: Query, key and value of a padded token, (3, heads, c); None where S³ tokens fill the window.
-
-    Returns:
-        (windows, heads, d, h, w, c).
-    """
-    real = (q.shape[2], q.shape[3], q.shape[4])
-    size = tables[0].shape[0]
-    rd, rh, rw = tables
-    q_row = q
-    if padding is not None and real[2] < size:
-        filler = padding[0][None, :, None, None, None].expand(*q.shape[:4], size - real[2], -1)
-        q_row = torch.cat([q, filler], dim=4)
-    a = torch.einsum("nsdhwc,dkc->nsdhwk", q, rd[: real[0]])
-    g = torch.einsum("nsdhjc,hkc->nsdhjk", q_row, rh[: real[1]])
-    i = torch.einsum("nsdhjc,jkc->nsdhjk", q_row, rw)
-    bias = a[:, :, :, :, :, None, None, : real[2]] + (
-        g[:, :, :, :, None, : real[0], None, : real[2]] + i[:, :, :, :, None, None, : real[1], : real[2]]
-    )
-    scale = q.shape[-1] ** -0.5
-    logits = (q.flatten(2, 4) * scale) @ k.flatten(2, 4).mT + bias.flatten(5).flatten(2, 4)
-    if padding is None:
-        return (logits.softmax(-1) @ v.flatten(2, 4)).view(v.shape)
-    virtual = (q * scale * padding[1][None, :, None, None, None]).sum(-1) + padding_logit(a, g, i, real)
-    weights = torch.cat([logits, virtual.flatten(2)[..., None]], -1).softmax(-1)
-    values = torch.cat([v.flatten(2, 4), padding[2][None, :, None].expand(v.shape[0], -1, -1, -1)], 2)
-    return (weights @ values).view(v.shape)
-
-
 def window_spans(extent: int, size: int) -> list[tuple[int, int, int]]:
     """The windows along an axis as (start, stop, places that hold tokens): the whole ones, then the cut one."""
     whole = extent // size * size
@@ -150,34 +79,45 @@ class Attention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.window_size = window_size
-        self.qkv = nn.Linear(dim, dim * 3, bias=qkv_bias)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = FastLinear(dim, dim * 3, bias=qkv_bias)
+        self.proj = FastLinear(dim, dim)
         self.rel_pos_d, self.rel_pos_h, self.rel_pos_w = (
             nn.Parameter(torch.zeros(2 * window_size - 1, dim // num_heads)) for _ in range(3)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, H, W, dim) → the same shape."""
-        size = self.window_size
-        tables = [relative_positions(table) for table in (self.rel_pos_d, self.rel_pos_h, self.rel_pos_w)]
         qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))
-        groups = list(product(*(window_spans(extent, size) for extent in x.shape[1:4])))
-        # A padded token is zero before the projection: its query, key and value are the projection of zero.
-        padding = None
-        if any(extent % size for extent in x.shape[1:4]):
-            padding = self.qkv(x.new_zeros(1, x.shape[-1])).view(3, self.num_heads, -1)
-        if len(groups) == 1 and all(extent <= size for extent in x.shape[1:4]):
-            q, k, v = qkv.permute(4, 0, 5, 1, 2, 3, 6)
-            attended = attend(q, k, v, tables, padding)
-            return self.proj(attended.movedim(1, 4).flatten(4))
-        attended = qkv.new_empty(*x.shape[:4], self.num_heads, qkv.shape[-1])
+        padding = self._padding(x) if any(extent % self.window_size for extent in x.shape[1:4]) else None
+        with torch.autocast(x.device.type, enabled=False):
+            dtype = self.rel_pos_d.dtype
+            attended = self._attend_in_windows(qkv.to(dtype), None if padding is None else padding.to(dtype))
+        return self.proj(attended.flatten(4))
+
+    def _padding(self, x: Tensor) -> Tensor:
+        """Query, key and value of a padded token, (3, heads, c): it is zero before the projection."""
+        if type(self.qkv) is FastLinear and self.qkv.bias is not None:
+            return self.qkv.bias.view(3, self.num_heads, -1)
+        return self.qkv(x.new_zeros(1, x.shape[-1])).view(3, self.num_heads, -1)
+
+    def _attend_in_windows(self, qkv: Tensor, padding: Tensor | None) -> Tensor:
+        """(B, D, H, W, 3, heads, c) → (B, D, H, W, heads, c)."""
+        tables = (self.rel_pos_d, self.rel_pos_h, self.rel_pos_w)
+        shape = qkv.shape[1:4]
+        answers = []
+        groups = list(product(*(window_spans(extent, self.window_size) for extent in shape)))
         for spans in groups:
             where = (slice(None), *(slice(start, stop) for start, stop, _ in spans))
             real = [places for _, _, places in spans]
             q, k, v = split_windows(qkv[where], real)
-            answer = attend(q, k, v, tables, None if min(real) == size else padding)
-            attended[where] = join_windows(answer, x.shape[0], [stop - start for start, stop, _ in spans])
-        return self.proj(attended.flatten(4))
+            answer = attend(q, k, v, tables, None if min(real) == self.window_size else padding)
+            answers.append(join_windows(answer.view(v.shape), len(qkv), [stop - start for start, stop, _ in spans]))
+        if len(groups) == 1:
+            return answers[0]
+        attended = torch.empty_like(qkv[..., 0, :, :])
+        for spans, answer in zip(groups, answers, strict=True):
+            attended[(slice(None), *(slice(start, stop) for start, stop, _ in spans))] = answer
+        return attended
 
 
 def split_windows(qkv: Tensor, real: Sequence[int]) -> Tensor:
@@ -299,7 +239,7 @@ class ImageEncoder3D(nn.Module):
             return self.patch_embed(x) + self.pos_embed
         if stage <= self.depth:
             return self.blocks[stage - 1](x)
-        return self.neck(x.movedim(-1, 1))
+        return self.neck(x.movedim(-1, 1)).contiguous()
 
     def forward(self, scans: Tensor) -> Tensor:
         """(B, in_chans, s, s, s) → (B, out_chans, s/p, s/p, s/p)."""
