@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import joblib
 import numpy as np
+from joblib.externals.loky import ProcessPoolExecutor
 from scipy import ndimage
 
 from fedtune3d.cohorts.nifti import Scan, read_scan
@@ -264,10 +264,15 @@ def _walk(
     if workers == 1 or len(missing) < 2:
         yield from ((record, _outcome(store.get, record)) for record in missing)
         return
-    # joblib's processes, unlike multiprocessing's, do not run the caller's script again, so it needs no __main__ guard.
-    jobs = (joblib.delayed(_outcome_on_one_thread)(store, record) for record in missing)
-    made = joblib.Parallel(n_jobs=min(workers, len(missing)), backend="loky", return_as="generator")(jobs)
-    yield from zip(missing, made, strict=True)
+    # Unlike multiprocessing's, these processes do not run the caller's script again, so it needs no __main__ guard.
+    with ProcessPoolExecutor(min(workers, len(missing)), initializer=_use_one_thread) as pool:
+        futures = [pool.submit(_outcome, store.get, record) for record in missing]
+        try:
+            for record, future in zip(missing, futures, strict=True):
+                yield record, future.result()
+        finally:
+            for future in futures:
+                future.cancel()
 
 
 def _outcome(function: Callable[[ScanRecord], Path | None], record: ScanRecord) -> Outcome:
@@ -277,11 +282,10 @@ def _outcome(function: Callable[[ScanRecord], Path | None], record: ScanRecord) 
         return error
 
 
-def _outcome_on_one_thread(store: PreparedStore, record: ScanRecord) -> Outcome:
+def _use_one_thread() -> None:
     import SimpleITK
 
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    return _outcome(store.get, record)
 
 
 def _require_usable_sites(paths: dict[ScanRecord, Path], bad: list[tuple[ScanRecord, str]]) -> None:
