@@ -3,6 +3,7 @@
 Both sides start each round from our state, in float64, so that neither hides behind the other's rounding.
 """
 
+import gc
 from collections.abc import Callable
 
 import numpy as np
@@ -25,7 +26,9 @@ def strategies(monkeypatch):
     identity = pytest.importorskip("flwr.supercore.task_identity").TaskIdentity
     for key in ("_task_id", "_run_id", "_node_id"):  # a message cannot be made outside a run without them
         monkeypatch.setattr(identity, key, 1)
-    return strategies
+    gc.freeze()  # flwr's q-FedAvg collects garbage for each array that it reads
+    yield strategies
+    gc.unfreeze()
 
 
 def _random_arrays(*causes: str | int, scale: float = 1.0) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ import torch
 
 from fedtune3d.aggregation.checks import find_fault
 from fedtune3d.aggregation.contract import STATE, Update
+from fedtune3d.errors import InputError
 from fedtune3d.states import State
 
 
@@ -94,11 +95,12 @@ def weighted_average(state: State, updates: Sequence[Update], amounts: Mapping[s
 def cast_like(values: torch.Tensor, example: torch.Tensor) -> torch.Tensor:
     """Float64 `values` in the dtype of `example`: integers rounded half to even, Booleans true from 0.5.
 
-    Raises `ValueError` where the result is not finite.
+    Raises:
+        InputError: Where the result is not finite.
     """
     if example.dtype == torch.bool:
         return values >= 0.5
     cast = values.to(example.dtype) if example.is_floating_point() else values.round().to(example.dtype)
     if example.is_floating_point() and not bool(torch.isfinite(cast).all()):
-        raise ValueError(f"the aggregate holds values that {example.dtype} cannot hold; lower the rule's rate")
+        raise InputError(f"the rule's next state has values that {example.dtype} cannot hold; lower the rule's rate")
     return cast

@@ -1,10 +1,10 @@
-"""Whether what a site sent may be used, and how far it has moved."""
+"""Whether what a site sent may be used."""
 
-import math
 from collections.abc import Iterable
 
 import torch
 
+from fedtune3d.aggregation.contract import KIND, Update
 from fedtune3d.states import State
 
 
@@ -32,14 +32,23 @@ def find_fault(state: State, received: State, left_out: Iterable[str] = ()) -> s
     return None
 
 
-def update_norm(state: State, received: State) -> float:
-    """The Euclidean norm of the change over the floating-point tensors that came back, in float64."""
-    squares = (
-        float((tensor.double() - state[name].double()).square().sum())
-        for name, tensor in sorted(received.items())
-        if tensor.is_floating_point()
-    )
-    return math.sqrt(sum(squares))
+def read_score(update: Update, metric: str) -> float | None:
+    """A score that a site sent; None where it sent none.
+
+    Raises:
+        ValueError: For a score that is no number from 0 to 1, naming the site.
+    """
+    value = update.metrics.get(metric)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"site {update.site}: {metric}: expected a number from 0 to 1, got {value!r}")
+    return float(value)
+
+
+def is_by_loss(update: Update, metric: str) -> bool:
+    """Whether a score that a site sent is the one made of its loss (`contract.SCORE_KINDS`)."""
+    return update.metrics.get(metric + KIND) == "loss"
 
 
 def _some(names: list[str], most: int = 3) -> str:

@@ -4,7 +4,6 @@ The state of the checks mixes float64, float32, float16 and bfloat16, LoRA facto
 normalisation layer. Rounds have five sites or fewer, among them one without a validation set and one with one class.
 """
 
-import itertools
 import json
 import math
 import tempfile
@@ -104,12 +103,12 @@ def check_site_order(rule: Rule) -> None:
     """The order of updates does not change a bit of the state, the weights, the memory or the signals."""
     rounds = [SITES, SITES[1:], SITES]
     expected = fingerprints(run_rounds(rule, rounds))
-    for order in itertools.islice(itertools.permutations(range(4)), 1, None, 5):
-
-        def arrange(updates: list[Update], order: tuple[int, ...] = order) -> list[Update]:
-            return [updates[index] for index in order] + updates[4:]
-
-        _require(fingerprints(run_rounds(rule, rounds, arrange)) == expected, f"the order {order} changes the result")
+    arrangements: tuple[Callable[[list[Update]], list[Update]], ...] = (
+        lambda updates: updates[::-1],
+        lambda updates: updates[2:] + updates[:2],
+    )
+    for arrange in arrangements:
+        _require(fingerprints(run_rounds(rule, rounds, arrange)) == expected, "the order of updates changes the result")
 
 
 def check_inputs_unchanged(rule: Rule) -> None:

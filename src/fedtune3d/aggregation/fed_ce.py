@@ -3,15 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from fedtune3d.aggregation.average import in_site_order, load_checked, shares, weighted_average
 from fedtune3d.aggregation.changes import PARAMETERS, change, parameters_at_start, parameters_of
+from fedtune3d.aggregation.checks import is_by_loss, read_score
 from fedtune3d.aggregation.contract import (
     AVERAGING,
-    KIND,
     LEAVE_ONE_OUT_SCORE,
     RECEIVED_SCORE,
     SCORE_KINDS,
@@ -91,6 +90,7 @@ class FedCE(Rule):
         return LocalPlan(scores=scores, score_kind=self.score, remember=(SENT_STATE,), values=values)
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
+        """As above. Raises `ValueError` naming a site whose score is not in [0, 1]."""
         ordered = in_site_order(updates)
         before: Mapping[str, float] = memory.values.get(WEIGHTS, {})
         cosines = _cosines(state, ordered, _prior(before, ordered), parameters_of(state, memory))
@@ -187,18 +187,13 @@ def _leave_one_out_scores(updates: Sequence[Update], memory: Memory) -> dict[str
     counted = memory.values.get(SCORES, {})
     scores = {}
     for update in updates:
-        score = _number(update, LEAVE_ONE_OUT_SCORE)
-        validated = _number(update, SENT_SCORE) is not None or _number(update, RECEIVED_SCORE) is not None
+        score = read_score(update, LEAVE_ONE_OUT_SCORE)
+        validated = read_score(update, SENT_SCORE) is not None or read_score(update, RECEIVED_SCORE) is not None
         if score is not None:
             scores[update.site] = score
         elif validated and update.site not in counted:
             scores[update.site] = 0.0
     return scores
-
-
-def _number(update: Update, metric: str) -> float | None:
-    value: Any = update.metrics.get(metric)
-    return None if value is None else float(value)
 
 
 def _extend(means: Mapping[str, Sequence[float]], values: Mapping[str, float]) -> RunningMeans:
@@ -219,9 +214,9 @@ def _novelty(score_means: RunningMeans, sites: Sequence[str]) -> dict[str, float
 
 def _score_signals(update: Update, score_means: RunningMeans) -> dict[str, float]:
     signals: dict[str, float] = {}
-    if (score := _number(update, LEAVE_ONE_OUT_SCORE)) is not None:
-        by_loss = update.metrics.get(LEAVE_ONE_OUT_SCORE + KIND) == "loss"
-        signals |= {LEAVE_ONE_OUT_SCORE: score, "leave_one_out_by_loss": float(by_loss)}
+    if (score := read_score(update, LEAVE_ONE_OUT_SCORE)) is not None:
+        by_loss = float(is_by_loss(update, LEAVE_ONE_OUT_SCORE))
+        signals |= {LEAVE_ONE_OUT_SCORE: score, "leave_one_out_by_loss": by_loss}
     if update.site in score_means:
         signals["leave_one_out_mean"] = score_means[update.site][1]
     return signals

@@ -64,6 +64,7 @@ class LoraRule(Rule):
         scaling: s = alpha / rank, above 0.
     """
 
+    needs_single_updates = True  # products, and the averaging error, are of single updates
     rule: Rule
     mode: str
     scaling: float = 1.0
@@ -86,11 +87,6 @@ class LoraRule(Rule):
     def implies(self) -> frozenset[str]:  # type: ignore[override]
         """The rule's; a restart returns nobody's factors."""
         return self.rule.implies & {WEIGHTS_SUM_TO_ONE} if self.mode == "restart" else self.rule.implies
-
-    @property
-    def needs_single_updates(self) -> bool:  # type: ignore[override]
-        """Products are made of each update alone."""
-        return self._runs_on_products or self.rule.needs_single_updates
 
     @property
     def _runs_on_products(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from fedtune3d.aggregation.average import example_counts, in_site_order, mean_in_float64, shares
 from fedtune3d.aggregation.changes import moved
+from fedtune3d.aggregation.checks import is_by_loss, read_score
 from fedtune3d.aggregation.contract import (
     AVERAGING,
     KIND,
@@ -26,9 +27,12 @@ RATINGS = ("drop", "ratio", "softmax")
 LEAST_RATING = 1e-6
 SITES = "sites"
 
+History = Mapping[str, Any]
+"""A site's scores so far: ``kind``, ``best`` and ``last``; empty where there are none."""
+
 
 @dataclass(frozen=True)
-class RateMyLora(Rule):
+class RateMyLoRA(Rule):
     """w ← w + Σ_k r_k n_k Δ_k / Σ_k r_k n_k, with a rating r_k in (0, 1] from the site's own validation scores.
 
     He et al. 2025, ISBI, arXiv:2501.03223, print W_t = W_{t−1} + Σ_c w_t(c) |D^c| B_c A_c / Σ_c |D^c|: products of
@@ -77,10 +81,12 @@ class RateMyLora(Rule):
         return LocalPlan(score_kind=self.score)
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
+        """As above. Raises `ValueError` naming a site whose score is not in [0, 1]."""
         ordered = in_site_order(updates)
-        histories: dict[str, dict[str, Any]] = dict(memory.values.get(SITES, {}))
-        known = {update.site: _history(histories, update) for update in ordered}
-        ratings = self._ratings(ordered, known)
+        histories: Mapping[str, History] = memory.values.get(SITES, {})
+        scores = {u.site: score for u in ordered if (score := read_score(u, SENT_SCORE)) is not None}
+        known = {update.site: _known(histories, update) for update in ordered}
+        ratings = self._ratings(ordered, scores, known)
         counts = example_counts(ordered)
         amounts = {site: ratings[site] * counts[site] for site in counts}
         step = 1.0 if self.renormalise else math.fsum(amounts.values()) / math.fsum(counts.values())
@@ -88,13 +94,15 @@ class RateMyLora(Rule):
         means = mean_in_float64(state, ordered, amounts)
         floating = [name for name, tensor in state.items() if tensor.is_floating_point()]
         steps = {name: step * (means[name] - state[name].double()) for name in floating}
-        signals = {u.site: {"rating": ratings[u.site], **_score_signals(u, known[u.site])} for u in ordered}
-        histories |= {u.site: _remember(u, known[u.site]) for u in ordered if SENT_SCORE in u.metrics}
-        after = Memory({SITES: histories})
+        signals = {u.site: _signals(u, ratings[u.site], scores.get(u.site), known[u.site]) for u in ordered}
+        new = {u.site: _remember(u, scores[u.site], known[u.site]) for u in ordered if u.site in scores}
+        after = Memory({SITES: {**histories, **new}})
         return Aggregate(moved(state, means, steps), shares(amounts), after, signals, {"step": step})
 
-    def _ratings(self, updates: Sequence[Update], known: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-        rated = {u.site: self._rate(u, known[u.site]) for u in updates if SENT_SCORE in u.metrics}
+    def _ratings(
+        self, updates: Sequence[Update], scores: Mapping[str, float], known: Mapping[str, History]
+    ) -> dict[str, float]:
+        rated = {u.site: self._rate(u, scores[u.site], known[u.site]) for u in updates if u.site in scores}
         if self.rating == "softmax" and rated:
             largest = max(rated.values())
             rated = {site: math.exp((value - largest) / self.temperature) for site, value in rated.items()}
@@ -102,34 +110,32 @@ class RateMyLora(Rule):
         neutral = math.fsum(rated.values()) / len(rated) if rated else 1.0
         return {update.site: rated.get(update.site, neutral) for update in updates}
 
-    def _rate(self, update: Update, known: Mapping[str, Any]) -> float:
+    def _rate(self, update: Update, score: float, known: History) -> float:
         """The rating, or for softmax the change of score that it is made of."""
-        score = float(update.metrics[SENT_SCORE])
         if self.rating == "softmax":
             return score - known["last"] if known else 0.0
         if not known:
             return 1.0
         if self.rating == "drop":
             return math.exp(-max(0.0, known["best"] - score) / self.temperature)
-        received = float(update.metrics.get(RECEIVED_SCORE, known["last"]))
-        return min(1.0, received / known["last"]) if known["last"] > 0 else 1.0
+        received = read_score(update, RECEIVED_SCORE)
+        return 1.0 if received is None or known["last"] == 0 else min(1.0, received / known["last"])
 
 
-def _history(histories: Mapping[str, dict[str, Any]], update: Update) -> dict[str, Any]:
+def _known(histories: Mapping[str, History], update: Update) -> History:
     """What is known of the site's scores, as far as they are of the same kind as this round's."""
     known = histories.get(update.site, {})
     return known if known.get("kind") == update.metrics.get(SENT_SCORE + KIND) else {}
 
 
-def _remember(update: Update, known: Mapping[str, Any]) -> dict[str, Any]:
-    score = float(update.metrics[SENT_SCORE])
+def _remember(update: Update, score: float, known: History) -> History:
     kind = update.metrics.get(SENT_SCORE + KIND)
     return {"kind": kind, "best": max(score, known.get("best", score)), "last": score}
 
 
-def _score_signals(update: Update, known: Mapping[str, Any]) -> dict[str, float]:
-    if SENT_SCORE not in update.metrics:
-        return {}
-    by_loss = update.metrics.get(SENT_SCORE + KIND) == "loss"
-    signals = {"score": float(update.metrics[SENT_SCORE]), "score_by_loss": float(by_loss)}
-    return signals | ({"best_before": known["best"], "last": known["last"]} if known else {})
+def _signals(update: Update, rating: float, score: float | None, known: History) -> dict[str, float]:
+    signals = {"rating": rating}
+    if score is not None:
+        signals |= {"score": score, "score_by_loss": float(is_by_loss(update, SENT_SCORE))}
+        signals |= {"best_before": known["best"], "last": known["last"]} if known else {}
+    return signals

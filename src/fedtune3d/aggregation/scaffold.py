@@ -27,7 +27,7 @@ SITES = "sites"
 
 
 @dataclass(frozen=True)
-class Scaffold(Rule):
+class SCAFFOLD(Rule):
     """w ← w + η Σ_{k∈S} Δ_k / |S|; c ← c + Σ_{k∈S} (c_k⁺ − c_k) / N, over the round's sites S of all N.
 
     Karimireddy et al. 2020, arXiv:1910.06378, Algorithm 1, with option II for the site's control variate:

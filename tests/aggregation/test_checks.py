@@ -1,0 +1,29 @@
+import pytest
+
+from fedtune3d.aggregation.checks import find_fault, is_by_loss, read_score
+from fedtune3d.aggregation.contract import KIND, SENT_SCORE
+
+
+def test_names_that_stay_may_not_come_back(state_of):
+    state = state_of({"a": [1.0], "b": [2.0]})
+    assert find_fault(state, state_of({"a": [3.0]}), left_out=("b",)) is None
+    assert find_fault(state, state_of({"a": [3.0], "b": [2.0]}), left_out=("b",)) == "b not expected"
+
+
+def test_many_missing_names_are_counted(state_of):
+    state = state_of({name: [0.0] for name in "abcde"})
+    assert find_fault(state, {}) == "a, b, c and 2 more missing"
+
+
+def test_read_score(make_update):
+    update = make_update("A", {}, metrics={SENT_SCORE: 0.75, SENT_SCORE + KIND: "loss"})
+    assert read_score(update, SENT_SCORE) == 0.75
+    assert is_by_loss(update, SENT_SCORE)
+    assert read_score(make_update("A", {}), SENT_SCORE) is None
+    assert not is_by_loss(make_update("A", {}), SENT_SCORE)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1.5, -0.1, "high", True])
+def test_a_score_that_is_none_is_refused_by_name(make_update, value):
+    with pytest.raises(ValueError, match="site A: sent_score: expected a number from 0 to 1, got"):
+        read_score(make_update("A", {}, metrics={SENT_SCORE: value}), SENT_SCORE)
