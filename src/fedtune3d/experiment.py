@@ -11,10 +11,12 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from fedtune3d.aggregation import Rule, build_rule
+from fedtune3d.aggregation.contract import Rule
+from fedtune3d.aggregation.lora import LoraRule
+from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.cohorts.records import LabelMapping
 from fedtune3d.errors import InputError
-from fedtune3d.models.encoder import encoder_names
+from fedtune3d.models.encoder import ENCODERS
 from fedtune3d.models.heads import head_names
 from fedtune3d.models.tuning import Frozen, Full, Lora, Tuning
 from fedtune3d.training.settings import AugmentationSettings, TrainingSettings
@@ -98,7 +100,7 @@ class ModelSection(Section):
     @field_validator("encoder")
     @classmethod
     def _known_encoder(cls, name: str) -> str:
-        return _known(name, encoder_names())
+        return _known(name, ENCODERS)
 
     @field_validator("head")
     @classmethod
@@ -181,11 +183,12 @@ class TrainingSection(Section):
 
 
 class AggregationSection(Section):
-    """The rule, and its own options beside its name."""
+    """The rule, and its own options beside its name; with LoRA, in which way it runs on the factors."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     rule: str = "fedavg"
+    lora: Literal["factors", "exact", "freeze_a", "restart"] = "factors"
 
     @model_validator(mode="after")
     def _buildable(self) -> Self:
@@ -270,6 +273,13 @@ class Experiment(Section):
         labels = site.labels or self.labels
         assert labels is not None  # validated
         return labels.mapping()
+
+    def rule(self) -> Rule:
+        """The aggregation rule, wrapped for LoRA factors where the tuning is LoRA."""
+        rule = self.aggregation.build()
+        if not isinstance(self.tuning, LoraSection):
+            return rule
+        return LoraRule(rule, self.aggregation.lora, self.tuning.alpha / self.tuning.rank)
 
     def public(self) -> dict[str, Any]:
         """The resolved configuration as JSON values, without any path: what leaves the site and what is hashed."""

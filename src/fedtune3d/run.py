@@ -6,25 +6,27 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import torch
-
-from fedtune3d.aggregation import build_rule
+from fedtune3d.aggregation.contract import STATE, Setting
+from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.cohorts.preparation import PreparedCohort
 from fedtune3d.cohorts.splits import assign_splits
-from fedtune3d.evaluation import combine
+from fedtune3d.evaluation.summary import combine
+from fedtune3d.errors import InputError
 from fedtune3d.experiment import Experiment
 from fedtune3d.federation.checkpoints import RoundsFolder
 from fedtune3d.federation.in_process import Answering, InProcess
 from fedtune3d.federation.messages import Answer, Federation, Task
 from fedtune3d.federation.rounds import RoundSettings, run_rounds
 from fedtune3d.federation.site import PooledSite, Site
+from fedtune3d.federation.workbench import Workbench
 from fedtune3d.files import write_json
-from fedtune3d.models.assembly import AssembledModel, assemble
+from fedtune3d.models.assembly import AssembledModel
+from fedtune3d.models.normalisation import normalisation_names
 from fedtune3d.models.tuning import read_state
 from fedtune3d.progress import Progress, Silent
 from fedtune3d.report import write_report
 from fedtune3d.run_folder import RunFolder
-from fedtune3d.states import State, load_state, state_bytes
+from fedtune3d.states import State, load_info, load_state, state_bytes
 
 VERSIONED = ("fedtune3d", "torch", "numpy", "scipy", "scikit-learn", "nibabel", "torchio", "nilearn", "safetensors")
 
@@ -38,10 +40,11 @@ def prepare_sites(
     experiment: Experiment, progress: Progress, workers: int
 ) -> dict[str, tuple[int, list[tuple[str, str]]]]:
     """Prepare the scans of every site: per site, how many there are and which were left out, and why."""
+    _require_roots(experiment)
     folder = RunFolder(experiment.output)
     counts = {}
     for section in experiment.sites:
-        site = Site(experiment, section, folder.site(section.name), progress, workers=workers)
+        site = Site(experiment, section, folder.site(section.name), progress, Workbench(experiment), workers)
         cohort: PreparedCohort = site.prepared
         counts[section.name] = (len(cohort.paths), [(record.name, why) for record, why in cohort.bad])
     return counts
@@ -54,11 +57,15 @@ class _Run:
         self.experiment = experiment
         self.progress = progress
         self.folder = RunFolder(experiment.output)
-        self.sites: dict[str, Site] = {}
+        self.workbench = Workbench(experiment)
+        self.sites = {
+            section.name: Site(experiment, section, self.folder.site(section.name), progress, self.workbench)
+            for section in experiment.sites
+        }
 
     def whole(self, *, resume: bool) -> RunFolder:
         """All steps; those that are done already are not done again."""
-        torch.set_num_threads(self.experiment.threads)
+        _require_roots(self.experiment)
         self.folder.open(self.experiment.public(), resume=resume)
         if not self.folder.metrics_path.exists():
             self._train_and_evaluate()
@@ -66,12 +73,8 @@ class _Run:
         return self.folder
 
     def _train_and_evaluate(self) -> None:
-        assembled = self._assemble()
-        self.sites = {
-            section.name: Site(self.experiment, section, self.folder.site(section.name), self.progress, assembled)
-            for section in self.experiment.sites
-        }
         plan = self._plan(InProcess(self.sites))
+        assembled = self.workbench.assembled
         initial = read_state(assembled.model, assembled.answer)
         self._write_environment(assembled, plan)
         methods, summaries = {}, {}
@@ -84,19 +87,13 @@ class _Run:
             "head": self.experiment.model.head,
             "tuning": self.experiment.tuning.method,
             "rule": self.experiment.aggregation.rule,
-            "best_round": RoundsFolder(self.folder.path).load().best.get("round"),  # type: ignore[union-attr]
+            "best_round": RoundsFolder(self.folder.path).load().best.get("state_round"),  # type: ignore[union-attr]
             "groups": sum(values["groups"] for values in plan.values()),
             "cost": _cost(assembled, initial),
             "methods": methods,
         }
         by_site = {site: {name: sent[site] for name, sent in summaries.items()} for site in self.sites}
         self.folder.write_metrics(metrics, by_site)
-
-    def _assemble(self) -> AssembledModel:
-        model = self.experiment.model
-        return assemble(
-            model.encoder, model.weights, model.head, self.experiment.tuning.settings(), self.experiment.seed
-        )
 
     def _plan(self, federation: Federation) -> dict[str, Mapping[str, Any]]:
         """Let every site read, prepare and split its scans; groups that several sites declare are split once for all."""
@@ -128,7 +125,7 @@ class _Run:
         }
 
     def _centralized(self, initial: State) -> dict[str, State]:
-        pooled = PooledSite(list(self.sites.values()), self.folder.centralized_rounds)
+        pooled = PooledSite(list(self.sites.values()), self.folder.centralized_rounds / "memory")
         best = self._rounds({pooled.name: pooled}, RoundsFolder(self.folder.centralized_rounds), initial)
         return dict.fromkeys(self.sites, best)
 
@@ -137,7 +134,7 @@ class _Run:
     ) -> State:
         """Run the rounds over `sites`, by the experiment's rule or, for a baseline, by FedAvg over its one site."""
         federated = rule_name is not None
-        rule = self.experiment.aggregation.build() if federated else build_rule("fedavg", {})
+        rule = self.experiment.rule() if federated else build_rule("fedavg")
         options = self.experiment.participation
         settings = RoundSettings(
             rounds=self.experiment.training.rounds,
@@ -150,32 +147,57 @@ class _Run:
         )
         label = rule.name if federated else f"baseline: {' '.join(sites)}"
         with self.progress.bar(f"rounds ({label})") as advance:
-            run_rounds(InProcess(sites), rule, folder, settings, initial, advance)
+            run_rounds(InProcess(sites), rule, folder, settings, initial, self._setting(tuple(sites)), advance)
         return load_state(folder.best)
+
+    def _setting(self, sites: tuple[str, ...]) -> Setting:
+        """What a rule may know of the experiment."""
+        assembled = self.workbench.assembled
+        return Setting(
+            sites=sites,
+            parameters=assembled.answer.parameters,
+            normalisation=normalisation_names(assembled.model, assembled.answer),
+            optimizer=self.experiment.training.optimizer,
+            rate_constant=True,  # the schedule moves between rounds only
+        )
 
     def _evaluate(self, method: str, states: Mapping[str, State]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The method's metrics, and the summaries behind them."""
         task = partial(Task, "evaluate", values={"method": method})
-        tasks = {site: task(parts={"state": state}) for site, state in states.items()}
+        versions = load_info(self.folder.best_checkpoint)["versions"] if method == "federated" else {}
+        tasks = {
+            site: task(parts={STATE: state}, memory_version=versions.get(site)) for site, state in states.items()
+        }
         with self.progress.bar(f"evaluating ({method})") as advance:
             summaries = {}
             for reply in InProcess(self.sites).ask(tasks):
                 assert isinstance(reply, Answer)  # outside the rounds an in-process fault is raised
                 summaries[reply.site] = dict(reply.values)
                 advance(len(summaries), len(tasks))
-        return combine(summaries, self.experiment.seed), summaries
+        return combine(summaries, self.experiment.seed, shared_model=method != "local"), summaries
 
     def _write_environment(self, assembled: AssembledModel, plan: Mapping[str, Mapping[str, Any]]) -> None:
         environment = {
             "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
             "python": platform.python_version(),
             "platform": platform.platform(),
-            "device": self.sites[min(self.sites)].device.type,
+            "device": self.workbench.device.type,
             "threads": self.experiment.threads,
             "weights": {"source": assembled.weights.source, "sha256": assembled.weights.sha256},
             "simulated": any(values["simulated"] for values in plan.values()),
         }
         write_json(self.folder.environment, environment)
+
+
+def _require_roots(experiment: Experiment) -> None:
+    """All sites whose BIDS folder is not there, together, before any scan is read."""
+    missing = [
+        f"site {site.name}: {site.root}: no such folder; correct `root`" if site.root else f"site {site.name}: `root`, its BIDS folder, is missing"
+        for site in experiment.sites
+        if site.root is None or not site.root.is_dir()
+    ]
+    if missing:
+        raise InputError("\n".join(missing))
 
 
 def _answers(federation: Federation, task: Task) -> list[Answer]:

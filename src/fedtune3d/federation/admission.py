@@ -2,6 +2,7 @@
 
 import torch
 
+from fedtune3d.aggregation.contract import STATE
 from fedtune3d.federation.messages import Answer
 from fedtune3d.states import State
 
@@ -18,7 +19,7 @@ def reason_to_refuse(answer: Answer, reference: State, absent: tuple[str, ...], 
     examples = answer.values.get("examples")
     if not isinstance(examples, int) or examples < 1:
         return f"expected at least 1 training example, got {examples!r}"
-    state = answer.parts.get("state")
+    state = answer.parts.get(STATE)
     if state is None:
         return "the answer holds no state"
     expected = set(reference) - set(absent)

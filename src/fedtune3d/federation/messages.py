@@ -20,6 +20,7 @@ class Task:
         values: JSON values that come with it.
         memory_version: The round whose memory the site starts from: the last one that the server accepted from it;
             None for none.
+        oldest_version: The oldest memory that a later task may name; what is older can go. None to keep all.
         deadline_seconds: Seconds after which the answer is no longer wanted, checked between batches; None for never.
     """
 
@@ -28,6 +29,7 @@ class Task:
     parts: Mapping[str, State] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
     memory_version: int | None = None
+    oldest_version: int | None = None
     deadline_seconds: float | None = None
 
 

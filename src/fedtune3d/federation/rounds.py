@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fedtune3d.aggregation.contract import LocalPlan, Rule, Update
+from fedtune3d.aggregation.contract import STATE, LocalPlan, Rule, Setting, Update
 from fedtune3d.errors import InputError
 from fedtune3d.federation.admission import reason_to_refuse
 from fedtune3d.federation.checkpoints import RoundsFolder, Standing
 from fedtune3d.federation.messages import Answer, Fault, Federation, Task, parts_bytes
 from fedtune3d.federation.participation import choose_participants
+from fedtune3d.federation.plans import plan_values
 from fedtune3d.states import State, load_state, save_state
 
 
@@ -63,6 +64,7 @@ def run_rounds(
     folder: RoundsFolder,
     settings: RoundSettings,
     initial_state: State,
+    setting: Setting,
     on_round: Callable[[int, int], None] = lambda done, total: None,
 ) -> Standing:
     """Run all rounds that are not done yet, then score the last state.
@@ -73,10 +75,12 @@ def run_rounds(
 
     Raises:
         QuorumLostError: When a round has no quorum after all retries.
+        InputError: When the rule does not suit the setting.
     """
     standing = folder.load()
     if standing is None:
-        standing = Standing(round=0, state=initial_state)
+        state, memory = rule.start(initial_state, setting)
+        standing = Standing(round=0, state=state, memory=memory)
         folder.commit(standing)
     on_round(standing.round, settings.rounds)
     while standing.round < settings.rounds:
@@ -113,6 +117,7 @@ def _one_round(
         "rule": rule.name,
         "seconds": round(time.monotonic() - began, 3),
         "sites": collected.entries,
+        "signals": aggregate.round_signals,
         "faults_before": faults_before,
         "validation": _validation(standing.round, collected.entries),
     }
@@ -133,8 +138,9 @@ def _training_tasks(
         task = Task(
             kind="score",
             round=standing.round + 1,
-            parts={"state": standing.state},
+            parts={STATE: standing.state},
             memory_version=standing.versions.get(site),
+            oldest_version=min(standing.versions.get(site, 0), standing.best.get("versions", {}).get(site, math.inf)),
             deadline_seconds=settings.deadline_seconds,
         )
         if site in plans:
@@ -142,16 +148,6 @@ def _training_tasks(
             task = replace(task, kind="train", parts=task.parts | dict(plan.tensors), values=plan_values(plan))
         tasks[site] = task
     return tasks
-
-
-def plan_values(plan: LocalPlan) -> dict[str, Any]:
-    """The JSON half of a local plan, as a task carries it; its tensors travel as parts."""
-    return {
-        "proximal_mu": plan.proximal_mu,
-        "keep_local": list(plan.keep_local),
-        "scores": list(plan.scores),
-        "values": dict(plan.values),
-    }
 
 
 @dataclass
@@ -175,7 +171,7 @@ def _collect(
         site, plan = reply.site, plans.get(reply.site)
         entry = _entry(reply, tasks[site])
         if isinstance(reply, Answer) and plan is not None:
-            entry["fault"] = reason_to_refuse(reply, reference, plan.keep_local, largest_norm)
+            entry["fault"] = reason_to_refuse(reply, reference, plan.keep_local + plan.frozen, largest_norm)
             if entry["fault"] is None:
                 entry["participated"] = True
                 updates.append(_spooled(reply, folder.spool))
@@ -229,7 +225,7 @@ def _keep_if_best(folder: RoundsFolder, standing: Standing, scores: dict[str, An
     """The untrained state of round 0 is never the best: on a small validation set it could be, by luck."""
     if standing.round == 0 or (standing.best and _rank(standing.best) >= _rank(scores)):
         return standing
-    return folder.save_best(standing, scores)
+    return folder.save_best(standing, scores | {"versions": dict(sorted(standing.versions.items()))})
 
 
 def _rank(scores: Mapping[str, Any]) -> tuple[float, float]:

@@ -6,13 +6,12 @@ from typing import Literal
 
 from torch import nn
 
-from fedtune3d.models.checkpoints import WeightsInfo, load_encoder_weights
+from fedtune3d.models.checkpoints import WeightsInfo, load_encoder_weights, randomise_encoder_weights
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoder import build_encoder, initialise_random
+from fedtune3d.models.encoder import build_encoder
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.tuning import Tuning, TuningAnswer, apply_tuning
 from fedtune3d.seeds import derive_seed
-from fedtune3d.states import state_sha256
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,6 @@ def assemble(
     if isinstance(weights, Path):
         info = load_encoder_weights(encoder, weights)
     else:
-        initialise_random(encoder, derive_seed(seed, "encoder"))
-        info = WeightsInfo(source="random", sha256=state_sha256(encoder.state_dict()))
+        info = randomise_encoder_weights(encoder, derive_seed(seed, "encoder"))
     model = Classifier(encoder, build_head(head_name, encoder.out_channels, derive_seed(seed, "head")))
     return AssembledModel(model, apply_tuning(model, tuning, derive_seed(seed, "tuning")), info)

@@ -153,3 +153,14 @@ def read_view(scan: LabelledScan, view: int, augmentation: AugmentationSettings 
     if view == 0 or augmentation is None:
         return tensor
     return augment(tensor, augmentation, seed, scan.site, scan.path.stem, view)
+
+
+def pool(sets: Sequence[ScanSet]) -> ScanSet:
+    """The scans of several sets of one kind as one set, in the order given."""
+    first = sets[0]
+    if isinstance(first, PreparedSet):
+        scans = [scan for one in sets if isinstance(one, PreparedSet) for scan in one.scans]
+        return PreparedSet(scans, first.augmentation, first.seed)
+    features = [one for one in sets if isinstance(one, FeatureSet)]
+    labels = [label for one in features for label in one.labels.tolist()]
+    return FeatureSet([files for one in features for files in one.files], labels, first.first_stage)

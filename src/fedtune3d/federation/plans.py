@@ -1,0 +1,27 @@
+"""A rule's local plan on its way to a site: JSON values and states, as a task carries them."""
+
+from typing import Any
+
+from fedtune3d.aggregation.contract import STATE, LocalPlan
+from fedtune3d.federation.messages import Task
+
+
+def plan_values(plan: LocalPlan) -> dict[str, Any]:
+    """The JSON half of a local plan, as a task carries it; its tensors travel as parts."""
+    return {
+        "proximal_mu": plan.proximal_mu,
+        "keep_local": list(plan.keep_local),
+        "frozen": list(plan.frozen),
+        "scores": list(plan.scores),
+        "score_kind": plan.score_kind,
+        "remember": list(plan.remember),
+        "values": dict(plan.values),
+    }
+
+
+def plan_of(task: Task) -> LocalPlan:
+    """The local plan that a training task carries."""
+    values = dict(task.values)
+    tuples = {name: tuple(values.pop(name)) for name in ("keep_local", "frozen", "scores", "remember")}
+    tensors = {part: state for part, state in task.parts.items() if part != STATE}
+    return LocalPlan(**values, **tuples, tensors=tensors)

@@ -1,0 +1,360 @@
+"""A site: the only code that knows its paths. It answers tasks, whoever carries them."""
+
+import copy
+import hmac
+import resource
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from fedtune3d.aggregation.contract import (
+    CONTROL,
+    CONTROL_CHANGE,
+    KIND,
+    LEAVE_ONE_OUT_SCORE,
+    RECEIVED_SCORE,
+    RECEIVED_TRAINING_LOSS,
+    SENT_SCORE,
+    SENT_STATE,
+    STATE,
+    LocalPlan,
+)
+from fedtune3d.aggregation.fed_ce import leave_one_out_state
+from fedtune3d.cohorts.bids import read_bids
+from fedtune3d.cohorts.dataset_description import is_simulated
+from fedtune3d.report.examples import write_example
+from fedtune3d.cohorts.preparation import PreparedCohort, PreparedStore, prepare_all
+from fedtune3d.cohorts.records import Cohort, ScanRecord
+from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits, write_splits
+from fedtune3d.errors import InputError
+from fedtune3d.evaluation.predictions import Predictions
+from fedtune3d.evaluation.summary import summarise
+from fedtune3d.experiment import Experiment, SiteSection
+from fedtune3d.federation.messages import Answer, Task
+from fedtune3d.federation.plans import plan_of
+from fedtune3d.federation.predictions_table import write_predictions
+from fedtune3d.federation.site_memory import SiteMemory
+from fedtune3d.federation.workbench import Workbench
+from fedtune3d.files import write_json
+from fedtune3d.models.tuning import read_state, write_state
+from fedtune3d.models.tuning.residuals import SUFFIX as RESIDUAL_SUFFIX
+from fedtune3d.models.tuning.residuals import write_residuals
+from fedtune3d.progress import Progress
+from fedtune3d.seeds import derive_seed
+from fedtune3d.states import State
+from fedtune3d.training.dataset import LabelledScan, ScanSet, open_scans, pool
+from fedtune3d.training.features import FeatureCache
+from fedtune3d.training.local import LocalRound, train_locally
+from fedtune3d.training.prediction import predict
+from fedtune3d.training.scores import Scores, score
+
+SPLITS = ("train", "validation", "test")
+KEPT_LOCAL = "kept_local"
+EXAMPLES = 3
+
+
+class Trainee:
+    """Whatever trains and scores on scans of its own: one site, or several pooled."""
+
+    def __init__(self, name: str, experiment: Experiment, workbench: Workbench, memory: Path) -> None:
+        self.name = name
+        self.experiment = experiment
+        self.workbench = workbench
+        self.memory = SiteMemory(memory)
+
+    def scans(self, split: str) -> ScanSet:
+        """The scans of a split, as the trained part of the model takes them."""
+        raise NotImplementedError
+
+    def answer(self, task: Task) -> Answer:
+        """Do what the task says and send back what it asks for.
+
+        Raises:
+            InputError: Where the site's input is at fault, or the site does not know the task.
+        """
+        handlers = self.handlers()
+        if task.kind not in handlers:
+            raise InputError(f"{self.name}: expected a task of {', '.join(handlers)}, got {task.kind!r}")
+        return handlers[task.kind](task)
+
+    def handlers(self) -> Mapping[str, Callable[[Task], Answer]]:
+        """What it can be asked, by kind of task."""
+        return {"train": self._train, "score": self._score}
+
+    def _train(self, task: Task) -> Answer:
+        began = time.monotonic()
+        plan = plan_of(task)
+        remembered = self.memory.load(task.memory_version)
+        received = task.parts[STATE] | remembered.get(KEPT_LOCAL, {})
+        metrics = self._scores_before(plan, received, remembered)
+        received_scores = self._score_state(received)
+        model, answer = self.workbench.assembled.model, self.workbench.assembled.answer
+        training = self.experiment.training
+        result = train_locally(
+            model,
+            answer,
+            self.scans("train"),
+            training.settings(),
+            plan,
+            LocalRound(self.experiment.seed, self.name, task.round, training.rounds),
+            deadline=None if task.deadline_seconds is None else began + task.deadline_seconds,
+            own_control=remembered.get(CONTROL),
+        )
+        trained = read_state(model, answer)
+        sent_scores = score(model, self.scans("validation"))
+        metrics |= _metric(RECEIVED_SCORE, received_scores, plan) | _metric(SENT_SCORE, sent_scores, plan)
+        sent = {name: tensor for name, tensor in trained.items() if name not in plan.keep_local + plan.frozen}
+        parts = {STATE: sent}
+        if result.control_change is not None:
+            parts[CONTROL_CHANGE] = result.control_change
+        own = received | trained
+        self.memory.save(task.round, _to_remember(plan, own, result.control_change, remembered))
+        self.memory.forget_before(task.oldest_version)
+        values = {
+            "examples": result.examples,
+            "loss": result.loss,
+            "received": received_scores.as_dict(),
+            "sent": sent_scores.as_dict(),
+            "metrics": metrics,
+            "seconds": round(time.monotonic() - began, 3),
+            "peak_memory_bytes": peak_memory_bytes(),
+        }
+        return Answer(self.name, parts, values)
+
+    def _score(self, task: Task) -> Answer:
+        state = task.parts[STATE] | self.memory.load(task.memory_version).get(KEPT_LOCAL, {})
+        return Answer(self.name, values={"received": self._score_state(state).as_dict()})
+
+    def _score_state(self, state: State) -> Scores:
+        """Scores on the validation set; the model holds the state afterwards."""
+        self._write(state)
+        return score(self.workbench.assembled.model, self.scans("validation"))
+
+    def _scores_before(
+        self, plan: LocalPlan, received: State, remembered: Mapping[str, State]
+    ) -> dict[str, float | str]:
+        """The scores that the plan wants of other states or other scans than the two that are always scored."""
+        metrics: dict[str, float | str] = {}
+        if "leave_one_out" in plan.scores and SENT_STATE in remembered:
+            without = leave_one_out_state(
+                received,
+                remembered[SENT_STATE],
+                plan.values["leave_one_out_weight"],
+                plan.values.get("leave_one_out_scaling"),
+            )
+            metrics |= _metric(LEAVE_ONE_OUT_SCORE, self._score_state(without), plan)
+        if "received_training" in plan.scores:
+            self._write(received)
+            loss = score(self.workbench.assembled.model, self.scans("train")).loss
+            if loss is not None:
+                metrics[RECEIVED_TRAINING_LOSS] = loss
+        return metrics
+
+    def _write(self, state: State) -> None:
+        """Put a state into the model: what trains, and what exact LoRA averaging added to frozen weights."""
+        model, answer = self.workbench.assembled.model, self.workbench.assembled.answer
+        residuals = {name: tensor for name, tensor in state.items() if name.endswith(RESIDUAL_SUFFIX)}
+        if residuals:
+            write_residuals(model, residuals)
+        write_state(model, answer, {name: tensor for name, tensor in state.items() if name not in residuals})
+
+
+class Site(Trainee):
+    """One hospital: its BIDS folder, its half of the run folder and its cache.
+
+    Args:
+        experiment: The run.
+        section: What the experiment says of this site; its root must be given.
+        folder: ``sites/<name>/`` of the run folder.
+        progress: Where preparing and encoding are shown.
+        workbench: The model, shared by the sites of a process.
+        workers: Processes that prepare scans.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        section: SiteSection,
+        folder: Path,
+        progress: Progress,
+        workbench: Workbench,
+        workers: int = 2,
+    ) -> None:
+        super().__init__(section.name, experiment, workbench, folder / "memory")
+        self.section = section
+        self.folder = folder
+        self.progress = progress
+        self.workers = workers
+        self.cache = experiment.cache / section.name
+        self._sets: dict[str, ScanSet] = {}
+
+    def alone(self, purpose: str) -> Self:
+        """The same site with a memory of its own, to train for another purpose than the federation."""
+        twin = copy.copy(self)
+        twin.memory = SiteMemory(self.folder / f"memory-{purpose}")
+        return twin
+
+    def handlers(self) -> Mapping[str, Callable[[Task], Answer]]:
+        """What the site can be asked, by kind of task."""
+        return {"plan": self._plan, "split": self._split, "evaluate": self._evaluate, **super().handlers()}
+
+    @property
+    def root(self) -> Path:
+        """The BIDS folder."""
+        if self.section.root is None:
+            raise InputError(f"site {self.name}: `root`, its BIDS folder, is not given")
+        return self.section.root
+
+    @cached_property
+    def cohort(self) -> Cohort:
+        """What the BIDS folder holds."""
+        return read_bids(self.root, self.name, self.experiment.labels_of(self.section), self.section.sessions)
+
+    @cached_property
+    def prepared(self) -> PreparedCohort:
+        """Every usable scan, prepared."""
+        store = PreparedStore(self.cache / "prepared")
+        with self.progress.bar(f"{self.name}: preparing scans") as advance:
+            return prepare_all(self.cohort.records, store, self.workers, self.experiment.on_bad_scan, advance)
+
+    @property
+    def records(self) -> list[ScanRecord]:
+        """The usable scans that could be prepared."""
+        return list(self.prepared.paths)
+
+    @cached_property
+    def splits(self) -> dict[str, str]:
+        """Group → split, as saved when the site was told to split."""
+        return read_splits(self.folder / "splits.tsv")
+
+    def scans(self, split: str) -> ScanSet:
+        """The scans of a split; encodes what the cache does not hold yet."""
+        if split not in self._sets:
+            training = self.experiment.training.settings()
+            augmented = split == "train"
+            with self.progress.bar(f"{self.name}: encoding {split} scans") as advance:
+                self._sets[split] = open_scans(
+                    self.labelled(split),
+                    self.workbench.prefix,
+                    FeatureCache(self.cache / "features"),
+                    augmentation=training.augmentation if augmented else None,
+                    views=training.views if augmented else 1,
+                    seed=self.experiment.seed,
+                    progress=advance,
+                )
+        return self._sets[split]
+
+    def labelled(self, split: str) -> list[LabelledScan]:
+        """The prepared scans of a split with their labels."""
+        return [LabelledScan(self.prepared.paths[record], record.label, self.name) for record in self._of(split)]
+
+    def _of(self, split: str) -> list[ScanRecord]:
+        return [record for record in self.records if self.splits[record.group_id] == split]
+
+    def _plan(self, task: Task) -> Answer:
+        declared = count_groups(record for record in self.records if record.group_declared)
+        values = {
+            "simulated": is_simulated(self.root),
+            "scans": len(self.records),
+            "groups": len({record.group_id for record in self.records}),
+            "declared_groups": {self._pseudonym(group): counts for group, counts in declared.items()},
+        }
+        return Answer(self.name, values=values)
+
+    def _split(self, task: Task) -> Answer:
+        """Split own groups here; those that other sites may have, too, as the server split them for all."""
+        own = count_groups(record for record in self.records if not record.group_declared)
+        splits = assign_splits(own, self.experiment.seed, self.name, self.experiment.splits.fractions())
+        declared = {record.group_id for record in self.records if record.group_declared}
+        splits |= {group: task.values["groups"][self._pseudonym(group)] for group in declared}
+        write_splits(self.folder / "splits.tsv", self.records, splits)
+        self.splits = splits
+        write_json(self.folder / "flow.json", self._flow())
+        if self.section.policy.pictures_leave:
+            self._write_examples()
+        return Answer(self.name)
+
+    def _pseudonym(self, group: str) -> str:
+        """A group's name as the server sees it: keyed by the experiment, so that it links sites but no two experiments."""
+        return hmac.new(self.experiment.sha256().encode(), group.encode(), "sha256").hexdigest()
+
+    def _flow(self) -> dict[str, Any]:
+        def by_class(records: Sequence[ScanRecord]) -> list[int]:
+            return [sum(record.label == label for record in records) for label in (0, 1)]
+
+        def people(split: str) -> list[ScanRecord]:
+            return list({record.participant_id: record for record in self._of(split)}.values())
+
+        return {
+            "scans": {split: by_class(self._of(split)) for split in SPLITS},
+            "participants": {split: by_class(people(split)) for split in SPLITS},
+            "excluded": self.cohort.excluded,
+            "bad_scans": [{"scan": record.name, "why": why} for record, why in self.prepared.bad],
+        }
+
+    def _write_examples(self) -> None:
+        for record in self.records[:EXAMPLES]:
+            write_example(self.prepared.paths[record], self.folder / "examples" / f"{record.name}.png")
+
+    def _evaluate(self, task: Task) -> Answer:
+        method = task.values["method"]
+        self._write(task.parts[STATE] | self.memory.load(task.memory_version).get(KEPT_LOCAL, {}))
+        predictions = {split: self._predict(split) for split in SPLITS}
+        name = "predictions.tsv" if method == "federated" else f"predictions-{method}.tsv"
+        write_predictions(self.folder / name, predictions)
+        seed = derive_seed(self.experiment.seed, self.name, "summary")
+        shared = self.section.policy.predictions_leave
+        return Answer(
+            self.name, values=summarise(predictions["validation"], predictions["test"], seed, share_predictions=shared)
+        )
+
+    def _predict(self, split: str) -> Predictions:
+        records = self._of(split)
+        return Predictions(
+            tuple(record.participant_id for record in records),
+            tuple(record.session_id for record in records),
+            self.scans(split).labels.numpy(),
+            predict(self.workbench.assembled.model, self.scans(split)),
+        )
+
+
+class PooledSite(Trainee):
+    """All sites' scans in one place: the centralized baseline, which no federation could run."""
+
+    def __init__(self, sites: Sequence[Site], memory: Path) -> None:
+        first = sites[0]
+        super().__init__("centralized", first.experiment, first.workbench, memory)
+        self.sites = sites
+        self._sets: dict[str, ScanSet] = {}
+
+    def scans(self, split: str) -> ScanSet:
+        """The scans of a split over all sites, from the sites' own caches."""
+        if split not in self._sets:
+            self._sets[split] = pool([site.scans(split) for site in self.sites])
+        return self._sets[split]
+
+
+def _metric(name: str, scores: Scores, plan: LocalPlan) -> dict[str, float | str]:
+    """A score as a rule reads it, with its kind; nothing where there is no validation set."""
+    found = scores.for_rule(plan.score_kind)
+    return {} if found is None else {name: found[0], name + KIND: found[1]}
+
+
+def _to_remember(
+    plan: LocalPlan, trained: State, change: State | None, before: Mapping[str, State]
+) -> dict[str, State]:
+    """What the site keeps for its next round: what the plan asked it to, and what never leaves it."""
+    parts: dict[str, State] = {KEPT_LOCAL: {name: trained[name] for name in plan.keep_local}}
+    if SENT_STATE in plan.remember:
+        parts[SENT_STATE] = trained
+    if change is not None:
+        own = before.get(CONTROL, {})
+        parts[CONTROL] = {name: own[name] + delta if name in own else delta for name, delta in change.items()}
+    return parts
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process had resident so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,42 @@
+"""What the sites of one process share: the model, and what of it is computed once."""
+
+from functools import cached_property
+
+import torch
+
+from fedtune3d.experiment import Experiment
+from fedtune3d.models.assembly import AssembledModel, assemble
+from fedtune3d.training.prefix import Prefix
+
+
+class Workbench:
+    """The model of an experiment on its device, put together when it is first used.
+
+    Sites take turns with it: each writes the state that it was sent before it trains or scores.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        torch.set_num_threads(experiment.threads)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        wanted = self.experiment.device
+        if wanted == "auto":
+            wanted = "cuda" if torch.cuda.is_available() else "cpu"
+        return torch.device(wanted)
+
+    @cached_property
+    def assembled(self) -> AssembledModel:
+        """The model, what of it trains, and where its weights came from."""
+        section = self.experiment.model
+        tuning = self.experiment.tuning.settings()
+        assembled = assemble(section.encoder, section.weights, section.head, tuning, self.experiment.seed)
+        assembled.model.to(self.device)
+        return assembled
+
+    @cached_property
+    def prefix(self) -> Prefix:
+        """The part of the model before the first trained parameter."""
+        return Prefix(self.assembled.model, self.assembled.answer)

@@ -1,0 +1,74 @@
+"""Two small sites of generated heads, for whatever needs a whole experiment."""
+
+import dataclasses
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import yaml
+
+SPACING_MM = 2.5
+SHAPE = (60, 72, 60)
+
+
+@dataclasses.dataclass(frozen=True)
+class SmallExperiment:
+    """A folder with sites A and B and the YAML values of an experiment over them."""
+
+    folder: Path
+    values: dict
+
+    def write(self, output: Path, **changes: object) -> Path:
+        """Write an experiment file whose run goes to `output`; the cache is shared."""
+        path = output.with_suffix(".yaml")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(self.values | {"output": str(output)} | changes))
+        return path
+
+
+def draw_head(positive: bool, rng: np.random.Generator) -> nib.Nifti1Image:
+    """An ellipsoid of noise with a hole in the middle, larger in the positive; LAS axes, far from the origin."""
+    axes = np.indices(SHAPE, dtype=np.float32) - np.array(SHAPE, dtype=np.float32)[:, None, None, None] / 2
+    radii = np.array([24, 30, 24]) * rng.uniform(0.95, 1.05)
+    distance = np.sqrt(sum((axis / radius) ** 2 for axis, radius in zip(axes, radii, strict=True)))
+    values = (100 + 20 * np.sin(axes[0] / 4) + rng.normal(0, 5, SHAPE)) * (distance < 1)
+    hole = distance < (0.5 if positive else 0.25) * rng.uniform(0.9, 1.1)
+    values[hole] *= 0.4
+    affine = np.diag([-SPACING_MM, SPACING_MM, SPACING_MM, 1.0])
+    affine[:3, 3] = (80, -95, -60)
+    image = nib.Nifti1Image(values.astype(np.float32), affine)
+    image.set_sform(affine, code="scanner")
+    return image
+
+
+def write_site(root: Path, people: int, seed: int) -> None:
+    """A BIDS folder of `people`, half AD and half CN, one scan each."""
+    rng = np.random.default_rng(seed)
+    rows = ["participant_id\tdiagnosis\tage\tsex"]
+    for number in range(people):
+        diagnosis = "AD" if number % 2 else "CN"
+        name = f"sub-{number:02d}"
+        rows.append(f"{name}\t{diagnosis}\t{60 + number}\t{'F' if number % 3 else 'M'}")
+        folder = root / name / "anat"
+        folder.mkdir(parents=True)
+        nib.save(draw_head(diagnosis == "AD", rng), folder / f"{name}_T1w.nii.gz")
+    (root / "participants.tsv").write_text("\n".join(rows) + "\n")
+
+
+@pytest.fixture(scope="session")
+def small_experiment(tmp_path_factory: pytest.TempPathFactory) -> SmallExperiment:
+    """Sites A (14 people) and B (10), the tiny random encoder, a linear head, two rounds."""
+    folder = tmp_path_factory.mktemp("small")
+    for seed, (name, people) in enumerate({"A": 14, "B": 10}.items()):
+        write_site(folder / name, people, seed)
+    values = {
+        "name": "small",
+        "seed": 3,
+        "sites": [{"name": name, "root": str(folder / name)} for name in "AB"],
+        "labels": {"positive": ["AD"], "negative": ["CN"]},
+        "model": {"encoder": "tiny", "head": "linear"},
+        "training": {"rounds": 2, "batch_size": 4},
+        "cache": str(folder / "cache"),
+    }
+    return SmallExperiment(folder, values)

@@ -1,0 +1,95 @@
+"""A whole run over two small sites: what it leaves, and that killing it changes nothing."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedtune3d.errors import InputError
+from fedtune3d.experiment import Experiment
+from fedtune3d.files import sha256_file
+
+LONG = {"training": {"rounds": 6, "batch_size": 4}, "baselines": ["local", "centralized"]}
+
+
+def test_a_run_leaves_what_the_design_says(small_experiment: Any, tmp_path: Path) -> None:
+    path = small_experiment.write(tmp_path / "run", baselines=["local", "centralized"])
+    folder = Experiment.from_yaml(path).run()
+    assert folder.report.exists()
+    assert {"config.yaml", "environment.json", "rounds.jsonl", "metrics.json", "checkpoints", "sites"} <= {
+        item.name for item in folder.path.iterdir()
+    }
+    lines = [json.loads(line) for line in (folder.path / "rounds.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["train", "train", "score"]
+    for line in lines[:2]:
+        assert sum(entry["weight"] for entry in line["sites"].values()) == pytest.approx(1)
+        assert line["sites"]["A"]["weight"] == pytest.approx(7 / 12, abs=0.1)  # 14 of 24 people, half of each in training
+    assert folder.metrics["weights"]["source"] == "random"
+    assert not folder.metrics["simulated"]
+    assert set(folder.metrics["methods"]) == {"federated", "local", "centralized"}
+    assert str(small_experiment.folder) not in (folder.path / "config.yaml").read_text()
+
+
+def test_no_person_is_in_two_splits_and_all_are_predicted(small_experiment: Any, tmp_path: Path) -> None:
+    folder = Experiment.from_yaml(small_experiment.write(tmp_path / "run")).run()
+    with (folder.site("A") / "predictions.tsv").open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert sorted(row["participant"] for row in rows) == [f"sub-{number:02d}" for number in range(14)]
+    assert {row["split"] for row in rows} == {"train", "validation", "test"}
+    assert all(row["label"] == str(int(row["participant"][-1]) % 2) for row in rows)
+
+
+def test_a_finished_run_is_not_overwritten(small_experiment: Any, tmp_path: Path) -> None:
+    path = small_experiment.write(tmp_path / "run")
+    Experiment.from_yaml(path).run()
+    with pytest.raises(InputError, match="already holds a run; add --resume"):
+        Experiment.from_yaml(path).run()
+    changed = small_experiment.write(tmp_path / "run", seed=4)
+    with pytest.raises(InputError, match="another configuration \\(differs in seed\\)"):
+        Experiment.from_yaml(changed).run(resume=True)
+
+
+def test_missing_roots_are_reported_together(small_experiment: Any, tmp_path: Path) -> None:
+    sites = [{"name": "A", "root": "nowhere"}, {"name": "B"}]
+    path = small_experiment.write(tmp_path / "run", sites=sites)
+    with pytest.raises(InputError, match=r"(?s)site A: .*nowhere: no such folder.*\n.*site B: `root`"):
+        Experiment.from_yaml(path).run()
+    assert not (tmp_path / "run").exists()
+
+
+def start(path: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "fedtune3d", "run", str(path), "--resume"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def kill_when(path: Path, moment: Callable[[], bool]) -> None:
+    process = start(path)
+    while process.poll() is None and not moment():
+        time.sleep(0.002)
+    assert process.poll() is None, f"it ended before the moment came: {process.stdout.read()!r}"  # type: ignore[union-attr]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_killed_three_times_and_resumed_gives_the_same_bits(small_experiment: Any, tmp_path: Path) -> None:
+    alone = Experiment.from_yaml(small_experiment.write(tmp_path / "alone", **LONG)).run().path
+    path, killed = small_experiment.write(tmp_path / "killed", **LONG), tmp_path / "killed"
+    kill_when(path, (killed / "checkpoints" / "rule-00001.safetensors").exists)  # a round is being committed
+    kill_when(path, (killed / "spool" / "A.state.safetensors").exists)  # one site has answered, one has not
+    kill_when(path, (killed / "baselines" / "centralized" / "rounds.jsonl").exists)  # the last baseline has begun
+    process = start(path)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    for name in ("checkpoints/last.safetensors", "checkpoints/best.safetensors", "sites/A/predictions.tsv", "metrics.json"):
+        assert sha256_file(killed / name) == sha256_file(alone / name), name
+    baseline = "baselines/centralized/checkpoints/last.safetensors"
+    assert sha256_file(killed / baseline) == sha256_file(alone / baseline)
+    assert len((killed / "rounds.jsonl").read_text().splitlines()) == 7
