@@ -20,9 +20,8 @@ def number(text: str) -> int:
 
 
 def test_the_table_lists_every_head_with_its_parameters():
-    rows = {
-        name: number(count) for name, count in re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", DOCUMENT, flags=re.MULTILINE)
-    }
+    found = re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", DOCUMENT, flags=re.MULTILINE)
+    rows = {name: number(count) for name, count in found}
     assert rows == {name: sum(p.numel() for p in build_head(name).parameters()) for name in head_names()}
 
 

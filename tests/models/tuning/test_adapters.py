@@ -5,11 +5,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fedtune3d.aggregation.lora_factors import factor_pairs, to_products
 from fedtune3d.errors import InputError
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.encoder import build_encoder, initialise_random
 from fedtune3d.models.heads import build_head
-from fedtune3d.models.tuning import Frozen, Lora, apply_tuning
+from fedtune3d.models.tuning import Frozen, Lora, TuningAnswer, apply_tuning, read_state
 from fedtune3d.models.tuning.adapters import merge, save_adapter
 from fedtune3d.models.tuning.residuals import write_residuals
 
@@ -141,6 +142,17 @@ class TestResiduals:
         assert not moved[48:].any()
         write_residuals(model, {name: torch.zeros_like(tensor) for name, tensor in residuals.items()})
         assert all(torch.equal(tensor, before[name]) for name, tensor in merge(model).items())
+
+    def test_are_those_of_exact_averaging(self, model, residuals):
+        """In the adapted weight W + R + s B A, the rule's R and s are the model's."""
+        names = tuple(sorted(name for name, _ in model.named_parameters() if ".lora_" in name))
+        state = read_state(model, TuningAnswer(names, names, prefix_end=2)) | residuals
+        pairs = factor_pairs(state)
+        assert {pair.residual for pair in pairs} == residuals.keys()
+        write_residuals(model, residuals)
+        moved = merge(model)["blocks.1.attn.proj.weight"] - plain_encoder().state_dict()["blocks.1.attn.proj.weight"]
+        product = to_products(state, pairs, scaling=8 / 4)["encoder.blocks.1.attn.proj.lora_product.default.weight"]
+        torch.testing.assert_close(moved, product.float(), rtol=1e-5, atol=1e-5)
 
     def test_leave_the_state_as_it_is(self, model, residuals):
         names = model.state_dict().keys()
