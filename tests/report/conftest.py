@@ -1,6 +1,7 @@
 """A run folder as a finished run leaves it, with every number from the real `summarise` and `combine`."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,16 @@ def draw_ledger(rng: np.random.Generator, rounds: int) -> list[dict[str, Any]]:
     return lines
 
 
-def draw_metrics(rng: np.random.Generator, share: bool) -> dict[str, Any]:
+def best_round(ledger: list[dict[str, Any]]) -> int:
+    best = max(ledger[1:], key=lambda line: line["validation"]["mean_auc"])
+    return best["validation"]["state_round"]
+
+
+def draw_metrics(rng: np.random.Generator, best_round: int) -> dict[str, Any]:
     methods = {}
     for name, auc in (("federated", 0.82), ("local", 0.72), ("centralized", 0.85)):
         summaries = {
-            site: summarise(draw_predictions(rng, 9, 8, auc), draw_predictions(rng, *size, auc), 1, share)
+            site: summarise(draw_predictions(rng, 9, 8, auc), draw_predictions(rng, *size, auc), 1, True)
             for site, size in SIZES.items()
         }
         methods[name] = combine(summaries, seed=1, shared_model=name != "local")
@@ -74,7 +80,7 @@ def draw_metrics(rng: np.random.Generator, share: bool) -> dict[str, Any]:
         "head": "conv_s",
         "tuning": "frozen",
         "rule": "fedavg",
-        "best_round": 7,
+        "best_round": best_round,
         "cost": {"trainable_parameters": 1_703_042, "parameters": 90_000_000, "bytes_per_round_and_site": 13_624_336},
         "methods": methods,
     }
@@ -90,17 +96,15 @@ def draw_brain() -> np.ndarray:
     return np.where(inside, texture + 6 * patch + 0.01, 0).astype(np.float16)
 
 
-def write_run(folder: Path, *, finished: bool = True, pictures: tuple[str, ...] = tuple(SIZES)) -> Path:
-    """Write a run folder; pictures leave the sites that are named."""
+def write_run(folder: Path) -> None:
+    """Write the folder of a finished run, with pictures of three sites; the half of the last site is not there."""
     rng = np.random.default_rng(3)
-    sites = [
-        {"name": site, "policy": {"predictions_leave": site != "Boston", "pictures_leave": site in pictures}}
-        for site in SIZES
-    ]
     config = {
         "name": "demo",
         "seed": 1,
-        "sites": sites,
+        "sites": [
+            {"name": site, "policy": {"predictions_leave": site != "Boston", "pictures_leave": True}} for site in SIZES
+        ],
         "model": {"encoder": "vit_b", "weights": "random", "head": "conv_s"},
         "tuning": {"method": "frozen"},
         "training": {"rounds": 10},
@@ -118,27 +122,58 @@ def write_run(folder: Path, *, finished: bool = True, pictures: tuple[str, ...] 
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     (folder / "environment.json").write_text(json.dumps(environment))
-    ledger = draw_ledger(rng, 10) if finished else draw_ledger(rng, 10)[:4]
+    ledger = draw_ledger(rng, 10)
     (folder / "rounds.jsonl").write_text("".join(json.dumps(line) + "\n" for line in ledger))
-    if finished:
-        (folder / "metrics.json").write_text(json.dumps(draw_metrics(rng, share=True)))
+    (folder / "metrics.json").write_text(json.dumps(draw_metrics(rng, best_round(ledger))))
     brain = draw_brain()
-    for site in list(SIZES)[:3]:  # the half of the last site is not here
-        split = {"train": [20, 15], "validation": [8, 6], "test": list(SIZES[site])}
-        bad = [{"scan": f"sub-{site}09", "why": "truncated"}] if site in ("Amsterdam", "Boston") else []
-        flow = {"scans": split, "participants": split, "excluded": {"diagnosis MCI": 12}, "bad_scans": bad}
-        (folder / "sites" / site).mkdir(parents=True)
-        (folder / "sites" / site / "flow.json").write_text(json.dumps(flow))
-        for number in range(4):
-            write_example(brain, folder / "sites" / site / "examples" / f"{number}.png")
+    for site in list(SIZES)[:3]:
+        write_site_half(folder / "sites" / site, brain)
+
+
+def write_site_half(folder: Path, brain: np.ndarray) -> None:
+    """What stays at a site, as far as a report shows it."""
+    site = folder.name
+    split = {"train": [20, 15], "validation": [8, 6], "test": list(SIZES[site])}
+    bad = [] if site == "Graz" else [{"scan": f"sub-{site}09", "why": "truncated"}]
+    flow = {"scans": split, "participants": split, "excluded": {"diagnosis MCI": 12}, "bad_scans": bad}
+    write_example(brain, folder / "examples" / "0.png")
+    for number in (1, 2, 3):
+        shutil.copy(folder / "examples" / "0.png", folder / "examples" / f"{number}.png")
+    (folder / "flow.json").write_text(json.dumps(flow))
+
+
+def stop_after_four_rounds(folder: Path) -> None:
+    """Make a finished run one in progress."""
+    (folder / "metrics.json").unlink()
+    ledger = folder / "rounds.jsonl"
+    ledger.write_text("".join(ledger.read_text().splitlines(keepends=True)[:4]))
+
+
+def let_pictures_leave(folder: Path, sites: tuple[str, ...]) -> None:
+    """Let pictures leave these sites only."""
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    for section in config["sites"]:
+        section["policy"]["pictures_leave"] = section["name"] in sites
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The one finished run that all tests copy."""
+    folder = tmp_path_factory.mktemp("report") / "run"
+    write_run(folder)
     return folder
 
 
 @pytest.fixture
-def make_run(tmp_path: Path) -> Callable[..., Path]:
-    """Makes run folders: `make_run(finished=…, pictures=…)`."""
+def make_run(finished_run: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Makes a run folder of the test's own: `make_run(finished=…, pictures=…)`; pictures leave the sites named."""
 
-    def make(**options: Any) -> Path:
-        return write_run(tmp_path / "run", **options)
+    def make(finished: bool = True, pictures: tuple[str, ...] = tuple(SIZES)) -> Path:
+        folder = Path(shutil.copytree(finished_run, tmp_path / "run"))
+        let_pictures_leave(folder, pictures)
+        if not finished:
+            stop_after_four_rounds(folder)
+        return folder
 
     return make

@@ -1,5 +1,6 @@
 """Validation AUC and training loss over the rounds."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -65,12 +66,13 @@ def _rows(ledger: Sequence[Mapping[str, Any]], sites: Sequence[str]) -> list[dic
 
 def _curves(axes: Axes, rows: Sequence[Mapping[str, Any]], marks: Mapping[str, Mark], column: str) -> None:
     def points(name: str) -> tuple[list[int], list[float]]:
-        found = [(row["round"], row[column]) for row in rows if row["site"] == name and row[column] is not None]
-        return [round_ for round_, _ in found], [value for _, value in found]
+        # NaN breaks the line where there is no number.
+        found = [(row["round"], row[column]) for row in rows if row["site"] == name]
+        return [round_ for round_, _ in found], [math.nan if value is None else value for _, value in found]
 
     draw_site_lines(axes, marks, points)
     rounds, means = points("mean")
-    if means:
+    if not all(math.isnan(mean) for mean in means):
         axes.plot(rounds, means, color=BLACK, linewidth=2.4, label="mean over sites", zorder=4)
 
 

@@ -1,0 +1,158 @@
+import json
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fedtune3d.report import page, write_report
+from fedtune3d.report.words import answer
+
+VOID = {"meta", "link", "img", "br", "hr"}
+
+
+class Outline(HTMLParser):
+    """Checks that elements nest, and collects the tags with their attributes and the text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(path: Path) -> Outline:
+    outline = Outline()
+    outline.feed(path.read_text(encoding="utf-8"))
+    assert outline.open == []
+    return outline
+
+
+@pytest.fixture(scope="module")
+def finished_page(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a finished run, for tests that only read it."""
+    folder = Path(shutil.copytree(finished_run, tmp_path_factory.mktemp("page") / "run"))
+    path = write_report(folder)
+    assert path == folder / "report.html"
+    return path
+
+
+def test_the_page_says_the_answer_first_and_every_number(finished_page: Path) -> None:
+    text = read(finished_page).text
+    metrics = json.loads((finished_page.parent / "metrics.json").read_text())
+    assert text.index(answer(metrics)) < text.index("scans are simulated") < text.index("What ran")
+    for method in metrics["methods"].values():
+        for part in (method["mean_auc"], *(site["auc"] for site in method["sites"].values())):
+            shown = (
+                f"not defined: {part['undefined']}"
+                if part["value"] is None
+                else f"{part['value']:.2f} [{part['low']:.2f}, {part['high']:.2f}]"
+            )
+            assert shown in text
+        for site in method["sites"].values():
+            if site["balanced_accuracy"]["value"] is not None:
+                assert f"{site['balanced_accuracy']['value']:.2f} [" in text
+    assert "took longer than its deadline" in text
+    assert "1,703,042 of 90,000,000" in text
+    assert "2.13.0" in text
+
+
+def test_it_opens_offline_in_one_small_file(finished_page: Path) -> None:
+    outline = read(finished_page)
+    sources = [attributes["src"] or "" for _, attributes in outline.tags if "src" in attributes]
+    sources += [attributes["href"] or "" for _, attributes in outline.tags if "href" in attributes]
+    assert len(sources) == 3 + 9 + 1  # figures, example scans of three sites, the empty icon
+    assert all(source.startswith("data:") for source in sources)
+    assert "url(" not in finished_page.read_text(encoding="utf-8")
+    assert "script" not in {tag for tag, _ in outline.tags}
+    assert finished_page.stat().st_size < 5_000_000
+
+
+def test_it_can_be_read_without_seeing(finished_page: Path) -> None:
+    outline = read(finished_page)
+    assert ("html", {"lang": "en"}) in outline.tags
+    assert all(attributes.get("alt") for tag, attributes in outline.tags if tag == "img")
+    assert all(attributes.get("scope") for tag, attributes in outline.tags if tag == "th")
+    ids = [attributes["id"] for _, attributes in outline.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {attributes["aria-labelledby"] for tag, attributes in outline.tags if tag == "section"} == set(ids)
+    assert [tag for tag, _ in outline.tags if re.fullmatch("h[1-6]", tag)][:2] == ["h1", "h2"]
+
+
+def test_policy_keeps_pictures_and_names_at_the_site(make_run: Callable[..., Path]) -> None:
+    outline = read(write_report(make_run(pictures=("Graz",))))
+    pictures = [attributes["alt"] or "" for tag, attributes in outline.tags if tag == "img"]
+    assert sum("example scan" in alt for alt in pictures) == 3
+    assert all("Graz" in alt for alt in pictures if "example scan" in alt)
+    assert outline.text.count("the site's policy keeps its pictures") == 3
+    assert "sub-Amsterdam09" in outline.text
+    assert "sub-Boston09" not in outline.text  # predictions may not leave Boston
+
+
+def test_pictures_past_the_budget_are_left_out(make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_run()
+    one = (folder / "sites/Graz/examples/0.png").stat().st_size
+    monkeypatch.setattr(page, "PICTURE_BUDGET_BYTES", 4 * one)
+    outline = read(write_report(folder))
+    assert sum("example scan" in (attributes.get("alt") or "") for _, attributes in outline.tags) == 4
+    assert "No more pictures here: more pictures are in sites/Boston/examples" in outline.text
+
+
+def test_a_run_in_progress_has_a_page(make_run: Callable[..., Path]) -> None:
+    folder = make_run(finished=False)
+    outline = read(write_report(folder))
+    assert "The run is not complete" in outline.text
+    assert "4 of 10 done" in outline.text
+    assert "scans are simulated" in outline.text
+    assert not (folder / "figures" / "auc_per_site.svg").exists()
+    assert (folder / "figures" / "learning_curves.tsv").exists()
+
+
+def test_a_run_that_has_only_begun_has_a_page(tmp_path: Path) -> None:
+    sites = [{"name": "A", "policy": {"predictions_leave": True, "pictures_leave": True}}]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"name": "begun", "sites": sites}))
+    text = read(write_report(tmp_path)).text
+    assert "No round is done yet." in text
+    assert "not recorded yet" in text
+
+
+def test_a_run_without_baselines_and_without_weights(make_run: Callable[..., Path]) -> None:
+    folder = make_run()
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["methods"] = {"federated": metrics["methods"]["federated"]}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    lines = [json.loads(line) for line in (folder / "rounds.jsonl").read_text().splitlines()]
+    for line in lines:
+        for entry in line["sites"].values():
+            entry["weight"] = None
+    (folder / "rounds.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = read(write_report(folder)).text
+    assert "Centralized" not in text
+    assert "The rule gives no weights." in text
+
+
+def test_names_are_escaped(make_run: Callable[..., Path]) -> None:
+    folder = make_run()
+    flow = folder / "sites/Graz/flow.json"
+    values = json.loads(flow.read_text())
+    values["excluded"] = {"diagnosis <script>alert(1)</script>": 1}
+    flow.write_text(json.dumps(values))
+    assert "script" not in {tag for tag, _ in read(write_report(folder)).tags}
+
+
+def test_equal_runs_give_equal_pages(finished_page: Path, make_run: Callable[..., Path]) -> None:
+    assert write_report(make_run()).read_bytes() == finished_page.read_bytes()

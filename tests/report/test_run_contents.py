@@ -1,0 +1,49 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fedtune3d.errors import InputError
+from fedtune3d.report.run_contents import read_run
+
+
+def test_reads_what_is_there(make_run: Callable[..., Path]) -> None:
+    contents = read_run(make_run(pictures=("Graz", "Lagos")))
+    assert contents.sites == ["Amsterdam", "Boston", "Graz", "Lagos"]
+    assert len(contents.ledger) == 11
+    assert sorted(contents.flows) == ["Amsterdam", "Boston", "Graz"]
+    assert {site: len(paths) for site, paths in contents.examples.items()} == {"Graz": 4, "Lagos": 0}
+
+
+def test_a_line_that_is_being_written_is_left_out(make_run: Callable[..., Path]) -> None:
+    folder = make_run(finished=False)
+    with (folder / "rounds.jsonl").open("a") as file:
+        file.write('{"round": 5, "ki')
+    assert [line["round"] for line in read_run(folder).ledger] == [1, 2, 3, 4]
+
+
+def test_without_a_policy_nothing_is_allowed(make_run: Callable[..., Path]) -> None:
+    folder = make_run()
+    config = folder / "config.yaml"
+    config.write_text("name: demo\nsites:\n- name: Graz\n")
+    assert read_run(folder).examples == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.yaml", "- a list", r"config.yaml: expected the configuration of a run"),
+        ("metrics.json", "{", r"metrics.json: expected a JSON object"),
+        ("rounds.jsonl", "{}\nnonsense\n{}\n", r"rounds.jsonl: expected one JSON object a line"),
+    ],
+)
+def test_damage_is_named(make_run: Callable[..., Path], name: str, content: str, message: str) -> None:
+    folder = make_run()
+    (folder / name).write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_run(folder)
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"config.yaml: missing, so .* is no run folder"):
+        read_run(tmp_path)
