@@ -47,7 +47,7 @@ class Scores:
         return (1 / (1 + self.loss), "loss") if value is None else (value, wanted)
 
 
-def score(model: nn.Module, data: ScanSet, batch_size: int = 1) -> Scores:
+def score(model: nn.Module, data: ScanSet, batch_size: int | None = None) -> Scores:
     """Scores of the model on a set, in evaluation mode, scans as they are.
 
     Raises:

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fedtune3d.errors import InputError
+from fedtune3d.models.tuning import Full
+from fedtune3d.seeds import torch_rng
+from fedtune3d.training.augmentation import augment
+from fedtune3d.training.dataset import FeatureSet, LabelledScan, PreparedSet, open_scans, read_view
+from fedtune3d.training.features import FeatureCache
+from fedtune3d.training.prefix import Prefix
+from fedtune3d.training.settings import AugmentationSettings
+
+AUGMENTED = AugmentationSettings(rotation_degrees=0, scaling=0, translation_mm=0)
+
+
+def test_cached_features_are_those_of_the_encoder_in_order(build_model, scans, tmp_path: Path) -> None:
+    model, answer = build_model()
+    data = open_scans(scans[:3], Prefix(model, answer), FeatureCache(tmp_path))
+    with torch.no_grad():
+        expected = model.encoder(read_view(scans[2], 0, None, 0)[None])
+    assert torch.equal(data.inputs([2], [0]), expected.half().float())
+    assert data.labels.tolist() == [0, 1, 0]
+    assert data.first_stage == answer.prefix_end
+
+
+def test_each_scan_is_encoded_once_whatever_set_it_is_in(build_model, scans, tmp_path: Path) -> None:
+    prefix, cache = Prefix(*build_model()), FeatureCache(tmp_path)
+    steps: list[tuple[int, int]] = []
+    open_scans(scans[:2], prefix, cache, progress=lambda *step: steps.append(step))
+    open_scans(scans[:3], prefix, cache, progress=lambda *step: steps.append(step))
+    open_scans(scans[:3], prefix, FeatureCache(tmp_path), progress=lambda *step: steps.append(step))
+    assert steps == [(1, 2), (2, 2), (1, 1)]
+
+
+def test_cached_views_are_the_scan_and_seeded_augmentations(build_model, scans, tmp_path: Path) -> None:
+    prefix = Prefix(*build_model())
+    data = open_scans(scans[:1], prefix, FeatureCache(tmp_path), augmentation=AUGMENTED, views=3, seed=5)
+    assert isinstance(data, FeatureSet)
+    voxels = read_view(scans[0], 0, None, 0)
+    expected = [voxels] + [augment(voxels, AUGMENTED, 5, "A", "scan0", view) for view in (1, 2)]
+    for view in range(3):
+        assert torch.equal(data.inputs([0], [view])[0], prefix.encode(expected[view]).half().float())
+    assert set(data.draw_views(100, torch_rng("views"))) == {0, 1, 2}
+    plain = open_scans(scans[:1], prefix, FeatureCache(tmp_path))
+    assert plain.files[0][0] == data.files[0][0]  # type: ignore[attr-defined]
+
+
+def test_full_tuning_reads_prepared_scans_and_augments_on_the_fly(build_model, scans) -> None:
+    data = open_scans(scans[:2], Prefix(*build_model(Full())), None, augmentation=AUGMENTED, seed=5)
+    assert isinstance(data, PreparedSet)
+    plain = data.inputs([0, 1], [0, 0])
+    assert (plain.shape, plain.dtype) == ((2, 1, 128, 128, 128), torch.float32)
+    assert torch.equal(plain[1, 0], torch.from_numpy(np.load(scans[1].path).astype(np.float32)))
+    (view,) = data.draw_views(1, torch_rng("views"))
+    assert view > 0
+    assert torch.equal(data.inputs([0], [view]), data.inputs([0], [view]))
+    assert not torch.equal(data.inputs([0], [view]), plain[:1])
+
+
+def test_an_empty_set_is_a_set(build_model, tmp_path: Path) -> None:
+    assert len(open_scans([], Prefix(*build_model()), FeatureCache(tmp_path))) == 0
+
+
+def test_an_unreadable_prepared_scan_is_named(build_model, tmp_path: Path) -> None:
+    (tmp_path / "bad.npy").write_bytes(b"not an array")
+    bad = LabelledScan(tmp_path / "bad.npy", 1, "A")
+    with pytest.raises(InputError, match=r"bad.npy: expected a prepared scan"):
+        open_scans([bad], Prefix(*build_model()), FeatureCache(tmp_path / "cache"))
+
+
+def test_views_without_augmentation_are_refused(build_model, scans, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="2 views need augmentation settings"):
+        open_scans(scans, Prefix(*build_model()), FeatureCache(tmp_path), views=2)

@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fedtune3d.training.dataset import open_scans
+from fedtune3d.training.faults import NotFinite
+from fedtune3d.training.features import FeatureCache
+from fedtune3d.training.prediction import predict, predict_logits
+from fedtune3d.training.prefix import Prefix
+
+
+def test_probabilities_are_the_softmax_of_the_model_in_evaluation_mode(build_model, scans, features: Path) -> None:
+    model, answer = build_model(head="conv_s")
+    data = open_scans(scans[:4], Prefix(model, answer), FeatureCache(features))
+    model.train()
+    given = predict(model, data, batch_size=3)
+    assert not model.training
+    with torch.no_grad():
+        logits = model.head(data.inputs(range(4), [0] * 4)).double()
+    np.testing.assert_allclose(given, logits.softmax(1)[:, 1].numpy(), rtol=1e-5)
+    assert given.dtype == np.float64
+
+
+def test_what_is_said_of_a_scan_does_not_depend_on_the_others(build_model, scans, features: Path) -> None:
+    model, answer = build_model(head="conv_s")
+    prefix, cache = Prefix(model, answer), FeatureCache(features)
+    together = predict(model, open_scans(scans, prefix, cache))
+    backwards = predict(model, open_scans(scans[::-1], prefix, cache))
+    alone = [predict(model, open_scans([scan], prefix, cache))[0] for scan in scans]
+    assert together.tolist() == backwards[::-1].tolist() == alone
+
+
+def test_no_scans_give_no_probabilities(build_model, features: Path) -> None:
+    model, answer = build_model()
+    assert predict(model, open_scans([], Prefix(model, answer), FeatureCache(features))).shape == (0,)
+
+
+def test_outputs_that_are_not_finite_are_refused(build_model, scans, features: Path) -> None:
+    model, answer = build_model()
+    data = open_scans(scans[:2], Prefix(model, answer), FeatureCache(features))
+    with torch.no_grad():
+        next(model.head.parameters()).fill_(float("nan"))
+    with pytest.raises(NotFinite, match="scan 0 of 2: the model gives NaN or infinity"):
+        predict_logits(model, data)

@@ -1,0 +1,72 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fedtune3d.training.dataset import ScanSet
+from fedtune3d.training.scores import Scores, score
+
+
+class Margins(ScanSet):
+    """Scans that are their own margin."""
+
+    def __init__(self, margins: list[float], labels: list[int]) -> None:
+        super().__init__(labels, first_stage=0)
+        self.margins = torch.tensor(margins)
+
+    def inputs(self, indices: Sequence[int], views: Sequence[int]) -> torch.Tensor:
+        assert set(views) == {0}
+        return self.margins[list(indices)]
+
+    def draw_views(self, count: int, generator: torch.Generator) -> list[int]:
+        raise AssertionError("scoring draws nothing")
+
+
+class Echo(nn.Module):
+    """Gives the margin as the positive logit and 0 as the other."""
+
+    stage_count = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def run_stages(self, x: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+        return torch.stack([torch.zeros_like(x), x], dim=1)
+
+
+def test_known_scores() -> None:
+    found = score(Echo(), Margins([-1.0, 2.0, 1.0, 3.0, -2.0], [0, 0, 1, 1, 1]), batch_size=2)
+    assert found.auc == pytest.approx(3 / 6)
+    assert found.balanced_accuracy == pytest.approx((1 / 2 + 2 / 3) / 2)
+    expected = np.mean([np.log1p(np.exp(x)) for x in (-1, 2, -1, -3, 2)])
+    assert found.loss == pytest.approx(expected)
+    assert (found.examples, found.why) == (5, None)
+
+
+def test_one_class_has_a_loss_only_and_says_why() -> None:
+    found = score(Echo(), Margins([0.0, 0.0], [1, 1]))
+    assert found == Scores(None, None, pytest.approx(np.log(2)), 2, "one class only")  # type: ignore[arg-type]
+
+
+def test_no_scans_have_no_scores_and_say_why() -> None:
+    assert score(Echo(), Margins([], [])).as_dict() == {
+        "auc": None,
+        "balanced_accuracy": None,
+        "loss": None,
+        "examples": 0,
+        "why": "no scans",
+    }
+
+
+def test_a_rule_gets_the_kind_it_wants_or_the_loss_based_one_or_nothing() -> None:
+    whole, single = Scores(0.8, 0.7, 0.25, 9, None), Scores(None, None, 1.0, 9, "one class only")
+    assert whole.for_rule("auc") == (0.8, "auc")
+    assert whole.for_rule("balanced_accuracy") == (0.7, "balanced_accuracy")
+    assert whole.for_rule("loss") == (0.8, "loss")
+    assert single.for_rule("auc") == (0.5, "loss")
+    assert Scores(None, None, None, 0, "no scans").for_rule("auc") is None
+    with pytest.raises(ValueError, match="score kind: expected one of"):
+        whole.for_rule("accuracy")
