@@ -34,7 +34,11 @@ def test_relative_paths_count_from_the_file(tmp_path: Path) -> None:
 
 def test_every_problem_is_reported_together_with_the_nearest_key(tmp_path: Path) -> None:
     path = write(
-        tmp_path, seeed=1, training={"round": 3, "batch_size": 0}, model={"head": "conv_x"}, aggregation={"rule": "fedavgg"}
+        tmp_path,
+        seeed=1,
+        training={"round": 3, "batch_size": 0},
+        model={"head": "conv_x"},
+        aggregation={"rule": "fedavgg"},
     )
     lines = problems(path)
     assert len(lines) == 5

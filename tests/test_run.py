@@ -30,7 +30,7 @@ def test_a_run_leaves_what_the_design_says(small_experiment: Any, tmp_path: Path
     assert [line["kind"] for line in lines] == ["train", "train", "score"]
     for line in lines[:2]:
         assert sum(entry["weight"] for entry in line["sites"].values()) == pytest.approx(1)
-        assert line["sites"]["A"]["weight"] == pytest.approx(7 / 12, abs=0.1)  # 14 of 24 people, half of each in training
+        assert line["sites"]["A"]["weight"] == pytest.approx(7 / 12, abs=0.1)  # 14 of 24 people
     assert folder.metrics["weights"]["source"] == "random"
     assert not folder.metrics["simulated"]
     assert set(folder.metrics["methods"]) == {"federated", "local", "centralized"}
@@ -66,7 +66,9 @@ def test_missing_roots_are_reported_together(small_experiment: Any, tmp_path: Pa
 
 def start(path: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "fedtune3d", "run", str(path), "--resume"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [sys.executable, "-m", "fedtune3d", "run", str(path), "--resume"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
 
 
@@ -88,7 +90,12 @@ def test_killed_three_times_and_resumed_gives_the_same_bits(small_experiment: An
     process = start(path)
     output, _ = process.communicate()
     assert process.returncode == 0, output
-    for name in ("checkpoints/last.safetensors", "checkpoints/best.safetensors", "sites/A/predictions.tsv", "metrics.json"):
+    for name in (
+        "checkpoints/last.safetensors",
+        "checkpoints/best.safetensors",
+        "sites/A/predictions.tsv",
+        "metrics.json",
+    ):
         assert sha256_file(killed / name) == sha256_file(alone / name), name
     baseline = "baselines/centralized/checkpoints/last.safetensors"
     assert sha256_file(killed / baseline) == sha256_file(alone / baseline)

@@ -23,7 +23,9 @@ app = typer.Typer(
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml", help="The experiment file that `init` wrote.")]
+ExperimentFile = Annotated[
+    Path, typer.Argument(metavar="EXPERIMENT.yaml", help="The experiment file that `init` wrote.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -36,9 +38,12 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Print the vers
 @app.command()
 def init(
     site_folders: Annotated[
-        list[Path], typer.Argument(metavar="SITE_FOLDER…", help="One BIDS folder per site; its name becomes the site's.")
+        list[Path],
+        typer.Argument(metavar="SITE_FOLDER…", help="One BIDS folder per site, named like the site."),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The experiment file to write.")] = Path("experiment.yaml"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The experiment file to write.")] = Path(
+        "experiment.yaml"
+    ),
 ) -> None:
     """Write an experiment file for your BIDS folders.
 
@@ -58,7 +63,7 @@ def simulate(
     seed: Annotated[int, typer.Option(help="Another seed gives other people.", min=0)] = 1,
     anatomies: Annotated[
         Path | None,
-        typer.Option(help="A folder of FreeSurfer-style label maps with anatomies.tsv, instead of the MNI152 template."),
+        typer.Option(help="A folder of FreeSurfer-style label maps with anatomies.tsv, not the MNI152 template."),
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes that work at once.", min=1)] = 2,
 ) -> None:
@@ -120,7 +125,7 @@ def run(
 
 @app.command()
 def report(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, also of a run that is not done yet.")],
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder; the run need not be done.")],
 ) -> None:
     """Write the figures and report.html of a run folder anew."""
     from fedtune3d.report import write_report

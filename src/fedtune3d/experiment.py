@@ -298,13 +298,13 @@ class Experiment(Section):
         """Run in this process and return the run folder, report included.
 
         Args:
-            resume: Go on with the run in the output folder (or start it). Without it a folder that holds a run is refused.
+            resume: Go on with the run in the output folder, or start it; otherwise a folder that holds a run is refused.
             progress: Where progress is shown; nowhere by default.
 
         Raises:
             InputError: When the input is at fault.
         """
-        from fedtune3d.run import run_experiment  # noqa: PLC0415  a run needs every room; a configuration none
+        from fedtune3d.run import run_experiment
 
         return run_experiment(self, resume=resume, progress=progress)
 

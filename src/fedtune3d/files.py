@@ -48,7 +48,7 @@ def sha256_file(path: Path) -> str:
 
 
 def require_free_space(folder: Path, needed_bytes: int, what: str) -> None:
-    """Raise `InputError` when the disk that holds `folder` (which need not exist yet) has too little room for `what`."""
+    """Raise `InputError` when the disk of `folder` (which need not exist yet) has too little room for `what`."""
     existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     if free < needed_bytes:

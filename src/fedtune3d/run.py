@@ -10,8 +10,8 @@ from fedtune3d.aggregation.contract import STATE, Setting
 from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.cohorts.preparation import PreparedCohort
 from fedtune3d.cohorts.splits import assign_splits
-from fedtune3d.evaluation.summary import combine
 from fedtune3d.errors import InputError
+from fedtune3d.evaluation.summary import combine
 from fedtune3d.experiment import Experiment
 from fedtune3d.federation.checkpoints import RoundsFolder
 from fedtune3d.federation.in_process import Answering, InProcess
@@ -96,7 +96,7 @@ class _Run:
         self.folder.write_metrics(metrics, by_site)
 
     def _plan(self, federation: Federation) -> dict[str, Mapping[str, Any]]:
-        """Let every site read, prepare and split its scans; groups that several sites declare are split once for all."""
+        """Let every site read, prepare and split its scans; groups that sites declare are split once for all."""
         plan = {answer.site: answer.values for answer in _answers(federation, Task("plan"))}
         shared: dict[str, tuple[int, int]] = {}
         for values in plan.values():
@@ -165,9 +165,7 @@ class _Run:
         """The method's metrics, and the summaries behind them."""
         task = partial(Task, "evaluate", values={"method": method})
         versions = load_info(self.folder.best_checkpoint)["versions"] if method == "federated" else {}
-        tasks = {
-            site: task(parts={STATE: state}, memory_version=versions.get(site)) for site, state in states.items()
-        }
+        tasks = {site: task(parts={STATE: state}, memory_version=versions.get(site)) for site, state in states.items()}
         with self.progress.bar(f"evaluating ({method})") as advance:
             summaries = {}
             for reply in InProcess(self.sites).ask(tasks):
@@ -191,13 +189,14 @@ class _Run:
 
 def _require_roots(experiment: Experiment) -> None:
     """All sites whose BIDS folder is not there, together, before any scan is read."""
-    missing = [
-        f"site {site.name}: {site.root}: no such folder; correct `root`" if site.root else f"site {site.name}: `root`, its BIDS folder, is missing"
-        for site in experiment.sites
-        if site.root is None or not site.root.is_dir()
-    ]
-    if missing:
-        raise InputError("\n".join(missing))
+    problems = []
+    for site in experiment.sites:
+        if site.root is None:
+            problems.append(f"site {site.name}: `root`, its BIDS folder, is missing")
+        elif not site.root.is_dir():
+            problems.append(f"site {site.name}: {site.root}: no such folder; correct `root`")
+    if problems:
+        raise InputError("\n".join(problems))
 
 
 def _answers(federation: Federation, task: Task) -> list[Answer]:

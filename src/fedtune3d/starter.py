@@ -15,7 +15,7 @@ from fedtune3d.files import write_text
 CONTROL_WORDS = ("CN", "HC", "NC", "control", "healthy", "normal")
 
 TEMPLATE = """\
-# An experiment of fedtune3d. Every key that is not given has its default; `fedtune3d run` writes the whole into config.yaml.
+# An experiment of fedtune3d. A key that is not given has its default; a run writes them all into its config.yaml.
 name: {name}
 seed: {seed}
 
@@ -29,7 +29,7 @@ labels:
 
 model:
   encoder: vit_b
-  weights: random        # or the path of sam_med3d_turbo.pth; random weights are drawn from the seed and named so everywhere
+  weights: random        # drawn from the seed, and called random everywhere; or the path of sam_med3d_turbo.pth
   head: conv_s
 
 tuning:

@@ -99,7 +99,10 @@ FAULTS = {
     "missing name": (with_state(lambda s: {"head.bias": s["head.bias"]}), "the first is head.weight"),
     "extra name": (with_state(lambda s: s | {"x": torch.ones(1)}), "do not belong to the state, the first is x"),
     "shape": (with_state(lambda s: s | {"head.bias": torch.ones(3)}), "head.bias: expected the shape (2,), got (3,)"),
-    "dtype": (with_state(lambda s: s | {"head.bias": torch.ones(2).double()}), "expected torch.float32, got torch.float64"),
+    "dtype": (
+        with_state(lambda s: s | {"head.bias": torch.ones(2).double()}),
+        "expected torch.float32, got torch.float64",
+    ),
     "nan": (with_state(lambda s: s | {"head.bias": torch.tensor([1.0, torch.nan])}), "head.bias of state holds NaN"),
     "infinite": (with_state(lambda s: s | {"head.bias": torch.tensor([1.0, torch.inf])}), "NaN or infinite"),
     "huge": (with_state(lambda s: s | {"head.bias": torch.full((2,), 1e9)}), "over the bound of 1e+06"),

@@ -20,8 +20,8 @@ class Standing:
         state: The global state.
         memory: The rule's memory.
         versions: Per site, the last round whose update was accepted.
-        best: `state_round`, `mean_auc`, `pooled_loss` and the sites' memory `versions` of the best state by validation so
-            far; empty before there is one.
+        best: `state_round`, `mean_auc`, `pooled_loss` and the sites' memory `versions` of the state that is
+            best by validation so far; empty before there is one.
         finished: Whether the last state was scored, too.
     """
 

@@ -21,7 +21,7 @@ def plan_values(plan: LocalPlan) -> dict[str, Any]:
 
 def plan_of(task: Task) -> LocalPlan:
     """The local plan that a training task carries."""
-    values = dict(task.values)
-    tuples = {name: tuple(values.pop(name)) for name in ("keep_local", "frozen", "scores", "remember")}
-    tensors = {part: state for part, state in task.parts.items() if part != STATE}
-    return LocalPlan(**values, **tuples, tensors=tensors)
+    values: dict[str, Any] = dict(task.values)
+    for name in ("keep_local", "frozen", "scores", "remember"):
+        values[name] = tuple(values[name])
+    return LocalPlan(**values, tensors={part: state for part, state in task.parts.items() if part != STATE})

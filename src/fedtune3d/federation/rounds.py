@@ -111,6 +111,7 @@ def _one_round(
     for site, entry in collected.entries.items():
         entry["weight"] = (aggregate.weights or {}).get(site)
         entry["signals"] = aggregate.signals.get(site, {})
+    validation = _validation(standing.round, collected.entries)
     line = {
         "round": round_,
         "kind": "train",
@@ -119,9 +120,9 @@ def _one_round(
         "sites": collected.entries,
         "signals": aggregate.round_signals,
         "faults_before": faults_before,
-        "validation": _validation(standing.round, collected.entries),
+        "validation": validation,
     }
-    standing = _keep_if_best(folder, standing, line["validation"])
+    standing = _keep_if_best(folder, standing, validation)
     versions = standing.versions | {update.site: round_ for update in collected.updates}
     after = replace(standing, round=round_, state=aggregate.state, memory=aggregate.memory, versions=versions)
     folder.commit(after, line)
@@ -145,7 +146,7 @@ def _training_tasks(
         )
         if site in plans:
             plan = plans[site]
-            task = replace(task, kind="train", parts=task.parts | dict(plan.tensors), values=plan_values(plan))
+            task = replace(task, kind="train", parts={**task.parts, **plan.tensors}, values=plan_values(plan))
         tasks[site] = task
     return tasks
 
@@ -164,7 +165,7 @@ def _collect(
     reference: State,
     largest_norm: float,
 ) -> _Collected:
-    """Ask, refuse what cannot be accepted, and spool the rest to disk on arrival, so that one update is held at a time."""
+    """Ask, refuse what cannot be accepted, and spool the rest to disk on arrival: one update is held at a time."""
     shutil.rmtree(folder.spool, ignore_errors=True)
     updates, entries = [], {}
     for reply in federation.ask(tasks):
@@ -209,7 +210,7 @@ def _load_part(paths: Mapping[str, Path], part: str) -> State:
 
 
 def _validation(state_round: int, entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The mean AUC over the sites that have one and the loss pooled over all validation scans, of the state received."""
+    """Of the state received: the mean AUC over the sites that have one, the loss over all validation scans."""
     scores = [entry["received"] for entry in entries.values() if entry.get("received")]
     aucs = [score["auc"] for score in scores if score["auc"] is not None]
     scans = sum(score["examples"] for score in scores if score["loss"] is not None)
@@ -233,27 +234,24 @@ def _rank(scores: Mapping[str, Any]) -> tuple[float, float]:
     return (-math.inf if auc is None else auc, -math.inf if loss is None else -loss)
 
 
-def _score_last(
-    federation: Federation, folder: RoundsFolder, settings: RoundSettings, standing: Standing
-) -> Standing:
+def _score_last(federation: Federation, folder: RoundsFolder, settings: RoundSettings, standing: Standing) -> Standing:
     began = time.monotonic()
     tasks = _training_tasks(federation.sites, {}, standing, settings)
     entries = {reply.site: _entry(reply, tasks[reply.site]) for reply in federation.ask(tasks)}
+    validation = _validation(standing.round, entries)
     line = {
         "round": standing.round,
         "kind": "score",
         "seconds": round(time.monotonic() - began, 3),
         "sites": dict(sorted(entries.items())),
-        "validation": _validation(standing.round, entries),
+        "validation": validation,
     }
-    standing = replace(_keep_if_best(folder, standing, line["validation"]), finished=True)
+    standing = replace(_keep_if_best(folder, standing, validation), finished=True)
     folder.commit(standing, line)
     return standing
 
 
-def _quorum_message(
-    round_: int, chosen: tuple[str, ...], settings: RoundSettings, faults: list[dict[str, str]]
-) -> str:
+def _quorum_message(round_: int, chosen: tuple[str, ...], settings: RoundSettings, faults: list[dict[str, str]]) -> str:
     reasons = "; ".join(f"{site}: {reason}" for site, reason in sorted(faults[-1].items()))
     return (
         f"round {round_} needs updates of {settings.needed(len(chosen))} of {len(chosen)} sites, but in {len(faults)} "

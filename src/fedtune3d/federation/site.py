@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
+
+import numpy as np
 
 from fedtune3d.aggregation.contract import (
     CONTROL,
@@ -24,7 +26,6 @@ from fedtune3d.aggregation.contract import (
 from fedtune3d.aggregation.fed_ce import leave_one_out_state
 from fedtune3d.cohorts.bids import read_bids
 from fedtune3d.cohorts.dataset_description import is_simulated
-from fedtune3d.report.examples import write_example
 from fedtune3d.cohorts.preparation import PreparedCohort, PreparedStore, prepare_all
 from fedtune3d.cohorts.records import Cohort, ScanRecord
 from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits, write_splits
@@ -38,10 +39,12 @@ from fedtune3d.federation.predictions_table import write_predictions
 from fedtune3d.federation.site_memory import SiteMemory
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.files import write_json
+from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.tuning import read_state, write_state
 from fedtune3d.models.tuning.residuals import SUFFIX as RESIDUAL_SUFFIX
 from fedtune3d.models.tuning.residuals import write_residuals
 from fedtune3d.progress import Progress
+from fedtune3d.report.examples import write_example
 from fedtune3d.seeds import derive_seed
 from fedtune3d.states import State
 from fedtune3d.training.dataset import LabelledScan, ScanSet, open_scans, pool
@@ -157,7 +160,7 @@ class Trainee:
         model, answer = self.workbench.assembled.model, self.workbench.assembled.answer
         residuals = {name: tensor for name, tensor in state.items() if name.endswith(RESIDUAL_SUFFIX)}
         if residuals:
-            write_residuals(model, residuals)
+            write_residuals(cast(Classifier, model), residuals)
         write_state(model, answer, {name: tensor for name, tensor in state.items() if name not in residuals})
 
 
@@ -277,7 +280,7 @@ class Site(Trainee):
         return Answer(self.name)
 
     def _pseudonym(self, group: str) -> str:
-        """A group's name as the server sees it: keyed by the experiment, so that it links sites but no two experiments."""
+        """A group's name as the server sees it: it links the sites of one experiment, but no two experiments."""
         return hmac.new(self.experiment.sha256().encode(), group.encode(), "sha256").hexdigest()
 
     def _flow(self) -> dict[str, Any]:
@@ -296,7 +299,8 @@ class Site(Trainee):
 
     def _write_examples(self) -> None:
         for record in self.records[:EXAMPLES]:
-            write_example(self.prepared.paths[record], self.folder / "examples" / f"{record.name}.png")
+            voxels = np.load(self.prepared.paths[record], mmap_mode="r")
+            write_example(voxels, self.folder / "examples" / f"{record.name}.png")
 
     def _evaluate(self, task: Task) -> Answer:
         method = task.values["method"]

@@ -34,9 +34,7 @@ class SiteMemory:
 
     def save(self, version: int, parts: Mapping[str, State]) -> None:
         """Keep a version, whole or not at all, over one that was never accepted."""
-        flat = {
-            f"{part}{SEPARATOR}{name}": tensor for part, state in parts.items() for name, tensor in state.items()
-        }
+        flat = {f"{part}{SEPARATOR}{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
         save_state(self._path(version), flat)
 
     def forget_before(self, version: int | None) -> None:

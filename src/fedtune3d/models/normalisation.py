@@ -6,6 +6,6 @@ from fedtune3d.models.tuning.answer import TuningAnswer
 
 
 def normalisation_names(model: nn.Module, answer: TuningAnswer) -> tuple[str, ...]:
-    """The trained parameters and buffers of layers whose class says that they normalise (BatchNorm, GroupNorm, LayerNorm)."""
+    """The trained tensors of layers whose class says that they normalise (BatchNorm, GroupNorm, LayerNorm)."""
     layers = {name for name, module in model.named_modules() if "Norm" in type(module).__name__}
     return tuple(name for name in answer.names if name.rpartition(".")[0] in layers)
