@@ -22,7 +22,7 @@ def draw_auc_per_site(metrics: Mapping[str, Any]) -> Drawing:
         for method, estimate in zip(methods, row.estimates, strict=True)
         if estimate is not None
     ]
-    figure = new_figure(7.2, 1.3 + 0.55 * len(rows))
+    figure = new_figure(7.2, 1.3 + (0.3 + 0.085 * len(methods)) * len(rows))
     axes = figure.add_subplot()
     left = min([0.45, *(entry["low"] - 0.03 for entry in data if entry["low"] is not None)])
     axes.set_xlim(max(-0.02, left), 1.02)

@@ -1,0 +1,53 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fedtune3d.report import run_tables
+from fedtune3d.report.run_contents import RunContents, read_run
+
+
+@pytest.fixture
+def contents(make_run: Callable[..., Path]) -> RunContents:
+    return read_run(make_run())
+
+
+def test_costs_are_added_up_from_the_ledger(contents: RunContents) -> None:
+    rows = {row["site"]: row for row in run_tables.cost_rows(contents)}
+    # Ten rounds down and up and the last scoring down; Graz sent nothing in round 3.
+    assert rows["Boston"]["total"] == "143 MB"  # 21 × 6.8
+    assert rows["Graz"]["total"] == "136 MB"  # 20 × 6.8
+    assert (rows["Boston"]["rounds"], rows["Graz"]["rounds"]) == ("10", "9")
+    assert (rows["Graz"]["up"], rows["Graz"]["seconds"], rows["Graz"]["memory"]) == ("6.8 MB", "3.0 s", "910 MB")
+
+
+def test_sites_whose_half_is_elsewhere_have_no_flow(contents: RunContents) -> None:
+    rows = {row["site"]: row for row in run_tables.flow_rows(contents)}
+    assert rows["Lagos"]["splits"] is None
+    assert rows["Graz"]["splits"][2] == ("4 + 5", "4 + 5")
+    assert (rows["Graz"]["excluded"], rows["Graz"]["bad"]) == ("diagnosis MCI: 12", "none")
+    assert rows["Boston"]["bad"] == 1
+
+
+def test_bad_scans_are_named_only_where_predictions_leave(contents: RunContents) -> None:
+    assert [bad["site"] for bad in run_tables.bad_scans(contents)] == ["Amsterdam"]
+
+
+def test_faults_of_earlier_tries_are_listed_too(make_run: Callable[..., Path]) -> None:
+    folder = make_run()
+    lines = [json.loads(line) for line in (folder / "rounds.jsonl").read_text().splitlines()]
+    lines[0]["faults_before"] = [{"Lagos": "connection lost"}]
+    (folder / "rounds.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert run_tables.left_out_rows(read_run(folder)) == [
+        {"round": 1, "site": "Lagos", "why": "connection lost"},
+        {"round": 3, "site": "Graz", "why": "took longer than its deadline of 60 s"},
+    ]
+
+
+def test_local_models_show_their_own_thresholds(contents: RunContents) -> None:
+    federated, local = (run_tables.operating_rows(contents.metrics, name) for name in ("federated", "local"))
+    assert len({row["threshold"] for row in federated}) == 1
+    assert len({row["threshold"] for row in local}) > 1
+    assert [row["name"] for row in local] == contents.sites  # nothing pooled
+    assert federated[-1]["name"] == "Pooled"
