@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 SPACING_MM = 1.5
 VELOCITY_SPACING_MM = 3.0
-MARGIN_MM = 12.0
+MARGIN_MM = 15.0
 
 CSF, GREY, WHITE, THINNABLE = range(4)
 

@@ -96,7 +96,7 @@ def squared_distance_to_segment(
 
 
 def boundary_velocity(region: NDArray[np.bool_], reach_mm: float) -> NDArray[np.float32]:
-    """Velocity (3, X', Y', Z') on the 3 mm grid that moves the region's boundary outwards by 1 mm in unit time.
+    """Velocity (3, X', Y', Z') on the 3 mm grid that moves the boundary outwards by 1 mm on average in unit time.
 
     It falls to 1/e at `reach_mm` outside and to zero in the middle of the region, where outwards has no direction.
     """
@@ -105,10 +105,10 @@ def boundary_velocity(region: NDArray[np.bool_], reach_mm: float) -> NDArray[np.
     gradient = np.stack(np.gradient(smooth, SPACING_MM))
     direction = gradient / np.maximum(np.linalg.norm(gradient, axis=0), 0.3)
     strength = np.where(distance > 0, np.exp(-distance / reach_mm), np.clip(1.0 + distance / 4.0, 0.0, 1.0))
-    velocity = direction * strength
+    velocity = np.stack([ndi.gaussian_filter(one, 1.0) for one in direction * strength])
+    outwards = (velocity * direction).sum(axis=0)[np.abs(distance) <= SPACING_MM].mean()
     step = round(VELOCITY_SPACING_MM / SPACING_MM)
-    smoothed = [ndi.gaussian_filter(one, 1.0)[::step, ::step, ::step] for one in velocity]
-    return pad_to_velocity_grid(np.stack(smoothed).astype(np.float32), region.shape, step)
+    return pad_to_velocity_grid((velocity / outwards)[:, ::step, ::step, ::step].astype(np.float32), region.shape, step)
 
 
 def pad_to_velocity_grid(velocity: NDArray[np.float32], shape: tuple[int, ...], step: int) -> NDArray[np.float32]:
