@@ -109,8 +109,8 @@ def _download(hub: Any, origin: HubOrigin, size_bytes: int, target: Path, endpoi
         found = sha256_file(came)
         if found != origin.sha256:
             raise InputError(
-                f"{FILE}: expected SHA-256 {origin.sha256}, as the hub states it, but what came has {found}; nothing was "
-                "kept, run the same command again"
+                f"{FILE}: expected SHA-256 {origin.sha256}, as the hub states it, but what came has {found}; nothing "
+                "was kept, run the same command again"
             )
         os.replace(came, target)
 
