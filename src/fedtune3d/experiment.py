@@ -16,6 +16,7 @@ from fedtune3d.aggregation.lora import LoraRule
 from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.cohorts.records import LabelMapping
 from fedtune3d.errors import InputError
+from fedtune3d.models.assembly import NCC, RESNET18
 from fedtune3d.models.encoder import ENCODERS
 from fedtune3d.models.heads import head_names
 from fedtune3d.models.tuning import Frozen, Full, Lora, Tuning
@@ -56,10 +57,14 @@ class Labels(Section):
 
 
 class Policy(Section):
-    """What may leave a site besides states, counts and summaries."""
+    """What may leave a site besides states, counts and summaries.
+
+    `least_per_class` is the fewest training scans of a class behind class sums (NCC): a sum of few would show them.
+    """
 
     predictions_leave: bool = True
     pictures_leave: bool = True
+    least_per_class: Annotated[int, Field(ge=1)] = 5
 
 
 class SiteSection(Section):
@@ -91,7 +96,10 @@ class Splits(Section):
 
 
 class ModelSection(Section):
-    """The encoder, its weights (`random`, drawn from the seed, or a checkpoint file) and the head."""
+    """The encoder, its weights (`random`, drawn from the seed, or a checkpoint file) and the head.
+
+    The encoder `resnet18` is the reference that has none of these: a whole classifier, trained from scratch.
+    """
 
     encoder: str = "vit_b"
     weights: Literal["random"] | Path = "random"
@@ -100,12 +108,12 @@ class ModelSection(Section):
     @field_validator("encoder")
     @classmethod
     def _known_encoder(cls, name: str) -> str:
-        return _known(name, ENCODERS)
+        return _known(name, (*ENCODERS, RESNET18))
 
     @field_validator("head")
     @classmethod
     def _known_head(cls, name: str) -> str:
-        return _known(name, head_names())
+        return _known(name, (*head_names(), NCC))
 
 
 class FrozenSection(Section):
@@ -236,12 +244,24 @@ class Experiment(Section):
         names = [site.name for site in self.sites]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             problems.append(f"site names must differ, but {', '.join(twice)} stands twice")
+        problems += self._misfits()
         for site in self.sites:
             if site.labels is None and self.labels is None:
                 problems.append(f"site {site.name} has no labels; give labels to it or to the whole experiment")
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _misfits(self) -> list[str]:
+        """Heads, tunings and rules that do not go together."""
+        problems = []
+        if self.model.encoder == RESNET18 and self.tuning.method != "full":
+            problems.append("model.encoder resnet18 is trained from scratch: write tuning: {method: full}")
+        if (self.model.head == NCC) != (self.aggregation.rule == NCC):
+            problems.append("NCC is a head and a rule: write ncc for model.head and for aggregation.rule")
+        if self.model.head == NCC and (self.tuning.method, self.training.rounds) != ("frozen", 1):
+            problems.append("head ncc trains nothing: write tuning: {method: frozen} and training: {rounds: 1}")
+        return problems
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
@@ -281,6 +301,14 @@ class Experiment(Section):
             return rule
         return LoraRule(rule, self.aggregation.lora, self.tuning.alpha / self.tuning.rank)
 
+    def rule_of_one(self) -> Rule:
+        """The rule of a baseline, where one site trains alone: its state is the next state."""
+        return build_rule(NCC if self.model.head == NCC else "fedavg")
+
+    def head_name(self) -> str:
+        """What classifies: the head, or the reference that is a whole classifier."""
+        return RESNET18 if self.model.encoder == RESNET18 else self.model.head
+
     def public(self) -> dict[str, Any]:
         """The resolved configuration as JSON values, without any path: what leaves the site and what is hashed."""
         values = self.model_dump(mode="json", exclude={"output", "cache"})
@@ -298,7 +326,7 @@ class Experiment(Section):
         """Run in this process and return the run folder, report included.
 
         Args:
-            resume: Go on with the run in the output folder, or start it; otherwise a folder that holds a run is refused.
+            resume: Go on with the run in the output folder, or start it; else a folder that holds a run is refused.
             progress: Where progress is shown; nowhere by default.
 
         Raises:

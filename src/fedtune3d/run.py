@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from fedtune3d.aggregation.contract import STATE, Setting
-from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.cohorts.preparation import PreparedCohort
 from fedtune3d.cohorts.splits import assign_splits
 from fedtune3d.errors import InputError
@@ -46,7 +45,10 @@ def prepare_sites(
     for section in experiment.sites:
         site = Site(experiment, section, folder.site(section.name), progress, Workbench(experiment), workers)
         cohort: PreparedCohort = site.prepared
-        counts[section.name] = (len(cohort.paths), [(record.name, why) for record, why in cohort.bad])
+        counts[section.name] = (
+            len(cohort.paths),
+            [(record.name, why.removeprefix(f"{record.path}: ")) for record, why in cohort.bad],
+        )
     return counts
 
 
@@ -84,11 +86,11 @@ class _Run:
             "experiment": self.experiment.name,
             "simulated": any(values["simulated"] for values in plan.values()),
             "weights": {"source": assembled.weights.source, "sha256": assembled.weights.sha256},
-            "head": self.experiment.model.head,
+            "head": self.experiment.head_name(),
             "tuning": self.experiment.tuning.method,
             "rule": self.experiment.aggregation.rule,
             "best_round": RoundsFolder(self.folder.path).load().best.get("state_round"),  # type: ignore[union-attr]
-            "groups": sum(values["groups"] for values in plan.values()),
+            "groups": _count_groups(plan),
             "cost": _cost(assembled, initial),
             "methods": methods,
         }
@@ -132,9 +134,9 @@ class _Run:
     def _rounds(
         self, sites: Mapping[str, Answering], folder: RoundsFolder, initial: State, rule_name: str | None = None
     ) -> State:
-        """Run the rounds over `sites`, by the experiment's rule or, for a baseline, by FedAvg over its one site."""
+        """Run the rounds over `sites`, by the experiment's rule or, for a baseline, by one that returns a lone state."""
         federated = rule_name is not None
-        rule = self.experiment.rule() if federated else build_rule("fedavg")
+        rule = self.experiment.rule() if federated else self.experiment.rule_of_one()
         options = self.experiment.participation
         settings = RoundSettings(
             rounds=self.experiment.training.rounds,
@@ -185,6 +187,12 @@ class _Run:
             "simulated": any(values["simulated"] for values in plan.values()),
         }
         write_json(self.folder.environment, environment)
+
+
+def _count_groups(plan: Mapping[str, Mapping[str, Any]]) -> int:
+    """How many people (or anatomies) stand behind the scans of all sites, each counted once."""
+    declared = {group for values in plan.values() for group in values["declared_groups"]}
+    return len(declared) + sum(values["own_groups"] for values in plan.values())
 
 
 def _require_roots(experiment: Experiment) -> None:

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from scipy.stats import norm
 
+from fedtune3d.cohorts.pictures import write_example
 from fedtune3d.evaluation import Predictions, combine, summarise
-from fedtune3d.report.examples import write_example
 
 SIZES = {"Amsterdam": (14, 11), "Boston": (22, 18), "Graz": (5, 4), "Lagos": (7, 0)}
 """Negative and positive people in the test split of each site; the last has one class only."""

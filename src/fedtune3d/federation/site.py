@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 import numpy as np
+import torch
 
 from fedtune3d.aggregation.contract import (
     CONTROL,
@@ -26,6 +27,7 @@ from fedtune3d.aggregation.contract import (
 from fedtune3d.aggregation.fed_ce import leave_one_out_state
 from fedtune3d.cohorts.bids import read_bids
 from fedtune3d.cohorts.dataset_description import is_simulated
+from fedtune3d.cohorts.pictures import write_example
 from fedtune3d.cohorts.preparation import PreparedCohort, PreparedStore, prepare_all
 from fedtune3d.cohorts.records import Cohort, ScanRecord
 from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits, write_splits
@@ -44,12 +46,12 @@ from fedtune3d.models.tuning import read_state, write_state
 from fedtune3d.models.tuning.residuals import SUFFIX as RESIDUAL_SUFFIX
 from fedtune3d.models.tuning.residuals import write_residuals
 from fedtune3d.progress import Progress
-from fedtune3d.report.examples import write_example
 from fedtune3d.seeds import derive_seed
 from fedtune3d.states import State
 from fedtune3d.training.dataset import LabelledScan, ScanSet, open_scans, pool
 from fedtune3d.training.features import FeatureCache
-from fedtune3d.training.local import LocalRound, train_locally
+from fedtune3d.training.fitting import fit_locally
+from fedtune3d.training.local import LocalRound, TrainingResult, train_locally
 from fedtune3d.training.prediction import predict
 from fedtune3d.training.scores import Scores, score
 
@@ -94,17 +96,8 @@ class Trainee:
         metrics = self._scores_before(plan, received, remembered)
         received_scores = self._score_state(received)
         model, answer = self.workbench.assembled.model, self.workbench.assembled.answer
-        training = self.experiment.training
-        result = train_locally(
-            model,
-            answer,
-            self.scans("train"),
-            training.settings(),
-            plan,
-            LocalRound(self.experiment.seed, self.name, task.round, training.rounds),
-            deadline=None if task.deadline_seconds is None else began + task.deadline_seconds,
-            own_control=remembered.get(CONTROL),
-        )
+        deadline = None if task.deadline_seconds is None else began + task.deadline_seconds
+        result = self._train_model(task.round, plan, deadline, remembered.get(CONTROL))
         trained = read_state(model, answer)
         sent_scores = score(model, self.scans("validation"))
         metrics |= _metric(RECEIVED_SCORE, received_scores, plan) | _metric(SENT_SCORE, sent_scores, plan)
@@ -125,6 +118,22 @@ class Trainee:
             "peak_memory_bytes": peak_memory_bytes(),
         }
         return Answer(self.name, parts, values)
+
+    def _train_model(
+        self, round_: int, plan: LocalPlan, deadline: float | None, own_control: State | None
+    ) -> TrainingResult:
+        model, answer = self.workbench.assembled.model, self.workbench.assembled.answer
+        scans, training = self.scans("train"), self.experiment.training
+        if not answer.parameters:
+            self.allow_class_sums(scans)
+            return fit_locally(model, scans)
+        occasion = LocalRound(self.experiment.seed, self.name, round_, training.rounds)
+        return train_locally(
+            model, answer, scans, training.settings(), plan, occasion, deadline=deadline, own_control=own_control
+        )
+
+    def allow_class_sums(self, scans: ScanSet) -> None:
+        """Raise `InputError` where so few people stand behind a class sum that it may not leave."""
 
     def _score(self, task: Task) -> Answer:
         state = task.parts[STATE] | self.memory.load(task.memory_version).get(KEPT_LOCAL, {})
@@ -249,6 +258,12 @@ class Site(Trainee):
                 )
         return self._sets[split]
 
+    def allow_class_sums(self, scans: ScanSet) -> None:
+        """Raise `InputError` where a class has fewer scans than the site's policy wants behind a sum."""
+        fewest, least = int(torch.bincount(scans.labels, minlength=2).min()), self.section.policy.least_per_class
+        if fewest < least:
+            raise InputError(f"{self.name}: a class has {fewest} training scans, and the site's policy wants {least}")
+
     def labelled(self, split: str) -> list[LabelledScan]:
         """The prepared scans of a split with their labels."""
         return [LabelledScan(self.prepared.paths[record], record.label, self.name) for record in self._of(split)]
@@ -261,7 +276,7 @@ class Site(Trainee):
         values = {
             "simulated": is_simulated(self.root),
             "scans": len(self.records),
-            "groups": len({record.group_id for record in self.records}),
+            "own_groups": len({record.group_id for record in self.records if not record.group_declared}),
             "declared_groups": {self._pseudonym(group): counts for group, counts in declared.items()},
         }
         return Answer(self.name, values=values)
@@ -294,7 +309,9 @@ class Site(Trainee):
             "scans": {split: by_class(self._of(split)) for split in SPLITS},
             "participants": {split: by_class(people(split)) for split in SPLITS},
             "excluded": self.cohort.excluded,
-            "bad_scans": [{"scan": record.name, "why": why} for record, why in self.prepared.bad],
+            "bad_scans": [
+                {"scan": record.name, "why": why.removeprefix(f"{record.path}: ")} for record, why in self.prepared.bad
+            ],
         }
 
     def _write_examples(self) -> None:
@@ -304,23 +321,29 @@ class Site(Trainee):
 
     def _evaluate(self, task: Task) -> Answer:
         method = task.values["method"]
-        self._write(task.parts[STATE] | self.memory.load(task.memory_version).get(KEPT_LOCAL, {}))
-        predictions = {split: self._predict(split) for split in SPLITS}
+        self._write({**task.parts[STATE], **self.memory.load(task.memory_version).get(KEPT_LOCAL, {})})
+        probabilities = {split: predict(self.workbench.assembled.model, self.scans(split)).tolist() for split in SPLITS}
         name = "predictions.tsv" if method == "federated" else f"predictions-{method}.tsv"
-        write_predictions(self.folder / name, predictions)
+        rows = [
+            (record.participant_id, record.session_id, split, record.label, probability)
+            for split in SPLITS
+            for record, probability in zip(self._of(split), probabilities[split], strict=True)
+        ]
+        write_predictions(self.folder / name, rows)
+        validation, test = (self._predictions(split, probabilities[split]) for split in ("validation", "test"))
         seed = derive_seed(self.experiment.seed, self.name, "summary")
-        shared = self.section.policy.predictions_leave
         return Answer(
-            self.name, values=summarise(predictions["validation"], predictions["test"], seed, share_predictions=shared)
+            self.name, values=summarise(validation, test, seed, share_predictions=self.section.policy.predictions_leave)
         )
 
-    def _predict(self, split: str) -> Predictions:
+    def _predictions(self, split: str, probabilities: Sequence[float]) -> Predictions:
+        """For the statistics, whose unit is the group: scans of one person or one anatomy are not independent."""
         records = self._of(split)
         return Predictions(
-            tuple(record.participant_id for record in records),
+            tuple(record.group_id for record in records),
             tuple(record.session_id for record in records),
-            self.scans(split).labels.numpy(),
-            predict(self.workbench.assembled.model, self.scans(split)),
+            np.array([record.label for record in records], dtype=np.int8),
+            np.array(probabilities, dtype=np.float64),
         )
 
 

@@ -10,8 +10,13 @@ from fedtune3d.models.checkpoints import WeightsInfo, load_encoder_weights, rand
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.encoder import build_encoder
 from fedtune3d.models.heads import build_head
+from fedtune3d.models.nearest_centre import NearestCentre
+from fedtune3d.models.references import ResNet18Reference
 from fedtune3d.models.tuning import Tuning, TuningAnswer, apply_tuning
 from fedtune3d.seeds import derive_seed
+
+RESNET18 = "resnet18"
+NCC = "ncc"
 
 
 @dataclass(frozen=True)
@@ -29,19 +34,26 @@ def assemble(
     """Build the classifier; the same arguments give the same bits.
 
     Args:
-        encoder_name: A name of `build_encoder`.
+        encoder_name: A name of `build_encoder`, or ``"resnet18"``, the reference, which has no head.
         weights: ``"random"``, drawn from the seed, or a checkpoint file.
-        head_name: A name of `build_head`; the head's weights are drawn from the seed.
+        head_name: A name of `build_head`, whose weights are drawn from the seed; or ``"ncc"``, which has none.
         tuning: What trains.
         seed: The run's seed.
 
     Raises:
         InputError: If the checkpoint does not fit, or the tuning does not fit the model.
     """
+    if encoder_name == RESNET18:
+        reference = ResNet18Reference(derive_seed(seed, "encoder"))
+        return AssembledModel(reference, apply_tuning(reference, tuning), WeightsInfo("random", ""))
     encoder = build_encoder(encoder_name)
     if isinstance(weights, Path):
         info = load_encoder_weights(encoder, weights)
     else:
         info = randomise_encoder_weights(encoder, derive_seed(seed, "encoder"))
-    model = Classifier(encoder, build_head(head_name, encoder.out_channels, derive_seed(seed, "head")))
+    if head_name == NCC:
+        head: nn.Module = NearestCentre(encoder.out_channels)
+    else:
+        head = build_head(head_name, encoder.out_channels, derive_seed(seed, "head"))
+    model = Classifier(encoder, head)
     return AssembledModel(model, apply_tuning(model, tuning, derive_seed(seed, "tuning")), info)

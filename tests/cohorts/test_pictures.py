@@ -3,7 +3,7 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 
-from fedtune3d.report.examples import write_example
+from fedtune3d.cohorts.pictures import write_example
 
 
 def picture_of(voxels: np.ndarray, path: Path) -> list[np.ndarray]:

@@ -1,0 +1,36 @@
+"""NCC's own rule: class sums and counts are added, never averaged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from fedtune3d.aggregation.average import cast_like, in_site_order, load_checked
+from fedtune3d.aggregation.contract import LONE_SITE_RETURNS_ITSELF, Aggregate, Memory, Rule, Update
+from fedtune3d.states import State
+
+
+@dataclass(frozen=True)
+class Ncc(Rule):
+    """S_c ← Σ_k S_{k,c} and n_c ← Σ_k n_{k,c}: the centres S_c / n_c are those of all scans, however spread over sites.
+
+    Runs once: the sums of a second round would be the same. A site below its policy's least count per class sends
+    nothing and has no part in the centres; a site of one class adds to that class only. Validation sets play no part.
+
+    Holds one state (float64) and one update. Remembers nothing. Has no weights: every scan counts the same.
+    """
+
+    name = "ncc"
+    implies = frozenset({LONE_SITE_RETURNS_ITSELF})
+    in_product_space = False
+
+    def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
+        sums = {
+            name: torch.zeros(tensor.shape, dtype=torch.float64 if tensor.is_floating_point() else torch.int64)
+            for name, tensor in state.items()
+        }
+        for update in in_site_order(updates):
+            received = load_checked(update, state)
+            for name, total in sums.items():
+                total += received[name].to(total.dtype)
+        return Aggregate({name: cast_like(sums[name], tensor) for name, tensor in state.items()}, None, memory)
