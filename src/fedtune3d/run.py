@@ -134,7 +134,7 @@ class _Run:
     def _rounds(
         self, sites: Mapping[str, Answering], folder: RoundsFolder, initial: State, rule_name: str | None = None
     ) -> State:
-        """Run the rounds over `sites`, by the experiment's rule or, for a baseline, by one that returns a lone state."""
+        """Run the rounds over `sites`, by the experiment's rule or, for a baseline, one that returns a lone state."""
         federated = rule_name is not None
         rule = self.experiment.rule() if federated else self.experiment.rule_of_one()
         options = self.experiment.participation
