@@ -259,6 +259,9 @@ class Experiment(Section):
             problems.append("model.encoder resnet18 is trained from scratch: write tuning: {method: full}")
         if (self.model.head == NCC) != (self.aggregation.rule == NCC):
             problems.append("NCC is a head and a rule: write ncc for model.head and for aggregation.rule")
+        plain_sgd = (self.training.optimizer, self.training.momentum) == ("sgd", 0.0)
+        if self.aggregation.rule == "scaffold" and not plain_sgd:
+            problems.append("rule scaffold holds for plain SGD only: write training: {optimizer: sgd, momentum: 0}")
         if self.model.head == NCC and (self.tuning.method, self.training.rounds) != ("frozen", 1):
             problems.append("head ncc trains nothing: write tuning: {method: frozen} and training: {rounds: 1}")
         return problems

@@ -1,5 +1,6 @@
 """All sites in this process, one after the other: for a laptop, and for baselines."""
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
@@ -33,6 +34,7 @@ class InProcess:
     def ask(self, tasks: Mapping[str, Task]) -> Iterator[Answer | Fault]:
         """Yield one answer or fault a site, in the order of names."""
         for name, task in sorted(tasks.items()):
+            began = time.monotonic()
             try:
                 answer = self._sites[name].answer(task)
             except InputError as error:
@@ -42,4 +44,10 @@ class InProcess:
             except Exception as error:
                 yield Fault(name, f"{type(error).__name__}: {error}")
             else:
-                yield answer
+                seconds = time.monotonic() - began
+                if task.deadline_seconds is not None and seconds > task.deadline_seconds:
+                    yield Fault(
+                        name, f"answered after {seconds:.1f} s, over the deadline of {task.deadline_seconds:g} s"
+                    )
+                else:
+                    yield answer

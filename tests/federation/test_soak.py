@@ -1,0 +1,175 @@
+"""Two hundred rounds with faults at every point, against a fault-free run over the recorded participation."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fedtune3d.aggregation.contract import Setting
+from fedtune3d.aggregation.registry import build_rule
+from fedtune3d.experiment import Experiment
+from fedtune3d.federation.checkpoints import RoundsFolder, Standing
+from fedtune3d.federation.in_process import InProcess
+from fedtune3d.federation.messages import Answer, Task
+from fedtune3d.federation.rounds import QuorumLostError, RoundSettings, run_rounds
+from fedtune3d.federation.site import Trainee
+from fedtune3d.federation.workbench import Workbench
+from fedtune3d.models.normalisation import normalisation_names
+from fedtune3d.models.tuning import read_state
+from fedtune3d.seeds import numpy_rng
+from fedtune3d.states import state_sha256
+from fedtune3d.training.dataset import ScanSet
+
+SITES = ("A", "B", "C", "D")
+RULES = {
+    "fedavg": "linear",
+    "fedavgm": "linear",
+    "fedadam": "linear",
+    "fedprox": "linear",
+    "fedce": "linear",
+    "rate_my_lora": "linear",
+    "qfedavg": "linear",
+    "scaffold": "linear",
+    "median": "linear",
+    "krum": "linear",
+    "fedbn": "conv_s",
+}
+
+
+class Drawn(ScanSet):
+    """Features drawn from a seed, held in memory."""
+
+    def __init__(self, site: str, split: str, count: int, first_stage: int) -> None:
+        rng = numpy_rng("soak", site, split)
+        labels = [number % 2 for number in range(count)]
+        super().__init__(labels, first_stage)
+        values = rng.normal(size=(count, 384, 1, 1, 1)) + 0.2 * np.array(labels)[:, None, None, None, None]
+        self.features = torch.from_numpy(values).float()
+
+    def inputs(self, indices: Sequence[int], views: Sequence[int]) -> torch.Tensor:
+        return self.features[list(indices)]
+
+    def draw_views(self, count: int, generator: torch.Generator) -> list[int]:
+        return [0] * count
+
+
+class Member(Trainee):
+    """A site that really trains the head, on drawn features."""
+
+    def scans(self, split: str) -> ScanSet:
+        count = {"A": 6, "B": 10, "C": 8, "D": 4}[self.name]
+        return Drawn(self.name, split, count, self.workbench.assembled.model.stage_count - 1)  # type: ignore[arg-type]
+
+
+class Killed(BaseException):
+    """The process is gone: nothing may catch it."""
+
+
+class Unlucky:
+    """A site whose answers get lost, spoilt or late, by dice."""
+
+    def __init__(self, site: Member, dice: np.random.Generator) -> None:
+        self.site, self.dice = site, dice
+
+    def answer(self, task: Task) -> Answer:
+        if task.kind != "train":
+            return self.site.answer(task)
+        fate = self.dice.choice(
+            ["fine", "deaf", "lost", "nan", "shape", "killed"], p=[0.8, 0.04, 0.04, 0.04, 0.04, 0.04]
+        )
+        if fate == "deaf":
+            raise ConnectionError("no answer")
+        reply = self.site.answer(task)  # from here on the site has saved its memory
+        if fate == "lost":
+            raise TimeoutError("the answer was lost on the way")
+        if fate == "killed":
+            raise Killed
+        name = min(reply.parts["state"])
+        if fate == "nan":
+            reply.parts["state"][name].fill_(torch.nan)
+        if fate == "shape":
+            reply.parts["state"][name] = torch.zeros(1)  # type: ignore[index]
+        return reply
+
+
+class Mortal(RoundsFolder):
+    """A run folder whose process dies while it commits, by dice."""
+
+    def __init__(self, folder: Path, dice: np.random.Generator) -> None:
+        super().__init__(folder)
+        self.dice = dice
+
+    def commit(self, standing: Standing, line: dict | None = None) -> None:
+        if line is not None and self.dice.random() < 0.03:
+            self._append(line)
+            raise Killed
+        super().commit(standing, line)
+        if self.dice.random() < 0.03:
+            raise Killed
+
+
+def workbench(rule: str) -> Workbench:
+    values = {
+        "name": "soak",
+        "sites": [{"name": site} for site in SITES],
+        "labels": {"positive": ["AD"], "negative": ["CN"]},
+        "model": {"encoder": "tiny", "head": RULES[rule]},
+        "training": {"optimizer": "sgd", "head_learning_rate": 0.05, "batch_size": 4, "rounds": 200},
+        "aggregation": {"rule": rule},
+        "threads": 1,
+    }
+    return Workbench(Experiment.model_validate(values))
+
+
+def members(bench: Workbench, folder: Path) -> dict[str, Member]:
+    return {name: Member(name, bench.experiment, bench, folder / "sites" / name) for name in SITES}
+
+
+def go(bench: Workbench, sites: dict, folder: RoundsFolder, rounds: int, **settings: object) -> Standing:
+    assembled = bench.assembled
+    setting = Setting(
+        SITES, assembled.answer.parameters, normalisation_names(assembled.model, assembled.answer), optimizer="sgd"
+    )
+    chosen = RoundSettings(rounds=rounds, seed=7, fraction=0.75, **settings)  # type: ignore[arg-type]
+    initial = read_state(assembled.model, assembled.answer)
+    return run_rounds(InProcess(sites), build_rule(bench.experiment.aggregation.rule), folder, chosen, initial, setting)
+
+
+def soak(rule: str, rounds: int, tmp_path: Path) -> None:
+    bench = workbench(rule)
+    initial = read_state(bench.assembled.model, bench.assembled.answer)
+    dice = np.random.default_rng(11)
+    standing, deaths = None, 0
+    while standing is None:
+        sites = {name: Unlucky(site, dice) for name, site in members(bench, tmp_path / "faulty").items()}
+        try:
+            standing = go(bench, sites, Mortal(tmp_path / "faulty", dice), rounds)
+        except (Killed, QuorumLostError):
+            deaths += 1
+        bench.assembled.model.load_state_dict({**bench.assembled.model.state_dict(), **initial})
+    lines = [line for line in RoundsFolder(tmp_path / "faulty").lines() if line["kind"] == "train"]
+    assert [line["round"] for line in lines] == list(range(1, rounds + 1))
+    faults = [entry["fault"] for line in lines for entry in line["sites"].values() if entry["fault"]]
+    assert deaths >= rounds // 40
+    assert len(faults) >= rounds // 20
+    recorded = {
+        line["round"]: tuple(site for site, entry in line["sites"].items() if entry["participated"]) for line in lines
+    }
+    clean = go(
+        bench, members(bench, tmp_path / "clean"), RoundsFolder(tmp_path / "clean"), rounds, participants=recorded.get
+    )
+    assert state_sha256(clean.state) == state_sha256(standing.state)
+    assert clean.memory.values == standing.memory.values
+
+
+@pytest.mark.parametrize("rule", ["fedce", "scaffold", "fedbn"])
+def test_sixteen_rounds(rule: str, tmp_path: Path) -> None:
+    soak(rule, 16, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", RULES)
+def test_two_hundred_rounds(rule: str, tmp_path: Path) -> None:
+    soak(rule, 200, tmp_path)
