@@ -6,35 +6,48 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, tables: Sequence[Tensor], padding: Tensor | None) -> Tensor:
+def attend(qkv: Tensor, tables: Sequence[Tensor], padding: Tensor | None) -> Tensor:
     """Attention with the decomposed relative positions of SAM-Med3D, as its released weights were trained.
 
     For query (d, h, w), key (kd, kh, kw) and r = q unscaled, the logit is q·k/√c + A[q; kw] + G[d, h; kd, kw] +
     I[d, h; kh, kw], with A = r[d, h, w]·Rd[d, kw], G = r[d, h, kd]·Rh[h, kw] and I = r[d, h, kh]·Rw[kh, kw]: the port
     to 3D put the terms on shifted axes, so that the query's w is read as a key axis. Other axes give other features.
 
-    A enters as columns beside q and k, G + I as a bias that the queries of a row (d, h) share, and the padded keys as
-    one key whose logit gets `padding_logit`, so nothing of (queries, keys) is made but the attention weights.
+    Only the arguments are kept for the backward pass, which computes the attention weights again.
 
     Args:
-        q, k, v: The tokens of windows, (windows, heads, d, h, w, c), float32.
+        qkv: Queries, keys and values of the tokens of windows, (3, windows, heads, d, h, w, c).
         tables: Those of the axes d, h and w, each (2 · S − 1, c), S being the window's size; row S − 1 + i − j is for
             query place i and key place j.
         padding: Query, key and value of a padded token, (3, heads, c); None where S³ tokens fill the window.
 
     Returns:
-        (windows, heads, d · h · w, c).
+        (windows, heads, d, h, w, c).
     """
+    # Reversed, so that a step along the key axis is a step forward in the table.
+    return _Attention.apply(qkv, torch.cat(list(tables)).flip(0), padding)
+
+
+def _row_bias_form(qkv: Tensor, tables: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Queries, keys, values, bias: `attend` is softmax(queries · keysᵀ + bias of the query's row) · values.
+
+    A enters as columns beside q and k, G + I as a bias that the queries of a row (d, h) share, and the padded keys as
+    one key whose logit gets `padding_logit`. So nothing of (queries, keys) is made but the attention weights.
+
+    Returns:
+        (windows, heads, n, e), (windows, heads, m, e), (windows, heads, m, c) and (windows, heads, d · h, m).
+    """
+    q, k, v = qkv
     real_d, real_h, real_w = q.shape[2:5]
-    size = (tables[0].shape[0] + 1) // 2
+    size = (len(tables) // 3 + 1) // 2
     row = q
     if padding is not None and real_w < size:
         filler = padding[0][:, None, None, None].expand(*q.shape[:4], size - real_w, -1)
         row = torch.cat([q, filler], dim=4)
-    # Reversed, so that a step along the key axis is a step forward in the table.
-    a, g, i = _RelativeTerms.apply(row, torch.cat(list(tables)).flip(0), real_w)
+    a, g, i = _RelativeTerms.apply(row, tables, real_w)
     bias = (g[..., :real_d, None, :real_w] + i[..., None, :real_h, :real_w]).flatten(4).flatten(2, 3)
     columns = torch.eye(real_w, dtype=q.dtype, device=q.device).repeat(real_d * real_h, 1)
     queries = [q.flatten(2, 4) * q.shape[-1] ** -0.5, a[..., :real_w].flatten(2, 4)]
@@ -44,9 +57,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, tables: Sequence[Tensor], padding: T
         columns = torch.block_diag(columns, columns.new_ones(1, 1))
         keys = torch.cat([keys, padding[1][:, None].expand(len(k), -1, -1, -1)], 2)
         values = torch.cat([values, padding[2][:, None].expand(len(v), -1, -1, -1)], 2)
-        bias = torch.nn.functional.pad(bias, (0, 1))
+        bias = functional.pad(bias, (0, 1))
     keys = torch.cat([keys, columns.expand(*keys.shape[:2], -1, -1)], -1)
-    return _RowBiasAttention.apply(torch.cat(queries, -1), keys, values, bias)
+    return torch.cat(queries, -1), keys, values, bias
 
 
 def padding_logit(a: Tensor, g: Tensor, i: Tensor, real: tuple[int, int, int]) -> Tensor:
@@ -113,28 +126,31 @@ def _diagonals(products: Tensor, real_w: int) -> tuple[Tensor, Tensor, Tensor]:
     return views[0], views[1], views[2]
 
 
-class _RowBiasAttention(torch.autograd.Function):
-    """softmax(q kᵀ + bias of the query's row) v; the weights are computed again for the backward pass, not kept.
-
-    q (windows, heads, n, e), k (windows, heads, m, e), v (windows, heads, m, c), bias (windows, heads, rows, m), where
-    a row is n / rows successive queries.
-    """
+class _Attention(torch.autograd.Function):
+    """`attend`, with the tables joined and reversed."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-        answer = _attention_weights(q, k, bias) @ v
-        ctx.save_for_backward(q, k, v, bias)
-        return answer
+    def forward(ctx: Any, qkv: Tensor, tables: Tensor, padding: Tensor | None) -> Tensor:
+        ctx.save_for_backward(qkv, tables, padding)
+        q, k, v, bias = _row_bias_form(qkv, tables, padding)
+        return (_attention_weights(q, k, bias) @ v).view(qkv.shape[1:])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        q, k, v, bias = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        qkv, tables, padding = (None if kept is None else kept.detach().requires_grad_() for kept in ctx.saved_tensors)
+        with torch.enable_grad():
+            form = _row_bias_form(qkv, tables, padding)
+        q, k, v, bias = (tensor.detach() for tensor in form)
+        gradient = gradient.flatten(2, 4)
         weights = _attention_weights(q, k, bias)
         of_v = weights.mT @ gradient
         of_logits = torch._softmax_backward_data(gradient @ v.mT, weights, -1, weights.dtype)
+        del weights
         of_bias = of_logits.unflatten(2, (bias.shape[2], -1)).sum(3)
-        return of_logits @ k, of_logits.mT @ q, of_v, of_bias
+        of_form = (of_logits @ k, of_logits.mT @ q, of_v, of_bias)
+        inputs = (qkv, tables) if padding is None else (qkv, tables, padding)
+        return (*torch.autograd.grad(form, inputs, of_form), None)[:3]
 
 
 def _attention_weights(q: Tensor, k: Tensor, bias: Tensor) -> Tensor:

@@ -109,9 +109,9 @@ class Attention(nn.Module):
         for spans in groups:
             where = (slice(None), *(slice(start, stop) for start, stop, _ in spans))
             real = [places for _, _, places in spans]
-            q, k, v = split_windows(qkv[where], real)
-            answer = attend(q, k, v, tables, None if min(real) == self.window_size else padding)
-            answers.append(join_windows(answer.view(v.shape), len(qkv), [stop - start for start, stop, _ in spans]))
+            windows = split_windows(qkv[where], real)
+            answer = attend(windows, tables, None if min(real) == self.window_size else padding)
+            answers.append(join_windows(answer, len(qkv), [stop - start for start, stop, _ in spans]))
         if len(groups) == 1:
             return answers[0]
         attended = torch.empty_like(qkv[..., 0, :, :])

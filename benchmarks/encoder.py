@@ -1,0 +1,196 @@
+"""Speed and memory of the SAM-Med3D encoder beside the reference, `medim`'s `ImageEncoderViT3D`, with the same weights.
+
+    python benchmarks/encoder.py [--json]
+
+Both sides run in turn in one process, after a warm-up each, and the best time of each is compared; peak memory is
+measured in a process of its own for each side. Weights are random, with relative positions and `qkv` biases of σ = 0.3.
+With `--json` the last line is one JSON object. Needs the package's `test` extra and about 8 GB.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+import psutil
+import torch
+from medim.models.sam_med3d import ImageEncoderViT3D
+from torch import Tensor, nn
+
+from fedtune3d.models.encoder import build_encoder, initialise_random
+from fedtune3d.models.linear import fast_linear
+from fedtune3d.seeds import torch_rng
+
+SIDES = ("reference", "ours")
+GFLOP_FORWARD = 104.1  # 12 blocks of 8.05, patch embedding 3.2, neck 4.4; a multiplication and an addition are two
+
+
+def build(side: str) -> nn.Module:
+    """ViT-B with the same random weights on either side."""
+    encoder = build_encoder("vit_b")
+    initialise_random(encoder, 0)
+    with torch.no_grad():
+        for name, parameter in encoder.named_parameters():
+            if "rel_pos" in name or name.endswith("qkv.bias"):
+                parameter.copy_(torch.randn(parameter.shape, generator=torch_rng("large", name)) * 0.3)
+    if side == "ours":
+        return encoder
+    reference = ImageEncoderViT3D(
+        img_size=128,
+        out_chans=384,
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        use_rel_pos=True,
+        window_size=14,
+        global_attn_indexes=(2, 5, 8, 11),
+    )
+    reference.load_state_dict(encoder.state_dict())
+    return reference
+
+
+def scans(batch: int) -> Tensor:
+    return torch.randn(batch, 1, 128, 128, 128, generator=torch_rng("scans"))
+
+
+def forward(encoder: nn.Module, batch: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return encoder(batch)
+
+
+def forward_bfloat16(encoder: nn.Module, batch: Tensor) -> Tensor:
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        return encoder(batch).float()
+
+
+def train(encoder: nn.Module, batch: Tensor) -> Tensor:
+    """Forward and backward for all parameters; gives the gradient of all, as one vector."""
+    encoder.zero_grad(set_to_none=True)
+    encoder(batch).square().mean().backward()
+    return torch.cat([parameter.grad.flatten() for parameter in encoder.parameters() if parameter.grad is not None])
+
+
+def best_seconds(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """The best time of each run over `repeats` turns, all runs once a turn, after a warm-up turn."""
+    seconds = dict.fromkeys(runs, float("inf"))
+    for turn in range(repeats + 1):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            if turn:
+                seconds[name] = min(seconds[name], time.perf_counter() - start)
+    return seconds
+
+
+def relative_error(ours: Tensor, reference: Tensor) -> float:
+    return float((ours.double() - reference.double()).norm() / reference.double().norm())
+
+
+def matrix_rates() -> dict[str, float]:
+    """GFLOP/s of a product of 2048 × 768 by 768 × 3072 matrices: float32 by MKL and by oneDNN, and bfloat16."""
+    x, weight = torch.randn(2048, 768), torch.randn(3072, 768)
+    x16, weight16 = x.bfloat16(), weight.bfloat16()
+    runs: dict[str, Callable[[], object]] = {
+        "float32_mkl": lambda: nn.functional.linear(x, weight),
+        "float32_onednn": lambda: fast_linear(x, weight, None),
+        "bfloat16": lambda: nn.functional.linear(x16, weight16),
+    }
+    with torch.inference_mode():
+        seconds = best_seconds(runs, repeats=20)
+    return {name: 2 * 2048 * 768 * 3072 / 1e9 / value for name, value in seconds.items()}
+
+
+def print_peak_memory(side: str) -> None:
+    """Print the bytes of resident memory that one training step takes above the loaded weights."""
+    encoder, batch = build(side), scans(1)
+    before = psutil.Process().memory_info().rss
+    encoder(batch).square().mean().backward()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+
+
+def peak_memory(side: str, threads: int) -> float:
+    command = [sys.executable, __file__, "--peak-memory", side, "--threads", str(threads)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def compare_times(repeats: int) -> dict[str, dict[str, float]]:
+    """Best seconds by case and side."""
+    encoders, one, four = {side: build(side) for side in SIDES}, scans(1), scans(4)
+    runs = {side: partial(forward, encoder, one) for side, encoder in encoders.items()}
+    runs_four = {side: partial(forward, encoder, four) for side, encoder in encoders.items()}
+    runs_four["ours, bfloat16"] = partial(forward_bfloat16, encoders["ours"], four)
+    at_four = best_seconds(runs_four, repeats)
+    times = {"forward": best_seconds(runs, repeats), "forward, batch 4": at_four}
+    times["bfloat16, batch 4"] = {"reference": at_four["reference"], "ours": at_four.pop("ours, bfloat16")}
+    times["forward and backward"] = best_seconds(
+        {side: partial(train, encoder, one) for side, encoder in encoders.items()}, repeats
+    )
+    return times
+
+
+def compare_values() -> dict[str, float]:
+    encoders, one = {side: build(side) for side in SIDES}, scans(1)
+    features = {side: forward(encoder, one) for side, encoder in encoders.items()}
+    gradients = {side: train(encoder, one) for side, encoder in encoders.items()}
+    return {
+        "relative_error": relative_error(features["ours"], features["reference"]),
+        "gradient_relative_error": relative_error(gradients["ours"], gradients["reference"]),
+        "bfloat16_relative_error": relative_error(forward_bfloat16(encoders["ours"], one), features["reference"]),
+    }
+
+
+def measure(repeats: int, threads: int) -> dict[str, float]:
+    """All numbers, flat; printed as a table on the way."""
+    before = matrix_rates()
+    memory = {side: peak_memory(side, threads) for side in SIDES}
+    values, times = compare_values(), compare_times(repeats)
+    rates = {name: max(rate, before[name]) for name, rate in matrix_rates().items()}
+    floors = dict(
+        zip(times, (rates["float32_onednn"],) * 2 + (rates["bfloat16"], rates["float32_onednn"]), strict=True)
+    )
+    work = dict(zip(times, (1, 4, 4, 3), strict=True))
+    names = dict(zip(times, ("forward_ratio", "forward_ratio_batch4", "bfloat16_ratio", "train_ratio"), strict=True))
+    result = {**values, "memory_ratio": memory["reference"] / memory["ours"], "threads": threads}
+    print(f"{'':22}{'reference':>12}{'ours':>12}{'ratio':>9}{'floor':>12}")
+    for case, seconds in times.items():
+        ratio, floor = seconds["reference"] / seconds["ours"], GFLOP_FORWARD * work[case] / floors[case]
+        print(f"{case:22}{seconds['reference']:10.2f} s{seconds['ours']:10.3f} s{ratio:9.1f}{floor:10.3f} s")
+        result[names[case]] = ratio
+        result[f"{names[case]}_seconds"] = seconds["ours"]
+        result[f"{names[case]}_reference_seconds"] = seconds["reference"]
+    megabytes = {side: value / 1e6 for side, value in memory.items()}
+    print(
+        f"{'peak memory':22}{megabytes['reference']:9.0f} MB{megabytes['ours']:9.0f} MB{result['memory_ratio']:9.1f}"
+        "   (forward and backward, above the weights)"
+    )
+    for name, value in values.items():
+        print(f"{name:30}{value:.1e}")
+    for name, rate in rates.items():
+        print(f"matrix product, {name:14}{rate:6.0f} GFLOP/s")
+        result[f"gflops_{name}"] = rate
+    print(
+        f"floor: {GFLOP_FORWARD} GFLOP a scan (three times that with the backward pass) at that rate; {threads} threads"
+    )
+    return result | {f"{side}_peak_bytes": value for side, value in memory.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
+    parser.add_argument("--repeats", type=int, default=3, help="turns of which the best counts")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--peak-memory", choices=SIDES, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.peak_memory:
+        print_peak_memory(arguments.peak_memory)
+        return
+    result = measure(arguments.repeats, arguments.threads)
+    if arguments.json:
+        print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
