@@ -96,19 +96,23 @@ def raise_it(reply: Answer) -> Answer:
 
 FAULTS = {
     "raises": (raise_it, "RuntimeError: out of memory"),
-    "missing name": (with_state(lambda s: {"head.bias": s["head.bias"]}), "the first is head.weight"),
-    "extra name": (with_state(lambda s: s | {"x": torch.ones(1)}), "do not belong to the state, the first is x"),
-    "shape": (with_state(lambda s: s | {"head.bias": torch.ones(3)}), "head.bias: expected the shape (2,), got (3,)"),
+    "missing name": (with_state(lambda s: {"head.bias": s["head.bias"]}), "head.weight missing"),
+    "extra name": (with_state(lambda s: s | {"x": torch.ones(1)}), "x not expected"),
+    "shape": (with_state(lambda s: s | {"head.bias": torch.ones(3)}), "head.bias: expected shape (2,), got (3,)"),
     "dtype": (
         with_state(lambda s: s | {"head.bias": torch.ones(2).double()}),
         "expected torch.float32, got torch.float64",
     ),
-    "nan": (with_state(lambda s: s | {"head.bias": torch.tensor([1.0, torch.nan])}), "head.bias of state holds NaN"),
+    "nan": (with_state(lambda s: s | {"head.bias": torch.tensor([1.0, torch.nan])}), "head.bias: holds NaN"),
     "infinite": (with_state(lambda s: s | {"head.bias": torch.tensor([1.0, torch.inf])}), "NaN or infinite"),
     "huge": (with_state(lambda s: s | {"head.bias": torch.full((2,), 1e9)}), "over the bound of 1e+06"),
     "no examples": (
         lambda reply: dataclasses.replace(reply, values={**reply.values, "examples": 0}),
         "expected at least 1 training example, got 0",
+    ),
+    "score": (
+        lambda reply: dataclasses.replace(reply, values={**reply.values, "metrics": {"sent_score": float("nan")}}),
+        "sent_score: expected a number from 0 to 1, got nan",
     ),
     "no state": (lambda reply: dataclasses.replace(reply, parts={}), "holds no state"),
 }

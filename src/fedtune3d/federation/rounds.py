@@ -172,7 +172,7 @@ def _collect(
         site, plan = reply.site, plans.get(reply.site)
         entry = _entry(reply, tasks[site])
         if isinstance(reply, Answer) and plan is not None:
-            entry["fault"] = reason_to_refuse(reply, reference, plan.keep_local + plan.frozen, largest_norm)
+            entry["fault"] = reason_to_refuse(reply, reference, plan, largest_norm)
             if entry["fault"] is None:
                 entry["participated"] = True
                 updates.append(_spooled(reply, folder.spool))
