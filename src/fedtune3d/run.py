@@ -3,7 +3,9 @@
 import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fedtune3d.aggregation.contract import STATE, Setting
@@ -19,6 +21,7 @@ from fedtune3d.federation.rounds import RoundSettings, run_rounds
 from fedtune3d.federation.site import PooledSite, Site
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.files import write_json
+from fedtune3d.hub import read_origin
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.normalisation import normalisation_names
 from fedtune3d.models.tuning import read_state
@@ -30,9 +33,14 @@ from fedtune3d.states import State, load_info, load_state, state_bytes
 VERSIONED = ("fedtune3d", "torch", "numpy", "scipy", "scikit-learn", "nibabel", "torchio", "nilearn", "safetensors")
 
 
-def run_experiment(experiment: Experiment, *, resume: bool, progress: Progress | None) -> RunFolder:
-    """Run `experiment` in this process; see `Experiment.run`."""
-    return _Run(experiment, progress or Silent()).whole(resume=resume)
+Reach = Callable[[Mapping[str, Answering]], Federation]
+
+
+def run_experiment(
+    experiment: Experiment, *, resume: bool, progress: Progress | None, reach: Reach = InProcess
+) -> RunFolder:
+    """Run `experiment`; see `Experiment.run`. `reach` says how the federated rounds reach the sites of this process."""
+    return _Run(experiment, progress or Silent(), reach).whole(resume=resume)
 
 
 def prepare_sites(
@@ -55,8 +63,9 @@ def prepare_sites(
 class _Run:
     """The parts of a run that its steps share: the sites, one model for all of them, and the folder."""
 
-    def __init__(self, experiment: Experiment, progress: Progress) -> None:
+    def __init__(self, experiment: Experiment, progress: Progress, reach: Reach) -> None:
         self.experiment = experiment
+        self.reach = reach
         self.progress = progress
         self.folder = RunFolder(experiment.output)
         self.workbench = Workbench(experiment)
@@ -149,7 +158,8 @@ class _Run:
         )
         label = rule.name if federated else f"baseline: {' '.join(sites)}"
         with self.progress.bar(f"rounds ({label})") as advance:
-            run_rounds(InProcess(sites), rule, folder, settings, initial, self._setting(tuple(sites)), advance)
+            federation = self.reach(sites) if federated else InProcess(sites)
+            run_rounds(federation, rule, folder, settings, initial, self._setting(tuple(sites)), advance)
         return load_state(folder.best)
 
     def _setting(self, sites: tuple[str, ...]) -> Setting:
@@ -183,10 +193,17 @@ class _Run:
             "platform": platform.platform(),
             "device": self.workbench.device.type,
             "threads": self.experiment.threads,
-            "weights": {"source": assembled.weights.source, "sha256": assembled.weights.sha256},
+            "weights": self._weights(assembled),
             "simulated": any(values["simulated"] for values in plan.values()),
         }
         write_json(self.folder.environment, environment)
+
+    def _weights(self, assembled: AssembledModel) -> dict[str, Any]:
+        """Where the encoder's weights came from, with the commit on the hub if `weights fetch` brought the file."""
+        info = {"source": assembled.weights.source, "sha256": assembled.weights.sha256}
+        path = self.experiment.model.weights
+        origin = read_origin(path, assembled.weights.sha256) if isinstance(path, Path) else None
+        return info if origin is None else info | {"hub": asdict(origin)}
 
 
 def _count_groups(plan: Mapping[str, Mapping[str, Any]]) -> int:
