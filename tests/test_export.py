@@ -128,7 +128,7 @@ def test_head_and_adapter_make_the_runs_model_on_its_plain_encoder(
 
 
 def test_residuals_go_into_no_adapter_file(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="exact LoRA averaging has changed the frozen weights.*export it merged"):
+    with pytest.raises(InputError, match=r"exact LoRA averaging has changed the frozen weights.*export it merged"):
         export_run(run("exact"), tmp_path / "parts", merged=False)
     assert not (tmp_path / "parts" / "head.safetensors").exists()
 
@@ -221,7 +221,7 @@ def test_only_a_finished_run_is_exported(run: Run, tmp_path: Path) -> None:
         export_run(unfinished, tmp_path / "out", merged=True)
     with pytest.raises(InputError, match="no run folder"):
         export_run(tmp_path / "nowhere", tmp_path / "out", merged=True)
-    with pytest.raises(InputError, match="began with random weights.*leave it out"):
+    with pytest.raises(InputError, match=r"began with random weights.*leave it out"):
         export_run(run("frozen"), tmp_path / "out", merged=True, weights=tmp_path / "any.pth")
 
 

@@ -20,11 +20,19 @@ app = typer.Typer(
     help="Fine-tune a 3D medical foundation model across hospitals, without a scan leaving its site.\n\n"
     "The usual way: init (write the experiment file), prepare (scans), run (train, evaluate, report).",
 )
+weights_app = typer.Typer(no_args_is_help=True, help="The released SAM-Med3D weights to start from.")
+cache_app = typer.Typer(no_args_is_help=True, help="What is kept on disk so that no scan is prepared or encoded twice.")
+app.add_typer(weights_app, name="weights")
+app.add_typer(cache_app, name="cache")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 ExperimentFile = Annotated[
     Path, typer.Argument(metavar="EXPERIMENT.yaml", help="The experiment file that `init` wrote.")
+]
+
+CacheFolder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="The experiment file, or the cache folder that it names (`cache`).")
 ]
 
 
@@ -131,6 +139,92 @@ def report(
     from fedtune3d.report import write_report
 
     out.print(f"report: {write_report(run_folder)}", soft_wrap=True)
+
+
+@app.command()
+def export(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of a finished run.")],
+    merged: Annotated[
+        bool, typer.Option("--merged", help="Write the whole model into one file that needs nothing else.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The folder to write into; by default `export` in the run folder."),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="The checkpoint that the run began with; only --merged asks for it.")
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option(help="Whose layers to write, where each site kept its own (rule fedbn).")
+    ] = None,
+) -> None:
+    """Write the trained model for use elsewhere, with a model card that says what it is and what it is not.
+
+    The model is for research; it is no medical device. Without --merged only what was trained is written: the head, and
+    the LoRA adapters or the encoder if they were trained.
+    """
+    from fedtune3d.export import export_run
+
+    for path in export_run(run_folder, output or run_folder / "export", merged=merged, weights=weights, site=site):
+        out.print(f"wrote {path}", soft_wrap=True)
+
+
+@weights_app.command()
+def fetch(
+    to: Annotated[Path, typer.Option(help="The folder to put the file into.")] = Path("weights"),
+) -> None:
+    """Download sam_med3d_turbo.pth, check it, and say what to write in the experiment file.
+
+    Needs the internet. On a machine without it, download the file elsewhere and copy it; the message says how.
+    """
+    from fedtune3d.hub import fetch_weights
+
+    path, origin = fetch_weights(to)
+    out.print(f"{path}: SHA-256 {origin.sha256}, as the hub states it for {origin.revision}", soft_wrap=True)
+    out.print(f"In the experiment file, under `model`, write: weights: {path.absolute()}", soft_wrap=True)
+
+
+@cache_app.command("list")
+def cache_list(folder: CacheFolder) -> None:
+    """Show per site how much is kept, and when it was last used."""
+    from fedtune3d.cache_folder import cache_table, open_cache
+
+    table, damaged = cache_table(open_cache(folder))
+    out.print(table)
+    for path in damaged:
+        out.print(f"damaged: {path}", soft_wrap=True)
+
+
+@cache_app.command("check")
+def cache_check(folder: CacheFolder) -> None:
+    """Read everything that is kept and name what is damaged. A run makes it anew by itself."""
+    from fedtune3d.cache_folder import open_cache
+
+    found: dict[Path, str] = {}
+    with _bars() as bars:
+        for part in open_cache(folder):
+            with bars.bar(f"{part.site}: checking {part.kind}") as advance:
+                found |= part.entries.check(advance)
+    for fault in found.values():
+        out.print(f"damaged: {fault}", soft_wrap=True)
+    out.print(f"{len(found)} damaged; `cache prune` removes them" if found else "nothing is damaged")
+    if found:
+        raise typer.Exit(1)
+
+
+@cache_app.command("prune")
+def cache_prune(
+    folder: CacheFolder,
+    unused_days: Annotated[
+        float | None, typer.Option(help="Also remove what no run has used for so many days.", min=0)
+    ] = None,
+) -> None:
+    """Remove what is damaged and what stopped runs left half-written. Your scans are not touched."""
+    from fedtune3d.cache_folder import open_cache
+
+    for part in open_cache(folder):
+        removed = part.entries.prune(unused_days)
+        out.print(f"{part.site}: {len(removed)} of {part.kind} removed")
 
 
 def _bars() -> Any:

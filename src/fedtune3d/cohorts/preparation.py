@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -182,9 +183,15 @@ class PreparedStore:
         return target
 
     def find(self, record: ScanRecord) -> Path | None:
-        """The .npy of a record's scan if it is there whole, else None. Raises `ScanError` if the scan is unreadable."""
+        """The .npy of a record's scan if it is there whole, else None. Raises `ScanError` if the scan is unreadable.
+
+        The time of the .json says when an entry was last asked for.
+        """
         target = self._target(self._causes(record.path))
-        return target if self._is_whole(target) else None
+        if not self._is_whole(target):
+            return None
+        os.utime(target.with_suffix(".json"))
+        return target
 
     @property
     def entry_bytes(self) -> int:
