@@ -1,6 +1,7 @@
 """Two small sites of generated heads, for whatever needs a whole experiment."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -72,3 +73,9 @@ def small_experiment(tmp_path_factory: pytest.TempPathFactory) -> SmallExperimen
         "cache": str(folder / "cache"),
     }
     return SmallExperiment(folder, values)
+
+
+@pytest.fixture(scope="session")
+def write_small_site() -> Callable[..., None]:
+    """`write_site`, for tests that spoil what it wrote."""
+    return write_site

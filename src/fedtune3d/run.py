@@ -84,8 +84,8 @@ class _Run:
         return self.folder
 
     def _train_and_evaluate(self) -> None:
+        assembled = self.workbench.assembled  # a checkpoint that does not fit should not wait for the scans
         plan = self._plan(InProcess(self.sites))
-        assembled = self.workbench.assembled
         initial = read_state(assembled.model, assembled.answer)
         self._write_environment(assembled, plan)
         methods, summaries = {}, {}
