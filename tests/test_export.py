@@ -30,9 +30,15 @@ RUNS: dict[str, dict[str, Any]] = {
     "full": {"tuning": {"method": "full"}, "training": QUICK},
     "lora": {"tuning": LORA, "training": QUICK},
     "exact": {"tuning": LORA, "training": QUICK, "aggregation": {"rule": "fedavg", "lora": "exact"}},
+    "ncc": {
+        "model": {"encoder": "tiny", "head": "ncc"},
+        "aggregation": {"rule": "ncc"},
+        "training": {"rounds": 1},
+    },
+    "resnet18": {"model": {"encoder": "resnet18"}, "tuning": {"method": "full"}, "training": {"rounds": 1}},
     "fedbn": {"model": {"encoder": "tiny", "head": "conv_s"}, "aggregation": {"rule": "fedbn"}, "training": QUICK},
 }
-ONE_SITE = ("full", "lora")  # where a second adds nothing but time
+ONE_SITE = ("full", "lora", "ncc", "resnet18")  # where a second adds nothing but time
 Run = Callable[[str], Path]
 
 
@@ -43,6 +49,7 @@ def run(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
     @cache
     def made(name: str) -> Path:
         sites = small_experiment.values["sites"][1 if name in ONE_SITE else 0 :]
+        sites = [site | {"policy": {"least_per_class": 1}} for site in sites]
         path = small_experiment.write(tmp_path_factory.mktemp(name) / "run", sites=sites, **RUNS[name])
         return Experiment.from_yaml(path).run().path
 
@@ -73,7 +80,17 @@ def logits_of_file(path: Path, scans: torch.Tensor) -> torch.Tensor:
         return load_exported(path)[0](scans)
 
 
-@pytest.mark.parametrize(("name", "tolerance"), [("frozen", 0.0), ("full", 0.0), ("lora", 1e-5), ("exact", 1e-5)])
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [
+        ("frozen", 0.0),
+        ("full", 0.0),
+        ("lora", 1e-5),
+        ("exact", 1e-5),
+        ("ncc", 0.0),
+        pytest.param("resnet18", 0.0, marks=pytest.mark.slow),
+    ],
+)
 def test_the_merged_model_says_what_the_runs_model_says(
     run: Run, scans: torch.Tensor, tmp_path: Path, name: str, tolerance: float
 ) -> None:
@@ -192,6 +209,12 @@ def test_a_run_from_a_checkpoint_wants_that_checkpoint(
     path, card = export_run(folder, tmp_path / "out", merged=True, weights=weights)
     assert torch.equal(logits_of_file(path, scans), logits_of_run(folder, scans))
     assert f"from {REPOSITORY} at {origin['revision']}" in card.read_text()
+
+
+@pytest.mark.slow
+def test_the_reference_has_no_head_to_write_alone(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="resnet18: trains as a whole and has no head; add --merged"):
+        export_run(run("resnet18"), tmp_path, merged=False)
 
 
 def test_what_is_no_exported_model_is_refused(run: Run, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class ExportInfo:
         fedtune3d: The version that wrote it.
         experiment: The experiment's name.
         encoder: As in the experiment file.
-        head: As in the experiment file.
+        head: As in the experiment file; ``resnet18`` for the reference of this name, which has none.
         tuning: What was trained.
         rule: The aggregation rule.
         best_round: The round of the state, the best by validation.
@@ -257,7 +257,7 @@ def _info(experiment: Experiment, contents: RunContents, site: str | None) -> di
         "fedtune3d": __version__,
         "experiment": experiment.name,
         "encoder": experiment.model.encoder,
-        "head": experiment.model.head,
+        "head": experiment.head_name(),
         "tuning": experiment.tuning.method,
         "rule": experiment.aggregation.rule,
         "best_round": metrics["best_round"],

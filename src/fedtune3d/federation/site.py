@@ -58,6 +58,7 @@ from fedtune3d.training.scores import Scores, score
 SPLITS = ("train", "validation", "test")
 KEPT_LOCAL = "kept_local"
 EXAMPLES = 3
+WORTH_PROCESSES = 16  # fewer scans are prepared sooner here than in processes that must first import everything
 
 
 class Trainee:
@@ -228,8 +229,9 @@ class Site(Trainee):
     def prepared(self) -> PreparedCohort:
         """Every usable scan, prepared."""
         store = PreparedStore(self.cache / "prepared")
+        workers = self.workers if len(self.cohort.records) >= WORTH_PROCESSES else 1
         with self.progress.bar(f"{self.name}: preparing scans") as advance:
-            return prepare_all(self.cohort.records, store, self.workers, self.experiment.on_bad_scan, advance)
+            return prepare_all(self.cohort.records, store, workers, self.experiment.on_bad_scan, advance)
 
     @property
     def records(self) -> list[ScanRecord]:

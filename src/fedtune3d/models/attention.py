@@ -8,6 +8,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from fedtune3d.models.linear import fast_linear
+
+CACHED_WEIGHTS = 2**20
+
 
 def attend(qkv: Tensor, tables: Sequence[Tensor], padding: Tensor | None) -> Tensor:
     """Attention with the decomposed relative positions of SAM-Med3D, as its released weights were trained.
@@ -101,7 +105,7 @@ class _RelativeTerms(torch.autograd.Function):
     def forward(ctx: Any, row: Tensor, tables: Tensor, real_w: int) -> tuple[Tensor, Tensor, Tensor]:
         ctx.save_for_backward(row, tables)
         ctx.real_w = real_w
-        a, g, i = _diagonals(row @ tables.T, real_w)
+        a, g, i = _diagonals(fast_linear(row, tables, None), real_w)
         return a.contiguous(), g.contiguous(), i.contiguous()
 
     @staticmethod
@@ -132,29 +136,46 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, tables: Tensor, padding: Tensor | None) -> Tensor:
         ctx.save_for_backward(qkv, tables, padding)
-        q, k, v, bias = _row_bias_form(qkv, tables, padding)
-        return (_attention_weights(q, k, bias) @ v).view(qkv.shape[1:])
+        q, k, v, bias = (tensor.flatten(0, 1) for tensor in _row_bias_form(qkv, tables, padding))
+        answer = torch.empty(*q.shape[:2], v.shape[2], dtype=v.dtype, device=v.device)
+        for part in _parts(q, k):
+            torch.bmm(_attention_weights(q[part], k[part], bias[part]), v[part], out=answer[part])
+        return answer.view(qkv.shape[1:])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        qkv, tables, padding = (None if kept is None else kept.detach().requires_grad_() for kept in ctx.saved_tensors)
+        inputs = [kept.detach().requires_grad_() for kept in ctx.saved_tensors if kept is not None]
         with torch.enable_grad():
-            form = _row_bias_form(qkv, tables, padding)
-        q, k, v, bias = (tensor.detach() for tensor in form)
-        gradient = gradient.flatten(2, 4)
-        weights = _attention_weights(q, k, bias)
-        of_v = weights.mT @ gradient
-        of_logits = torch._softmax_backward_data(gradient @ v.mT, weights, -1, weights.dtype)
-        del weights
-        of_bias = of_logits.unflatten(2, (bias.shape[2], -1)).sum(3)
-        of_form = (of_logits @ k, of_logits.mT @ q, of_v, of_bias)
-        inputs = (qkv, tables) if padding is None else (qkv, tables, padding)
+            form = _row_bias_form(inputs[0], inputs[1], inputs[2] if len(inputs) == 3 else None)
+        flat = [tensor.detach().flatten(0, 1) for tensor in form]
+        of_form = [torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device) for tensor in form]
+        _attention_gradients(flat, gradient.flatten(2, 4).flatten(0, 1), [of.flatten(0, 1) for of in of_form])
         return (*torch.autograd.grad(form, inputs, of_form), None)[:3]
 
 
+def _parts(q: Tensor, k: Tensor) -> list[slice]:
+    """Slices of the first axis whose attention weights stay in a processor's cache."""
+    step = max(1, CACHED_WEIGHTS // (q.shape[1] * k.shape[1]))
+    return [slice(start, start + step) for start in range(0, len(q), step)]
+
+
 def _attention_weights(q: Tensor, k: Tensor, bias: Tensor) -> Tensor:
-    logits = torch.empty(*q.shape[:3], k.shape[2], dtype=q.dtype, device=q.device)
-    logits.unflatten(2, (bias.shape[2], -1)).copy_(bias.unsqueeze(3))
-    logits.flatten(0, 1).baddbmm_(q.flatten(0, 1), k.flatten(0, 1).mT)
+    """softmax(q kᵀ + bias of the query's row), (b, n, m), from (b, n, e), (b, m, e) and (b, rows, m)."""
+    logits = torch.empty(*q.shape[:2], k.shape[1], dtype=q.dtype, device=q.device)
+    logits.unflatten(1, (bias.shape[1], -1)).copy_(bias.unsqueeze(2))
+    logits.baddbmm_(q, k.mT)
     return torch.softmax(logits, -1, out=logits)
+
+
+def _attention_gradients(form: Sequence[Tensor], gradient: Tensor, of_form: Sequence[Tensor]) -> None:
+    """Write the gradients for q, k, v and bias into `of_form`; all have windows and heads as one first axis."""
+    q, k, v, bias = form
+    for part in _parts(q, k):
+        of_q, of_k, of_v, of_bias = (of[part] for of in of_form)
+        weights = _attention_weights(q[part], k[part], bias[part])
+        torch.bmm(weights.mT, gradient[part], out=of_v)
+        of_logits = torch._softmax_backward_data(gradient[part] @ v[part].mT, weights, -1, weights.dtype)
+        torch.bmm(of_logits, k[part], out=of_q)
+        torch.bmm(of_logits.mT, q[part], out=of_k)
+        torch.sum(of_logits.unflatten(1, (bias.shape[1], -1)), 2, out=of_bias)

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from fedtune3d.models.linear import FastLinear
 from fedtune3d.states import State
 
 PARTS = ("q", "k", "v")
@@ -15,7 +16,7 @@ class SplitQkv(nn.Module):
         super().__init__()
         biases = fused.bias.chunk(3) if fused.bias is not None else (None, None, None)
         for part, weight, bias in zip(PARTS, fused.weight.chunk(3), biases, strict=True):
-            linear = nn.Linear(fused.in_features, weight.shape[0], bias=bias is not None, device="meta")
+            linear = FastLinear(fused.in_features, weight.shape[0], bias=bias is not None, device="meta")
             linear.weight = nn.Parameter(weight.detach().clone())
             if bias is not None:
                 linear.bias = nn.Parameter(bias.detach().clone())
