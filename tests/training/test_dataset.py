@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from fedtune3d.errors import InputError
-from fedtune3d.models.tuning import Full
+from fedtune3d.models.tuning import Frozen, Full
 from fedtune3d.seeds import torch_rng
 from fedtune3d.training.augmentation import augment
-from fedtune3d.training.dataset import FeatureSet, LabelledScan, PreparedSet, open_scans, read_view
+from fedtune3d.training.dataset import FeatureSet, LabelledScan, PreparedSet, open_scans, pool, read_view
 from fedtune3d.training.features import FeatureCache
 from fedtune3d.training.prefix import Prefix
 from fedtune3d.training.settings import AugmentationSettings
@@ -74,3 +74,13 @@ def test_an_unreadable_prepared_scan_is_named(build_model, tmp_path: Path) -> No
 def test_views_without_augmentation_are_refused(build_model, scans, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="2 views need augmentation settings"):
         open_scans(scans, Prefix(*build_model()), FeatureCache(tmp_path), views=2)
+
+
+@pytest.mark.parametrize("tuning", [Frozen(), Full()], ids=["cached", "prepared"])
+def test_pooled_sites_are_one_set_in_the_order_given(build_model, scans, features: Path, tuning) -> None:
+    prefix, cache = Prefix(*build_model(tuning)), FeatureCache(features)
+    apart = [open_scans(scans[:1], prefix, cache), open_scans(scans[1:3], prefix, cache)]
+    pooled, whole = pool(apart), open_scans(scans[:3], prefix, cache)
+    assert pooled.labels.tolist() == whole.labels.tolist()
+    assert torch.equal(pooled.inputs(range(3), [0] * 3), whole.inputs(range(3), [0] * 3))
+    assert (type(pooled), pooled.first_stage) == (type(whole), whole.first_stage)
