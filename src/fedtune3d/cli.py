@@ -160,8 +160,7 @@ def export(
 ) -> None:
     """Write the trained model for use elsewhere, with a model card that says what it is and what it is not.
 
-    The model is for research; it is no medical device. Without --merged only what was trained is written: the head, and
-    the LoRA adapters or the encoder if they were trained.
+    For research; it is no medical device. Without --merged: the head, and what else was trained (adapters or encoder).
     """
     from fedtune3d.export import export_run
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.table import shown_methods
-from fedtune3d.report.words import METHODS, caveat, head_title, interval, rule_title, tuning_title
+from fedtune3d.report.words import METHODS, caveat, head_title, interval, plural, rule_title, tuning_title
 
 MEASURES = {
     "auc": "AUC",
@@ -48,8 +48,8 @@ def model_card(contents: RunContents, info: Mapping[str, Any], files: Sequence[s
     warning = caveat(metrics)
     sections = [
         f"# {info['experiment']}",
-        "A classifier of brain MRI scans in two classes, trained by fedtune3d across "
-        f"{len(contents.sites)} sites without moving a scan.",
+        "A classifier of brain MRI scans in two classes, made by federated fine-tuning over "
+        f"{plural(len(contents.sites), 'site')}.",
         f"> **{warning}**" if warning else "",
         _own_layers(info),
         "## Intended use\n\n" + INTENDED_USE,
