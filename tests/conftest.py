@@ -71,6 +71,7 @@ def small_experiment(tmp_path_factory: pytest.TempPathFactory) -> SmallExperimen
         "model": {"encoder": "tiny", "head": "linear"},
         "training": {"rounds": 2, "batch_size": 4},
         "cache": str(folder / "cache"),
+        "threads": 1,
     }
     return SmallExperiment(folder, values)
 

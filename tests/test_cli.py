@@ -21,11 +21,20 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, s
     return int(caught.value.code or 0), printed.out, printed.err
 
 
-@pytest.mark.parametrize("command", ["init", "simulate", "prepare", "run", "report"])
-def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
+HELP = {
+    "init": "One BIDS folder per site",
+    "simulate": "The folder to write the simulated sites into",
+    "prepare": "The experiment file",
+    "run": "The experiment file",
+    "report": "A run folder",
+}
+
+
+@pytest.mark.parametrize("command", HELP)
+def test_every_command_explains_what_it_takes(capsys: pytest.CaptureFixture[str], command: str) -> None:
     code, out, _ = call(capsys, command, "--help")
     assert code == 0
-    assert "Usage" in out
+    assert HELP[command] in " ".join(out.replace("│", " ").split())
 
 
 def test_init_lists_the_diagnoses_and_what_it_writes_is_valid(

@@ -1,0 +1,101 @@
+"""Every head with every tuning trains two rounds over two sites, and what travels is what trains."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fedtune3d.experiment import Experiment
+from fedtune3d.federation.checkpoints import RoundsFolder
+from fedtune3d.federation.workbench import Workbench
+from fedtune3d.models.tuning import read_state
+from fedtune3d.progress import Silent
+from fedtune3d.run import prepare_sites, run_experiment
+from fedtune3d.states import load_state, state_bytes
+
+LORA = {"method": "lora", "rank": 2, "blocks": "last:1"}
+CHOICES = [
+    pytest.param(head, tuning, id=f"{head}-{tuning['method']}")
+    for head in ("linear", "conv_s", "conv_l")
+    for tuning in ({"method": "frozen"}, {"method": "full"}, LORA)
+]
+
+
+@pytest.fixture(scope="module")
+def two_sites(tmp_path_factory: pytest.TempPathFactory, write_small_site: Callable[..., None]) -> dict[str, Any]:
+    """Six people a site, and the values of an experiment over them; what is prepared and encoded is shared."""
+    folder = tmp_path_factory.mktemp("two")
+    for seed, name in enumerate("AB"):
+        write_small_site(folder / name, people=6, seed=seed)
+    return {
+        "name": "two",
+        "sites": [{"name": name, "root": str(folder / name)} for name in "AB"],
+        "labels": {"positive": ["AD"], "negative": ["CN"]},
+        "cache": str(folder / "cache"),
+        "threads": 1,
+        "training": {"rounds": 2, "batch_size": 3},
+    }
+
+
+def run(values: dict[str, Any], output: Path) -> tuple[Experiment, list[dict[str, Any]]]:
+    experiment = Experiment.model_validate(values | {"output": output})
+    run_experiment(experiment, resume=False, progress=None)
+    return experiment, RoundsFolder(output).lines()
+
+
+@pytest.mark.parametrize(("head", "tuning"), CHOICES)
+def test_two_rounds(two_sites: dict[str, Any], tmp_path: Path, head: str, tuning: dict[str, Any]) -> None:
+    values = two_sites | {"model": {"encoder": "tiny", "head": head}, "tuning": tuning}
+    experiment, lines = run(values, tmp_path / "run")
+    assert [line["kind"] for line in lines] == ["train", "train", "score"]
+    assert all(entry["participated"] and entry["fault"] is None for entry in lines[1]["sites"].values())
+    assembled = Workbench(experiment).assembled
+    initial, trained = read_state(assembled.model, assembled.answer), load_state(RoundsFolder(tmp_path / "run").last)
+    assert trained.keys() == initial.keys() == set(assembled.answer.names)
+    assert lines[0]["sites"]["A"]["bytes_up"] == state_bytes(initial)
+    changed = {name for name in initial if not torch.equal(initial[name], trained[name])}
+    matrices = {name for name in assembled.answer.parameters if name.startswith("head.") and initial[name].dim() > 1}
+    assert changed >= matrices  # a bias may not: Adam's first steps at the two sites can cancel exactly
+    assert any(name.startswith("encoder.") for name in changed) == (tuning["method"] != "frozen")
+
+
+@pytest.mark.parametrize("mode", ["factors", "exact", "freeze_a", "restart"])
+def test_lora_averaging_in_every_way(two_sites: dict[str, Any], tmp_path: Path, mode: str) -> None:
+    changes = {"tuning": LORA, "aggregation": {"rule": "fedce", "lora": mode}}
+    values = two_sites | {"model": {"encoder": "tiny", "head": "linear"}} | changes
+    _, lines = run(values, tmp_path / "run")
+    assert 0 <= lines[1]["signals"]["lora_averaging_error"] < 10
+    residuals = [name for name in load_state(RoundsFolder(tmp_path / "run").last) if "lora_residual" in name]
+    assert bool(residuals) == (mode in ("exact", "restart"))
+
+
+def test_ncc_runs_once_over_sites_whose_policy_allows_it(two_sites: dict[str, Any], tmp_path: Path) -> None:
+    sites = [site | {"policy": {"least_per_class": 1}} for site in two_sites["sites"]]
+    changes = {"sites": sites, "aggregation": {"rule": "ncc"}, "training": {"rounds": 1}}
+    values = two_sites | {"model": {"encoder": "tiny", "head": "ncc"}} | changes
+    _, lines = run(values, tmp_path / "run")
+    assert [line["kind"] for line in lines] == ["train", "score"]
+    assert load_state(RoundsFolder(tmp_path / "run").last)["head.counts"].sum() == sum(
+        entry["examples"] for entry in lines[0]["sites"].values()
+    )
+
+
+def test_ncc_of_few_people_does_not_leave(two_sites: dict[str, Any], tmp_path: Path) -> None:
+    values = two_sites | {"model": {"encoder": "tiny", "head": "ncc"}, "aggregation": {"rule": "ncc"}}
+    with pytest.raises(ValueError, match="the site's policy wants 5"):
+        run(values | {"training": {"rounds": 1}}, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_resnet_trains_from_scratch(two_sites: dict[str, Any], tmp_path: Path) -> None:
+    values = two_sites | {"model": {"encoder": "resnet18"}, "tuning": {"method": "full"}}
+    _, lines = run(values, tmp_path / "run")
+    assert lines[0]["sites"]["A"]["bytes_up"] > 4 * 33_000_000
+    assert all(entry["participated"] for entry in lines[1]["sites"].values())
+
+
+def test_prepare_counts_the_scans_of_each_site(two_sites: dict[str, Any], tmp_path: Path) -> None:
+    experiment = Experiment.model_validate(two_sites | {"output": tmp_path / "run"})
+    assert prepare_sites(experiment, Silent(), workers=1) == {"A": (6, []), "B": (6, [])}
