@@ -8,7 +8,6 @@ import torch
 from medim.models.sam_med3d import ImageEncoderViT3D
 
 from fedtune3d.errors import InputError
-from fedtune3d.models.attention import padding_logit
 from fedtune3d.models.encoder import ImageEncoder3D, build_encoder, initialise_random
 from fedtune3d.seeds import torch_rng
 
@@ -102,18 +101,6 @@ def test_vit_b_forward_equals_the_reference() -> None:
 @pytest.mark.slow
 def test_vit_b_gradients_equal_the_reference() -> None:
     assert_same(VIT_B, batch=1)
-
-
-def test_padding_logit_sums_over_every_padded_key() -> None:
-    size, real = 4, (2, 3, 3)
-    rng = torch_rng("padding")
-    a = torch.randn(*real, size, generator=rng, dtype=torch.float64)
-    g, i = torch.randn(2, real[0], real[1], size, size, generator=rng, dtype=torch.float64)
-    everywhere = a[:, :, :, None, None, :] + g[:, :, None, :, None, :] + i[:, :, None, None, :, :]
-    padded = torch.ones(size, size, size, dtype=torch.bool)
-    padded[: real[0], : real[1], : real[2]] = False
-    expected = everywhere[..., padded].logsumexp(-1)
-    torch.testing.assert_close(padding_logit(a, g, i, real), expected)
 
 
 def test_stages_chain_to_the_forward_pass() -> None:
