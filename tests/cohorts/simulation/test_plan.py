@@ -61,7 +61,7 @@ def test_the_impaired_are_further_gone_but_the_classes_overlap() -> None:
 def test_site_effects_are_spread_over_their_ranges() -> None:
     effects = draw_site_effects(4, 3)
     noises = sorted(effect.noise for effect in effects)
-    edges = np.linspace(0.015, 0.05, 5)
+    edges = np.linspace(0.012, 0.035, 5)
     assert all(low <= noise <= high for noise, low, high in zip(noises, edges[:-1], edges[1:], strict=True))
     assert {effect.stored_as for effect in effects} == {"int16", "float32"}
 

@@ -8,7 +8,7 @@ from fedtune3d.cohorts.simulation.site_effects import SiteEffect
 from fedtune3d.seeds import numpy_rng
 
 # Mean severity of the impaired in standard deviations of the healthy: the distributions overlap.
-SEVERITY_OF_IMPAIRED = 2.2
+SEVERITY_OF_IMPAIRED = 2.6
 MEAN_AGE_GAP_YEARS = 1.5
 REFERENCE_AGE = 72.0
 
@@ -49,9 +49,9 @@ def draw_person(diagnosis: str, site: SiteEffect, seed: int, site_name: str, par
         age,
         sex,
         scale,
-        ventricle_shift_mm=float(np.clip(0.6 + 0.5 * decades + 0.9 * severity + 0.5 * own[0], -1.5, 5.0)),
-        hippocampus_shift_mm=float(np.clip(0.2 + 0.15 * decades + 0.45 * severity + 0.25 * own[1], -0.8, 2.2)),
-        thinning=float(np.clip(0.2 + 0.06 * decades + 0.13 * severity + 0.07 * own[2], 0.0, 0.8)),
+        ventricle_shift_mm=float(np.clip(0.8 + 0.6 * decades + 1.3 * severity + 0.6 * own[0], -1.5, 6.5)),
+        hippocampus_shift_mm=float(np.clip(0.2 + 0.15 * decades + 0.5 * severity + 0.25 * own[1], -0.8, 2.4)),
+        thinning=float(np.clip(0.2 + 0.06 * decades + 0.17 * severity + 0.07 * own[2], 0.0, 0.85)),
     )
 
 

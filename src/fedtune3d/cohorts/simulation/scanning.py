@@ -17,10 +17,10 @@ from fedtune3d.seeds import numpy_rng
 
 # (smoothness in mm, amplitude in mm) of the deformations that make a person of the template, and of those that vary a
 # real anatomy, which must stay the same person.
-SHAPE_OF_PERSON = ((25.0, 3.5), (7.0, 1.3))
+SHAPE_OF_PERSON = ((25.0, 2.2), (7.0, 1.0))
 SHAPE_OF_REPEAT = ((20.0, 1.0), (7.0, 0.4))
 FINEST_STEP_MM = 1.6
-HEAD_TURN_DEGREES = 3.0
+HEAD_TURN_DEGREES = 2.0
 HEAD_SHIFT_MM = 4.0
 TEXTURE = 0.035
 

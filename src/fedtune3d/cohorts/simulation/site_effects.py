@@ -56,8 +56,8 @@ def draw_site_effects(count: int, seed: int) -> list[SiteEffect]:
 
     shares, ages = spread(0.3, 0.7), spread(70.0, 74.0)
     levels = [float(np.exp(level)) for level in spread(np.log(200.0), np.log(3000.0))]
-    greys, fluids = spread(0.58, 0.76), spread(0.15, 0.32)
-    biases, noises = spread(0.04, 0.16), spread(0.015, 0.05)
+    greys, fluids = spread(0.62, 0.72), spread(0.18, 0.28)
+    biases, noises = spread(0.03, 0.09), spread(0.012, 0.035)
     voxels, slices = spread(1.3, 1.8), spread(1.4, 3.2)
     axes = rng.permutation(np.arange(count) % 3)
     codes = rng.permutation([AXIS_CODES[index % len(AXIS_CODES)] for index in range(count)])
