@@ -3,11 +3,11 @@
     python benchmarks/training.py [--json]
 
 Both sides train the same head or adapters by the same code on the same scans, with the same fast encoder, ViT-B with
-random weights; they differ in whether the prefix is read or computed. They take turns in one process, batch by batch (a
-batch with the cache, then the same without), and the best time of each batch over all turns counts, so that other work
-on the machine harms both alike. CPU seconds of the process stand beside wall seconds. Scans are noise: time does not
-depend on what is in them. Ten rounds are ten times the round, beside one filling of the cache and ten times the cached
-round. With `--json` the last line is one JSON object.
+random weights; they differ in whether the prefix is read or computed. They take turns in one process, batch by batch
+(a batch is encoded into the cache, trained from it, then trained without), and the best time of each batch over all
+turns counts, so that other work on the machine harms both alike. CPU seconds of the process stand beside wall
+seconds. Scans are noise: time does not depend on what is in them. Ten rounds are ten times the round, beside one
+filling of the cache and ten times the cached round. With `--json` the last line is one JSON object.
 """
 
 import argparse
@@ -56,9 +56,9 @@ class Seconds:
     def __mul__(self, factor: float) -> "Seconds":
         return Seconds(self.wall * factor, self.cpu * factor)
 
-    def least(self, other: "Seconds") -> "Seconds":
-        """The smaller of each clock."""
-        return Seconds(min(self.wall, other.wall), min(self.cpu, other.cpu))
+    def least(self, *others: "Seconds") -> "Seconds":
+        """The smallest of each clock."""
+        return Seconds(min(one.wall for one in (self, *others)), min(one.cpu for one in (self, *others)))
 
 
 class EncodingSet(FeatureSet):
@@ -110,21 +110,24 @@ def compare(tuning: Tuning, head: str, scans: Sequence[LabelledScan], repeats: i
     model, answer = assembled.model, assembled.answer
     prefix = Prefix(model, answer)
     settings = TrainingSettings(batch_size=BATCH_SIZE)
-    start = Seconds.now()
-    cached = open_scans(scans, prefix, FeatureCache(folder))
-    encoding = Seconds.now() - start
-    sides = {"cached": cached, "uncached": EncodingSet(scans, prefix)}
-    best: dict[tuple[str, int], Seconds] = {}
+    anew = EncodingSet(scans, prefix)
+    best: dict[str, list[Seconds]] = {side: [] for side in ("encoding", "cached", "uncached")}
     for turn in range(repeats):
-        for first in range(0, len(scans), BATCH_SIZE):
-            for side, whole in sides.items():
-                batch = OneBatch(whole, first)
+        cache = FeatureCache(folder / str(turn))
+        for number, first in enumerate(range(0, len(scans), BATCH_SIZE)):
+            local_round = LocalRound(1, "A", turn + 1, repeats)
+            batches: dict[str, ScanSet] = {"uncached": OneBatch(anew, first)}
+            start = Seconds.now()
+            batches["cached"] = open_scans(scans[first : first + BATCH_SIZE], prefix, cache)
+            spent = {"encoding": Seconds.now() - start}
+            for side in ("cached", "uncached"):
                 start = Seconds.now()
-                train_locally(model, answer, batch, settings, LocalPlan(), LocalRound(1, "A", turn + 1, repeats))
-                spent = Seconds.now() - start
-                best[side, first] = spent.least(best.get((side, first), spent))
-    rounds = {side: sum((spent for (name, _), spent in best.items() if name == side), Seconds(0, 0)) for side in sides}
-    return Comparison(rounds["cached"], rounds["uncached"], encoding)
+                train_locally(model, answer, batches[side], settings, LocalPlan(), local_round)
+                spent[side] = Seconds.now() - start
+            for side, seconds in spent.items():
+                best[side][number : number + 1] = [seconds.least(*best[side][number : number + 1])]
+    total = {side: sum(seconds, Seconds(0, 0)) for side, seconds in best.items()}
+    return Comparison(total["cached"], total["uncached"], total["encoding"])
 
 
 def write_scans(folder: Path, count: int) -> list[LabelledScan]:
