@@ -1,6 +1,7 @@
 """Simulate hospital sites: plan, make what is missing in parallel, describe."""
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -132,7 +133,10 @@ def _make_scans(
     # joblib's processes, unlike multiprocessing's, do not run the caller's script again, so it needs no __main__ guard;
     # they get the anatomies as memory maps.
     pool = joblib.Parallel(n_jobs=min(workers, len(jobs)), backend="loky", return_as="generator_unordered")
-    yield from pool(joblib.delayed(_make_scan_on_one_thread)(*job) for job in jobs)
+    with warnings.catch_warnings():
+        # joblib starts a worker anew when its memory has grown, which it takes for worth a warning.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
+        yield from pool(joblib.delayed(_make_scan_on_one_thread)(*job) for job in jobs)
 
 
 def _make_scan(path: Path, anatomy: Anatomy, effect: SiteEffect, scan: PlannedScan, seed: int) -> None:
