@@ -4,7 +4,8 @@
 
 Both sides run in turn in one process, after a warm-up each, and the best time of each is compared; peak memory is
 measured in a process of its own for each side. Weights are random, with relative positions and `qkv` biases of σ = 0.3.
-With `--json` the last line is one JSON object. Needs the package's `test` extra and about 8 GB.
+With `--json` the last line is one JSON object. Needs the package's `test` extra and about 8 GB. On a machine that others
+use too, `--processor-time --threads 1` compares processor seconds, which waiting for a core does not touch.
 """
 
 import argparse
@@ -26,7 +27,16 @@ from fedtune3d.models.linear import fast_linear
 from fedtune3d.seeds import torch_rng
 
 SIDES = ("reference", "ours")
+Runs = dict[str, Callable[[], object]]
 GFLOP_FORWARD = 104.1  # 12 blocks of 8.05, patch embedding 3.2, neck 4.4; a multiplication and an addition are two
+
+# Case: name of its ratio, forward passes of one scan that its arithmetic is worth, matrix product that sets its floor.
+CASES = {
+    "forward": ("forward_ratio", 1, "float32_onednn"),
+    "forward, batch 4": ("forward_ratio_batch4", 4, "float32_onednn"),
+    "bfloat16, batch 4": ("bfloat16_ratio", 4, "bfloat16"),
+    "forward and backward": ("train_ratio", 3, "float32_onednn"),
+}
 
 
 def build(side: str) -> nn.Module:
@@ -72,15 +82,15 @@ def train(encoder: nn.Module, batch: Tensor) -> Tensor:
     return torch.cat([parameter.grad.flatten() for parameter in encoder.parameters() if parameter.grad is not None])
 
 
-def best_seconds(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+def best_seconds(runs: Runs, repeats: int, clock: Callable[[], float]) -> dict[str, float]:
     """The best time of each run over `repeats` turns, all runs once a turn, after a warm-up turn."""
     seconds = dict.fromkeys(runs, float("inf"))
     for turn in range(repeats + 1):
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = clock()
             run()
             if turn:
-                seconds[name] = min(seconds[name], time.perf_counter() - start)
+                seconds[name] = min(seconds[name], clock() - start)
     return seconds
 
 
@@ -88,17 +98,17 @@ def relative_error(ours: Tensor, reference: Tensor) -> float:
     return float((ours.double() - reference.double()).norm() / reference.double().norm())
 
 
-def matrix_rates() -> dict[str, float]:
+def matrix_rates(clock: Callable[[], float]) -> dict[str, float]:
     """GFLOP/s of a product of 2048 × 768 by 768 × 3072 matrices: float32 by MKL and by oneDNN, and bfloat16."""
     x, weight = torch.randn(2048, 768), torch.randn(3072, 768)
     x16, weight16 = x.bfloat16(), weight.bfloat16()
-    runs: dict[str, Callable[[], object]] = {
+    runs: Runs = {
         "float32_mkl": lambda: nn.functional.linear(x, weight),
         "float32_onednn": lambda: fast_linear(x, weight, None),
         "bfloat16": lambda: nn.functional.linear(x16, weight16),
     }
     with torch.inference_mode():
-        seconds = best_seconds(runs, repeats=20)
+        seconds = best_seconds(runs, 20, clock)
     return {name: 2 * 2048 * 768 * 3072 / 1e9 / value for name, value in seconds.items()}
 
 
@@ -115,19 +125,20 @@ def peak_memory(side: str, threads: int) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
-def compare_times(repeats: int) -> dict[str, dict[str, float]]:
+def compare_times(repeats: int, clock: Callable[[], float]) -> dict[str, dict[str, float]]:
     """Best seconds by case and side."""
     encoders, one, four = {side: build(side) for side in SIDES}, scans(1), scans(4)
-    runs = {side: partial(forward, encoder, one) for side, encoder in encoders.items()}
-    runs_four = {side: partial(forward, encoder, four) for side, encoder in encoders.items()}
-    runs_four["ours, bfloat16"] = partial(forward_bfloat16, encoders["ours"], four)
-    at_four = best_seconds(runs_four, repeats)
-    times = {"forward": best_seconds(runs, repeats), "forward, batch 4": at_four}
-    times["bfloat16, batch 4"] = {"reference": at_four["reference"], "ours": at_four.pop("ours, bfloat16")}
-    times["forward and backward"] = best_seconds(
-        {side: partial(train, encoder, one) for side, encoder in encoders.items()}, repeats
-    )
-    return times
+    run_one: Runs = {side: partial(forward, encoder, one) for side, encoder in encoders.items()}
+    run_four: Runs = {side: partial(forward, encoder, four) for side, encoder in encoders.items()}
+    run_four["bfloat16"] = partial(forward_bfloat16, encoders["ours"], four)
+    training: Runs = {side: partial(train, encoder, one) for side, encoder in encoders.items()}
+    at_four = best_seconds(run_four, repeats, clock)
+    return {
+        "forward": best_seconds(run_one, repeats, clock),
+        "forward, batch 4": {side: at_four[side] for side in SIDES},
+        "bfloat16, batch 4": {"reference": at_four["reference"], "ours": at_four["bfloat16"]},
+        "forward and backward": best_seconds(training, repeats, clock),
+    }
 
 
 def compare_values() -> dict[str, float]:
@@ -141,38 +152,29 @@ def compare_values() -> dict[str, float]:
     }
 
 
-def measure(repeats: int, threads: int) -> dict[str, float]:
-    """All numbers, flat; printed as a table on the way."""
-    before = matrix_rates()
+def measure(repeats: int, threads: int, clock: Callable[[], float]) -> dict[str, float]:
+    """All numbers, flat; printed as a table."""
+    before = matrix_rates(clock)
     memory = {side: peak_memory(side, threads) for side in SIDES}
-    values, times = compare_values(), compare_times(repeats)
-    rates = {name: max(rate, before[name]) for name, rate in matrix_rates().items()}
-    floors = dict(
-        zip(times, (rates["float32_onednn"],) * 2 + (rates["bfloat16"], rates["float32_onednn"]), strict=True)
-    )
-    work = dict(zip(times, (1, 4, 4, 3), strict=True))
-    names = dict(zip(times, ("forward_ratio", "forward_ratio_batch4", "bfloat16_ratio", "train_ratio"), strict=True))
+    values, times = compare_values(), compare_times(repeats, clock)
+    rates = {name: max(rate, before[name]) for name, rate in matrix_rates(clock).items()}
     result = {**values, "memory_ratio": memory["reference"] / memory["ours"], "threads": threads}
     print(f"{'':22}{'reference':>12}{'ours':>12}{'ratio':>9}{'floor':>12}")
-    for case, seconds in times.items():
-        ratio, floor = seconds["reference"] / seconds["ours"], GFLOP_FORWARD * work[case] / floors[case]
-        print(f"{case:22}{seconds['reference']:10.2f} s{seconds['ours']:10.3f} s{ratio:9.1f}{floor:10.3f} s")
-        result[names[case]] = ratio
-        result[f"{names[case]}_seconds"] = seconds["ours"]
-        result[f"{names[case]}_reference_seconds"] = seconds["reference"]
-    megabytes = {side: value / 1e6 for side, value in memory.items()}
+    for case, (name, scans_worth, rate) in CASES.items():
+        reference, ours = times[case]["reference"], times[case]["ours"]
+        floor = GFLOP_FORWARD * scans_worth / rates[rate]
+        print(f"{case:22}{reference:10.2f} s{ours:10.3f} s{reference / ours:9.1f}{floor:10.3f} s")
+        result |= {name: reference / ours, f"{name}_seconds": ours, f"{name}_reference_seconds": reference}
     print(
-        f"{'peak memory':22}{megabytes['reference']:9.0f} MB{megabytes['ours']:9.0f} MB{result['memory_ratio']:9.1f}"
-        "   (forward and backward, above the weights)"
+        f"{'peak memory':22}{memory['reference'] / 1e6:9.0f} MB{memory['ours'] / 1e6:9.0f} MB"
+        f"{result['memory_ratio']:9.1f}   (forward and backward, above the weights)"
     )
     for name, value in values.items():
         print(f"{name:30}{value:.1e}")
     for name, rate in rates.items():
         print(f"matrix product, {name:14}{rate:6.0f} GFLOP/s")
         result[f"gflops_{name}"] = rate
-    print(
-        f"floor: {GFLOP_FORWARD} GFLOP a scan (three times that with the backward pass) at that rate; {threads} threads"
-    )
+    print(f"floor: {GFLOP_FORWARD} GFLOP a scan, three times that with the backward pass; {threads} threads")
     return result | {f"{side}_peak_bytes": value for side, value in memory.items()}
 
 
@@ -181,13 +183,15 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
     parser.add_argument("--repeats", type=int, default=3, help="turns of which the best counts")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--processor-time", action="store_true", help="compare processor time instead of wall time")
     parser.add_argument("--peak-memory", choices=SIDES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if arguments.peak_memory:
         print_peak_memory(arguments.peak_memory)
         return
-    result = measure(arguments.repeats, arguments.threads)
+    clock = time.process_time if arguments.processor_time else time.perf_counter
+    result = measure(arguments.repeats, arguments.threads, clock)
     if arguments.json:
         print(json.dumps(result))
 
