@@ -1,15 +1,13 @@
 """The typed configuration of a run: one YAML file, validated once, before any scan or weight is read."""
 
-import difflib
 import hashlib
 import json
-import types
 import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fedtune3d.aggregation.contract import Rule
 from fedtune3d.aggregation.lora import LoraRule
@@ -20,6 +18,7 @@ from fedtune3d.models.assembly import NCC, RESNET18
 from fedtune3d.models.encoder import ENCODERS
 from fedtune3d.models.heads import head_names
 from fedtune3d.models.tuning import Frozen, Full, Lora, Tuning
+from fedtune3d.section import Section, known_name, problems_of
 from fedtune3d.training.settings import AugmentationSettings, TrainingSettings
 
 if typing.TYPE_CHECKING:
@@ -29,12 +28,6 @@ if typing.TYPE_CHECKING:
 SiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
-
-
-class Section(BaseModel):
-    """A part of the YAML: unknown keys are refused, values do not change after validation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Labels(Section):
@@ -108,12 +101,12 @@ class ModelSection(Section):
     @field_validator("encoder")
     @classmethod
     def _known_encoder(cls, name: str) -> str:
-        return _known(name, (*ENCODERS, RESNET18))
+        return known_name(name, (*ENCODERS, RESNET18))
 
     @field_validator("head")
     @classmethod
     def _known_head(cls, name: str) -> str:
-        return _known(name, (*head_names(), NCC))
+        return known_name(name, (*head_names(), NCC))
 
 
 class FrozenSection(Section):
@@ -278,7 +271,7 @@ class Experiment(Section):
         try:
             experiment = cls.model_validate(values)
         except ValidationError as error:
-            raise InputError("\n".join(_problems(path, error, cls))) from None
+            raise InputError("\n".join(problems_of(path, error, cls))) from None
         return experiment._with_paths_from(path.absolute().parent)
 
     def _with_paths_from(self, folder: Path) -> Self:
@@ -340,18 +333,6 @@ class Experiment(Section):
         return run_experiment(self, resume=resume, progress=progress)
 
 
-def _known(name: str, names: typing.Iterable[str]) -> str:
-    if name not in (known := sorted(names)):
-        raise ValueError(f"unknown name {name!r}{nearest(name, known)}; known: {', '.join(known)}")
-    return name
-
-
-def nearest(word: str, known: typing.Iterable[str]) -> str:
-    """', did you mean …?' for the known word nearest to `word`, or nothing when none is near."""
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f", did you mean {found[0]!r}?" if found else ""
-
-
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -366,41 +347,3 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected keys and values at the top, got {type(values).__name__}")
     return values
-
-
-def _problems(path: Path, error: ValidationError, model: type[Section]) -> list[str]:
-    """One line for each problem of a validation: file, key, what is wrong with it."""
-    lines = []
-    for problem in error.errors():
-        location = tuple(part for part in problem["loc"] if part not in ("frozen", "full", "lora"))
-        key = ".".join(str(part) for part in location) or "the experiment"
-        if problem["type"] == "extra_forbidden":
-            known = _keys_at(model, location[:-1])
-            message = f"unknown key{nearest(str(location[-1]), known)} (known here: {', '.join(sorted(known))})"
-        elif problem["type"] == "missing":
-            message = "missing, but needed"
-        else:
-            came = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
-            message = problem["msg"].removeprefix("Value error, ") + came
-        lines.append(f"{path}: {key}: {message}")
-    return lines
-
-
-def _keys_at(model: type[Section], location: tuple[str | int, ...]) -> set[str]:
-    """The keys that the section (or the sections of a union) at a location of the YAML knows."""
-    sections: set[type[Section]] = {model}
-    for part in location:
-        if isinstance(part, str):
-            sections = {
-                inner
-                for section in sections
-                if part in section.model_fields
-                for inner in _sections_in(section.model_fields[part].annotation)
-            } or sections
-    return {key for section in sections for key in section.model_fields}
-
-
-def _sections_in(annotation: Any) -> set[type[Section]]:
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return {annotation} if issubclass(annotation, Section) else set()
-    return {section for inner in typing.get_args(annotation) for section in _sections_in(inner)}
