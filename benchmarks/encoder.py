@@ -4,8 +4,8 @@
 
 Both sides run in turn in one process, after a warm-up each, and the best time of each is compared; peak memory is
 measured in a process of its own for each side. Weights are random, with relative positions and `qkv` biases of σ = 0.3.
-With `--json` the last line is one JSON object. Needs the package's `test` extra and about 8 GB. On a machine that others
-use too, `--processor-time --threads 1` compares processor seconds, which waiting for a core does not touch.
+With `--json` the last line is one JSON object. Needs the package's `test` extra and about 8 GB. On a machine that
+others use too, `--processor-time --threads 1` compares processor seconds, which waiting for a core does not touch.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from functools import partial
 
 import psutil
 import torch
-from medim.models.sam_med3d import ImageEncoderViT3D
+from medim.models.sam_med3d import ImageEncoderViT3D  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from fedtune3d.models.encoder import build_encoder, initialise_random
@@ -160,9 +160,9 @@ def measure(repeats: int, threads: int, clock: Callable[[], float]) -> dict[str,
     rates = {name: max(rate, before[name]) for name, rate in matrix_rates(clock).items()}
     result = {**values, "memory_ratio": memory["reference"] / memory["ours"], "threads": threads}
     print(f"{'':22}{'reference':>12}{'ours':>12}{'ratio':>9}{'floor':>12}")
-    for case, (name, scans_worth, rate) in CASES.items():
+    for case, (name, scans_worth, product) in CASES.items():
         reference, ours = times[case]["reference"], times[case]["ours"]
-        floor = GFLOP_FORWARD * scans_worth / rates[rate]
+        floor = GFLOP_FORWARD * scans_worth / rates[product]
         print(f"{case:22}{reference:10.2f} s{ours:10.3f} s{reference / ours:9.1f}{floor:10.3f} s")
         result |= {name: reference / ours, f"{name}_seconds": ours, f"{name}_reference_seconds": reference}
     print(
