@@ -160,7 +160,7 @@ class AugmentationSection(Section):
 class TrainingSection(Section):
     """How long and how a site trains in each round."""
 
-    rounds: Annotated[int, Field(ge=1)] = 10
+    rounds: Annotated[int, Field(ge=1)] = 20
     local_epochs: Annotated[int, Field(ge=1)] = 1
     batch_size: Annotated[int, Field(ge=1)] = 8
     optimizer: Literal["adamw", "sgd"] = "adamw"

@@ -1,0 +1,36 @@
+"""The docs' examples are valid."""
+
+import re
+from pathlib import Path
+
+from fedtune3d.aggregation.registry import rules
+from fedtune3d.experiment import Experiment
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_documented_experiment_is_valid_and_says_the_defaults(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "experiment.md").read_text()
+    found = re.search(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    assert found
+    path = tmp_path / "experiment.yaml"
+    path.write_text(found[1])
+    documented = Experiment.from_yaml(path)
+    plain = Experiment.model_validate(
+        {"name": "x", "sites": [{"name": "A"}], "labels": {"positive": ["AD"], "negative": ["CN"]}}
+    )
+    for part in ("splits", "model", "tuning", "aggregation", "participation", "on_bad_scan", "threads", "device"):
+        assert getattr(documented, part) == getattr(plain, part), part
+    assert documented.training == plain.training
+    assert documented.sites[0].policy == plain.sites[0].policy
+
+
+def test_every_rule_is_named_in_the_docs() -> None:
+    text = (ROOT / "docs" / "experiment.md").read_text()
+    assert all(f"`{name}`" in text for name in rules())
+
+
+def test_every_link_in_the_readme_is_there() -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)", (ROOT / "README.md").read_text())
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
