@@ -95,7 +95,10 @@ def test_vit_b_forward_equals_the_reference() -> None:
     with torch.inference_mode():
         features = ours(scans)
         assert features.shape == (1, 384, 8, 8, 8)
-        assert relative_error(features, reference(scans)) <= 1e-5
+        expected = reference(scans)
+        assert relative_error(features, expected) <= 1e-5
+        with torch.autocast("cpu", torch.bfloat16):
+            assert 1e-5 < relative_error(ours(scans), expected) <= 1e-2
 
 
 @pytest.mark.slow
