@@ -1,8 +1,8 @@
 """What each rule does with a site whose labels are flipped and a site that sends noise.
 
-Takes an experiment of simulated sites (`fedtune3d simulate`), flips the labels of the first site, replaces what the second
-site sends by the state it received plus Gaussian noise, runs every rule, and prints the mean test AUC over the other sites
-beside the weight that each rule gave to the two. Each run folder has its report.
+Takes an experiment of simulated sites (`fedtune3d simulate`), flips the labels of the first site, replaces what the
+second site sends by the state it received plus Gaussian noise, runs every rule, and prints the mean test AUC over the
+other sites beside the weight that each rule gave to the two. Each run folder has its report.
 
     fedtune3d simulate demo --sites 4 --scans 200 --seed 1
     python benchmarks/bad_sites.py demo/experiment.yaml [--rules fedavg fedce …] [--rounds 10] [--noise 0.3] [--json]

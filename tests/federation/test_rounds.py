@@ -10,7 +10,6 @@ import torch
 
 from fedtune3d.aggregation.contract import Setting
 from fedtune3d.aggregation.registry import build_rule
-from fedtune3d.errors import InputError
 from fedtune3d.federation.checkpoints import RoundsFolder, Standing
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answer, Task
@@ -166,12 +165,3 @@ def test_uncommitted_ledger_lines_are_dropped_on_resume(tmp_path: Path) -> None:
         file.write(json.dumps({"round": 3, "kind": "train"}) + '\n{"round": 4, "ki')
     folder.load()
     assert [line["round"] for line in folder.lines()] == [1, 2, 2]
-
-
-def test_a_users_error_outside_the_rounds_goes_up() -> None:
-    class Broken:
-        def answer(self, task: Task) -> Answer:
-            raise InputError("no such folder")
-
-    with pytest.raises(InputError, match="no such folder"):
-        list(InProcess({"A": Broken()}).ask({"A": Task("plan")}))
