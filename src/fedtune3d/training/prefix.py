@@ -10,7 +10,7 @@ from fedtune3d.models.tuning import TuningAnswer
 from fedtune3d.states import State, state_sha256
 from fedtune3d.training.features import FeatureKey
 
-ENCODER_VERSION = 1
+ENCODER_VERSION = 2
 """To be raised with any change of the encoder's code that changes a bit of what it gives."""
 
 BATCH_SIZE = 1
