@@ -11,11 +11,10 @@ from fedtune3d.evaluation.auc import (
     bootstrap_auc,
     bootstrap_grid_auc,
     participant_strata,
-    participants_by_class,
 )
 from fedtune3d.evaluation.grid import grid_counts
 from fedtune3d.evaluation.intervals import newcombe
-from fedtune3d.evaluation.predictions import Predictions
+from fedtune3d.evaluation.predictions import Predictions, participants_by_class
 
 
 def predictions_of(labels: list[int], probabilities: list[float], participants: list[str] | None = None) -> Predictions:

@@ -1,6 +1,21 @@
 """Predictions in, numbers out."""
 
+from fedtune3d.evaluation.delong import delong_estimate
+from fedtune3d.evaluation.mean_over_sites import mean_over_sites
+from fedtune3d.evaluation.multiplicity import holm
+from fedtune3d.evaluation.over_seeds import over_seeds
+from fedtune3d.evaluation.paired import combine_comparisons, paired_delong
 from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.evaluation.summary import combine, summarise
 
-__all__ = ["Predictions", "combine", "summarise"]
+__all__ = [
+    "Predictions",
+    "combine",
+    "combine_comparisons",
+    "delong_estimate",
+    "holm",
+    "mean_over_sites",
+    "over_seeds",
+    "paired_delong",
+    "summarise",
+]

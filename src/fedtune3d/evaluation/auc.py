@@ -11,7 +11,7 @@ import numpy as np
 
 from fedtune3d.evaluation.estimate import FEW, Estimate, defined, undefined
 from fedtune3d.evaluation.intervals import newcombe
-from fedtune3d.evaluation.predictions import Predictions
+from fedtune3d.evaluation.predictions import Predictions, participants_by_class, why_undefined
 
 DRAWS = 2_000
 BOOTSTRAP = f"percentile bootstrap by participant within class, {DRAWS} draws"
@@ -61,24 +61,6 @@ def auc_estimate(predictions: Predictions, rng: np.random.Generator) -> Estimate
         return defined(value, newcombe(value, *counts), NEWCOMBE, few=True)
     draws = bootstrap_auc(predictions, participant_strata(predictions), rng)
     return defined(value, percentile_interval(draws), BOOTSTRAP, few=False)
-
-
-def why_undefined(negatives: int, positives: int) -> str | None:
-    """Why there is no AUC with these numbers of test scans, or None where there is one."""
-    if negatives + positives == 0:
-        return "no test scans"
-    if negatives == 0:
-        return f"one class only (all {positives} test scans positive)"
-    if positives == 0:
-        return f"one class only (all {negatives} test scans negative)"
-    return None
-
-
-def participants_by_class(predictions: Predictions) -> tuple[int, int]:
-    """How many participants have a negative scan, and how many a positive one."""
-    codes = predictions.participant_codes()
-    negative, positive = (len(np.unique(codes[predictions.labels == label])) for label in (0, 1))
-    return negative, positive
 
 
 def participant_strata(predictions: Predictions) -> np.ndarray:

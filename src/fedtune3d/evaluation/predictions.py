@@ -12,7 +12,7 @@ class Predictions:
 
     Attributes:
         participants: Names, unique within the site; several scans of one person carry the same name.
-        sessions: Session names, ``""`` where a scan has none.
+        sessions: Scan names, which tell a participant's scans apart; ``""`` where there is but one.
         labels: (n,) int8, 1 positive and 0 negative.
         probabilities: (n,) float64 in [0, 1], the probability of the positive class.
 
@@ -59,3 +59,21 @@ class Predictions:
     def participant_codes(self) -> np.ndarray:
         """(n,) int64: 0, 1, … for each participant, in the order of their names."""
         return np.unique(np.array(self.participants, dtype=str), return_inverse=True)[1].reshape(-1)
+
+
+def why_undefined(negatives: int, positives: int) -> str | None:
+    """Why there is no AUC with these numbers of test scans, or None where there is one."""
+    if negatives + positives == 0:
+        return "no test scans"
+    if negatives == 0:
+        return f"one class only (all {positives} test scans positive)"
+    if positives == 0:
+        return f"one class only (all {negatives} test scans negative)"
+    return None
+
+
+def participants_by_class(predictions: Predictions) -> tuple[int, int]:
+    """How many participants have a negative scan, and how many a positive one."""
+    codes = predictions.participant_codes()
+    negative, positive = (len(np.unique(codes[predictions.labels == label])) for label in (0, 1))
+    return negative, positive

@@ -14,8 +14,9 @@ from fedtune3d.evaluation import auc
 from fedtune3d.evaluation.classification import operating_point
 from fedtune3d.evaluation.estimate import FEW, Estimate, defined, undefined
 from fedtune3d.evaluation.grid import GRID, auc_error_bound, from_sparse, grid_counts, to_sparse
-from fedtune3d.evaluation.intervals import mean_interval, newcombe
-from fedtune3d.evaluation.predictions import Predictions
+from fedtune3d.evaluation.intervals import newcombe
+from fedtune3d.evaluation.mean_over_sites import mean_over_sites
+from fedtune3d.evaluation.predictions import Predictions, participants_by_class, why_undefined
 from fedtune3d.evaluation.threshold import choose_threshold
 from fedtune3d.seeds import numpy_rng
 
@@ -43,7 +44,7 @@ def summarise(validation: Predictions, test: Predictions, seed: int, share_predi
         "validation": _counts(validation),
         "test": {
             "participants": len(set(test.participants)),
-            "participants_by_class": list(auc.participants_by_class(test)),
+            "participants_by_class": list(participants_by_class(test)),
             "scans": len(test),
             "positives": int(test.labels.sum()),
             "auc": auc.auc_estimate(test, numpy_rng(seed, "site AUC")),
@@ -81,7 +82,7 @@ def combine(summaries: Mapping[str, Mapping[str, Any]], seed: int, shared_model:
         "threshold": pooled_threshold,
         "sites": sites,
         "pooled": _pooled_metrics(list(parsed.values()), pooled_threshold, seed) if shared_model and parsed else None,
-        "mean_auc": _mean_auc({site: metrics["auc"] for site, metrics in sites.items()}),
+        "mean_auc": mean_over_sites({site: metrics["auc"] for site, metrics in sites.items()}),
     }
 
 
@@ -169,7 +170,7 @@ def _pooled_auc(
     rng: np.random.Generator,
 ) -> Estimate:
     """From the predictions where every site shares them, else from the counts on the grid, as its method says."""
-    missing = auc.why_undefined(int(counts[0].sum()), int(counts[1].sum()))
+    missing = why_undefined(int(counts[0].sum()), int(counts[1].sum()))
     if missing:
         return undefined(missing)
     shared = [summary["predictions"] for summary in summaries if summary["scans"]]
@@ -228,18 +229,3 @@ def _grid_strata(summaries: Sequence[dict[str, Any]]) -> list[tuple[np.ndarray, 
         if small:
             strata.append((np.sum([counts for counts, _ in small], axis=0), sum(people for _, people in small), label))
     return strata
-
-
-def _mean_auc(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
-    """The plain mean over the sites that have an AUC; its interval follows from theirs (MOVER, see `mean_interval`)."""
-    having = {site: estimate for site, estimate in estimates.items() if estimate["value"] is not None}
-    if not having:
-        return {**undefined("no site has an AUC"), "sites": []}
-    values, lows, highs = ([float(part[key] or 0.0) for part in having.values()] for key in ("value", "low", "high"))
-    mean = defined(
-        float(np.mean(values)),
-        mean_interval(values, lows, highs),
-        "mean over sites, the sites' limits combined by MOVER (Zou et al. 2009)",
-        few=any(part["mark"] for part in having.values()),
-    )
-    return {**mean, "sites": list(having)}

@@ -37,7 +37,7 @@ from fedtune3d.evaluation.summary import summarise
 from fedtune3d.experiment import Experiment, SiteSection
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.plans import plan_of
-from fedtune3d.federation.predictions_table import write_predictions
+from fedtune3d.federation.predictions_table import predictions_name, scan_name, write_predictions
 from fedtune3d.federation.site_memory import SiteMemory
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.files import write_json
@@ -325,13 +325,12 @@ class Site(Trainee):
         method = task.values["method"]
         self._write({**task.parts[STATE], **self.memory.load(task.memory_version).get(KEPT_LOCAL, {})})
         probabilities = {split: predict(self.workbench.assembled.model, self.scans(split)).tolist() for split in SPLITS}
-        name = "predictions.tsv" if method == "federated" else f"predictions-{method}.tsv"
         rows = [
             (record.participant_id, record.session_id, split, record.label, probability)
             for split in SPLITS
             for record, probability in zip(self._of(split), probabilities[split], strict=True)
         ]
-        write_predictions(self.folder / name, rows)
+        write_predictions(self.folder / predictions_name(method), rows)
         validation, test = (self._predictions(split, probabilities[split]) for split in ("validation", "test"))
         seed = derive_seed(self.experiment.seed, self.name, "summary")
         return Answer(
@@ -343,7 +342,7 @@ class Site(Trainee):
         records = self._of(split)
         return Predictions(
             tuple(record.group_id for record in records),
-            tuple(record.session_id for record in records),
+            tuple(scan_name(record.participant_id, record.session_id) for record in records),
             np.array([record.label for record in records], dtype=np.int8),
             np.array(probabilities, dtype=np.float64),
         )

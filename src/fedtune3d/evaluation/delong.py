@@ -1,0 +1,93 @@
+"""The variance of an AUC without resampling: DeLong's, and Obuchowski's where a participant has several scans."""
+
+import math
+
+import numpy as np
+from scipy.stats import rankdata
+
+from fedtune3d.evaluation.estimate import FEW, Estimate, Z, defined, undefined
+from fedtune3d.evaluation.predictions import Predictions, participants_by_class, why_undefined
+
+DELONG = "DeLong 1988, normal interval"
+OBUCHOWSKI = "Obuchowski 1997, participants as clusters, normal interval"
+
+
+def delong_estimate(predictions: Predictions) -> Estimate:
+    """The AUC with the normal interval of its clustered variance, cut at 0 and 1.
+
+    With one scan a participant this is DeLong's interval, as pROC and SAS give it. Not defined with under two
+    participants of a class, nor where the variance is 0 (an AUC of 0 or 1).
+    """
+    missing = why_undefined(*np.bincount(predictions.labels, minlength=2))
+    if missing:
+        return undefined(missing)
+    auc, placements = structural_components(predictions.labels, predictions.probabilities)
+    variance = clustered_variance(placements - auc, predictions)
+    if variance is None:
+        return undefined("under two participants in a class")
+    if variance == 0:
+        return undefined(f"an AUC of {auc:g} has no variance")
+    half_width = Z * math.sqrt(variance)
+    interval = max(0.0, auc - half_width), min(1.0, auc + half_width)
+    return defined(auc, interval, method_name(predictions), few=min(participants_by_class(predictions)) < FEW)
+
+
+def method_name(predictions: Predictions) -> str:
+    """Which of the two the clustered variance is here: with one scan a participant they are one."""
+    return DELONG if len(set(predictions.participants)) == len(predictions) else OBUCHOWSKI
+
+
+def structural_components(labels: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:
+    """The AUC, and of each scan the share of the other class's scans that it is on the right side of, ties half.
+
+    Args:
+        labels: (n,) 0 or 1, both there.
+        scores: (n,) in any unit.
+
+    Returns:
+        The AUC and (n,) components: V₁₀ at positive scans, V₀₁ at negative ones; the mean over either class is the AUC.
+
+    References:
+        DeLong, DeLong and Clarke-Pearson, 1988, Biometrics 44:837–845 (V₁₀ and V₀₁); by midranks as in Sun and
+        Xu, 2014, IEEE Signal Process. Lett. 21:1389–1393.
+    """
+    labels = np.asarray(labels)
+    own = np.empty(len(labels))
+    for label in (0, 1):
+        own[labels == label] = rankdata(scores[labels == label])
+    of_other_class_below = rankdata(scores) - own
+    positives = int(labels.sum())
+    components = np.where(
+        labels == 1, of_other_class_below / (len(labels) - positives), 1 - of_other_class_below / positives
+    )
+    return float(components[labels == 1].mean()), components
+
+
+def clustered_variance(deviations: np.ndarray, predictions: Predictions) -> float | None:
+    """The variance of an AUC, or of a difference of two AUCs of the same scans, with participants as clusters.
+
+    S₁₀/M + S₀₁/N + 2 S₁₁/(M N) of M positive and N negative scans, where I₁₀ participants have positive scans, I₀₁
+    negative ones and I any: S₁₀ = I₁₀ / ((I₁₀ − 1) M) Σᵢ aᵢ², S₀₁ likewise, S₁₁ = I / (I − 1) Σᵢ aᵢ bᵢ, and aᵢ and bᵢ
+    are the sums of the deviations of a participant's positive and negative scans. With one scan a participant it is
+    DeLong's variance.
+
+    Args:
+        deviations: (n,) structural components less their AUC, or the difference of two such.
+        predictions: The (n,) scans.
+
+    Returns:
+        None with under two participants of a class.
+
+    References:
+        Obuchowski, 1997, Biometrics 53:567–578.
+    """
+    codes, labels = predictions.participant_codes(), predictions.labels
+    sums = {label: np.bincount(codes, weights=deviations * (labels == label)) for label in (0, 1)}
+    clusters = dict(zip((0, 1), participants_by_class(predictions), strict=True))
+    scans = {label: int(np.sum(labels == label)) for label in (0, 1)}
+    if min(clusters.values()) < 2:
+        return None
+    own = sum(clusters[label] / (clusters[label] - 1) * np.sum((sums[label] / scans[label]) ** 2) for label in (0, 1))
+    people = len(sums[0])
+    shared = 2 * people / (people - 1) * np.sum(sums[0] * sums[1]) / (scans[0] * scans[1])
+    return max(0.0, float(own + shared))

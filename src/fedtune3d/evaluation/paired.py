@@ -1,0 +1,130 @@
+"""Two models on the same scans: the difference of their AUCs, tested.
+
+`compare` runs at a site, where the scans have names; `combine_comparisons` at the server, on numbers alone.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import TypedDict
+
+import numpy as np
+from scipy.stats import norm
+
+from fedtune3d.errors import InputError
+from fedtune3d.evaluation.delong import clustered_variance, method_name, structural_components
+from fedtune3d.evaluation.estimate import FEW, Estimate, Z, defined, undefined
+from fedtune3d.evaluation.predictions import Predictions, participants_by_class, why_undefined
+
+
+class Comparison(TypedDict):
+    """The first AUC less the second, JSON-able. `standard_error` is None where there is no difference to speak of."""
+
+    first: float | None
+    second: float | None
+    difference: Estimate
+    standard_error: float | None
+    p_value: float | None
+    scans: int
+    sites: list[str]
+
+
+def paired_delong(first: Predictions, second: Predictions) -> Comparison:
+    """Compare two models on identical scans; rows may stand in any order.
+
+    Two-sided, by the normal distribution of difference / standard error, with participants as clusters (with one scan a
+    participant, DeLong's test). Where both models rank every pair of scans alike, the standard error is 0 and there is
+    no interval and no p-value.
+
+    Raises:
+        InputError: If the two are not of the same scans with the same labels, as of different seeds or sites.
+
+    References:
+        DeLong, DeLong and Clarke-Pearson, 1988, Biometrics 44:837–845; Obuchowski, 1997, Biometrics 53:567–578.
+    """
+    first, second = (_in_order(predictions) for predictions in (first, second))
+    _require_same_scans(first, second)
+    missing = why_undefined(*np.bincount(first.labels, minlength=2))
+    if missing:
+        return _comparison(None, None, undefined(missing), None, len(first))
+    (one, ones), (other, others) = (structural_components(part.labels, part.probabilities) for part in (first, second))
+    variance = clustered_variance((ones - one) - (others - other), first)
+    if variance is None:
+        return _comparison(one, other, undefined("under two participants in a class"), None, len(first))
+    few = min(participants_by_class(first)) < FEW
+    error = math.sqrt(variance)
+    difference = _difference(one - other, error, f"paired, {method_name(first)}", few)
+    return _comparison(one, other, difference, error, len(first))
+
+
+def combine_comparisons(comparisons: Mapping[str, Comparison]) -> Comparison:
+    """The mean over sites of the difference, sites counting equally and independent of one another.
+
+    Args:
+        comparisons: Site → `paired_delong` there. Sites where an AUC is not defined are left out.
+
+    Returns:
+        A comparison of the mean AUCs, with the sites it rests on.
+    """
+    having = {
+        site: comparison
+        for site, comparison in sorted(comparisons.items())
+        if comparison["first"] is not None and comparison["standard_error"] is not None
+    }
+    scans = sum(comparison["scans"] for comparison in having.values())
+    if not having:
+        return _comparison(None, None, undefined("no site has both AUCs"), None, scans)
+    first, second = (float(np.mean([part[key] for part in having.values()])) for key in ("first", "second"))
+    error = math.hypot(*(part["standard_error"] or 0.0 for part in having.values())) / len(having)
+    few = any(part["difference"]["mark"] for part in having.values())
+    difference = _difference(first - second, error, "mean over sites of the paired differences, normal interval", few)
+    return _comparison(first, second, difference, error, scans, list(having))
+
+
+def _difference(value: float, error: float, method: str, few: bool) -> Estimate:
+    if error == 0:
+        return undefined("both rank the scans alike, so the difference has no variance")
+    return defined(value, (max(-1.0, value - Z * error), min(1.0, value + Z * error)), method, few)
+
+
+def _comparison(
+    first: float | None,
+    second: float | None,
+    difference: Estimate,
+    error: float | None,
+    scans: int,
+    sites: list[str] | None = None,
+) -> Comparison:
+    value = difference["value"]
+    return Comparison(
+        first=first,
+        second=second,
+        difference=difference,
+        standard_error=error,
+        p_value=None if value is None or not error else float(2 * norm.sf(abs(value) / error)),
+        scans=scans,
+        sites=sites or [],
+    )
+
+
+def _in_order(predictions: Predictions) -> Predictions:
+    order = sorted(range(len(predictions)), key=lambda row: (predictions.participants[row], predictions.sessions[row]))
+    return Predictions(
+        tuple(predictions.participants[row] for row in order),
+        tuple(predictions.sessions[row] for row in order),
+        predictions.labels[order],
+        predictions.probabilities[order],
+    )
+
+
+def _require_same_scans(first: Predictions, second: Predictions) -> None:
+    scans, others = (list(zip(part.participants, part.sessions, strict=True)) for part in (first, second))
+    if len(set(scans)) < len(scans):
+        raise InputError("paired comparison: expected one row a scan, but a participant and session stand twice")
+    if scans != others:
+        alone, others_alone = len(set(scans) - set(others)), len(set(others) - set(scans))
+        raise InputError(
+            f"paired comparison: expected predictions of the same scans, but {alone} are only in the first and "
+            f"{others_alone} only in the second; compare runs of one seed and split"
+        )
+    if not np.array_equal(first.labels, second.labels):
+        raise InputError("paired comparison: expected the same labels, but they differ; compare runs of one labelling")

@@ -1,0 +1,101 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from fedtune3d.evaluation.delong import (
+    DELONG,
+    OBUCHOWSKI,
+    clustered_variance,
+    delong_estimate,
+    structural_components,
+)
+from fedtune3d.evaluation.predictions import Predictions
+
+
+def direct_variance(predictions: Predictions) -> float:
+    """Obuchowski's estimator pair by pair and person by person, as the paper writes it."""
+    scores, labels = predictions.probabilities, predictions.labels
+    cases, controls = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
+    psi = np.array(
+        [[1.0 if scores[x] > scores[y] else 0.5 * (scores[x] == scores[y]) for y in controls] for x in cases]
+    )
+    theta = psi.mean()
+    v10, v01 = dict(zip(cases, psi.mean(axis=1), strict=True)), dict(zip(controls, psi.mean(axis=0), strict=True))
+    people = sorted(set(predictions.participants))
+    rows = {person: [r for r, name in enumerate(predictions.participants) if name == person] for person in people}
+    a = {p: sum(v10[r] - theta for r in rows[p] if r in v10) for p in people}
+    b = {p: sum(v01[r] - theta for r in rows[p] if r in v01) for p in people}
+    i10, i01 = (sum(any(r in part for r in rows[p]) for p in people) for part in (v10, v01))
+    m, n, i = len(cases), len(controls), len(people)
+    s10 = i10 / ((i10 - 1) * m) * sum(a[p] ** 2 for p in people)
+    s01 = i01 / ((i01 - 1) * n) * sum(b[p] ** 2 for p in people)
+    s11 = i / (i - 1) * sum(a[p] * b[p] for p in people)
+    return s10 / m + s01 / n + 2 * s11 / (m * n)
+
+
+@pytest.mark.parametrize(
+    ("test", "area", "low", "high"),
+    [
+        ("albumin", 0.7366, 0.5549, 0.9182),
+        ("K-G", 0.7258, 0.5243, 0.9273),
+        ("protein", 0.6478, 0.4518, 0.8439),
+    ],
+)
+def test_areas_and_intervals_are_those_that_sas_prints(
+    test: str, area: float, low: float, high: float, ovarian: Callable
+) -> None:
+    got = delong_estimate(ovarian(test))
+    assert [round(got[key], 4) for key in ("value", "low", "high")] == [area, low, high]
+    assert (got["method"], got["mark"]) == (DELONG, None)
+
+
+def test_components_of_tied_scores_equal_those_counted_pair_by_pair() -> None:
+    rng = np.random.default_rng(0)
+    labels, scores = rng.integers(0, 2, 60), rng.integers(0, 9, 60) / 9
+    auc, components = structural_components(labels, scores)
+    right = (scores[labels == 1][:, None] > scores[labels == 0]) + 0.5 * (
+        scores[labels == 1][:, None] == scores[labels == 0]
+    )
+    assert auc == pytest.approx(right.mean())
+    np.testing.assert_allclose(components[labels == 1], right.mean(axis=1))
+    np.testing.assert_allclose(components[labels == 0], right.mean(axis=0))
+
+
+@pytest.mark.parametrize("converters", [False, True])
+def test_clustered_variance_equals_the_papers_formula_pair_by_pair(converters: bool, clustered: Callable) -> None:
+    predictions = clustered(np.random.default_rng(1), 30, 3, 0.75, converters)
+    auc, components = structural_components(predictions.labels, predictions.probabilities)
+    got = clustered_variance(components - auc, predictions)
+    assert got == pytest.approx(direct_variance(predictions), rel=1e-12)
+    assert delong_estimate(predictions)["method"] == OBUCHOWSKI
+
+
+def test_copies_of_scans_add_no_certainty(ovarian: Callable) -> None:
+    single = ovarian("albumin")
+    names, labels, probabilities = (
+        np.tile(part, 3) for part in (single.participants, single.labels, single.probabilities)
+    )
+    sessions = tuple(str(row // len(single)) for row in range(len(names)))
+    got, expected = delong_estimate(Predictions(tuple(names), sessions, labels, probabilities)), delong_estimate(single)
+    assert [got[key] for key in ("value", "low", "high")] == pytest.approx(
+        [expected[key] for key in ("value", "low", "high")]
+    )
+
+
+def test_where_there_is_no_variance_it_says_so(one_scan_each: Callable) -> None:
+    perfect = one_scan_each(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9]))
+    assert delong_estimate(perfect)["undefined"] == "an AUC of 1 has no variance"
+    lone = one_scan_each(np.array([0, 0, 1]), np.array([0.1, 0.6, 0.5]))
+    assert delong_estimate(lone)["undefined"] == "under two participants in a class"
+    assert "one class only" in delong_estimate(one_scan_each(np.array([1, 1]), np.array([0.1, 0.6])))["undefined"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("converters", [False, True])
+def test_clustered_intervals_hold_the_truth(converters: bool, clustered: Callable) -> None:
+    rng = np.random.default_rng(5)
+    estimates = [delong_estimate(clustered(rng, 120, 3, 0.75, converters)) for _ in range(2_000)]
+    held = np.mean([got["low"] <= 0.75 <= got["high"] for got in estimates])
+    print(f"coverage with 60 people a class of 3 scans each, converters {converters}: {held:.3f}")
+    assert 0.93 <= held <= 0.97
