@@ -50,14 +50,37 @@ class Labels(Section):
 
 
 class Policy(Section):
-    """What may leave a site besides states, counts and summaries.
+    """What a site does for others, and what may leave it besides states, counts and summaries.
 
-    `least_per_class` is the fewest training scans of a class behind class sums (NCC): a sum of few would show them.
+    Attributes:
+        predictions_leave: Whether the test probabilities of single scans leave, without names.
+        pictures_leave: Whether example pictures stand in the report.
+        groups_leave: Whether the groups that the site declares leave, as pseudonyms with their counts per class, so
+            that sites that share people split them alike.
+        least_per_class: Fewest training scans of a class behind class sums (NCC): a sum of few would show them.
+        least_examples: Fewest scans (of each class, in the evaluation) behind a metric or a count that leaves.
+        tunings: The tunings that the site trains; None for all.
+        heads: The heads that the site trains; None for all.
+        most_rounds: Most training answers that leave for one experiment, those that were asked for again counted, too.
+        largest_payload_mb: Most megabytes of tensors in one message, either way.
+        hours: When the site answers, by its own clock, such as ``"19:00-07:00"``; None for always.
     """
 
     predictions_leave: bool = True
     pictures_leave: bool = True
+    groups_leave: bool = True
     least_per_class: Annotated[int, Field(ge=1)] = 5
+    least_examples: Annotated[int, Field(ge=1)] = 1
+    tunings: tuple[Literal["frozen", "full", "lora"], ...] | None = None
+    heads: tuple[str, ...] | None = None
+    most_rounds: Annotated[int, Field(ge=1)] | None = None
+    largest_payload_mb: Positive | None = None
+    hours: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")] | None = None
+
+    @field_validator("heads")
+    @classmethod
+    def _known_heads(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if names is None else tuple(known_name(name, (*head_names(), NCC, RESNET18)) for name in names)
 
 
 class SiteSection(Section):

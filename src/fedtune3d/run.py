@@ -15,8 +15,9 @@ from fedtune3d.errors import InputError
 from fedtune3d.evaluation.summary import combine
 from fedtune3d.experiment import Experiment
 from fedtune3d.federation.checkpoints import RoundsFolder
-from fedtune3d.federation.in_process import Answering, InProcess
-from fedtune3d.federation.messages import Answer, Federation, Task
+from fedtune3d.federation.guard import Guarded
+from fedtune3d.federation.in_process import InProcess
+from fedtune3d.federation.messages import Alone, Answer, Answering, Fault, Federation, Task
 from fedtune3d.federation.rounds import RoundSettings, run_rounds
 from fedtune3d.federation.site import PooledSite, Site
 from fedtune3d.federation.workbench import Workbench
@@ -30,6 +31,7 @@ from fedtune3d.report import write_report
 from fedtune3d.run_folder import RunFolder
 from fedtune3d.states import State, load_info, load_state, state_bytes
 
+CENTRALIZED = "centralized"
 VERSIONED = ("fedtune3d", "torch", "numpy", "scipy", "scikit-learn", "nibabel", "torchio", "nilearn", "safetensors")
 
 
@@ -39,8 +41,27 @@ Reach = Callable[[Mapping[str, Answering]], Federation]
 def run_experiment(
     experiment: Experiment, *, resume: bool, progress: Progress | None, reach: Reach = InProcess
 ) -> RunFolder:
-    """Run `experiment`; see `Experiment.run`. `reach` says how the federated rounds reach the sites of this process."""
-    return _Run(experiment, progress or Silent(), reach).whole(resume=resume)
+    """Run `experiment`; see `Experiment.run`. `reach` says how the run reaches the sites of this process."""
+    _require_roots(experiment)
+    progress, folder, workbench = progress or Silent(), RunFolder(experiment.output), Workbench(experiment)
+    sites = [Site(experiment, section, folder.site(section.name), progress, workbench) for section in experiment.sites]
+    guarded = {site.name: Guarded(site, experiment, site.section.policy, site.folder) for site in sites}
+
+    def pooled() -> Federation:
+        return InProcess({CENTRALIZED: PooledSite(sites, folder.centralized_rounds / "memory")})
+
+    return _Run(experiment, progress, workbench, reach(guarded), pooled).whole(resume=resume)
+
+
+def run_across(experiment: Experiment, federation: Federation, *, resume: bool, progress: Progress | None) -> RunFolder:
+    """Run `experiment` over sites elsewhere, whose scans and policies only they know.
+
+    Raises:
+        InputError: As `Experiment.run`; when a site cannot plan or evaluate; when a baseline needs all scans.
+    """
+    if CENTRALIZED in experiment.baselines:
+        raise InputError("baselines: centralized needs all scans in one place; across hospitals leave it out")
+    return _Run(experiment, progress or Silent(), Workbench(experiment), federation, None).whole(resume=resume)
 
 
 def prepare_sites(
@@ -61,22 +82,26 @@ def prepare_sites(
 
 
 class _Run:
-    """The parts of a run that its steps share: the sites, one model for all of them, and the folder."""
+    """The parts of a run that its steps share: the model, the way to the sites, and the folder."""
 
-    def __init__(self, experiment: Experiment, progress: Progress, reach: Reach) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        progress: Progress,
+        workbench: Workbench,
+        federation: Federation,
+        pooled: Callable[[], Federation] | None,
+    ) -> None:
         self.experiment = experiment
-        self.reach = reach
         self.progress = progress
         self.folder = RunFolder(experiment.output)
-        self.workbench = Workbench(experiment)
-        self.sites = {
-            section.name: Site(experiment, section, self.folder.site(section.name), progress, self.workbench)
-            for section in experiment.sites
-        }
+        self.workbench = workbench
+        self.federation = federation
+        self.pooled = pooled
+        self.sites = tuple(section.name for section in experiment.sites)
 
     def whole(self, *, resume: bool) -> RunFolder:
         """All steps; those that are done already are not done again."""
-        _require_roots(self.experiment)
         self.folder.open(self.experiment.public(), resume=resume)
         if not self.folder.metrics_path.exists():
             self._train_and_evaluate()
@@ -85,7 +110,7 @@ class _Run:
 
     def _train_and_evaluate(self) -> None:
         assembled = self.workbench.assembled  # a checkpoint that does not fit should not wait for the scans
-        plan = self._plan(InProcess(self.sites))
+        plan = self._plan()
         initial = read_state(assembled.model, assembled.answer)
         self._write_environment(assembled, plan)
         methods, summaries = {}, {}
@@ -106,18 +131,22 @@ class _Run:
         by_site = {site: {name: sent[site] for name, sent in summaries.items()} for site in self.sites}
         self.folder.write_metrics(metrics, by_site)
 
-    def _plan(self, federation: Federation) -> dict[str, Mapping[str, Any]]:
+    def _plan(self) -> dict[str, Mapping[str, Any]]:
         """Let every site read, prepare and split its scans; groups that sites declare are split once for all."""
-        plan = {answer.site: answer.values for answer in _answers(federation, Task("plan"))}
+        plan = {answer.site: answer.values for answer in self._answers(Task("plan"))}
         shared: dict[str, tuple[int, int]] = {}
         for values in plan.values():
             for group, (negatives, positives) in values["declared_groups"].items():
                 before = shared.get(group, (0, 0))
                 shared[group] = (before[0] + negatives, before[1] + positives)
         splits = assign_splits(shared, self.experiment.seed, "shared", self.experiment.splits.fractions())
-        for _ in _answers(federation, Task("split", values={"groups": splits})):
-            pass
+        self._answers(Task("split", values={"groups": splits}))
         return plan
+
+    def _answers(self, task: Task) -> list[Answer]:
+        """The answers of all sites to one task outside the rounds, in the order of their names."""
+        replies = self.federation.ask(dict.fromkeys(self.sites, task))
+        return sorted((_answer_of(reply) for reply in replies), key=lambda answer: answer.site)
 
     def _methods(self) -> dict[str, Callable[[State], dict[str, State]]]:
         """How each method trains: from the initial state to the state that each site is evaluated with."""
@@ -126,24 +155,25 @@ class _Run:
         return methods
 
     def _federated(self, initial: State) -> dict[str, State]:
-        best = self._rounds(self.sites, RoundsFolder(self.folder.path), initial, self.experiment.aggregation.rule)
+        rule = self.experiment.aggregation.rule
+        best = self._rounds(self.federation, RoundsFolder(self.folder.path), initial, rule)
         return dict.fromkeys(self.sites, best)
 
     def _local(self, initial: State) -> dict[str, State]:
         return {
-            name: self._rounds({name: site.alone("local")}, RoundsFolder(self.folder.local_rounds(name)), initial)
-            for name, site in self.sites.items()
+            name: self._rounds(Alone(self.federation, name), RoundsFolder(self.folder.local_rounds(name)), initial)
+            for name in self.sites
         }
 
     def _centralized(self, initial: State) -> dict[str, State]:
-        pooled = PooledSite(list(self.sites.values()), self.folder.centralized_rounds / "memory")
-        best = self._rounds({pooled.name: pooled}, RoundsFolder(self.folder.centralized_rounds), initial)
+        assert self.pooled is not None  # `run_across` refuses this baseline
+        best = self._rounds(self.pooled(), RoundsFolder(self.folder.centralized_rounds), initial)
         return dict.fromkeys(self.sites, best)
 
     def _rounds(
-        self, sites: Mapping[str, Answering], folder: RoundsFolder, initial: State, rule_name: str | None = None
+        self, federation: Federation, folder: RoundsFolder, initial: State, rule_name: str | None = None
     ) -> State:
-        """Run the rounds over `sites`, by the experiment's rule or, for a baseline, one that returns a lone state."""
+        """Run the rounds, by the experiment's rule or, for a baseline, one that returns a lone state."""
         federated = rule_name is not None
         rule = self.experiment.rule() if federated else self.experiment.rule_of_one()
         options = self.experiment.participation
@@ -156,10 +186,9 @@ class _Run:
             retries=options.retries,
             largest_norm=options.largest_norm,
         )
-        label = rule.name if federated else f"baseline: {' '.join(sites)}"
+        label = rule.name if federated else f"baseline: {' '.join(federation.sites)}"
         with self.progress.bar(f"rounds ({label})") as advance:
-            federation = self.reach(sites) if federated else InProcess(sites)
-            run_rounds(federation, rule, folder, settings, initial, self._setting(tuple(sites)), advance)
+            run_rounds(federation, rule, folder, settings, initial, self._setting(federation.sites), advance)
         return load_state(folder.best)
 
     def _setting(self, sites: tuple[str, ...]) -> Setting:
@@ -180,9 +209,8 @@ class _Run:
         tasks = {site: task(parts={STATE: state}, memory_version=versions.get(site)) for site, state in states.items()}
         with self.progress.bar(f"evaluating ({method})") as advance:
             summaries = {}
-            for reply in InProcess(self.sites).ask(tasks):
-                assert isinstance(reply, Answer)  # outside the rounds an in-process fault is raised
-                summaries[reply.site] = dict(reply.values)
+            for reply in self.federation.ask(tasks):
+                summaries[reply.site] = dict(_answer_of(reply).values)
                 advance(len(summaries), len(tasks))
         return combine(summaries, self.experiment.seed, shared_model=method != "local"), summaries
 
@@ -224,9 +252,11 @@ def _require_roots(experiment: Experiment) -> None:
         raise InputError("\n".join(problems))
 
 
-def _answers(federation: Federation, task: Task) -> list[Answer]:
-    """The answers of all sites to one task outside the rounds, where a fault is the user's to mend and was raised."""
-    return [reply for reply in federation.ask(dict.fromkeys(federation.sites, task)) if isinstance(reply, Answer)]
+def _answer_of(reply: Answer | Fault) -> Answer:
+    """The answer to a task outside the rounds. Raises `InputError` where there is none: the run cannot go on."""
+    if isinstance(reply, Fault):
+        raise InputError(f"site {reply.site}: {reply.reason}; mend it and run again with --resume")
+    return reply
 
 
 def _cost(assembled: AssembledModel, state: State) -> dict[str, Any]:

@@ -49,10 +49,15 @@ def state_bytes(state: State) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in state.values())
 
 
+def tensor_bytes(tensor: torch.Tensor) -> bytes:
+    """The values of a tensor as they lie in memory, row by row, little-endian on every machine that torch runs on."""
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+
+
 def state_sha256(state: State) -> str:
     """The SHA-256 over names, dtypes, shapes and bytes, whatever the order of the names."""
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor_bytes(tensor))
     return digest.hexdigest()

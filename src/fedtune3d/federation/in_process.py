@@ -2,18 +2,9 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import Protocol
 
 from fedtune3d.errors import InputError
-from fedtune3d.federation.messages import Answer, Fault, Task
-
-
-class Answering(Protocol):
-    """Whatever answers tasks: a site, or several pooled."""
-
-    def answer(self, task: Task) -> Answer:
-        """Do what the task says and send back what it asks for."""
-        ...
+from fedtune3d.federation.messages import Answer, Answering, Fault, Task
 
 
 class InProcess:

@@ -1,7 +1,7 @@
 """Tasks and answers: all that goes to a site and all that comes back."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from fedtune3d.states import State, state_bytes
@@ -22,6 +22,7 @@ class Task:
             None for none.
         oldest_version: The oldest memory that a later task may name; what is older can go. None to keep all.
         deadline_seconds: Seconds after which the answer is no longer wanted, checked between batches; None for never.
+        purpose: Whose memory the site uses: ``""``, the federation's, or ``"local"``, that of its training alone.
     """
 
     kind: TaskKind
@@ -31,6 +32,7 @@ class Task:
     memory_version: int | None = None
     oldest_version: int | None = None
     deadline_seconds: float | None = None
+    purpose: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,31 @@ class Federation(Protocol):
     def ask(self, tasks: Mapping[str, Task]) -> Iterator[Answer | Fault]:
         """Send each named site its task; yield one answer or fault a site, as they arrive, in any order."""
         ...
+
+
+class Answering(Protocol):
+    """Whatever answers tasks: a site, or several pooled."""
+
+    def answer(self, task: Task) -> Answer:
+        """Do what the task says and send back what it asks for."""
+        ...
+
+
+@dataclass(frozen=True)
+class Alone:
+    """One site of a federation, asked for its training alone."""
+
+    federation: Federation
+    site: str
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The one name."""
+        return (self.site,)
+
+    def ask(self, tasks: Mapping[str, Task]) -> Iterator[Answer | Fault]:
+        """Send the site its task, under the purpose ``"local"``."""
+        return self.federation.ask({site: replace(task, purpose="local") for site, task in tasks.items()})
 
 
 def parts_bytes(parts: Mapping[str, State]) -> int:

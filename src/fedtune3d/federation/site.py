@@ -5,6 +5,7 @@ import hmac
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, cast
@@ -57,6 +58,8 @@ from fedtune3d.training.scores import Scores, score
 
 SPLITS = ("train", "validation", "test")
 KEPT_LOCAL = "kept_local"
+METHODS = ("federated", "local", "centralized")
+PURPOSES = ("", "local")
 EXAMPLES = 3
 WORTH_PROCESSES = 16  # fewer scans are prepared sooner here than in processes that must first import everything
 
@@ -203,10 +206,16 @@ class Site(Trainee):
         self.cache = experiment.cache / section.name
         self._sets: dict[str, ScanSet] = {}
 
-    def alone(self, purpose: str) -> Self:
-        """The same site with a memory of its own, to train for another purpose than the federation."""
+    def answer(self, task: Task) -> Answer:
+        """Do what the task says, with the memory of its purpose; see `Trainee.answer`."""
+        if task.purpose not in PURPOSES:
+            raise InputError(f"{self.name}: expected a task for the purpose '' or 'local', got {task.purpose!r}")
+        return self._alone().answer(replace(task, purpose="")) if task.purpose else super().answer(task)
+
+    def _alone(self) -> Self:
+        """The same site with a memory of its own, to train for itself beside the federation."""
         twin = copy.copy(self)
-        twin.memory = SiteMemory(self.folder / f"memory-{purpose}")
+        twin.memory = SiteMemory(self.folder / "memory-local")
         return twin
 
     def handlers(self) -> Mapping[str, Callable[[Task], Answer]]:
@@ -274,20 +283,20 @@ class Site(Trainee):
         return [record for record in self.records if self.splits[record.group_id] == split]
 
     def _plan(self, task: Task) -> Answer:
-        declared = count_groups(record for record in self.records if record.group_declared)
+        declared = count_groups(record for record in self.records if self._is_shared(record))
         values = {
             "simulated": is_simulated(self.root),
             "scans": len(self.records),
-            "own_groups": len({record.group_id for record in self.records if not record.group_declared}),
+            "own_groups": len({record.group_id for record in self.records if not self._is_shared(record)}),
             "declared_groups": {self._pseudonym(group): counts for group, counts in declared.items()},
         }
         return Answer(self.name, values=values)
 
     def _split(self, task: Task) -> Answer:
         """Split own groups here; those that other sites may have, too, as the server split them for all."""
-        own = count_groups(record for record in self.records if not record.group_declared)
+        own = count_groups(record for record in self.records if not self._is_shared(record))
         splits = assign_splits(own, self.experiment.seed, self.name, self.experiment.splits.fractions())
-        declared = {record.group_id for record in self.records if record.group_declared}
+        declared = {record.group_id for record in self.records if self._is_shared(record)}
         splits |= {group: task.values["groups"][self._pseudonym(group)] for group in declared}
         write_splits(self.folder / "splits.tsv", self.records, splits)
         self.splits = splits
@@ -295,6 +304,10 @@ class Site(Trainee):
         if self.section.policy.pictures_leave:
             self._write_examples()
         return Answer(self.name)
+
+    def _is_shared(self, record: ScanRecord) -> bool:
+        """Whether the server splits the record's group, as other sites may have it, too."""
+        return record.group_declared and self.section.policy.groups_leave
 
     def _pseudonym(self, group: str) -> str:
         """A group's name as the server sees it: it links the sites of one experiment, but no two experiments."""
@@ -323,6 +336,8 @@ class Site(Trainee):
 
     def _evaluate(self, task: Task) -> Answer:
         method = task.values["method"]
+        if method not in METHODS:
+            raise InputError(f"{self.name}: expected one of {', '.join(METHODS)} to evaluate, got {method!r}")
         self._write({**task.parts[STATE], **self.memory.load(task.memory_version).get(KEPT_LOCAL, {})})
         probabilities = {split: predict(self.workbench.assembled.model, self.scans(split)).tolist() for split in SPLITS}
         rows = [
@@ -331,11 +346,17 @@ class Site(Trainee):
             for record, probability in zip(self._of(split), probabilities[split], strict=True)
         ]
         write_predictions(self.folder / predictions_name(method), rows)
-        validation, test = (self._predictions(split, probabilities[split]) for split in ("validation", "test"))
+        validation, test = (self._enough(self._predictions(split, probabilities[split])) for split in SPLITS[1:])
         seed = derive_seed(self.experiment.seed, self.name, "summary")
         return Answer(
             self.name, values=summarise(validation, test, seed, share_predictions=self.section.policy.predictions_leave)
         )
+
+    def _enough(self, predictions: Predictions) -> Predictions:
+        """The predictions, or none where a class has fewer scans than the policy wants behind what leaves."""
+        counts = np.bincount(predictions.labels, minlength=2)
+        few = bool(((counts > 0) & (counts < self.section.policy.least_examples)).any())
+        return Predictions((), (), np.array([], np.int8), np.array([])) if few else predictions
 
     def _predictions(self, split: str, probabilities: Sequence[float]) -> Predictions:
         """For the statistics, whose unit is the group: scans of one person or one anatomy are not independent."""

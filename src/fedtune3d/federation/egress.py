@@ -1,0 +1,69 @@
+"""The egress manifest: a file at the site that lists, per message, all that left it."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fedtune3d.federation.messages import Answer, Task
+from fedtune3d.states import State, tensor_bytes
+
+
+def values_json(values: Mapping[str, Any]) -> str:
+    """The JSON values of a message as they travel; NaN and infinity are refused with a ValueError."""
+    return json.dumps(values, sort_keys=True, allow_nan=False)
+
+
+def flat_state(parts: Mapping[str, State]) -> State:
+    """The tensors of a message under the names they travel by, ``part/name``, sorted."""
+    return {f"{part}/{name}": parts[part][name] for part in sorted(parts) for name in sorted(parts[part])}
+
+
+class EgressManifest:
+    """`egress.jsonl`: one line a message, on disk before the message leaves.
+
+    A line holds when, for which experiment (its hash), kind of task, round and purpose; for each tensor its name,
+    dtype, shape, bytes and SHA-256; for the JSON values their bytes, SHA-256 and the values themselves, to be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "egress.jsonl"
+
+    def record(self, experiment: str, task: Task, answer: Answer) -> None:
+        """Write down an answer that is about to leave."""
+        text = values_json(answer.values)
+        line = {
+            "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "experiment": experiment,
+            "kind": task.kind,
+            "round": task.round,
+            "purpose": task.purpose,
+            "tensors": [
+                {
+                    "name": name,
+                    "dtype": str(tensor.dtype).removeprefix("torch."),
+                    "shape": list(tensor.shape),
+                    **_digest(tensor_bytes(tensor)),
+                }
+                for name, tensor in flat_state(answer.parts).items()
+            ],
+            "values": {**_digest(text.encode()), "json": json.loads(text)},
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def lines(self) -> list[dict[str, Any]]:
+        """All that left so far, oldest first."""
+        if not self.path.exists():
+            return []
+        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+
+
+def _digest(content: bytes) -> dict[str, Any]:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
