@@ -12,7 +12,7 @@ from fedtune3d.aggregation.contract import STATE, Setting
 from fedtune3d.cohorts.preparation import PreparedCohort
 from fedtune3d.cohorts.splits import assign_splits
 from fedtune3d.errors import InputError
-from fedtune3d.evaluation.summary import combine
+from fedtune3d.evaluation.combination import combine
 from fedtune3d.experiment import Experiment
 from fedtune3d.federation.checkpoints import RoundsFolder
 from fedtune3d.federation.guard import Guarded

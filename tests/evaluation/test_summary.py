@@ -6,10 +6,11 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from fedtune3d.errors import InputError
+from fedtune3d.evaluation.combination import combine
 from fedtune3d.evaluation.grid import EDGES
 from fedtune3d.evaluation.intervals import mean_interval, newcombe
 from fedtune3d.evaluation.predictions import Predictions
-from fedtune3d.evaluation.summary import combine, summarise
+from fedtune3d.evaluation.summary import summarise
 
 EMPTY = Predictions((), (), np.array([]), np.array([]))
 
@@ -156,8 +157,8 @@ def test_several_scans_a_person_widen_the_grid_interval_to_the_people() -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda s: s.update(version=99), r"site A: expected version 1 .* got version 99 .*same fedtune3d"),
-        (lambda s: s.update(grid={"logit_limit": 5}), r"site A: expected version 1 on grid"),
+        (lambda s: s.update(version=99), r"site A: expected version 2 .* got version 99 .*same fedtune3d"),
+        (lambda s: s.update(grid={"logit_limit": 5}), r"site A: expected version 2 on grid"),
         (lambda s: s["test"].update(scans=3), r"site A: 3 scans, 20 positive, but counts of 50, 20"),
         (lambda s: s["test"]["counts"]["negative"].update({"9999": 1}), r"site A: bin 9999"),
         (lambda s: s.pop("validation"), r"site A: 'validation'"),

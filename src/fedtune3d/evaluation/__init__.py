@@ -1,12 +1,13 @@
 """Predictions in, numbers out."""
 
+from fedtune3d.evaluation.combination import combine
 from fedtune3d.evaluation.delong import delong_estimate
 from fedtune3d.evaluation.mean_over_sites import mean_over_sites
 from fedtune3d.evaluation.multiplicity import holm
 from fedtune3d.evaluation.over_seeds import over_seeds
 from fedtune3d.evaluation.paired import combine_comparisons, paired_delong
 from fedtune3d.evaluation.predictions import Predictions
-from fedtune3d.evaluation.summary import combine, summarise
+from fedtune3d.evaluation.summary import summarise
 
 __all__ = [
     "Predictions",

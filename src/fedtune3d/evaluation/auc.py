@@ -98,22 +98,29 @@ def bootstrap_auc(predictions: Predictions, strata: np.ndarray, rng: np.random.G
 
 
 def bootstrap_grid_auc(strata: Sequence[tuple[np.ndarray, int, int]], rng: np.random.Generator) -> np.ndarray:
-    """(DRAWS,) AUCs from counts on a grid, each with as many scans drawn per stratum as it has participants.
+    """(DRAWS,) AUCs of `draw_grid_counts`."""
+    return np.concatenate([auc_from_counts(*drawn) for drawn in draw_grid_counts(strata, rng)])
+
+
+def draw_grid_counts(
+    strata: Sequence[tuple[np.ndarray, int, int]], rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """`DRAWS` times counts on a grid, in parts, each with as many scans drawn per stratum as it has participants.
 
     Args:
         strata: (counts (bins,), participants, label) of each stratum. With one scan a participant this is the bootstrap
             by participant; with several, the spread is on the wide side, as if a person's scans were copies.
         rng: Drawn from stratum by stratum.
+
+    Yields:
+        (draws, bins that hold anything) counts of negatives, and of positives.
     """
     used = np.flatnonzero(np.sum([counts for counts, _, _ in strata], axis=0))
-
-    def aucs(draws: int) -> np.ndarray:
+    for draws in _chunks(len(used)):
         drawn = np.zeros((2, draws, len(used)), dtype=np.int64)
         for counts, participants, label in strata:
             drawn[label] += rng.multinomial(participants, counts[used] / counts.sum(), size=draws)
-        return auc_from_counts(drawn[0], drawn[1])
-
-    return np.concatenate([aucs(draws) for draws in _chunks(len(used))])
+        yield drawn[0], drawn[1]
 
 
 def percentile_interval(draws: np.ndarray) -> tuple[float, float]:

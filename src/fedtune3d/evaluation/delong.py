@@ -91,3 +91,35 @@ def clustered_variance(deviations: np.ndarray, predictions: Predictions) -> floa
     people = len(sums[0])
     shared = 2 * people / (people - 1) * np.sum(sums[0] * sums[1]) / (scans[0] * scans[1])
     return max(0.0, float(own + shared))
+
+
+def delong_from_counts(negatives: np.ndarray, positives: np.ndarray, participants: tuple[int, int]) -> Estimate:
+    """The AUC of counts on rising bins with DeLong's interval, the participants of each class as its number.
+
+    With one scan a participant it is DeLong's interval of the binned scans; with several it is on the wide side, as if
+    a person's scans were copies of one another. Not defined where `delong_estimate` is not.
+
+    Args:
+        negatives: (bins,) counts.
+        positives: (bins,) counts.
+        participants: People with a negative scan, and with a positive one.
+    """
+    missing = why_undefined(int(negatives.sum()), int(positives.sum()))
+    if missing:
+        return undefined(missing)
+    if min(participants) < 2:
+        return undefined("under two participants in a class")
+    components = {
+        1: (np.cumsum(negatives) - negatives / 2) / negatives.sum(),
+        0: 1 - (np.cumsum(positives) - positives / 2) / positives.sum(),
+    }
+    auc = float(positives @ components[1] / positives.sum())
+    variance = sum(
+        counts @ (components[label] - auc) ** 2 / counts.sum() / (participants[label] - 1)
+        for label, counts in ((0, negatives), (1, positives))
+    )
+    if variance == 0:
+        return undefined(f"an AUC of {auc:g} has no variance")
+    half_width = Z * math.sqrt(variance)
+    interval = max(0.0, auc - half_width), min(1.0, auc + half_width)
+    return defined(auc, interval, f"{DELONG}; from counts on a grid", few=min(participants) < FEW)

@@ -17,6 +17,8 @@ STEPS_PER_UNIT = 64
 EDGES = np.round(1 / (1 + np.exp(-np.arange(-LOGIT_LIMIT * STEPS_PER_UNIT, LOGIT_LIMIT * STEPS_PER_UNIT + 1) / 64)), 9)
 """The 1,281 thresholds on the grid, rising; bin b holds EDGES[b − 1] ≤ probability < EDGES[b]."""
 BINS = len(EDGES) + 1
+MIDDLE_LOGITS = np.clip((np.arange(BINS) - 0.5) / STEPS_PER_UNIT - LOGIT_LIMIT, -LOGIT_LIMIT, LOGIT_LIMIT)
+"""(BINS,) the logit in the middle of each bin; the two open ones at the ends stand at the limit."""
 
 GRID = {"logit_limit": LOGIT_LIMIT, "steps_per_unit": STEPS_PER_UNIT}
 """Says in a summary on which grid its counts are."""

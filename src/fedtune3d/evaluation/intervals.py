@@ -67,3 +67,17 @@ def mean_interval(values: Sequence[float], lows: Sequence[float], highs: Sequenc
     below = math.sqrt(math.fsum((value - low) ** 2 for value, low in zip(values, lows, strict=True))) / count
     above = math.sqrt(math.fsum((high - value) ** 2 for value, high in zip(values, highs, strict=True))) / count
     return max(0.0, mean - below), min(1.0, mean + above)
+
+
+def difference_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """The interval of first − second, independent estimates given as (value, low, high) (MOVER).
+
+    With Wilson's limits of two proportions it is Newcombe's method 10.
+
+    References:
+        Zou and Donner, 2008, Stat. Med. 27:1693–1702; Newcombe, 1998, Stat. Med. 17:873–890.
+    """
+    (value, low, high), (other, other_low, other_high) = first, second
+    difference = value - other
+    below, above = math.hypot(value - low, other_high - other), math.hypot(high - value, other - other_low)
+    return difference - below, difference + above

@@ -1,0 +1,86 @@
+"""The AUC of all sites' test scans together, from their predictions or, where those stay, from counts on the grid."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fedtune3d.evaluation import auc
+from fedtune3d.evaluation.estimate import FEW, Estimate, defined, undefined
+from fedtune3d.evaluation.grid import auc_error_bound
+from fedtune3d.evaluation.intervals import newcombe
+from fedtune3d.evaluation.predictions import Predictions, why_undefined
+
+
+def pooled_auc(
+    counts: np.ndarray,
+    participants: tuple[int, int],
+    predictions: Predictions | None,
+    strata: Sequence[tuple[np.ndarray, int, int]],
+    rng: np.random.Generator,
+) -> Estimate:
+    """The AUC with its 95 % interval, as its method says.
+
+    Args:
+        counts: (2, BINS) of all sites.
+        participants: People with a negative scan, and with a positive one.
+        predictions: Of all sites, named by `pool`, or None where a site keeps them.
+        strata: Of `grid_strata`.
+        rng: Of the bootstrap.
+    """
+    missing = why_undefined(int(counts[0].sum()), int(counts[1].sum()))
+    if missing:
+        return undefined(missing)
+    if predictions is not None:
+        value = auc.area_under_curve(predictions.labels, predictions.probabilities)
+        source = "from predictions"
+    else:
+        value = float(auc.auc_from_counts(*counts))
+        source = f"from counts on a grid, AUC error at most {auc_error_bound(*counts):.1g}"
+    if min(participants) < FEW or value in (0, 1):
+        return defined(value, newcombe(value, *participants), f"{auc.NEWCOMBE}; {source}", few=True)
+    if predictions is not None:
+        draws = auc.bootstrap_auc(predictions, _strata_by_site(predictions), rng)
+    else:
+        draws = auc.bootstrap_grid_auc(strata, rng)
+    method = (
+        f"percentile bootstrap by participant within class and site (sites with under {FEW} of a class together), "
+        f"{auc.DRAWS} draws; {source}"
+    )
+    return defined(value, auc.percentile_interval(draws), method, few=False)
+
+
+def pool(sites: Sequence[Predictions]) -> Predictions:
+    """All sites' rows, each participant under the site's number and own name, which sort by site."""
+    names = tuple(f"{site:06d}/{name}" for site, part in enumerate(sites) for name in part.participants)
+    sessions = tuple(name for part in sites for name in part.sessions)
+    labels, probabilities = (
+        np.concatenate([getattr(part, key) for part in sites]) for key in ("labels", "probabilities")
+    )
+    return Predictions(names, sessions, labels, probabilities)
+
+
+def _strata_by_site(predictions: Predictions) -> np.ndarray:
+    """(participants,) strata by class and site. Sites with under `FEW` people of a class share one stratum of it, as
+    resampling a handful of people within each of many sites would give an interval that is too narrow."""
+    classes = auc.participant_strata(predictions)
+    sites = np.array([int(name.split("/")[0]) for name in sorted(set(predictions.participants))])
+    strata = classes.copy()
+    for site in np.unique(sites):
+        for label in np.unique(classes):
+            here = (sites == site) & (classes == label)
+            if here.sum() >= FEW:
+                strata[here] = 3 * (site + 1) + label
+    return strata
+
+
+def grid_strata(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[np.ndarray, int, int]]:
+    """The strata of the bootstrap by site on the grid, from ``test_counts`` and ``participants_by_class`` of each."""
+    strata = []
+    for label in (0, 1):
+        parts = [(summary["test_counts"][label], summary["participants_by_class"][label]) for summary in summaries]
+        strata += [(counts, people, label) for counts, people in parts if people >= FEW]
+        small = [(counts, people) for counts, people in parts if 0 < people < FEW]
+        if small:
+            strata.append((np.sum([counts for counts, _ in small], axis=0), sum(people for _, people in small), label))
+    return strata

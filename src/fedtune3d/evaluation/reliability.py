@@ -1,0 +1,90 @@
+"""The calibration curve in ten bins, and the expected calibration error."""
+
+from typing import TypedDict
+
+import numpy as np
+from scipy.stats import binom
+
+from fedtune3d.evaluation.estimate import FEW, Estimate, defined
+from fedtune3d.evaluation.intervals import wilson
+from fedtune3d.evaluation.sample import Sample
+
+EDGES = np.linspace(0, 1, 11)
+"""Ten bins of equal width; a bin holds its lower edge, and the last one holds 1, too."""
+
+WILSON = "Wilson, by participants"
+
+
+class CurvePoint(TypedDict):
+    """A bin that holds scans."""
+
+    low_edge: float
+    high_edge: float
+    scans: int
+    mean_probability: float
+    observed: Estimate
+
+
+class CalibrationError(TypedDict):
+    """The error, and what a perfectly calibrated model would show with as many scans in the same bins."""
+
+    value: float | None
+    if_calibrated: float | None
+
+
+def calibration_curve(sample: Sample) -> list[CurvePoint]:
+    """Per bin of `EDGES` that holds scans: their mean probability, and the share of positives with its interval."""
+    bins, points = _bins(sample), []
+    for index in np.unique(bins):
+        rows = bins == index
+        scans, positives, probabilities = _sums(sample, rows)
+        people = sample.people_among(rows)
+        observed = defined(
+            positives / scans, wilson(positives / scans, people), f"{WILSON}; {sample.source}", people < FEW
+        )
+        points.append(
+            CurvePoint(
+                low_edge=float(EDGES[index]),
+                high_edge=float(EDGES[index + 1]),
+                scans=round(scans),
+                mean_probability=probabilities / scans,
+                observed=observed,
+            )
+        )
+    return points
+
+
+def calibration_error(sample: Sample) -> CalibrationError:
+    """The expected calibration error: Σ over bins of |positives − summed probabilities|, over all scans.
+
+    It is above 0 by chance alone, the more so the fewer scans there are; `if_calibrated` is its mean were each bin's
+    positives binomial with the bin's mean probability, one scan a person (de Moivre's mean absolute deviation).
+
+    References:
+        Naeini, Cooper and Hauskrecht, 2015, AAAI, 2901–2907, for the positive class; Diaconis and Zabell, 1991, Stat.
+        Sci. 6:284–302, for the mean absolute deviation.
+    """
+    if not sample.scans:
+        return CalibrationError(value=None, if_calibrated=None)
+    bins, error, chance = _bins(sample), 0.0, 0.0
+    for index in np.unique(bins):
+        scans, positives, probabilities = _sums(sample, bins == index)
+        error += abs(positives - probabilities)
+        chance += _mean_absolute_deviation(round(scans), probabilities / scans)
+    return CalibrationError(value=error / sample.scans, if_calibrated=chance / sample.scans)
+
+
+def _bins(sample: Sample) -> np.ndarray:
+    return np.searchsorted(EDGES[1:-1], sample.probabilities, side="right")
+
+
+def _sums(sample: Sample, rows: np.ndarray) -> tuple[float, float, float]:
+    weights = sample.weights[rows]
+    positives, probabilities = weights @ sample.labels[rows], weights @ sample.probabilities[rows]
+    return float(weights.sum()), float(positives), float(probabilities)
+
+
+def _mean_absolute_deviation(n: int, p: float) -> float:
+    """E|X − np| of a binomial X."""
+    above = int(n * p) + 1
+    return float(2 * above * (1 - p) * binom.pmf(above, n, p))

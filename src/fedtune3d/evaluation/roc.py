@@ -1,0 +1,55 @@
+"""The ROC curve from counts on the grid, with a band."""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+
+from fedtune3d.evaluation.auc import draw_grid_counts
+
+FALSE_POSITIVE_RATES = np.round(np.linspace(0, 1, 51), 2)
+
+
+class RocCurve(TypedDict):
+    """Columns, one entry for each of `FALSE_POSITIVE_RATES`; `low` and `high` are empty where there is no band."""
+
+    false_positive_rate: list[float]
+    sensitivity: list[float]
+    low: list[float]
+    high: list[float]
+
+
+def roc_curve(
+    counts: np.ndarray, strata: Sequence[tuple[np.ndarray, int, int]], rng: np.random.Generator | None
+) -> RocCurve | None:
+    """The greatest sensitivity at no more than each false positive rate, with its pointwise 95 % bootstrap band.
+
+    Args:
+        counts: (2, BINS) counts of negatives and positives. None is returned where a class has none.
+        strata: As `auc.bootstrap_grid_auc` takes them.
+        rng: Drawn from as there; without it there is no band.
+    """
+    if not counts.any(axis=1).all():
+        return None
+    low, high = np.empty(0), np.empty(0)
+    if rng is not None:
+        parts = [sensitivities(*drawn) for drawn in draw_grid_counts(strata, rng)]
+        low, high = np.quantile(np.concatenate(parts), (0.025, 0.975), axis=0)
+    return RocCurve(
+        false_positive_rate=FALSE_POSITIVE_RATES.tolist(),
+        sensitivity=sensitivities(counts[:1], counts[1:])[0].tolist(),
+        low=low.tolist(),
+        high=high.tolist(),
+    )
+
+
+def sensitivities(negatives: np.ndarray, positives: np.ndarray) -> np.ndarray:
+    """(draws, len(FALSE_POSITIVE_RATES)) from (draws, bins) counts of either class on rising bins."""
+    false, true = (
+        np.pad(np.cumsum(counts[:, ::-1], axis=1), ((0, 0), (1, 0))) / counts.sum(axis=1, keepdims=True)
+        for counts in (negatives, positives)
+    )
+    found = np.empty((len(false), len(FALSE_POSITIVE_RATES)))
+    for row, (rates, values) in enumerate(zip(false, true, strict=True)):
+        found[row] = values[np.searchsorted(rates, FALSE_POSITIVE_RATES + 1e-12, side="right") - 1]
+    return found
