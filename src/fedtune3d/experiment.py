@@ -57,7 +57,8 @@ class Policy(Section):
         pictures_leave: Whether example pictures stand in the report.
         groups_leave: Whether the groups that the site declares leave, as pseudonyms with their counts per class, so
             that sites that share people split them alike.
-        least_per_class: Fewest training scans of a class behind class sums (NCC): a sum of few would show them.
+        least_per_class: Fewest training scans of a class behind class sums (NCC), and fewest people of a class in a
+            group (such as a sex or an age band) whose numbers leave: a sum of few would show them.
         least_examples: Fewest scans (of each class, in the evaluation) behind a metric or a count that leaves.
         tunings: The tunings that the site trains; None for all.
         heads: The heads that the site trains; None for all.

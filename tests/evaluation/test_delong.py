@@ -8,6 +8,7 @@ from fedtune3d.evaluation.delong import (
     OBUCHOWSKI,
     clustered_variance,
     delong_estimate,
+    delong_from_counts,
     structural_components,
 )
 from fedtune3d.evaluation.predictions import Predictions
@@ -99,3 +100,15 @@ def test_clustered_intervals_hold_the_truth(converters: bool, clustered: Callabl
     held = np.mean([got["low"] <= 0.75 <= got["high"] for got in estimates])
     print(f"coverage with 60 people a class of 3 scans each, converters {converters}: {held:.3f}")
     assert 0.93 <= held <= 0.97
+
+
+def test_counts_give_the_interval_of_the_binned_scans(clustered: Callable) -> None:
+    rng = np.random.default_rng(7)
+    labels, bins = rng.integers(0, 2, 90), rng.integers(0, 12, 90)
+    negatives, positives = (np.bincount(bins[labels == label], minlength=12) for label in (0, 1))
+    names = tuple(f"p{row}" for row in range(90))
+    exact = delong_estimate(Predictions(names, ("",) * 90, labels, bins / 12))
+    got = delong_from_counts(negatives, positives, (int((labels == 0).sum()), int((labels == 1).sum())))
+    assert [got[key] for key in ("value", "low", "high")] == pytest.approx(
+        [exact[key] for key in ("value", "low", "high")]
+    )

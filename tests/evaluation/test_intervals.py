@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest, norm
 
 from fedtune3d.evaluation.estimate import Z
-from fedtune3d.evaluation.intervals import mean_interval, newcombe, wilson
+from fedtune3d.evaluation.intervals import difference_interval, mean_interval, newcombe, wilson
 
 
 def test_z_is_the_normal_quantile() -> None:
@@ -58,3 +58,12 @@ def test_mean_interval_by_hand() -> None:
 
 def test_mean_interval_stays_in_range() -> None:
     assert mean_interval([1.0, 0.9], [0.1, 0.1], [1.0, 1.3])[1] == 1.0
+
+
+def test_difference_of_proportions_is_newcombes_method_10() -> None:
+    from statsmodels.stats.proportion import confint_proportions_2indep
+
+    first, second = (56 / 70, *wilson(56 / 70, 70)), (48 / 80, *wilson(48 / 80, 80))
+    expected = confint_proportions_2indep(56, 70, 48, 80, method="newcomb", compare="diff")
+    assert difference_interval(first, second) == pytest.approx(expected)
+    assert difference_interval(first, second) == pytest.approx((0.0524, 0.3339), abs=5e-5)  # the paper's Table II (a)

@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 
 from fedtune3d.evaluation.grid import EDGES, grid_counts
-from fedtune3d.evaluation.threshold import choose_threshold
+from fedtune3d.evaluation.threshold import choose_threshold, threshold_at_specificity
 
 
 def threshold_of(negatives: list[float], positives: list[float]) -> float | None:
@@ -31,3 +32,21 @@ def test_takes_the_widest_of_equally_good_gaps() -> None:
 def test_is_missing_without_both_classes() -> None:
     assert threshold_of([0.1], []) is None
     assert threshold_of([], [0.1]) is None
+
+
+def test_at_specificity_the_most_sensitive_threshold_in_the_middle_of_its_gap() -> None:
+    """Ten negatives: one may be positive. The last but one stands at 0.6, the next positive above it at 0.8."""
+    negatives = grid_counts(np.r_[np.linspace(0.05, 0.4, 8), 0.6, 0.9])
+    positives = grid_counts(np.array([0.5, 0.8, 0.95]))
+    got = threshold_at_specificity(negatives, positives, 0.9)
+    logit = np.log(got / (1 - got))
+    assert logit == pytest.approx((np.log(0.6 / 0.4) + np.log(0.8 / 0.2)) / 2, abs=1 / 32)
+    stricter = threshold_at_specificity(negatives, positives, 1.0)
+    assert 0.9 < stricter < 0.95
+
+
+def test_at_specificity_there_may_be_none() -> None:
+    one = grid_counts(np.array([0.5]))
+    assert threshold_at_specificity(one, 0 * one, 0.9) is None
+    assert threshold_at_specificity(0 * one, one, 0.9) is None
+    assert threshold_at_specificity(grid_counts(np.array([1.0])), one, 0.9) is None

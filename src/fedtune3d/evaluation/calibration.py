@@ -86,8 +86,8 @@ def _loss(sample: Sample, design: np.ndarray, offset: np.ndarray, at: np.ndarray
 
 
 def _variance(sample: Sample, design: np.ndarray, offset: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The inverse information; with several scans a person the sandwich over people or, where participants are not known,
-    the inverse times scans / people.
+    """The inverse information; with several scans a person the sandwich over people or, where these are not known, the
+    inverse times scans / people.
 
     The sandwich carries the factor I / (I − 1) for I people (Liang and Zeger, 1986, Biometrika 73:13–22).
     """

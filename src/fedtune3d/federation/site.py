@@ -31,8 +31,10 @@ from fedtune3d.cohorts.dataset_description import is_simulated
 from fedtune3d.cohorts.pictures import write_example
 from fedtune3d.cohorts.preparation import PreparedCohort, PreparedStore, prepare_all
 from fedtune3d.cohorts.records import Cohort, ScanRecord
+from fedtune3d.cohorts.scanner import scanner_of
 from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits, write_splits
 from fedtune3d.errors import InputError
+from fedtune3d.evaluation.groups import UNKNOWN, Axes, age_band
 from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.evaluation.summary import summarise
 from fedtune3d.experiment import Experiment, SiteSection
@@ -347,10 +349,25 @@ class Site(Trainee):
         ]
         write_predictions(self.folder / predictions_name(method), rows)
         validation, test = (self._enough(self._predictions(split, probabilities[split])) for split in SPLITS[1:])
-        seed = derive_seed(self.experiment.seed, self.name, "summary")
-        return Answer(
-            self.name, values=summarise(validation, test, seed, share_predictions=self.section.policy.predictions_leave)
+        policy = self.section.policy
+        summary = summarise(
+            validation,
+            test,
+            derive_seed(self.experiment.seed, self.name, "summary"),
+            share_predictions=policy.predictions_leave,
+            axes=self._axes() if len(test) else {},
+            least_in_group=policy.least_per_class,
         )
+        return Answer(self.name, values=summary)
+
+    def _axes(self) -> Axes:
+        """The group of each test scan by sex, age band and scanner."""
+        records = self._of("test")
+        return {
+            "sex": [record.sex or UNKNOWN for record in records],
+            "age": [age_band(record.age) for record in records],
+            "scanner": [scanner_of(record.path, self.root) or UNKNOWN for record in records],
+        }
 
     def _enough(self, predictions: Predictions) -> Predictions:
         """The predictions, or none where a class has fewer scans than the policy wants behind what leaves."""

@@ -1,0 +1,28 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from fedtune3d.cohorts.scanner import scanner_of
+from fedtune3d.errors import InputError
+
+
+def test_the_nearest_sidecar_counts_most(tmp_path: Path) -> None:
+    anat = tmp_path / "sub-1" / "ses-2" / "anat"
+    anat.mkdir(parents=True)
+    scan = anat / "sub-1_ses-2_run-1_T1w.nii.gz"
+    (tmp_path / "T1w.json").write_text(json.dumps({"Manufacturer": "Siemens", "MagneticFieldStrength": 1.5}))
+    assert scanner_of(scan, tmp_path) == "Siemens 1.5 T"
+    (anat / "sub-1_ses-2_run-2_T1w.json").write_text(json.dumps({"Manufacturer": "GE"}))  # of another run
+    (anat / "sub-1_ses-2_T1w.json").write_text(json.dumps({"ManufacturersModelName": "Prisma"}))
+    (anat / "sub-1_ses-2_run-1_T1w.json").write_text(json.dumps({"MagneticFieldStrength": 3}))
+    assert scanner_of(scan, tmp_path) == "Siemens Prisma 3 T"
+
+
+def test_no_sidecar_and_a_damaged_one(tmp_path: Path) -> None:
+    scan = tmp_path / "sub-1" / "anat" / "sub-1_T1w.nii.gz"
+    scan.parent.mkdir(parents=True)
+    assert scanner_of(scan, tmp_path) is None
+    scan.with_name("sub-1_T1w.json").write_text("[1]")
+    with pytest.raises(InputError, match=r"sub-1_T1w.json: expected a JSON object, got list"):
+        scanner_of(scan, tmp_path)
