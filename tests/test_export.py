@@ -70,7 +70,7 @@ def logits_of_run(folder: Path, scans: torch.Tensor, site: str | None = None) ->
     if site:
         version = load_info(run.best_checkpoint)["versions"][site]
         own = SiteMemory(run.site(site) / "memory").load(version)[KEPT_LOCAL]
-    trainee._write(load_state(run.best_checkpoint) | own)
+    trainee.workbench.assembled.write(load_state(run.best_checkpoint) | own)
     with torch.inference_mode():
         return trainee.workbench.assembled.model.eval()(scans)
 

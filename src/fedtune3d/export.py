@@ -18,10 +18,8 @@ from fedtune3d.files import sha256_file, write_text
 from fedtune3d.model_card import model_card
 from fedtune3d.models.assembly import AssembledModel, assemble
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.tuning import Full, Lora, write_state
+from fedtune3d.models.tuning import Full, Lora
 from fedtune3d.models.tuning.adapters import merge, save_adapter
-from fedtune3d.models.tuning.residuals import SUFFIX as RESIDUAL_SUFFIX
-from fedtune3d.models.tuning.residuals import write_residuals
 from fedtune3d.report.run_contents import RunContents, read_run
 from fedtune3d.run_folder import RunFolder
 from fedtune3d.states import State, load_info, load_state, save_state, state_sha256
@@ -190,7 +188,7 @@ def _whole_model(experiment: Experiment, contents: RunContents, state: State, we
             "which it used"
         )
     model = assembled.model
-    _write(assembled, state)
+    assembled.write(state)
     if not isinstance(model, Classifier):
         return {MODEL_FILE: dict(model.state_dict())}
     encoder = {f"encoder.{name}": tensor for name, tensor in merge(model).items()}
@@ -208,7 +206,7 @@ def _trained_parts(experiment: Experiment, state: State, output: Path) -> dict[s
         parts[ENCODER_FILE] = _below("encoder.", state)
     if isinstance(tuning, Lora):
         assembled = _assemble(experiment, None)  # an adapter file holds nothing of the weights under it
-        _write(assembled, state)
+        assembled.write(state)
         assert isinstance(assembled.model, Classifier)
         save_adapter(assembled.model, output / ADAPTER_FOLDER)
     return parts
@@ -237,15 +235,6 @@ def _require_weights(run: Path, recorded: Mapping[str, Any], weights: Path | Non
 def _assemble(experiment: Experiment, weights: Path | None) -> AssembledModel:
     section = experiment.model
     return assemble(section.encoder, weights or "random", section.head, experiment.tuning.settings(), experiment.seed)
-
-
-def _write(assembled: AssembledModel, state: State) -> None:
-    """Put a run's state into its model, with what exact LoRA averaging added to frozen weights."""
-    residuals = {name: tensor for name, tensor in state.items() if name.endswith(RESIDUAL_SUFFIX)}
-    if residuals and isinstance(assembled.model, Classifier):
-        write_residuals(assembled.model, residuals)
-    trained = {name: tensor for name, tensor in state.items() if name not in residuals}
-    write_state(assembled.model, assembled.answer, trained)
 
 
 def _info(experiment: Experiment, contents: RunContents, site: str | None) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Random numbers that depend on their causes only: (seed, site, round, …)."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -24,3 +26,19 @@ def numpy_rng(*causes: str | int) -> np.random.Generator:
 def torch_rng(*causes: str | int) -> torch.Generator:
     """A CPU torch generator seeded by its causes."""
     return torch.Generator().manual_seed(derive_seed(*causes))
+
+
+@contextmanager
+def global_draws_from(*causes: str | int, device: torch.device | None = None) -> Iterator[None]:
+    """Within the block torch's global generators follow from `causes`; afterwards they are as before.
+
+    For what takes no generator: dropout, TorchIO. `device` names the accelerator whose generator is meant as well.
+    """
+    accelerators = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=accelerators):
+        seed = derive_seed(*causes)
+        torch.default_generator.manual_seed(seed)
+        if accelerators:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield

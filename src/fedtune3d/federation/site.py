@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -44,10 +44,7 @@ from fedtune3d.federation.predictions_table import predictions_name, scan_name, 
 from fedtune3d.federation.site_memory import SiteMemory
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.files import write_json
-from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.tuning import read_state, write_state
-from fedtune3d.models.tuning.residuals import SUFFIX as RESIDUAL_SUFFIX
-from fedtune3d.models.tuning.residuals import write_residuals
+from fedtune3d.models.tuning import read_state
 from fedtune3d.progress import Progress
 from fedtune3d.seeds import derive_seed
 from fedtune3d.states import State
@@ -147,7 +144,7 @@ class Trainee:
 
     def _score_state(self, state: State) -> Scores:
         """Scores on the validation set; the model holds the state afterwards."""
-        self._write(state)
+        self.workbench.assembled.write(state)
         return score(self.workbench.assembled.model, self.scans("validation"))
 
     def _scores_before(
@@ -164,19 +161,11 @@ class Trainee:
             )
             metrics |= _metric(LEAVE_ONE_OUT_SCORE, self._score_state(without), plan)
         if "received_training" in plan.scores:
-            self._write(received)
+            self.workbench.assembled.write(received)
             loss = score(self.workbench.assembled.model, self.scans("train")).loss
             if loss is not None:
                 metrics[RECEIVED_TRAINING_LOSS] = loss
         return metrics
-
-    def _write(self, state: State) -> None:
-        """Put a state into the model: what trains, and what exact LoRA averaging added to frozen weights."""
-        model, answer = self.workbench.assembled.model, self.workbench.assembled.answer
-        residuals = {name: tensor for name, tensor in state.items() if name.endswith(RESIDUAL_SUFFIX)}
-        if residuals:
-            write_residuals(cast(Classifier, model), residuals)
-        write_state(model, answer, {name: tensor for name, tensor in state.items() if name not in residuals})
 
 
 class Site(Trainee):
@@ -340,7 +329,8 @@ class Site(Trainee):
         method = task.values["method"]
         if method not in METHODS:
             raise InputError(f"{self.name}: expected one of {', '.join(METHODS)} to evaluate, got {method!r}")
-        self._write({**task.parts[STATE], **self.memory.load(task.memory_version).get(KEPT_LOCAL, {})})
+        own_layers = self.memory.load(task.memory_version).get(KEPT_LOCAL, {})
+        self.workbench.assembled.write({**task.parts[STATE], **own_layers})
         probabilities = {split: predict(self.workbench.assembled.model, self.scans(split)).tolist() for split in SPLITS}
         rows = [
             (record.participant_id, record.session_id, split, record.label, probability)

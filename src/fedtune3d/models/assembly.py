@@ -12,8 +12,11 @@ from fedtune3d.models.encoder import build_encoder
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.nearest_centre import NearestCentre
 from fedtune3d.models.references import ResNet18Reference
-from fedtune3d.models.tuning import Tuning, TuningAnswer, apply_tuning
+from fedtune3d.models.tuning import Tuning, TuningAnswer, apply_tuning, write_state
+from fedtune3d.models.tuning.residuals import SUFFIX as RESIDUAL_SUFFIX
+from fedtune3d.models.tuning.residuals import write_residuals
 from fedtune3d.seeds import derive_seed
+from fedtune3d.states import State
 
 RESNET18 = "resnet18"
 NCC = "ncc"
@@ -26,6 +29,17 @@ class AssembledModel:
     model: nn.Module
     answer: TuningAnswer
     weights: WeightsInfo
+
+    def write(self, state: State) -> None:
+        """Put a state into the model: what trains, and what exact LoRA averaging added to frozen weights.
+
+        Raises:
+            InputError: Where names or shapes are not the model's.
+        """
+        residuals = {name: tensor for name, tensor in state.items() if name.endswith(RESIDUAL_SUFFIX)}
+        if residuals and isinstance(self.model, Classifier):
+            write_residuals(self.model, residuals)
+        write_state(self.model, self.answer, {name: value for name, value in state.items() if name not in residuals})
 
 
 def assemble(

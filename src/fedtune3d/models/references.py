@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from fedtune3d.errors import InputError
-from fedtune3d.models.initialisation import drawn_from
+from fedtune3d.seeds import global_draws_from
 
 
 class ResNet18Reference(nn.Module):
@@ -34,7 +34,7 @@ class ResNet18Reference(nn.Module):
             raise InputError(
                 "model: 'resnet18' needs the package monai; install it with: pip install 'fedtune3d[reference]'"
             ) from error
-        with drawn_from("resnet18", seed):
+        with global_draws_from("resnet18", seed):
             self.network = resnet18(
                 spatial_dims=3, n_input_channels=1, num_classes=2, conv1_t_stride=2, bias_downsample=False
             )

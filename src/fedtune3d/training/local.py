@@ -10,14 +10,13 @@ from torch.nn import functional
 
 from fedtune3d.aggregation.contract import CONTROL, LocalPlan
 from fedtune3d.models.tuning import TuningAnswer
-from fedtune3d.seeds import torch_rng
+from fedtune3d.seeds import global_draws_from, torch_rng
 from fedtune3d.states import State
 from fedtune3d.training.control import control_change, gradient_offset
 from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.faults import DeadlineExceeded, NotFinite
 from fedtune3d.training.optimisation import build_optimizer, learning_rates
 from fedtune3d.training.prefix import device_of, staged
-from fedtune3d.training.randomness import global_draws_from
 from fedtune3d.training.settings import TrainingSettings
 
 Batch = list[int]

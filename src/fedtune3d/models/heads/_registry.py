@@ -8,7 +8,7 @@ from torch import nn
 
 from fedtune3d.errors import InputError
 from fedtune3d.models import heads
-from fedtune3d.models.initialisation import drawn_from
+from fedtune3d.seeds import global_draws_from
 
 
 def head_names() -> tuple[str, ...]:
@@ -33,6 +33,6 @@ def build_head(name: str, in_channels: int = 384, seed: int = 0) -> nn.Module:
         hint = f"did you mean {near[0]!r}?" if near else "choose one of them or add a file (docs/heads.md)"
         raise InputError(f"head: expected one of {', '.join(names)}, got {name!r}; {hint}")
     module = importlib.import_module(f"{heads.__name__}.{name}")
-    with drawn_from("head", name, seed):
+    with global_draws_from("head", name, seed):
         head: nn.Module = module.build(in_channels)
     return head

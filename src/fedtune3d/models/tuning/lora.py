@@ -6,9 +6,9 @@ from typing import Any
 from fedtune3d.errors import InputError
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.encoder import ImageEncoder3D
-from fedtune3d.models.initialisation import drawn_from
 from fedtune3d.models.tuning.answer import TuningAnswer, answer_for
 from fedtune3d.models.tuning.fused_qkv import SplitQkv
+from fedtune3d.seeds import global_draws_from
 
 PROJECTIONS = {
     "q": ("attn.qkv.q",),
@@ -63,7 +63,7 @@ def apply_lora(model: Classifier, settings: Lora, seed: int = 0) -> TuningAnswer
     config = peft.LoraConfig(
         r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=targets, bias="none"
     )
-    with drawn_from("lora", seed):
+    with global_draws_from("lora", seed):
         peft.inject_adapter_in_model(config, model.encoder)
     for name, parameter in model.encoder.named_parameters():
         parameter.requires_grad_(".lora_" in name)

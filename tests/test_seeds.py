@@ -1,6 +1,6 @@
 import torch
 
-from fedtune3d.training.randomness import global_draws_from
+from fedtune3d.seeds import global_draws_from
 
 
 def test_draws_follow_from_causes_and_leave_the_global_generator_as_it_was() -> None:
