@@ -65,7 +65,10 @@ def test_init_does_not_overwrite(capsys: pytest.CaptureFixture[str], small_exper
 def test_prepare_run_and_report(capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path) -> None:
     path = small_experiment.write(tmp_path / "run")
     code, out, _ = call(capsys, "prepare", path)
-    assert (code, out.splitlines()) == (0, ["A: 14 scans prepared", "B: 10 scans prepared"])
+    assert (code, out.splitlines()[:2]) == (0, ["A: 14 scans prepared", "B: 10 scans prepared"])
+    assert [line.split() for line in out.splitlines() if "Included" in line] == [
+        ["Included", "14", "(14)", "10", "(10)", "24", "(24)"]
+    ]
     code, out, _ = call(capsys, "run", path)
     assert code == 0
     assert "Test AUC [95 % interval]" in out

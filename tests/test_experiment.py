@@ -98,4 +98,4 @@ def test_identity_leaves_paths_out(tmp_path: Path) -> None:
 
 def test_labels_may_be_numbers(tmp_path: Path) -> None:
     experiment = Experiment.from_yaml(write(tmp_path, labels={"positive": [1], "negative": [0]}))
-    assert experiment.labels_of(experiment.sites[0]).label("1") == 1
+    assert experiment.labels_of(experiment.sites[0]).label({"diagnosis": "1"}) == 1

@@ -47,15 +47,17 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Print the vers
 def init(
     site_folders: Annotated[
         list[Path],
-        typer.Argument(metavar="SITE_FOLDER…", help="One BIDS folder per site, named like the site."),
+        typer.Argument(
+            metavar="SITE…", help="One BIDS folder per site, named like the site; or CAPS, or a .tsv of paths."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The experiment file to write.")] = Path(
         "experiment.yaml"
     ),
 ) -> None:
-    """Write an experiment file for your BIDS folders.
+    """Write an experiment file for your sites.
 
-    Looks into each participants.tsv and lists the diagnoses that it found, for you to sort into positive and negative.
+    Looks into each site's table and lists the diagnoses that it found, for you to sort into positive and negative.
     """
     from fedtune3d.starter import write_starter
 
@@ -96,15 +98,17 @@ def prepare(
     Done once a scan and kept in the cache folder; `run` does it, too, for what is missing.
     """
     from fedtune3d.experiment import Experiment
+    from fedtune3d.report.flow import flow_table
     from fedtune3d.run import prepare_sites
 
     with _bars() as bars:
-        counts = prepare_sites(Experiment.from_yaml(experiment), bars, workers)
-    for site, (prepared, bad) in counts.items():
-        left_out = f", {len(bad)} left out" if bad else ""
-        out.print(f"{site}: {prepared} scans prepared{left_out}")
-        for scan, why in bad:
-            out.print(f"  {scan}: {why}", soft_wrap=True)
+        sites = prepare_sites(Experiment.from_yaml(experiment), bars, workers)
+    for name, site in sites.items():
+        left_out = f", {len(site.bad)} left out" if site.bad else ""
+        out.print(f"{name}: {site.scans} scans prepared{left_out}")
+        for scan, why in site.bad:
+            out.print(f"  {scan}: {why}", soft_wrap=True, markup=False)
+    out.print(flow_table({name: site.flow for name, site in sites.items()}))
 
 
 @app.command()
@@ -232,13 +236,21 @@ def _bars() -> Any:
     return Bars(err)
 
 
+def _printable(text: str) -> str:
+    """Names of files and cells of tables may hold anything: show what a terminal could not, or would obey."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; bad input ends in its one line and exit code 2."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app(args=arguments)
     except InputError as error:
-        err.print(f"fedtune3d: {error}", markup=False)
+        err.print(f"fedtune3d: {_printable(str(error))}", markup=False)
         sys.exit(2)
     except KeyboardInterrupt:
         err.print("stopped; the same command goes on from here")

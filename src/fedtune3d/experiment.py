@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fedtune3d.aggregation.contract import Rule
 from fedtune3d.aggregation.lora import LoraRule
 from fedtune3d.aggregation.registry import build_rule
+from fedtune3d.cohorts.label_rules import parse_rule
+from fedtune3d.cohorts.reading import Format
 from fedtune3d.cohorts.records import LabelMapping
 from fedtune3d.errors import InputError
 from fedtune3d.models.assembly import NCC, RESNET18
@@ -30,16 +32,30 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
+def _diagnoses(value: Any) -> Any:
+    """A rule, once it is known to be one, or what should be a list of diagnoses."""
+    if isinstance(value, str):
+        parse_rule(value)
+    elif not isinstance(value, list | tuple) or not value:
+        raise ValueError(f"expected a list of diagnoses such as [AD], or a rule such as 'cdr >= 1', got {value!r}")
+    return value
+
+
+Diagnoses = Annotated[tuple[str, ...] | str, BeforeValidator(_diagnoses)]
+
+
 class Labels(Section):
-    """Which diagnoses count as which class; any other diagnosis is left out and counted."""
+    """What counts as which class: a list of diagnoses, or a rule such as ``cdr >= 1``; the rest is left out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
-    positive: tuple[str, ...] = Field(min_length=1)
-    negative: tuple[str, ...] = Field(min_length=1)
+    positive: Diagnoses
+    negative: Diagnoses
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
+        if isinstance(self.positive, str) or isinstance(self.negative, str):
+            return self
         if both := sorted(set(self.positive) & set(self.negative)):
             raise ValueError(f"{', '.join(both)} stands in positive and in negative; leave it in one of the two")
         return self
@@ -85,13 +101,23 @@ class Policy(Section):
 
 
 class SiteSection(Section):
-    """One site: its name, its BIDS folder, and where it differs from the rest."""
+    """One site: its name, its scans, and where it differs from the rest.
+
+    `root` is a BIDS or CAPS folder or a table of paths; `participants` its table, where that stands elsewhere.
+    """
 
     name: SiteName
     root: Path | None = None
+    format: Format = "auto"
+    participants: Path | None = None
     labels: Labels | None = None
     sessions: Literal["all", "first", "last"] | tuple[str, ...] = "all"
     policy: Policy = Policy()
+
+    def with_paths_from(self, folder: Path) -> Self:
+        """The same with its relative paths counted from a folder."""
+        paths = {"root": self.root, "participants": self.participants}
+        return self.model_copy(update={key: path if path is None else folder / path for key, path in paths.items()})
 
 
 class Splits(Section):
@@ -299,9 +325,7 @@ class Experiment(Section):
         return experiment._with_paths_from(path.absolute().parent)
 
     def _with_paths_from(self, folder: Path) -> Self:
-        sites = tuple(
-            site if site.root is None else site.model_copy(update={"root": folder / site.root}) for site in self.sites
-        )
+        sites = tuple(site.with_paths_from(folder) for site in self.sites)
         model = self.model
         if isinstance(model.weights, Path):
             model = model.model_copy(update={"weights": folder / model.weights})
@@ -333,7 +357,7 @@ class Experiment(Section):
         """The resolved configuration as JSON values, without any path: what leaves the site and what is hashed."""
         values = self.model_dump(mode="json", exclude={"output", "cache"})
         for site in values["sites"]:
-            del site["root"]
+            del site["root"], site["participants"]
         if isinstance(self.model.weights, Path):
             values["model"]["weights"] = self.model.weights.name
         return values

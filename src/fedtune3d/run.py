@@ -3,13 +3,13 @@
 import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fedtune3d.aggregation.contract import STATE, Setting
-from fedtune3d.cohorts.preparation import PreparedCohort
+from fedtune3d.cohorts.flow import count_flow
 from fedtune3d.cohorts.splits import assign_splits
 from fedtune3d.errors import InputError
 from fedtune3d.evaluation.combination import combine
@@ -64,21 +64,29 @@ def run_across(experiment: Experiment, federation: Federation, *, resume: bool, 
     return _Run(experiment, progress or Silent(), Workbench(experiment), federation, None).whole(resume=resume)
 
 
-def prepare_sites(
-    experiment: Experiment, progress: Progress, workers: int
-) -> dict[str, tuple[int, list[tuple[str, str]]]]:
-    """Prepare the scans of every site: per site, how many there are and which were left out, and why."""
+@dataclass(frozen=True)
+class PreparedSite:
+    """How many scans a site has, which were at fault and why, and the flow of its participants (see `cohorts.flow`)."""
+
+    scans: int
+    bad: list[tuple[str, str]]
+    flow: dict[str, Any]
+
+
+def prepare_sites(experiment: Experiment, progress: Progress, workers: int) -> dict[str, PreparedSite]:
+    """Prepare the scans of every site. All tables are read before the first scan."""
     _require_roots(experiment)
-    folder = RunFolder(experiment.output)
-    counts = {}
-    for section in experiment.sites:
-        site = Site(experiment, section, folder.site(section.name), progress, Workbench(experiment), workers)
-        cohort: PreparedCohort = site.prepared
-        counts[section.name] = (
-            len(cohort.paths),
-            [(record.name, why.removeprefix(f"{record.path}: ")) for record, why in cohort.bad],
-        )
-    return counts
+    folder, workbench = RunFolder(experiment.output), Workbench(experiment)
+    sites = [
+        Site(experiment, section, folder.site(section.name), progress, workbench, workers)
+        for section in experiment.sites
+    ]
+    cohorts = [site.cohort for site in sites]
+    found = {}
+    for site, cohort in zip(sites, cohorts, strict=True):
+        bad = [(record.name, why.removeprefix(f"{record.path}: ")) for record, why in site.prepared.bad]
+        found[site.name] = PreparedSite(len(site.records), bad, count_flow(cohort, site.prepared.bad))
+    return found
 
 
 class _Run:
@@ -140,7 +148,8 @@ class _Run:
                 before = shared.get(group, (0, 0))
                 shared[group] = (before[0] + negatives, before[1] + positives)
         splits = assign_splits(shared, self.experiment.seed, "shared", self.experiment.splits.fractions())
-        self._answers(Task("split", values={"groups": splits}))
+        told = self._answers(Task("split", values={"groups": splits}))
+        write_json(self.folder.flow, {answer.site: answer.values["flow"] for answer in told})
         return plan
 
     def _answers(self, task: Task) -> list[Answer]:
@@ -241,13 +250,13 @@ def _count_groups(plan: Mapping[str, Mapping[str, Any]]) -> int:
 
 
 def _require_roots(experiment: Experiment) -> None:
-    """All sites whose BIDS folder is not there, together, before any scan is read."""
+    """All sites whose folder or table is not there, together, before any scan is read."""
     problems = []
     for site in experiment.sites:
         if site.root is None:
-            problems.append(f"site {site.name}: `root`, its BIDS folder, is missing")
-        elif not site.root.is_dir():
-            problems.append(f"site {site.name}: {site.root}: no such folder; correct `root`")
+            problems.append(f"site {site.name}: `root`, its folder or table of paths, is missing")
+        elif not site.root.exists():
+            problems.append(f"site {site.name}: {site.root}: no such folder or table; correct `root`")
     if problems:
         raise InputError("\n".join(problems))
 

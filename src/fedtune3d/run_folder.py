@@ -36,6 +36,11 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @property
+    def flow(self) -> Path:
+        """Site → who was left out and which split holds how many, as far as the site's policy lets counts leave."""
+        return self.path / "flow.json"
+
+    @property
     def report(self) -> Path:
         """The page to open."""
         return self.path / "report.html"

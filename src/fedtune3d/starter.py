@@ -1,4 +1,4 @@
-"""Experiment files to begin with: for one's own BIDS folders, and for simulated sites."""
+"""Experiment files to begin with: for one's own sites, and for simulated ones."""
 
 import os
 from collections import Counter
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from fedtune3d.cohorts.bids import list_diagnoses
+from fedtune3d.cohorts.reading import list_diagnoses
 from fedtune3d.cohorts.simulation import simulate_sites
 from fedtune3d.errors import InputError
 from fedtune3d.files import write_text
@@ -22,7 +22,7 @@ seed: {seed}
 sites:
 {sites}
 # {found}
-# Any diagnosis that stands in neither list is left out and counted.
+# Any diagnosis that stands in neither list is left out and counted. A rule may stand for a list: positive: "cdr >= 1"
 labels:
   positive: {positive}
   negative: {negative}
@@ -53,12 +53,12 @@ cache: cache
 
 
 def write_starter(site_folders: Sequence[Path], output: Path) -> None:
-    """Write an experiment file for BIDS folders, with the diagnoses found in them for the user to sort.
+    """Write an experiment file for sites (folders or tables of paths), with their diagnoses for the user to sort.
 
     Diagnoses that look like a control group go to `negative`, the rest to `positive`.
 
     Raises:
-        InputError: When a folder is no BIDS folder with diagnoses, two have the same name, or the file exists.
+        InputError: When a site cannot be read or has no diagnoses, two have the same name, or the file exists.
     """
     if output.exists():
         raise InputError(f"{output}: exists already; choose another name with --output, or delete it")
@@ -125,7 +125,9 @@ def _fill(
 
 
 def _site_name(folder: Path) -> str:
-    name = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in folder.resolve().name)
+    whole = folder.resolve()
+    name = whole.stem if whole.is_file() else whole.name
+    name = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in name)
     return name.strip("-") or "site"
 
 

@@ -1,7 +1,7 @@
 """An analytic head of known intensities, sampled on any grid."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -55,6 +55,23 @@ def save_brain(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return save
+
+
+def make_site(root: Path, table: str | bytes | None, scans: Iterable[str]) -> Path:
+    """A site whose scans are empty files, as reading looks at their names only."""
+    root.mkdir(parents=True, exist_ok=True)
+    if table is not None:
+        (root / "participants.tsv").write_bytes(table if isinstance(table, bytes) else table.encode())
+    for scan in scans:
+        (root / scan).parent.mkdir(parents=True, exist_ok=True)
+        (root / scan).touch()
+    return root
+
+
+@pytest.fixture(scope="session")
+def empty_site() -> Callable[[Path, str | bytes | None, Iterable[str]], Path]:
+    """`make_site`."""
+    return make_site
 
 
 @pytest.fixture

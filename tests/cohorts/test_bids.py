@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fedtune3d.cohorts.bids import list_diagnoses, read_bids
-from fedtune3d.cohorts.records import LabelMapping
+from fedtune3d.cohorts.flow import count_flow
+from fedtune3d.cohorts.reading import list_diagnoses, read_site
+from fedtune3d.cohorts.records import Cohort, LabelMapping
 from fedtune3d.errors import InputError
 
 LABELS = LabelMapping(positive=("AD",), negative=("CN",))
@@ -24,12 +25,21 @@ def make_site(root: Path, table: str | bytes | None, scans: Iterable[str]) -> Pa
     return root
 
 
+def left_out(cohort: Cohort) -> dict[str, tuple[int, int]]:
+    """Participants and scans by reason."""
+    steps = count_flow(cohort)["left_out"]
+    return {
+        ": ".join(filter(None, (step["reason"], step["detail"]))): (step["participants"], step["scans"])
+        for step in steps
+    }
+
+
 def test_reads_labels_covariates_and_paths(tmp_path: Path) -> None:
     table = HEADER + "sub-02\tCN\t70.5\tM\tperson-7\n01\tAD\t89+\tn/a\t\nsub-10\tAD\tn/a\tF\tn/a\n"
     scans = ["sub-01/anat/sub-01_T1w.nii.gz", "sub-02/anat/sub-02_T1w.nii", "sub-10/anat/sub-10_T1w.nii.gz"]
-    cohort = read_bids(make_site(tmp_path, table, scans), "A", LABELS)
+    cohort = read_site(make_site(tmp_path, table, scans), "A", LABELS)
     assert cohort.site == "A"
-    assert cohort.excluded == {}
+    assert cohort.exclusions == ()
     first, second, third = cohort.records
     assert (first.participant_id, first.label, first.age, first.sex) == ("sub-01", 1, 89.0, None)
     assert (first.group_id, first.group_declared, first.diagnosis) == ("sub-01", False, "AD")
@@ -55,19 +65,18 @@ def test_counts_what_is_left_out_by_reason(tmp_path: Path) -> None:
         "sub-99/ses-1/anat/sub-99_ses-1_T1w.nii.gz",
         "derivatives/sub-01/anat/sub-01_T1w.nii.gz",
     ]
-    cohort = read_bids(make_site(tmp_path, table, scans), "A", LABELS)
+    cohort = read_site(make_site(tmp_path, table, scans), "A", LABELS)
     assert [record.path.name for record in cohort.records] == ["sub-01_run-2_T1w.nii.gz", "sub-02_T1w.nii.gz"]
-    assert cohort.excluded == {
-        "diagnosis MCI": 2,
-        "diagnosis n/a": 1,
-        "further T1w scan of a session": 1,
-        "participant without a T1w scan": 1,
-        "scan without a row in participants.tsv": 2,
+    assert left_out(cohort) == {
+        "not in the table": (1, 2),
+        "no T1w scan": (3, 0),
+        "further T1w scan of a session": (0, 1),
+        "neither positive nor negative: diagnosis MCI": (1, 1),
     }
 
 
 @pytest.mark.parametrize(
-    ("sessions", "expected", "left_out"),
+    ("sessions", "expected", "others"),
     [
         ("all", ["ses-M0", "ses-M6", "ses-M12"], 0),
         ("first", ["ses-M0"], 2),
@@ -77,19 +86,19 @@ def test_counts_what_is_left_out_by_reason(tmp_path: Path) -> None:
     ],
 )
 def test_chooses_sessions_in_the_order_of_their_numbers(
-    tmp_path: Path, sessions: str | tuple[str, ...], expected: list[str], left_out: int
+    tmp_path: Path, sessions: str | tuple[str, ...], expected: list[str], others: int
 ) -> None:
     scans = [f"sub-01/ses-{name}/anat/sub-01_ses-{name}_T1w.nii.gz" for name in ("M12", "M0", "M6")]
     (tmp_path / "sub-01" / "ses-M24" / "anat").mkdir(parents=True)  # a session without a T1w scan is not the last one
-    cohort = read_bids(make_site(tmp_path, TWO, scans), "A", LABELS, sessions)
+    cohort = read_site(make_site(tmp_path, TWO, scans), "A", LABELS, sessions)
     assert [record.session_id for record in cohort.records] == expected
     assert cohort.records[0].name == f"sub-01_{expected[0]}"
-    assert cohort.excluded.get("scan of a session not chosen", 0) == left_out
+    assert left_out(cohort).get("session not chosen", (0, 0)) == (0, others)
 
 
 def test_a_participant_after_whom_a_group_is_named_belongs_to_it(tmp_path: Path) -> None:
     table = HEADER + "sub-01\tAD\t72\tF\tn/a\nsub-02\tAD\t72\tF\tsub-01\n"
-    cohort = read_bids(make_site(tmp_path, table, [f"sub-0{i}/anat/sub-0{i}_T1w.nii" for i in (1, 2)]), "A", LABELS)
+    cohort = read_site(make_site(tmp_path, table, [f"sub-0{i}/anat/sub-0{i}_T1w.nii" for i in (1, 2)]), "A", LABELS)
     assert [(record.group_id, record.group_declared) for record in cohort.records] == [("sub-01", True)] * 2
 
 
@@ -109,7 +118,7 @@ def test_a_participant_after_whom_a_group_is_named_belongs_to_it(tmp_path: Path)
 )
 def test_tolerates_how_tables_are_saved(tmp_path: Path, table: bytes) -> None:
     root = make_site(tmp_path, table, [f"sub-0{i}/anat/sub-0{i}_T1w.nii" for i in (1, 2)])
-    assert [(record.participant_id, record.label) for record in read_bids(root, "A", LABELS).records] == [
+    assert [(record.participant_id, record.label) for record in read_site(root, "A", LABELS).records] == [
         ("sub-01", 1),
         ("sub-02", 0),
     ]
@@ -119,51 +128,51 @@ def test_tolerates_how_tables_are_saved(tmp_path: Path, table: bytes) -> None:
     ("table", "message"),
     [
         (None, r"participants\.tsv: expected a table of participants, found none"),
-        ("", r"participants\.tsv: expected a header with participant_id and diagnosis, found an empty file"),
+        ("", r"participants\.tsv: expected a header with participant_id, found an empty file"),
         (
             "participant_id\tgroup\tage\nsub-01\tAD\t70\n",
             "a column diagnosis, found the columns participant_id, group, age",
         ),
         ("participant_id,diagnosis\nsub-01,AD\n", "found the columns participant_id,diagnosis; is it tab-separated"),
-        ("participant_id\tdiagnosis\tdiagnosis\nsub-01\tAD\tCN\n", "expected a column diagnosis, found twice"),
+        ("participant_id\tdiagnosis\tdiagnosis\nsub-01\tAD\tCN\n", "expected each column once, found diagnosis twice"),
         ("participant_id\tdiagnosis\nsub-01\tAD\t70\n", "line 2: expected 2 fields as in the header, got 3"),
         ("participant_id\tdiagnosis\nn/a\tAD\n", "line 2: expected a participant_id, got none"),
         (TWO + "01\tCN\t70\tM\tn/a\n", "sub-01 stands in lines 2 and 4; keep one"),
-        (TWO.replace("72", "old"), "line 2: expected age in years or n/a, got old"),
-        (TWO.replace("72", "-72"), "line 2: expected age in years or n/a, got -72"),
+        (TWO.replace("72", "old"), r"line 2: expected age in years \(0 to 120\) or n/a, got old"),
+        (TWO.replace("72", "-72"), r"line 2: expected age in years \(0 to 120\) or n/a, got -72"),
         ((HEADER + "sub-01\tDémence\t1\tF\t\n").encode("latin-1"), "expected UTF-8, found byte 0xe9; save it as UTF-8"),
         (TWO.encode("utf-16"), "expected UTF-8, found byte 0xff"),
         (
             HEADER + "sub-01\tMCI\t\t\t\nsub-02\tMCI\t\t\t\nsub-03\tPD\t\t\t\nsub-04\t\t\t\t\n",
-            r"in positive \(AD\) or negative \(CN\), found MCI: 2, PD: 1, n/a: 1; correct the lists",
+            r"positive \(AD\) or negative \(CN\), found diagnosis MCI: 2, diagnosis PD: 1, diagnosis missing: 1",
         ),
         (HEADER, "found no participant"),
         (
             TWO,
-            r"at least one usable scan .* found none \(participant without a T1w scan: 2, scan without a row .*: 1\)",
+            r"at least one usable scan .* found none \(no T1w scan: 2, not in the table: 1\)",
         ),
     ],
 )
 def test_bad_tables_are_refused_in_one_line(tmp_path: Path, table: str | bytes | None, message: str) -> None:
     root = make_site(tmp_path / "site", table, ["sub-77/anat/sub-77_T1w.nii.gz"])
     with pytest.raises(InputError, match=message) as caught:
-        read_bids(root, "A", LABELS)
+        read_site(root, "A", LABELS)
     assert "\n" not in str(caught.value)
     assert str(root) in str(caught.value)
 
 
 def test_no_session_of_that_name_is_an_error(tmp_path: Path) -> None:
     root = make_site(tmp_path, TWO, ["sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz"])
-    with pytest.raises(InputError, match="scan of a session not chosen: 1"):
-        read_bids(root, "A", LABELS, ("M12",))
+    with pytest.raises(InputError, match="session not chosen: 1"):
+        read_site(root, "A", LABELS, ("M12",))
 
 
 def test_missing_root_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="none: expected a BIDS folder, found nothing"):
-        read_bids(tmp_path / "none", "A", LABELS)
+    with pytest.raises(InputError, match=r"none: expected a BIDS or CAPS folder or a \.tsv of paths, found nothing"):
+        read_site(tmp_path / "none", "A", LABELS)
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="file: expected a BIDS folder, found a file"):
-        read_bids(tmp_path / "file", "A", LABELS)
+    with pytest.raises(InputError, match=r"file: expected a BIDS or CAPS folder or a \.tsv of paths, found a file"):
+        read_site(tmp_path / "file", "A", LABELS)
 
 
 def test_lists_diagnoses_for_the_user_to_sort(tmp_path: Path) -> None:

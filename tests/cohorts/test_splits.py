@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fedtune3d.cohorts.records import LabelMapping, ScanRecord
+from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits, split_sizes, write_splits
 from fedtune3d.errors import InputError
 
@@ -165,11 +165,3 @@ def test_a_damaged_table_is_refused(tmp_path: Path, text: str, message: str) -> 
         read_splits(path)
     with pytest.raises(InputError, match="expected a table of splits"):
         read_splits(tmp_path / "none.tsv")
-
-
-def test_a_mapping_with_a_value_in_both_lists_is_refused() -> None:
-    with pytest.raises(InputError, match="AD stands in positive and in negative"):
-        LabelMapping(positive=("AD", "MCI"), negative=("CN", "AD"))
-    with pytest.raises(InputError, match=r"labels\.negative: expected at least one"):
-        LabelMapping(positive=("AD",), negative=())
-    assert [LabelMapping(("AD",), ("CN",)).label(value) for value in ("AD", "CN", "MCI")] == [1, 0, None]

@@ -98,4 +98,5 @@ def test_resnet_trains_from_scratch(two_sites: dict[str, Any], tmp_path: Path) -
 
 def test_prepare_counts_the_scans_of_each_site(two_sites: dict[str, Any], tmp_path: Path) -> None:
     experiment = Experiment.model_validate(two_sites | {"output": tmp_path / "run"})
-    assert prepare_sites(experiment, Silent(), workers=1) == {"A": (6, []), "B": (6, [])}
+    prepared = prepare_sites(experiment, Silent(), workers=1)
+    assert {name: (site.scans, site.bad) for name, site in prepared.items()} == {"A": (6, []), "B": (6, [])}

@@ -126,20 +126,36 @@ def write_run(folder: Path) -> None:
     (folder / "rounds.jsonl").write_text("".join(json.dumps(line) + "\n" for line in ledger))
     (folder / "metrics.json").write_text(json.dumps(draw_metrics(rng, best_round(ledger))))
     brain = draw_brain()
+    (folder / "flow.json").write_text(json.dumps({site: draw_flow(site) for site in list(SIZES)[:3]}))
     for site in list(SIZES)[:3]:
         write_site_half(folder / "sites" / site, brain)
+
+
+def draw_flow(site: str) -> dict[str, Any]:
+    """Who was found and who is in which split; 12 were left out for their diagnosis, and one scan, but in Graz."""
+    splits = {"train": [20, 15], "validation": [8, 6], "test": list(SIZES[site])}
+    by_class = {"all": [sum(counts) for counts in zip(*splits.values(), strict=True)]} | splits
+    included, faults = sum(by_class["all"]), int(site != "Graz")
+    step = {"reason": "neither positive nor negative", "detail": "diagnosis MCI", "participants": 12, "scans": 12}
+    fault = {"reason": "scan at fault", "detail": "expected a whole NIfTI file", "participants": 1, "scans": 1}
+    return {
+        "found": dict.fromkeys(("participants", "scans"), included + 12 + faults),
+        "left_out": [step, fault][: 1 + faults],
+        "included": dict.fromkeys(("participants", "scans"), included),
+        "both_classes": 0,
+        "participants": by_class,
+        "scans": by_class,
+    }
 
 
 def write_site_half(folder: Path, brain: np.ndarray) -> None:
     """What stays at a site, as far as a report shows it."""
     site = folder.name
-    split = {"train": [20, 15], "validation": [8, 6], "test": list(SIZES[site])}
     bad = [] if site == "Graz" else [{"scan": f"sub-{site}09", "why": "truncated"}]
-    flow = {"scans": split, "participants": split, "excluded": {"diagnosis MCI": 12}, "bad_scans": bad}
     write_example(brain, folder / "examples" / "0.png")
     for number in (1, 2, 3):
         shutil.copy(folder / "examples" / "0.png", folder / "examples" / f"{number}.png")
-    (folder / "flow.json").write_text(json.dumps(flow))
+    (folder / "flow.json").write_text(json.dumps(draw_flow(site) | {"bad_scans": bad}))
 
 
 def stop_after_four_rounds(folder: Path) -> None:

@@ -147,11 +147,12 @@ def test_a_run_without_baselines_and_without_weights(make_run: Callable[..., Pat
 
 def test_names_are_escaped(make_run: Callable[..., Path]) -> None:
     folder = make_run()
-    flow = folder / "sites/Graz/flow.json"
-    values = json.loads(flow.read_text())
-    values["excluded"] = {"diagnosis <script>alert(1)</script>": 1}
-    flow.write_text(json.dumps(values))
-    assert "script" not in {tag for tag, _ in read(write_report(folder)).tags}
+    values = json.loads((folder / "flow.json").read_text())
+    values["Graz"]["left_out"][0]["detail"] = "diagnosis <script>alert(1)</script>"
+    (folder / "flow.json").write_text(json.dumps(values))
+    page = read(write_report(folder))
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert "diagnosis <script>alert(1)</script>" in page.text
 
 
 def test_equal_runs_give_equal_pages(finished_page: Path, make_run: Callable[..., Path]) -> None:

@@ -22,14 +22,6 @@ def test_costs_are_added_up_from_the_ledger(contents: RunContents) -> None:
     assert (rows["Graz"]["up"], rows["Graz"]["seconds"], rows["Graz"]["memory"]) == ("6.8 MB", "3.0 s", "910 MB")
 
 
-def test_sites_whose_half_is_elsewhere_have_no_flow(contents: RunContents) -> None:
-    rows = {row["site"]: row for row in run_tables.flow_rows(contents)}
-    assert rows["Lagos"]["splits"] is None
-    assert rows["Graz"]["splits"][2] == ("4 + 5", "4 + 5")
-    assert (rows["Graz"]["excluded"], rows["Graz"]["bad"]) == ("diagnosis MCI: 12", "none")
-    assert rows["Boston"]["bad"] == 1
-
-
 def test_bad_scans_are_named_only_where_predictions_leave(contents: RunContents) -> None:
     assert [bad["site"] for bad in run_tables.bad_scans(contents)] == ["Amsterdam"]
 

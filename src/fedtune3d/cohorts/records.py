@@ -1,38 +1,112 @@
-"""What a site's cohort is made of: scans, each with its label, its person and its group."""
+"""What a site's cohort is made of: scans, each with its label, its person and its group, and who was left out."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from fedtune3d.cohorts.label_rules import Rule, one_of, parse_rule
 from fedtune3d.errors import InputError
+
+DIAGNOSIS = "diagnosis"
+
+NO_SCAN = "no T1w scan"
+NO_ROW = "not in the table"
+NOT_CHOSEN = "session not chosen"
+FURTHER_SCAN = "further T1w scan of a session"
+LABEL_UNKNOWN = "label not known"
+OTHER_LABEL = "neither positive nor negative"
+BOTH_LABELS = "both positive and negative"
+FAULT = "scan at fault"
+REASONS = (NO_ROW, NO_SCAN, NOT_CHOSEN, FURTHER_SCAN, LABEL_UNKNOWN, OTHER_LABEL, BOTH_LABELS, FAULT)
+"""Why something is left out, in the order in which it is asked."""
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Why a row has no label: one of `REASONS`, and a detail from the site's own table."""
+
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True)
 class LabelMapping:
-    """Which diagnosis values count as positive (label 1) and as negative (label 0); any other is left out.
+    """What counts as positive (label 1) and as negative (label 0); anything else is left out.
 
-    Values are compared as written in participants.tsv, without surrounding blanks. Raises `InputError` when a list is
-    empty or a value stands in both.
+    Each is a list of values of the column ``diagnosis``, compared as written in the table, or a rule on any columns
+    such as ``cdr >= 1`` (see `label_rules`). Raises `InputError` when a list is empty, a value stands in both or a rule
+    cannot be read.
     """
 
-    positive: tuple[str, ...]
-    negative: tuple[str, ...]
+    positive: tuple[str, ...] | str
+    negative: tuple[str, ...] | str
 
     def __post_init__(self) -> None:
-        for name, values in (("positive", self.positive), ("negative", self.negative)):
-            if not values:
+        for name, wanted in (("positive", self.positive), ("negative", self.negative)):
+            if not wanted:
                 raise InputError(f"labels.{name}: expected at least one diagnosis value, got none; name one")
-        both = sorted(set(self.positive) & set(self.negative))
-        if both:
-            raise InputError(
-                f"labels: expected a diagnosis in one list, but {', '.join(both)} stands in positive and in negative; "
-                "take it out of one"
-            )
+        if isinstance(self.positive, tuple) and isinstance(self.negative, tuple):
+            both = sorted(set(self.positive) & set(self.negative))
+            if both:
+                raise InputError(
+                    f"labels: expected a diagnosis in one list, but {', '.join(both)} stands in positive and in "
+                    "negative; take it out of one"
+                )
+        _ = self.rules
 
-    def label(self, diagnosis: str) -> int | None:
-        """1, 0, or None where the diagnosis stands in neither list."""
-        if diagnosis in self.positive:
-            return 1
-        return 0 if diagnosis in self.negative else None
+    @cached_property
+    def rules(self) -> tuple[Rule, Rule]:
+        """What makes a row positive, and what negative."""
+        return _rule(self.positive), _rule(self.negative)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are asked, each once."""
+        return tuple(dict.fromkeys(comparison.column for rule in self.rules for comparison in rule.comparisons))
+
+    def label(self, row: Mapping[str, str | None]) -> int | Unlabelled:
+        """1, 0, or why there is none. What is surely positive needs not be known not to be negative, and vice versa."""
+        positive, negative = (rule.holds(row) for rule in self.rules)
+        if positive and negative:
+            return Unlabelled(BOTH_LABELS, "")
+        if positive or negative:
+            return int(bool(positive))
+        if positive is None or negative is None:
+            return Unlabelled(LABEL_UNKNOWN, ", ".join(self._unknown(row)))
+        return Unlabelled(OTHER_LABEL, f"{DIAGNOSIS} {row[DIAGNOSIS]}" if self.columns == (DIAGNOSIS,) else "")
+
+    def __str__(self) -> str:
+        positive, negative = (
+            wanted if isinstance(wanted, str) else ", ".join(wanted) for wanted in (self.positive, self.negative)
+        )
+        return f"positive ({positive}) or negative ({negative})"
+
+    def _unknown(self, row: Mapping[str, str | None]) -> list[str]:
+        """What each column lacks, such as ``cdr missing`` or ``mmse is no number``."""
+        asked = [comparison for rule in self.rules for comparison in rule.comparisons if comparison.holds(row) is None]
+        return list(
+            dict.fromkeys(f"{one.column} {'missing' if row.get(one.column) is None else 'no number'}" for one in asked)
+        )
+
+
+def _rule(wanted: tuple[str, ...] | str) -> Rule:
+    return parse_rule(wanted) if isinstance(wanted, str) else one_of(DIAGNOSIS, wanted)
+
+
+@dataclass(frozen=True)
+class FoundScan:
+    """A T1w scan where it stands.
+
+    Attributes:
+        path: The file.
+        brain_mask: The brain mask on the same grid, where the folder has one beside it.
+        space: The template space that the scan has been brought to, such as ``MNI152NLin2009cAsym``; None for its own.
+    """
+
+    path: Path
+    brain_mask: Path | None = None
+    space: str | None = None
 
 
 @dataclass(frozen=True)
@@ -40,8 +114,8 @@ class ScanRecord:
     """One T1-weighted scan of one person.
 
     `participant_id` starts with ``sub-`` and `session_id` with ``ses-`` (or is empty when the person has no session
-    folders), however they are written in participants.tsv. People of one `group_id` must not be split; where none is
-    declared it is the participant's id.
+    folders), however they are written in the table. People of one `group_id` must not be split; where none is
+    declared it is the participant's id. `brain_mask` and `space` are those of `FoundScan`.
     """
 
     site: str
@@ -53,7 +127,9 @@ class ScanRecord:
     group_declared: bool
     age: float | None
     sex: str | None
-    diagnosis: str
+    diagnosis: str | None
+    brain_mask: Path | None = None
+    space: str | None = None
 
     @property
     def name(self) -> str:
@@ -62,9 +138,19 @@ class ScanRecord:
 
 
 @dataclass(frozen=True)
+class Exclusion:
+    """Scans of one person that were left out (or, with none, the person), for one of `REASONS`."""
+
+    participant_id: str
+    reason: str
+    detail: str
+    scans: int
+
+
+@dataclass(frozen=True)
 class Cohort:
-    """The usable scans of a site, in the order of participant and session, and what was left out, counted by reason."""
+    """The usable scans of a site, in the order of participant and session, and what was left out."""
 
     site: str
     records: tuple[ScanRecord, ...]
-    excluded: dict[str, int] = field(default_factory=dict)
+    exclusions: tuple[Exclusion, ...] = ()

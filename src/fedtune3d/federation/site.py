@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -26,10 +26,11 @@ from fedtune3d.aggregation.contract import (
     LocalPlan,
 )
 from fedtune3d.aggregation.fed_ce import leave_one_out_state
-from fedtune3d.cohorts.bids import read_bids
 from fedtune3d.cohorts.dataset_description import is_simulated
+from fedtune3d.cohorts.flow import count_flow, leaving
 from fedtune3d.cohorts.pictures import write_example
 from fedtune3d.cohorts.preparation import PreparedCohort, PreparedStore, prepare_all
+from fedtune3d.cohorts.reading import read_site
 from fedtune3d.cohorts.records import Cohort, ScanRecord
 from fedtune3d.cohorts.scanner import scanner_of
 from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits, write_splits
@@ -169,7 +170,7 @@ class Trainee:
 
 
 class Site(Trainee):
-    """One hospital: its BIDS folder, its half of the run folder and its cache.
+    """One hospital: its scans, its half of the run folder and its cache.
 
     Args:
         experiment: The run.
@@ -215,15 +216,23 @@ class Site(Trainee):
 
     @property
     def root(self) -> Path:
-        """The BIDS folder."""
+        """The site's folder, or its table of paths."""
         if self.section.root is None:
-            raise InputError(f"site {self.name}: `root`, its BIDS folder, is not given")
+            raise InputError(f"site {self.name}: `root`, its folder or table of paths, is not given")
         return self.section.root
 
     @cached_property
     def cohort(self) -> Cohort:
-        """What the BIDS folder holds."""
-        return read_bids(self.root, self.name, self.experiment.labels_of(self.section), self.section.sessions)
+        """Which scans are used, and who is left out."""
+        section = self.section
+        return read_site(
+            self.root,
+            self.name,
+            self.experiment.labels_of(section),
+            section.sessions,
+            section.format,
+            section.participants,
+        )
 
     @cached_property
     def prepared(self) -> PreparedCohort:
@@ -291,10 +300,13 @@ class Site(Trainee):
         splits |= {group: task.values["groups"][self._pseudonym(group)] for group in declared}
         write_splits(self.folder / "splits.tsv", self.records, splits)
         self.splits = splits
-        write_json(self.folder / "flow.json", self._flow())
+        flow = count_flow(self.cohort, self.prepared.bad, splits)
+        bad = [{"scan": one.name, "why": why.removeprefix(f"{one.path}: ")} for one, why in self.prepared.bad]
+        write_json(self.folder / "flow.json", flow | {"bad_scans": bad})
         if self.section.policy.pictures_leave:
             self._write_examples()
-        return Answer(self.name)
+        policy = self.section.policy
+        return Answer(self.name, values={"flow": leaving(flow, policy.predictions_leave, policy.least_examples)})
 
     def _is_shared(self, record: ScanRecord) -> bool:
         """Whether the server splits the record's group, as other sites may have it, too."""
@@ -303,22 +315,6 @@ class Site(Trainee):
     def _pseudonym(self, group: str) -> str:
         """A group's name as the server sees it: it links the sites of one experiment, but no two experiments."""
         return hmac.new(self.experiment.sha256().encode(), group.encode(), "sha256").hexdigest()
-
-    def _flow(self) -> dict[str, Any]:
-        def by_class(records: Sequence[ScanRecord]) -> list[int]:
-            return [sum(record.label == label for record in records) for label in (0, 1)]
-
-        def people(split: str) -> list[ScanRecord]:
-            return list({record.participant_id: record for record in self._of(split)}.values())
-
-        return {
-            "scans": {split: by_class(self._of(split)) for split in SPLITS},
-            "participants": {split: by_class(people(split)) for split in SPLITS},
-            "excluded": self.cohort.excluded,
-            "bad_scans": [
-                {"scan": record.name, "why": why.removeprefix(f"{record.path}: ")} for record, why in self.prepared.bad
-            ],
-        }
 
     def _write_examples(self) -> None:
         for record in self.records[:EXAMPLES]:

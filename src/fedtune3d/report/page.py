@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fedtune3d import __version__
 from fedtune3d.files import write_text
-from fedtune3d.report import run_tables, table, words
+from fedtune3d.report import flow, run_tables, table, words
 from fedtune3d.report.figures.auc_per_site import draw_auc_per_site
 from fedtune3d.report.figures.drawing import Drawing
 from fedtune3d.report.figures.learning_curves import draw_learning_curves
@@ -73,7 +73,8 @@ def _render(contents: RunContents, drawings: dict[str, Drawing]) -> str:
         interval_methods=run_tables.interval_methods(metrics) if metrics else [],
         operating={name: run_tables.operating_rows(metrics, name) for name in metrics.get("methods", {})},
         what_ran=run_tables.what_ran(contents),
-        flow_rows=run_tables.flow_rows(contents),
+        flow_columns=flow.flow_columns(contents.sites),
+        flow_rows=flow.flow_rows([contents.flows.get(site) for site in contents.sites]) if contents.flows else [],
         bad_scans=run_tables.bad_scans(contents),
         left_out=run_tables.left_out_rows(contents),
         cost_lines=run_tables.cost_lines(metrics.get("cost", {})),

@@ -20,7 +20,8 @@ class RunContents:
         environment: Versions, device, weights; empty where the run has not come that far.
         ledger: The federated rounds, one dict a line.
         metrics: The evaluation; empty while the run goes on.
-        flows: Site → who was left out and which split holds how many; only sites whose half of the folder is here.
+        flows: Site → who was left out and which split holds how many, as counts that may leave the site.
+        faults: Site → the scans at fault, with the reason; only sites whose half of the folder is here.
         examples: Site → its example pictures, only where the site's policy lets pictures leave.
     """
 
@@ -30,6 +31,7 @@ class RunContents:
     ledger: list[dict[str, Any]]
     metrics: dict[str, Any]
     flows: dict[str, dict[str, Any]]
+    faults: dict[str, list[dict[str, str]]]
     examples: dict[str, list[Path]]
 
     @property
@@ -61,7 +63,7 @@ def read_run(folder: Path) -> RunContents:
         sites = [section["name"] for section in config["sites"]]
     except (yaml.YAMLError, TypeError, KeyError, UnicodeDecodeError) as error:
         raise InputError(f"{config_path}: expected the configuration of a run; {error}") from error
-    flows = {site: _read_json(folder / "sites" / site / "flow.json") for site in sites}
+    own_halves = {site: _read_json(folder / "sites" / site / "flow.json") for site in sites}
     allowed = [site for site in sites if _policy(config, site, "pictures_leave")]
     return RunContents(
         path=folder,
@@ -69,7 +71,8 @@ def read_run(folder: Path) -> RunContents:
         environment=_read_json(folder / "environment.json"),
         ledger=_read_ledger(folder / "rounds.jsonl"),
         metrics=_read_json(folder / "metrics.json"),
-        flows={site: flow for site, flow in flows.items() if flow},
+        flows=_read_json(folder / "flow.json"),
+        faults={site: flow["bad_scans"] for site, flow in own_halves.items() if flow},
         examples={site: sorted((folder / "sites" / site / "examples").glob("*.png")) for site in allowed},
     )
 

@@ -7,8 +7,6 @@ from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.table import shown_methods
 from fedtune3d.report.words import METHODS, duration, plural, size
 
-SPLITS = ("train", "validation", "test")
-
 
 def operating_rows(metrics: Mapping[str, Any], method: str) -> list[dict[str, Any]]:
     """Balanced accuracy, sensitivity and specificity of a method at its threshold, per site and pooled."""
@@ -35,34 +33,13 @@ def interval_methods(metrics: Mapping[str, Any]) -> list[str]:
     return sorted(found - {""})
 
 
-def flow_rows(contents: RunContents) -> list[dict[str, Any]]:
-    """Per site: scans and people of each split as `positive + negative`, and who was left out."""
-    rows: list[dict[str, Any]] = []
-    for site in contents.sites:
-        flow = contents.flows.get(site)
-        if flow is None:
-            rows.append({"site": site, "splits": None, "excluded": "", "bad": ""})
-            continue
-        splits = [(_pair(flow["participants"][split]), _pair(flow["scans"][split])) for split in SPLITS]
-        excluded = "; ".join(f"{reason}: {count}" for reason, count in sorted(flow["excluded"].items()))
-        rows.append(
-            {"site": site, "splits": splits, "excluded": excluded or "none", "bad": len(flow["bad_scans"]) or "none"}
-        )
-    return rows
-
-
-def _pair(counts: Sequence[int]) -> str:
-    negatives, positives = counts
-    return f"{positives} + {negatives}"
-
-
 def bad_scans(contents: RunContents) -> list[dict[str, str]]:
     """The scans that were left out as faulty, and why; only of sites whose predictions may leave: both name people."""
     return [
         {"site": site, "scan": bad["scan"], "why": bad["why"]}
-        for site, flow in contents.flows.items()
+        for site, faults in contents.faults.items()
         if contents.policy(site, "predictions_leave")
-        for bad in flow["bad_scans"]
+        for bad in faults
     ]
 
 

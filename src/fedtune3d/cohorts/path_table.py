@@ -1,0 +1,54 @@
+"""Read a plain table of scans: a TSV with ``path``, ``participant_id``, ``session_id``, the label and covariates."""
+
+import os
+from pathlib import Path
+
+from fedtune3d.cohorts.bids import Found
+from fedtune3d.cohorts.people import People, identified_rows
+from fedtune3d.cohorts.records import FoundScan
+from fedtune3d.cohorts.tables import Row, read_table
+from fedtune3d.errors import InputError
+
+
+def read_path_table(table: Path) -> tuple[Found, People]:
+    """The scans of a table and what it says of them, one row a scan; paths count from the table's own folder.
+
+    All scans must stand below that folder, so that the folder is what a run may read. Links in it may lead elsewhere.
+
+    Raises:
+        InputError: As `read_people`, or if a path is missing, leads out of the folder or stands twice, or rows of one
+            session differ in more than the path.
+    """
+    whole = read_table(table, ("path", "participant_id"), "a table of scans")
+    scans: Found = {}
+    sessions: dict[str, dict[str, Row]] = {}
+    lines: dict[Path, int] = {}
+    for line, (participant, session), row in identified_rows(whole):
+        path = _inside(table, line, row["path"])
+        if path in lines:
+            raise InputError(
+                f"{table}: expected each scan once, but {row['path']} stands in lines {lines[path]} and {line}; "
+                "keep one"
+            )
+        lines[path] = line
+        scans.setdefault(participant, {}).setdefault(session, []).append(FoundScan(path))
+        rest = {column: value for column, value in row.items() if column != "path"}
+        if sessions.setdefault(participant, {}).setdefault(session, rest) != rest:
+            raise InputError(
+                f"{table}: line {line}: expected the values of an earlier row of {participant} {session}".rstrip()
+                + ", found others; correct one, or give them different session_ids"
+            )
+    return scans, People(table, whole.columns, {}, sessions)
+
+
+def _inside(table: Path, line: int, text: str | None) -> Path:
+    if text is None:
+        raise InputError(f"{table}: line {line}: expected a path, got none")
+    folder = Path(os.path.normpath(table.parent.absolute()))
+    path = Path(os.path.normpath(folder / text))
+    if not path.is_relative_to(folder):
+        raise InputError(
+            f"{table}: line {line}: expected a path below the table's folder, got {text}; "
+            "move the table to a folder above all scans"
+        )
+    return path

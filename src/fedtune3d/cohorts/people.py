@@ -1,0 +1,176 @@
+"""What a site's tables say of each person and of each session: participants.tsv, and sessions.tsv beside it."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fedtune3d.cohorts.label_rules import as_number
+from fedtune3d.cohorts.tables import Row, Table, read_table
+from fedtune3d.errors import InputError
+
+_OLDEST = 120
+_IDENTIFIER = re.compile(r"[\w.+-]{1,100}")
+
+
+@dataclass(frozen=True)
+class People:
+    """The rows of a site's tables.
+
+    Attributes:
+        path: The table to name in a message.
+        columns: Those of all tables.
+        by_participant: What holds for a person: participant → row.
+        by_session: What holds for a session: participant → session → row.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    by_participant: dict[str, Row]
+    by_session: dict[str, dict[str, Row]]
+
+    def row(self, participant: str, session: str) -> Row | None:
+        """What is known of a person at a session, where the session's own values win; None where no table has it."""
+        own, general = self.by_session.get(participant, {}).get(session), self.by_participant.get(participant)
+        if own is None or general is None:
+            return own or general
+        return general | {column: value for column, value in own.items() if value is not None}
+
+    def rows(self) -> Iterator[Row]:
+        """The rows of everyone; see `rows_of`."""
+        for participant in self.ids:
+            yield from self.rows_of(participant)
+
+    def rows_of(self, participant: str) -> Iterator[Row]:
+        """What is known of a person at each session that a table has, or in general where none has any."""
+        for session in self.by_session.get(participant, {"": {}}):
+            yield self.row(participant, session) or {}
+
+    @property
+    def ids(self) -> list[str]:
+        """Every participant of the tables, once."""
+        return list(self.by_participant | self.by_session)
+
+    def group(self, participant: str) -> str | None:
+        """The group that the tables declare for a person, whom they may declare by naming a group after them.
+
+        Raises:
+            InputError: If sessions of one person are in two groups, which would part them.
+        """
+        rows = [self.by_participant.get(participant, {}), *self.by_session.get(participant, {}).values()]
+        declared = sorted({group for row in rows if (group := row.get("group_id")) is not None})
+        if len(declared) > 1:
+            raise InputError(
+                f"{self.path}: expected one group_id for {participant}, found {' and '.join(declared)}; "
+                "a person must not be split"
+            )
+        return declared[0] if declared else None
+
+    def acquired(self, participant: str, session: str) -> datetime | None:
+        """When the session was scanned, where ``acq_time`` says so; without a time zone, UTC."""
+        text = self.by_session.get(participant, {}).get(session, {}).get("acq_time")
+        if text is None:
+            return None
+        time = datetime.fromisoformat(text)
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def read_people(table: Path, participants: Iterable[str]) -> People:
+    """Read participants.tsv, and ``sub-*/sub-*_sessions.tsv`` beside it for the participants given.
+
+    A participants.tsv with a column ``session_id`` holds one row a session, as ClinicaDL writes it.
+
+    Raises:
+        InputError: If a table is malformed (see `read_table`), an age is no number of years, a time is none, or a
+            participant or session stands twice (``01`` and ``sub-01`` are one).
+    """
+    whole = read_table(table, ("participant_id",), "a table of participants")
+    tables = [whole]
+    by_participant: dict[str, Row] = {}
+    by_session: dict[str, dict[str, Row]] = {}
+    if "session_id" in whole.columns:
+        for (participant, session), row in keyed_rows(whole).items():
+            by_session.setdefault(participant, {})[session] = row
+    else:
+        by_participant = {participant: row for (participant, _), row in keyed_rows(whole).items()}
+    for participant in participants:
+        path = table.parent / participant / f"{participant}_sessions.tsv"
+        if path.exists():
+            tables.append(read_table(path, ("session_id",), "a table of sessions"))
+            rows = keyed_rows(tables[-1], participant)
+            by_session[participant] = by_session.get(participant, {}) | {
+                session: row for (_, session), row in rows.items()
+            }
+    columns = tuple(dict.fromkeys(column for one in tables for column in one.columns))
+    return People(table, columns, by_participant, by_session)
+
+
+def keyed_rows(table: Table, participant: str | None = None) -> dict[tuple[str, str], Row]:
+    """The rows by participant and session; see `identified_rows`. Raises `InputError` if one stands twice."""
+    rows: dict[tuple[str, str], Row] = {}
+    lines: dict[tuple[str, str], int] = {}
+    for line, key, row in identified_rows(table, participant):
+        if key in rows:
+            raise InputError(
+                f"{table.path}: expected one row a {'session' if key[1] else 'participant'}, but "
+                f"{' '.join(filter(None, key))} stands in lines {lines[key]} and {line}; keep one"
+            )
+        rows[key], lines[key] = row, line
+    return rows
+
+
+def identified_rows(table: Table, participant: str | None = None) -> list[tuple[int, tuple[str, str], Row]]:
+    """Each row's line, participant and session (empty where the table has none), and values, ages as plain numbers.
+
+    Args:
+        table: The table.
+        participant: Whose table it is, where it has no column that says so.
+
+    Raises:
+        InputError: If an identifier is missing or could be no file's name, an age is no number of years or a time none.
+    """
+    found = []
+    for line, row in table.rows:
+        where = f"{table.path}: line {line}"
+        person = participant or _identifier(where, "sub-", "participant_id", row["participant_id"])
+        if person is None:
+            raise InputError(f"{where}: expected a participant_id, got none")
+        session = _identifier(where, "ses-", "session_id", row.get("session_id"))
+        _check_time(where, row.get("acq_time"))
+        found.append((line, (person, session or ""), row | ({"age": _age(where, row["age"])} if "age" in row else {})))
+    return found
+
+
+def prefixed(prefix: str, name: str) -> str:
+    """The name with its BIDS prefix, ``sub-`` or ``ses-``."""
+    return name if name.startswith(prefix) else prefix + name
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A sorting key that reads runs of digits as numbers, so that ses-M6 comes before ses-M12."""
+    return [(int(part), part) if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _identifier(where: str, prefix: str, column: str, name: str | None) -> str | None:
+    if name is not None and not _IDENTIFIER.fullmatch(name):
+        raise InputError(f"{where}: expected a {column} of letters, digits and . + - _, got {name!r}; rename it")
+    return None if name is None else prefixed(prefix, name)
+
+
+def _age(where: str, text: str | None) -> str | None:
+    """Years as a number; ``89+``, as de-identified tables write the oldest, counts as 89."""
+    if text is None:
+        return None
+    years = as_number(text.removesuffix("+"))
+    if years is None or not 0 <= years <= _OLDEST:
+        raise InputError(f"{where}: expected age in years (0 to {_OLDEST}) or n/a, got {text}")
+    return f"{years:g}"
+
+
+def _check_time(where: str, text: str | None) -> None:
+    try:
+        if text is not None:
+            datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{where}: expected acq_time as 2020-12-31T23:59:59 or n/a, got {text}") from None

@@ -1,0 +1,209 @@
+"""From a site's folder or table to its cohort: which scans are used, with which label, and who is left out and why.
+
+A format is one file that finds scans; all that follows is the same for every format.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from fedtune3d.cohorts.bids import Found, find_bids_scans
+from fedtune3d.cohorts.caps import find_caps_scans
+from fedtune3d.cohorts.dataset_description import is_derivative
+from fedtune3d.cohorts.derivatives import find_derivative_scans
+from fedtune3d.cohorts.path_table import read_path_table
+from fedtune3d.cohorts.people import People, natural, read_people
+from fedtune3d.cohorts.records import (
+    DIAGNOSIS,
+    FURTHER_SCAN,
+    NO_ROW,
+    NO_SCAN,
+    NOT_CHOSEN,
+    Cohort,
+    Exclusion,
+    FoundScan,
+    LabelMapping,
+    ScanRecord,
+    Unlabelled,
+)
+from fedtune3d.cohorts.sessions import choose_sessions, order_sessions
+from fedtune3d.errors import InputError
+
+Format = Literal["auto", "bids", "derivatives", "caps", "table"]
+
+_FOLDERS: dict[str, tuple[str, Callable[[Path], Found]]] = {
+    "bids": ("sub-*/[ses-*/]anat/*_T1w.nii[.gz]", find_bids_scans),
+    "derivatives": ("sub-*/[ses-*/]anat/*_T1w.nii[.gz]", find_derivative_scans),
+    "caps": ("subjects/sub-*/ses-*/t1_linear/*_T1w.nii[.gz]", find_caps_scans),
+}
+
+
+def read_site(
+    root: Path,
+    site: str,
+    labels: LabelMapping,
+    sessions: str | tuple[str, ...] = "all",
+    format: Format = "auto",
+    participants: Path | None = None,
+) -> Cohort:
+    """Read the usable T1-weighted scans of a site.
+
+    In this order are left out: people whom no table has, people without a scan, sessions not chosen, further scans of a
+    session (the first by name is taken: run-1), scans without a label. The label is that of the session, so a person
+    who falls ill between two sessions may have scans in both classes.
+
+    Args:
+        root: A raw BIDS folder, BIDS derivatives, a CAPS folder, or a TSV of paths.
+        site: The site's name.
+        labels: What is positive and what negative.
+        sessions: ``all``, each person's ``first`` or ``last`` session with a T1w scan, or names of sessions.
+        format: What `root` is; ``auto`` looks.
+        participants: The participants.tsv, if it is not in `root` (or, for derivatives, in the raw folder above).
+
+    Raises:
+        InputError: If the folder or a table is missing or malformed, or nothing usable is left.
+    """
+    kind, found, people = _open(root, format, participants)
+    _require_columns(people, labels)
+    _require_usable_label(people, labels)
+    records: list[ScanRecord] = []
+    exclusions: list[Exclusion] = []
+    declared = {people.group(participant) for participant in people.ids}
+    for participant in sorted(found.keys() | set(people.ids), key=natural):
+        for session, scan in _take_scans(participant, found.get(participant, {}), sessions, people, exclusions):
+            row = people.row(participant, session) or {}
+            label = labels.label(row)
+            if isinstance(label, Unlabelled):
+                exclusions.append(Exclusion(participant, label.reason, label.detail, 1))
+                continue
+            group = people.group(participant) or (participant if participant in declared else None)
+            record = ScanRecord(
+                site=site,
+                participant_id=participant,
+                session_id=session,
+                path=scan.path,
+                label=label,
+                group_id=group or participant,
+                group_declared=group is not None,
+                age=None if (age := row.get("age")) is None else float(age),
+                sex=row.get("sex"),
+                diagnosis=row.get(DIAGNOSIS),
+                brain_mask=scan.brain_mask,
+                space=scan.space,
+            )
+            records.append(record)
+    if not records:
+        wanted = "a path" if kind == "table" else _FOLDERS[kind][0]
+        raise InputError(
+            f"{root}: expected at least one usable scan {wanted}, found none ({_listed(exclusions)}); "
+            f"check the ids and sessions in {people.path} against the scans"
+        )
+    records.sort(key=lambda record: (natural(record.participant_id), natural(record.session_id)))
+    return Cohort(site, tuple(records), tuple(exclusions))
+
+
+def list_diagnoses(root: Path, format: Format = "auto") -> Counter[str]:
+    """People by diagnosis (missing: ``n/a``), each once for each that they have. Raises `InputError` as `read_site`."""
+    _, _, people = _open(root, format, None)
+    if DIAGNOSIS not in people.columns:
+        raise InputError(
+            f"{people.path}: expected a column {DIAGNOSIS} to list, found the columns {', '.join(people.columns)}; "
+            "is it tab-separated, with a header? For rules on other columns write the experiment file by hand"
+        )
+    counts: Counter[str] = Counter()
+    for participant in people.ids:
+        counts.update({row.get(DIAGNOSIS) or "n/a" for row in people.rows_of(participant)})
+    return counts
+
+
+def recognise(root: Path) -> str:
+    """The format of a site: a file is a table, a folder says of itself or shows what it is.
+
+    Raises:
+        InputError: If there is no such file or folder, or a file that is no .tsv.
+    """
+    if root.is_file():
+        if root.suffix.lower() != ".tsv":
+            raise InputError(f"{root}: expected a BIDS or CAPS folder or a .tsv of paths, found a file {root.suffix}")
+        return "table"
+    if not root.is_dir():
+        raise InputError(f"{root}: expected a BIDS or CAPS folder or a .tsv of paths, found nothing; check the path")
+    if (root / "subjects").is_dir():
+        return "caps"
+    return "derivatives" if is_derivative(root) else "bids"
+
+
+def _open(root: Path, format: Format, participants: Path | None) -> tuple[str, Found, People]:
+    recognised = recognise(root)
+    kind = recognised if format == "auto" else format
+    if (kind == "table") != (recognised == "table"):
+        raise InputError(f"{root}: expected the format {kind}, found a {'file' if recognised == 'table' else 'folder'}")
+    if kind == "table":
+        return (kind, *read_path_table(root))
+    found = _FOLDERS[kind][1](root)
+    return kind, found, read_people(participants or _participants_table(root), found)
+
+
+def _participants_table(root: Path) -> Path:
+    """The folder's own, else that of the raw folder in whose ``derivatives`` it stands."""
+    places = [root, *([root.parent.parent] if root.parent.name == "derivatives" else [])]
+    for place in places:
+        if (place / "participants.tsv").exists():
+            return place / "participants.tsv"
+    raise InputError(
+        f"{root / 'participants.tsv'}: expected a table of participants, found none; is {root} the right folder? "
+        "A table elsewhere is named by the site's key `participants`"
+    )
+
+
+def _take_scans(
+    participant: str,
+    by_session: dict[str, list[FoundScan]],
+    wanted: str | tuple[str, ...],
+    people: People,
+    exclusions: list[Exclusion],
+) -> Iterator[tuple[str, FoundScan]]:
+    """One scan of each chosen session of a person, noting in `exclusions` what is left out."""
+
+    def leave_out(reason: str, scans: int) -> None:
+        exclusions.append(Exclusion(participant, reason, "", scans))
+
+    unknown = [session for session in by_session if people.row(participant, session) is None]
+    if unknown:
+        leave_out(NO_ROW, sum(len(by_session[session]) for session in unknown))
+    if not by_session:
+        leave_out(NO_SCAN, 0)
+    ordered = order_sessions(participant, by_session.keys() - set(unknown), people)
+    chosen = choose_sessions(ordered, wanted)
+    if not_chosen := sum(len(by_session[session]) for session in ordered if session not in chosen):
+        leave_out(NOT_CHOSEN, not_chosen)
+    if further := sum(len(by_session[session]) - 1 for session in chosen):
+        leave_out(FURTHER_SCAN, further)
+    yield from ((session, by_session[session][0]) for session in chosen)
+
+
+def _require_columns(people: People, labels: LabelMapping) -> None:
+    for column in labels.columns:
+        if column not in people.columns:
+            alike = [other for other in people.columns if other.lower() == column.lower()]
+            hint = f"did you mean {alike[0]}?" if alike else "is it tab-separated, with a header?"
+            raise InputError(
+                f"{people.path}: expected a column {column}, found the columns {', '.join(people.columns)}; {hint}"
+            )
+
+
+def _require_usable_label(people: People, labels: LabelMapping) -> None:
+    found = [labels.label(row) for row in people.rows()]
+    general = [labels.label(row) for row in people.by_participant.values()]
+    if not any(isinstance(label, int) for label in found + general):
+        unusable = Counter(label.detail or label.reason for label in found if isinstance(label, Unlabelled))
+        listed = ", ".join(f"{name}: {count}" for name, count in sorted(unusable.items()))
+        raise InputError(f"{people.path}: expected {labels}, found {listed or 'no participant'}; correct the labels")
+
+
+def _listed(exclusions: list[Exclusion]) -> str:
+    counts: Counter[str] = Counter()
+    for one in exclusions:
+        counts[one.reason] += max(1, one.scans)
+    return ", ".join(f"{reason}: {count}" for reason, count in counts.items())

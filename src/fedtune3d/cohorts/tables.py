@@ -1,0 +1,85 @@
+"""Read a tab-separated table as people save it, or say in one line what is wrong with it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedtune3d.errors import InputError
+
+_MISSING = {"", "n/a", "na", "nan"}
+
+Row = dict[str, str | None]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its columns, and of each row the line it stands in and its values, None where a value is missing."""
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, Row], ...]
+
+
+def read_table(path: Path, required: Sequence[str], what: str) -> Table:
+    """Read a TSV file: UTF-8 with or without BOM, any line ending; ``n/a`` and empty mean missing.
+
+    Blank lines are passed over, and a pair of quotes around a field is dropped.
+
+    Args:
+        path: The file.
+        required: Columns that must be there.
+        what: What the table holds, such as ``a table of participants``, for the message.
+
+    Raises:
+        InputError: If the file is missing, no UTF-8 or empty, lacks a column, has one twice, or has a row of another
+            length than its header.
+    """
+    lines = _read_lines(path, what)
+    if not lines:
+        raise InputError(f"{path}: expected a header with {' and '.join(required)}, found an empty file")
+    columns = lines[0][1]
+    for column in required:
+        if column not in columns:
+            raise InputError(
+                f"{path}: expected a column {column}, found the columns {', '.join(columns)}; "
+                "is it tab-separated, with a header?"
+            )
+    if twice := [column for column in columns if column and columns.count(column) > 1]:
+        raise InputError(f"{path}: expected each column once, found {twice[0]} twice; rename or remove one")
+    rows = []
+    for number, fields in lines[1:]:
+        if len(fields) != len(columns):
+            raise InputError(
+                f"{path}: line {number}: expected {len(columns)} fields as in the header, got {len(fields)}"
+            )
+        rows.append((number, {column: _value(field) for column, field in zip(columns, fields, strict=True)}))
+    return Table(path, tuple(columns), tuple(rows))
+
+
+def _read_lines(path: Path, what: str) -> list[tuple[int, list[str]]]:
+    """Line number and fields of each line that is not blank."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: expected {what}, found none; check the path") from error
+    except OSError as error:
+        raise InputError(f"{path}: expected {what} that can be read; {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: expected UTF-8, found byte {error.object[error.start]:#x}; save it as UTF-8"
+        ) from error
+    if "\0" in text:
+        raise InputError(f"{path}: expected UTF-8 text, found zero bytes, as UTF-16 has them; save it as UTF-8")
+    numbered = enumerate(text.split("\n"), start=1)
+    return [(number, list(_fields(line))) for number, line in numbered if line.strip()]
+
+
+def _fields(line: str) -> Iterator[str]:
+    for field in line.split("\t"):
+        field = field.strip()
+        quoted = len(field) > 1 and field[0] == field[-1] == '"'
+        yield field[1:-1].strip() if quoted else field
+
+
+def _value(field: str) -> str | None:
+    return None if field.lower() in _MISSING else field

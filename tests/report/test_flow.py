@@ -1,0 +1,72 @@
+"""The flow of participants as a table: every column adds up, and what is not known is not shown as a number."""
+
+from typing import Any
+
+from rich.console import Console
+
+from fedtune3d.report.flow import flow_columns, flow_rows, flow_table
+
+
+def flow(mci: int | None, faults: int | None, positive: int | None, negative: int) -> dict[str, Any]:
+    """As a site of so many people, each with one scan but the positive, who have two."""
+    by_class = {"participants": [negative, positive], "scans": [negative, positive and 2 * positive]}
+    included = {unit: None if None in counts else sum(counts) for unit, counts in by_class.items()}
+    steps = [
+        ("neither positive nor negative", "diagnosis MCI", mci),
+        ("scan at fault", "expected finite voxels", faults),
+    ]
+    return {
+        "found": {"participants": 20, "scans": 30},
+        "left_out": [
+            {"reason": reason, "detail": detail, "participants": count, "scans": count}
+            for reason, detail, count in steps
+            if count != 0
+        ],
+        "included": included,
+        "both_classes": 0,
+        **{
+            unit: {"all": counts, "train": counts, "validation": [0, 0], "test": [0, 0]}
+            for unit, counts in by_class.items()
+        },
+    }
+
+
+def test_a_row_a_reason_and_a_column_a_site_that_add_up() -> None:
+    rows = {row.title: row.cells for row in flow_rows([flow(5, 0, 3, 4), flow(0, 2, 1, 2)])}
+    assert list(rows)[:4] == [
+        "Found",
+        "neither positive nor negative: diagnosis MCI",
+        "scan at fault: expected finite voxels",
+        "Included",
+    ]
+    assert rows["Found"] == ["20 (30)", "20 (30)", "40 (60)"]
+    assert rows["neither positive nor negative: diagnosis MCI"] == ["5 (5)", "0 (0)", "5 (5)"]
+    assert rows["scan at fault: expected finite voxels"] == ["0 (0)", "2 (2)", "2 (2)"]
+    assert rows["Included"] == ["7 (10)", "3 (4)", "10 (14)"]
+    assert rows["Training"] == ["7 (10)", "3 (4)", "10 (14)"]
+
+
+def test_what_is_elsewhere_or_too_few_to_leave_is_no_number() -> None:
+    rows = {row.title: row.cells for row in flow_rows([flow(5, 0, 3, 4), None])}
+    assert rows["Included"] == ["7 (10)", "–", "–"]
+    rows = {row.title: row.cells for row in flow_rows([flow(None, 0, None, 4), flow(5, 0, 3, 4)])}
+    assert rows["neither positive nor negative: diagnosis MCI"] == ["few (few)", "5 (5)", "few (few)"]
+    assert rows["Training"] == ["few (few)", "7 (10)", "few (few)"]
+
+
+def test_before_the_split_there_are_classes_only() -> None:
+    unsplit = flow(5, 0, 3, 4)
+    for unit in ("participants", "scans"):
+        unsplit[unit] = {"all": unsplit[unit]["all"]}
+    assert [row.title for row in flow_rows([unsplit])][-3:] == ["Included", "positive", "negative"]
+    assert flow_columns(["A"]) == ["A"]
+
+
+def test_the_terminal_shows_the_same() -> None:
+    console = Console(record=True, width=100)
+    console.print(flow_table({"A": flow(5, 0, 3, 4), "[B]": flow(0, 2, 1, 2)}))
+    text = console.export_text()
+    assert "[B]" in text
+    assert ["neither", "positive", "nor", "negative:", "diagnosis", "MCI", "5", "(5)", "0", "(0)", "5", "(5)"] in [
+        line.split() for line in text.splitlines()
+    ]
