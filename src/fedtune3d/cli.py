@@ -4,13 +4,16 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from fedtune3d import __version__
 from fedtune3d.errors import InputError
+
+if TYPE_CHECKING:
+    from fedtune3d.run_folder import RunFolder
 
 app = typer.Typer(
     name="fedtune3d",
@@ -22,6 +25,10 @@ app = typer.Typer(
 )
 weights_app = typer.Typer(no_args_is_help=True, help="The released SAM-Med3D weights to start from.")
 cache_app = typer.Typer(no_args_is_help=True, help="What is kept on disk so that no scan is prepared or encoded twice.")
+server_app = typer.Typer(no_args_is_help=True, help="Across hospitals: the server that the sites connect to.")
+site_app = typer.Typer(no_args_is_help=True, help="Across hospitals: one site, whose scans stay where they are.")
+app.add_typer(server_app, name="server")
+app.add_typer(site_app, name="site")
 app.add_typer(weights_app, name="weights")
 app.add_typer(cache_app, name="cache")
 out = Console(highlight=False)
@@ -121,7 +128,6 @@ def run(
     Stop it with Ctrl-C whenever you like; with --resume it goes on and ends in the same result.
     """
     from fedtune3d.experiment import Experiment
-    from fedtune3d.report import auc_table, caveat
 
     try:
         with _bars() as bars:
@@ -129,10 +135,7 @@ def run(
     except KeyboardInterrupt:
         err.print(f"stopped; go on with: fedtune3d run {experiment} --resume")
         raise typer.Exit(130) from None
-    out.print(auc_table(folder.metrics))
-    if text := caveat(folder.metrics):
-        out.print(text)
-    out.print(f"report: {folder.report}", soft_wrap=True)
+    _print_result(folder)
 
 
 @app.command()
@@ -170,6 +173,90 @@ def export(
 
     for path in export_run(run_folder, output or run_folder / "export", merged=merged, weights=weights, site=site):
         out.print(f"wrote {path}", soft_wrap=True)
+
+
+@server_app.command("init")
+def server_init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The server's folder, made or added to.")],
+    address: Annotated[str, typer.Option(help="Where sites reach this server, HOST:PORT.")],
+    site: Annotated[list[str], typer.Option(help="A site's name, as in the experiment; once for each site.")],
+) -> None:
+    """Make the server's certificate, and for each site a folder with its key, to be handed over."""
+    from fedtune3d.federation.flower.server_folder import ServerFolder
+
+    made = ServerFolder.make(folder, address, site)
+    for name in site:
+        out.print(f"for site {name}: {made.sites / name}", soft_wrap=True)
+    out.print(f"Sites fill in their site.yaml and join; then: fedtune3d server run EXPERIMENT.yaml --folder {folder}")
+
+
+@server_app.command("run")
+def server_run(
+    experiment: ExperimentFile,
+    folder: Annotated[Path, typer.Option(help="The folder that `server init` made.")] = Path("server"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder.")] = False,
+    wait: Annotated[
+        float | None, typer.Option(help="Minutes to wait for sites that have not joined; for good by default.", min=0)
+    ] = None,
+) -> None:
+    """Train across the sites that have joined, evaluate at each of them, and write the report."""
+    from fedtune3d.experiment import Experiment
+    from fedtune3d.federation.flower.server_app import serve
+    from fedtune3d.federation.flower.server_folder import ServerFolder
+
+    def waiting(missing: str) -> None:
+        err.print(f"waiting for {missing}" if missing else "all sites are there")
+
+    try:
+        with _bars() as bars:
+            done = serve(
+                Experiment.from_yaml(experiment),
+                ServerFolder(folder),
+                resume=resume,
+                progress=bars,
+                wait_seconds=None if wait is None else wait * 60,
+                on_wait=waiting,
+                on_restart=err.print,
+            )
+    except KeyboardInterrupt:
+        err.print(f"stopped; go on with: fedtune3d server run {experiment} --folder {folder} --resume")
+        raise typer.Exit(130) from None
+    _print_result(done)
+
+
+SiteFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The site's folder, with its key and site.yaml.")]
+
+
+@site_app.command("join")
+def site_join(folder: SiteFolder) -> None:
+    """Take part, until Ctrl-C: connect to the server and do what it asks and site.yaml allows.
+
+    Only outgoing connections are made. What leaves is listed in work/runs/*/sites/*/egress.jsonl.
+    """
+    import logging
+
+    from fedtune3d.federation.flower.client_app import join
+
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+    logging.getLogger("fedtune3d").setLevel(logging.INFO)
+    try:
+        join(folder)
+    except KeyboardInterrupt:
+        err.print(f"left the federation; come back with: fedtune3d site join {folder}")
+        raise typer.Exit(130) from None
+
+
+@site_app.command("check")
+def site_check(folder: SiteFolder) -> None:
+    """Say before the day whether settings, data, disk, key, network, certificate and clock are in order."""
+    from fedtune3d.federation.flower.site_check import check_site
+
+    failed = False
+    for finding in check_site(folder):
+        failed |= not finding.good
+        out.print(f"{'ok     ' if finding.good else 'NOT OK '}{finding.text}", markup=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(2)
 
 
 @weights_app.command()
@@ -228,6 +315,15 @@ def cache_prune(
     for part in open_cache(folder):
         removed = part.entries.prune(unused_days)
         out.print(f"{part.site}: {len(removed)} of {part.kind} removed")
+
+
+def _print_result(folder: "RunFolder") -> None:
+    from fedtune3d.report import auc_table, caveat
+
+    out.print(auc_table(folder.metrics))
+    if text := caveat(folder.metrics):
+        out.print(text)
+    out.print(f"report: {folder.report}", soft_wrap=True)
 
 
 def _bars() -> Any:

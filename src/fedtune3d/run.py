@@ -53,15 +53,18 @@ def run_experiment(
     return _Run(experiment, progress, workbench, reach(guarded), pooled).whole(resume=resume)
 
 
-def run_across(experiment: Experiment, federation: Federation, *, resume: bool, progress: Progress | None) -> RunFolder:
-    """Run `experiment` over sites elsewhere, whose scans and policies only they know.
+def run_across(
+    experiment: Experiment, reach: Callable[[Workbench], Federation], *, resume: bool, progress: Progress | None
+) -> RunFolder:
+    """Run `experiment` over sites elsewhere, whose scans and policies only they know; `reach` says how.
 
     Raises:
         InputError: As `Experiment.run`; when a site cannot plan or evaluate; when a baseline needs all scans.
     """
     if CENTRALIZED in experiment.baselines:
         raise InputError("baselines: centralized needs all scans in one place; across hospitals leave it out")
-    return _Run(experiment, progress or Silent(), Workbench(experiment), federation, None).whole(resume=resume)
+    workbench = Workbench(experiment)
+    return _Run(experiment, progress or Silent(), workbench, reach(workbench), None).whole(resume=resume)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from fedtune3d.states import State, tensor_bytes
 
 def values_json(values: Mapping[str, Any]) -> str:
     """The JSON values of a message as they travel; NaN and infinity are refused with a ValueError."""
-    return json.dumps(values, sort_keys=True, allow_nan=False)
+    return json.dumps(values, allow_nan=False)
 
 
 def flat_state(parts: Mapping[str, State]) -> State:
@@ -36,8 +36,7 @@ class EgressManifest:
         """Write down an answer that is about to leave."""
         text = values_json(answer.values)
         line = {
-            "time": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "experiment": experiment,
+            **_head(experiment),
             "kind": task.kind,
             "round": task.round,
             "purpose": task.purpose,
@@ -52,6 +51,13 @@ class EgressManifest:
             ],
             "values": {**_digest(text.encode()), "json": json.loads(text)},
         }
+        self._append(line)
+
+    def record_fault(self, experiment: str, reason: str) -> None:
+        """Write down the line that is about to leave in an answer's place."""
+        self._append({**_head(experiment), "kind": "fault", "fault": reason})
+
+    def _append(self, line: dict[str, Any]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
@@ -63,6 +69,10 @@ class EgressManifest:
         if not self.path.exists():
             return []
         return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+
+
+def _head(experiment: str) -> dict[str, Any]:
+    return {"time": datetime.now().astimezone().isoformat(timespec="seconds"), "experiment": experiment}
 
 
 def _digest(content: bytes) -> dict[str, Any]:

@@ -1,0 +1,103 @@
+"""The site on Flower: a ClientApp, and the process that answers what arrives at the site's SuperNode."""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import httpx
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+from flwr.common.constant import SubStatus
+from flwr.supercore.constant import TaskType
+from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
+
+from fedtune3d.federation.flower.engine import Runtime, free_port, start_child, stop_child, write_secret
+from fedtune3d.federation.flower.reachability import why_refused
+from fedtune3d.federation.flower.site_folder import CERTIFICATE, KEY, SiteSettings
+from fedtune3d.federation.flower.site_host import SiteHost
+
+log = logging.getLogger("fedtune3d")
+POLL_SECONDS = 0.2
+AGAIN_SECONDS = 5.0
+
+app = ClientApp()
+
+
+@cache
+def _host(folder: Path) -> SiteHost:
+    return SiteHost(SiteSettings.read(folder))
+
+
+def _answer(message: Message, context: Context) -> Message:
+    """The site's answer to a message; the site's folder stands in the SuperNode's configuration as `site-folder`."""
+    host = _host(Path(str(context.node_config["site-folder"])))
+    return Message(host.answer(message.content), reply_to=message)
+
+
+app.train()(_answer)
+app.evaluate()(_answer)
+app.query()(_answer)
+
+
+def join(folder: Path, stopped: Callable[[], bool] = lambda: False) -> None:
+    """Keep a site in its federation until `stopped`: a SuperNode, and this process to do what arrives.
+
+    Only the code installed here is run, whatever the server sends. A SuperNode that ends is started again.
+    """
+    settings = SiteSettings.read(folder)
+    _host(folder)  # what is wrong with the folder should show now
+    while not stopped():
+        began = time.monotonic()
+        _serve(folder, settings, stopped)
+        if not stopped():
+            log.warning("%s; trying again", why_refused(folder, settings))
+            time.sleep(max(0.0, AGAIN_SECONDS - (time.monotonic() - began)))
+
+
+def _serve(folder: Path, settings: SiteSettings, stopped: Callable[[], bool]) -> None:
+    """Start a SuperNode and answer its messages until it ends."""
+    address = f"127.0.0.1:{settings.runtime_port or free_port()}"
+    flower = settings.work / "flower"
+    secret = write_secret(flower / "runtime.secret")
+    child = start_child("supernode", _arguments(folder, settings, address, flower), flower, flower / "supernode.log")
+    runtime = Runtime(address, None, secret, "SuperExec")
+    try:
+        while child.poll() is None and not stopped():
+            if not _answer_one(runtime):
+                time.sleep(POLL_SECONDS)
+    finally:
+        runtime.close()
+        stop_child(child)
+
+
+def _arguments(folder: Path, settings: SiteSettings, address: str, flower: Path) -> list[str]:
+    host, _, port = address.rpartition(":")
+    transport = ["--insecure"]
+    if not settings.insecure:
+        transport = ["--root-certificates", str(folder / CERTIFICATE)]
+        transport += ["--auth-supernode-private-key", str(folder / KEY)]
+    return [
+        *transport,
+        *("--superlink", settings.server),
+        *("--node-config", f'site-folder="{folder.absolute()}"'),
+        *("--isolation", "process", "--host", host, "--port", port),
+        *("--superexec-auth-secret-file", str(flower / "runtime.secret")),
+    ]
+
+
+def _answer_one(runtime: Runtime) -> bool:
+    """Do one waiting task; False where there is none, or the SuperNode does not answer (yet, or any more)."""
+    try:
+        token = runtime.acquire(TaskType.CLIENT_APP)
+        if token is None:
+            return False
+        with runtime.task(token) as client:
+            message, context, _, _ = pull_task_input(client)
+            push_message(client, app(message=message, context=context), context)
+            push_task_output(client, context, SubStatus.COMPLETED, "")
+    except (httpx.HTTPError, RuntimeError) as error:
+        log.debug("the SuperNode: %s", error)
+        return False
+    return True

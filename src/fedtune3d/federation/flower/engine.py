@@ -1,0 +1,143 @@
+"""What both sides need of Flower's engine: its processes as children, and its tasks in this process.
+
+Both run it in its isolation mode ``process``, in which Flower starts no app itself: a process of ours takes the tasks
+and does them with the code that is installed here. What a server sends is data; no code of it is ever run at a site.
+"""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+from flwr.proto.runtime_pb2 import AcquireTaskRequest, SendTaskHeartbeatRequest
+from flwr.supercore.constant import TaskType
+from flwr.supercore.interceptors import (
+    RuntimeTokenHttpInterceptor,
+    RuntimeVersionHttpInterceptor,
+    SuperExecAuthHttpInterceptor,
+)
+from flwr.supercore.protobuf.client import ProtobufClientInterceptor
+from flwr.supercore.retry import RetryInvoker, exponential
+from flwr.supercore.runtime import RuntimeHttpClient
+
+ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
+HEARTBEAT_SECONDS = 10
+PATIENCE_SECONDS = 20
+QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
+
+
+def child_environment(home: Path) -> dict[str, str]:
+    """The environment of Flower's processes: its folder under ours, nothing sent home, one thread for its sums."""
+    return {**os.environ, **QUIET, "FLWR_HOME": str(home)}
+
+
+def start_child(what: str, arguments: Sequence[str], home: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start a ``superlink`` or ``supernode`` that ends with this process; its output is appended to a log."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "fedtune3d.federation.flower.launch", what, str(os.getpid()), *arguments]
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=child_environment(home)
+        )
+
+
+def stop_child(child: subprocess.Popen[bytes]) -> None:
+    """Ask a child to end, then make it."""
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def write_secret(path: Path) -> bytes:
+    """A new secret in a file for this user only."""
+    secret = secrets.token_bytes(32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secret)
+    return secret
+
+
+def patient_retries() -> RetryInvoker:
+    """Retries over a short break of the connection; then the error goes up."""
+    return RetryInvoker(
+        wait_gen_factory=lambda: exponential(max_delay=2),
+        recoverable_exceptions=httpx.TransportError,
+        max_tries=None,
+        max_time=PATIENCE_SECONDS,
+    )
+
+
+class Runtime:
+    """The Runtime API of a SuperLink or SuperNode on this machine.
+
+    Args:
+        address: ``host:port``.
+        certificate: Of the authority that signed the API's; None for plain HTTP.
+        secret: What the API was started with.
+        component: The name under which Flower knows the caller.
+    """
+
+    def __init__(self, address: str, certificate: bytes | None, secret: bytes, component: str) -> None:
+        self.address = address
+        self.certificate = certificate
+        self.component = component
+        signed = SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=[ACQUIRE])
+        self._client = self._connect([signed])
+
+    def _connect(self, interceptors: Sequence[ProtobufClientInterceptor]) -> RuntimeHttpClient:
+        return RuntimeHttpClient.from_server_address(
+            server_address=self.address,
+            insecure=self.certificate is None,
+            root_certificates=self.certificate,
+            interceptors=[RuntimeVersionHttpInterceptor(component_name=self.component), *interceptors],
+            retry_invoker=patient_retries(),
+        )
+
+    def acquire(self, kind: TaskType) -> str | None:
+        """The token of a waiting task of a kind, which is then ours; None when there is none."""
+        found = self._client.AcquireTask(AcquireTaskRequest(supported_task_types=[kind]))
+        return str(found.token) if found.HasField("task") and found.token else None
+
+    @contextmanager
+    def task(self, token: str) -> Iterator[RuntimeHttpClient]:
+        """A client for a task of ours, kept alive while the block runs."""
+        client = self._connect([RuntimeTokenHttpInterceptor(token)])
+        ended = threading.Event()
+        beat = threading.Thread(target=_beat, args=(client, ended), daemon=True)
+        beat.start()
+        try:
+            yield client
+        finally:
+            ended.set()
+            beat.join()
+            client.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
+def _beat(client: RuntimeHttpClient, ended: threading.Event) -> None:
+    while True:
+        with suppress(httpx.HTTPError):
+            client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
+        if ended.wait(HEARTBEAT_SECONDS):
+            return
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,129 @@
+"""The sites behind Flower's grid, as the round loop asks them."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from flwr.app import Message, MessageType, RecordDict
+from flwr.serverapp import Grid
+
+from fedtune3d.errors import InputError
+from fedtune3d.federation.flower.wire import Occasion, TensorCache, WireError, pack_task, site_of, unpack_answer
+from fedtune3d.federation.messages import Answer, Fault, Task
+
+POLL_SECONDS = 0.3
+LIFE_SECONDS = 7 * 24 * 3600.0
+MESSAGE_TYPES = {"train": MessageType.TRAIN, "score": MessageType.EVALUATE, "evaluate": MessageType.EVALUATE}
+
+
+class GridFederation:
+    """Reaches sites by Flower messages.
+
+    Outside the rounds (planning, evaluating) every site is waited for, and has all the time it wants to answer: it may
+    have to prepare its scans. Within them a site that is not there is a fault at once, and one that does not answer by
+    the deadline is one then.
+
+    Args:
+        grid: Of a running ServerApp.
+        sites: The names that the experiment gives.
+        occasion: What every task belongs to, looked up when the first one is sent.
+        authenticated: Whether Flower has checked who is who; if not, sites are asked for their names.
+        wait_seconds: How long to wait for sites to come outside the rounds; None for good.
+        on_wait: Told whom it waits for whenever that changes.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        sites: Iterable[str],
+        occasion: Callable[[], Occasion],
+        *,
+        authenticated: bool = True,
+        wait_seconds: float | None = None,
+        on_wait: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._grid = grid
+        self._sites = tuple(sorted(sites))
+        self._occasion = occasion
+        self._authenticated = authenticated
+        self._wait_seconds = wait_seconds
+        self._on_wait = on_wait
+        self._claimed: dict[int, str] = {}
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The names of the sites, sorted."""
+        return self._sites
+
+    def ask(self, tasks: Mapping[str, Task]) -> Iterator[Answer | Fault]:
+        """Yield one answer or fault a site, as they arrive."""
+        first = next(iter(tasks.values()))
+        seconds = first.deadline_seconds
+        until = None if seconds is None else time.monotonic() + seconds
+        nodes = self._nodes() if first.round else self._wait_for(tasks)
+        for site in sorted(tasks.keys() - nodes.keys()):
+            yield Fault(site, "is not connected")
+        waiting = self._send({site: task for site, task in sorted(tasks.items()) if site in nodes}, nodes, seconds)
+        while waiting:
+            for message_id in list(waiting):
+                for reply in self._grid.pull_messages([message_id]):
+                    site = waiting.pop(message_id)
+                    yield self._reply(reply, tasks[site], site)
+            if until is not None and time.monotonic() > until:
+                break
+            if waiting:
+                time.sleep(POLL_SECONDS)
+        for site in sorted(waiting.values()):
+            yield Fault(site, f"did not answer within the deadline of {seconds:g} s")
+
+    def _send(self, tasks: Mapping[str, Task], nodes: Mapping[str, int], seconds: float | None) -> dict[str, str]:
+        """Send each site its task: message id → site."""
+        cache, occasion, sent = TensorCache(), self._occasion(), {}
+        for site, task in tasks.items():
+            message = Message(
+                pack_task(task, occasion, cache.array),
+                nodes[site],
+                MESSAGE_TYPES.get(task.kind, MessageType.QUERY),
+                ttl=LIFE_SECONDS if seconds is None else seconds,
+                group_id=str(task.round),
+            )
+            (message_id,) = self._grid.push_messages([message])
+            sent[message_id] = site
+        return sent
+
+    def _reply(self, reply: Message, task: Task, site: str) -> Answer | Fault:
+        if reply.has_error():
+            return Fault(site, f"Flower: {' '.join(str(reply.error.reason).split())}")
+        return unpack_answer(reply.content, task, site, self._occasion().sha256)
+
+    def _wait_for(self, tasks: Mapping[str, Task]) -> dict[str, int]:
+        """The nodes of the sites asked, once all are there, or as many as are when the wait is over."""
+        until = math.inf if self._wait_seconds is None else time.monotonic() + self._wait_seconds
+        said = ""
+        while True:
+            nodes = self._nodes()
+            missing = ", ".join(sorted(tasks.keys() - nodes.keys()))
+            if missing != said:
+                self._on_wait(missing)
+                said = missing
+            if not missing or time.monotonic() > until:
+                return nodes
+            time.sleep(POLL_SECONDS)
+
+    def _nodes(self) -> dict[str, int]:
+        """Site → node id, of the sites that are connected now."""
+        online = {node.node_id: node.name for node in self._grid.get_nodes()}
+        if not self._authenticated:
+            self._ask_names(online.keys() - self._claimed.keys())
+            online = {node_id: self._claimed.get(node_id, "") for node_id in online}
+        return {name: node_id for node_id, name in online.items() if name in self._sites}
+
+    def _ask_names(self, node_ids: Iterable[int]) -> None:
+        """Ask nodes that nobody has vouched for who they are."""
+        for node_id in sorted(node_ids):
+            question = Message(RecordDict(), node_id, MessageType.QUERY)
+            for reply in self._grid.send_and_receive([question], timeout=60):
+                try:
+                    self._claimed[node_id] = "" if reply.has_error() else site_of(reply.content)
+                except WireError as error:
+                    raise InputError(f"a node without a name answered: {error}") from None

@@ -1,0 +1,81 @@
+"""Whether a site can reach its server: name, port, certificate, clock."""
+
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException, HTTPSConnection
+from pathlib import Path
+
+from fedtune3d.errors import InputError
+from fedtune3d.federation.flower.site_folder import CERTIFICATE, SiteSettings
+
+BEHIND_SECONDS, AHEAD_SECONDS = 300.0, 5.0
+"""How far a site's clock may be behind and ahead of the server's before Flower refuses its signatures."""
+CONNECT_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Contact:
+    """What a site saw of the server: the TLS version, and how many seconds its own clock is ahead (to ± 1)."""
+
+    tls: str
+    ahead_seconds: float
+
+
+def contact_server(folder: Path, settings: SiteSettings) -> Contact:
+    """Ask the server for anything, over TLS. Raises `InputError` with one line on what stands in the way."""
+    host, _, port = settings.server.rpartition(":")
+    certificate = folder / CERTIFICATE
+    try:
+        trusted = ssl.create_default_context(cafile=str(certificate))
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(f"{certificate}: expected the server's CA certificate; {error}") from None
+    connection = HTTPSConnection(host.strip("[]"), int(port), timeout=CONNECT_SECONDS, context=trusted)
+    try:
+        connection.connect()
+        tls = connection.sock.version() or "" if isinstance(connection.sock, ssl.SSLSocket) else ""
+        connection.request("GET", "/v1/fleet/")
+        answer = connection.getresponse()
+        now = time.time()
+        date = answer.headers.get("Date")
+    except ssl.SSLCertVerificationError as error:
+        why = f"its certificate is not trusted ({error.verify_message}); is {CERTIFICATE} this server's?"
+        raise InputError(f"server {settings.server}: {why}") from None
+    except ssl.SSLError as error:
+        raise InputError(f"server {settings.server}: no TLS there ({error.reason}); check address and port") from None
+    except socket.gaierror:
+        raise InputError(f"server {settings.server}: this name is not known here; check `server` and DNS") from None
+    except (OSError, HTTPException) as error:
+        why = f"no answer ({error}); is it running, and does the firewall let this machine out to port {port}?"
+        raise InputError(f"server {settings.server}: {why}") from None
+    finally:
+        connection.close()
+    if date is None:
+        raise InputError(f"server {settings.server}: answered without a date; is it this program's server?")
+    return Contact(tls, now - parsedate_to_datetime(date).timestamp())
+
+
+def clock_problem(ahead_seconds: float) -> str | None:
+    """What is wrong with this machine's clock, in one line; None where Flower accepts it."""
+    if -BEHIND_SECONDS < ahead_seconds < AHEAD_SECONDS + 1:
+        return None
+    direction = "ahead of" if ahead_seconds > 0 else "behind"
+    return (
+        f"clock: this machine's is {abs(ahead_seconds):.0f} s {direction} the server's, and Flower refuses more than "
+        f"{BEHIND_SECONDS:.0f} s behind or {AHEAD_SECONDS:.0f} s ahead; set it (NTP)"
+    )
+
+
+def why_refused(folder: Path, settings: SiteSettings) -> str:
+    """The likeliest reason, in one line, why a SuperNode has just ended."""
+    log = settings.work / "flower" / "supernode.log"
+    if settings.insecure:
+        return f"the SuperNode ended; {log} says why"
+    try:
+        found = contact_server(folder, settings)
+    except InputError as error:
+        return str(error)
+    refused = f"server {settings.server}: the connection ended, or it does not know this site's key (site.key.pub)"
+    return clock_problem(found.ahead_seconds) or f"{refused}; {log} says more"

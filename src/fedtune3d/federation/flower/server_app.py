@@ -1,0 +1,238 @@
+"""The server on Flower: a ServerApp that runs an experiment over the sites that have joined."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from flwr.app import Context, RecordDict
+from flwr.cli.build import build_fab_from_disk
+from flwr.common.constant import SubStatus
+from flwr.common.serde import context_from_proto, context_to_proto, fab_to_proto, run_from_proto
+from flwr.proto.control_pb2 import RegisterNodeRequest, StartRunRequest
+from flwr.proto.runtime_pb2 import PullTaskInputRequest, PushTaskOutputRequest
+from flwr.serverapp import Grid, ServerApp
+from flwr.supercore.constant import TaskType
+from flwr.supercore.control import ControlHttpClient
+from flwr.supercore.fab import Fab
+from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supercore.task_identity import TaskIdentity
+from flwr.superlink.grid import HttpGrid
+
+from fedtune3d.errors import InputError
+from fedtune3d.experiment import Experiment
+from fedtune3d.federation.flower.engine import Runtime, patient_retries, start_child, stop_child, write_secret
+from fedtune3d.federation.flower.grid_federation import GridFederation
+from fedtune3d.federation.flower.server_folder import ServerFolder, ServerSettings
+from fedtune3d.federation.flower.wire import Occasion
+from fedtune3d.federation.messages import Federation
+from fedtune3d.federation.workbench import Workbench
+from fedtune3d.progress import Progress
+from fedtune3d.run import run_across
+from fedtune3d.run_folder import RunFolder
+
+Result = TypeVar("Result")
+START_SECONDS = 120
+APP = Path(__file__).parent / "app"
+
+
+class SuperLinkLostError(InputError):
+    """The SuperLink ended or does not answer; what was committed is saved."""
+
+
+def run_on_grid(
+    grid: Grid,
+    experiment: Experiment,
+    *,
+    resume: bool,
+    progress: Progress | None = None,
+    authenticated: bool = True,
+    wait_seconds: float | None = None,
+    on_wait: Callable[[str], None] = lambda text: None,
+) -> RunFolder:
+    """Run an experiment over the sites behind a grid; see `run_across` and `GridFederation`."""
+
+    def reach(workbench: Workbench) -> Federation:
+        public, sha256 = experiment.public(), experiment.sha256()
+        return GridFederation(
+            grid,
+            (section.name for section in experiment.sites),
+            lambda: Occasion(public, sha256, workbench.assembled.weights.sha256),
+            authenticated=authenticated,
+            wait_seconds=wait_seconds,
+            on_wait=on_wait,
+        )
+
+    return run_across(experiment, reach, resume=resume, progress=progress)
+
+
+app = ServerApp()
+
+
+@app.main()
+def _main(grid: Grid, context: Context) -> None:
+    """For a SuperLink that others run: `flwr run` with the experiment's path in the run configuration."""
+    experiment = Experiment.from_yaml(str(context.run_config["experiment"]))
+    run_on_grid(grid, experiment, resume=bool(context.run_config["resume"]))
+
+
+def serve(
+    experiment: Experiment,
+    folder: ServerFolder,
+    *,
+    resume: bool,
+    progress: Progress,
+    wait_seconds: float | None,
+    on_wait: Callable[[str], None],
+    on_restart: Callable[[str], None],
+) -> RunFolder:
+    """Start a SuperLink, let the sites whose keys the folder holds in, and run the experiment over them.
+
+    When the SuperLink ends before the run does, another is started and the run goes on from its last committed round.
+
+    Raises:
+        InputError: When a site has no key in the folder, the SuperLink cannot start, or the run cannot go on.
+    """
+    settings = folder.settings()
+    names = [section.name for section in experiment.sites]
+    if missing := [name for name in names if not folder.public_key(name).exists()]:
+        raise InputError(f"{folder.path}: no key of {', '.join(missing)}; add it with `fedtune3d server init`")
+    while True:
+        with _superlink(folder, settings) as link:
+            try:
+                with link.grid(names) as grid:
+                    return run_on_grid(
+                        grid,
+                        experiment,
+                        resume=resume,
+                        progress=progress,
+                        authenticated=not settings.insecure,
+                        wait_seconds=wait_seconds,
+                        on_wait=on_wait,
+                    )
+            except httpx.HTTPError as error:
+                if link.is_alive():
+                    raise SuperLinkLostError(
+                        f"the SuperLink does not answer ({error}); see {link.log}, then run again with --resume"
+                    ) from error
+                on_restart(f"the SuperLink ended; see {link.log}; starting another")
+                resume = True
+
+
+class _SuperLink:
+    """A running SuperLink of ours."""
+
+    def __init__(self, folder: ServerFolder, settings: ServerSettings) -> None:
+        self.folder, self.settings = folder, settings
+        self.log = folder.path / "superlink.log"
+        self.address = f"127.0.0.1:{settings.port}"
+        self.certificate = None if settings.insecure else folder.authority.read_bytes()
+        self.secret = write_secret(folder.path / "runtime.secret")
+        transport = ["--insecure"]
+        if not settings.insecure:
+            transport = ["--ssl-ca-certfile", str(folder.authority), "--ssl-certfile", str(folder.certificate)]
+            transport += ["--ssl-keyfile", str(folder.key), "--enable-supernode-auth"]
+        arguments = [
+            *transport,
+            *("--host", settings.listen, "--port", str(settings.port)),
+            *("--isolation", "process", "--superexec-auth-secret-file", str(folder.path / "runtime.secret")),
+            "--disable-runtime-dependency-installation",
+        ]
+        self.child = start_child("superlink", arguments, folder.path / "flower", self.log)
+        self.runtime = Runtime(self.address, self.certificate, self.secret, "SuperExec")
+
+    def is_alive(self) -> bool:
+        """Whether its process runs."""
+        return self.child.poll() is None
+
+    def close(self) -> None:
+        """End it."""
+        self.runtime.close()
+        stop_child(self.child)
+
+    @contextmanager
+    def grid(self, sites: list[str]) -> Iterator[Grid]:
+        """Register the sites' keys, start a Flower run, and do its ServerApp's part in this process."""
+        self._control(sites)
+        token = self._until_ready(lambda: self.runtime.acquire(TaskType.SERVER_APP))
+        grid = HttpGrid(self.address, self.certificate is None, self.certificate, token=token)
+        grid._retry_invoker = patient_retries()
+        with self.runtime.task(token) as client:
+            found = client.PullTaskInput(PullTaskInputRequest())
+            context = context_from_proto(found.context)
+            TaskIdentity.task_id, TaskIdentity.run_id = found.task_id, found.run.run_id
+            TaskIdentity.node_id = found.context.node_id
+            grid.set_run(run_from_proto(found.run))
+            status = SubStatus.FAILED
+            try:
+                yield grid
+                status = SubStatus.COMPLETED
+            finally:
+                context.state = RecordDict()
+                try:
+                    if self.is_alive():
+                        output = PushTaskOutputRequest(context=context_to_proto(context), sub_status=status)
+                        client.PushTaskOutput(output)
+                except httpx.HTTPError:
+                    pass  # the run is over for us either way
+                grid.close()
+
+    def _control(self, sites: list[str]) -> None:
+        content = build_fab_from_disk(APP)
+        fab = Fab(hashlib.sha256(content).hexdigest(), content, {})
+        with ControlHttpClient.from_server_address(
+            self.address,
+            self.certificate is None,
+            self.certificate,
+            [RuntimeVersionHttpInterceptor(component_name="flwr CLI")],
+        ) as control:
+            if self.certificate is not None:
+                for site in sites:
+                    key = _read_public_key(self.folder.public_key(site))
+                    request = RegisterNodeRequest(public_key=key, name=site)
+                    self._until_ready(partial(_register, control, request))
+            self._until_ready(lambda: control.StartRun(StartRunRequest(fab=fab_to_proto(fab))).run_id)
+
+    def _until_ready(self, call: Callable[[], Result | None]) -> Result:
+        """The result of a call once the SuperLink is up. Raises `InputError` where it ends or takes too long."""
+        until = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                if result := call():
+                    return result
+            except httpx.TransportError:
+                pass
+            if not self.is_alive() or time.monotonic() > until:
+                raise InputError(f"the SuperLink did not start on port {self.settings.port}; {self.log} says why")
+            time.sleep(0.2)
+
+
+def _register(control: ControlHttpClient, request: RegisterNodeRequest) -> int:
+    return int(control.RegisterNode(request).node_id)
+
+
+@contextmanager
+def _superlink(folder: ServerFolder, settings: ServerSettings) -> Iterator[_SuperLink]:
+    link = _SuperLink(folder, settings)
+    try:
+        yield link
+    finally:
+        link.close()
+
+
+def _read_public_key(path: Path) -> bytes:
+    """A public key in the form that Flower registers. Raises `InputError`."""
+    try:
+        key = serialization.load_ssh_public_key(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected a public key in OpenSSH's form; {error}") from None
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise InputError(f"{path}: expected an ECDSA key (ssh-keygen -t ecdsa -b 384), got another kind")
+    return public_key_to_bytes(key)

@@ -1,0 +1,155 @@
+"""The server's folder: its certificate, the public keys of the sites, and a folder for each site to be handed over."""
+
+import ipaddress
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import yaml
+from pydantic import ValidationError
+
+from fedtune3d.errors import InputError
+from fedtune3d.federation.flower.site_folder import CERTIFICATE, KEY, SETTINGS, Address
+from fedtune3d.files import write_text
+from fedtune3d.section import Section, problems_of
+
+SERVER_SETTINGS = "server.yaml"
+YEARS_DAYS = 825
+
+SITE_TEMPLATE = """\
+# What this site is, and what it allows whoever asks. Only this site can change it.
+name: {name}
+server: {address}
+data: /path/to/bids      # this site's BIDS folder; it is named nowhere else
+work: work               # prepared scans, features, this site's half of each run
+# weights: /path/to/sam_med3d_turbo.pth
+# experiment: experiment.yaml   # take part in this experiment only
+policy:
+  predictions_leave: false      # per-scan test probabilities; else AUC and intervals are computed here
+  groups_leave: false           # declared group_ids, as pseudonyms
+  least_examples: 5             # fewest scans (of each class, in the evaluation) behind a metric that leaves
+  least_per_class: 5            # scans of a class behind class sums (NCC)
+  tunings: [frozen, lora]
+  heads: [linear, conv_s, conv_l]
+  most_rounds: 100
+  largest_payload_mb: 100
+  hours: null                   # such as 19:00-07:00, by this site's clock
+"""
+
+
+class ServerSettings(Section):
+    """`server.yaml`: the address that sites are told, and where the server listens."""
+
+    address: Address
+    listen: str = "0.0.0.0"
+    insecure: bool = False
+
+    @property
+    def port(self) -> int:
+        """The port of the address."""
+        return int(self.address.rpartition(":")[2])
+
+
+class ServerFolder:
+    """Paths in the server's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.authority, self.authority_key = path / CERTIFICATE, path / "ca.key"
+        self.certificate, self.key = path / "server.crt", path / "server.key"
+        self.sites = path / "sites"
+
+    def settings(self) -> ServerSettings:
+        """What `server.yaml` says. Raises `InputError`."""
+        path = self.path / SERVER_SETTINGS
+        try:
+            return ServerSettings.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except OSError:
+            raise InputError(f"{path}: missing; make the folder with `fedtune3d server init`") from None
+        except yaml.YAMLError as error:
+            raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        except ValidationError as error:
+            raise InputError("\n".join(problems_of(path, error, ServerSettings))) from None
+
+    def public_key(self, site: str) -> Path:
+        """A site's public key; without it the site cannot come in."""
+        return self.path / "keys" / f"{site}.pub"
+
+    @classmethod
+    def make(cls, path: Path, address: str, sites: Sequence[str]) -> Self:
+        """Make the folder, or add what is missing: a site that has a key keeps it.
+
+        Raises:
+            InputError: When openssl or ssh-keygen is missing or fails, or the folder was made for another address.
+        """
+        folder = cls(path)
+        settings = path / SERVER_SETTINGS
+        if settings.exists() and folder.settings().address != address:
+            raise InputError(f"{settings}: the folder was made for {folder.settings().address}; choose another folder")
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o700)
+        if not settings.exists():
+            folder._make_certificates(address.rpartition(":")[0].strip("[]"))
+            write_text(settings, yaml.safe_dump({"address": address, "listen": "0.0.0.0"}, sort_keys=False))
+        for site in sites:
+            folder._make_site(site, address)
+        return folder
+
+    def _make_certificates(self, host: str) -> None:
+        """An authority of the federation's own, and the server's certificate for its host name or address."""
+        new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-nodes"]
+        _call(
+            *("openssl", "req", "-x509", *new_key, "-keyout", self.authority_key, "-out", self.authority),
+            *("-days", 3650, "-subj", "/CN=fedtune3d federation CA"),
+            *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
+        )
+        request, extensions = self.path / "server.csr", self.path / "server.ext"
+        names = {f"{'IP' if _is_address(name) else 'DNS'}:{name}" for name in (host, "localhost", "127.0.0.1")}
+        extensions.write_text(
+            f"subjectAltName={','.join(sorted(names))}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n"
+            "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+        )
+        _call("openssl", "req", *new_key, "-keyout", self.key, "-out", request, "-subj", f"/CN={host}"[:64])
+        _call(
+            *("openssl", "x509", "-req", "-in", request, "-CA", self.authority, "-CAkey", self.authority_key),
+            *("-CAcreateserial", "-out", self.certificate, "-days", YEARS_DAYS, "-extfile", extensions),
+        )
+        request.unlink()
+        extensions.unlink()
+
+    def _make_site(self, name: str, address: str) -> None:
+        """The folder that a site gets, with its key, unless the server knows a key of the site already."""
+        if self.public_key(name).exists():
+            return
+        folder = self.sites / name
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        for old in (folder / KEY, folder / f"{KEY}.pub"):
+            old.unlink(missing_ok=True)
+        _call("ssh-keygen", "-q", "-t", "ecdsa", "-b", 384, "-N", "", "-C", name, "-f", folder / KEY)
+        shutil.copyfile(self.authority, folder / CERTIFICATE)
+        if not (folder / SETTINGS).exists():
+            write_text(folder / SETTINGS, SITE_TEMPLATE.format(name=name, address=address))
+        self.public_key(name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(folder / f"{KEY}.pub", self.public_key(name))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _call(*command: object) -> None:
+    """Run a program of OpenSSL or OpenSSH. Raises `InputError`."""
+    words = [str(word) for word in command]
+    try:
+        subprocess.run(words, check=True, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise InputError(f"{words[0]}: not found; install OpenSSL and OpenSSH's client") from None
+    except subprocess.CalledProcessError as error:
+        raise InputError(f"{words[0]} failed: {' '.join(error.stderr.split())[-500:]}") from None

@@ -1,0 +1,95 @@
+"""What `site check` looks at, before the day."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+
+from fedtune3d.cohorts.bids import list_diagnoses
+from fedtune3d.errors import InputError
+from fedtune3d.federation.flower.reachability import clock_problem, contact_server
+from fedtune3d.federation.flower.site_folder import KEY, SiteSettings
+
+SCAN_BYTES = 55_000_000
+"""Rounded up: a prepared scan (4 MB) and its features before the neck (50 MB)."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    good: bool
+    text: str
+
+
+def check_site(folder: Path) -> Iterator[Finding]:
+    """Look at everything in turn; only unusable settings end it early."""
+    try:
+        settings = SiteSettings.read(folder)
+    except InputError as error:
+        yield Finding(False, str(error))
+        return
+    yield Finding(True, f"site.yaml: site {settings.name}, server {settings.server}")
+    for check in (_key, _data, _disk, _agreement, _server):
+        yield from _found(check, folder, settings)
+
+
+def _found(
+    check: Callable[[Path, SiteSettings], Iterator[Finding]], folder: Path, settings: SiteSettings
+) -> Iterator[Finding]:
+    try:
+        yield from check(folder, settings)
+    except InputError as error:
+        yield Finding(False, str(error))
+
+
+def _key(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
+    path = folder / KEY
+    try:
+        key = load_ssh_private_key(path.read_bytes(), None)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected the site's private key; {error}") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise InputError(f"{path}: expected an ECDSA key (ssh-keygen -t ecdsa -b 384), got another kind")
+    if path.stat().st_mode & 0o077:
+        raise InputError(f"{path}: others on this machine can read the key; chmod 600 {path}")
+    yield Finding(True, f"key: {path}")
+
+
+def _data(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
+    if not settings.data.is_dir():
+        raise InputError(f"{settings.data}: no such folder; correct `data` in site.yaml")
+    diagnoses = list_diagnoses(settings.data)
+    listed = ", ".join(f"{name} ({count})" for name, count in sorted(diagnoses.items()))
+    yield Finding(True, f"data: {settings.data}, {diagnoses.total()} people: {listed}")
+
+
+def _disk(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
+    settings.work.mkdir(parents=True, exist_ok=True)
+    if not os.access(settings.work, os.W_OK):
+        raise InputError(f"{settings.work}: cannot be written to; correct `work` in site.yaml")
+    free = shutil.disk_usage(settings.work).free
+    scans = sum(1 for _ in settings.data.rglob("*_T1w.nii.gz")) if settings.data.is_dir() else 0
+    text = (
+        f"disk: {free / 1e9:,.0f} GB free in {settings.work}, {scans} scans want up to {scans * SCAN_BYTES / 1e9:,.1f}"
+    )
+    yield Finding(free > scans * SCAN_BYTES, text)
+
+
+def _agreement(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
+    if settings.experiment is not None:
+        yield Finding(True, f"experiment: {settings.experiment}, {settings.only_experiment()}")
+
+
+def _server(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
+    if settings.insecure:
+        yield Finding(False, f"server {settings.server}: site.yaml says insecure; whoever is in between can read along")
+        return
+    found = contact_server(folder, settings)
+    yield Finding(True, f"server {settings.server}: answers over {found.tls}, and its certificate is the federation's")
+    problem = clock_problem(found.ahead_seconds)
+    yield Finding(problem is None, problem or f"clock: within {abs(found.ahead_seconds) + 1:.0f} s of the server's")

@@ -1,0 +1,70 @@
+"""A site's folder: its key, the server's certificate, and `site.yaml`: where the data are, and what may leave."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import Field, ValidationError
+
+from fedtune3d.errors import InputError
+from fedtune3d.experiment import Experiment, Policy, SiteName
+from fedtune3d.section import Section, problems_of
+
+Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$|^\[[0-9A-Fa-f:]+\]:\d{1,5}$")]
+KEY, CERTIFICATE, SETTINGS = "site.key", "ca.crt", "site.yaml"
+
+
+class SitePolicy(Policy):
+    """What a site of a deployment allows; what is not said is not allowed."""
+
+    predictions_leave: bool = False
+    pictures_leave: Literal[False] = False
+    groups_leave: bool = False
+    least_examples: Annotated[int, Field(ge=1)] = 5
+
+
+class SiteSettings(Section):
+    """`site.yaml`.
+
+    Attributes:
+        name: Of the site, as the experiment and the server have it.
+        server: Where the server is, ``host:port``.
+        data: The BIDS folder.
+        work: Where prepared scans, features and the site's half of each run are kept.
+        weights: The encoder's checkpoint at this site, where an experiment starts from one.
+        experiment: An experiment file that is the only one the site takes part in; None for any that the policy allows.
+        runtime_port: A free port of this machine, used by the site's own processes only.
+        insecure: Reach a server without TLS, for tests on one machine.
+        policy: What the site allows.
+    """
+
+    name: SiteName
+    server: Address
+    data: Path
+    work: Path = Path("work")
+    weights: Path | None = None
+    experiment: Path | None = None
+    runtime_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    insecure: bool = False
+    policy: SitePolicy = SitePolicy()
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The settings in a site's folder, their relative paths counted from it. Raises `InputError`."""
+        path = folder / SETTINGS
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            settings = cls.model_validate(values)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}; `server init` writes one") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        except ValidationError as error:
+            raise InputError("\n".join(problems_of(path, error, cls))) from None
+        paths = ("data", "work", "weights", "experiment")
+        found = {name: getattr(settings, name) for name in paths}
+        return settings.model_copy(update={name: folder / path for name, path in found.items() if path is not None})
+
+    def only_experiment(self) -> str | None:
+        """The hash of the one experiment that the site takes part in; None for any."""
+        return None if self.experiment is None else Experiment.from_yaml(self.experiment).sha256()

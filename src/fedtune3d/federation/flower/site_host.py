@@ -1,0 +1,105 @@
+"""The site's end of a message: find the experiment it belongs to, let the guarded site answer, say what may be said."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from flwr.app import RecordDict
+from pydantic import ValidationError
+
+from fedtune3d.errors import InputError
+from fedtune3d.experiment import Experiment
+from fedtune3d.federation.egress import EgressManifest
+from fedtune3d.federation.flower.site_folder import SiteSettings
+from fedtune3d.federation.flower.wire import Occasion, WireError, pack_answer, unpack_task
+from fedtune3d.federation.guard import Guarded, Refusal
+from fedtune3d.federation.messages import Answer, Fault, Task, parts_bytes
+from fedtune3d.federation.site import Site
+from fedtune3d.federation.workbench import Workbench
+from fedtune3d.progress import Progress, Silent
+from fedtune3d.training.faults import DeadlineExceeded, NotFinite
+
+log = logging.getLogger("fedtune3d")
+
+
+class SiteHost:
+    """Answers what arrives for a site; it keeps the site of the last experiment, so that nothing is opened twice."""
+
+    def __init__(self, settings: SiteSettings, progress: Progress | None = None) -> None:
+        self.settings = settings
+        self.progress = progress or Silent()
+        self._only = settings.only_experiment()
+        self._current: tuple[str, Guarded, Workbench] | None = None
+
+    def answer(self, records: RecordDict) -> RecordDict:
+        """The message that goes back: an answer, or a line that names no path, person or scan."""
+        sha256, what = "", "message"
+        try:
+            task, occasion = unpack_task(records)
+            sha256, what = occasion.sha256, f"{task.kind}, round {task.round}" if task.round else task.kind
+            reply: Answer | Fault = self._answered(task, occasion)
+        except (Refusal, WireError) as refusal:
+            log.warning("%s: refused: %s", what, refusal)
+            reply = Fault(self.settings.name, f"refused: {refusal}")
+        except (DeadlineExceeded, NotFinite) as fault:
+            log.warning("%s: %s", what, fault)
+            reply = Fault(self.settings.name, str(fault))
+        except Exception as error:
+            log.error("%s: %s", what, error, exc_info=not isinstance(error, InputError))
+            reply = Fault(self.settings.name, _without_names(error))
+        if isinstance(reply, Fault):
+            EgressManifest(self.settings.work).record_fault(sha256, reply.reason)
+        else:
+            log.info("%s: answered with %s bytes of tensors", what, f"{parts_bytes(reply.parts):,}")
+        return pack_answer(reply, sha256)
+
+    def _answered(self, task: Task, occasion: Occasion) -> Answer:
+        guarded, workbench = self._open(occasion)
+        if task.kind != "split" and occasion.weights_sha256 != workbench.assembled.weights.sha256:
+            raise Refusal("the encoder's weights here are other than the server's; compare their SHA-256")
+        return guarded.answer(task)
+
+    def _open(self, occasion: Occasion) -> tuple[Guarded, Workbench]:
+        if self._current is None or self._current[0] != occasion.sha256:
+            self._current = None
+            experiment = self._experiment(occasion)
+            section = next((part for part in experiment.sites if part.name == self.settings.name), None)
+            if section is None:
+                raise Refusal(f"the experiment has no site {self.settings.name}")
+            workbench = Workbench(experiment)
+            folder = experiment.output / "sites" / section.name
+            own = section.model_copy(update={"root": self.settings.data, "policy": self.settings.policy})
+            site = Site(experiment, own, folder, self.progress, workbench)
+            self._current = occasion.sha256, Guarded(site, experiment, self.settings.policy, folder), workbench
+        return self._current[1:]
+
+    def _experiment(self, occasion: Occasion) -> Experiment:
+        """The experiment as this site runs it: with its own folders and weights, and the same hash."""
+        try:
+            experiment = Experiment.model_validate(occasion.experiment)
+        except (ValidationError, InputError):
+            raise Refusal("the experiment is not valid here; install the server's version of fedtune3d") from None
+        if experiment.sha256() != occasion.sha256:
+            raise Refusal("the experiment's hash is another here; install the server's version of fedtune3d")
+        if self._only not in (None, occasion.sha256):
+            raise Refusal("the experiment is not the one that this site has agreed to (`experiment` in site.yaml)")
+        updates: dict[str, Any] = {
+            "cache": self.settings.work / "cache",
+            "output": self.settings.work / "runs" / f"{experiment.name}-{occasion.sha256[:12]}",
+        }
+        if isinstance(experiment.model.weights, Path):
+            updates["model"] = experiment.model.model_copy(update={"weights": self._weights(experiment.model.weights)})
+        return experiment.model_copy(update=updates)
+
+    def _weights(self, wanted: Path) -> Path:
+        if self.settings.weights is None:
+            raise Refusal(f"the experiment starts from {wanted.name}, and `weights` in site.yaml is not given")
+        if self.settings.weights.name != wanted.name:
+            raise Refusal(f"the experiment starts from {wanted.name}, and `weights` in site.yaml has another file name")
+        return self.settings.weights
+
+
+def _without_names(error: Exception) -> str:
+    """What may be said of an error elsewhere: its kind, for its text can name paths, people and scans."""
+    reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    return f"the site could not do it: {type(error).__name__}{reason}; the site's log says more"
