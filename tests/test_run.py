@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from fedtune3d.errors import InputError
 from fedtune3d.experiment import Experiment
 from fedtune3d.files import sha256_file
+from fedtune3d.states import load_state
 
 LONG = {"training": {"rounds": 6, "batch_size": 4}, "baselines": ["local", "centralized"]}
 
@@ -35,6 +37,52 @@ def test_a_run_leaves_what_the_design_says(small_experiment: Any, tmp_path: Path
     assert not folder.metrics["simulated"]
     assert set(folder.metrics["methods"]) == {"federated", "local", "centralized"}
     assert str(small_experiment.folder) not in (folder.path / "config.yaml").read_text()
+
+
+def test_leaving_one_of_two_sites_out_is_the_others_local_training(small_experiment: Any, tmp_path: Path) -> None:
+    """With two sites, who trains without A is B alone, from the same seeds: the same bits, tested at the other site."""
+    path = small_experiment.write(tmp_path / "run", baselines=["local", "leave_one_site_out"])
+    folder = Experiment.from_yaml(path).run()
+    methods = folder.metrics["methods"]
+    for left_out, other in ("AB", "BA"):
+        without, alone = (
+            load_state(rounds / "checkpoints" / "best.safetensors")
+            for rounds in (folder.rounds_without(left_out), folder.local_rounds(other))
+        )
+        assert all(torch.equal(without[name], alone[name]) for name in alone)
+        tested = methods["leave_one_site_out"]["sites"][left_out]
+        assert tested["threshold"] == methods["local"]["sites"][other]["threshold"]
+        assert tested["scans"] == methods["federated"]["sites"][left_out]["scans"]
+        assert (folder.site(left_out) / "predictions-leave_one_site_out.tsv").exists()
+    assert methods["leave_one_site_out"]["pooled"] is None
+    trained = folder.site("B") / "memory-without-A" / "round-00002.safetensors"
+    before, metrics = trained.stat().st_mtime_ns, folder.metrics_path.read_bytes()
+    folder.metrics_path.unlink()
+    Experiment.from_yaml(path).run(resume=True)
+    assert trained.stat().st_mtime_ns == before
+    assert folder.metrics_path.read_bytes() == metrics
+
+
+@pytest.mark.slow
+def test_baselines_know_nothing_of_exact_averagings_residuals(small_experiment: Any, tmp_path: Path) -> None:
+    """They train in the model that the federated state, in exact averaging, had changed frozen weights of."""
+    states = {}
+    for way in ("exact", "factors"):
+        values = {
+            "tuning": {"method": "lora", "rank": 2, "blocks": [1]},
+            "aggregation": {"rule": "fedavg", "lora": way},
+            "baselines": ["local"],
+        }
+        folder = Experiment.from_yaml(small_experiment.write(tmp_path / way, **values)).run()
+        states[way] = load_state(folder.local_rounds("A") / "checkpoints" / "best.safetensors")
+    assert all(torch.equal(states["exact"][name], tensor) for name, tensor in states["factors"].items())
+
+
+def test_leaving_a_site_out_needs_two(small_experiment: Any, tmp_path: Path) -> None:
+    sites = [{"name": "A", "root": str(small_experiment.folder / "A")}]
+    path = small_experiment.write(tmp_path / "run", sites=sites, baselines=["leave_one_site_out"])
+    with pytest.raises(InputError, match="leave_one_site_out needs two sites"):
+        Experiment.from_yaml(path)
 
 
 def test_no_person_is_in_two_splits_and_all_are_predicted(small_experiment: Any, tmp_path: Path) -> None:

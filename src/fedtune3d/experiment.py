@@ -274,7 +274,7 @@ class Experiment(Section):
     training: TrainingSection = TrainingSection()
     aggregation: AggregationSection = AggregationSection()
     participation: ParticipationSection = ParticipationSection()
-    baselines: tuple[Literal["local", "centralized"], ...] = ()
+    baselines: tuple[Literal["local", "centralized", "leave_one_site_out"], ...] = ()
     on_bad_scan: Literal["stop", "skip"] = "stop"
     threads: Annotated[int, Field(ge=1)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -287,6 +287,8 @@ class Experiment(Section):
         names = [site.name for site in self.sites]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             problems.append(f"site names must differ, but {', '.join(twice)} stands twice")
+        if "leave_one_site_out" in self.baselines and len(names) < 2:
+            problems.append("baselines: leave_one_site_out needs two sites or more; leave it out")
         problems += self._misfits()
         for site in self.sites:
             if site.labels is None and self.labels is None:

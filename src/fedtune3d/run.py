@@ -13,11 +13,22 @@ from fedtune3d.cohorts.flow import count_flow
 from fedtune3d.cohorts.splits import assign_splits
 from fedtune3d.errors import InputError
 from fedtune3d.evaluation.combination import combine
+from fedtune3d.evaluation.summary import add_validation
 from fedtune3d.experiment import Experiment
 from fedtune3d.federation.checkpoints import RoundsFolder
 from fedtune3d.federation.guard import Guarded
 from fedtune3d.federation.in_process import InProcess
-from fedtune3d.federation.messages import Alone, Answer, Answering, Fault, Federation, Task
+from fedtune3d.federation.messages import (
+    LEAVE_ONE_SITE_OUT,
+    LOCAL,
+    Answer,
+    Answering,
+    Fault,
+    Federation,
+    Part,
+    Task,
+    without,
+)
 from fedtune3d.federation.rounds import RoundSettings, run_rounds
 from fedtune3d.federation.site import PooledSite, Site
 from fedtune3d.federation.workbench import Workbench
@@ -32,6 +43,8 @@ from fedtune3d.run_folder import RunFolder
 from fedtune3d.states import State, load_info, load_state, state_bytes
 
 CENTRALIZED = "centralized"
+OWN_MODELS = (LOCAL, LEAVE_ONE_SITE_OUT)
+"""The methods that have a model for each site, so that nothing is pooled."""
 VERSIONED = ("fedtune3d", "torch", "numpy", "scipy", "scikit-learn", "nibabel", "torchio", "nilearn", "safetensors")
 
 
@@ -172,15 +185,39 @@ class _Run:
         return dict.fromkeys(self.sites, best)
 
     def _local(self, initial: State) -> dict[str, State]:
-        return {
-            name: self._rounds(Alone(self.federation, name), RoundsFolder(self.folder.local_rounds(name)), initial)
-            for name in self.sites
-        }
+        states = {}
+        for name in self.sites:
+            alone = Part(self.federation, (name,), LOCAL)
+            states[name] = self._rounds(alone, RoundsFolder(self.folder.local_rounds(name)), initial)
+        return states
 
     def _centralized(self, initial: State) -> dict[str, State]:
         assert self.pooled is not None  # `run_across` refuses this baseline
         best = self._rounds(self.pooled(), RoundsFolder(self.folder.centralized_rounds), initial)
         return dict.fromkeys(self.sites, best)
+
+    def _leave_one_site_out(self, initial: State) -> dict[str, State]:
+        """The state for each site, by the experiment's rule from the others; what stays local starts there anew."""
+        states = {}
+        for name in self.sites:
+            folder, rule = RoundsFolder(self.folder.rounds_without(name)), self.experiment.aggregation.rule
+            states[name] = initial | self._rounds(self._without(name), folder, initial, rule)
+        return states
+
+    def _without(self, left_out: str) -> Part:
+        others = tuple(name for name in self.sites if name != left_out)
+        return Part(self.federation, others, without(left_out))
+
+    def _validation_without(self, left_out: str, state: State) -> dict[str, Any]:
+        """What the model that was trained without a site says of the others' validation scans, for its thresholds."""
+        others = self._without(left_out)
+        versions = load_info(RoundsFolder(self.folder.rounds_without(left_out)).best)["versions"]
+        values = {"method": LEAVE_ONE_SITE_OUT, "left_out": left_out}
+        tasks = {
+            name: Task("evaluate", parts={STATE: state}, memory_version=versions.get(name), values=values)
+            for name in others.sites
+        }
+        return add_validation([_answer_of(reply).values for reply in others.ask(tasks)])
 
     def _rounds(
         self, federation: Federation, folder: RoundsFolder, initial: State, rule_name: str | None = None
@@ -198,7 +235,8 @@ class _Run:
             retries=options.retries,
             largest_norm=options.largest_norm,
         )
-        label = rule.name if federated else f"baseline: {' '.join(federation.sites)}"
+        left_out = "".join(f" without {name}" for name in self.sites if name not in federation.sites)
+        label = f"{rule.name}{left_out}" if federated else f"baseline: {' '.join(federation.sites)}"
         with self.progress.bar(f"rounds ({label})") as advance:
             run_rounds(federation, rule, folder, settings, initial, self._setting(federation.sites), advance)
         return load_state(folder.best)
@@ -224,7 +262,10 @@ class _Run:
             for reply in self.federation.ask(tasks):
                 summaries[reply.site] = dict(_answer_of(reply).values)
                 advance(len(summaries), len(tasks))
-        return combine(summaries, self.experiment.seed, shared_model=method != "local"), summaries
+        if method == LEAVE_ONE_SITE_OUT:
+            for site, state in states.items():
+                summaries[site] |= self._validation_without(site, state)
+        return combine(summaries, self.experiment.seed, shared_model=method not in OWN_MODELS), summaries
 
     def _write_environment(self, assembled: AssembledModel, plan: Mapping[str, Mapping[str, Any]]) -> None:
         environment = {

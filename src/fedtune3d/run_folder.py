@@ -62,6 +62,10 @@ class RunFolder:
         """The rounds of a site that trains alone."""
         return self.path / "baselines" / "local" / site
 
+    def rounds_without(self, site: str) -> Path:
+        """The rounds of all sites but this one."""
+        return self.path / "baselines" / "leave_one_site_out" / site
+
     @property
     def centralized_rounds(self) -> Path:
         """The rounds of all sites pooled."""

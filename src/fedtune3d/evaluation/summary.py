@@ -3,7 +3,7 @@
 Whether the test probabilities themselves leave is the site's policy; where they stay, counts on a grid stand in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,9 +50,7 @@ def summarise(
     """
     sample = Sample.of_predictions(test)
     return {
-        "version": VERSION,
-        "grid": GRID,
-        "validation": _counts(validation),
+        **summarise_validation(validation),
         "test": {
             "participants": len(set(test.participants)),
             "participants_by_class": list(participants_by_class(test)),
@@ -66,6 +64,20 @@ def summarise(
             "predictions": _opaque(test) if share_predictions else None,
         },
     }
+
+
+def summarise_validation(validation: Predictions) -> dict[str, Any]:
+    """The part of a summary behind the thresholds: ``version``, ``grid``, ``validation``."""
+    return {"version": VERSION, "grid": GRID, "validation": _counts(validation)}
+
+
+def add_validation(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """`summarise_validation` of all these sites' scans together."""
+    total = {
+        label: to_sparse(np.sum([from_sparse(part["validation"][label]) for part in parts], axis=0))
+        for label in ("negative", "positive")
+    }
+    return {"version": VERSION, "grid": GRID, "validation": total}
 
 
 def _counts(predictions: Predictions) -> dict[str, dict[str, int]]:

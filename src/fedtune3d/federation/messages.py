@@ -6,6 +6,15 @@ from typing import Any, Literal, Protocol
 
 from fedtune3d.states import State, state_bytes
 
+LOCAL = "local"
+LEAVE_ONE_SITE_OUT = "leave_one_site_out"
+
+
+def without(site: str) -> str:
+    """The purpose of a training without a site."""
+    return f"without-{site}"
+
+
 TaskKind = Literal["plan", "split", "train", "score", "evaluate"]
 
 
@@ -22,7 +31,8 @@ class Task:
             None for none.
         oldest_version: The oldest memory that a later task may name; what is older can go. None to keep all.
         deadline_seconds: Seconds after which the answer is no longer wanted, checked between batches; None for never.
-        purpose: Whose memory the site uses: ``""``, the federation's, or ``"local"``, that of its training alone.
+        purpose: Whose memory the site uses: ``""``, the federation's; `LOCAL`, that of its training alone; or, as
+            `without` names it, that of the training without another site.
     """
 
     kind: TaskKind
@@ -74,20 +84,16 @@ class Answering(Protocol):
 
 
 @dataclass(frozen=True)
-class Alone:
-    """One site of a federation, asked for its training alone."""
+class Part:
+    """Some sites of a federation, asked for another purpose than its own."""
 
     federation: Federation
-    site: str
-
-    @property
-    def sites(self) -> tuple[str, ...]:
-        """The one name."""
-        return (self.site,)
+    sites: tuple[str, ...]
+    purpose: str
 
     def ask(self, tasks: Mapping[str, Task]) -> Iterator[Answer | Fault]:
-        """Send the site its task, under the purpose ``"local"``."""
-        return self.federation.ask({site: replace(task, purpose="local") for site, task in tasks.items()})
+        """Send the sites their tasks, under the purpose."""
+        return self.federation.ask({site: replace(task, purpose=self.purpose) for site, task in tasks.items()})
 
 
 def parts_bytes(parts: Mapping[str, State]) -> int:

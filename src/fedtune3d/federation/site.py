@@ -37,9 +37,9 @@ from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits, w
 from fedtune3d.errors import InputError
 from fedtune3d.evaluation.groups import UNKNOWN, Axes, age_band
 from fedtune3d.evaluation.predictions import Predictions
-from fedtune3d.evaluation.summary import summarise
+from fedtune3d.evaluation.summary import summarise, summarise_validation
 from fedtune3d.experiment import Experiment, SiteSection
-from fedtune3d.federation.messages import Answer, Task
+from fedtune3d.federation.messages import LEAVE_ONE_SITE_OUT, LOCAL, Answer, Task, without
 from fedtune3d.federation.plans import plan_of
 from fedtune3d.federation.predictions_table import predictions_name, scan_name, write_predictions
 from fedtune3d.federation.site_memory import SiteMemory
@@ -58,8 +58,7 @@ from fedtune3d.training.scores import Scores, score
 
 SPLITS = ("train", "validation", "test")
 KEPT_LOCAL = "kept_local"
-METHODS = ("federated", "local", "centralized")
-PURPOSES = ("", "local")
+METHODS = ("federated", "local", "centralized", LEAVE_ONE_SITE_OUT)
 EXAMPLES = 3
 WORTH_PROCESSES = 16  # fewer scans are prepared sooner here than in processes that must first import everything
 
@@ -200,14 +199,19 @@ class Site(Trainee):
 
     def answer(self, task: Task) -> Answer:
         """Do what the task says, with the memory of its purpose; see `Trainee.answer`."""
-        if task.purpose not in PURPOSES:
-            raise InputError(f"{self.name}: expected a task for the purpose '' or 'local', got {task.purpose!r}")
-        return self._alone().answer(replace(task, purpose="")) if task.purpose else super().answer(task)
+        if not task.purpose:
+            return super().answer(task)
+        purposes = (LOCAL, *(without(site.name) for site in self.experiment.sites if site.name != self.name))
+        if task.purpose not in purposes:
+            raise InputError(
+                f"{self.name}: expected a task for the purpose {', '.join(purposes)}, got {task.purpose!r}"
+            )
+        return self._twin(task.purpose).answer(replace(task, purpose=""))
 
-    def _alone(self) -> Self:
-        """The same site with a memory of its own, to train for itself beside the federation."""
+    def _twin(self, purpose: str) -> Self:
+        """The same site with a memory of its own, to train for another purpose beside the federation."""
         twin = copy.copy(self)
-        twin.memory = SiteMemory(self.folder / "memory-local")
+        twin.memory = SiteMemory(self.folder / f"memory-{purpose}")
         return twin
 
     def handlers(self) -> Mapping[str, Callable[[Task], Answer]]:
@@ -327,6 +331,8 @@ class Site(Trainee):
             raise InputError(f"{self.name}: expected one of {', '.join(METHODS)} to evaluate, got {method!r}")
         own_layers = self.memory.load(task.memory_version).get(KEPT_LOCAL, {})
         self.workbench.assembled.write({**task.parts[STATE], **own_layers})
+        if task.values.get("left_out", self.name) != self.name:
+            return self._evaluate_validation()
         probabilities = {split: predict(self.workbench.assembled.model, self.scans(split)).tolist() for split in SPLITS}
         rows = [
             (record.participant_id, record.session_id, split, record.label, probability)
@@ -345,6 +351,13 @@ class Site(Trainee):
             least_in_group=policy.least_per_class,
         )
         return Answer(self.name, values=summary)
+
+    def _evaluate_validation(self) -> Answer:
+        """The counts behind a threshold, of a model that is tested at another site."""
+        probabilities = predict(self.workbench.assembled.model, self.scans("validation")).tolist()
+        return Answer(
+            self.name, values=summarise_validation(self._enough(self._predictions("validation", probabilities)))
+        )
 
     def _axes(self) -> Axes:
         """The group of each test scan by sex, age band and scanner."""

@@ -14,7 +14,7 @@ from fedtune3d.models.nearest_centre import NearestCentre
 from fedtune3d.models.references import ResNet18Reference
 from fedtune3d.models.tuning import Tuning, TuningAnswer, apply_tuning, write_state
 from fedtune3d.models.tuning.residuals import SUFFIX as RESIDUAL_SUFFIX
-from fedtune3d.models.tuning.residuals import write_residuals
+from fedtune3d.models.tuning.residuals import clear_residuals, write_residuals
 from fedtune3d.seeds import derive_seed
 from fedtune3d.states import State
 
@@ -37,8 +37,11 @@ class AssembledModel:
             InputError: Where names or shapes are not the model's.
         """
         residuals = {name: tensor for name, tensor in state.items() if name.endswith(RESIDUAL_SUFFIX)}
-        if residuals and isinstance(self.model, Classifier):
-            write_residuals(self.model, residuals)
+        if isinstance(self.model, Classifier):
+            if residuals:
+                write_residuals(self.model, residuals)
+            else:
+                clear_residuals(self.model)  # those of another method's state
         write_state(self.model, self.answer, {name: value for name, value in state.items() if name not in residuals})
 
 

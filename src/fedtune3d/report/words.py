@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-METHODS = {"federated": "Federated", "local": "Local", "centralized": "Centralized"}
+METHODS = {
+    "federated": "Federated",
+    "local": "Local",
+    "centralized": "Centralized",
+    "leave_one_site_out": "Leave one site out",
+}
 """The methods in the order in which they are shown, and their titles."""
 
 _HEADS = {"linear": "Linear head", "conv_s": "CONV S head", "conv_l": "CONV L head"}

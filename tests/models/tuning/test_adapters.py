@@ -12,7 +12,7 @@ from fedtune3d.models.encoder import build_encoder, initialise_random
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.tuning import Frozen, Lora, TuningAnswer, apply_tuning, read_state
 from fedtune3d.models.tuning.adapters import merge, save_adapter
-from fedtune3d.models.tuning.residuals import write_residuals
+from fedtune3d.models.tuning.residuals import clear_residuals, write_residuals
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -141,6 +141,13 @@ class TestResiduals:
         )
         assert not moved[48:].any()
         write_residuals(model, {name: torch.zeros_like(tensor) for name, tensor in residuals.items()})
+        assert all(torch.equal(tensor, before[name]) for name, tensor in merge(model).items())
+
+    def test_are_gone_once_cleared(self, model, residuals):
+        before = merge(model)
+        clear_residuals(model)
+        write_residuals(model, residuals)
+        clear_residuals(model)
         assert all(torch.equal(tensor, before[name]) for name, tensor in merge(model).items())
 
     def test_are_those_of_exact_averaging(self, model, residuals):

@@ -39,3 +39,11 @@ def write_residuals(model: Classifier, residuals: State) -> None:
             if not hasattr(layer, "lora_frozen_weight"):
                 layer.register_buffer("lora_frozen_weight", weight.detach().clone(), persistent=False)
             weight.copy_(layer.lora_frozen_weight + residuals[name].to(weight))
+
+
+def clear_residuals(model: Classifier) -> None:
+    """Set adapted layers' frozen weights back to the original, for a state that has no residuals."""
+    with torch.no_grad():
+        for layer in adapted_layers(model).values():
+            if hasattr(layer, "lora_frozen_weight"):
+                layer.get_base_layer().weight.copy_(layer.lora_frozen_weight)

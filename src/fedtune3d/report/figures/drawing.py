@@ -30,6 +30,7 @@ METHOD_MARKS = {
     "federated": Mark(BLUE, "o"),
     "local": Mark(VERMILION, "s"),
     "centralized": Mark(GREEN, "^"),
+    "leave_one_site_out": Mark(PURPLE, "D"),
 }
 _SITE_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY)
 _SITE_MARKERS = "os^Dv"
