@@ -1,5 +1,6 @@
 """Files that are whole or absent: write to a temporary name, then rename."""
 
+import errno
 import hashlib
 import json
 import os
@@ -42,7 +43,9 @@ def write_json(target: Path, value: Any) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """The SHA-256 of a file's bytes, in hexadecimal. Raises `OSError`, for a pipe, too: it might never end."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -33,10 +33,10 @@ def test_sessions_with_their_own_labels(tmp_path: Path, empty_site: Callable[...
     (root / "dataset_description.json").write_text('{"DatasetType": "derivative"}')
     assert recognise(root) == "caps"
     cohort = read_site(root, "A", LabelMapping(("AD",), ("CN",)))
-    assert [(one.name, one.label, one.age, one.space) for one in cohort.records] == [
-        ("sub-ADNI002S0295_ses-M000", 0, 84.8, "MNI152NLin2009cSym"),
-        ("sub-ADNI002S0295_ses-M012", 1, 85.9, "MNI152NLin2009cSym"),
-        ("sub-ADNI002S0413_ses-M000", 0, 76.3, "MNI152NLin2009cSym"),
+    assert [(one.name, one.label, one.age) for one in cohort.records] == [
+        ("sub-ADNI002S0295_ses-M000", 0, 84.8),
+        ("sub-ADNI002S0295_ses-M012", 1, 85.9),
+        ("sub-ADNI002S0413_ses-M000", 0, 76.3),
     ]
     assert [one.path for one in cohort.records] == [root / scans[index] for index in (0, 2, 4)]
     assert [(one.participant_id, one.reason, one.scans) for one in cohort.exclusions] == [

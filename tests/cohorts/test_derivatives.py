@@ -16,14 +16,12 @@ TABLE = "participant_id\tdiagnosis\nsub-01\tAD\nsub-02\tCN\n"
 MNI = "space-MNI152NLin2009cAsym_res-1"
 
 
-def found(root: Path) -> dict[str, list[tuple[str, str | None, str | None]]]:
-    """Name of the scan, of its mask, and its space, by participant and session."""
+def found(root: Path) -> dict[str, list[str]]:
+    """Names of the scans, by participant and session."""
     return {
-        f"{person} {session}".strip(): [
-            (one.path.name, one.brain_mask and one.brain_mask.name, one.space) for one in scans
-        ]
+        f"{person} {session}".strip(): [path.name for path in paths]
         for person, sessions in find_derivative_scans(root).items()
-        for session, scans in sessions.items()
+        for session, paths in sessions.items()
     }
 
 
@@ -32,14 +30,13 @@ def test_the_own_space_is_taken_before_a_template_which_hides_atrophy(
 ) -> None:
     names = ["desc-preproc_T1w.nii.gz", f"{MNI}_desc-preproc_T1w.nii.gz", "desc-brain_mask.nii.gz", "T1w.json"]
     root = empty_site(tmp_path, None, [f"sub-01/anat/sub-01_{name}" for name in names])
-    assert found(root) == {"sub-01": [("sub-01_desc-preproc_T1w.nii.gz", "sub-01_desc-brain_mask.nii.gz", None)]}
+    assert found(root) == {"sub-01": ["sub-01_desc-preproc_T1w.nii.gz"]}
 
 
-def test_a_template_space_alone_is_taken_with_its_own_mask(tmp_path: Path, empty_site: Callable[..., Path]) -> None:
-    names = [f"{MNI}_desc-preproc_T1w.nii.gz", f"{MNI}_desc-brain_mask.nii.gz", "desc-brain_mask.nii.gz"]
+def test_a_template_space_alone_is_taken(tmp_path: Path, empty_site: Callable[..., Path]) -> None:
+    names = [f"{MNI}_desc-preproc_T1w.nii.gz", f"{MNI}_desc-brain_mask.nii.gz"]
     root = empty_site(tmp_path, None, [f"sub-01/ses-2/anat/sub-01_ses-2_{name}" for name in names])
-    scan, mask = f"sub-01_ses-2_{MNI}_desc-preproc_T1w.nii.gz", f"sub-01_ses-2_{MNI}_desc-brain_mask.nii.gz"
-    assert found(root) == {"sub-01 ses-2": [(scan, mask, "MNI152NLin2009cAsym")]}
+    assert found(root) == {"sub-01 ses-2": [f"sub-01_ses-2_{names[0]}"]}
 
 
 def test_without_its_skull_before_preprocessed_before_the_rest(tmp_path: Path, empty_site: Callable[..., Path]) -> None:
@@ -47,7 +44,7 @@ def test_without_its_skull_before_preprocessed_before_the_rest(tmp_path: Path, e
     for last in range(4):
         scans = [f"sub-0{last}_{name}_T1w.nii" if name else f"sub-0{last}_T1w.nii" for name in names[last:]]
         empty_site(tmp_path, None, [f"sub-0{last}/anat/{scan}" for scan in scans])
-    assert [scans[0][0] for scans in found(tmp_path).values()] == [
+    assert [scans[0] for scans in found(tmp_path).values()] == [
         "sub-00_desc-brain_T1w.nii",
         "sub-01_desc-brain_T1w.nii",
         "sub-02_desc-brain_T1w.nii",
@@ -58,7 +55,7 @@ def test_without_its_skull_before_preprocessed_before_the_rest(tmp_path: Path, e
 def test_versions_are_one_scan_and_runs_are_several(tmp_path: Path, empty_site: Callable[..., Path]) -> None:
     scans = [f"sub-01_run-{run}_{version}desc-preproc_T1w.nii.gz" for run in (1, 2) for version in ("", f"{MNI}_")]
     root = empty_site(tmp_path, None, [f"sub-01/anat/{scan}" for scan in scans])
-    assert [name for name, _, _ in found(root)["sub-01"]] == [
+    assert found(root)["sub-01"] == [
         "sub-01_run-1_desc-preproc_T1w.nii.gz",
         "sub-01_run-2_desc-preproc_T1w.nii.gz",
     ]

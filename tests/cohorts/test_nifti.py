@@ -1,4 +1,5 @@
 import gzip
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -152,6 +153,50 @@ def test_an_absurd_size_is_refused_before_memory_is_taken(tmp_path: Path) -> Non
     content[42:48] = np.array([32767] * 3, "int16").tobytes()
     path.write_bytes(content)
     assert "at most 500,000,000 in all" in refusal(path)
+
+
+def test_a_header_that_is_not_the_files_is_refused(tmp_path: Path) -> None:
+    packed = save(tmp_path, ramp())
+    content = gzip.decompress(packed.read_bytes())
+    for name, write in (("scan.nii", bytes), ("scan.nii.gz", gzip.compress), ("parts.nii.gz", in_parts)):
+        path = tmp_path / name
+        path.write_bytes(write(content + bytes(15)))  # padding
+        assert read_scan(path).voxels.shape == SHAPE
+        path.write_bytes(write(content + bytes(16)))
+        assert "expected 17,632 bytes by its header, found 17,648; the header is not" in refusal(path)
+
+
+def in_parts(content: bytes) -> bytes:
+    """Packed as several gzip members one after the other, as bgzip does."""
+    return gzip.compress(content[:9000]) + gzip.compress(content[9000:])
+
+
+FIELDS = (40, 42, 46, 70, 72, 76, 80, 88, 108, 112, 116, 252, 254, 256, 268, 280, 284, 292, 344, 348, 352, 356)
+
+
+def test_any_header_gives_a_scan_or_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    image = nibabel.Nifti1Image(ramp(), AFFINE)
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension(6, b"a comment"))
+    nibabel.save(image, tmp_path / "scan.nii")
+    good, rng = (tmp_path / "scan.nii").read_bytes(), np.random.default_rng(1)
+    numbers = [np.float32(value).tobytes() for value in (np.nan, np.inf, -np.inf, 0, 1e38, -1e38)]
+    refusals = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(150):
+            content = bytearray(good)
+            for place in rng.choice(FIELDS, 2):
+                content[place : place + 4] = numbers[rng.integers(6)] if rng.random() < 0.6 else rng.bytes(4)
+            (tmp_path / "scan.nii").write_bytes(content)
+            try:
+                voxels = read_scan(tmp_path / "scan.nii").voxels
+            except ScanError as error:
+                refusals.append(str(error))
+            else:
+                assert np.isfinite(voxels).all()
+    assert 60 < len(refusals) < 150
+    assert not any("\n" in message for message in refusals)
+    assert capfd.readouterr() == ("", "")  # nibabel says nothing of its repairs
 
 
 def test_other_formats_are_refused(tmp_path: Path) -> None:

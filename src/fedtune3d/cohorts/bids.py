@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fedtune3d.cohorts.people import natural
-from fedtune3d.cohorts.records import FoundScan
 from fedtune3d.errors import InputError
 
-Found = dict[str, dict[str, list[FoundScan]]]
+Found = dict[str, dict[str, list[Path]]]
 """T1w scans by participant and session (empty where there is none), names in order; no one without a scan."""
 
 _T1W = re.compile(r"[^.].*_T1w\.nii(\.gz)?")  # not the hidden files that some systems leave beside the real ones
@@ -29,7 +28,7 @@ def find_bids_scans(root: Path) -> Found:
     with readable(root):
         for person, session, folder in anat_folders(root):
             if paths := t1w_files(folder):
-                scans.setdefault(person, {})[session] = [FoundScan(path) for path in paths]
+                scans.setdefault(person, {})[session] = paths
     return scans
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from fedtune3d.cohorts.bids import Found, anat_folders, readable, t1w_files
 from fedtune3d.cohorts.derivatives import entities
-from fedtune3d.cohorts.records import FoundScan
 
 
 def find_caps_scans(root: Path) -> Found:
@@ -22,5 +21,5 @@ def find_caps_scans(root: Path) -> Found:
         for person, session, folder in anat_folders(root / "subjects", "t1_linear"):
             if paths := [path for path in t1w_files(folder) if "space" in entities(path)]:
                 best = min(paths, key=lambda path: entities(path).get("desc") != "Crop")
-                scans.setdefault(person, {})[session] = [FoundScan(best, space=entities(best)["space"])]
+                scans.setdefault(person, {})[session] = [best]
     return scans

@@ -2,7 +2,7 @@
 
 Of several versions of one scan, that in the person's own space is taken before one in a template's: fMRIPrep reaches a
 template by a warp that bends every brain to the same shape, and atrophy with it. Then one without its skull is taken
-before others, and the preprocessed before the rest. The brain mask beside it is kept with it.
+before others, and the preprocessed before the rest.
 """
 
 import re
@@ -10,7 +10,6 @@ from pathlib import Path
 
 from fedtune3d.cohorts.bids import Found, anat_folders, readable, t1w_files
 from fedtune3d.cohorts.people import natural
-from fedtune3d.cohorts.records import FoundScan
 
 _VERSION = ("space", "cohort", "res", "desc")  # the entities that tell versions of one scan apart
 _OWN_SPACES = ("", "T1w", "orig", "individual", "scanner", "ACPC")
@@ -33,12 +32,12 @@ def entities(path: Path) -> dict[str, str]:
     return {key: value for key, _, value in (part.partition("-") for part in parts)}
 
 
-def _best_versions(paths: list[Path]) -> list[FoundScan]:
+def _best_versions(paths: list[Path]) -> list[Path]:
     versions: dict[str, list[Path]] = {}
     for path in paths:
         same = {key: value for key, value in entities(path).items() if key not in _VERSION}
         versions.setdefault(str(same), []).append(path)
-    return [_found(min(group, key=_rank)) for group in versions.values()]
+    return [min(group, key=_rank) for group in versions.values()]
 
 
 def _rank(path: Path) -> tuple[bool, int, list[tuple[int, str]]]:
@@ -46,13 +45,3 @@ def _rank(path: Path) -> tuple[bool, int, list[tuple[int, str]]]:
     description = named.get("desc", "")
     order = _DESCRIPTIONS.index(description) if description in _DESCRIPTIONS else len(_DESCRIPTIONS)
     return named.get("space", "") not in _OWN_SPACES, order, natural(path.name)
-
-
-def _found(path: Path) -> FoundScan:
-    """The scan with its mask, which is named like it but for ``desc-brain_mask``."""
-    space = entities(path).get("space", "")
-    stem = re.sub(r"(_desc-[^_]*)?_T1w\.nii(\.gz)?$", "", path.name)
-    masks = [path.with_name(f"{stem}_desc-brain_mask{suffix}") for suffix in (".nii.gz", ".nii")]
-    return FoundScan(
-        path, next((mask for mask in masks if mask.is_file()), None), None if space in _OWN_SPACES else space
-    )

@@ -1,12 +1,18 @@
 """Read one NIfTI scan, or say in one line what is wrong with it."""
 
+import gzip
+import os
+import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel
 import numpy as np
-from nibabel.imageglobals import LoggingOutputSuppressor
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.imageglobals import logger
 from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 
@@ -15,6 +21,7 @@ from fedtune3d.errors import ScanError
 SPACING_RANGE_MM = (0.2, 6.5)
 LEAST_VOXELS_AN_AXIS = 16
 MOST_VOXELS = 500_000_000
+_MOST_PADDING = 15  # bytes after the voxels, up to the next multiple of 16
 _LARGEST_SHEAR = 0.01  # the cosine between two voxel axes; rounding in headers stays below 1e-4
 
 
@@ -39,34 +46,52 @@ def read_scan(path: Path) -> Scan:
     """Read a 3D NIfTI scan (or a 4D one of a single volume), oriented to the closest canonical axes.
 
     Raises:
-        ScanError: If it cannot be read whole, has not three axes of 16 voxels or more, has no orientation (sform and
-            qform codes of 0), a spacing outside 0.2 to 6.5 mm, a shear, voxels that are not real numbers, a NaN or an
-            infinity, or one value everywhere. One line, naming the file.
+        ScanError: If it cannot be read whole, holds more than its header says, has not three axes of 16 voxels or more,
+            has no orientation (sform and qform codes of 0), a spacing outside 0.2 to 6.5 mm, a shear, voxels that are
+            not real numbers, a NaN or an infinity, or one value everywhere. One line, naming the file.
     """
     try:
-        with LoggingOutputSuppressor():  # nibabel prints its repairs of headers
-            image = nibabel.load(path)
-        if not isinstance(image, nibabel.Nifti1Image):
-            raise ScanError(f"{path}: expected a NIfTI file, found {type(image).__name__}; convert it to .nii.gz")
-        _check_header(path, image)
-        shape = image.shape[:3]
-        if image.ndim > 3:
-            image = nibabel.funcs.squeeze_image(image)
-        canonical = nibabel.as_closest_canonical(image)
-        with np.errstate(over="ignore"):  # what overflows is found below
-            voxels = canonical.get_fdata(dtype=np.float32, caching="unchanged")
+        return _read(path)
+    except ScanError:
+        raise
     except FileNotFoundError as error:
         raise ScanError(f"{path}: expected a scan, found no file; check the path") from error
-    except (nibabel.filebasedimages.ImageFileError, HeaderDataError) as error:
-        raise ScanError(
-            f"{path}: expected a NIfTI file, found another kind or a damaged header; {_line(error)}"
-        ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise ScanError(
             f"{path}: expected a whole NIfTI file, but it cannot be read to its end; {_line(error)}"
         ) from error
+    # What nibabel does not check itself, such as an infinite offset, ends in plain errors.
+    except (nibabel.filebasedimages.ImageFileError, HeaderDataError, ValueError, ArithmeticError) as error:
+        raise ScanError(
+            f"{path}: expected a NIfTI file, found another kind or a damaged header; {_line(error)}"
+        ) from error
+
+
+def _read(path: Path) -> Scan:
+    with _quiet_nibabel():
+        image = nibabel.load(path)
+        if not isinstance(image, nibabel.Nifti1Image):
+            raise ScanError(f"{path}: expected a NIfTI file, found {type(image).__name__}; convert it to .nii.gz")
+        _check_header(path, image)
+        _check_size(path, image)
+        shape = image.shape[:3]
+        if image.ndim > 3:
+            image = nibabel.funcs.squeeze_image(image)
+        canonical = nibabel.as_closest_canonical(image)
+        voxels = canonical.get_fdata(dtype=np.float32, caching="unchanged")
     _check_voxels(path, voxels)
     return Scan(voxels, canonical.affine, shape, image.affine)
+
+
+@contextmanager
+def _quiet_nibabel() -> Iterator[None]:
+    """Keep to itself how nibabel repairs headers, and what NumPy says of numbers that are checked here anyway."""
+    before, logger.disabled = logger.disabled, True
+    try:
+        with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+            yield
+    finally:
+        logger.disabled = before
 
 
 def _check_header(path: Path, image: nibabel.Nifti1Image) -> None:
@@ -97,7 +122,9 @@ def _check_grid(path: Path, image: nibabel.Nifti1Image) -> None:
     if image.header["sform_code"] == 0:
         spacing = _raw_spacing(path, image)  # nibabel would take a spacing of 0 for 1 mm
     low, high = SPACING_RANGE_MM
-    if not np.isfinite(image.affine).all() or not np.all((spacing >= low) & (spacing <= high)):
+    if not np.isfinite(image.affine[:3, 3]).all():
+        raise ScanError(f"{path}: expected a position in millimetres, found an infinite affine; correct the header")
+    if not np.all((spacing >= low) & (spacing <= high)):
         written = " × ".join(f"{size:g}" for size in spacing)
         raise ScanError(f"{path}: expected voxels of {low} to {high} mm, found {written} mm; correct the header")
     directions = image.affine[:3, :3] / spacing
@@ -109,6 +136,34 @@ def _raw_spacing(path: Path, image: nibabel.Nifti1Image) -> np.ndarray:
     """The three spacings as they stand in the file, without nibabel's repairs."""
     with ImageOpener(str(path)) as file:
         return np.abs(type(image.header).from_fileobj(file, check=False)["pixdim"][1:4]).astype(np.float64)
+
+
+def _check_size(path: Path, image: nibabel.Nifti1Image) -> None:
+    """Refuse a file that holds more than its header says, of which only a part, or shifted voxels, would be read.
+
+    A file that holds less fails when it is read.
+    """
+    assert isinstance(image.dataobj, ArrayProxy)  # it was read from a file
+    said = image.dataobj.offset + int(np.prod(image.shape, dtype=np.int64)) * image.get_data_dtype().itemsize
+    held = _bytes_held(path, said)
+    if held - said > _MOST_PADDING:
+        raise ScanError(
+            f"{path}: expected {said:,} bytes by its header, found {held:,}; the header is not this file's, "
+            "convert the scan again"
+        )
+
+
+def _bytes_held(path: Path, said: int) -> int:
+    """The bytes of a file, unpacked."""
+    if path.suffix != ".gz":
+        return path.stat().st_size
+    with path.open("rb") as packed:
+        packed.seek(-4, os.SEEK_END)
+        last = int.from_bytes(packed.read(), "little")  # gzip ends in the unpacked size, modulo 2^32
+    if 0 <= last - said % 2**32 <= _MOST_PADDING:
+        return said
+    with gzip.open(path) as file:
+        return file.seek(0, os.SEEK_END)  # packed in several parts, or damaged
 
 
 def _check_voxels(path: Path, voxels: np.ndarray) -> None:

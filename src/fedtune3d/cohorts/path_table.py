@@ -5,7 +5,6 @@ from pathlib import Path
 
 from fedtune3d.cohorts.bids import Found
 from fedtune3d.cohorts.people import People, identified_rows
-from fedtune3d.cohorts.records import FoundScan
 from fedtune3d.cohorts.tables import Row, read_table
 from fedtune3d.errors import InputError
 
@@ -31,7 +30,7 @@ def read_path_table(table: Path) -> tuple[Found, People]:
                 "keep one"
             )
         lines[path] = line
-        scans.setdefault(participant, {}).setdefault(session, []).append(FoundScan(path))
+        scans.setdefault(participant, {}).setdefault(session, []).append(path)
         rest = {column: value for column, value in row.items() if column != "path"}
         if sessions.setdefault(participant, {}).setdefault(session, rest) != rest:
             raise InputError(

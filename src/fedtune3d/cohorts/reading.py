@@ -22,7 +22,6 @@ from fedtune3d.cohorts.records import (
     NOT_CHOSEN,
     Cohort,
     Exclusion,
-    FoundScan,
     LabelMapping,
     ScanRecord,
     Unlabelled,
@@ -71,7 +70,7 @@ def read_site(
     exclusions: list[Exclusion] = []
     declared = {people.group(participant) for participant in people.ids}
     for participant in sorted(found.keys() | set(people.ids), key=natural):
-        for session, scan in _take_scans(participant, found.get(participant, {}), sessions, people, exclusions):
+        for session, path in _take_scans(participant, found.get(participant, {}), sessions, people, exclusions):
             row = people.row(participant, session) or {}
             label = labels.label(row)
             if isinstance(label, Unlabelled):
@@ -82,15 +81,13 @@ def read_site(
                 site=site,
                 participant_id=participant,
                 session_id=session,
-                path=scan.path,
+                path=path,
                 label=label,
                 group_id=group or participant,
                 group_declared=group is not None,
                 age=None if (age := row.get("age")) is None else float(age),
                 sex=row.get("sex"),
                 diagnosis=row.get(DIAGNOSIS),
-                brain_mask=scan.brain_mask,
-                space=scan.space,
             )
             records.append(record)
     if not records:
@@ -159,11 +156,11 @@ def _participants_table(root: Path) -> Path:
 
 def _take_scans(
     participant: str,
-    by_session: dict[str, list[FoundScan]],
+    by_session: dict[str, list[Path]],
     wanted: str | tuple[str, ...],
     people: People,
     exclusions: list[Exclusion],
-) -> Iterator[tuple[str, FoundScan]]:
+) -> Iterator[tuple[str, Path]]:
     """One scan of each chosen session of a person, noting in `exclusions` what is left out."""
 
     def leave_out(reason: str, scans: int) -> None:

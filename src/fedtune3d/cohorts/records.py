@@ -95,27 +95,12 @@ def _rule(wanted: tuple[str, ...] | str) -> Rule:
 
 
 @dataclass(frozen=True)
-class FoundScan:
-    """A T1w scan where it stands.
-
-    Attributes:
-        path: The file.
-        brain_mask: The brain mask on the same grid, where the folder has one beside it.
-        space: The template space that the scan has been brought to, such as ``MNI152NLin2009cAsym``; None for its own.
-    """
-
-    path: Path
-    brain_mask: Path | None = None
-    space: str | None = None
-
-
-@dataclass(frozen=True)
 class ScanRecord:
     """One T1-weighted scan of one person.
 
     `participant_id` starts with ``sub-`` and `session_id` with ``ses-`` (or is empty when the person has no session
     folders), however they are written in the table. People of one `group_id` must not be split; where none is
-    declared it is the participant's id. `brain_mask` and `space` are those of `FoundScan`.
+    declared it is the participant's id.
     """
 
     site: str
@@ -128,8 +113,6 @@ class ScanRecord:
     age: float | None
     sex: str | None
     diagnosis: str | None
-    brain_mask: Path | None = None
-    space: str | None = None
 
     @property
     def name(self) -> str:
