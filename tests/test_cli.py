@@ -65,7 +65,11 @@ def test_init_does_not_overwrite(capsys: pytest.CaptureFixture[str], small_exper
 def test_prepare_run_and_report(capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path) -> None:
     path = small_experiment.write(tmp_path / "run")
     code, out, _ = call(capsys, "prepare", path)
-    assert (code, out.splitlines()[:2]) == (0, ["A: 14 scans prepared", "B: 10 scans prepared"])
+    pages = [Path(small_experiment.values["cache"]) / name / "qc.html" for name in "AB"]
+    told = ["A: 14 scans prepared", f"  quality control: {pages[0]}"]
+    told += ["B: 10 scans prepared", f"  quality control: {pages[1]}"]
+    assert (code, out.splitlines()[:4]) == (0, told)
+    assert all(page.exists() for page in pages)
     assert [line.split() for line in out.splitlines() if "Included" in line] == [
         ["Included", "14", "(14)", "10", "(10)", "24", "(24)"]
     ]

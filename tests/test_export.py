@@ -110,7 +110,8 @@ def test_the_file_needs_no_adapters_and_tells_how_to_use_it(run: Run, tmp_path: 
     assert (info.encoder, info.head, info.tuning, info.rule) == ("tiny", "linear", "lora", "fedavg")
     assert info.labels == {site: {"positive": ["AD"], "negative": ["CN"]} for site in "AB"}
     assert info.threshold == RunFolder(run("exact")).metrics["methods"]["federated"]["threshold"]
-    assert info.preparation == {"size": 128, "spacing_mm": 1.5, "background": 0.0, "version": 1}
+    grid = {"size": 128, "spacing_mm": 1.5, "background": 0.0, "version": 2}
+    assert info.preparation == grid | {"steps": "auto", "intensity": "zscore"}
     assert info.weights["source"] == "random"
 
 
@@ -234,7 +235,7 @@ def test_what_is_no_exported_model_is_refused(run: Run, tmp_path: Path) -> None:
 def test_a_file_for_scans_of_another_preparation_is_refused(run: Run, tmp_path: Path) -> None:
     path, _ = export_run(run("frozen"), tmp_path, merged=True)
     told = load_info(path)
-    told["preparation"]["version"] = 2
+    told["preparation"]["version"] = 1
     save_state(path, load_state(path), told)
     with pytest.raises(InputError, match=r"takes scans prepared as .*'version': 2.*; use fedtune3d \d"):
         load_exported(path)

@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from fedtune3d.cohorts.preparation import load_prepared
 from fedtune3d.errors import InputError
 from fedtune3d.experiment import Experiment
 from fedtune3d.training.features import SECONDS_A_DAY, STALE_PARTIAL_SECONDS, CacheEntry, FeatureCache
@@ -37,7 +38,7 @@ class Entries(Protocol):
 
 
 class PreparedEntries:
-    """The entries of a `PreparedStore`: each a .npy and the .json of its causes, written in this order."""
+    """The entries of a `PreparedStore`: each a .npy, its mask's .npz and the .json of its causes, in this order."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -64,10 +65,11 @@ class PreparedEntries:
             before = now - unused_days * SECONDS_A_DAY
             doomed += [entry.path for entry in self.list_entries() if entry.used < before and entry.path not in doomed]
         for path in doomed:
-            path.unlink(missing_ok=True)
-            path.with_suffix(".json").unlink(missing_ok=True)
+            for suffix in (".npy", ".npz", ".json"):
+                path.with_suffix(suffix).unlink(missing_ok=True)
         partials = [path for path in self.folder.glob(".*.partial.*") if not _is_fresh(path, now)]
-        orphans = [path for path in self.folder.glob("[!.]*.json") if not path.with_suffix(".npy").exists()]
+        beside = [*self.folder.glob("[!.]*.json"), *self.folder.glob("[!.]*.npz")]
+        orphans = [path for path in beside if not path.with_suffix(".npy").exists()]
         for path in (*partials, *orphans):
             path.unlink(missing_ok=True)
         return doomed + partials + orphans
@@ -136,7 +138,8 @@ def cache_table(parts: Sequence[SiteEntries]) -> tuple[Table, list[Path]]:
 
 def _prepared_entry(path: Path) -> CacheEntry:
     about = path.with_suffix(".json")
-    size = path.stat().st_size + (about.stat().st_size if about.exists() else 0)
+    beside = [file for file in (about, path.with_suffix(".npz")) if file.exists()]
+    size = path.stat().st_size + sum(file.stat().st_size for file in beside)
     used = about.stat().st_mtime if about.exists() else path.stat().st_mtime
     try:
         causes = dict(json.loads(about.read_text(encoding="utf-8"))["causes"])
@@ -151,9 +154,9 @@ def _fault(path: Path) -> str | None:
     if not causes:
         return f"{path}: its {path.stem}.json is missing or damaged"
     try:
-        voxels = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        return f"{path}: {error}"
+        voxels = load_prepared(path).voxels
+    except InputError as error:
+        return str(error)
     size = causes["settings"]["size"]
     if (voxels.shape, voxels.dtype) != ((size,) * 3, np.dtype(np.float16)):
         return f"{path}: expected {size} voxels a side in float16, found {voxels.shape} in {voxels.dtype}"

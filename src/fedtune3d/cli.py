@@ -99,23 +99,28 @@ def simulate(
 def prepare(
     experiment: ExperimentFile,
     workers: Annotated[int, typer.Option(help="Processes that work at once.", min=1)] = 2,
+    site: Annotated[str | None, typer.Option(help="Only the scans of this site.")] = None,
 ) -> None:
     """Bring every scan into the form that the model takes (RAS, 1.5 mm, 128 voxels a side, z-scored in the brain).
 
-    Done once a scan and kept in the cache folder; `run` does it, too, for what is missing.
+    A head with its skull is brain-extracted, bias-corrected and registered to MNI152 (pip install 'fedtune3d[raw]').
+    Done once a scan and kept in the cache folder; `run` does it, too, for what is missing. Writes qc.tsv and qc.html
+    of each site there, to look at.
     """
     from fedtune3d.experiment import Experiment
     from fedtune3d.report.flow import flow_table
     from fedtune3d.run import prepare_sites
 
     with _bars() as bars:
-        sites = prepare_sites(Experiment.from_yaml(experiment), bars, workers)
-    for name, site in sites.items():
-        left_out = f", {len(site.bad)} left out" if site.bad else ""
-        out.print(f"{name}: {site.scans} scans prepared{left_out}")
-        for scan, why in site.bad:
+        sites = prepare_sites(Experiment.from_yaml(experiment), bars, workers, site)
+    for name, prepared in sites.items():
+        left_out = f", {len(prepared.bad)} left out" if prepared.bad else ""
+        suspicious = f", {len(prepared.suspicious)} suspicious" if prepared.suspicious else ""
+        out.print(f"{name}: {prepared.scans} scans prepared{left_out}{suspicious}")
+        for scan, why in [*prepared.bad, *prepared.suspicious]:
             out.print(f"  {scan}: {why}", soft_wrap=True, markup=False)
-    out.print(flow_table({name: site.flow for name, site in sites.items()}))
+        out.print(f"  quality control: {prepared.page}", soft_wrap=True, markup=False)
+    out.print(flow_table({name: prepared.flow for name, prepared in sites.items()}))
 
 
 @app.command()

@@ -12,7 +12,11 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_
 from fedtune3d.aggregation.contract import Rule
 from fedtune3d.aggregation.lora import LoraRule
 from fedtune3d.aggregation.registry import build_rule
+from fedtune3d.cohorts.intensity import Intensity
 from fedtune3d.cohorts.label_rules import parse_rule
+from fedtune3d.cohorts.preparation import PreparationSettings
+from fedtune3d.cohorts.raw.brain import Device
+from fedtune3d.cohorts.raw.recognition import STEPS, Step
 from fedtune3d.cohorts.reading import Format
 from fedtune3d.cohorts.records import LabelMapping
 from fedtune3d.errors import InputError
@@ -207,6 +211,19 @@ class AugmentationSection(Section):
     noise: Annotated[float, Field(ge=0, le=2)] = 0.1
 
 
+class PreparationSection(Section):
+    """How a scan becomes the model's input; `auto` does all steps to a head with its skull, and none to a brain."""
+
+    steps: Literal["auto"] | tuple[Step, ...] = "auto"
+    intensity: Intensity = "zscore"
+    device: Device = "cpu"
+
+    def settings(self) -> PreparationSettings:
+        """The same as what `cohorts/` takes."""
+        steps = self.steps if self.steps == "auto" else tuple(step for step in STEPS if step in self.steps)
+        return PreparationSettings(steps=steps, intensity=self.intensity, device=self.device)
+
+
 class TrainingSection(Section):
     """How long and how a site trains in each round."""
 
@@ -269,6 +286,7 @@ class Experiment(Section):
     sites: tuple[SiteSection, ...] = Field(min_length=1)
     labels: Labels | None = None
     splits: Splits = Splits()
+    preparation: PreparationSection = PreparationSection()
     model: ModelSection = ModelSection()
     tuning: Annotated[FrozenSection | FullSection | LoraSection, Field(discriminator="method")] = FrozenSection()
     training: TrainingSection = TrainingSection()

@@ -1,5 +1,6 @@
 """A run's model as files for others: one self-contained file, or only what was trained; each with its model card."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -48,7 +49,8 @@ class ExportInfo:
         tuning: What was trained.
         rule: The aggregation rule.
         best_round: The round of the state, the best by validation.
-        preparation: ``size``, ``spacing_mm``, ``background`` and ``version`` of the preparation of scans.
+        preparation: ``size``, ``spacing_mm``, ``steps``, ``intensity``, ``background`` and ``version`` of the
+            preparation of scans.
         labels: Site → the diagnoses that counted as ``positive`` and as ``negative``. Of the two logits of a scan the
             second is the positive class's; its probability is their softmax.
         threshold: Probabilities from it up count as positive; chosen on validation scans, None where there were none.
@@ -132,9 +134,10 @@ def load_exported(path: Path) -> tuple[nn.Module, ExportInfo]:
             f"{told.get('contains', 'another file')} (format {told.get('format', 'none')}); export the run again"
         )
     info = ExportInfo(**told)
-    if info.preparation != _preparation():
+    ours = _preparation(PreparationSettings())
+    if info.preparation.keys() != ours.keys() or any(info.preparation[name] != ours[name] for name in _FIXED):
         raise InputError(
-            f"{path}: takes scans prepared as {info.preparation}, but this version prepares {_preparation()}; "
+            f"{path}: takes scans prepared as {info.preparation}, but this version prepares {ours}; "
             f"use fedtune3d {info.fedtune3d}"
         )
     state = load_state(path)
@@ -250,7 +253,7 @@ def _info(experiment: Experiment, contents: RunContents, site: str | None) -> di
         "tuning": experiment.tuning.method,
         "rule": experiment.aggregation.rule,
         "best_round": metrics["best_round"],
-        "preparation": _preparation(),
+        "preparation": _preparation(experiment.preparation.settings()),
         "labels": {name: {kind: list(names) for kind, names in mapping.items()} for name, mapping in labels.items()},
         "threshold": metrics["methods"]["federated"]["threshold"],
         "weights": contents.environment["weights"],
@@ -259,5 +262,10 @@ def _info(experiment: Experiment, contents: RunContents, site: str | None) -> di
     }
 
 
-def _preparation() -> dict[str, Any]:
-    return {**asdict(PreparationSettings()), "background": BACKGROUND, "version": PREPARATION_VERSION}
+_FIXED = ("size", "spacing_mm", "background", "version")  # of a preparation; the rest is the experiment's choice
+
+
+def _preparation(settings: PreparationSettings) -> dict[str, Any]:
+    chosen = asdict(settings)
+    del chosen["device"]
+    return {**json.loads(json.dumps(chosen)), "background": BACKGROUND, "version": PREPARATION_VERSION}

@@ -102,8 +102,9 @@ def _facts(contents: RunContents, info: Mapping[str, Any]) -> list[tuple[str, st
         ("Seed", str(contents.config["seed"])),
         (
             "Input",
-            f"a brain-extracted T1-weighted scan as `fedtune3d prepare` makes it: RAS, {size} voxels of {spacing} mm "
-            f"along each axis, centred on the brain, z-scored in it, {preparation['background']:g} outside",
+            f"a T1-weighted scan as `fedtune3d prepare` makes it (steps: {_written(preparation['steps'])}; intensity: "
+            f"{preparation['intensity']}): RAS, {size} voxels of {spacing} mm along each axis, centred on the brain, "
+            f"{preparation['background']:g} outside it",
         ),
         ("Output", "two logits; the probability of the positive class is the second value of their softmax"),
         (
@@ -161,3 +162,7 @@ def _cell(estimate: Mapping[str, Any]) -> str:
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _written(steps: str | list[str]) -> str:
+    return steps if isinstance(steps, str) else ", ".join(steps) or "none"

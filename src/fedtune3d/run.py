@@ -10,6 +10,7 @@ from typing import Any
 
 from fedtune3d.aggregation.contract import STATE, Setting
 from fedtune3d.cohorts.flow import count_flow
+from fedtune3d.cohorts.quality.page import write_quality
 from fedtune3d.cohorts.splits import assign_splits
 from fedtune3d.errors import InputError
 from fedtune3d.evaluation.combination import combine
@@ -82,26 +83,42 @@ def run_across(
 
 @dataclass(frozen=True)
 class PreparedSite:
-    """How many scans a site has, which were at fault and why, and the flow of its participants (see `cohorts.flow`)."""
+    """What `prepare` tells of a site.
+
+    Attributes:
+        scans: How many are prepared.
+        bad: Those left out, and why.
+        suspicious: Those that quality control says to look at, and why; they take part.
+        flow: Of its participants (see `cohorts.flow`).
+        page: The page of quality control.
+    """
 
     scans: int
     bad: list[tuple[str, str]]
+    suspicious: list[tuple[str, str]]
     flow: dict[str, Any]
+    page: Path
 
 
-def prepare_sites(experiment: Experiment, progress: Progress, workers: int) -> dict[str, PreparedSite]:
-    """Prepare the scans of every site. All tables are read before the first scan."""
+def prepare_sites(
+    experiment: Experiment, progress: Progress, workers: int, only: str | None = None
+) -> dict[str, PreparedSite]:
+    """Prepare the scans of every site, or of the one named. All tables are read before the first scan."""
+    sections = [section for section in experiment.sites if only in (None, section.name)]
+    if not sections:
+        known = ", ".join(section.name for section in experiment.sites)
+        raise InputError(f"--site {only}: no site of the experiment; it has {known}")
     _require_roots(experiment)
     folder, workbench = RunFolder(experiment.output), Workbench(experiment)
-    sites = [
-        Site(experiment, section, folder.site(section.name), progress, workbench, workers)
-        for section in experiment.sites
-    ]
+    sites = [Site(experiment, section, folder.site(section.name), progress, workbench, workers) for section in sections]
     cohorts = [site.cohort for site in sites]
     found = {}
     for site, cohort in zip(sites, cohorts, strict=True):
         bad = [(record.name, why.removeprefix(f"{record.path}: ")) for record, why in site.prepared.bad]
-        found[site.name] = PreparedSite(len(site.records), bad, count_flow(cohort, site.prepared.bad))
+        checked = write_quality(site.cache, site.name, site.prepared)
+        suspicious = [(scan.record.name, "; ".join(scan.reasons)) for scan in checked if scan.reasons]
+        flow = count_flow(cohort, site.prepared.bad)
+        found[site.name] = PreparedSite(len(checked), bad, suspicious, flow, site.cache / "qc.html")
     return found
 
 

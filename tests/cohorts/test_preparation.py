@@ -137,7 +137,7 @@ def test_heads_and_crumbs_are_refused(save_brain: SaveBrain, phantom: SimpleName
     with pytest.raises(
         ScanError, match=r"head.nii: expected a brain-extracted scan.* found \d,\d+ mL; raw heads need brain"
     ):
-        prepare_scan(save_brain("head.nii", with_skull(phantom)))
+        prepare_scan(save_brain("head.nii", with_skull(phantom)), PreparationSettings(steps=()))
     small = phantom.image()
     small.set_sform(small.affine @ np.diag([0.5, 0.5, 0.5, 1]), code=1)
     with pytest.raises(ScanError, match=r"found 18\d mL; is it cropped, or its spacing wrong\?"):
@@ -158,9 +158,9 @@ def test_a_spike_that_flattens_the_rest_is_refused(
         prepare_scan(save_brain(image=nibabel.Nifti1Image(voxels, image.affine)))
 
 
-def test_a_real_head_with_its_skull_is_refused(real_data: Path) -> None:
+def test_a_real_head_is_refused_where_brain_extraction_is_left_out(real_data: Path) -> None:
     with pytest.raises(ScanError, match=r"found 3,4\d\d mL; raw heads need brain extraction first"):
-        prepare_scan(real_data / "scans" / "chris_T1w.nii.gz")
+        prepare_scan(real_data / "scans" / "chris_T1w.nii.gz", PreparationSettings(steps=()))
 
 
 def test_a_real_brain_is_centred_and_whole(real_data: Path, tmp_path: Path) -> None:
@@ -182,7 +182,9 @@ def test_an_entry_is_made_once_and_names_nobody(save_brain: SaveBrain, tmp_path:
     assert store.find(record) is None
     path = store.get(record)
     assert store.find(record) == path
-    assert sorted(file.name for file in store.folder.iterdir()) == sorted([path.name, path.with_suffix(".json").name])
+    assert {file.name for file in store.folder.iterdir()} == {
+        f"{path.stem}{kind}" for kind in (".npy", ".npz", ".json")
+    }
     written = path.stat().st_mtime_ns
     assert store.get(record) == path
     assert path.stat().st_mtime_ns == written
@@ -192,7 +194,8 @@ def test_an_entry_is_made_once_and_names_nobody(save_brain: SaveBrain, tmp_path:
     assert str(tmp_path) not in text
     info = json.loads(text)
     assert info["source_shape"] == [62, 62, 62]
-    assert info["causes"]["settings"] == {"size": 128, "spacing_mm": 1.5}
+    chosen = {"size": 128, "spacing_mm": 1.5, "steps": "auto", "intensity": "zscore", "device": "cpu"}
+    assert info["causes"]["settings"] == chosen
     assert info["brain_ml"] == pytest.approx(1451, rel=0.02)
     assert path.stat().st_size < store.entry_bytes
 

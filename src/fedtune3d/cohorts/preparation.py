@@ -1,37 +1,60 @@
-"""From a brain-extracted scan to the encoder's input, made once, kept and found again by its causes."""
+"""From a site's scan to the encoder's input, made once, kept and found again by its causes."""
 
+import fcntl
 import hashlib
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from joblib.externals.loky import ProcessPoolExecutor
-from scipy import ndimage
 
+from fedtune3d.cohorts.grid import centred_grid, crop_affine, crop_to, resample, resample_affinely
+from fedtune3d.cohorts.intensity import Intensity, normalise_intensity
 from fedtune3d.cohorts.nifti import Scan, read_scan
+from fedtune3d.cohorts.quality.measures import Quality, measure_quality
+from fedtune3d.cohorts.raw.bias import correct_bias
+from fedtune3d.cohorts.raw.brain import Device, extract_brain
+from fedtune3d.cohorts.raw.recognition import STEPS, Declared, Step, read_declared
+from fedtune3d.cohorts.raw.registration import register_to_template
+from fedtune3d.cohorts.raw.template import SPACE, Template, load_template
 from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.errors import InputError, ScanError
 from fedtune3d.files import atomic_path, require_free_space, sha256_file, write_json
 
-PREPARATION_VERSION = 1  # raised whenever the same scan and settings give other voxels
+PREPARATION_VERSION = 2  # raised whenever the same scan and settings give other voxels
 BACKGROUND = 0.0  # every prepared voxel outside the brain; see `prepare_scan`
 BRAIN_RANGE_ML = (600.0, 2300.0)  # the MNI152 template's has 1,890 mL, heads with their skull over 3,000 mL
+OWN_SPACE = "scan"
 _FAINT = 0.02  # of the 99th percentile: what is darker belongs to the background (ringing, noise after masking)
 _MOST_DEVIATIONS = 50  # bright vessels reach about 15; one stray voxel beyond this flattens all the rest
-_TRIMMED = 0.001  # of the brain's voxels on each side of an axis, so that a speck does not move its middle
-_MASK_THRESHOLD = 0.499  # just below a half, so that ties do not hang on rounding
+_MARGIN = 4  # voxels kept around the brain
 
 
 @dataclass(frozen=True)
 class PreparationSettings:
-    """The prepared grid: `size` voxels of `spacing_mm` along each axis."""
+    """What is done to a scan.
+
+    Attributes:
+        size: Voxels of the prepared grid along each axis.
+        spacing_mm: Their size.
+        steps: Which of `raw.recognition.STEPS` every scan shall have behind it; those that BIDS says are done are not
+            done again. ``auto``: all for a head with its skull, none for a brain.
+        intensity: How voxels are brought onto a common scale; see `intensity.normalise_intensity`.
+        device: Where brains are extracted.
+    """
 
     size: int = 128
     spacing_mm: float = 1.5
+    steps: Literal["auto"] | tuple[Step, ...] = "auto"
+    intensity: Intensity = "zscore"
+    device: Device = "cpu"
 
 
 @dataclass(frozen=True)
@@ -39,53 +62,170 @@ class PreparedScan:
     """A scan as the encoder takes it.
 
     Attributes:
-        voxels: float16 (x, y, z) in RAS order, mean 0 and standard deviation 1 in the brain, `BACKGROUND` outside.
-        affine: (4, 4) float64, voxel indices → the scan's world millimetres, RAS, axes along the world's.
+        voxels: float16 (x, y, z) in RAS order, by default mean 0 and standard deviation 1 in the brain, `BACKGROUND`
+            outside.
+        brain: bool, the same shape: what was taken for brain, holes filled.
+        affine: (4, 4) float64, voxel indices → millimetres of `space`, RAS, axes along the world's.
+        space: ``scan``, the file's own world, or the name of the template's (MNI152NLin2009aSym).
+        to_scan: (4, 4) float64, millimetres of `space` → the file's world millimetres; the identity in space ``scan``.
         source_shape: The file's three axes.
         source_affine: (4, 4) float64, the file's.
-        brain_ml: The volume of what was taken for brain, in millilitres.
+        brain_ml: The volume of what was taken for brain, in the file's voxels, in millilitres.
+        steps: What was done here: ``brain``, ``bias``, ``register``, in this order.
+        quality: What was measured of it.
     """
 
     voxels: np.ndarray
+    brain: np.ndarray
     affine: np.ndarray
+    space: str
+    to_scan: np.ndarray
     source_shape: tuple[int, ...]
     source_affine: np.ndarray
     brain_ml: float
+    steps: tuple[Step, ...]
+    quality: Quality
 
 
 def prepare_scan(path: Path, settings: PreparationSettings = PreparationSettings()) -> PreparedScan:
-    """Resample a brain-extracted scan onto a grid centred on the brain, and z-score it in the brain.
+    """Bring a scan onto the prepared grid, with the steps that it still needs.
 
-    The brain is what is brighter or darker than zero by more than 2 % of the 99th percentile, its holes filled. One
-    linear interpolation with TorchIO turns the scan into the world's RAS axes, to the grid's spacing and position,
-    after the Gaussian smoothing of Cardoso et al. 2015 along axes that lose resolution. Grid voxel (size/2, size/2,
-    size/2) sits on the scan's voxel nearest to the middle of the brain's extent, so a scan of the grid's own spacing is
-    copied unblurred.
+    A head with its skull, by default: brain extraction (or the brain mask beside the file, where there is one), bias
+    correction, affine registration to MNI152; the grid is the template's. A brain that BIDS says lies in MNI152 space
+    is put on the template's grid as it lies. Any other brain stays as it lies, on a grid centred on it: grid voxel
+    (size/2, size/2, size/2) sits on the scan's voxel nearest to the middle of the brain's extent, so a scan of the
+    grid's own spacing is copied unblurred. All take one linear interpolation, after the Gaussian smoothing of Cardoso
+    et al. 2015 along axes that lose resolution.
+
+    A scan counts as a brain where its name or sidecar says so, or where what is brighter or darker than zero by more
+    than 2 % of the 99th percentile fills no more than 2,300 mL.
 
     Outside the brain stands 0, the brain's mean. SAM-Med3D's own pipeline (``ZNormalization(masking_method=x > 0)``)
     leaves −mean/sd there, about −3 to −5 and another number in every scan; a constant tells nothing about a site's
     contrast, survives augmentation by gain, bias field and padding, and marks the brain.
 
     Raises:
-        ScanError: If the scan cannot be read (see `nifti.read_scan`), has its skull, no brain, or a spike beyond 50
-            standard deviations. One line.
+        ScanError: If the scan cannot be read (see `nifti.read_scan`), has its skull though `settings` leave out the
+            brain extraction, has no brain, or a spike beyond 50 standard deviations. One line.
+        InputError: If brain extraction is needed and not installed.
     """
-    scan = read_scan(path)
-    mask = _find_brain(scan.voxels)
-    brain_ml = float(np.count_nonzero(mask) * abs(np.linalg.det(scan.affine[:3, :3])) / 1000)
+    scan, declared = read_scan(path), read_declared(path)
+    brain = _find_brain(scan.voxels)
+    steps = _steps_to_do(declared, _millilitres(brain, scan.affine), settings)
+    if "brain" in steps:
+        brain = _extract(path, scan, declared, settings.device)
+    brain_ml = _millilitres(brain, scan.affine)
+    _check_brain(path, scan, brain, brain_ml)
+    template = load_template(settings.size, settings.spacing_mm)
+    work = _Work(scan.voxels, scan.affine, brain)
+    if "bias" in steps:
+        work = work.cropped()
+        work = _Work(correct_bias(work.voxels, work.affine, work.brain), work.affine, work.brain)
+    if "register" in steps or "register" in declared.done:
+        placed = _place_in_template(path, work.cropped(), template, settings.size, register="register" in steps)
+    else:
+        grid = centred_grid(work.brain, work.affine, settings.size, settings.spacing_mm)
+        voxels, on_grid = resample(work.voxels, work.affine, work.brain, grid, settings.size)
+        placed = _Placed(voxels, on_grid, grid, OWN_SPACE, np.eye(4))
+    return PreparedScan(
+        _normalise(path, placed.voxels, placed.brain, settings.intensity, template),
+        placed.brain,
+        placed.affine,
+        placed.space,
+        placed.to_scan,
+        scan.source_shape,
+        scan.source_affine,
+        brain_ml,
+        steps,
+        measure_quality(path, scan, brain, work.voxels[work.brain], placed.voxels, placed.brain, template),
+    )
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A scan, or the box around its brain, in its own voxels."""
+
+    voxels: np.ndarray
+    affine: np.ndarray
+    brain: np.ndarray
+
+    def cropped(self) -> "_Work":
+        box = crop_to(self.brain, _MARGIN)
+        return _Work(self.voxels[box], crop_affine(self.affine, box), self.brain[box])
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """On the prepared grid, intensities as they were."""
+
+    voxels: np.ndarray
+    brain: np.ndarray
+    affine: np.ndarray
+    space: str
+    to_scan: np.ndarray
+
+
+def _steps_to_do(declared: Declared, bright_ml: float, settings: PreparationSettings) -> tuple[Step, ...]:
+    has_brain_only = "brain" in declared.done or (not declared.has_skull and bright_ml <= BRAIN_RANGE_ML[1])
+    if settings.steps == "auto":
+        wanted: Sequence[Step] = () if has_brain_only else STEPS
+    else:
+        wanted = settings.steps
+    done = declared.done | ({"brain"} if has_brain_only else set())
+    return tuple(step for step in STEPS if step in wanted and step not in done)
+
+
+def _extract(path: Path, scan: Scan, declared: Declared, device: Device) -> np.ndarray:
+    """The brain by the mask beside the scan, else by the network."""
+    if declared.brain_mask is None:
+        try:
+            return extract_brain(scan.voxels, device)
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise InputError(f"{path}: {error}") from error
+            raise ScanError(f"{path}: expected a T1-weighted head, but {error}; look at it") from error
+    mask = read_scan(declared.brain_mask)
+    if mask.voxels.shape != scan.voxels.shape or not np.allclose(mask.affine, scan.affine, atol=1e-3):
+        raise ScanError(
+            f"{declared.brain_mask}: expected the grid of {path.name}, {scan.source_shape}, found another, "
+            f"{mask.source_shape}, or another affine; put it right or away"
+        )
+    return mask.voxels > 0.5
+
+
+def _check_brain(path: Path, scan: Scan, brain: np.ndarray, brain_ml: float) -> None:
     low, high = BRAIN_RANGE_ML
     if not low <= brain_ml <= high:
-        reason = "raw heads need brain extraction first" if brain_ml > high else "is it cropped, or its spacing wrong?"
+        reason = (
+            "raw heads need brain extraction first: write preparation: {steps: auto}"
+            if brain_ml > high
+            else "is it cropped, or its spacing wrong?"
+        )
         raise ScanError(
             f"{path}: expected a brain-extracted scan, with {low:,.0f} to {high:,.0f} mL above zero, "
             f"found {brain_ml:,.0f} mL; {reason}"
         )
-    if np.ptp(scan.voxels[mask]) == 0:
+    if np.ptp(scan.voxels[brain]) == 0:
         raise ScanError(f"{path}: expected a T1-weighted image, found one value in the whole brain; is it a mask?")
-    affine = _centred_grid(mask, scan.affine, settings)
-    voxels, brain = _resample(scan, mask, affine, settings)
-    prepared = _normalise(path, voxels, brain)
-    return PreparedScan(prepared, affine, scan.source_shape, scan.source_affine, brain_ml)
+
+
+def _place_in_template(path: Path, work: _Work, template: Template, size: int, *, register: bool) -> _Placed:
+    to_scan = np.eye(4)
+    if register:
+        try:
+            to_scan = register_to_template(np.where(work.brain, work.voxels, np.float32(0)), work.affine, template)
+        except RuntimeError as error:  # ITK's, when the two do not overlap any more
+            reason = str(error).strip().splitlines()[-1]
+            raise ScanError(f"{path}: cannot be registered to the template ({reason}); look at it") from error
+    to_voxels = np.linalg.inv(work.affine) @ to_scan @ template.affine
+    voxels, brain = resample_affinely(work.voxels, work.brain, to_voxels, size)
+    if not brain.any():
+        raise ScanError(f"{path}: expected a brain where the template has its own, found none; is its space right?")
+    return _Placed(voxels, brain, template.affine, SPACE, to_scan)
+
+
+def _millilitres(brain: np.ndarray, affine: np.ndarray) -> float:
+    return float(np.count_nonzero(brain) * abs(np.linalg.det(affine[:3, :3])) / 1000)
 
 
 def _find_brain(voxels: np.ndarray) -> np.ndarray:
@@ -98,53 +238,17 @@ def _find_brain(voxels: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _extents(mask: np.ndarray, trimmed: float = 0.0) -> list[tuple[int, int]]:
-    """First and last index of the mask along each axis, leaving out a share of its voxels on either side."""
-    extents = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        cumulative = np.cumsum(np.count_nonzero(mask, axis=others))
-        first, last = np.searchsorted(cumulative, (trimmed * cumulative[-1] + 1, (1 - trimmed) * cumulative[-1]))
-        extents.append((int(first), int(last)))
-    return extents
-
-
-def _centred_grid(mask: np.ndarray, affine: np.ndarray, settings: PreparationSettings) -> np.ndarray:
-    """The affine of the prepared grid: RAS axes, its middle voxel on the mask's."""
-    middle = [(first + last + 1) // 2 for first, last in _extents(mask, _TRIMMED)]
-    grid = np.diag([settings.spacing_mm] * 3 + [1.0])
-    grid[:3, 3] = (affine @ [*middle, 1])[:3] - settings.spacing_mm * (settings.size // 2)
-    return grid
-
-
-def _resample(
-    scan: Scan, mask: np.ndarray, affine: np.ndarray, settings: PreparationSettings
-) -> tuple[np.ndarray, np.ndarray]:
-    """The scan and its brain mask (holes filled) on the grid: float32 and bool, (size, size, size)."""
-    import torch
-    import torchio
-
-    box = tuple(slice(max(0, first - 2), last + 3) for first, last in _extents(mask))
-    cropped_affine = scan.affine.copy()
-    cropped_affine[:3, 3] = (scan.affine @ [*(side.start for side in box), 1])[:3]
-    subject = torchio.Subject(
-        scan=torchio.ScalarImage(tensor=torch.from_numpy(scan.voxels[box].copy())[None], affine=cropped_affine),
-        mask=torchio.LabelMap(tensor=torch.from_numpy(mask[box].astype(np.float32))[None], affine=cropped_affine),
-    )
-    target = ((settings.size,) * 3, affine)
-    resampled = torchio.Resample(target, label_interpolation="linear", antialias=True, copy=False)(subject)
-    voxels, share = (resampled.get_image(name).data[0].numpy() for name in ("scan", "mask"))
-    return voxels, ndimage.binary_fill_holes(share > _MASK_THRESHOLD)
-
-
-def _normalise(path: Path, voxels: np.ndarray, brain: np.ndarray) -> np.ndarray:
-    """Z-score in the brain, `BACKGROUND` outside; float16, finite."""
-    inside = voxels[brain].astype(np.float64)
+def _normalise(
+    path: Path, voxels: np.ndarray, brain: np.ndarray, intensity: Intensity, template: Template
+) -> np.ndarray:
+    """The chosen scale in the brain, `BACKGROUND` outside; float16, finite."""
     prepared = np.full(voxels.shape, BACKGROUND, dtype=np.float16)
-    with np.errstate(over="ignore", invalid="ignore"):
-        prepared[brain] = (inside - inside.mean()) / inside.std()
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        prepared[brain] = normalise_intensity(voxels[brain], intensity, template.voxels[template.brain])
     largest = float(np.abs(prepared).max())
-    if not largest <= _MOST_DEVIATIONS:  # so that a NaN is caught too
+    if intensity == "none" and not np.isfinite(largest):
+        raise ScanError(f"{path}: expected voxels that float16 can hold (65,504), found larger ones; choose zscore")
+    if intensity != "none" and not largest <= _MOST_DEVIATIONS:  # so that a NaN is caught too
         raise ScanError(
             f"{path}: expected every voxel within {_MOST_DEVIATIONS} standard deviations of the brain's mean, "
             f"found one at {largest:,.0f}; clip the spikes first"
@@ -155,8 +259,9 @@ def _normalise(path: Path, voxels: np.ndarray, brain: np.ndarray) -> np.ndarray:
 class PreparedStore:
     """A folder of prepared scans, each found by its causes: the scan file's bytes, the settings, the code's version.
 
-    An entry is ``<key>.npy``, float16 (size, size, size), and ``<key>.json`` with affines, brain volume and causes.
-    Neither holds a name or a path. Several processes may share a folder.
+    An entry is ``<key>.npy``, float16 (size, size, size), ``<key>.npz`` with the brain mask, packed to bits, and, last,
+    ``<key>.json`` with affines, brain volume, quality and causes. None holds a name or a path. Several processes may
+    share a folder. `load_prepared` reads an entry.
     """
 
     def __init__(self, folder: Path, settings: PreparationSettings = PreparationSettings()) -> None:
@@ -171,11 +276,17 @@ class PreparedStore:
             prepared = prepare_scan(record.path, self.settings)
             with atomic_path(target) as partial:
                 np.save(partial, prepared.voxels)
+            with atomic_path(target.with_suffix(".npz")) as partial:
+                np.savez_compressed(partial, brain=np.packbits(prepared.brain))
             info = {
+                "space": prepared.space,
                 "affine": prepared.affine.tolist(),
+                "to_scan": prepared.to_scan.tolist(),
                 "source_affine": prepared.source_affine.tolist(),
                 "source_shape": list(prepared.source_shape),
                 "brain_ml": round(prepared.brain_ml, 1),
+                "steps": list(prepared.steps),
+                "quality": asdict(prepared.quality),
                 "background": BACKGROUND,
                 "causes": causes,
             }
@@ -196,25 +307,58 @@ class PreparedStore:
     @property
     def entry_bytes(self) -> int:
         """What an entry takes on disk, rounded up."""
-        return self.settings.size**3 * 2 + 16_384
+        return self.settings.size**3 * 2 + 131_072
 
     def _causes(self, scan: Path) -> dict[str, object]:
         try:
-            digest = sha256_file(scan)
+            declared = read_declared(scan)
+            return {
+                "scan_sha256": sha256_file(scan),
+                "done": sorted(declared.done),
+                "has_skull": declared.has_skull,
+                "brain_mask_sha256": sha256_file(declared.brain_mask) if declared.brain_mask else None,
+                "settings": asdict(self.settings),
+                "version": PREPARATION_VERSION,
+            }
         except OSError as error:
             raise ScanError(f"{scan}: expected a readable scan; {error.strerror}; check the path") from error
-        return {"scan_sha256": digest, "settings": asdict(self.settings), "version": PREPARATION_VERSION}
 
     def _target(self, causes: dict[str, object]) -> Path:
         return self.folder / f"{hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()}.npy"
 
     def _is_whole(self, target: Path) -> bool:
         try:
-            json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
-            voxels = np.load(target, mmap_mode="r")
-        except (OSError, ValueError, EOFError):
+            prepared = load_prepared(target)
+        except InputError:
             return False
-        return voxels.shape == (self.settings.size,) * 3 and voxels.dtype == np.float16
+        return prepared.voxels.shape == (self.settings.size,) * 3 and prepared.voxels.dtype == np.float16
+
+
+def load_prepared(path: Path) -> PreparedScan:
+    """The entry whose .npy is `path`; its voxels stay on disk until they are read.
+
+    Raises:
+        InputError: If one of its three files is missing or damaged.
+    """
+    try:
+        info = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        voxels = np.load(path, mmap_mode="r")
+        with np.load(path.with_suffix(".npz")) as masks:
+            brain = np.unpackbits(masks["brain"], count=voxels.size).reshape(voxels.shape).astype(bool)
+        return PreparedScan(
+            voxels,
+            brain,
+            np.array(info["affine"]),
+            info["space"],
+            np.array(info["to_scan"]),
+            tuple(info["source_shape"]),
+            np.array(info["source_affine"]),
+            info["brain_ml"],
+            tuple(info["steps"]),
+            Quality(**info["quality"]),
+        )
+    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: expected a prepared scan; {error}; prepare it again") from error
 
 
 @dataclass(frozen=True)
@@ -248,12 +392,13 @@ def prepare_all(
     outcomes = {record: _outcome(store.find, record) for record in records}
     missing = [record for record, outcome in outcomes.items() if outcome is None]
     require_free_space(store.folder, len(missing) * store.entry_bytes, f"preparing {len(missing)} scans")
-    for done, (record, outcome) in enumerate(_walk(store, outcomes, missing, workers), start=1):
-        if isinstance(outcome, ScanError) and on_bad_scan == "stop":
-            raise outcome
-        outcomes[record] = outcome
-        if progress is not None:
-            progress(done, len(outcomes))
+    with _without_leftovers(store.folder):
+        for done, (record, outcome) in enumerate(_walk(store, outcomes, missing, workers), start=1):
+            if isinstance(outcome, ScanError) and on_bad_scan == "stop":
+                raise outcome
+            outcomes[record] = outcome
+            if progress is not None:
+                progress(done, len(outcomes))
     paths = {record: outcome for record, outcome in outcomes.items() if isinstance(outcome, Path)}
     bad = [(record, str(outcome)) for record, outcome in outcomes.items() if isinstance(outcome, ScanError)]
     _require_usable_sites(paths, bad)
@@ -261,6 +406,27 @@ def prepare_all(
 
 
 Outcome = Path | ScanError | None
+
+
+@contextmanager
+def _without_leftovers(folder: Path) -> Iterator[None]:
+    """Remove what killed processes left half-written in the folder, unless another process is writing there now.
+
+    Who writes holds the folder's lock, shared; who gets it alone may clean up. A file system without locks (some
+    network drives) keeps the leftovers, which no one takes for entries and `cache prune` removes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for partial in folder.glob(".*.partial.*"):
+                partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _walk(

@@ -241,7 +241,7 @@ class Site(Trainee):
     @cached_property
     def prepared(self) -> PreparedCohort:
         """Every usable scan, prepared."""
-        store = PreparedStore(self.cache / "prepared")
+        store = PreparedStore(self.cache / "prepared", self.experiment.preparation.settings())
         workers = self.workers if len(self.cohort.records) >= WORTH_PROCESSES else 1
         with self.progress.bar(f"{self.name}: preparing scans") as advance:
             return prepare_all(self.cohort.records, store, workers, self.experiment.on_bad_scan, advance)

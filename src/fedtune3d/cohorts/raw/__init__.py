@@ -1,0 +1,1 @@
+"""From a head with its skull to a brain in MNI152 space."""

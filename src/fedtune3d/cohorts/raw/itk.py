@@ -1,0 +1,20 @@
+"""Between NumPy volumes in RAS and SimpleITK images, whose world axes point left and posterior."""
+
+from typing import Any
+
+import numpy as np
+
+TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def to_itk(voxels: np.ndarray, affine: np.ndarray) -> Any:
+    """A SimpleITK image of (x, y, z) voxels and their affine → RAS millimetres, which must have no shear."""
+    import SimpleITK
+
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(voxels.T))
+    lps = TO_LPS @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    return image
