@@ -9,10 +9,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 TORCH_INDEX := $(shell nvidia-smi >/dev/null 2>&1 || echo --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu)
 DEMO := demo
 
-.PHONY: help install demo test test-all lint types lock clean
+FEDERATION := federation
+
+.PHONY: help install demo federation test test-all lint types lock clean
 
 help:
 	@echo 'make demo      simulate four hospital sites and fine-tune a dementia classifier across them'
+	@echo 'make federation  three hospitals on one machine, on Flower: real processes, TLS, keys'
 	@echo 'make test      the test suite'
 	@echo 'make test-all  the slow tests, too'
 	@echo 'make install   only make $(VENV)'
@@ -33,6 +36,9 @@ demo: install
 	$(BIN)/fedtune3d prepare $(DEMO)/experiment.yaml
 	$(BIN)/fedtune3d run $(DEMO)/experiment.yaml --resume
 
+federation: install
+	$(BIN)/python examples/federation.py $(FEDERATION)
+
 test: install
 	$(BIN)/python -m pytest
 
@@ -51,4 +57,4 @@ lock:
 		--no-emit-package torch --no-emit-package triton pyproject.toml | grep -v -E '^(nvidia|cuda)-' > requirements.lock
 
 clean:
-	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(DEMO) $(FEDERATION) .pytest_cache .mypy_cache .ruff_cache

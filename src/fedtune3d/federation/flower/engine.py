@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -32,18 +32,19 @@ PATIENCE_SECONDS = 20
 QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 
 
-def child_environment(home: Path) -> dict[str, str]:
-    """The environment of Flower's processes: its folder under ours, nothing sent home, one thread for its sums."""
-    return {**os.environ, **QUIET, "FLWR_HOME": str(home)}
-
-
-def start_child(what: str, arguments: Sequence[str], home: Path, log: Path) -> subprocess.Popen[bytes]:
+def start_child(
+    what: str, arguments: Sequence[str], home: Path, log: Path, extra: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start a ``superlink`` or ``supernode`` that ends with this process; its output is appended to a log."""
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "fedtune3d.federation.flower.launch", what, str(os.getpid()), *arguments]
     with log.open("ab") as output:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=child_environment(home)
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **QUIET, "FLWR_HOME": str(home), **(extra or {})},
         )
 
 

@@ -13,6 +13,7 @@ from fedtune3d.federation.messages import Answer, Fault, Task
 
 POLL_SECONDS = 0.3
 LIFE_SECONDS = 7 * 24 * 3600.0
+AFTER_SECONDS = 5.0  # so that Flower does not give a message up before we do
 MESSAGE_TYPES = {"train": MessageType.TRAIN, "score": MessageType.EVALUATE, "evaluate": MessageType.EVALUATE}
 
 
@@ -84,7 +85,7 @@ class GridFederation:
                 pack_task(task, occasion, cache.array),
                 nodes[site],
                 MESSAGE_TYPES.get(task.kind, MessageType.QUERY),
-                ttl=LIFE_SECONDS if seconds is None else seconds,
+                ttl=LIFE_SECONDS if seconds is None else seconds + AFTER_SECONDS,
                 group_id=str(task.round),
             )
             (message_id,) = self._grid.push_messages([message])

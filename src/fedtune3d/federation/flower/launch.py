@@ -5,7 +5,9 @@ Run as ``python -m fedtune3d.federation.flower.launch superlink|supernode PARENT
 
 import importlib
 import ipaddress
+import os
 import sys
+from pathlib import Path
 
 import uvicorn
 from flwr.supercore.app_utils import start_parent_process_monitor
@@ -13,24 +15,31 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 FLEET = "/v1/fleet/"
+DOOR = "FEDTUNE3D_DOOR"
+"""The environment's name for the file that says that sites may come in."""
 
 
 class OnlySitesFromOutside:
     """Lets other machines reach what sites need, where Flower checks their keys, and nothing else.
 
     Whoever reaches Flower's Control API can start runs and register keys, and it asks for no key of theirs; so here it
-    answers this machine only.
+    answers this machine only. Sites are told to come again until `door` exists: the server's sign that it has
+    registered their keys.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, door: Path) -> None:
         self.app = app
+        self.door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it with 403."""
-        if scope["type"] == "http" and not (scope["path"].startswith(FLEET) or _is_here(scope)):
-            await PlainTextResponse("only /v1/fleet/ answers other machines", 403)(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
+        """Pass a request on, or answer it with 403, or with 503 before the time."""
+        answer = self._refusal(scope) if scope["type"] == "http" else None
+        await (answer or self.app)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
+        if scope["path"].startswith(FLEET):
+            return None if self.door.exists() else PlainTextResponse("not yet", 503)
+        return None if _is_here(scope) else PlainTextResponse("only /v1/fleet/ answers other machines", 403)
 
 
 def _is_here(scope: Scope) -> bool:
@@ -46,7 +55,7 @@ def run_superlink() -> None:
     cli = importlib.import_module("flwr.superlink.cli.flower_superlink")  # its package has a function of this name
     config = cli._parse_superlink_lifespan_config()
     app = create_app(config, cli.SuperLinkLifespan)
-    app.add_middleware(OnlySitesFromOutside)
+    app.add_middleware(OnlySitesFromOutside, door=Path(os.environ[DOOR]))
     uvicorn.run(
         app,
         host=config.host,

@@ -30,6 +30,7 @@ from fedtune3d.errors import InputError
 from fedtune3d.experiment import Experiment
 from fedtune3d.federation.flower.engine import Runtime, patient_retries, start_child, stop_child, write_secret
 from fedtune3d.federation.flower.grid_federation import GridFederation
+from fedtune3d.federation.flower.launch import DOOR
 from fedtune3d.federation.flower.server_folder import ServerFolder, ServerSettings
 from fedtune3d.federation.flower.wire import Occasion
 from fedtune3d.federation.messages import Federation
@@ -145,7 +146,11 @@ class _SuperLink:
             *("--isolation", "process", "--superexec-auth-secret-file", str(folder.path / "runtime.secret")),
             "--disable-runtime-dependency-installation",
         ]
-        self.child = start_child("superlink", arguments, folder.path / "flower", self.log)
+        self.door = folder.path / "open"
+        self.door.unlink(missing_ok=True)
+        self.child = start_child(
+            "superlink", arguments, folder.path / "flower", self.log, {DOOR: str(self.door.absolute())}
+        )
         self.runtime = Runtime(self.address, self.certificate, self.secret, "SuperExec")
 
     def is_alive(self) -> bool:
@@ -198,6 +203,7 @@ class _SuperLink:
                     key = _read_public_key(self.folder.public_key(site))
                     request = RegisterNodeRequest(public_key=key, name=site)
                     self._until_ready(partial(_register, control, request))
+            self.door.touch()
             self._until_ready(lambda: control.StartRun(StartRunRequest(fab=fab_to_proto(fab))).run_id)
 
     def _until_ready(self, call: Callable[[], Result | None]) -> Result:

@@ -61,8 +61,8 @@ def _key(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
 
 
 def _data(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
-    if not settings.data.is_dir():
-        raise InputError(f"{settings.data}: no such folder; correct `data` in site.yaml")
+    if not settings.data.exists():
+        raise InputError(f"{settings.data}: no such folder or table; correct `data` in site.yaml")
     diagnoses = list_diagnoses(settings.data)
     listed = ", ".join(f"{name} ({count})" for name, count in sorted(diagnoses.items()))
     yield Finding(True, f"data: {settings.data}, {diagnoses.total()} people: {listed}")

@@ -29,7 +29,8 @@ class SiteSettings(Section):
     Attributes:
         name: Of the site, as the experiment and the server have it.
         server: Where the server is, ``host:port``.
-        data: The BIDS folder.
+        data: The BIDS or CAPS folder, or a table of paths.
+        participants: Its table of people, where that stands elsewhere.
         work: Where prepared scans, features and the site's half of each run are kept.
         weights: The encoder's checkpoint at this site, where an experiment starts from one.
         experiment: An experiment file that is the only one the site takes part in; None for any that the policy allows.
@@ -41,6 +42,7 @@ class SiteSettings(Section):
     name: SiteName
     server: Address
     data: Path
+    participants: Path | None = None
     work: Path = Path("work")
     weights: Path | None = None
     experiment: Path | None = None
@@ -61,7 +63,7 @@ class SiteSettings(Section):
             raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
         except ValidationError as error:
             raise InputError("\n".join(problems_of(path, error, cls))) from None
-        paths = ("data", "work", "weights", "experiment")
+        paths = ("data", "participants", "work", "weights", "experiment")
         found = {name: getattr(settings, name) for name in paths}
         return settings.model_copy(update={name: folder / path for name, path in found.items() if path is not None})
 

@@ -1,0 +1,94 @@
+"""A server and two sites as real processes over TLS: the same bits, a kill, and a key that is refused."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedtune3d.experiment import Experiment
+from fedtune3d.files import sha256_file
+
+
+@pytest.fixture(scope="module")
+def deployment(deploy: Callable[..., Any]) -> Any:
+    """A server's folder and two sites', over TLS."""
+    return deploy()
+
+
+@pytest.fixture
+def joined(deployment: Any) -> Any:
+    """Sites A and B have joined; no server runs yet."""
+    for name in deployment.roots:
+        deployment.join(name)
+    return deployment
+
+
+def assert_same_as_in_process(deployment: Any, name: str, **changes: Any) -> Path:
+    path = deployment.write(name, **changes)
+    server = deployment.serve(path)
+    alone = Experiment.from_yaml(deployment.write(name, in_process=True, **changes)).run()
+    assert server.wait() == 0, server.text
+    across = path.with_suffix("")
+    for file in ("checkpoints/last.safetensors", "checkpoints/best.safetensors", "metrics.json", "summaries/A.json"):
+        assert sha256_file(across / file) == sha256_file(alone.path / file), file
+    return across
+
+
+def test_one_round_ends_in_the_bits_of_one_process(joined: Any) -> None:
+    across = assert_same_as_in_process(joined, "one")
+    line = joined.left("A")[2]
+    assert (line["kind"], [tensor["name"] for tensor in line["tensors"]]) == (
+        "train",
+        ["state/head.2.bias", "state/head.2.weight"],
+    )
+    written = "".join(path.read_text() for path in across.rglob("*") if path.suffix in (".yaml", ".json", ".jsonl"))
+    assert "sub-" not in written
+    assert str(joined.roots["A"].parent) not in written
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["fedavg", "fedce", "rate_my_lora"])
+@pytest.mark.parametrize("tuning", [{"method": "frozen"}, {"method": "lora", "rank": 2, "blocks": "last:1"}])
+def test_the_bits_of_one_process(joined: Any, rule: str, tuning: dict) -> None:
+    changes = {"aggregation": {"rule": rule}, "tuning": tuning, "training": {"rounds": 3, "batch_size": 3}}
+    assert_same_as_in_process(joined, f"{rule}-{tuning['method']}", **changes)
+
+
+def test_a_killed_site_costs_the_others_the_deadline_and_the_run_goes_on(
+    joined: Any, until: Callable[..., Any]
+) -> None:
+    limits = {"deadline_seconds": 15, "quorum": 1}
+    path = joined.write("killed", participation=limits, training={"rounds": 50, "batch_size": 3})
+    server = joined.serve(path)
+    until(lambda: len(joined.ledger(path)) >= 1, "the first round")
+    joined.join("B").kill()
+    before = len(joined.ledger(path))
+    lines = until(lambda: joined.ledger(path)[before:][1:3], "two rounds without B", 300)
+    server.stop()
+    for line in lines:
+        a, b = line["sites"]["A"], line["sites"]["B"]
+        assert (a["participated"], b["participated"]) == (True, False)
+        assert any(why in b["fault"] for why in ("deadline of 15 s", "Node Unavailable", "is not connected"))
+        assert line["seconds"] < 15 + 60  # one limit, and what a busy machine adds
+
+
+def test_a_key_that_the_server_does_not_know_does_not_get_in(deployment: Any, until: Callable[..., Any]) -> None:
+    folder = deployment.site_folder("B")
+    deployment.join("B").stop()
+    before = len(deployment.left("B"))
+    known = {path: path.read_bytes() for path in (folder / "site.key", folder / "site.key.pub")}
+    for path in known:
+        path.unlink()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-b", "384", "-N", "", "-f", folder / "site.key"], check=True)
+    deployment.join("A")
+    stranger = deployment.join("B")
+    server = deployment.serve(deployment.write("stranger"))
+    until(lambda: "it does not know this site's key" in stranger.text, "the site to say that it is refused")
+    until(lambda: "waiting for B" in server.text.splitlines(), "the server to wait for B alone")
+    assert server.stop() == 130
+    assert stranger.stop() == 130
+    assert len(deployment.left("B")) == before
+    for path, content in known.items():
+        path.write_bytes(content)
