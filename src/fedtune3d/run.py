@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedtune3d.aggregation.contract import STATE, Setting
-from fedtune3d.cohorts.flow import count_flow
+from fedtune3d.cohorts.flow import count_flow, without_folder
 from fedtune3d.cohorts.quality.page import write_quality
 from fedtune3d.cohorts.splits import assign_splits
 from fedtune3d.errors import InputError
@@ -114,7 +114,7 @@ def prepare_sites(
     cohorts = [site.cohort for site in sites]
     found = {}
     for site, cohort in zip(sites, cohorts, strict=True):
-        bad = [(record.name, why.removeprefix(f"{record.path}: ")) for record, why in site.prepared.bad]
+        bad = [(record.name, without_folder(record, why)) for record, why in site.prepared.bad]
         checked = write_quality(site.cache, site.name, site.prepared)
         suspicious = [(scan.record.name, "; ".join(scan.reasons)) for scan in checked if scan.reasons]
         flow = count_flow(cohort, site.prepared.bad)

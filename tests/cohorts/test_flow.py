@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fedtune3d.cohorts.flow import count_flow, leaving
+from fedtune3d.cohorts.flow import count_flow, leaving, without_folder
 from fedtune3d.cohorts.records import (
     FURTHER_SCAN,
     NO_SCAN,
@@ -99,3 +99,9 @@ def test_enough_of_each_is_shown_whole() -> None:
     records = tuple(record(f"sub-{number}", "", number % 2) for number in range(12))
     flow = count_flow(Cohort("A", records), splits={one.group_id: "train" for one in records})
     assert leaving(flow, details=False, least=6) == flow
+
+
+def test_a_reason_names_no_folder() -> None:
+    one = record("sub-1", "ses-1", 0)
+    assert without_folder(one, f"{one.path}: expected a scan") == "expected a scan"
+    assert without_folder(one, "/data/sub-1.json: expected JSON") == "sub-1.json: expected JSON"

@@ -4,6 +4,7 @@ The counts behind a flow diagram (STARD 2015, item 19; CONSORT 2010, item 13): i
 left out plus included. A person is left out for the reason that took the last of their scans.
 """
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -86,9 +87,14 @@ def leaving(flow: Mapping[str, Any], details: bool, least: int = 1) -> dict[str,
     }
 
 
+def without_folder(record: ScanRecord, why: str) -> str:
+    """Why a record is at fault, without its path, and other files beside it by name only; folders stay."""
+    return why.removeprefix(f"{record.path}: ").replace(f"{record.path.parent}{os.sep}", "")
+
+
 def _fault(record: ScanRecord, why: str) -> Exclusion:
     """A fault in a few words that name no file: what was expected, from the message that says so."""
-    expected = re.match(r"expected [^,;]+", why.removeprefix(f"{record.path}: "))
+    expected = re.match(r"expected [^,;]+", without_folder(record, why))
     return Exclusion(record.participant_id, FAULT, expected[0] if expected else "", 1)
 
 

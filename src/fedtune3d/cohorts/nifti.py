@@ -58,12 +58,12 @@ def read_scan(path: Path) -> Scan:
         raise ScanError(f"{path}: expected a scan, found no file; check the path") from error
     except (OSError, EOFError, zlib.error) as error:
         raise ScanError(
-            f"{path}: expected a whole NIfTI file, but it cannot be read to its end; {_line(error)}"
+            f"{path}: expected a whole NIfTI file, but it cannot be read to its end; {_line(path, error)}"
         ) from error
     # What nibabel does not check itself, such as an infinite offset, ends in plain errors.
     except (nibabel.filebasedimages.ImageFileError, HeaderDataError, ValueError, ArithmeticError) as error:
         raise ScanError(
-            f"{path}: expected a NIfTI file, found another kind or a damaged header; {_line(error)}"
+            f"{path}: expected a NIfTI file, found another kind or a damaged header; {_line(path, error)}"
         ) from error
 
 
@@ -176,5 +176,6 @@ def _check_voxels(path: Path, voxels: np.ndarray) -> None:
         raise ScanError(f"{path}: expected a T1-weighted image, found a volume that is {found}; leave it out")
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _line(path: Path, error: Exception) -> str:
+    """The error in one line; where it names the file again, without the folder, which is the site's own matter."""
+    return " ".join(str(error).replace(str(path), path.name).split())

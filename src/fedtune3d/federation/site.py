@@ -27,7 +27,7 @@ from fedtune3d.aggregation.contract import (
 )
 from fedtune3d.aggregation.fed_ce import leave_one_out_state
 from fedtune3d.cohorts.dataset_description import is_simulated
-from fedtune3d.cohorts.flow import count_flow, leaving
+from fedtune3d.cohorts.flow import count_flow, leaving, without_folder
 from fedtune3d.cohorts.pictures import write_example
 from fedtune3d.cohorts.preparation import PreparedCohort, PreparedStore, prepare_all
 from fedtune3d.cohorts.reading import read_site
@@ -305,7 +305,7 @@ class Site(Trainee):
         write_splits(self.folder / "splits.tsv", self.records, splits)
         self.splits = splits
         flow = count_flow(self.cohort, self.prepared.bad, splits)
-        bad = [{"scan": one.name, "why": why.removeprefix(f"{one.path}: ")} for one, why in self.prepared.bad]
+        bad = [{"scan": one.name, "why": without_folder(one, why)} for one, why in self.prepared.bad]
         write_json(self.folder / "flow.json", flow | {"bad_scans": bad})
         if self.section.policy.pictures_leave:
             self._write_examples()
