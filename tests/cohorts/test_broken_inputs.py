@@ -237,6 +237,16 @@ def test_a_broken_scan_stops_or_is_skipped_and_listed(bench: Bench, case: str) -
     assert [line.split()[-2:] for line in skipped.out.splitlines() if "scan at fault" in line] == [["1", "(1)"]]
 
 
+def test_a_sidecar_that_is_no_json_is_a_fault_of_its_scan(bench: Bench) -> None:
+    (bench.site / FIRST).with_name("sub-00_T1w.json").write_bytes(b"{'SkullStripped': true}\xff")
+    stopped = bench.prepare_and_look()
+    assert stopped.code == 2
+    assert "sub-00_T1w.json: expected a JSON object beside the scan" in stopped.problem
+    skipped = bench.prepare_and_look(on_bad_scan="skip")
+    assert skipped.code == 0
+    assert "  sub-00: sub-00_T1w.json: expected a JSON object beside the scan" in skipped.out
+
+
 def edit(change: Callable[[str], str]) -> Callable[[Path], object]:
     """Change the text of the site's table."""
     return lambda site: (site / TABLE).write_text(change((site / TABLE).read_text()), newline="")
@@ -328,7 +338,7 @@ def link_to_the_root(site: Path) -> None:
 
 
 def stray_files(site: Path) -> None:
-    for name in (".DS_Store", "sub-00/anat/._sub-00_T1w.nii.gz", "sub-00/anat/sub-00_T1w.json", "Thumbs.db"):
+    for name in (".DS_Store", "sub-00/anat/._sub-00_T1w.nii.gz", "sub-00/anat/sub-00_T2w.json", "Thumbs.db"):
         (site / name).write_bytes(b"\0\1")
 
 

@@ -139,7 +139,7 @@ def test_no_byte_that_is_written_names_anyone(finished: Path) -> None:
 
 def test_prepared_scans_bear_no_id_and_no_name_more_than_the_id(finished: Path) -> None:
     ids = tuple(f"sub-{number:02d}" for number in range(PEOPLE))
-    assert files_with(finished / "out" / "cache", ids) == []
+    assert files_with(finished / "out" / "cache" / "A" / "prepared", ids) == []
     names = {path.name for path in (finished / "out" / "run").rglob("*") if "sub-" in path.name}
     assert names
     assert all(re.fullmatch(r"sub-\d\d\.\w+", name) for name in names)
