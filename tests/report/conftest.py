@@ -68,10 +68,11 @@ def best_round(ledger: list[dict[str, Any]]) -> int:
 def draw_metrics(rng: np.random.Generator, best_round: int) -> dict[str, Any]:
     methods = {}
     for name, auc in (("federated", 0.82), ("local", 0.72), ("centralized", 0.85)):
-        summaries = {
-            site: summarise(draw_predictions(rng, 9, 8, auc), draw_predictions(rng, *size, auc), 1, True)
-            for site, size in SIZES.items()
-        }
+        summaries = {}
+        for site, size in SIZES.items():
+            axes = {"sex": ["F" if row % 3 else "M" for row in range(sum(size))], "scanner": ["unknown"] * sum(size)}
+            validation, test = draw_predictions(rng, 9, 8, auc), draw_predictions(rng, *size, auc)
+            summaries[site] = summarise(validation, test, 1, share_predictions=True, axes=axes)
         methods[name] = combine(summaries, seed=1, shared_model=name != "local")
     return {
         "experiment": "demo",

@@ -75,7 +75,7 @@ def test_it_opens_offline_in_one_small_file(finished_page: Path) -> None:
     outline = read(finished_page)
     sources = [attributes["src"] or "" for _, attributes in outline.tags if "src" in attributes]
     sources += [attributes["href"] or "" for _, attributes in outline.tags if "href" in attributes]
-    assert len(sources) == 3 + 9 + 1  # figures, example scans of three sites, the empty icon
+    assert len(sources) == 5 + 9 + 1  # figures, example scans of three sites, the empty icon
     assert all(source.startswith("data:") for source in sources)
     assert "url(" not in finished_page.read_text(encoding="utf-8")
     assert "script" not in {tag for tag, _ in outline.tags}

@@ -46,6 +46,8 @@ def summarise_groups(test: Predictions, axes: Axes, least: int) -> dict[str, Any
 
 
 def _summarise_axis(test: Predictions, names: np.ndarray, least: int) -> dict[str, Any]:
+    if set(names) <= {UNKNOWN}:
+        return {"told": {}, "held_back": 0}
     parts = {str(name): _rows(test, names == name) for name in np.unique(names)}
     people = {name: participants_by_class(part) for name, part in parts.items()}
     told = sorted((name for name in parts if min(people[name]) >= least), key=lambda name: sum(people[name]))

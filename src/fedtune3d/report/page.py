@@ -10,10 +10,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fedtune3d import __version__
 from fedtune3d.files import write_text
-from fedtune3d.report import flow, run_tables, table, words
+from fedtune3d.report import flow, run_statistics, run_tables, table, words
 from fedtune3d.report.figures.auc_per_site import draw_auc_per_site
+from fedtune3d.report.figures.calibration import draw_calibration
 from fedtune3d.report.figures.drawing import Drawing
 from fedtune3d.report.figures.learning_curves import draw_learning_curves
+from fedtune3d.report.figures.roc import draw_roc
 from fedtune3d.report.figures.weights_per_round import draw_weights
 from fedtune3d.report.run_contents import RunContents, read_run
 
@@ -45,6 +47,8 @@ def _draw(contents: RunContents) -> dict[str, Drawing]:
     rule = words.rule_title(contents.config.get("aggregation", {}).get("rule", "the rule"))
     drawn = [
         draw_auc_per_site(contents.metrics) if contents.metrics else None,
+        draw_roc(contents.metrics, contents.sites) if contents.metrics else None,
+        draw_calibration(contents.metrics) if contents.metrics else None,
         draw_learning_curves(contents.ledger, contents.sites, contents.metrics.get("best_round")),
         draw_weights(contents.ledger, contents.sites, rule),
     ]
@@ -58,7 +62,7 @@ def _render(contents: RunContents, drawings: dict[str, Drawing]) -> str:
     environment = Environment(
         loader=PackageLoader("fedtune3d.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"interval": words.interval, "plural": words.plural}
+    environment.filters |= {"interval": words.interval, "difference": words.difference, "plural": words.plural}
     metrics = contents.metrics
     return environment.get_template("report.html").render(
         contents=contents,
@@ -71,6 +75,11 @@ def _render(contents: RunContents, drawings: dict[str, Drawing]) -> str:
         methods={name: words.METHODS[name] for name in table.shown_methods(metrics)} if metrics else {},
         auc_rows=table.auc_rows(metrics) if metrics else [],
         interval_methods=run_tables.interval_methods(metrics) if metrics else [],
+        delong_rows=run_statistics.delong_rows(metrics) if metrics else [],
+        at_specificity={name: run_statistics.specificity_rows(metrics, name) for name in metrics.get("methods", {})},
+        calibration={name: run_statistics.calibration_rows(metrics, name) for name in metrics.get("methods", {})},
+        group_rows=run_statistics.group_rows(metrics) if metrics else [],
+        held_back=run_statistics.held_back(metrics) if metrics else [],
         operating={name: run_tables.operating_rows(metrics, name) for name in metrics.get("methods", {})},
         what_ran=run_tables.what_ran(contents),
         flow_columns=flow.flow_columns(contents.sites),

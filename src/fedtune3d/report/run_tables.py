@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fedtune3d.report.run_contents import RunContents
+from fedtune3d.report.run_statistics import statistic_methods
 from fedtune3d.report.table import shown_methods
 from fedtune3d.report.words import METHODS, duration, plural, size
 
@@ -30,7 +31,7 @@ def interval_methods(metrics: Mapping[str, Any]) -> list[str]:
         found.add(method["mean_auc"]["method"])
         for part in (*method["sites"].values(), *([method["pooled"]] if method["pooled"] else [])):
             found |= {part[key]["method"] for key in ("auc", "balanced_accuracy", "sensitivity", "specificity")}
-    return sorted(found - {""})
+    return sorted((found | statistic_methods(metrics)) - {""})
 
 
 def bad_scans(contents: RunContents) -> list[dict[str, str]]:

@@ -36,7 +36,15 @@ def interval(estimate: Mapping[str, Any]) -> str:
     """`0.81 [0.74, 0.88]`, or why there is no such number."""
     if estimate["value"] is None:
         return f"not defined: {estimate['undefined']}"
-    return f"{estimate['value']:.2f} [{estimate['low']:.2f}, {estimate['high']:.2f}]"
+    return f"{estimate['value']:.2f} [{estimate['low']:.2f}, {estimate['high']:.2f}]".replace("-", "−")
+
+
+def difference(estimate: Mapping[str, Any]) -> str:
+    """`+0.03 [−0.05, +0.11]`, or why there is no such number."""
+    if estimate["value"] is None:
+        return f"not defined: {estimate['undefined']}"
+    value, low, high = (f"{estimate[key]:+.2f}".replace("-", "−") for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 
 def size(count: float | None) -> str:

@@ -1,0 +1,99 @@
+"""Whether the probabilities mean what they say, and what deciding by them would be worth."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, VERMILION, Drawing, new_figure
+
+
+def draw_calibration(metrics: Mapping[str, Any]) -> Drawing | None:
+    """Calibration curve (left) and decision curve of the federated model on all test scans; None without scans."""
+    pooled = metrics["methods"]["federated"]["pooled"]
+    if not pooled or not pooled["calibration"]["curve"]:
+        return None
+    points, decisions = pooled["calibration"]["curve"], pooled["decision_curve"]
+    figure = new_figure(8.6, 4.4)
+    parts = figure.subplot_mosaic([["curve", "worth"], ["count", "worth"]], height_ratios=(4, 1))
+    _draw_curve(parts["curve"], points)
+    _draw_counts(parts["count"], points)
+    _draw_worth(parts["worth"], decisions)
+    for axes in parts.values():
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    return Drawing(
+        name="calibration",
+        title="Calibration and net benefit, federated",
+        description="Left: share of positive test scans against the mean probability in ten bins, with 95 % intervals, "
+        "and the scans in each bin. Right: net benefit of deciding by the model, of treating all and of treating none.",
+        figure=figure,
+        rows=[*_curve_rows(points), *_worth_rows(decisions)],
+    )
+
+
+def _draw_curve(axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label="perfect")
+    for point in points:
+        observed = point["observed"]
+        x = [point["mean_probability"]] * 2
+        axes.plot(x, [observed["low"], observed["high"]], color=BLUE, linewidth=1.4)
+    x, y = [point["mean_probability"] for point in points], [point["observed"]["value"] for point in points]
+    axes.plot(x, y, color=BLUE, marker="o", markersize=5, linewidth=0.8, label="model, 95 % intervals")
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axes.set_ylabel("Share of positive scans", fontsize=9)
+    axes.set_title("Calibration", fontsize=10, loc="left")
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    axes.tick_params(labelbottom=False)
+
+
+def _draw_counts(axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
+    middles = [(point["low_edge"] + point["high_edge"]) / 2 for point in points]
+    axes.bar(middles, [point["scans"] for point in points], width=0.09, color=GREY)
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_xlabel("Predicted probability", fontsize=9)
+    axes.set_ylabel("Scans", fontsize=9)
+
+
+def _draw_worth(axes: Axes, decisions: Sequence[Mapping[str, Any]]) -> None:
+    thresholds = [point["threshold"] for point in decisions]
+    benefits = [point["net_benefit"] for point in decisions]
+    lows, highs = [part["low"] for part in benefits], [part["high"] for part in benefits]
+    axes.fill_between(thresholds, lows, highs, color=BLUE, alpha=0.18, linewidth=0)
+    values = [part["value"] for part in benefits]
+    axes.plot(thresholds, values, color=BLUE, linewidth=2, label="model, 95 % band")
+    everyone = [point["treat_all"] for point in decisions]
+    axes.plot(thresholds, everyone, color=VERMILION, linewidth=1.3, linestyle=(0, (5, 2)), label="treat all")
+    axes.axhline(0, color=BLACK, linewidth=1, linestyle=(0, (1, 1.2)), label="treat none")
+    top = max([*highs, *everyone, 0.05])
+    axes.set(xlim=(0, 1), ylim=(-0.35 * top, 1.05 * top))
+    axes.set_xlabel("Threshold probability", fontsize=9)
+    axes.set_ylabel("Net benefit per scan", fontsize=9)
+    axes.set_title("Net benefit", fontsize=10, loc="left")
+    axes.legend(frameon=False, fontsize=8, loc="upper right")
+
+
+def _curve_rows(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "panel": "calibration",
+            "x": point["mean_probability"],
+            "scans": point["scans"],
+            **{key: point["observed"][key] for key in ("value", "low", "high")},
+            "treat_all": None,
+        }
+        for point in points
+    ]
+
+
+def _worth_rows(decisions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "panel": "net benefit",
+            "x": point["threshold"],
+            "scans": None,
+            **{key: point["net_benefit"][key] for key in ("value", "low", "high")},
+            "treat_all": point["treat_all"],
+        }
+        for point in decisions
+    ]
