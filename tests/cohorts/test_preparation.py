@@ -1,9 +1,12 @@
 import json
+import multiprocessing
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -297,6 +300,34 @@ def test_a_full_disk_is_noticed_before_anything_is_written(
     store.get(record)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))
     assert list(prepare_all([record], store).paths) == [record]  # nothing is missing
+
+
+def test_a_killed_preparation_goes_on_to_the_same_files(
+    save_brain: SaveBrain, phantom: SimpleNamespace, tmp_path: Path
+) -> None:
+    axes = ("RAS", "LPS", "LIA", "PSR", "ASL")
+    records = [make_record(save_brain(f"sub-0{i}_T1w.nii.gz", phantom.image(axes=code))) for i, code in enumerate(axes)]
+    undisturbed, disturbed = PreparedStore(tmp_path / "undisturbed"), PreparedStore(tmp_path / "disturbed")
+    prepare_all(records, undisturbed)
+    for pattern, count in ((".*.partial.*.npy", 1), ("[!.]*.npy", 2), (".*.partial.*.json", 1), ("[!.]*.json", 3)):
+        prepare_until_killed(records, disturbed, pattern, count)
+    prepare_all(records, disturbed)
+    first, second = (
+        {path.name: path.read_bytes() for path in store.folder.iterdir()} for store in (undisturbed, disturbed)
+    )
+    assert len(first) == 3 * len(axes)
+    assert first == second
+
+
+def prepare_until_killed(records: list[ScanRecord], store: PreparedStore, pattern: str, count: int) -> None:
+    """Prepare in a process of its own, killed hard as soon as the store holds so many files of a pattern."""
+    process = multiprocessing.get_context("fork").Process(target=prepare_all, args=(records, store))
+    process.start()
+    while process.is_alive() and len(list(store.folder.glob(pattern))) < count:
+        time.sleep(1e-4)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
 
 
 @pytest.mark.slow

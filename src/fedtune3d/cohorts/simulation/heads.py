@@ -43,6 +43,19 @@ class HeadScan:
     shift_mm: float = 6.0
 
 
+_SPACINGS = ((1.0, 1.0, 1.0), (1.2, 0.94, 0.94), (1.0, 1.0, 2.0), (1.5, 1.5, 1.5))
+_AXES = ("RAS", "PIR", "LPS", "LIA")
+_GAINS = (100.0, 1000.0, 0.01, 5000.0)
+
+
+def varied_scan(number: int) -> HeadScan:
+    """One of four resolutions, orientations and gains each, in pairs that change from head to head."""
+    turn = number // 4
+    return HeadScan(
+        _SPACINGS[(number + turn) % 4], _AXES[(3 * number + turn) % 4], _GAINS[(2 * number + number // 2 + turn) % 4]
+    )
+
+
 def paint_head(label_map: Path, scan: HeadScan, seed: int) -> tuple[nib.Nifti1Image, nib.Nifti1Image]:
     """A simulated T1-weighted head with its skull, and its label map in the scanner's world; the seed decides all.
 
