@@ -36,7 +36,13 @@ class Scan:
 def make_scan(anatomy: Anatomy, person: Person, site: SiteEffect, seed: int, site_name: str, participant: str) -> Scan:
     """The scan of a person at a site; the same bits for the same (seed, site, participant)."""
     rng = numpy_rng(seed, site_name, participant, "scan")
-    displacement = person_displacement(anatomy, person, rng)
+    return scan_person(anatomy, person, person_displacement(anatomy, person, rng), site, rng)
+
+
+def scan_person(
+    anatomy: Anatomy, person: Person, displacement: NDArray[np.float32], site: SiteEffect, rng: np.random.Generator
+) -> Scan:
+    """One session of a person whose shape is `displacement` (see `person_displacement`): pose, contrast and noise."""
     to_grid, shape, affine, slabs = field_of_view(anatomy, person, site, rng)
     tissues = sample_tissues(anatomy, displacement, to_grid, shape)
     tissues = thin_cortex(tissues, person.thinning)
