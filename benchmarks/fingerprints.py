@@ -1,9 +1,9 @@
 """How often near fingerprints miss a person's second scan, and how often they take two people for one.
 
-Simulates people in two sessions at different sites, and, with `--anatomies`, scans of real anatomies whose shape varies a
-little from scan to scan. Prepares every scan; from each person's first session also makes re-prepared copies: with
-noise, shifted by under a voxel (one more interpolation), with another gain and gamma, and rounded to 8 bits. Counts the bands that
-scans of one person share, and that scans of two share.
+Simulates people in two sessions at different sites, and, with `--anatomies`, scans of real anatomies whose shape varies
+a little from scan to scan. Prepares every scan; of each person's first session also makes copies that are prepared
+again: with noise, shifted by under a voxel (one more interpolation), with another gain and gamma, rounded to 8 bits.
+Counts the bands that scans of one person share, and that scans of two share.
 
     python benchmarks/fingerprints.py --people 60 --anatomies ../shared/data/anatomies --json
 """

@@ -124,6 +124,32 @@ def prepare(
 
 
 @app.command()
+def check(
+    experiment: ExperimentFile,
+    near: Annotated[
+        bool, typer.Option("--near/--no-near", help="Also look for one person under two ids, about 0.5 s a scan.")
+    ] = True,
+    workers: Annotated[int, typer.Option(help="Processes that prepare scans at once.", min=1)] = 2,
+) -> None:
+    """Look for leaks before any training: a person in two splits, one image at two sites or under two ids.
+
+    Shows who is in each split, and warns where age or the site alone tells the label. A leak ends with exit code 2.
+    """
+    from fedtune3d.check import check_experiment
+    from fedtune3d.experiment import Experiment
+    from fedtune3d.report.balance import balance_table
+
+    with _bars() as bars:
+        audit = check_experiment(Experiment.from_yaml(experiment), bars, workers, near)
+    out.print(balance_table(audit.described))
+    for finding in audit.findings:
+        if finding.level == "warning":
+            out.print(f"warning: {finding.text}", soft_wrap=True, markup=False)
+    audit.require_none()
+    out.print(f"no leak found, {len(audit.findings) or 'no'} warning{'s' * (len(audit.findings) != 1)}")
+
+
+@app.command()
 def run(
     experiment: ExperimentFile,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder.")] = False,

@@ -77,6 +77,7 @@ class Policy(Section):
         pictures_leave: Whether example pictures stand in the report.
         groups_leave: Whether the groups that the site declares leave, as pseudonyms with their counts per class, so
             that sites that share people split them alike.
+        names_leave: Whether the leak audit names scans by their ids, or by eight digits that only the site can look up.
         least_per_class: Fewest training scans of a class behind class sums (NCC), and fewest people of a class in a
             group (such as a sex or an age band) whose numbers leave: a sum of few would show them.
         least_examples: Fewest scans (of each class, in the evaluation) behind a metric or a count that leaves.
@@ -90,6 +91,7 @@ class Policy(Section):
     predictions_leave: bool = True
     pictures_leave: bool = True
     groups_leave: bool = True
+    names_leave: bool = True
     least_per_class: Annotated[int, Field(ge=1)] = 5
     least_examples: Annotated[int, Field(ge=1)] = 1
     tunings: tuple[Literal["frozen", "full", "lora"], ...] | None = None
@@ -108,10 +110,12 @@ class SiteSection(Section):
     """One site: its name, its scans, and where it differs from the rest.
 
     `root` is a BIDS or CAPS folder or a table of paths; `participants` its table, where that stands elsewhere.
+    `fingerprint_key` is a file with the key that the sites share for the leak audit (see docs/leaks.md).
     """
 
     name: SiteName
     root: Path | None = None
+    fingerprint_key: Path | None = None
     format: Format = "auto"
     participants: Path | None = None
     labels: Labels | None = None
@@ -120,7 +124,7 @@ class SiteSection(Section):
 
     def with_paths_from(self, folder: Path) -> Self:
         """The same with its relative paths counted from a folder."""
-        paths = {"root": self.root, "participants": self.participants}
+        paths = {"root": self.root, "participants": self.participants, "fingerprint_key": self.fingerprint_key}
         return self.model_copy(update={key: path if path is None else folder / path for key, path in paths.items()})
 
 
@@ -377,7 +381,7 @@ class Experiment(Section):
         """The resolved configuration as JSON values, without any path: what leaves the site and what is hashed."""
         values = self.model_dump(mode="json", exclude={"output", "cache"})
         for site in values["sites"]:
-            del site["root"], site["participants"]
+            del site["root"], site["participants"], site["fingerprint_key"]
         if isinstance(self.model.weights, Path):
             values["model"]["weights"] = self.model.weights.name
         return values

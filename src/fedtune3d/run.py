@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from fedtune3d.errors import InputError
 from fedtune3d.evaluation.combination import combine
 from fedtune3d.evaluation.summary import add_validation
 from fedtune3d.experiment import Experiment
+from fedtune3d.federation.audit import Ask, audit_sites, profile_sites
 from fedtune3d.federation.checkpoints import RoundsFolder
 from fedtune3d.federation.guard import Guarded
 from fedtune3d.federation.in_process import InProcess
@@ -56,9 +58,13 @@ def run_experiment(
     experiment: Experiment, *, resume: bool, progress: Progress | None, reach: Reach = InProcess
 ) -> RunFolder:
     """Run `experiment`; see `Experiment.run`. `reach` says how the run reaches the sites of this process."""
-    _require_roots(experiment)
+    require_roots(experiment)
     progress, folder, workbench = progress or Silent(), RunFolder(experiment.output), Workbench(experiment)
-    sites = [Site(experiment, section, folder.site(section.name), progress, workbench) for section in experiment.sites]
+    key = secrets.token_bytes(32)
+    sites = [
+        Site(experiment, section, folder.site(section.name), progress, workbench, key=key)
+        for section in experiment.sites
+    ]
     guarded = {site.name: Guarded(site, experiment, site.section.policy, site.folder) for site in sites}
 
     def pooled() -> Federation:
@@ -108,7 +114,7 @@ def prepare_sites(
     if not sections:
         known = ", ".join(section.name for section in experiment.sites)
         raise InputError(f"--site {only}: no site of the experiment; it has {known}")
-    _require_roots(experiment)
+    require_roots(experiment)
     folder, workbench = RunFolder(experiment.output), Workbench(experiment)
     sites = [Site(experiment, section, folder.site(section.name), progress, workbench, workers) for section in sections]
     cohorts = [site.cohort for site in sites]
@@ -152,6 +158,7 @@ class _Run:
     def _train_and_evaluate(self) -> None:
         assembled = self.workbench.assembled  # a checkpoint that does not fit should not wait for the scans
         plan = self._plan()
+        self._look_at_cohorts()
         initial = read_state(assembled.model, assembled.answer)
         self._write_environment(assembled, plan)
         methods, summaries = {}, {}
@@ -174,16 +181,17 @@ class _Run:
 
     def _plan(self) -> dict[str, Mapping[str, Any]]:
         """Let every site read, prepare and split its scans; groups that sites declare are split once for all."""
-        plan = {answer.site: answer.values for answer in self._answers(Task("plan"))}
-        shared: dict[str, tuple[int, int]] = {}
-        for values in plan.values():
-            for group, (negatives, positives) in values["declared_groups"].items():
-                before = shared.get(group, (0, 0))
-                shared[group] = (before[0] + negatives, before[1] + positives)
-        splits = assign_splits(shared, self.experiment.seed, "shared", self.experiment.splits.fractions())
-        told = self._answers(Task("split", values={"groups": splits}))
-        write_json(self.folder.flow, {answer.site: answer.values["flow"] for answer in told})
+        plan, flow = plan_and_split(self.experiment, self._answers)
+        write_json(self.folder.flow, flow)
         return plan
+
+    def _look_at_cohorts(self) -> None:
+        """Stop at a leak, and write down what differs between the sites."""
+        audit = audit_sites(self._answers, near=False)
+        audit.require_none()
+        write_json(self.folder.audit, asdict(audit))
+        if not self.folder.profiles.exists():
+            write_json(self.folder.profiles, profile_sites(self._answers))
 
     def _answers(self, task: Task) -> list[Answer]:
         """The answers of all sites to one task outside the rounds, in the order of their names."""
@@ -304,13 +312,30 @@ class _Run:
         return info if origin is None else info | {"hub": asdict(origin)}
 
 
+def plan_and_split(experiment: Experiment, ask: Ask) -> tuple[dict[str, Mapping[str, Any]], dict[str, Any]]:
+    """Let every site read, prepare and split its scans; groups that sites declare are split once for all.
+
+    Returns:
+        What each site says of its scans, and the flow of its participants.
+    """
+    plan = {answer.site: answer.values for answer in ask(Task("plan"))}
+    shared: dict[str, tuple[int, int]] = {}
+    for values in plan.values():
+        for group, (negatives, positives) in values["declared_groups"].items():
+            before = shared.get(group, (0, 0))
+            shared[group] = (before[0] + negatives, before[1] + positives)
+    splits = assign_splits(shared, experiment.seed, "shared", experiment.splits.fractions())
+    told = ask(Task("split", values={"groups": splits}))
+    return plan, {answer.site: answer.values["flow"] for answer in told}
+
+
 def _count_groups(plan: Mapping[str, Mapping[str, Any]]) -> int:
     """How many people (or anatomies) stand behind the scans of all sites, each counted once."""
     declared = {group for values in plan.values() for group in values["declared_groups"]}
     return len(declared) + sum(values["own_groups"] for values in plan.values())
 
 
-def _require_roots(experiment: Experiment) -> None:
+def require_roots(experiment: Experiment) -> None:
     """All sites whose folder or table is not there, together, before any scan is read."""
     problems = []
     for site in experiment.sites:

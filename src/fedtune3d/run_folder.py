@@ -41,6 +41,16 @@ class RunFolder:
         return self.path / "flow.json"
 
     @property
+    def audit(self) -> Path:
+        """What the leak audit found, and who is at each site, as far as policies let counts leave."""
+        return self.path / "audit.json"
+
+    @property
+    def profiles(self) -> Path:
+        """The sites' intensity profiles, and the distances between them."""
+        return self.path / "profiles.json"
+
+    @property
     def report(self) -> Path:
         """The page to open."""
         return self.path / "report.html"

@@ -18,10 +18,10 @@ def voxels_digest(scan: Scan) -> str:
     """The SHA-256 of a scan's canonical voxels, in hexadecimal.
 
     Canonical are the ranks of the voxels among the scan's distinct float32 values, in RAS order, without border planes
-    that hold nothing but the value of the first corner. So the digest is the same for a copy that is compressed, turned,
-    padded, rescaled, or stored in another type that keeps distinct values distinct (integers of up to 16 bits as floats,
-    and back). It differs where voxels were interpolated, or where floats were rounded to integers; there the near
-    fingerprint looks.
+    that hold nothing but the value of the first corner. So the digest is the same for a copy that is compressed,
+    turned, padded, rescaled, or stored in another type that keeps distinct values distinct (integers of up to 16 bits
+    as floats, and back). It differs where voxels were interpolated, or where floats were rounded to integers; there
+    the near fingerprint looks.
     """
     inside = scan.voxels != scan.voxels[0, 0, 0]
     box = []

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -113,6 +113,23 @@ def read_splits(path: Path) -> dict[str, str]:
     Raises:
         InputError: If the file is missing or of another form, or if a group stands in two splits.
     """
+    splits: dict[str, str] = {}
+    for number, row in _read_rows(path):
+        group, split = row[2], row[4]
+        if splits.setdefault(group, split) != split:
+            raise InputError(
+                f"{path}: line {number}: group {group} stands in {splits[group]} and in {split}; keep it in one"
+            )
+    return splits
+
+
+def read_splits_of_scans(path: Path) -> dict[tuple[str, str], str]:
+    """Read (participant, session) → split, whatever group the row names. Raises `InputError` for another form."""
+    return {(row[0], "" if row[1] == "n/a" else row[1]): row[4] for _, row in _read_rows(path)}
+
+
+def _read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line number and fields of each row of a table of splits."""
     try:
         rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), delimiter="\t"))
     except (OSError, UnicodeDecodeError) as error:
@@ -121,15 +138,9 @@ def read_splits(path: Path) -> dict[str, str]:
         raise InputError(
             f"{path}: expected the columns {', '.join(COLUMNS)}, found {', '.join(rows[0]) if rows else 'none'}"
         )
-    splits: dict[str, str] = {}
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(COLUMNS) or row[4] not in SPLITS:
             raise InputError(
                 f"{path}: line {number}: expected {len(COLUMNS)} fields, the last one of {', '.join(SPLITS)}, got {row}"
             )
-        group, split = row[2], row[4]
-        if splits.setdefault(group, split) != split:
-            raise InputError(
-                f"{path}: line {number}: group {group} stands in {splits[group]} and in {split}; keep it in one"
-            )
-    return splits
+        yield number, row

@@ -10,9 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from fedtune3d.cohorts.near_fingerprints import BANDS, SUSPICIOUS_BANDS
+from fedtune3d.cohorts.profiles import shared_grid, wasserstein
 from fedtune3d.errors import InputError
 from fedtune3d.evaluation.auc import auc_from_counts
 from fedtune3d.evaluation.intervals import newcombe
+from fedtune3d.federation.messages import Answer, Task
 
 TELLING_MARGIN = 0.1
 """An AUC tells the label when its whole interval is further than this from 0.5."""
@@ -25,6 +27,56 @@ class Finding:
 
     level: Literal["leak", "warning"]
     text: str
+
+
+Ask = Callable[[Task], Sequence[Answer]]
+"""Sends all sites one task outside the rounds; their answers."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found, and what each site said of its people (see `site_audit.describe`)."""
+
+    findings: Sequence[Finding]
+    described: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def leaks(self) -> list[Finding]:
+        """What stops a run."""
+        return [finding for finding in self.findings if finding.level == "leak"]
+
+    def require_none(self) -> None:
+        """Raise `InputError`, one line a leak, where there are any."""
+        if self.leaks:
+            lines = [f"leak: {finding.text}" for finding in self.leaks]
+            raise InputError("\n".join([*lines, f"{len(lines)} found: leave out one side, or give both one group_id"]))
+
+
+def audit_sites(ask: Ask, near: bool) -> Audit:
+    """Compare the split sites' fingerprints and look at who is where; `near` also compares near fingerprints."""
+    fingerprints = {answer.site: answer.values for answer in ask(Task("fingerprint", values={"near": near}))}
+    described = {answer.site: answer.values for answer in ask(Task("describe"))}
+    return Audit([*find_leaks(fingerprints), *find_shortcuts(described)], described)
+
+
+def profile_sites(ask: Ask) -> dict[str, Any]:
+    """The sites' intensity profiles on one grid, and the distance between any two.
+
+    Returns:
+        ``grid`` ([low, high]), ``sites`` (site → ``scans``, ``density``) and ``wasserstein`` (rows of [site, site,
+        distance]); no site where each has too few scans for its curve to leave.
+    """
+    ranges = {answer.site: answer.values["range"] for answer in ask(Task("profile"))}
+    known = [found for found in ranges.values() if found is not None]
+    if not known:
+        return {"grid": None, "sites": {}, "wasserstein": []}
+    low, high = shared_grid(known)
+    told = {answer.site: answer.values for answer in ask(Task("profile", values={"grid": [low, high]}))}
+    sites = {site: dict(values) for site, values in sorted(told.items()) if values["density"] is not None}
+    distances = [
+        [a, b, wasserstein(sites[a]["density"], sites[b]["density"], low, high)] for a, b in combinations(sites, 2)
+    ]
+    return {"grid": [low, high], "sites": sites, "wasserstein": distances}
 
 
 @dataclass(frozen=True)
@@ -56,7 +108,7 @@ def find_leaks(answers: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
     Raises:
         InputError: If the sites' keys differ, so that nothing could be compared.
     """
-    keys = {values["key"] for values in answers.values()}
+    keys = {values["key"] for values in answers.values() if values["key"] is not None}
     if len(keys) > 1:
         raise InputError(
             f"sites {', '.join(sorted(answers))}: expected one fingerprint_key, found {len(keys)} different ones; give "
@@ -67,12 +119,24 @@ def find_leaks(answers: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
         for site, values in sorted(answers.items())
         for row in values["scans"]
     ]
-    found = [*_split_people(scans), *_same_images(scans), *_similar_images(scans), *_same_ids(scans)]
+    found = [
+        *_without_key(answers),
+        *_split_people(scans),
+        *_same_images(scans),
+        *_similar_images(scans),
+        *_same_ids(scans),
+    ]
     return sorted(found, key=lambda finding: finding.level != "leak")
 
 
+def _without_key(answers: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    missing = sorted(site for site, values in answers.items() if values["key"] is None)
+    if missing:
+        yield Finding("warning", f"not looked for leaks at {_listed(missing)}: the site names no fingerprint_key")
+
+
 def _split_people(scans: Sequence[_Scan]) -> Iterator[Finding]:
-    people = _grouped(scans, lambda scan: (scan.site, scan.person))
+    people: dict[tuple[str, str], list[_Scan]] = _grouped(scans, lambda scan: (scan.site, scan.person))
     for (site, person), own in people.items():
         if len(_splits(own)) > 1:
             parts = "; ".join(
@@ -131,7 +195,8 @@ def _same_ids(scans: Sequence[_Scan]) -> Iterator[Finding]:
         yield Finding(
             "warning",
             f"the same participant ids at {_listed(sites_of)}: {len(members)}, such as "
-            f"{', '.join(scan.person for scan in members[:_SHOWN])}; if they are the same people, give them one group_id",
+            f"{', '.join(scan.person for scan in members[:_SHOWN])}; if they are the same people, give them one "
+            "group_id",
         )
     for members in _grouped(scans, lambda scan: scan.pattern).values():
         sites = sorted({scan.site for scan in members})

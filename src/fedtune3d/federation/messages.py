@@ -15,7 +15,7 @@ def without(site: str) -> str:
     return f"without-{site}"
 
 
-TaskKind = Literal["plan", "split", "train", "score", "evaluate"]
+TaskKind = Literal["plan", "split", "fingerprint", "describe", "profile", "train", "score", "evaluate"]
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,11 @@ from fedtune3d.cohorts.dataset_description import is_simulated
 from fedtune3d.cohorts.flow import count_flow, leaving, without_folder
 from fedtune3d.cohorts.pictures import write_example
 from fedtune3d.cohorts.preparation import PreparedCohort, PreparedStore, prepare_all
+from fedtune3d.cohorts.profiles import intensity_profile, intensity_range, load_brain
 from fedtune3d.cohorts.reading import read_site
 from fedtune3d.cohorts.records import Cohort, ScanRecord
 from fedtune3d.cohorts.scanner import scanner_of
-from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits, write_splits
+from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits, read_splits_of_scans, write_splits
 from fedtune3d.errors import InputError
 from fedtune3d.evaluation.groups import UNKNOWN, Axes, age_band
 from fedtune3d.evaluation.predictions import Predictions
@@ -42,9 +43,10 @@ from fedtune3d.experiment import Experiment, SiteSection
 from fedtune3d.federation.messages import LEAVE_ONE_SITE_OUT, LOCAL, Answer, Task, without
 from fedtune3d.federation.plans import plan_of
 from fedtune3d.federation.predictions_table import predictions_name, scan_name, write_predictions
+from fedtune3d.federation.site_audit import Fingerprinter, describe, read_key
 from fedtune3d.federation.site_memory import SiteMemory
 from fedtune3d.federation.workbench import Workbench
-from fedtune3d.files import write_json
+from fedtune3d.files import write_json, write_text
 from fedtune3d.models.tuning import read_state
 from fedtune3d.progress import Progress
 from fedtune3d.seeds import derive_seed
@@ -178,6 +180,7 @@ class Site(Trainee):
         progress: Where preparing and encoding are shown.
         workbench: The model, shared by the sites of a process.
         workers: Processes that prepare scans.
+        key: Of the leak audit, where the site names none: one drawn for the sites of this process.
     """
 
     def __init__(
@@ -188,12 +191,14 @@ class Site(Trainee):
         progress: Progress,
         workbench: Workbench,
         workers: int = 2,
+        key: bytes | None = None,
     ) -> None:
         super().__init__(section.name, experiment, workbench, folder / "memory")
         self.section = section
         self.folder = folder
         self.progress = progress
         self.workers = workers
+        self.key = key
         self.cache = experiment.cache / section.name
         self._sets: dict[str, ScanSet] = {}
 
@@ -216,7 +221,15 @@ class Site(Trainee):
 
     def handlers(self) -> Mapping[str, Callable[[Task], Answer]]:
         """What the site can be asked, by kind of task."""
-        return {"plan": self._plan, "split": self._split, "evaluate": self._evaluate, **super().handlers()}
+        return {
+            "plan": self._plan,
+            "split": self._split,
+            "fingerprint": self._fingerprint,
+            "describe": self._describe,
+            "profile": self._profile,
+            "evaluate": self._evaluate,
+            **super().handlers(),
+        }
 
     @property
     def root(self) -> Path:
@@ -311,6 +324,38 @@ class Site(Trainee):
             self._write_examples()
         policy = self.section.policy
         return Answer(self.name, values={"flow": leaving(flow, policy.predictions_leave, policy.least_examples)})
+
+    def _fingerprint(self, task: Task) -> Answer:
+        """What shows an image or a person that stands twice, to who compares it with the other sites' answers."""
+        policy, key = self.section.policy, self.key
+        if self.section.fingerprint_key is not None:
+            key = read_key(self.name, self.section.fingerprint_key)
+        if key is None:
+            return Answer(self.name, values={"key": None, "scans": []})
+        fingerprinter = Fingerprinter(self.name, key, policy.names_leave, policy.groups_leave)
+        if not policy.names_leave:
+            names = {fingerprinter.shown(name): name for one in self.records for name in (one.participant_id, one.name)}
+            write_text(self.cache / "names.tsv", "".join(f"{shown}\t{name}\n" for shown, name in names.items()))
+        splits = read_splits_of_scans(self.folder / "splits.tsv")
+        with self.progress.bar(f"{self.name}: fingerprinting scans") as advance:
+            near = bool(task.values.get("near"))
+            return Answer(self.name, values=fingerprinter.answer(self.prepared.paths, splits, near, advance))
+
+    def _describe(self, task: Task) -> Answer:
+        splits, least = read_splits_of_scans(self.folder / "splits.tsv"), self.section.policy.least_per_class
+        return Answer(self.name, values=describe(self.records, splits, least, self.experiment.seed))
+
+    def _profile(self, task: Task) -> Answer:
+        """The range of the intensities, or, on the grid that the server made of all sites' ranges, their density."""
+        paths = list(self.prepared.paths.values())
+        if len(paths) < self.section.policy.least_per_class:
+            return Answer(self.name, values={"scans": None, "range": None, "density": None})
+        with self.progress.bar(f"{self.name}: intensity profile") as advance:
+            if "grid" in task.values:
+                low, high = task.values["grid"]
+                density = intensity_profile(map(load_brain, paths), low, high, lambda done: advance(done, len(paths)))
+                return Answer(self.name, values={"scans": len(paths), "density": density})
+            return Answer(self.name, values={"range": intensity_range(load_brain(path) for path in paths)})
 
     def _is_shared(self, record: ScanRecord) -> bool:
         """Whether the server splits the record's group, as other sites may have it, too."""

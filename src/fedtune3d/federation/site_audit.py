@@ -1,4 +1,4 @@
-"""What a site tells for the leak audit: fingerprints that only sites with the key can compare, and who is in each split."""
+"""What a site tells for the leak audit: fingerprints that no one without the key can test, and who is in each split."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from fedtune3d.seeds import numpy_rng
 
 LEAST_KEY_BYTES = 16
 _OLDEST = 150.0
+_WOMEN, _MEN = ("F", "f", "female", "Female", "W", "w"), ("M", "m", "male", "Male")
 
 
 def read_key(site: str, path: Path) -> bytes:
@@ -29,8 +30,8 @@ def read_key(site: str, path: Path) -> bytes:
         raise InputError(f"site {site}: fingerprint_key {path}: cannot be read ({error.strerror})") from error
     if len(key) < LEAST_KEY_BYTES:
         raise InputError(
-            f"site {site}: fingerprint_key {path}: expected {LEAST_KEY_BYTES} bytes or more, found {len(key)}; make one "
-            "with `openssl rand -hex 32` and give the same file to every site"
+            f"site {site}: fingerprint_key {path}: expected {LEAST_KEY_BYTES} bytes or more, found {len(key)}; "
+            "make one with `openssl rand -hex 32` and give the same file to every site"
         )
     return key
 
@@ -43,11 +44,13 @@ class Fingerprinter:
         site: The site's name.
         key: Shared by the sites and unknown to the server.
         names_leave: Whether scans are named as the site names them, or by eight digits that only the site can look up.
+        groups_leave: Whether a declared group can be seen to be another site's, too.
     """
 
     site: str
     key: bytes
     names_leave: bool
+    groups_leave: bool
 
     def shown(self, name: str) -> str:
         """A name as it leaves the site."""
@@ -76,13 +79,14 @@ class Fingerprinter:
 
     def _row(self, record: ScanRecord, prepared: Path, split: str | None, near: bool) -> dict[str, Any]:
         person = record.participant_id
-        group = ("declared", record.group_id) if record.group_declared else ("own", self.site, person)
+        kind = "declared" if record.group_declared else "own"
+        scope = () if record.group_declared and self.groups_leave else (self.site,)
         digest = known_digest(record.path, prepared.with_suffix(".json"))
         row = {
             "scan": self.shown(record.name),
             "person": self.shown(person),
             "split": split,
-            "group": keyed(self.key, "group", *group),
+            "group": keyed(self.key, "group", kind, record.group_id, *scope),
             "id": keyed(self.key, "id", normal_id(person)),
             "pattern": keyed(self.key, "pattern", id_pattern(person)),
             "exact": keyed(self.key, "exact", digest),
@@ -106,7 +110,10 @@ def describe(
         split = splits.get((record.participant_id, record.session_id))
         if split is not None:
             parts[split].append(record)
-    found = {name: _classes(part, least) for name, part in (*parts.items(), ("all", list(records)))}
+    found = {name: _classes(part, least) for name, part in parts.items()}
+    for name in ("negative", "positive"):
+        _hide_differences([classes[name] for classes in found.values()])
+    found["all"] = _classes(records, least)
     return {"splits": found, "age_auc": _age_auc(records, least, seed)}
 
 
@@ -116,16 +123,27 @@ def _classes(records: Iterable[ScanRecord], least: int) -> dict[str, Any]:
     for name, label in (("negative", 0), ("positive", 1)):
         of_class = [record for record in people.values() if record.label == label]
         ages = [record.age for record in of_class if record.age is not None]
-        sexes = [record.sex.upper()[:1] for record in of_class if record.sex]
-        women = sexes.count("F") + sexes.count("W")
+        women, men = (sum(record.sex in names for record in of_class) for names in (_WOMEN, _MEN))
+        sexes_leave = women + men == len(of_class) and _may_leave(women, least) and _may_leave(men, least)
         classes[name] = {
             "people": len(of_class) if _may_leave(len(of_class), least) else None,
-            "women": women if all(map(lambda n: _may_leave(n, least), (women, len(of_class) - women))) else None,
-            "age": [round(float(np.mean(ages)), 1), round(float(np.std(ages, ddof=1)), 1)]
-            if len(ages) >= max(2, least)
-            else None,
+            "women": women if sexes_leave else None,
+            "age": [round(float(f(ages)), 1) for f in (np.mean, _deviation)] if len(ages) >= max(2, least) else None,
         }
     return classes
+
+
+def _deviation(ages: Sequence[float]) -> float:
+    return float(np.std(ages, ddof=1))
+
+
+def _hide_differences(parts: Sequence[dict[str, Any]]) -> None:
+    """Hide a second split's numbers where one split's are hidden: the sum of all would tell them."""
+    for key, hidden in (("people", ("people", "women", "age")), ("women", ("women",))):
+        if sum(part[key] is None for part in parts) == 1:
+            smallest = min((part for part in parts if part[key]), key=lambda part: part[key], default=None)
+            if smallest is not None:
+                smallest.update(dict.fromkeys(hidden))
 
 
 def _may_leave(count: int, least: int) -> bool:

@@ -1,0 +1,57 @@
+"""`fedtune3d check`: the leak audit of an experiment before any training, in one process."""
+
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+
+from fedtune3d.errors import InputError
+from fedtune3d.experiment import Experiment
+from fedtune3d.federation.audit import Audit, audit_sites
+from fedtune3d.federation.in_process import InProcess
+from fedtune3d.federation.messages import Answer, Fault, Task
+from fedtune3d.federation.site import Site
+from fedtune3d.federation.workbench import Workbench
+from fedtune3d.progress import Progress
+from fedtune3d.run import plan_and_split, require_roots
+from fedtune3d.run_folder import RunFolder
+
+
+def check_experiment(experiment: Experiment, progress: Progress, workers: int = 2, near: bool = True) -> Audit:
+    """Prepare what is missing, split as a run would, and audit; where the output folder holds a split, that one.
+
+    Args:
+        experiment: Whose sites are looked at. Nothing is written but prepared scans into its cache.
+        progress: Where progress is shown.
+        workers: Processes that prepare scans.
+        near: Whether near fingerprints are compared, too, which takes about half a second a scan.
+
+    Raises:
+        InputError: When the input is at fault; leaks are findings.
+    """
+    require_roots(experiment)
+    workbench, key, run_folder = Workbench(experiment), secrets.token_bytes(32), RunFolder(experiment.output)
+    with tempfile.TemporaryDirectory() as temporary:
+        sites = {
+            section.name: Site(
+                experiment, section, Path(temporary) / section.name, progress, workbench, workers, key=key
+            )
+            for section in experiment.sites
+        }
+        federation = InProcess(sites)
+
+        def ask(task: Task) -> list[Answer]:
+            return [_answer_of(reply) for reply in federation.ask(dict.fromkeys(federation.sites, task))]
+
+        plan_and_split(experiment, ask)
+        for name, site in sites.items():
+            recorded = run_folder.site(name) / "splits.tsv"
+            if recorded.exists():
+                shutil.copyfile(recorded, site.folder / "splits.tsv")
+        return audit_sites(ask, near)
+
+
+def _answer_of(reply: Answer | Fault) -> Answer:
+    if isinstance(reply, Fault):
+        raise InputError(f"site {reply.site}: {reply.reason}")
+    return reply

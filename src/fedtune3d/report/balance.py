@@ -1,0 +1,61 @@
+"""Who is at each site: classes, sex and age per split, for the terminal and for the page."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from fedtune3d.report.words import interval
+
+FEW = "few"
+_SPLITS = ("train", "validation", "test", "all")
+
+
+class BalanceRow(NamedTuple):
+    """One split of one site; each class as people with women, and age, ready to print. `age_auc` is of ``all``."""
+
+    site: str
+    split: str
+    positive: tuple[str, str]
+    negative: tuple[str, str]
+    age_auc: str
+
+
+def balance_rows(described: Mapping[str, Mapping[str, Any]]) -> list[BalanceRow]:
+    """A row for each site and split, and one for all its people."""
+    return [
+        BalanceRow(
+            site,
+            split,
+            _class(values["splits"][split]["positive"]),
+            _class(values["splits"][split]["negative"]),
+            interval(values["age_auc"]) if split == "all" and values["age_auc"]["value"] is not None else "",
+        )
+        for site, values in described.items()
+        for split in _SPLITS
+    ]
+
+
+def _class(values: Mapping[str, Any]) -> tuple[str, str]:
+    people, women, age = values["people"], values["women"], values["age"]
+    return (
+        FEW if people is None else f"{people} (–)" if women is None else f"{people} ({women})",
+        "–" if age is None else f"{age[0]:.1f} ± {age[1]:.1f}",
+    )
+
+
+def balance_table(described: Mapping[str, Mapping[str, Any]]) -> Table:
+    """People, women and age (mean ± standard deviation) of each class per site and split, and the AUC of age."""
+    table = Table(title="People per site and split", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    table.add_column("Site")
+    table.add_column("Split", no_wrap=True)
+    for name in ("Pos. (women)", "age", "Neg. (women)", "age", "AUC of age"):
+        table.add_column(name, justify="right")
+    for row in balance_rows(described):
+        cells = (*row.positive, *row.negative, row.age_auc)
+        table.add_row(
+            Text(row.site if row.split == _SPLITS[0] else ""), row.split, *cells, end_section=row.split == "all"
+        )
+    return table

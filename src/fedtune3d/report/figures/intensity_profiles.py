@@ -1,0 +1,49 @@
+"""How the intensities of each site's brains are distributed after normalisation."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fedtune3d.cohorts.profiles import grid_points
+from fedtune3d.report.figures.drawing import GREY, Drawing, new_figure, site_marks
+from fedtune3d.report.figures.learning_curves import MANY_SITES
+
+
+def draw_intensity_profiles(profiles: Mapping[str, Any]) -> Drawing | None:
+    """All sites' kernel densities on one axes (see `federation.audit.profile_sites`); None where none may leave."""
+    sites = profiles.get("sites", {})
+    if not sites:
+        return None
+    points = grid_points(*profiles["grid"])
+    figure = new_figure(7.2, 3.8)
+    axes = figure.add_subplot()
+    many = len(sites) > MANY_SITES
+    for index, (site, mark) in enumerate(site_marks(list(sites)).items()):
+        axes.plot(
+            points,
+            sites[site]["density"],
+            color=GREY if many else mark.colour,
+            linestyle="-" if many else mark.line,
+            linewidth=0.7 if many else 1.6,
+            label=("each site" if index == 0 else None) if many else f"{site} ({sites[site]['scans']} scans)",
+        )
+    axes.set_xlabel("Intensity after normalisation", fontsize=9)
+    axes.set_ylabel("Density of brain voxels", fontsize=9)
+    axes.set_xlim(points[0], points[-1])
+    axes.set_ylim(0, None)
+    axes.tick_params(labelsize=8)
+    axes.grid(color="#e4e4e4", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    return Drawing(
+        name="intensity_profiles",
+        title="Intensity profile per site",
+        description="Kernel density of the intensities of all brain voxels of each site's prepared scans, all sites on "
+        "one axes; the table of distances tells how far apart they lie.",
+        figure=figure,
+        rows=[
+            {"site": site, "intensity": float(f"{point:.6g}"), "density": density}
+            for site, values in sites.items()
+            for point, density in zip(points, values["density"], strict=True)
+        ],
+    )
