@@ -63,12 +63,15 @@ def near_residual(prepared: NDArray[np.float16]) -> NDArray[np.float32] | None:
     what the template's intensities, tissue maps, their squares and gradients, and a polynomial of degree 3 explain is
     taken out: contrast, bias field and what is left of size and position.
     """
-    transform = _register(prepared)
+    inside = prepared != 0
+    voxels = prepared.astype(np.float32)
+    voxels[inside] = (voxels[inside] - voxels[inside].mean()) / voxels[inside].std()  # whatever scale it came on
+    transform = _register(voxels)
     if transform is None:
         return None
     import SimpleITK as sitk
 
-    smooth = ndimage.gaussian_filter(prepared.astype(np.float32), _SIGMA_VOXELS)
+    smooth = ndimage.gaussian_filter(voxels, _SIGMA_VOXELS)
     template, brain, explained = _template()
     aligned = sitk.Resample(
         _image(smooth, _SPACING_MM), _image(template, _SPACING_MM * _COARSER), transform, sitk.sitkLinear, 0.0
@@ -78,13 +81,12 @@ def near_residual(prepared: NDArray[np.float16]) -> NDArray[np.float32] | None:
     return np.asarray(residual / max(float(np.linalg.norm(residual)), 1e-12), np.float32)
 
 
-def _register(prepared: NDArray[np.float16]) -> "SimpleITK.Transform | None":
+def _register(voxels: NDArray[np.float32]) -> "SimpleITK.Transform | None":
     """The affine from the template's millimetres to the scan's, both from the middle of their grids."""
     import SimpleITK as sitk
 
-    n = prepared.shape[0] // _COARSER
-    blocks = prepared.astype(np.float32).reshape(n, _COARSER, n, _COARSER, n, _COARSER)
-    coarse = blocks.mean(axis=(1, 3, 5))
+    n = voxels.shape[0] // _COARSER
+    coarse = voxels.reshape(n, _COARSER, n, _COARSER, n, _COARSER).mean(axis=(1, 3, 5))
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)  # sums in another order would be other bits
     method.SetMetricAsCorrelation()

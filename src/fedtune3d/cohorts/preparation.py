@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from joblib.externals.loky import ProcessPoolExecutor
 
+from fedtune3d.cohorts.fingerprints import SIDECAR_KEY, voxels_digest
 from fedtune3d.cohorts.grid import centred_grid, crop_affine, crop_to, resample, resample_affinely
 from fedtune3d.cohorts.intensity import Intensity, normalise_intensity
 from fedtune3d.cohorts.nifti import Scan, read_scan
@@ -289,6 +290,7 @@ class PreparedStore:
                 "quality": asdict(prepared.quality),
                 "background": BACKGROUND,
                 "causes": causes,
+                SIDECAR_KEY: voxels_digest(read_scan(record.path)),
             }
             write_json(target.with_suffix(".json"), info)
         return target

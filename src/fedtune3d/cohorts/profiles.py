@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fedtune3d.cohorts.preparation import BACKGROUND
+from fedtune3d.cohorts.preparation import load_prepared
 
 POINTS = 256
 BANDWIDTH = 0.01
@@ -19,8 +19,8 @@ _EVERY = 16
 
 def load_brain(prepared: Path) -> NDArray[np.float32]:
     """The voxels of a prepared scan inside the brain, (n,)."""
-    voxels = np.load(prepared, mmap_mode="r")
-    return np.asarray(voxels[voxels != BACKGROUND], np.float32)
+    scan = load_prepared(prepared)
+    return np.asarray(scan.voxels[scan.brain], np.float32)
 
 
 def intensity_range(brains: Iterable[NDArray[np.float32]]) -> list[float]:

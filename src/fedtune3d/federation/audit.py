@@ -114,11 +114,7 @@ def find_leaks(answers: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
             f"sites {', '.join(sorted(answers))}: expected one fingerprint_key, found {len(keys)} different ones; give "
             "every site the same key file"
         )
-    scans = [
-        _Scan(site=site, **{**row, "near": tuple(row.get("near", ()))})
-        for site, values in sorted(answers.items())
-        for row in values["scans"]
-    ]
+    scans = [scan for site, values in sorted(answers.items()) for scan in _read_scans(site, values["scans"])]
     found = [
         *_without_key(answers),
         *_split_people(scans),
@@ -127,6 +123,15 @@ def find_leaks(answers: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
         *_same_ids(scans),
     ]
     return sorted(found, key=lambda finding: finding.level != "leak")
+
+
+def _read_scans(site: str, rows: Sequence[Mapping[str, Any]]) -> list[_Scan]:
+    try:
+        return [_Scan(site=site, **{**row, "near": tuple(row.get("near", ()))}) for row in rows]
+    except TypeError as error:
+        raise InputError(
+            f"site {site}: expected fingerprints, got {error}; run the same fedtune3d at all sites"
+        ) from None
 
 
 def _without_key(answers: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:

@@ -10,10 +10,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fedtune3d import __version__
 from fedtune3d.files import write_text
-from fedtune3d.report import flow, run_statistics, run_tables, table, words
+from fedtune3d.report import balance, flow, run_statistics, run_tables, table, words
 from fedtune3d.report.figures.auc_per_site import draw_auc_per_site
 from fedtune3d.report.figures.calibration import draw_calibration
 from fedtune3d.report.figures.drawing import Drawing
+from fedtune3d.report.figures.intensity_profiles import draw_intensity_profiles
 from fedtune3d.report.figures.learning_curves import draw_learning_curves
 from fedtune3d.report.figures.roc import draw_roc
 from fedtune3d.report.figures.weights_per_round import draw_weights
@@ -49,6 +50,7 @@ def _draw(contents: RunContents) -> dict[str, Drawing]:
         draw_auc_per_site(contents.metrics) if contents.metrics else None,
         draw_roc(contents.metrics, contents.sites) if contents.metrics else None,
         draw_calibration(contents.metrics) if contents.metrics else None,
+        draw_intensity_profiles(contents.profiles),
         draw_learning_curves(contents.ledger, contents.sites, contents.metrics.get("best_round")),
         draw_weights(contents.ledger, contents.sites, rule),
     ]
@@ -84,6 +86,8 @@ def _render(contents: RunContents, drawings: dict[str, Drawing]) -> str:
         what_ran=run_tables.what_ran(contents),
         flow_columns=flow.flow_columns(contents.sites),
         flow_rows=flow.flow_rows([contents.flows.get(site) for site in contents.sites]) if contents.flows else [],
+        audit=contents.audit,
+        balance_rows=balance.balance_rows(contents.audit["described"]) if contents.audit else [],
         bad_scans=run_tables.bad_scans(contents),
         left_out=run_tables.left_out_rows(contents),
         cost_lines=run_tables.cost_lines(metrics.get("cost", {})),

@@ -21,6 +21,8 @@ class RunContents:
         ledger: The federated rounds, one dict a line.
         metrics: The evaluation; empty while the run goes on.
         flows: Site → who was left out and which split holds how many, as counts that may leave the site.
+        audit: What the leak audit found, and who is at each site; empty where the run has not come that far.
+        profiles: The sites' intensity profiles, and the distances between them; empty likewise.
         faults: Site → the scans at fault, with the reason; only sites whose half of the folder is here.
         examples: Site → its example pictures, only where the site's policy lets pictures leave.
     """
@@ -31,6 +33,8 @@ class RunContents:
     ledger: list[dict[str, Any]]
     metrics: dict[str, Any]
     flows: dict[str, dict[str, Any]]
+    audit: dict[str, Any]
+    profiles: dict[str, Any]
     faults: dict[str, list[dict[str, str]]]
     examples: dict[str, list[Path]]
 
@@ -72,6 +76,8 @@ def read_run(folder: Path) -> RunContents:
         ledger=_read_ledger(folder / "rounds.jsonl"),
         metrics=_read_json(folder / "metrics.json"),
         flows=_read_json(folder / "flow.json"),
+        audit=_read_json(folder / "audit.json"),
+        profiles=_read_json(folder / "profiles.json"),
         faults={site: flow["bad_scans"] for site, flow in own_halves.items() if flow},
         examples={site: sorted((folder / "sites" / site / "examples").glob("*.png")) for site in allowed},
     )

@@ -20,6 +20,7 @@ class SitePolicy(Policy):
     predictions_leave: bool = False
     pictures_leave: Literal[False] = False
     groups_leave: bool = False
+    names_leave: bool = False
     least_examples: Annotated[int, Field(ge=1)] = 5
 
 
@@ -33,6 +34,7 @@ class SiteSettings(Section):
         participants: Its table of people, where that stands elsewhere.
         work: Where prepared scans, features and the site's half of each run are kept.
         weights: The encoder's checkpoint at this site, where an experiment starts from one.
+        fingerprint_key: The key that the sites share for the leak audit; without it the site is not looked at.
         experiment: An experiment file that is the only one the site takes part in; None for any that the policy allows.
         runtime_port: A free port of this machine, used by the site's own processes only.
         insecure: Reach a server without TLS, for tests on one machine.
@@ -45,6 +47,7 @@ class SiteSettings(Section):
     participants: Path | None = None
     work: Path = Path("work")
     weights: Path | None = None
+    fingerprint_key: Path | None = None
     experiment: Path | None = None
     runtime_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     insecure: bool = False
@@ -63,7 +66,7 @@ class SiteSettings(Section):
             raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
         except ValidationError as error:
             raise InputError("\n".join(problems_of(path, error, cls))) from None
-        paths = ("data", "participants", "work", "weights", "experiment")
+        paths = ("data", "participants", "work", "weights", "fingerprint_key", "experiment")
         found = {name: getattr(settings, name) for name in paths}
         return settings.model_copy(update={name: folder / path for name, path in found.items() if path is not None})
 

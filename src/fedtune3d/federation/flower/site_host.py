@@ -68,8 +68,14 @@ class SiteHost:
                 raise Refusal(f"the experiment has no site {self.settings.name}")
             workbench = Workbench(experiment)
             folder = experiment.output / "sites" / section.name
-            data = {"root": self.settings.data, "participants": self.settings.participants}
-            own = section.model_copy(update={**data, "policy": self.settings.policy})
+            own = section.model_copy(
+                update={
+                    "root": self.settings.data,
+                    "participants": self.settings.participants,
+                    "policy": self.settings.policy,
+                    "fingerprint_key": self.settings.fingerprint_key,
+                }
+            )
             site = Site(experiment, own, folder, self.progress, workbench)
             self._current = occasion.sha256, Guarded(site, experiment, self.settings.policy, folder), workbench
         return self._current[1:]
