@@ -83,6 +83,7 @@ def test_the_server_killed_and_restarted(joined: Any, until: Callable[..., Any])
     until(lambda: len(joined.ledger(path)) >= 2, "two rounds")
     superlink = child_of(server, "superlink")
     server.process.kill()
+    server.process.wait()
     until(lambda: not superlink.is_running() or superlink.status() == psutil.STATUS_ZOMBIE, "its SuperLink to end")
     server = joined.serve(path, "--resume")
     assert server.wait() == 0, server.text

@@ -6,15 +6,18 @@ Run as ``python -m fedtune3d.federation.flower.launch superlink|supernode PARENT
 import importlib
 import ipaddress
 import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import uvicorn
-from flwr.supercore.app_utils import start_parent_process_monitor
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 FLEET = "/v1/fleet/"
+GRACE_SECONDS = 10
 DOOR = "FEDTUNE3D_DOOR"
 """The environment's name for the file that says that sites may come in."""
 
@@ -74,11 +77,24 @@ def run_supernode() -> None:
     flower_supernode()
 
 
+def end_with(parent: int) -> None:
+    """Interrupt this process once its parent is gone, and end it if that is not enough."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(GRACE_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main() -> None:
     """Take Flower's place on the command line."""
     what, parent, *arguments = sys.argv[1:]
     sys.argv = [f"flower-{what}", *arguments]
-    start_parent_process_monitor(int(parent))
+    end_with(int(parent))
     {"superlink": run_superlink, "supernode": run_supernode}[what]()
 
 
