@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from fedtune3d.evaluation.delong import (
     DELONG,
@@ -112,3 +113,13 @@ def test_counts_give_the_interval_of_the_binned_scans(clustered: Callable) -> No
     assert [got[key] for key in ("value", "low", "high")] == pytest.approx(
         [exact[key] for key in ("value", "low", "high")]
     )
+
+
+@pytest.mark.parametrize("auc", [0.70, 0.85])
+def test_intervals_hold_the_truth_with_a_hundred_a_class(auc: float, one_scan_each: Callable) -> None:
+    rng, held = np.random.default_rng(9), 0
+    labels = np.repeat([0, 1], 100)
+    for _ in range(2_000):
+        got = delong_estimate(one_scan_each(labels, norm.cdf(rng.normal(labels * np.sqrt(2) * norm.ppf(auc), 1))))
+        held += got["low"] <= auc <= got["high"]
+    assert 0.93 <= held / 2_000 <= 0.97

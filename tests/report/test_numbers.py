@@ -1,0 +1,429 @@
+"""Every number of the evaluation in a report, recomputed by other code than its own (scikit-learn, statsmodels, pair by
+pair): from the tables of predictions where these may leave a site, and from the sites' summaries where not."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+import yaml
+from scipy.stats import norm
+from sklearn.metrics import brier_score_loss, roc_auc_score
+from statsmodels.stats.proportion import proportion_confint
+
+from fedtune3d.evaluation import Predictions, combine, summarise
+from fedtune3d.federation.predictions_table import predictions_name, write_predictions
+from fedtune3d.files import write_json
+from fedtune3d.report import write_report
+
+SIZES = {"Amsterdam": (30, 25), "Boston": (22, 18), "Graz": (5, 4), "Lagos": (7, 0)}
+SCANS_EACH = {"Amsterdam": 2, "Boston": 1, "Graz": 1, "Lagos": 1}
+METHODS = {"federated": 0.82, "local": 0.72}
+Z = norm.ppf(0.975)
+
+
+class Rows(NamedTuple):
+    """Scans: label, probability and person."""
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    people: np.ndarray
+
+
+class Run(NamedTuple):
+    """A run folder and what was read back from it."""
+
+    folder: Path
+    keeps: tuple[str, ...]
+    metrics: dict[str, Any]
+    summaries: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module", params=[(), ("Boston",)], ids=["all predictions leave", "Boston keeps its own"])
+def run(request: pytest.FixtureRequest, finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run whose numbers come from `summarise` at the sites and `combine`, with its report."""
+    folder, keeps = tmp_path_factory.mktemp("numbers") / "run", request.param
+    shutil.copytree(finished_run, folder)
+    rng, sent = np.random.default_rng(3), {}
+    for method, auc in METHODS.items():
+        sent[method] = {site: write_site(folder, site, method, auc, rng, site not in keeps) for site in SIZES}
+    for site in SIZES:
+        write_json(folder / "summaries" / f"{site}.json", {method: sent[method][site] for method in METHODS})
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["methods"] = {method: combine(sent[method], 1, method != "local") for method in METHODS}
+    write_json(folder / "metrics.json", metrics)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    for section in config["sites"]:
+        section["policy"]["predictions_leave"] = section["name"] not in keeps
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    write_report(folder)
+    summaries = {site: json.loads((folder / "summaries" / f"{site}.json").read_text()) for site in SIZES}
+    return Run(folder, keeps, json.loads((folder / "metrics.json").read_text()), summaries)
+
+
+def write_site(folder: Path, site: str, method: str, auc: float, rng: np.random.Generator, share: bool) -> dict:
+    """Draw a site's predictions, write its tables as a site does, and give its summary."""
+    parts, rows, splits = {}, [], ["participant_id\tsession_id\tgroup_id\tlabel\tsplit"]
+    for split in ("validation", "test"):
+        negatives, positives = SIZES[site] if split == "test" else (9, 8)
+        each = SCANS_EACH[site]
+        labels = np.repeat(np.r_[np.zeros(negatives, int), np.ones(positives, int)], each)
+        probabilities = norm.cdf(rng.normal(labels * np.sqrt(2) * norm.ppf(auc) - 0.5, 1))
+        names = [f"sub-{split}{row // each:03d}" for row in range(len(labels))]
+        sessions = [f"ses-{row % each}" for row in range(len(labels))]
+        scans = tuple(f"{name}_{session}" for name, session in zip(names, sessions, strict=True))
+        parts[split] = Predictions(tuple(names), scans, labels, probabilities)
+        table = list(zip(names, sessions, labels.tolist(), probabilities.tolist(), strict=True))
+        rows += [(name, session, split, label, value) for name, session, label, value in table]
+        splits += [f"{name}\t{session}\t{name}\t{label}\t{split}" for name, session, label, _ in table]
+    (folder / "sites" / site).mkdir(parents=True, exist_ok=True)
+    (folder / "sites" / site / "splits.tsv").write_text("\n".join(splits) + "\n")
+    write_predictions(folder / "sites" / site / predictions_name(method), rows)
+    sex = [sex_of(name) for name in parts["test"].participants]
+    return summarise(parts["validation"], parts["test"], 1, share, {"sex": sex})
+
+
+def sex_of(name: str) -> str:
+    return "M" if int(name[-3:]) % 3 else "F"
+
+
+def table_rows(run: Run, site: str, method: str, split: str) -> Rows:
+    """The rows of `predictions.tsv`; only of a site whose predictions may leave."""
+    assert site not in run.keeps
+    with (run.folder / "sites" / site / predictions_name(method)).open() as file:
+        rows = [row for row in csv.DictReader(file, delimiter="\t") if row["split"] == split]
+    labels, probabilities = np.array([int(r["label"]) for r in rows]), np.array([float(r["probability"]) for r in rows])
+    return Rows(labels, probabilities, np.array([f"{site}/{row['participant']}" for row in rows]))
+
+
+def counted_rows(counts: dict[str, dict[str, int]]) -> Rows:
+    """Counts on the grid, each scan at the middle of its bin: 1,281 edges from logit −10 to 10."""
+    labels, logits = [], []
+    for label, name in enumerate(("negative", "positive")):
+        for index, count in counts[name].items():
+            labels += [label] * count
+            logits += [min(10, max(-10, -10 + (int(index) - 0.5) / 64))] * count
+    return Rows(np.array(labels), 1 / (1 + np.exp(-np.array(logits))), np.arange(len(labels)).astype(str))
+
+
+def stacked(parts: Iterable[Rows]) -> Rows:
+    return Rows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def split_rows(run: Run, method: str, split: str, sites: Iterable[str] = SIZES) -> Rows:
+    """All scans of a split, by the tables where all of these sites let them leave, else by the counts of each."""
+    if not set(run.keeps) & set(sites):
+        return stacked(table_rows(run, site, method, split) for site in sites)
+    summaries = [run.summaries[site][method] for site in sites]
+    counts = [summary["validation"] if split == "validation" else summary["test"]["counts"] for summary in summaries]
+    return stacked(counted_rows(part) for part in counts)
+
+
+def test_metrics_follow_from_the_summaries_alone(run: Run) -> None:
+    for method in METHODS:
+        summaries = {site: run.summaries[site][method] for site in SIZES}
+        assert combine(summaries, 1, method != "local") == run.metrics["methods"][method]
+    for site in run.keeps:
+        assert all(run.summaries[site][method]["test"]["predictions"] is None for method in METHODS)
+
+
+def direct_delong(rows: Rows) -> tuple[float, float]:
+    """AUC and standard error by Obuchowski's formula, pair by pair; with one scan a person DeLong's."""
+    cases, controls = (rows.probabilities[rows.labels == label] for label in (1, 0))
+    psi = (cases[:, None] > controls) + 0.5 * (cases[:, None] == controls)
+    auc = psi.mean()
+    sums = []
+    for label, part in ((1, psi.mean(axis=1)), (0, psi.mean(axis=0))):
+        own = rows.people[rows.labels == label]
+        sums.append({person: np.sum((part - auc)[own == person]) for person in np.unique(own)})
+    variance = sum(
+        len(part) / (len(part) - 1) * sum(value**2 for value in part.values()) / n**2
+        for part, n in zip(sums, (len(cases), len(controls)), strict=True)
+    )
+    return auc, float(np.sqrt(variance))
+
+
+def test_auc_of_each_site(run: Run) -> None:
+    for method in METHODS:
+        sites = run.metrics["methods"][method]["sites"]
+        for site in SIZES:
+            if site in run.keeps:
+                assert sites[site]["auc"] == run.summaries[site][method]["test"]["auc"]
+                rows = counted_rows(run.summaries[site][method]["test"]["counts"])
+                assert sites[site]["auc"]["value"] == pytest.approx(direct_delong(rows)[0], abs=0.005)
+                continue
+            rows = table_rows(run, site, method, "test")
+            assert (sites[site]["scans"], sites[site]["positives"]) == (len(rows.labels), rows.labels.sum())
+            if len(set(rows.labels)) < 2:
+                assert sites[site]["auc"]["undefined"] == f"one class only (all {len(rows.labels)} test scans negative)"
+                continue
+            assert sites[site]["auc"]["value"] == pytest.approx(roc_auc_score(rows.labels, rows.probabilities))
+            auc, error = direct_delong(rows)
+            delong = sites[site]["auc_delong"]
+            assert (delong["value"], delong["low"]) == pytest.approx((auc, max(0, auc - Z * error)))
+            assert delong["high"] == pytest.approx(min(1, auc + Z * error))
+        values = [site["auc"]["value"] for site in sites.values() if site["auc"]["value"] is not None]
+        assert run.metrics["methods"][method]["mean_auc"]["value"] == pytest.approx(np.mean(values))
+
+
+def test_thresholds_are_the_best_on_validation_scans(run: Run) -> None:
+    found = run.metrics["methods"]["federated"]["pooled"]
+    validation = split_rows(run, "federated", "validation")
+    positive = validation.labels == 1
+
+    def sensitivity_and_specificity(threshold: float) -> tuple[float, float]:
+        called = validation.probabilities >= threshold
+        return called[positive].mean(), (~called)[~positive].mean()
+
+    every = [sensitivity_and_specificity(value) for value in [*validation.probabilities, 1.1]]
+    assert sum(sensitivity_and_specificity(found["threshold"])) == pytest.approx(max(map(sum, every)))
+    at = sensitivity_and_specificity(found["at_specificity"]["threshold"])
+    assert at[1] >= 0.9
+    assert at[0] == max(sensitivity for sensitivity, specificity in every if specificity >= 0.9)
+
+
+def test_operating_points(run: Run) -> None:
+    for method in METHODS:
+        found = run.metrics["methods"][method]
+        parts = [(found["sites"][site], (site,)) for site in SIZES]
+        parts += [(found["pooled"], tuple(SIZES))] if found["pooled"] else []
+        for part, sites in parts:
+            rows = split_rows(run, method, "test", sites)
+            people = np.sum([SIZES[site] for site in sites], axis=0)
+            for point, threshold in (
+                (part, part["threshold"]),
+                (part["at_specificity"], part["at_specificity"]["threshold"]),
+            ):
+                called = rows.probabilities >= threshold
+                for name, right in (
+                    ("specificity", ~called[rows.labels == 0]),
+                    ("sensitivity", called[rows.labels == 1]),
+                ):
+                    if not len(right):
+                        assert point[name]["value"] is None
+                        continue
+                    n = int(people[int(name == "sensitivity")])
+                    low, high = proportion_confint(float(right.mean() * n), n, method="wilson")
+                    expected = (right.mean(), low, high)
+                    assert [point[name][key] for key in ("value", "low", "high")] == pytest.approx(expected, abs=1e-9)
+            if len(set(rows.labels)) == 2:
+                balanced = (part["sensitivity"]["value"] + part["specificity"]["value"]) / 2
+                assert part["balanced_accuracy"]["value"] == pytest.approx(balanced)
+
+
+def recalibrated(rows: Rows, slope: bool) -> float:
+    logits = np.log(rows.probabilities / (1 - rows.probabilities))
+    design = np.stack([logits, np.ones_like(logits)], axis=1) if slope else np.ones((len(logits), 1))
+    return sm.GLM(rows.labels, design, family=sm.families.Binomial(), offset=None if slope else logits).fit().params[0]
+
+
+def calibration_error(rows: Rows) -> float:
+    bins = np.minimum((rows.probabilities * 10).astype(int), 9)
+    return sum(abs(np.sum((rows.labels - rows.probabilities)[bins == index])) for index in range(10)) / len(bins)
+
+
+def test_calibration_and_net_benefit(run: Run) -> None:
+    for method in METHODS:
+        found = run.metrics["methods"][method]
+        parts = [(found["sites"][site], (site,)) for site in SIZES if site not in run.keeps]
+        parts += [(found["pooled"], tuple(SIZES))] if found["pooled"] else []
+        for part, sites in parts:
+            rows, got = split_rows(run, method, "test", sites), part["calibration"]
+            assert got["brier"]["value"] == pytest.approx(brier_score_loss(rows.labels, rows.probabilities))
+            assert got["error"]["value"] == pytest.approx(calibration_error(rows))
+            if len(set(rows.labels)) == 2:
+                assert got["slope"]["value"] == pytest.approx(recalibrated(rows, slope=True), rel=1e-5)
+                assert got["intercept"]["value"] == pytest.approx(recalibrated(rows, slope=False), rel=1e-5)
+    rows, pooled = split_rows(run, "federated", "test"), run.metrics["methods"]["federated"]["pooled"]
+    for point in pooled["decision_curve"]:
+        called, odds = rows.probabilities >= point["threshold"], point["threshold"] / (1 - point["threshold"])
+        worth = np.where(rows.labels == 1, 1, -odds) * called
+        assert point["net_benefit"]["value"] == pytest.approx(worth.mean())
+        assert point["treat_all"] == pytest.approx(np.where(rows.labels == 1, 1, -odds).mean())
+    for point in pooled["calibration"]["curve"]:
+        inside = (rows.probabilities >= point["low_edge"]) & (rows.probabilities < point["high_edge"])
+        assert point["scans"] == inside.sum()
+        assert point["observed"]["value"] == pytest.approx(rows.labels[inside].mean())
+        assert point["mean_probability"] == pytest.approx(rows.probabilities[inside].mean())
+
+
+def test_pooled_auc_and_roc(run: Run) -> None:
+    rows, pooled = split_rows(run, "federated", "test"), run.metrics["methods"]["federated"]["pooled"]
+    auc, error = direct_delong(rows)
+    assert pooled["auc"]["value"] == pooled["auc_delong"]["value"] == pytest.approx(auc)
+    if not run.keeps:
+        assert pooled["auc_delong"]["low"] == pytest.approx(auc - Z * error)
+    binned = stacked(counted_rows(run.summaries[site]["federated"]["test"]["counts"]) for site in SIZES)
+    cases, controls = (binned.probabilities[binned.labels == label] for label in (1, 0))
+    for rate, sensitivity in zip(pooled["roc"]["false_positive_rate"], pooled["roc"]["sensitivity"], strict=True):
+        allowed = [t for t in [*binned.probabilities, 2.0] if (controls >= t).mean() <= rate + 1e-12]
+        assert sensitivity == pytest.approx((cases >= min(allowed)).mean())
+
+
+def test_groups_and_gaps(run: Run) -> None:
+    """Counts of a group stand in the summaries of the sites that told of it; names, and so the sex, in the tables."""
+    found = run.metrics["methods"]["federated"]["groups"]["sex"]["groups"]
+    told = [run.summaries[site]["federated"]["test"]["groups"]["sex"]["told"] for site in SIZES]
+    rows = {name: stacked(counted_rows(part[name]["counts"]) for part in told if name in part) for name in "FM"}
+    threshold = run.metrics["methods"]["federated"]["threshold"]
+    for name, other in ("FM", "MF"):
+        auc = {sex: roc_auc_score(rows[sex].labels, rows[sex].probabilities) for sex in "FM"}
+        assert found[name]["auc"]["value"] == pytest.approx(auc[name])
+        assert found[name]["gaps"]["auc"]["value"] == pytest.approx(auc[name] - auc[other])
+        hit = {sex: (rows[sex].probabilities >= threshold)[rows[sex].labels == 1].mean() for sex in "FM"}
+        assert found[name]["sensitivity"]["value"] == pytest.approx(hit[name])
+        assert found[name]["gaps"]["sensitivity"]["value"] == pytest.approx(hit[name] - hit[other])
+        assert sum(found[name]["participants_by_class"]) == sum(
+            sum(p[name]["participants_by_class"]) for p in told if name in p
+        )
+    if not run.keeps:
+        everyone = [table_rows(run, site, "federated", "test") for site in SIZES if told[list(SIZES).index(site)]]
+        people = {person for part in everyone for person in part.people if sex_of(person) == "F"}
+        assert sum(found["F"]["participants_by_class"]) == len(people)
+
+
+class Tables(HTMLParser):
+    """Caption → the cells of each row, blanks made one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[str, list[list[str]]] = {}
+        self.rows: list[list[str]] = []
+        self.caption, self.inside = "", ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "table":
+            self.rows, self.caption = [], ""
+        elif tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+            self.inside = "cell"
+        elif tag == "caption":
+            self.inside = "caption"
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th", "caption"):
+            self.inside = ""
+        elif tag == "table":
+            self.found[self.caption] = [[" ".join(cell.split()) for cell in row] for row in self.rows[1:]]
+
+    def handle_data(self, data: str) -> None:
+        if self.inside == "cell":
+            self.rows[-1][-1] += data
+        elif self.inside == "caption":
+            self.caption += data
+
+
+def shown(estimate: dict[str, Any] | None, sign: str = "") -> str:
+    if estimate is None:
+        return "–"
+    if estimate["value"] is None:
+        return f"not defined: {estimate['undefined']}"
+    value, low, high = (format(estimate[key], f"{sign}.2f").replace("-", "−") for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]" + (f" {estimate['mark']}" if estimate["mark"] else "")
+
+
+@pytest.fixture(name="tables", scope="module")
+def _tables(run: Run) -> dict[str, list[list[str]]]:
+    parser = Tables()
+    parser.feed((run.folder / "report.html").read_text(encoding="utf-8"))
+    return parser.found
+
+
+def table_of(tables: dict[str, list[list[str]]], words: str) -> list[list[str]]:
+    return next(rows for caption, rows in tables.items() if words in caption)
+
+
+def test_the_page_shows_these_numbers_and_no_others(run: Run, tables: dict[str, list[list[str]]]) -> None:
+    methods = run.metrics["methods"]
+    parts: Callable[[str], list[tuple[str, dict]]] = lambda name: [  # noqa: E731
+        *methods[name]["sites"].items(),
+        *([("Pooled", methods[name]["pooled"])] if methods[name]["pooled"] else []),
+    ]
+    per_site = [[site, *(shown(methods[name]["sites"][site]["auc"]) for name in METHODS)] for site in SIZES]
+    pooled = ["Pooled", shown(methods["federated"]["pooled"]["auc"]), "–"]
+    mean = ["Mean", *(shown(methods[name]["mean_auc"]) for name in METHODS)]
+    got = table_of(tables, "no training and no choice")
+    assert [[row[0], *row[4:]] for row in got] == [*per_site, mean, pooled]
+    delong = [[site, *(shown(methods[name]["sites"][site]["auc_delong"]) for name in METHODS)] for site in SIZES]
+    last = ["Pooled", shown(methods["federated"]["pooled"]["auc_delong"]), "–"]
+    assert table_of(tables, "by DeLong") == [*delong, last]
+    keys = ("balanced_accuracy", "sensitivity", "specificity")
+    for name in METHODS:
+        title = name.capitalize()
+        assert table_of(tables, f"{title}, at the threshold of 90 %") == [
+            [
+                site,
+                f"{part['at_specificity']['threshold']:.3f}",
+                *(shown(part["at_specificity"][key]) for key in keys[1:]),
+            ]
+            for site, part in parts(name)
+        ]
+        operating, calibration = (rows for caption, rows in tables_by_order(run, title))
+        assert operating == [[s, f"{p['threshold']:.3f}", *(shown(p[key]) for key in keys)] for s, p in parts(name)]
+        assert calibration == [
+            [
+                site,
+                str(part["scans"]),
+                *(shown(part["calibration"][key]) for key in ("slope", "intercept", "brier")),
+                f"{part['calibration']['error']['value']:.2f} ({part['calibration']['error']['if_calibrated']:.2f})",
+            ]
+            for site, part in parts(name)
+        ]
+    groups = methods["federated"]["groups"]
+    assert table_of(tables, "a gap is") == [
+        [
+            axis.capitalize(),
+            name,
+            "{1} + {0}".format(*group["participants_by_class"]),
+            shown(group["auc"]),
+            *(shown(group["gaps"][key], "+") for key in ("auc", "sensitivity", "specificity")),
+        ]
+        for axis in ("sex", "site")
+        for name, group in groups[axis]["groups"].items()
+    ]
+
+
+def tables_by_order(run: Run, title: str) -> list[tuple[str, list[list[str]]]]:
+    """The two tables that share the caption of a method: the operating point first, then the calibration."""
+
+    class Ordered(Tables):
+        def __init__(self) -> None:
+            super().__init__()
+            self.all: list[tuple[str, list[list[str]]]] = []
+
+        def handle_endtag(self, tag: str) -> None:
+            super().handle_endtag(tag)
+            if tag == "table":
+                self.all.append((self.caption, self.found[self.caption]))
+
+    parser = Ordered()
+    parser.feed((run.folder / "report.html").read_text(encoding="utf-8"))
+    return [found for found in parser.all if found[0] == f"{title}, test scans [95 % interval]"]
+
+
+def test_the_data_behind_the_figures_are_these_numbers(run: Run) -> None:
+    pooled = run.metrics["methods"]["federated"]["pooled"]
+    with (run.folder / "figures" / "roc.tsv").open() as file:
+        roc = [row for row in csv.DictReader(file, delimiter="\t") if row["series"] == "pooled"]
+    for column in ("false_positive_rate", "sensitivity", "low", "high"):
+        assert [float(row[column]) for row in roc] == pooled["roc"][column]
+    with (run.folder / "figures" / "calibration.tsv").open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    curve = [row for row in rows if row["panel"] == "calibration"]
+    worth = [row for row in rows if row["panel"] == "net benefit"]
+    for key in ("value", "low", "high"):
+        assert [float(row[key]) for row in curve] == [p["observed"][key] for p in pooled["calibration"]["curve"]]
+        assert [float(row[key]) for row in worth] == [p["net_benefit"][key] for p in pooled["decision_curve"]]
+    with (run.folder / "figures" / "auc_per_site.tsv").open() as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            if row["row"] in SIZES:
+                estimate = run.metrics["methods"][row["method"]]["sites"][row["row"]]["auc"]
+                assert row["auc"] == ("" if estimate["value"] is None else str(estimate["value"]))
