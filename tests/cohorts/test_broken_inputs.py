@@ -375,10 +375,10 @@ def test_what_can_be_read_is_read_and_what_is_left_out_is_counted(bench: Bench, 
     lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
     assert lines[0] == "A: 4 scans prepared"
     assert "Included 4 (4)" in lines
-    found = lines[
-        lines.index(next(line for line in lines if line.startswith("Found"))) + 1 : lines.index("Included 4 (4)")
+    first = next(number for number, line in enumerate(lines) if line.startswith("Left out"))
+    assert lines[first + 1 : lines.index("Included 4 (4)")] == [
+        f"{reason} {count}" for reason, count in left_out.items()
     ]
-    assert found == [f"{reason} {count}" for reason, count in left_out.items()]
 
 
 PATHS = "path\tparticipant_id\tsession_id\tdiagnosis\n"

@@ -62,7 +62,7 @@ def test_a_flow_counted_by_hand() -> None:
         (("scan at fault", "expected finite voxels"), (0, 1)),
     ]
     assert flow["included"] == {"participants": 3, "scans": 4}
-    assert flow["both_classes"] == 1
+    assert flow["both_classes"] == {"participants": 1, "scans": 2}
     assert flow["participants"] == {"all": [1, 2], "train": [0, 1], "validation": [0, 0], "test": [1, 1]}
     assert flow["scans"] == {"all": [2, 2], "train": [1, 1], "validation": [0, 0], "test": [1, 1]}
     assert "sub-" not in str(flow)
@@ -92,7 +92,7 @@ def test_details_and_small_counts_stay() -> None:
     assert few["found"] == {"participants": None, "scans": None}  # which would give the few away
     assert few["included"] == {"participants": None, "scans": None}
     assert few["scans"]["all"] == [None, None]
-    assert few["both_classes"] is None
+    assert few["both_classes"] == {"participants": None, "scans": 2}
 
 
 def test_enough_of_each_is_shown_whole() -> None:

@@ -143,7 +143,7 @@ def draw_flow(site: str) -> dict[str, Any]:
         "found": dict.fromkeys(("participants", "scans"), included + 12 + faults),
         "left_out": [step, fault][: 1 + faults],
         "included": dict.fromkeys(("participants", "scans"), included),
-        "both_classes": 0,
+        "both_classes": {"participants": 0, "scans": 0},
         "participants": by_class,
         "scans": by_class,
     }

@@ -23,7 +23,7 @@ def flow(mci: int | None, faults: int | None, positive: int | None, negative: in
             if count != 0
         ],
         "included": included,
-        "both_classes": 0,
+        "both_classes": {"participants": 0, "scans": 0},
         **{
             unit: {"all": counts, "train": counts, "validation": [0, 0], "test": [0, 0]}
             for unit, counts in by_class.items()
@@ -33,13 +33,15 @@ def flow(mci: int | None, faults: int | None, positive: int | None, negative: in
 
 def test_a_row_a_reason_and_a_column_a_site_that_add_up() -> None:
     rows = {row.title: row.cells for row in flow_rows([flow(5, 0, 3, 4), flow(0, 2, 1, 2)])}
-    assert list(rows)[:4] == [
+    assert list(rows)[:5] == [
         "Found",
+        "Left out",
         "neither positive nor negative: diagnosis MCI",
         "scan at fault: expected finite voxels",
         "Included",
     ]
     assert rows["Found"] == ["20 (30)", "20 (30)", "40 (60)"]
+    assert rows["Left out"] == ["5 (5)", "2 (2)", "7 (7)"]
     assert rows["neither positive nor negative: diagnosis MCI"] == ["5 (5)", "0 (0)", "5 (5)"]
     assert rows["scan at fault: expected finite voxels"] == ["0 (0)", "2 (2)", "2 (2)"]
     assert rows["Included"] == ["7 (10)", "3 (4)", "10 (14)"]
@@ -52,6 +54,14 @@ def test_what_is_elsewhere_or_too_few_to_leave_is_no_number() -> None:
     rows = {row.title: row.cells for row in flow_rows([flow(None, 0, None, 4), flow(5, 0, 3, 4)])}
     assert rows["neither positive nor negative: diagnosis MCI"] == ["few (few)", "5 (5)", "few (few)"]
     assert rows["Training"] == ["few (few)", "7 (10)", "few (few)"]
+    assert rows["Left out"] == ["few (few)", "5 (5)", "few (few)"]
+
+
+def test_who_is_in_both_classes_is_said() -> None:
+    mixed = flow(5, 0, 3, 4) | {"both_classes": {"participants": 1, "scans": 2}}
+    rows = {row.title: row.cells for row in flow_rows([mixed, flow(0, 2, 1, 2)])}
+    assert rows["of these, with scans of both classes"] == ["1 (2)", "0 (0)", "1 (2)"]
+    assert "of these, with scans of both classes" not in {row.title for row in flow_rows([flow(5, 0, 3, 4)])}
 
 
 def test_before_the_split_there_are_classes_only() -> None:

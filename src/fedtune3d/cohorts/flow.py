@@ -28,8 +28,9 @@ def count_flow(
 
     Returns:
         ``found`` and ``included`` (participants and scans), ``left_out`` (a list of the same with ``reason`` and
-        ``detail``, in the order asked), ``both_classes`` (participants included with scans in both; they count as
-        positive), and ``participants`` and ``scans``: split → [negative, positive], under ``all`` the sum.
+        ``detail``, in the order asked), ``both_classes`` (participants included with scans in both, who count as
+        positive, and all their scans), and ``participants`` and ``scans``: split → [negative, positive], under ``all``
+        the sum.
     """
     faults = dict(bad)
     exclusions = [*cohort.exclusions, *(_fault(record, why) for record, why in faults.items())]
@@ -37,6 +38,7 @@ def count_flow(
     left_out = _count_left_out(exclusions, {record.participant_id for record in included})
     kept = _count(included)
     found = {unit: kept[unit] + sum(step[unit] for step in left_out) for unit in kept}
+    both = _people(included, 0) & _people(included, 1)
     parts = {"all": included}
     if splits is not None:
         parts |= {split: [record for record in included if splits[record.group_id] == split] for split in SPLITS}
@@ -44,7 +46,7 @@ def count_flow(
         "found": found,
         "left_out": left_out,
         "included": kept,
-        "both_classes": len(_people(included, 0) & _people(included, 1)),
+        "both_classes": _count([record for record in included if record.participant_id in both]),
         "participants": {name: _participants_by_class(records) for name, records in parts.items()},
         "scans": {
             name: [sum(one.label == label for one in records) for label in (0, 1)] for name, records in parts.items()
@@ -82,7 +84,7 @@ def leaving(flow: Mapping[str, Any], details: bool, least: int = 1) -> dict[str,
         "found": masked(flow["found"], splits_shown and not any(None in step.values() for step in steps)),
         "left_out": steps,
         "included": masked(flow["included"], splits_shown),
-        "both_classes": _mask(flow["both_classes"], least),
+        "both_classes": masked(flow["both_classes"]),
         **by_split,
     }
 
@@ -94,7 +96,7 @@ def without_folder(record: ScanRecord, why: str) -> str:
 
 def _fault(record: ScanRecord, why: str) -> Exclusion:
     """A fault in a few words that name no file: what was expected, from the message that says so."""
-    expected = re.match(r"expected [^,;]+", without_folder(record, why))
+    expected = re.search(r"expected [^,;]+", without_folder(record, why))
     return Exclusion(record.participant_id, FAULT, expected[0] if expected else "", 1)
 
 

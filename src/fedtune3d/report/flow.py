@@ -33,11 +33,13 @@ def flow_rows(flows: Sequence[Flow | None]) -> list[FlowRow]:
         flows: Of each site, as `cohorts.flow` gives it, or None.
     """
     known = [flow for flow in flows if flow is not None]
-    rows = [_row("Found", False, flows, itemgetter("found"))]
+    rows = [_row("Found", False, flows, itemgetter("found")), _row("Left out", False, flows, _all_left_out)]
     for reason, detail in _reasons(known):
         title = f"{reason}: {detail}" if detail else reason
         rows.append(_row(title, True, flows, partial(_step, reason=reason, detail=detail)))
     rows += [_row("Included", False, flows, itemgetter("included")), *_class_rows(flows, "all")]
+    if any(flow["both_classes"]["participants"] != 0 for flow in known):
+        rows.append(_row("of these, with scans of both classes", True, flows, itemgetter("both_classes")))
     for split, title in _SPLITS.items():
         if any(split in flow["scans"] for flow in known):
             rows += [_row(title, False, flows, partial(_sum, split=split)), *_class_rows(flows, split)]
@@ -85,6 +87,10 @@ def _row(title: str, part: bool, flows: Sequence[Flow | None], counts: Callable[
             {unit: _total([one[unit] for one in known]) for unit in _UNITS} if len(known) == len(flows) else None
         )
     return FlowRow(title, part, ["–" if one is None else _cell(one) for one in found])
+
+
+def _all_left_out(flow: Flow) -> Counts:
+    return {unit: _total([step[unit] for step in flow["left_out"]]) for unit in _UNITS}
 
 
 def _of_class(flow: Flow, split: str, label: int) -> Counts:
