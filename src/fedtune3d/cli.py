@@ -290,6 +290,51 @@ def site_check(folder: SiteFolder) -> None:
         raise typer.Exit(2)
 
 
+@app.command()
+def predict(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of a finished run.")],
+    scans: Annotated[list[Path], typer.Argument(metavar="SCAN…", help="NIfTI files, raw heads or brains.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the table as TSV.")] = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option(help="A folder for saliency maps of each scan, in its own space. Takes minutes a scan."),
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="The checkpoint that the run began with.")] = None,
+    site: Annotated[str | None, typer.Option(help="Whose layers to use, where each site kept its own.")] = None,
+) -> None:
+    """Say how likely new scans are positive, and whether they are like those that the model was trained on.
+
+    For research; it is no medical device. A scan unlike those of every training site is called out of distribution:
+    what the model says of it means little.
+    """
+    from fedtune3d.predict import Predictor, predict_scans, write_predictions_of
+    from fedtune3d.report import caveat
+    from fedtune3d.report.prediction_table import prediction_table
+
+    predictor = Predictor(run_folder, weights, site)
+    with _bars() as bars, bars.bar("predicting") as advance:
+        shown = None if explain is None else _explainer(predictor, explain, bars)
+        found = predict_scans(predictor, scans, advance, shown)
+    if output is not None:
+        write_predictions_of(found, output)
+    out.print(prediction_table(found, predictor.threshold))
+    if text := caveat(predictor.metrics):
+        out.print(text)
+
+
+def _explainer(predictor: Any, folder: Path, bars: Any) -> Any:
+    from fedtune3d.explain import explain_scan, write_explanation
+    from fedtune3d.report import caveat
+
+    def explain(found: Any, prepared: Any) -> None:
+        with bars.bar(f"explaining {found.scan.name}") as advance:
+            explanation = explain_scan(predictor, prepared, advance)
+        for path in write_explanation(found, prepared, explanation, folder, caveat(predictor.metrics)):
+            out.print(f"wrote {path}", soft_wrap=True)
+
+    return explain
+
+
 @weights_app.command()
 def fetch(
     to: Annotated[Path, typer.Option(help="The folder to put the file into.")] = Path("weights"),

@@ -99,10 +99,7 @@ def export_run(
             adapters (exact LoRA averaging), so that only the merged model can be written.
     """
     run = RunFolder(run_folder)
-    contents = read_run(run_folder)
-    if not contents.metrics:
-        raise InputError(f"{run.metrics_path}: missing, the run is not complete; run it again with --resume")
-    experiment = Experiment.model_validate(contents.config)
+    contents, experiment = _finished(run_folder)
     state = load_state(run.best_checkpoint) | _own_layers(run, experiment, site)
     parts = _whole_model(experiment, contents, state, weights) if merged else _trained_parts(experiment, state, output)
     info = _info(experiment, contents, site)
@@ -181,17 +178,37 @@ def _kept_names(run: RunFolder, experiment: Experiment) -> tuple[str, ...]:
     return experiment.rule().local_plan(memory, experiment.sites[0].name).keep_local
 
 
-def _whole_model(experiment: Experiment, contents: RunContents, state: State, weights: Path | None) -> dict[str, State]:
+def trained_model(run_folder: Path, weights: Path | None, site: str | None) -> tuple[RunContents, AssembledModel]:
+    """The best state of a finished run in its model, in evaluation mode on the CPU; arguments as of `export_run`."""
+    contents, experiment = _finished(run_folder)
+    state = load_state(RunFolder(run_folder).best_checkpoint) | _own_layers(RunFolder(run_folder), experiment, site)
+    return contents, _with_state(experiment, contents, state, weights)
+
+
+def _finished(run_folder: Path) -> tuple[RunContents, Experiment]:
+    contents = read_run(run_folder)
+    if not contents.metrics:
+        missing = RunFolder(run_folder).metrics_path
+        raise InputError(f"{missing}: missing, the run is not complete; run it again with --resume")
+    return contents, Experiment.model_validate(contents.config)
+
+
+def _with_state(experiment: Experiment, contents: RunContents, state: State, weights: Path | None) -> AssembledModel:
     recorded = contents.environment["weights"]
     assembled = _assemble(experiment, _require_weights(contents.path, recorded, weights))
     if assembled.weights.sha256 != recorded["sha256"]:
         versions = contents.environment["versions"]
         raise InputError(
-            f"{contents.path}: the random weights drawn here are not the run's; export with torch {versions['torch']}, "
-            "which it used"
+            f"{contents.path}: the random weights drawn here are not the run's; use torch {versions['torch']}, as "
+            "it did"
         )
-    model = assembled.model
     assembled.write(state)
+    assembled.model.eval()
+    return assembled
+
+
+def _whole_model(experiment: Experiment, contents: RunContents, state: State, weights: Path | None) -> dict[str, State]:
+    model = _with_state(experiment, contents, state, weights).model
     if not isinstance(model, Classifier):
         return {MODEL_FILE: dict(model.state_dict())}
     encoder = {f"encoder.{name}": tensor for name, tensor in merge(model).items()}
@@ -254,7 +271,7 @@ def _info(experiment: Experiment, contents: RunContents, site: str | None) -> di
         "rule": experiment.aggregation.rule,
         "best_round": metrics["best_round"],
         "preparation": _preparation(experiment.preparation.settings()),
-        "labels": {name: {kind: list(names) for kind, names in mapping.items()} for name, mapping in labels.items()},
+        "labels": {name: {kind: _listed(names) for kind, names in mapping.items()} for name, mapping in labels.items()},
         "threshold": metrics["methods"]["federated"]["threshold"],
         "weights": contents.environment["weights"],
         "simulated": metrics["simulated"],
@@ -263,6 +280,11 @@ def _info(experiment: Experiment, contents: RunContents, site: str | None) -> di
 
 
 _FIXED = ("size", "spacing_mm", "background", "version")  # of a preparation; the rest is the experiment's choice
+
+
+def _listed(wanted: tuple[str, ...] | str) -> list[str]:
+    """Diagnoses as they are; a rule on columns as the one that it is."""
+    return [wanted] if isinstance(wanted, str) else list(wanted)
 
 
 def _preparation(settings: PreparationSettings) -> dict[str, Any]:

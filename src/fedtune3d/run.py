@@ -33,7 +33,7 @@ from fedtune3d.federation.messages import (
     without,
 )
 from fedtune3d.federation.rounds import RoundSettings, run_rounds
-from fedtune3d.federation.site import PooledSite, Site
+from fedtune3d.federation.site import USUAL, PooledSite, Site
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.files import write_json
 from fedtune3d.hub import read_origin
@@ -43,7 +43,7 @@ from fedtune3d.models.tuning import read_state
 from fedtune3d.progress import Progress, Silent
 from fedtune3d.report import write_report
 from fedtune3d.run_folder import RunFolder
-from fedtune3d.states import State, load_info, load_state, state_bytes
+from fedtune3d.states import State, load_info, load_state, save_state, state_bytes
 
 CENTRALIZED = "centralized"
 OWN_MODELS = (LOCAL, LEAVE_ONE_SITE_OUT)
@@ -164,6 +164,7 @@ class _Run:
         methods, summaries = {}, {}
         for name, train in self._methods().items():
             methods[name], summaries[name] = self._evaluate(name, train(initial))
+        self._write_usual_features()
         metrics = {
             "experiment": self.experiment.name,
             "simulated": any(values["simulated"] for values in plan.values()),
@@ -291,6 +292,16 @@ class _Run:
             for site, state in states.items():
                 summaries[site] |= self._validation_without(site, state)
         return combine(summaries, self.experiment.seed, shared_model=method not in OWN_MODELS), summaries
+
+    def _write_usual_features(self) -> None:
+        """What the best state's features of each site's training scans are like, for `fedtune3d predict`."""
+        best, versions = load_state(self.folder.best_checkpoint), load_info(self.folder.best_checkpoint)["versions"]
+        tasks = {
+            site: Task("usual_features", parts={STATE: best}, memory_version=versions.get(site)) for site in self.sites
+        }
+        for reply in self.federation.ask(tasks):
+            if USUAL in (answer := _answer_of(reply)).parts:
+                save_state(self.folder.usual_features(answer.site), answer.parts[USUAL], {})
 
     def _write_environment(self, assembled: AssembledModel, plan: Mapping[str, Mapping[str, Any]]) -> None:
         environment = {

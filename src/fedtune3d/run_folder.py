@@ -60,6 +60,10 @@ class RunFolder:
         """The best state by validation."""
         return self.path / "checkpoints" / "best.safetensors"
 
+    def usual_features(self, site: str) -> Path:
+        """What the trained model's features of a site's training scans are like (`models/feature_distance.py`)."""
+        return self.path / "usual_features" / f"{site}.safetensors"
+
     def site(self, name: str) -> Path:
         """The half that stays at a site."""
         return self.path / "sites" / name

@@ -10,7 +10,7 @@ from PIL import Image  # matplotlib needs it, so it is there
 
 from fedtune3d.files import atomic_path
 
-_PLANES = (
+PLANES = (
     # title, axis that is cut, letters left, right, bottom, top
     ("sagittal", 0, "PAIS"),
     ("coronal", 1, "LRIS"),
@@ -30,11 +30,11 @@ def write_example(voxels: np.ndarray, path: Path) -> None:
     """
     values = np.asarray(voxels, dtype=np.float32)
     figure = Figure(figsize=(4.5, 1.5), dpi=100, facecolor="black")
-    for column, (_, axis, letters) in enumerate(_PLANES):
+    for column, (_, axis, letters) in enumerate(PLANES):
         axes = figure.add_axes((column / 3, 0, 1 / 3, 1))
         axes.imshow(_slice(values, axis), cmap="gray", vmin=0, vmax=1, origin="lower", interpolation="bilinear")
         axes.set_axis_off()
-        _write_letters(axes, letters)
+        write_letters(axes, letters)
     with atomic_path(path) as partial:
         _render_grey(figure).save(partial, format="png", optimize=True)
 
@@ -56,7 +56,8 @@ def _slice(values: np.ndarray, axis: int) -> np.ndarray:
     return np.where(cut == 0, 0.0, grey)
 
 
-def _write_letters(axes: Axes, letters: str) -> None:
+def write_letters(axes: Axes, letters: str) -> None:
+    """Write which side is which: left, right, bottom, top of the picture, as letters such as ``"LRIS"``."""
     places = ((0.04, 0.5), (0.96, 0.5), (0.5, 0.05), (0.5, 0.95))
     for letter, (x, y) in zip(letters, places, strict=True):
         axes.text(x, y, letter, transform=axes.transAxes, color="white", fontsize=8, ha="center", va="center")

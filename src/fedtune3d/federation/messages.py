@@ -15,7 +15,9 @@ def without(site: str) -> str:
     return f"without-{site}"
 
 
-TaskKind = Literal["plan", "split", "fingerprint", "describe", "profile", "train", "score", "evaluate"]
+TaskKind = Literal[
+    "plan", "split", "fingerprint", "describe", "profile", "train", "score", "evaluate", "usual_features"
+]
 
 
 @dataclass(frozen=True)

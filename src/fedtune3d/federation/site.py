@@ -47,19 +47,23 @@ from fedtune3d.federation.site_audit import Fingerprinter, describe, read_key
 from fedtune3d.federation.site_memory import SiteMemory
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.files import write_json, write_text
+from fedtune3d.models.centres import pool_features
+from fedtune3d.models.classifier import Classifier
+from fedtune3d.models.feature_distance import LEAST_SCANS, UsualFeatures
 from fedtune3d.models.tuning import read_state
 from fedtune3d.progress import Progress
 from fedtune3d.seeds import derive_seed
 from fedtune3d.states import State
 from fedtune3d.training.dataset import LabelledScan, ScanSet, open_scans, pool
 from fedtune3d.training.features import FeatureCache
-from fedtune3d.training.fitting import fit_locally
+from fedtune3d.training.fitting import fit_locally, head_inputs
 from fedtune3d.training.local import LocalRound, TrainingResult, train_locally
 from fedtune3d.training.prediction import predict
 from fedtune3d.training.scores import Scores, score
 
 SPLITS = ("train", "validation", "test")
 KEPT_LOCAL = "kept_local"
+USUAL = "usual"
 METHODS = ("federated", "local", "centralized", LEAVE_ONE_SITE_OUT)
 EXAMPLES = 3
 WORTH_PROCESSES = 16  # fewer scans are prepared sooner here than in processes that must first import everything
@@ -228,6 +232,7 @@ class Site(Trainee):
             "describe": self._describe,
             "profile": self._profile,
             "evaluate": self._evaluate,
+            "usual_features": self._usual_features,
             **super().handlers(),
         }
 
@@ -374,8 +379,7 @@ class Site(Trainee):
         method = task.values["method"]
         if method not in METHODS:
             raise InputError(f"{self.name}: expected one of {', '.join(METHODS)} to evaluate, got {method!r}")
-        own_layers = self.memory.load(task.memory_version).get(KEPT_LOCAL, {})
-        self.workbench.assembled.write({**task.parts[STATE], **own_layers})
+        self._write_received(task)
         if task.values.get("left_out", self.name) != self.name:
             return self._evaluate_validation()
         probabilities = {split: predict(self.workbench.assembled.model, self.scans(split)).tolist() for split in SPLITS}
@@ -403,6 +407,23 @@ class Site(Trainee):
         return Answer(
             self.name, values=summarise_validation(self._enough(self._predictions("validation", probabilities)))
         )
+
+    def _usual_features(self, task: Task) -> Answer:
+        """What the trained model's features of the training scans are like, for a look at new scans."""
+        model, scans = self.workbench.assembled.model, self.scans("train")
+        if not isinstance(model, Classifier):
+            return Answer(self.name, values={"why": "the model has no encoder apart from its head"})
+        fewest, least = int(torch.bincount(scans.labels, minlength=2).min()), self.section.policy.least_per_class
+        if fewest < least or len(scans) < LEAST_SCANS:
+            return Answer(self.name, values={"why": "too few training scans"})
+        self._write_received(task)
+        usual = UsualFeatures.of(pool_features(features.cpu() for features in head_inputs(model, scans)))
+        return Answer(self.name, {USUAL: usual.as_state()})
+
+    def _write_received(self, task: Task) -> None:
+        """The state that came with a task, with the layers that this site keeps as its own."""
+        own_layers = self.memory.load(task.memory_version).get(KEPT_LOCAL, {})
+        self.workbench.assembled.write({**task.parts[STATE], **own_layers})
 
     def _axes(self) -> Axes:
         """The group of each test scan by sex, age band and scanner."""

@@ -1,6 +1,7 @@
 """A site's part where no parameter trains: one pass over the features."""
 
 import time
+from collections.abc import Iterator
 from typing import Protocol, cast
 
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.local import TrainingResult
 from fedtune3d.training.prediction import predict_logits
-from fedtune3d.training.prefix import staged
+from fedtune3d.training.prefix import device_of, staged
 
 
 class _Fitted(Protocol):
@@ -27,15 +28,17 @@ def fit_locally(model: nn.Module, data: ScanSet) -> TrainingResult:
     """
     started = time.monotonic()
     model.eval()
-    features = (_features(model, data, index) for index in range(len(data)))
-    cast(_Fitted, model.head).fit(features, data.labels.tolist())
+    cast(_Fitted, model.head).fit(head_inputs(model, data), data.labels.tolist())
     logits = torch.from_numpy(predict_logits(model, data))
     loss = nn.functional.cross_entropy(logits, data.labels).item()
     return TrainingResult(loss, len(data), 0, time.monotonic() - started)
 
 
-def _features(model: nn.Module, data: ScanSet, index: int) -> torch.Tensor:
-    """What the head takes of one scan."""
-    with torch.inference_mode():
-        inputs = data.inputs([index], [0])
-        return staged(model).run_stages(inputs, data.first_stage, staged(model).stage_count - 1)[0]
+def head_inputs(model: nn.Module, data: ScanSet) -> Iterator[torch.Tensor]:
+    """What the head takes of each scan as it is (view 0), (channels, D, H, W), one by one."""
+    last = staged(model).stage_count - 1
+    for index in range(len(data)):
+        with torch.inference_mode():
+            inputs = data.inputs([index], [0]).to(device_of(model))
+            features = staged(model).run_stages(inputs, data.first_stage, last)[0]
+        yield features

@@ -1,0 +1,90 @@
+"""Saliency maps of a run's model, in the scan's own space and as a picture."""
+
+import gzip
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from fedtune3d.cohorts.preparation import PreparedScan
+from fedtune3d.cohorts.scan_space import to_scan_space
+from fedtune3d.errors import InputError
+from fedtune3d.files import atomic_path
+from fedtune3d.models.classifier import Classifier
+from fedtune3d.models.explanation import grad_cam, occlusion, similarity
+from fedtune3d.models.heads import build_head
+from fedtune3d.predict import Prediction, Predictor, as_input
+from fedtune3d.report.figures.saliency import draw_saliency
+from fedtune3d.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Saliency maps on the prepared grid, (128, 128, 128) float32, 0 outside the brain.
+
+    Attributes:
+        grad_cam: See `models.explanation.grad_cam`; interpolated linearly from a place each 24 mm.
+        occlusion: See `models.explanation.occlusion`.
+        random_similarity: The correlation of the Grad-CAM map with that of the same model with a head drawn anew. Near
+            1 the map shows the scan, not what the head has learnt (Adebayo et al. 2018, arXiv 1810.03292).
+    """
+
+    grad_cam: np.ndarray
+    occlusion: np.ndarray
+    random_similarity: float
+
+
+def explain_scan(
+    predictor: Predictor, prepared: PreparedScan, progress: Callable[[int, int], None] | None = None
+) -> Explanation:
+    """Saliency maps of a prepared scan; `progress` is called with (cubes hidden, cubes in all).
+
+    Raises:
+        InputError: If the model has no encoder apart from its head, or its head trains nothing (NCC).
+    """
+    model, head = predictor.model, predictor.experiment.head_name()
+    if not isinstance(model, Classifier) or not any(True for _ in model.head.parameters()):
+        raise InputError(f"--explain: expected a trained head on an encoder, but the run's model is {head}")
+    scan, brain = as_input(prepared), torch.from_numpy(prepared.brain)
+    coarse = grad_cam(model, scan)
+    drawn = build_head(head, model.encoder.out_channels, derive_seed("explain", predictor.experiment.seed)).eval()
+    random = grad_cam(Classifier(model.encoder, drawn).eval(), scan)
+    fine = functional.interpolate(coarse[None, None], size=scan.shape[2:], mode="trilinear")[0, 0] * brain
+    hidden = occlusion(model, scan, brain, progress=progress)
+    return Explanation(fine.numpy(), hidden.numpy(), similarity(coarse, random))
+
+
+def write_explanation(
+    found: Prediction, prepared: PreparedScan, explanation: Explanation, folder: Path, caveat: str = ""
+) -> list[Path]:
+    """Write both maps as NIfTI on the grid of the scan's own file, and a picture of them; returns the paths.
+
+    `caveat` stands in the picture: whether scans were simulated or weights random (`report.caveat`).
+    """
+    stem = found.scan.name.removesuffix(".gz").removesuffix(".nii")
+    written = []
+    for name, volume in (("gradcam", explanation.grad_cam), ("occlusion", explanation.occlusion)):
+        written.append(folder / f"{stem}_{name}.nii.gz")
+        with atomic_path(written[-1]) as partial:
+            partial.write_bytes(_compressed(volume, prepared))
+    written.append(folder / f"{stem}_saliency.png")
+    draw_saliency(
+        np.asarray(prepared.voxels, dtype=np.float32),
+        {"Grad-CAM": explanation.grad_cam, "Occlusion": explanation.occlusion},
+        f"{stem}: probability {found.probability:.2f}",
+        [
+            "A place of the map is 24 mm wide. Maps show what the model used, not where a disease is.",
+            "Correlation of the Grad-CAM map with that of a head with random weights: "
+            f"{explanation.random_similarity:.2f}",
+            *([caveat] if caveat else []),
+        ],
+        written[-1],
+    )
+    return written
+
+
+def _compressed(volume: np.ndarray, prepared: PreparedScan) -> bytes:
+    return gzip.compress(to_scan_space(volume, prepared).to_bytes(), mtime=0)

@@ -1,0 +1,61 @@
+"""Saliency maps over the scan that they belong to."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize, TwoSlopeNorm
+from matplotlib.image import AxesImage
+
+from fedtune3d.cohorts.pictures import PLANES, write_letters
+from fedtune3d.files import atomic_path
+from fedtune3d.report.figures.drawing import GREY, new_figure
+
+_FAINT = 0.1  # of the map's largest value: below it the scan shows through
+
+
+def draw_saliency(
+    scan: np.ndarray, maps: Mapping[str, np.ndarray], title: str, notes: Sequence[str], path: Path
+) -> None:
+    """Write a PNG: a row a map, cut in three planes through the place of its largest absolute value.
+
+    Args:
+        scan: A prepared scan, (s, s, s) in RAS order, 0 outside the brain.
+        maps: Name → map of the scan's shape; positive values speak for the positive class.
+        title: Of the figure.
+        notes: Lines below.
+        path: The PNG, written whole or not at all.
+    """
+    figure = new_figure(8.0, 2.75 * len(maps) + 0.6)
+    rows = figure.subplots(len(maps), len(PLANES), squeeze=False)
+    for axes, (name, values) in zip(rows, maps.items(), strict=True):
+        place = np.unravel_index(int(np.abs(values).argmax()), values.shape)
+        for column, (plane, axis, letters) in zip(axes, PLANES, strict=True):
+            drawn = _draw_plane(column, scan, values, axis, int(place[axis]))
+            column.set_title(f"{name}, {plane}", fontsize=9)
+            write_letters(column, letters)
+        bar = figure.colorbar(drawn, ax=list(axes), shrink=0.85)
+        bar.set_label("towards the positive class\n(difference of logits)", fontsize=8)
+        bar.formatter.set_powerlimits((-2, 3))
+        bar.ax.tick_params(labelsize=8)
+    figure.suptitle(title, fontsize=10)
+    figure.supxlabel("\n".join(notes), fontsize=8, color=GREY)
+    with atomic_path(path) as partial:
+        figure.savefig(partial, format="png", dpi=150)
+
+
+def _draw_plane(axes: Axes, scan: np.ndarray, values: np.ndarray, axis: int, place: int) -> AxesImage:
+    grey, cut = np.take(scan, place, axis=axis).T, np.take(values, place, axis=axis).T
+    low, high = np.percentile(scan[scan != 0], (1, 99))
+    shown = np.where(grey == 0, low, grey)
+    axes.imshow(shown, cmap="gray", vmin=low, vmax=high, origin="lower", interpolation="bilinear")
+    largest = float(np.abs(values).max()) or 1.0
+    norm, colours = (
+        (TwoSlopeNorm(0, -largest, largest), "PuOr_r") if values.min() < 0 else (Normalize(0, largest), "inferno")
+    )
+    faint = np.abs(cut) < _FAINT * largest
+    drawn = axes.imshow(np.ma.masked_where(faint, cut), cmap=colours, norm=norm, alpha=0.6, origin="lower")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    return drawn

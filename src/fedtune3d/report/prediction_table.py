@@ -1,0 +1,52 @@
+"""What a run's model says of new scans, as a table for the terminal."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from rich import box
+from rich.table import Table
+
+
+class Predicted(Protocol):
+    """What the table asks of a prediction (`predict.Prediction`)."""
+
+    @property
+    def scan(self) -> Path: ...
+    @property
+    def probability(self) -> float: ...
+    @property
+    def positive(self) -> bool | None: ...
+    @property
+    def nearest_site(self) -> str | None: ...
+    @property
+    def distance(self) -> float | None: ...
+    @property
+    def out_of_distribution(self) -> bool | None: ...
+
+
+def prediction_table(predictions: Sequence[Predicted], threshold: float | None) -> Table:
+    """One row a scan: probability, verdict, and whether it is like the training scans."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    if threshold is not None:
+        table.caption, table.caption_justify = f"positive from {threshold:.2f} up, chosen on validation scans", "left"
+    table.add_column("Scan", overflow="fold")
+    table.add_column("Probability", justify="right")
+    table.add_column("Verdict")
+    table.add_column("Like the training scans?")
+    for found in predictions:
+        table.add_row(found.scan.name, f"{found.probability:.2f}", _verdict(found), _likeness(found))
+    return table
+
+
+def _verdict(found: Predicted) -> str:
+    if found.positive is None:
+        return "no threshold"
+    return "positive" if found.positive else "negative"
+
+
+def _likeness(found: Predicted) -> str:
+    if found.distance is None:
+        return "not known"
+    ratio = f"{found.distance:.1f} × the usual distance from {found.nearest_site}"
+    return f"OUT OF DISTRIBUTION: {ratio}" if found.out_of_distribution else f"yes: {ratio}"
