@@ -37,7 +37,7 @@ def draw_saliency(
             write_letters(column, letters)
         bar = figure.colorbar(drawn, ax=list(axes), shrink=0.85)
         bar.set_label("towards the positive class\n(difference of logits)", fontsize=8)
-        bar.formatter.set_powerlimits((-2, 3))
+        bar.ax.ticklabel_format(axis="y", scilimits=(-2, 3))
         bar.ax.tick_params(labelsize=8)
     figure.suptitle(title, fontsize=10)
     figure.supxlabel("\n".join(notes), fontsize=8, color=GREY)
