@@ -8,14 +8,15 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 # Without an NVIDIA GPU the CPU build is enough, and gigabytes smaller; its index is asked beside the usual one.
 TORCH_INDEX := $(shell nvidia-smi >/dev/null 2>&1 || echo --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu)
 DEMO := demo
-
+STUDY := study
 FEDERATION := federation
 
-.PHONY: help install demo federation test test-all lint types lock clean
+.PHONY: help install demo federation study test test-all lint types lock clean
 
 help:
 	@echo 'make demo      simulate four hospital sites and fine-tune a dementia classifier across them'
 	@echo 'make federation  three hospitals on one machine, on Flower: real processes, TLS, keys'
+	@echo 'make study     the published study made small, on three simulated sites: tables, figures, report'
 	@echo 'make test      the test suite'
 	@echo 'make test-all  the slow tests, too'
 	@echo 'make install   only make $(VENV)'
@@ -39,6 +40,10 @@ demo: install
 federation: install
 	$(BIN)/python examples/federation.py $(FEDERATION)
 
+study: install
+	@test -f $(STUDY)/experiment.yaml || $(BIN)/fedtune3d simulate $(STUDY) --sites 3 --scans 90 --seed 1
+	$(BIN)/fedtune3d benchmark examples/study_simulated.yaml --workers 2
+
 test: install
 	$(BIN)/python -m pytest
 
@@ -57,4 +62,4 @@ lock:
 		--no-emit-package torch --no-emit-package triton pyproject.toml | grep -v -E '^(nvidia|cuda)-' > requirements.lock
 
 clean:
-	rm -rf $(VENV) $(DEMO) $(FEDERATION) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(DEMO) $(FEDERATION) $(STUDY) .pytest_cache .mypy_cache .ruff_cache

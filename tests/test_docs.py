@@ -3,8 +3,11 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from fedtune3d.aggregation.registry import rules
 from fedtune3d.experiment import Experiment
+from fedtune3d.study import Study
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,3 +37,11 @@ def test_every_link_in_the_readme_is_there() -> None:
     links = re.findall(r"\]\((?!http)([^)#]+)", (ROOT / "README.md").read_text())
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", ["study", "study_simulated"])
+def test_the_example_studies_are_valid(name: str) -> None:
+    study = Study.from_yaml(ROOT / "examples" / f"{name}.yaml")
+    assert [variant.name for variant in study.variants["heads"]] == ["linear", "conv_s", "conv_l"]
+    assert {variant.name for variant in study.variants["tunings"]} == {"full", "frozen", "lora"}
+    assert [variant.name for variant in study.variants["rules"]] == ["simpleavg", "fedavg", "fedce", "rate_my_lora"]

@@ -170,13 +170,83 @@ def run(
 
 
 @app.command()
-def report(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder; the run need not be done.")],
+def benchmark(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="An experiment file with lists to cross.")],
+    workers: Annotated[
+        int, typer.Option(help="Cells that run at once, each with the experiment's number of threads.", min=1)
+    ] = 1,
+    plan: Annotated[bool, typer.Option(help="Say before the start what it will take.")] = True,
 ) -> None:
-    """Write the figures and report.html of a run folder anew."""
-    from fedtune3d.report import write_report
+    """Run a study: heads, tunings and rules compared, beside the baselines; tables, figures and one report.
 
-    out.print(f"report: {write_report(run_folder)}", soft_wrap=True)
+    Stop it with Ctrl-C whenever you like; the same command goes on, and a finished cell is not run again.
+    """
+    from fedtune3d.benchmark import run_study
+    from fedtune3d.report import caveat
+    from fedtune3d.report.study_contents import read_study
+    from fedtune3d.report.study_tables import stage_tables
+    from fedtune3d.report.study_words import answer
+    from fedtune3d.study import Study
+
+    grid = Study.from_yaml(study)
+    if plan:
+        _print_study_plan(grid, workers)
+    with _bars() as bars:
+        folder = run_study(grid, workers=workers, progress=bars, tell=bars.bars.console.print)
+    contents = read_study(folder.path)
+    for table in stage_tables(contents):
+        out.print(table)
+    out.print(answer(contents) or "")
+    if text := caveat(contents.facts):
+        out.print(text)
+    out.print(f"report: {folder.report}", soft_wrap=True)
+    for cell, fault in contents.results["faults"].items():
+        err.print(f"failed: {cell}: {fault}", markup=False)
+    if contents.results["faults"]:
+        raise typer.Exit(1)
+
+
+@app.command(name="plan")
+def plan_command(
+    experiment: Annotated[
+        Path, typer.Argument(metavar="FILE.yaml", help="An experiment file, or a study file with its lists.")
+    ],
+    workers: Annotated[int, typer.Option(help="Of a study: cells that run at once.", min=1)] = 1,
+) -> None:
+    """Say what a run or a study will send, keep, need and take, before anything is computed.
+
+    Counts the scans and tries one scan of noise on this machine; reads nothing else of the images.
+    """
+    from fedtune3d.experiment import Experiment
+    from fedtune3d.plan import plan_run
+    from fedtune3d.plan_tables import run_tables
+    from fedtune3d.study import Study, is_study
+
+    if is_study(experiment):
+        _print_study_plan(Study.from_yaml(experiment), workers)
+    else:
+        out.print(run_tables(plan_run(Experiment.from_yaml(experiment))))
+
+
+def _print_study_plan(study: Any, workers: int) -> None:
+    from fedtune3d.plan_tables import study_tables
+    from fedtune3d.study_plan import plan_study
+
+    out.print(study_tables(plan_study(study, err.print), workers))
+
+
+@app.command()
+def report(
+    run_folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="The folder of a run or of a study; it need not be done.")
+    ],
+) -> None:
+    """Write the figures and report.html of a run or a study anew."""
+    from fedtune3d.report import write_report, write_study_report
+    from fedtune3d.study_folder import StudyFolder
+
+    write = write_study_report if StudyFolder(run_folder).results.exists() else write_report
+    out.print(f"report: {write(run_folder)}", soft_wrap=True)
 
 
 @app.command()

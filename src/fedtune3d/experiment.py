@@ -34,6 +34,7 @@ if typing.TYPE_CHECKING:
 SiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
+SPLIT_CAUSES = ("seed", "sites", "labels", "splits")
 
 
 def _diagnoses(value: Any) -> Any:
@@ -282,8 +283,8 @@ class ParticipationSection(Section):
     largest_norm: Positive = 1e6
 
 
-class Experiment(Section):
-    """One run: the sites, the model, what trains, how, and by which rule the sites' updates become one."""
+class ExperimentKeys(Section):
+    """The keys of an experiment file, which a study's file has, too."""
 
     name: SiteName
     seed: Annotated[int, Field(ge=0)] = 0
@@ -341,12 +342,12 @@ class Experiment(Section):
             InputError: Naming every problem found, one a line.
         """
         path = Path(path)
-        values = _read_yaml(path)
+        values = read_yaml(path)
         try:
-            experiment = cls.model_validate(values)
+            keys = cls.model_validate(values)
         except ValidationError as error:
             raise InputError("\n".join(problems_of(path, error, cls))) from None
-        return experiment._with_paths_from(path.absolute().parent)
+        return keys._with_paths_from(path.absolute().parent)
 
     def _with_paths_from(self, folder: Path) -> Self:
         sites = tuple(site.with_paths_from(folder) for site in self.sites)
@@ -355,6 +356,19 @@ class Experiment(Section):
             model = model.model_copy(update={"weights": folder / model.weights})
         paths = {"output": folder / self.output, "cache": folder / self.cache}
         return self.model_copy(update={"sites": sites, "model": model, **paths})
+
+    def public(self) -> dict[str, Any]:
+        """The resolved configuration as JSON values, without any path: what leaves the site and what is hashed."""
+        values = self.model_dump(mode="json", exclude={"output", "cache"})
+        for site in values["sites"]:
+            del site["root"], site["participants"], site["fingerprint_key"]
+        if isinstance(self.model.weights, Path):
+            values["model"]["weights"] = self.model.weights.name
+        return values
+
+
+class Experiment(ExperimentKeys):
+    """One run: the sites, the model, what trains, how, and by which rule the sites' updates become one."""
 
     def labels_of(self, site: SiteSection) -> LabelMapping:
         """The label mapping of a site: its own, else the experiment's."""
@@ -377,18 +391,13 @@ class Experiment(Section):
         """What classifies: the head, or the reference that is a whole classifier."""
         return RESNET18 if self.model.encoder == RESNET18 else self.model.head
 
-    def public(self) -> dict[str, Any]:
-        """The resolved configuration as JSON values, without any path: what leaves the site and what is hashed."""
-        values = self.model_dump(mode="json", exclude={"output", "cache"})
-        for site in values["sites"]:
-            del site["root"], site["participants"], site["fingerprint_key"]
-        if isinstance(self.model.weights, Path):
-            values["model"]["weights"] = self.model.weights.name
-        return values
-
     def sha256(self) -> str:
         """The identity of the experiment, on which server and sites must agree; paths play no part in it."""
-        return hashlib.sha256(json.dumps(self.public(), sort_keys=True).encode()).hexdigest()
+        return _sha256(self.public())
+
+    def splits_sha256(self) -> str:
+        """The identity of who is in which split: experiments that agree in it are tested on the same people."""
+        return _sha256({key: value for key, value in self.public().items() if key in SPLIT_CAUSES})
 
     def run(self, *, resume: bool = False, progress: "Progress | None" = None) -> "RunFolder":
         """Run in this process and return the run folder, report included.
@@ -405,7 +414,12 @@ class Experiment(Section):
         return run_experiment(self, resume=resume, progress=progress)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _sha256(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The values of a YAML file. Raises `InputError` where there is none, or it is no mapping."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fedtune3d.aggregation.contract import STATE, Setting
+from fedtune3d.aggregation.contract import STATE
 from fedtune3d.cohorts.flow import count_flow, without_folder
 from fedtune3d.cohorts.quality.page import write_quality
 from fedtune3d.cohorts.splits import assign_splits
@@ -38,7 +38,6 @@ from fedtune3d.federation.workbench import Workbench
 from fedtune3d.files import write_json
 from fedtune3d.hub import read_origin
 from fedtune3d.models.assembly import AssembledModel
-from fedtune3d.models.normalisation import normalisation_names
 from fedtune3d.models.tuning import read_state
 from fedtune3d.progress import Progress, Silent
 from fedtune3d.report import write_report
@@ -264,19 +263,8 @@ class _Run:
         left_out = "".join(f" without {name}" for name in self.sites if name not in federation.sites)
         label = f"{rule.name}{left_out}" if federated else f"baseline: {' '.join(federation.sites)}"
         with self.progress.bar(f"rounds ({label})") as advance:
-            run_rounds(federation, rule, folder, settings, initial, self._setting(federation.sites), advance)
+            run_rounds(federation, rule, folder, settings, initial, self.workbench.setting(federation.sites), advance)
         return load_state(folder.best)
-
-    def _setting(self, sites: tuple[str, ...]) -> Setting:
-        """What a rule may know of the experiment."""
-        assembled = self.workbench.assembled
-        return Setting(
-            sites=sites,
-            parameters=assembled.answer.parameters,
-            normalisation=normalisation_names(assembled.model, assembled.answer),
-            optimizer=self.experiment.training.optimizer,
-            rate_constant=True,  # the schedule moves between rounds only
-        )
 
     def _evaluate(self, method: str, states: Mapping[str, State]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The method's metrics, and the summaries behind them."""

@@ -95,13 +95,21 @@ class RunFolder:
     def open(self, public: dict[str, Any], *, resume: bool) -> None:
         """Write the configuration into a new run folder, or check that the one there is the same run's.
 
+        Baselines may be added to a run: its rounds are kept, what was evaluated is evaluated again beside them.
+
         Raises:
             InputError: When the folder holds a run and `resume` is False, or holds a run of another configuration.
         """
         if self.config.exists():
             if not resume:
                 raise InputError(f"{self.path}: already holds a run; add --resume to go on with it, or change `output`")
-            if differing := _differing(yaml.safe_load(self.config.read_text(encoding="utf-8")), public):
+            before = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+            differing = _differing(before, public)
+            if differing == ["baselines"] and set(before["baselines"]) < set(public["baselines"]):
+                self.metrics_path.unlink(missing_ok=True)
+                write_text(self.config, yaml.safe_dump(public, sort_keys=False))
+                return
+            if differing:
                 raise InputError(
                     f"{self.path}: holds a run of another configuration (differs in {', '.join(differing)}); "
                     "change `output`, or undo the change to resume"

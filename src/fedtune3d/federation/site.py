@@ -367,8 +367,8 @@ class Site(Trainee):
         return record.group_declared and self.section.policy.groups_leave
 
     def _pseudonym(self, group: str) -> str:
-        """A group's name as the server sees it: it links the sites of one experiment, but no two experiments."""
-        return hmac.new(self.experiment.sha256().encode(), group.encode(), "sha256").hexdigest()
+        """A group's name as the server sees it: it links the sites of an experiment, and those that split alike."""
+        return hmac.new(self.experiment.splits_sha256().encode(), group.encode(), "sha256").hexdigest()
 
     def _write_examples(self) -> None:
         for record in self.records[:EXAMPLES]:

@@ -4,8 +4,10 @@ from functools import cached_property
 
 import torch
 
+from fedtune3d.aggregation.contract import Setting
 from fedtune3d.experiment import Experiment
 from fedtune3d.models.assembly import AssembledModel, assemble
+from fedtune3d.models.normalisation import normalisation_names
 from fedtune3d.training.prefix import Prefix
 
 
@@ -40,3 +42,14 @@ class Workbench:
     def prefix(self) -> Prefix:
         """The part of the model before the first trained parameter."""
         return Prefix(self.assembled.model, self.assembled.answer)
+
+    def setting(self, sites: tuple[str, ...]) -> Setting:
+        """What a rule may know of the experiment."""
+        assembled = self.assembled
+        return Setting(
+            sites=sites,
+            parameters=assembled.answer.parameters,
+            normalisation=normalisation_names(assembled.model, assembled.answer),
+            optimizer=self.experiment.training.optimizer,
+            rate_constant=True,  # the schedule moves between rounds only
+        )

@@ -60,20 +60,32 @@ def _draw(contents: RunContents) -> dict[str, Drawing]:
     return found
 
 
-def _render(contents: RunContents, drawings: dict[str, Drawing]) -> str:
-    environment = Environment(
+def environment() -> Environment:
+    """The templates, with the filters that all pages use."""
+    templates = Environment(
         loader=PackageLoader("fedtune3d.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"interval": words.interval, "difference": words.difference, "plural": words.plural}
+    templates.filters |= {"interval": words.interval, "difference": words.difference, "plural": words.plural}
+    return templates
+
+
+def asset(name: str) -> str:
+    """The style or the script of a page, to stand in it."""
+    return (files("fedtune3d.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _render(contents: RunContents, drawings: dict[str, Drawing]) -> str:
     metrics = contents.metrics
-    return environment.get_template("report.html").render(
+    template = environment().get_template("report.html")
+    return template.render(
         contents=contents,
         metrics=metrics,
-        style=(files("fedtune3d.report") / "templates" / "report.css").read_text(encoding="utf-8"),
+        style=asset("report.css"),
+        script=asset("tables.js"),
         version=__version__,
         answer=words.answer(metrics) if metrics else None,
         caveat=words.caveat(contents.facts),
-        figures={name: _figure(contents.path, drawing) for name, drawing in drawings.items()},
+        figures={name: as_figure(contents.path, drawing) for name, drawing in drawings.items()},
         methods={name: words.METHODS[name] for name in table.shown_methods(metrics)} if metrics else {},
         auc_rows=table.auc_rows(metrics) if metrics else [],
         interval_methods=run_tables.interval_methods(metrics) if metrics else [],
@@ -97,7 +109,8 @@ def _render(contents: RunContents, drawings: dict[str, Drawing]) -> str:
     )
 
 
-def _figure(folder: Path, drawing: Drawing) -> dict[str, str]:
+def as_figure(folder: Path, drawing: Drawing) -> dict[str, str]:
+    """What a page needs of a figure that was saved in the folder."""
     svg = (folder / "figures" / f"{drawing.name}.svg").read_bytes()
     return {
         "name": drawing.name,

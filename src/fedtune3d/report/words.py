@@ -32,6 +32,27 @@ def rule_title(name: str) -> str:
     return rules()[name].__name__ if name in rules() else name
 
 
+_SHORT = {
+    "linear": "Linear",
+    "conv_s": "CONV S",
+    "conv_l": "CONV L",
+    "ncc": "NCC",
+    "resnet18": "ResNet-18",
+    "frozen": "frozen",
+    "full": "full",
+    "lora": "LoRA",
+}
+
+
+def variant_title(part: str, variant: Mapping[str, str]) -> str:
+    """The short title of a study's head, tuning or rule; what its label adds to its name stands in brackets."""
+    name, label = variant["name"], variant["label"]
+    title = rule_title(name) if part == "rule" else _SHORT.get(name, name)
+    if label == name:
+        return title
+    return f"{title} ({label.removeprefix(name).strip('-_')})" if label.startswith(name) else label
+
+
 def interval(estimate: Mapping[str, Any]) -> str:
     """`0.81 [0.74, 0.88]`, or why there is no such number."""
     if estimate["value"] is None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from fedtune3d.report.figures.drawing import BLACK, GREY, METHOD_MARKS, Drawing, Mark, new_figure
@@ -16,35 +17,47 @@ _SLOT = 0.22  # between two methods of a row, where rows are 1 apart
 def draw_auc_per_site(metrics: Mapping[str, Any]) -> Drawing:
     """A row a site, then mean and pooled; a hollow mark rests on few people; a missing number is said in its place."""
     methods, rows = shown_methods(metrics), auc_rows(metrics)
+    series = {METHODS[name]: METHOD_MARKS[name] for name in methods}
     data = [
         _data(row, method, estimate)
         for row in rows
         for method, estimate in zip(methods, row.estimates, strict=True)
         if estimate is not None
     ]
-    figure = new_figure(7.2, 1.3 + (0.3 + 0.085 * len(methods)) * len(rows))
-    axes = figure.add_subplot()
-    left = min([0.45, *(entry["low"] - 0.03 for entry in data if entry["low"] is not None)])
-    axes.set_xlim(max(-0.02, left), 1.02)
-    for height, row in enumerate(rows):
-        if _all_undefined_alike(row):
-            _write_undefined(axes, row.estimates[0], height, BLACK)
-            continue
-        for slot, (method, estimate) in enumerate(zip(methods, row.estimates, strict=True)):
-            if estimate is not None:
-                offset = (slot - (len(methods) - 1) / 2) * _SLOT
-                _draw(axes, estimate, height + offset, METHOD_MARKS[method])
-    _label(axes, rows)
-    figure.legend(handles=_legend(methods, data), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return Drawing(
         name="auc_per_site",
         title="Test AUC per site",
         description="Test AUC with 95 % intervals per site, "
         + ", ".join(METHODS[name].lower() for name in methods)
         + " side by side; the table holds the same numbers.",
-        figure=figure,
+        figure=draw_rows(rows, series),
         rows=data,
     )
+
+
+def draw_rows(rows: Sequence[AucRow], series: Mapping[str, Mark]) -> Figure:
+    """The AUC and interval of each series in each row; the estimates of a row are in the order of the series.
+
+    An estimate may have `seeds`, the values of several seeds: they are drawn as dots on its interval.
+    """
+    estimates = [estimate for row in rows for estimate in row.estimates if estimate is not None]
+    slot = min(_SLOT, 0.8 / len(series))
+    row_inches = 0.3 + 0.085 * min(3, len(series)) + 0.13 * max(0, len(series) - 3)
+    figure = new_figure(7.2, 1.3 + row_inches * len(rows))
+    axes = figure.add_subplot()
+    lowest = [value for one in estimates if one["low"] is not None for value in (one["low"], *one.get("seeds", ()))]
+    axes.set_xlim(max(-0.02, min([0.45, *(value - 0.03 for value in lowest)])), 1.02)
+    for height, row in enumerate(rows):
+        if _all_undefined_alike(row):
+            _write_undefined(axes, row.estimates[0], height, BLACK)
+            continue
+        for index, (mark, estimate) in enumerate(zip(series.values(), row.estimates, strict=True)):
+            if estimate is not None:
+                _draw(axes, estimate, height + (index - (len(series) - 1) / 2) * slot, mark)
+    _label(axes, rows)
+    handles = _legend(series, estimates)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False, fontsize=8)
+    return figure
 
 
 def _data(row: AucRow, method: str, estimate: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,7 +77,10 @@ def _draw(axes: Axes, estimate: Mapping[str, Any], height: float, mark: Mark) ->
     if estimate["value"] is None:
         _write_undefined(axes, estimate, height, mark.colour)
         return
-    axes.plot([estimate["low"], estimate["high"]], [height, height], color=mark.colour, linewidth=1.6, zorder=2)
+    ends = [estimate["low"], estimate["high"]]
+    axes.plot(ends, [height, height], color=mark.colour, linewidth=1.6, linestyle=mark.line, zorder=2)
+    seeds = estimate.get("seeds", ())
+    axes.plot(seeds, [height] * len(seeds), "|", color=BLACK, markersize=5, zorder=4)
     axes.plot(
         estimate["value"],
         height,
@@ -109,15 +125,16 @@ def _row_label(row: AucRow) -> str:
     return f"{row.name}\n{scans} scans, {positives} positive"
 
 
-def _legend(methods: Sequence[str], data: Sequence[Mapping[str, Any]]) -> list[Line2D]:
+def _legend(series: Mapping[str, Mark], estimates: Sequence[Mapping[str, Any]]) -> list[Line2D]:
     handles = [
-        Line2D([], [], color=mark.colour, marker=mark.marker, markersize=6.5, label=METHODS[name])
-        for name, mark in METHOD_MARKS.items()
-        if name in methods
+        Line2D([], [], color=mark.colour, marker=mark.marker, markersize=6.5, linestyle=mark.line, label=title)
+        for title, mark in series.items()
     ]
-    if any(entry["mark"] for entry in data):
+    if any(estimate["mark"] for estimate in estimates):
         label = "hollow: few people"
         handles.append(
             Line2D([], [], color=BLACK, marker="o", markerfacecolor="white", markersize=6.5, linestyle="", label=label)
         )
+    if any(estimate.get("seeds") for estimate in estimates):
+        handles.append(Line2D([], [], color=BLACK, marker="|", markersize=5, linestyle="", label="each seed"))
     return handles

@@ -70,7 +70,7 @@ class Drawing:
             self.figure.savefig(partial, format="svg", metadata={"Date": None, "Title": self.title})
         with atomic_path(folder / f"{self.name}.png") as partial, self._settings():
             self.figure.savefig(partial, format="png", dpi=200)
-        write_text(folder / f"{self.name}.tsv", _tsv(self.rows))
+        write_text(folder / f"{self.name}.tsv", tab_separated(self.rows))
 
     def _settings(self) -> AbstractContextManager[None]:
         # Text as paths: it looks the same without the font.
@@ -82,7 +82,7 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
-def _tsv(rows: Sequence[Mapping[str, Any]]) -> str:
+def tab_separated(rows: Sequence[Mapping[str, Any]]) -> str:
     """Tab-separated, an empty cell for None; columns are those of the first row."""
     header = list(rows[0]) if rows else []
     lines = [["" if row[column] is None else str(row[column]) for column in header] for row in rows]

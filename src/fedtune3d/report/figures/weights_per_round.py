@@ -10,20 +10,7 @@ from fedtune3d.report.figures.learning_curves import draw_site_lines, style_roun
 
 def draw_weights(ledger: Sequence[Mapping[str, Any]], sites: Sequence[str], rule: str) -> Drawing | None:
     """The weight of each site over the rounds, a cross where it was left out; None where the rule gave no weights."""
-    rows = [
-        {
-            "round": line["round"],
-            "site": site,
-            "weight": line["sites"][site]["weight"],
-            "examples": line["sites"][site].get("examples"),
-            "participated": line["sites"][site]["participated"],
-            "fault": line["sites"][site].get("fault"),
-        }
-        for line in ledger
-        if line["kind"] == "train"
-        for site in sites
-        if site in line["sites"]
-    ]
+    rows = weight_rows(ledger, sites)
     if all(row["weight"] is None for row in rows):
         return None
     figure = new_figure(7.2, 3.6)
@@ -53,3 +40,21 @@ def draw_weights(ledger: Sequence[Mapping[str, Any]], sites: Sequence[str], rule
         figure=figure,
         rows=rows,
     )
+
+
+def weight_rows(ledger: Sequence[Mapping[str, Any]], sites: Sequence[str]) -> list[dict[str, Any]]:
+    """A row a training round and site."""
+    return [
+        {
+            "round": line["round"],
+            "site": site,
+            "weight": line["sites"][site]["weight"],
+            "examples": line["sites"][site].get("examples"),
+            "participated": line["sites"][site]["participated"],
+            "fault": line["sites"][site].get("fault"),
+        }
+        for line in ledger
+        if line["kind"] == "train"
+        for site in sites
+        if site in line["sites"]
+    ]

@@ -1,0 +1,133 @@
+"""The plan of a run or a study as tables, for ethics boards and IT departments."""
+
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fedtune3d.plan import RunPlan
+from fedtune3d.report.words import duration, plural, size
+from fedtune3d.study_plan import StudyPlan
+
+
+def run_tables(plan: RunPlan) -> RenderableType:
+    """The plan of a run for people: costs by site, what leaves a site by kind of message, and the whole."""
+    found, rounds = plan.calibration, plan.experiment.training.rounds
+    baselines = ", baselines included" if plan.experiment.baselines else ""
+    gpu = "none used" if found.gpu_bytes is None else size(found.gpu_bytes)
+    slowest = max(rounds * site.round_seconds + site.evaluate_seconds + site.first_seconds for site in plan.sites)
+    facts = [
+        ("Trains", f"{found.trainable_parameters:,} parameters, {plural(rounds, 'round')}"),
+        ("To a site, each round", size(found.bytes_down)),
+        ("From a site, each round", size(found.bytes_up)),
+        ("A site's messages in all, both ways", size(plan.bytes_per_site)),
+        ("Memory of the computer, at a site", size(found.host_bytes)),
+        ("Memory of the GPU, at a site", gpu),
+        ("Run folder (checkpoints)", size(plan.run_folder_bytes)),
+        (f"Time, all in one process{baselines}", duration(plan.seconds)),
+        ("Time, sites side by side, each a machine like this", duration(slowest)),
+    ]
+    return Group(
+        _site_table(plan),
+        Text(),
+        *(Text(f"{name}: {value}") for name, value in facts),
+        Text(),
+        _message_table(plan),
+        Text(
+            f"Measured here with one scan of noise ({found.device}, threads: {plan.experiment.threads}); times are "
+            "estimates, bytes are exact but for the few kilobytes of numbers in each message."
+        ),
+    )
+
+
+def _site_table(plan: RunPlan) -> Table:
+    table = Table(title="At each site", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    table.add_column("Site")
+    for name in ("Scans", "train + val. + test", "Time a round", "First time", "Prepared scans", "Features"):
+        table.add_column(name, justify="right")
+    for site in plan.sites:
+        total, *parts = site.scans
+        table.add_row(
+            Text(site.site),
+            str(total),
+            " + ".join(map(str, parts)),
+            duration(site.round_seconds),
+            duration(site.first_seconds),
+            size(site.prepared_bytes),
+            size(site.features_bytes),
+        )
+    return table
+
+
+@dataclass(frozen=True)
+class Message:
+    """A kind of message: when it goes, and what it holds each way."""
+
+    when: str
+    down: str
+    up: str
+
+
+def messages(plan: RunPlan) -> dict[str, Message]:
+    """Every kind of task and its answer, by kind (`federation.messages.TaskKind`)."""
+    found = plan.calibration
+    leave = [site.name for site in plan.experiment.sites if site.policy.predictions_leave]
+    whose = "all sites" if len(leave) == len(plan.sites) else ", ".join(leave) or "no site"
+    declare = any(site.policy.groups_leave for site in plan.experiment.sites)
+    groups = "pseudonyms of declared groups with counts per class; " if declare else ""
+    return {
+        "plan": Message("once", "nothing", f"number of scans; {groups}whether the scans are simulated"),
+        "split": Message(
+            "once",
+            "which pseudonym is in which split",
+            "counts of scans and people by split and class, and of those left out by reason",
+        ),
+        "train": Message(
+            "each round",
+            f"the model's trained part ({size(found.bytes_down)}), numbers of the rule",
+            f"its new values ({size(found.bytes_up)}), number of scans, loss, validation scores, seconds, memory",
+        ),
+        "score": Message(
+            "once, and in rounds that the site does not train in",
+            f"the model's trained part ({size(found.state_bytes)})",
+            "validation scores, number of scans",
+        ),
+        "evaluate": Message(
+            f"once for each of {', '.join(('federated', *plan.experiment.baselines))}",
+            f"the model's trained part ({size(found.state_bytes)})",
+            "AUC with interval, counts of probabilities per class on a grid, numbers of people and scans, the same by "
+            "sex, age band and scanner where enough people are behind them; probability and label of each test scan, "
+            f"without names: of {whose} (policy predictions_leave)",
+        ),
+    }
+
+
+def _message_table(plan: RunPlan) -> Table:
+    title = "What goes to a site and what leaves it. No scan, name or date of a person is in any message."
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 1, 0), title_justify="left")
+    for name in ("Message", "When", "To the site", "From the site"):
+        table.add_column(name, overflow="fold")
+    for kind, message in messages(plan).items():
+        table.add_row(kind, message.when, message.down, message.up)
+    return table
+
+
+def study_tables(plan: StudyPlan, workers: int) -> RenderableType:
+    """The plan of a study for people."""
+    table = Table(title="Plan", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    table.add_column("Stage")
+    for name in ("Cells", "Done", "Time of the rest"):
+        table.add_column(name, justify="right")
+    for stage in plan.stages:
+        most = "at most " if stage.at_most and stage.seconds else ""
+        table.add_row(stage.stage, str(stage.cells), str(stage.done), most + duration(stage.seconds))
+    total = plan.first_seconds + sum(stage.seconds for stage in plan.stages) / workers
+    return Group(
+        table,
+        Text(f"Preparing and encoding, what is not in the cache: at most {duration(plan.first_seconds)}"),
+        Text(f"In all, {plural(workers, 'worker')}: at most about {duration(total)}"),
+        Text(f"Disk: cache {size(plan.cache_bytes)}, cells at most {size(plan.cells_bytes)}"),
+        Text(f"Memory: up to {size(plan.host_bytes * workers)}"),
+    )

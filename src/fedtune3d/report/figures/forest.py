@@ -1,0 +1,60 @@
+"""Paired differences of AUC with their intervals."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, Drawing, new_figure
+from fedtune3d.report.study_tables import TITLES, PairedRow, paired_data
+
+
+def draw_forest(rows: Sequence[PairedRow]) -> Drawing | None:
+    """A line for each variant of the first seed less the one chosen; the data hold every seed. None without any."""
+    shown = [row for row in rows if row.seed == rows[0].seed]
+    if not shown:
+        return None
+    figure = new_figure(8.4, 1.3 + 0.31 * len(shown))
+    axes = figure.add_subplot()
+    for height, row in enumerate(shown):
+        difference: Mapping[str, Any] = row.comparison["difference"]
+        if difference["value"] is None:
+            axes.text(0, height, f" {difference['undefined']}", fontsize=7, va="center", color=GREY)
+            continue
+        axes.plot([difference["low"], difference["high"]], [height, height], color=BLUE, linewidth=1.6)
+        face = "white" if difference["mark"] else BLUE
+        axes.plot(difference["value"], height, "o", color=BLUE, markerfacecolor=face, markersize=6)
+    axes.axvline(0, color=BLACK, linewidth=0.9)
+    axes.set_yticks(range(len(shown)), [f"{row.title} − {row.chosen}" for row in shown], fontsize=8)
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    for height in range(1, len(shown)):
+        if shown[height].stage != shown[height - 1].stage:
+            axes.axhline(height - 0.5, color=GREY, linewidth=0.7)
+    limit = max(0.05, *(abs(bound) for bound in _bounds(shown))) * 1.08
+    axes.set_xlim(-limit, limit)
+    axes.set_xlabel("Difference of test AUC, mean over sites, 95 % interval (left: worse than the chosen)", fontsize=9)
+    right = axes.secondary_yaxis("right")
+    right.set_yticks(range(len(shown)), [_p_value(row.adjusted) for row in shown], fontsize=8)
+    right.tick_params(length=0)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    right.spines["right"].set_visible(False)
+    stages = ", ".join(dict.fromkeys(TITLES[row.stage].lower() for row in shown))
+    return Drawing(
+        name="paired_differences",
+        title=f"Paired differences from the chosen, seed {shown[0].seed} (p adjusted by Holm)",
+        description=f"For {stages}: the test AUC of each variant less that of the chosen one on the same scans, with "
+        "95 % intervals by DeLong's method and p-values adjusted by Holm.",
+        figure=figure,
+        rows=paired_data(list(rows)),
+    )
+
+
+def _bounds(rows: Sequence[PairedRow]) -> list[float]:
+    differences = [row.comparison["difference"] for row in rows]
+    return [bound for one in differences for bound in (one["low"], one["high"]) if bound is not None] or [0.0]
+
+
+def _p_value(value: float | None) -> str:
+    return "" if value is None else "p < 0.001" if value < 0.001 else f"p = {value:.2g}"

@@ -1,0 +1,48 @@
+"""AUC per site of what a stage of a study compares."""
+
+from collections.abc import Sequence
+
+from fedtune3d.report.figures.auc_per_site import draw_rows
+from fedtune3d.report.figures.drawing import BLACK, GREY, Drawing, Mark, site_marks
+from fedtune3d.report.study_contents import Row, StudyEstimate
+from fedtune3d.report.study_tables import TITLES, auc_data
+from fedtune3d.report.table import AucRow
+
+_DOTTED = (0, (1, 1.2))
+_OTHERS = {
+    "reference": [Mark(GREY, "D", _DOTTED), Mark(GREY, "v", _DOTTED)],
+    "baseline": [Mark(BLACK, "X", _DOTTED), Mark(BLACK, "P", _DOTTED), Mark(BLACK, "*", _DOTTED)],
+}
+
+
+def draw_study_auc(stage: str, rows: Sequence[Row]) -> Drawing:
+    """A row a site and one for the mean; references and baselines dotted."""
+    names = [*rows[0].sites, "Mean"]
+    lines = [
+        AucRow(name, "mean" if name == "Mean" else "site", None, [_estimate(_found(row, name)) for row in rows])
+        for name in names
+    ]
+    title = f"{TITLES[stage]}: test AUC per site"
+    return Drawing(
+        name=f"auc_by_{stage.removesuffix('s')}",
+        title=title,
+        description=f"Test AUC with 95 % intervals per site for {', '.join(row.title for row in rows)}; "
+        "the table holds the same numbers.",
+        figure=draw_rows(lines, {row.title: mark for row, mark in zip(rows, _marks(rows), strict=True)}),
+        rows=auc_data(list(rows)),
+    )
+
+
+def _found(row: Row, name: str) -> StudyEstimate:
+    return row.mean if name == "Mean" else row.sites[name]
+
+
+def _estimate(found: StudyEstimate) -> dict[str, object]:
+    return {**found.estimate, "seeds": list(found.values.values()) if len(found.values) > 1 else []}
+
+
+def _marks(rows: Sequence[Row]) -> list[Mark]:
+    """Each variant its own colour; references grey and baselines black, dotted."""
+    own = list(site_marks([row.key for row in rows if row.kind == "variant"]).values())
+    marks = {kind: iter(found) for kind, found in {"variant": own, **_OTHERS}.items()}
+    return [next(marks[row.kind]) for row in rows]

@@ -1,0 +1,241 @@
+"""What a study folder holds, read as far as it is there: the stages, and each cell's run folder."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fedtune3d.evaluation.estimate import Estimate, undefined
+from fedtune3d.evaluation.over_seeds import over_seeds
+from fedtune3d.report.run_contents import RunContents, read_run
+from fedtune3d.report.words import METHODS, variant_title
+from fedtune3d.study_folder import StudyFolder
+
+STAGES = {"heads": "head", "tunings": "tuning", "rules": "rule"}
+"""The stages as they are shown, and the part that differs in each."""
+
+
+@dataclass(frozen=True)
+class StudyEstimate:
+    """An estimate over seeds: the mean of the values and of the limits of their intervals, and the spread.
+
+    Attributes:
+        estimate: With one seed, that seed's; with several, the means. Where no seed has a value, it says why.
+        sd: Standard deviation over seeds (n − 1); None with one seed.
+        values: Seed → value, of the seeds that have one.
+    """
+
+    estimate: Mapping[str, Any]
+    sd: float | None
+    values: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a combination costs, the same for all seeds but for chance: means over seeds, the greatest memory."""
+
+    trainable_parameters: float
+    bytes_per_round_and_site: float
+    peak_memory_bytes: float | None
+    seconds_per_round: float
+    total_bytes: float
+    rounds: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A combination (or a baseline of it) in a stage's table.
+
+    Attributes:
+        key: Unique in the stage: the combination's name, or ``local`` and ``centralized``.
+        title: What differs from the other rows, such as `CONV S`.
+        method: ``federated``, ``local`` or ``centralized``.
+        kind: ``variant``, ``reference`` or ``baseline``.
+        parts: Head, tuning and rule as titles.
+        cells: Seed → name of the cell.
+        chosen: Whether it was chosen, by validation.
+        validation: Mean validation AUC over sites and seeds, by which is chosen; None for a baseline.
+        sites: Site → test AUC.
+        mean: Mean over sites of the test AUC.
+        cost: None for a baseline, and where no seed is finished.
+    """
+
+    key: str
+    title: str
+    method: str
+    kind: str
+    parts: tuple[str, str, str]
+    cells: Mapping[int, str]
+    chosen: bool
+    validation: float | None
+    sites: Mapping[str, StudyEstimate]
+    mean: StudyEstimate
+    cost: Cost | None
+
+
+@dataclass(frozen=True)
+class StudyContents:
+    """A study, read.
+
+    Attributes:
+        path: The folder.
+        results: `study.json`.
+        runs: Cell → its run folder, as far as it has begun.
+    """
+
+    path: Path
+    results: Mapping[str, Any]
+    runs: Mapping[str, RunContents]
+
+    @property
+    def sites(self) -> list[str]:
+        """The names of the sites, in the order of the study file."""
+        return list(self.results["sites"])
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, in the order of the study file."""
+        return list(self.results["seeds"])
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Where scans and weights came from, of the first finished cell that has an encoder."""
+        finished = [run.metrics for run in self.runs.values() if run.metrics]
+        with_encoder = [metrics for metrics in finished if metrics["head"] != "resnet18"]
+        return next(iter(with_encoder or finished), {})
+
+    @cached_property
+    def stages(self) -> dict[str, list[Row]]:
+        """The rows of each stage that was begun; the rules' with the baselines below."""
+        return {stage: self._rows(stage) for stage in STAGES if stage in self.results["stages"]}
+
+    @property
+    def answer(self) -> Row | None:
+        """The row chosen last: the study's answer once all stages are done."""
+        chosen = [row for row in self.stages.get("rules", []) if row.chosen]
+        return chosen[0] if chosen else None
+
+    def finished(self, cells: Mapping[int, str], method: str = "federated") -> dict[int, RunContents]:
+        """Seed → run, of the cells that have results of a method."""
+        runs = {seed: self.runs[cell] for seed, cell in cells.items() if cell in self.runs}
+        return {seed: run for seed, run in runs.items() if method in run.metrics.get("methods", {})}
+
+    def _rows(self, stage: str) -> list[Row]:
+        rows = []
+        for entry in self.results["stages"][stage]:
+            part = STAGES[stage]
+            chosen = not entry["reference"] and self.results["chosen"].get(part) == entry[part]["label"]
+            rows.append(self._row(entry, variant_title(part, entry[part]), "federated", chosen))
+        if stage == "rules":
+            rows += self._baselines()
+        return rows
+
+    def _baselines(self) -> list[Row]:
+        rows = []
+        for method in [name for name in METHODS if name != "federated"]:
+            for entry in self.results["stages"]["rules"]:
+                cells = {int(seed): cell for seed, cell in entry["cells"].items()}
+                if self.finished(cells, method):
+                    rows.append(self._row(entry, METHODS[method], method, False))
+                    break
+        return rows
+
+    def _row(self, entry: Mapping[str, Any], title: str, method: str, chosen: bool) -> Row:
+        cells = {int(seed): cell for seed, cell in entry["cells"].items()}
+        baseline = method != "federated"
+        found = {seed: run.metrics["methods"][method] for seed, run in self.finished(cells, method).items()}
+        missing = self._why_missing(cells)
+        return Row(
+            key=method if baseline else entry["name"],
+            title=title,
+            method=method,
+            kind="baseline" if baseline else "reference" if entry["reference"] else "variant",
+            parts=_part_titles(entry, None if not baseline else "–"),
+            cells=cells,
+            chosen=chosen,
+            validation=None if baseline else entry["validation"],
+            sites={
+                site: _over_seeds({seed: metrics["sites"][site]["auc"] for seed, metrics in found.items()}, missing)
+                for site in self.sites
+            },
+            mean=_over_seeds({seed: metrics["mean_auc"] for seed, metrics in found.items()}, missing),
+            cost=None if baseline or not found else _cost(list(self.finished(cells).values())),
+        )
+
+    def _why_missing(self, cells: Mapping[int, str]) -> str:
+        faults = [self.results["faults"][cell] for cell in cells.values() if cell in self.results["faults"]]
+        return f"the run failed: {faults[0]}" if faults else "the run is not complete"
+
+
+def read_study(folder: Path) -> StudyContents:
+    """Read a study folder and the run folders in it.
+
+    Raises:
+        InputError: When the folder holds no study, or a file in it is damaged; names the file.
+    """
+    study = StudyFolder(folder)
+    results = study.read()
+    cells = {cell for stage in results["stages"].values() for entry in stage for cell in entry["cells"].values()}
+    begun = [cell for cell in sorted(cells) if (study.cell(cell) / "config.yaml").exists()]
+    return StudyContents(folder, results, {cell: read_run(study.cell(cell)) for cell in begun})
+
+
+def _part_titles(entry: Mapping[str, Any], rule: str | None) -> tuple[str, str, str]:
+    head = variant_title("head", entry["head"])
+    if entry["reference"]:
+        return head, "–", "–"
+    return head, variant_title("tuning", entry["tuning"]), rule or variant_title("rule", entry["rule"])
+
+
+def _over_seeds(estimates: Mapping[int, Mapping[str, Any]], missing: str) -> StudyEstimate:
+    having = {seed: estimate for seed, estimate in estimates.items() if estimate["value"] is not None}
+    if not having:
+        reasons = [estimate["undefined"] for estimate in estimates.values()]
+        return StudyEstimate(dict(undefined(reasons[0] if reasons else missing)), None, {})
+    spread = over_seeds({seed: estimate["value"] for seed, estimate in having.items()})
+    methods = sorted({str(estimate["method"]) for estimate in having.values()})
+    estimate = Estimate(
+        value=statistics.fmean(one["value"] for one in having.values()),
+        low=statistics.fmean(one["low"] for one in having.values()),
+        high=statistics.fmean(one["high"] for one in having.values()),
+        method="; ".join(methods),
+        mark="few" if any(one["mark"] for one in having.values()) else None,
+        undefined=None,
+    )
+    return StudyEstimate(dict(estimate), spread["sd"], {seed: one["value"] for seed, one in having.items()})
+
+
+def _cost(runs: Sequence[RunContents]) -> Cost:
+    memory = [
+        entry["peak_memory_bytes"]
+        for run in runs
+        for line in run.ledger
+        for entry in line["sites"].values()
+        if entry.get("peak_memory_bytes")
+    ]
+    trained = [[line for line in run.ledger if line["kind"] == "train"] for run in runs]
+    return Cost(
+        trainable_parameters=statistics.fmean(run.metrics["cost"]["trainable_parameters"] for run in runs),
+        bytes_per_round_and_site=statistics.fmean(_bytes_per_round_and_site(lines) for lines in trained),
+        peak_memory_bytes=max(memory, default=None),
+        seconds_per_round=statistics.fmean(
+            statistics.median(line["seconds"] for line in lines) for lines in trained if lines
+        ),
+        total_bytes=statistics.fmean(_total_bytes(run.ledger) for run in runs),
+        rounds=statistics.fmean(len(lines) for lines in trained),
+    )
+
+
+def _both_ways(entry: Mapping[str, Any]) -> int:
+    return int(entry["bytes_down"]) + int(entry["bytes_up"])
+
+
+def _bytes_per_round_and_site(lines: Sequence[Mapping[str, Any]]) -> float:
+    took_part = [_both_ways(entry) for line in lines for entry in line["sites"].values() if entry["participated"]]
+    return statistics.fmean(took_part) if took_part else 0.0
+
+
+def _total_bytes(ledger: Sequence[Mapping[str, Any]]) -> int:
+    return sum(_both_ways(entry) for line in ledger for entry in line["sites"].values())

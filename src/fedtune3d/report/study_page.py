@@ -1,0 +1,122 @@
+"""The report of a study: one HTML page that opens offline, and the figures and tables beside it."""
+
+from pathlib import Path
+from typing import Any
+
+from fedtune3d import __version__
+from fedtune3d.files import write_text
+from fedtune3d.report import words
+from fedtune3d.report.figures.drawing import Drawing, tab_separated
+from fedtune3d.report.figures.forest import draw_forest
+from fedtune3d.report.figures.study_auc import draw_study_auc
+from fedtune3d.report.figures.study_weights import draw_study_weights
+from fedtune3d.report.figures.trade_off import draw_trade_off
+from fedtune3d.report.page import as_figure, asset, environment
+from fedtune3d.report.study_contents import STAGES, StudyContents, read_study
+from fedtune3d.report.study_tables import (
+    COST_COLUMNS,
+    TITLES,
+    PairedRow,
+    config_rows,
+    cost_data,
+    cost_rows,
+    paired_rows,
+)
+from fedtune3d.report.study_words import answer, how_chosen, state_of_row, study_caveat, with_spread
+from fedtune3d.states import load_info
+
+
+def write_study_report(folder: Path) -> Path:
+    """Write `report.html`, `figures/` and `tables/` of a study folder from what it holds; returns the page's path.
+
+    A study in progress gives a page with what is there.
+
+    Raises:
+        InputError: When the folder holds no study, or a file in it is damaged.
+    """
+    contents = read_study(Path(folder))
+    differences = paired_rows(contents)
+    drawings = _draw(contents, differences)
+    for drawing in drawings.values():
+        drawing.save(contents.path / "figures")
+    write_text(contents.path / "tables" / "efficiency.tsv", tab_separated(cost_data(contents)))
+    page = contents.path / "report.html"
+    write_text(page, _render(contents, drawings, differences))
+    return page
+
+
+def _draw(contents: StudyContents, differences: list[PairedRow]) -> dict[str, Drawing]:
+    """The figures by name that there are data for."""
+    drawn = [
+        *(draw_study_auc(stage, rows) for stage, rows in contents.stages.items()),
+        draw_study_weights(contents),
+        draw_trade_off(contents),
+        draw_forest(differences),
+    ]
+    found = {drawing.name: drawing for drawing in drawn if drawing is not None}
+    for drawing in found.values():
+        drawing.note(words.short_caveat(contents.facts))
+    return found
+
+
+def _render(contents: StudyContents, drawings: dict[str, Drawing], differences: list[PairedRow]) -> str:
+    templates = environment()
+    templates.filters |= {"with_spread": with_spread, "state": state_of_row}
+    chosen = contents.answer
+    return templates.get_template("study.html").render(
+        contents=contents,
+        style=asset("report.css"),
+        script=asset("tables.js"),
+        version=__version__,
+        answer=answer(contents),
+        answer_key=chosen.key if chosen else None,
+        how_chosen=how_chosen(contents),
+        caveat=study_caveat(contents),
+        faults=contents.results["faults"],
+        figures={name: as_figure(contents.path, drawing) for name, drawing in drawings.items()},
+        what_ran=config_rows(contents),
+        titles=TITLES,
+        fixed={stage: _held_fixed(contents, stage) for stage in contents.stages},
+        costs=cost_rows(contents),
+        cost_columns=COST_COLUMNS,
+        differences=differences,
+        cells=_cells(contents),
+    )
+
+
+def _held_fixed(contents: StudyContents, stage: str) -> str:
+    """What the variants of a stage share."""
+    variant = next(row for row in contents.stages[stage] if row.kind == "variant")
+    shared = [title for part, title in zip(STAGES.values(), variant.parts, strict=True) if part != STAGES[stage]]
+    references = (
+        " References bring their own." if any(row.kind == "reference" for row in contents.stages[stage]) else ""
+    )
+    return f"All with: {', '.join(shared)}.{references}"
+
+
+def _cells(contents: StudyContents) -> list[dict[str, Any]]:
+    """Every cell once, in the order of the stages."""
+    by_name = {
+        cell: seed
+        for rows in contents.stages.values()
+        for row in rows
+        if row.kind != "baseline"
+        for seed, cell in row.cells.items()
+    }
+    return [_cell(contents, name, seed) for name, seed in by_name.items()]
+
+
+def _cell(contents: StudyContents, name: str, seed: int) -> dict[str, Any]:
+    run, fault = contents.runs.get(name), contents.results["faults"].get(name)
+    metrics = run.metrics if run else {}
+    has_page = run is not None and (run.path / "report.html").exists()
+    state = "finished" if metrics else "begun" if run else "not begun"
+    best = contents.path / "cells" / name / "checkpoints" / "best.safetensors"
+    return {
+        "name": name,
+        "seed": seed,
+        "link": f"cells/{name}/report.html" if has_page else None,
+        "validation": load_info(best)["mean_auc"] if metrics else None,
+        "test": metrics["methods"]["federated"]["mean_auc"] if metrics else None,
+        "state": f"failed: {fault}" if fault else state,
+    }

@@ -1,0 +1,234 @@
+"""The tables of a study: the three of its stages, efficiency, paired differences; for the terminal and the page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from fedtune3d.evaluation.multiplicity import holm
+from fedtune3d.evaluation.paired import Comparison, combine_comparisons, paired_delong
+from fedtune3d.federation.predictions_table import read_predictions
+from fedtune3d.report.run_contents import RunContents
+from fedtune3d.report.study_contents import Row, StudyContents, StudyEstimate
+from fedtune3d.report.study_words import state_of_row, with_spread
+from fedtune3d.report.words import duration, size
+
+TITLES = {"heads": "Heads", "tunings": "Tunings", "rules": "Aggregation rules"}
+
+
+def stage_tables(contents: StudyContents) -> list[Table]:
+    """A table for each stage: test AUC per site, a row a variant."""
+    return [_stage_table(contents, stage, rows) for stage, rows in contents.stages.items()]
+
+
+def _stage_table(contents: StudyContents, stage: str, rows: list[Row]) -> Table:
+    title = f"{TITLES[stage]}: test AUC [95 % interval]"
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    for name in (TITLES[stage], "Valid.", *contents.sites, "Mean"):
+        table.add_column(Text(name))
+    for row in rows:
+        cells = [_two_lines(found) for found in (*row.sites.values(), row.mean)]
+        shown = Text("\n".join(filter(None, (row.title, state_of_row(row)))), style="bold" if row.chosen else "")
+        table.add_row(shown, _two_digits(row.validation), *cells)
+    return table
+
+
+def _two_lines(found: StudyEstimate) -> Text:
+    """The interval below its number; of a reason, what stands in brackets is left to the page."""
+    if found.estimate["value"] is None:
+        return Text(with_spread(found).split(" (")[0])
+    return Text(with_spread(found).replace(" [", "\n["))
+
+
+def _two_digits(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def auc_data(rows: list[Row]) -> list[dict[str, Any]]:
+    """The rows of a stage as tab-separated data: one line a variant and site (and 'Mean')."""
+    return [
+        {
+            "variant": row.title,
+            "kind": row.kind,
+            "chosen": row.chosen,
+            "site": site,
+            "auc": found.estimate["value"],
+            "low": found.estimate["low"],
+            "high": found.estimate["high"],
+            "sd_over_seeds": found.sd,
+            "seeds": len(found.values),
+            "mark": found.estimate["mark"],
+            "undefined": found.estimate["undefined"],
+            "interval": found.estimate["method"],
+        }
+        for row in rows
+        for site, found in (*row.sites.items(), ("Mean", row.mean))
+    ]
+
+
+@dataclass(frozen=True)
+class CostRow:
+    """A federated combination with its cost, once, whichever stages it stands in."""
+
+    row: Row
+    title: str
+
+    def cells(self) -> list[tuple[str, float | None]]:
+        """Text and number to sort by, in the order of `COST_COLUMNS`."""
+        cost = self.row.cost
+        assert cost is not None
+        return [
+            (f"{cost.rounds:.0f}", cost.rounds),
+            (f"{cost.trainable_parameters:,.0f}", cost.trainable_parameters),
+            (size(cost.bytes_per_round_and_site), cost.bytes_per_round_and_site),
+            (size(cost.peak_memory_bytes), cost.peak_memory_bytes),
+            (duration(cost.seconds_per_round), cost.seconds_per_round),
+            (size(cost.total_bytes), cost.total_bytes),
+        ]
+
+
+COST_COLUMNS = (
+    "Rounds",
+    "Trainable parameters",
+    "Both ways a round and site",
+    "Peak memory",
+    "Time a round",
+    "Traffic in all",
+)
+
+
+def cost_rows(contents: StudyContents) -> list[CostRow]:
+    """Every federated combination that has results, in the order of the stages."""
+    found: dict[str, CostRow] = {}
+    for rows in contents.stages.values():
+        for row in rows:
+            if row.cost is not None:
+                title = row.title if row.kind == "reference" else ", ".join(row.parts)
+                found.setdefault(row.key, CostRow(row, title))
+    return list(found.values())
+
+
+def cost_data(contents: StudyContents) -> list[dict[str, Any]]:
+    """The efficiency table as tab-separated data."""
+    return [
+        {
+            "combination": cost_row.title,
+            "rounds": cost_row.row.cost.rounds,  # type: ignore[union-attr]
+            "trainable_parameters": cost_row.row.cost.trainable_parameters,  # type: ignore[union-attr]
+            "bytes_per_round_and_site": cost_row.row.cost.bytes_per_round_and_site,  # type: ignore[union-attr]
+            "peak_memory_bytes": cost_row.row.cost.peak_memory_bytes,  # type: ignore[union-attr]
+            "seconds_per_round": cost_row.row.cost.seconds_per_round,  # type: ignore[union-attr]
+            "total_bytes": cost_row.row.cost.total_bytes,  # type: ignore[union-attr]
+            "auc": cost_row.row.mean.estimate["value"],
+            "low": cost_row.row.mean.estimate["low"],
+            "high": cost_row.row.mean.estimate["high"],
+            "sd_over_seeds": cost_row.row.mean.sd,
+        }
+        for cost_row in cost_rows(contents)
+    ]
+
+
+@dataclass(frozen=True)
+class PairedRow:
+    """A variant less the chosen one of its stage, on the same test scans of one seed."""
+
+    stage: str
+    title: str
+    chosen: str
+    seed: int
+    comparison: Comparison
+    adjusted: float | None
+
+
+def paired_rows(contents: StudyContents) -> list[PairedRow]:
+    """Each variant, reference and baseline of a stage against the chosen one, per seed.
+
+    P-values are adjusted by Holm over all comparisons of one seed. Only sites whose predictions may leave, and whose
+    half of the run folders is here, have a part.
+    """
+    found = []
+    for seed in contents.seeds:
+        pairs = [
+            (stage, row, chosen, compare(contents, row, chosen, seed))
+            for stage, rows in contents.stages.items()
+            for chosen in [row for row in rows if row.chosen]
+            for row in rows
+            if row.key != chosen.key
+        ]
+        made = [(stage, row, chosen, comparison) for stage, row, chosen, comparison in pairs if comparison]
+        adjusted = holm([comparison["p_value"] for *_, comparison in made])
+        found += [
+            PairedRow(stage, row.title, chosen.title, seed, comparison, p_value)
+            for (stage, row, chosen, comparison), p_value in zip(made, adjusted, strict=True)
+        ]
+    return found
+
+
+def compare(contents: StudyContents, row: Row, chosen: Row, seed: int) -> Comparison | None:
+    """The mean over sites of the difference row − chosen; None where one of the two has no predictions here."""
+    runs = [one.cells.get(seed) for one in (row, chosen)]
+    first, second = (contents.runs.get(cell) if cell else None for cell in runs)
+    if first is None or second is None or not first.metrics or not second.metrics:
+        return None
+    sites = [site for site in contents.sites if _readable(first, site) and _readable(second, site)]
+    by_site = {
+        site: paired_delong(
+            read_predictions(first.path / "sites" / site, row.method),
+            read_predictions(second.path / "sites" / site, chosen.method),
+        )
+        for site in sites
+    }
+    return combine_comparisons(by_site) if by_site else None
+
+
+def _readable(run: RunContents, site: str) -> bool:
+    return run.policy(site, "predictions_leave") and (run.path / "sites" / site / "predictions.tsv").exists()
+
+
+def paired_data(rows: list[PairedRow]) -> list[dict[str, Any]]:
+    """The paired differences as tab-separated data."""
+    return [
+        {
+            "stage": row.stage,
+            "variant": row.title,
+            "less": row.chosen,
+            "seed": row.seed,
+            "difference": row.comparison["difference"]["value"],
+            "low": row.comparison["difference"]["low"],
+            "high": row.comparison["difference"]["high"],
+            "p": row.comparison["p_value"],
+            "p_holm": row.adjusted,
+            "scans": row.comparison["scans"],
+            "sites": len(row.comparison["sites"]),
+            "undefined": row.comparison["difference"]["undefined"],
+        }
+        for row in rows
+    ]
+
+
+def fault_rows(contents: StudyContents) -> Mapping[str, str]:
+    """Cell → why it failed."""
+    return dict(contents.results["faults"])
+
+
+def config_rows(contents: StudyContents) -> list[tuple[str, str]]:
+    """The study in a few lines: name and value."""
+    facts = contents.facts
+    cells = {cell for rows in contents.stages.values() for row in rows for cell in row.cells.values()}
+    finished = [cell for cell in cells if contents.runs.get(cell) and contents.runs[cell].metrics]
+    first = next(iter(contents.runs.values()), None)
+    lines = [
+        ("Study", contents.results["name"]),
+        ("Sites", f"{len(contents.sites)} ({', '.join(contents.sites)})"),
+        ("Design", "stages: each with the best before" if contents.results["design"] == "stages" else "crossed"),
+        ("Seeds", ", ".join(map(str, contents.seeds))),
+        ("Cells", f"{len(finished)} of {len(cells)} finished"),
+        ("Weights", facts.get("weights", {}).get("source", "not recorded yet")),
+    ]
+    if first is not None and first.environment:
+        environment = first.environment
+        lines.append(("Device", f"{environment.get('device', '–')}, threads: {environment.get('threads', '–')}"))
+    return lines
