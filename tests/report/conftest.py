@@ -13,6 +13,8 @@ from scipy.stats import norm
 
 from fedtune3d.cohorts.pictures import write_example
 from fedtune3d.evaluation import Predictions, combine, summarise
+from fedtune3d.report import write_report, write_study_report
+from fedtune3d.states import save_state
 
 SIZES = {"Amsterdam": (14, 11), "Boston": (22, 18), "Graz": (5, 4), "Lagos": (7, 0)}
 """Negative and positive people in the test split of each site; the last has one class only."""
@@ -194,3 +196,60 @@ def make_run(finished_run: Path, tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+def write_study(folder: Path, run: Path) -> None:
+    """Write the folder of a finished study whose cells are copies of a run with numbers of their own."""
+    entries = {stage: [study_entry(*parts) for parts in found] for stage, found in STUDY_STAGES.items()}
+    results = {
+        "name": "demo-study",
+        "design": "stages",
+        "seeds": [0],
+        "sites": list(SIZES),
+        "baselines": ["local", "centralized"],
+        "chosen": {"head": "conv_s", "tuning": "frozen", "rule": "fedavg"},
+        "stages": entries,
+        "faults": {},
+    }
+    cells = {entry["cells"]["0"]: entry for found in entries.values() for entry in found}
+    for number, (cell, entry) in enumerate(cells.items()):
+        write_cell(folder / "cells" / cell, run, entry, number)
+    (folder / "study.json").write_text(json.dumps(results))
+
+
+def study_entry(head: str, tuning: str, rule: str, validation: float) -> dict[str, Any]:
+    reference = head == "ncc"
+    name = head if reference else f"{head}-{tuning}-{rule}"
+    parts = {part: {"name": name, "label": name} for part, name in (("head", head), ("tuning", tuning), ("rule", rule))}
+    return {"name": name, "reference": reference, **parts, "cells": {"0": f"{name}-seed0"}, "validation": validation}
+
+
+def write_cell(folder: Path, run: Path, entry: dict[str, Any], number: int) -> None:
+    shutil.copytree(run, folder)
+    metrics = draw_metrics(np.random.default_rng(number), best_round=3)
+    if entry["name"] != "conv_s-frozen-fedavg":
+        metrics["methods"] = {"federated": metrics["methods"]["federated"]}
+    metrics |= {part: entry[part]["name"] for part in ("head", "tuning", "rule")}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    save_state(folder / "checkpoints" / "best.safetensors", {}, {"mean_auc": entry["validation"]})
+
+
+STUDY_STAGES = {
+    "heads": [
+        ("linear", "frozen", "fedavg", 0.71),
+        ("conv_s", "frozen", "fedavg", 0.82),
+        ("ncc", "frozen", "ncc", 0.66),
+    ],
+    "tunings": [("conv_s", "frozen", "fedavg", 0.82), ("conv_s", "lora", "fedavg", 0.79)],
+    "rules": [("conv_s", "frozen", "fedavg", 0.82), ("conv_s", "frozen", "median", 0.8)],
+}
+
+
+@pytest.fixture(scope="session")
+def finished_study(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The one finished study, with its report and those of its cells."""
+    folder = tmp_path_factory.mktemp("study") / "study"
+    write_study(folder, finished_run)
+    write_report(folder / "cells" / "linear-frozen-fedavg-seed0")
+    write_study_report(folder)
+    return folder

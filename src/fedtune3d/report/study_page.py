@@ -1,5 +1,6 @@
 """The report of a study: one HTML page that opens offline, and the figures and tables beside it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from fedtune3d.files import write_text
 from fedtune3d.report import words
 from fedtune3d.report.figures.drawing import Drawing, tab_separated
 from fedtune3d.report.figures.forest import draw_forest
+from fedtune3d.report.figures.intensity_profiles import draw_intensity_profiles
 from fedtune3d.report.figures.study_auc import draw_study_auc
 from fedtune3d.report.figures.study_weights import draw_study_weights
 from fedtune3d.report.figures.trade_off import draw_trade_off
@@ -52,11 +54,17 @@ def _draw(contents: StudyContents, differences: list[PairedRow]) -> dict[str, Dr
         draw_study_weights(contents),
         draw_trade_off(contents),
         draw_forest(differences),
+        draw_intensity_profiles(_profiles(contents)),
     ]
     found = {drawing.name: drawing for drawing in drawn if drawing is not None}
     for drawing in found.values():
         drawing.note(words.short_caveat(contents.facts))
     return found
+
+
+def _profiles(contents: StudyContents) -> Mapping[str, Any]:
+    """The sites' intensity profiles, from the first cell that has them: all cells have the same scans."""
+    return next((run.profiles for run in contents.runs.values() if run.profiles), {})
 
 
 def _render(contents: StudyContents, drawings: dict[str, Drawing], differences: list[PairedRow]) -> str:

@@ -44,7 +44,7 @@ def draw_trade_off(contents: StudyContents) -> Drawing | None:
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside right upper", frameon=False, fontsize=7.5)
+    figure.legend(loc="outside right center", frameon=False, fontsize=7.5)
     return Drawing(
         name="trade_off",
         title="AUC against traffic",

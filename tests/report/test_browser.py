@@ -1,0 +1,121 @@
+"""The pages in a real browser: sort, filter, keyboard, no network, and no serious fault of accessibility."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedtune3d.report import write_report
+
+sync_api = pytest.importorskip("playwright.sync_api")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+SERIOUS = {"serious", "critical"}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def study_page(finished_study: Path) -> Path:
+    return finished_study / "report.html"
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[[Path], Any]]:
+    """Opens a page in a browser without a network; whatever it asks for beyond itself fails the test."""
+    context = browser.new_context(offline=True)
+    asked: list[str] = []
+
+    def opened(path: Path) -> Any:
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: asked.append(f"error: {error}"))
+        page.goto(path.as_uri())
+        return page
+
+    yield opened
+    context.close()
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+
+
+def column(page: Any, table: str, number: int) -> list[str]:
+    cells = page.locator(f"section[aria-labelledby={table}] tbody tr > :nth-child({number})")
+    return [cell.get_attribute("data-value") or cell.inner_text() for cell in cells.all()]
+
+
+def test_a_table_is_sorted_by_click_and_by_keyboard(open_page: Callable[[Path], Any], study_page: Path) -> None:
+    page = open_page(study_page)
+    heading = page.locator("section[aria-labelledby=heads] th", has_text="Mean over sites")
+    heading.get_by_role("button").click()
+    assert heading.get_attribute("aria-sort") == "ascending"
+    values = [float(text) for text in column(page, "heads", 7)]
+    assert values == sorted(values)
+    assert len(set(values)) > 1
+    page.keyboard.press("Enter")  # the button has the focus
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert [float(text) for text in column(page, "heads", 7)] == sorted(values, reverse=True)
+
+
+def test_what_is_not_defined_stands_last_either_way(open_page: Callable[[Path], Any], study_page: Path) -> None:
+    page = open_page(study_page)
+    button = page.locator("section[aria-labelledby=rules] th", has_text="Validation AUC").get_by_role("button")
+    for _ in range(2):
+        button.click()
+        assert column(page, "rules", 2)[-1] == "–"  # a baseline
+
+
+def test_the_tables_are_kept_to_one_site(open_page: Callable[[Path], Any], study_page: Path) -> None:
+    page = open_page(study_page)
+    page.get_by_label("Site in the tables").select_option("Boston")
+    heads = page.locator("section[aria-labelledby=heads]")
+    assert heads.locator("th[data-site=Boston]").is_visible()
+    assert not heads.locator("th[data-site=Graz]").is_visible()
+    assert heads.locator("td[data-site=Graz]:visible").count() == 0
+    assert page.get_by_role("status").inner_text() == "Only Boston is shown in the tables."
+    page.get_by_label("Site in the tables").select_option("")
+    assert heads.locator("th[data-site=Graz]").is_visible()
+
+
+def test_a_cells_report_opens(open_page: Callable[[Path], Any], study_page: Path) -> None:
+    page = open_page(study_page)
+    page.get_by_role("link", name="linear-frozen-fedavg-seed0").click()
+    assert "federated fine-tuning report" in page.inner_text("h1")
+
+
+def test_a_runs_page_sorts_and_filters(open_page: Callable[[Path], Any], make_run: Callable[..., Path]) -> None:
+    page = open_page(write_report(make_run()))
+    page.locator("section[aria-labelledby=auc] th", has_text="Scans").first.get_by_role("button").click()
+    rows = page.locator("section[aria-labelledby=auc] table.sortable tbody tr")
+    counts = [int(cell.inner_text()) for cell in rows.locator(":scope[data-site] > :nth-child(3)").all()]
+    assert counts == sorted(counts)
+    assert rows.last.locator("th").inner_text() == "Pooled"  # a summary stays below
+    page.get_by_label("Site in the tables").select_option("Graz")
+    assert rows.locator(":scope[data-site]:visible").count() == 1
+
+
+def test_no_serious_fault_of_accessibility(
+    open_page: Callable[[Path], Any], study_page: Path, make_run: Callable[..., Path]
+) -> None:
+    for path in (study_page, write_report(make_run())):
+        results = axe.Axe().run(open_page(path))
+        faults = [one for one in results.response["violations"] if one["impact"] in SERIOUS]
+        assert [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in faults] == []
+
+
+def test_it_can_be_read_without_the_script(browser: Any, study_page: Path) -> None:
+    context = browser.new_context(java_script_enabled=False, offline=True)
+    page = context.new_page()
+    page.goto(study_page.as_uri())
+    assert not page.get_by_label("Site in the tables").is_visible()
+    assert page.locator("section[aria-labelledby=heads] tbody tr").count() == 3
+    context.close()

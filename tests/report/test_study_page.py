@@ -1,0 +1,119 @@
+import json
+import shutil
+import statistics
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from fedtune3d.errors import InputError
+from fedtune3d.evaluation import Predictions, paired_delong
+from fedtune3d.report import write_study_report
+from fedtune3d.report.figures.forest import draw_forest
+from fedtune3d.report.figures.study_auc import draw_study_auc
+from fedtune3d.report.study_contents import read_study
+from fedtune3d.report.study_tables import PairedRow, cost_rows, stage_tables
+from fedtune3d.report.study_words import answer
+
+
+class Text(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def metrics_of(folder: Path, cell: str) -> dict:
+    return json.loads((folder / "cells" / cell / "metrics.json").read_text())
+
+
+def test_the_answer_comes_first_and_follows_from_the_chosen_cell(finished_study: Path) -> None:
+    page = Text()
+    page.feed((finished_study / "report.html").read_text())
+    mean = metrics_of(finished_study, "conv_s-frozen-fedavg-seed0")["methods"]["federated"]["mean_auc"]
+    numbers = f"{mean['value']:.2f} [{mean['low']:.2f}, {mean['high']:.2f}]"
+    said = answer(read_study(finished_study))
+    assert said is not None
+    assert said.startswith(f"CONV S, frozen, FedAvg: mean test AUC over 3 sites {numbers}")
+    assert page.text.index(said) < page.text.index("test scans had no part") < page.text.index("What ran")
+    assert "scans are simulated and the encoder's weights are random" in page.text
+    assert (finished_study / "report.html").stat().st_size < 15_000_000
+
+
+def test_every_row_is_what_its_cell_says(finished_study: Path) -> None:
+    contents = read_study(finished_study)
+    for rows in contents.stages.values():
+        for row in rows:
+            found = metrics_of(finished_study, row.cells[0])["methods"][row.method]
+            assert row.mean.estimate["value"] == found["mean_auc"]["value"]
+            for site, estimate in row.sites.items():
+                assert estimate.estimate["value"] == found["sites"][site]["auc"]["value"]
+    assert [row.kind for row in contents.stages["rules"]] == ["variant", "variant", "baseline", "baseline"]
+
+
+def test_costs_are_those_of_the_ledger(finished_study: Path) -> None:
+    ledger = (finished_study / "cells" / "linear-frozen-fedavg-seed0" / "rounds.jsonl").read_text().splitlines()
+    lines = [json.loads(line) for line in ledger]
+    cost = cost_rows(read_study(finished_study))[0].row.cost
+    assert cost is not None
+    assert cost.total_bytes == sum(
+        entry["bytes_down"] + entry["bytes_up"] for line in lines for entry in line["sites"].values()
+    )
+    assert cost.bytes_per_round_and_site == 2 * 6_800_000
+    assert cost.seconds_per_round == statistics.median(line["seconds"] for line in lines if line["kind"] == "train")
+    assert (cost.rounds, cost.peak_memory_bytes) == (10, 910_000_000)
+
+
+def test_several_seeds_are_mean_and_spread(finished_study: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(finished_study, tmp_path / "study"))
+    results = json.loads((folder / "study.json").read_text())
+    results["seeds"] = [0, 1]
+    for stage in results["stages"].values():
+        for entry in stage:
+            entry["cells"]["1"] = "linear-frozen-fedavg-seed0"
+    (folder / "study.json").write_text(json.dumps(results))
+    row = read_study(folder).stages["heads"][1]
+    one, other = (
+        metrics_of(folder, cell)["methods"]["federated"]["mean_auc"]
+        for cell in ("conv_s-frozen-fedavg-seed0", "linear-frozen-fedavg-seed0")
+    )
+    assert row.mean.estimate["value"] == pytest.approx((one["value"] + other["value"]) / 2)
+    assert row.mean.estimate["low"] == pytest.approx((one["low"] + other["low"]) / 2)
+    assert row.mean.sd == pytest.approx(statistics.stdev([one["value"], other["value"]]))
+    assert f"± {row.mean.sd:.2f} [" in write_study_report(folder).read_text()
+
+
+def test_the_figure_draws_each_variant_at_each_site(finished_study: Path) -> None:
+    rows = read_study(finished_study).stages["heads"]
+    drawing = draw_study_auc("heads", rows)
+    assert len(drawing.rows) == 3 * 5
+    points = [line.get_xdata()[0] for line in drawing.figure.axes[0].get_lines() if len(line.get_xdata()) == 1]
+    assert sorted(points) == sorted(row["auc"] for row in drawing.rows if row["auc"] is not None)
+
+
+def test_the_forest_draws_differences_with_their_p_values() -> None:
+    names, labels = tuple("abcdefghij"), [0] * 5 + [1] * 5
+    first = Predictions(names, ("",) * 10, labels, [0.1, 0.2, 0.3, 0.7, 0.4, 0.6, 0.5, 0.8, 0.9, 0.35])
+    second = Predictions(names, ("",) * 10, labels, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
+    comparison = paired_delong(first, second)
+    drawing = draw_forest([PairedRow("heads", "Linear", "CONV S", 0, comparison, 0.04)])
+    assert drawing is not None
+    assert drawing.rows[0]["difference"] == comparison["difference"]["value"] < 0
+    assert [label.get_text() for label in drawing.figure.axes[0].get_yticklabels()] == ["Linear − CONV S"]
+    assert draw_forest([]) is None
+
+
+def test_the_terminal_shows_three_tables(finished_study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for table in stage_tables(read_study(finished_study)):
+        Console(width=100).print(table)
+    printed = capsys.readouterr().out
+    assert [word in printed for word in ("Heads", "Tunings", "Aggregation rules")] == [True] * 3
+    assert "not defined: one class only" in " ".join(printed.split())
+
+
+def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no study"):
+        write_study_report(tmp_path)
