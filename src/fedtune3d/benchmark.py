@@ -200,7 +200,10 @@ class _StudyRun:
         return {
             "name": combination.name,
             "reference": combination.is_reference,
-            **{part: {"name": variant.name, "label": variant.label} for part, variant in parts.items()},
+            **{
+                part: {"name": variant.name, "label": variant.label, "said": variant.said}
+                for part, variant in parts.items()
+            },
             "cells": {str(seed): combination.cell(seed) for seed in self.study.seeds},
             "validation": self._validation(combination),
         }

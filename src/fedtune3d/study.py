@@ -39,12 +39,14 @@ class Variant:
         axis: A key of `NAME_KEYS`.
         name: Of the head, reference, tuning method or rule.
         label: Tells it from the others of its axis; part of the names of its cells.
+        said: What stands beside its name for people: a label of one's own, or its options; often nothing.
         changes: What it changes in the experiment; sections of keys are changed key by key.
     """
 
     axis: str
     name: str
     label: str
+    said: str
     changes: Mapping[str, Any] = field(hash=False)
 
 
@@ -209,7 +211,9 @@ class Study(ExperimentKeys):
         changes = self._changes(axis, name, values)
         if training is not None:
             changes = _changed(changes, {"training": training})
-        return Variant(axis, name, label or _label(name, values | (training or {})), changes)
+        options = values | (training or {})
+        said = ", ".join(f"{option}: {value}" for option, value in options.items()) if label is None else label
+        return Variant(axis, name, label or _label(name, options), said if label != name else "", changes)
 
     def _changes(self, axis: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
         if axis == "references":

@@ -220,7 +220,10 @@ def write_study(folder: Path, run: Path) -> None:
 def study_entry(head: str, tuning: str, rule: str, validation: float) -> dict[str, Any]:
     reference = head == "ncc"
     name = head if reference else f"{head}-{tuning}-{rule}"
-    parts = {part: {"name": name, "label": name} for part, name in (("head", head), ("tuning", tuning), ("rule", rule))}
+    parts = {
+        part: {"name": name, "label": name, "said": ""}
+        for part, name in (("head", head), ("tuning", tuning), ("rule", rule))
+    }
     return {"name": name, "reference": reference, **parts, "cells": {"0": f"{name}-seed0"}, "validation": validation}
 
 

@@ -76,6 +76,12 @@ class CostRow:
     row: Row
     title: str
 
+    @property
+    def total_bytes(self) -> float:
+        """All traffic of the run."""
+        assert self.row.cost is not None
+        return self.row.cost.total_bytes
+
     def cells(self) -> list[tuple[str, float | None]]:
         """Text and number to sort by, in the order of `COST_COLUMNS`."""
         cost = self.row.cost

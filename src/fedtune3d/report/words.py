@@ -45,12 +45,10 @@ _SHORT = {
 
 
 def variant_title(part: str, variant: Mapping[str, str]) -> str:
-    """The short title of a study's head, tuning or rule; what its label adds to its name stands in brackets."""
-    name, label = variant["name"], variant["label"]
+    """The short title of a study's head, tuning or rule; its options stand in brackets."""
+    name = variant["name"]
     title = rule_title(name) if part == "rule" else _SHORT.get(name, name)
-    if label == name:
-        return title
-    return f"{title} ({label.removeprefix(name).strip('-_')})" if label.startswith(name) else label
+    return f"{title} ({variant['said']})" if variant["said"] else title
 
 
 def interval(estimate: Mapping[str, Any]) -> str:

@@ -1,11 +1,15 @@
 """What a better AUC costs in traffic."""
 
+from collections.abc import Sequence
+
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from fedtune3d.report.figures.drawing import BLACK, GREY, Drawing, Mark, new_figure, site_marks
 from fedtune3d.report.study_contents import StudyContents
 from fedtune3d.report.study_tables import cost_data, cost_rows
 from fedtune3d.report.words import size
+
+_STEP = 1.22
 
 
 def draw_trade_off(contents: StudyContents) -> Drawing | None:
@@ -16,15 +20,14 @@ def draw_trade_off(contents: StudyContents) -> Drawing | None:
     figure = new_figure(8.4, 1.2 + max(2.9, 0.27 * len(found)))
     axes = figure.add_subplot()
     marks = site_marks([one.row.key for one in found])
-    for one in found:
-        mark, estimate, cost = marks[one.row.key], one.row.mean.estimate, one.row.cost
-        assert cost is not None
+    for one, place in zip(found, _side_by_side([one.total_bytes for one in found]), strict=True):
+        mark, estimate = marks[one.row.key], one.row.mean.estimate
         if one.row.kind == "reference":
             mark = Mark(GREY, mark.marker, mark.line)
         ends = [estimate["low"], estimate["high"]]
-        axes.plot([cost.total_bytes] * 2, ends, color=mark.colour, linewidth=1.1, linestyle=mark.line, alpha=0.8)
+        axes.plot([place] * 2, ends, color=mark.colour, linewidth=1.1, linestyle=mark.line, alpha=0.8)
         axes.plot(
-            cost.total_bytes,
+            place,
             estimate["value"],
             marker=mark.marker,
             color=mark.colour,
@@ -32,12 +35,12 @@ def draw_trade_off(contents: StudyContents) -> Drawing | None:
             markerfacecolor=mark.colour if one.row.kind == "variant" else "white",
             markeredgecolor=BLACK if one.row.chosen else mark.colour,
             linestyle="",
-            label=f"{one.title}, {size(cost.total_bytes)}",
+            label=f"{one.title}, {size(one.total_bytes)}",
         )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: size(count)))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("Traffic of all rounds and sites, both ways (logarithmic)", fontsize=9)
+    axes.set_xlabel("Traffic of all rounds and sites, both ways (logarithmic; alike ones side by side)", fontsize=9)
     axes.set_ylabel("Test AUC, mean over sites, 95 % interval", fontsize=9)
     axes.axhline(0.5, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     axes.tick_params(labelsize=8)
@@ -53,3 +56,12 @@ def draw_trade_off(contents: StudyContents) -> Drawing | None:
         figure=figure,
         rows=cost_data(contents),
     )
+
+
+def _side_by_side(totals: Sequence[float]) -> list[float]:
+    """Where to draw each total on a logarithmic axis, those within a tenth of another beside it."""
+    places = []
+    for index, total in enumerate(totals):
+        alike = [other for other, value in enumerate(totals) if abs(value / total - 1) < 0.1]
+        places.append(total * _STEP ** (alike.index(index) - (len(alike) - 1) / 2))
+    return places
