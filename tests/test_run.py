@@ -14,8 +14,12 @@ import pytest
 import torch
 
 from fedtune3d.errors import InputError
+from fedtune3d.evaluation import combine, summarise
 from fedtune3d.experiment import Experiment
+from fedtune3d.federation.predictions_table import read_predictions
 from fedtune3d.files import sha256_file
+from fedtune3d.run_folder import RunFolder
+from fedtune3d.seeds import derive_seed
 from fedtune3d.states import load_state
 
 LONG = {"training": {"rounds": 6, "batch_size": 4}, "baselines": ["local", "centralized"]}
@@ -37,6 +41,21 @@ def test_a_run_leaves_what_the_design_says(small_experiment: Any, tmp_path: Path
     assert not folder.metrics["simulated"]
     assert set(folder.metrics["methods"]) == {"federated", "local", "centralized"}
     assert str(small_experiment.folder) not in (folder.path / "config.yaml").read_text()
+    check_that_the_metrics_follow(folder)
+
+
+def check_that_the_metrics_follow(folder: RunFolder) -> None:
+    """From what the sites sent, and what they sent from their tables of predictions."""
+    sent = {site: json.loads(folder.summary(site).read_text()) for site in "AB"}
+    for method, metrics in folder.metrics["methods"].items():
+        assert metrics == combine({site: sent[site][method] for site in sent}, 3, method != "local")
+        for site, summaries in sent.items():
+            validation, test = (read_predictions(folder.site(site), method, split) for split in ("validation", "test"))
+            found = dict(summaries[method])
+            assert set(found["test"].pop("groups")) == {"sex", "age", "scanner"}
+            expected = summarise(validation, test, derive_seed(3, site, "summary"), share_predictions=True)
+            expected["test"].pop("groups")
+            assert found == expected
 
 
 def test_leaving_one_of_two_sites_out_is_the_others_local_training(small_experiment: Any, tmp_path: Path) -> None:
