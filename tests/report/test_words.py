@@ -9,7 +9,7 @@ def metrics_with(mean: dict, **facts: object) -> dict:
         "head": "conv_s",
         "tuning": "frozen",
         "rule": "fedavg",
-        "methods": {"federated": {"mean_auc": mean, "sites": {"A": {"participants": 9}, "B": {"participants": 3}}}},
+        "methods": {"federated": {"mean_auc": mean, "sites": {"A": {"scans": 9}, "B": {"scans": 3}}}},
         **facts,
     }
 
@@ -48,9 +48,9 @@ def test_simulated_and_random_are_said(facts: dict, long: str, short: str) -> No
     assert words.short_caveat(facts) == short
 
 
-def test_few_groups_behind_many_participants_are_said() -> None:
+def test_few_groups_behind_many_scans_are_said() -> None:
     mean = {**undefined("no site has an AUC"), "sites": []}
-    assert "12 participants in the test sets rest on at most 10 groups" in words.caveat(metrics_with(mean, groups=10))
+    assert "The 12 test scans are of at most 10 people or anatomies" in words.caveat(metrics_with(mean, groups=10))
     assert words.caveat(metrics_with(mean, groups=40)) == ""
 
 

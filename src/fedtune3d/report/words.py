@@ -124,11 +124,11 @@ def caveat(facts: Mapping[str, Any]) -> str:
         sentences.append("The scans are simulated: the numbers say nothing about patients.")
     elif random:
         sentences.append("The encoder's weights are random: the numbers say nothing about SAM-Med3D.")
-    people = sum(site["participants"] for site in _federated_sites(facts))
-    if people > facts.get("groups", people):
+    scans = sum(site["scans"] for site in _federated_sites(facts))
+    if scans > facts.get("groups", scans):
         sentences.append(
-            f"The {people} participants in the test sets rest on at most {facts['groups']} groups "
-            "(people or anatomies), so the intervals are too narrow."
+            f"The {scans} test scans are of at most {facts['groups']} people or anatomies; "
+            "one who is at several sites makes the intervals of the mean and of all sites pooled too narrow."
         )
     return " ".join(sentences)
 
