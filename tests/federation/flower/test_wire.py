@@ -91,6 +91,8 @@ def spoiled(**changes: Any) -> flwr.RecordDict:
         ({"data": b"\0" * 23}, "expected 24 bytes for shape (2, 3), got 23"),
         ({"shape": (2, -3)}, "no shape"),
         ({"dtype": "object"}, "expected raw bytes of a known dtype"),
+        ({"dtype": ["float32"]}, "what is no answer (TypeError)"),
+        ({"shape": (0, 2**80), "data": b""}, "what is no answer"),
         ({"stype": "numpy.ndarray"}, "expected raw bytes of a known dtype"),
     ],
 )

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+import httpx
 from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
@@ -65,11 +66,13 @@ class GridFederation:
         for site in sorted(tasks.keys() - nodes.keys()):
             yield Fault(site, "is not connected")
         waiting = self._send({site: task for site, task in sorted(tasks.items()) if site in nodes}, nodes, seconds)
+        for site in sorted(nodes.keys() & tasks.keys() - set(waiting.values())):
+            yield Fault(site, "the SuperLink did not take the message")
         while waiting:
-            for message_id in list(waiting):
-                for reply in self._grid.pull_messages([message_id]):
-                    site = waiting.pop(message_id)
-                    yield self._reply(reply, tasks[site], site)
+            for message_id, site in list(waiting.items()):
+                if (reply := self._pull(message_id, tasks[site], site)) is not None:
+                    del waiting[message_id]
+                    yield reply
             if until is not None and time.monotonic() > until:
                 break
             if waiting:
@@ -88,14 +91,22 @@ class GridFederation:
                 ttl=LIFE_SECONDS if seconds is None else seconds + AFTER_SECONDS,
                 group_id=str(task.round),
             )
-            (message_id,) = self._grid.push_messages([message])
-            sent[message_id] = site
+            sent |= {message_id: site for message_id in self._grid.push_messages([message]) if message_id}
         return sent
 
-    def _reply(self, reply: Message, task: Task, site: str) -> Answer | Fault:
-        if reply.has_error():
-            return Fault(site, f"Flower: {' '.join(str(reply.error.reason).split())}")
-        return unpack_answer(reply.content, task, site, self._occasion().sha256)
+    def _pull(self, message_id: str, task: Task, site: str) -> Answer | Fault | None:
+        """What has come in reply to a message; None for nothing yet."""
+        try:
+            replies = list(self._grid.pull_messages([message_id]))
+        except httpx.HTTPError:
+            raise  # the SuperLink's fault, not the site's
+        except Exception as error:
+            return Fault(site, f"answered with what is no Flower message ({type(error).__name__})")
+        if not replies:
+            return None
+        if replies[0].has_error():
+            return Fault(site, f"Flower: {' '.join(str(replies[0].error.reason).split())}")
+        return unpack_answer(replies[0].content, task, site, self._occasion().sha256)
 
     def _wait_for(self, tasks: Mapping[str, Task]) -> dict[str, int]:
         """The nodes of the sites asked, once all are there, or as many as are when the wait is over."""

@@ -134,6 +134,8 @@ def unpack_answer(records: RecordDict, task: Task, site: str, sha256: str) -> An
         return Answer(site, _parts(records, head.parts), values)
     except WireError as error:
         return Fault(site, str(error))
+    except Exception as error:  # whatever a site sends, it is that site's fault and nobody else's
+        return Fault(site, f"answered with what is no answer ({type(error).__name__})")
 
 
 def site_of(records: RecordDict) -> str:
