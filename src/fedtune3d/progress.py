@@ -28,6 +28,28 @@ class Silent:
         yield lambda done, total: None
 
 
+class Lines:
+    """A line where something begins and one where it is done, for logs; what has no steps is not mentioned."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+
+    @contextmanager
+    def bar(self, text: str) -> Iterator[Advance]:
+        """Say `text` at the first step."""
+        steps = 0
+
+        def advance(done: int, total: int) -> None:
+            nonlocal steps
+            if not steps:
+                self.say(f"{text}: {total}")
+            steps = total
+
+        yield advance
+        if steps:
+            self.say(f"{text}: done")
+
+
 class Bars:
     """Bars on a console, one below the other; each stays when it is done."""
 

@@ -17,6 +17,7 @@ from fedtune3d.federation.flower.engine import Runtime, free_port, start_child, 
 from fedtune3d.federation.flower.reachability import why_refused
 from fedtune3d.federation.flower.site_folder import CERTIFICATE, KEY, SiteSettings
 from fedtune3d.federation.flower.site_host import SiteHost
+from fedtune3d.progress import Lines
 
 log = logging.getLogger("fedtune3d")
 POLL_SECONDS = 0.2
@@ -27,7 +28,7 @@ app = ClientApp()
 
 @cache
 def _host(folder: Path) -> SiteHost:
-    return SiteHost(SiteSettings.read(folder))
+    return SiteHost(SiteSettings.read(folder), Lines(log.info))
 
 
 def _answer(message: Message, context: Context) -> Message:

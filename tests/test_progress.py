@@ -1,0 +1,13 @@
+"""Progress in words."""
+
+from fedtune3d.progress import Lines
+
+
+def test_a_line_where_it_begins_and_where_it_ends() -> None:
+    said: list[str] = []
+    with Lines(said.append).bar("preparing scans") as advance:
+        advance(1, 3)
+        advance(3, 3)
+    with Lines(said.append).bar("nothing to do"):
+        pass
+    assert said == ["preparing scans: 3", "preparing scans: done"]
