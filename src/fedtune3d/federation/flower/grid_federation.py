@@ -82,7 +82,8 @@ class GridFederation:
 
     def _send(self, tasks: Mapping[str, Task], nodes: Mapping[str, int], seconds: float | None) -> dict[str, str]:
         """Send each site its task: message id → site."""
-        cache, occasion, sent = TensorCache(), self._occasion(), {}
+        cache, occasion = TensorCache(), self._occasion()
+        sent: dict[str, str] = {}
         for site, task in tasks.items():
             message = Message(
                 pack_task(task, occasion, cache.array),
