@@ -82,6 +82,13 @@ def simulate(
         Path | None,
         typer.Option(help="A folder of FreeSurfer-style label maps with anatomies.tsv, not the MNI152 template."),
     ] = None,
+    site_effect: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SITE=SETTING,…",
+            help="What to set at a site rather than draw, such as C=1.5T,slices=3mm; may be given for several sites.",
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes that work at once.", min=1)] = 2,
 ) -> None:
     """Write simulated hospitals to try everything with: BIDS folders and an experiment file.
@@ -91,7 +98,7 @@ def simulate(
     from fedtune3d.starter import write_simulation
 
     with _bars() as bars, bars.bar("simulating scans") as advance:
-        path = write_simulation(folder, sites, scans, seed, anatomies, workers, advance)
+        path = write_simulation(folder, sites, scans, seed, anatomies, workers, advance, site_effect or ())
     out.print(f"wrote {sites} simulated sites and {path}\nNext: fedtune3d run {path}", soft_wrap=True)
 
 

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import yaml
 
+from fedtune3d.cohorts.profiles import compare_profiles, intensity_profile, intensity_range, shared_grid
 from fedtune3d.cohorts.reading import list_diagnoses
 from fedtune3d.cohorts.simulation import simulate_sites
+from fedtune3d.cohorts.simulation.bids_folder import simulated_brain
 from fedtune3d.errors import InputError
 from fedtune3d.files import write_text
 
+PROFILED_SCANS = 10
 CONTROL_WORDS = ("CN", "HC", "NC", "control", "healthy", "normal")
 
 TEMPLATE = """\
@@ -81,9 +84,20 @@ def write_simulation(
     anatomies: Path | None,
     workers: int,
     progress: Callable[[int, int], None],
+    site_effects: Sequence[str] = (),
 ) -> Path:
-    """Write simulated sites and their experiment file; returns the file's path."""
-    folders = simulate_sites(folder, sites, scans, seed, anatomies=anatomies, workers=workers, progress=progress)
+    """Write simulated sites, their experiment file and the figure of their intensities; returns the file's path."""
+    folders = simulate_sites(
+        folder,
+        sites,
+        scans,
+        seed,
+        anatomies=anatomies,
+        workers=workers,
+        progress=progress,
+        site_effects=site_effects,
+    )
+    _draw_profiles(folder, folders)
     output = folder / "experiment.yaml"
     found: Counter[str] = Counter()
     for site in folders:
@@ -93,6 +107,22 @@ def write_simulation(
     note = "These sites are simulated: no result on them says anything about patients."
     write_text(output, _fill(output, "simulated", seed, folders, positive, negative, note, rounds=20))
     return output
+
+
+def _draw_profiles(folder: Path, sites: Sequence[Path]) -> None:
+    """The figure of intensity profiles, from up to ten scans a site."""
+    from fedtune3d.report.figures.intensity_profiles import draw_intensity_profiles
+
+    brains = {
+        site.name: [simulated_brain(path) for path in sorted(site.rglob("*_T1w.nii.gz"))[:PROFILED_SCANS]]
+        for site in sites
+    }
+    low, high = shared_grid(intensity_range(own) for own in brains.values())
+    profiles = {site: (len(own), intensity_profile(own, low, high)) for site, own in brains.items()}
+    drawing = draw_intensity_profiles(compare_profiles(low, high, profiles))
+    assert drawing is not None
+    drawing.note("simulated scans")
+    drawing.save(folder / "figures")
 
 
 def _fill(

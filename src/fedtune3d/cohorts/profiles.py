@@ -1,7 +1,9 @@
 """Intensity profiles: how the voxels of a site's brains are distributed, as a curve that shows no scan."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +63,25 @@ def intensity_profile(
     curve = smooth.reshape(POINTS, _FINER).mean(axis=1)
     curve /= max(float(curve.sum()), 1e-300) * (high - low) / POINTS
     return [float(f"{value:.4g}") for value in curve]
+
+
+def compare_profiles(low: float, high: float, profiles: Mapping[str, tuple[int, Sequence[float]]]) -> dict[str, Any]:
+    """Profiles on one grid, and the distance between any two.
+
+    Args:
+        low: Of the grid.
+        high: Of the grid.
+        profiles: Site → number of scans, density.
+
+    Returns:
+        ``grid`` ([low, high]), ``sites`` (site → ``scans``, ``density``) and ``wasserstein`` (rows of [site, site,
+        distance]).
+    """
+    sites = {site: {"scans": scans, "density": list(density)} for site, (scans, density) in sorted(profiles.items())}
+    distances = [
+        [a, b, wasserstein(sites[a]["density"], sites[b]["density"], low, high)] for a, b in combinations(sites, 2)
+    ]
+    return {"grid": [low, high], "sites": sites, "wasserstein": distances}
 
 
 def wasserstein(first: Sequence[float], second: Sequence[float], low: float, high: float) -> float:

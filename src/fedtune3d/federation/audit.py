@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fedtune3d.cohorts.near_fingerprints import BANDS, SUSPICIOUS_BANDS
-from fedtune3d.cohorts.profiles import shared_grid, wasserstein
+from fedtune3d.cohorts.profiles import compare_profiles, shared_grid
 from fedtune3d.errors import InputError
 from fedtune3d.evaluation.auc import auc_from_counts
 from fedtune3d.evaluation.intervals import newcombe
@@ -63,8 +63,7 @@ def profile_sites(ask: Ask) -> dict[str, Any]:
     """The sites' intensity profiles on one grid, and the distance between any two.
 
     Returns:
-        ``grid`` ([low, high]), ``sites`` (site → ``scans``, ``density``) and ``wasserstein`` (rows of [site, site,
-        distance]); no site where each has too few scans for its curve to leave.
+        As `compare_profiles`; no site where each has too few scans for its curve to leave.
     """
     ranges = {answer.site: answer.values["range"] for answer in ask(Task("profile"))}
     known = [found for found in ranges.values() if found is not None]
@@ -72,11 +71,8 @@ def profile_sites(ask: Ask) -> dict[str, Any]:
         return {"grid": None, "sites": {}, "wasserstein": []}
     low, high = shared_grid(known)
     told = {answer.site: answer.values for answer in ask(Task("profile", values={"grid": [low, high]}))}
-    sites = {site: dict(values) for site, values in sorted(told.items()) if values["density"] is not None}
-    distances = [
-        [a, b, wasserstein(sites[a]["density"], sites[b]["density"], low, high)] for a, b in combinations(sites, 2)
-    ]
-    return {"grid": [low, high], "sites": sites, "wasserstein": distances}
+    profiles = {site: (values["scans"], values["density"]) for site, values in told.items() if values["density"]}
+    return compare_profiles(low, high, profiles)
 
 
 @dataclass(frozen=True)

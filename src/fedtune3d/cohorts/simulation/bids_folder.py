@@ -9,6 +9,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 
 from fedtune3d import __version__
 from fedtune3d.cohorts.simulation.scanning import Scan
@@ -47,6 +48,13 @@ def write_scan(path: Path, scan: Scan, stored_as: str) -> None:
     image.set_qform(scan.affine, code="scanner")
     with atomic_path(path) as partial:
         partial.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
+
+
+def simulated_brain(path: Path) -> NDArray[np.float32]:
+    """The voxels of a simulated scan inside the brain, (n,), z-scored as the preparation does."""
+    voxels = nib.load(path).get_fdata(dtype=np.float32)
+    inside = voxels[voxels > 0]
+    return np.asarray((inside - inside.mean()) / inside.std(), np.float32)
 
 
 def write_site_files(site_folder: Path, site: str, rows: Sequence[dict[str, str]], parameters: dict[str, Any]) -> None:

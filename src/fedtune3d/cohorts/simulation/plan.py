@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fedtune3d.cohorts.simulation.label_maps import LabelMap
 from fedtune3d.cohorts.simulation.people import Person, draw_person, draw_person_of_anatomy
+from fedtune3d.cohorts.simulation.presets import OF_PEOPLE, change_effects, parse_site_effects
 from fedtune3d.cohorts.simulation.site_effects import SiteEffect, draw_site_effects
 from fedtune3d.cohorts.simulation.sizes import least_per_site, positives_of_site, site_sizes
 from fedtune3d.errors import InputError
@@ -32,12 +33,17 @@ class PlannedSite:
 
 
 def plan_sites(
-    sites: int, scans: int, seed: int, least_per_class: int, people: Sequence[LabelMap] | None
+    sites: int,
+    scans: int,
+    seed: int,
+    least_per_class: int,
+    people: Sequence[LabelMap] | None,
+    site_effects: Sequence[str] = (),
 ) -> list[PlannedSite]:
     """The sites in order of their names, from the template or from the label maps of real people.
 
     Raises:
-        InputError: If a number is out of its range, or too small for each site to have `least_per_class` scans of each
+        InputError: If a site effect is not known, or a number is out of its range, or too small for each site to have `least_per_class` scans of each
             class in validation and test.
     """
     if not 1 <= sites <= len(string.ascii_uppercase):
@@ -46,9 +52,13 @@ def plan_sites(
         raise InputError(f"least_per_class: expected at least 1, got {least_per_class}")
     smallest = least_per_site(least_per_class, None if people is None else _people_per_class(people))
     sizes = site_sizes(sites, scans, smallest, seed)
+    names = [f"site-{letter}" for letter in string.ascii_uppercase[:sites]]
+    changes = parse_site_effects(site_effects, names)
+    if people is not None and any(field in OF_PEOPLE for changed in changes.values() for field in changed):
+        raise InputError("--site-effect: positives and age are the people's own with --anatomies; leave them out")
+    effects = change_effects(dict(zip(names, draw_site_effects(sites, seed), strict=True)), changes)
     planned = []
-    for letter, size, effect in zip(string.ascii_uppercase, sizes, draw_site_effects(sites, seed), strict=False):
-        name = f"site-{letter}"
+    for (name, effect), size in zip(effects.items(), sizes, strict=True):
         if people is None:
             planned.append(PlannedSite(name, effect, _scans_of_template(name, size, effect, seed, least_per_class)))
         else:

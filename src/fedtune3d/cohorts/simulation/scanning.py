@@ -23,6 +23,7 @@ FINEST_STEP_MM = 1.6
 HEAD_TURN_DEGREES = 2.0
 HEAD_SHIFT_MM = 4.0
 TEXTURE = 0.035
+MOVES = 3
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ def scan_person(
     painted *= bias_field(shape, site.bias_strength, rng)
     inside = tissues[CSF] + tissues[GREY] + tissues[WHITE]
     thick = average_slabs(np.stack([painted, inside]), site.slice_axis, slabs)
+    if site.motion_mm:
+        thick[0] = move_head(thick[0], affine, site.motion_mm, rng)
     noisy = add_rician_noise(thick[0], site.noise, rng)
     return Scan(np.where(thick[1] > 0.5, noisy * np.float32(site.white_level), np.float32(0.0)), affine)
 
@@ -153,6 +156,25 @@ def average_slabs(maps: NDArray[np.float32], axis: int, slabs: int) -> NDArray[n
     shape[axis + 1 : axis + 2] = [shape[axis + 1] // slabs, slabs]
     averaged: NDArray[np.float32] = maps.reshape(shape).mean(axis=axis + 2)
     return averaged
+
+
+def move_head(
+    image: NDArray[np.float32], affine: NDArray[np.float64], motion_mm: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """The image of a head that moves three times during the scan: parts of k-space from moved copies, by TorchIO.
+
+    References:
+        Shaw et al., MIDL 2019 (the model behind `torchio.Motion`).
+    """
+    import torchio
+
+    times = np.sort(rng.uniform(0.1, 0.9, MOVES))
+    degrees, shifts = rng.normal(0.0, motion_mm, (2, MOVES, 3))
+    scan = torchio.ScalarImage(
+        tensor=torch.from_numpy(image)[None], affine=np.diag([*nib.affines.voxel_sizes(affine), 1])
+    )
+    moved = torchio.Motion(degrees=degrees, translation=shifts, times=times, image_interpolation="linear")(scan)
+    return np.abs(moved.data[0].numpy()).astype(np.float32)
 
 
 def add_rician_noise(image: NDArray[np.float32], noise: float, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -33,6 +33,7 @@ def simulate_sites(
     least_per_class: int = 3,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
+    site_effects: Sequence[str] = (),
 ) -> list[Path]:
     """Write simulated hospital sites as BIDS folders `out/site-A`, `out/site-B`, …; returns the folders.
 
@@ -48,13 +49,14 @@ def simulate_sites(
         least_per_class: Scans of each class that every site has in validation and in test under the default split.
         workers: Processes, of one thread each. 1 works in this process.
         progress: Called with (scans done, scans in all).
+        site_effects: What to set at a site rather than draw, such as ``site_c=1.5T,slices=3mm`` (see `presets`).
 
     Raises:
         InputError: Numbers too small or out of range, a folder that holds something else, a disk too full, or anatomies
             that cannot be read.
     """
     people = None if anatomies is None else list_label_maps(anatomies)
-    planned = plan_sites(sites, scans, seed, least_per_class, people)
+    planned = plan_sites(sites, scans, seed, least_per_class, people, site_effects)
     parameters = {
         "Version": SIMULATION_VERSION,
         "Sites": sites,
@@ -65,6 +67,8 @@ def simulate_sites(
         if people is None
         else {person.anatomy_id: sha256_file(person.path) for person in people},
     }
+    if site_effects:
+        parameters["SiteEffects"] = list(site_effects)
     folders = [out / site.name for site in planned]
     _claim_folder(out, folders, parameters)
     missing = [
@@ -161,4 +165,7 @@ def _row(scan: PlannedScan) -> dict[str, str]:
 
 def _described(site: PlannedSite, parameters: dict[str, Any]) -> dict[str, Any]:
     """What the site's description says of how it was made."""
-    return {"Parameters": parameters | {"SiteEffect": asdict(site.effect)}}
+    effect = asdict(site.effect)
+    if not site.effect.motion_mm:
+        del effect["motion_mm"]  # as it was before there was motion
+    return {"Parameters": parameters | {"SiteEffect": effect}}

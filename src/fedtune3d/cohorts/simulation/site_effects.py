@@ -26,6 +26,7 @@ class SiteEffect:
         slice_axis: Axis of `axis_codes` across the slices.
         axis_codes: Where the voxel axes point, as in nibabel.
         stored_as: `int16` (with a slope) or `float32`.
+        motion_mm: Standard deviation of the head's moves during the scan, in mm and in degrees; 0 for none.
     """
 
     positive_share: float
@@ -40,6 +41,7 @@ class SiteEffect:
     slice_axis: int
     axis_codes: str
     stored_as: str
+    motion_mm: float = 0.0
 
 
 def draw_site_effects(count: int, seed: int) -> list[SiteEffect]:
