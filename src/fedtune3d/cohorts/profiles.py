@@ -79,7 +79,7 @@ def compare_profiles(low: float, high: float, profiles: Mapping[str, tuple[int, 
     """
     sites = {site: {"scans": scans, "density": list(density)} for site, (scans, density) in sorted(profiles.items())}
     distances = [
-        [a, b, wasserstein(sites[a]["density"], sites[b]["density"], low, high)] for a, b in combinations(sites, 2)
+        [a, b, wasserstein(profiles[a][1], profiles[b][1], low, high)] for a, b in combinations(sorted(profiles), 2)
     ]
     return {"grid": [low, high], "sites": sites, "wasserstein": distances}
 

@@ -52,7 +52,7 @@ def write_scan(path: Path, scan: Scan, stored_as: str) -> None:
 
 def simulated_brain(path: Path) -> NDArray[np.float32]:
     """The voxels of a simulated scan inside the brain, (n,), z-scored as the preparation does."""
-    voxels = nib.load(path).get_fdata(dtype=np.float32)
+    voxels = nib.Nifti1Image.from_filename(path).get_fdata(dtype=np.float32)
     inside = voxels[voxels > 0]
     return np.asarray((inside - inside.mean()) / inside.std(), np.float32)
 

@@ -43,8 +43,8 @@ def plan_sites(
     """The sites in order of their names, from the template or from the label maps of real people.
 
     Raises:
-        InputError: If a site effect is not known, or a number is out of its range, or too small for each site to have `least_per_class` scans of each
-            class in validation and test.
+        InputError: If a site effect is not known, a number is out of its range, or there are too few scans for each
+            site to have `least_per_class` of each class in validation and test.
     """
     if not 1 <= sites <= len(string.ascii_uppercase):
         raise InputError(f"sites: expected a number from 1 to {len(string.ascii_uppercase)}, got {sites}")

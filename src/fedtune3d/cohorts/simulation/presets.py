@@ -54,7 +54,7 @@ KNOWN = ("1.5T", "3T", *dict.fromkeys((*CHOICES, *QUANTITIES)))
 
 
 def parse_site_effects(texts: Sequence[str], sites: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Site → fields of `SiteEffect` to set, from texts such as ``site_c=1.5T,slices=3mm`` or ``C=vendor=b,motion=mild``.
+    """Site → fields of `SiteEffect` to set, from texts such as ``site_c=1.5T,slices=3mm``.
 
     Args:
         texts: One a site; a later setting of the same field wins.

@@ -170,9 +170,8 @@ def move_head(
 
     times = np.sort(rng.uniform(0.1, 0.9, MOVES))
     degrees, shifts = rng.normal(0.0, motion_mm, (2, MOVES, 3))
-    scan = torchio.ScalarImage(
-        tensor=torch.from_numpy(image)[None], affine=np.diag([*nib.affines.voxel_sizes(affine), 1])
-    )
+    spacing = np.diag([*nib.affines.voxel_sizes(affine), 1.0])
+    scan = torchio.ScalarImage(tensor=torch.from_numpy(image)[None], affine=spacing)
     moved = torchio.Motion(degrees=degrees, translation=shifts, times=times, image_interpolation="linear")(scan)
     return np.abs(moved.data[0].numpy()).astype(np.float32)
 
