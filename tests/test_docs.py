@@ -39,7 +39,7 @@ def test_every_link_in_the_readme_is_there() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-@pytest.mark.parametrize("name", ["study", "study_simulated"])
+@pytest.mark.parametrize("name", ["study", "study_simulated", "study_tiny"])
 def test_the_example_studies_are_valid(name: str) -> None:
     study = Study.from_yaml(ROOT / "examples" / f"{name}.yaml")
     assert [variant.name for variant in study.variants["heads"]] == ["linear", "conv_s", "conv_l"]
