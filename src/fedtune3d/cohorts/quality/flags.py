@@ -8,8 +8,8 @@ import numpy as np
 from fedtune3d.cohorts.quality.measures import AS_IT_LIES, Quality
 
 LARGEST_Z = 3.5  # Iglewicz and Hoaglin, 1993, How to Detect and Handle Outliers
-FEWEST_SCANS = 6  # with fewer, the median absolute deviation says little
-_LEAST_SPREAD = 0.01  # of the median's magnitude: what differs by less is not worth a look
+FEWEST_SCANS = 10  # with fewer, the median absolute deviation says little
+_LEAST_SPREAD = 0.05  # of the median's magnitude; so nothing within 26 % of the median stands out
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ MEASURES = (
 def flag_scans(qualities: Sequence[Quality], registered: Sequence[bool]) -> list[list[str]]:
     """Why each scan of a site is suspicious, one short reason each; empty for those that are not.
 
-    The robust z-score is 0.6745 (x − median) / MAD; it needs six scans that have the measure. Scans that were
+    The robust z-score is 0.6745 (x − median) / MAD; it needs ten scans that have the measure. Scans that were
     registered and those that were not are compared with their own kind.
     """
     reasons: list[list[str]] = [[] for _ in qualities]
@@ -67,7 +67,7 @@ def flag_scans(qualities: Sequence[Quality], registered: Sequence[bool]) -> list
 
 
 def robust_scores(values: np.ndarray) -> np.ndarray:
-    """0.6745 (x − median) / MAD of values (n,), the MAD at least 1 % of the median; zeros for fewer than six."""
+    """0.6745 (x − median) / MAD of values (n,), the MAD at least 5 % of the median; zeros for fewer than ten."""
     if len(values) < FEWEST_SCANS:
         return np.zeros(len(values))
     middle = np.median(values)
