@@ -60,6 +60,7 @@ def test_a_map_goes_back_to_the_scans_own_grid(real_head: SimpleNamespace) -> No
     assert np.corrcoef(voxels[brain], np.asarray(source.dataobj)[brain])[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_the_same_bits_on_every_run(real_head: SimpleNamespace, tmp_path: Path) -> None:
     again = prepare_scan(shutil.copy(real_head.path, tmp_path / "sub-01_T1w.nii.gz"))
     assert again.voxels.tobytes() == real_head.prepared.voxels.tobytes()
@@ -67,6 +68,7 @@ def test_the_same_bits_on_every_run(real_head: SimpleNamespace, tmp_path: Path) 
     assert again.quality == real_head.prepared.quality
 
 
+@pytest.mark.slow
 def test_the_mask_and_the_steps_that_are_there_already_are_taken(
     real_head: SimpleNamespace, tmp_path: Path, dice: Dice
 ) -> None:
