@@ -1,5 +1,6 @@
 """Each fault that a deployment meets, made by killing, cutting, filling or falsifying something real."""
 
+import contextlib
 import os
 import re
 import signal
@@ -171,8 +172,9 @@ class Proxy:
         except OSError:
             pass
         finally:
-            source.close()
-            sink.close()
+            for end in (source, sink):
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_message_cut_and_one_altered_on_the_way(deployment: Any, until: Callable[..., Any]) -> None:

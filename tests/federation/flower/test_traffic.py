@@ -1,5 +1,6 @@
 """What a site sends, caught on the wire of a SuperLink without TLS, decoded, and held against its egress manifest."""
 
+import contextlib
 import hashlib
 import json
 import socket
@@ -54,7 +55,9 @@ class Tap:
         except OSError:
             pass
         finally:
-            sink.close()
+            for end in (source, sink):
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
 
 
 def requests(stream: bytes) -> list[tuple[str, bytes]]:

@@ -14,7 +14,7 @@ from fedtune3d.federation.flower.site_folder import SiteSettings
 from fedtune3d.federation.flower.wire import Occasion, WireError, pack_answer, unpack_task
 from fedtune3d.federation.guard import Guarded, Refusal
 from fedtune3d.federation.messages import Answer, Fault, Task, parts_bytes
-from fedtune3d.federation.site import Site
+from fedtune3d.federation.site import SPLITS, Site
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.progress import Progress, Silent
 from fedtune3d.training.faults import DeadlineExceeded, NotFinite
@@ -29,7 +29,7 @@ class SiteHost:
         self.settings = settings
         self.progress = progress or Silent()
         self._only = settings.only_experiment()
-        self._current: tuple[str, Guarded, Workbench] | None = None
+        self._current: tuple[str, Guarded, Site] | None = None
 
     def answer(self, records: RecordDict) -> RecordDict:
         """The message that goes back: an answer, or a line that names no path, person or scan."""
@@ -54,19 +54,22 @@ class SiteHost:
         return pack_answer(reply, sha256)
 
     def _answered(self, task: Task, occasion: Occasion) -> Answer:
-        guarded, workbench = self._open(occasion)
-        if task.kind != "split" and occasion.weights_sha256 != workbench.assembled.weights.sha256:
+        guarded, site = self._open(occasion)
+        if occasion.weights_sha256 != site.workbench.assembled.weights.sha256:
             raise Refusal("the encoder's weights here are other than the server's; compare their SHA-256")
-        return guarded.answer(task)
+        answer = guarded.answer(task)
+        if task.kind == "split":
+            for split in SPLITS:
+                site.scans(split)  # encoded now, so that the first round's deadline need not allow for it
+        return answer
 
-    def _open(self, occasion: Occasion) -> tuple[Guarded, Workbench]:
+    def _open(self, occasion: Occasion) -> tuple[Guarded, Site]:
         if self._current is None or self._current[0] != occasion.sha256:
             self._current = None
             experiment = self._experiment(occasion)
             section = next((part for part in experiment.sites if part.name == self.settings.name), None)
             if section is None:
                 raise Refusal(f"the experiment has no site {self.settings.name}")
-            workbench = Workbench(experiment)
             folder = experiment.output / "sites" / section.name
             own = section.model_copy(
                 update={
@@ -76,8 +79,8 @@ class SiteHost:
                     "fingerprint_key": self.settings.fingerprint_key,
                 }
             )
-            site = Site(experiment, own, folder, self.progress, workbench)
-            self._current = occasion.sha256, Guarded(site, experiment, self.settings.policy, folder), workbench
+            site = Site(experiment, own, folder, self.progress, Workbench(experiment))
+            self._current = occasion.sha256, Guarded(site, experiment, self.settings.policy, folder), site
         return self._current[1:]
 
     def _experiment(self, occasion: Occasion) -> Experiment:
