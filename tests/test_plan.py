@@ -55,7 +55,7 @@ def test_it_counts_scans_rounds_and_scores(plan: RunPlan) -> None:
     calibration, site = plan.calibration, plan.sites[0]
     assert calibration.scored_states == 3  # received, sent, and without the site's own part
     assert site.round_seconds == pytest.approx(7 * calibration.step_seconds + 3 * 3 * calibration.forward_seconds)
-    assert plan.bytes_per_site == 2 * (calibration.bytes_down + calibration.bytes_up) + 2 * calibration.state_bytes
+    assert plan.bytes_per_site == 2 * (calibration.bytes_down + calibration.bytes_up) + 3 * calibration.state_bytes
     assert plan.run_folder_bytes > 2 * calibration.state_bytes  # FedCE's sites remember what they sent
 
 

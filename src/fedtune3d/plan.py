@@ -64,10 +64,10 @@ class RunPlan:
 
     @property
     def bytes_per_site(self) -> int:
-        """All messages with a site, both ways."""
+        """All tensors to and from a site: rounds, the last scoring, evaluation, usual features (these down only)."""
         found = self.calibration
         rounds = self.experiment.training.rounds
-        return rounds * (found.bytes_down + found.bytes_up) + 2 * found.state_bytes
+        return rounds * (found.bytes_down + found.bytes_up) + 3 * found.state_bytes
 
     @property
     def run_folder_bytes(self) -> int:

@@ -37,7 +37,7 @@ def run_tables(plan: RunPlan) -> RenderableType:
         _message_table(plan),
         Text(
             f"Measured here with one scan of noise ({found.device}, threads: {plan.experiment.threads}); times are "
-            "estimates, bytes are exact but for the few kilobytes of numbers in each message."
+            "estimates; bytes are those of the tensors in the rounds, beside which a message holds kilobytes of numbers."
         ),
     )
 
@@ -73,9 +73,10 @@ class Message:
 def messages(plan: RunPlan) -> dict[str, Message]:
     """Every kind of task and its answer, by kind (`federation.messages.TaskKind`)."""
     found = plan.calibration
-    leave = [site.name for site in plan.experiment.sites if site.policy.predictions_leave]
-    whose = "all sites" if len(leave) == len(plan.sites) else ", ".join(leave) or "no site"
-    declare = any(site.policy.groups_leave for site in plan.experiment.sites)
+    sites = plan.experiment.sites
+    whose = _listed([site.name for site in sites if site.policy.predictions_leave], len(sites))
+    named = _listed([site.name for site in sites if site.policy.names_leave], len(sites))
+    declare = any(site.policy.groups_leave for site in sites)
     groups = "pseudonyms of declared groups with counts per class; " if declare else ""
     return {
         "plan": Message("once", "nothing", f"number of scans; {groups}whether the scans are simulated"),
@@ -84,6 +85,18 @@ def messages(plan: RunPlan) -> dict[str, Message]:
             "which pseudonym is in which split",
             "counts of scans and people by split and class, and of those left out by reason",
         ),
+        "fingerprint": Message(
+            "once, and in `fedtune3d check`",
+            "nothing",
+            "for each scan keyed hashes of its bytes, its person and its group, and its split; scans are named by the "
+            f"site's own ids: of {named} (policy names_leave), elsewhere by eight digits",
+        ),
+        "describe": Message(
+            "once, and in `fedtune3d check`",
+            "nothing",
+            "people by split, class and sex, mean and deviation of age, where enough people are behind them",
+        ),
+        "profile": Message("twice", "the range of all sites' intensities", "range, then density of brain intensities"),
         "train": Message(
             "each round",
             f"the model's trained part ({size(found.bytes_down)}), numbers of the rule",
@@ -101,11 +114,20 @@ def messages(plan: RunPlan) -> dict[str, Message]:
             "sex, age band and scanner where enough people are behind them; probability and label of each test scan, "
             f"without names: of {whose} (policy predictions_leave)",
         ),
+        "usual_features": Message(
+            "once",
+            f"the model's trained part ({size(found.state_bytes)})",
+            "mean and covariance of the features of the training scans, where enough scans are behind them",
+        ),
     }
 
 
+def _listed(names: list[str], all_sites: int) -> str:
+    return "all sites" if len(names) == all_sites else ", ".join(names) or "no site"
+
+
 def _message_table(plan: RunPlan) -> Table:
-    title = "What goes to a site and what leaves it. No scan, name or date of a person is in any message."
+    title = "What goes to a site and what leaves it: no scan and no date is in any message"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 1, 0), title_justify="left")
     for name in ("Message", "When", "To the site", "From the site"):
         table.add_column(name, overflow="fold")
