@@ -39,9 +39,9 @@ def test_every_link_in_the_readme_is_there() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-@pytest.mark.parametrize("name", ["study", "study_simulated", "study_tiny"])
-def test_the_example_studies_are_valid(name: str) -> None:
-    study = Study.from_yaml(ROOT / "examples" / f"{name}.yaml")
-    assert [variant.name for variant in study.variants["heads"]] == ["linear", "conv_s", "conv_l"]
-    assert {variant.name for variant in study.variants["tunings"]} == {"full", "frozen", "lora"}
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("study*.yaml")), ids=lambda path: path.stem)
+def test_the_example_studies_are_valid(path: Path) -> None:
+    study = Study.from_yaml(path)
+    assert {"linear", "conv_s"} <= {variant.name for variant in study.variants["heads"]}
+    assert {"frozen", "lora"} <= {variant.name for variant in study.variants["tunings"]}
     assert [variant.name for variant in study.variants["rules"]] == ["simpleavg", "fedavg", "fedce", "rate_my_lora"]

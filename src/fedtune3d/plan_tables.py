@@ -37,7 +37,7 @@ def run_tables(plan: RunPlan) -> RenderableType:
         _message_table(plan),
         Text(
             f"Measured here with one scan of noise ({found.device}, threads: {plan.experiment.threads}); times are "
-            "estimates; bytes are those of the tensors in the rounds, beside which a message holds kilobytes of numbers."
+            "estimates; bytes are those of the tensors, beside which a message holds kilobytes of numbers."
         ),
     )
 
