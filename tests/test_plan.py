@@ -43,7 +43,7 @@ def test_the_cache_is_as_large_as_said(found: tuple[Experiment, Calibration], pl
     experiment.run(resume=True)
     for site in plan.sites:
         sizes = [path.stat().st_size for path in (experiment.cache / site.site / "prepared").glob("[!.]*")]
-        assert sum(sizes) == pytest.approx(site.prepared_bytes, rel=0.02)
+        assert 0.95 * site.prepared_bytes < sum(sizes) <= site.prepared_bytes
         # The header of each file of features comes on top of what the plan counts.
         sizes = [path.stat().st_size for path in (experiment.cache / site.site / "features").glob("??/*.safetensors")]
         assert len(sizes) >= site.scans[0]
