@@ -12,7 +12,9 @@ import yaml
 from scipy.stats import norm
 
 from fedtune3d.cohorts.pictures import write_example
+from fedtune3d.cohorts.profiles import compare_profiles, intensity_profile
 from fedtune3d.evaluation import Predictions, combine, summarise
+from fedtune3d.evaluation.estimate import undefined
 from fedtune3d.report import write_report, write_study_report
 from fedtune3d.states import save_state
 
@@ -99,6 +101,27 @@ def draw_brain() -> np.ndarray:
     return np.where(inside, texture + 6 * patch + 0.01, 0).astype(np.float16)
 
 
+def draw_profiles(rng: np.random.Generator) -> dict[str, Any]:
+    """The intensity profiles of two sites."""
+    brains = {site: [rng.normal(shift, 1, 2_000).astype(np.float32)] for site, shift in (("Boston", 0), ("Graz", 0.3))}
+    return compare_profiles(-4, 4, {site: (7, intensity_profile(own, -4, 4)) for site, own in brains.items()})
+
+
+def draw_audit() -> dict[str, Any]:
+    """Who is at two sites, the second with too few people to tell; one warning."""
+    known = {"people": 12, "women": 7, "age": [71.2, 5.1]}
+    few = {"people": None, "women": None, "age": None}
+    splits = ("train", "validation", "test", "all")
+    described = {
+        site: {
+            "splits": {split: {"negative": values, "positive": values} for split in splits},
+            "age_auc": undefined("fewer than 5 people of a class have an age"),
+        }
+        for site, values in (("Boston", known), ("Graz", few))
+    }
+    return {"findings": [{"level": "warning", "text": "the site alone tells the label"}], "described": described}
+
+
 def write_run(folder: Path) -> None:
     """Write the folder of a finished run, with pictures of three sites; the half of the last site is not there."""
     rng = np.random.default_rng(3)
@@ -130,6 +153,8 @@ def write_run(folder: Path) -> None:
     (folder / "metrics.json").write_text(json.dumps(draw_metrics(rng, best_round(ledger))))
     brain = draw_brain()
     (folder / "flow.json").write_text(json.dumps({site: draw_flow(site) for site in list(SIZES)[:3]}))
+    (folder / "profiles.json").write_text(json.dumps(draw_profiles(rng)))
+    (folder / "audit.json").write_text(json.dumps(draw_audit()))
     for site in list(SIZES)[:3]:
         write_site_half(folder / "sites" / site, brain)
 

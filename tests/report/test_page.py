@@ -75,7 +75,7 @@ def test_it_opens_offline_in_one_small_file(finished_page: Path) -> None:
     outline = read(finished_page)
     sources = [attributes["src"] or "" for _, attributes in outline.tags if "src" in attributes]
     sources += [attributes["href"] or "" for _, attributes in outline.tags if "href" in attributes]
-    assert len(sources) == 5 + 9 + 1  # figures, example scans of three sites, the empty icon
+    assert len(sources) == 6 + 9 + 1  # figures, example scans of three sites, the empty icon
     assert all(source.startswith("data:") for source in sources)
     assert "url(" not in finished_page.read_text(encoding="utf-8")
     assert [attributes for tag, attributes in outline.tags if tag == "script"] == [{}]  # in the page, from nowhere
@@ -157,3 +157,15 @@ def test_names_are_escaped(make_run: Callable[..., Path]) -> None:
 
 def test_equal_runs_give_equal_pages(finished_page: Path, make_run: Callable[..., Path]) -> None:
     assert write_report(make_run()).read_bytes() == finished_page.read_bytes()
+
+
+def test_what_differs_between_the_sites_is_shown(make_run: Callable[..., Path]) -> None:
+    page = write_report(make_run()).read_text()
+    section = page[page.index('id="differences"') : page.index('id="scans"')]
+    assert "12 (7)" in section
+    assert "71.2 ± 5.1" in section
+    assert "<td>few</td>" in section
+    assert "the site alone tells the label" in section
+    distance = re.search(r"Boston and Graz</th><td>([\d.]+)</td>", section)
+    assert distance
+    assert float(distance[1]) == pytest.approx(0.3, abs=0.08)
