@@ -246,10 +246,10 @@ def _normalise(
     prepared = np.full(voxels.shape, BACKGROUND, dtype=np.float16)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         prepared[brain] = normalise_intensity(voxels[brain], intensity, template.voxels[template.brain])
-    largest = float(np.abs(prepared).max())
-    if intensity == "none" and not np.isfinite(largest):
-        raise ScanError(f"{path}: expected voxels that float16 can hold (65,504), found larger ones; choose zscore")
-    if intensity != "none" and not largest <= _MOST_DEVIATIONS:  # so that a NaN is caught too
+        largest = float(np.abs(normalise_intensity(voxels[brain], "zscore")).max())
+    if intensity != "zscore" and not np.isfinite(prepared).all():
+        raise ScanError(f"{path}: intensity {intensity} gives numbers beyond float16's 65,504; choose zscore")
+    if not largest <= _MOST_DEVIATIONS:  # so that a NaN is caught too
         raise ScanError(
             f"{path}: expected every voxel within {_MOST_DEVIATIONS} standard deviations of the brain's mean, "
             f"found one at {largest:,.0f}; clip the spikes first"
