@@ -26,7 +26,7 @@ HELP = {
     "simulate": "The folder to write the simulated sites into",
     "prepare": "The experiment file",
     "run": "The experiment file",
-    "report": "A run folder",
+    "report": "The folder of a run or of a study",
 }
 
 

@@ -115,12 +115,12 @@ def test_a_full_disk_is_seen_before_the_first_scan(tmp_path: Path, maps: Path, m
 
 
 def test_template_sites_read_as_a_cohort_that_can_be_prepared(tmp_path: Path) -> None:
-    from fedtune3d.cohorts.bids import read_bids
     from fedtune3d.cohorts.preparation import prepare_scan
+    from fedtune3d.cohorts.reading import read_site
     from fedtune3d.cohorts.records import LabelMapping
 
     [folder] = simulate_sites(tmp_path, sites=1, scans=6, seed=3, least_per_class=1, workers=1)
-    cohort = read_bids(folder, "A", LabelMapping(("AD",), ("CN",)))
+    cohort = read_site(folder, "A", LabelMapping(("AD",), ("CN",)))
     assert len(cohort.records) == 6
     assert sum(record.label for record in cohort.records) == 3
     assert not any(record.group_declared for record in cohort.records)
