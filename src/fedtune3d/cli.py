@@ -69,7 +69,10 @@ def init(
     from fedtune3d.starter import write_starter
 
     write_starter(site_folders, output)
-    out.print(f"wrote {output}\nSort the diagnoses under `labels`, then: fedtune3d run {output}", soft_wrap=True)
+    out.print(
+        f"wrote {output}\nSee under `labels` whether the diagnoses are sorted right, then: fedtune3d run {output}",
+        soft_wrap=True,
+    )
 
 
 @app.command()
@@ -110,7 +113,7 @@ def prepare(
 ) -> None:
     """Bring every scan into the form that the model takes (RAS, 1.5 mm, 128 voxels a side, z-scored in the brain).
 
-    A head with its skull is brain-extracted, bias-corrected and registered to MNI152 (pip install 'fedtune3d[raw]').
+    A head with its skull is brain-extracted, bias-corrected and registered to MNI152 (pip install 'fedtune3d\\[raw]').
     Done once a scan and kept in the cache folder; `run` does it, too, for what is missing. Writes qc.tsv and qc.html
     of each site there, to look at.
     """

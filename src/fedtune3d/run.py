@@ -316,6 +316,9 @@ def plan_and_split(experiment: Experiment, ask: Ask) -> tuple[dict[str, Mapping[
 
     Returns:
         What each site says of its scans, and the flow of its participants.
+
+    Raises:
+        InputError: If nobody at any site is of one of the classes.
     """
     plan = {answer.site: answer.values for answer in ask(Task("plan"))}
     shared: dict[str, tuple[int, int]] = {}
@@ -324,8 +327,19 @@ def plan_and_split(experiment: Experiment, ask: Ask) -> tuple[dict[str, Mapping[
             before = shared.get(group, (0, 0))
             shared[group] = (before[0] + negatives, before[1] + positives)
     splits = assign_splits(shared, experiment.seed, "shared", experiment.splits.fractions())
-    told = ask(Task("split", values={"groups": splits}))
-    return plan, {answer.site: answer.values["flow"] for answer in told}
+    flow = {answer.site: answer.values["flow"] for answer in ask(Task("split", values={"groups": splits}))}
+    _require_both_classes(flow)
+    return plan, flow
+
+
+def _require_both_classes(flow: Mapping[str, Mapping[str, Any]]) -> None:
+    """Counts that a site holds back count as some. Raises `InputError` where nobody at any site is of one class."""
+    for label, name in enumerate(("negative", "positive")):
+        if all(site["scans"]["all"][label] == 0 for site in flow.values()):
+            raise InputError(
+                f"labels.{name}: nobody at any site is {name}; `fedtune3d prepare` shows who was left out and why; "
+                "correct the labels"
+            )
 
 
 def _count_groups(plan: Mapping[str, Mapping[str, Any]]) -> int:

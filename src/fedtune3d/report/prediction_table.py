@@ -29,13 +29,13 @@ def prediction_table(predictions: Sequence[Predicted], threshold: float | None) 
     """One row a scan: probability, verdict, and whether it is like the training scans."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     if threshold is not None:
-        table.caption, table.caption_justify = f"positive from {threshold:.2f} up, chosen on validation scans", "left"
+        table.caption, table.caption_justify = f"positive from {threshold:.3f} up, chosen on validation scans", "left"
     table.add_column("Scan", overflow="fold")
     table.add_column("Probability", justify="right")
     table.add_column("Verdict")
     table.add_column("Like the training scans?")
     for found in predictions:
-        table.add_row(found.scan.name, f"{found.probability:.2f}", _verdict(found), _likeness(found))
+        table.add_row(found.scan.name, f"{found.probability:.3f}", _verdict(found), _likeness(found))
     return table
 
 
