@@ -9,8 +9,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import yaml
+from scipy import ndimage
 
 from fedtune3d.cli import main
+from fedtune3d.cohorts.simulation import simulate_sites
 
 WriteSite = Callable[..., None]
 
@@ -142,3 +144,27 @@ def test_a_clean_cohort_of_200_simulated_scans_raises_nothing(
     out = capsys.readouterr().out
     assert not caught.value.code
     assert "no leak found, no warnings" in out
+
+
+@pytest.mark.slow
+def test_an_interpolated_copy_at_another_site_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    simulate_sites(tmp_path, sites=2, scans=12, seed=3, least_per_class=1, workers=1)
+    roots = sorted(path for path in tmp_path.iterdir() if (path / "participants.tsv").exists())
+    source, target = (sorted(root.rglob("*_T1w.nii.gz"))[0] for root in roots)
+    image = nib.load(source)
+    moved = ndimage.shift(image.get_fdata(), (0.4, -0.3, 0.2), order=1) * 1.7
+    nib.save(nib.Nifti1Image(moved.astype(np.float32), image.affine), target)
+    values = {
+        "name": "near",
+        "sites": [{"name": root.name, "root": str(root)} for root in roots],
+        "labels": {"positive": ["AD"], "negative": ["CN"]},
+        "threads": 1,
+    }
+    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(SystemExit) as caught:
+        main(["check", str(tmp_path / "experiment.yaml"), "--workers", "1"])
+    assert not caught.value.code
+    [warning] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning:")]
+    assert warning.startswith("warning: perhaps one person under two ids")
+    assert source.parents[1].name in warning
+    assert target.parents[1].name in warning
