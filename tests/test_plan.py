@@ -46,8 +46,8 @@ def test_the_cache_is_as_large_as_said(found: tuple[Experiment, Calibration], pl
         assert 0.95 * site.prepared_bytes < sum(sizes) <= site.prepared_bytes
         # The header of each file of features comes on top of what the plan counts.
         sizes = [path.stat().st_size for path in (experiment.cache / site.site / "features").glob("??/*.safetensors")]
-        assert len(sizes) >= site.scans[0]
-        assert min(sizes) == pytest.approx(site.features_bytes / site.scans[0], abs=1_500)
+        each = site.features_bytes / site.scans[0]  # the cache also holds what other tests left there
+        assert sum(0 <= size - each < 1_500 for size in sizes) >= site.scans[0]
 
 
 def test_it_counts_scans_rounds_and_scores(plan: RunPlan) -> None:

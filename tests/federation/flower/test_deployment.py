@@ -36,6 +36,7 @@ def assert_same_as_in_process(deployment: Any, name: str, **changes: Any) -> Pat
     return across
 
 
+@pytest.mark.slow
 def test_one_round_ends_in_the_bits_of_one_process(joined: Any) -> None:
     across = assert_same_as_in_process(joined, "one")
     line = next(line for line in joined.left("A") if line["kind"] == "train")
@@ -53,6 +54,7 @@ def test_the_bits_of_one_process(joined: Any, rule: str, tuning: dict) -> None:
     assert_same_as_in_process(joined, f"{rule}-{tuning['method']}", **changes)
 
 
+@pytest.mark.slow
 def test_a_killed_site_costs_the_others_the_deadline_and_the_run_goes_on(
     joined: Any, until: Callable[..., Any]
 ) -> None:
@@ -71,6 +73,7 @@ def test_a_killed_site_costs_the_others_the_deadline_and_the_run_goes_on(
     assert min(line["seconds"] for line in lines) < 15 + 60  # one limit, and what a busy machine adds
 
 
+@pytest.mark.slow
 def test_a_key_that_the_server_does_not_know_does_not_get_in(deployment: Any, until: Callable[..., Any]) -> None:
     folder = deployment.site_folder("B")
     deployment.join("B").stop()
