@@ -1,10 +1,13 @@
 """Deployments of real processes on this machine: a server and its sites, each as its command starts it."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +16,13 @@ from typing import Any
 import pytest
 import yaml
 
+from fedtune3d.experiment import Experiment
+from fedtune3d.files import sha256_file
+
 pytest.importorskip("flwr")
 
 PATIENCE_SECONDS = 300
+SAME = ("checkpoints/last.safetensors", "checkpoints/best.safetensors", "metrics.json", "summaries/A.json")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -155,11 +162,79 @@ class Deployment:
         files = sorted((self.site_folder(name) / "work").glob("runs/*/sites/*/egress.jsonl"))
         return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
+    def assert_bits_of_one_process(self, name: str, **changes: Any) -> None:
+        """Run the experiment that `write` wrote in one process, too: both must end in the same files."""
+        alone = Experiment.from_yaml(self.write(name, in_process=True, **changes)).run().path
+        for file in (
+            "checkpoints/last.safetensors",
+            "checkpoints/best.safetensors",
+            "metrics.json",
+            "summaries/A.json",
+        ):
+            assert sha256_file(self.folder / name / file) == sha256_file(alone / file), file
+
     def close(self) -> None:
         """End all that still runs."""
         for program in self.running:
             if program.process.poll() is None:
                 program.kill()
+
+
+class Forwarder:
+    """Between a site and its server: keeps what the site sends, and spoils what passes when told to.
+
+    Attributes:
+        address: Where the site finds the server.
+        sent: What the site sent, by connection.
+        spoil: What is to happen next: ``"cut"`` or ``"altered"``.
+        spoilt: What has happened.
+    """
+
+    def __init__(self, target: str) -> None:
+        host, _, port = target.rpartition(":")
+        self.target = host, int(port)
+        self.sent: list[bytearray] = []
+        self.spoil: set[str] = set()
+        self.spoilt: list[str] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"localhost:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            site, _ = self._listener.accept()
+            try:
+                server = socket.create_connection(self.target)
+            except OSError:
+                site.close()
+                continue
+            self.sent.append(bytearray())
+            for ends in ((site, server, self.sent[-1]), (server, site, bytearray())):
+                threading.Thread(target=self._copy, args=ends, daemon=True).start()
+
+    def _copy(self, source: socket.socket, sink: socket.socket, kept: bytearray) -> None:
+        try:
+            while data := source.recv(65536):
+                kept += data
+                if len(data) > 2000 and self.spoil:  # past the handshake: a message's content
+                    self.spoilt.append(self.spoil.pop())
+                    if self.spoilt[-1] == "cut":
+                        sink.sendall(data[: len(data) // 2])
+                        break
+                    data = data[:-40] + bytes([data[-40] ^ 1]) + data[-39:]
+                sink.sendall(data)
+        except OSError:
+            pass
+        finally:
+            for end in (source, sink):
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture(scope="session")
+def forward() -> Callable[[str], Forwarder]:
+    """Starts a forwarder to an address."""
+    return Forwarder
 
 
 @pytest.fixture(scope="module")
@@ -198,3 +273,17 @@ def deploy(
     yield make
     for deployment in made:
         deployment.close()
+
+
+@pytest.fixture(scope="module")
+def deployment(deploy: Callable[..., Deployment]) -> Deployment:
+    """A server's folder and two sites', over TLS."""
+    return deploy()
+
+
+@pytest.fixture
+def joined(deployment: Deployment) -> Deployment:
+    """Sites A and B have joined; no server runs yet."""
+    for name in deployment.roots:
+        deployment.join(name)
+    return deployment

@@ -7,38 +7,18 @@ from typing import Any
 
 import pytest
 
-from fedtune3d.experiment import Experiment
-from fedtune3d.files import sha256_file
 
-
-@pytest.fixture(scope="module")
-def deployment(deploy: Callable[..., Any]) -> Any:
-    """A server's folder and two sites', over TLS."""
-    return deploy()
-
-
-@pytest.fixture
-def joined(deployment: Any) -> Any:
-    """Sites A and B have joined; no server runs yet."""
-    for name in deployment.roots:
-        deployment.join(name)
-    return deployment
-
-
-def assert_same_as_in_process(deployment: Any, name: str, **changes: Any) -> Path:
+def run_to_the_end(deployment: Any, name: str, **changes: Any) -> Path:
     path = deployment.write(name, **changes)
     server = deployment.serve(path)
-    alone = Experiment.from_yaml(deployment.write(name, in_process=True, **changes)).run()
     assert server.wait() == 0, server.text
-    across = path.with_suffix("")
-    for file in ("checkpoints/last.safetensors", "checkpoints/best.safetensors", "metrics.json", "summaries/A.json"):
-        assert sha256_file(across / file) == sha256_file(alone.path / file), file
-    return across
+    deployment.assert_bits_of_one_process(name, **changes)
+    return path.with_suffix("")
 
 
 @pytest.mark.slow
 def test_one_round_ends_in_the_bits_of_one_process(joined: Any) -> None:
-    across = assert_same_as_in_process(joined, "one")
+    across = run_to_the_end(joined, "one")
     line = next(line for line in joined.left("A") if line["kind"] == "train")
     assert [tensor["name"] for tensor in line["tensors"]] == ["state/head.2.bias", "state/head.2.weight"]
     written = "".join(path.read_text() for path in across.rglob("*") if path.suffix in (".yaml", ".json", ".jsonl"))
@@ -51,7 +31,7 @@ def test_one_round_ends_in_the_bits_of_one_process(joined: Any) -> None:
 @pytest.mark.parametrize("tuning", [{"method": "frozen"}, {"method": "lora", "rank": 2, "blocks": "last:1"}])
 def test_the_bits_of_one_process(joined: Any, rule: str, tuning: dict) -> None:
     changes = {"aggregation": {"rule": rule}, "tuning": tuning, "training": {"rounds": 3, "batch_size": 3}}
-    assert_same_as_in_process(joined, f"{rule}-{tuning['method']}", **changes)
+    run_to_the_end(joined, f"{rule}-{tuning['method']}", **changes)
 
 
 @pytest.mark.slow

@@ -1,12 +1,9 @@
 """Each fault that a deployment meets, made by killing, cutting, filling or falsifying something real."""
 
-import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,32 +11,9 @@ from typing import Any
 import psutil
 import pytest
 
-from fedtune3d.experiment import Experiment
-from fedtune3d.files import sha256_file
-
 pytestmark = pytest.mark.slow
 
 THREE_ROUNDS = {"rounds": 3, "batch_size": 3}
-
-
-@pytest.fixture(scope="module")
-def deployment(deploy: Callable[..., Any]) -> Any:
-    """A server's folder and two sites', over TLS."""
-    return deploy()
-
-
-@pytest.fixture
-def joined(deployment: Any) -> Any:
-    """Sites A and B have joined; no server runs yet."""
-    for name in deployment.roots:
-        deployment.join(name)
-    return deployment
-
-
-def assert_bits_of_one_process(deployment: Any, name: str, **changes: Any) -> None:
-    alone = Experiment.from_yaml(deployment.write(name, in_process=True, **changes)).run().path
-    for file in ("checkpoints/last.safetensors", "checkpoints/best.safetensors", "metrics.json"):
-        assert sha256_file(deployment.folder / name / file) == sha256_file(alone / file), file
 
 
 def child_of(program: Any, what: str) -> psutil.Process:
@@ -58,12 +32,16 @@ def test_a_site_that_never_comes(deployment: Any) -> None:
     assert server.wait() == 0, server.text
 
 
-def test_a_site_killed_in_a_round_is_back_later(joined: Any, until: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("killed", ["machine", "supernode"])
+def test_a_site_killed_in_a_round_is_back_later(joined: Any, killed: str, until: Callable[..., Any]) -> None:
     limits = {"deadline_seconds": 20, "quorum": 1}
-    path = joined.write("back", participation=limits, training={"rounds": 200, "batch_size": 3})
+    path = joined.write(f"{killed}-back", participation=limits, training={"rounds": 200, "batch_size": 3})
     server = joined.serve(path)
     until(lambda: joined.ledger(path), "the first round")
-    joined.join("B").kill()
+    if killed == "machine":
+        joined.join("B").kill()
+    else:
+        child_of(joined.join("B"), "supernode").kill()  # what started it starts another
     until(lambda: any(not line["sites"]["B"]["participated"] for line in joined.ledger(path)), "a round without B")
     joined.join("B")
     missed = [line["round"] for line in joined.ledger(path) if not line["sites"]["B"]["participated"]]
@@ -89,7 +67,7 @@ def test_the_server_killed_and_restarted(joined: Any, until: Callable[..., Any])
     server = joined.serve(path, "--resume")
     assert server.wait() == 0, server.text
     assert [line["round"] for line in joined.ledger(path)] == [1, 2, 3, 4, 5, 5]
-    assert_bits_of_one_process(joined, "restarted", **changes)
+    joined.assert_bits_of_one_process("restarted", **changes)
 
 
 def test_the_superlink_killed(joined: Any, until: Callable[..., Any]) -> None:
@@ -100,7 +78,7 @@ def test_the_superlink_killed(joined: Any, until: Callable[..., Any]) -> None:
     child_of(server, "superlink").kill()
     assert server.wait() == 0, server.text
     assert "the SuperLink ended" in server.text
-    assert_bits_of_one_process(joined, "relinked", **changes)
+    joined.assert_bits_of_one_process("relinked", **changes)
 
 
 def test_a_site_without_tls(deployment: Any, until: Callable[..., Any]) -> None:
@@ -135,50 +113,10 @@ def test_a_revoked_key(deployment: Any, until: Callable[..., Any]) -> None:
     key.write_bytes(content)
 
 
-class Proxy:
-    """Between a site and the server: spoils or cuts what passes, when told to."""
-
-    def __init__(self, target: str) -> None:
-        host, _, port = target.rpartition(":")
-        self.target = host, int(port)
-        self.spoil: set[str] = set()
-        self.done: list[str] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"localhost:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            client, _ = self._listener.accept()
-            try:
-                server = socket.create_connection(self.target)
-            except OSError:
-                client.close()
-                continue
-            for pair in ((client, server), (server, client)):
-                threading.Thread(target=self._copy, args=pair, daemon=True).start()
-
-    def _copy(self, source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                if len(data) > 2000 and self.spoil:  # past the handshake: a message's content
-                    what = self.spoil.pop()
-                    self.done.append(what)
-                    if what == "cut":
-                        sink.sendall(data[: len(data) // 2])
-                        break
-                    data = data[:-40] + bytes([data[-40] ^ 1]) + data[-39:]
-                sink.sendall(data)
-        except OSError:
-            pass
-        finally:
-            for end in (source, sink):
-                with contextlib.suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
-
-
-def test_a_message_cut_and_one_altered_on_the_way(deployment: Any, until: Callable[..., Any]) -> None:
-    proxy = Proxy(deployment.address)
+def test_a_message_cut_and_one_altered_on_the_way(
+    deployment: Any, forward: Callable[[str], Any], until: Callable[..., Any]
+) -> None:
+    proxy = forward(deployment.address)
     deployment.join("B").stop()
     deployment.configure("B", server=proxy.address)
     try:
@@ -195,10 +133,10 @@ def test_a_message_cut_and_one_altered_on_the_way(deployment: Any, until: Callab
     finally:
         deployment.join("B").stop()
         deployment.configure("B")
-    assert proxy.done == ["cut", "altered"]
+    assert proxy.spoilt == ["cut", "altered"]
     assert len(deployment.ledger(path)) == 7
     if all(not entry["fault"] for line in deployment.ledger(path) for entry in line["sites"].values()):
-        assert_bits_of_one_process(deployment, "spoilt", **changes)
+        deployment.assert_bits_of_one_process("spoilt", **changes)
 
 
 @pytest.fixture

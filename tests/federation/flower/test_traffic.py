@@ -1,10 +1,7 @@
 """What a site sends, caught on the wire of a SuperLink without TLS, decoded, and held against its egress manifest."""
 
-import contextlib
 import hashlib
 import json
-import socket
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -19,45 +16,6 @@ from flwr.supercore.inflatable.inflatable_object import (
     get_object_children_ids_from_object_content,
     get_object_type_from_object_content,
 )
-
-
-class Tap:
-    """Forwards connections to a server, and keeps what the clients sent."""
-
-    def __init__(self, target: str) -> None:
-        host, _, port = target.rpartition(":")
-        self.target = host, int(port)
-        self.sent: list[bytearray] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"localhost:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            client, _ = self._listener.accept()
-            try:
-                server = socket.create_connection(self.target)
-            except OSError:
-                client.close()
-                continue
-            kept = bytearray()
-            self.sent.append(kept)
-            threading.Thread(target=self._copy, args=(client, server, kept), daemon=True).start()
-            threading.Thread(target=self._copy, args=(server, client, None), daemon=True).start()
-
-    @staticmethod
-    def _copy(source: socket.socket, sink: socket.socket, kept: bytearray | None) -> None:
-        try:
-            while data := source.recv(65536):
-                if kept is not None:
-                    kept += data
-                sink.sendall(data)
-        except OSError:
-            pass
-        finally:
-            for end in (source, sink):
-                with contextlib.suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
 
 
 def requests(stream: bytes) -> list[tuple[str, bytes]]:
@@ -75,10 +33,10 @@ def requests(stream: bytes) -> list[tuple[str, bytes]]:
 
 
 @pytest.fixture(scope="module")
-def caught(deploy: Callable[..., Any]) -> tuple[Any, list[tuple[str, bytes]]]:
+def caught(deploy: Callable[..., Any], forward: Callable[[str], Any]) -> tuple[Any, list[tuple[str, bytes]]]:
     """A whole run on a SuperLink without TLS, site A reached through a tap."""
     deployment = deploy(insecure=True)
-    tap = Tap(deployment.address)
+    tap = forward(deployment.address)
     deployment.configure("A", server=tap.address)
     for name in deployment.roots:
         deployment.join(name)
@@ -148,6 +106,6 @@ def test_the_values_that_left_hold_counts_and_scores_only(caught: tuple[Any, Any
     assert "labels" not in json.dumps(evaluated)
 
 
-def test_the_tap_splits_requests() -> None:
+def test_requests_on_one_connection_are_told_apart() -> None:
     stream = b"POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcPOST /b HTTP/1.1\r\ncontent-length: 0\r\n\r\n"
     assert requests(stream) == [("/a", b"abc"), ("/b", b"")]
