@@ -15,17 +15,19 @@ from fedtune3d.errors import InputError
 
 
 @contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
+def atomic_path(target: Path, *, durable: bool = True) -> Iterator[Path]:
     """A temporary path beside `target`, renamed to it when the block ends well and removed when it does not.
 
-    The temporary name keeps the target's suffixes, for writers that choose a format by them.
+    The temporary name keeps the target's suffixes, for writers that choose a format by them. Not `durable` is for what
+    is made anew after a loss of power: the disk is not waited for.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{uuid.uuid4().hex}.partial.{target.name}")
     try:
         yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)

@@ -15,14 +15,15 @@ from fedtune3d.files import atomic_path
 State = dict[str, torch.Tensor]
 
 
-def save_state(path: Path, state: State, info: dict[str, Any] | None = None) -> None:
+def save_state(path: Path, state: State, info: dict[str, Any] | None = None, *, durable: bool = True) -> None:
     """Write a state as safetensors, whole or not at all; equal states and infos give equal bytes.
 
-    `info` (JSON values) goes under one metadata key, because the order of several is not fixed by the format.
+    `info` (JSON values) goes under one metadata key, because the order of several is not fixed by the format. For
+    `durable` see `atomic_path`.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(state.items())}
     metadata = {"fedtune3d": json.dumps(info or {}, sort_keys=True, allow_nan=False)}
-    with atomic_path(path) as partial:
+    with atomic_path(path, durable=durable) as partial:
         save_file(tensors, partial, metadata=metadata)
 
 

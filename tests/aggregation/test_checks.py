@@ -1,6 +1,7 @@
 import pytest
+import torch
 
-from fedtune3d.aggregation.checks import find_fault, is_by_loss, read_score
+from fedtune3d.aggregation.checks import all_finite, find_fault, is_by_loss, read_score
 from fedtune3d.aggregation.contract import KIND, SENT_SCORE
 
 
@@ -13,6 +14,15 @@ def test_names_that_stay_may_not_come_back(state_of):
 def test_many_missing_names_are_counted(state_of):
     state = state_of({name: [0.0] for name in "abcde"})
     assert find_fault(state, {}) == "a, b, c and 2 more missing"
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_finite_values_whose_sum_overflows_are_finite(dtype):
+    largest = torch.finfo(dtype).max
+    assert all_finite(torch.full((3,), largest, dtype=dtype))
+    assert all_finite(torch.empty(0, dtype=dtype))
+    for bad in ([float("nan")], [float("inf")], [float("-inf"), float("inf")], [float("-inf"), largest, largest]):
+        assert not all_finite(torch.tensor([1.0, *bad], dtype=dtype))
 
 
 def test_read_score(make_update):

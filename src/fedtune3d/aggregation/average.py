@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import torch
 
-from fedtune3d.aggregation.checks import find_fault
+from fedtune3d.aggregation.checks import all_finite, find_fault
 from fedtune3d.aggregation.contract import STATE, Update
 from fedtune3d.errors import InputError
 from fedtune3d.states import State
@@ -101,6 +101,6 @@ def cast_like(values: torch.Tensor, example: torch.Tensor) -> torch.Tensor:
     if example.dtype == torch.bool:
         return values >= 0.5
     cast = values.to(example.dtype) if example.is_floating_point() else values.round().to(example.dtype)
-    if example.is_floating_point() and not bool(torch.isfinite(cast).all()):
+    if example.is_floating_point() and not all_finite(cast):
         raise InputError(f"the rule's next state has values that {example.dtype} cannot hold; lower the rule's rate")
     return cast

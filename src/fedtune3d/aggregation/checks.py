@@ -27,9 +27,14 @@ def find_fault(state: State, received: State, left_out: Iterable[str] = ()) -> s
             return f"{name}: expected shape {tuple(ours.shape)}, got {tuple(theirs.shape)}"
         if ours.dtype != theirs.dtype:
             return f"{name}: expected {ours.dtype}, got {theirs.dtype}"
-        if theirs.is_floating_point() and not bool(torch.isfinite(theirs).all()):
+        if theirs.is_floating_point() and not all_finite(theirs):
             return f"{name}: holds NaN or infinite values"
     return None
+
+
+def all_finite(tensor: torch.Tensor) -> bool:
+    """Whether no value is NaN or infinite. Either makes the sum so; a sum may also overflow, hence the second look."""
+    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 
 def read_score(update: Update, metric: str) -> float | None:

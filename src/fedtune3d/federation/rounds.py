@@ -200,7 +200,7 @@ def _entry(reply: Answer | Fault, task: Task) -> dict[str, Any]:
 def _spooled(answer: Answer, spool: Path) -> Update:
     paths = {part: spool / f"{answer.site}.{part}.safetensors" for part in answer.parts}
     for part, path in paths.items():
-        save_state(path, answer.parts[part])
+        save_state(path, answer.parts[part], durable=False)  # a resumed run drops the spool
     load = partial(_load_part, paths)
     return Update(answer.site, answer.values["examples"], load, answer.values.get("metrics", {}))
 
