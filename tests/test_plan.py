@@ -3,6 +3,7 @@
 import io
 import json
 import typing
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,30 @@ def test_the_cache_is_as_large_as_said(found: tuple[Experiment, Calibration], pl
         assert sum(0 <= size - each < 1_500 for size in sizes) >= site.scans[0]
 
 
+def test_the_splits_are_those_of_the_run(found: tuple[Experiment, Calibration], plan: RunPlan) -> None:
+    folder = found[0].run(resume=True)
+    for site in plan.sites:
+        rows = (folder.site(site.site) / "splits.tsv").read_text().splitlines()[1:]
+        counts = Counter(row.rpartition("\t")[2] for row in rows)
+        assert site.scans == (len(rows), counts["train"], counts["validation"], counts["test"])
+
+
+def test_what_is_prepared_is_not_counted_again(found: tuple[Experiment, Calibration], plan: RunPlan) -> None:
+    experiment, calibration = found
+    experiment.run(resume=True)
+    again = plan_with(experiment, calibration, SiteScans(experiment))
+    assert [site.to_prepare for site in again.sites] == [0, 0]
+    site, every = again.sites[0], plan.sites[0].scans[0]
+    assert site.first_seconds == pytest.approx(every * calibration.encode_seconds)
+
+
 def test_it_counts_scans_rounds_and_scores(plan: RunPlan) -> None:
-    assert [(site.site, site.scans) for site in plan.sites] == [("A", (14, 7, 3, 4)), ("B", (10, 5, 2, 3))]
+    assert [site.scans[0] for site in plan.sites] == [14, 10]
     calibration, site = plan.calibration, plan.sites[0]
+    _, train, validation, _ = site.scans
     assert calibration.scored_states == 3  # received, sent, and without the site's own part
-    assert site.round_seconds == pytest.approx(7 * calibration.step_seconds + 3 * 3 * calibration.forward_seconds)
+    scoring = 3 * validation * calibration.forward_seconds
+    assert site.round_seconds == pytest.approx(train * calibration.step_seconds + scoring)
     assert plan.bytes_per_site == 2 * (calibration.bytes_down + calibration.bytes_up) + 3 * calibration.state_bytes
     assert plan.run_folder_bytes > 2 * calibration.state_bytes  # FedCE's sites remember what they sent
 

@@ -78,6 +78,7 @@ class _StudyRun:
         self.processes = _Processes(self.folder)
 
     def whole(self) -> StudyFolder:
+        """All stages, then the results and the report; those are written also where a stage raises."""
         from fedtune3d.report.study_page import write_study_report
 
         self._check_cells()

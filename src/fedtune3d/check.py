@@ -3,17 +3,16 @@
 import secrets
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
-from fedtune3d.errors import InputError
 from fedtune3d.experiment import Experiment
 from fedtune3d.federation.audit import Audit, audit_sites
 from fedtune3d.federation.in_process import InProcess
-from fedtune3d.federation.messages import Answer, Fault, Task
 from fedtune3d.federation.site import Site
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.progress import Progress
-from fedtune3d.run import plan_and_split, require_roots
+from fedtune3d.run import answers_of_all, plan_and_split, require_roots
 from fedtune3d.run_folder import RunFolder
 
 
@@ -38,20 +37,10 @@ def check_experiment(experiment: Experiment, progress: Progress, workers: int = 
             )
             for section in experiment.sites
         }
-        federation = InProcess(sites)
-
-        def ask(task: Task) -> list[Answer]:
-            return [_answer_of(reply) for reply in federation.ask(dict.fromkeys(federation.sites, task))]
-
+        ask = partial(answers_of_all, InProcess(sites))
         plan_and_split(experiment, ask)
         for name, site in sites.items():
             recorded = run_folder.site(name) / "splits.tsv"
             if recorded.exists():
                 shutil.copyfile(recorded, site.folder / "splits.tsv")
         return audit_sites(ask, near)
-
-
-def _answer_of(reply: Answer | Fault) -> Answer:
-    if isinstance(reply, Fault):
-        raise InputError(f"site {reply.site}: {reply.reason}")
-    return reply

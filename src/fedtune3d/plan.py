@@ -2,17 +2,22 @@
 
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedtune3d.calibration import Calibration, calibrate
-from fedtune3d.cohorts.preparation import PreparedStore, prepare_all
-from fedtune3d.cohorts.splits import split_sizes
-from fedtune3d.errors import InputError
+from fedtune3d.cohorts.preparation import PreparationSettings, PreparedStore, prepare_all
+from fedtune3d.cohorts.records import ScanRecord
+from fedtune3d.cohorts.splits import TEST, TRAIN, VALIDATION
+from fedtune3d.errors import InputError, ScanError
 from fedtune3d.experiment import Experiment
 from fedtune3d.federation.site import Site
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.progress import Silent
+from fedtune3d.run import split_shared
 
 
 @dataclass(frozen=True)
@@ -21,9 +26,10 @@ class SitePlan:
 
     Attributes:
         site: Its name.
-        scans: Usable scans, and about how many of them train, validate and test.
+        scans: All scans, and how many of them train, validate and test if none is at fault.
+        to_prepare: Scans that are not prepared yet.
         round_seconds: Training and scoring in a round.
-        first_seconds: Preparing all scans and encoding them for the cache, once.
+        first_seconds: Preparing those scans, and encoding all for the cache, once.
         evaluate_seconds: Predicting all scans at the end.
         prepared_bytes: Prepared scans on disk.
         features_bytes: Features on disk.
@@ -31,6 +37,7 @@ class SitePlan:
 
     site: str
     scans: tuple[int, int, int, int]
+    to_prepare: int
     round_seconds: float
     first_seconds: float
     evaluate_seconds: float
@@ -87,7 +94,14 @@ def plan_run(experiment: Experiment) -> RunPlan:
 
 
 class SiteScans:
-    """How many scans each site has, and how long one takes to prepare."""
+    """The scans of each site, by split; which are prepared, and how long one takes.
+
+    Attributes:
+        sizes: Site → scans in all, and how many train, validate and test.
+        missing: Site → scans that are not prepared yet.
+        prepare_seconds: For one of those.
+        entry_bytes: What a prepared scan takes on disk.
+    """
 
     def __init__(self, experiment: Experiment) -> None:
         workbench = Workbench(experiment)
@@ -95,25 +109,48 @@ class SiteScans:
             Site(experiment, section, experiment.output / "sites" / section.name, Silent(), workbench)
             for section in experiment.sites
         ]
-        self.records = {site.name: site.cohort.records for site in sites}
-        self.prepare_seconds = self._prepare_one()
-
-    def _prepare_one(self) -> float:
-        """Seconds for the first scan that can be prepared, into a folder that is thrown away."""
-        with tempfile.TemporaryDirectory() as folder:
-            for records in self.records.values():
-                began = time.perf_counter()
-                try:
-                    prepare_all(records[:1], PreparedStore(Path(folder)))
-                except InputError:
-                    continue  # a bad scan is for `prepare` to name
-                return time.perf_counter() - began
-        return 0.0
+        shared = split_shared(experiment, [site.shared_groups(site.cohort.records) for site in sites])
+        self.sizes = {site.name: _sizes(site, shared) for site in sites}
+        missing = {site.name: _not_prepared(site) for site in sites}
+        self.missing = {name: len(records) for name, records in missing.items()}
+        settings = experiment.preparation.settings()
+        self.prepare_seconds = _seconds_for_one(missing.values(), settings)
+        self.entry_bytes = PreparedStore(Path(), settings).entry_bytes
 
     @property
-    def entry_bytes(self) -> int:
-        """What a prepared scan takes on disk."""
-        return PreparedStore(Path()).entry_bytes
+    def all_prepare_seconds(self) -> float:
+        """For all that is missing."""
+        return self.prepare_seconds * sum(self.missing.values())
+
+
+def _sizes(site: Site, shared: Mapping[str, str]) -> tuple[int, int, int, int]:
+    records = site.cohort.records
+    splits = site.assign(records, shared)
+    counts = Counter(splits[record.group_id] for record in records)
+    return len(records), counts[TRAIN], counts[VALIDATION], counts[TEST]
+
+
+def _not_prepared(site: Site) -> list[ScanRecord]:
+    missing = []
+    for record in site.cohort.records:
+        with suppress(ScanError):  # a bad scan is for `prepare` to name
+            if site.store.find(record) is None:
+                missing.append(record)
+    return missing
+
+
+def _seconds_for_one(missing: Iterable[list[ScanRecord]], settings: PreparationSettings) -> float:
+    """For the first scan that can be prepared, into a folder that is thrown away."""
+    with tempfile.TemporaryDirectory() as folder:
+        for records in missing:
+            began = time.perf_counter()
+            try:
+                prepare_all(records[:1], PreparedStore(Path(folder), settings))
+            except InputError:
+                continue
+            if records:
+                return time.perf_counter() - began
+    return 0.0
 
 
 def plan_with(experiment: Experiment, found: Calibration, scans: SiteScans) -> RunPlan:
@@ -121,18 +158,18 @@ def plan_with(experiment: Experiment, found: Calibration, scans: SiteScans) -> R
     training = experiment.training
     views = training.views if found.feature_bytes else 1
     sites = []
-    for name, records in scans.records.items():
-        train, validation, test = split_sizes(len(records), experiment.splits.fractions())
+    for name, (every, train, validation, test) in scans.sizes.items():
         scored = found.scored_states * validation + found.scores_training * train
         entries = (train * views + validation + test) if found.feature_bytes else 0
         sites.append(
             SitePlan(
                 site=name,
-                scans=(len(records), train, validation, test),
+                scans=(every, train, validation, test),
+                to_prepare=scans.missing[name],
                 round_seconds=training.local_epochs * train * found.step_seconds + scored * found.forward_seconds,
-                first_seconds=len(records) * scans.prepare_seconds + entries * found.encode_seconds,
-                evaluate_seconds=len(records) * found.forward_seconds,
-                prepared_bytes=len(records) * scans.entry_bytes,
+                first_seconds=scans.missing[name] * scans.prepare_seconds + entries * found.encode_seconds,
+                evaluate_seconds=every * found.forward_seconds,
+                prepared_bytes=every * scans.entry_bytes,
                 features_bytes=entries * found.feature_bytes,
             )
         )

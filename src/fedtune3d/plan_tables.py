@@ -26,6 +26,7 @@ def run_tables(plan: RunPlan) -> RenderableType:
         ("Memory of the computer, at a site", size(found.host_bytes)),
         ("Memory of the GPU, at a site", gpu),
         ("Run folder (checkpoints)", size(plan.run_folder_bytes)),
+        ("Scans not prepared yet", f"{sum(site.to_prepare for site in plan.sites)}"),
         (f"Time, all in one process{baselines}", duration(plan.seconds)),
         ("Time, sites side by side, each a machine like this", duration(slowest)),
     ]

@@ -3,7 +3,7 @@
 import importlib.metadata
 import platform
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -195,8 +195,7 @@ class _Run:
 
     def _answers(self, task: Task) -> list[Answer]:
         """The answers of all sites to one task outside the rounds, in the order of their names."""
-        replies = self.federation.ask(dict.fromkeys(self.sites, task))
-        return sorted((_answer_of(reply) for reply in replies), key=lambda answer: answer.site)
+        return answers_of_all(self.federation, task)
 
     def _methods(self) -> dict[str, Callable[[State], dict[str, State]]]:
         """How each method trains: from the initial state to the state that each site is evaluated with."""
@@ -321,15 +320,20 @@ def plan_and_split(experiment: Experiment, ask: Ask) -> tuple[dict[str, Mapping[
         InputError: If nobody at any site is of one of the classes.
     """
     plan = {answer.site: answer.values for answer in ask(Task("plan"))}
-    shared: dict[str, tuple[int, int]] = {}
-    for values in plan.values():
-        for group, (negatives, positives) in values["declared_groups"].items():
-            before = shared.get(group, (0, 0))
-            shared[group] = (before[0] + negatives, before[1] + positives)
-    splits = assign_splits(shared, experiment.seed, "shared", experiment.splits.fractions())
+    splits = split_shared(experiment, [values["declared_groups"] for values in plan.values()])
     flow = {answer.site: answer.values["flow"] for answer in ask(Task("split", values={"groups": splits}))}
     _require_both_classes(flow)
     return plan, flow
+
+
+def split_shared(experiment: Experiment, counts: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, str]:
+    """Group → split, of the groups that several sites may have; from each site's scans of them, by class."""
+    shared: dict[str, tuple[int, int]] = {}
+    for site in counts:
+        for group, (negatives, positives) in site.items():
+            before = shared.get(group, (0, 0))
+            shared[group] = (before[0] + negatives, before[1] + positives)
+    return assign_splits(shared, experiment.seed, "shared", experiment.splits.fractions())
 
 
 def _require_both_classes(flow: Mapping[str, Mapping[str, Any]]) -> None:
@@ -358,6 +362,16 @@ def require_roots(experiment: Experiment) -> None:
             problems.append(f"site {site.name}: {site.root}: no such folder or table; correct `root`")
     if problems:
         raise InputError("\n".join(problems))
+
+
+def answers_of_all(federation: Federation, task: Task) -> list[Answer]:
+    """The answers of all sites to one task outside the rounds, in the order of their names.
+
+    Raises:
+        InputError: If a site has none.
+    """
+    replies = federation.ask(dict.fromkeys(federation.sites, task))
+    return sorted((_answer_of(reply) for reply in replies), key=lambda answer: answer.site)
 
 
 def _answer_of(reply: Answer | Fault) -> Answer:

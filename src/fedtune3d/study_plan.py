@@ -58,6 +58,7 @@ class _StudyPlanner:
         self.known: dict[str, Any] = json.loads(text)
 
     def whole(self) -> StudyPlan:
+        """Stage by stage; where one waits for a choice, as if the dearest were chosen."""
         if self.study.design == "crossed":
             stages = {"cells": self.study.crossed()}
         else:
@@ -75,11 +76,11 @@ class _StudyPlanner:
         every_seed = len(self.study.seeds)
         features = {(plan.calibration.feature_bytes, plan.experiment.tuning): plan for plan in plans.values()}
         seeds = every_seed if self.study.model.weights == "random" else 1
-        first = sum(plan.first_seconds - self._prepare_seconds() for plan in features.values()) * seeds
+        first = sum(plan.first_seconds - self.scans.all_prepare_seconds for plan in features.values()) * seeds
         any_plan = next(iter(plans.values()))
         return StudyPlan(
             stages=shown,
-            first_seconds=first + self._prepare_seconds(),
+            first_seconds=first + self.scans.all_prepare_seconds,
             cache_bytes=sum(site.prepared_bytes for site in any_plan.sites)
             + seeds * sum(site.features_bytes for plan in features.values() for site in plan.sites),
             cells_bytes=every_seed * sum(plan.run_folder_bytes for plan in plans.values()),
@@ -94,9 +95,6 @@ class _StudyPlanner:
             one = max(found, key=lambda one: plans[one].federated_seconds)
             seconds += plans[one].federated_seconds * len(self.study.baselines) * len(self.study.seeds) * bool(left)
         return StagePlan(stage, len(cells), len(cells) - len(left), seconds, at_most=stage in ("tunings", "rules"))
-
-    def _prepare_seconds(self) -> float:
-        return self.scans.prepare_seconds * sum(map(len, self.scans.records.values()))
 
     def _dearest(self, found: Sequence[Combination]) -> Combination:
         own = [one for one in found if not one.is_reference]

@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from fedtune3d.cohorts.fingerprints import id_pattern, keyed, known_digest, normal_id, voxels_digest
+from fedtune3d.cohorts.fingerprints import id_pattern, keyed, normal_id, voxels_digest
 from fedtune3d.cohorts.nifti import read_scan
 
 Save = Callable[..., Path]
@@ -67,16 +66,6 @@ def test_one_voxel_makes_another_digest(save_brain: Save, original: nib.Nifti1Im
 def test_a_mirrored_head_is_another_image(save_brain: Save, original: nib.Nifti1Image) -> None:
     mirrored = nib.Nifti1Image(np.array(original.dataobj)[::-1], original.affine)
     assert digest(save_brain(image=original)) != digest(save_brain("mirrored_T1w.nii.gz", mirrored))
-
-
-def test_a_digest_that_is_not_kept_yet_is_computed_once(save_brain: Save, tmp_path: Path) -> None:
-    scan, sidecar = save_brain(), tmp_path / "entry.json"
-    sidecar.write_text('{"causes": {}}')
-    expected = digest(scan)
-    assert known_digest(scan, sidecar) == expected
-    assert json.loads(sidecar.read_text())["causes"] == {}
-    scan.unlink()
-    assert known_digest(scan, sidecar) == expected
 
 
 def test_what_is_keyed_depends_on_key_kind_and_parts() -> None:

@@ -15,6 +15,8 @@ import nibabel
 import numpy as np
 import pytest
 
+from fedtune3d.cohorts.fingerprints import voxels_digest
+from fedtune3d.cohorts.nifti import read_scan
 from fedtune3d.cohorts.preparation import (
     BACKGROUND,
     PreparationSettings,
@@ -200,6 +202,7 @@ def test_an_entry_is_made_once_and_names_nobody(save_brain: SaveBrain, tmp_path:
     chosen = {"size": 128, "spacing_mm": 1.5, "steps": "auto", "intensity": "zscore", "device": "cpu"}
     assert info["causes"]["settings"] == chosen
     assert info["brain_ml"] == pytest.approx(1451, rel=0.02)
+    assert info["voxels_sha256"] == voxels_digest(read_scan(record.path))
     assert path.stat().st_size < store.entry_bytes
 
 

@@ -259,11 +259,33 @@ def test_pooled_auc_and_roc(run: Run) -> None:
     assert pooled["auc"]["value"] == pooled["auc_delong"]["value"] == pytest.approx(auc)
     if not run.keeps:
         assert pooled["auc_delong"]["low"] == pytest.approx(auc - Z * error)
-    binned = stacked(counted_rows(run.summaries[site]["federated"]["test"]["counts"]) for site in SIZES)
-    cases, controls = (binned.probabilities[binned.labels == label] for label in (1, 0))
-    for rate, sensitivity in zip(pooled["roc"]["false_positive_rate"], pooled["roc"]["sensitivity"], strict=True):
-        allowed = [t for t in [*binned.probabilities, 2.0] if (controls >= t).mean() <= rate + 1e-12]
-        assert sensitivity == pytest.approx((cases >= min(allowed)).mean())
+    sites = run.metrics["methods"]["federated"]["sites"]
+    of_sites = [(split_rows(run, "federated", "test", (site,)), sites[site]["roc"]) for site in SIZES]
+    for part, curve in ((rows, pooled["roc"]), *of_sites):
+        if curve is None:
+            assert len(set(part.labels)) < 2
+            continue
+        cases, controls = (part.probabilities[part.labels == label] for label in (1, 0))
+        for rate, sensitivity in zip(curve["false_positive_rate"], curve["sensitivity"], strict=True):
+            allowed = [t for t in [*part.probabilities, 2.0] if (controls >= t).mean() <= rate + 1e-12]
+            assert sensitivity == pytest.approx((cases >= min(allowed)).mean())
+
+
+def test_the_gap_of_a_site(run: Run) -> None:
+    """Of the same scans as its AUC, so one report has one AUC for it."""
+    found = run.metrics["methods"]["federated"]["groups"]["site"]["groups"]
+    if run.keeps:
+        parts = {site: counted_rows(run.summaries[site]["federated"]["test"]["counts"]) for site in SIZES}
+    else:
+        parts = {site: table_rows(run, site, "federated", "test") for site in SIZES}
+    for site in (one for one in SIZES if SIZES[one][1]):
+        own, rest = parts[site], stacked(parts[one] for one in SIZES if one != site)
+        auc = roc_auc_score(own.labels, own.probabilities)
+        assert found[site]["auc"]["value"] == pytest.approx(auc)
+        gap = auc - roc_auc_score(rest.labels, rest.probabilities)
+        assert found[site]["gaps"]["auc"]["value"] == pytest.approx(gap)
+        if not run.keeps:
+            assert auc == pytest.approx(run.metrics["methods"]["federated"]["sites"][site]["auc"]["value"])
 
 
 def test_groups_and_gaps(run: Run) -> None:

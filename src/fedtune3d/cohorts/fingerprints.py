@@ -2,16 +2,12 @@
 
 import hashlib
 import hmac
-import json
 import re
-from pathlib import Path
 
 import numpy as np
 
-from fedtune3d.cohorts.nifti import Scan, read_scan
-from fedtune3d.files import write_json
-
-SIDECAR_KEY = "voxels_sha256"
+from fedtune3d.cohorts.grid import crop_to
+from fedtune3d.cohorts.nifti import Scan
 
 
 def voxels_digest(scan: Scan) -> str:
@@ -23,27 +19,9 @@ def voxels_digest(scan: Scan) -> str:
     as floats, and back). It differs where voxels were interpolated, or where floats were rounded to integers; there
     the near fingerprint looks.
     """
-    inside = scan.voxels != scan.voxels[0, 0, 0]
-    box = []
-    for axis in range(3):
-        planes = np.flatnonzero(inside.any(axis=tuple(other for other in range(3) if other != axis)))
-        box.append(slice(int(planes[0]), int(planes[-1]) + 1))
-    voxels = scan.voxels[tuple(box)]
+    voxels = scan.voxels[crop_to(scan.voxels != scan.voxels[0, 0, 0], margin=0)]
     ranks = np.searchsorted(np.unique(voxels), voxels).astype("<u4")
     return hashlib.sha256(repr(voxels.shape).encode() + ranks.tobytes()).hexdigest()
-
-
-def known_digest(scan: Path, sidecar: Path) -> str:
-    """The digest of a scan that was prepared, kept in the prepared scan's .json so that it is computed once.
-
-    Raises:
-        ScanError: If it is not kept yet and the scan cannot be read.
-    """
-    about = json.loads(sidecar.read_text(encoding="utf-8"))
-    if SIDECAR_KEY not in about:
-        about[SIDECAR_KEY] = voxels_digest(read_scan(scan))
-        write_json(sidecar, about)
-    return str(about[SIDECAR_KEY])
 
 
 def keyed(key: bytes, kind: str, *parts: str) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from fedtune3d.cohorts.fingerprints import keyed
+from fedtune3d.cohorts.grid import extents
 from fedtune3d.seeds import numpy_rng
 
 if TYPE_CHECKING:
@@ -138,8 +139,7 @@ def _template_maps(size: int) -> NDArray[np.float32]:
     intensity = load_mni152_template(resolution=1).get_fdata(dtype=np.float32)
     intensity = np.where(mask, (intensity - intensity[mask].mean()) / intensity[mask].std(), 0.0)
     step = _SPACING_MM * _COARSER / affine[0, 0]
-    corners = [np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis))) for axis in range(3)]
-    start = np.array([(axis[0] + axis[-1]) / 2 for axis in corners]) - step * (size - 1) / 2
+    start = np.mean(extents(mask), axis=1) - step * (size - 1) / 2
     return np.stack(
         [
             ndimage.affine_transform(

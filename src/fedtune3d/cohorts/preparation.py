@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from joblib.externals.loky import ProcessPoolExecutor
 
-from fedtune3d.cohorts.fingerprints import SIDECAR_KEY, voxels_digest
+from fedtune3d.cohorts.fingerprints import voxels_digest
 from fedtune3d.cohorts.grid import centred_grid, crop_affine, crop_to, resample, resample_affinely
 from fedtune3d.cohorts.intensity import Intensity, normalise_intensity
 from fedtune3d.cohorts.nifti import Scan, read_scan
@@ -74,6 +74,7 @@ class PreparedScan:
         brain_ml: The volume of what was taken for brain, in the file's voxels, in millilitres.
         steps: What was done here: ``brain``, ``bias``, ``register``, in this order.
         quality: What was measured of it.
+        voxels_sha256: `fingerprints.voxels_digest` of the file.
     """
 
     voxels: np.ndarray
@@ -86,6 +87,7 @@ class PreparedScan:
     brain_ml: float
     steps: tuple[Step, ...]
     quality: Quality
+    voxels_sha256: str
 
 
 def prepare_scan(path: Path, settings: PreparationSettings = PreparationSettings()) -> PreparedScan:
@@ -139,6 +141,7 @@ def prepare_scan(path: Path, settings: PreparationSettings = PreparationSettings
         brain_ml,
         steps,
         measure_quality(path, scan, brain, work.voxels[work.brain], placed.voxels, placed.brain, template),
+        voxels_digest(scan),
     )
 
 
@@ -290,7 +293,7 @@ class PreparedStore:
                 "quality": asdict(prepared.quality),
                 "background": BACKGROUND,
                 "causes": causes,
-                SIDECAR_KEY: voxels_digest(read_scan(record.path)),
+                "voxels_sha256": prepared.voxels_sha256,
             }
             write_json(target.with_suffix(".json"), info)
         return target
@@ -358,6 +361,7 @@ def load_prepared(path: Path) -> PreparedScan:
             info["brain_ml"],
             tuple(info["steps"]),
             Quality(**info["quality"]),
+            info["voxels_sha256"],
         )
     except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: expected a prepared scan; {error}; prepare it again") from error

@@ -105,7 +105,7 @@ def bootstrap_grid_auc(strata: Sequence[tuple[np.ndarray, int, int]], rng: np.ra
 def draw_grid_counts(
     strata: Sequence[tuple[np.ndarray, int, int]], rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """`DRAWS` times counts on a grid, in parts, each with as many scans drawn per stratum as it has participants.
+    """`DRAWS` times counts on a rising scale, in parts; in each as many scans of a stratum as it has participants.
 
     Args:
         strata: (counts (bins,), participants, label) of each stratum. With one scan a participant this is the bootstrap
@@ -119,7 +119,8 @@ def draw_grid_counts(
     for draws in _chunks(len(used)):
         drawn = np.zeros((2, draws, len(used)), dtype=np.int64)
         for counts, participants, label in strata:
-            drawn[label] += rng.multinomial(participants, counts[used] / counts.sum(), size=draws)
+            own = np.flatnonzero(counts[used])
+            drawn[label][:, own] += rng.multinomial(participants, counts[used][own] / counts.sum(), size=draws)
         yield drawn[0], drawn[1]
 
 

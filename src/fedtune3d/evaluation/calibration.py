@@ -6,6 +6,7 @@ from typing import TypedDict
 import numpy as np
 
 from fedtune3d.evaluation.estimate import Estimate, Z, defined, undefined
+from fedtune3d.evaluation.grid import STEPS_PER_UNIT
 from fedtune3d.evaluation.sample import Sample
 
 _STEPS = 50
@@ -26,7 +27,8 @@ def calibration(sample: Sample) -> Calibration:
     The slope is that of a logistic regression of the label on the logit of the probability, and the intercept that of
     one with the slope held at 1. Their intervals are normal; where somebody has several scans they are robust to that,
     with participants as clusters, or, where participants are not known, widened as if a person's scans were copies.
-    A probability beyond a logit of ±10 counts as that.
+    A probability beyond a logit of ±10 counts as that. No slope is given where the logits' standard deviation is under
+    a step of the grid, 1/64: it would be that of noise.
 
     References:
         Cox, 1958, Biometrika 45:562–565; Van Calster et al., 2019, BMC Med. 17:230; Brier, 1950, Mon. Weather Rev.
@@ -46,6 +48,8 @@ def _slope(sample: Sample) -> Estimate:
     by_class = [sample.logits[sample.labels == label] for label in (0, 1)]
     if by_class[0].max() <= by_class[1].min() or by_class[1].max() <= by_class[0].min():
         return undefined("the classes do not overlap")
+    if sample.deviation < 1 / STEPS_PER_UNIT:
+        return undefined("the probabilities hardly differ")
     return _regression(
         sample, np.stack([sample.logits, np.ones(len(sample.logits))], axis=1), np.zeros_like(sample.logits)
     )

@@ -10,13 +10,15 @@ from fedtune3d.evaluation.classification import operating_point
 from fedtune3d.evaluation.decision_curve import decision_curve
 from fedtune3d.evaluation.delong import delong_estimate, delong_from_counts
 from fedtune3d.evaluation.estimate import FEW, Estimate
+from fedtune3d.evaluation.grid import auc_error_bound
 from fedtune3d.evaluation.groups import combine_groups, gaps
 from fedtune3d.evaluation.mean_over_sites import mean_over_sites
-from fedtune3d.evaluation.pooled_auc import grid_strata, pool, pooled_auc
+from fedtune3d.evaluation.pooled_auc import pool, pooled_auc, strata_by_site
 from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.evaluation.reliability import calibration_curve, calibration_error
 from fedtune3d.evaluation.roc import roc_curve
 from fedtune3d.evaluation.sample import Sample
+from fedtune3d.evaluation.scale import finest_counts
 from fedtune3d.evaluation.summary import read_summary
 from fedtune3d.evaluation.threshold import choose_threshold, threshold_at_specificity
 from fedtune3d.seeds import numpy_rng
@@ -39,9 +41,10 @@ def combine(summaries: Mapping[str, Mapping[str, Any]], seed: int, shared_model:
         ``sites``: site → ``participants``, ``participants_by_class``, ``scans``, ``positives``, ``threshold``, ``auc``,
         ``auc_delong``, ``balanced_accuracy``, ``sensitivity``, ``specificity``, ``at_specificity`` (the latter two,
         ``target`` and ``threshold``), ``calibration`` (``slope``, ``intercept``, ``brier``, ``error``) and ``roc``;
-        ``pooled``: the same over all test scans, with a band on ``roc``, ``calibration.curve`` and ``decision_curve``,
-        or None; ``mean_auc`` (over the sites that have one, named in its ``sites``); ``groups``: axis (``sex``, …,
-        ``site``) → ``groups`` (see `groups.combine_groups`) and ``held_back``, or None.
+        ``pooled``: the same over all test scans, with a band on ``roc``, ``calibration.curve``, ``decision_curve`` and
+        ``grid_error`` (the most by which an AUC of all scans from counts on the grid errs), or None; ``mean_auc`` (over
+        the sites that have one, named in its ``sites``); ``groups``: axis (``sex``, …, ``site``) → ``groups`` (see
+        `groups.combine_groups`) and ``held_back``, or None.
 
     Raises:
         InputError: If a summary is of another version or grid, or its counts disagree; names the site.
@@ -77,7 +80,7 @@ def _site_metrics(summary: dict[str, Any], thresholds: tuple[float | None, float
         "auc": summary["auc"],
         "auc_delong": summary["auc_delong"],
         "calibration": summary["calibration"],
-        "roc": roc_curve(summary["test_counts"], [], None),
+        "roc": roc_curve(finest_counts([summary])[0][0], [], None),
     }
 
 
@@ -103,10 +106,13 @@ def _pooled_metrics(
 ) -> dict[str, Any]:
     """All test scans together. A person known to two sites counts twice: sites share no names to tell."""
     counts = np.sum([summary["test_counts"] for summary in summaries], axis=0)
+    people_by_site = [summary["participants_by_class"] for summary in summaries]
     people = {key: sum(summary[key] for summary in summaries) for key in ("participants", "scans", "positives")}
-    people["participants_by_class"] = np.sum([part["participants_by_class"] for part in summaries], axis=0).tolist()
+    people["participants_by_class"] = np.sum(people_by_site, axis=0).tolist()
     by_class = (people["participants_by_class"][0], people["participants_by_class"][1])
-    predictions, strata = _shared_predictions(summaries), grid_strata(summaries)
+    predictions = _shared_predictions(summaries)
+    on_grid = strata_by_site([summary["test_counts"] for summary in summaries], people_by_site)
+    finest, _ = finest_counts(summaries)
     sample = (
         Sample.of_counts(counts, by_class, people["participants"])
         if predictions is None
@@ -115,7 +121,7 @@ def _pooled_metrics(
     band = numpy_rng(seed, "ROC band") if min(by_class) >= FEW else None
     return {
         **_at_thresholds(people, counts, thresholds),
-        "auc": pooled_auc(counts, by_class, predictions, strata, numpy_rng(seed, "pooled AUC")),
+        "auc": pooled_auc(counts, by_class, predictions, on_grid, numpy_rng(seed, "pooled AUC")),
         "auc_delong": _pooled_delong(counts, by_class, predictions),
         "calibration": {
             **calibration(sample),
@@ -123,7 +129,8 @@ def _pooled_metrics(
             "curve": calibration_curve(sample),
         },
         "decision_curve": decision_curve(sample),
-        "roc": roc_curve(counts, strata, band),
+        "roc": roc_curve(np.sum(finest, axis=0), strata_by_site(finest, people_by_site), band),
+        "grid_error": auc_error_bound(*counts) if counts.any(axis=1).all() else None,
     }
 
 
@@ -150,9 +157,12 @@ def _groups(parsed: Mapping[str, dict[str, Any]], threshold: float | None) -> di
             "held_back": sum(part["held_back"] for part in told),
         }
     having = {site: summary for site, summary in parsed.items() if summary["scans"]}
+    finest, source = finest_counts(list(having.values()))
     by_site = gaps(
         {site: summary["test_counts"] for site, summary in having.items()},
         {site: np.array(summary["participants_by_class"]) for site, summary in having.items()},
         threshold,
+        dict(zip(having, finest, strict=True)),
+        source,
     )
     return found | {"site": {"groups": by_site, "held_back": 0}}

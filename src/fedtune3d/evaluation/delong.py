@@ -7,6 +7,7 @@ from scipy.stats import rankdata
 
 from fedtune3d.evaluation.estimate import FEW, Estimate, Z, defined, undefined
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class, why_undefined
+from fedtune3d.evaluation.sample import FROM_COUNTS
 
 DELONG = "DeLong 1988, normal interval"
 OBUCHOWSKI = "Obuchowski 1997, participants as clusters, normal interval"
@@ -93,7 +94,9 @@ def clustered_variance(deviations: np.ndarray, predictions: Predictions) -> floa
     return max(0.0, float(own + shared))
 
 
-def delong_from_counts(negatives: np.ndarray, positives: np.ndarray, participants: tuple[int, int]) -> Estimate:
+def delong_from_counts(
+    negatives: np.ndarray, positives: np.ndarray, participants: tuple[int, int], source: str = FROM_COUNTS
+) -> Estimate:
     """The AUC of counts on rising bins with DeLong's interval, the participants of each class as its number.
 
     With one scan a participant it is DeLong's interval of the binned scans; with several it is on the wide side, as if
@@ -103,6 +106,7 @@ def delong_from_counts(negatives: np.ndarray, positives: np.ndarray, participant
         negatives: (bins,) counts.
         positives: (bins,) counts.
         participants: People with a negative scan, and with a positive one.
+        source: What was counted, for the method's name.
     """
     missing = why_undefined(int(negatives.sum()), int(positives.sum()))
     if missing:
@@ -122,4 +126,4 @@ def delong_from_counts(negatives: np.ndarray, positives: np.ndarray, participant
         return undefined(f"an AUC of {auc:g} has no variance")
     half_width = Z * math.sqrt(variance)
     interval = max(0.0, auc - half_width), min(1.0, auc + half_width)
-    return defined(auc, interval, f"{DELONG}; from counts on a grid", few=min(participants) < FEW)
+    return defined(auc, interval, f"{DELONG}; {source}", few=min(participants) < FEW)

@@ -16,6 +16,7 @@ from fedtune3d.evaluation.estimate import FEW, Estimate, defined, undefined
 from fedtune3d.evaluation.grid import from_sparse, grid_counts, to_sparse
 from fedtune3d.evaluation.intervals import difference_interval, newcombe
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class
+from fedtune3d.evaluation.sample import FROM_COUNTS
 
 AGE_BANDS = ((60, "under 60"), (70, "60–69"), (80, "70–79"))
 OLDEST = "80 and over"
@@ -95,19 +96,22 @@ def combine_groups(told: Sequence[Mapping[str, Any]], threshold: float | None) -
 
 
 def gaps(
-    counts: Mapping[str, np.ndarray], people: Mapping[str, np.ndarray], threshold: float | None
+    counts: Mapping[str, np.ndarray],
+    people: Mapping[str, np.ndarray],
+    threshold: float | None,
+    finest: Mapping[str, np.ndarray] | None = None,
+    source: str = FROM_COUNTS,
 ) -> dict[str, dict[str, Any]]:
-    """As `combine_groups`, from the (2, BINS) counts and (2,) people of each group."""
+    """As `combine_groups`, from the (2, BINS) counts and (2,) people of each group; the AUC from `finest` (2, bins)
+    counts on another scale where these are known, which `source` names."""
+    ranks = counts if finest is None else finest
     found = {}
     for name in sorted(counts):
         others = [other for other in counts if other != name]
-        own = _measures(counts[name], people[name], threshold)
+        own = _measures(counts[name], ranks[name], people[name], threshold, source)
         if others:
-            rest = _measures(
-                np.sum([counts[other] for other in others], axis=0),
-                np.sum([people[other] for other in others], axis=0),
-                threshold,
-            )
+            scans, ranked, persons = (np.sum([of[other] for other in others], axis=0) for of in (counts, ranks, people))
+            rest = _measures(scans, ranked, persons, threshold, source)
             differences = {measure: _difference(own[measure], rest[measure]) for measure in MEASURES}
         else:
             differences = dict.fromkeys(MEASURES, undefined("no other group"))
@@ -120,22 +124,24 @@ def gaps(
     return found
 
 
-def _measures(counts: np.ndarray, people: np.ndarray, threshold: float | None) -> dict[str, Estimate]:
+def _measures(
+    counts: np.ndarray, ranks: np.ndarray, people: np.ndarray, threshold: float | None, source: str
+) -> dict[str, Estimate]:
     both = (int(people[0]), int(people[1]))
     point = operating_point(counts[0], counts[1], both, threshold)
     return {
-        "auc": _auc(counts, both),
+        "auc": _auc(ranks, both, source),
         "sensitivity": point["sensitivity"],
         "specificity": point["specificity"],
     }
 
 
-def _auc(counts: np.ndarray, people: tuple[int, int]) -> Estimate:
-    estimate = delong_from_counts(counts[0], counts[1], people)
+def _auc(counts: np.ndarray, people: tuple[int, int], source: str) -> Estimate:
+    estimate = delong_from_counts(counts[0], counts[1], people, source)
     if not counts.any(axis=1).all() or (min(people) >= FEW and estimate["value"] is not None):
         return estimate
     value = auc_from_counts(counts[0], counts[1])
-    return defined(float(value), newcombe(float(value), *people), f"{NEWCOMBE}; from counts on a grid", few=True)
+    return defined(float(value), newcombe(float(value), *people), f"{NEWCOMBE}; {source}", few=True)
 
 
 def _difference(own: Estimate, rest: Estimate) -> Estimate:

@@ -1,7 +1,6 @@
 """The AUC of all sites' test scans together, from their predictions or, where those stay, from counts on the grid."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -25,7 +24,7 @@ def pooled_auc(
         counts: (2, BINS) of all sites.
         participants: People with a negative scan, and with a positive one.
         predictions: Of all sites, named by `pool`, or None where a site keeps them.
-        strata: Of `grid_strata`.
+        strata: Of `strata_by_site`, of the counts on the grid.
         rng: Of the bootstrap.
     """
     missing = why_undefined(int(counts[0].sum()), int(counts[1].sum()))
@@ -74,13 +73,15 @@ def _strata_by_site(predictions: Predictions) -> np.ndarray:
     return strata
 
 
-def grid_strata(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[np.ndarray, int, int]]:
-    """The strata of the bootstrap by site on the grid, from ``test_counts`` and ``participants_by_class`` of each."""
+def strata_by_site(
+    counts: Sequence[np.ndarray], people: Sequence[tuple[int, int]]
+) -> list[tuple[np.ndarray, int, int]]:
+    """The strata of the bootstrap by site, from each site's (2, bins) counts and its participants by class."""
     strata = []
     for label in (0, 1):
-        parts = [(summary["test_counts"][label], summary["participants_by_class"][label]) for summary in summaries]
-        strata += [(counts, people, label) for counts, people in parts if people >= FEW]
-        small = [(counts, people) for counts, people in parts if 0 < people < FEW]
+        parts = [(site[label], of_class[label]) for site, of_class in zip(counts, people, strict=True)]
+        strata += [(part, number, label) for part, number in parts if number >= FEW]
+        small = [(part, number) for part, number in parts if 0 < number < FEW]
         if small:
-            strata.append((np.sum([counts for counts, _ in small], axis=0), sum(people for _, people in small), label))
+            strata.append((np.sum([part for part, _ in small], axis=0), sum(number for _, number in small), label))
     return strata

@@ -1,4 +1,4 @@
-"""The ROC curve from counts on the grid, with a band."""
+"""The ROC curve from counts on a rising scale, with a band."""
 
 from collections.abc import Sequence
 from typing import TypedDict
@@ -25,7 +25,8 @@ def roc_curve(
     """The greatest sensitivity at no more than each false positive rate, with its pointwise 95 % bootstrap band.
 
     Args:
-        counts: (2, BINS) counts of negatives and positives. None is returned where a class has none.
+        counts: (2, bins) counts of negatives and positives (`scale.finest_counts`). None is returned where a class has
+            none.
         strata: As `auc.bootstrap_grid_auc` takes them.
         rng: Drawn from as there; without it there is no band.
     """

@@ -73,6 +73,11 @@ class Sample:
         return round(self.weights.sum())
 
     @property
+    def deviation(self) -> float:
+        """The standard deviation of the logits."""
+        return float(np.sqrt(self.weights @ (self.logits - self.weights @ self.logits / self.scans) ** 2 / self.scans))
+
+    @property
     def several_scans(self) -> bool:
         """Whether somebody has several scans, so that scans are not independent."""
         return self.scans > self.people

@@ -256,13 +256,17 @@ class Site(Trainee):
             section.participants,
         )
 
+    @property
+    def store(self) -> PreparedStore:
+        """Where its prepared scans are kept."""
+        return PreparedStore(self.cache / "prepared", self.experiment.preparation.settings())
+
     @cached_property
     def prepared(self) -> PreparedCohort:
         """Every usable scan, prepared."""
-        store = PreparedStore(self.cache / "prepared", self.experiment.preparation.settings())
         workers = self.workers if len(self.cohort.records) >= WORTH_PROCESSES else 1
         with self.progress.bar(f"{self.name}: preparing scans") as advance:
-            return prepare_all(self.cohort.records, store, workers, self.experiment.on_bad_scan, advance)
+            return prepare_all(self.cohort.records, self.store, workers, self.experiment.on_bad_scan, advance)
 
     @property
     def records(self) -> list[ScanRecord]:
@@ -305,21 +309,17 @@ class Site(Trainee):
         return [record for record in self.records if self.splits[record.group_id] == split]
 
     def _plan(self, task: Task) -> Answer:
-        declared = count_groups(record for record in self.records if self._is_shared(record))
         values = {
             "simulated": is_simulated(self.root),
             "scans": len(self.records),
             "own_groups": len({record.group_id for record in self.records if not self._is_shared(record)}),
-            "declared_groups": {self._pseudonym(group): counts for group, counts in declared.items()},
+            "declared_groups": self.shared_groups(self.records),
         }
         return Answer(self.name, values=values)
 
     def _split(self, task: Task) -> Answer:
         """Split own groups here; those that other sites may have, too, as the server split them for all."""
-        own = count_groups(record for record in self.records if not self._is_shared(record))
-        splits = assign_splits(own, self.experiment.seed, self.name, self.experiment.splits.fractions())
-        declared = {record.group_id for record in self.records if self._is_shared(record)}
-        splits |= {group: task.values["groups"][self._pseudonym(group)] for group in declared}
+        splits = self.assign(self.records, task.values["groups"])
         write_splits(self.folder / "splits.tsv", self.records, splits)
         self.splits = splits
         flow = count_flow(self.cohort, self.prepared.bad, splits)
@@ -329,6 +329,18 @@ class Site(Trainee):
             self._write_examples()
         policy = self.section.policy
         return Answer(self.name, values={"flow": leaving(flow, policy.predictions_leave, policy.least_examples)})
+
+    def shared_groups(self, records: Sequence[ScanRecord]) -> dict[str, tuple[int, int]]:
+        """Scans of each group that the server splits for all sites, by the name that it sees."""
+        declared = count_groups(record for record in records if self._is_shared(record))
+        return {self._pseudonym(group): counts for group, counts in declared.items()}
+
+    def assign(self, records: Sequence[ScanRecord], shared: Mapping[str, str]) -> dict[str, str]:
+        """Group → split: own groups as this site deals them, the others as `shared` has them."""
+        own = count_groups(record for record in records if not self._is_shared(record))
+        splits = assign_splits(own, self.experiment.seed, self.name, self.experiment.splits.fractions())
+        declared = {record.group_id for record in records if self._is_shared(record)}
+        return splits | {group: shared[self._pseudonym(group)] for group in declared}
 
     def _fingerprint(self, task: Task) -> Answer:
         """What shows an image or a person that stands twice, to who compares it with the other sites' answers."""

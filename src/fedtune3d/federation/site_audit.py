@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fedtune3d.cohorts.fingerprints import id_pattern, keyed, known_digest, normal_id
+from fedtune3d.cohorts.fingerprints import id_pattern, keyed, normal_id
 from fedtune3d.cohorts.near_fingerprints import near_bands
+from fedtune3d.cohorts.preparation import load_prepared
 from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.errors import InputError
 from fedtune3d.evaluation.auc import auc_estimate
@@ -81,7 +82,7 @@ class Fingerprinter:
         person = record.participant_id
         kind = "declared" if record.group_declared else "own"
         scope = () if record.group_declared and self.groups_leave else (self.site,)
-        digest = known_digest(record.path, prepared.with_suffix(".json"))
+        scan = load_prepared(prepared)
         row = {
             "scan": self.shown(record.name),
             "person": self.shown(person),
@@ -89,9 +90,9 @@ class Fingerprinter:
             "group": keyed(self.key, "group", kind, record.group_id, *scope),
             "id": keyed(self.key, "id", normal_id(person)),
             "pattern": keyed(self.key, "pattern", id_pattern(person)),
-            "exact": keyed(self.key, "exact", digest),
+            "exact": keyed(self.key, "exact", scan.voxels_sha256),
         }
-        return row | {"near": near_bands(np.load(prepared), self.key)} if near else row
+        return row | {"near": near_bands(np.asarray(scan.voxels), self.key)} if near else row
 
 
 def describe(

@@ -93,6 +93,7 @@ def _render(contents: RunContents, drawings: dict[str, Drawing]) -> str:
         at_specificity={name: run_statistics.specificity_rows(metrics, name) for name in metrics.get("methods", {})},
         calibration={name: run_statistics.calibration_rows(metrics, name) for name in metrics.get("methods", {})},
         group_rows=run_statistics.group_rows(metrics) if metrics else [],
+        grid_note=run_statistics.grid_note(metrics) if metrics else "",
         held_back=run_statistics.held_back(metrics) if metrics else [],
         operating={name: run_tables.operating_rows(metrics, name) for name in metrics.get("methods", {})},
         what_ran=run_tables.what_ran(contents),

@@ -7,6 +7,8 @@ from fedtune3d.report.table import AucRow, auc_rows, shown_methods
 
 AXES = {"sex": "Sex", "age": "Age", "scanner": "Scanner", "site": "Site"}
 """What groups are of, in the order in which it is shown."""
+SEEN_ERROR = 0.005
+"""An error of an AUC from here up shows in two digits."""
 
 
 def delong_rows(metrics: Mapping[str, Any]) -> list[AucRow]:
@@ -51,6 +53,18 @@ def held_back(metrics: Mapping[str, Any]) -> list[str]:
     """`Sex: 2`, … for each axis of which sites held groups back."""
     axes = metrics["methods"]["federated"]["groups"] or {}
     return [f"{AXES.get(axis, axis).lower()}: {part['held_back']}" for axis, part in axes.items() if part["held_back"]]
+
+
+def grid_note(metrics: Mapping[str, Any]) -> str:
+    """What a reader must know where many scans share a bin of the grid; empty where the grid is fine enough."""
+    pooled = metrics["methods"]["federated"]["pooled"]
+    error = pooled["grid_error"] if pooled else None
+    if error is None or error < SEEN_ERROR:
+        return ""
+    return (
+        "Many probabilities are nearly equal. An AUC that is counted on the grid of probabilities (by sex, age and "
+        f"scanner, and wherever predictions stay at their site) takes them as ties and may err by up to {error:.2f}."
+    )
 
 
 def statistic_methods(metrics: Mapping[str, Any]) -> set[str]:

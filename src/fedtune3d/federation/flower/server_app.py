@@ -61,6 +61,7 @@ def run_on_grid(
     """Run an experiment over the sites behind a grid; see `run_across` and `GridFederation`."""
 
     def reach(workbench: Workbench) -> Federation:
+        """The sites behind the grid, told what the experiment is when they first join."""
         public, sha256 = experiment.public(), experiment.sha256()
         return GridFederation(
             grid,
