@@ -387,13 +387,14 @@ def predict(
     For research; it is no medical device. A scan unlike those of every training site is called out of distribution:
     what the model says of it means little.
     """
+    from fedtune3d.explain import explainer
     from fedtune3d.predict import Predictor, predict_scans, write_predictions_of
     from fedtune3d.report import caveat
     from fedtune3d.report.prediction_table import prediction_table
 
     predictor = Predictor(run_folder, weights, site)
     with _bars() as bars, bars.bar("predicting") as advance:
-        shown = None if explain is None else _explainer(predictor, explain, bars)
+        shown = None if explain is None else explainer(predictor, explain, bars, _say_written)
         found = predict_scans(predictor, scans, advance, shown)
     if output is not None:
         write_predictions_of(found, output)
@@ -402,17 +403,8 @@ def predict(
         out.print(text)
 
 
-def _explainer(predictor: Any, folder: Path, bars: Any) -> Any:
-    from fedtune3d.explain import explain_scan, write_explanation
-    from fedtune3d.report import caveat
-
-    def explain(found: Any, prepared: Any) -> None:
-        with bars.bar(f"explaining {found.scan.name}") as advance:
-            explanation = explain_scan(predictor, prepared, advance)
-        for path in write_explanation(found, prepared, explanation, folder, caveat(predictor.metrics)):
-            out.print(f"wrote {path}", soft_wrap=True)
-
-    return explain
+def _say_written(path: Path) -> None:
+    out.print(f"wrote {path}", soft_wrap=True)
 
 
 @weights_app.command()

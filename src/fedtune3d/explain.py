@@ -14,9 +14,11 @@ from fedtune3d.cohorts.scan_space import to_scan_space
 from fedtune3d.errors import InputError
 from fedtune3d.files import atomic_path
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.explanation import grad_cam, occlusion, similarity
+from fedtune3d.models.explanation import CUBE, grad_cam, occlusion, similarity
 from fedtune3d.models.heads import build_head
 from fedtune3d.predict import Prediction, Predictor, as_input
+from fedtune3d.progress import Progress
+from fedtune3d.report import caveat
 from fedtune3d.report.figures.saliency import draw_saliency
 from fedtune3d.seeds import derive_seed
 
@@ -49,20 +51,36 @@ def explain_scan(
     if not isinstance(model, Classifier) or not any(True for _ in model.head.parameters()):
         raise InputError(f"--explain: expected a trained head on an encoder, but the run's model is {head}")
     scan, brain = as_input(prepared), torch.from_numpy(prepared.brain)
-    coarse = grad_cam(model, scan)
+    with torch.no_grad():
+        features = model.run_stages(scan, 0, model.stage_count - 1)
+    coarse = grad_cam(model, features)
     drawn = build_head(head, model.encoder.out_channels, derive_seed("explain", predictor.experiment.seed)).eval()
-    random = grad_cam(Classifier(model.encoder, drawn).eval(), scan)
+    random = grad_cam(Classifier(model.encoder, drawn).eval(), features)
     fine = functional.interpolate(coarse[None, None], size=scan.shape[2:], mode="trilinear")[0, 0] * brain
-    hidden = occlusion(model, scan, brain, progress=progress)
-    return Explanation(fine.numpy(), hidden.numpy(), similarity(coarse, random))
+    hidden = np.kron(occlusion(model, scan, brain, progress=progress), np.ones((CUBE,) * 3, np.float32))
+    return Explanation(fine.numpy(), hidden * prepared.brain, similarity(coarse, random))
+
+
+def explainer(
+    predictor: Predictor, folder: Path, progress: Progress, wrote: Callable[[Path], None]
+) -> Callable[[Prediction, PreparedScan], None]:
+    """What `predict_scans` calls for each scan: makes its maps and writes them; `wrote` is told every file."""
+
+    def explain(found: Prediction, prepared: PreparedScan) -> None:
+        with progress.bar(f"explaining {found.scan.name}") as advance:
+            explanation = explain_scan(predictor, prepared, advance)
+        for path in write_explanation(found, prepared, explanation, folder, caveat(predictor.metrics)):
+            wrote(path)
+
+    return explain
 
 
 def write_explanation(
-    found: Prediction, prepared: PreparedScan, explanation: Explanation, folder: Path, caveat: str = ""
+    found: Prediction, prepared: PreparedScan, explanation: Explanation, folder: Path, warning: str = ""
 ) -> list[Path]:
     """Write both maps as NIfTI on the grid of the scan's own file, and a picture of them; returns the paths.
 
-    `caveat` stands in the picture: whether scans were simulated or weights random (`report.caveat`).
+    `warning` stands in the picture: whether scans were simulated or weights random (`report.caveat`).
     """
     stem = found.scan.name.removesuffix(".gz").removesuffix(".nii")
     written = []
@@ -79,7 +97,7 @@ def write_explanation(
             "A place of the map is 24 mm wide. Maps show what the model used, not where a disease is.",
             "Correlation of the Grad-CAM map with that of a head with random weights: "
             f"{explanation.random_similarity:.2f}",
-            *([caveat] if caveat else []),
+            *([warning] if warning else []),
         ],
         written[-1],
     )

@@ -1,6 +1,6 @@
 """Where in a scan a model's answer comes from. What a map shows is the model, which need not be the disease."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from fedtune3d.models.classifier import Classifier
 CUBE = 16  # voxels along each axis: a token of the encoder, 24 mm
 
 
-def grad_cam(model: Classifier, scan: Tensor) -> Tensor:
+def grad_cam(model: Classifier, features: Tensor) -> Tensor:
     """Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391, equations 1 and 2) on the features that the head takes.
 
     The score is the difference of the logits, positive class minus negative, so the map is what speaks for the
@@ -18,73 +18,88 @@ def grad_cam(model: Classifier, scan: Tensor) -> Tensor:
 
     Args:
         model: In evaluation mode.
-        scan: A prepared scan, (1, 1, 128, 128, 128) float32.
+        features: Of a prepared scan, (1, channels, 8, 8, 8) float32: what all stages but the last give.
 
     Returns:
         (8, 8, 8) float32, at least 0.
     """
     last = model.stage_count - 1
-    with torch.no_grad():
-        features = model.run_stages(scan, 0, last)
-    features.requires_grad_()
+    features = features.detach().clone().requires_grad_()
     with torch.enable_grad():
         (gradient,) = torch.autograd.grad(_margin(model.run_stages(features, last, last + 1)).sum(), features)
     channel_weights = gradient.mean(dim=(2, 3, 4), keepdim=True)
     return (channel_weights * features.detach()).sum(dim=1)[0].relu()
 
 
+def integrated_gradients(
+    model: nn.Module, scan: Tensor, *, steps: int = 16, progress: Callable[[int, int], None] | None = None
+) -> Tensor:
+    """Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365, equation 1), a value for every voxel.
+
+    The score is the difference of the logits. The baseline is a brain that has its mean everywhere, which is 0 in a
+    prepared scan; so what lies outside the brain gets 0, and the map sums to the score less the baseline's, up to the
+    error of the midpoint rule by which we integrate.
+
+    Args:
+        model: Scans (B, 1, s, s, s) → logits (B, 2), in evaluation mode.
+        scan: A prepared scan, (1, 1, s, s, s) float32.
+        steps: Points of the path; each costs a forward and a backward pass.
+        progress: Called with (steps done, steps in all).
+
+    Returns:
+        (s, s, s) float32, positive where the scan speaks for the positive class.
+    """
+    total = torch.zeros_like(scan)
+    for step in range(steps):
+        point = ((step + 0.5) / steps * scan).requires_grad_()
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(_margin(model(point)).sum(), point)
+        total += gradient
+        if progress is not None:
+            progress(step + 1, steps)
+    return (total / steps * scan)[0, 0]
+
+
 def occlusion(
-    model: nn.Module,
-    scan: Tensor,
-    brain: Tensor,
-    *,
-    stride: int = CUBE,
-    progress: Callable[[int, int], None] | None = None,
+    model: nn.Module, scan: Tensor, brain: Tensor, *, progress: Callable[[int, int], None] | None = None
 ) -> Tensor:
     """How much the score falls when a cube of the scan is set to the brain's mean (Zeiler & Fergus 2014).
 
     Args:
         model: Scans (B, 1, s, s, s) → logits (B, 2), in evaluation mode.
         scan: A prepared scan, (1, 1, s, s, s) float32; 0 is the brain's mean.
-        brain: (s, s, s) bool. Cubes without brain are not tried.
-        stride: Voxels between cubes of `CUBE` voxels; each costs a forward pass.
+        brain: (s, s, s) bool. Cubes without brain are not tried; each of the others costs a forward pass.
         progress: Called with (cubes done, cubes in all).
 
     Returns:
-        (s, s, s) float32: at each voxel of the brain the mean fall of the difference of the logits over the cubes that
-        hold it; 0 outside. Positive where the scan speaks for the positive class.
+        (s/16, s/16, s/16) float32: for each cube of `CUBE` voxels the fall of the difference of the logits, positive
+        where the scan speaks for the positive class; 0 where there is no brain.
     """
-    size = scan.shape[-1]
-    fall, cubes = torch.zeros(size, size, size), torch.zeros(size, size, size)
-    corners = [corner for corner in _corners(size, stride) if bool(brain[_cube(corner)].any())]
+    places = scan.shape[-1] // CUBE
+    fall = torch.zeros(places, places, places)
+    tried = places_of(brain.float(), CUBE).nonzero().tolist()
     with torch.inference_mode():
         whole = _margin(model(scan))
-        for done, corner in enumerate(corners, start=1):
+        for done, place in enumerate(tried, start=1):
+            x, y, z = (slice(CUBE * index, CUBE * (index + 1)) for index in place)
             hidden = scan.clone()
-            hidden[(0, 0, *_cube(corner))] = 0
-            fall[_cube(corner)] += (whole - _margin(model(hidden))).item()
-            cubes[_cube(corner)] += 1
+            hidden[0, 0, x, y, z] = 0
+            fall[tuple(place)] = (whole - _margin(model(hidden))).item()
             if progress is not None:
-                progress(done, len(corners))
-    return fall / cubes.clamp(min=1) * brain
+                progress(done, len(tried))
+    return fall
+
+
+def places_of(volume: Tensor, width: int) -> Tensor:
+    """The sum over each cube of `width` voxels: (s, s, s) → (s/width, s/width, s/width)."""
+    return nn.functional.avg_pool3d(volume[None, None], width)[0, 0] * width**3
 
 
 def similarity(one: Tensor, other: Tensor) -> float:
-    """The correlation of two maps of one shape; 0 where one of them is constant."""
-    deviations = [(values.double() - values.double().mean()).flatten() for values in (one, other)]
-    norms = deviations[0].norm() * deviations[1].norm()
-    return float(deviations[0] @ deviations[1] / norms) if norms > 0 else 0.0
+    """Pearson's correlation of two maps of one shape; 0 where one of them is constant."""
+    found = torch.corrcoef(torch.stack([one.double().flatten(), other.double().flatten()]))[0, 1]
+    return float(found.nan_to_num())
 
 
 def _margin(logits: Tensor) -> Tensor:
     return logits[:, 1] - logits[:, 0]
-
-
-def _corners(size: int, stride: int) -> Iterator[tuple[int, int, int]]:
-    places = range(0, size - CUBE + 1, stride)
-    return ((x, y, z) for x in places for y in places for z in places)
-
-
-def _cube(corner: tuple[int, int, int]) -> tuple[slice, slice, slice]:
-    x, y, z = (slice(start, start + CUBE) for start in corner)
-    return x, y, z
