@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from fedtune3d.errors import InputError
 
@@ -42,6 +42,41 @@ def write_text(target: Path, text: str) -> None:
 def write_json(target: Path, value: Any) -> None:
     """Write indented JSON, whole or not at all. NaN and infinity are refused: they are not JSON."""
     write_text(target, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def append_json_line(target: Path, value: Any) -> None:
+    """Add one line of JSON, on the disk when this returns; a last line that a kill left unfinished gives way to it.
+
+    NaN and infinity are refused: they are not JSON.
+    """
+    line = json.dumps(value, allow_nan=False) + "\n"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("ab+") as file:
+        _drop_half_line(file)
+        file.write(line.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_json_lines(path: Path) -> list[Any]:
+    """The lines of `append_json_line`, but for a last one without its end; none where there is no file.
+
+    Raises:
+        ValueError: If a line is no JSON.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _drop_half_line(file: IO[bytes]) -> None:
+    if file.tell() == 0:
+        return
+    file.seek(-1, os.SEEK_END)
+    if file.read() != b"\n":
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def sha256_file(path: Path) -> str:

@@ -1,5 +1,5 @@
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,20 +9,10 @@ from fedtune3d.cohorts.reading import list_diagnoses, read_site
 from fedtune3d.cohorts.records import Cohort, LabelMapping
 from fedtune3d.errors import InputError
 
+Save = Callable[..., Path]
 LABELS = LabelMapping(positive=("AD",), negative=("CN",))
 HEADER = "participant_id\tdiagnosis\tage\tsex\tgroup_id\n"
 TWO = HEADER + "sub-01\tAD\t72\tF\tn/a\nsub-02\tCN\t70.5\tM\tn/a\n"
-
-
-def make_site(root: Path, table: str | bytes | None, scans: Iterable[str]) -> Path:
-    """A BIDS folder whose scans are empty files, as reading looks at their names only."""
-    root.mkdir(parents=True, exist_ok=True)
-    if table is not None:
-        (root / "participants.tsv").write_bytes(table if isinstance(table, bytes) else table.encode())
-    for scan in scans:
-        (root / scan).parent.mkdir(parents=True, exist_ok=True)
-        (root / scan).touch()
-    return root
 
 
 def left_out(cohort: Cohort) -> dict[str, tuple[int, int]]:
@@ -34,10 +24,10 @@ def left_out(cohort: Cohort) -> dict[str, tuple[int, int]]:
     }
 
 
-def test_reads_labels_covariates_and_paths(tmp_path: Path) -> None:
+def test_reads_labels_covariates_and_paths(tmp_path: Path, empty_site: Save) -> None:
     table = HEADER + "sub-02\tCN\t70.5\tM\tperson-7\n01\tAD\t89+\tn/a\t\nsub-10\tAD\tn/a\tF\tn/a\n"
     scans = ["sub-01/anat/sub-01_T1w.nii.gz", "sub-02/anat/sub-02_T1w.nii", "sub-10/anat/sub-10_T1w.nii.gz"]
-    cohort = read_site(make_site(tmp_path, table, scans), "A", LABELS)
+    cohort = read_site(empty_site(tmp_path, table, scans), "A", LABELS)
     assert cohort.site == "A"
     assert cohort.exclusions == ()
     first, second, third = cohort.records
@@ -50,7 +40,7 @@ def test_reads_labels_covariates_and_paths(tmp_path: Path) -> None:
     assert first.name == "sub-01"
 
 
-def test_counts_what_is_left_out_by_reason(tmp_path: Path) -> None:
+def test_counts_what_is_left_out_by_reason(tmp_path: Path, empty_site: Save) -> None:
     table = TWO + "sub-03\tMCI\t70\tF\t\nsub-04\tMCI\t70\tF\t\nsub-05\tn/a\t70\tF\t\nsub-06\tAD\t70\tF\t\n"
     scans = [
         "sub-01/anat/sub-01_run-10_T1w.nii.gz",
@@ -65,7 +55,7 @@ def test_counts_what_is_left_out_by_reason(tmp_path: Path) -> None:
         "sub-99/ses-1/anat/sub-99_ses-1_T1w.nii.gz",
         "derivatives/sub-01/anat/sub-01_T1w.nii.gz",
     ]
-    cohort = read_site(make_site(tmp_path, table, scans), "A", LABELS)
+    cohort = read_site(empty_site(tmp_path, table, scans), "A", LABELS)
     assert [record.path.name for record in cohort.records] == ["sub-01_run-2_T1w.nii.gz", "sub-02_T1w.nii.gz"]
     assert left_out(cohort) == {
         "not in the table": (1, 2),
@@ -86,19 +76,19 @@ def test_counts_what_is_left_out_by_reason(tmp_path: Path) -> None:
     ],
 )
 def test_chooses_sessions_in_the_order_of_their_numbers(
-    tmp_path: Path, sessions: str | tuple[str, ...], expected: list[str], others: int
+    tmp_path: Path, sessions: str | tuple[str, ...], expected: list[str], others: int, empty_site: Save
 ) -> None:
     scans = [f"sub-01/ses-{name}/anat/sub-01_ses-{name}_T1w.nii.gz" for name in ("M12", "M0", "M6")]
     (tmp_path / "sub-01" / "ses-M24" / "anat").mkdir(parents=True)  # a session without a T1w scan is not the last one
-    cohort = read_site(make_site(tmp_path, TWO, scans), "A", LABELS, sessions)
+    cohort = read_site(empty_site(tmp_path, TWO, scans), "A", LABELS, sessions)
     assert [record.session_id for record in cohort.records] == expected
     assert cohort.records[0].name == f"sub-01_{expected[0]}"
     assert left_out(cohort).get("session not chosen", (0, 0)) == (0, others)
 
 
-def test_a_participant_after_whom_a_group_is_named_belongs_to_it(tmp_path: Path) -> None:
+def test_a_participant_after_whom_a_group_is_named_belongs_to_it(tmp_path: Path, empty_site: Save) -> None:
     table = HEADER + "sub-01\tAD\t72\tF\tn/a\nsub-02\tAD\t72\tF\tsub-01\n"
-    cohort = read_site(make_site(tmp_path, table, [f"sub-0{i}/anat/sub-0{i}_T1w.nii" for i in (1, 2)]), "A", LABELS)
+    cohort = read_site(empty_site(tmp_path, table, [f"sub-0{i}/anat/sub-0{i}_T1w.nii" for i in (1, 2)]), "A", LABELS)
     assert [(record.group_id, record.group_declared) for record in cohort.records] == [("sub-01", True)] * 2
 
 
@@ -116,8 +106,8 @@ def test_a_participant_after_whom_a_group_is_named_belongs_to_it(tmp_path: Path)
     ],
     ids=["BOM", "CRLF", "CR", "no last newline", "trailing tabs", "blank lines", "quotes", "blanks"],
 )
-def test_tolerates_how_tables_are_saved(tmp_path: Path, table: bytes) -> None:
-    root = make_site(tmp_path, table, [f"sub-0{i}/anat/sub-0{i}_T1w.nii" for i in (1, 2)])
+def test_tolerates_how_tables_are_saved(tmp_path: Path, table: bytes, empty_site: Save) -> None:
+    root = empty_site(tmp_path, table, [f"sub-0{i}/anat/sub-0{i}_T1w.nii" for i in (1, 2)])
     assert [(record.participant_id, record.label) for record in read_site(root, "A", LABELS).records] == [
         ("sub-01", 1),
         ("sub-02", 0),
@@ -153,16 +143,18 @@ def test_tolerates_how_tables_are_saved(tmp_path: Path, table: bytes) -> None:
         ),
     ],
 )
-def test_bad_tables_are_refused_in_one_line(tmp_path: Path, table: str | bytes | None, message: str) -> None:
-    root = make_site(tmp_path / "site", table, ["sub-77/anat/sub-77_T1w.nii.gz"])
+def test_bad_tables_are_refused_in_one_line(
+    tmp_path: Path, table: str | bytes | None, message: str, empty_site: Save
+) -> None:
+    root = empty_site(tmp_path / "site", table, ["sub-77/anat/sub-77_T1w.nii.gz"])
     with pytest.raises(InputError, match=message) as caught:
         read_site(root, "A", LABELS)
     assert "\n" not in str(caught.value)
     assert str(root) in str(caught.value)
 
 
-def test_no_session_of_that_name_is_an_error(tmp_path: Path) -> None:
-    root = make_site(tmp_path, TWO, ["sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz"])
+def test_no_session_of_that_name_is_an_error(tmp_path: Path, empty_site: Save) -> None:
+    root = empty_site(tmp_path, TWO, ["sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz"])
     with pytest.raises(InputError, match="session not chosen: 1"):
         read_site(root, "A", LABELS, ("M12",))
 
@@ -175,6 +167,6 @@ def test_missing_root_is_refused(tmp_path: Path) -> None:
         read_site(tmp_path / "file", "A", LABELS)
 
 
-def test_lists_diagnoses_for_the_user_to_sort(tmp_path: Path) -> None:
-    root = make_site(tmp_path, TWO + "sub-03\tMCI\t\t\t\nsub-04\tMCI\t\t\t\nsub-05\tn/a\t\t\t\n", [])
+def test_lists_diagnoses_for_the_user_to_sort(tmp_path: Path, empty_site: Save) -> None:
+    root = empty_site(tmp_path, TWO + "sub-03\tMCI\t\t\t\nsub-04\tMCI\t\t\t\nsub-05\tn/a\t\t\t\n", [])
     assert list_diagnoses(root) == Counter({"MCI": 2, "AD": 1, "CN": 1, "n/a": 1})

@@ -1,13 +1,12 @@
 """What the round loop saves, so that a killed run goes on to the same bits."""
 
 import json
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fedtune3d.aggregation.contract import Memory
-from fedtune3d.files import write_text
+from fedtune3d.files import append_json_line, read_json_lines, write_text
 from fedtune3d.states import State, load_info, load_state, save_state
 
 
@@ -62,7 +61,7 @@ class RoundsFolder:
         """Make `standing` the one that `load` gives, with its line in the ledger."""
         save_state(self._memory_path(standing.round), standing.memory.tensors, dict(standing.memory.values))
         if line is not None:
-            self._append(line)
+            append_json_line(self.ledger, line)
         info = {
             "round": standing.round,
             "versions": dict(sorted(standing.versions.items())),
@@ -81,17 +80,7 @@ class RoundsFolder:
 
     def lines(self) -> list[dict[str, Any]]:
         """The ledger, one dict a line; a half-written last line is left out."""
-        if not self.ledger.exists():
-            return []
-        text = self.ledger.read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-
-    def _append(self, line: dict[str, Any]) -> None:
-        self.ledger.parent.mkdir(parents=True, exist_ok=True)
-        with self.ledger.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        return read_json_lines(self.ledger)
 
     def _drop_uncommitted_lines(self, standing: Standing) -> None:
         kept = [

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fedtune3d.federation.messages import Answer, Task
+from fedtune3d.files import append_json_line, read_json_lines
 from fedtune3d.states import State, tensor_bytes
 
 
@@ -51,24 +51,15 @@ class EgressManifest:
             ],
             "values": {**_digest(text.encode()), "json": json.loads(text)},
         }
-        self._append(line)
+        append_json_line(self.path, line)
 
     def record_fault(self, experiment: str, reason: str) -> None:
         """Write down the line that is about to leave in an answer's place."""
-        self._append({**_head(experiment), "kind": "fault", "fault": reason})
-
-    def _append(self, line: dict[str, Any]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_json_line(self.path, {**_head(experiment), "kind": "fault", "fault": reason})
 
     def lines(self) -> list[dict[str, Any]]:
         """All that left so far, oldest first."""
-        if not self.path.exists():
-            return []
-        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+        return read_json_lines(self.path)
 
 
 def _head(experiment: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from fedtune3d.errors import InputError
+from fedtune3d.files import read_json_lines
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _read_ledger(path: Path) -> list[dict[str, Any]]:
     """The lines of a ledger; a last line without its end is one that a running process is writing."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     try:
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        return read_json_lines(path)
     except ValueError as error:
         raise InputError(f"{path}: expected one JSON object a line; {error}; run again with --resume") from error
