@@ -1,0 +1,346 @@
+"""Seconds a round of the same job in several engines: four sites, CONV S on cached features, FedAvg, one local epoch.
+
+    python benchmarks/engines.py FOLDER [--rounds 5] [--runs 5] [--scans 56] [--json]
+
+Simulates the sites, prepares and encodes their scans once, and then runs in turns, so that all meet the same load:
+a plain loop of training and averaging · this project in one process · Flower's simulation (Ray) · this project's
+deployment (a SuperLink and four SuperNodes over TLS, real processes) · Flower's own FedAvg app on Flower's own
+deployment (without TLS; a new process a message, as it is by default) · NVFlare's FedAvg in its simulator. What is
+not installed is named and left out. All of them train by the project's own `train_locally`, on one thread a site; the
+encoder is the tiny one, whose features have the shape of ViT-B's, with random weights.
+
+The first round of each is left out, because in it the sites open what they find open later. The project's own runs also
+score two states a round on each site's validation scans, check and save every update and write the ledger; the others
+do not. In one process the sites take turns; elsewhere they share the machine's cores.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from fedtune3d.federation.flower.engine import QUIET, free_port
+from fedtune3d.federation.flower.server_folder import ServerFolder
+
+PEERS = Path(__file__).parent / "peers"
+BIN = Path(sys.executable).parent
+SITES = 4
+BATCH_SIZE = 8
+JOIN_SECONDS = 120
+PLAIN, IN_PROCESS, SIMULATION = "plain loop", "in_process", "Flower simulation (Ray)"
+DEPLOYMENT, FLOWER, NVFLARE = "this deployment", "Flower FedAvg app, deployment", "NVFlare simulator"
+NEEDS = {SIMULATION: "ray", NVFLARE: "nvflare"}
+LIMIT_PERCENT = 3.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a run of an engine took.
+
+    Attributes:
+        round: Seconds a round.
+        training: Of these, in the sites' local training; None where it was not measured.
+        validation: Of these, in the sites' validation; None likewise.
+    """
+
+    round: float
+    training: float | None = None
+    validation: float | None = None
+
+    @property
+    def rest(self) -> float:
+        """Seconds a round beside training and validation."""
+        return self.round - (self.training or 0) - (self.validation or 0)
+
+
+class Job:
+    """The sites, the experiment, and the processes that run it."""
+
+    def __init__(self, folder: Path, scans: int, rounds: int) -> None:
+        self.folder, self.rounds = folder, rounds
+        self.times = folder / "times"
+        hospitals = folder / "hospitals"
+        if not (hospitals / "experiment.yaml").exists():
+            self.run("simulate", *fedtune3d("simulate", hospitals, "--sites", SITES, "--scans", SITES * scans))
+        values = yaml.safe_load((hospitals / "experiment.yaml").read_text())
+        self.roots = {site["name"]: (hospitals / site["root"]).resolve() for site in values["sites"]}
+        self.values = values | {
+            "name": "engines",
+            "baselines": [],
+            "threads": 1,
+            "cache": str(folder / "cache"),
+            "model": {"encoder": "tiny", "head": "conv_s"},
+            "training": {"rounds": rounds, "batch_size": BATCH_SIZE},
+        }
+
+    def write(self, name: str, *, with_roots: bool) -> Path:
+        """An experiment file whose run goes to a new folder."""
+        output = self.folder / name
+        shutil.rmtree(output, ignore_errors=True)
+        policy = {"predictions_leave": False, "pictures_leave": False, "groups_leave": False}
+        sites = [
+            {"name": site, "policy": policy} | ({"root": str(root)} if with_roots else {})
+            for site, root in self.roots.items()
+        ]
+        path = self.folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(self.values | {"sites": sites, "output": str(output)}))
+        return path
+
+    @property
+    def reference(self) -> Path:
+        """The experiment as it ran in one process, whose splits the other engines take."""
+        return self.folder / "in_process.yaml"
+
+    def start(self, name: str, *words: object, home: Path | None = None) -> "subprocess.Popen[bytes]":
+        """Start a program with its output in a log."""
+        paths = [str(PEERS), os.environ.get("PYTHONPATH", "")]
+        environment = {**os.environ, **QUIET, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        environment |= {"PYTHONPATH": os.pathsep.join(paths), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        environment |= {"FLWR_HOME": str(home)} if home else {}
+        with self.log(name).open("wb") as output:
+            return subprocess.Popen(list(map(str, words)), stdout=output, stderr=output, env=environment)
+
+    def log(self, name: str) -> Path:
+        """The output of a program."""
+        return self.folder / f"{name}.log"
+
+    def run(self, name: str, *words: object) -> str:
+        """Run a program that must succeed; its output."""
+        if self.start(name, *words).wait():
+            sys.exit(f"{self.log(name)}: {self.log(name).read_text(errors='replace')[-2000:]}")
+        return self.log(name).read_text(errors="replace")
+
+    def timed(self, run: Callable[[], object]) -> float:
+        """Seconds a round of a run that notes when each of its rounds ended."""
+        self.times.unlink(missing_ok=True)
+        run()
+        ends = [float(line) for line in self.times.read_text().splitlines()]
+        if len(ends) != self.rounds:
+            sys.exit(f"expected {self.rounds} rounds, saw {len(ends)}; see the logs in {self.folder}")
+        return (ends[-1] - ends[0]) / (self.rounds - 1)
+
+
+def fedtune3d(*words: object) -> list[object]:
+    """A command of the project."""
+    return [sys.executable, "-m", "fedtune3d", *words]
+
+
+@contextmanager
+def running(processes: "list[subprocess.Popen[bytes]]") -> Iterator[None]:
+    """End the processes after the block."""
+    try:
+        yield
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+        for process in processes:
+            process.wait()
+
+
+def plain_loop(job: Job) -> Timing:
+    """Training and averaging, nothing else."""
+    words = [sys.executable, PEERS / "plain_loop.py", job.reference, job.times]
+    return Timing(job.timed(lambda: job.run("plain_loop", *words)))
+
+
+def in_process(job: Job) -> Timing:
+    """`fedtune3d run`, with a clock on the sites' training and validation."""
+    path = job.write("in_process", with_roots=True)
+    words = [sys.executable, PEERS / "timed_run.py", path, job.times]
+    seconds = job.timed(lambda: job.run("in_process", *words))
+    return Timing(seconds, **json.loads(job.log("in_process").read_text().splitlines()[-1]))
+
+
+def deployment(job: Job) -> Timing:
+    """A SuperLink and four SuperNodes over TLS, each site a process that stays."""
+    address = f"localhost:{free_port()}"
+    shutil.rmtree(job.folder / "server", ignore_errors=True)
+    server = ServerFolder.make(job.folder / "server", address, tuple(job.roots))
+    sites = []
+    for name, root in job.roots.items():
+        site = server.sites / name
+        settings = {"name": name, "server": address, "data": str(root), "policy": {"least_examples": 1}}
+        (site / "site.yaml").write_text(yaml.safe_dump(settings))
+        (site / "work" / "cache").mkdir(parents=True)
+        (site / "work" / "cache" / name).symlink_to(job.folder / "cache" / name)
+        sites.append(job.start(f"join-{name}", *fedtune3d("site", "join", site)))
+    path = job.write("across", with_roots=False)
+    words = fedtune3d("server", "run", path, "--folder", server.path)
+    with running(sites), following(path.with_suffix("") / "rounds.jsonl", job.times):
+        seconds = job.timed(lambda: job.run("across", *words))
+    return Timing(seconds)
+
+
+@contextmanager
+def following(ledger: Path, times: Path) -> Iterator[None]:
+    """Note when a run's ledger gets the line of a round, while the block runs."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        seen = 0
+        while not ended.wait(0.01):
+            lines = ledger.read_text().splitlines() if ledger.exists() else []
+            rounds = sum('"kind": "train"' in line for line in lines)
+            for _ in range(rounds - seen):
+                with times.open("a") as file:
+                    file.write(f"{time.time()}\n")
+            seen = rounds
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def flower_deployment(job: Job) -> Timing:
+    """Flower's own FedAvg app on a SuperLink and four SuperNodes of Flower's own."""
+    home, port = job.folder / "flwr", free_port()
+    write_flower_config(home, f'address = "127.0.0.1:{port}"\ninsecure = true\n')
+    link = ["--insecure", "--port", port, "--disable-runtime-dependency-installation"]
+    processes = [job.start("superlink", BIN / "flower-superlink", *link, home=home)]
+    for number in range(SITES):
+        node = ["--insecure", "--superlink", f"127.0.0.1:{port}", "--port", free_port()]
+        node += ["--node-config", f"partition-id={number}"]
+        processes.append(job.start(f"supernode-{number}", BIN / "flower-supernode", *node, home=home))
+    with running(processes):
+        return Timing(job.timed(lambda: run_flower_app(job, home)))
+
+
+def flower_simulation(job: Job) -> Timing:
+    """The same app in Flower's simulation, one core a site."""
+    home = job.folder / "flwr-simulation"
+    options = f"options.num-supernodes = {SITES}\noptions.backend.client-resources.num-cpus = 1\n"
+    write_flower_config(home, options)
+    return Timing(job.timed(lambda: run_flower_app(job, home)))
+
+
+def write_flower_config(home: Path, connection: str) -> None:
+    """Flower's config with one connection, the default."""
+    home.mkdir(exist_ok=True)
+    (home / "config.toml").write_text(f'[superlink]\ndefault = "here"\n\n[superlink.here]\n{connection}')
+
+
+def run_flower_app(job: Job, home: Path) -> None:
+    """Run the app to its end, as soon as there is a SuperLink to run it on."""
+    until = time.monotonic() + JOIN_SECONDS
+    config = f'experiment="{job.reference}" times="{job.times}"'
+    words = [BIN / "flwr", "run", PEERS / "flower_app", "here", "--stream", "--run-config", config]
+    while job.start("flwr", *words, home=home).wait() or not job.times.exists():
+        if time.monotonic() > until:
+            sys.exit(f"{job.log('flwr')}: {job.log('flwr').read_text(errors='replace')[-2000:]}")
+        time.sleep(1)
+
+
+def nvflare_simulator(job: Job) -> Timing:
+    """NVFlare's FedAvg recipe in its simulator, a thread a site."""
+    workspace = job.folder / "nvflare"
+    shutil.rmtree(workspace, ignore_errors=True)
+    words = [sys.executable, PEERS / "nvflare_job.py", job.reference, job.times, workspace]
+    return Timing(job.timed(lambda: job.run("nvflare", *words)))
+
+
+ENGINES: dict[str, Callable[[Job], Timing]] = {
+    PLAIN: plain_loop,
+    IN_PROCESS: in_process,
+    SIMULATION: flower_simulation,
+    DEPLOYMENT: deployment,
+    FLOWER: flower_deployment,
+    NVFLARE: nvflare_simulator,
+}
+
+
+def installed(engine: str) -> bool:
+    """Whether an engine can run here."""
+    return engine not in NEEDS or importlib.util.find_spec(NEEDS[engine]) is not None
+
+
+def spread(values: list[float], digits: int = 2) -> str:
+    """Median and range."""
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def print_table(found: dict[str, list[Timing]], scans: int) -> None:
+    """For people."""
+    runs = len(found[IN_PROCESS])
+    print(f"Seconds a round, {SITES} sites of {scans} scans, median (least to most) of {runs} runs")
+    for engine, timings in found.items():
+        print(f"  {engine:30} {spread([timing.round for timing in timings])}")
+    own = found[IN_PROCESS]
+    print("Where a round in one process goes")
+    print(f"  {'local training':30} {spread([timing.training or 0 for timing in own], 3)}")
+    print(f"  {'validation at the sites':30} {spread([timing.validation or 0 for timing in own], 3)}")
+    print(f"  {'all else':30} {spread([timing.rest for timing in own], 3)}")
+    percent = spread(added_percent(own), 1)
+    print(f"  {'all else, % of local training':30} {percent}   wanted under {LIMIT_PERCENT:.0f}")
+    print("This deployment minus Flower's FedAvg app on its own")
+    print(f"  {'seconds a round':30} {spread(deployment_minus_flower(found))}")
+
+
+def added_percent(timings: list[Timing]) -> list[float]:
+    """What the round loop adds to the sites' training and validation, in per cent of the training."""
+    return [100 * timing.rest / (timing.training or 1) for timing in timings]
+
+
+def deployment_minus_flower(found: dict[str, list[Timing]]) -> list[float]:
+    """Seconds a round, run by run."""
+    return [ours.round - theirs.round for ours, theirs in zip(found[DEPLOYMENT], found[FLOWER], strict=True)]
+
+
+def as_json(found: dict[str, list[Timing]], skipped: list[str]) -> str:
+    """For programs."""
+    own = found[IN_PROCESS]
+    return json.dumps(
+        {
+            "seconds_a_round": {engine: [round(one.round, 3) for one in found[engine]] for engine in found},
+            "in_process_training": [round(timing.training or 0, 3) for timing in own],
+            "in_process_validation": [round(timing.validation or 0, 3) for timing in own],
+            "in_process_added_percent": [round(percent, 2) for percent in added_percent(own)],
+            "deployment_minus_flower": [round(seconds, 3) for seconds in deployment_minus_flower(found)],
+            "skipped": skipped,
+        }
+    )
+
+
+def main() -> None:
+    """Run all engines and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--scans", type=int, default=56, help="of each site")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    job = Job(options.folder.resolve(), options.scans, options.rounds)
+    engines = {name: engine for name, engine in ENGINES.items() if installed(name)}
+    skipped = [name for name in ENGINES if name not in engines]
+    for name in skipped:
+        print(f"skipped: {name}; {NEEDS[name]} is not installed")
+    in_process(job)  # prepares, splits and encodes
+    found: dict[str, list[Timing]] = {name: [] for name in engines}
+    for run in range(options.runs):
+        for name, engine in engines.items():
+            found[name].append(engine(job))
+            print(f"run {run + 1}: {name}: {found[name][-1].round:.2f} s a round", flush=True)
+    print_table(found, options.scans)
+    if options.json:
+        print(as_json(found, skipped))
+
+
+if __name__ == "__main__":
+    main()

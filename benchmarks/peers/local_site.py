@@ -1,0 +1,50 @@
+"""What every engine of `engines.py` trains: a site's local epoch on its cached features, by the project's own code."""
+
+import time
+from pathlib import Path
+
+from fedtune3d.aggregation.contract import LocalPlan
+from fedtune3d.experiment import Experiment
+from fedtune3d.federation.site import Site
+from fedtune3d.federation.workbench import Workbench
+from fedtune3d.models.tuning import read_state, write_state
+from fedtune3d.progress import Silent
+from fedtune3d.states import State
+from fedtune3d.training.local import LocalRound, train_locally
+
+
+class LocalSite:
+    """A site of an experiment that has been run in one process before, so that its scans are split and encoded.
+
+    Args:
+        experiment: The experiment file, with the sites' folders.
+        name: Of the site.
+        workbench: The model, where sites of one process share it.
+    """
+
+    def __init__(self, experiment: Path, name: str, workbench: Workbench | None = None) -> None:
+        self.experiment = Experiment.from_yaml(experiment)
+        section = next(section for section in self.experiment.sites if section.name == name)
+        self.workbench = workbench or Workbench(self.experiment)
+        folder = self.experiment.output / "sites" / name
+        self.site = Site(self.experiment, section, folder, Silent(), self.workbench)
+
+    def initial_state(self) -> State:
+        """What the rounds start from."""
+        assembled = self.workbench.assembled
+        return read_state(assembled.model, assembled.answer)
+
+    def train(self, state: State, round_: int) -> tuple[State, int, float]:
+        """One round from a state: the state after it, the number of training scans, the mean loss."""
+        model, answer = self.workbench.assembled.model, self.workbench.assembled.answer
+        write_state(model, answer, state)
+        occasion = LocalRound(self.experiment.seed, self.site.name, round_, self.experiment.training.rounds)
+        settings = self.experiment.training.settings()
+        result = train_locally(model, answer, self.site.scans("train"), settings, LocalPlan(), occasion)
+        return read_state(model, answer), result.examples, result.loss
+
+
+def note_time(path: Path) -> None:
+    """Append the time of day, in seconds."""
+    with path.open("a") as file:
+        file.write(f"{time.time()}\n")

@@ -1,0 +1,70 @@
+"""The project's own run in one process, with a clock on the sites' training and on their validation.
+
+Called by `engines.py`: python timed_run.py EXPERIMENT.yaml TIMES; the last line is one JSON object.
+"""
+
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from local_site import note_time
+
+from fedtune3d.experiment import Experiment
+from fedtune3d.federation import site
+from fedtune3d.progress import Advance
+
+
+class Clock:
+    """Seconds in functions of the sites, by round, and the end of every round in a file."""
+
+    def __init__(self, times: Path) -> None:
+        self.times = times
+        self.round = 0
+        self.seconds: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+
+    def on(self, what: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, its time counted."""
+
+        def timed(*arguments: Any, **options: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return function(*arguments, **options)
+            finally:
+                self.seconds[self.round][what] += time.perf_counter() - began
+
+        return timed
+
+    @contextmanager
+    def bar(self, text: str) -> Iterator[Advance]:
+        """Count the rounds as the run shows its progress."""
+
+        def advance(done: int, total: int) -> None:
+            self.round = done + 1
+            if done:
+                note_time(self.times)
+
+        yield advance if text.startswith("rounds (") else lambda done, total: None
+
+
+def main() -> None:
+    """Run; print the mean seconds of training and of validation in a round after the first."""
+    path, times = map(Path, sys.argv[1:])
+    clock = Clock(times)
+    site.train_locally = clock.on("training", site.train_locally)
+    site.score = clock.on("validation", site.score)
+    experiment = Experiment.from_yaml(path)
+    experiment.run(progress=clock)
+    rounds = range(2, experiment.training.rounds + 1)
+    mean = {
+        what: sum(clock.seconds[round_][what] for round_ in rounds) / len(rounds) for what in ("training", "validation")
+    }
+    print(json.dumps(mean))
+
+
+if __name__ == "__main__":
+    main()
