@@ -227,15 +227,16 @@ def _array(tensor: torch.Tensor) -> Array:
 
 
 def _parts(records: RecordDict, names: list[str]) -> dict[str, State]:
+    """The tensors, each taken out of the message as it is read, so that a large state is not held twice."""
     parts: dict[str, State] = {name: {} for name in names}
     arrays = records.array_records.get(TENSORS)
     if arrays is None:
         raise WireError("the message holds no tensors")
-    for name, array in arrays.items():
+    for name in list(arrays):
         part, _, inner = name.partition("/")
         if part not in parts:
             raise WireError(f"a tensor of no part that was announced: {part!r}")
-        parts[part][inner] = _tensor(name, array)
+        parts[part][inner] = _tensor(name, arrays.pop(name))
     return parts
 
 
