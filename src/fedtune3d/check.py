@@ -1,14 +1,16 @@
-"""`fedtune3d check`: the leak audit of an experiment before any training, in one process."""
+"""`fedtune3d check` and `server check`: the leak audit of an experiment before any training."""
 
 import secrets
 import shutil
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from fedtune3d.experiment import Experiment
 from fedtune3d.federation.audit import Audit, audit_sites
 from fedtune3d.federation.in_process import InProcess
+from fedtune3d.federation.messages import Federation
 from fedtune3d.federation.site import Site
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.progress import Progress
@@ -44,3 +46,14 @@ def check_experiment(experiment: Experiment, progress: Progress, workers: int = 
             if recorded.exists():
                 shutil.copyfile(recorded, site.folder / "splits.tsv")
         return audit_sites(ask, near)
+
+
+def check_across(experiment: Experiment, reach: Callable[[Workbench], Federation], near: bool = True) -> Audit:
+    """Let sites elsewhere prepare and split as a run would, and audit what they tell; see `run_across`.
+
+    Raises:
+        InputError: When a site cannot answer, or refuses to; leaks are findings.
+    """
+    ask = partial(answers_of_all, reach(Workbench(experiment)))
+    plan_and_split(experiment, ask)
+    return audit_sites(ask, near)

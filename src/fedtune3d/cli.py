@@ -13,6 +13,7 @@ from fedtune3d import __version__
 from fedtune3d.errors import InputError
 
 if TYPE_CHECKING:
+    from fedtune3d.federation.audit import Audit
     from fedtune3d.run_folder import RunFolder
 
 app = typer.Typer(
@@ -147,10 +148,15 @@ def check(
     """
     from fedtune3d.check import check_experiment
     from fedtune3d.experiment import Experiment
-    from fedtune3d.report.balance import balance_table
 
     with _bars() as bars:
         audit = check_experiment(Experiment.from_yaml(experiment), bars, workers, near)
+    _print_audit(audit)
+
+
+def _print_audit(audit: "Audit") -> None:
+    from fedtune3d.report.balance import balance_table
+
     out.print(balance_table(audit.described))
     for finding in audit.findings:
         if finding.level == "warning":
@@ -301,38 +307,74 @@ def server_init(
     out.print(f"Sites fill in their site.yaml and join; then: fedtune3d server run EXPERIMENT.yaml --folder {folder}")
 
 
+ServerFolderOption = Annotated[Path, typer.Option("--folder", help="The folder that `server init` made.")]
+WaitOption = Annotated[
+    float | None,
+    typer.Option("--wait", help="Minutes to wait for sites that have not joined; for good by default.", min=0),
+]
+
+
 @server_app.command("run")
 def server_run(
     experiment: ExperimentFile,
-    folder: Annotated[Path, typer.Option(help="The folder that `server init` made.")] = Path("server"),
+    folder: ServerFolderOption = Path("server"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder.")] = False,
-    wait: Annotated[
-        float | None, typer.Option(help="Minutes to wait for sites that have not joined; for good by default.", min=0)
-    ] = None,
+    wait: WaitOption = None,
 ) -> None:
     """Train across the sites that have joined, evaluate at each of them, and write the report."""
     from fedtune3d.experiment import Experiment
-    from fedtune3d.federation.flower.server_app import serve
-    from fedtune3d.federation.flower.server_folder import ServerFolder
+    from fedtune3d.run import run_across
 
-    def waiting(missing: str) -> None:
-        err.print(f"waiting for {missing}" if missing else "all sites are there")
-
+    found = Experiment.from_yaml(experiment)
     try:
         with _bars() as bars:
-            done = serve(
-                Experiment.from_yaml(experiment),
-                ServerFolder(folder),
-                resume=resume,
-                progress=bars,
-                wait_seconds=None if wait is None else wait * 60,
-                on_wait=waiting,
-                on_restart=err.print,
+            done = _serve(
+                found,
+                folder,
+                wait,
+                lambda reach, again: run_across(found, reach, resume=resume or again, progress=bars),
             )
     except KeyboardInterrupt:
         err.print(f"stopped; go on with: fedtune3d server run {experiment} --folder {folder} --resume")
         raise typer.Exit(130) from None
     _print_result(done)
+
+
+@server_app.command("check")
+def server_check(
+    experiment: ExperimentFile,
+    folder: ServerFolderOption = Path("server"),
+    near: Annotated[
+        bool,
+        typer.Option("--near/--no-near", help="Also ask for codes that show one person under two ids, 0.5 s a scan."),
+    ] = True,
+    wait: WaitOption = None,
+) -> None:
+    """Look for leaks between the sites that have joined, as `check` does on one machine; nothing is trained.
+
+    A site whose site.yaml names no fingerprint_key is not looked at for equal scans, and is named.
+    """
+    from fedtune3d.check import check_across
+    from fedtune3d.experiment import Experiment
+
+    found = Experiment.from_yaml(experiment)
+    with err.status("the sites prepare, split and fingerprint their scans"):
+        audit = _serve(found, folder, wait, lambda reach, again: check_across(found, reach, near))
+    _print_audit(audit)
+
+
+def _serve(experiment: Any, folder: Path, wait: float | None, work: Any) -> Any:
+    from fedtune3d.federation.flower.server_app import serve
+    from fedtune3d.federation.flower.server_folder import ServerFolder
+
+    return serve(
+        experiment,
+        ServerFolder(folder),
+        work,
+        wait_seconds=None if wait is None else wait * 60,
+        on_wait=lambda missing: err.print(f"waiting for {missing}" if missing else "all sites are there"),
+        on_restart=err.print,
+    )
 
 
 SiteFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The site's folder, with its key and site.yaml.")]

@@ -263,11 +263,11 @@ def small_values() -> dict[str, Any]:
 def deploy(
     tmp_path_factory: pytest.TempPathFactory, two_roots: dict[str, Path], small_values: dict[str, Any]
 ) -> Iterator[Callable[..., Deployment]]:
-    """Makes a deployment over sites A and B; all its processes end with the module."""
+    """Makes a deployment, over sites A and B if no others are given; all its processes end with the module."""
     made: list[Deployment] = []
 
-    def make(**options: Any) -> Deployment:
-        made.append(Deployment(tmp_path_factory.mktemp("deployment"), two_roots, small_values, **options))
+    def make(roots: dict[str, Path] | None = None, **options: Any) -> Deployment:
+        made.append(Deployment(tmp_path_factory.mktemp("deployment"), roots or two_roots, small_values, **options))
         return made[-1]
 
     yield make

@@ -13,7 +13,7 @@ MOST_MB = {"server": 0, "superlink": 0, "site": 0, "supernode": 0}
 
 
 def peaks_mb(programs: dict[str, Any]) -> dict[str, int]:
-    """The most that each program and its SuperLink or SuperNode has had resident so far; nothing of those that ended."""
+    """The most that each program, and its SuperLink or SuperNode, has had resident so far."""
     found = {}
     for name, program in programs.items():
         for process in [psutil.Process(program.process.pid), *psutil.Process(program.process.pid).children()]:

@@ -35,11 +35,10 @@ from fedtune3d.federation.flower.server_folder import ServerFolder, ServerSettin
 from fedtune3d.federation.flower.wire import Occasion
 from fedtune3d.federation.messages import Federation
 from fedtune3d.federation.workbench import Workbench
-from fedtune3d.progress import Progress
 from fedtune3d.run import run_across
-from fedtune3d.run_folder import RunFolder
 
 Result = TypeVar("Result")
+Reach = Callable[[Workbench], Federation]
 START_SECONDS = 120
 APP = Path(__file__).parent / "app"
 
@@ -48,17 +47,15 @@ class SuperLinkLostError(InputError):
     """The SuperLink ended or does not answer; what was committed is saved."""
 
 
-def run_on_grid(
+def reach_by(
     grid: Grid,
     experiment: Experiment,
     *,
-    resume: bool,
-    progress: Progress | None = None,
     authenticated: bool = True,
     wait_seconds: float | None = None,
     on_wait: Callable[[str], None] = lambda text: None,
-) -> RunFolder:
-    """Run an experiment over the sites behind a grid; see `run_across` and `GridFederation`."""
+) -> Reach:
+    """The way to the sites of an experiment behind a grid; see `GridFederation`."""
 
     def reach(workbench: Workbench) -> Federation:
         """The sites behind the grid, told what the experiment is when they first join."""
@@ -72,7 +69,7 @@ def run_on_grid(
             on_wait=on_wait,
         )
 
-    return run_across(experiment, reach, resume=resume, progress=progress)
+    return reach
 
 
 app = ServerApp()
@@ -82,27 +79,26 @@ app = ServerApp()
 def _main(grid: Grid, context: Context) -> None:
     """For a SuperLink that others run: `flwr run` with the experiment's path in the run configuration."""
     experiment = Experiment.from_yaml(str(context.run_config["experiment"]))
-    run_on_grid(grid, experiment, resume=bool(context.run_config["resume"]))
+    run_across(experiment, reach_by(grid, experiment), resume=bool(context.run_config["resume"]), progress=None)
 
 
 def serve(
     experiment: Experiment,
     folder: ServerFolder,
+    work: Callable[[Reach, bool], Result],
     *,
-    resume: bool,
-    progress: Progress,
     wait_seconds: float | None,
     on_wait: Callable[[str], None],
     on_restart: Callable[[str], None],
-) -> RunFolder:
-    """Start a SuperLink, let the sites whose keys the folder holds in, and run the experiment over them.
+) -> Result:
+    """Start a SuperLink, let the sites whose keys the folder holds in, and do `work` with them.
 
-    When the SuperLink ends before the run does, another is started and the run goes on from its last committed round.
+    When the SuperLink ends before the work does, another is started, and the work is told that it is done again.
 
     Raises:
-        InputError: When a site has no key in the folder, the SuperLink cannot start, or the run cannot go on.
+        InputError: When a site has no key in the folder, the SuperLink cannot start, or the work cannot go on.
     """
-    settings = folder.settings()
+    settings, again = folder.settings(), False
     names = [section.name for section in experiment.sites]
     if missing := [name for name in names if not folder.public_key(name).exists()]:
         raise InputError(f"{folder.path}: no key of {', '.join(missing)}; add it with `fedtune3d server init`")
@@ -110,22 +106,16 @@ def serve(
         with _superlink(folder, settings) as link:
             try:
                 with link.grid(names) as grid:
-                    return run_on_grid(
-                        grid,
-                        experiment,
-                        resume=resume,
-                        progress=progress,
-                        authenticated=not settings.insecure,
-                        wait_seconds=wait_seconds,
-                        on_wait=on_wait,
-                    )
+                    known = not settings.insecure
+                    reach = reach_by(grid, experiment, authenticated=known, wait_seconds=wait_seconds, on_wait=on_wait)
+                    return work(reach, again)
             except httpx.HTTPError as error:
                 if link.is_alive():
                     raise SuperLinkLostError(
                         f"the SuperLink does not answer ({error}); see {link.log}, then run again with --resume"
                     ) from error
                 on_restart(f"the SuperLink ended; see {link.log}; starting another")
-                resume = True
+                again = True
 
 
 class _SuperLink:

@@ -58,9 +58,9 @@ class SiteHost:
         if occasion.weights_sha256 != site.workbench.assembled.weights.sha256:
             raise Refusal("the encoder's weights here are other than the server's; compare their SHA-256")
         answer = guarded.answer(task)
-        if task.kind == "split":
+        if task.kind == "profile":
             for split in SPLITS:
-                site.scans(split)  # encoded now, so that the first round's deadline need not allow for it
+                site.scans(split)  # encoded before the rounds, so that the first deadline need not allow for it
         return answer
 
     def _open(self, occasion: Occasion) -> tuple[Guarded, Site]:
