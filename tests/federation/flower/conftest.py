@@ -183,6 +183,8 @@ class Deployment:
 class Forwarder:
     """Between a site and its server: keeps what the site sends, and spoils what passes when told to.
 
+    With `proxy` it is an HTTP proxy that tunnels to where it is asked to, not a server's other address.
+
     Attributes:
         address: Where the site finds the server.
         sent: What the site sent, by connection.
@@ -190,9 +192,9 @@ class Forwarder:
         spoilt: What has happened.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, proxy: bool = False) -> None:
         host, _, port = target.rpartition(":")
-        self.target = host, int(port)
+        self.target, self.proxy = (host, int(port)), proxy
         self.sent: list[bytearray] = []
         self.spoil: set[str] = set()
         self.spoilt: list[str] = []
@@ -203,11 +205,16 @@ class Forwarder:
     def _accept(self) -> None:
         while True:
             site, _ = self._listener.accept()
+            if self.proxy:
+                asked = site.recv(4096)
+                assert asked.startswith(f"CONNECT {self.target[0]}:{self.target[1]} ".encode()), asked
             try:
                 server = socket.create_connection(self.target)
             except OSError:
                 site.close()
                 continue
+            if self.proxy:
+                site.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             self.sent.append(bytearray())
             for ends in ((site, server, self.sent[-1]), (server, site, bytearray())):
                 threading.Thread(target=self._copy, args=ends, daemon=True).start()
@@ -232,7 +239,7 @@ class Forwarder:
 
 
 @pytest.fixture(scope="session")
-def forward() -> Callable[[str], Forwarder]:
+def forward() -> Callable[..., Forwarder]:
     """Starts a forwarder to an address."""
     return Forwarder
 

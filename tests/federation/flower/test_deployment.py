@@ -72,3 +72,18 @@ def test_a_key_that_the_server_does_not_know_does_not_get_in(deployment: Any, un
     assert len(deployment.left("B")) == before
     for path, content in known.items():
         path.write_bytes(content)
+
+
+@pytest.mark.slow
+def test_a_site_behind_a_proxy(deployment: Any, forward: Callable[..., Any]) -> None:
+    proxy = forward(deployment.address, proxy=True)
+    environment = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"), f"http://{proxy.address}")
+    deployment.join("B").stop()
+    deployment.join("A")
+    deployment.join("B", environment=environment)
+    server = deployment.serve(deployment.write("proxied"))
+    assert server.wait() == 0, server.text
+    assert sum(map(len, proxy.sent)) > 3000  # the head, at least
+    checked = deployment.run("site", "check", deployment.site_folder("B"), environment=environment)
+    assert f"server {deployment.address} (by the proxy {proxy.address}): no answer" in checked.stdout
+    deployment.join("B").stop()

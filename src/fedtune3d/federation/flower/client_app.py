@@ -13,7 +13,14 @@ from flwr.common.constant import SubStatus
 from flwr.supercore.constant import TaskType
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
-from fedtune3d.federation.flower.engine import Runtime, free_port, start_child, stop_child, write_secret
+from fedtune3d.federation.flower.engine import (
+    Runtime,
+    free_port,
+    keep_proxies_out_of_this_machine,
+    start_child,
+    stop_child,
+    write_secret,
+)
 from fedtune3d.federation.flower.reachability import why_refused
 from fedtune3d.federation.flower.site_folder import CERTIFICATE, KEY, SiteSettings
 from fedtune3d.federation.flower.site_host import SiteHost
@@ -48,6 +55,7 @@ def join(folder: Path, stopped: Callable[[], bool] = lambda: False) -> None:
     Only the code installed here is run, whatever the server sends. A SuperNode that ends is started again.
     """
     settings = SiteSettings.read(folder)
+    keep_proxies_out_of_this_machine()
     _host(folder)  # what is wrong with the folder should show now
     while not stopped():
         began = time.monotonic()

@@ -59,6 +59,12 @@ def stop_child(child: subprocess.Popen[bytes]) -> None:
             child.wait()
 
 
+def keep_proxies_out_of_this_machine() -> None:
+    """Let a proxy of the environment (`HTTPS_PROXY`, `ALL_PROXY`) carry nothing between processes of this machine."""
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+    os.environ["no_proxy"] = ",".join(filter(None, [known, "127.0.0.1"]))
+
+
 def write_secret(path: Path) -> bytes:
     """A new secret in a file for this user only."""
     secret = secrets.token_bytes(32)

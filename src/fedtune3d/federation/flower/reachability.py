@@ -1,5 +1,6 @@
 """Whether a site can reach its server: name, port, certificate, clock."""
 
+import base64
 import socket
 import ssl
 import time
@@ -7,6 +8,8 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from fedtune3d.errors import InputError
 from fedtune3d.federation.flower.site_folder import CERTIFICATE, SiteSettings
@@ -25,14 +28,19 @@ class Contact:
 
 
 def contact_server(folder: Path, settings: SiteSettings) -> Contact:
-    """Ask the server for anything, over TLS. Raises `InputError` with one line on what stands in the way."""
+    """Ask the server for anything, over TLS, through the proxy that the environment names (`HTTPS_PROXY`), if any.
+
+    Raises:
+        InputError: With one line on what stands in the way.
+    """
     host, _, port = settings.server.rpartition(":")
     certificate = folder / CERTIFICATE
     try:
         trusted = ssl.create_default_context(cafile=str(certificate))
     except (OSError, ssl.SSLError) as error:
         raise InputError(f"{certificate}: expected the server's CA certificate; {error}") from None
-    connection = HTTPSConnection(host.strip("[]"), int(port), timeout=CONNECT_SECONDS, context=trusted)
+    connection, way = _connection(host.strip("[]"), int(port), trusted)
+    server = f"server {settings.server}{way}"
     try:
         connection.connect()
         tls = connection.sock.version() or "" if isinstance(connection.sock, ssl.SSLSocket) else ""
@@ -42,19 +50,31 @@ def contact_server(folder: Path, settings: SiteSettings) -> Contact:
         date = answer.headers.get("Date")
     except ssl.SSLCertVerificationError as error:
         why = f"its certificate is not trusted ({error.verify_message}); is {CERTIFICATE} this server's?"
-        raise InputError(f"server {settings.server}: {why}") from None
+        raise InputError(f"{server}: {why}") from None
     except ssl.SSLError as error:
-        raise InputError(f"server {settings.server}: no TLS there ({error.reason}); check address and port") from None
+        raise InputError(f"{server}: no TLS there ({error.reason}); check address and port") from None
     except socket.gaierror:
-        raise InputError(f"server {settings.server}: this name is not known here; check `server` and DNS") from None
+        raise InputError(f"{server}: this name is not known here; check `server` and DNS") from None
     except (OSError, HTTPException) as error:
         why = f"no answer ({error}); is it running, and does the firewall let this machine out to port {port}?"
-        raise InputError(f"server {settings.server}: {why}") from None
+        raise InputError(f"{server}: {why}") from None
     finally:
         connection.close()
     if date is None:
-        raise InputError(f"server {settings.server}: answered without a date; is it this program's server?")
+        raise InputError(f"{server}: answered without a date; is it this program's server?")
     return Contact(tls, now - parsedate_to_datetime(date).timestamp())
+
+
+def _connection(host: str, port: int, trusted: ssl.SSLContext) -> tuple[HTTPSConnection, str]:
+    """A connection not opened yet, by the proxy that Flower would take, and words on that proxy."""
+    proxies = {} if proxy_bypass(host) else getproxies()
+    proxy = urlsplit(proxies.get("https") or proxies.get("all", ""))
+    if proxy.hostname is None:
+        return HTTPSConnection(host, port, timeout=CONNECT_SECONDS, context=trusted), ""
+    connection = HTTPSConnection(proxy.hostname, proxy.port or 80, timeout=CONNECT_SECONDS, context=trusted)
+    login = base64.b64encode(f"{unquote(proxy.username or '')}:{unquote(proxy.password or '')}".encode()).decode()
+    connection.set_tunnel(host, port, {"Proxy-Authorization": f"Basic {login}"} if proxy.username else {})
+    return connection, f" (by the proxy {proxy.hostname}:{proxy.port or 80})"
 
 
 def clock_problem(ahead_seconds: float) -> str | None:

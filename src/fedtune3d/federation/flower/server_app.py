@@ -28,7 +28,14 @@ from flwr.superlink.grid import HttpGrid
 
 from fedtune3d.errors import InputError
 from fedtune3d.experiment import Experiment
-from fedtune3d.federation.flower.engine import Runtime, patient_retries, start_child, stop_child, write_secret
+from fedtune3d.federation.flower.engine import (
+    Runtime,
+    keep_proxies_out_of_this_machine,
+    patient_retries,
+    start_child,
+    stop_child,
+    write_secret,
+)
 from fedtune3d.federation.flower.grid_federation import GridFederation
 from fedtune3d.federation.flower.launch import DOOR
 from fedtune3d.federation.flower.server_folder import ServerFolder, ServerSettings
@@ -99,6 +106,7 @@ def serve(
         InputError: When a site has no key in the folder, the SuperLink cannot start, or the work cannot go on.
     """
     settings, again = folder.settings(), False
+    keep_proxies_out_of_this_machine()
     names = [section.name for section in experiment.sites]
     if missing := [name for name in names if not folder.public_key(name).exists()]:
         raise InputError(f"{folder.path}: no key of {', '.join(missing)}; add it with `fedtune3d server init`")
