@@ -11,7 +11,7 @@ DEMO := demo
 STUDY := study
 FEDERATION := federation
 
-.PHONY: help install demo federation study test test-all lint types lock clean
+.PHONY: help install demo federation study test test-all lint types wheels lock clean
 
 help:
 	@echo 'make demo      simulate four hospital sites and fine-tune a dementia classifier across them'
@@ -20,6 +20,7 @@ help:
 	@echo 'make test      the test suite'
 	@echo 'make test-all  the slow tests, too'
 	@echo 'make install   only make $(VENV)'
+	@echo 'make wheels    a folder from which machines without internet can install'
 	@echo 'make lint types lock clean'
 
 install: $(VENV)/.installed
@@ -56,6 +57,9 @@ lint: install
 
 types: install
 	$(BIN)/mypy
+
+wheels: install
+	$(BIN)/python -m pip wheel --wheel-dir wheels --constraint requirements.lock $(TORCH_INDEX) $(TORCH) '.[flower,lora,raw]'
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \

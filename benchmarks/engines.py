@@ -1,6 +1,6 @@
 """Seconds a round of the same job in several engines: four sites, CONV S on cached features, FedAvg, one local epoch.
 
-    python benchmarks/engines.py FOLDER [--rounds 5] [--runs 5] [--scans 56] [--json]
+    python benchmarks/engines.py FOLDER [--rounds 5] [--runs 5] [--scans 80] [--json]
 
 Simulates the sites, prepares and encodes their scans once, and then runs in turns, so that all meet the same load:
 a plain loop of training and averaging · this project in one process · Flower's simulation (Ray) · this project's
@@ -322,7 +322,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--scans", type=int, default=56, help="of each site")
+    parser.add_argument("--scans", type=int, default=80, help="of each site")
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,22 @@ def test_the_documented_experiment_is_valid_and_says_the_defaults(tmp_path: Path
     assert documented.sites[0].policy == plain.sites[0].policy
 
 
+def test_the_documented_site_yaml_is_valid_and_says_the_defaults(tmp_path: Path) -> None:
+    pytest.importorskip("flwr")
+    from fedtune3d.federation.flower.site_folder import SitePolicy, SiteSettings
+
+    text = (ROOT / "docs" / "deploy.md").read_text()
+    found = re.search(r"Every key of .*?```yaml\n(.*?)```", text, flags=re.DOTALL)
+    assert found
+    (tmp_path / "site.yaml").write_text(found[1])
+    documented = SiteSettings.read(tmp_path)
+    plain = SiteSettings(name=documented.name, server=documented.server, data=documented.data)
+    assert documented == plain.model_copy(update={"work": tmp_path / plain.work})
+    assert set(re.findall(r"^  (\w+):", found[1], flags=re.MULTILINE)) == set(SitePolicy.model_fields) - {
+        "pictures_leave"
+    }
+
+
 def test_every_rule_is_named_in_the_docs() -> None:
     text = (ROOT / "docs" / "experiment.md").read_text()
     assert all(f"`{name}`" in text for name in rules())
