@@ -22,7 +22,17 @@ def test_the_documented_experiment_is_valid_and_says_the_defaults(tmp_path: Path
     plain = Experiment.model_validate(
         {"name": "x", "sites": [{"name": "A"}], "labels": {"positive": ["AD"], "negative": ["CN"]}}
     )
-    for part in ("splits", "model", "tuning", "aggregation", "participation", "on_bad_scan", "threads", "device"):
+    for part in (
+        "splits",
+        "model",
+        "tuning",
+        "aggregation",
+        "participation",
+        "on_bad_scan",
+        "threads",
+        "device",
+        "log",
+    ):
         assert getattr(documented, part) == getattr(plain, part), part
     assert documented.training == plain.training
     assert documented.sites[0].policy == plain.sites[0].policy

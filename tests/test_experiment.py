@@ -32,6 +32,14 @@ def test_relative_paths_count_from_the_file(tmp_path: Path) -> None:
     assert (experiment.output, experiment.cache) == (tmp_path / "runs", Path("/elsewhere"))
 
 
+def test_logs_are_one_name_or_several_and_no_part_of_the_identity(tmp_path: Path) -> None:
+    written = {"tensorboard": ("tensorboard",), ("mlflow", "mlflow"): ("mlflow",), (): ()}
+    for log, expected in written.items():
+        experiment = Experiment.from_yaml(write(tmp_path, log=log if isinstance(log, str) else list(log)))
+        assert experiment.log == expected
+        assert experiment.sha256() == Experiment.from_yaml(write(tmp_path)).sha256()
+
+
 def test_every_problem_is_reported_together_with_the_nearest_key(tmp_path: Path) -> None:
     path = write(
         tmp_path,
@@ -68,6 +76,10 @@ def test_unknown_key_inside_a_list_and_a_union(tmp_path: Path) -> None:
         ({"name": "a/b"}, "name: String should match pattern"),
         ({"tuning": {"method": "magic"}}, "tuning: "),
         ({"aggregation": {"rule": "fedavg", "mu": 1}}, "'mu'"),
+        (
+            {"log": ["mlflow", "tensorbord"]},
+            "log: unknown name 'tensorbord', did you mean 'tensorboard'?; known: mlflow,",
+        ),
     ],
 )
 def test_wrong_values_are_named(tmp_path: Path, changes: dict, message: str) -> None:

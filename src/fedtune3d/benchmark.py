@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from fedtune3d.errors import InputError
 from fedtune3d.experiment import Experiment
+from fedtune3d.logs import require_packages
 from fedtune3d.progress import Progress, Silent
 from fedtune3d.run_folder import RunFolder
 from fedtune3d.states import load_info
@@ -42,6 +43,7 @@ def run_study(
         InputError: When the input is at fault, another process runs the study, or every cell failed that a choice
             rests on.
     """
+    require_packages(study.log)
     folder = StudyFolder(study.output)
     folder.path.mkdir(parents=True, exist_ok=True)
     try:

@@ -34,6 +34,7 @@ if typing.TYPE_CHECKING:
 SiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
+LOGS = ("tensorboard", "mlflow")
 SPLIT_CAUSES = ("seed", "sites", "labels", "splits")
 
 
@@ -44,6 +45,12 @@ def _diagnoses(value: Any) -> Any:
     elif not isinstance(value, list | tuple) or not value:
         raise ValueError(f"expected a list of diagnoses such as [AD], or a rule such as 'cdr >= 1', got {value!r}")
     return value
+
+
+def _log_names(value: Any) -> Any:
+    """One name or several, each once."""
+    names = value if isinstance(value, list | tuple) else [] if value is None else [value]
+    return tuple(dict.fromkeys(known_name(str(name), LOGS) for name in names))
 
 
 Diagnoses = Annotated[tuple[str, ...] | str, BeforeValidator(_diagnoses)]
@@ -301,6 +308,7 @@ class ExperimentKeys(Section):
     on_bad_scan: Literal["stop", "skip"] = "stop"
     threads: Annotated[int, Field(ge=1)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    log: Annotated[tuple[str, ...], BeforeValidator(_log_names)] = ()
     output: Path = Path("runs")
     cache: Path = Path("cache")
 
@@ -358,8 +366,11 @@ class ExperimentKeys(Section):
         return self.model_copy(update={"sites": sites, "model": model, **paths})
 
     def public(self) -> dict[str, Any]:
-        """The resolved configuration as JSON values, without any path: what leaves the site and what is hashed."""
-        values = self.model_dump(mode="json", exclude={"output", "cache"})
+        """The resolved configuration as JSON values: what leaves the site and what is hashed.
+
+        Paths and logs are no part of it.
+        """
+        values = self.model_dump(mode="json", exclude={"output", "cache", "log"})
         for site in values["sites"]:
             del site["root"], site["participants"], site["fingerprint_key"]
         if isinstance(self.model.weights, Path):

@@ -37,6 +37,7 @@ from fedtune3d.federation.site import USUAL, PooledSite, Site
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.files import write_json
 from fedtune3d.hub import read_origin
+from fedtune3d.logs import RunLogs, require_packages
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.tuning import read_state
 from fedtune3d.progress import Progress, Silent
@@ -128,7 +129,9 @@ def prepare_sites(
 
 
 class _Run:
-    """The parts of a run that its steps share: the model, the way to the sites, and the folder."""
+    """The parts of a run that its steps share: the model, the way to the sites, the folder and its logs."""
+
+    logs: RunLogs
 
     def __init__(
         self,
@@ -148,9 +151,13 @@ class _Run:
 
     def whole(self, *, resume: bool) -> RunFolder:
         """All steps; those that are done already are not done again."""
-        self.folder.open(self.experiment.public(), resume=resume)
-        if not self.folder.metrics_path.exists():
-            self._train_and_evaluate()
+        require_packages(self.experiment.log)
+        public = self.experiment.public()
+        self.folder.open(public, resume=resume)
+        with RunLogs(self.experiment.log, self.folder, public) as self.logs:
+            if not self.folder.metrics_path.exists():
+                self._train_and_evaluate()
+            self.logs.finish(self.folder.metrics)
         write_report(self.folder.path)
         return self.folder
 
@@ -159,7 +166,7 @@ class _Run:
         plan = self._plan()
         self._look_at_cohorts()
         initial = read_state(assembled.model, assembled.answer)
-        self._write_environment(assembled, plan)
+        self.logs.describe(self._write_environment(assembled, plan))
         methods, summaries = {}, {}
         for name, train in self._methods().items():
             methods[name], summaries[name] = self._evaluate(name, train(initial))
@@ -262,7 +269,12 @@ class _Run:
         left_out = "".join(f" without {name}" for name in self.sites if name not in federation.sites)
         label = f"{rule.name}{left_out}" if federated else f"baseline: {' '.join(federation.sites)}"
         with self.progress.bar(f"rounds ({label})") as advance:
-            run_rounds(federation, rule, folder, settings, initial, self.workbench.setting(federation.sites), advance)
+
+            def on_round(done: int, total: int) -> None:
+                advance(done, total)
+                self.logs.follow()
+
+            run_rounds(federation, rule, folder, settings, initial, self.workbench.setting(federation.sites), on_round)
         return load_state(folder.best)
 
     def _evaluate(self, method: str, states: Mapping[str, State]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -290,7 +302,7 @@ class _Run:
             if USUAL in (answer := _answer_of(reply)).parts:
                 save_state(self.folder.usual_features(answer.site), answer.parts[USUAL], {})
 
-    def _write_environment(self, assembled: AssembledModel, plan: Mapping[str, Mapping[str, Any]]) -> None:
+    def _write_environment(self, assembled: AssembledModel, plan: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
         environment = {
             "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
             "python": platform.python_version(),
@@ -301,6 +313,7 @@ class _Run:
             "simulated": any(values["simulated"] for values in plan.values()),
         }
         write_json(self.folder.environment, environment)
+        return environment
 
     def _weights(self, assembled: AssembledModel) -> dict[str, Any]:
         """Where the encoder's weights came from, with the commit on the hub if `weights fetch` brought the file."""
