@@ -431,8 +431,8 @@ def predict(
     """
     from fedtune3d.explain import explainer
     from fedtune3d.predict import Predictor, predict_scans, write_predictions_of
+    from fedtune3d.predict_table import prediction_table
     from fedtune3d.report import caveat
-    from fedtune3d.report.prediction_table import prediction_table
 
     predictor = Predictor(run_folder, weights, site)
     with _bars() as bars, bars.bar("predicting") as advance:

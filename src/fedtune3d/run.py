@@ -39,6 +39,7 @@ from fedtune3d.files import write_json
 from fedtune3d.hub import read_origin
 from fedtune3d.logs import RunLogs, require_packages
 from fedtune3d.models.assembly import AssembledModel
+from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.tuning import read_state
 from fedtune3d.progress import Progress, Silent
 from fedtune3d.report import write_report
@@ -294,6 +295,8 @@ class _Run:
 
     def _write_usual_features(self) -> None:
         """What the best state's features of each site's training scans are like, for `fedtune3d predict`."""
+        if not isinstance(self.workbench.assembled.model, Classifier):
+            return  # no encoder apart from its head
         best, versions = load_state(self.folder.best_checkpoint), load_info(self.folder.best_checkpoint)["versions"]
         tasks = {
             site: Task("usual_features", parts={STATE: best}, memory_version=versions.get(site)) for site in self.sites

@@ -47,15 +47,20 @@ def _class(values: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def balance_table(described: Mapping[str, Mapping[str, Any]]) -> Table:
-    """People, women and age (mean ± standard deviation) of each class per site and split, and the AUC of age."""
+    """People, women and age (mean ± standard deviation) of each class per site and split; under it the AUC of age."""
     table = Table(title="People per site and split", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Site")
     table.add_column("Split", no_wrap=True)
-    for name in ("Pos. (women)", "age", "Neg. (women)", "age", "AUC of age"):
+    for name in ("Pos. (women)", "age", "Neg. (women)", "age"):
         table.add_column(name, justify="right")
-    for row in balance_rows(described):
-        cells = (*row.positive, *row.negative, row.age_auc)
+    rows = balance_rows(described)
+    for row in rows:
+        cells = (*row.positive, *row.negative)
         table.add_row(
             Text(row.site if row.split == _SPLITS[0] else ""), row.split, *cells, end_section=row.split == "all"
         )
+    notes = [f"AUC of age for the label, {row.site}: {row.age_auc}" for row in rows if row.age_auc]
+    if any(part in (FEW, "–") or "(–)" in part for row in rows for part in (*row.positive, *row.negative)):
+        notes.insert(0, f"{FEW}, –: fewer people than the site's policy lets leave")
+    table.caption, table.caption_justify = Text("\n".join(notes)), "left"
     return table

@@ -1,31 +1,14 @@
 """What a run's model says of new scans, as a table for the terminal."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Protocol
 
 from rich import box
 from rich.table import Table
 
-
-class Predicted(Protocol):
-    """What the table asks of a prediction (`predict.Prediction`)."""
-
-    @property
-    def scan(self) -> Path: ...
-    @property
-    def probability(self) -> float: ...
-    @property
-    def positive(self) -> bool | None: ...
-    @property
-    def nearest_site(self) -> str | None: ...
-    @property
-    def distance(self) -> float | None: ...
-    @property
-    def out_of_distribution(self) -> bool | None: ...
+from fedtune3d.predict import Prediction
 
 
-def prediction_table(predictions: Sequence[Predicted], threshold: float | None) -> Table:
+def prediction_table(predictions: Sequence[Prediction], threshold: float | None) -> Table:
     """One row a scan: probability, verdict, and whether it is like the training scans."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     if threshold is not None:
@@ -39,13 +22,13 @@ def prediction_table(predictions: Sequence[Predicted], threshold: float | None) 
     return table
 
 
-def _verdict(found: Predicted) -> str:
+def _verdict(found: Prediction) -> str:
     if found.positive is None:
         return "no threshold"
     return "positive" if found.positive else "negative"
 
 
-def _likeness(found: Predicted) -> str:
+def _likeness(found: Prediction) -> str:
     if found.distance is None:
         return "not known"
     ratio = f"{found.distance:.1f} × the usual distance from {found.nearest_site}"

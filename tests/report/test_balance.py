@@ -1,0 +1,37 @@
+import io
+from typing import Any
+
+from rich.console import Console
+
+from fedtune3d.evaluation.estimate import defined, undefined
+from fedtune3d.report.balance import balance_table
+
+
+def people(count: int | None, women: int | None) -> dict[str, Any]:
+    return {"people": count, "women": women, "age": None if women is None else [71.25, 6.0]}
+
+
+def shown(described: dict[str, Any]) -> str:
+    console = Console(width=80, file=io.StringIO())
+    console.print(balance_table(described))
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def described(parts: dict[str, Any], age_auc: Any) -> dict[str, Any]:
+    return {"Graz": {"splits": dict.fromkeys(("train", "validation", "test", "all"), parts), "age_auc": age_auc}}
+
+
+def test_what_is_held_back_says_why() -> None:
+    text = shown(described({"positive": people(12, 7), "negative": people(None, None)}, undefined("too few")))
+    assert "12 (7)" in text
+    assert "71.2 ± 6.0" in text
+    assert "few, –: fewer people than the site's policy lets leave" in text
+    assert "AUC of age" not in text
+
+
+def test_nothing_wraps_and_the_age_is_named() -> None:
+    every = {"positive": people(12, 7), "negative": people(14, 6)}
+    text = shown(described(every, defined(0.59, (0.45, 0.73), "", few=False)))
+    assert "AUC of age for the label, Graz: 0.59 [0.45, 0.73]" in text
+    assert "few" not in text
+    assert len(text.strip().splitlines()) == 10
