@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Fine-tune a 3D medical foundation model across hospitals, without a scan leaving its site.\n\n"
-    "The usual way: init (write the experiment file), prepare (scans), run (train, evaluate, report).",
+    "The usual way: init (write the experiment file), plan (what it will take), check (leaks), run (all the rest).",
 )
 weights_app = typer.Typer(no_args_is_help=True, help="The released SAM-Med3D weights to start from.")
 cache_app = typer.Typer(no_args_is_help=True, help="What is kept on disk so that no scan is prepared or encoded twice.")
@@ -134,6 +134,35 @@ def prepare(
     out.print(flow_table({name: prepared.flow for name, prepared in sites.items()}))
 
 
+@app.command(name="plan")
+def plan_command(
+    experiment: Annotated[
+        Path, typer.Argument(metavar="FILE.yaml", help="An experiment file, or a study file with its lists.")
+    ],
+    workers: Annotated[int, typer.Option(help="Of a study: cells that run at once.", min=1)] = 1,
+) -> None:
+    """Say what a run or a study will send, keep, need and take, before anything is computed.
+
+    Counts the scans and tries one scan of noise on this machine; reads nothing else of the images.
+    """
+    from fedtune3d.experiment import Experiment
+    from fedtune3d.plan import plan_run
+    from fedtune3d.plan_tables import run_tables
+    from fedtune3d.study import Study, is_study
+
+    if is_study(experiment):
+        _print_study_plan(Study.from_yaml(experiment), workers)
+    else:
+        out.print(run_tables(plan_run(Experiment.from_yaml(experiment))))
+
+
+def _print_study_plan(study: Any, workers: int) -> None:
+    from fedtune3d.plan_tables import study_tables
+    from fedtune3d.study_plan import plan_study
+
+    out.print(study_tables(plan_study(study, err.print), workers))
+
+
 @app.command()
 def check(
     experiment: ExperimentFile,
@@ -220,35 +249,6 @@ def benchmark(
         err.print(f"failed: {cell}: {fault}", markup=False)
     if contents.results["faults"]:
         raise typer.Exit(1)
-
-
-@app.command(name="plan")
-def plan_command(
-    experiment: Annotated[
-        Path, typer.Argument(metavar="FILE.yaml", help="An experiment file, or a study file with its lists.")
-    ],
-    workers: Annotated[int, typer.Option(help="Of a study: cells that run at once.", min=1)] = 1,
-) -> None:
-    """Say what a run or a study will send, keep, need and take, before anything is computed.
-
-    Counts the scans and tries one scan of noise on this machine; reads nothing else of the images.
-    """
-    from fedtune3d.experiment import Experiment
-    from fedtune3d.plan import plan_run
-    from fedtune3d.plan_tables import run_tables
-    from fedtune3d.study import Study, is_study
-
-    if is_study(experiment):
-        _print_study_plan(Study.from_yaml(experiment), workers)
-    else:
-        out.print(run_tables(plan_run(Experiment.from_yaml(experiment))))
-
-
-def _print_study_plan(study: Any, workers: int) -> None:
-    from fedtune3d.plan_tables import study_tables
-    from fedtune3d.study_plan import plan_study
-
-    out.print(study_tables(plan_study(study, err.print), workers))
 
 
 @app.command()
