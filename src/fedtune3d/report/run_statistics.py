@@ -58,7 +58,7 @@ def held_back(metrics: Mapping[str, Any]) -> list[str]:
 def grid_note(metrics: Mapping[str, Any]) -> str:
     """What a reader must know where many scans share a bin of the grid; empty where the grid is fine enough."""
     pooled = metrics["methods"]["federated"]["pooled"]
-    error = pooled["grid_error"] if pooled else None
+    error = pooled.get("grid_error") if pooled else None
     if error is None or error < SEEN_ERROR:
         return ""
     return (
