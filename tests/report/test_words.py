@@ -71,3 +71,10 @@ def test_durations(seconds: float | None, text: str) -> None:
 def test_names_that_are_not_known_stand_as_they_are() -> None:
     assert words.head_title("mine") == "mine head"
     assert words.rule_title("mine") == "mine"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (1.0, "1.00"), (0.042, "0.04"), (0.0082, "0.008"), (0.0004, "<0.001")]
+)
+def test_p_values(value: float | None, text: str) -> None:
+    assert words.p_value(value) == text

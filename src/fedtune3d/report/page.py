@@ -65,7 +65,8 @@ def environment() -> Environment:
     templates = Environment(
         loader=PackageLoader("fedtune3d.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    templates.filters |= {"interval": words.interval, "difference": words.difference, "plural": words.plural}
+    for filter in (words.interval, words.difference, words.p_value, words.plural):
+        templates.filters[filter.__name__] = filter
     return templates
 
 

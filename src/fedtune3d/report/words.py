@@ -66,6 +66,15 @@ def difference(estimate: Mapping[str, Any]) -> str:
     return f"{value} [{low}, {high}]"
 
 
+def p_value(value: float | None) -> str:
+    """`0.42`, `0.003`, `<0.001`; a dash where there is none."""
+    if value is None:
+        return "–"
+    if value < 0.001:
+        return "<0.001"
+    return f"{value:.3f}" if value < 0.01 else f"{value:.2f}"
+
+
 def size(count: float | None) -> str:
     """Bytes as `6.8 MB` (10⁶ bytes)."""
     if count is None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, Drawing, new_figure
 from fedtune3d.report.study_tables import TITLES, PairedRow, paired_data
+from fedtune3d.report.words import p_value
 
 
 def draw_forest(rows: Sequence[PairedRow]) -> Drawing | None:
@@ -32,7 +33,7 @@ def draw_forest(rows: Sequence[PairedRow]) -> Drawing | None:
     axes.set_xlim(-limit, limit)
     axes.set_xlabel("Difference of test AUC, mean over sites, 95 % interval (left: worse than the chosen)", fontsize=9)
     right = axes.secondary_yaxis("right")
-    right.set_yticks(range(len(shown)), [_p_value(row.adjusted) for row in shown], fontsize=8)
+    right.set_yticks(range(len(shown)), [_p(row.adjusted) for row in shown], fontsize=8)
     right.tick_params(length=0)
     axes.tick_params(axis="x", labelsize=8)
     axes.tick_params(axis="y", length=0)
@@ -56,5 +57,6 @@ def _bounds(rows: Sequence[PairedRow]) -> list[float]:
     return [bound for one in differences for bound in (one["low"], one["high"]) if bound is not None] or [0.0]
 
 
-def _p_value(value: float | None) -> str:
-    return "" if value is None else "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
+def _p(value: float | None) -> str:
+    text = p_value(value)
+    return "" if value is None else f"p {text}" if text.startswith("<") else f"p = {text}"
