@@ -19,6 +19,7 @@ def draw_trade_off(contents: StudyContents) -> Drawing | None:
         return None
     figure = new_figure(8.4, 1.2 + max(2.9, 0.27 * len(found)))
     axes = figure.add_subplot()
+    chosen = contents.answer.key if contents.answer else None
     marks = site_marks([one.row.key for one in found])
     for one, place in zip(found, _side_by_side([one.total_bytes for one in found]), strict=True):
         mark, estimate = marks[one.row.key], one.row.mean.estimate
@@ -33,12 +34,13 @@ def draw_trade_off(contents: StudyContents) -> Drawing | None:
             color=mark.colour,
             markersize=7.5,
             markerfacecolor=mark.colour if one.row.kind == "variant" else "white",
-            markeredgecolor=BLACK if one.row.chosen else mark.colour,
+            markeredgecolor=BLACK if one.row.key == chosen else mark.colour,
+            markeredgewidth=1.6 if one.row.key == chosen else 1.0,
             linestyle="",
-            label=f"{one.title}, {size(one.total_bytes)}",
+            label=f"{one.title}, {size(one.total_bytes)}{' (chosen)' if one.row.key == chosen else ''}",
         )
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: size(count)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: size(count).replace(".0 ", " ")))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("Traffic of all rounds and sites, both ways (logarithmic; alike ones side by side)", fontsize=9)
     axes.set_ylabel("Test AUC, mean over sites, 95 % interval", fontsize=9)
