@@ -9,11 +9,12 @@ from rich.console import Console
 
 from fedtune3d.errors import InputError
 from fedtune3d.evaluation import Predictions, paired_delong
+from fedtune3d.federation.predictions_table import predictions_name, write_predictions
 from fedtune3d.report import write_study_report
 from fedtune3d.report.figures.forest import draw_forest
 from fedtune3d.report.figures.study_auc import draw_study_auc
 from fedtune3d.report.study_contents import read_study
-from fedtune3d.report.study_tables import PairedRow, cost_rows, stage_tables
+from fedtune3d.report.study_tables import PairedRow, cost_rows, paired_rows, stage_tables
 from fedtune3d.report.study_words import answer
 
 
@@ -104,6 +105,31 @@ def test_the_forest_draws_differences_with_their_p_values() -> None:
     assert drawing.rows[0]["difference"] == comparison["difference"]["value"] < 0
     assert [label.get_text() for label in drawing.figure.axes[0].get_yticklabels()] == ["Linear − CONV S"]
     assert draw_forest([]) is None
+
+
+def write_half(folder: Path, labels: list[int], probabilities: list[float]) -> Predictions:
+    """A site's own half of a run: its split, and the same predictions for each method."""
+    names = [f"sub-{number}" for number in range(len(labels))]
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [f"{name}\tn/a\t{name}\t{label}\ttest\n" for name, label in zip(names, labels, strict=True)]
+    (folder / "splits.tsv").write_text("participant_id\tsession_id\tgroup_id\tlabel\tsplit\n" + "".join(rows))
+    scans = [(name, "", "test", label, value) for name, label, value in zip(names, labels, probabilities, strict=True)]
+    for method in ("federated", "local", "centralized"):
+        write_predictions(folder / predictions_name(method), scans)
+    return Predictions(tuple(names), tuple(names), labels, probabilities)
+
+
+def test_sites_that_keep_their_predictions_compare_them_themselves(finished_study: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(finished_study, tmp_path / "study"))
+    cells = [folder / "cells" / f"{head}-frozen-fedavg-seed0" / "sites" for head in ("linear", "conv_s")]
+    values = [0.1, 0.2, 0.3, 0.7, 0.4, 0.6, 0.5, 0.8, 0.9, 0.35]
+    labels = [0] * 5 + [1] * 5
+    one, other = write_half(cells[0] / "Boston", labels, values), write_half(cells[1] / "Boston", labels, values[::-1])
+    contents = read_study(folder)
+    assert not any(run.policy("Boston", "predictions_leave") for run in contents.runs.values())
+    (row,) = [row for row in paired_rows(contents) if row.stage == "heads"]
+    assert row.comparison["difference"]["value"] == paired_delong(one, other)["difference"]["value"]
+    assert row.comparison["sites"] == ["Boston"]
 
 
 def test_the_terminal_shows_three_tables(finished_study: Path, capsys: pytest.CaptureFixture[str]) -> None:

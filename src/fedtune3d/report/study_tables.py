@@ -11,7 +11,6 @@ from rich.text import Text
 from fedtune3d.evaluation.multiplicity import holm
 from fedtune3d.evaluation.paired import Comparison, combine_comparisons, paired_delong
 from fedtune3d.federation.predictions_table import read_predictions
-from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.study_contents import Row, StudyContents, StudyEstimate
 from fedtune3d.report.study_words import state_of_row, with_spread
 from fedtune3d.report.words import duration, size
@@ -152,8 +151,9 @@ class PairedRow:
 def paired_rows(contents: StudyContents) -> list[PairedRow]:
     """Each variant, reference and baseline of a stage against the chosen one, per seed.
 
-    P-values are adjusted by Holm over all comparisons of one seed. Only sites whose predictions may leave, and whose
-    half of the run folders is here, have a part.
+    P-values are adjusted by Holm over all comparisons of one seed. Each site compares its own predictions, and only the
+    difference and its standard error are taken from there, so its policy on predictions plays no part. Only sites
+    whose half of the run folders is here have one.
     """
     found = []
     for seed in contents.seeds:
@@ -174,24 +174,19 @@ def paired_rows(contents: StudyContents) -> list[PairedRow]:
 
 
 def compare(contents: StudyContents, row: Row, chosen: Row, seed: int) -> Comparison | None:
-    """The mean over sites of the difference row − chosen; None where one of the two has no predictions here."""
+    """The mean over sites of the difference row − chosen; None where no site has predictions of both here."""
     runs = [one.cells.get(seed) for one in (row, chosen)]
     first, second = (contents.runs.get(cell) if cell else None for cell in runs)
     if first is None or second is None or not first.metrics or not second.metrics:
         return None
-    sites = [site for site in contents.sites if _readable(first, site) and _readable(second, site)]
-    by_site = {
-        site: paired_delong(
-            read_predictions(first.path / "sites" / site, row.method),
-            read_predictions(second.path / "sites" / site, chosen.method),
-        )
-        for site in sites
-    }
+    by_site = {}
+    for site in contents.sites:
+        halves = [run.path / "sites" / site for run in (first, second)]
+        if all((half / "predictions.tsv").exists() for half in halves):
+            by_site[site] = paired_delong(
+                read_predictions(halves[0], row.method), read_predictions(halves[1], chosen.method)
+            )
     return combine_comparisons(by_site) if by_site else None
-
-
-def _readable(run: RunContents, site: str) -> bool:
-    return run.policy(site, "predictions_leave") and (run.path / "sites" / site / "predictions.tsv").exists()
 
 
 def paired_data(rows: list[PairedRow]) -> list[dict[str, Any]]:
