@@ -172,7 +172,7 @@ def test_a_full_disk_at_a_site(deployment: Any, small_disk: Path, until: Callabl
         entry = until(
             lambda: [line["sites"]["B"] for line in deployment.ledger(path) if line["sites"]["B"]["fault"]], "a fault"
         )[0]
-        assert re.search(r"could not do it: \w+|No space left", entry["fault"]), entry["fault"]
+        assert re.search(r"could not do it: \w+|cannot write its egress manifest", entry["fault"]), entry["fault"]
         assert str(small_disk) not in entry["fault"]
         full = len(deployment.ledger(path))
         filler.unlink()

@@ -33,25 +33,38 @@ class SiteHost:
 
     def answer(self, records: RecordDict) -> RecordDict:
         """The message that goes back: an answer, or a line that names no path, person or scan."""
+        sha256, what, reply = self._reply(records)
+        if isinstance(reply, Fault):
+            reply = self._written_down(sha256, reply)
+        else:
+            log.info("%s: answered with %s bytes of tensors", what, f"{parts_bytes(reply.parts):,}")
+        return pack_answer(reply, sha256)
+
+    def _written_down(self, sha256: str, fault: Fault) -> Fault:
+        """The fault, on record; where the disk does not take it, one that says only that."""
+        try:
+            EgressManifest(self.settings.work).record_fault(sha256, fault.reason)
+        except OSError as error:
+            log.error("the egress manifest cannot be written: %s", error)
+            return Fault(self.settings.name, f"the site cannot write its egress manifest ({error.strerror})")
+        return fault
+
+    def _reply(self, records: RecordDict) -> tuple[str, str, Answer | Fault]:
+        """The experiment's hash, what was asked in words, and the reply; what came with the task is held no longer."""
         sha256, what = "", "message"
         try:
             task, occasion = unpack_task(records)
             sha256, what = occasion.sha256, f"{task.kind}, round {task.round}" if task.round else task.kind
-            reply: Answer | Fault = self._answered(task, occasion)
+            return sha256, what, self._answered(task, occasion)
         except (Refusal, WireError) as refusal:
             log.warning("%s: refused: %s", what, refusal)
-            reply = Fault(self.settings.name, f"refused: {refusal}")
+            return sha256, what, Fault(self.settings.name, f"refused: {refusal}")
         except (DeadlineExceeded, NotFinite) as fault:
             log.warning("%s: %s", what, fault)
-            reply = Fault(self.settings.name, str(fault))
+            return sha256, what, Fault(self.settings.name, str(fault))
         except Exception as error:
             log.error("%s: %s", what, error, exc_info=not isinstance(error, InputError))
-            reply = Fault(self.settings.name, _without_names(error))
-        if isinstance(reply, Fault):
-            EgressManifest(self.settings.work).record_fault(sha256, reply.reason)
-        else:
-            log.info("%s: answered with %s bytes of tensors", what, f"{parts_bytes(reply.parts):,}")
-        return pack_answer(reply, sha256)
+            return sha256, what, Fault(self.settings.name, _without_names(error))
 
     def _answered(self, task: Task, occasion: Occasion) -> Answer:
         guarded, site = self._open(occasion)

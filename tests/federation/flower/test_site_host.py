@@ -1,0 +1,35 @@
+"""What a site says where it cannot answer."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fedtune3d.federation.messages import Fault, Task
+
+flwr = pytest.importorskip("flwr.app")
+
+from fedtune3d.federation.flower.site_folder import SiteSettings  # noqa: E402
+from fedtune3d.federation.flower.site_host import SiteHost  # noqa: E402
+from fedtune3d.federation.flower.wire import unpack_answer  # noqa: E402
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> SiteHost:
+    """Site A, whose data nobody has looked for yet."""
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump({"name": "A", "server": "localhost:1", "data": "bids"}))
+    (tmp_path / "work").mkdir()
+    return SiteHost(SiteSettings.read(tmp_path))
+
+
+def test_what_is_no_task_is_refused_on_record(host: SiteHost) -> None:
+    reply = unpack_answer(host.answer(flwr.RecordDict()), Task("plan"), "A", "")
+    assert reply == Fault("A", "refused: the message holds no JSON under 'head'")
+    assert "the message holds no JSON" in (host.settings.work / "egress.jsonl").read_text()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's full device")
+def test_where_the_manifest_cannot_be_written_only_that_leaves(host: SiteHost) -> None:
+    (host.settings.work / "egress.jsonl").symlink_to("/dev/full")
+    reply = unpack_answer(host.answer(flwr.RecordDict()), Task("plan"), "A", "")
+    assert reply == Fault("A", "the site cannot write its egress manifest (No space left on device)")
