@@ -98,6 +98,7 @@ class Deployment:
         for name in roots:
             self.configure(name)
         self.running: list[Program] = []
+        self.server: Program | None = None
 
     def site_folder(self, name: str) -> Path:
         """A site's own folder."""
@@ -143,10 +144,12 @@ class Deployment:
         return subprocess.run(command, capture_output=True, text=True, env={**ENVIRONMENT, **(environment or {})})
 
     def serve(self, experiment: Path, *options: object) -> Program:
-        """Start the server."""
-        log = experiment.with_suffix(".log")
-        folder = self.server_folder.path
-        return self._start(Program(log, "server", "run", experiment, "--folder", folder, *options))
+        """Start the server, in place of one that a test which failed has left."""
+        if self.server is not None and self.server.process.poll() is None:
+            self.server.kill()
+        words = ("server", "run", experiment, "--folder", self.server_folder.path, *options)
+        self.server = self._start(Program(experiment.with_suffix(".log"), *words))
+        return self.server
 
     def _start(self, program: Program) -> Program:
         self.running.append(program)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedtune3d.federation.messages import Answer, Fault, Task
@@ -39,6 +39,7 @@ def every_dtype() -> dict[str, torch.Tensor]:
     }
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 3), max_size=4))
 def test_every_shape_and_dtype_keeps_its_bits(shape: list[int]) -> None:
     state = every_dtype() | {"shaped": torch.randn(shape)}

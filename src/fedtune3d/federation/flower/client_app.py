@@ -17,6 +17,7 @@ from fedtune3d.federation.flower.engine import (
     Runtime,
     free_port,
     keep_proxies_out_of_this_machine,
+    only_one_in,
     start_child,
     stop_child,
     write_secret,
@@ -56,13 +57,18 @@ def join(folder: Path, stopped: Callable[[], bool] = lambda: False) -> None:
     """
     settings = SiteSettings.read(folder)
     keep_proxies_out_of_this_machine()
-    _host(folder)  # what is wrong with the folder should show now
-    while not stopped():
-        began = time.monotonic()
-        _serve(folder, settings, stopped)
-        if not stopped():
-            log.warning("%s; trying again", why_refused(folder, settings))
-            time.sleep(max(0.0, AGAIN_SECONDS - (time.monotonic() - began)))
+    with only_one_in(settings.work, "site join"):
+        _host(folder)  # what is wrong with the folder should show now
+        while not stopped():
+            began = time.monotonic()
+            try:
+                _serve(folder, settings, stopped)
+                why = why_refused(folder, settings)
+            except OSError as error:
+                why = str(error)  # such as a full disk
+            if not stopped():
+                log.warning("%s; trying again", why)
+                time.sleep(max(0.0, AGAIN_SECONDS - (time.monotonic() - began)))
 
 
 def _serve(folder: Path, settings: SiteSettings, stopped: Callable[[], bool]) -> None:

@@ -31,6 +31,7 @@ from fedtune3d.experiment import Experiment
 from fedtune3d.federation.flower.engine import (
     Runtime,
     keep_proxies_out_of_this_machine,
+    only_one_in,
     patient_retries,
     start_child,
     stop_child,
@@ -110,20 +111,26 @@ def serve(
     names = [section.name for section in experiment.sites]
     if missing := [name for name in names if not folder.public_key(name).exists()]:
         raise InputError(f"{folder.path}: no key of {', '.join(missing)}; add it with `fedtune3d server init`")
-    while True:
-        with _superlink(folder, settings) as link:
-            try:
-                with link.grid(names) as grid:
-                    known = not settings.insecure
-                    reach = reach_by(grid, experiment, authenticated=known, wait_seconds=wait_seconds, on_wait=on_wait)
-                    return work(reach, again)
-            except httpx.HTTPError as error:
-                if link.is_alive():
-                    raise SuperLinkLostError(
-                        f"the SuperLink does not answer ({error}); see {link.log}, then run again with --resume"
-                    ) from error
-                on_restart(f"the SuperLink ended; see {link.log}; starting another")
-                again = True
+    reaching = partial(
+        reach_by,
+        experiment=experiment,
+        authenticated=not settings.insecure,
+        wait_seconds=wait_seconds,
+        on_wait=on_wait,
+    )
+    with only_one_in(folder.path, "server run"):
+        while True:
+            with _superlink(folder, settings) as link:
+                try:
+                    with link.grid(names) as grid:
+                        return work(reaching(grid), again)
+                except httpx.HTTPError as error:
+                    if link.is_alive():
+                        raise SuperLinkLostError(
+                            f"the SuperLink does not answer ({error}); see {link.log}, then run again with --resume"
+                        ) from error
+                    on_restart(f"the SuperLink ended; see {link.log}; starting another")
+                    again = True
 
 
 class _SuperLink:
