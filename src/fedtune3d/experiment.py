@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_
 from fedtune3d.aggregation.contract import Rule
 from fedtune3d.aggregation.lora import LoraRule
 from fedtune3d.aggregation.registry import build_rule
+from fedtune3d.cohorts.atlas import FREESURFER_REGIONS
 from fedtune3d.cohorts.intensity import Intensity
 from fedtune3d.cohorts.label_rules import parse_rule
 from fedtune3d.cohorts.preparation import PreparationSettings
@@ -85,9 +86,11 @@ class Policy(Section):
         pictures_leave: Whether example pictures stand in the report.
         groups_leave: Whether the groups that the site declares leave, as pseudonyms with their counts per class, so
             that sites that share people split them alike.
+        maps_leave: Whether a mean saliency map over people leaves, where the experiment asks for one.
         names_leave: Whether the leak audit names scans by their ids, or by eight digits that only the site can look up.
         least_per_class: Fewest training scans of a class behind class sums (NCC), and fewest people of a class in a
-            group (such as a sex or an age band) whose numbers leave: a sum of few would show them.
+            group (such as a sex or an age band) whose numbers leave, or behind a mean map: a sum of few would show
+            them.
         least_examples: Fewest scans (of each class, in the evaluation) behind a metric or a count that leaves.
         tunings: The tunings that the site trains; None for all.
         heads: The heads that the site trains; None for all.
@@ -99,6 +102,7 @@ class Policy(Section):
     predictions_leave: bool = True
     pictures_leave: bool = True
     groups_leave: bool = True
+    maps_leave: bool = True
     names_leave: bool = True
     least_per_class: Annotated[int, Field(ge=1)] = 5
     least_examples: Annotated[int, Field(ge=1)] = 1
@@ -290,6 +294,29 @@ class ParticipationSection(Section):
     largest_norm: Positive = 1e6
 
 
+class ExplainSection(Section):
+    """Where the final model looks: a mean map over positive test scans a site (docs/explain.md).
+
+    Attributes:
+        method: How a map is made; `models/explanation.py`.
+        scans: Most scans at a site, one a person.
+        steps: Points of the path of integrated gradients.
+        atlas: A label map in MNI152, read by the server; by default the one that `cohorts.atlas` finds.
+        regions: Name → labels in the atlas; by default those of FreeSurfer.
+    """
+
+    method: Literal["gradcam", "occlusion", "integrated_gradients"]
+    scans: Annotated[int, Field(ge=1)] = 20
+    steps: Annotated[int, Field(ge=1)] = 16
+    atlas: Path | None = None
+    regions: dict[str, tuple[int, ...]] = FREESURFER_REGIONS
+
+
+def _method(value: Any) -> Any:
+    """The name of a method alone stands for the section."""
+    return {"method": value} if isinstance(value, str) else value
+
+
 class ExperimentKeys(Section):
     """The keys of an experiment file, which a study's file has, too."""
 
@@ -305,6 +332,7 @@ class ExperimentKeys(Section):
     aggregation: AggregationSection = AggregationSection()
     participation: ParticipationSection = ParticipationSection()
     baselines: tuple[Literal["local", "centralized", "leave_one_site_out"], ...] = ()
+    explain: Annotated[ExplainSection | None, BeforeValidator(_method)] = None
     on_bad_scan: Literal["stop", "skip"] = "stop"
     threads: Annotated[int, Field(ge=1)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -359,11 +387,13 @@ class ExperimentKeys(Section):
 
     def _with_paths_from(self, folder: Path) -> Self:
         sites = tuple(site.with_paths_from(folder) for site in self.sites)
-        model = self.model
+        model, explain = self.model, self.explain
         if isinstance(model.weights, Path):
             model = model.model_copy(update={"weights": folder / model.weights})
+        if explain is not None and explain.atlas is not None:
+            explain = explain.model_copy(update={"atlas": folder / explain.atlas})
         paths = {"output": folder / self.output, "cache": folder / self.cache}
-        return self.model_copy(update={"sites": sites, "model": model, **paths})
+        return self.model_copy(update={"sites": sites, "model": model, "explain": explain, **paths})
 
     def public(self) -> dict[str, Any]:
         """The resolved configuration as JSON values: what leaves the site and what is hashed.
@@ -375,6 +405,8 @@ class ExperimentKeys(Section):
             del site["root"], site["participants"], site["fingerprint_key"]
         if isinstance(self.model.weights, Path):
             values["model"]["weights"] = self.model.weights.name
+        if values["explain"] is not None:
+            del values["explain"]["atlas"]
         return values
 
 

@@ -120,7 +120,24 @@ def messages(plan: RunPlan) -> dict[str, Message]:
             f"the model's trained part ({size(found.state_bytes)})",
             "mean and covariance of the features of the training scans, where enough scans are behind them",
         ),
+        "saliency": _saliency_message(plan),
     }
+
+
+def _saliency_message(plan: RunPlan) -> Message:
+    explain, state = plan.experiment.explain, size(plan.calibration.state_bytes)
+    if explain is None:
+        return Message("not in this run", "nothing", "nothing")
+    fine = explain.method == "integrated_gradients"
+    sites = plan.experiment.sites
+    mapped = _listed([site.name for site in sites if site.policy.maps_leave], len(sites))
+    return Message(
+        "twice, after the last round; its time is not in this plan",
+        f"the model's trained part ({state})" + (", regions of an atlas" if fine else ""),
+        f"mean saliency map of positive test scans (places of {6 if fine else 24} mm), number of scans"
+        + (", shares of regions" if fine else "")
+        + f", where enough people are behind them: of {mapped} (policy maps_leave)",
+    )
 
 
 def _listed(names: list[str], all_sites: int) -> str:

@@ -26,10 +26,10 @@ from fedtune3d.federation.messages import (
     LOCAL,
     Answer,
     Answering,
-    Fault,
     Federation,
     Part,
     Task,
+    answer_of,
     without,
 )
 from fedtune3d.federation.rounds import RoundSettings, run_rounds
@@ -38,6 +38,7 @@ from fedtune3d.federation.workbench import Workbench
 from fedtune3d.files import write_json
 from fedtune3d.hub import read_origin
 from fedtune3d.logs import RunLogs, require_packages
+from fedtune3d.mean_maps import ask_for_maps, write_maps
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.tuning import read_state
@@ -172,6 +173,7 @@ class _Run:
         for name, train in self._methods().items():
             methods[name], summaries[name] = self._evaluate(name, train(initial))
         self._write_usual_features()
+        self._write_saliency()
         metrics = {
             "experiment": self.experiment.name,
             "simulated": any(values["simulated"] for values in plan.values()),
@@ -249,7 +251,7 @@ class _Run:
             name: Task("evaluate", parts={STATE: state}, memory_version=versions.get(name), values=values)
             for name in others.sites
         }
-        return add_validation([_answer_of(reply).values for reply in others.ask(tasks)])
+        return add_validation([answer_of(reply).values for reply in others.ask(tasks)])
 
     def _rounds(
         self, federation: Federation, folder: RoundsFolder, initial: State, rule_name: str | None = None
@@ -286,7 +288,7 @@ class _Run:
         with self.progress.bar(f"evaluating ({method})") as advance:
             summaries = {}
             for reply in self.federation.ask(tasks):
-                summaries[reply.site] = dict(_answer_of(reply).values)
+                summaries[reply.site] = dict(answer_of(reply).values)
                 advance(len(summaries), len(tasks))
         if method == LEAVE_ONE_SITE_OUT:
             for site, state in states.items():
@@ -302,8 +304,17 @@ class _Run:
             site: Task("usual_features", parts={STATE: best}, memory_version=versions.get(site)) for site in self.sites
         }
         for reply in self.federation.ask(tasks):
-            if USUAL in (answer := _answer_of(reply)).parts:
+            if USUAL in (answer := answer_of(reply)).parts:
                 save_state(self.folder.usual_features(answer.site), answer.parts[USUAL], {})
+
+    def _write_saliency(self) -> None:
+        """Where the best state looks at each site that has not told it yet, where the experiment asks for it."""
+        if self.experiment.explain is None:
+            return
+        sites = [name for name in self.sites if not (self.folder.saliency / f"{name}.json").exists()]
+        best, info = load_state(self.folder.best_checkpoint), load_info(self.folder.best_checkpoint)
+        for found in ask_for_maps(self.experiment, self.federation, sites, best, info["versions"]):
+            write_maps(found, self.folder.saliency)
 
     def _write_environment(self, assembled: AssembledModel, plan: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
         environment = {
@@ -387,14 +398,7 @@ def answers_of_all(federation: Federation, task: Task) -> list[Answer]:
         InputError: If a site has none.
     """
     replies = federation.ask(dict.fromkeys(federation.sites, task))
-    return sorted((_answer_of(reply) for reply in replies), key=lambda answer: answer.site)
-
-
-def _answer_of(reply: Answer | Fault) -> Answer:
-    """The answer to a task outside the rounds. Raises `InputError` where there is none: the run cannot go on."""
-    if isinstance(reply, Fault):
-        raise InputError(f"site {reply.site}: {reply.reason}; mend it and run again with --resume")
-    return reply
+    return sorted((answer_of(reply) for reply in replies), key=lambda answer: answer.site)
 
 
 def _cost(assembled: AssembledModel, state: State) -> dict[str, Any]:

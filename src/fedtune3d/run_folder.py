@@ -4,6 +4,7 @@ It has two halves: ``sites/<name>/`` stays at the site, the rest leaves it.
 """
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,11 @@ class RunFolder:
         """What the trained model's features of a site's training scans are like (`models/feature_distance.py`)."""
         return self.path / "usual_features" / f"{site}.safetensors"
 
+    @property
+    def saliency(self) -> Path:
+        """Where the final model looks: for each site `<site>.json`, and its mean maps as NIfTI where they may leave."""
+        return self.path / "saliency"
+
     def site(self, name: str) -> Path:
         """The half that stays at a site."""
         return self.path / "sites" / name
@@ -95,7 +101,8 @@ class RunFolder:
     def open(self, public: dict[str, Any], *, resume: bool) -> None:
         """Write the configuration into a new run folder, or check that the one there is the same run's.
 
-        Baselines may be added to a run: its rounds are kept, what was evaluated is evaluated again beside them.
+        Baselines may be added to a run, and `explain` changed: its rounds are kept, what was evaluated is evaluated
+        again beside them.
 
         Raises:
             InputError: When the folder holds a run and `resume` is False, or holds a run of another configuration.
@@ -105,8 +112,11 @@ class RunFolder:
                 raise InputError(f"{self.path}: already holds a run; add --resume to go on with it, or change `output`")
             before = yaml.safe_load(self.config.read_text(encoding="utf-8"))
             differing = _differing(before, public)
-            if differing == ["baselines"] and set(before["baselines"]) < set(public["baselines"]):
+            more = set(before["baselines"]) <= set(public["baselines"])
+            if differing and set(differing) <= {"baselines", "explain"} and more:
                 self.metrics_path.unlink(missing_ok=True)
+                if "explain" in differing and self.saliency.exists():
+                    shutil.rmtree(self.saliency)
                 write_text(self.config, yaml.safe_dump(public, sort_keys=False))
                 return
             if differing:

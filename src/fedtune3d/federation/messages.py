@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
+from fedtune3d.errors import InputError
 from fedtune3d.states import State, state_bytes
 
 LOCAL = "local"
@@ -16,7 +17,7 @@ def without(site: str) -> str:
 
 
 TaskKind = Literal[
-    "plan", "split", "fingerprint", "describe", "profile", "train", "score", "evaluate", "usual_features"
+    "plan", "split", "fingerprint", "describe", "profile", "train", "score", "evaluate", "usual_features", "saliency"
 ]
 
 
@@ -62,6 +63,13 @@ class Fault:
 
     site: str
     reason: str
+
+
+def answer_of(reply: Answer | Fault) -> Answer:
+    """The answer to a task outside the rounds. Raises `InputError` where there is none: the run cannot go on."""
+    if isinstance(reply, Fault):
+        raise InputError(f"site {reply.site}: {reply.reason}; mend it and run again with --resume")
+    return reply
 
 
 class Federation(Protocol):

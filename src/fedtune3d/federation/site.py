@@ -45,6 +45,7 @@ from fedtune3d.federation.plans import plan_of
 from fedtune3d.federation.predictions_table import predictions_name, scan_name, write_predictions
 from fedtune3d.federation.site_audit import Fingerprinter, describe, read_key
 from fedtune3d.federation.site_memory import SiteMemory
+from fedtune3d.federation.site_saliency import MAP, REGIONS, MapMaker, average, cannot_explain, choose, unpack_regions
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.files import write_json, write_text
 from fedtune3d.models.centres import pool_features
@@ -53,10 +54,10 @@ from fedtune3d.models.feature_distance import LEAST_SCANS, UsualFeatures
 from fedtune3d.models.tuning import read_state
 from fedtune3d.progress import Progress
 from fedtune3d.seeds import derive_seed
-from fedtune3d.states import State
+from fedtune3d.states import State, state_sha256
 from fedtune3d.training.dataset import LabelledScan, ScanSet, open_scans, pool
 from fedtune3d.training.features import FeatureCache
-from fedtune3d.training.fitting import fit_locally, head_inputs
+from fedtune3d.training.fitting import fit_locally, head_inputs, one_head_input
 from fedtune3d.training.local import LocalRound, TrainingResult, train_locally
 from fedtune3d.training.prediction import predict
 from fedtune3d.training.scores import Scores, score
@@ -233,6 +234,7 @@ class Site(Trainee):
             "profile": self._profile,
             "evaluate": self._evaluate,
             "usual_features": self._usual_features,
+            "saliency": self._saliency,
             **super().handlers(),
         }
 
@@ -432,10 +434,48 @@ class Site(Trainee):
         usual = UsualFeatures.of(pool_features(features.cpu() for features in head_inputs(model, scans)))
         return Answer(self.name, {USUAL: usual.as_state()})
 
-    def _write_received(self, task: Task) -> None:
-        """The state that came with a task, with the layers that this site keeps as its own."""
-        own_layers = self.memory.load(task.memory_version).get(KEPT_LOCAL, {})
-        self.workbench.assembled.write({**task.parts[STATE], **own_layers})
+    def _saliency(self, task: Task) -> Answer:
+        """The mean saliency map of the state that came, over test scans of positive people, one scan each.
+
+        By label, not by prediction: so maps of two states are of the same scans.
+        """
+        settings = self.experiment.explain
+        if settings is None:
+            raise InputError(f"{self.name}: the experiment asks for no saliency maps")
+        model, scans, records = self.workbench.assembled.model, self.scans("test"), self._of("test")
+        positive = [index for index, record in enumerate(records) if record.label == 1]
+        groups = [records[index].group_id for index in positive]
+        chosen = [positive[i] for i in choose(groups, settings.scans, self.experiment.seed, self.name, "saliency")]
+        if why := cannot_explain(model, settings.method) or self._why_no_maps(len(chosen)):
+            return Answer(self.name, values={"why": why})
+        regions = unpack_regions(task.parts.get(REGIONS, {}))
+        causes = state_sha256(self._write_received(task))
+        maker = MapMaker(model.eval(), settings, regions, causes, self.folder / "saliency")
+        found = []
+        with self.progress.bar(f"{self.name}: saliency maps") as advance:
+            for index in chosen:
+                features = one_head_input(model, scans, index) if settings.method == "gradcam" else None
+                found.append(maker.of(self.prepared.paths[records[index]], features))
+                advance(len(found), len(chosen))
+        usable = [one for one in found if one]
+        if why := self._why_no_maps(len(usable)):
+            return Answer(self.name, values={"why": why})
+        mean, values = average(usable, list(regions))
+        return Answer(self.name, {MAP: mean}, values)
+
+    def _why_no_maps(self, people: int) -> str | None:
+        policy = self.section.policy
+        if not policy.maps_leave:
+            return "the site's policy keeps its maps (policy.maps_leave)"
+        if people < policy.least_per_class:
+            return f"fewer than {policy.least_per_class} positive people in the test set (policy.least_per_class)"
+        return None
+
+    def _write_received(self, task: Task) -> State:
+        """Write the state that came with a task, with the layers that this site keeps as its own, and return it."""
+        received = {**task.parts[STATE], **self.memory.load(task.memory_version).get(KEPT_LOCAL, {})}
+        self.workbench.assembled.write(received)
+        return received
 
     def _axes(self) -> Axes:
         """The group of each test scan by sex, age band and scanner."""

@@ -36,9 +36,12 @@ def fit_locally(model: nn.Module, data: ScanSet) -> TrainingResult:
 
 def head_inputs(model: nn.Module, data: ScanSet) -> Iterator[torch.Tensor]:
     """What the head takes of each scan as it is (view 0), (channels, D, H, W), one by one."""
-    last = staged(model).stage_count - 1
     for index in range(len(data)):
-        with torch.inference_mode():
-            inputs = data.inputs([index], [0]).to(device_of(model))
-            features = staged(model).run_stages(inputs, data.first_stage, last)[0]
-        yield features
+        yield one_head_input(model, data, index)[0]
+
+
+def one_head_input(model: nn.Module, data: ScanSet, index: int) -> torch.Tensor:
+    """What the head takes of one scan as it is (view 0), (1, channels, D, H, W)."""
+    with torch.inference_mode():
+        inputs = data.inputs([index], [0]).to(device_of(model))
+        return staged(model).run_stages(inputs, data.first_stage, staged(model).stage_count - 1)

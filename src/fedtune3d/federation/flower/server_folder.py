@@ -29,6 +29,7 @@ work: work               # prepared scans, features, this site's half of each ru
 policy:
   predictions_leave: false      # per-scan test probabilities; else AUC and intervals are computed here
   groups_leave: false           # declared group_ids, as pseudonyms
+  maps_leave: false             # a mean saliency map over people, where an experiment asks for one
   names_leave: false            # ids of scans in what the leak audit finds
   least_examples: 5             # fewest scans (of each class, in the evaluation) behind a metric that leaves
   least_per_class: 5            # scans of a class behind class sums (NCC)

@@ -20,6 +20,7 @@ class SitePolicy(Policy):
     predictions_leave: bool = False
     pictures_leave: Literal[False] = False
     groups_leave: bool = False
+    maps_leave: bool = False
     names_leave: bool = False
     least_examples: Annotated[int, Field(ge=1)] = 5
 

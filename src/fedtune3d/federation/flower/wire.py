@@ -209,7 +209,20 @@ class _PlanValues(_Values):
     declared_groups: dict[str, Annotated[list[Count], Field(min_length=2, max_length=2)]]
 
 
-_VALUES: dict[str, type[BaseModel]] = {"train": _TrainValues, "score": _ScoreValues, "plan": _PlanValues}
+class _SaliencyValues(_Values):
+    why: str | None
+    scans: Count = 0
+    in_template: Count = 0
+    shares: dict[str, Annotated[list[Share], Field(min_length=2, max_length=2)]] = {}
+    volumes: dict[str, Share] = {}
+
+
+_VALUES: dict[str, type[BaseModel]] = {
+    "train": _TrainValues,
+    "score": _ScoreValues,
+    "plan": _PlanValues,
+    "saliency": _SaliencyValues,
+}
 
 
 def _records(
