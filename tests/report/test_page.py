@@ -54,7 +54,9 @@ def finished_page(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) 
 def test_the_page_says_the_answer_first_and_every_number(finished_page: Path) -> None:
     text = read(finished_page).text
     metrics = json.loads((finished_page.parent / "metrics.json").read_text())
-    assert text.index(answer(metrics)) < text.index("scans are simulated") < text.index("What ran")
+    ledger = [json.loads(line) for line in (finished_page.parent / "rounds.jsonl").read_text().splitlines()]
+    traffic = sum(site["bytes_down"] + site["bytes_up"] for line in ledger for site in line["sites"].values())
+    assert text.index(answer(metrics, traffic)) < text.index("scans are simulated") < text.index("What ran")
     for method in metrics["methods"].values():
         for part in (method["mean_auc"], *(site["auc"] for site in method["sites"].values())):
             shown = (

@@ -16,14 +16,14 @@ def metrics_with(mean: dict, **facts: object) -> dict:
 
 def test_the_answer_is_one_sentence() -> None:
     mean = {**defined(0.8149, (0.7351, 0.881), "m", few=False), "sites": ["A", "B"]}
-    expected = "CONV S head, frozen encoder, FedAvg: mean test AUC over 2 sites 0.81 [0.74, 0.88]."
-    assert words.answer(metrics_with(mean)) == expected
+    expected = "CONV S head, frozen encoder, FedAvg: mean test AUC over 2 sites 0.81 [0.74, 0.88], 41.0 MB of traffic."
+    assert words.answer(metrics_with(mean), 41_000_000) == expected
     few = {**mean, "mark": "few", "sites": ["A"]}
-    assert words.answer(metrics_with(few)).endswith("over 1 site 0.81 [0.74, 0.88], resting on few people.")
+    assert "over 1 site 0.81 [0.74, 0.88], resting on few people, 5.0 kB" in words.answer(metrics_with(few), 5_000)
 
 
 def test_the_answer_says_why_there_is_none() -> None:
-    text = words.answer(metrics_with({**undefined("no site has an AUC"), "sites": []}))
+    text = words.answer(metrics_with({**undefined("no site has an AUC"), "sites": []}), 0)
     assert text.endswith("the mean test AUC is not defined: no site has an AUC.")
 
 

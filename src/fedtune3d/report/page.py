@@ -84,7 +84,7 @@ def _render(contents: RunContents, drawings: dict[str, Drawing]) -> str:
         style=asset("report.css"),
         script=asset("tables.js"),
         version=__version__,
-        answer=words.answer(metrics) if metrics else None,
+        answer=words.answer(metrics, contents.total_bytes) if metrics else None,
         caveat=words.caveat(contents.facts),
         figures={name: as_figure(contents.path, drawing) for name, drawing in drawings.items()},
         methods={name: words.METHODS[name] for name in table.shown_methods(metrics)} if metrics else {},

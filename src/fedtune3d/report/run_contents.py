@@ -45,6 +45,11 @@ class RunContents:
         return [section["name"] for section in self.config["sites"]]
 
     @property
+    def total_bytes(self) -> int:
+        """What went to and from all sites in the federated rounds."""
+        return sum(entry["bytes_down"] + entry["bytes_up"] for line in self.ledger for entry in line["sites"].values())
+
+    @property
     def facts(self) -> dict[str, Any]:
         """Where scans and weights came from: of the metrics, else of the environment, which is there earlier."""
         return self.metrics or self.environment

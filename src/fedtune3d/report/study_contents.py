@@ -223,7 +223,7 @@ def _cost(runs: Sequence[RunContents]) -> Cost:
         seconds_per_round=statistics.fmean(
             statistics.median(line["seconds"] for line in lines) for lines in trained if lines
         ),
-        total_bytes=statistics.fmean(_total_bytes(run.ledger) for run in runs),
+        total_bytes=statistics.fmean(run.total_bytes for run in runs),
         rounds=statistics.fmean(len(lines) for lines in trained),
     )
 
@@ -235,7 +235,3 @@ def _both_ways(entry: Mapping[str, Any]) -> int:
 def _bytes_per_round_and_site(lines: Sequence[Mapping[str, Any]]) -> float:
     took_part = [_both_ways(entry) for line in lines for entry in line["sites"].values() if entry["participated"]]
     return statistics.fmean(took_part) if took_part else 0.0
-
-
-def _total_bytes(ledger: Sequence[Mapping[str, Any]]) -> int:
-    return sum(_both_ways(entry) for line in ledger for entry in line["sites"].values())

@@ -105,13 +105,14 @@ def setup(metrics: Mapping[str, Any]) -> str:
     return ", ".join((head_title(metrics["head"]), tuning_title(metrics["tuning"]), rule_title(metrics["rule"])))
 
 
-def answer(metrics: Mapping[str, Any]) -> str:
-    """What the run found, in a sentence."""
+def answer(metrics: Mapping[str, Any], total_bytes: int) -> str:
+    """What the run found, and for how much traffic, in a sentence."""
     mean = metrics["methods"]["federated"]["mean_auc"]
     if mean["value"] is None:
         return f"{setup(metrics)}: the mean test AUC is {interval(mean)}."
     few = ", resting on few people" if mean["mark"] else ""
-    return f"{setup(metrics)}: mean test AUC over {plural(len(mean['sites']), 'site')} {interval(mean)}{few}."
+    sites = plural(len(mean["sites"]), "site")
+    return f"{setup(metrics)}: mean test AUC over {sites} {interval(mean)}{few}, {size(total_bytes)} of traffic."
 
 
 def caveat(facts: Mapping[str, Any]) -> str:
