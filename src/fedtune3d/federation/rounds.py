@@ -177,6 +177,7 @@ def _collect(
                 entry["participated"] = True
                 updates.append(_spooled(reply, folder.spool))
         entries[site] = entry
+        del reply  # before the next one comes
     return _Collected(updates, dict(sorted(entries.items())))
 
 

@@ -1,6 +1,8 @@
 """Full tuning of ViT-B across hospitals, 372 MB each way: what each process holds at its peak."""
 
+import contextlib
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,8 @@ from typing import Any
 import psutil
 import pytest
 
-STATE_MB = 372
-MOST_MB = {"server": 0, "superlink": 0, "site": 0, "supernode": 0}
+MOST_MB = {"server": 3200, "server superlink": 1300, "site": 3300, "site supernode": 1000}
+"""As docs/deploy.md has it, for two sites."""
 
 
 def peaks_mb(programs: dict[str, Any]) -> dict[str, int]:
@@ -27,19 +29,16 @@ def peaks_mb(programs: dict[str, Any]) -> dict[str, int]:
 @pytest.mark.slow
 def test_full_tuning_stays_within_the_memory_that_the_docs_state(deploy: Callable[..., Any]) -> None:
     deployment = deploy()
-    for name in "AB":
-        deployment.join(name)
     changes = {"model": {"encoder": "vit_b", "head": "linear"}, "tuning": {"method": "full"}}
-    path = deployment.write("full", **changes, training={"rounds": 2, "batch_size": 1})
+    path = deployment.write("full", **changes, training={"rounds": 1, "batch_size": 1})
     programs = {name: deployment.join(name) for name in "AB"} | {"server": deployment.serve(path)}
     peaks: dict[str, int] = {}
     while programs["server"].process.poll() is None:
-        try:
-            for name, peak in peaks_mb(programs).items():
-                peaks[name] = max(peak, peaks.get(name, 0))
-        except (psutil.Error, OSError):
-            continue
+        with contextlib.suppress(psutil.Error, OSError):  # a process that has just ended
+            peaks |= peaks_mb(programs)
+        time.sleep(0.2)
     assert programs["server"].wait() == 0, programs["server"].text
-    assert all(line["sites"]["A"]["bytes_up"] > 370e6 for line in deployment.ledger(path)[:2])
-    print(peaks)
-    assert not peaks
+    assert all(entry["bytes_up"] > 370e6 for entry in deployment.ledger(path)[0]["sites"].values())
+    assert peaks.keys() == {"server", "server superlink", "A", "A supernode", "B", "B supernode"}
+    for name, peak in peaks.items():
+        assert 400 < peak < MOST_MB[re.sub(r"^[AB]", "site", name)], peaks

@@ -73,6 +73,7 @@ class GridFederation:
                 if (reply := self._pull(message_id, tasks[site], site)) is not None:
                     del waiting[message_id]
                     yield reply
+                    del reply  # before the next one is pulled
             if until is not None and time.monotonic() > until:
                 break
             if waiting:
