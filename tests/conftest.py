@@ -1,8 +1,10 @@
 """Two small sites of generated heads, for whatever needs a whole experiment."""
 
 import dataclasses
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -80,3 +82,27 @@ def small_experiment(tmp_path_factory: pytest.TempPathFactory) -> SmallExperimen
 def write_small_site() -> Callable[..., None]:
     """`write_site`, for tests that spoil what it wrote."""
     return write_site
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium; skips where it is not installed."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if (chromium := shutil.which("chromium") or shutil.which("chromium-browser")) is None:
+        pytest.skip("Chromium is not installed")
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def serious_faults() -> Callable[[Any], list[tuple[str, list[str]]]]:
+    """What axe-core finds serious or critical on a page: its rule, and the first places."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+
+    def found(page: Any) -> list[tuple[str, list[str]]]:
+        faults = [one for one in axe.Axe().run(page).response["violations"] if one["impact"] in ("serious", "critical")]
+        return [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in faults]
+
+    return found

@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from fedtune3d.errors import InputError
 
 if TYPE_CHECKING:
     from fedtune3d.federation.audit import Audit
+    from fedtune3d.progress import Progress
     from fedtune3d.run_folder import RunFolder
 
 app = typer.Typer(
@@ -38,6 +40,11 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 ExperimentFile = Annotated[
     Path, typer.Argument(metavar="EXPERIMENT.yaml", help="The experiment file that `init` wrote.")
 ]
+
+Watched = Annotated[
+    bool, typer.Option("--watch", help="Serve the report on this machine while the run goes on; it updates by itself.")
+]
+Port = Annotated[int | None, typer.Option(help="Of --watch, by default a free one.", min=1, max=65535)]
 
 CacheFolder = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="The experiment file, or the cache folder that it names (`cache`).")
@@ -198,6 +205,8 @@ def _print_audit(audit: "Audit") -> None:
 def run(
     experiment: ExperimentFile,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder.")] = False,
+    watch: Watched = False,
+    port: Port = None,
 ) -> None:
     """Train across the sites, evaluate on each site's test scans, and write the report.
 
@@ -205,9 +214,10 @@ def run(
     """
     from fedtune3d.experiment import Experiment
 
+    found = Experiment.from_yaml(experiment)
     try:
-        with _bars() as bars:
-            folder = Experiment.from_yaml(experiment).run(resume=resume, progress=bars)
+        with _watched_bars(found.output, watch, port) as progress:
+            folder = found.run(resume=resume, progress=progress)
     except KeyboardInterrupt:
         err.print(f"stopped; go on with: fedtune3d run {experiment} --resume")
         raise typer.Exit(130) from None
@@ -520,6 +530,23 @@ def _bars() -> Any:
     from fedtune3d.progress import Bars
 
     return Bars(err)
+
+
+@contextmanager
+def _watched_bars(output: Path, watch: bool, port: int | None) -> Iterator["Progress"]:
+    """Bars on the terminal and, with `watch`, a page that is served for as long."""
+    if not watch:
+        if port is not None:
+            raise InputError("--port is the port of --watch; add --watch, or leave it out")
+        with _bars() as bars:
+            yield bars
+        return
+    from fedtune3d.watch import Watch
+
+    with Watch(output, port) as watched:
+        err.print(f"watch the run at {watched.url}")
+        with _bars() as bars:
+            yield watched.following(bars)
 
 
 def _printable(text: str) -> str:

@@ -1,6 +1,5 @@
 """The pages in a real browser: sort, filter, keyboard, no network, and no serious fault of accessibility."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,21 +7,6 @@ from typing import Any
 import pytest
 
 from fedtune3d.report import write_report
-
-sync_api = pytest.importorskip("playwright.sync_api")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-SERIOUS = {"serious", "critical"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield found
-        found.close()
 
 
 @pytest.fixture
@@ -104,12 +88,10 @@ def test_a_runs_page_sorts_and_filters(open_page: Callable[[Path], Any], make_ru
 
 
 def test_no_serious_fault_of_accessibility(
-    open_page: Callable[[Path], Any], study_page: Path, make_run: Callable[..., Path]
+    open_page: Callable[[Path], Any], study_page: Path, make_run: Callable[..., Path], serious_faults: Any
 ) -> None:
     for path in (study_page, write_report(make_run())):
-        results = axe.Axe().run(open_page(path))
-        faults = [one for one in results.response["violations"] if one["impact"] in SERIOUS]
-        assert [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in faults] == []
+        assert serious_faults(open_page(path)) == []
 
 
 def test_it_can_be_read_without_the_script(browser: Any, study_page: Path) -> None:

@@ -43,6 +43,16 @@ def write_report(run_folder: Path) -> Path:
     return page
 
 
+def render_live(contents: RunContents, live: dict[str, str]) -> str:
+    """The page of a run in progress, which follows the run from where it is served; writes nothing.
+
+    Args:
+        contents: The run folder, read.
+        live: `status`, what the run is at, in a sentence; `version`, which changes when the page would.
+    """
+    return _render(contents, _draw(contents), live)
+
+
 def _draw(contents: RunContents) -> dict[str, Drawing]:
     """The figures by name that there are data for."""
     rule = words.rule_title(contents.config.get("aggregation", {}).get("rule", "the rule"))
@@ -75,7 +85,7 @@ def asset(name: str) -> str:
     return (files("fedtune3d.report") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _render(contents: RunContents, drawings: dict[str, Drawing]) -> str:
+def _render(contents: RunContents, drawings: dict[str, Drawing], live: dict[str, str] | None = None) -> str:
     metrics = contents.metrics
     template = environment().get_template("report.html")
     return template.render(
@@ -83,10 +93,12 @@ def _render(contents: RunContents, drawings: dict[str, Drawing]) -> str:
         metrics=metrics,
         style=asset("report.css"),
         script=asset("tables.js"),
+        live=live,
+        watch=asset("watch.js") if live else "",
         version=__version__,
         answer=words.answer(metrics, contents.total_bytes) if metrics else None,
         caveat=words.caveat(contents.facts),
-        figures={name: as_figure(contents.path, drawing) for name, drawing in drawings.items()},
+        figures={name: as_figure(drawing, saved=live is None) for name, drawing in drawings.items()},
         methods={name: words.METHODS[name] for name in table.shown_methods(metrics)} if metrics else {},
         auc_rows=table.auc_rows(metrics) if metrics else [],
         interval_methods=run_tables.interval_methods(metrics) if metrics else [],
@@ -103,6 +115,7 @@ def _render(contents: RunContents, drawings: dict[str, Drawing]) -> str:
         audit=contents.audit,
         balance_rows=balance.balance_rows(contents.audit["described"]) if contents.audit else [],
         bad_scans=run_tables.bad_scans(contents),
+        rounds=run_tables.round_rows(contents),
         left_out=run_tables.left_out_rows(contents),
         cost_lines=run_tables.cost_lines(metrics.get("cost", {})),
         cost_rows=run_tables.cost_rows(contents),
@@ -111,14 +124,14 @@ def _render(contents: RunContents, drawings: dict[str, Drawing]) -> str:
     )
 
 
-def as_figure(folder: Path, drawing: Drawing) -> dict[str, str]:
-    """What a page needs of a figure that was saved in the folder."""
-    svg = (folder / "figures" / f"{drawing.name}.svg").read_bytes()
+def as_figure(drawing: Drawing, saved: bool = True) -> dict[str, Any]:
+    """What a page needs of a figure; `saved` says whether its files are in the folder, too."""
     return {
         "name": drawing.name,
         "title": drawing.title,
         "description": drawing.description,
-        "source": _data_uri(svg, "svg+xml"),
+        "source": _data_uri(drawing.svg, "svg+xml"),
+        "saved": saved,
     }
 
 

@@ -89,6 +89,20 @@ def read_run(folder: Path) -> RunContents:
     )
 
 
+def version_of(folder: Path) -> str:
+    """A text that is another when a file of the run has changed; example pictures are there before `flow.json` is."""
+    names = ("config.yaml", *(f"{name}.json" for name in ("environment", "metrics", "flow", "audit", "profiles")))
+    return "-".join(_stamp(folder / name) for name in (*names, "rounds.jsonl"))
+
+
+def _stamp(path: Path) -> str:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return ""
+    return f"{stat.st_mtime_ns:x}.{stat.st_size:x}"
+
+
 def _policy(config: dict[str, Any], site: str, key: str) -> bool:
     section = next(section for section in config["sites"] if section["name"] == site)
     return bool(section.get("policy", {}).get(key, False))

@@ -44,6 +44,23 @@ def bad_scans(contents: RunContents) -> list[dict[str, str]]:
     ]
 
 
+def round_rows(contents: RunContents) -> list[dict[str, Any]]:
+    """Every round: how many of the sites' updates were in it, who was at fault, the mean validation AUC after it."""
+    scored = {line["validation"]["state_round"]: line["validation"]["mean_auc"] for line in contents.ledger}
+    return [
+        {
+            "round": line["round"],
+            "updates": f"{sum(entry['participated'] for entry in line['sites'].values())} of {len(contents.sites)}",
+            "faults": ", ".join(site for site, entry in line["sites"].items() if entry.get("fault")) or "–",
+            "auc": scored.get(line["round"]),
+            "seconds": line["seconds"],
+            "time": duration(line["seconds"]),
+        }
+        for line in contents.ledger
+        if line["kind"] == "train"
+    ]
+
+
 def left_out_rows(contents: RunContents) -> list[dict[str, Any]]:
     """Every round that a site did not take part in because of a fault, and the fault."""
     rows = []

@@ -81,7 +81,7 @@ def _render(contents: StudyContents, drawings: dict[str, Drawing], differences: 
         how_chosen=how_chosen(contents),
         caveat=study_caveat(contents),
         faults=contents.results["faults"],
-        figures={name: as_figure(contents.path, drawing) for name, drawing in drawings.items()},
+        figures={name: as_figure(drawing) for name, drawing in drawings.items()},
         what_ran=config_rows(contents),
         titles=TITLES,
         fixed={stage: _held_fixed(contents, stage) for stage in contents.stages},

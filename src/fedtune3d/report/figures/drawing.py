@@ -1,8 +1,11 @@
 """What every figure shares: how it is saved, and the colours and marks, safe for colour-blind readers."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+import io
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +19,10 @@ GREY = "#767676"
 NOTE = "#8a5a00"
 BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"
 """The palette of Okabe and Ito, 2008 (jfly.uni-koeln.de/color), without its yellow, which is faint on white."""
+
+
+_DRAWING = threading.Lock()
+"""Matplotlib's settings are the whole process's, and a page that is watched is drawn in a thread of its own."""
 
 
 class Mark(NamedTuple):
@@ -64,17 +71,27 @@ class Drawing:
         if text:
             self.figure.suptitle(text, x=0.995, ha="right", fontsize=8, color=NOTE)
 
+    @cached_property
+    def svg(self) -> bytes:
+        """The figure as SVG; equal drawings give equal bytes. Nothing may be changed after it is asked for."""
+        found = io.BytesIO()
+        with self._settings():
+            self.figure.savefig(found, format="svg", metadata={"Date": None, "Title": self.title})
+        return found.getvalue()
+
     def save(self, folder: Path) -> None:
-        """Write `<name>.svg`, `.png` and `.tsv`; equal drawings give equal SVG bytes."""
-        with atomic_path(folder / f"{self.name}.svg") as partial, self._settings():
-            self.figure.savefig(partial, format="svg", metadata={"Date": None, "Title": self.title})
+        """Write `<name>.svg`, `.png` and `.tsv`."""
+        with atomic_path(folder / f"{self.name}.svg") as partial:
+            partial.write_bytes(self.svg)
         with atomic_path(folder / f"{self.name}.png") as partial, self._settings():
             self.figure.savefig(partial, format="png", dpi=200)
         write_text(folder / f"{self.name}.tsv", tab_separated(self.rows))
 
-    def _settings(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def _settings(self) -> Iterator[None]:
         # Text as paths: it looks the same without the font.
-        return matplotlib.rc_context({"svg.hashsalt": self.name, "svg.fonttype": "path"})
+        with _DRAWING, matplotlib.rc_context({"svg.hashsalt": self.name, "svg.fonttype": "path"}):
+            yield
 
 
 def new_figure(width: float, height: float) -> Figure:

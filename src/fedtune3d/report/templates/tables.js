@@ -27,23 +27,34 @@
     body.append(...moved, ...fixed);
   }
 
-  for (const table of document.querySelectorAll("table.sortable")) {
-    [...table.tHead.rows[0].cells].forEach((heading, column) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.append(...heading.childNodes);
-      heading.append(button);
-      button.addEventListener("click", () => sort(table, heading, column));
-    });
+  function addButtons(part) {
+    for (const table of part.querySelectorAll("table.sortable")) {
+      [...table.tHead.rows[0].cells].forEach((heading, column) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.append(...heading.childNodes);
+        heading.append(button);
+        button.addEventListener("click", () => sort(table, heading, column));
+      });
+    }
   }
 
+  function choose(site, part) {
+    for (const row of part.querySelectorAll("[data-site]")) row.hidden = site !== "" && row.dataset.site !== site;
+  }
+
+  addButtons(document);
+  document.addEventListener("renewed", event => {
+    addButtons(event.target);
+    choose(document.querySelector(".filter select")?.value ?? "", event.target);
+  });
   const filter = document.querySelector(".filter");
   if (filter === null) return;
   const said = filter.querySelector("[role=status]");
   filter.hidden = false;
   filter.querySelector("select").addEventListener("change", event => {
     const site = event.target.value;
-    for (const part of document.querySelectorAll("[data-site]")) part.hidden = site !== "" && part.dataset.site !== site;
+    choose(site, document);
     said.textContent = site === "" ? "All sites are shown." : `Only ${site} is shown in the tables.`;
   });
 })();

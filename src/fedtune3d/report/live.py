@@ -1,0 +1,77 @@
+"""The report of a run in progress: drawn when it is asked for, where the run folder has changed since."""
+
+import math
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from fedtune3d.report.page import asset, environment, render_live
+from fedtune3d.report.run_contents import RunContents, read_run, version_of
+from fedtune3d.report.words import plural
+from fedtune3d.run_folder import RunFolder
+
+PACE = 5
+"""What is left is told from the median of so many last rounds: the first one also encodes the scans."""
+
+
+class LivePage:
+    """The page and the status of a run folder, for several readers in threads of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+        self._contents: tuple[str, RunContents | None] | None = None
+        self._page: tuple[str, str] | None = None
+
+    def status(self) -> Mapping[str, str]:
+        """`version`, which changes when the page would, and `status`, what the run is at, in a sentence."""
+        with self._lock:
+            version, contents = self._read()
+        return {"version": version, "status": "Running: it begins." if contents is None else status_of(contents)}
+
+    def html(self) -> str:
+        """The page, which follows the run by its script; a page that only waits where there is no run folder yet."""
+        live = dict(self.status())
+        with self._lock:
+            version, contents = self._read()
+            if self._page is None or self._page[0] != version:
+                live["version"] = version
+                self._page = (version, _waiting(live) if contents is None else render_live(contents, live))
+            return self._page[1]
+
+    def _read(self) -> tuple[str, RunContents | None]:
+        version = version_of(self.folder)  # before what it is of: at worst the page is drawn once more
+        if self._contents is None or self._contents[0] != version:
+            has_begun = RunFolder(self.folder).config.exists()
+            self._contents = (version, read_run(self.folder) if has_begun else None)
+        return self._contents
+
+
+def status_of(contents: RunContents) -> str:
+    """`Running: round 3 of 10, about 4 min left in the rounds.`"""
+    rounds = contents.config["training"]["rounds"]
+    seconds = [line["seconds"] for line in contents.ledger if line["kind"] == "train"]
+    if contents.metrics:
+        return "Running: the report is being written."
+    if len(seconds) == rounds:
+        after = "baselines and evaluation follow" if contents.config.get("baselines") else "the evaluation follows"
+        return f"Running: all {plural(rounds, 'round')} are done; {after}."
+    if not contents.environment:
+        return f"Running: {plural(rounds, 'round')} to come; the scans are being prepared."
+    left = f", {about((rounds - len(seconds)) * median(seconds[-PACE:]))} left in the rounds" if seconds else ""
+    return f"Running: round {len(seconds) + 1} of {rounds}{left}."
+
+
+def about(seconds: float) -> str:
+    """`under a minute`, `about 4 min`, `about 2 h 10 min`: as exact as such a guess can be."""
+    minutes = math.ceil(seconds / 60)
+    if minutes <= 1:
+        return "under a minute"
+    return f"about {minutes} min" if minutes < 60 else f"about {minutes // 60} h {minutes % 60 // 10 * 10} min"
+
+
+def _waiting(live: Mapping[str, Any]) -> str:
+    template = environment().get_template("waiting.html")
+    return template.render(live=live, style=asset("report.css"), script=asset("tables.js"), watch=asset("watch.js"))

@@ -1,0 +1,110 @@
+"""The page of a run in progress: what it says the run is at, and when it is drawn."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fedtune3d.errors import InputError
+from fedtune3d.report import write_report
+from fedtune3d.report.live import LivePage, about, status_of
+from fedtune3d.report.run_contents import read_run
+
+
+def keep_rounds(folder: Path, rounds: int) -> None:
+    ledger = folder / "rounds.jsonl"
+    ledger.write_text("".join(ledger.read_text().splitlines(keepends=True)[:rounds]))
+
+
+@pytest.mark.parametrize(
+    ("rounds", "expected"),
+    [
+        (11, "Running: all 10 rounds are done; the evaluation follows."),
+        (10, "Running: all 10 rounds are done; the evaluation follows."),
+        (4, "Running: round 5 of 10, about 2 min left in the rounds."),  # 6 of 12.5 s
+        (0, "Running: round 1 of 10."),
+    ],
+)
+def test_what_the_run_is_at(make_run: Callable[..., Path], rounds: int, expected: str) -> None:
+    folder = make_run()
+    (folder / "metrics.json").unlink()
+    keep_rounds(folder, rounds)
+    assert status_of(read_run(folder)) == expected
+
+
+def test_before_the_rounds_and_after_the_evaluation(make_run: Callable[..., Path]) -> None:
+    folder = make_run()
+    assert status_of(read_run(folder)) == "Running: the report is being written."
+    keep_rounds(folder, 0)
+    for name in ("metrics.json", "environment.json"):
+        (folder / name).unlink()
+    assert status_of(read_run(folder)) == "Running: 10 rounds to come; the scans are being prepared."
+
+
+def test_a_slow_first_round_does_not_tell_what_is_left(make_run: Callable[..., Path]) -> None:
+    folder = make_run(finished=False)
+    lines = [json.loads(line) for line in (folder / "rounds.jsonl").read_text().splitlines()]
+    lines[0]["seconds"] = 9_000
+    (folder / "rounds.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert status_of(read_run(folder)) == "Running: round 5 of 10, about 2 min left in the rounds."
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "under a minute"),
+        (60, "under a minute"),
+        (61, "about 2 min"),
+        (3_599, "about 1 h 0 min"),
+        (7_830, "about 2 h 10 min"),
+    ],
+)
+def test_a_guess_of_the_time_is_no_more_exact_than_it_can_be(seconds: float, expected: str) -> None:
+    assert about(seconds) == expected
+
+
+def test_it_is_drawn_again_where_the_run_has_gone_on(make_run: Callable[..., Path]) -> None:
+    folder = make_run(finished=False)
+    page = LivePage(folder)
+    first, before = page.html(), page.status()
+    assert page.html() is first
+    ledger = folder / "rounds.jsonl"
+    line = json.loads(ledger.read_text().splitlines()[-1]) | {"round": 5}
+    with ledger.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    assert page.status()["version"] != before["version"]
+    assert page.status()["status"].startswith("Running: round 6 of 10")
+    assert f'data-version="{page.status()["version"]}"' in page.html()
+    assert page.html().count("data:image/svg+xml") == first.count("data:image/svg+xml")
+
+
+def test_it_writes_nothing_and_leaves_out_what_is_not_there_yet(make_run: Callable[..., Path]) -> None:
+    folder = make_run(finished=False)
+    files = sorted(folder.rglob("*"))
+    page = LivePage(folder).html()
+    assert sorted(folder.rglob("*")) == files
+    assert "Running: round 5 of 10" in page
+    for title in ("Learning curves", "Aggregation weight per site and round", "Round by round"):
+        assert title in page
+    for absent in ("Test AUC per site", "Calibration", "Gaps between groups", "figures/learning_curves.svg"):
+        assert absent not in page
+    assert "EventSource" in page
+
+
+def test_the_final_page_has_nothing_of_it(make_run: Callable[..., Path]) -> None:
+    page = write_report(make_run()).read_text()
+    assert "EventSource" not in page
+    assert 'id="status"' not in page
+
+
+def test_it_waits_where_there_is_no_run_yet_and_says_what_is_damaged(
+    make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    waiting = LivePage(tmp_path / "none")
+    assert waiting.status()["status"] == "Running: it begins."
+    assert "Running: it begins." in waiting.html()
+    folder = make_run(finished=False)
+    (folder / "audit.json").write_text("{")
+    with pytest.raises(InputError, match=r"audit\.json: expected a JSON object"):
+        LivePage(folder).html()
