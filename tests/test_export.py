@@ -13,8 +13,8 @@ import torch
 from fedtune3d.errors import InputError
 from fedtune3d.experiment import Experiment
 from fedtune3d.export import export_run, load_exported
-from fedtune3d.federation.site import KEPT_LOCAL, Trainee
 from fedtune3d.federation.site_memory import SiteMemory
+from fedtune3d.federation.trainee import KEPT_LOCAL, Trainee
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.files import sha256_file, write_json
 from fedtune3d.hub import FILE, REPOSITORY

@@ -15,7 +15,7 @@ from typing import Any
 from local_site import note_time
 
 from fedtune3d.experiment import Experiment
-from fedtune3d.federation import site
+from fedtune3d.federation import trainee
 from fedtune3d.progress import Advance
 
 
@@ -55,8 +55,8 @@ def main() -> None:
     """Run; print the mean seconds of training and of validation in a round after the first."""
     path, times = map(Path, sys.argv[1:])
     clock = Clock(times)
-    site.train_locally = clock.on("training", site.train_locally)
-    site.score = clock.on("validation", site.score)
+    trainee.train_locally = clock.on("training", trainee.train_locally)
+    trainee.score = clock.on("validation", trainee.score)
     experiment = Experiment.from_yaml(path)
     experiment.run(progress=clock)
     rounds = range(2, experiment.training.rounds + 1)

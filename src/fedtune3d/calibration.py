@@ -16,7 +16,7 @@ from fedtune3d.aggregation.contract import CONTROL, CONTROL_CHANGE, STATE, Local
 from fedtune3d.errors import InputError
 from fedtune3d.experiment import Experiment
 from fedtune3d.federation.messages import parts_bytes
-from fedtune3d.federation.site import peak_memory_bytes
+from fedtune3d.federation.trainee import peak_memory_bytes
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.models.tuning import read_state
 from fedtune3d.states import State, state_bytes

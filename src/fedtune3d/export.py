@@ -13,8 +13,8 @@ from fedtune3d.aggregation.contract import Memory
 from fedtune3d.cohorts.preparation import BACKGROUND, PREPARATION_VERSION, PreparationSettings
 from fedtune3d.errors import InputError
 from fedtune3d.experiment import Experiment
-from fedtune3d.federation.site import KEPT_LOCAL
 from fedtune3d.federation.site_memory import SiteMemory
+from fedtune3d.federation.trainee import KEPT_LOCAL
 from fedtune3d.files import sha256_file, write_text
 from fedtune3d.model_card import model_card
 from fedtune3d.models.assembly import AssembledModel, assemble

@@ -32,8 +32,9 @@ from fedtune3d.federation.messages import (
     answer_of,
     without,
 )
+from fedtune3d.federation.pooled_site import PooledSite
 from fedtune3d.federation.rounds import RoundSettings, run_rounds
-from fedtune3d.federation.site import USUAL, PooledSite, Site
+from fedtune3d.federation.site import USUAL, Site
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.files import write_json
 from fedtune3d.hub import read_origin

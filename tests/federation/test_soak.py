@@ -14,7 +14,7 @@ from fedtune3d.federation.checkpoints import RoundsFolder, Standing
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.rounds import QuorumLostError, RoundSettings, run_rounds
-from fedtune3d.federation.site import Trainee
+from fedtune3d.federation.trainee import Trainee
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.models.normalisation import normalisation_names
 from fedtune3d.models.tuning import read_state
