@@ -179,7 +179,7 @@ class _StudyRun:
 
     def _prepare(self) -> None:
         """All scans before the first cell, so that cells do not wait for one another."""
-        from fedtune3d.run import prepare_sites
+        from fedtune3d.prepare import prepare_sites
 
         first = self._experiment(self.study.possible()[0], self.study.seeds[0], ())
         prepare_sites(first, self.progress, workers=max(2, self.workers))

@@ -10,11 +10,12 @@ from pathlib import Path
 from fedtune3d.experiment import Experiment
 from fedtune3d.federation.audit import Audit, audit_sites
 from fedtune3d.federation.in_process import InProcess
-from fedtune3d.federation.messages import Federation
+from fedtune3d.federation.messages import Federation, answers_of_all
 from fedtune3d.federation.site import Site
+from fedtune3d.federation.splitting import plan_and_split
 from fedtune3d.federation.workbench import Workbench
+from fedtune3d.prepare import require_roots
 from fedtune3d.progress import Progress
-from fedtune3d.run import answers_of_all, plan_and_split, require_roots
 from fedtune3d.run_folder import RunFolder
 
 

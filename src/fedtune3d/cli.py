@@ -126,8 +126,8 @@ def prepare(
     of each site there, to look at.
     """
     from fedtune3d.experiment import Experiment
+    from fedtune3d.prepare import prepare_sites
     from fedtune3d.report.flow import flow_table
-    from fedtune3d.run import prepare_sites
 
     with _bars() as bars:
         sites = prepare_sites(Experiment.from_yaml(experiment), bars, workers, site)

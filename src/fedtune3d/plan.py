@@ -15,9 +15,9 @@ from fedtune3d.cohorts.splits import TEST, TRAIN, VALIDATION
 from fedtune3d.errors import InputError, ScanError
 from fedtune3d.experiment import Experiment
 from fedtune3d.federation.site import Site
+from fedtune3d.federation.splitting import split_shared
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.progress import Silent
-from fedtune3d.run import split_shared
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,18 @@
 import importlib.metadata
 import platform
 import secrets
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fedtune3d.aggregation.contract import STATE
-from fedtune3d.cohorts.flow import count_flow, without_folder
-from fedtune3d.cohorts.quality.page import write_quality
-from fedtune3d.cohorts.splits import assign_splits
 from fedtune3d.errors import InputError
 from fedtune3d.evaluation.combination import combine
 from fedtune3d.evaluation.summary import add_validation
 from fedtune3d.experiment import Experiment
-from fedtune3d.federation.audit import Ask, audit_sites, profile_sites
+from fedtune3d.federation.audit import audit_sites, profile_sites
 from fedtune3d.federation.checkpoints import RoundsFolder
 from fedtune3d.federation.guard import Guarded
 from fedtune3d.federation.in_process import InProcess
@@ -30,11 +27,13 @@ from fedtune3d.federation.messages import (
     Part,
     Task,
     answer_of,
+    answers_of_all,
     without,
 )
 from fedtune3d.federation.pooled_site import PooledSite
 from fedtune3d.federation.rounds import RoundSettings, run_rounds
 from fedtune3d.federation.site import USUAL, Site
+from fedtune3d.federation.splitting import count_people, plan_and_split
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.files import write_json
 from fedtune3d.hub import read_origin
@@ -43,6 +42,7 @@ from fedtune3d.mean_maps import ask_for_maps, write_maps
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.tuning import read_state
+from fedtune3d.prepare import require_roots
 from fedtune3d.progress import Progress, Silent
 from fedtune3d.report import write_report
 from fedtune3d.run_folder import RunFolder
@@ -88,47 +88,6 @@ def run_across(
         raise InputError("baselines: centralized needs all scans in one place; across hospitals leave it out")
     workbench = Workbench(experiment)
     return _Run(experiment, progress or Silent(), workbench, reach(workbench), None).whole(resume=resume)
-
-
-@dataclass(frozen=True)
-class PreparedSite:
-    """What `prepare` tells of a site.
-
-    Attributes:
-        scans: How many are prepared.
-        bad: Those left out, and why.
-        suspicious: Those that quality control says to look at, and why; they take part.
-        flow: Of its participants (see `cohorts.flow`).
-        page: The page of quality control.
-    """
-
-    scans: int
-    bad: list[tuple[str, str]]
-    suspicious: list[tuple[str, str]]
-    flow: dict[str, Any]
-    page: Path
-
-
-def prepare_sites(
-    experiment: Experiment, progress: Progress, workers: int, only: str | None = None
-) -> dict[str, PreparedSite]:
-    """Prepare the scans of every site, or of the one named. All tables are read before the first scan."""
-    sections = [section for section in experiment.sites if only in (None, section.name)]
-    if not sections:
-        known = ", ".join(section.name for section in experiment.sites)
-        raise InputError(f"--site {only}: no site of the experiment; it has {known}")
-    require_roots(experiment)
-    folder, workbench = RunFolder(experiment.output), Workbench(experiment)
-    sites = [Site(experiment, section, folder.site(section.name), progress, workbench, workers) for section in sections]
-    cohorts = [site.cohort for site in sites]
-    found = {}
-    for site, cohort in zip(sites, cohorts, strict=True):
-        bad = [(record.name, without_folder(record, why)) for record, why in site.prepared.bad]
-        checked = write_quality(site.cache, site.name, site.prepared)
-        suspicious = [(scan.record.name, "; ".join(scan.reasons)) for scan in checked if scan.reasons]
-        flow = count_flow(cohort, site.prepared.bad)
-        found[site.name] = PreparedSite(len(checked), bad, suspicious, flow, site.cache / "qc.html")
-    return found
 
 
 class _Run:
@@ -183,7 +142,7 @@ class _Run:
             "tuning": self.experiment.tuning.method,
             "rule": self.experiment.aggregation.rule,
             "best_round": RoundsFolder(self.folder.path).load().best.get("state_round"),  # type: ignore[union-attr]
-            "groups": _count_groups(plan),
+            "groups": count_people(plan),
             "cost": _cost(assembled, initial),
             "methods": methods,
         }
@@ -336,70 +295,6 @@ class _Run:
         path = self.experiment.model.weights
         origin = read_origin(path, assembled.weights.sha256) if isinstance(path, Path) else None
         return info if origin is None else info | {"hub": asdict(origin)}
-
-
-def plan_and_split(experiment: Experiment, ask: Ask) -> tuple[dict[str, Mapping[str, Any]], dict[str, Any]]:
-    """Let every site read, prepare and split its scans; groups that sites declare are split once for all.
-
-    Returns:
-        What each site says of its scans, and the flow of its participants.
-
-    Raises:
-        InputError: If nobody at any site is of one of the classes.
-    """
-    plan = {answer.site: answer.values for answer in ask(Task("plan"))}
-    splits = split_shared(experiment, [values["declared_groups"] for values in plan.values()])
-    flow = {answer.site: answer.values["flow"] for answer in ask(Task("split", values={"groups": splits}))}
-    _require_both_classes(flow)
-    return plan, flow
-
-
-def split_shared(experiment: Experiment, counts: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, str]:
-    """Group → split, of the groups that several sites may have; from each site's scans of them, by class."""
-    shared: dict[str, tuple[int, int]] = {}
-    for site in counts:
-        for group, (negatives, positives) in site.items():
-            before = shared.get(group, (0, 0))
-            shared[group] = (before[0] + negatives, before[1] + positives)
-    return assign_splits(shared, experiment.seed, "shared", experiment.splits.fractions())
-
-
-def _require_both_classes(flow: Mapping[str, Mapping[str, Any]]) -> None:
-    """Counts that a site holds back count as some. Raises `InputError` where nobody at any site is of one class."""
-    for label, name in enumerate(("negative", "positive")):
-        if all(site["scans"]["all"][label] == 0 for site in flow.values()):
-            raise InputError(
-                f"labels.{name}: nobody at any site is {name}; `fedtune3d prepare` shows who was left out and why; "
-                "correct the labels"
-            )
-
-
-def _count_groups(plan: Mapping[str, Mapping[str, Any]]) -> int:
-    """How many people (or anatomies) stand behind the scans of all sites, each counted once."""
-    declared = {group for values in plan.values() for group in values["declared_groups"]}
-    return len(declared) + sum(values["own_groups"] for values in plan.values())
-
-
-def require_roots(experiment: Experiment) -> None:
-    """All sites whose folder or table is not there, together, before any scan is read."""
-    problems = []
-    for site in experiment.sites:
-        if site.root is None:
-            problems.append(f"site {site.name}: `root`, its folder or table of paths, is missing")
-        elif not site.root.exists():
-            problems.append(f"site {site.name}: {site.root}: no such folder or table; correct `root`")
-    if problems:
-        raise InputError("\n".join(problems))
-
-
-def answers_of_all(federation: Federation, task: Task) -> list[Answer]:
-    """The answers of all sites to one task outside the rounds, in the order of their names.
-
-    Raises:
-        InputError: If a site has none.
-    """
-    replies = federation.ask(dict.fromkeys(federation.sites, task))
-    return sorted((answer_of(reply) for reply in replies), key=lambda answer: answer.site)
 
 
 def _cost(assembled: AssembledModel, state: State) -> dict[str, Any]:

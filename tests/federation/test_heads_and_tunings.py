@@ -11,8 +11,9 @@ from fedtune3d.experiment import Experiment
 from fedtune3d.federation.checkpoints import RoundsFolder
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.models.tuning import read_state
+from fedtune3d.prepare import prepare_sites
 from fedtune3d.progress import Silent
-from fedtune3d.run import prepare_sites, run_experiment
+from fedtune3d.run import run_experiment
 from fedtune3d.states import load_state, state_bytes
 
 LORA = {"method": "lora", "rank": 2, "blocks": "last:1"}

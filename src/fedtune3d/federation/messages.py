@@ -109,3 +109,13 @@ class Part:
 def parts_bytes(parts: Mapping[str, State]) -> int:
     """The bytes of all states of a message."""
     return sum(state_bytes(state) for state in parts.values())
+
+
+def answers_of_all(federation: Federation, task: Task) -> list[Answer]:
+    """The answers of all sites to one task outside the rounds, in the order of their names.
+
+    Raises:
+        InputError: If a site has none.
+    """
+    replies = federation.ask(dict.fromkeys(federation.sites, task))
+    return sorted((answer_of(reply) for reply in replies), key=lambda answer: answer.site)

@@ -1,0 +1,54 @@
+"""Before the rounds: what each site has, and who is in which split."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fedtune3d.cohorts.splits import assign_splits
+from fedtune3d.errors import InputError
+from fedtune3d.experiment import Experiment
+from fedtune3d.federation.audit import Ask
+from fedtune3d.federation.messages import (
+    Task,
+)
+
+
+def plan_and_split(experiment: Experiment, ask: Ask) -> tuple[dict[str, Mapping[str, Any]], dict[str, Any]]:
+    """Let every site read, prepare and split its scans; groups that sites declare are split once for all.
+
+    Returns:
+        What each site says of its scans, and the flow of its participants.
+
+    Raises:
+        InputError: If nobody at any site is of one of the classes.
+    """
+    plan = {answer.site: answer.values for answer in ask(Task("plan"))}
+    splits = split_shared(experiment, [values["declared_groups"] for values in plan.values()])
+    flow = {answer.site: answer.values["flow"] for answer in ask(Task("split", values={"groups": splits}))}
+    _require_both_classes(flow)
+    return plan, flow
+
+
+def split_shared(experiment: Experiment, counts: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, str]:
+    """Group → split, of the groups that several sites may have; from each site's scans of them, by class."""
+    shared: dict[str, tuple[int, int]] = {}
+    for site in counts:
+        for group, (negatives, positives) in site.items():
+            before = shared.get(group, (0, 0))
+            shared[group] = (before[0] + negatives, before[1] + positives)
+    return assign_splits(shared, experiment.seed, "shared", experiment.splits.fractions())
+
+
+def _require_both_classes(flow: Mapping[str, Mapping[str, Any]]) -> None:
+    """Counts that a site holds back count as some. Raises `InputError` where nobody at any site is of one class."""
+    for label, name in enumerate(("negative", "positive")):
+        if all(site["scans"]["all"][label] == 0 for site in flow.values()):
+            raise InputError(
+                f"labels.{name}: nobody at any site is {name}; `fedtune3d prepare` shows who was left out and why; "
+                "correct the labels"
+            )
+
+
+def count_people(plan: Mapping[str, Mapping[str, Any]]) -> int:
+    """How many people (or anatomies) stand behind the scans of all sites, each counted once."""
+    declared = {group for values in plan.values() for group in values["declared_groups"]}
+    return len(declared) + sum(values["own_groups"] for values in plan.values())
