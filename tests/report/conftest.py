@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from scipy.stats import norm
 
@@ -15,7 +16,9 @@ from fedtune3d.cohorts.pictures import write_example
 from fedtune3d.cohorts.profiles import compare_profiles, intensity_profile
 from fedtune3d.evaluation import Predictions, combine, summarise
 from fedtune3d.evaluation.estimate import undefined
+from fedtune3d.mean_maps import SiteMaps, write_maps
 from fedtune3d.report import write_report, write_study_report
+from fedtune3d.report.figures.mean_saliency import STATES
 from fedtune3d.states import save_state
 
 SIZES = {"Amsterdam": (14, 11), "Boston": (22, 18), "Graz": (5, 4), "Lagos": (7, 0)}
@@ -135,6 +138,7 @@ def write_run(folder: Path) -> None:
         "tuning": {"method": "frozen"},
         "training": {"rounds": 10},
         "aggregation": {"rule": "fedavg"},
+        "explain": {"method": "integrated_gradients", "regions": {"ventricles": [4], "hippocampus": [17, 53]}},
     }
     environment = {
         "versions": {"fedtune3d": "0.1.0", "torch": "2.13.0"},
@@ -155,6 +159,7 @@ def write_run(folder: Path) -> None:
     (folder / "flow.json").write_text(json.dumps({site: draw_flow(site) for site in list(SIZES)[:3]}))
     (folder / "profiles.json").write_text(json.dumps(draw_profiles(rng)))
     (folder / "audit.json").write_text(json.dumps(draw_audit()))
+    write_saliency(folder / "saliency", rng)
     for site in list(SIZES)[:3]:
         write_site_half(folder / "sites" / site, brain)
 
@@ -174,6 +179,20 @@ def draw_flow(site: str) -> dict[str, Any]:
         "participants": by_class,
         "scans": by_class,
     }
+
+
+def write_saliency(folder: Path, rng: np.random.Generator) -> None:
+    """Mean maps of two sites, the second of which hardly changes; the others have none."""
+    info = {"method": "integrated_gradients", "why": None, "scans": 9, "in_template": 9, "place_mm": 6.0}
+    for site, similarity in (("Amsterdam", 0.12), ("Boston", 0.91)):
+        maps = {state: torch.from_numpy(rng.normal(size=(32, 32, 32)).astype(np.float32)) for state in STATES}
+        told = {"similarity": similarity, "volumes": {"hippocampus": 0.006, "ventricles": 0.02}}
+        shares = {"trained": {"hippocampus": [0.0124, 0.0031], "ventricles": [0.051, 0.01]}}
+        shares["random"] = {"hippocampus": [0.0071, 0.002], "ventricles": [0.03, 0.01]}
+        write_maps(SiteMaps(site, maps, info | told | {"shares": shares}), folder)
+    for site in ("Graz", "Lagos"):
+        why = "fewer than 5 positive people in the test set (policy.least_per_class)"
+        write_maps(SiteMaps(site, {}, {"method": "integrated_gradients", "why": why}), folder)
 
 
 def write_site_half(folder: Path, brain: np.ndarray) -> None:

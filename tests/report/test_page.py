@@ -77,7 +77,7 @@ def test_it_opens_offline_in_one_small_file(finished_page: Path) -> None:
     outline = read(finished_page)
     sources = [attributes["src"] or "" for _, attributes in outline.tags if "src" in attributes]
     sources += [attributes["href"] or "" for _, attributes in outline.tags if "href" in attributes]
-    assert len(sources) == 6 + 9 + 1  # figures, example scans of three sites, the empty icon
+    assert len(sources) == 7 + 9 + 1  # figures, example scans of three sites, the empty icon
     assert all(source.startswith("data:") for source in sources)
     assert "url(" not in finished_page.read_text(encoding="utf-8")
     assert [attributes for tag, attributes in outline.tags if tag == "script"] == [{}]  # in the page, from nowhere

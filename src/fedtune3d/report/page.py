@@ -10,12 +10,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fedtune3d import __version__
 from fedtune3d.files import write_text
-from fedtune3d.report import balance, flow, run_statistics, run_tables, table, words
+from fedtune3d.report import balance, flow, run_statistics, run_tables, saliency, table, words
 from fedtune3d.report.figures.auc_per_site import draw_auc_per_site
 from fedtune3d.report.figures.calibration import draw_calibration
 from fedtune3d.report.figures.drawing import Drawing
 from fedtune3d.report.figures.intensity_profiles import draw_intensity_profiles
 from fedtune3d.report.figures.learning_curves import draw_learning_curves
+from fedtune3d.report.figures.mean_saliency import draw_mean_saliency
 from fedtune3d.report.figures.roc import draw_roc
 from fedtune3d.report.figures.weights_per_round import draw_weights
 from fedtune3d.report.run_contents import RunContents, read_run
@@ -63,6 +64,7 @@ def _draw(contents: RunContents) -> dict[str, Drawing]:
         draw_intensity_profiles(contents.profiles),
         draw_learning_curves(contents.ledger, contents.sites, contents.metrics.get("best_round")),
         draw_weights(contents.ledger, contents.sites, rule),
+        draw_mean_saliency(contents.saliency, contents.path / "saliency"),
     ]
     found = {drawing.name: drawing for drawing in drawn if drawing is not None}
     for drawing in found.values():
@@ -109,6 +111,10 @@ def _render(contents: RunContents, drawings: dict[str, Drawing], live: dict[str,
         grid_note=run_statistics.grid_note(metrics) if metrics else "",
         held_back=run_statistics.held_back(metrics) if metrics else [],
         operating={name: run_tables.operating_rows(metrics, name) for name in metrics.get("methods", {})},
+        map_rows=saliency.map_rows(contents.saliency),
+        share_rows=saliency.share_rows(contents.saliency, (contents.config.get("explain") or {}).get("regions", {})),
+        map_notes=saliency.notes(contents.saliency),
+        map_warnings=saliency.warnings(contents.saliency),
         what_ran=run_tables.what_ran(contents),
         flow_columns=flow.flow_columns(contents.sites),
         flow_rows=flow.flow_rows([contents.flows.get(site) for site in contents.sites]) if contents.flows else [],

@@ -24,6 +24,7 @@ class RunContents:
         flows: Site → who was left out and which split holds how many, as counts that may leave the site.
         audit: What the leak audit found, and who is at each site; empty where the run has not come that far.
         profiles: The sites' intensity profiles, and the distances between them; empty likewise.
+        saliency: Site → what it told of where the final model looks (see `mean_maps.SiteMaps`); empty where not asked.
         faults: Site → the scans at fault, with the reason; only sites whose half of the folder is here.
         examples: Site → its example pictures, only where the site's policy lets pictures leave.
     """
@@ -36,6 +37,7 @@ class RunContents:
     flows: dict[str, dict[str, Any]]
     audit: dict[str, Any]
     profiles: dict[str, Any]
+    saliency: dict[str, dict[str, Any]]
     faults: dict[str, list[dict[str, str]]]
     examples: dict[str, list[Path]]
 
@@ -84,6 +86,7 @@ def read_run(folder: Path) -> RunContents:
         flows=_read_json(folder / "flow.json"),
         audit=_read_json(folder / "audit.json"),
         profiles=_read_json(folder / "profiles.json"),
+        saliency={site: told for site in sites if (told := _read_json(folder / "saliency" / f"{site}.json"))},
         faults={site: flow["bad_scans"] for site, flow in own_halves.items() if flow},
         examples={site: sorted((folder / "sites" / site / "examples").glob("*.png")) for site in allowed},
     )

@@ -12,6 +12,8 @@ from fedtune3d.cohorts.pictures import PLANES, write_letters
 from fedtune3d.files import atomic_path
 from fedtune3d.report.figures.drawing import GREY, new_figure
 
+Colours = tuple[Normalize, str]
+_DIM = 1.4  # the scan's range of grey over what its voxels take: white matter stays darker than a map's faint colours
 _FAINT = 0.1  # of the map's largest value: below it the scan shows through
 
 
@@ -32,7 +34,7 @@ def draw_saliency(
     for axes, (name, values) in zip(rows, maps.items(), strict=True):
         place = np.unravel_index(int(np.abs(values).argmax()), values.shape)
         for column, (plane, axis, letters) in zip(axes, PLANES, strict=True):
-            drawn = _draw_plane(column, scan, values, axis, int(place[axis]))
+            drawn = draw_plane(column, scan, values, axis, int(place[axis]), colours_of(values))
             column.set_title(f"{name}, {plane}", fontsize=9)
             write_letters(column, letters)
         bar = figure.colorbar(drawn, ax=list(axes), shrink=0.85)
@@ -45,17 +47,22 @@ def draw_saliency(
         figure.savefig(partial, format="png", dpi=150)
 
 
-def _draw_plane(axes: Axes, scan: np.ndarray, values: np.ndarray, axis: int, place: int) -> AxesImage:
+def colours_of(values: np.ndarray) -> Colours:
+    """A scale from 0 for maps of one sign, else one that has its middle at 0."""
+    largest = float(np.abs(values).max()) or 1.0
+    return (TwoSlopeNorm(0, -largest, largest), "PuOr_r") if values.min() < 0 else (Normalize(0, largest), "inferno")
+
+
+def draw_plane(axes: Axes, scan: np.ndarray, values: np.ndarray, axis: int, place: int, colours: Colours) -> AxesImage:
+    """A cut through a scan and a map over it, which is left out where it is faint; returns the map's image."""
     grey, cut = np.take(scan, place, axis=axis).T, np.take(values, place, axis=axis).T
     low, high = np.percentile(scan[scan != 0], (1, 99))
     shown = np.where(grey == 0, low, grey)
-    axes.imshow(shown, cmap="gray", vmin=low, vmax=high, origin="lower", interpolation="bilinear")
-    largest = float(np.abs(values).max()) or 1.0
-    norm, colours = (
-        (TwoSlopeNorm(0, -largest, largest), "PuOr_r") if values.min() < 0 else (Normalize(0, largest), "inferno")
-    )
-    faint = np.abs(cut) < _FAINT * largest
-    drawn = axes.imshow(np.ma.masked_where(faint, cut), cmap=colours, norm=norm, alpha=0.6, origin="lower")
+    dim = low + _DIM * (high - low)
+    axes.imshow(shown, cmap="gray", vmin=low, vmax=dim, origin="lower", interpolation="bilinear")
+    norm, name = colours
+    seen = np.ma.masked_where(np.abs(cut) < _FAINT * (norm.vmax or 1.0), cut)
+    drawn = axes.imshow(seen, cmap=name, norm=norm, alpha=0.7, origin="lower", interpolation="none")
     axes.set_xticks([])
     axes.set_yticks([])
     return drawn

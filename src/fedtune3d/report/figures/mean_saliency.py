@@ -1,0 +1,142 @@
+"""Where the final model looks: each site's mean saliency map over MNI152, beside that of a model drawn at random."""
+
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from scipy import ndimage
+
+from fedtune3d.cohorts.grid import extents
+from fedtune3d.cohorts.pictures import PLANES, write_letters
+from fedtune3d.cohorts.raw.template import Template, load_template
+from fedtune3d.errors import InputError
+from fedtune3d.report.figures.drawing import Drawing, new_figure
+from fedtune3d.report.figures.saliency import colours_of, draw_plane
+
+STATES = {"trained": "Final model", "random": "What was trained, drawn at random"}
+METHODS = {
+    "gradcam": ("Grad-CAM", "Grad-CAM (arbitrary units)"),
+    "occlusion": ("occlusion", "Fall of the score when hidden (difference of logits)"),
+    "integrated_gradients": ("integrated gradients", "Part of the score (difference of logits)"),
+}
+MOST_SITES = 12
+_LEFT, _PANEL, _BETWEEN, _TOP, _BOTTOM = 0.55, 1.3, 0.25, 0.85, 0.65  # inches
+_SIZE, _SPACING_MM, _MARGIN = 128, 1.5, 7
+
+Maps = Mapping[str, Mapping[str, np.ndarray]]
+
+
+def draw_mean_saliency(infos: Mapping[str, Mapping[str, Any]], folder: Path) -> Drawing | None:
+    """A row a site, cut in three planes through the place where the sites' maps are largest together.
+
+    Args:
+        infos: Site → its ``<site>.json`` (see `mean_maps.SiteMaps`).
+        folder: Where its maps are.
+
+    Returns:
+        None where no site has a map.
+    """
+    shown = {site: info for site, info in infos.items() if info["why"] is None}
+    if not shown:
+        return None
+    maps = {site: {state: _read(folder / f"{site}_{state}.nii.gz") for state in STATES} for site in shown}
+    info = next(iter(shown.values()))
+    name, unit = METHODS[info["method"]]
+    template = load_template(_SIZE, _SPACING_MM)
+    rows = dict(list(shown.items())[:MOST_SITES])
+    place = _largest(maps, template)
+    width, height = _LEFT + 2 * 3 * _PANEL + _BETWEEN + 0.1, _TOP + len(rows) * _PANEL + _BOTTOM
+    figure = new_figure(width, height)
+    figure.set_layout_engine("none")  # by hand: the solver's last digits, and so the SVG, change from call to call
+    for number, (state, title) in enumerate(STATES.items()):
+        left = (_LEFT + number * (3 * _PANEL + _BETWEEN)) / width
+        right, bottom, top = left + 3 * _PANEL / width, _BOTTOM / height, 1 - _TOP / height
+        figure.text((left + right) / 2, 1 - 0.3 / height, title, fontsize=9, ha="center", va="center")
+        edges = {"left": left, "right": right, "bottom": bottom, "top": top, "wspace": 0.05, "hspace": 0.05}
+        grid = figure.add_gridspec(len(rows), 3, **edges).subplots(squeeze=False)
+        drawn = _draw_state(grid, {site: maps[site][state] for site in rows}, place, template)
+        _draw_bar(figure, drawn, (left + 0.3 / width, 0.5 / height, (3 * _PANEL - 0.6) / width, 0.1 / height), unit)
+        if number == 0:
+            for axes, (site, told) in zip(grid[:, 0], rows.items(), strict=True):
+                axes.set_ylabel("\n".join([*textwrap.wrap(site, 16), f"{told['scans']} people"]), fontsize=8)
+    left_out = f"; the first {MOST_SITES} of {len(shown)} sites" if len(shown) > MOST_SITES else ""
+    return Drawing(
+        name="mean_saliency",
+        title=f"Mean saliency map per site over MNI152 ({name}; a place of the map is {info['place_mm']:g} mm "
+        f"wide{left_out}). The maps are in saliency/ as NIfTI",
+        description=f"For each site three slices through the MNI152 template under the mean {name} map of the final "
+        "model, and the same under that of a model whose trained weights were drawn at random; the table below has "
+        "their correlation.",
+        figure=figure,
+        rows=_rows(shown),
+    )
+
+
+def _read(path: Path) -> np.ndarray:
+    """A map, blown up to the voxels of the prepared grid."""
+    try:
+        coarse = np.asarray(nibabel.Nifti1Image.from_filename(path).dataobj, np.float32)
+    except (OSError, nibabel.filebasedimages.ImageFileError) as error:
+        raise InputError(f"{path}: expected a mean map; {error}; run again with --resume") from error
+    return np.kron(coarse, np.ones((_SIZE // coarse.shape[0],) * 3, np.float32))
+
+
+def _largest(maps: Maps, template: Template) -> tuple[int, int, int]:
+    """The middle of the place where the trained maps, each over its own largest value, hold most of the brain."""
+    together = sum(np.abs(own["trained"]) / (np.abs(own["trained"]).max() or 1) for own in maps.values())
+    weight = ndimage.uniform_filter((together * template.brain).astype(np.float32), 16)
+    x, y, z = (int(index) for index in np.unravel_index(int(weight.argmax()), weight.shape))
+    return x, y, z
+
+
+def _draw_state(
+    grid: np.ndarray, maps: Mapping[str, np.ndarray], place: tuple[int, int, int], template: Template
+) -> AxesImage:
+    """The maps of one state, a row a site, all on one scale; returns one of their images."""
+    middles = [(first + last) // 2 for first, last in extents(template.brain)]
+    reach = max(last - first for first, last in extents(template.brain)) // 2 + _MARGIN
+    x, y, z = (slice(max(0, middle - reach), middle + reach) for middle in middles)
+    colours = colours_of(np.stack([values * template.brain for values in maps.values()]))
+    millimetres = template.affine @ [*place, 1]
+    for number, (row, values) in enumerate(zip(grid, maps.values(), strict=True)):
+        for axes, (plane, axis, letters) in zip(row, PLANES, strict=True):
+            inside, index = (values * template.brain)[x, y, z], place[axis] - (x, y, z)[axis].start
+            drawn = draw_plane(axes, template.voxels[x, y, z], inside, axis, index, colours)
+            if number == 0:
+                _title(axes, plane, "xyz"[axis], float(millimetres[axis]), letters)
+    return drawn
+
+
+def _draw_bar(figure: Figure, drawn: AxesImage, box: tuple[float, float, float, float], label: str) -> None:
+    bar = figure.colorbar(drawn, cax=figure.add_axes(box), orientation="horizontal")
+    bar.set_label(label, fontsize=8)
+    bar.ax.ticklabel_format(axis="x", scilimits=(-2, 3))
+    bar.ax.xaxis.get_offset_text().set_fontsize(7)
+    bar.ax.tick_params(labelsize=7)
+    bar.ax.locator_params(nbins=5)
+
+
+def _title(axes: Axes, plane: str, axis: str, millimetres: float, letters: str) -> None:
+    axes.set_title(f"{plane}\n{axis} = {millimetres:.0f} mm".replace("-", "−"), fontsize=8)
+    write_letters(axes, letters)
+
+
+def _rows(shown: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row a site, or one for each region at it."""
+    rows = []
+    for site, info in shown.items():
+        keys = ("method", "place_mm", "scans", "in_template", "similarity")
+        head = {"site": site} | {key: info[key] for key in keys}
+        for region in info["volumes"] or [None]:
+            row: dict[str, Any] = head | {"region": region, "volume": info["volumes"].get(region)}
+            for state in STATES:
+                mean, deviation = info["shares"][state].get(region, (None, None))
+                row |= {f"share_{state}": mean, f"share_{state}_sd": deviation}
+            rows.append(row)
+    return rows

@@ -1,0 +1,117 @@
+"""What the report says and draws of where the model looks."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from fedtune3d.cohorts.raw.template import load_template
+from fedtune3d.errors import InputError
+from fedtune3d.report import saliency, write_report
+from fedtune3d.report.figures.mean_saliency import draw_mean_saliency
+from fedtune3d.report.run_contents import RunContents, read_run
+
+
+@pytest.fixture
+def contents(make_run: Callable[..., Path]) -> RunContents:
+    return read_run(make_run())
+
+
+def token_map(**changes: Any) -> dict[str, Any]:
+    told = {"method": "gradcam", "why": None, "scans": 6, "in_template": 0, "place_mm": 24.0, "similarity": -0.2}
+    return told | {"volumes": {}, "shares": {"trained": {}, "random": {}}} | changes
+
+
+def test_correlations_and_shares_stand_in_rows(contents: RunContents) -> None:
+    rows = saliency.map_rows(contents.saliency)
+    assert [(row["site"], row["people"], row["similarity"]) for row in rows] == [
+        ("Amsterdam", "9", "0.12"),
+        ("Boston", "9", "0.91"),
+    ]
+    shares = saliency.share_rows(contents.saliency, contents.config["explain"]["regions"])
+    assert [(row["site"], row["region"]) for row in shares[:2]] == [
+        ("Amsterdam", "ventricles"),
+        ("Amsterdam", "hippocampus"),
+    ]
+    assert (shares[1]["volume"], shares[1]["trained"], shares[1]["random"]) == ("0.6 %", "1.2 ± 0.3 %", "0.7 ± 0.2 %")
+    assert len(shares) == 4
+
+
+def test_a_map_that_hardly_changes_is_said_in_words(contents: RunContents) -> None:
+    (warning,) = saliency.warnings(contents.saliency)
+    assert warning.startswith("Boston: this map hardly changes when what was trained is drawn at random")
+    assert "(correlation 0.91)" in warning
+
+
+def test_one_reason_of_several_sites_is_said_once(contents: RunContents) -> None:
+    assert saliency.notes(contents.saliency) == [
+        "No map of Graz, Lagos: fewer than 5 positive people in the test set (policy.least_per_class)."
+    ]
+
+
+def test_where_the_scans_lie_and_why_there_are_no_shares() -> None:
+    centred, coarse = saliency.notes({"A": token_map(), "B": token_map(in_template=6)})
+    assert "Scans of A that were not registered to MNI152" in centred
+    assert "A place of 24 mm is wider than a hippocampus" in coarse
+    (no_atlas,) = saliency.notes({"A": token_map(method="integrated_gradients", in_template=6)})
+    assert "install fedtune3d[atlas]" in no_atlas
+    assert saliency.map_rows({"A": token_map()})[0]["similarity"] == "−0.20"
+
+
+def test_the_figure_cuts_through_the_largest_place_and_keeps_one_scale(tmp_path: Path) -> None:
+    template = load_template(128, 1.5)
+    place = (5, 3, 4)  # of 24 mm, wholly inside the brain
+    infos = {}
+    for site, height in (("A", 1.0), ("B", 3.0)):
+        values = np.zeros((8, 8, 8), np.float32)
+        values[place] = height
+        values[0, 0, 0] = 50  # outside the brain: of no account
+        for state in ("trained", "random"):
+            nib.save(nib.Nifti1Image(values * (state == "trained"), np.eye(4)), tmp_path / f"{site}_{state}.nii.gz")
+        infos[site] = token_map()
+    drawing = draw_mean_saliency(infos, tmp_path)
+    assert drawing is not None
+    assert [row["site"] for row in drawing.rows] == ["A", "B"]
+    assert drawing.rows[0]["region"] is None
+    left = drawing.figure.axes[:6]
+    cuts = [axes.get_images()[1] for axes in left]
+    assert {cut.norm.vmax for cut in cuts} == {3.0}
+    assert [float(cut.get_array().max()) for cut in cuts] == [1.0] * 3 + [3.0] * 3
+    middle = template.affine @ [*(16 * index + 7.5 for index in place), 1]
+    for axes, millimetres in zip(left, middle[:3], strict=False):
+        assert float(axes.get_title().split("=")[1].removesuffix(" mm").replace("−", "-")) == pytest.approx(
+            millimetres, abs=2
+        )
+    assert "a place of the map is 24 mm wide" in drawing.title
+
+
+def test_the_page_shows_it_where_it_was_asked_for(make_run: Callable[..., Path]) -> None:
+    folder = make_run()
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert "Where the model looks" in text
+    assert "6 mm" in text
+    assert "1.2 ± 0.3 %" in text
+    assert (folder / "figures" / "mean_saliency.tsv").read_text().count("\n") == 1 + 4
+    for path in (folder / "saliency").iterdir():
+        path.unlink()
+    assert "Where the model looks" not in write_report(folder).read_text(encoding="utf-8")
+
+
+def test_no_map_at_all_is_a_sentence(make_run: Callable[..., Path]) -> None:
+    folder = make_run()
+    for path in (folder / "saliency").glob("*.json"):
+        why = "NCC trains no weights, so there are none to draw anew for the check"
+        path.write_text(json.dumps({"method": "gradcam", "why": why}))
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert "No map of Amsterdam, Boston, Graz, Lagos: NCC trains no weights" in text
+    assert "mean_saliency" not in text
+
+
+def test_a_map_that_is_gone_is_named(contents: RunContents) -> None:
+    (contents.path / "saliency" / "Boston_random.nii.gz").unlink()
+    with pytest.raises(InputError, match=r"Boston_random.nii.gz: expected a mean map; .* run again with --resume"):
+        write_report(contents.path)
