@@ -180,6 +180,13 @@ def test_a_run_that_fails_says_why(unfinished: Path) -> None:
     }
 
 
+def test_a_damaged_file_is_said(unfinished: Path) -> None:
+    (unfinished / "audit.json").write_text("{")
+    with Watch(unfinished) as watch:
+        assert "audit.json: expected a JSON object" in watch.told()["status"]
+        assert ask(watch)[0] == 500
+
+
 def test_a_watched_run_has_the_same_bits(small_experiment: Any, tmp_path: Path) -> None:
     alone = Experiment.from_yaml(small_experiment.write(tmp_path / "alone")).run().path
     experiment = Experiment.from_yaml(small_experiment.write(tmp_path / "watched"))

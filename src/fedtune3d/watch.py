@@ -86,7 +86,11 @@ class Watch:
 
     def told(self) -> dict[str, str]:
         """What a reader is told: `state`, `version`, `status` and what is being done just now, as `doing`."""
-        told = {"state": self.state, "doing": next(reversed(list(self.doing.values())), ""), **self.page.status()}
+        try:
+            at = self.page.status()
+        except InputError as error:  # a damaged file: the page stays as it is
+            at = {"version": "", "status": str(error)}
+        told = {"state": self.state, "doing": next(reversed(list(self.doing.values())), ""), **at}
         return told if self.state == "running" else told | {"status": self.last_word, "doing": ""}
 
     def html(self) -> bytes:
@@ -177,9 +181,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _tell(self, watch: Watch) -> None:
         """What is new, as server-sent events, until the run ends and the reader has closed the stream."""
-        self._send_head("text/event-stream", "default-src 'none'")
         before, written = None, 0.0
         with watch.reading():
+            self._send_head("text/event-stream", "default-src 'none'")
             while True:
                 told = watch.told()
                 if told != before or time.monotonic() > written + ALIVE_SECONDS:

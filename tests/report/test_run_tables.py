@@ -43,3 +43,20 @@ def test_local_models_show_their_own_thresholds(contents: RunContents) -> None:
     assert len({row["threshold"] for row in local}) > 1
     assert [row["name"] for row in local] == contents.sites  # nothing pooled
     assert federated[-1]["name"] == "Pooled"
+
+
+def test_a_round_says_who_was_in_it_and_what_came_of_it(make_run: Callable[..., Path]) -> None:
+    contents = read_run(make_run(finished=False))
+    rows = run_tables.round_rows(contents)
+    assert [(row["round"], row["updates"], row["faults"]) for row in rows] == [
+        (1, "4 of 4", "–"),
+        (2, "4 of 4", "–"),
+        (3, "3 of 4", "Graz"),
+        (4, "4 of 4", "–"),
+    ]
+    for row, after in zip(rows, contents.ledger[1:], strict=False):
+        received = [entry["received"]["auc"] for entry in after["sites"].values()]
+        known = [auc for auc in received if auc is not None]
+        assert row["auc"] == pytest.approx(sum(known) / len(known))
+    assert rows[-1]["auc"] is None  # the next round scores it
+    assert {(row["seconds"], row["time"]) for row in rows} == {(12.5, "12.5 s")}

@@ -39,7 +39,9 @@
   }
 
   async function page() {
-    return (await fetch("./", { cache: "no-store" })).text();
+    const answer = await fetch("./", { cache: "no-store" });
+    if (!answer.ok) throw new Error(answer.statusText);
+    return answer.text();
   }
 
   async function renew() {
@@ -69,7 +71,7 @@
   async function follow(told) {
     if (told.state === "done") return end();
     if (told.state === "stopped") source.close();
-    if (told.version !== version) await renew();
+    if (told.version !== "" && told.version !== version) await renew();
     say(status, told.status);
     say(doing, told.doing);
   }
