@@ -84,7 +84,9 @@ def ask_for_maps(
         site: Task("saliency", parts={STATE: state, **regions}, memory_version=versions.get(site)) for site in sites
     }
     answers = {reply.site: {TRAINED: answer_of(reply)} for reply in federation.ask(trained)}
-    told = [site for site in sites if answers[site][TRAINED].values["why"] is None]
+    if not (told := [site for site in sites if answers[site][TRAINED].values["why"] is None]):
+        yield from (_site_maps(method, template, answers[site]) for site in sites)
+        return
     drawn = Task("saliency", parts={STATE: random_state(experiment), **regions})
     for reply in federation.ask(dict.fromkeys(told, drawn)):
         answers[reply.site][RANDOM] = answer_of(reply)

@@ -110,7 +110,7 @@ class Deployment:
             "name": name,
             "server": self.address,
             "data": str(self.roots[name]),
-            "policy": {"least_examples": 1, "least_per_class": 1},
+            "policy": {"least_examples": 1, "least_per_class": 1, "maps_leave": True},
             "insecure": self.insecure,
         }
         (self.site_folder(name) / "site.yaml").write_text(yaml.safe_dump(values | changes))

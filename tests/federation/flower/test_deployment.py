@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+MAP_FILES = (".json", "_random.nii.gz", "_trained.nii.gz")
+
 
 def run_to_the_end(deployment: Any, name: str, **changes: Any) -> Path:
     path = deployment.write(name, **changes)
@@ -18,7 +20,11 @@ def run_to_the_end(deployment: Any, name: str, **changes: Any) -> Path:
 
 @pytest.mark.slow
 def test_one_round_ends_in_the_bits_of_one_process(joined: Any) -> None:
-    across = run_to_the_end(joined, "one")
+    across = run_to_the_end(joined, "one", explain="gradcam")
+    alone = joined.folder / "one-in-process"
+    maps = sorted((across / "saliency").iterdir())
+    assert [path.name for path in maps] == [f"{site}{part}" for site in "AB" for part in MAP_FILES]
+    assert all(path.read_bytes() == (alone / "saliency" / path.name).read_bytes() for path in maps)
     line = next(line for line in joined.left("A") if line["kind"] == "train")
     assert [tensor["name"] for tensor in line["tensors"]] == ["state/head.2.bias", "state/head.2.weight"]
     written = "".join(path.read_text() for path in across.rglob("*") if path.suffix in (".yaml", ".json", ".jsonl"))

@@ -62,6 +62,21 @@ def test_an_answer_comes_back_as_it_left() -> None:
     assert fault == Fault("A", "two lines")
 
 
+def test_a_mean_map_comes_back_and_impossible_shares_are_a_fault() -> None:
+    values = {"why": None, "scans": 6, "in_template": 6, "shares": {"brain": [1.0, 0.0]}, "volumes": {"brain": 1.0}}
+    answer = Answer("A", {"map": {"mean": torch.randn(8, 8, 8)}}, values)
+    back = unpack_answer(pack_answer(answer, "abc"), Task("saliency"), "A", "abc")
+    assert isinstance(back, Answer)
+    assert torch.equal(back.parts["map"]["mean"], answer.parts["map"]["mean"])
+    assert back.values == values
+    none = Answer("A", values={"why": "the site's policy keeps its maps (policy.maps_leave)"})
+    assert unpack_answer(pack_answer(none, "abc"), Task("saliency"), "A", "abc") == none
+    wrong = Answer("A", answer.parts, values | {"shares": {"brain": [1.5, 0.0]}})
+    found = unpack_answer(pack_answer(wrong, "abc"), Task("saliency"), "A", "abc")
+    assert isinstance(found, Fault)
+    assert "the values of saliency: shares.brain.0" in found.reason
+
+
 def spoiled(**changes: Any) -> flwr.RecordDict:
     """An answer's message in which strings (`head`, `values`) or the one array's fields are changed."""
     records = pack_answer(Answer("A", {"state": {"w": torch.ones(2, 3)}}, VALUES), "abc")
