@@ -1,6 +1,5 @@
 """Where the final model looks: each site's mean saliency map over MNI152, beside that of a model drawn at random."""
 
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,8 @@ METHODS = {
     "integrated_gradients": ("integrated gradients", "Part of the score (difference of logits)"),
 }
 MOST_SITES = 12
-_LEFT, _PANEL, _BETWEEN, _TOP, _BOTTOM = 0.55, 1.3, 0.25, 0.85, 0.65  # inches
+_LONGEST_NAME = 20
+_LEFT, _PANEL, _BETWEEN, _TOP, _BOTTOM = 0.6, 1.3, 0.25, 0.95, 0.65  # inches
 _SIZE, _SPACING_MM, _MARGIN = 128, 1.5, 7
 
 Maps = Mapping[str, Mapping[str, np.ndarray]]
@@ -47,7 +47,7 @@ def draw_mean_saliency(infos: Mapping[str, Mapping[str, Any]], folder: Path) -> 
         return None
     maps = {site: {state: _read(folder / f"{site}_{state}.nii.gz") for state in STATES} for site in shown}
     info = next(iter(shown.values()))
-    name, unit = METHODS[info["method"]]
+    method, unit = METHODS[info["method"]]
     template = load_template(_SIZE, _SPACING_MM)
     rows = dict(list(shown.items())[:MOST_SITES])
     place = _largest(maps, template)
@@ -57,20 +57,21 @@ def draw_mean_saliency(infos: Mapping[str, Mapping[str, Any]], folder: Path) -> 
     for number, (state, title) in enumerate(STATES.items()):
         left = (_LEFT + number * (3 * _PANEL + _BETWEEN)) / width
         right, bottom, top = left + 3 * _PANEL / width, _BOTTOM / height, 1 - _TOP / height
-        figure.text((left + right) / 2, 1 - 0.3 / height, title, fontsize=9, ha="center", va="center")
+        figure.text((left + right) / 2, 1 - 0.42 / height, title, fontsize=9, ha="center", va="center")
         edges = {"left": left, "right": right, "bottom": bottom, "top": top, "wspace": 0.05, "hspace": 0.05}
         grid = figure.add_gridspec(len(rows), 3, **edges).subplots(squeeze=False)
         drawn = _draw_state(grid, {site: maps[site][state] for site in rows}, place, template)
         _draw_bar(figure, drawn, (left + 0.3 / width, 0.5 / height, (3 * _PANEL - 0.6) / width, 0.1 / height), unit)
         if number == 0:
             for axes, (site, told) in zip(grid[:, 0], rows.items(), strict=True):
-                axes.set_ylabel("\n".join([*textwrap.wrap(site, 16), f"{told['scans']} people"]), fontsize=8)
+                name = site if len(site) <= _LONGEST_NAME else f"{site[: _LONGEST_NAME - 1]}…"
+                axes.set_ylabel(f"{name}\n{told['scans']} people", fontsize=8)
     left_out = f"; the first {MOST_SITES} of {len(shown)} sites" if len(shown) > MOST_SITES else ""
     return Drawing(
         name="mean_saliency",
-        title=f"Mean saliency map per site over MNI152 ({name}; a place of the map is {info['place_mm']:g} mm "
+        title=f"Mean saliency map per site over MNI152 ({method}; a place of the map is {info['place_mm']:g} mm "
         f"wide{left_out}). The maps are in saliency/ as NIfTI",
-        description=f"For each site three slices through the MNI152 template under the mean {name} map of the final "
+        description=f"For each site three slices through the MNI152 template under the mean {method} map of the final "
         "model, and the same under that of a model whose trained weights were drawn at random; the table below has "
         "their correlation.",
         figure=figure,
