@@ -20,6 +20,7 @@ from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.explanation import grad_cam, places_of, similarity
 from fedtune3d.predict import Predictor, as_input
 from fedtune3d.run_folder import RunFolder
+from fedtune3d.states import load_state
 
 
 def write(small: Any, output: Path, policies: dict[str, dict], **changes: Any) -> Path:
@@ -134,6 +135,13 @@ def test_shares_of_a_users_atlas_leave_and_those_of_few_people_do_not(small_expe
         assert found["shares"][state].keys() == {"left half", "brain"}
         assert 0.8 < found["shares"][state]["brain"][0] <= 1
         assert 0.2 < found["shares"][state]["left half"][0] < 0.8
+    # Of the regions in the order of their names, over both states, from what the site keeps.
+    kept = [load_state(path)["shares"] for path in (folder.site("A") / "saliency").glob("*.safetensors")]
+    assert len(kept) == 2 * found["scans"]
+    told_shares = [
+        np.mean([found["shares"][state][name][0] for state in ("trained", "random")]) for name in ("brain", "left half")
+    ]
+    np.testing.assert_allclose(torch.stack(kept).mean(dim=0), told_shares)
     assert found["volumes"]["left half"] == pytest.approx(0.5, abs=0.1)
     assert told(folder, "B")["why"] == "fewer than 4 positive people in the test set (policy.least_per_class)"
     assert "atlas.nii.gz" not in (folder.config).read_text()
