@@ -147,6 +147,17 @@ def test_shares_of_a_users_atlas_leave_and_those_of_few_people_do_not(small_expe
     assert "atlas.nii.gz" not in (folder.config).read_text()
 
 
+def test_an_atlas_that_cannot_be_used_stops_before_the_scans_are_read(small_experiment: Any, tmp_path: Path) -> None:
+    explain = {"method": "integrated_gradients", "atlas": "nowhere.nii.gz"}
+    path = write(small_experiment, tmp_path / "run", {"A": {}, "B": {}}, explain=explain)
+    with pytest.raises(InputError, match=r"nowhere.nii.gz: expected a label map \(NIfTI\)"):
+        Experiment.from_yaml(path).run()
+    assert not (tmp_path / "run" / "flow.json").exists()
+    path = write(small_experiment, tmp_path / "run", {"A": {}, "B": {}}, explain=explain | {"method": "gradcam"})
+    with pytest.raises(InputError, match="explain: a map by gradcam is too coarse for an atlas"):
+        Experiment.from_yaml(path)
+
+
 def test_what_is_no_map_is_refused() -> None:
     assert _checked_map(Answer("A", {"map": {"mean": torch.zeros(8, 8, 8)}}), 16).shape == (8, 8, 8)
     for wrong in ({}, {"mean": torch.zeros(8, 8)}, {"mean": torch.full((8, 8, 8), torch.nan)}):

@@ -311,6 +311,12 @@ class ExplainSection(Section):
     atlas: Path | None = None
     regions: dict[str, tuple[int, ...]] = FREESURFER_REGIONS
 
+    @model_validator(mode="after")
+    def _fine_enough(self) -> Self:
+        if self.atlas is not None and self.method != "integrated_gradients":
+            raise ValueError(f"a map by {self.method} is too coarse for an atlas; leave it out, or take another method")
+        return self
+
 
 def _method(value: Any) -> Any:
     """The name of a method alone stands for the section."""

@@ -55,6 +55,12 @@ def random_state(experiment: Experiment) -> State:
     return read_state(assembled.model, assembled.answer)
 
 
+def require_atlas(experiment: Experiment) -> None:
+    """Raise `InputError` where the experiment names an atlas that cannot be used, before anything is trained."""
+    if experiment.explain is not None and experiment.explain.atlas is not None:
+        _regions(experiment, load_template(SIZE, SPACING_MM))
+
+
 def ask_for_maps(
     experiment: Experiment,
     federation: Federation,

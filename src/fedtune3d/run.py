@@ -38,7 +38,7 @@ from fedtune3d.federation.workbench import Workbench
 from fedtune3d.files import write_json
 from fedtune3d.hub import read_origin
 from fedtune3d.logs import RunLogs, require_packages
-from fedtune3d.mean_maps import ask_for_maps, write_maps
+from fedtune3d.mean_maps import ask_for_maps, require_atlas, write_maps
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.tuning import read_state
@@ -125,6 +125,7 @@ class _Run:
 
     def _train_and_evaluate(self) -> None:
         assembled = self.workbench.assembled  # a checkpoint that does not fit should not wait for the scans
+        require_atlas(self.experiment)
         plan = self._plan()
         self._look_at_cohorts()
         initial = read_state(assembled.model, assembled.answer)
