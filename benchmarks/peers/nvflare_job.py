@@ -16,6 +16,7 @@ def main() -> None:
     sites = len(experiment.sites)
     recipe = FedAvgRecipe(
         name="fedavg",
+        model={"class_path": "nvflare_model.Head", "args": {"experiment": path}},
         min_clients=sites,
         num_rounds=experiment.training.rounds,
         train_script=str(Path(__file__).with_name("nvflare_site.py")),

@@ -22,7 +22,7 @@ def main() -> None:
             break
         if number == 0:
             note_time(times)
-        state = {name: torch.as_tensor(values) for name, values in (received.params or site.initial_state()).items()}
+        state = {name: torch.as_tensor(values) for name, values in received.params.items()}
         trained, examples, loss = site.train(state, int(received.current_round or 0) + 1)
         params = {name: tensor.numpy() for name, tensor in trained.items()}
         meta = {"NUM_STEPS_CURRENT_ROUND": examples}
