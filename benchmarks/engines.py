@@ -29,6 +29,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import yaml
 
 from fedtune3d.federation.flower.engine import QUIET, free_port
@@ -226,7 +227,18 @@ def flower_simulation(job: Job) -> Timing:
     home = job.folder / "flwr-simulation"
     options = f"options.num-supernodes = {SITES}\noptions.backend.client-resources.num-cpus = 1\n"
     write_flower_config(home, options)
-    return Timing(job.timed(lambda: run_flower_app(job, home)))
+    try:
+        return Timing(job.timed(lambda: run_flower_app(job, home)))
+    finally:
+        stop_local_superlink(home)
+
+
+def stop_local_superlink(home: Path) -> None:
+    """`flwr run` leaves the SuperLink of a simulation running."""
+    database = str(home / "local-superlink" / "state.db")
+    for process in psutil.process_iter(["cmdline"]):
+        if database in (process.info["cmdline"] or []):
+            process.terminate()
 
 
 def write_flower_config(home: Path, connection: str) -> None:

@@ -12,7 +12,8 @@ from local_site import LocalSite, note_time
 
 from fedtune3d.experiment import Experiment
 
-client, server = ClientApp(), ServerApp()
+client = ClientApp()
+server = ServerApp()
 
 
 class Timed(FedAvg):
