@@ -16,6 +16,7 @@ from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.rounds import QuorumLostError, RoundSettings, run_rounds
 from fedtune3d.federation.trainee import Trainee
 from fedtune3d.federation.workbench import Workbench
+from fedtune3d.files import append_json_line
 from fedtune3d.models.normalisation import normalisation_names
 from fedtune3d.models.tuning import read_state
 from fedtune3d.seeds import numpy_rng
@@ -103,7 +104,7 @@ class Mortal(RoundsFolder):
 
     def commit(self, standing: Standing, line: dict | None = None) -> None:
         if line is not None and self.dice.random() < 0.03:
-            self._append(line)
+            append_json_line(self.ledger, line)
             raise Killed
         super().commit(standing, line)
         if self.dice.random() < 0.03:
