@@ -1,6 +1,8 @@
 """A server and two sites as real processes over TLS: the same bits, a kill, and a key that is refused."""
 
+import re
 import subprocess
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,18 @@ def test_one_round_ends_in_the_bits_of_one_process(joined: Any) -> None:
     written = "".join(path.read_text() for path in across.rglob("*") if path.suffix in (".yaml", ".json", ".jsonl"))
     assert "sub-" not in written
     assert str(joined.roots["A"].parent) not in written
+
+
+@pytest.mark.slow
+def test_a_watched_and_logged_run_ends_in_the_same_bits(joined: Any, until: Callable[..., Any]) -> None:
+    path = joined.write("watched", log="tensorboard")
+    server = joined.serve(path, "--watch")
+    url = until(lambda: re.search(r"http://127\.0\.0\.1:\d+/\S+/", server.text), "the page's address")[0]
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url) as answer:
+        assert b"Running: " in answer.read()
+    assert server.wait() == 0, server.text
+    joined.assert_bits_of_one_process("watched")
+    assert len(list((path.with_suffix("") / "tensorboard").glob("events.out.tfevents.*"))) == 1
 
 
 @pytest.mark.slow
