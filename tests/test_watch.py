@@ -113,9 +113,10 @@ def test_the_command_says_what_is_wrong_with_a_port(
         with pytest.raises(SystemExit, match="2"):
             main(["run", path, "--watch", "--port", str(taken.getsockname()[1])])
     assert re.fullmatch(r"fedtune3d: --port \d+: Address already in use; .*\n", capsys.readouterr().err)
-    with pytest.raises(SystemExit, match="2"):
-        main(["run", path, "--port", "8080"])
-    assert capsys.readouterr().err == "fedtune3d: --port is the port of --watch; add --watch, or leave it out\n"
+    for command in (["run"], ["server", "run"]):
+        with pytest.raises(SystemExit, match="2"):
+            main([*command, path, "--port", "8080"])
+        assert capsys.readouterr().err == "fedtune3d: --port is the port of --watch; add --watch, or leave it out\n"
     assert not (tmp_path / "run").exists()
 
 

@@ -330,6 +330,8 @@ def server_run(
     folder: ServerFolderOption = Path("server"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder.")] = False,
     wait: WaitOption = None,
+    watch: Watched = False,
+    port: Port = None,
 ) -> None:
     """Train across the sites that have joined, evaluate at each of them, and write the report."""
     from fedtune3d.experiment import Experiment
@@ -337,12 +339,12 @@ def server_run(
 
     found = Experiment.from_yaml(experiment)
     try:
-        with _bars() as bars:
+        with _watched_bars(found.output, watch, port) as progress:
             done = _serve(
                 found,
                 folder,
                 wait,
-                lambda reach, again: run_across(found, reach, resume=resume or again, progress=bars),
+                lambda reach, again: run_across(found, reach, resume=resume or again, progress=progress),
             )
     except KeyboardInterrupt:
         err.print(f"stopped; go on with: fedtune3d server run {experiment} --folder {folder} --resume")
