@@ -172,3 +172,23 @@ def test_a_place_of_the_map_lies_in_the_middle_of_its_voxels() -> None:
     np.testing.assert_allclose(image.affine @ [1, 2, 3, 1], grid @ [23.5, 39.5, 55.5, 1])
     assert int(image.header["sform_code"]) == 4
     assert int(as_nifti(np.zeros((32, 32, 32)), in_template=False).header["sform_code"]) == 2
+
+
+@pytest.mark.slow
+def test_attribution_lies_where_the_classes_were_made_to_differ(small_experiment: Any, tmp_path: Path) -> None:
+    """In the small sites the positive have a larger hole in the middle of the head; nothing else tells them apart."""
+    pytest.importorskip("monai")
+    template = load_template(128, 1.5)
+    distance = np.linalg.norm(np.indices((128,) * 3) - 64, axis=0) * 1.5
+    ball = nib.Nifti1Image((distance < 30).astype(np.int16), template.affine)
+    nib.save(ball, tmp_path / "atlas.nii.gz")
+    explain = {"method": "integrated_gradients", "steps": 2, "atlas": "atlas.nii.gz", "regions": {"middle": [1]}}
+    sites = [site | {"policy": {"least_per_class": 1}} for site in small_experiment.values["sites"]]
+    training = {"rounds": 1, "batch_size": 4}
+    changes = {"model": {"encoder": "resnet18"}, "tuning": {"method": "full"}, "training": training}
+    path = small_experiment.write(tmp_path / "run", sites=sites, explain=explain, **changes)
+    found = told(Experiment.from_yaml(path).run(), "A")
+    share, random = (found["shares"][state]["middle"][0] for state in ("trained", "random"))
+    volume = found["volumes"]["middle"]
+    assert share > 2 * volume, (share, random, volume)
+    assert share > 1.2 * random, (share, random, volume)
