@@ -98,7 +98,7 @@ def test_what_has_no_fit_says_why(one_scan_each: Callable) -> None:
     assert alone["intercept"]["undefined"] == "one class only"
     assert alone["brier"]["value"] == pytest.approx(0.005, abs=1e-6)
     nothing = calibration(Sample.of_predictions(Predictions((), (), np.array([]), np.array([]))))
-    assert nothing["brier"]["undefined"] == "no test scans"
+    assert nothing["brier"]["undefined"] == "no test scans, or too few for the policy"
 
 
 def test_probabilities_of_zero_and_one_count_as_the_limit(one_scan_each: Callable) -> None:

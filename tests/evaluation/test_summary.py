@@ -134,7 +134,7 @@ def test_one_class_sites_and_empty_sites_say_why() -> None:
     assert "all 2 test scans negative" in metrics["sites"]["one"]["auc"]["undefined"]
     assert metrics["sites"]["one"]["specificity"]["value"] is not None
     assert metrics["sites"]["one"]["sensitivity"]["undefined"] == "no positive test scans"
-    assert metrics["sites"]["none"]["auc"]["undefined"] == "no test scans"
+    assert metrics["sites"]["none"]["auc"]["undefined"] == "no test scans, or too few for the policy"
     assert metrics["mean_auc"]["sites"] == ["A"]
     assert "from predictions" in metrics["pooled"]["auc"]["method"]  # a site without scans withholds nothing
 
@@ -143,7 +143,7 @@ def test_nothing_at_all_is_undefined_not_an_error() -> None:
     metrics = combine({"A": summarise(EMPTY, EMPTY, 1, True)}, seed=2)
     assert metrics["threshold"] is None
     assert metrics["mean_auc"]["undefined"] == "no site has an AUC"
-    assert metrics["pooled"]["auc"]["undefined"] == "no test scans"
+    assert metrics["pooled"]["auc"]["undefined"] == "no test scans, or too few for the policy"
 
 
 def test_several_scans_a_person_widen_the_grid_interval_to_the_people() -> None:

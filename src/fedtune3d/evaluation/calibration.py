@@ -35,7 +35,7 @@ def calibration(sample: Sample) -> Calibration:
         78:1–3.
     """
     if not sample.scans:
-        nothing = undefined("no test scans")
+        nothing = undefined("no test scans, or too few for the policy")
         return Calibration(slope=nothing, intercept=nothing, brier=nothing)
     brier = sample.mean((sample.probabilities - sample.labels) ** 2, "normal interval, participants as clusters")
     if min(sample.participants) == 0:

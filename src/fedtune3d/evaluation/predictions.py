@@ -64,7 +64,7 @@ class Predictions:
 def why_undefined(negatives: int, positives: int) -> str | None:
     """Why there is no AUC with these numbers of test scans, or None where there is one."""
     if negatives + positives == 0:
-        return "no test scans"
+        return "no test scans, or too few for the policy"
     if negatives == 0:
         return f"one class only (all {positives} test scans positive)"
     if positives == 0:
