@@ -12,7 +12,7 @@ from fedtune3d.cli import main
 from fedtune3d.errors import InputError
 from fedtune3d.experiment import Experiment
 from fedtune3d.explain import explain_scan, write_explanation
-from fedtune3d.predict import Predictor, predict_scans
+from fedtune3d.predict import Predictor, distinct_names, predict_scans
 from fedtune3d.run_folder import RunFolder
 
 
@@ -133,3 +133,11 @@ def test_a_head_that_trains_nothing_has_no_saliency(small_experiment: Any, tmp_p
     predictor = Predictor(Experiment.from_yaml(path).run().path)
     with pytest.raises(InputError, match="expected a trained head on an encoder, but the run's model is ncc"):
         explain_scan(predictor, predictor.prepare(scan_of(small_experiment, "B", 0)))
+
+
+def test_scans_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    scans = [tmp_path / person / "t1.nii.gz" for person in ("p1", "p2")]
+    assert distinct_names(scans) == ["p1/t1.nii.gz", "p2/t1.nii.gz"]
+    assert distinct_names(scans[:1]) == ["t1.nii.gz"]
+    with pytest.raises(InputError, match="given twice"):
+        distinct_names([*scans, scans[0]])

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -174,3 +176,34 @@ def test_a_label_that_nobody_has_stops_before_training(small_experiment: Any, tm
     with pytest.raises(InputError, match=r"labels\.positive: nobody at any site is positive"):
         Experiment.from_yaml(path).run()
     assert not (tmp_path / "run" / "rounds.jsonl").exists()
+
+
+def test_a_run_that_stopped_before_its_first_round_gives_way(small_experiment: Any, tmp_path: Path) -> None:
+    nobody = {"positive": ["CN"], "negative": ["Alzheimer"]}
+    wrong = small_experiment.write(tmp_path / "run", labels=nobody)
+    with pytest.raises(InputError, match=r"labels.negative: nobody|expected"):
+        Experiment.from_yaml(wrong).run()
+    right = Experiment.from_yaml(small_experiment.write(tmp_path / "run"))
+    right.run()
+    assert RunFolder(tmp_path / "run").metrics["methods"]["federated"]
+
+
+def test_an_output_that_is_a_file_is_one_line(small_experiment: Any, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(InputError, match="change `output`"):
+        Experiment.from_yaml(small_experiment.write(tmp_path / "run")).run()
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_one_line(small_experiment: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="device: cuda, but PyTorch finds no GPU"):
+        Experiment.from_yaml(small_experiment.write(tmp_path / "run", device="cuda")).run()
+
+
+def test_the_peak_of_a_process_is_its_own() -> None:
+    """Not that of the process that started it, which Linux's getrusage counts in."""
+    ballast = np.ones(100_000_000)
+    code = "from fedtune3d.federation.trainee import peak_memory_bytes; print(peak_memory_bytes())"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
+    assert 20_000_000 < int(said) < psutil.Process().memory_info().rss - ballast.nbytes / 4

@@ -14,7 +14,7 @@ from fedtune3d.federation.messages import Federation, answers_of_all
 from fedtune3d.federation.site import Site
 from fedtune3d.federation.splitting import plan_and_split
 from fedtune3d.federation.workbench import Workbench
-from fedtune3d.prepare import require_roots
+from fedtune3d.prepare import read_tables, require_roots
 from fedtune3d.progress import Progress
 from fedtune3d.run_folder import RunFolder
 
@@ -40,6 +40,7 @@ def check_experiment(experiment: Experiment, progress: Progress, workers: int = 
             )
             for section in experiment.sites
         }
+        read_tables(list(sites.values()))
         ask = partial(answers_of_all, InProcess(sites))
         plan_and_split(experiment, ask)
         for name, site in sites.items():

@@ -246,8 +246,12 @@ def benchmark(
     grid = Study.from_yaml(study)
     if plan:
         _print_study_plan(grid, workers)
-    with _bars() as bars:
-        folder = run_study(grid, workers=workers, progress=bars, tell=bars.bars.console.print)
+    try:
+        with _bars() as bars:
+            folder = run_study(grid, workers=workers, progress=bars, tell=bars.bars.console.print)
+    except KeyboardInterrupt:
+        err.print(f"stopped; go on with: fedtune3d benchmark {study}")
+        raise typer.Exit(130) from None
     contents = read_study(folder.path)
     for table in stage_tables(contents):
         out.print(table)

@@ -67,7 +67,7 @@ def explainer(
     """What `predict_scans` calls for each scan: makes its maps and writes them; `wrote` is told every file."""
 
     def explain(found: Prediction, prepared: PreparedScan) -> None:
-        with progress.bar(f"explaining {found.scan.name}") as advance:
+        with progress.bar(f"explaining {found.name}") as advance:
             explanation = explain_scan(predictor, prepared, advance)
         for path in write_explanation(found, prepared, explanation, folder, caveat(predictor.metrics)):
             wrote(path)
@@ -82,7 +82,7 @@ def write_explanation(
 
     `warning` stands in the picture: whether scans were simulated or weights random (`report.caveat`).
     """
-    stem = found.scan.name.removesuffix(".gz").removesuffix(".nii")
+    stem = found.name.replace("/", "_").removesuffix(".gz").removesuffix(".nii")
     written = []
     for name, volume in (("gradcam", explanation.grad_cam), ("occlusion", explanation.occlusion)):
         written.append(folder / f"{stem}_{name}.nii.gz")

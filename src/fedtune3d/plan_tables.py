@@ -145,7 +145,11 @@ def _listed(names: list[str], all_sites: int) -> str:
 
 
 def _message_table(plan: RunPlan) -> Table:
-    title = "What goes to a site and what leaves it: no scan and no date is in any message"
+    shown = _listed([site.name for site in plan.experiment.sites if site.policy.pictures_leave], len(plan.sites))
+    title = (
+        "What goes to a site and what leaves it: no scan and no date is in any message. In one process the report also "
+        f"shows slices of a few scans (policy.pictures_leave), here of {shown}."
+    )
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 1, 0), title_justify="left")
     for name in ("Message", "When", "To the site", "From the site"):
         table.add_column(name, overflow="fold")

@@ -29,6 +29,7 @@ class Prediction:
 
     Attributes:
         scan: Its file.
+        name: As much of its path as tells it from the other scans.
         probability: Of the positive class.
         positive: Whether that reaches the run's threshold; None where the run has none.
         nearest_site: The training site whose scans' features are nearest to this scan's; None where no site sent any.
@@ -37,6 +38,7 @@ class Prediction:
     """
 
     scan: Path
+    name: str
     probability: float
     positive: bool | None
     nearest_site: str | None
@@ -78,15 +80,15 @@ class Predictor:
         """The scan as the run's own scans were prepared. Raises `ScanError` where that cannot be done."""
         return prepare_scan(scan, self.experiment.preparation.settings())
 
-    def predict(self, scan: Path, prepared: PreparedScan) -> Prediction:
-        """What the model says of a prepared scan."""
+    def predict(self, scan: Path, prepared: PreparedScan, name: str = "") -> Prediction:
+        """What the model says of a prepared scan; its name is that of its file unless given."""
         with torch.inference_mode():
             logits, features = self._look(as_input(prepared))
         probability = float(torch.softmax(logits.double(), dim=1)[0, 1])
         positive = None if self.threshold is None else probability >= self.threshold
         nearest = None if features is None else min(self._distances(features), default=None)
         distance, site = nearest or (None, None)
-        return Prediction(scan, probability, positive, site, distance)
+        return Prediction(scan, name or scan.name, probability, positive, site, distance)
 
     def _look(self, scan: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Logits, and the features under them where the model has an encoder apart from its head."""
@@ -122,20 +124,37 @@ def predict_scans(
         explain: Called with each prediction and its prepared scan.
 
     Raises:
-        InputError: At the first file that is missing or cannot be prepared; names it.
+        InputError: At the first file that is missing or cannot be prepared, or is given twice; names it.
     """
     missing = [scan for scan in scans if not scan.is_file()]
     if missing:
         raise InputError(f"{', '.join(map(str, missing))}: no such file; give the paths of NIfTI scans")
-    predictions = []
+    names, predictions = distinct_names(scans), []
     for done, scan in enumerate(scans, start=1):
         prepared = predictor.prepare(scan)
-        predictions.append(predictor.predict(scan, prepared))
+        predictions.append(predictor.predict(scan, prepared, names[done - 1]))
         if explain is not None:
             explain(predictions[-1], prepared)
         if progress is not None:
             progress(done, len(scans))
     return predictions
+
+
+def distinct_names(scans: Sequence[Path]) -> list[str]:
+    """As much of the end of each path as makes them differ: ``t1.nii.gz``, or ``p1/t1.nii.gz`` and ``p2/t1.nii.gz``.
+
+    Raises:
+        InputError: If a scan is given twice.
+    """
+    whole = [scan.resolve() for scan in scans]
+    twice = [scan for scan in scans if whole.count(scan.resolve()) > 1]
+    if twice:
+        raise InputError(f"{twice[0]}: given twice; give each scan once")
+    for parts in range(1, 1 + max((len(path.parts) for path in whole), default=0)):
+        names = ["/".join(path.parts[-parts:]) for path in whole]
+        if len(set(names)) == len(names):
+            return names
+    return []
 
 
 def write_predictions_of(predictions: Sequence[Prediction], path: Path) -> None:

@@ -18,7 +18,7 @@ def prediction_table(predictions: Sequence[Prediction], threshold: float | None)
     table.add_column("Verdict")
     table.add_column("Like the training scans?")
     for found in predictions:
-        table.add_row(found.scan.name, f"{found.probability:.3f}", _verdict(found), _likeness(found))
+        table.add_row(found.name, f"{found.probability:.3f}", _verdict(found), _likeness(found))
     return table
 
 

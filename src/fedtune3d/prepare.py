@@ -1,5 +1,6 @@
 """`fedtune3d prepare`: every scan of the sites in the form that the model takes, and what is wrong with the others."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from fedtune3d.cohorts.quality.page import write_quality
 from fedtune3d.errors import InputError
 from fedtune3d.experiment import Experiment
 from fedtune3d.federation.site import Site
+from fedtune3d.federation.splitting import require_both_labels
 from fedtune3d.federation.workbench import Workbench
 from fedtune3d.progress import Progress
 from fedtune3d.run_folder import RunFolder
@@ -44,15 +46,26 @@ def prepare_sites(
     require_roots(experiment)
     folder, workbench = RunFolder(experiment.output), Workbench(experiment)
     sites = [Site(experiment, section, folder.site(section.name), progress, workbench, workers) for section in sections]
-    cohorts = [site.cohort for site in sites]
+    for site in sites:
+        _ = site.cohort
     found = {}
-    for site, cohort in zip(sites, cohorts, strict=True):
+    for site in sites:
         bad = [(record.name, without_folder(record, why)) for record, why in site.prepared.bad]
         checked = write_quality(site.cache, site.name, site.prepared)
         suspicious = [(scan.record.name, "; ".join(scan.reasons)) for scan in checked if scan.reasons]
-        flow = count_flow(cohort, site.prepared.bad)
+        flow = count_flow(site.cohort, site.prepared.bad)
         found[site.name] = PreparedSite(len(checked), bad, suspicious, flow, site.cache / "qc.html")
     return found
+
+
+def read_tables(sites: Sequence[Site]) -> None:
+    """Read who is at every site, before the first scan of any is touched.
+
+    Raises:
+        InputError: If a table is at fault, or nobody at any of these sites is of one class.
+    """
+    labels = {record.label for site in sites for record in site.cohort.records}
+    require_both_labels([0 in labels, 1 in labels])
 
 
 def require_roots(experiment: Experiment) -> None:

@@ -42,7 +42,7 @@ from fedtune3d.mean_maps import ask_for_maps, require_atlas, write_maps
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.tuning import read_state
-from fedtune3d.prepare import require_roots
+from fedtune3d.prepare import read_tables, require_roots
 from fedtune3d.progress import Progress, Silent
 from fedtune3d.report import write_report
 from fedtune3d.run_folder import RunFolder
@@ -68,6 +68,7 @@ def run_experiment(
         Site(experiment, section, folder.site(section.name), progress, workbench, key=key)
         for section in experiment.sites
     ]
+    read_tables(sites)
     guarded = {site.name: Guarded(site, experiment, site.section.policy, site.folder) for site in sites}
 
     def pooled() -> Federation:

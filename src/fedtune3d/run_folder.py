@@ -102,12 +102,16 @@ class RunFolder:
         """Write the configuration into a new run folder, or check that the one there is the same run's.
 
         Baselines may be added to a run, and `explain` changed: its rounds are kept, what was evaluated is evaluated
-        again beside them.
+        again beside them. A run that stopped before its first round gives way to any other.
 
         Raises:
-            InputError: When the folder holds a run and `resume` is False, or holds a run of another configuration.
+            InputError: When the folder holds a run and `resume` is False, holds a run of another configuration, or
+                cannot be made.
         """
-        if self.config.exists():
+        if self.config.exists() and not self._has_rounds:
+            for path in (self.flow, self.audit, self.profiles, self.environment):
+                path.unlink(missing_ok=True)
+        elif self.config.exists():
             if not resume:
                 raise InputError(f"{self.path}: already holds a run; add --resume to go on with it, or change `output`")
             before = yaml.safe_load(self.config.read_text(encoding="utf-8"))
@@ -125,9 +129,17 @@ class RunFolder:
                     "change `output`, or undo the change to resume"
                 )
             return
-        if self.path.exists() and any(self.path.iterdir()):
-            raise InputError(f"{self.path}: holds files that are no run of this program; change `output`")
-        write_text(self.config, yaml.safe_dump(public, sort_keys=False))
+        try:
+            if not self.config.exists() and self.path.exists() and any(self.path.iterdir()):
+                raise InputError(f"{self.path}: holds files that are no run of this program; change `output`")
+            write_text(self.config, yaml.safe_dump(public, sort_keys=False))
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written ({error.strerror}); change `output`") from error
+
+    @property
+    def _has_rounds(self) -> bool:
+        """Whether a round was begun, or all is done."""
+        return any((self.path / name).exists() for name in ("metrics.json", "rounds.jsonl", "checkpoints"))
 
     def write_metrics(self, metrics: dict[str, Any], summaries: dict[str, Any]) -> None:
         """Write the summaries, then the metrics, which mark the run as complete."""

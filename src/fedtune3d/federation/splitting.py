@@ -1,6 +1,6 @@
 """Before the rounds: what each site has, and who is in which split."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fedtune3d.cohorts.splits import assign_splits
@@ -24,7 +24,8 @@ def plan_and_split(experiment: Experiment, ask: Ask) -> tuple[dict[str, Mapping[
     plan = {answer.site: answer.values for answer in ask(Task("plan"))}
     splits = split_shared(experiment, [values["declared_groups"] for values in plan.values()])
     flow = {answer.site: answer.values["flow"] for answer in ask(Task("split", values={"groups": splits}))}
-    _require_both_classes(flow)
+    # Counts that a site holds back count as some.
+    require_both_labels([any(site["scans"]["all"][label] != 0 for site in flow.values()) for label in (0, 1)])
     return plan, flow
 
 
@@ -38,10 +39,10 @@ def split_shared(experiment: Experiment, counts: Iterable[Mapping[str, tuple[int
     return assign_splits(shared, experiment.seed, "shared", experiment.splits.fractions())
 
 
-def _require_both_classes(flow: Mapping[str, Mapping[str, Any]]) -> None:
-    """Counts that a site holds back count as some. Raises `InputError` where nobody at any site is of one class."""
-    for label, name in enumerate(("negative", "positive")):
-        if all(site["scans"]["all"][label] == 0 for site in flow.values()):
+def require_both_labels(found: Sequence[bool]) -> None:
+    """Raises `InputError` where nobody at any site is negative, or nobody positive (`found`, in this order)."""
+    for is_there, name in zip(found, ("negative", "positive"), strict=True):
+        if not is_there:
             raise InputError(
                 f"labels.{name}: nobody at any site is {name}; `fedtune3d prepare` shows who was left out and why; "
                 "correct the labels"

@@ -5,6 +5,7 @@ from functools import cached_property
 import torch
 
 from fedtune3d.aggregation.contract import Setting
+from fedtune3d.errors import InputError
 from fedtune3d.experiment import Experiment
 from fedtune3d.models.assembly import AssembledModel, assemble
 from fedtune3d.models.normalisation import normalisation_names
@@ -27,6 +28,8 @@ class Workbench:
         wanted = self.experiment.device
         if wanted == "auto":
             wanted = "cuda" if torch.cuda.is_available() else "cpu"
+        elif wanted == "cuda" and not torch.cuda.is_available():
+            raise InputError("device: cuda, but PyTorch finds no GPU here; write cpu or auto")
         return torch.device(wanted)
 
     @cached_property

@@ -59,7 +59,8 @@ def grid_note(metrics: Mapping[str, Any]) -> str:
     """What a reader must know where many scans share a bin of the grid; empty where the grid is fine enough."""
     pooled = metrics["methods"]["federated"]["pooled"]
     error = pooled.get("grid_error") if pooled else None
-    if error is None or error < SEEN_ERROR:
+    told = any(len(found["groups"]) > 1 for axis, found in _axes(metrics).items() if axis != "site")
+    if error is None or error < SEEN_ERROR or not told:
         return ""
     return (
         "Many probabilities are nearly equal. An AUC that is counted on the grid of probabilities (by sex, age and "

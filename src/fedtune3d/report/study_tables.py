@@ -227,6 +227,7 @@ def config_rows(contents: StudyContents) -> list[tuple[str, str]]:
         ("Design", "stages: each with the best before" if contents.results["design"] == "stages" else "crossed"),
         ("Seeds", ", ".join(map(str, contents.seeds))),
         ("Cells", f"{len(finished)} of {len(cells)} finished"),
+        ("Encoder", first.config.get("model", {}).get("encoder", "–") if first else "–"),
         ("Weights", facts.get("weights", {}).get("source", "not recorded yet")),
     ]
     if first is not None and first.environment:

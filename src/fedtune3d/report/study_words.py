@@ -29,7 +29,8 @@ def how_chosen(contents: StudyContents) -> str:
     """By what the best was chosen, and what that does to its test AUC."""
     seeds = "" if len(contents.seeds) == 1 else " and seeds"
     return (
-        f"Head, tuning and rule were chosen by validation AUC (mean over sites{seeds}); test scans had no part. "
+        f"Head, tuning and rule were chosen by validation AUC (mean over sites{seeds}; of equals the first); "
+        "test scans had no part. "
         "What was chosen is not thereby shown to be better: see the paired differences."
     )
 

@@ -74,10 +74,9 @@ def _disk(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
         raise InputError(f"{settings.work}: cannot be written to; correct `work` in site.yaml")
     free = shutil.disk_usage(settings.work).free
     scans = sum(1 for _ in settings.data.rglob("*_T1w.nii.gz")) if settings.data.is_dir() else 0
-    text = (
-        f"disk: {free / 1e9:,.0f} GB free in {settings.work}, {scans} scans want up to {scans * SCAN_BYTES / 1e9:,.1f}"
-    )
-    yield Finding(free > scans * SCAN_BYTES, text)
+    wanted = scans * SCAN_BYTES
+    text = f"disk: {free / 1e9:,.0f} GB free in {settings.work}, {scans} scans want up to {wanted / 1e9:,.1f} GB"
+    yield Finding(free > wanted, text)
 
 
 def _agreement(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
