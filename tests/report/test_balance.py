@@ -25,7 +25,7 @@ def test_what_is_held_back_says_why() -> None:
     text = shown(described({"positive": people(12, 7), "negative": people(None, None)}, undefined("too few")))
     assert "12 (7)" in text
     assert "71.2 ± 6.0" in text
-    assert "few, –: held back at the site: too few people, or they would show" in text
+    assert "few, –: held back at the site, for too few people" in text
     assert "AUC of age" not in text
 
 

@@ -61,6 +61,6 @@ def balance_table(described: Mapping[str, Mapping[str, Any]]) -> Table:
         )
     notes = [f"AUC of age for the label, {row.site}: {row.age_auc}" for row in rows if row.age_auc]
     if any(part in (FEW, "–") or "(–)" in part for row in rows for part in (*row.positive, *row.negative)):
-        notes.insert(0, f"{FEW}, –: held back at the site: too few people, or they would show")
+        notes.insert(0, f"{FEW}, –: held back at the site, for too few people")
     table.caption, table.caption_justify = Text("\n".join(notes)), "left"
     return table
