@@ -39,7 +39,7 @@ def test_before_the_rounds_and_after_the_evaluation(make_run: Callable[..., Path
     keep_rounds(folder, 0)
     for name in ("metrics.json", "environment.json"):
         (folder / name).unlink()
-    assert status_of(read_run(folder)) == "Running: 10 rounds to come; the scans are being prepared."
+    assert status_of(read_run(folder)) == "Running: 10 rounds to come; first the sites prepare their scans."
 
 
 def test_a_slow_first_round_does_not_tell_what_is_left(make_run: Callable[..., Path]) -> None:

@@ -59,7 +59,7 @@ def status_of(contents: RunContents) -> str:
         after = "baselines and evaluation follow" if contents.config.get("baselines") else "the evaluation follows"
         return f"Running: all {plural(rounds, 'round')} are done; {after}."
     if not contents.environment:
-        return f"Running: {plural(rounds, 'round')} to come; the scans are being prepared."
+        return f"Running: {plural(rounds, 'round')} to come; first the sites prepare their scans."
     left = f", {about((rounds - len(seconds)) * median(seconds[-PACE:]))} left in the rounds" if seconds else ""
     return f"Running: round {len(seconds) + 1} of {rounds}{left}."
 
