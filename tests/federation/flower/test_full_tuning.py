@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-MOST_MB = {"server": 3200, "server superlink": 1300, "site": 3300, "site supernode": 1000}
+MOST_MB = {"server": 3400, "server superlink": 1400, "site": 3300, "site supernode": 1400}
 """As docs/deploy.md has it, for two sites."""
 
 
