@@ -18,7 +18,7 @@ from fedtune3d.states import load_state, state_bytes
 
 LORA = {"method": "lora", "rank": 2, "blocks": "last:1"}
 CHOICES = [
-    pytest.param(head, tuning, id=f"{head}-{tuning['method']}")
+    pytest.param(head, tuning, id=f"{head}-{tuning['method']}", marks=[pytest.mark.slow] * (head == "conv_l"))
     for head in ("linear", "conv_s", "conv_l")
     for tuning in ({"method": "frozen"}, {"method": "full"}, LORA)
 ]
