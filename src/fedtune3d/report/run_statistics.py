@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fedtune3d.evaluation.sample import FROM_COUNTS
 from fedtune3d.report.table import AucRow, auc_rows, shown_methods
 
 AXES = {"sex": "Sex", "age": "Age", "scanner": "Scanner", "site": "Site"}
@@ -59,8 +60,8 @@ def grid_note(metrics: Mapping[str, Any]) -> str:
     """What a reader must know where many scans share a bin of the grid; empty where the grid is fine enough."""
     pooled = metrics["methods"]["federated"]["pooled"]
     error = pooled.get("grid_error") if pooled else None
-    told = any(len(found["groups"]) > 1 for axis, found in _axes(metrics).items() if axis != "site")
-    if error is None or error < SEEN_ERROR or not told:
+    told = any(axis != "site" for axis in _axes(metrics))
+    if error is None or error < SEEN_ERROR or not (told or FROM_COUNTS in pooled["auc"]["method"]):
         return ""
     return (
         "Many probabilities are nearly equal. An AUC that is counted on the grid of probabilities (by sex, age and "
