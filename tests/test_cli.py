@@ -180,3 +180,12 @@ def test_a_bad_scan_can_be_skipped_and_is_listed(
     assert code == 0
     assert "A: 3 scans prepared, 1 left out" in out
     assert "sub-03: " in out
+
+
+@pytest.mark.parametrize("command", ["run", "check", "prepare"])
+def test_a_study_is_sent_to_benchmark(capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text("name: s\nheads: [linear, conv_s]\n")
+    code, _, said = call(capsys, command, path)
+    assert code == 2
+    assert f"run it with: fedtune3d benchmark {path}" in said.replace("\n", "")

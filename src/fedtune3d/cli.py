@@ -125,12 +125,11 @@ def prepare(
     Done once a scan and kept in the cache folder; `run` does it, too, for what is missing. Writes qc.tsv and qc.html
     of each site there, to look at.
     """
-    from fedtune3d.experiment import Experiment
     from fedtune3d.prepare import prepare_sites
     from fedtune3d.report.flow import flow_table
 
     with _bars() as bars:
-        sites = prepare_sites(Experiment.from_yaml(experiment), bars, workers, site)
+        sites = prepare_sites(_read_experiment(experiment), bars, workers, site)
     for name, prepared in sites.items():
         left_out = f", {len(prepared.bad)} left out" if prepared.bad else ""
         suspicious = f", {len(prepared.suspicious)} suspicious" if prepared.suspicious else ""
@@ -183,10 +182,9 @@ def check(
     Shows who is in each split, and warns where age or the site alone tells the label. A leak ends with exit code 2.
     """
     from fedtune3d.check import check_experiment
-    from fedtune3d.experiment import Experiment
 
     with _bars() as bars:
-        audit = check_experiment(Experiment.from_yaml(experiment), bars, workers, near)
+        audit = check_experiment(_read_experiment(experiment), bars, workers, near)
     _print_audit(audit)
 
 
@@ -212,9 +210,8 @@ def run(
 
     Stop it with Ctrl-C whenever you like; with --resume it goes on and ends in the same result.
     """
-    from fedtune3d.experiment import Experiment
 
-    found = Experiment.from_yaml(experiment)
+    found = _read_experiment(experiment)
     try:
         with _watched_bars(found.output, watch, port) as progress:
             folder = found.run(resume=resume, progress=progress)
@@ -338,10 +335,9 @@ def server_run(
     port: Port = None,
 ) -> None:
     """Train across the sites that have joined, evaluate at each of them, and write the report."""
-    from fedtune3d.experiment import Experiment
     from fedtune3d.run import run_across
 
-    found = Experiment.from_yaml(experiment)
+    found = _read_experiment(experiment)
     try:
         with _watched_bars(found.output, watch, port) as progress:
             done = _serve(
@@ -371,9 +367,8 @@ def server_check(
     A site whose site.yaml names no fingerprint_key is not looked at for equal scans, and is named.
     """
     from fedtune3d.check import check_across
-    from fedtune3d.experiment import Experiment
 
-    found = Experiment.from_yaml(experiment)
+    found = _read_experiment(experiment)
     with err.status("the sites prepare, split and fingerprint their scans"):
         audit = _serve(found, folder, wait, lambda reach, again: check_across(found, reach, near))
     _print_audit(audit)
@@ -521,6 +516,17 @@ def cache_prune(
     for part in open_cache(folder):
         removed = part.entries.prune(unused_days)
         out.print(f"{part.site}: {len(removed)} of {part.kind} removed")
+
+
+def _read_experiment(path: Path) -> Any:
+    """The experiment in a file. Raises `InputError`, also where the file is a study's."""
+    from fedtune3d.errors import InputError
+    from fedtune3d.experiment import Experiment
+    from fedtune3d.study import is_study
+
+    if is_study(path):
+        raise InputError(f"{path}: a study, with lists to cross; run it with: fedtune3d benchmark {path}")
+    return Experiment.from_yaml(path)
 
 
 def _print_result(folder: "RunFolder") -> None:
