@@ -50,9 +50,14 @@ def state_bytes(state: State) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in state.values())
 
 
+def tensor_view(tensor: torch.Tensor) -> memoryview:
+    """The bytes of a tensor as they lie in memory, row by row, little-endian on every machine that torch runs on."""
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
+
+
 def tensor_bytes(tensor: torch.Tensor) -> bytes:
-    """The values of a tensor as they lie in memory, row by row, little-endian on every machine that torch runs on."""
-    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    """A copy of `tensor_view`."""
+    return tensor_view(tensor).tobytes()
 
 
 def state_sha256(state: State) -> str:
@@ -60,5 +65,5 @@ def state_sha256(state: State) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor_bytes(tensor))
+        digest.update(tensor_view(tensor))
     return digest.hexdigest()

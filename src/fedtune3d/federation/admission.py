@@ -49,7 +49,7 @@ def reason_to_refuse(answer: Answer, reference: State, plan: LocalPlan, largest_
 def change_norm(state: State, reference: State) -> float:
     """‖state − reference‖₂ over the floating-point tensors of `state`."""
     squares = [
-        torch.linalg.vector_norm(state[name] - reference[name], dtype=torch.float64).square()
+        torch.dist(state[name], reference[name]).double().square()
         for name in sorted(state)
         if state[name].is_floating_point()
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.files import append_json_line, read_json_lines
-from fedtune3d.states import State, tensor_bytes
+from fedtune3d.states import State, tensor_view
 
 
 def values_json(values: Mapping[str, Any]) -> str:
@@ -45,7 +45,7 @@ class EgressManifest:
                     "name": name,
                     "dtype": str(tensor.dtype).removeprefix("torch."),
                     "shape": list(tensor.shape),
-                    **_digest(tensor_bytes(tensor)),
+                    **_digest(tensor_view(tensor)),
                 }
                 for name, tensor in flat_state(answer.parts).items()
             ],
@@ -66,5 +66,5 @@ def _head(experiment: str) -> dict[str, Any]:
     return {"time": datetime.now().astimezone().isoformat(timespec="seconds"), "experiment": experiment}
 
 
-def _digest(content: bytes) -> dict[str, Any]:
+def _digest(content: bytes | memoryview) -> dict[str, Any]:
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
