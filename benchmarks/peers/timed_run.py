@@ -1,4 +1,4 @@
-"""The project's own run in one process, with a clock on the sites' training and on their validation.
+"""The project's own run in one process, with a clock on its parts.
 
 Called by `engines.py`: python timed_run.py EXPERIMENT.yaml TIMES; the last line is one JSON object.
 """
@@ -14,9 +14,25 @@ from typing import Any
 
 from local_site import note_time
 
+from fedtune3d.aggregation.fed_avg import FedAvg
 from fedtune3d.experiment import Experiment
-from fedtune3d.federation import trainee
+from fedtune3d.federation import rounds, trainee
+from fedtune3d.federation.checkpoints import RoundsFolder
+from fedtune3d.federation.egress import EgressManifest
+from fedtune3d.federation.site_memory import SiteMemory
 from fedtune3d.progress import Advance
+
+PARTS = {
+    "training": (trainee, "train_locally"),
+    "validation": (trainee, "score"),
+    "egress manifest": (EgressManifest, "record"),
+    "site's memory": (SiteMemory, "save"),
+    "check on arrival": (rounds, "reason_to_refuse"),
+    "spool": (rounds, "_spooled"),
+    "average": (FedAvg, "aggregate"),
+    "checkpoint": (RoundsFolder, "commit"),
+    "best state": (RoundsFolder, "save_best"),
+}
 
 
 class Clock:
@@ -52,17 +68,15 @@ class Clock:
 
 
 def main() -> None:
-    """Run; print the mean seconds of training and of validation in a round after the first."""
+    """Run; print the mean seconds of each part in a round after the first."""
     path, times = map(Path, sys.argv[1:])
     clock = Clock(times)
-    trainee.train_locally = clock.on("training", trainee.train_locally)
-    trainee.score = clock.on("validation", trainee.score)
+    for what, (owner, name) in PARTS.items():
+        setattr(owner, name, clock.on(what, getattr(owner, name)))
     experiment = Experiment.from_yaml(path)
     experiment.run(progress=clock)
-    rounds = range(2, experiment.training.rounds + 1)
-    mean = {
-        what: sum(clock.seconds[round_][what] for round_ in rounds) / len(rounds) for what in ("training", "validation")
-    }
+    counted = range(2, experiment.training.rounds + 1)
+    mean = {what: sum(clock.seconds[round_][what] for round_ in counted) / len(counted) for what in PARTS}
     print(json.dumps(mean))
 
 
