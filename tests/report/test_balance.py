@@ -25,7 +25,7 @@ def test_what_is_held_back_says_why() -> None:
     text = shown(described({"positive": people(12, 7), "negative": people(None, None)}, undefined("too few")))
     assert "12 (7)" in text
     assert "71.2 ± 6.0" in text
-    assert "few, –: held back at the site, for too few people" in text
+    assert "held back, –: not sent by the site, for too few people" in text
     assert "AUC of age" not in text
 
 
@@ -33,5 +33,5 @@ def test_nothing_wraps_and_the_age_is_named() -> None:
     every = {"positive": people(12, 7), "negative": people(14, 6)}
     text = shown(described(every, defined(0.59, (0.45, 0.73), "", few=False)))
     assert "AUC of age for the label, Graz: 0.59 [0.45, 0.73]" in text
-    assert "few" not in text
+    assert "held back" not in text
     assert len(text.strip().splitlines()) == 10

@@ -166,7 +166,7 @@ def test_what_differs_between_the_sites_is_shown(make_run: Callable[..., Path]) 
     section = page[page.index('id="differences"') : page.index('id="scans"')]
     assert "12 (7)" in section
     assert "71.2 ± 5.1" in section
-    assert "<td>few</td>" in section
+    assert "<td>held back</td>" in section
     assert "the site alone tells the label" in section
     distance = re.search(r"Boston and Graz</th><td>([\d.]+)</td>", section)
     assert distance

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from fedtune3d.report.words import interval
 
-FEW = "few"
+HELD_BACK = "held back"
 _SPLITS = ("train", "validation", "test", "all")
 
 
@@ -41,7 +41,7 @@ def balance_rows(described: Mapping[str, Mapping[str, Any]]) -> list[BalanceRow]
 def _class(values: Mapping[str, Any]) -> tuple[str, str]:
     people, women, age = values["people"], values["women"], values["age"]
     return (
-        FEW if people is None else f"{people} (–)" if women is None else f"{people} ({women})",
+        HELD_BACK if people is None else f"{people} (–)" if women is None else f"{people} ({women})",
         "–" if age is None else f"{age[0]:.1f} ± {age[1]:.1f}",
     )
 
@@ -60,7 +60,7 @@ def balance_table(described: Mapping[str, Mapping[str, Any]]) -> Table:
             Text(row.site if row.split == _SPLITS[0] else ""), row.split, *cells, end_section=row.split == "all"
         )
     notes = [f"AUC of age for the label, {row.site}: {row.age_auc}" for row in rows if row.age_auc]
-    if any(part in (FEW, "–") or "(–)" in part for row in rows for part in (*row.positive, *row.negative)):
-        notes.insert(0, f"{FEW}, –: held back at the site, for too few people")
+    if any(part in (HELD_BACK, "–") or "(–)" in part for row in rows for part in (*row.positive, *row.negative)):
+        notes.insert(0, f"{HELD_BACK}, –: not sent by the site, for too few people")
     table.caption, table.caption_justify = Text("\n".join(notes)), "left"
     return table

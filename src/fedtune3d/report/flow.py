@@ -27,7 +27,7 @@ class FlowRow:
 
 
 def flow_rows(flows: Sequence[Flow | None]) -> list[FlowRow]:
-    """The flow as rows of ``participants (scans)``; ``–`` where a site's is not here, ``few`` where it may not leave.
+    """The flow as rows of ``participants (scans)``; ``–`` where a site's is not here, ``held back`` where it may not leave.
 
     Args:
         flows: Of each site, as `cohorts.flow` gives it, or None.
@@ -113,5 +113,5 @@ def _total(counts: Sequence[int | None]) -> int | None:
 
 
 def _cell(counts: Counts) -> str:
-    participants, scans = ("few" if counts[unit] is None else str(counts[unit]) for unit in _UNITS)
+    participants, scans = ("held back" if counts[unit] is None else str(counts[unit]) for unit in _UNITS)
     return f"{participants} ({scans})"
