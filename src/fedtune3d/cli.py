@@ -3,7 +3,8 @@
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -539,9 +540,10 @@ def _print_result(folder: "RunFolder") -> None:
 
 
 def _bars() -> Any:
-    from fedtune3d.progress import Bars
+    """Bars on a terminal; lines where the output goes to a log."""
+    from fedtune3d.progress import Bars, Lines
 
-    return Bars(err)
+    return Bars(err) if err.is_terminal else nullcontext(Lines(partial(err.print, markup=False)))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
-"""Progress on what takes over two seconds: bars on a terminal, or nothing."""
+"""Progress on what takes over two seconds: bars on a terminal, lines in a log, or nothing."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -29,24 +30,32 @@ class Silent:
 
 
 class Lines:
-    """A line where something begins and one where it is done, for logs; what has no steps is not mentioned."""
+    """A line where something begins, one a minute while it goes on, and one where it is done, for logs.
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    What has no steps is not mentioned.
+    """
+
+    def __init__(self, say: Callable[[str], None], every_seconds: float = 60) -> None:
         self.say = say
+        self.every_seconds = every_seconds
 
     @contextmanager
     def bar(self, text: str) -> Iterator[Advance]:
-        """Say `text` at the first step."""
-        steps = 0
+        """Say `text` at the first step, and then how far it is."""
+        said: float | None = None
 
         def advance(done: int, total: int) -> None:
-            nonlocal steps
-            if not steps:
+            nonlocal said
+            if said is None:
                 self.say(f"{text}: {total}")
-            steps = total
+            elif time.monotonic() - said < self.every_seconds:
+                return
+            else:
+                self.say(f"{text}: {done} of {total}")
+            said = time.monotonic()
 
         yield advance
-        if steps:
+        if said is not None:
             self.say(f"{text}: done")
 
 

@@ -7,9 +7,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from fedtune3d.report.flow import HELD_BACK
 from fedtune3d.report.words import interval
 
-HELD_BACK = "held back"
 _SPLITS = ("train", "validation", "test", "all")
 
 

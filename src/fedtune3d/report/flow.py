@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+HELD_BACK = "held back"
 _SPLITS = {"train": "Training", "validation": "Validation", "test": "Test"}
 _UNITS = ("participants", "scans")
 
@@ -27,7 +28,7 @@ class FlowRow:
 
 
 def flow_rows(flows: Sequence[Flow | None]) -> list[FlowRow]:
-    """The flow as rows of ``participants (scans)``; ``–`` where a site's is not here, ``held back`` where it may not leave.
+    """The flow as rows of ``participants (scans)``; ``–`` where a site's is not here, ``held back`` what may not leave.
 
     Args:
         flows: Of each site, as `cohorts.flow` gives it, or None.
@@ -113,5 +114,5 @@ def _total(counts: Sequence[int | None]) -> int | None:
 
 
 def _cell(counts: Counts) -> str:
-    participants, scans = ("held back" if counts[unit] is None else str(counts[unit]) for unit in _UNITS)
-    return f"{participants} ({scans})"
+    participants, scans = (HELD_BACK if counts[unit] is None else str(counts[unit]) for unit in _UNITS)
+    return participants if participants == scans == HELD_BACK else f"{participants} ({scans})"
