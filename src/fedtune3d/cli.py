@@ -246,7 +246,7 @@ def benchmark(
         _print_study_plan(grid, workers)
     try:
         with _bars() as bars:
-            folder = run_study(grid, workers=workers, progress=bars, tell=bars.bars.console.print)
+            folder = run_study(grid, workers=workers, progress=bars, tell=err.print)
     except KeyboardInterrupt:
         err.print(f"stopped; go on with: fedtune3d benchmark {study}")
         raise typer.Exit(130) from None
