@@ -3,7 +3,7 @@
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -539,7 +539,7 @@ def _print_result(folder: "RunFolder") -> None:
     out.print(f"report: {folder.report}", soft_wrap=True)
 
 
-def _bars() -> Any:
+def _bars() -> "AbstractContextManager[Progress]":
     """Bars on a terminal; lines where the output goes to a log."""
     from fedtune3d.progress import Bars, Lines
 
