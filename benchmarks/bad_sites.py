@@ -18,14 +18,14 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from fedtune3d._utils.progress import Bars
+from fedtune3d._utils.seeds import torch_rng
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.contract import STATE
-from fedtune3d.experiment import AggregationSection, Experiment, Labels
+from fedtune3d.config.experiment import AggregationSection, Experiment, Labels
 from fedtune3d.federation.in_process import Answering, InProcess
 from fedtune3d.federation.messages import Answer, Task
-from fedtune3d.progress import Bars
-from fedtune3d.run import run_experiment
-from fedtune3d.seeds import torch_rng
-from fedtune3d.states import State
+from fedtune3d.workflows.run import run_experiment
 
 RULES = [
     "simpleavg",

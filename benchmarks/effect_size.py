@@ -17,18 +17,18 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from fedtune3d._utils.progress import Bars
+from fedtune3d._utils.seeds import derive_seed
 from fedtune3d.aggregation.contract import LocalPlan
 from fedtune3d.cohorts.bids import read_bids
-from fedtune3d.cohorts.preparation import PreparedStore, prepare_all
 from fedtune3d.cohorts.records import LabelMapping, ScanRecord
-from fedtune3d.cohorts.simulation import simulate_sites
 from fedtune3d.cohorts.splits import assign_splits, count_groups
 from fedtune3d.models.assembly import assemble
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.tuning import Frozen, apply_tuning, read_state, write_state
-from fedtune3d.progress import Bars
-from fedtune3d.seeds import derive_seed
+from fedtune3d.preparation.prepared import PreparedStore, prepare_all
+from fedtune3d.simulation import simulate_sites
 from fedtune3d.training.dataset import FeatureSet, LabelledScan, ScanSet, open_scans
 from fedtune3d.training.features import FeatureCache
 from fedtune3d.training.local import LocalRound, train_locally
@@ -95,7 +95,7 @@ def encode(options: argparse.Namespace, prepared: dict[ScanRecord, Path], bars: 
     scans = [LabelledScan(path, record.label, record.site) for record, path in prepared.items()]
     with bars.bar("encoding") as advance:
         cache = FeatureCache(options.folder / "features")
-        features = open_scans(scans, Prefix(assembled.model, assembled.answer), cache, progress=advance)
+        features = open_scans(scans, Prefix(assembled.model, assembled.trainable), cache, progress=advance)
     assert isinstance(features, FeatureSet)
     return {record: views[0] for record, views in zip(prepared, features.files, strict=True)}
 
@@ -103,7 +103,7 @@ def encode(options: argparse.Namespace, prepared: dict[ScanRecord, Path], bars: 
 def train_pooled(options: argparse.Namespace, files: dict[ScanRecord, Path], seed: int) -> dict[str, float]:
     """The test AUC of the epoch with the best validation AUC (ties: the lower validation loss)."""
     assembled = assemble("vit_b", "random", "conv_s", Frozen(), options.encoder_seed)
-    model, answer = assembled.model, assembled.answer
+    model, answer = assembled.model, assembled.trainable
     assert isinstance(model, Classifier)
     model.head = build_head("conv_s", model.encoder.out_channels, derive_seed(seed, "head"))
     answer = apply_tuning(model, Frozen())

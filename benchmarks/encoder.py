@@ -22,9 +22,9 @@ import torch
 from medim.models.sam_med3d import ImageEncoderViT3D  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from fedtune3d.models.encoder import build_encoder, initialise_random
+from fedtune3d._utils.seeds import torch_rng
+from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
 from fedtune3d.models.linear import fast_linear
-from fedtune3d.seeds import torch_rng
 
 SIDES = ("reference", "ours")
 Runs = dict[str, Callable[[], object]]

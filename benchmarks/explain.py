@@ -14,12 +14,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from fedtune3d.cohorts.raw.registration import register_to_template
-from fedtune3d.cohorts.raw.template import load_template
 from fedtune3d.models.assembly import assemble
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.explanation import CUBE, grad_cam, integrated_gradients, places_of, similarity
 from fedtune3d.models.tuning import Frozen
+from fedtune3d.preparation.registration import register_to_template
+from fedtune3d.preparation.template import load_template
 
 STEPS, MANY_STEPS = 16, 64
 

@@ -22,17 +22,17 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from fedtune3d.cohorts.near_fingerprints import BANDS, BITS, SUSPICIOUS_BANDS, near_residual, project
-from fedtune3d.cohorts.preparation import prepare_scan
-from fedtune3d.cohorts.simulation.anatomy import Anatomy
-from fedtune3d.cohorts.simulation.bids_folder import write_scan
-from fedtune3d.cohorts.simulation.label_maps import list_label_maps, read_label_map
-from fedtune3d.cohorts.simulation.people import Person, draw_person, draw_person_of_anatomy
-from fedtune3d.cohorts.simulation.scanning import person_displacement, scan_person
-from fedtune3d.cohorts.simulation.site_effects import SiteEffect, draw_site_effects
-from fedtune3d.cohorts.simulation.template import template_anatomy
+from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d.evaluation.intervals import wilson
-from fedtune3d.seeds import numpy_rng
+from fedtune3d.preparation.near_fingerprints import BANDS, BITS, SUSPICIOUS_BANDS, near_residual, project
+from fedtune3d.preparation.prepared import prepare_scan
+from fedtune3d.simulation.anatomy import Anatomy
+from fedtune3d.simulation.bids_folder import write_scan
+from fedtune3d.simulation.label_maps import list_label_maps, read_label_map
+from fedtune3d.simulation.people import Person, draw_person, draw_person_of_anatomy
+from fedtune3d.simulation.scanning import person_displacement, scan_person
+from fedtune3d.simulation.site_effects import SiteEffect, draw_site_effects
+from fedtune3d.simulation.template import template_anatomy
 
 Bits = np.ndarray
 COPIES = ("noise", "shift", "gain and gamma", "8 bits")

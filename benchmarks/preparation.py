@@ -30,11 +30,11 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from fedtune3d.cohorts import preparation
-from fedtune3d.cohorts.preparation import PreparedScan, prepare_scan
-from fedtune3d.cohorts.raw.itk import TO_LPS
-from fedtune3d.cohorts.raw.template import Template, load_template
-from fedtune3d.cohorts.simulation.heads import paint_head, varied_scan
+from fedtune3d.preparation import prepared as preparation
+from fedtune3d.preparation.itk import TO_LPS
+from fedtune3d.preparation.prepared import PreparedScan, prepare_scan
+from fedtune3d.preparation.template import Template, load_template
+from fedtune3d.simulation.heads import paint_head, varied_scan
 
 STEPS = {
     "read_scan": "read, to RAS",

@@ -17,13 +17,13 @@ from pathlib import Path
 import psutil
 import torch
 
-from fedtune3d.aggregation.contract import STATE, Setting
+from fedtune3d._utils.seeds import torch_rng
+from fedtune3d.aggregation.contract import STATE, RuleContext
 from fedtune3d.aggregation.registry import build_rule
-from fedtune3d.federation.checkpoints import RoundsFolder
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answer, Task
+from fedtune3d.federation.round_state import RoundsFolder
 from fedtune3d.federation.rounds import RoundSettings, run_rounds
-from fedtune3d.seeds import torch_rng
 
 PARAMETERS = 1_709_442
 ROUNDS = 2
@@ -78,7 +78,7 @@ def measure(rule: str, sites: int) -> dict[str, float]:
             RoundsFolder(Path(folder)),
             RoundSettings(rounds=ROUNDS),
             initial,
-            Setting(sites=federation.sites),
+            RuleContext(sites=federation.sites),
         )
         seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
     return {

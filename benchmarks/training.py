@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d.aggregation.contract import LocalPlan
 from fedtune3d.models.assembly import assemble
 from fedtune3d.models.tuning import Frozen, Lora, Tuning
-from fedtune3d.seeds import numpy_rng
 from fedtune3d.training.dataset import FeatureSet, LabelledScan, ScanSet, open_scans, read_view
 from fedtune3d.training.features import FeatureCache
 from fedtune3d.training.local import LocalRound, train_locally
@@ -107,7 +107,7 @@ class Comparison:
 def compare(tuning: Tuning, head: str, scans: Sequence[LabelledScan], repeats: int, folder: Path) -> Comparison:
     """Time both sides of a round over `scans`, and the first encoding."""
     assembled = assemble("vit_b", "random", head, tuning, seed=1)
-    model, answer = assembled.model, assembled.answer
+    model, answer = assembled.model, assembled.trainable
     prefix = Prefix(model, answer)
     settings = TrainingSettings(batch_size=BATCH_SIZE)
     anew = EncodingSet(scans, prefix)

@@ -1,6 +1,7 @@
 """Two small sites of generated heads, for whatever needs a whole experiment."""
 
 import dataclasses
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -106,3 +107,12 @@ def serious_faults() -> Callable[[Any], list[tuple[str, list[str]]]]:
         return [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in faults]
 
     return found
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real anatomy; skips where there is none."""
+    folder = os.environ.get("FEDTUNE3D_TEST_DATA")
+    if not folder:
+        pytest.skip("FEDTUNE3D_TEST_DATA names no folder of real anatomy")
+    return Path(folder)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fedtune3d.aggregation.registry import rules
-from fedtune3d.experiment import Experiment
-from fedtune3d.study import Study
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.study import Study
 
 ROOT = Path(__file__).parents[1]
 

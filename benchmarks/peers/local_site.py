@@ -3,13 +3,13 @@
 import time
 from pathlib import Path
 
+from fedtune3d._utils.progress import Silent
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.contract import LocalPlan
-from fedtune3d.experiment import Experiment
-from fedtune3d.federation.site import Site
-from fedtune3d.federation.workbench import Workbench
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.site.site import Site
 from fedtune3d.models.tuning import read_state, write_state
-from fedtune3d.progress import Silent
-from fedtune3d.states import State
 from fedtune3d.training.local import LocalRound, train_locally
 
 
@@ -19,24 +19,24 @@ class LocalSite:
     Args:
         experiment: The experiment file, with the sites' folders.
         name: Of the site.
-        workbench: The model, where sites of one process share it.
+        process_model: The model, where sites of one process share it.
     """
 
-    def __init__(self, experiment: Path, name: str, workbench: Workbench | None = None) -> None:
+    def __init__(self, experiment: Path, name: str, process_model: ProcessModel | None = None) -> None:
         self.experiment = Experiment.from_yaml(experiment)
         section = next(section for section in self.experiment.sites if section.name == name)
-        self.workbench = workbench or Workbench(self.experiment)
+        self.process_model = process_model or ProcessModel(self.experiment)
         folder = self.experiment.output / "sites" / name
-        self.site = Site(self.experiment, section, folder, Silent(), self.workbench)
+        self.site = Site(self.experiment, section, folder, Silent(), self.process_model)
 
     def initial_state(self) -> State:
         """What the rounds start from."""
-        assembled = self.workbench.assembled
-        return read_state(assembled.model, assembled.answer)
+        assembled = self.process_model.assembled
+        return read_state(assembled.model, assembled.trainable)
 
     def train(self, state: State, round_: int) -> tuple[State, int, float]:
         """One round from a state: the state after it, the number of training scans, the mean loss."""
-        model, answer = self.workbench.assembled.model, self.workbench.assembled.answer
+        model, answer = self.process_model.assembled.model, self.process_model.assembled.trainable
         write_state(model, answer, state)
         occasion = LocalRound(self.experiment.seed, self.site.name, round_, self.experiment.training.rounds)
         settings = self.experiment.training.settings()

@@ -6,7 +6,7 @@ from pathlib import Path
 from nvflare.app_opt.pt.recipes.fedavg import FedAvgRecipe
 from nvflare.recipe import SimEnv
 
-from fedtune3d.experiment import Experiment
+from fedtune3d.config.experiment import Experiment
 
 
 def main() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from torch import nn
 
-from fedtune3d.experiment import Experiment
-from fedtune3d.federation.workbench import Workbench
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.models.tuning import read_state
 
 
@@ -14,7 +14,7 @@ class Head(nn.Module):
 
     def __init__(self, experiment: str) -> None:
         super().__init__()
-        assembled = Workbench(Experiment.from_yaml(Path(experiment))).assembled
+        assembled = ProcessModel(Experiment.from_yaml(Path(experiment))).assembled
         self.head = assembled.model.head
-        if self.state_dict().keys() != read_state(assembled.model, assembled.answer).keys():
+        if self.state_dict().keys() != read_state(assembled.model, assembled.trainable).keys():
             raise ValueError(f"{experiment}: expected a tuning that trains the head alone")

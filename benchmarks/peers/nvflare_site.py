@@ -7,7 +7,7 @@ import nvflare.client as flare
 import torch
 from local_site import LocalSite, note_time
 
-from fedtune3d.experiment import Experiment
+from fedtune3d.config.experiment import Experiment
 
 
 def main() -> None:

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from local_site import LocalSite, note_time
 
-from fedtune3d.experiment import Experiment
-from fedtune3d.federation.workbench import Workbench
-from fedtune3d.states import State
+from fedtune3d._utils.state_dicts import State
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.process_model import ProcessModel
 
 
 def main() -> None:
     """Run the rounds; the end of each goes to TIMES."""
     path, times = map(Path, sys.argv[1:])
     experiment = Experiment.from_yaml(path)
-    workbench = Workbench(experiment)
-    sites = [LocalSite(path, section.name, workbench) for section in experiment.sites]
+    process_model = ProcessModel(experiment)
+    sites = [LocalSite(path, section.name, process_model) for section in experiment.sites]
     state = sites[0].initial_state()
     for round_ in range(1, experiment.training.rounds + 1):
         state = average([site.train(state, round_)[:2] for site in sites])

@@ -14,13 +14,14 @@ from typing import Any
 
 from local_site import note_time
 
+from fedtune3d._utils.progress import Advance
 from fedtune3d.aggregation.fed_avg import FedAvg
-from fedtune3d.experiment import Experiment
-from fedtune3d.federation import rounds, trainee
-from fedtune3d.federation.checkpoints import RoundsFolder
-from fedtune3d.federation.egress import EgressManifest
-from fedtune3d.federation.site_memory import SiteMemory
-from fedtune3d.progress import Advance
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation import rounds
+from fedtune3d.federation.privacy.egress_log import EgressManifest
+from fedtune3d.federation.round_state import RoundsFolder
+from fedtune3d.federation.site import local_trainer as trainee
+from fedtune3d.federation.site.memory import SiteMemory
 
 PARTS = {
     "training": (trainee, "train_locally"),

@@ -1,5 +1,5 @@
 """`python -m fedtune3d`: the same as the console script."""
 
-from fedtune3d.cli import main
+from fedtune3d.cli.app import main
 
 main()

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 import pytest
 import torch
 
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.contract import Update
-from fedtune3d.states import State
 
 MakeUpdate = Callable[..., Update]
 

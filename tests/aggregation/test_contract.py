@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from fedtune3d.aggregation.contract_suite import CHECKS, check_rule
 from fedtune3d.aggregation.fed_avg import FedAvg
 from fedtune3d.aggregation.lora import MODES, LoraRule
 from fedtune3d.aggregation.registry import build_rule, rules
+from fedtune3d.testing import CHECKS, check_rule
 
 VARIANTS = {
     "fedadam-paper": ("fedadam", {"bias_correction": False}),

@@ -3,13 +3,13 @@ import math
 import pytest
 import torch
 
-from fedtune3d.aggregation.contract import Setting
+from fedtune3d._utils.errors import InputError
+from fedtune3d.aggregation.contract import RuleContext
 from fedtune3d.aggregation.fed_adam import FedAdam
-from fedtune3d.errors import InputError
 
 
 def _step(rule, state_of, make_update):
-    state, memory = rule.start(state_of({"w": [0.0]}), Setting())
+    state, memory = rule.start(state_of({"w": [0.0]}), RuleContext())
     return rule.aggregate(state, [make_update("A", {"w": [0.4]})], memory)
 
 
@@ -29,7 +29,7 @@ def test_first_step_with_the_bias_corrected(state_of, make_update):
 def test_buffers_are_averaged(state_of, make_update):
     initial = {"w": torch.zeros(1), "running_var": torch.ones(1)}
     rule = FedAdam()
-    state, memory = rule.start(initial, Setting(parameters=("w",)))
+    state, memory = rule.start(initial, RuleContext(parameters=("w",)))
     result = rule.aggregate(state, [make_update("A", {"w": [1.0], "running_var": [0.0]})], memory)
     assert result.state["running_var"].item() == 0.0
     assert set(result.memory.tensors) == {"first.w", "second.w"}
@@ -37,7 +37,7 @@ def test_buffers_are_averaged(state_of, make_update):
 
 def test_a_step_that_half_precision_cannot_hold_is_refused(make_update):
     rule = FedAdam(rate=1e6)
-    state, memory = rule.start({"w": torch.zeros(1, dtype=torch.float16)}, Setting())
+    state, memory = rule.start({"w": torch.zeros(1, dtype=torch.float16)}, RuleContext())
     update = make_update("A", {"w": torch.ones(1, dtype=torch.float16)})
     with pytest.raises(InputError, match=r"next state has values that torch\.float16 cannot hold; lower"):
         rule.aggregate(state, [update], memory)

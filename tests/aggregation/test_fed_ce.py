@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fedtune3d.aggregation.contract import KIND, LEAVE_ONE_OUT_SCORE, SENT_SCORE, SENT_STATE, Memory, Setting
+from fedtune3d.aggregation.contract import KIND, LEAVE_ONE_OUT_SCORE, SENT_SCORE, SENT_STATE, Memory, RuleContext
 from fedtune3d.aggregation.fed_ce import FedCE, leave_one_out_state
 from fedtune3d.aggregation.lora_factors import factor_pairs, to_products, zero_residuals
 
@@ -13,7 +13,7 @@ def _scored(score: float, kind: str = "auc") -> dict[str, float | str]:
 
 
 def _start(rule, state_of):
-    return rule.start(state_of({"w": [0.0, 0.0]}), Setting(sites=("A", "B", "C")))
+    return rule.start(state_of({"w": [0.0, 0.0]}), RuleContext(sites=("A", "B", "C")))
 
 
 def test_first_round_by_hand(state_of, make_update):
@@ -126,7 +126,7 @@ def test_no_change_has_no_direction(state_of, make_update):
 
 def test_cosines_are_over_trained_parameters_alone(state_of, make_update):
     rule = FedCE()
-    state, memory = rule.start(state_of({"w": [0.0], "mean": [0.0]}), Setting(parameters=("w",)))
+    state, memory = rule.start(state_of({"w": [0.0], "mean": [0.0]}), RuleContext(parameters=("w",)))
     updates = [make_update("A", {"w": [1.0], "mean": [9.0]}), make_update("B", {"w": [2.0], "mean": [-9.0]})]
     result = rule.aggregate(state, updates, memory)
     assert result.signals["A"]["cosine"] == pytest.approx(1.0)

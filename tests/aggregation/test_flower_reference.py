@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from fedtune3d.aggregation.contract import RECEIVED_TRAINING_LOSS, Rule, Setting, Update
+from fedtune3d._utils.seeds import numpy_rng
+from fedtune3d.aggregation.contract import RECEIVED_TRAINING_LOSS, Rule, RuleContext, Update
 from fedtune3d.aggregation.registry import build_rule
-from fedtune3d.seeds import numpy_rng
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +78,7 @@ def _theirs(strategy, number: int, current, arrays, examples, losses):
 
 def _compare(rule: Rule, strategy, equal_counts: bool = False) -> None:
     state, memory = rule.start(
-        {name: torch.from_numpy(array) for name, array in _random_arrays("start").items()}, Setting(sites=SITES)
+        {name: torch.from_numpy(array) for name, array in _random_arrays("start").items()}, RuleContext(sites=SITES)
     )
     moved = 0.0
     for number in range(1, ROUNDS + 1):

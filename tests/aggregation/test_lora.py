@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from fedtune3d.aggregation.contract import STATE, Setting, Update
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.seeds import torch_rng
+from fedtune3d.aggregation.contract import STATE, RuleContext, Update
 from fedtune3d.aggregation.fed_avg import FedAvg
 from fedtune3d.aggregation.fed_ce import FedCE
 from fedtune3d.aggregation.lora import AVERAGING_ERROR, LoraRule
@@ -9,8 +11,6 @@ from fedtune3d.aggregation.median import Median
 from fedtune3d.aggregation.rate_my_lora import RateMyLoRA
 from fedtune3d.aggregation.registry import rules
 from fedtune3d.aggregation.scaffold import SCAFFOLD
-from fedtune3d.errors import InputError
-from fedtune3d.seeds import torch_rng
 
 A, B, R, HEAD = "q.lora_A.default.weight", "q.lora_B.default.weight", "q.lora_residual.default.weight", "head.weight"
 SCALING = 2.0
@@ -36,7 +36,7 @@ def _train(state, plan, site, number):
 
 def _run(rule, rounds=3):
     """Per round: the state before, what each site's full state was, and the aggregate."""
-    state, memory = rule.start(_initial(), Setting(parameters=(A, B, HEAD)))
+    state, memory = rule.start(_initial(), RuleContext(parameters=(A, B, HEAD)))
     history = []
     for number in range(rounds):
         trained = {site: _train(state, rule.local_plan(memory, site), site, number) for site in EXAMPLES}
@@ -85,13 +85,13 @@ def test_freeze_a_is_exact_and_a_neither_trains_nor_travels():
         assert torch.equal(result.state[A], state[A])
         torch.testing.assert_close(_product(result.state), _mean_product(trained), rtol=0, atol=1e-5)
         assert result.round_signals[AVERAGING_ERROR] < 1e-7
-    _, memory = rule.start(_initial(), Setting())
+    _, memory = rule.start(_initial(), RuleContext())
     assert rule.local_plan(memory, "A").frozen == (A,)
 
 
 def test_residuals_start_at_zero_and_do_not_come_back():
     rule = LoraRule(FedAvg(), "exact", SCALING)
-    state, memory = rule.start(_initial(), Setting())
+    state, memory = rule.start(_initial(), RuleContext())
     assert state[R].shape == (5, 6)
     assert not state[R].any()
     assert rule.local_plan(memory, "A").frozen == (R,)
@@ -126,7 +126,7 @@ def test_fed_ce_s_cosine_and_leave_one_out_state_are_in_the_space_of_the_mode(mo
 
 def test_factors_of_a_wrong_shape_are_refused_by_site():
     rule = LoraRule(FedAvg(), "exact", SCALING)
-    state, memory = rule.start(_initial(), Setting())
+    state, memory = rule.start(_initial(), RuleContext())
     bad = {A: torch.zeros(3, 6), B: torch.zeros(5, 2), HEAD: torch.zeros(3)}
     with pytest.raises(ValueError, match=r"site A: q.lora_A.default.weight: expected shape \(2, 6\), got \(3, 6\)"):
         rule.aggregate(state, [Update("A", 1, lambda part: bad)], memory)
@@ -140,7 +140,7 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(InputError, match="rule fedavg: scaling: expected a number above 0, got 0"):
         LoraRule(FedAvg(), "exact", 0)
     with pytest.raises(InputError, match="choose tuning lora"):
-        LoraRule(FedAvg(), "exact").start({HEAD: torch.zeros(1)}, Setting())
+        LoraRule(FedAvg(), "exact").start({HEAD: torch.zeros(1)}, RuleContext())
 
 
 def test_the_wrapper_is_no_rule_of_its_own():

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.aggregation.lora_factors import averaging_error, factor_pairs, from_products, to_products, zero_residuals
-from fedtune3d.errors import InputError
 
 
 def test_pairs_by_the_names_of_peft():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from fedtune3d.aggregation.contract import KIND, LEAVE_ONE_OUT_SCORE, SENT_SCORE, Memory, Setting, Update
+from fedtune3d._utils.seeds import numpy_rng, torch_rng
+from fedtune3d.aggregation.contract import KIND, LEAVE_ONE_OUT_SCORE, SENT_SCORE, Memory, RuleContext, Update
 from fedtune3d.aggregation.fed_ce import FedCE, leave_one_out_state
-from fedtune3d.seeds import numpy_rng, torch_rng
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ def test_weights_and_state_equal_nvflare(nvflare_fedce, mode, partial):
     theirs = nvflare_fedce.FedCEModelAggregator(mode=mode, trainable_param_names=list(PARAMETERS))
     rule = FedCE(mode=mode)
     zeros = {name: torch.zeros(array.shape) for name, array in _changes("A", 0).items()}
-    state, memory = rule.start(zeros, Setting(sites=SITES, parameters=PARAMETERS))
+    state, memory = rule.start(zeros, RuleContext(sites=SITES, parameters=PARAMETERS))
     history: dict[str, list[float]] = {site: [] for site in SITES}
     spread = 0.0
     for number in range(1, ROUNDS + 1):

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.aggregation.registry import build_rule
-from fedtune3d.errors import InputError
 
 BAD = [
     ("fedprox", "mu", -0.1, "a number of at least 0"),

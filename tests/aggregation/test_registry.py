@@ -1,8 +1,8 @@
 import pytest
 
 import fedtune3d.aggregation
+from fedtune3d._utils.errors import InputError
 from fedtune3d.aggregation.registry import build_rule, rules
-from fedtune3d.errors import InputError
 
 ONE_FILE = """
 from dataclasses import dataclass

@@ -1,16 +1,16 @@
 import pytest
 import torch
 
-from fedtune3d.aggregation.contract import CONTROL, Setting
+from fedtune3d._utils.errors import InputError
+from fedtune3d.aggregation.contract import CONTROL, RuleContext
 from fedtune3d.aggregation.scaffold import SCAFFOLD
-from fedtune3d.errors import InputError
 
-SETTING = Setting(sites=("A", "B", "C", "D"), parameters=("w",), optimizer="sgd")
+CONTEXT = RuleContext(sites=("A", "B", "C", "D"), parameters=("w",), optimizer="sgd")
 
 
 def test_states_count_over_the_round_and_controls_over_all_sites(state_of, make_update):
     rule = SCAFFOLD(rate=0.5)
-    state, memory = rule.start(state_of({"w": [1.0], "mean": [0.0]}), SETTING)
+    state, memory = rule.start(state_of({"w": [1.0], "mean": [0.0]}), CONTEXT)
     updates = [
         make_update("A", {"w": [3.0], "mean": [1.0]}, examples=9, control_change={"w": [4.0]}),
         make_update("B", {"w": [7.0], "mean": [2.0]}, examples=1, control_change={"w": [-2.0]}),
@@ -31,7 +31,7 @@ def test_drift_vanishes_on_two_quadratics():
 
     curvature, centre, rate, steps = {"A": 2.0, "B": 20.0}, {"A": 1.0, "B": -1.0}, 0.02, 10
     rule, own = SCAFFOLD(), {site: torch.zeros(1) for site in "AB"}
-    state, memory = rule.start({"w": torch.zeros(1)}, Setting(sites=("A", "B"), optimizer="sgd"))
+    state, memory = rule.start({"w": torch.zeros(1)}, RuleContext(sites=("A", "B"), optimizer="sgd"))
     for _ in range(200):
         updates = []
         for site in "AB":
@@ -49,14 +49,14 @@ def test_drift_vanishes_on_two_quadratics():
 
 @pytest.mark.parametrize(("optimizer", "constant"), [("adamw", True), ("sgd", False)])
 def test_refuses_what_its_control_variates_do_not_hold_for(optimizer, constant):
-    setting = Setting(sites=("A",), optimizer=optimizer, rate_constant=constant)
+    context = RuleContext(sites=("A",), optimizer=optimizer, rate_constant=constant)
     with pytest.raises(InputError, match="rule scaffold: expected optimizer sgd with a learning rate constant"):
-        SCAFFOLD().start({"w": torch.zeros(1)}, setting)
+        SCAFFOLD().start({"w": torch.zeros(1)}, context)
 
 
 def test_refuses_a_control_of_another_shape_by_name(state_of, make_update):
     rule = SCAFFOLD()
-    state, memory = rule.start(state_of({"w": [1.0]}), SETTING)
+    state, memory = rule.start(state_of({"w": [1.0]}), CONTEXT)
     update = make_update("A", {"w": [3.0]}, control_change={"w": [4.0, 5.0]})
     with pytest.raises(ValueError, match="site A: control_change: w: expected shape"):
         rule.aggregate(state, [update], memory)

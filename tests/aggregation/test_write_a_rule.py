@@ -7,9 +7,9 @@ import pytest
 
 import fedtune3d.aggregation
 from fedtune3d.aggregation.contract import Memory
-from fedtune3d.aggregation.contract_suite import check_rule
 from fedtune3d.aggregation.lora import MODES, LoraRule
 from fedtune3d.aggregation.registry import build_rule
+from fedtune3d.testing import check_rule
 
 PAGE = Path(__file__).parents[2] / "docs" / "write-a-rule.md"
 

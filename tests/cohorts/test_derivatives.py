@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.derivatives import entities, find_derivative_scans
 from fedtune3d.cohorts.reading import read_site, recognise
 from fedtune3d.cohorts.records import LabelMapping
-from fedtune3d.errors import InputError
 
 LABELS = LabelMapping(positive=("AD",), negative=("CN",))
 TABLE = "participant_id\tdiagnosis\nsub-01\tAD\nsub-02\tCN\n"

@@ -6,15 +6,7 @@ from typing import Any
 import pytest
 
 from fedtune3d.cohorts.flow import count_flow, leaving, without_folder
-from fedtune3d.cohorts.records import (
-    FURTHER_SCAN,
-    NO_SCAN,
-    NOT_CHOSEN,
-    OTHER_LABEL,
-    Cohort,
-    Exclusion,
-    ScanRecord,
-)
+from fedtune3d.cohorts.records import FURTHER_SCAN, NO_SCAN, NOT_CHOSEN, OTHER_LABEL, Cohort, Exclusion, ScanRecord
 
 
 def record(participant: str, session: str, label: int) -> ScanRecord:

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import yaml
 
-from fedtune3d.cli import main
+from fedtune3d.cli.app import main
 
 SECRETS = (
     "DOE^JANE",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fedtune3d.cli import main
+from fedtune3d.cli.app import main
 from fedtune3d.cohorts.reading import read_site, recognise
 from fedtune3d.cohorts.records import LabelMapping
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.records import LabelMapping, Unlabelled
-from fedtune3d.errors import InputError
 
 CDR = LabelMapping(positive="cdr >= 1", negative="cdr == 0")
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.scanner import scanner_of
-from fedtune3d.errors import InputError
 
 
 def test_the_nearest_sidecar_counts_most(tmp_path: Path) -> None:

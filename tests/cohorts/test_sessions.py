@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.reading import list_diagnoses, read_site
 from fedtune3d.cohorts.records import LabelMapping
-from fedtune3d.errors import InputError
 
 LABELS = LabelMapping(positive=("AD",), negative=("CN",))
 SESSIONS = ("baseline", "followup", "screening")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits, split_sizes, write_splits
-from fedtune3d.errors import InputError
 
 
 def make_record(participant: str, label: int, session: str = "", group: str | None = None) -> ScanRecord:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.evaluation.paired import combine_comparisons, paired_delong
 from fedtune3d.evaluation.predictions import Predictions
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.evaluation.combination import combine
 from fedtune3d.evaluation.grid import EDGES
 from fedtune3d.evaluation.intervals import mean_interval, newcombe

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from fedtune3d.experiment import Experiment
-from fedtune3d.federation.checkpoints import RoundsFolder
-from fedtune3d.federation.workbench import Workbench
+from fedtune3d._utils.progress import Silent
+from fedtune3d._utils.state_dicts import load_state, state_bytes
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.round_state import RoundsFolder
 from fedtune3d.models.tuning import read_state
-from fedtune3d.prepare import prepare_sites
-from fedtune3d.progress import Silent
-from fedtune3d.run import run_experiment
-from fedtune3d.states import load_state, state_bytes
+from fedtune3d.workflows.prepare import prepare_sites
+from fedtune3d.workflows.run import run_experiment
 
 LORA = {"method": "lora", "rank": 2, "blocks": "last:1"}
 CHOICES = [
@@ -52,12 +52,12 @@ def test_two_rounds(two_sites: dict[str, Any], tmp_path: Path, head: str, tuning
     experiment, lines = run(values, tmp_path / "run")
     assert [line["kind"] for line in lines] == ["train", "train", "score"]
     assert all(entry["participated"] and entry["fault"] is None for entry in lines[1]["sites"].values())
-    assembled = Workbench(experiment).assembled
-    initial, trained = read_state(assembled.model, assembled.answer), load_state(RoundsFolder(tmp_path / "run").last)
-    assert trained.keys() == initial.keys() == set(assembled.answer.names)
+    assembled = ProcessModel(experiment).assembled
+    initial, trained = read_state(assembled.model, assembled.trainable), load_state(RoundsFolder(tmp_path / "run").last)
+    assert trained.keys() == initial.keys() == set(assembled.trainable.names)
     assert lines[0]["sites"]["A"]["bytes_up"] == state_bytes(initial)
     changed = {name for name in initial if not torch.equal(initial[name], trained[name])}
-    matrices = {name for name in assembled.answer.parameters if name.startswith("head.") and initial[name].dim() > 1}
+    matrices = {name for name in assembled.trainable.parameters if name.startswith("head.") and initial[name].dim() > 1}
     assert changed >= matrices  # a bias may not: Adam's first steps at the two sites can cancel exactly
     assert any(name.startswith("encoder.") for name in changed) == (tuning["method"] != "frozen")
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answer, Fault, Task
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from fedtune3d.aggregation.contract import Setting
+from fedtune3d._utils.state_dicts import State, load_info, load_state
+from fedtune3d.aggregation.contract import RuleContext
 from fedtune3d.aggregation.registry import build_rule
-from fedtune3d.federation.checkpoints import RoundsFolder, Standing
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answer, Task
+from fedtune3d.federation.round_state import RoundsFolder, RoundState
 from fedtune3d.federation.rounds import QuorumLostError, RoundSettings, run_rounds
-from fedtune3d.states import State, load_info, load_state
 
 INITIAL = {"head.weight": torch.zeros(2, 3), "head.bias": torch.ones(2)}
 
@@ -36,10 +36,10 @@ class Adder:
         return Answer(self.name, {"state": state}, {"examples": self.examples, "loss": 0.1, "received": score})
 
 
-def run(folder: Path, sites: dict, rounds: int = 3, **settings: object) -> Standing:
+def run(folder: Path, sites: dict, rounds: int = 3, **settings: object) -> RoundState:
     rule = build_rule("fedavg")
     chosen = RoundSettings(rounds=rounds, **settings)  # type: ignore[arg-type]
-    return run_rounds(InProcess(sites), rule, RoundsFolder(folder), chosen, INITIAL, Setting(sites=tuple(sites)))
+    return run_rounds(InProcess(sites), rule, RoundsFolder(folder), chosen, INITIAL, RuleContext(sites=tuple(sites)))
 
 
 def two_sites() -> dict[str, Adder]:
@@ -48,8 +48,10 @@ def two_sites() -> dict[str, Adder]:
 
 def test_state_ledger_and_best_by_hand(tmp_path: Path) -> None:
     sites = {"A": Adder("A", 1.0, 30, (0.9, 0.6, 0.7, 0.5)), "B": Adder("B", 5.0, 10, (0.9, None, 0.7, 0.8))}
-    standing = run(tmp_path, sites)
-    torch.testing.assert_close(standing.state["head.weight"], torch.full((2, 3), 6.0))  # 3 rounds of (30·1 + 10·5) / 40
+    round_state = run(tmp_path, sites)
+    torch.testing.assert_close(
+        round_state.state["head.weight"], torch.full((2, 3), 6.0)
+    )  # 3 rounds of (30·1 + 10·5) / 40
     lines = RoundsFolder(tmp_path).lines()
     assert [(line["round"], line["kind"]) for line in lines] == [(1, "train"), (2, "train"), (3, "train"), (3, "score")]
     assert lines[0]["sites"]["A"] == {
@@ -64,7 +66,7 @@ def test_state_ledger_and_best_by_hand(tmp_path: Path) -> None:
         "received": {"auc": 0.9, "loss": 1.0, "examples": 4, "why": None},
     }
     assert [line["validation"]["mean_auc"] for line in lines] == pytest.approx([0.9, 0.6, 0.7, 0.65])
-    assert standing.best["state_round"] == 2  # round 0 is untrained and never the best
+    assert round_state.best["state_round"] == 2  # round 0 is untrained and never the best
     torch.testing.assert_close(load_state(RoundsFolder(tmp_path).best)["head.weight"], torch.full((2, 3), 4.0))
 
 

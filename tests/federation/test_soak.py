@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from fedtune3d.aggregation.contract import Setting
+from fedtune3d._utils.files import append_json_line
+from fedtune3d._utils.seeds import numpy_rng
+from fedtune3d._utils.state_dicts import state_sha256
+from fedtune3d.aggregation.contract import RuleContext
 from fedtune3d.aggregation.registry import build_rule
-from fedtune3d.experiment import Experiment
-from fedtune3d.federation.checkpoints import RoundsFolder, Standing
+from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answer, Task
+from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.round_state import RoundsFolder, RoundState
 from fedtune3d.federation.rounds import QuorumLostError, RoundSettings, run_rounds
-from fedtune3d.federation.trainee import Trainee
-from fedtune3d.federation.workbench import Workbench
-from fedtune3d.files import append_json_line
+from fedtune3d.federation.site.local_trainer import LocalTrainer
 from fedtune3d.models.normalisation import normalisation_names
 from fedtune3d.models.tuning import read_state
-from fedtune3d.seeds import numpy_rng
-from fedtune3d.states import state_sha256
 from fedtune3d.training.dataset import ScanSet
 
 SITES = ("A", "B", "C", "D")
@@ -56,12 +56,12 @@ class Drawn(ScanSet):
         return [0] * count
 
 
-class Member(Trainee):
+class Member(LocalTrainer):
     """A site that really trains the head, on drawn features."""
 
     def scans(self, split: str) -> ScanSet:
         count = {"A": 6, "B": 10, "C": 8, "D": 4}[self.name]
-        return Drawn(self.name, split, count, self.workbench.assembled.model.stage_count - 1)  # type: ignore[arg-type]
+        return Drawn(self.name, split, count, self.process_model.assembled.model.stage_count - 1)  # type: ignore[arg-type]
 
 
 class Killed(BaseException):
@@ -102,16 +102,16 @@ class Mortal(RoundsFolder):
         super().__init__(folder)
         self.dice = dice
 
-    def commit(self, standing: Standing, line: dict | None = None) -> None:
+    def commit(self, round_state: RoundState, line: dict | None = None) -> None:
         if line is not None and self.dice.random() < 0.03:
             append_json_line(self.ledger, line)
             raise Killed
-        super().commit(standing, line)
+        super().commit(round_state, line)
         if self.dice.random() < 0.03:
             raise Killed
 
 
-def workbench(rule: str) -> Workbench:
+def process_model(rule: str) -> ProcessModel:
     values = {
         "name": "soak",
         "sites": [{"name": site} for site in SITES],
@@ -121,32 +121,35 @@ def workbench(rule: str) -> Workbench:
         "aggregation": {"rule": rule},
         "threads": 1,
     }
-    return Workbench(Experiment.model_validate(values))
+    return ProcessModel(Experiment.model_validate(values))
 
 
-def members(bench: Workbench, folder: Path) -> dict[str, Member]:
+def members(bench: ProcessModel, folder: Path) -> dict[str, Member]:
     return {name: Member(name, bench.experiment, bench, folder / "sites" / name) for name in SITES}
 
 
-def go(bench: Workbench, sites: dict, folder: RoundsFolder, rounds: int, **settings: object) -> Standing:
+def go(bench: ProcessModel, sites: dict, folder: RoundsFolder, rounds: int, **settings: object) -> RoundState:
     assembled = bench.assembled
-    setting = Setting(
-        SITES, assembled.answer.parameters, normalisation_names(assembled.model, assembled.answer), optimizer="sgd"
+    setting = RuleContext(
+        SITES,
+        assembled.trainable.parameters,
+        normalisation_names(assembled.model, assembled.trainable),
+        optimizer="sgd",
     )
     chosen = RoundSettings(rounds=rounds, seed=7, fraction=0.75, **settings)  # type: ignore[arg-type]
-    initial = read_state(assembled.model, assembled.answer)
+    initial = read_state(assembled.model, assembled.trainable)
     return run_rounds(InProcess(sites), build_rule(bench.experiment.aggregation.rule), folder, chosen, initial, setting)
 
 
 def soak(rule: str, rounds: int, tmp_path: Path) -> None:
-    bench = workbench(rule)
-    initial = read_state(bench.assembled.model, bench.assembled.answer)
+    bench = process_model(rule)
+    initial = read_state(bench.assembled.model, bench.assembled.trainable)
     dice = np.random.default_rng(11)
-    standing, deaths = None, 0
-    while standing is None:
+    round_state, deaths = None, 0
+    while round_state is None:
         sites = {name: Unlucky(site, dice) for name, site in members(bench, tmp_path / "faulty").items()}
         try:
-            standing = go(bench, sites, Mortal(tmp_path / "faulty", dice), rounds)
+            round_state = go(bench, sites, Mortal(tmp_path / "faulty", dice), rounds)
         except (Killed, QuorumLostError):
             deaths += 1
         bench.assembled.model.load_state_dict({**bench.assembled.model.state_dict(), **initial})
@@ -161,8 +164,8 @@ def soak(rule: str, rounds: int, tmp_path: Path) -> None:
     clean = go(
         bench, members(bench, tmp_path / "clean"), RoundsFolder(tmp_path / "clean"), rounds, participants=recorded.get
     )
-    assert state_sha256(clean.state) == state_sha256(standing.state)
-    assert clean.memory.values == standing.memory.values
+    assert state_sha256(clean.state) == state_sha256(round_state.state)
+    assert clean.memory.values == round_state.memory.values
 
 
 @pytest.mark.parametrize("rule", ["fedce", "scaffold", "fedbn"])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.models.centres import ClassSums, add, centres, class_sums, distance_scores
 
 

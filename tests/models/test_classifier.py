@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoder import build_encoder, initialise_random
+from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
 from fedtune3d.models.heads import build_head
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch import nn
 
+from fedtune3d._utils.seeds import torch_rng
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoder import build_encoder, initialise_random
+from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
 from fedtune3d.models.explanation import grad_cam, integrated_gradients, occlusion, places_of, similarity
 from fedtune3d.models.heads import build_head
-from fedtune3d.seeds import torch_rng
 
 
 def classifier(head: str, seed: int) -> Classifier:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from fedtune3d._utils.seeds import torch_rng
 from fedtune3d.models.linear import FastLinear, fast_linear
-from fedtune3d.seeds import torch_rng
 
 
 def layer_inputs(*trained: str) -> dict[str, torch.Tensor]:

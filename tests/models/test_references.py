@@ -3,7 +3,7 @@ import sys
 import pytest
 import torch
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.models.references import ResNet18Reference
 from fedtune3d.models.tuning import Frozen, Full, Lora, apply_tuning, read_state, write_state
 
@@ -30,21 +30,21 @@ def test_scans_become_two_logits_in_one_stage(model):
 
 
 def test_a_training_step_changes_nothing_but_the_state(model):
-    answer = apply_tuning(model, Full())
-    assert answer.prefix_end == 0
-    assert set(answer.names) == set(model.state_dict())
-    before = read_state(model, answer)
+    trainable = apply_tuning(model, Full())
+    assert trainable.prefix_end == 0
+    assert set(trainable.names) == set(model.state_dict())
+    before = read_state(model, trainable)
     model.train()
     scan = torch.randn(1, 1, 64, 64, 64, generator=torch.Generator().manual_seed(0))
-    optimiser = torch.optim.SGD([model.get_parameter(name) for name in answer.parameters], lr=0.1)
+    optimiser = torch.optim.SGD([model.get_parameter(name) for name in trainable.parameters], lr=0.1)
     torch.nn.functional.cross_entropy(model(scan), torch.tensor([1])).backward()
     optimiser.step()
-    after = read_state(model, answer)
-    moved = {name for name in answer.names if not torch.equal(before[name], after[name])}
+    after = read_state(model, trainable)
+    moved = {name for name in trainable.names if not torch.equal(before[name], after[name])}
     assert {"network.bn1.running_mean", "network.bn1.running_var", "network.bn1.num_batches_tracked"} <= moved
-    assert moved == set(answer.names)
-    write_state(model, answer, before)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in read_state(model, answer).items())
+    assert moved == set(trainable.names)
+    write_state(model, trainable, before)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in read_state(model, trainable).items())
 
 
 def test_the_seed_alone_decides_the_weights(model):

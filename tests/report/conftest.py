@@ -12,14 +12,14 @@ import torch
 import yaml
 from scipy.stats import norm
 
-from fedtune3d.cohorts.pictures import write_example
-from fedtune3d.cohorts.profiles import compare_profiles, intensity_profile
+from fedtune3d._utils.state_dicts import save_state
 from fedtune3d.evaluation import Predictions, combine, summarise
 from fedtune3d.evaluation.estimate import undefined
-from fedtune3d.mean_maps import SiteMaps, write_maps
+from fedtune3d.federation.mean_maps import SiteMaps, write_maps
+from fedtune3d.preparation.pictures import write_example
+from fedtune3d.preparation.profiles import compare_profiles, intensity_profile
 from fedtune3d.report import write_report, write_study_report
 from fedtune3d.report.figures.mean_saliency import STATES
-from fedtune3d.states import save_state
 
 SIZES = {"Amsterdam": (14, 11), "Boston": (22, 18), "Graz": (5, 4), "Lagos": (7, 0)}
 """Negative and positive people in the test split of each site; the last has one class only."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.report import write_report
 from fedtune3d.report.live import LivePage, about, status_of
 from fedtune3d.report.run_contents import read_run

@@ -17,9 +17,9 @@ from scipy.stats import norm
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
+from fedtune3d._utils.files import write_json
 from fedtune3d.evaluation import Predictions, combine, summarise
-from fedtune3d.federation.predictions_table import predictions_name, write_predictions
-from fedtune3d.files import write_json
+from fedtune3d.federation.site.predictions_table import predictions_name, write_predictions
 from fedtune3d.report import write_report
 
 SIZES = {"Amsterdam": (30, 25), "Boston": (22, 18), "Graz": (5, 4), "Lagos": (7, 0)}

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from fedtune3d.report import page, write_report
-from fedtune3d.report.words import answer
+from fedtune3d.report.number_formatting import answer
 
 VOID = {"meta", "link", "img", "br", "hr"}
 

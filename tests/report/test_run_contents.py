@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.report.run_contents import read_run
 
 

@@ -9,8 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from fedtune3d.cohorts.raw.template import load_template
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
+from fedtune3d.preparation.template import load_template
 from fedtune3d.report import saliency, write_report
 from fedtune3d.report.figures.mean_saliency import draw_mean_saliency
 from fedtune3d.report.run_contents import RunContents, read_run

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.evaluation import Predictions, paired_delong
-from fedtune3d.federation.predictions_table import predictions_name, write_predictions
+from fedtune3d.federation.site.predictions_table import predictions_name, write_predictions
 from fedtune3d.report import write_study_report
 from fedtune3d.report.figures.forest import draw_forest
 from fedtune3d.report.figures.study_auc import draw_study_auc
+from fedtune3d.report.study_captions import answer
 from fedtune3d.report.study_contents import read_study
 from fedtune3d.report.study_tables import PairedRow, cost_rows, paired_rows, stage_tables
-from fedtune3d.report.study_words import answer
 
 
 class Text(HTMLParser):

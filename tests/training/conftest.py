@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoder import build_encoder, initialise_random
+from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
 from fedtune3d.models.heads import build_head
-from fedtune3d.models.tuning import Frozen, Tuning, TuningAnswer, apply_tuning
-from fedtune3d.seeds import numpy_rng
+from fedtune3d.models.tuning import Frozen, Trainable, Tuning, apply_tuning
 from fedtune3d.training.dataset import LabelledScan
 
-BuildModel = Callable[..., tuple[Classifier, TuningAnswer]]
+BuildModel = Callable[..., tuple[Classifier, Trainable]]
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def build_model() -> BuildModel:
     """Builds the tiny classifier with a head and a tuning; the same weights each time."""
 
-    def build(tuning: Tuning | None = None, head: str = "linear") -> tuple[Classifier, TuningAnswer]:
+    def build(tuning: Tuning | None = None, head: str = "linear") -> tuple[Classifier, Trainable]:
         encoder = build_encoder("tiny")
         initialise_random(encoder, 1)
         model = Classifier(encoder, build_head(head, encoder.out_channels, 2))

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fedtune3d.seeds import torch_rng
+from fedtune3d._utils.seeds import torch_rng
 from fedtune3d.training.augmentation import augment
 from fedtune3d.training.settings import AugmentationSettings
 

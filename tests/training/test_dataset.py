@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.seeds import torch_rng
 from fedtune3d.models.tuning import Frozen, Full
-from fedtune3d.seeds import torch_rng
 from fedtune3d.training.augmentation import augment
 from fedtune3d.training.dataset import FeatureSet, LabelledScan, PreparedSet, open_scans, pool, read_view
 from fedtune3d.training.features import FeatureCache
@@ -17,13 +17,13 @@ AUGMENTED = AugmentationSettings(rotation_degrees=0, scaling=0, translation_mm=0
 
 
 def test_cached_features_are_those_of_the_encoder_in_order(build_model, scans, tmp_path: Path) -> None:
-    model, answer = build_model()
-    data = open_scans(scans[:3], Prefix(model, answer), FeatureCache(tmp_path))
+    model, trainable = build_model()
+    data = open_scans(scans[:3], Prefix(model, trainable), FeatureCache(tmp_path))
     with torch.no_grad():
         expected = model.encoder(read_view(scans[2], 0, None, 0)[None])
     assert torch.equal(data.inputs([2], [0]), expected.half().float())
     assert data.labels.tolist() == [0, 1, 0]
-    assert data.first_stage == answer.prefix_end
+    assert data.first_stage == trainable.prefix_end
 
 
 def test_each_scan_is_encoded_once_whatever_set_it_is_in(build_model, scans, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from fedtune3d.errors import InputError
-from fedtune3d.seeds import torch_rng
-from fedtune3d.states import load_state
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.seeds import torch_rng
+from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.training.features import SECONDS_A_DAY, FeatureCache, FeatureKey, read_features
 
 KEY = FeatureKey("scan0", "0", "abc", 3, 1, "float32", "cpu AVX512", 2, 1, "2.13.0")

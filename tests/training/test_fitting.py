@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d.aggregation.contract import Memory, Update
 from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoder import build_encoder
+from fedtune3d.models.encoders.sam_med3d import build_encoder
 from fedtune3d.models.nearest_centre import NearestCentre
 from fedtune3d.models.tuning import Frozen, apply_tuning, read_state, write_state
-from fedtune3d.seeds import numpy_rng
 from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.fitting import fit_locally
 from fedtune3d.training.prediction import predict
@@ -43,23 +43,23 @@ def drawn(model: Classifier) -> Features:
 
 
 def centres_over(model: Classifier, data: Features, parts: list[list[int]]) -> torch.Tensor:
-    answer = apply_tuning(model, Frozen())
-    updates, zero = [], {name: torch.zeros_like(tensor) for name, tensor in read_state(model, answer).items()}
+    trainable = apply_tuning(model, Frozen())
+    updates, zero = [], {name: torch.zeros_like(tensor) for name, tensor in read_state(model, trainable).items()}
     for number, part in enumerate(parts):
         subset = Features(data.features[part], [int(data.labels[index]) for index in part], data.first_stage)
-        write_state(model, answer, zero)
+        write_state(model, trainable, zero)
         fit_locally(model, subset)
-        state = read_state(model, answer)
+        state = read_state(model, trainable)
         updates.append(Update(f"site-{number}", len(part), lambda _, state=state: state))
     state = build_rule("ncc").aggregate(zero, updates, Memory()).state
-    write_state(model, answer, state)
+    write_state(model, trainable, state)
     return state["head.sums"] / state["head.counts"][:, None]
 
 
 def test_no_parameter_trains_and_the_state_is_sums_and_counts(model: Classifier) -> None:
-    answer = apply_tuning(model, Frozen())
-    assert answer.parameters == ()
-    assert answer.names == ("head.counts", "head.sums")
+    trainable = apply_tuning(model, Frozen())
+    assert trainable.parameters == ()
+    assert trainable.names == ("head.counts", "head.sums")
 
 
 def test_any_split_over_sites_gives_the_same_centres(model: Classifier) -> None:

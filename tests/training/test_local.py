@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from fedtune3d._utils.seeds import torch_rng
+from fedtune3d._utils.state_dicts import save_state, state_sha256
 from fedtune3d.aggregation.contract import LocalPlan
-from fedtune3d.models.tuning import Frozen, Full, Lora, TuningAnswer, read_state, write_state
-from fedtune3d.seeds import torch_rng
-from fedtune3d.states import save_state, state_sha256
+from fedtune3d.models.tuning import Frozen, Full, Lora, Trainable, read_state, write_state
 from fedtune3d.training.dataset import FeatureSet, ScanSet, open_scans
 from fedtune3d.training.faults import DeadlineExceeded, NotFinite
 from fedtune3d.training.features import FeatureCache
@@ -58,8 +58,8 @@ class Logistic(nn.Module):
         return self.layers(x)
 
 
-def answer_of(model: nn.Module) -> TuningAnswer:
-    return TuningAnswer(
+def answer_of(model: nn.Module) -> Trainable:
+    return Trainable(
         tuple(sorted(model.state_dict())), tuple(sorted(name for name, _ in model.named_parameters())), prefix_end=0
     )
 
@@ -223,11 +223,11 @@ def test_a_lone_last_scan_trains_without_batch_norm() -> None:
 
 def test_frozen_normalisation_keeps_its_statistics_and_dropout_trains() -> None:
     model = Logistic(nn.BatchNorm1d(2), nn.Dropout(0.5))
-    answer = TuningAnswer(("layers.0.weight",), ("layers.0.weight",), 0)
-    set_training_mode(model, answer)
+    trainable = Trainable(("layers.0.weight",), ("layers.0.weight",), 0)
+    set_training_mode(model, trainable)
     assert [layer.training for layer in model.layers] == [True, False, True]
     before = model.layers[1].running_mean.clone()
-    train_locally(model, answer, Numbers(), PLAIN, LocalPlan(), FIRST)
+    train_locally(model, trainable, Numbers(), PLAIN, LocalPlan(), FIRST)
     assert torch.equal(model.layers[1].running_mean, before)
     assert not any(module.training for module in model.modules())
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -238,23 +238,23 @@ def test_frozen_normalisation_keeps_its_statistics_and_dropout_trains() -> None:
     "tuning", [Frozen(), Full(), Lora(blocks="last:1", dropout=0.2)], ids=["frozen", "full", "lora"]
 )
 def test_every_head_and_tuning_trains_what_it_says_and_nothing_else(build_model, scans, features, tuning, head) -> None:
-    model, answer = build_model(tuning, head)
+    model, trainable = build_model(tuning, head)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    data = open_scans(scans[:3], Prefix(model, answer), FeatureCache(features))
-    result = train_locally(model, answer, data, TrainingSettings(batch_size=2), LocalPlan(), FIRST)
+    data = open_scans(scans[:3], Prefix(model, trainable), FeatureCache(features))
+    result = train_locally(model, trainable, data, TrainingSettings(batch_size=2), LocalPlan(), FIRST)
     after = model.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed <= set(answer.names)
+    assert changed <= set(trainable.names)
     assert {name for name in changed if name.startswith("head.")}
     assert tuning == Frozen() or {name for name in changed if name.startswith("encoder.")}
     assert result.examples == 3
 
 
 def test_local_epochs_lower_the_loss_and_learn(build_model, scans, features) -> None:
-    model, answer = build_model(head="conv_s")
-    data = open_scans(scans, Prefix(model, answer), FeatureCache(features))
+    model, trainable = build_model(head="conv_s")
+    data = open_scans(scans, Prefix(model, trainable), FeatureCache(features))
     losses = [
-        train_locally(model, answer, data, TrainingSettings(), LocalPlan(), replace(FIRST, round=number)).loss
+        train_locally(model, trainable, data, TrainingSettings(), LocalPlan(), replace(FIRST, round=number)).loss
         for number in range(1, 9)
     ]
     assert losses[-1] < 0.5 * losses[0]
@@ -280,11 +280,11 @@ from fedtune3d.training.settings import TrainingSettings
 encoder = build_encoder("tiny")
 initialise_random(encoder, 1)
 model = Classifier(encoder, build_head("conv_s", encoder.out_channels, 2))
-answer = apply_tuning(model, Frozen(), 3)
+trainable = apply_tuning(model, Frozen(), 3)
 scans = [LabelledScan(Path(sys.argv[1]) / f"scan{number}.npy", number % 2, "A") for number in range(10)]
-data = open_scans(scans, Prefix(model, answer), FeatureCache(Path(sys.argv[2])))
-train_locally(model, answer, data, TrainingSettings(batch_size=4), LocalPlan(), LocalRound(7, "A", 2, 3))
-print(state_sha256(read_state(model, answer)))
+data = open_scans(scans, Prefix(model, trainable), FeatureCache(Path(sys.argv[2])))
+train_locally(model, trainable, data, TrainingSettings(batch_size=4), LocalPlan(), LocalRound(7, "A", 2, 3))
+print(state_sha256(read_state(model, trainable)))
 """
 
 
@@ -295,31 +295,31 @@ def test_two_processes_give_the_same_bits(build_model, scans, features: Path, tm
         text=True,
         check=True,
     )
-    model, answer = build_model(head="conv_s")
-    data = open_scans(scans, Prefix(model, answer), FeatureCache(features))
-    train_locally(model, answer, data, TrainingSettings(batch_size=4), LocalPlan(), LocalRound(7, "A", 2, 3))
-    assert other.stdout.strip() == state_sha256(read_state(model, answer))
+    model, trainable = build_model(head="conv_s")
+    data = open_scans(scans, Prefix(model, trainable), FeatureCache(features))
+    train_locally(model, trainable, data, TrainingSettings(batch_size=4), LocalPlan(), LocalRound(7, "A", 2, 3))
+    assert other.stdout.strip() == state_sha256(read_state(model, trainable))
 
 
 def test_another_site_round_or_seed_trains_otherwise(build_model, scans, features: Path) -> None:
     hashes = set()
     for occasion in (FIRST, replace(FIRST, seed=2), replace(FIRST, site="B"), replace(FIRST, round=2), FIRST):
-        model, answer = build_model()
-        data = open_scans(scans, Prefix(model, answer), FeatureCache(features))
-        train_locally(model, answer, data, TrainingSettings(batch_size=3), LocalPlan(), occasion)
-        hashes.add(state_sha256(read_state(model, answer)))
+        model, trainable = build_model()
+        data = open_scans(scans, Prefix(model, trainable), FeatureCache(features))
+        train_locally(model, trainable, data, TrainingSettings(batch_size=3), LocalPlan(), occasion)
+        hashes.add(state_sha256(read_state(model, trainable)))
     assert len(hashes) == 4
 
 
 def test_training_again_from_the_written_state_gives_the_same_bits(build_model, scans, features: Path) -> None:
-    model, answer = build_model(Lora(blocks="last:1", dropout=0.3), "conv_s")
-    received = read_state(model, answer)
-    data = open_scans(scans[:5], Prefix(model, answer), FeatureCache(features))
+    model, trainable = build_model(Lora(blocks="last:1", dropout=0.3), "conv_s")
+    received = read_state(model, trainable)
+    data = open_scans(scans[:5], Prefix(model, trainable), FeatureCache(features))
     sent = []
     for _ in range(2):
-        write_state(model, answer, received)
-        train_locally(model, answer, data, TrainingSettings(), LocalPlan(), FIRST)
-        sent.append(state_sha256(read_state(model, answer)))
+        write_state(model, trainable, received)
+        train_locally(model, trainable, data, TrainingSettings(), LocalPlan(), FIRST)
+        sent.append(state_sha256(read_state(model, trainable)))
     assert sent[0] == sent[1]
 
 
@@ -338,10 +338,10 @@ from fedtune3d.training.local import LocalRound, train_locally
 from fedtune3d.training.prediction import predict
 from fedtune3d.training.settings import TrainingSettings
 model = Classifier(build_encoder("tiny"), build_head("linear"))
-answer = apply_tuning(model, Frozen())
+trainable = apply_tuning(model, Frozen())
 files = sorted(Path(sys.argv[1]).glob("*.safetensors"))[: int(sys.argv[2])]
-data = FeatureSet([[file] for file in files], [number % 2 for number in range(len(files))], answer.prefix_end)
-train_locally(model, answer, data, TrainingSettings(), LocalPlan(), LocalRound(1, "A", 1, 1))
+data = FeatureSet([[file] for file in files], [number % 2 for number in range(len(files))], trainable.prefix_end)
+train_locally(model, trainable, data, TrainingSettings(), LocalPlan(), LocalRound(1, "A", 1, 1))
 predict(model, data)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -12,8 +12,8 @@ from fedtune3d.training.prefix import Prefix
 
 
 def test_probabilities_are_the_softmax_of_the_model_in_evaluation_mode(build_model, scans, features: Path) -> None:
-    model, answer = build_model(head="conv_s")
-    data = open_scans(scans[:4], Prefix(model, answer), FeatureCache(features))
+    model, trainable = build_model(head="conv_s")
+    data = open_scans(scans[:4], Prefix(model, trainable), FeatureCache(features))
     model.train()
     given = predict(model, data, batch_size=3)
     assert not model.training
@@ -24,8 +24,8 @@ def test_probabilities_are_the_softmax_of_the_model_in_evaluation_mode(build_mod
 
 
 def test_what_is_said_of_a_scan_does_not_depend_on_the_others(build_model, scans, features: Path) -> None:
-    model, answer = build_model(head="conv_s")
-    prefix, cache = Prefix(model, answer), FeatureCache(features)
+    model, trainable = build_model(head="conv_s")
+    prefix, cache = Prefix(model, trainable), FeatureCache(features)
     together = predict(model, open_scans(scans, prefix, cache))
     backwards = predict(model, open_scans(scans[::-1], prefix, cache))
     alone = [predict(model, open_scans([scan], prefix, cache))[0] for scan in scans]
@@ -33,13 +33,13 @@ def test_what_is_said_of_a_scan_does_not_depend_on_the_others(build_model, scans
 
 
 def test_no_scans_give_no_probabilities(build_model, features: Path) -> None:
-    model, answer = build_model()
-    assert predict(model, open_scans([], Prefix(model, answer), FeatureCache(features))).shape == (0,)
+    model, trainable = build_model()
+    assert predict(model, open_scans([], Prefix(model, trainable), FeatureCache(features))).shape == (0,)
 
 
 def test_outputs_that_are_not_finite_are_refused(build_model, scans, features: Path) -> None:
-    model, answer = build_model()
-    data = open_scans(scans[:2], Prefix(model, answer), FeatureCache(features))
+    model, trainable = build_model()
+    data = open_scans(scans[:2], Prefix(model, trainable), FeatureCache(features))
     with torch.no_grad():
         next(model.head.parameters()).fill_(float("nan"))
     with pytest.raises(NotFinite, match="scan 0 of 2: the model gives NaN or infinity"):

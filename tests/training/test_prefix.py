@@ -6,49 +6,51 @@ from fedtune3d.training.prefix import Prefix, prefix_weights
 
 
 def test_frozen_tuning_keeps_the_whole_encoder_and_its_heads_share_the_key(build_model) -> None:
-    linear, answer = build_model(Frozen(), "linear")
+    linear, trainable = build_model(Frozen(), "linear")
     conv, conv_answer = build_model(Frozen(), "conv_s")
-    assert set(prefix_weights(linear, answer.prefix_end)) == {f"encoder.{name}" for name in linear.encoder.state_dict()}
-    assert Prefix(linear, answer).key("a", "0") == Prefix(conv, conv_answer).key("a", "0")
+    assert set(prefix_weights(linear, trainable.prefix_end)) == {
+        f"encoder.{name}" for name in linear.encoder.state_dict()
+    }
+    assert Prefix(linear, trainable).key("a", "0") == Prefix(conv, conv_answer).key("a", "0")
 
 
 def test_lora_keeps_what_comes_before_the_first_adapted_block(build_model) -> None:
-    model, answer = build_model(Lora(blocks="last:1"))
-    names = set(prefix_weights(model, answer.prefix_end))
+    model, trainable = build_model(Lora(blocks="last:1"))
+    names = set(prefix_weights(model, trainable.prefix_end))
     assert names == {
         f"encoder.{name}" for name in model.encoder.state_dict() if name.startswith(("pos", "patch", "blocks.0."))
     }
-    assert not names & set(answer.names)
+    assert not names & set(trainable.names)
 
 
 def test_full_tuning_has_no_prefix(build_model) -> None:
-    model, answer = build_model(Full())
-    assert prefix_weights(model, answer.prefix_end) == {}
+    model, trainable = build_model(Full())
+    assert prefix_weights(model, trainable.prefix_end) == {}
 
 
 def test_weights_of_the_prefix_and_no_others_change_the_key(build_model) -> None:
     keys = []
     for changed in (None, "encoder.blocks.0.norm1.bias", "encoder.neck.0.weight", "head.weight"):
-        model, answer = build_model(Lora(blocks="last:1"))
+        model, trainable = build_model(Lora(blocks="last:1"))
         if changed:
             next(p for name, p in model.named_parameters() if name.startswith(changed.removesuffix("weight"))).data += 1
-        keys.append(Prefix(model, answer).key("a", "0"))
+        keys.append(Prefix(model, trainable).key("a", "0"))
     assert keys[0] != keys[1]
     assert keys[0] == keys[2] == keys[3]
 
 
 def test_prefix_and_rest_give_what_the_whole_model_gives(build_model, scans: list[LabelledScan]) -> None:
     for tuning in (Frozen(), Lora(blocks="last:1")):
-        model, answer = build_model(tuning)
+        model, trainable = build_model(tuning)
         voxels = read_view(scans[0], 0, None, 0)
-        kept = Prefix(model, answer).encode(voxels)
-        rest = model.run_stages(kept[None], answer.prefix_end, model.stage_count)
+        kept = Prefix(model, trainable).encode(voxels)
+        rest = model.run_stages(kept[None], trainable.prefix_end, model.stage_count)
         assert torch.equal(rest, model(voxels[None]))
 
 
 def test_encoding_alone_or_after_others_gives_the_same_bits(build_model, scans: list[LabelledScan]) -> None:
-    model, answer = build_model()
-    prefix = Prefix(model, answer)
+    model, trainable = build_model()
+    prefix = Prefix(model, trainable)
     alone = prefix.encode(read_view(scans[3], 0, None, 0))
     for scan in scans[:3]:
         prefix.encode(read_view(scan, 0, None, 0))

@@ -10,7 +10,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from local_site import LocalSite, note_time
 
-from fedtune3d.experiment import Experiment
+from fedtune3d.config.experiment import Experiment
 
 client = ClientApp()
 server = ServerApp()

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import example_counts, mean_in_float64, shares
 from fedtune3d.aggregation.changes import PARAMETERS, change, moved, parameters_at_start, parameters_of
-from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, Rule, Setting, Update
+from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, Rule, RuleContext, Update
 from fedtune3d.aggregation.options import require_number
-from fedtune3d.states import State
 
 FIRST, SECOND = "first.", "second."
 ROUNDS = "rounds"
@@ -43,8 +43,8 @@ class AdaptiveRule(Rule):
         """η_t in the round of that number, counted from 1 over the rounds that were aggregated."""
         return self.rate
 
-    def start(self, state: State, setting: Setting) -> tuple[State, Memory]:
-        return state, Memory({PARAMETERS: parameters_at_start(state, setting)})
+    def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
+        return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         counts = example_counts(updates)

@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import torch
 
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.checks import all_finite, find_fault
 from fedtune3d.aggregation.contract import STATE, Update
-from fedtune3d.errors import InputError
-from fedtune3d.states import State
 
 
 def in_site_order(updates: Sequence[Update]) -> list[Update]:

@@ -2,23 +2,23 @@
 
 from collections.abc import Sequence
 
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import cast_like
-from fedtune3d.aggregation.contract import Memory, Setting
-from fedtune3d.states import State
+from fedtune3d.aggregation.contract import Memory, RuleContext
 
 PARAMETERS = "parameters"
 """Under this key of its memory's values a rule keeps the names that train by gradient."""
 
 
-def parameters_at_start(state: State, setting: Setting) -> list[str]:
-    """The names in the state that train by gradient, sorted: those of the setting, or all floating-point ones."""
-    names = set(setting.parameters) or {name for name, tensor in state.items() if tensor.is_floating_point()}
+def parameters_at_start(state: State, context: RuleContext) -> list[str]:
+    """The names in the state that train by gradient, sorted: those of the context, or all floating-point ones."""
+    names = set(context.parameters) or {name for name, tensor in state.items() if tensor.is_floating_point()}
     return sorted(names & state.keys())
 
 
 def parameters_of(state: State, memory: Memory) -> list[str]:
     """The names that train, as kept in the memory; all floating-point ones where it holds none."""
-    return list(memory.values.get(PARAMETERS) or parameters_at_start(state, Setting()))
+    return list(memory.values.get(PARAMETERS) or parameters_at_start(state, RuleContext()))
 
 
 def change(state: State, after: State, names: Sequence[str]) -> State:

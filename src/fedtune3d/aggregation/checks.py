@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import torch
 
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.contract import KIND, Update
-from fedtune3d.states import State
 
 
 def find_fault(state: State, received: State, left_out: Iterable[str] = ()) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from fedtune3d.states import State
+from fedtune3d._utils.state_dicts import State
 
 RECEIVED_SCORE = "received_score"
 """Metric: score, on the site's own validation set, of the state that came down. Higher is better."""
@@ -76,7 +76,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Setting:
+class RuleContext:
     """What a rule may know of the experiment before the first round.
 
     Attributes:
@@ -162,8 +162,8 @@ class Rule(ABC):
     needs_single_updates: ClassVar[bool] = False
     in_product_space: ClassVar[bool] = True
 
-    def start(self, state: State, setting: Setting) -> tuple[State, Memory]:
-        """The state and the memory to begin with. Raises `InputError` where the rule does not suit the setting."""
+    def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
+        """The state and the memory to begin with. Raises `InputError` where the rule does not suit the context."""
         return state, Memory()
 
     def local_plan(self, memory: Memory, site: str) -> LocalPlan:

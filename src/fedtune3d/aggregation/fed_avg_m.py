@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import example_counts, mean_in_float64, shares
 from fedtune3d.aggregation.changes import PARAMETERS, change, moved, parameters_at_start, parameters_of
-from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, Rule, Setting, Update
+from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, Rule, RuleContext, Update
 from fedtune3d.aggregation.options import require_number
-from fedtune3d.states import State
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class FedAvgM(Rule):
         require_number(self, "rate", above=0)
         require_number(self, "momentum", least=0, below=1)
 
-    def start(self, state: State, setting: Setting) -> tuple[State, Memory]:
-        return state, Memory({PARAMETERS: parameters_at_start(state, setting)})
+    def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
+        return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         counts = example_counts(updates)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import example_counts, shares, weighted_average
-from fedtune3d.aggregation.contract import AVERAGING, Aggregate, LocalPlan, Memory, Rule, Setting, Update
-from fedtune3d.errors import InputError
-from fedtune3d.states import State
+from fedtune3d.aggregation.contract import AVERAGING, Aggregate, LocalPlan, Memory, Rule, RuleContext, Update
 
 LOCAL = "local"
 
@@ -26,8 +26,8 @@ class FedBN(Rule):
     name = "fedbn"
     implies = AVERAGING
 
-    def start(self, state: State, setting: Setting) -> tuple[State, Memory]:
-        local = sorted(set(setting.normalisation) & state.keys())
+    def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
+        local = sorted(set(context.normalisation) & state.keys())
         if not local:
             raise InputError(
                 "rule fedbn: expected normalisation layers in the trained part, got none; choose a head or tuning "

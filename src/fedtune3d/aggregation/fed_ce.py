@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import in_site_order, load_checked, shares, weighted_average
 from fedtune3d.aggregation.changes import PARAMETERS, change, parameters_at_start, parameters_of
 from fedtune3d.aggregation.checks import is_by_loss, read_score
@@ -20,12 +21,11 @@ from fedtune3d.aggregation.contract import (
     LocalPlan,
     Memory,
     Rule,
-    Setting,
+    RuleContext,
     Update,
 )
 from fedtune3d.aggregation.lora_factors import factor_pairs, from_products, to_products
 from fedtune3d.aggregation.options import require_choice, require_number
-from fedtune3d.states import State
 
 WEIGHTS, COSINES, SCORES = "weights", "cosines", "scores"
 MODES = ("plus", "times")
@@ -78,8 +78,8 @@ class FedCE(Rule):
         require_choice(self, "score", SCORE_KINDS)
         require_number(self, "epsilon", above=0)
 
-    def start(self, state: State, setting: Setting) -> tuple[State, Memory]:
-        return state, Memory({PARAMETERS: parameters_at_start(state, setting)})
+    def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
+        return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
     def local_plan(self, memory: Memory, site: str) -> LocalPlan:
         weight = memory.values.get(WEIGHTS, {}).get(site)

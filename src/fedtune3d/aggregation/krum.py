@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import in_site_order, load_checked, shares, weighted_average
 from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Rule, Update
 from fedtune3d.aggregation.options import require_number
-from fedtune3d.states import State
 
 
 @dataclass(frozen=True)

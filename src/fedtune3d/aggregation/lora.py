@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import example_counts, in_site_order, shares, weighted_average
 from fedtune3d.aggregation.changes import parameters_at_start
 from fedtune3d.aggregation.checks import find_fault
@@ -16,7 +18,7 @@ from fedtune3d.aggregation.contract import (
     LocalPlan,
     Memory,
     Rule,
-    Setting,
+    RuleContext,
     Update,
 )
 from fedtune3d.aggregation.lora_factors import (
@@ -28,8 +30,6 @@ from fedtune3d.aggregation.lora_factors import (
     zero_residuals,
 )
 from fedtune3d.aggregation.options import require_choice, require_number
-from fedtune3d.errors import InputError
-from fedtune3d.states import State
 
 MODES = ("factors", "exact", "freeze_a", "restart")
 AVERAGING_ERROR = "lora_averaging_error"
@@ -92,18 +92,18 @@ class LoraRule(Rule):
     def _runs_on_products(self) -> bool:
         return self.mode in ("exact", "restart")
 
-    def start(self, state: State, setting: Setting) -> tuple[State, Memory]:
+    def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
         """The state, with residuals of zeros for ``exact`` and ``restart``. Raises `InputError` without factors."""
         pairs = factor_pairs(state)
-        parameters = set(parameters_at_start(state, setting))
+        parameters = set(parameters_at_start(state, context))
         if not self._runs_on_products:
             frozen = sorted(pair.a for pair in pairs) if self.mode == "freeze_a" else []
-            state, memory = self.rule.start(state, replace(setting, parameters=tuple(sorted(parameters - {*frozen}))))
+            state, memory = self.rule.start(state, replace(context, parameters=tuple(sorted(parameters - {*frozen}))))
             return state, _wrap(memory, frozen)
         state = state | zero_residuals(state, pairs)
         products = to_products(state, pairs, self.scaling)
         names = tuple(sorted((parameters & products.keys()) | {pair.product for pair in pairs}))
-        _, memory = self.rule.start(products, replace(setting, parameters=names))
+        _, memory = self.rule.start(products, replace(context, parameters=names))
         return state, _wrap(memory, sorted(pair.residual for pair in pairs))
 
     def local_plan(self, memory: Memory, site: str) -> LocalPlan:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import torch
 
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.contract import STATE, Update
-from fedtune3d.errors import InputError
-from fedtune3d.states import State
 
 _FACTOR_A = re.compile(r"\.lora_A\.(?=(?:.+\.)?weight$)")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import cast_like, in_site_order, load_checked
 from fedtune3d.aggregation.contract import (
     EQUAL_UPDATES_RETURN_THEMSELVES,
@@ -14,7 +15,6 @@ from fedtune3d.aggregation.contract import (
     Rule,
     Update,
 )
-from fedtune3d.states import State
 
 
 @dataclass(frozen=True)

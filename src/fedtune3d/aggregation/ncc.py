@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import cast_like, in_site_order, load_checked
 from fedtune3d.aggregation.contract import LONE_SITE_RETURNS_ITSELF, Aggregate, Memory, Rule, Update
-from fedtune3d.states import State
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.aggregation.contract import Rule
-from fedtune3d.errors import InputError
 
 
 def require_number(

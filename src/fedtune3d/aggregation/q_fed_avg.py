@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import in_site_order, load_checked, mean_in_float64, shares
 from fedtune3d.aggregation.changes import PARAMETERS, change, moved, parameters_at_start, parameters_of
 from fedtune3d.aggregation.contract import (
@@ -13,11 +14,10 @@ from fedtune3d.aggregation.contract import (
     LocalPlan,
     Memory,
     Rule,
-    Setting,
+    RuleContext,
     Update,
 )
 from fedtune3d.aggregation.options import require_number
-from fedtune3d.states import State
 
 LEAST_LOSS = 1e-10
 
@@ -51,8 +51,8 @@ class QFedAvg(Rule):
         require_number(self, "q", least=0)
         require_number(self, "rate", above=0)
 
-    def start(self, state: State, setting: Setting) -> tuple[State, Memory]:
-        return state, Memory({PARAMETERS: parameters_at_start(state, setting)})
+    def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
+        return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
     def local_plan(self, memory: Memory, site: str) -> LocalPlan:
         return LocalPlan(scores=("received", "sent", "received_training"))

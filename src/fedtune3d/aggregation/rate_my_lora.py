@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import example_counts, in_site_order, mean_in_float64, shares
 from fedtune3d.aggregation.changes import moved
 from fedtune3d.aggregation.checks import is_by_loss, read_score
@@ -21,7 +22,6 @@ from fedtune3d.aggregation.contract import (
     Update,
 )
 from fedtune3d.aggregation.options import require_choice, require_flag, require_number
-from fedtune3d.states import State
 
 RATINGS = ("drop", "ratio", "softmax")
 LEAST_RATING = 1e-6

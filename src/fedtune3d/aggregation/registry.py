@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
 import fedtune3d.aggregation as folder
+from fedtune3d._utils.errors import InputError
 from fedtune3d.aggregation.contract import Rule
-from fedtune3d.errors import InputError
 
 
 def rules() -> dict[str, type[Rule]]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import in_site_order, mean_in_float64, shares
 from fedtune3d.aggregation.changes import change, moved, parameters_at_start
 from fedtune3d.aggregation.checks import find_fault
@@ -16,12 +18,10 @@ from fedtune3d.aggregation.contract import (
     LocalPlan,
     Memory,
     Rule,
-    Setting,
+    RuleContext,
     Update,
 )
 from fedtune3d.aggregation.options import require_number
-from fedtune3d.errors import InputError
-from fedtune3d.states import State
 
 SITES = "sites"
 
@@ -50,15 +50,15 @@ class SCAFFOLD(Rule):
     def __post_init__(self) -> None:
         require_number(self, "rate", above=0)
 
-    def start(self, state: State, setting: Setting) -> tuple[State, Memory]:
-        if setting.optimizer != "sgd" or not setting.rate_constant:
-            schedule = "constant" if setting.rate_constant else "changing"
+    def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
+        if context.optimizer != "sgd" or not context.rate_constant:
+            schedule = "constant" if context.rate_constant else "changing"
             raise InputError(
                 "rule scaffold: expected optimizer sgd with a learning rate constant within a round, "
-                f"got {setting.optimizer} with a {schedule} rate; its control variates hold for nothing else"
+                f"got {context.optimizer} with a {schedule} rate; its control variates hold for nothing else"
             )
-        control = {name: torch.zeros_like(state[name]) for name in parameters_at_start(state, setting)}
-        return state, Memory({SITES: len(setting.sites)}, control)
+        control = {name: torch.zeros_like(state[name]) for name in parameters_at_start(state, context)}
+        return state, Memory({SITES: len(context.sites)}, control)
 
     def local_plan(self, memory: Memory, site: str) -> LocalPlan:
         return LocalPlan(remember=(CONTROL,), tensors={CONTROL: dict(memory.tensors)})

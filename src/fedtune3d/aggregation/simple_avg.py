@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import shares, weighted_average
 from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Rule, Update
-from fedtune3d.states import State
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import cast_like, in_site_order, load_checked
 from fedtune3d.aggregation.contract import (
     EQUAL_UPDATES_RETURN_THEMSELVES,
@@ -14,7 +15,6 @@ from fedtune3d.aggregation.contract import (
 )
 from fedtune3d.aggregation.median import mean_of_ranks
 from fedtune3d.aggregation.options import require_number
-from fedtune3d.states import State
 
 
 @dataclass(frozen=True)

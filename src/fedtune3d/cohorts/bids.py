@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.people import natural
-from fedtune3d.errors import InputError
 
 Found = dict[str, dict[str, list[Path]]]
 """T1w scans by participant and session (empty where there is none), names in order; no one without a scan."""

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 
 
 def is_simulated(root: Path) -> bool:

@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.bids import Found
 from fedtune3d.cohorts.people import People, identified_rows
 from fedtune3d.cohorts.tables import Row, read_table
-from fedtune3d.errors import InputError
 
 
 def read_path_table(table: Path) -> tuple[Found, People]:

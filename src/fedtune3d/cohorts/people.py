@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fedtune3d.cohorts.label_rules import as_number
+from fedtune3d._utils.errors import InputError
+from fedtune3d.cohorts.label_expressions import as_number
 from fedtune3d.cohorts.tables import Row, Table, read_table
-from fedtune3d.errors import InputError
 
 _OLDEST = 120
 _IDENTIFIER = re.compile(r"[\w.+-]{1,100}")

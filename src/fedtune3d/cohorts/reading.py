@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.bids import Found, find_bids_scans
 from fedtune3d.cohorts.caps import find_caps_scans
 from fedtune3d.cohorts.dataset_description import is_derivative
@@ -27,7 +28,6 @@ from fedtune3d.cohorts.records import (
     Unlabelled,
 )
 from fedtune3d.cohorts.sessions import choose_sessions, order_sessions
-from fedtune3d.errors import InputError
 
 Format = Literal["auto", "bids", "derivatives", "caps", "table"]
 

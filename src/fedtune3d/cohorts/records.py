@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from fedtune3d.cohorts.label_rules import Rule, one_of, parse_rule
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
+from fedtune3d.cohorts.label_expressions import Rule, one_of, parse_label_expression
 
 DIAGNOSIS = "diagnosis"
 
@@ -91,7 +91,7 @@ class LabelMapping:
 
 
 def _rule(wanted: tuple[str, ...] | str) -> Rule:
-    return parse_rule(wanted) if isinstance(wanted, str) else one_of(DIAGNOSIS, wanted)
+    return parse_label_expression(wanted) if isinstance(wanted, str) else one_of(DIAGNOSIS, wanted)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 
 
 def scanner_of(scan: Path, root: Path) -> str | None:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import write_text
+from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d.cohorts.records import ScanRecord
-from fedtune3d.errors import InputError
-from fedtune3d.files import write_text
-from fedtune3d.seeds import numpy_rng
 
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
 DEFAULT_FRACTIONS = (0.5, 0.2, 0.3)

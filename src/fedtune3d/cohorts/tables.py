@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 
 _MISSING = {"", "n/a", "na", "nan"}
 

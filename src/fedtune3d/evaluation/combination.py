@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d.evaluation.calibration import calibration
 from fedtune3d.evaluation.classification import operating_point
 from fedtune3d.evaluation.decision_curve import decision_curve
@@ -21,7 +22,6 @@ from fedtune3d.evaluation.sample import Sample
 from fedtune3d.evaluation.scale import finest_counts
 from fedtune3d.evaluation.summary import read_summary
 from fedtune3d.evaluation.threshold import choose_threshold, threshold_at_specificity
-from fedtune3d.seeds import numpy_rng
 
 SPECIFICITY = 0.9
 """Sensitivity is also given at the threshold of this specificity on the validation scans."""

@@ -10,7 +10,7 @@ from typing import TypedDict
 import numpy as np
 from scipy.stats import norm
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.evaluation.delong import clustered_variance, method_name, structural_components
 from fedtune3d.evaluation.estimate import FEW, Estimate, Z, defined, undefined
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class, why_undefined

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d.evaluation import auc
 from fedtune3d.evaluation.calibration import calibration
 from fedtune3d.evaluation.delong import delong_estimate
@@ -17,7 +18,6 @@ from fedtune3d.evaluation.groups import Axes, summarise_groups
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class
 from fedtune3d.evaluation.reliability import calibration_error
 from fedtune3d.evaluation.sample import Sample
-from fedtune3d.seeds import numpy_rng
 
 VERSION = 2
 LEAST_IN_GROUP = 5

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.federation.messages import Answer, Answering, Fault, Task
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from fedtune3d.errors import InputError
-from fedtune3d.states import State, state_bytes
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.state_dicts import State, state_bytes
 
 LOCAL = "local"
 LEAVE_ONE_SITE_OUT = "leave_one_site_out"
@@ -17,7 +17,16 @@ def without(site: str) -> str:
 
 
 TaskKind = Literal[
-    "plan", "split", "fingerprint", "describe", "profile", "train", "score", "evaluate", "usual_features", "saliency"
+    "plan",
+    "split",
+    "fingerprint",
+    "describe",
+    "profile",
+    "train",
+    "score",
+    "evaluate",
+    "feature_statistics",
+    "saliency",
 ]
 
 
@@ -34,7 +43,7 @@ class Task:
             None for none.
         oldest_version: The oldest memory that a later task may name; what is older can go. None to keep all.
         deadline_seconds: Seconds after which the answer is no longer wanted, checked between batches; None for never.
-        purpose: Whose memory the site uses: ``""``, the federation's; `LOCAL`, that of its training alone; or, as
+        namespace: Whose memory the site uses: ``""``, the federation's; `LOCAL`, that of its training alone; or, as
             `without` names it, that of the training without another site.
     """
 
@@ -45,7 +54,7 @@ class Task:
     memory_version: int | None = None
     oldest_version: int | None = None
     deadline_seconds: float | None = None
-    purpose: str = ""
+    namespace: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,11 +108,11 @@ class Part:
 
     federation: Federation
     sites: tuple[str, ...]
-    purpose: str
+    namespace: str
 
     def ask(self, tasks: Mapping[str, Task]) -> Iterator[Answer | Fault]:
-        """Send the sites their tasks, under the purpose."""
-        return self.federation.ask({site: replace(task, purpose=self.purpose) for site, task in tasks.items()})
+        """Send the sites their tasks, under the namespace."""
+        return self.federation.ask({site: replace(task, namespace=self.namespace) for site, task in tasks.items()})
 
 
 def parts_bytes(parts: Mapping[str, State]) -> int:

@@ -2,7 +2,7 @@
 
 import math
 
-from fedtune3d.seeds import numpy_rng
+from fedtune3d._utils.seeds import numpy_rng
 
 
 def choose_participants(sites: tuple[str, ...], fraction: float, seed: int, round_: int) -> tuple[str, ...]:

@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fedtune3d.aggregation.contract import STATE, LocalPlan, Rule, Setting, Update
-from fedtune3d.errors import InputError
-from fedtune3d.federation.admission import reason_to_refuse
-from fedtune3d.federation.checkpoints import RoundsFolder, Standing
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.state_dicts import State, load_state, save_state
+from fedtune3d.aggregation.contract import STATE, LocalPlan, Rule, RuleContext, Update
+from fedtune3d.federation.local_plans import plan_values
 from fedtune3d.federation.messages import Answer, Fault, Federation, Task, parts_bytes
 from fedtune3d.federation.participation import choose_participants
-from fedtune3d.federation.plans import plan_values
-from fedtune3d.states import State, load_state, save_state
+from fedtune3d.federation.round_state import RoundsFolder, RoundState
+from fedtune3d.federation.update_checks import reason_to_refuse
 
 
 class QuorumLostError(InputError):
@@ -64,9 +64,9 @@ def run_rounds(
     folder: RoundsFolder,
     settings: RoundSettings,
     initial_state: State,
-    setting: Setting,
+    context: RuleContext,
     on_round: Callable[[int, int], None] = lambda done, total: None,
-) -> Standing:
+) -> RoundState:
     """Run all rounds that are not done yet, then score the last state.
 
     The global state after round t is scored by the sites at the start of round t + 1 (after the last round by a task of
@@ -75,43 +75,43 @@ def run_rounds(
 
     Raises:
         QuorumLostError: When a round has no quorum after all retries.
-        InputError: When the rule does not suit the setting.
+        InputError: When the rule does not suit the context.
     """
-    standing = folder.load()
-    if standing is None:
-        state, memory = rule.start(initial_state, setting)
-        standing = Standing(round=0, state=state, memory=memory)
-        folder.commit(standing)
-    on_round(standing.round, settings.rounds)
-    while standing.round < settings.rounds:
-        standing = _one_round(federation, rule, folder, settings, standing)
-        on_round(standing.round, settings.rounds)
-    if not standing.finished:
-        standing = _score_last(federation, folder, settings, standing)
-    return standing
+    round_state = folder.load()
+    if round_state is None:
+        state, memory = rule.start(initial_state, context)
+        round_state = RoundState(round=0, state=state, memory=memory)
+        folder.commit(round_state)
+    on_round(round_state.round, settings.rounds)
+    while round_state.round < settings.rounds:
+        round_state = _one_round(federation, rule, folder, settings, round_state)
+        on_round(round_state.round, settings.rounds)
+    if not round_state.finished:
+        round_state = _score_last(federation, folder, settings, round_state)
+    return round_state
 
 
 def _one_round(
-    federation: Federation, rule: Rule, folder: RoundsFolder, settings: RoundSettings, standing: Standing
-) -> Standing:
+    federation: Federation, rule: Rule, folder: RoundsFolder, settings: RoundSettings, round_state: RoundState
+) -> RoundState:
     began = time.monotonic()
-    round_ = standing.round + 1
+    round_ = round_state.round + 1
     chosen = settings.chosen(federation.sites, round_)
-    plans = {site: rule.local_plan(standing.memory, site) for site in chosen}
+    plans = {site: rule.local_plan(round_state.memory, site) for site in chosen}
     faults_before: list[dict[str, str]] = []
     for _ in range(settings.retries + 1):
-        tasks = _training_tasks(federation.sites, plans, standing, settings)
-        collected = _collect(federation, folder, tasks, plans, standing.state, settings.largest_norm)
+        tasks = _training_tasks(federation.sites, plans, round_state, settings)
+        collected = _collect(federation, folder, tasks, plans, round_state.state, settings.largest_norm)
         if len(collected.updates) >= settings.needed(len(chosen)):
             break
         faults_before.append({site: entry["fault"] for site, entry in collected.entries.items() if entry["fault"]})
     else:
         raise QuorumLostError(_quorum_message(round_, chosen, settings, faults_before))
-    aggregate = rule.aggregate(standing.state, collected.updates, standing.memory)
+    aggregate = rule.aggregate(round_state.state, collected.updates, round_state.memory)
     for site, entry in collected.entries.items():
         entry["weight"] = (aggregate.weights or {}).get(site)
         entry["signals"] = aggregate.signals.get(site, {})
-    validation = _validation(standing.round, collected.entries)
+    validation = _validation(round_state.round, collected.entries)
     line = {
         "round": round_,
         "kind": "train",
@@ -122,26 +122,28 @@ def _one_round(
         "faults_before": faults_before,
         "validation": validation,
     }
-    standing = _keep_if_best(folder, standing, validation)
-    versions = standing.versions | {update.site: round_ for update in collected.updates}
-    after = replace(standing, round=round_, state=aggregate.state, memory=aggregate.memory, versions=versions)
+    round_state = _keep_if_best(folder, round_state, validation)
+    versions = round_state.versions | {update.site: round_ for update in collected.updates}
+    after = replace(round_state, round=round_, state=aggregate.state, memory=aggregate.memory, versions=versions)
     folder.commit(after, line)
     shutil.rmtree(folder.spool, ignore_errors=True)
     return after
 
 
 def _training_tasks(
-    sites: tuple[str, ...], plans: Mapping[str, LocalPlan], standing: Standing, settings: RoundSettings
+    sites: tuple[str, ...], plans: Mapping[str, LocalPlan], round_state: RoundState, settings: RoundSettings
 ) -> dict[str, Task]:
     """A training task for each chosen site; the others score the state, so that rounds can be compared."""
     tasks = {}
     for site in sites:
         task = Task(
             kind="score",
-            round=standing.round + 1,
-            parts={STATE: standing.state},
-            memory_version=standing.versions.get(site),
-            oldest_version=min(standing.versions.get(site, 0), standing.best.get("versions", {}).get(site, math.inf)),
+            round=round_state.round + 1,
+            parts={STATE: round_state.state},
+            memory_version=round_state.versions.get(site),
+            oldest_version=min(
+                round_state.versions.get(site, 0), round_state.best.get("versions", {}).get(site, math.inf)
+            ),
             deadline_seconds=settings.deadline_seconds,
         )
         if site in plans:
@@ -223,11 +225,11 @@ def _validation(state_round: int, entries: Mapping[str, Mapping[str, Any]]) -> d
     }
 
 
-def _keep_if_best(folder: RoundsFolder, standing: Standing, scores: dict[str, Any]) -> Standing:
+def _keep_if_best(folder: RoundsFolder, round_state: RoundState, scores: dict[str, Any]) -> RoundState:
     """The untrained state of round 0 is never the best: on a small validation set it could be, by luck."""
-    if standing.round == 0 or (standing.best and _rank(standing.best) >= _rank(scores)):
-        return standing
-    return folder.save_best(standing, scores | {"versions": dict(sorted(standing.versions.items()))})
+    if round_state.round == 0 or (round_state.best and _rank(round_state.best) >= _rank(scores)):
+        return round_state
+    return folder.save_best(round_state, scores | {"versions": dict(sorted(round_state.versions.items()))})
 
 
 def _rank(scores: Mapping[str, Any]) -> tuple[float, float]:
@@ -235,21 +237,23 @@ def _rank(scores: Mapping[str, Any]) -> tuple[float, float]:
     return (-math.inf if auc is None else auc, -math.inf if loss is None else -loss)
 
 
-def _score_last(federation: Federation, folder: RoundsFolder, settings: RoundSettings, standing: Standing) -> Standing:
+def _score_last(
+    federation: Federation, folder: RoundsFolder, settings: RoundSettings, round_state: RoundState
+) -> RoundState:
     began = time.monotonic()
-    tasks = _training_tasks(federation.sites, {}, standing, settings)
+    tasks = _training_tasks(federation.sites, {}, round_state, settings)
     entries = {reply.site: _entry(reply, tasks[reply.site]) for reply in federation.ask(tasks)}
-    validation = _validation(standing.round, entries)
+    validation = _validation(round_state.round, entries)
     line = {
-        "round": standing.round,
+        "round": round_state.round,
         "kind": "score",
         "seconds": round(time.monotonic() - began, 3),
         "sites": dict(sorted(entries.items())),
         "validation": validation,
     }
-    standing = replace(_keep_if_best(folder, standing, validation), finished=True)
-    folder.commit(standing, line)
-    return standing
+    round_state = replace(_keep_if_best(folder, round_state, validation), finished=True)
+    folder.commit(round_state, line)
+    return round_state
 
 
 def _quorum_message(round_: int, chosen: tuple[str, ...], settings: RoundSettings, faults: list[dict[str, str]]) -> str:

@@ -3,13 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.splits import assign_splits
-from fedtune3d.errors import InputError
-from fedtune3d.experiment import Experiment
-from fedtune3d.federation.audit import Ask
-from fedtune3d.federation.messages import (
-    Task,
-)
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.leak_audit import Ask
+from fedtune3d.federation.messages import Task
 
 
 def plan_and_split(experiment: Experiment, ask: Ask) -> tuple[dict[str, Mapping[str, Any]], dict[str, Any]]:

@@ -6,17 +6,17 @@ from typing import Literal
 
 from torch import nn
 
-from fedtune3d.models.checkpoints import WeightsInfo, load_encoder_weights, randomise_encoder_weights
+from fedtune3d._utils.seeds import derive_seed
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoder import build_encoder
+from fedtune3d.models.encoders.sam_med3d import build_encoder
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.nearest_centre import NearestCentre
 from fedtune3d.models.references import ResNet18Reference
-from fedtune3d.models.tuning import Tuning, TuningAnswer, apply_tuning, write_state
+from fedtune3d.models.tuning import Trainable, Tuning, apply_tuning, write_state
 from fedtune3d.models.tuning.residuals import SUFFIX as RESIDUAL_SUFFIX
 from fedtune3d.models.tuning.residuals import clear_residuals, write_residuals
-from fedtune3d.seeds import derive_seed
-from fedtune3d.states import State
+from fedtune3d.models.weights import WeightsInfo, load_encoder_weights, randomise_encoder_weights
 
 RESNET18 = "resnet18"
 NCC = "ncc"
@@ -27,7 +27,7 @@ class AssembledModel:
     """A model, what of it trains, and where its encoder's weights came from."""
 
     model: nn.Module
-    answer: TuningAnswer
+    trainable: Trainable
     weights: WeightsInfo
 
     def write(self, state: State) -> None:
@@ -42,7 +42,7 @@ class AssembledModel:
                 write_residuals(self.model, residuals)
             else:
                 clear_residuals(self.model)  # those of another method's state
-        write_state(self.model, self.answer, {name: value for name, value in state.items() if name not in residuals})
+        write_state(self.model, self.trainable, {name: value for name, value in state.items() if name not in residuals})
 
 
 def assemble(

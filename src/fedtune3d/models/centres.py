@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from fedtune3d.models.encoder import ImageEncoder3D
+from fedtune3d.models.encoders.sam_med3d import ImageEncoder3D
 
 
 class StagedModel(Protocol):

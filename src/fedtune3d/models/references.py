@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from fedtune3d.errors import InputError
-from fedtune3d.seeds import global_draws_from
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.seeds import global_draws_from
 
 
 class ResNet18Reference(nn.Module):

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedtune3d.report.flow import HELD_BACK
-from fedtune3d.report.words import interval
+from fedtune3d.report.number_formatting import interval
 
 _SPLITS = ("train", "validation", "test", "all")
 

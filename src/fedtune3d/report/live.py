@@ -7,10 +7,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d.report.number_formatting import plural
 from fedtune3d.report.page import asset, environment, render_live
 from fedtune3d.report.run_contents import RunContents, read_run, version_of
-from fedtune3d.report.words import plural
-from fedtune3d.run_folder import RunFolder
 
 PACE = 5
 """What is left is told from the median of so many last rounds: the first one also encodes the scans."""

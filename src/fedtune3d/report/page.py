@@ -9,8 +9,8 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fedtune3d import __version__
-from fedtune3d.files import write_text
-from fedtune3d.report import balance, flow, run_statistics, run_tables, saliency, table, words
+from fedtune3d._utils.files import write_text
+from fedtune3d.report import balance, flow, number_formatting, run_statistics, run_tables, saliency, table
 from fedtune3d.report.figures.auc_per_site import draw_auc_per_site
 from fedtune3d.report.figures.calibration import draw_calibration
 from fedtune3d.report.figures.drawing import Drawing
@@ -56,7 +56,7 @@ def render_live(contents: RunContents, live: dict[str, str]) -> str:
 
 def _draw(contents: RunContents) -> dict[str, Drawing]:
     """The figures by name that there are data for."""
-    rule = words.rule_title(contents.config.get("aggregation", {}).get("rule", "the rule"))
+    rule = number_formatting.rule_title(contents.config.get("aggregation", {}).get("rule", "the rule"))
     drawn = [
         draw_auc_per_site(contents.metrics) if contents.metrics else None,
         draw_roc(contents.metrics, contents.sites) if contents.metrics else None,
@@ -68,7 +68,7 @@ def _draw(contents: RunContents) -> dict[str, Drawing]:
     ]
     found = {drawing.name: drawing for drawing in drawn if drawing is not None}
     for drawing in found.values():
-        drawing.note(words.short_caveat(contents.facts))
+        drawing.note(number_formatting.short_caveat(contents.facts))
     return found
 
 
@@ -77,7 +77,12 @@ def environment() -> Environment:
     templates = Environment(
         loader=PackageLoader("fedtune3d.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    for filter in (words.interval, words.difference, words.p_value, words.plural):
+    for filter in (
+        number_formatting.interval,
+        number_formatting.difference,
+        number_formatting.p_value,
+        number_formatting.plural,
+    ):
         templates.filters[filter.__name__] = filter
     return templates
 
@@ -98,10 +103,10 @@ def _render(contents: RunContents, drawings: dict[str, Drawing], live: dict[str,
         live=live,
         watch=asset("watch.js") if live else "",
         version=__version__,
-        answer=words.answer(metrics, contents.total_bytes) if metrics else None,
-        caveat=words.caveat(contents.facts),
+        answer=number_formatting.answer(metrics, contents.total_bytes) if metrics else None,
+        caveat=number_formatting.caveat(contents.facts),
         figures={name: as_figure(drawing, saved=live is None) for name, drawing in drawings.items()},
-        methods={name: words.METHODS[name] for name in table.shown_methods(metrics)} if metrics else {},
+        methods={name: number_formatting.METHODS[name] for name in table.shown_methods(metrics)} if metrics else {},
         auc_rows=table.auc_rows(metrics) if metrics else [],
         interval_methods=run_tables.interval_methods(metrics) if metrics else [],
         delong_rows=run_statistics.delong_rows(metrics) if metrics else [],

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from fedtune3d.errors import InputError
-from fedtune3d.files import read_json_lines
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import read_json_lines
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fedtune3d.report.number_formatting import METHODS, duration, plural, size
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.run_statistics import statistic_methods
 from fedtune3d.report.table import shown_methods
-from fedtune3d.report.words import METHODS, duration, plural, size
 
 
 def operating_rows(metrics: Mapping[str, Any], method: str) -> list[dict[str, Any]]:

@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from fedtune3d._utils.study_folder import StudyFolder
 from fedtune3d.evaluation.estimate import Estimate, undefined
 from fedtune3d.evaluation.over_seeds import over_seeds
+from fedtune3d.report.number_formatting import METHODS, variant_title
 from fedtune3d.report.run_contents import RunContents, read_run
-from fedtune3d.report.words import METHODS, variant_title
-from fedtune3d.study_folder import StudyFolder
 
 STAGES = {"heads": "head", "tunings": "tuning", "rules": "rule"}
 """The stages as they are shown, and the part that differs in each."""

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from fedtune3d import __version__
-from fedtune3d.files import write_text
-from fedtune3d.report import words
+from fedtune3d._utils.files import write_text
+from fedtune3d._utils.state_dicts import load_info
+from fedtune3d.report import number_formatting as words
 from fedtune3d.report.figures.drawing import Drawing, tab_separated
 from fedtune3d.report.figures.forest import draw_forest
 from fedtune3d.report.figures.intensity_profiles import draw_intensity_profiles
@@ -14,6 +15,7 @@ from fedtune3d.report.figures.study_auc import draw_study_auc
 from fedtune3d.report.figures.study_weights import draw_study_weights
 from fedtune3d.report.figures.trade_off import draw_trade_off
 from fedtune3d.report.page import as_figure, asset, environment
+from fedtune3d.report.study_captions import answer, how_chosen, state_of_row, study_caveat, with_spread
 from fedtune3d.report.study_contents import STAGES, StudyContents, read_study
 from fedtune3d.report.study_tables import (
     COST_COLUMNS,
@@ -24,8 +26,6 @@ from fedtune3d.report.study_tables import (
     cost_rows,
     paired_rows,
 )
-from fedtune3d.report.study_words import answer, how_chosen, state_of_row, study_caveat, with_spread
-from fedtune3d.states import load_info
 
 
 def write_study_report(folder: Path) -> Path:

@@ -10,10 +10,10 @@ from rich.text import Text
 
 from fedtune3d.evaluation.multiplicity import holm
 from fedtune3d.evaluation.paired import Comparison, combine_comparisons, paired_delong
-from fedtune3d.federation.predictions_table import read_predictions
+from fedtune3d.federation.site.predictions_table import read_predictions
+from fedtune3d.report.number_formatting import duration, size
+from fedtune3d.report.study_captions import state_of_row, with_spread
 from fedtune3d.report.study_contents import Row, StudyContents, StudyEstimate
-from fedtune3d.report.study_words import state_of_row, with_spread
-from fedtune3d.report.words import duration, size
 
 TITLES = {"heads": "Heads", "tunings": "Tunings", "rules": "Aggregation rules"}
 

@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from fedtune3d.report.words import METHODS, interval
+from fedtune3d.report.number_formatting import METHODS, interval
 
 
 class AucRow(NamedTuple):

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from fedtune3d.seeds import global_draws_from
+from fedtune3d._utils.seeds import global_draws_from
 from fedtune3d.training.settings import AugmentationSettings
 
 SPACING_MM = 1.5

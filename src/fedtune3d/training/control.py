@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import torch
 
-from fedtune3d.states import State
+from fedtune3d._utils.state_dicts import State
 
 
 def gradient_offset(server_control: State, own_control: State | None, names: Iterable[str]) -> State:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.training.augmentation import augment
 from fedtune3d.training.features import FeatureCache, FeatureKey, read_features
 from fedtune3d.training.prefix import Prefix

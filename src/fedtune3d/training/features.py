@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from fedtune3d.errors import InputError
-from fedtune3d.files import require_free_space
-from fedtune3d.states import load_info, load_state, save_state, state_sha256
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import require_free_space
+from fedtune3d._utils.state_dicts import load_info, load_state, save_state, state_sha256
 
 FEATURES = "features"
 SECONDS_A_DAY = 86_400

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from fedtune3d._utils.seeds import global_draws_from, torch_rng
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.contract import CONTROL, LocalPlan
-from fedtune3d.models.tuning import TuningAnswer
-from fedtune3d.seeds import global_draws_from, torch_rng
-from fedtune3d.states import State
+from fedtune3d.models.tuning import Trainable
 from fedtune3d.training.control import control_change, gradient_offset
 from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.faults import DeadlineExceeded, NotFinite
@@ -53,7 +53,7 @@ class TrainingResult:
 
 def train_locally(
     model: nn.Module,
-    answer: TuningAnswer,
+    trainable: Trainable,
     data: ScanSet,
     settings: TrainingSettings,
     plan: LocalPlan,
@@ -72,7 +72,7 @@ def train_locally(
 
     Args:
         model: With tuning applied and the round's state written.
-        answer: What trains.
+        trainable: What trains.
         data: The site's training scans, at least one.
         settings: How.
         plan: What the rule wants: `proximal_mu`, `frozen` and the control variate are carried out here.
@@ -90,9 +90,9 @@ def train_locally(
     if CONTROL in plan.tensors and (settings.optimizer, settings.momentum) != ("sgd", 0.0):
         raise ValueError("SCAFFOLD's control variates need optimizer: sgd without momentum")
     started = time.monotonic()
-    set_training_mode(model, answer)
+    set_training_mode(model, trainable)
     try:
-        trainer = _Trainer(model, answer, data, settings, plan, local_round, own_control)
+        trainer = _Trainer(model, trainable, data, settings, plan, local_round, own_control)
         with global_draws_from(
             "training", local_round.seed, local_round.site, local_round.round, device=device_of(model)
         ):
@@ -103,9 +103,9 @@ def train_locally(
     return TrainingResult(loss, len(data), trainer.steps, time.monotonic() - started, trainer.control_change())
 
 
-def set_training_mode(model: nn.Module, answer: TuningAnswer) -> None:
+def set_training_mode(model: nn.Module, trainable: Trainable) -> None:
     """Training mode, but for layers that have tensors of their own none of which trains (a frozen BatchNorm)."""
-    trained = set(answer.names)
+    trained = set(trainable.names)
     model.train()
     for prefix, module in model.named_modules():
         own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
@@ -131,7 +131,7 @@ class _Trainer:
     def __init__(
         self,
         model: nn.Module,
-        answer: TuningAnswer,
+        trainable: Trainable,
         data: ScanSet,
         settings: TrainingSettings,
         plan: LocalPlan,
@@ -141,7 +141,7 @@ class _Trainer:
         self.model, self.data, self.settings, self.plan, self.local_round = model, data, settings, plan, local_round
         self.device = device_of(model)
         parameters = dict(model.named_parameters())
-        self.parameters = {name: parameters[name] for name in answer.parameters if name not in plan.frozen}
+        self.parameters = {name: parameters[name] for name in trainable.parameters if name not in plan.frozen}
         self.rates = learning_rates(self.parameters, settings, local_round.round, local_round.rounds)
         self.optimizer = build_optimizer(self.parameters, self.rates, settings)
         self.weights = class_weights(data.labels) if settings.class_weighted else torch.ones(2)

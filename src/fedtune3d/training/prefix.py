@@ -5,9 +5,9 @@ from typing import Protocol, cast
 import torch
 from torch import nn
 
+from fedtune3d._utils.state_dicts import State, state_sha256
 from fedtune3d.models.classifier import StagedModel
-from fedtune3d.models.tuning import TuningAnswer
-from fedtune3d.states import State, state_sha256
+from fedtune3d.models.tuning import Trainable
 from fedtune3d.training.features import FeatureKey
 
 ENCODER_VERSION = 2
@@ -32,12 +32,12 @@ class Prefix:
 
     Args:
         model: With its tuning applied and its weights loaded.
-        answer: Says where the prefix ends; with 0 there is none.
+        trainable: Says where the prefix ends; with 0 there is none.
     """
 
-    def __init__(self, model: nn.Module, answer: TuningAnswer) -> None:
+    def __init__(self, model: nn.Module, trainable: Trainable) -> None:
         self.model = model
-        self.end = answer.prefix_end
+        self.end = trainable.prefix_end
         self.weights_sha256 = state_sha256(prefix_weights(model, self.end))
 
     def key(self, scan: str, view: str) -> FeatureKey:

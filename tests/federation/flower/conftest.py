@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from fedtune3d.experiment import Experiment
-from fedtune3d.files import sha256_file
+from fedtune3d._utils.files import sha256_file
+from fedtune3d.config.experiment import Experiment
 
 pytest.importorskip("flwr")
 

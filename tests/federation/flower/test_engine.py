@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("flwr")
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.federation.flower.engine import keep_proxies_out_of_this_machine, only_one_in
 
 SECOND = """

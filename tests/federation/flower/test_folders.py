@@ -9,7 +9,7 @@ import yaml
 
 pytest.importorskip("flwr")
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.federation.flower.reachability import clock_problem
 from fedtune3d.federation.flower.server_folder import ServerFolder
 from fedtune3d.federation.flower.site_check import check_site

@@ -12,6 +12,7 @@ from fedtune3d.federation.messages import Answer, Fault, Task
 
 flwr = pytest.importorskip("flwr.app")
 
+from fedtune3d._utils.state_dicts import state_sha256  # noqa: E402
 from fedtune3d.federation.flower.wire import (  # noqa: E402
     ABOUT,
     SERIALIZED,
@@ -24,7 +25,6 @@ from fedtune3d.federation.flower.wire import (  # noqa: E402
     unpack_answer,
     unpack_task,
 )
-from fedtune3d.states import state_sha256  # noqa: E402
 
 OCCASION = Occasion({"name": "x"}, "abc", None)
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8)
@@ -48,7 +48,7 @@ def test_every_shape_and_dtype_keeps_its_bits(shape: list[int]) -> None:
     assert occasion == OCCASION
     assert found.parts.keys() == {"state", "control"}
     assert state_sha256(dict(found.parts["state"])) == state_sha256(state)
-    assert (found.values, found.kind, found.round, found.purpose) == (task.values, "train", 2, "local")
+    assert (found.values, found.kind, found.round, found.namespace) == (task.values, "train", 2, "local")
     assert (found.memory_version, found.oldest_version, found.deadline_seconds) == (1, 0, 3.5)
 
 

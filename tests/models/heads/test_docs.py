@@ -8,7 +8,7 @@ import torch
 
 from fedtune3d.models import heads
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoder import build_encoder
+from fedtune3d.models.encoders.sam_med3d import build_encoder
 from fedtune3d.models.heads import build_head, head_names
 from fedtune3d.models.tuning import Frozen, apply_tuning
 
@@ -48,6 +48,6 @@ def test_the_example_is_a_head_by_being_in_the_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(heads, "__path__", [*heads.__path__, str(tmp_path)])
     assert "attention_pool" in head_names()
     model = Classifier(build_encoder("tiny"), build_head("attention_pool"))
-    answer = apply_tuning(model, Frozen())
-    assert "head.score.weight" in answer.names
+    trainable = apply_tuning(model, Frozen())
+    assert "head.score.weight" in trainable.names
     assert model(torch.zeros(1, 1, 128, 128, 128)).shape == (1, 2)

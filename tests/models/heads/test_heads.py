@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.models.heads import build_head, head_names
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -5,12 +5,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.aggregation.lora_factors import factor_pairs, to_products
-from fedtune3d.errors import InputError
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoder import build_encoder, initialise_random
+from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
 from fedtune3d.models.heads import build_head
-from fedtune3d.models.tuning import Frozen, Lora, TuningAnswer, apply_tuning, read_state
+from fedtune3d.models.tuning import Frozen, Lora, Trainable, apply_tuning, read_state
 from fedtune3d.models.tuning.adapters import merge, save_adapter
 from fedtune3d.models.tuning.residuals import clear_residuals, write_residuals
 
@@ -153,7 +153,7 @@ class TestResiduals:
     def test_are_those_of_exact_averaging(self, model, residuals):
         """In the adapted weight W + R + s B A, the rule's R and s are the model's."""
         names = tuple(sorted(name for name, _ in model.named_parameters() if ".lora_" in name))
-        state = read_state(model, TuningAnswer(names, names, prefix_end=2)) | residuals
+        state = read_state(model, Trainable(names, names, prefix_end=2)) | residuals
         pairs = factor_pairs(state)
         assert {pair.residual for pair in pairs} == residuals.keys()
         write_residuals(model, residuals)

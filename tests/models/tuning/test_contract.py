@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoder import build_encoder, initialise_random
+from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
 from fedtune3d.models.heads import build_head, head_names
 from fedtune3d.models.tuning import Frozen, Full, Lora, apply_tuning, read_state, write_state
 
@@ -50,17 +50,17 @@ def case(request, scans):
     model = new_model(head)
     with torch.inference_mode():
         untuned = model.eval()(scans)
-    answer = apply_tuning(model, TUNINGS[tuning], seed=3)
+    trainable = apply_tuning(model, TUNINGS[tuning], seed=3)
     with torch.inference_mode():
         tuned = model(scans)
     before = copy.deepcopy(model.state_dict())
-    optimiser = torch.optim.AdamW([model.get_parameter(name) for name in answer.parameters], lr=1e-2)
+    optimiser = torch.optim.AdamW([model.get_parameter(name) for name in trainable.parameters], lr=1e-2)
     model.train()
     for _ in range(2):  # in the first step A gets no gradient, since B is zero
         optimiser.zero_grad()
         torch.nn.functional.cross_entropy(model(scans), torch.tensor([0, 1])).backward()
         optimiser.step()
-    return tuning, model.eval(), answer, before, untuned, tuned
+    return tuning, model.eval(), trainable, before, untuned, tuned
 
 
 def test_tuning_leaves_the_outputs_as_they_were(case):
@@ -69,98 +69,98 @@ def test_tuning_leaves_the_outputs_as_they_were(case):
 
 
 def test_frozen_weights_stay_to_the_bit_and_all_else_trains(case):
-    _, model, answer, before, _, _ = case
+    _, model, trainable, before, _, _ = case
     moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
-    assert moved == set(answer.names)
+    assert moved == set(trainable.names)
 
 
 def test_the_payload_is_what_trains(case):
-    _, model, answer, _, _, _ = case
-    state = read_state(model, answer)
+    _, model, trainable, _, _, _ = case
+    state = read_state(model, trainable)
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    assert tuple(state) == answer.names == tuple(sorted(answer.names))
-    assert set(answer.parameters) == trained
-    assert set(answer.names) - trained <= {name for name, _ in model.named_buffers()}
+    assert tuple(state) == trainable.names == tuple(sorted(trainable.names))
+    assert set(trainable.parameters) == trained
+    assert set(trainable.names) - trained <= {name for name, _ in model.named_buffers()}
     assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in state.items())
 
 
 def test_writing_what_was_read_changes_nothing(case):
-    _, model, answer, _, _, _ = case
-    state = read_state(model, answer)
+    _, model, trainable, _, _, _ = case
+    state = read_state(model, trainable)
     disturbed = {name: tensor + 1 for name, tensor in state.items()}
-    write_state(model, answer, disturbed)
-    assert all(torch.equal(tensor, disturbed[name]) for name, tensor in read_state(model, answer).items())
-    write_state(model, answer, state)
-    assert all(torch.equal(tensor, state[name]) for name, tensor in read_state(model, answer).items())
+    write_state(model, trainable, disturbed)
+    assert all(torch.equal(tensor, disturbed[name]) for name, tensor in read_state(model, trainable).items())
+    write_state(model, trainable, state)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in read_state(model, trainable).items())
 
 
 def test_the_prefix_ends_where_stated(case, scans):
-    tuning, model, answer, _, _, _ = case
-    assert answer.prefix_end == PREFIX_ENDS[tuning]
+    tuning, model, trainable, _, _, _ = case
+    assert trainable.prefix_end == PREFIX_ENDS[tuning]
     with torch.inference_mode():
-        prefix = model.run_stages(scans, 0, answer.prefix_end)
-        assert torch.equal(model.run_stages(prefix, answer.prefix_end, model.stage_count), model(scans))
+        prefix = model.run_stages(scans, 0, trainable.prefix_end)
+        assert torch.equal(model.run_stages(prefix, trainable.prefix_end, model.stage_count), model(scans))
 
 
 def test_the_prefix_holds_nothing_trained(case, scans):
-    _, model, answer, _, _, _ = case
-    assert not model.run_stages(scans, 0, answer.prefix_end).requires_grad
-    if answer.prefix_end < model.stage_count:
-        assert model.run_stages(scans, 0, answer.prefix_end + 1).requires_grad
+    _, model, trainable, _, _, _ = case
+    assert not model.run_stages(scans, 0, trainable.prefix_end).requires_grad
+    if trainable.prefix_end < model.stage_count:
+        assert model.run_stages(scans, 0, trainable.prefix_end + 1).requires_grad
 
 
 def test_every_trained_parameter_stands_after_the_prefix(case, scans):
-    _, model, answer, _, _, _ = case
+    _, model, trainable, _, _, _ = case
     with torch.no_grad():
-        prefix = model.run_stages(scans, 0, answer.prefix_end)
+        prefix = model.run_stages(scans, 0, trainable.prefix_end)
     model.zero_grad()
-    model.run_stages(prefix, answer.prefix_end, model.stage_count).square().sum().backward()
-    assert all(model.get_parameter(name).grad is not None for name in answer.parameters)
+    model.run_stages(prefix, trainable.prefix_end, model.stage_count).square().sum().backward()
+    assert all(model.get_parameter(name).grad is not None for name in trainable.parameters)
 
 
 class TestStates:
     @pytest.fixture
     def tuned(self):
         model = new_model("linear")
-        answer = apply_tuning(model, Frozen())
-        return model, answer, read_state(model, answer)
+        trainable = apply_tuning(model, Frozen())
+        return model, trainable, read_state(model, trainable)
 
     def test_reading_clones(self, tuned):
-        model, answer, state = tuned
+        model, trainable, state = tuned
         next(iter(state.values())).add_(1)
-        assert not torch.equal(read_state(model, answer)[answer.names[0]], state[answer.names[0]])
+        assert not torch.equal(read_state(model, trainable)[trainable.names[0]], state[trainable.names[0]])
 
     def test_a_missing_name_is_named(self, tuned):
-        model, answer, state = tuned
+        model, trainable, state = tuned
         del state["head.2.bias"]
         with pytest.raises(
             InputError, match=r"expected the 2 trained tensors, but head\.2\.bias is missing \(1 missing, 0"
         ):
-            write_state(model, answer, state)
+            write_state(model, trainable, state)
 
     def test_a_strange_name_is_named(self, tuned):
-        model, answer, state = tuned
+        model, trainable, state = tuned
         state["encoder.pos_embed"] = torch.zeros(1)
         with pytest.raises(
             InputError, match=r"encoder\.pos_embed does not train in this model \(0 missing, 1 strange\)"
         ):
-            write_state(model, answer, state)
+            write_state(model, trainable, state)
 
     @pytest.mark.parametrize(
         ("bad", "got"), [(torch.zeros(3), r"\(3,\) torch.float32"), (torch.zeros(2).half(), r"\(2,\) torch.float16")]
     )
     def test_shapes_and_dtypes_are_strict_and_nothing_is_half_written(self, tuned, bad, got):
-        model, answer, state = tuned
-        before = read_state(model, answer)
+        model, trainable, state = tuned
+        before = read_state(model, trainable)
         state = {"head.2.weight": torch.ones(2, 384), "head.2.bias": bad}
         with pytest.raises(InputError, match=rf"state: head\.2\.bias: expected \(2,\) torch\.float32, got {got}"):
-            write_state(model, answer, state)
-        assert all(torch.equal(tensor, before[name]) for name, tensor in read_state(model, answer).items())
+            write_state(model, trainable, state)
+        assert all(torch.equal(tensor, before[name]) for name, tensor in read_state(model, trainable).items())
 
     def test_running_statistics_of_a_trained_head_are_covered(self):
         model = new_model("linear")
         model.head = torch.nn.Sequential(torch.nn.BatchNorm3d(384), model.head)
-        answer = apply_tuning(model, Frozen())
-        assert {"head.0.running_mean", "head.0.running_var", "head.0.num_batches_tracked"} == set(answer.names) - set(
-            answer.parameters
-        )
+        trainable = apply_tuning(model, Frozen())
+        assert {"head.0.running_mean", "head.0.running_var", "head.0.num_batches_tracked"} == set(
+            trainable.names
+        ) - set(trainable.parameters)

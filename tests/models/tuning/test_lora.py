@@ -4,9 +4,9 @@ import sys
 import pytest
 import torch
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoder import build_encoder, initialise_random
+from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.tuning import Lora, apply_tuning, read_state
 from fedtune3d.models.tuning.lora import chosen_blocks
@@ -64,16 +64,16 @@ def test_bad_options_are_refused(options, message):
 )
 def test_only_the_chosen_projections_of_the_chosen_blocks_train(projections, layers):
     model = new_model()
-    answer = apply_tuning(model, Lora(blocks=(0,), projections=projections))
+    trainable = apply_tuning(model, Lora(blocks=(0,), projections=projections))
     adapters = {f"encoder.blocks.0.{layer}.lora_{factor}.default.weight" for layer in layers for factor in "AB"}
-    assert set(answer.names) == adapters | {"head.2.weight", "head.2.bias"}
-    assert answer.prefix_end == 1
+    assert set(trainable.names) == adapters | {"head.2.weight", "head.2.bias"}
+    assert trainable.prefix_end == 1
 
 
 def test_a_rank_r_adapter_of_one_projection_has_rank_times_in_plus_out_parameters():
     model = new_model()
-    answer = apply_tuning(model, Lora(rank=3, blocks=(1,), projections=("q", "v")))
-    adapters = [model.get_parameter(name).numel() for name in answer.names if ".lora_" in name]
+    trainable = apply_tuning(model, Lora(rank=3, blocks=(1,), projections=("q", "v")))
+    adapters = [model.get_parameter(name).numel() for name in trainable.names if ".lora_" in name]
     assert sum(adapters) == 2 * 3 * (48 + 48)
 
 
@@ -81,9 +81,9 @@ def test_a_is_drawn_from_the_seed_and_b_is_zero():
     def adapters(seed: int) -> dict[str, torch.Tensor]:
         model = new_model()
         before = torch.get_rng_state()
-        answer = apply_tuning(model, Lora(blocks="all"), seed=seed)
+        trainable = apply_tuning(model, Lora(blocks="all"), seed=seed)
         assert torch.equal(torch.get_rng_state(), before)
-        return read_state(model, answer)
+        return read_state(model, trainable)
 
     first, again, other = adapters(3), adapters(3), adapters(4)
     down = [name for name in first if ".lora_A." in name]

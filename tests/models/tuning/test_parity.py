@@ -9,7 +9,7 @@ from medim.models.sam_med3d import ImageEncoderViT3D
 from torch import nn
 
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoder import ImageEncoder3D
+from fedtune3d.models.encoders.sam_med3d import ImageEncoder3D
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.tuning import Lora, apply_tuning
 from fedtune3d.models.tuning.adapters import merge, save_adapter
@@ -59,8 +59,8 @@ def scan():
 @torch.inference_mode()
 def test_zero_adapters_in_every_block_keep_the_features(size, scan):
     reference, model = reference_and_ours(size)
-    answer = apply_tuning(model, EVERYWHERE)
-    assert sum(".lora_B." in name for name in answer.names) == 6 * model.encoder.depth
+    trainable = apply_tuning(model, EVERYWHERE)
+    assert sum(".lora_B." in name for name in trainable.names) == 6 * model.encoder.depth
     assert relative_error(model.encoder(scan), reference(scan)) < 1e-5
 
 

@@ -13,6 +13,7 @@ from flwr.common.constant import SubStatus
 from flwr.supercore.constant import TaskType
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
+from fedtune3d._utils.progress import Lines
 from fedtune3d.federation.flower.engine import (
     Runtime,
     free_port,
@@ -25,7 +26,6 @@ from fedtune3d.federation.flower.engine import (
 from fedtune3d.federation.flower.reachability import why_refused
 from fedtune3d.federation.flower.site_folder import CERTIFICATE, KEY, SiteSettings
 from fedtune3d.federation.flower.site_host import SiteHost
-from fedtune3d.progress import Lines
 
 log = logging.getLogger("fedtune3d")
 POLL_SECONDS = 0.2

@@ -8,7 +8,7 @@ import httpx
 from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.federation.flower.wire import Occasion, TensorCache, WireError, pack_task, site_of, unpack_answer
 from fedtune3d.federation.messages import Answer, Fault, Task
 

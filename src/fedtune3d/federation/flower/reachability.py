@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.federation.flower.site_folder import CERTIFICATE, SiteSettings
 
 BEHIND_SECONDS, AHEAD_SECONDS = 300.0, 5.0

@@ -26,8 +26,8 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid import HttpGrid
 
-from fedtune3d.errors import InputError
-from fedtune3d.experiment import Experiment
+from fedtune3d._utils.errors import InputError
+from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.flower.engine import (
     Runtime,
     keep_proxies_out_of_this_machine,
@@ -42,13 +42,11 @@ from fedtune3d.federation.flower.launch import DOOR
 from fedtune3d.federation.flower.server_folder import ServerFolder, ServerSettings
 from fedtune3d.federation.flower.wire import Occasion
 from fedtune3d.federation.messages import Federation
-from fedtune3d.federation.workbench import Workbench
-from fedtune3d.run import run_across
+from fedtune3d.federation.process_model import ProcessModel
 
 Result = TypeVar("Result")
-Reach = Callable[[Workbench], Federation]
+Reach = Callable[[ProcessModel], Federation]
 START_SECONDS = 120
-APP = Path(__file__).parent / "app"
 
 
 class SuperLinkLostError(InputError):
@@ -65,13 +63,13 @@ def reach_by(
 ) -> Reach:
     """The way to the sites of an experiment behind a grid; see `GridFederation`."""
 
-    def reach(workbench: Workbench) -> Federation:
+    def reach(process_model: ProcessModel) -> Federation:
         """The sites behind the grid, told what the experiment is when they first join."""
         public, sha256 = experiment.public(), experiment.sha256()
         return GridFederation(
             grid,
             (section.name for section in experiment.sites),
-            lambda: Occasion(public, sha256, workbench.assembled.weights.sha256),
+            lambda: Occasion(public, sha256, process_model.assembled.weights.sha256),
             authenticated=authenticated,
             wait_seconds=wait_seconds,
             on_wait=on_wait,
@@ -80,14 +78,20 @@ def reach_by(
     return reach
 
 
-app = ServerApp()
+def make_server_app(work: Callable[[Experiment, Reach, bool], object]) -> ServerApp:
+    """The ServerApp for a SuperLink that others run: `flwr run`, with the experiment's path in the run configuration.
 
+    Args:
+        work: What to do with the experiment and the way to its sites; the Boolean says whether to resume.
+    """
+    app = ServerApp()
 
-@app.main()
-def _main(grid: Grid, context: Context) -> None:
-    """For a SuperLink that others run: `flwr run` with the experiment's path in the run configuration."""
-    experiment = Experiment.from_yaml(str(context.run_config["experiment"]))
-    run_across(experiment, reach_by(grid, experiment), resume=bool(context.run_config["resume"]), progress=None)
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        experiment = Experiment.from_yaml(str(context.run_config["experiment"]))
+        work(experiment, reach_by(grid, experiment), bool(context.run_config["resume"]))
+
+    return app
 
 
 def serve(
@@ -95,6 +99,7 @@ def serve(
     folder: ServerFolder,
     work: Callable[[Reach, bool], Result],
     *,
+    app: Path,
     wait_seconds: float | None,
     on_wait: Callable[[str], None],
     on_restart: Callable[[str], None],
@@ -102,6 +107,7 @@ def serve(
     """Start a SuperLink, let the sites whose keys the folder holds in, and do `work` with them.
 
     When the SuperLink ends before the work does, another is started, and the work is told that it is done again.
+    `app` is the folder of the Flower app, which names both halves of the code.
 
     Raises:
         InputError: When a site has no key in the folder, the SuperLink cannot start, or the work cannot go on.
@@ -120,7 +126,7 @@ def serve(
     )
     with only_one_in(folder.path, "server run"):
         while True:
-            with _superlink(folder, settings) as link:
+            with _superlink(folder, settings, app) as link:
                 try:
                     with link.grid(names) as grid:
                         return work(reaching(grid), again)
@@ -136,8 +142,8 @@ def serve(
 class _SuperLink:
     """A running SuperLink of ours."""
 
-    def __init__(self, folder: ServerFolder, settings: ServerSettings) -> None:
-        self.folder, self.settings = folder, settings
+    def __init__(self, folder: ServerFolder, settings: ServerSettings, app: Path) -> None:
+        self.folder, self.settings, self.app = folder, settings, app
         self.log = folder.path / "superlink.log"
         self.address = f"127.0.0.1:{settings.port}"
         self.certificate = None if settings.insecure else folder.authority.read_bytes()
@@ -196,7 +202,7 @@ class _SuperLink:
                 grid.close()
 
     def _control(self, sites: list[str]) -> None:
-        content = build_fab_from_disk(APP)
+        content = build_fab_from_disk(self.app)
         fab = Fab(hashlib.sha256(content).hexdigest(), content, {})
         with ControlHttpClient.from_server_address(
             self.address,
@@ -231,8 +237,8 @@ def _register(control: ControlHttpClient, request: RegisterNodeRequest) -> int:
 
 
 @contextmanager
-def _superlink(folder: ServerFolder, settings: ServerSettings) -> Iterator[_SuperLink]:
-    link = _SuperLink(folder, settings)
+def _superlink(folder: ServerFolder, settings: ServerSettings, app: Path) -> Iterator[_SuperLink]:
+    link = _SuperLink(folder, settings, app)
     try:
         yield link
     finally:

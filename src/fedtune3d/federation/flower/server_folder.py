@@ -10,10 +10,10 @@ from typing import Self
 import yaml
 from pydantic import ValidationError
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import write_text
+from fedtune3d._utils.strict import StrictModel, problems_of
 from fedtune3d.federation.flower.site_folder import CERTIFICATE, KEY, SETTINGS, Address
-from fedtune3d.files import write_text
-from fedtune3d.section import Section, problems_of
 
 SERVER_SETTINGS = "server.yaml"
 YEARS_DAYS = 825
@@ -41,7 +41,7 @@ policy:
 """
 
 
-class ServerSettings(Section):
+class ServerSettings(StrictModel):
     """`server.yaml`: the address that sites are told, and where the server listens."""
 
     address: Address

@@ -9,8 +9,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.reading import list_diagnoses
-from fedtune3d.errors import InputError
 from fedtune3d.federation.flower.reachability import clock_problem, contact_server
 from fedtune3d.federation.flower.site_folder import KEY, SiteSettings
 

@@ -6,9 +6,9 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import Field, ValidationError
 
-from fedtune3d.errors import InputError
-from fedtune3d.experiment import Experiment, Policy, SiteName
-from fedtune3d.section import Section, problems_of
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.strict import StrictModel, problems_of
+from fedtune3d.config.experiment import Experiment, Policy, SiteName
 
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$|^\[[0-9A-Fa-f:]+\]:\d{1,5}$")]
 KEY, CERTIFICATE, SETTINGS = "site.key", "ca.crt", "site.yaml"
@@ -25,7 +25,7 @@ class SitePolicy(Policy):
     least_examples: Annotated[int, Field(ge=1)] = 5
 
 
-class SiteSettings(Section):
+class SiteSettings(StrictModel):
     """`site.yaml`.
 
     Attributes:

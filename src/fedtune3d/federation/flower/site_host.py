@@ -7,16 +7,16 @@ from typing import Any
 from flwr.app import RecordDict
 from pydantic import ValidationError
 
-from fedtune3d.errors import InputError
-from fedtune3d.experiment import Experiment
-from fedtune3d.federation.egress import EgressManifest
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.progress import Progress, Silent
+from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.flower.site_folder import SiteSettings
 from fedtune3d.federation.flower.wire import Occasion, WireError, pack_answer, unpack_task
-from fedtune3d.federation.guard import Guarded, Refusal
 from fedtune3d.federation.messages import Answer, Fault, Task, parts_bytes
-from fedtune3d.federation.site import SPLITS, Site
-from fedtune3d.federation.workbench import Workbench
-from fedtune3d.progress import Progress, Silent
+from fedtune3d.federation.privacy.egress_log import EgressManifest
+from fedtune3d.federation.privacy.gate import PolicyGate, Refusal
+from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.site.site import SPLITS, Site
 from fedtune3d.training.faults import DeadlineExceeded, NotFinite
 
 log = logging.getLogger("fedtune3d")
@@ -29,7 +29,7 @@ class SiteHost:
         self.settings = settings
         self.progress = progress or Silent()
         self._only = settings.only_experiment()
-        self._current: tuple[str, Guarded, Site] | None = None
+        self._current: tuple[str, PolicyGate, Site] | None = None
 
     def answer(self, records: RecordDict) -> RecordDict:
         """The message that goes back: an answer, or a line that names no path, person or scan."""
@@ -68,7 +68,7 @@ class SiteHost:
 
     def _answered(self, task: Task, occasion: Occasion) -> Answer:
         guarded, site = self._open(occasion)
-        if occasion.weights_sha256 != site.workbench.assembled.weights.sha256:
+        if occasion.weights_sha256 != site.process_model.assembled.weights.sha256:
             raise Refusal("the encoder's weights here are other than the server's; compare their SHA-256")
         answer = guarded.answer(task)
         if task.kind == "profile":
@@ -76,7 +76,7 @@ class SiteHost:
                 site.scans(split)  # encoded before the rounds, so that the first deadline need not allow for it
         return answer
 
-    def _open(self, occasion: Occasion) -> tuple[Guarded, Site]:
+    def _open(self, occasion: Occasion) -> tuple[PolicyGate, Site]:
         if self._current is None or self._current[0] != occasion.sha256:
             self._current = None
             experiment = self._experiment(occasion)
@@ -92,8 +92,8 @@ class SiteHost:
                     "fingerprint_key": self.settings.fingerprint_key,
                 }
             )
-            site = Site(experiment, own, folder, self.progress, Workbench(experiment))
-            self._current = occasion.sha256, Guarded(site, experiment, self.settings.policy, folder), site
+            site = Site(experiment, own, folder, self.progress, ProcessModel(experiment))
+            self._current = occasion.sha256, PolicyGate(site, experiment, self.settings.policy, folder), site
         return self._current[1:]
 
     def _experiment(self, occasion: Occasion) -> Experiment:

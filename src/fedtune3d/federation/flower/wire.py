@@ -14,9 +14,9 @@ import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fedtune3d.federation.egress import flat_state, values_json
+from fedtune3d._utils.state_dicts import State, tensor_bytes
 from fedtune3d.federation.messages import Answer, Fault, Task
-from fedtune3d.states import State, tensor_bytes
+from fedtune3d.federation.privacy.egress_log import flat_state, values_json
 
 FORMAT = 1
 SERIALIZED = "fedtune3d.raw"
@@ -82,7 +82,7 @@ def pack_task(task: Task, occasion: Occasion, array: Callable[[torch.Tensor], Ar
         "memory_version": task.memory_version,
         "oldest_version": task.oldest_version,
         "deadline_seconds": task.deadline_seconds,
-        "purpose": task.purpose,
+        "namespace": task.namespace,
         "parts": sorted(task.parts),
     }
     return _records(task.parts, {"head": values_json(head), "values": values_json(task.values)}, array)
@@ -100,7 +100,7 @@ def unpack_task(records: RecordDict) -> tuple[Task, Occasion]:
         memory_version=head.memory_version,
         oldest_version=head.oldest_version,
         deadline_seconds=head.deadline_seconds,
-        purpose=head.purpose,
+        namespace=head.namespace,
     )
     return task, Occasion(head.experiment, head.experiment_sha256, head.weights_sha256)
 
@@ -157,7 +157,7 @@ class _TaskHead(_Strict):
     memory_version: int | None
     oldest_version: int | None
     deadline_seconds: float | None
-    purpose: str
+    namespace: str
     parts: list[str]
 
 

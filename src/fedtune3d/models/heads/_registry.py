@@ -6,9 +6,9 @@ import pkgutil
 
 from torch import nn
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.seeds import global_draws_from
 from fedtune3d.models import heads
-from fedtune3d.seeds import global_draws_from
 
 
 def head_names() -> tuple[str, ...]:

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from fedtune3d.errors import InputError
-from fedtune3d.files import atomic_path
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import atomic_path
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.tuning.fused_qkv import PARTS, SplitQkv, fuse_split_names
 from fedtune3d.models.tuning.lora import import_peft
-from fedtune3d.states import State
 
 ADAPTER = "default"  # PEFT's name of a model's first adapter
 

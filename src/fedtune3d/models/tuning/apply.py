@@ -2,17 +2,17 @@
 
 from torch import nn
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.tuning.answer import TuningAnswer
 from fedtune3d.models.tuning.frozen import Frozen, apply_frozen
 from fedtune3d.models.tuning.full import Full, apply_full
 from fedtune3d.models.tuning.lora import Lora, apply_lora
+from fedtune3d.models.tuning.trainable import Trainable
 
 Tuning = Frozen | Full | Lora
 
 
-def apply_tuning(model: nn.Module, settings: Tuning, seed: int = 0) -> TuningAnswer:
+def apply_tuning(model: nn.Module, settings: Tuning, seed: int = 0) -> Trainable:
     """Set what trains, in place, and say it.
 
     Args:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.tuning.answer import TuningAnswer, answer_for
+from fedtune3d.models.tuning.trainable import Trainable, trainable_of
 
 
 @dataclass(frozen=True)
@@ -11,8 +11,8 @@ class Frozen:
     """Train the head only."""
 
 
-def apply_frozen(model: Classifier) -> TuningAnswer:
+def apply_frozen(model: Classifier) -> Trainable:
     """Freeze the encoder; the prefix is the whole of it."""
     model.requires_grad_(False)
     model.head.requires_grad_(True)
-    return answer_for(model, prefix_end=model.stage_count - 1, trained_parts=("head.",))
+    return trainable_of(model, prefix_end=model.stage_count - 1, trained_parts=("head.",))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.tuning.answer import TuningAnswer, answer_for
+from fedtune3d.models.tuning.trainable import Trainable, trainable_of
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Full:
     gradient_checkpointing: bool = False
 
 
-def apply_full(model: nn.Module, settings: Full) -> TuningAnswer:
+def apply_full(model: nn.Module, settings: Full) -> Trainable:
     """Unfreeze the whole model, a `Classifier` or a reference; there is no prefix."""
     model.requires_grad_(True)
     if isinstance(model, Classifier):
         model.gradient_checkpointing = settings.gradient_checkpointing
-    return answer_for(model, prefix_end=0, trained_parts=("",))
+    return trainable_of(model, prefix_end=0, trained_parts=("",))

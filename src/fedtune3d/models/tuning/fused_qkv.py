@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.models.linear import FastLinear
-from fedtune3d.states import State
 
 PARTS = ("q", "k", "v")
 

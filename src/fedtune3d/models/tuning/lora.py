@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.seeds import global_draws_from
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoder import ImageEncoder3D
-from fedtune3d.models.tuning.answer import TuningAnswer, answer_for
+from fedtune3d.models.encoders.sam_med3d import ImageEncoder3D
 from fedtune3d.models.tuning.fused_qkv import SplitQkv
-from fedtune3d.seeds import global_draws_from
+from fedtune3d.models.tuning.trainable import Trainable, trainable_of
 
 PROJECTIONS = {
     "q": ("attn.qkv.q",),
@@ -49,7 +49,7 @@ class Lora:
             raise InputError(f"lora.projections: expected any of {', '.join(PROJECTIONS)}, got {self.projections}")
 
 
-def apply_lora(model: Classifier, settings: Lora, seed: int = 0) -> TuningAnswer:
+def apply_lora(model: Classifier, settings: Lora, seed: int = 0) -> Trainable:
     """Put adapters into the encoder, in place (A from the seed, B zero); the prefix ends before the first of them.
 
     The outputs stay what they were. In the blocks whose q, k or v is adapted, `qkv` becomes three layers. Where the
@@ -68,7 +68,7 @@ def apply_lora(model: Classifier, settings: Lora, seed: int = 0) -> TuningAnswer
     for name, parameter in model.encoder.named_parameters():
         parameter.requires_grad_(".lora_" in name)
     model.head.requires_grad_(True)
-    return answer_for(model, prefix_end=1 + numbers[0], trained_parts=("head.",))
+    return trainable_of(model, prefix_end=1 + numbers[0], trained_parts=("head.",))
 
 
 def chosen_blocks(blocks: str | tuple[int, ...], depth: int, global_blocks: tuple[int, ...]) -> list[int]:

@@ -2,10 +2,10 @@
 
 import torch
 
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.tuning.adapters import ADAPTER, adapted_layers
-from fedtune3d.states import State
 
 SUFFIX = f".lora_residual.{ADAPTER}.weight"
 

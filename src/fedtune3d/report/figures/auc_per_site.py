@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from fedtune3d.report.figures.drawing import BLACK, GREY, METHOD_MARKS, Drawing, Mark, new_figure
+from fedtune3d.report.number_formatting import METHODS, interval
 from fedtune3d.report.table import AucRow, auc_rows, shown_methods
-from fedtune3d.report.words import METHODS, interval
 
 _SLOT = 0.22  # between two methods of a row, where rows are 1 apart
 

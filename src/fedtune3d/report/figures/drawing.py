@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import matplotlib
 from matplotlib.figure import Figure
 
-from fedtune3d.files import atomic_path, write_text
+from fedtune3d._utils.files import atomic_path, write_text
 
 BLACK = "#000000"
 GREY = "#767676"

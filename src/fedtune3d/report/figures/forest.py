@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, Drawing, new_figure
+from fedtune3d.report.number_formatting import p_value
 from fedtune3d.report.study_tables import TITLES, PairedRow, paired_data
-from fedtune3d.report.words import p_value
 
 
 def draw_forest(rows: Sequence[PairedRow]) -> Drawing | None:

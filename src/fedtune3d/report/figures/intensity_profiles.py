@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fedtune3d.cohorts.profiles import grid_points
+from fedtune3d.preparation.profiles import grid_points
 from fedtune3d.report.figures.drawing import GREY, Drawing, new_figure, site_marks
 from fedtune3d.report.figures.learning_curves import MANY_SITES
 

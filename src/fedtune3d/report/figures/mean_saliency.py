@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from scipy import ndimage
 
-from fedtune3d.cohorts.grid import extents
-from fedtune3d.cohorts.pictures import PLANES, write_letters
-from fedtune3d.cohorts.raw.template import Template, load_template
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
+from fedtune3d.preparation.grid import extents
+from fedtune3d.preparation.pictures import PLANES, write_letters
+from fedtune3d.preparation.template import Template, load_template
 from fedtune3d.report.figures.drawing import Drawing, new_figure
 from fedtune3d.report.figures.saliency import colours_of, draw_plane
 

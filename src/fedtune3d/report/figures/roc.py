@@ -5,7 +5,7 @@ from typing import Any
 
 from fedtune3d.report.figures.drawing import BLACK, GREY, Drawing, new_figure, site_marks
 from fedtune3d.report.figures.learning_curves import MANY_SITES
-from fedtune3d.report.words import interval
+from fedtune3d.report.number_formatting import interval
 
 
 def draw_roc(metrics: Mapping[str, Any], sites: Sequence[str]) -> Drawing | None:

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, TwoSlopeNorm
 from matplotlib.image import AxesImage
 
-from fedtune3d.cohorts.pictures import PLANES, write_letters
-from fedtune3d.files import atomic_path
+from fedtune3d._utils.files import atomic_path
+from fedtune3d.preparation.pictures import PLANES, write_letters
 from fedtune3d.report.figures.drawing import GREY, new_figure
 
 Colours = tuple[Normalize, str]

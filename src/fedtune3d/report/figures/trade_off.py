@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from fedtune3d.report.figures.drawing import BLACK, GREY, Drawing, Mark, new_figure, site_marks
+from fedtune3d.report.number_formatting import size
 from fedtune3d.report.study_contents import StudyContents
 from fedtune3d.report.study_tables import cost_data, cost_rows
-from fedtune3d.report.words import size
 
 _STEP = 1.22
 

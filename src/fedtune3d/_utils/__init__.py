@@ -1,0 +1,1 @@
+"""Files, folders, seeds, state dicts, errors and progress: what every room uses."""

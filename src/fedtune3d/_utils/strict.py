@@ -1,0 +1,66 @@
+"""A part of a configuration file, and what is said of the problems in one: file, key, what was expected, what came."""
+
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class StrictModel(BaseModel):
+    """A part of the YAML: unknown keys are refused, values do not change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def known_name(name: str, names: typing.Iterable[str]) -> str:
+    """The name itself. Raises ValueError, with the nearest one, when it is not among `names`."""
+    if name not in (known := sorted(names)):
+        raise ValueError(f"unknown name {name!r}{nearest(name, known)}; known: {', '.join(known)}")
+    return name
+
+
+def nearest(word: str, known: typing.Iterable[str]) -> str:
+    """', did you mean …?' for the known word nearest to `word`, or nothing when none is near."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f", did you mean {found[0]!r}?" if found else ""
+
+
+def problems_of(path: Path, error: ValidationError, model: type[StrictModel]) -> list[str]:
+    """One line for each problem of a validation: file, key, what is wrong with it."""
+    lines = []
+    for problem in error.errors():
+        location = tuple(part for part in problem["loc"] if part not in ("frozen", "full", "lora"))
+        key = ".".join(str(part) for part in location) or "the experiment"
+        if problem["type"] == "extra_forbidden":
+            known = _keys_at(model, location[:-1])
+            message = f"unknown key{nearest(str(location[-1]), known)} (known here: {', '.join(sorted(known))})"
+        elif problem["type"] == "missing":
+            message = "missing, but needed"
+        else:
+            came = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
+            message = problem["msg"].removeprefix("Value error, ") + came
+        lines.append(f"{path}: {key}: {message}")
+    return lines
+
+
+def _keys_at(model: type[StrictModel], location: tuple[str | int, ...]) -> set[str]:
+    """The keys that the section (or the sections of a union) at a location of the YAML knows."""
+    sections: set[type[StrictModel]] = {model}
+    for part in location:
+        if isinstance(part, str):
+            sections = {
+                inner
+                for section in sections
+                if part in section.model_fields
+                for inner in _sections_in(section.model_fields[part].annotation)
+            } or sections
+    return {key for section in sections for key in section.model_fields}
+
+
+def _sections_in(annotation: Any) -> set[type[StrictModel]]:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return {annotation} if issubclass(annotation, StrictModel) else set()
+    return {section for inner in typing.get_args(annotation) for section in _sections_in(inner)}

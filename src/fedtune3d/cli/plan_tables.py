@@ -1,0 +1,177 @@
+"""The plan of a run or a study as tables, for ethics boards and IT departments."""
+
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fedtune3d.report.number_formatting import duration, plural, size
+from fedtune3d.workflows.plan import RunPlan
+from fedtune3d.workflows.plan_study import StudyPlan
+
+
+def run_tables(plan: RunPlan) -> RenderableType:
+    """The plan of a run for people: costs by site, what leaves a site by kind of message, and the whole."""
+    found, rounds = plan.calibration, plan.experiment.training.rounds
+    baselines = ", baselines included" if plan.experiment.baselines else ""
+    gpu = "none used" if found.gpu_bytes is None else size(found.gpu_bytes)
+    slowest = max(rounds * site.round_seconds + site.evaluate_seconds + site.first_seconds for site in plan.sites)
+    facts = [
+        ("Trains", f"{found.trainable_parameters:,} parameters, {plural(rounds, 'round')}"),
+        ("To a site, each round", size(found.bytes_down)),
+        ("From a site, each round", size(found.bytes_up)),
+        ("A site's messages in all, both ways", size(plan.bytes_per_site)),
+        ("Memory of the computer, at a site", size(found.host_bytes)),
+        ("Memory of the GPU, at a site", gpu),
+        ("Run folder (checkpoints)", size(plan.run_folder_bytes)),
+        ("Scans not prepared yet", f"{sum(site.to_prepare for site in plan.sites)}"),
+        (f"Time, all in one process{baselines}", duration(plan.seconds)),
+        ("Time, sites side by side, each a machine like this", duration(slowest)),
+    ]
+    return Group(
+        _site_table(plan),
+        Text(),
+        *(Text(f"{name}: {value}") for name, value in facts),
+        Text(),
+        _message_table(plan),
+        Text(
+            f"Measured here with one scan of noise ({found.device}, threads: {plan.experiment.threads}); times are "
+            "estimates; bytes are those of the tensors, beside which a message holds kilobytes of numbers."
+        ),
+    )
+
+
+def _site_table(plan: RunPlan) -> Table:
+    table = Table(title="At each site", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    table.add_column("Site")
+    for name in ("Scans", "train + val. + test", "Time a round", "First time", "Prepared scans", "Features"):
+        table.add_column(name, justify="right")
+    for site in plan.sites:
+        total, *parts = site.scans
+        table.add_row(
+            Text(site.site),
+            str(total),
+            " + ".join(map(str, parts)),
+            duration(site.round_seconds),
+            duration(site.first_seconds),
+            size(site.prepared_bytes),
+            size(site.features_bytes),
+        )
+    return table
+
+
+@dataclass(frozen=True)
+class Message:
+    """A kind of message: when it goes, and what it holds each way."""
+
+    when: str
+    down: str
+    up: str
+
+
+def messages(plan: RunPlan) -> dict[str, Message]:
+    """Every kind of task and its answer, by kind (`federation.messages.TaskKind`)."""
+    found = plan.calibration
+    sites = plan.experiment.sites
+    whose = _listed([site.name for site in sites if site.policy.predictions_leave], len(sites))
+    named = _listed([site.name for site in sites if site.policy.names_leave], len(sites))
+    declare = any(site.policy.groups_leave for site in sites)
+    groups = "pseudonyms of declared groups with counts per class; " if declare else ""
+    return {
+        "plan": Message("once", "nothing", f"number of scans; {groups}whether the scans are simulated"),
+        "split": Message(
+            "once",
+            "which pseudonym is in which split",
+            "counts of scans and people by split and class, and of those left out by reason",
+        ),
+        "fingerprint": Message(
+            "once, and in `fedtune3d check`",
+            "nothing",
+            "for each scan keyed hashes of its bytes, its person and its group, and its split; scans are named by the "
+            f"site's own ids: of {named} (policy names_leave), elsewhere by eight digits",
+        ),
+        "describe": Message(
+            "once, and in `fedtune3d check`",
+            "nothing",
+            "people by split, class and sex, mean and deviation of age, where enough people are behind them",
+        ),
+        "profile": Message("twice", "the range of all sites' intensities", "range, then density of brain intensities"),
+        "train": Message(
+            "each round",
+            f"the model's trained part ({size(found.bytes_down)}), numbers of the rule",
+            f"its new values ({size(found.bytes_up)}), number of scans, loss, validation scores, seconds, memory",
+        ),
+        "score": Message(
+            "once, and in rounds that the site does not train in",
+            f"the model's trained part ({size(found.state_bytes)})",
+            "validation scores, number of scans",
+        ),
+        "evaluate": Message(
+            f"once for each of {', '.join(('federated', *plan.experiment.baselines))}",
+            f"the model's trained part ({size(found.state_bytes)})",
+            "AUC with interval, counts of probabilities per class on a grid, numbers of people and scans, the same by "
+            "sex, age band and scanner where enough people are behind them; probability and label of each test scan, "
+            f"without names: of {whose} (policy predictions_leave)",
+        ),
+        "feature_statistics": Message(
+            "once",
+            f"the model's trained part ({size(found.state_bytes)})",
+            "mean and covariance of the features of the training scans, where enough scans are behind them",
+        ),
+        "saliency": _saliency_message(plan),
+    }
+
+
+def _saliency_message(plan: RunPlan) -> Message:
+    explain, state = plan.experiment.explain, size(plan.calibration.state_bytes)
+    if explain is None:
+        return Message("not in this run", "nothing", "nothing")
+    fine = explain.method == "integrated_gradients"
+    sites = plan.experiment.sites
+    mapped = _listed([site.name for site in sites if site.policy.maps_leave], len(sites))
+    return Message(
+        "twice, after the last round; its time is not in this plan",
+        f"the model's trained part ({state})" + (", regions of an atlas" if fine else ""),
+        f"mean saliency map of positive test scans (places of {6 if fine else 24} mm), number of scans"
+        + (", shares of regions" if fine else "")
+        + f", where enough people are behind them: of {mapped} (policy maps_leave)",
+    )
+
+
+def _listed(names: list[str], all_sites: int) -> str:
+    return "all sites" if len(names) == all_sites else ", ".join(names) or "no site"
+
+
+def _message_table(plan: RunPlan) -> Table:
+    shown = _listed([site.name for site in plan.experiment.sites if site.policy.pictures_leave], len(plan.sites))
+    title = (
+        "What goes to a site and what leaves it: no scan and no date is in any message. In one process the report also "
+        f"shows slices of a few scans (policy.pictures_leave), here of {shown}."
+    )
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 1, 0), title_justify="left")
+    for name in ("Message", "When", "To the site", "From the site"):
+        table.add_column(name, overflow="fold")
+    for kind, message in messages(plan).items():
+        table.add_row(kind, message.when, message.down, message.up)
+    return table
+
+
+def study_tables(plan: StudyPlan, workers: int) -> RenderableType:
+    """The plan of a study for people."""
+    table = Table(title="Plan", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    table.add_column("Stage")
+    for name in ("Cells", "Done", "Time of the rest"):
+        table.add_column(name, justify="right")
+    for stage in plan.stages:
+        most = "at most " if stage.at_most and stage.seconds else ""
+        table.add_row(stage.stage, str(stage.cells), str(stage.done), most + duration(stage.seconds))
+    total = plan.first_seconds + sum(stage.seconds for stage in plan.stages) / workers
+    return Group(
+        table,
+        Text(f"Preparing and encoding, what is not in the cache: at most {duration(plan.first_seconds)}"),
+        Text(f"In all, {plural(workers, 'worker')}: at most about {duration(total)}"),
+        Text(f"Disk: cache {size(plan.cache_bytes)}, cells at most {size(plan.cells_bytes)}"),
+        Text(f"Memory: up to {size(plan.host_bytes * workers)}"),
+    )

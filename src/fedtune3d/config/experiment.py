@@ -1,0 +1,484 @@
+"""The typed configuration of a run: one YAML file, validated once, before any scan or weight is read."""
+
+import hashlib
+import json
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.strict import StrictModel, known_name, problems_of
+from fedtune3d.aggregation.contract import Rule
+from fedtune3d.aggregation.lora import LoraRule
+from fedtune3d.aggregation.registry import build_rule
+from fedtune3d.cohorts.label_expressions import parse_label_expression
+from fedtune3d.cohorts.reading import Format
+from fedtune3d.cohorts.records import LabelMapping
+from fedtune3d.models.assembly import NCC, RESNET18
+from fedtune3d.models.encoders.sam_med3d import ENCODERS
+from fedtune3d.models.heads import head_names
+from fedtune3d.models.tuning import Frozen, Full, Lora, Tuning
+from fedtune3d.preparation.atlas import FREESURFER_REGIONS
+from fedtune3d.preparation.brain import Device
+from fedtune3d.preparation.intensity import Intensity
+from fedtune3d.preparation.prepared import PreparationSettings
+from fedtune3d.preparation.recognition import STEPS, Step
+from fedtune3d.training.settings import AugmentationSettings, TrainingSettings
+
+if typing.TYPE_CHECKING:
+    from fedtune3d._utils.folders import RunFolder
+    from fedtune3d._utils.progress import Progress
+
+SiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+LOGS = ("tensorboard", "mlflow")
+SPLIT_CAUSES = ("seed", "sites", "labels", "splits")
+
+
+def _diagnoses(value: Any) -> Any:
+    """A rule, once it is known to be one, or what should be a list of diagnoses."""
+    if isinstance(value, str):
+        parse_label_expression(value)
+    elif not isinstance(value, list | tuple) or not value:
+        raise ValueError(f"expected a list of diagnoses such as [AD], or a rule such as 'cdr >= 1', got {value!r}")
+    return value
+
+
+def _log_names(value: Any) -> Any:
+    """One name or several, each once."""
+    names = value if isinstance(value, list | tuple) else [] if value is None else [value]
+    return tuple(dict.fromkeys(known_name(str(name), LOGS) for name in names))
+
+
+Diagnoses = Annotated[tuple[str, ...] | str, BeforeValidator(_diagnoses)]
+
+
+class Labels(StrictModel):
+    """What counts as which class: a list of diagnoses, or a rule such as ``cdr >= 1``; the rest is left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    positive: Diagnoses
+    negative: Diagnoses
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if isinstance(self.positive, str) or isinstance(self.negative, str):
+            return self
+        if both := sorted(set(self.positive) & set(self.negative)):
+            raise ValueError(f"{', '.join(both)} stands in positive and in negative; leave it in one of the two")
+        return self
+
+    def mapping(self) -> LabelMapping:
+        """The same as what `cohorts/` takes."""
+        return LabelMapping(positive=self.positive, negative=self.negative)
+
+
+class Policy(StrictModel):
+    """What a site does for others, and what may leave it besides states, counts and summaries.
+
+    Attributes:
+        predictions_leave: Whether the test probabilities of single scans leave, without names.
+        pictures_leave: Whether example pictures stand in the report.
+        groups_leave: Whether the groups that the site declares leave, as pseudonyms with their counts per class, so
+            that sites that share people split them alike.
+        maps_leave: Whether a mean saliency map over people leaves, where the experiment asks for one.
+        names_leave: Whether the leak audit names scans by their ids, or by eight digits that only the site can look up.
+        least_per_class: Fewest training scans of a class behind class sums (NCC), and fewest people of a class in a
+            group (such as a sex or an age band) whose numbers leave, or behind a mean map: a sum of few would show
+            them.
+        least_examples: Fewest scans (of each class, in the evaluation) behind a metric or a count that leaves.
+        tunings: The tunings that the site trains; None for all.
+        heads: The heads that the site trains; None for all.
+        most_rounds: Most training answers that leave for one experiment, those that were asked for again counted, too.
+        largest_payload_mb: Most megabytes of tensors in one message, either way.
+        hours: When the site answers, by its own clock, such as ``"19:00-07:00"``; None for always.
+    """
+
+    predictions_leave: bool = True
+    pictures_leave: bool = True
+    groups_leave: bool = True
+    maps_leave: bool = True
+    names_leave: bool = True
+    least_per_class: Annotated[int, Field(ge=1)] = 5
+    least_examples: Annotated[int, Field(ge=1)] = 1
+    tunings: tuple[Literal["frozen", "full", "lora"], ...] | None = None
+    heads: tuple[str, ...] | None = None
+    most_rounds: Annotated[int, Field(ge=1)] | None = None
+    largest_payload_mb: Positive | None = None
+    hours: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")] | None = None
+
+    @field_validator("heads")
+    @classmethod
+    def _known_heads(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if names is None else tuple(known_name(name, (*head_names(), NCC, RESNET18)) for name in names)
+
+
+class SiteSection(StrictModel):
+    """One site: its name, its scans, and where it differs from the rest.
+
+    `root` is a BIDS or CAPS folder or a table of paths; `participants` its table, where that stands elsewhere.
+    `fingerprint_key` is a file with the key that the sites share for the leak audit (see docs/leaks.md).
+    """
+
+    name: SiteName
+    root: Path | None = None
+    fingerprint_key: Path | None = None
+    format: Format = "auto"
+    participants: Path | None = None
+    labels: Labels | None = None
+    sessions: Literal["all", "first", "last"] | tuple[str, ...] = "all"
+    policy: Policy = Policy()
+
+    def with_paths_from(self, folder: Path) -> Self:
+        """The same with its relative paths counted from a folder."""
+        paths = {"root": self.root, "participants": self.participants, "fingerprint_key": self.fingerprint_key}
+        return self.model_copy(update={key: path if path is None else folder / path for key, path in paths.items()})
+
+
+class Splits(StrictModel):
+    """The share of people in each split, per class."""
+
+    train: Fraction = 0.5
+    validation: Fraction = 0.2
+    test: Fraction = 0.3
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if abs(self.train + self.validation + self.test - 1) > 1e-9:
+            raise ValueError(f"train + validation + test must be 1, but are {sum(self.fractions()):g}")
+        return self
+
+    def fractions(self) -> tuple[float, float, float]:
+        """In the order train, validation, test."""
+        return self.train, self.validation, self.test
+
+
+class ModelSection(StrictModel):
+    """The encoder, its weights (`random`, drawn from the seed, or a checkpoint file) and the head.
+
+    The encoder `resnet18` is the reference that has none of these: a whole classifier, trained from scratch.
+    """
+
+    encoder: str = "vit_b"
+    weights: Literal["random"] | Path = "random"
+    head: str = "conv_s"
+
+    @field_validator("encoder")
+    @classmethod
+    def _known_encoder(cls, name: str) -> str:
+        return known_name(name, (*ENCODERS, RESNET18))
+
+    @field_validator("head")
+    @classmethod
+    def _known_head(cls, name: str) -> str:
+        return known_name(name, (*head_names(), NCC))
+
+
+class FrozenSection(StrictModel):
+    """Only the head trains."""
+
+    method: Literal["frozen"] = "frozen"
+
+    def settings(self) -> Tuning:
+        """The same as what `models/` takes."""
+        return Frozen()
+
+
+class FullSection(StrictModel):
+    """Encoder and head train."""
+
+    method: Literal["full"]
+    gradient_checkpointing: bool = False
+
+    def settings(self) -> Tuning:
+        """The same as what `models/` takes."""
+        return Full(gradient_checkpointing=self.gradient_checkpointing)
+
+
+class LoraSection(StrictModel):
+    """Low-rank adapters on chosen projections of chosen blocks train, and the head."""
+
+    method: Literal["lora"]
+    rank: Annotated[int, Field(ge=1)] = 4
+    alpha: Positive = 8
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    blocks: str | tuple[int, ...] = "global"
+    projections: tuple[Literal["q", "k", "v", "out", "mlp"], ...] = Field(default=("q", "v"), min_length=1)
+
+    def settings(self) -> Tuning:
+        """The same as what `models/` takes."""
+        return Lora(**self.model_dump(exclude={"method"}))
+
+
+class AugmentationSection(StrictModel):
+    """Random changes of a training scan, by TorchIO; 0 leaves a change out."""
+
+    flip_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 10.0
+    scaling: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    translation_mm: Annotated[float, Field(ge=0, le=50)] = 5.0
+    bias_field: Annotated[float, Field(ge=0, le=2)] = 0.3
+    log_gamma: Annotated[float, Field(ge=0, le=2)] = 0.2
+    noise: Annotated[float, Field(ge=0, le=2)] = 0.1
+
+
+class PreparationSection(StrictModel):
+    """How a scan becomes the model's input; `auto` does all steps to a head with its skull, and none to a brain."""
+
+    steps: Literal["auto"] | tuple[Step, ...] = "auto"
+    intensity: Intensity = "zscore"
+    device: Device = "cpu"
+
+    def settings(self) -> PreparationSettings:
+        """The same as what `cohorts/` takes."""
+        steps = self.steps if self.steps == "auto" else tuple(step for step in STEPS if step in self.steps)
+        return PreparationSettings(steps=steps, intensity=self.intensity, device=self.device)
+
+
+class TrainingSection(StrictModel):
+    """How long and how a site trains in each round."""
+
+    rounds: Annotated[int, Field(ge=1)] = 20
+    local_epochs: Annotated[int, Field(ge=1)] = 1
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    head_learning_rate: Positive = 1e-3
+    encoder_learning_rate: Positive = 1e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_rounds: Annotated[int, Field(ge=0)] = 0
+    clip_norm: Positive | None = 1.0
+    accumulation: Annotated[int, Field(ge=1)] = 1
+    class_weighted: bool = True
+    views: Annotated[int, Field(ge=1)] = 1
+    augmentation: AugmentationSection | None = None
+
+    def settings(self) -> TrainingSettings:
+        """The same as what `training/` takes."""
+        values = self.model_dump(exclude={"rounds", "augmentation"})
+        augmentation = AugmentationSettings(**self.augmentation.model_dump()) if self.augmentation else None
+        return TrainingSettings(**values, augmentation=augmentation)
+
+
+class AggregationSection(StrictModel):
+    """The rule, and its own options beside its name; with LoRA, in which way it runs on the factors."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    rule: str = "fedavg"
+    lora: Literal["factors", "exact", "freeze_a", "restart"] = "factors"
+
+    @model_validator(mode="after")
+    def _buildable(self) -> Self:
+        self.build()
+        return self
+
+    def build(self) -> Rule:
+        """The rule with its options. Raises `InputError` when there is none of this name, or an option is wrong."""
+        return build_rule(self.rule, self.model_extra or {})
+
+
+class ParticipationSection(StrictModel):
+    """Who takes part in a round, and what the run does when sites fail."""
+
+    fraction: Fraction = 1.0
+    quorum: Annotated[int, Field(ge=1)] | None = None
+    deadline_seconds: Positive | None = None
+    retries: Annotated[int, Field(ge=0)] = 1
+    largest_norm: Positive = 1e6
+
+
+class ExplainSection(StrictModel):
+    """Where the final model looks: a mean map over positive test scans a site (docs/explain.md).
+
+    Attributes:
+        method: How a map is made; `models/explanation.py`.
+        scans: Most scans at a site, one a person.
+        steps: Points of the path of integrated gradients.
+        atlas: A label map in MNI152, read by the server; by default the one that `cohorts.atlas` finds.
+        regions: Name → labels in the atlas; by default those of FreeSurfer.
+    """
+
+    method: Literal["gradcam", "occlusion", "integrated_gradients"]
+    scans: Annotated[int, Field(ge=1)] = 20
+    steps: Annotated[int, Field(ge=1)] = 16
+    atlas: Path | None = None
+    regions: dict[str, tuple[int, ...]] = FREESURFER_REGIONS
+
+    @model_validator(mode="after")
+    def _fine_enough(self) -> Self:
+        if self.atlas is not None and self.method != "integrated_gradients":
+            raise ValueError(f"a map by {self.method} is too coarse for an atlas; leave it out, or take another method")
+        return self
+
+
+def _method(value: Any) -> Any:
+    """The name of a method alone stands for the section."""
+    return {"method": value} if isinstance(value, str) else value
+
+
+class ExperimentKeys(StrictModel):
+    """The keys of an experiment file, which a study's file has, too."""
+
+    name: SiteName
+    seed: Annotated[int, Field(ge=0)] = 0
+    sites: tuple[SiteSection, ...] = Field(min_length=1)
+    labels: Labels | None = None
+    splits: Splits = Splits()
+    preparation: PreparationSection = PreparationSection()
+    model: ModelSection = ModelSection()
+    tuning: Annotated[FrozenSection | FullSection | LoraSection, Field(discriminator="method")] = FrozenSection()
+    training: TrainingSection = TrainingSection()
+    aggregation: AggregationSection = AggregationSection()
+    participation: ParticipationSection = ParticipationSection()
+    baselines: tuple[Literal["local", "centralized", "leave_one_site_out"], ...] = ()
+    explain: Annotated[ExplainSection | None, BeforeValidator(_method)] = None
+    on_bad_scan: Literal["stop", "skip"] = "stop"
+    threads: Annotated[int, Field(ge=1)] = 2
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    log: Annotated[tuple[str, ...], BeforeValidator(_log_names)] = ()
+    output: Path = Path("runs")
+    cache: Path = Path("cache")
+
+    @model_validator(mode="after")
+    def _sites_complete(self) -> Self:
+        problems = []
+        names = [site.name for site in self.sites]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            problems.append(f"site names must differ, but {', '.join(twice)} stands twice")
+        if "leave_one_site_out" in self.baselines and len(names) < 2:
+            problems.append("baselines: leave_one_site_out needs two sites or more; leave it out")
+        problems += self._misfits()
+        for site in self.sites:
+            if site.labels is None and self.labels is None:
+                problems.append(f"site {site.name} has no labels; give labels to it or to the whole experiment")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _misfits(self) -> list[str]:
+        """Heads, tunings and rules that do not go together."""
+        problems = []
+        if self.model.encoder == RESNET18 and self.tuning.method != "full":
+            problems.append("model.encoder resnet18 is trained from scratch: write tuning: {method: full}")
+        if (self.model.head == NCC) != (self.aggregation.rule == NCC):
+            problems.append("NCC is a head and a rule: write ncc for model.head and for aggregation.rule")
+        plain_sgd = (self.training.optimizer, self.training.momentum) == ("sgd", 0.0)
+        if self.aggregation.rule == "scaffold" and not plain_sgd:
+            problems.append("rule scaffold holds for plain SGD only: write training: {optimizer: sgd, momentum: 0}")
+        if self.model.head == NCC and (self.tuning.method, self.training.rounds) != ("frozen", 1):
+            problems.append("head ncc trains nothing: write tuning: {method: frozen} and training: {rounds: 1}")
+        return problems
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Self:
+        """Read and validate a YAML file; its relative paths count from the file's own folder.
+
+        Raises:
+            InputError: Naming every problem found, one a line.
+        """
+        path = Path(path)
+        values = read_yaml(path)
+        try:
+            keys = cls.model_validate(values)
+        except ValidationError as error:
+            raise InputError("\n".join(problems_of(path, error, cls))) from None
+        return keys._with_paths_from(path.absolute().parent)
+
+    def _with_paths_from(self, folder: Path) -> Self:
+        sites = tuple(site.with_paths_from(folder) for site in self.sites)
+        model, explain = self.model, self.explain
+        if isinstance(model.weights, Path):
+            model = model.model_copy(update={"weights": folder / model.weights})
+        if explain is not None and explain.atlas is not None:
+            explain = explain.model_copy(update={"atlas": folder / explain.atlas})
+        paths = {"output": folder / self.output, "cache": folder / self.cache}
+        return self.model_copy(update={"sites": sites, "model": model, "explain": explain, **paths})
+
+    def public(self) -> dict[str, Any]:
+        """The resolved configuration as JSON values: what leaves the site and what is hashed.
+
+        Paths and logs are no part of it.
+        """
+        values = self.model_dump(mode="json", exclude={"output", "cache", "log"})
+        for site in values["sites"]:
+            del site["root"], site["participants"], site["fingerprint_key"]
+        if isinstance(self.model.weights, Path):
+            values["model"]["weights"] = self.model.weights.name
+        if values["explain"] is not None:
+            del values["explain"]["atlas"]
+        return values
+
+
+class Experiment(ExperimentKeys):
+    """One run: the sites, the model, what trains, how, and by which rule the sites' updates become one."""
+
+    def labels_of(self, site: SiteSection) -> LabelMapping:
+        """The label mapping of a site: its own, else the experiment's."""
+        labels = site.labels or self.labels
+        assert labels is not None  # validated
+        return labels.mapping()
+
+    def rule(self) -> Rule:
+        """The aggregation rule, wrapped for LoRA factors where the tuning is LoRA."""
+        rule = self.aggregation.build()
+        if not isinstance(self.tuning, LoraSection):
+            return rule
+        return LoraRule(rule, self.aggregation.lora, self.tuning.alpha / self.tuning.rank)
+
+    def rule_of_one(self) -> Rule:
+        """The rule of a baseline, where one site trains alone: its state is the next state."""
+        return build_rule(NCC if self.model.head == NCC else "fedavg")
+
+    def head_name(self) -> str:
+        """What classifies: the head, or the reference that is a whole classifier."""
+        return RESNET18 if self.model.encoder == RESNET18 else self.model.head
+
+    def sha256(self) -> str:
+        """The identity of the experiment, on which server and sites must agree; paths play no part in it."""
+        return _sha256(self.public())
+
+    def splits_sha256(self) -> str:
+        """The identity of who is in which split: experiments that agree in it are tested on the same people."""
+        return _sha256({key: value for key, value in self.public().items() if key in SPLIT_CAUSES})
+
+    def run(self, *, resume: bool = False, progress: "Progress | None" = None) -> "RunFolder":
+        """Run in this process and return the run folder, report included.
+
+        Args:
+            resume: Go on with the run in the output folder, or start it; else a folder that holds a run is refused.
+            progress: Where progress is shown; nowhere by default.
+
+        Raises:
+            InputError: When the input is at fault.
+        """
+        from fedtune3d.workflows.run import run_experiment
+
+        return run_experiment(self, resume=resume, progress=progress)
+
+
+def _sha256(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The values of a YAML file. Raises `InputError` where there is none, or it is no mapping."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; `fedtune3d init` writes one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise InputError(f"{path}: not YAML{where}: {getattr(error, 'problem', error)}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected keys and values at the top, got {type(values).__name__}")
+    return values

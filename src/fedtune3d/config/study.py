@@ -1,0 +1,259 @@
+"""The typed configuration of a study: an experiment whose head, tuning, rule and seed are lists."""
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.strict import problems_of
+from fedtune3d.config.experiment import Experiment, ExperimentKeys, read_yaml
+from fedtune3d.models.assembly import NCC, RESNET18
+
+Choice = str | dict[str, Any]
+"""An entry of an axis: a name, or a mapping of the name, its options, and `label` and `training` where wanted."""
+
+REFERENCES: dict[str, dict[str, Any]] = {
+    NCC: {
+        "model": {"head": NCC},
+        "tuning": {"method": "frozen"},
+        "aggregation": {"rule": NCC},
+        "training": {"rounds": 1},
+    },
+    RESNET18: {"model": {"encoder": RESNET18, "weights": "random"}, "tuning": {"method": "full"}},
+}
+NAME_KEYS = {"heads": "head", "references": "reference", "tunings": "method", "rules": "rule"}
+AXES = ("heads", "tunings", "rules")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One value of an axis.
+
+    Attributes:
+        axis: A key of `NAME_KEYS`.
+        name: Of the head, reference, tuning method or rule.
+        label: Tells it from the others of its axis; part of the names of its cells.
+        said: What stands beside its name for people: a label of one's own, or its options; often nothing.
+        changes: What it changes in the experiment; sections of keys are changed key by key.
+    """
+
+    axis: str
+    name: str
+    label: str
+    said: str
+    changes: Mapping[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class Combination:
+    """A head (or reference), a tuning and a rule: one cell for each seed."""
+
+    head: Variant
+    tuning: Variant
+    rule: Variant
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is a reference, which brings its own tuning and rule."""
+        return self.head.axis == "references"
+
+    @property
+    def name(self) -> str:
+        """`conv_s-frozen-fedavg`; of a reference, its label."""
+        return self.head.label if self.is_reference else f"{self.head.label}-{self.tuning.label}-{self.rule.label}"
+
+    def cell(self, seed: int) -> str:
+        """The name of its cell with a seed: of the experiment and of the run folder."""
+        return f"{self.name}-seed{seed}"
+
+
+class Study(ExperimentKeys):
+    """A grid of experiments on the same sites.
+
+    With `design` ``stages``, as in the published study, first the heads are compared (with the file's own tuning and
+    rule), then the tunings with the best head, then the rules with the best of both. ``crossed`` runs every
+    combination. The best has the greatest validation AUC, mean over sites and seeds; test scans have no part.
+    """
+
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+    design: Literal["stages", "crossed"] = "stages"
+    heads: tuple[Choice, ...] = ()
+    references: tuple[Choice, ...] = ()
+    tunings: tuple[Choice, ...] = ()
+    rules: tuple[Choice, ...] = ()
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("seeds must differ")
+        return seeds
+
+    @model_validator(mode="after")
+    def _choices_named(self) -> Self:
+        problems = [problem for axis in NAME_KEYS for problem in self._axis_problems(axis)]
+        if "seed" in self.model_fields_set:
+            problems.append("a study has seeds: write `seeds: [0, 1, 2]` in place of `seed`")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _axis_problems(self, axis: str) -> list[str]:
+        try:
+            labels = [self._variant(axis, choice).label for choice in getattr(self, axis)]
+        except ValueError as error:
+            return [str(error)]
+        twice = sorted({label for label in labels if labels.count(label) > 1})
+        return [f"{axis}: {label} stands twice; give one of them another `label`" for label in twice]
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Self:
+        """Read and validate a study file, every cell that it can come to included.
+
+        Raises:
+            InputError: Naming every problem found, one a line.
+        """
+        study = super().from_yaml(path)
+        problems: list[str] = []
+        for combination in study.possible():
+            try:
+                study.experiment(combination, study.seeds[0])
+            except ValidationError as error:
+                found = problems_of(Path(path), error, Experiment)
+                problems += [f"{line} (in {combination.name})" for line in found if not _is_in(line, problems)]
+        if problems:
+            raise InputError("\n".join(problems))
+        return study
+
+    @cached_property
+    def variants(self) -> dict[str, tuple[Variant, ...]]:
+        """The values of each axis; where the file gives none, the one of its own `model`, `tuning` or `aggregation`."""
+        own: dict[str, Choice] = {
+            "heads": self.model.head,
+            "tunings": self.tuning.method,
+            "rules": self.aggregation.rule,
+        }
+        found = {axis: getattr(self, axis) or ((own[axis],) if axis in own else ()) for axis in NAME_KEYS}
+        return {axis: tuple(self._variant(axis, choice) for choice in choices) for axis, choices in found.items()}
+
+    @property
+    def base(self) -> Combination:
+        """The file's own head, tuning and rule: with which the heads are compared."""
+        own = {"heads": self.model.head, "tunings": self.tuning.method, "rules": self.aggregation.rule}
+        return Combination(*(self._own(axis, own[axis]) for axis in AXES))
+
+    def heads_stage(self, tuning: Variant | None = None, rule: Variant | None = None) -> list[Combination]:
+        """Each head and each reference."""
+        tuning, rule = tuning or self.base.tuning, rule or self.base.rule
+        found = self.variants
+        return [Combination(head, tuning, rule) for head in (*found["heads"], *found["references"])]
+
+    def tunings_stage(self, head: Variant, rule: Variant | None = None) -> list[Combination]:
+        """Each tuning with a head."""
+        return [Combination(head, tuning, rule or self.base.rule) for tuning in self.variants["tunings"]]
+
+    def rules_stage(self, head: Variant, tuning: Variant) -> list[Combination]:
+        """Each rule with a head and a tuning."""
+        return [Combination(head, tuning, rule) for rule in self.variants["rules"]]
+
+    def crossed(self) -> list[Combination]:
+        """Every head with every tuning and every rule, then the references."""
+        product = itertools.product(*(self.variants[axis] for axis in AXES))
+        references = [Combination(head, self.base.tuning, self.base.rule) for head in self.variants["references"]]
+        return [*itertools.starmap(Combination, product), *references]
+
+    def possible(self) -> list[Combination]:
+        """Every combination that a stage can come to, whichever is the best."""
+        if self.design == "crossed":
+            return self.crossed()
+        heads, tunings = self.variants["heads"], self.variants["tunings"]
+        stages = [self.heads_stage(), *(self.tunings_stage(head) for head in heads)]
+        stages += [self.rules_stage(head, tuning) for head in heads for tuning in tunings]
+        return list(dict.fromkeys(itertools.chain.from_iterable(stages), None))
+
+    def experiment(
+        self, combination: Combination, seed: int, baselines: Sequence[str] = (), output: Path | None = None
+    ) -> Experiment:
+        """The experiment of a cell.
+
+        Raises:
+            ValidationError: Where the parts do not go together.
+        """
+        values = self.model_dump(include=set(ExperimentKeys.model_fields))
+        values |= {"name": combination.cell(seed), "seed": seed, "baselines": tuple(baselines)}
+        values["output"] = output or self.cell_folder(combination, seed)
+        parts = (combination.head,) if combination.is_reference else (combination.tuning, combination.rule)
+        for variant in dict.fromkeys((combination.head, *parts)):
+            values = _changed(values, variant.changes)
+        return Experiment.model_validate(values)
+
+    def cell_folder(self, combination: Combination, seed: int) -> Path:
+        """The run folder of a cell."""
+        return self.output / "cells" / combination.cell(seed)
+
+    def _own(self, axis: str, name: str) -> Variant:
+        """The variant of the file's own section: the one on the axis that is the same, else one of its own."""
+        plain = self._variant(axis, name)
+        return next((variant for variant in self.variants[axis] if variant.changes == plain.changes), plain)
+
+    def _variant(self, axis: str, choice: Choice) -> Variant:
+        key = NAME_KEYS[axis]
+        values: dict[str, Any] = {key: choice} if isinstance(choice, str) else dict(choice)
+        if key not in values:
+            raise ValueError(f"{axis}: an entry needs `{key}`, got {', '.join(values)}")
+        name, label, training = str(values.pop(key)), values.pop("label", None), values.pop("training", None)
+        changes = self._changes(axis, name, values)
+        if training is not None:
+            changes = _changed(changes, {"training": training})
+        options = values | (training or {})
+        said = ", ".join(f"{option}: {value}" for option, value in options.items()) if label is None else label
+        return Variant(axis, name, label or _label(name, options), said if label != name else "", changes)
+
+    def _changes(self, axis: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
+        if axis == "references":
+            if name not in REFERENCES:
+                raise ValueError(f"references: expected {' or '.join(REFERENCES)}, got {name!r}")
+            return _changed(REFERENCES[name], options)
+        if axis == "heads":
+            return {"model": {"head": name, **options}}
+        if axis == "tunings":
+            same = not options and name == self.tuning.method
+            return {"tuning": self.tuning.model_dump() if same else {"method": name, **options}}
+        own = self.aggregation
+        same = not options and name == own.rule
+        return {"aggregation": own.model_dump() if same else {"rule": name, "lora": own.lora, **options}}
+
+
+def is_study(path: Path) -> bool:
+    """Whether a file has a key that only a study has."""
+    return not set(read_yaml(path)).isdisjoint(set(Study.model_fields) - set(ExperimentKeys.model_fields))
+
+
+WHOLE = ("tuning", "aggregation")
+"""Sections that a variant replaces: their keys depend on the method or rule."""
+
+
+def _changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with the changes; sections are changed key by key, but for those of `WHOLE`."""
+    merged = dict(values)
+    for key, change in changes.items():
+        before = merged.get(key)
+        by_key = isinstance(change, Mapping) and isinstance(before, Mapping) and key not in WHOLE
+        merged[key] = {**before, **change} if by_key else change  # type: ignore[dict-item]
+    return merged
+
+
+def _label(name: str, options: Mapping[str, Any]) -> str:
+    """`fedprox-mu0_01`: a label that can stand in the name of a folder."""
+    text = "-".join([name, *(f"{key}{value}" for key, value in options.items())])
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text)
+
+
+def _is_in(line: str, problems: Iterable[str]) -> bool:
+    return any(problem.startswith(line) for problem in problems)

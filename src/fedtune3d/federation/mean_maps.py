@@ -1,0 +1,154 @@
+"""Where a run's final model looks: asks each site for its mean saliency map, and for that of a model drawn anew."""
+
+import gzip
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import torch
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import atomic_path, write_json
+from fedtune3d._utils.seeds import derive_seed
+from fedtune3d._utils.state_dicts import State
+from fedtune3d.aggregation.contract import STATE
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.messages import Answer, Federation, Task, answer_of
+from fedtune3d.federation.site.saliency import MAP, REGIONS, SIZE, SPACING_MM, WIDTHS, pack_regions
+from fedtune3d.models.assembly import assemble
+from fedtune3d.models.explanation import places_of, similarity
+from fedtune3d.models.tuning import read_state
+from fedtune3d.preparation.atlas import load_regions, packaged_atlas
+from fedtune3d.preparation.template import Template, load_template
+
+TRAINED, RANDOM = "trained", "random"
+
+
+@dataclass(frozen=True)
+class SiteMaps:
+    """What a site told.
+
+    Attributes:
+        site: Its name.
+        maps: `TRAINED` and `RANDOM` → the mean map, (8, 8, 8) or (32, 32, 32) float32; empty where none may leave.
+        info: ``method``; ``why`` there is no map, or None; else ``scans``, ``in_template`` (how many of them lie in
+            MNI152), ``place_mm``, ``similarity`` of the two maps over the template's brain, ``volumes`` (region → its
+            part of the brain) and ``shares`` (`TRAINED` and `RANDOM` → region → [mean, standard deviation]).
+    """
+
+    site: str
+    maps: Mapping[str, torch.Tensor]
+    info: Mapping[str, Any]
+
+
+def random_state(experiment: Experiment) -> State:
+    """What the run trained, as drawn from another seed: the state of a model that has learned nothing.
+
+    Adapters begin at no change, so with LoRA it is the encoder as it came under a new head.
+    """
+    section, tuning = experiment.model, experiment.tuning.settings()
+    assembled = assemble(section.encoder, "random", section.head, tuning, derive_seed(experiment.seed, "saliency"))
+    return read_state(assembled.model, assembled.trainable)
+
+
+def require_atlas(experiment: Experiment) -> None:
+    """Raise `InputError` where the experiment names an atlas that cannot be used, before anything is trained."""
+    if experiment.explain is not None and experiment.explain.atlas is not None:
+        _regions(experiment, load_template(SIZE, SPACING_MM))
+
+
+def ask_for_maps(
+    experiment: Experiment,
+    federation: Federation,
+    sites: Sequence[str],
+    state: State,
+    versions: Mapping[str, int],
+) -> Iterator[SiteMaps]:
+    """Ask the sites for mean maps of the state, and of one drawn anew (Adebayo et al. 2018, arXiv 1810.03292).
+
+    Args:
+        experiment: With `explain`.
+        federation: The way to the sites.
+        sites: Those to ask; where there are none nothing is done.
+        state: The final one.
+        versions: Site → the memory that goes with it.
+
+    Raises:
+        InputError: If the atlas cannot be used, or a site fails or sends what is no map.
+    """
+    if not sites:
+        return
+    assert experiment.explain is not None
+    method = experiment.explain.method
+    template = load_template(SIZE, SPACING_MM)
+    regions = {REGIONS: _regions(experiment, template)} if method == "integrated_gradients" else {}
+    trained = {
+        site: Task("saliency", parts={STATE: state, **regions}, memory_version=versions.get(site)) for site in sites
+    }
+    answers = {reply.site: {TRAINED: answer_of(reply)} for reply in federation.ask(trained)}
+    if not (told := [site for site in sites if answers[site][TRAINED].values["why"] is None]):
+        yield from (_site_maps(method, template, answers[site]) for site in sites)
+        return
+    drawn = Task("saliency", parts={STATE: random_state(experiment), **regions})
+    for reply in federation.ask(dict.fromkeys(told, drawn)):
+        answers[reply.site][RANDOM] = answer_of(reply)
+    for site in sites:
+        yield _site_maps(method, template, answers[site])
+
+
+def write_maps(found: SiteMaps, folder: Path) -> None:
+    """Write `<site>_<state>.nii.gz` in MNI152 millimetres, and `<site>.json` last, which says that the site is done."""
+    for name, values in found.maps.items():
+        image = as_nifti(values.numpy(), in_template=found.info["in_template"] == found.info["scans"])
+        with atomic_path(folder / f"{found.site}_{name}.nii.gz") as partial:
+            partial.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
+    write_json(folder / f"{found.site}.json", dict(found.info))
+
+
+def as_nifti(values: np.ndarray, *, in_template: bool) -> nibabel.Nifti1Image:
+    """A map of the whole prepared grid, (n, n, n), as an image; its sform says 'aligned' where it is not in MNI152."""
+    width = SIZE // values.shape[0]
+    affine = load_template(SIZE, SPACING_MM).affine @ np.array(
+        [[width, 0, 0, (width - 1) / 2], [0, width, 0, (width - 1) / 2], [0, 0, width, (width - 1) / 2], [0, 0, 0, 1]]
+    )
+    image = nibabel.Nifti1Image(values.astype(np.float32), affine)
+    image.set_sform(affine, code="mni" if in_template else "aligned")
+    image.set_qform(affine, code="mni" if in_template else "aligned")
+    return image
+
+
+def _regions(experiment: Experiment, template: Template) -> State:
+    assert experiment.explain is not None
+    atlas = experiment.explain.atlas or packaged_atlas()
+    return {} if atlas is None else pack_regions(load_regions(atlas, experiment.explain.regions, template))
+
+
+def _site_maps(method: str, template: Template, answers: Mapping[str, Answer]) -> SiteMaps:
+    values, site = answers[TRAINED].values, answers[TRAINED].site
+    if values["why"] is not None:
+        return SiteMaps(site, {}, {"method": method, "why": values["why"]})
+    maps = {name: _checked_map(answer, WIDTHS[method]) for name, answer in answers.items()}
+    brain = places_of(torch.from_numpy(template.brain).float(), WIDTHS[method]) > 0
+    info = {
+        "method": method,
+        "why": None,
+        "scans": values["scans"],
+        "in_template": values["in_template"],
+        "place_mm": WIDTHS[method] * SPACING_MM,
+        "similarity": similarity(maps[TRAINED][brain], maps[RANDOM][brain]),
+        "volumes": values["volumes"],
+        "shares": {name: answer.values["shares"] for name, answer in answers.items()},
+    }
+    return SiteMaps(site, maps, info)
+
+
+def _checked_map(answer: Answer, width: int) -> torch.Tensor:
+    """The map that a site sent. Raises `InputError` where it is none."""
+    found, wanted = answer.parts.get(MAP, {}).get("mean"), (SIZE // width,) * 3
+    if found is None or found.shape != wanted or not bool(torch.isfinite(found).all()):
+        raise InputError(f"site {answer.site}: expected a mean map of {math.prod(wanted)} finite numbers")
+    return found

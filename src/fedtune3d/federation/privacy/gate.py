@@ -1,0 +1,118 @@
+"""A site behind its policy: what that does not allow is refused, whoever asks, and all that leaves is written down."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, time
+from pathlib import Path
+from typing import Any
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d.aggregation.contract import KIND, LEAVE_ONE_OUT_SCORE, RECEIVED_SCORE, SENT_SCORE
+from fedtune3d.config.experiment import Experiment, Policy
+from fedtune3d.federation.messages import Answer, Answering, Task, parts_bytes
+from fedtune3d.federation.privacy.egress_log import EgressManifest
+
+VALIDATION_METRICS = (RECEIVED_SCORE, SENT_SCORE, LEAVE_ONE_OUT_SCORE)
+
+
+class Refusal(InputError):
+    """What a site's policy does not allow. The line names keys of the policy only, so it may leave the site."""
+
+
+class PolicyGate:
+    """A site as others reach it.
+
+    Args:
+        site: Whose answers are guarded.
+        experiment: What it is asked for.
+        policy: What it allows.
+        folder: Where its egress manifest is kept.
+        now: The site's clock.
+    """
+
+    def __init__(
+        self,
+        site: Answering,
+        experiment: Experiment,
+        policy: Policy,
+        folder: Path,
+        now: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        self.site = site
+        self.experiment = experiment
+        self.policy = policy
+        self.manifest = EgressManifest(folder)
+        self.now = now
+        self._sha256 = experiment.sha256()
+        self._trained = [
+            line["namespace"]
+            for line in self.manifest.lines()
+            if line["kind"] == "train" and line["experiment"] == self._sha256
+        ]
+
+    def answer(self, task: Task) -> Answer:
+        """What the site answers, cut to what may leave.
+
+        Raises:
+            Refusal: When the policy does not allow the task or its answer.
+            InputError: As the site.
+        """
+        self._allow_experiment()
+        self._allow_hour()
+        self._allow_payload("asked to take", task.parts)
+        if task.kind == "train":
+            self._allow_round(task)
+        answer = self._without_small_numbers(task, self.site.answer(task))
+        self._allow_payload("asked to send", answer.parts)
+        self.manifest.record(self._sha256, task, answer)
+        if task.kind == "train":
+            self._trained.append(task.namespace)
+        return answer
+
+    def _allow_experiment(self) -> None:
+        tuning, head = self.experiment.tuning.method, self.experiment.head_name()
+        if self.policy.tunings is not None and tuning not in self.policy.tunings:
+            raise Refusal(f"policy.tunings allows {', '.join(self.policy.tunings)}, the experiment wants {tuning}")
+        if self.policy.heads is not None and head not in self.policy.heads:
+            raise Refusal(f"policy.heads allows {', '.join(self.policy.heads)}, the experiment wants {head}")
+        most, rounds = self.policy.most_rounds, self.experiment.training.rounds
+        if most is not None and rounds > most:
+            raise Refusal(f"policy.most_rounds is {most}, the experiment wants {rounds} rounds")
+
+    def _allow_round(self, task: Task) -> None:
+        most, before = self.policy.most_rounds, self._trained.count(task.namespace)
+        if most is not None and before >= most:
+            raise Refusal(f"policy.most_rounds is {most}, and {before} training answers have left already")
+
+    def _allow_hour(self) -> None:
+        if self.policy.hours is None:
+            return
+        first, last = (time.fromisoformat(part) for part in self.policy.hours.split("-"))
+        now = self.now().time()
+        within = first <= now < last if first < last else now >= first or now < last
+        if not within:
+            raise Refusal(f"policy.hours is {self.policy.hours}, and it is {now:%H:%M} at the site")
+
+    def _allow_payload(self, what: str, parts: Mapping[str, Any]) -> None:
+        most, size = self.policy.largest_payload_mb, parts_bytes(parts) / 1e6
+        if most is not None and size > most:
+            raise Refusal(f"policy.largest_payload_mb is {most:g}, the site was {what} {size:,.1f} MB")
+
+    def _without_small_numbers(self, task: Task, answer: Answer) -> Answer:
+        """The answer without metrics of fewer scans than the policy wants; refused where there are fewer at all."""
+        values, least = dict(answer.values), self.policy.least_examples
+        count = values.get({"plan": "scans", "train": "examples"}.get(task.kind, ""))
+        if count is not None and count < least:
+            raise Refusal(f"policy.least_examples is {least}, and the site has fewer scans to {task.kind} with")
+        for key in ("received", "sent"):
+            score = values.get(key)
+            if score and 0 < score["examples"] < least:
+                why = f"not sent: of fewer than {least} scans (policy.least_examples)"
+                values[key] = dict.fromkeys(score) | {"examples": 0, "why": why}
+                values["metrics"] = _without(values.get("metrics", {}), VALIDATION_METRICS)
+        return replace(answer, values=values)
+
+
+def _without(metrics: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    dropped = {*names, *(name + KIND for name in names)}
+    return {name: value for name, value in metrics.items() if name not in dropped}

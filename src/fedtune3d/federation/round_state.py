@@ -1,0 +1,94 @@
+"""What the round loop saves, so that a killed run goes on to the same bits."""
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fedtune3d._utils.files import append_json_line, read_json_lines, write_text
+from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state
+from fedtune3d.aggregation.contract import Memory
+
+
+@dataclass(frozen=True)
+class RoundState:
+    """Where a run stands after a round.
+
+    Attributes:
+        round: The last round whose state is the global state; 0 before the first.
+        state: The global state.
+        memory: The rule's memory.
+        versions: Per site, the last round whose update was accepted.
+        best: `state_round`, `mean_auc`, `pooled_loss` and the sites' memory `versions` of the state that is
+            best by validation so far; empty before there is one.
+        finished: Whether the last state was scored, too.
+    """
+
+    round: int
+    state: State
+    memory: Memory = field(default_factory=Memory)
+    versions: dict[str, int] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
+    finished: bool = False
+
+
+class RoundsFolder:
+    """`rounds.jsonl`, `checkpoints/` and the spool of a run of the round loop.
+
+    `checkpoints/last.safetensors` is the point of no return of a round: it is replaced last, in one rename, after the
+    rule's memory and the ledger's line were written. It holds nothing that differs between equal runs, such as times.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.ledger = folder / "rounds.jsonl"
+        self.checkpoints = folder / "checkpoints"
+        self.spool = folder / "spool"
+        self.last = self.checkpoints / "last.safetensors"
+        self.best = self.checkpoints / "best.safetensors"
+
+    def load(self) -> RoundState | None:
+        """Load the last committed round, or None before the first; ledger lines that were not committed are dropped."""
+        if not self.last.exists():
+            return None
+        info = load_info(self.last)
+        memory_path = self._memory_path(info["round"])
+        memory = Memory(load_info(memory_path), load_state(memory_path))
+        round_state = RoundState(state=load_state(self.last), memory=memory, **info)
+        self._drop_uncommitted_lines(round_state)
+        return round_state
+
+    def commit(self, round_state: RoundState, line: dict[str, Any] | None = None) -> None:
+        """Make `round_state` the one that `load` gives, with its line in the ledger."""
+        save_state(self._memory_path(round_state.round), round_state.memory.tensors, dict(round_state.memory.values))
+        if line is not None:
+            append_json_line(self.ledger, line)
+        info = {
+            "round": round_state.round,
+            "versions": dict(sorted(round_state.versions.items())),
+            "best": round_state.best,
+            "finished": round_state.finished,
+        }
+        save_state(self.last, round_state.state, info)
+        for path in self.checkpoints.glob("rule-*.safetensors"):
+            if path != self._memory_path(round_state.round):
+                path.unlink()
+
+    def save_best(self, round_state: RoundState, scores: dict[str, Any]) -> RoundState:
+        """Keep the state of `round_state` as the best so far."""
+        save_state(self.best, round_state.state, scores)
+        return replace(round_state, best=scores)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The ledger, one dict a line; a half-written last line is left out."""
+        return read_json_lines(self.ledger)
+
+    def _drop_uncommitted_lines(self, round_state: RoundState) -> None:
+        kept = [
+            line
+            for line in self.lines()
+            if line["round"] <= round_state.round and (line["kind"] == "train" or round_state.finished)
+        ]
+        write_text(self.ledger, "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept))
+
+    def _memory_path(self, round_: int) -> Path:
+        return self.checkpoints / f"rule-{round_:05d}.safetensors"

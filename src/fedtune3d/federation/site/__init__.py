@@ -1,0 +1,1 @@
+"""What a site does when it receives a task."""

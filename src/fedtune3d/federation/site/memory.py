@@ -1,0 +1,47 @@
+"""What a site remembers between rounds, kept per round, so that a lost answer leaves no one disagreeing."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.state_dicts import State, load_state, save_state
+
+SEPARATOR = "/"
+
+
+class SiteMemory:
+    """Versions of a site's memory: one file a round, named by the round that wrote it, with states by part.
+
+    A task names the version to start from, which is the last one that the server accepted. A version that was written
+    but never accepted is overwritten when its round is trained again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def load(self, version: int | None) -> dict[str, State]:
+        """The parts of a version; none for None. Raises `InputError` when the version is gone."""
+        if version is None:
+            return {}
+        path = self._path(version)
+        if not path.exists():
+            raise InputError(f"{path}: the site's memory of round {version} is missing; start the run anew")
+        parts: dict[str, State] = {}
+        for name, tensor in load_state(path).items():
+            part, _, inner = name.partition(SEPARATOR)
+            parts.setdefault(part, {})[inner] = tensor
+        return parts
+
+    def save(self, version: int, parts: Mapping[str, State]) -> None:
+        """Keep a version, whole or not at all, over one that was never accepted."""
+        flat = {f"{part}{SEPARATOR}{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
+        save_state(self._path(version), flat)
+
+    def forget_before(self, version: int | None) -> None:
+        """Remove the versions that no task will name any more: all before the oldest one still needed."""
+        for path in self.folder.glob("round-*.safetensors"):
+            if version is not None and int(path.stem.removeprefix("round-")) < version:
+                path.unlink()
+
+    def _path(self, version: int) -> Path:
+        return self.folder / f"round-{version:05d}.safetensors"

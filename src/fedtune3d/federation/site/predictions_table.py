@@ -1,0 +1,69 @@
+"""`predictions.tsv`, which stays at the site: one row a scan."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import atomic_path
+from fedtune3d.cohorts.splits import COLUMNS as SPLIT_COLUMNS
+from fedtune3d.evaluation.predictions import Predictions
+
+COLUMNS = ("participant", "session", "split", "label", "probability")
+
+
+def predictions_name(method: str) -> str:
+    """The table of a method in a site's folder."""
+    return "predictions.tsv" if method == "federated" else f"predictions-{method}.tsv"
+
+
+def scan_name(participant: str, session: str) -> str:
+    """A scan's name within its group, whose people may have sessions of one name."""
+    return f"{participant}_{session}" if session else participant
+
+
+def write_predictions(path: Path, rows: Iterable[tuple[str, str, str, int, float]]) -> None:
+    """Write rows in the order of `COLUMNS`, whole or not at all; reading a probability gives the same bits."""
+    with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows((*row[:-1], repr(row[-1])) for row in rows)
+
+
+def read_predictions(site_folder: Path, method: str = "federated", split: str = "test") -> Predictions:
+    """What a method said about the scans of a split, as the statistics take it: by group, from the split table beside.
+
+    Args:
+        site_folder: ``sites/<name>/`` of a run folder, at the site.
+        method: Such as ``federated``, ``local`` or ``centralized``.
+        split: ``train``, ``validation`` or ``test``.
+
+    Raises:
+        InputError: When a table is missing or of another form; names the file.
+    """
+    groups = {
+        (row["participant_id"], row["session_id"].replace("n/a", "")): row["group_id"]
+        for row in _read(site_folder / "splits.tsv", SPLIT_COLUMNS)
+    }
+    path = site_folder / predictions_name(method)
+    rows = [row for row in _read(path, COLUMNS) if row["split"] == split]
+    try:
+        return Predictions(
+            tuple(groups[row["participant"], row["session"]] for row in rows),
+            tuple(scan_name(row["participant"], row["session"]) for row in rows),
+            [int(row["label"]) for row in rows],  # type: ignore[arg-type]
+            [float(row["probability"]) for row in rows],  # type: ignore[arg-type]
+        )
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path}: expected a row a scan of splits.tsv; {error}; run again with --resume") from error
+
+
+def _read(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, delimiter="\t")
+            if tuple(reader.fieldnames or ()) != columns:
+                raise InputError(f"{path}: expected the columns {', '.join(columns)}, got {reader.fieldnames}")
+            return list(reader)
+    except OSError as error:
+        raise InputError(f"{path}: expected a table of a complete run; {error.strerror}") from error

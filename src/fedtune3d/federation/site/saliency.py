@@ -1,0 +1,180 @@
+"""What a site tells of where the model looks: a mean map over people and shares of regions, never a scan's own map."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.seeds import numpy_rng
+from fedtune3d._utils.state_dicts import State, load_state, save_state
+from fedtune3d.config.experiment import ExplainSection
+from fedtune3d.models.classifier import Classifier
+from fedtune3d.models.explanation import CUBE, grad_cam, integrated_gradients, occlusion, places_of
+from fedtune3d.models.nearest_centre import NearestCentre
+from fedtune3d.preparation.prepared import PreparedScan, load_prepared
+from fedtune3d.preparation.template import SPACE, Template, load_template
+from fedtune3d.preparation.template_space import region_in_scan, template_to_scan, to_template
+from fedtune3d.training.prefix import device_of
+
+MAP, REGIONS = "map", "regions"
+SIZE, SPACING_MM = 128, 1.5  # of the prepared grid
+WIDTHS = {"gradcam": CUBE, "occlusion": CUBE, "integrated_gradients": 4}
+"""Voxels along each axis of a place of the map that leaves."""
+
+
+def cannot_explain(model: nn.Module, method: str) -> str | None:
+    """Why there is no map of this model; None where there can be one."""
+    if isinstance(model, Classifier) and isinstance(model.head, NearestCentre):
+        return "NCC trains no weights, so there are none to draw anew for the check"
+    if method == "gradcam" and not isinstance(model, Classifier):
+        return "Grad-CAM needs a head on an encoder; write explain: occlusion or integrated_gradients"
+    return None
+
+
+def choose(groups: Sequence[str], most: int, *causes: str | int) -> list[int]:
+    """Which scans: the first of each group, and of more groups than `most` some, drawn by `causes`; in given order."""
+    firsts = sorted({group: index for index, group in reversed(list(enumerate(groups)))}.values())
+    if len(firsts) <= most:
+        return firsts
+    return sorted(int(index) for index in numpy_rng(*causes).choice(firsts, most, replace=False))
+
+
+def pack_regions(regions: Mapping[str, NDArray[np.bool_]]) -> State:
+    """Regions on the template's grid as tensors of bits, to send."""
+    return {name: torch.from_numpy(np.packbits(region)) for name, region in regions.items()}
+
+
+def unpack_regions(state: State) -> dict[str, NDArray[np.bool_]]:
+    """The regions of `pack_regions`, by name, sorted. Raises `InputError` where they are none."""
+    wanted = (SIZE**3 // 8,)
+    if any(tensor.dtype != torch.uint8 or tensor.shape != wanted for tensor in state.values()):
+        raise InputError(f"regions: expected the bits of {SIZE}³ voxels each")
+    return {
+        name: np.unpackbits(tensor.numpy()).reshape((SIZE,) * 3).astype(bool) for name, tensor in sorted(state.items())
+    }
+
+
+@dataclass(frozen=True)
+class MapMaker:
+    """Makes saliency maps of scans, and keeps each in a folder at the site, so that a killed site goes on where it was.
+
+    Attributes:
+        model: In evaluation mode, with the state that is asked about.
+        settings: How.
+        regions: On the template's grid; of no use to maps that are no finer than a token.
+        causes: What else the maps follow from: a hash of the model's state.
+        folder: Where they are kept.
+    """
+
+    model: nn.Module
+    settings: ExplainSection
+    regions: Mapping[str, NDArray[np.bool_]]
+    causes: str
+    folder: Path
+
+    def of(self, path: Path, features: Tensor | None) -> State:
+        """The map of a prepared scan, made unless it is there.
+
+        Args:
+            path: Its .npy.
+            features: Those that the head takes, (1, channels, 8, 8, 8), for Grad-CAM.
+
+        Returns:
+            ``map``, (8, 8, 8) or (32, 32, 32) float32; ``in_template``, 1 where the map's space is the template's;
+            of voxel-level maps ``shares`` and ``volumes``, a number for each region. Nothing where the scan cannot be
+            registered to the template.
+        """
+        kept = self.folder / f"{self._key(path)}.safetensors"
+        if kept.exists():
+            return load_state(kept)
+        prepared = load_prepared(path)
+        if self.settings.method == "integrated_gradients":
+            found = self._by_voxel(prepared)
+        else:
+            found = {MAP: self._by_token(prepared, features), "in_template": torch.tensor(int(prepared.space == SPACE))}
+        save_state(kept, found)
+        return found
+
+    def _key(self, path: Path) -> str:
+        method = (self.settings.method, self.settings.steps)
+        text = json.dumps([path.stem, method, self.causes, self._regions_sha256])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def _regions_sha256(self) -> str:
+        digest = hashlib.sha256()
+        for name, region in sorted(self.regions.items()):
+            digest.update(name.encode() + np.packbits(region).tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def _template(self) -> Template:
+        return load_template(SIZE, SPACING_MM)
+
+    def _by_token(self, prepared: PreparedScan, features: Tensor | None) -> Tensor:
+        if self.settings.method == "occlusion":
+            return occlusion(self.model, self._input(prepared), torch.from_numpy(prepared.brain))
+        assert isinstance(self.model, Classifier)
+        assert features is not None
+        return grad_cam(self.model, features).cpu()
+
+    def _by_voxel(self, prepared: PreparedScan) -> State:
+        matrix = template_to_scan(prepared, self._template)
+        if matrix is None:
+            return {}
+        fine = integrated_gradients(self.model, self._input(prepared), steps=self.settings.steps).cpu()
+        here = [region_in_scan(region, matrix) & prepared.brain for _, region in sorted(self.regions.items())]
+        on_template = torch.from_numpy(to_template(fine.numpy(), matrix))
+        return {
+            MAP: places_of(on_template, WIDTHS[self.settings.method]),
+            "in_template": torch.tensor(1),
+            "shares": shares_of(np.abs(fine.numpy()), here, prepared.brain),
+            "volumes": shares_of(np.ones_like(fine.numpy()), here, prepared.brain),
+        }
+
+    def _input(self, prepared: PreparedScan) -> Tensor:
+        voxels = torch.from_numpy(np.asarray(prepared.voxels, dtype=np.float32))
+        return voxels[None, None].to(device_of(self.model))
+
+
+def shares_of(values: NDArray[np.float32], regions: Sequence[NDArray[np.bool_]], brain: NDArray[np.bool_]) -> Tensor:
+    """The part of the brain's sum that lies in each region, (regions,) float64; 0 where the sum is 0."""
+    whole = float(values[brain].sum(dtype=np.float64))
+    parts = [float(values[region].sum(dtype=np.float64)) / whole if whole else 0.0 for region in regions]
+    return torch.tensor(parts, dtype=torch.float64)
+
+
+def average(found: Iterable[State], names: Sequence[str]) -> tuple[State, dict[str, Any]]:
+    """The mean of scans' maps, and the means (and standard deviations) of the regions' shares.
+
+    Args:
+        found: Of `MapMaker.of`, one a person; those with nothing are left out by the caller.
+        names: Of the regions, sorted.
+    """
+    maps = list(found)
+    mean = torch.stack([one[MAP] for one in maps]).double().mean(dim=0).float()
+    values: dict[str, Any] = {
+        "why": None,
+        "scans": len(maps),
+        "in_template": sum(int(one["in_template"]) for one in maps),
+        "shares": {},
+        "volumes": {},
+    }
+    if "shares" in maps[0]:
+        shares, volumes = (torch.stack([one[key] for one in maps]) for key in ("shares", "volumes"))
+        deviations = shares.std(dim=0) if len(maps) > 1 else torch.zeros(len(names))
+        for name, share, deviation, volume in zip(
+            names, shares.mean(dim=0).tolist(), deviations.tolist(), volumes.mean(dim=0).tolist(), strict=True
+        ):
+            values["shares"][name] = [share, deviation]
+            values["volumes"][name] = volume
+    return {"mean": mean}, values

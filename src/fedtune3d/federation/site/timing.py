@@ -1,0 +1,200 @@
+"""What one scan costs on this machine: a forward pass and a training step, measured on noise in a process of its own.
+
+`python -m fedtune3d.federation.site.timing` reads the experiment as a line of JSON and prints a `Calibration` as one.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.state_dicts import State, state_bytes
+from fedtune3d.aggregation.contract import CONTROL, CONTROL_CHANGE, STATE, LocalPlan, Memory, Rule, Update
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.messages import parts_bytes
+from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.site.local_trainer import peak_memory_bytes
+from fedtune3d.models.tuning import read_state
+from fedtune3d.training.dataset import ScanSet
+from fedtune3d.training.fitting import fit_locally
+from fedtune3d.training.local import LocalRound, train_locally
+from fedtune3d.training.prediction import predict_logits
+
+SCANS = 2
+SIZE = 128
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Costs of a model with a tuning and a rule, on the machine where it was measured.
+
+    Attributes:
+        trainable_parameters: How many numbers train.
+        state_bytes: Of what trains: a checkpoint, and the message of the evaluation.
+        bytes_down: To a site in a round of training.
+        bytes_up: From a site in a round of training.
+        scored_states: States that a site scores on its validation scans in a round.
+        scores_training: Whether it also scores its training scans.
+        remembered_bytes: What a site keeps for its next round.
+        feature_bytes: Of a scan and view in the cache; 0 where nothing is cached.
+        encode_seconds: To encode a scan for the cache; 0 where nothing is cached.
+        step_seconds: A training step, per scan of the batch.
+        forward_seconds: A prediction from the cache (or from the scan where nothing is cached), per scan.
+        host_bytes: Peak memory of the process at the experiment's batch size, from batches of one and two.
+        gpu_bytes: The same of the GPU; None where the model computes on the CPU.
+        device: Kind of processor.
+    """
+
+    trainable_parameters: int
+    state_bytes: int
+    bytes_down: int
+    bytes_up: int
+    scored_states: int
+    scores_training: bool
+    remembered_bytes: int
+    feature_bytes: int
+    encode_seconds: float
+    step_seconds: float
+    forward_seconds: float
+    host_bytes: int
+    gpu_bytes: int | None
+    device: str
+
+
+def calibrate(experiment: Experiment) -> Calibration:
+    """Measure in a process of its own, whose memory is the model's alone. Weights are random: they cost alike.
+
+    Raises:
+        InputError: When the model cannot be made, such as for want of an extra or of memory.
+    """
+    model = experiment.model.model_copy(update={"weights": "random"})
+    values = experiment.model_copy(update={"model": model}).model_dump_json()
+    process = subprocess.run(
+        [sys.executable, "-m", "fedtune3d.federation.site.timing"], input=values + "\n", text=True, capture_output=True
+    )
+    try:
+        said = json.loads(process.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        last = (process.stderr.strip().splitlines() or ["killed, probably for want of memory"])[-1]
+        raise InputError(f"{experiment.name}: one scan could not be tried: {last}") from None
+    if "fault" in said:
+        raise InputError(f"{experiment.name}: {said['fault']}")
+    return Calibration(**said)
+
+
+def main() -> None:
+    """Measure the experiment on standard input."""
+    experiment = Experiment.model_validate_json(sys.stdin.readline())
+    try:
+        said = asdict(measure(experiment))
+    except InputError as error:
+        said = {"fault": str(error)}
+    print(json.dumps(said), flush=True)
+
+
+def measure(experiment: Experiment) -> Calibration:
+    """Measure in this process, with the model on its device."""
+    process_model = ProcessModel(experiment)
+    assembled = process_model.assembled
+    rule = experiment.rule()
+    sites = tuple(section.name for section in experiment.sites)
+    initial = read_state(assembled.model, assembled.trainable)
+    state, memory = rule.start(initial, process_model.context(sites))
+    plan = _later_plan(rule, state, memory, sites)
+    sent = {name: state[name] for name in _sent_names(state, plan)}
+    features, encode_seconds = _encode(process_model)
+    step_seconds, growth = _step(process_model, features)
+    forward_seconds = _timed(lambda: predict_logits(assembled.model, _Noise(features, process_model, SCANS))) / SCANS
+    return Calibration(
+        trainable_parameters=sum(
+            dict(assembled.model.named_parameters())[n].numel() for n in assembled.trainable.parameters
+        ),
+        state_bytes=state_bytes(state),
+        bytes_down=parts_bytes({STATE: state, **plan.tensors}),
+        bytes_up=state_bytes(sent) + state_bytes(plan.tensors.get(CONTROL, {})),
+        scored_states=2 + ("leave_one_out" in plan.scores),
+        scores_training="received_training" in plan.scores,
+        remembered_bytes=state_bytes(state) * len(plan.remember),
+        feature_bytes=features.numel() * 2 if process_model.prefix.end else 0,
+        encode_seconds=encode_seconds,
+        step_seconds=step_seconds,
+        forward_seconds=forward_seconds,
+        host_bytes=peak_memory_bytes() + growth * max(0, experiment.training.batch_size - SCANS),
+        gpu_bytes=torch.cuda.max_memory_allocated() if process_model.device.type == "cuda" else None,
+        device=process_model.device.type,
+    )
+
+
+def _later_plan(rule: Rule, state: State, memory: Memory, sites: Sequence[str]) -> LocalPlan:
+    """What the rule wants of a site after the first round, when it has something to remember."""
+    first = rule.local_plan(memory, sites[0])
+    parts = {STATE: state, CONTROL_CHANGE: first.tensors.get(CONTROL, {})}
+    sent = {part: {name: parts[part][name] for name in _sent_names(parts[part], first)} for part in parts}
+    updates = [Update(site, 1, sent.__getitem__) for site in sites]
+    return rule.local_plan(rule.aggregate(state, updates, memory).memory, sites[0])
+
+
+def _sent_names(state: State, plan: LocalPlan) -> list[str]:
+    return [name for name in state if name not in plan.keep_local + plan.frozen]
+
+
+class _Noise(ScanSet):
+    """Scans of noise, as the trained part of the model takes them."""
+
+    def __init__(self, one: torch.Tensor, process_model: ProcessModel, count: int) -> None:
+        super().__init__([index % 2 for index in range(count)], process_model.prefix.end)
+        self.one = one
+
+    def inputs(self, indices: Sequence[int], views: Sequence[int]) -> torch.Tensor:
+        return torch.stack([self.one for _ in indices])
+
+    def draw_views(self, count: int, generator: torch.Generator) -> list[int]:
+        return [0] * count
+
+
+def _encode(process_model: ProcessModel) -> tuple[torch.Tensor, float]:
+    """What the trained part of the model takes of a scan of noise, and how long that took."""
+    scan = torch.randn(1, SIZE, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    if process_model.prefix.end == 0:
+        return scan, 0.0
+    features = process_model.prefix.encode(scan)  # the first pass also sets up the library
+    return features, _timed(lambda: process_model.prefix.encode(scan))
+
+
+def _step(process_model: ProcessModel, features: torch.Tensor) -> tuple[float, int]:
+    """Seconds of a step per scan, and the memory that a batch grows by with each scan."""
+    _train(process_model, _Noise(features, process_model, 1))
+    before = peak_memory_bytes()
+    seconds = _timed(lambda: _train(process_model, _Noise(features, process_model, SCANS)))
+    return seconds / SCANS, (peak_memory_bytes() - before) // (SCANS - 1)
+
+
+def _train(process_model: ProcessModel, scans: ScanSet) -> None:
+    experiment, assembled = process_model.experiment, process_model.assembled
+    if not assembled.trainable.parameters:
+        fit_locally(assembled.model, scans)
+        return
+    settings = experiment.model_copy(
+        update={
+            "training": experiment.training.model_copy(update={"local_epochs": 1, "augmentation": None, "views": 1})
+        }
+    ).training.settings()
+    occasion = LocalRound(experiment.seed, "calibration", 1, 1)
+    train_locally(assembled.model, assembled.trainable, scans, settings, LocalPlan(), occasion)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

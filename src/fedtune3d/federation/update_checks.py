@@ -1,0 +1,65 @@
+"""The check at the door: an update is whole, of the right shape and finite, or it is refused by name."""
+
+import torch
+
+from fedtune3d._utils.state_dicts import State
+from fedtune3d.aggregation.checks import find_fault
+from fedtune3d.aggregation.contract import (
+    CONTROL,
+    CONTROL_CHANGE,
+    LEAVE_ONE_OUT_SCORE,
+    RECEIVED_SCORE,
+    SENT_SCORE,
+    STATE,
+    LocalPlan,
+)
+from fedtune3d.federation.messages import Answer
+
+
+def reason_to_refuse(answer: Answer, reference: State, plan: LocalPlan, largest_norm: float) -> str | None:
+    """Why a training answer cannot be accepted, in one line; None when it can.
+
+    Args:
+        answer: What came.
+        reference: The global state that was sent: names, shapes and dtypes to match.
+        plan: What the rule wanted: which names stay at the site, which other parts must come.
+        largest_norm: The greatest Euclidean norm of (state that came − state that was sent).
+    """
+    examples = answer.values.get("examples")
+    if isinstance(examples, bool) or not isinstance(examples, int) or examples < 1:
+        return f"expected at least 1 training example, got {examples!r}"
+    if STATE not in answer.parts:
+        return "the answer holds no state"
+    wanted = {STATE: (reference, plan.keep_local + plan.frozen)}
+    if CONTROL in plan.tensors:
+        wanted[CONTROL_CHANGE] = (plan.tensors[CONTROL], plan.frozen)
+    if answer.parts.keys() != wanted.keys():
+        return f"expected the parts {', '.join(sorted(wanted))}, got {', '.join(sorted(answer.parts))}"
+    for part, (expected, left_out) in sorted(wanted.items()):
+        if fault := find_fault(expected, answer.parts[part], left_out):
+            return f"{part}: {fault}"
+    if problem := _score_problem(answer):
+        return problem
+    norm = change_norm(answer.parts[STATE], reference)
+    if not norm <= largest_norm:
+        return f"the norm of the change is {norm:.3g}, over the bound of {largest_norm:.3g}"
+    return None
+
+
+def change_norm(state: State, reference: State) -> float:
+    """‖state − reference‖₂ over the floating-point tensors of `state`."""
+    squares = [
+        torch.dist(state[name], reference[name]).double().square()
+        for name in sorted(state)
+        if state[name].is_floating_point()
+    ]
+    return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+
+
+def _score_problem(answer: Answer) -> str | None:
+    metrics = answer.values.get("metrics", {})
+    for name in (RECEIVED_SCORE, SENT_SCORE, LEAVE_ONE_OUT_SCORE):
+        value = metrics.get(name, 0.0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            return f"{name}: expected a number from 0 to 1, got {value!r}"
+    return None

@@ -1,0 +1,297 @@
+"""The image encoder of SAM-Med3D, exact and without the cost of its padded windows.
+
+Same parameters, names and outputs as `ImageEncoderViT3D` of `medim` 0.1.2 (Apache-2.0; SAM-Med3D, arXiv 2310.15161),
+with which the released weights were trained. Its windows of 14³ tokens are padded from 8³; here all padded keys of a
+window are one virtual key (see `padding_logit`), and padded queries, whose outputs nobody reads, are left out.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import product
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.seeds import torch_rng
+from fedtune3d.models.encoders.attention import attend
+from fedtune3d.models.linear import FastLinear, fast_linear
+
+
+class PatchEmbedding(nn.Module):
+    """Cuts a volume into cubes and projects each: (B, C, X, Y, Z) → (B, X/p, Y/p, Z/p, embed_dim)."""
+
+    def __init__(self, patch_size: int, in_chans: int, embed_dim: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.proj = nn.Conv3d(in_chans, embed_dim, kernel_size=patch_size, stride=patch_size)
+
+    def forward(self, scans: Tensor) -> Tensor:
+        size = self.patch_size
+        batch, channels, *shape = scans.shape
+        x, y, z = (extent // size for extent in shape)
+        cubes = scans.reshape(batch, channels, x, size, y, size, z, size).permute(0, 2, 4, 6, 1, 3, 5, 7)
+        # A matrix product is several times faster than the strided convolution that it equals.
+        return fast_linear(cubes.reshape(batch, x, y, z, -1), self.proj.weight.flatten(1), self.proj.bias)
+
+
+class MLPBlock(nn.Module):
+    """Two linear layers with a GELU between, over the last axis."""
+
+    def __init__(self, embedding_dim: int, mlp_dim: int) -> None:
+        super().__init__()
+        self.lin1 = FastLinear(embedding_dim, mlp_dim)
+        self.lin2 = FastLinear(mlp_dim, embedding_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lin2(functional.gelu(self.lin1(x)))
+
+
+class LayerNorm3d(nn.Module):
+    """Layer normalisation over the channels of (B, C, X, Y, Z)."""
+
+    def __init__(self, num_channels: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_channels))
+        self.bias = nn.Parameter(torch.zeros(num_channels))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        channels_last = x.movedim(1, -1)
+        return functional.layer_norm(channels_last, self.weight.shape, self.weight, self.bias, self.eps).movedim(-1, 1)
+
+
+def window_spans(extent: int, size: int) -> list[tuple[int, int, int]]:
+    """The windows along an axis as (start, stop, places that hold tokens): the whole ones, then the cut one."""
+    whole = extent // size * size
+    spans = [(0, whole, size)] if whole else []
+    return spans if whole == extent else [*spans, (whole, extent, extent - whole)]
+
+
+class Attention(nn.Module):
+    """Multi-head attention over windows of tokens, channels last.
+
+    `qkv` and `proj` are called as modules, so an adapter may take their place.
+    """
+
+    def __init__(self, dim: int, num_heads: int, qkv_bias: bool, window_size: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.window_size = window_size
+        self.qkv = FastLinear(dim, dim * 3, bias=qkv_bias)
+        self.proj = FastLinear(dim, dim)
+        self.rel_pos_d, self.rel_pos_h, self.rel_pos_w = (
+            nn.Parameter(torch.zeros(2 * window_size - 1, dim // num_heads)) for _ in range(3)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D, H, W, dim) → the same shape."""
+        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))
+        padding = self._padding(x) if any(extent % self.window_size for extent in x.shape[1:4]) else None
+        with torch.autocast(x.device.type, enabled=False):
+            dtype = self.rel_pos_d.dtype
+            attended = self._attend_in_windows(qkv.to(dtype), None if padding is None else padding.to(dtype))
+        return self.proj(attended.flatten(4))
+
+    def _padding(self, x: Tensor) -> Tensor:
+        """Query, key and value of a padded token, (3, heads, c): it is zero before the projection."""
+        if type(self.qkv) is FastLinear and self.qkv.bias is not None:
+            return self.qkv.bias.view(3, self.num_heads, -1)
+        return self.qkv(x.new_zeros(1, x.shape[-1])).view(3, self.num_heads, -1)
+
+    def _attend_in_windows(self, qkv: Tensor, padding: Tensor | None) -> Tensor:
+        """(B, D, H, W, 3, heads, c) → (B, D, H, W, heads, c)."""
+        tables = (self.rel_pos_d, self.rel_pos_h, self.rel_pos_w)
+        shape = qkv.shape[1:4]
+        answers = []
+        groups = list(product(*(window_spans(extent, self.window_size) for extent in shape)))
+        for spans in groups:
+            where = (slice(None), *(slice(start, stop) for start, stop, _ in spans))
+            real = [places for _, _, places in spans]
+            windows = split_windows(qkv[where], real)
+            trainable = attend(windows, tables, None if min(real) == self.window_size else padding)
+            answers.append(join_windows(trainable, len(qkv), [stop - start for start, stop, _ in spans]))
+        if len(groups) == 1:
+            return answers[0]
+        attended = torch.empty_like(qkv[..., 0, :, :])
+        for spans, trainable in zip(groups, answers, strict=True):
+            attended[(slice(None), *(slice(start, stop) for start, stop, _ in spans))] = trainable
+        return attended
+
+
+def split_windows(qkv: Tensor, real: Sequence[int]) -> Tensor:
+    """(B, D, H, W, 3, heads, c) → (3, windows, heads, d, h, w, c) for windows of `real` places that divide the axes."""
+    batch, *shape = qkv.shape[:4]
+    counts = [extent // places for extent, places in zip(shape, real, strict=True)]
+    pairs = [length for pair in zip(counts, real, strict=True) for length in pair]
+    split = qkv.reshape(batch, *pairs, *qkv.shape[4:]).permute(7, 0, 1, 3, 5, 8, 2, 4, 6, 9)
+    return split.reshape(3, batch * counts[0] * counts[1] * counts[2], qkv.shape[5], *real, qkv.shape[6])
+
+
+def join_windows(windows: Tensor, batch: int, shape: Sequence[int]) -> Tensor:
+    """(windows, heads, d, h, w, c) → (B, D, H, W, heads, c), undoing `split_windows`."""
+    real = windows.shape[2:5]
+    counts = [extent // places for extent, places in zip(shape, real, strict=True)]
+    split = windows.reshape(batch, *counts, *windows.shape[1:])
+    return split.permute(0, 1, 5, 2, 6, 3, 7, 4, 8).reshape(batch, *shape, windows.shape[1], windows.shape[5])
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block on tokens (B, D, H, W, dim)."""
+
+    def __init__(self, dim: int, num_heads: int, mlp_ratio: float, qkv_bias: bool, window_size: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = Attention(dim, num_heads, qkv_bias, window_size)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
+        self.mlp = MLPBlock(dim, int(dim * mlp_ratio))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class ImageEncoder3D(nn.Module):
+    """The ViT encoder of SAM-Med3D: scans (B, in_chans, s, s, s) → features (B, out_chans, s/p, s/p, s/p).
+
+    A chain of `stage_count` stages, so that a leading part can be run once and kept: stage 0 is the patch embedding
+    with the positions, stages 1 … depth are the blocks, the last is the neck.
+
+    Args:
+        img_size: Voxels along each axis of a scan (axes RAS, 1.5 mm, z-scored in the brain, for the released weights).
+        patch_size: Voxels along each axis of a patch.
+        in_chans: Channels of a scan.
+        embed_dim: Channels of a token.
+        depth: Number of blocks.
+        num_heads: Attention heads; divides `embed_dim`.
+        mlp_ratio: Hidden channels of a block's MLP per channel of a token.
+        out_chans: Channels of the features.
+        qkv_bias: Whether the projection to queries, keys and values has a bias.
+        window_size: Tokens along each axis of a window.
+        global_attn_indexes: The blocks that attend over all tokens instead of windows.
+        neck_kernel_size: Odd extent of the neck's second convolution; the reference's is 3.
+    """
+
+    def __init__(
+        self,
+        img_size: int = 128,
+        patch_size: int = 16,
+        in_chans: int = 1,
+        embed_dim: int = 768,
+        depth: int = 12,
+        num_heads: int = 12,
+        mlp_ratio: float = 4.0,
+        out_chans: int = 384,
+        qkv_bias: bool = True,
+        window_size: int = 14,
+        global_attn_indexes: Sequence[int] = (2, 5, 8, 11),
+        neck_kernel_size: int = 3,
+    ) -> None:
+        super().__init__()
+        self.in_chans, self.img_size = in_chans, img_size
+        self.embed_dim, self.depth, self.out_channels = embed_dim, depth, out_chans
+        self.global_attn_indexes = tuple(global_attn_indexes)
+        grid = img_size // patch_size
+        self.patch_embed = PatchEmbedding(patch_size, in_chans, embed_dim)
+        self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, grid, embed_dim))
+        self.blocks = nn.ModuleList(
+            Block(embed_dim, num_heads, mlp_ratio, qkv_bias, grid if index in global_attn_indexes else window_size)
+            for index in range(depth)
+        )
+        self.neck = nn.Sequential(
+            nn.Conv3d(embed_dim, out_chans, kernel_size=1, bias=False),
+            LayerNorm3d(out_chans),
+            nn.Conv3d(out_chans, out_chans, neck_kernel_size, padding=neck_kernel_size // 2, bias=False),
+            LayerNorm3d(out_chans),
+        )
+
+    @property
+    def stage_count(self) -> int:
+        """The number of stages: the patch embedding, the blocks and the neck."""
+        return self.depth + 2
+
+    def run_stages(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """Run the stages `start` … `stop` − 1.
+
+        Args:
+            x: Scans (B, in_chans, s, s, s) where `start` is 0, else the tokens (B, D, H, W, embed_dim) that stage
+                `start` − 1 gave.
+            start, stop: 0 ≤ start ≤ stop ≤ `stage_count`.
+
+        Returns:
+            Tokens (B, D, H, W, embed_dim), or features (B, out_chans, D, H, W) after the neck.
+
+        Raises:
+            ValueError: Where the stages or the scans' shape are not as above.
+        """
+        if not 0 <= start <= stop <= self.stage_count:
+            raise ValueError(f"stages {start} to {stop}: expected 0 ≤ start ≤ stop ≤ {self.stage_count}")
+        for stage in range(start, stop):
+            x = self._run_stage(x, stage)
+        return x
+
+    def _run_stage(self, x: Tensor, stage: int) -> Tensor:
+        if stage == 0:
+            expected = (self.in_chans, self.img_size, self.img_size, self.img_size)
+            if x.shape[1:] != expected:
+                raise ValueError(f"scans of shape {tuple(x.shape)}: expected (B, {', '.join(map(str, expected))})")
+            return self.patch_embed(x) + self.pos_embed
+        if stage <= self.depth:
+            return self.blocks[stage - 1](x)
+        return self._run_neck(x)
+
+    def _run_neck(self, x: Tensor) -> Tensor:
+        """The neck on tokens (B, D, H, W, embed_dim), its first convolution as the matrix product that it is."""
+        x = fast_linear(x, self.neck[0].get_parameter("weight").flatten(1), None).movedim(-1, 1)
+        # Channels first: on channels last, oneDNN's convolution took a fifth longer, forward and backward.
+        x = self.neck[2](self.neck[1](x).contiguous())
+        return self.neck[3](x).contiguous()
+
+    def forward(self, scans: Tensor) -> Tensor:
+        """(B, in_chans, s, s, s) → (B, out_chans, s/p, s/p, s/p)."""
+        return self.run_stages(scans, 0, self.stage_count)
+
+
+def vit_b() -> ImageEncoder3D:
+    """SAM-Med3D's ViT-B, 92.9 M parameters: (B, 1, 128, 128, 128) → (B, 384, 8, 8, 8)."""
+    return ImageEncoder3D()
+
+
+def tiny() -> ImageEncoder3D:
+    """Two narrow blocks, one windowed and one global, with the shapes of `vit_b`: for trying a pipeline and for tests.
+
+    There are no released weights for it.
+    """
+    return ImageEncoder3D(embed_dim=48, depth=2, num_heads=3, global_attn_indexes=(1,), neck_kernel_size=1)
+
+
+ENCODERS: dict[str, Callable[[], ImageEncoder3D]] = {"vit_b": vit_b, "tiny": tiny}
+
+
+def build_encoder(name: str) -> ImageEncoder3D:
+    """The encoder of that name in `ENCODERS`. Raises `InputError` where there is none."""
+    if name not in ENCODERS:
+        raise InputError(f"encoder {name!r}: expected one of {', '.join(ENCODERS)}")
+    return ENCODERS[name]()
+
+
+def initialise_random(encoder: ImageEncoder3D, seed: int) -> None:
+    """Draw every parameter afresh, in place: the same values for the same seed, on every machine.
+
+    As a fresh vision transformer has them: weights of linear layers normal with σ = 0.02, convolutions normal with
+    σ = 1/√fan-in, norms 1 and 0, other biases 0. Positions and relative positions, which a fresh encoder of SAM has at
+    zero, are normal with σ = 0.02 too, so that features depend on the place.
+    """
+    with torch.no_grad():
+        for name, parameter in encoder.named_parameters():
+            parameter.copy_(_fresh_values(name, parameter.shape, torch_rng("encoder", seed, name)))
+
+
+def _fresh_values(name: str, shape: torch.Size, rng: torch.Generator) -> Tensor:
+    if name.endswith("bias"):
+        return torch.zeros(shape)
+    if len(shape) == 1:
+        return torch.ones(shape)
+    sigma = math.prod(shape[1:]) ** -0.5 if len(shape) == 5 and "pos_embed" not in name else 0.02
+    return torch.randn(shape, generator=rng) * sigma

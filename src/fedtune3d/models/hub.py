@@ -1,0 +1,134 @@
+"""The released SAM-Med3D weights from their hub repository, verified, with a note of where they came from."""
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import require_free_space, sha256_file, write_json
+
+REPOSITORY = "blueyo0/SAM-Med3D"
+FILE = "sam_med3d_turbo.pth"
+PAGE = f"https://huggingface.co/{REPOSITORY}/blob/main/{FILE}"
+
+
+@dataclass(frozen=True)
+class HubOrigin:
+    """Where a file came from; kept beside it as ``<file>.json``.
+
+    Attributes:
+        repository: On the Hugging Face hub.
+        file: Its name there.
+        revision: The commit.
+        sha256: Of the file's bytes, as the hub states it for that commit; the bytes were checked against it.
+    """
+
+    repository: str
+    file: str
+    revision: str
+    sha256: str
+
+
+def fetch_weights(folder: Path, endpoint: str | None = None) -> tuple[Path, HubOrigin]:
+    """Get `FILE` into a folder, whole and verified or not at all, with its origin beside it.
+
+    A file that is there already and is the hub's is kept.
+
+    Args:
+        folder: Made where it is missing.
+        endpoint: Of the hub; by default the public one, or what the environment variable HF_ENDPOINT says.
+
+    Raises:
+        InputError: If huggingface_hub is missing, the hub cannot be reached or states no SHA-256, what came is not what
+            it states, the disk is full, or another file of this name is there.
+    """
+    hub = _import_hub()
+    target = folder / FILE
+    try:
+        origin, size_bytes = _ask_for_origin(hub.HfApi(endpoint=endpoint, token=False))
+    except InputError:
+        raise
+    except Exception as error:  # the hub's, the HTTP layer's and the JSON parser's errors share no base
+        raise InputError(_by_hand(target, error)) from error
+    if not target.exists():
+        _download(hub, origin, size_bytes, target, endpoint)
+    elif sha256_file(target) != origin.sha256:
+        raise InputError(
+            f"{target}: is there already and is another file than {PAGE} (SHA-256 {origin.sha256}); move it away, or "
+            "choose another folder with --to"
+        )
+    write_json(_note(target), asdict(origin))
+    return target, origin
+
+
+def read_origin(path: Path, sha256: str) -> HubOrigin | None:
+    """The origin noted beside a file, if it is about the file with this SHA-256; else None."""
+    try:
+        origin = HubOrigin(**json.loads(_note(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return origin if origin.sha256 == sha256 else None
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def _ask_for_origin(api: Any) -> tuple[HubOrigin, int]:
+    """The current commit of the repository, what the hub states of the file in it, and the file's size in bytes."""
+    info = api.model_info(REPOSITORY, files_metadata=True, timeout=30)
+    found = [sibling for sibling in info.siblings or () if sibling.rfilename == FILE]
+    if not found or not found[0].lfs or not info.sha:
+        raise InputError(
+            f"{REPOSITORY}: expected the hub to state a SHA-256 for {FILE}, but it states none; look at {PAGE}"
+        )
+    return HubOrigin(REPOSITORY, FILE, info.sha, found[0].lfs["sha256"]), int(found[0].lfs["size"])
+
+
+def _download(hub: Any, origin: HubOrigin, size_bytes: int, target: Path, endpoint: str | None) -> None:
+    """Download beside the target and rename once the bytes are those that the hub stated."""
+    require_free_space(target.parent, size_bytes, FILE)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as scratch:
+        try:
+            came = Path(
+                hub.hf_hub_download(
+                    origin.repository,
+                    origin.file,
+                    revision=origin.revision,
+                    local_dir=scratch,
+                    endpoint=endpoint,
+                    token=False,
+                )
+            )
+        except Exception as error:  # as above, and the Xet layer's
+            raise InputError(_by_hand(target, error)) from error
+        found = sha256_file(came)
+        if found != origin.sha256:
+            raise InputError(
+                f"{FILE}: expected SHA-256 {origin.sha256}, as the hub states it, but what came has {found}; nothing "
+                "was kept, run the same command again"
+            )
+        os.replace(came, target)
+
+
+def _by_hand(target: Path, error: Exception) -> str:
+    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    return (
+        f"{FILE}: could not be fetched from the hub ({reason}); without internet here, download it elsewhere from "
+        f"{PAGE}, put it at {target.absolute()}, and write under `model` in the experiment file: "
+        f"weights: {target.absolute()}"
+    )
+
+
+def _import_hub() -> Any:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise InputError(
+            "weights fetch needs the package huggingface_hub; install it with: pip install 'fedtune3d[hub]'"
+        ) from error
+    return huggingface_hub

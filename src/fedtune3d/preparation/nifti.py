@@ -1,0 +1,181 @@
+"""Read one NIfTI scan, or say in one line what is wrong with it."""
+
+import gzip
+import os
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.imageglobals import logger
+from nibabel.openers import ImageOpener
+from nibabel.spatialimages import HeaderDataError
+
+from fedtune3d._utils.errors import ScanError
+
+SPACING_RANGE_MM = (0.2, 6.5)
+LEAST_VOXELS_AN_AXIS = 16
+MOST_VOXELS = 500_000_000
+_MOST_PADDING = 15  # bytes after the voxels, up to the next multiple of 16
+_LARGEST_SHEAR = 0.01  # the cosine between two voxel axes; rounding in headers stays below 1e-4
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A scan in its closest canonical orientation.
+
+    Attributes:
+        voxels: float32 (x, y, z), finite, not constant; axes run roughly right, anterior, superior.
+        affine: (4, 4) float64, voxel indices of `voxels` → world millimetres, RAS.
+        source_shape: The three axes as the file has them.
+        source_affine: (4, 4) float64, the file's.
+    """
+
+    voxels: np.ndarray
+    affine: np.ndarray
+    source_shape: tuple[int, ...]
+    source_affine: np.ndarray
+
+
+def read_scan(path: Path) -> Scan:
+    """Read a 3D NIfTI scan (or a 4D one of a single volume), oriented to the closest canonical axes.
+
+    Raises:
+        ScanError: If it cannot be read whole, holds more than its header says, has not three axes of 16 voxels or more,
+            has no orientation (sform and qform codes of 0), a spacing outside 0.2 to 6.5 mm, a shear, voxels that are
+            not real numbers, a NaN or an infinity, or one value everywhere. One line, naming the file.
+    """
+    try:
+        return _read(path)
+    except ScanError:
+        raise
+    except FileNotFoundError as error:
+        raise ScanError(f"{path}: expected a scan, found no file; check the path") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise ScanError(
+            f"{path}: expected a whole NIfTI file, but it cannot be read to its end; {_line(path, error)}"
+        ) from error
+    # What nibabel does not check itself, such as an infinite offset, ends in plain errors.
+    except (nibabel.filebasedimages.ImageFileError, HeaderDataError, ValueError, ArithmeticError) as error:
+        raise ScanError(
+            f"{path}: expected a NIfTI file, found another kind or a damaged header; {_line(path, error)}"
+        ) from error
+
+
+def _read(path: Path) -> Scan:
+    with _quiet_nibabel():
+        image = nibabel.load(path)
+        if not isinstance(image, nibabel.Nifti1Image):
+            raise ScanError(f"{path}: expected a NIfTI file, found {type(image).__name__}; convert it to .nii.gz")
+        _check_header(path, image)
+        _check_size(path, image)
+        shape = image.shape[:3]
+        if image.ndim > 3:
+            image = nibabel.funcs.squeeze_image(image)
+        canonical = nibabel.as_closest_canonical(image)
+        voxels = canonical.get_fdata(dtype=np.float32, caching="unchanged")
+    _check_voxels(path, voxels)
+    return Scan(voxels, canonical.affine, shape, image.affine)
+
+
+@contextmanager
+def _quiet_nibabel() -> Iterator[None]:
+    """Keep to itself how nibabel repairs headers, and what NumPy says of numbers that are checked here anyway."""
+    before, logger.disabled = logger.disabled, True
+    try:
+        with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+            yield
+    finally:
+        logger.disabled = before
+
+
+def _check_header(path: Path, image: nibabel.Nifti1Image) -> None:
+    """Check all that can be known before the voxels are read."""
+    shape = image.shape
+    if len(shape) < 3 or any(size != 1 for size in shape[3:]):
+        raise ScanError(f"{path}: expected one 3D volume, found {len(shape)}D of shape {shape}; give one volume a file")
+    if min(shape[:3]) < LEAST_VOXELS_AN_AXIS or np.prod(shape, dtype=float) > MOST_VOXELS:
+        raise ScanError(
+            f"{path}: expected a 3D volume of at least {LEAST_VOXELS_AN_AXIS} voxels an axis and at most "
+            f"{MOST_VOXELS:,} in all, found shape {shape[:3]}; is it a slice?"
+        )
+    kind = image.get_data_dtype()
+    if kind.fields is not None or kind.kind not in "iufb":
+        raise ScanError(
+            f"{path}: expected one real number a voxel, found the type {kind}; RGB and complex are not read"
+        )
+    if image.header["sform_code"] == 0 and image.header["qform_code"] == 0:
+        raise ScanError(
+            f"{path}: expected an orientation, found sform and qform codes of 0; left and right cannot be told apart: "
+            "convert the scan from DICOM again"
+        )
+    _check_grid(path, image)
+
+
+def _check_grid(path: Path, image: nibabel.Nifti1Image) -> None:
+    spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
+    if image.header["sform_code"] == 0:
+        spacing = _raw_spacing(path, image)  # nibabel would take a spacing of 0 for 1 mm
+    low, high = SPACING_RANGE_MM
+    if not np.isfinite(image.affine[:3, 3]).all():
+        raise ScanError(f"{path}: expected a position in millimetres, found an infinite affine; correct the header")
+    if not np.all((spacing >= low) & (spacing <= high)):
+        written = " × ".join(f"{size:g}" for size in spacing)
+        raise ScanError(f"{path}: expected voxels of {low} to {high} mm, found {written} mm; correct the header")
+    directions = image.affine[:3, :3] / spacing
+    if np.abs(directions.T @ directions - np.eye(3)).max() > _LARGEST_SHEAR:
+        raise ScanError(f"{path}: expected voxel axes at right angles, found a sheared affine; resample the scan first")
+
+
+def _raw_spacing(path: Path, image: nibabel.Nifti1Image) -> np.ndarray:
+    """The three spacings as they stand in the file, without nibabel's repairs."""
+    with ImageOpener(str(path)) as file:
+        return np.abs(type(image.header).from_fileobj(file, check=False)["pixdim"][1:4]).astype(np.float64)
+
+
+def _check_size(path: Path, image: nibabel.Nifti1Image) -> None:
+    """Refuse a file that holds more than its header says, of which only a part, or shifted voxels, would be read.
+
+    A file that holds less fails when it is read.
+    """
+    assert isinstance(image.dataobj, ArrayProxy)  # it was read from a file
+    said = image.dataobj.offset + int(np.prod(image.shape, dtype=np.int64)) * image.get_data_dtype().itemsize
+    held = _bytes_held(path, said)
+    if held - said > _MOST_PADDING:
+        raise ScanError(
+            f"{path}: expected {said:,} bytes by its header, found {held:,}; the header is not this file's, "
+            "convert the scan again"
+        )
+
+
+def _bytes_held(path: Path, said: int) -> int:
+    """The bytes of a file, unpacked."""
+    if path.suffix != ".gz":
+        return path.stat().st_size
+    with path.open("rb") as packed:
+        packed.seek(-4, os.SEEK_END)
+        last = int.from_bytes(packed.read(), "little")  # gzip ends in the unpacked size, modulo 2^32
+    if 0 <= last - said % 2**32 <= _MOST_PADDING:
+        return said
+    with gzip.open(path) as file:
+        return file.seek(0, os.SEEK_END)  # packed in several parts, or damaged
+
+
+def _check_voxels(path: Path, voxels: np.ndarray) -> None:
+    if not np.isfinite(voxels.sum(dtype=np.float64)):
+        count = voxels.size - np.count_nonzero(np.isfinite(voxels))
+        raise ScanError(f"{path}: expected finite voxels, found {count:,} NaN or infinite; mask or convert it again")
+    low, high = float(voxels.min()), float(voxels.max())
+    if low == high:
+        found = "all zero" if low == 0 else f"{low:g} everywhere"
+        raise ScanError(f"{path}: expected a T1-weighted image, found a volume that is {found}; leave it out")
+
+
+def _line(path: Path, error: Exception) -> str:
+    """The error in one line; where it names the file again, without the folder, which is the site's own matter."""
+    return " ".join(str(error).replace(str(path), path.name).split())

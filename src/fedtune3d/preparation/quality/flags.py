@@ -1,0 +1,89 @@
+"""Which scans of a site stand out: by absolute limits, and by robust z-scores among the site's scans."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedtune3d.preparation.quality.measures import AS_IT_LIES, Quality
+
+LARGEST_Z = 3.5  # Iglewicz and Hoaglin, 1993, How to Detect and Handle Outliers
+FEWEST_SCANS = 10  # with fewer, the median absolute deviation says little
+_LEAST_SPREAD = 0.05  # of the median's magnitude; so nothing within 26 % of the median stands out
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number of `Quality`, how it is shown, and where it is suspicious.
+
+    Attributes:
+        name: Its attribute there and column in qc.tsv.
+        title: With its unit.
+        digits: Shown after the point.
+        sides: Which deviations from the site's median are suspicious: ``low``, ``high``, ``both`` or none.
+        low, high: Absolute limits; None for no limit.
+        registered: Whether the limits hold for registered scans only.
+    """
+
+    name: str
+    title: str
+    digits: int
+    sides: str = ""
+    low: float | None = None
+    high: float | None = None
+    registered: bool = False
+
+
+MEASURES = (
+    Measure("brain_ml", "Brain volume (mL)", 0, "both", 800, 2000),
+    Measure("template_correlation", "Correlation with template", 2, "low", low=0.35, registered=True),
+    Measure("template_dice", "Overlap with template (Dice)", 2, "low", low=0.9, registered=True),
+    Measure("snr", "Signal to noise", 1, "low"),
+    Measure("cnr", "Contrast to noise", 1, "low", low=1.0),
+    Measure("edge_cm2", "Brain on the scan's edge (cm²)", 1, high=15),
+    Measure("header_degrees", "sform against qform (°)", 1, high=5),
+)
+
+
+def flag_scans(qualities: Sequence[Quality], registered: Sequence[bool]) -> list[list[str]]:
+    """Why each scan of a site is suspicious, one short reason each; empty for those that are not.
+
+    The robust z-score is 0.6745 (x − median) / MAD; it needs ten scans that have the measure. Scans that were
+    registered and those that were not are compared with their own kind.
+    """
+    reasons: list[list[str]] = [[] for _ in qualities]
+    for kind in (False, True):
+        members = [index for index, is_so in enumerate(registered) if is_so == kind]
+        for measure in MEASURES:
+            known = [index for index in members if getattr(qualities[index], measure.name) is not None]
+            values = np.array([getattr(qualities[index], measure.name) for index in known], dtype=np.float64)
+            for index, value, score in zip(known, values, robust_scores(values), strict=True):
+                if why := _reason(measure, float(value), float(score), kind):
+                    reasons[index].append(why)
+    for index, quality in enumerate(qualities):
+        if quality.orientation != AS_IT_LIES:
+            reasons[index].append(f"fits the template better {quality.orientation}")
+    return reasons
+
+
+def robust_scores(values: np.ndarray) -> np.ndarray:
+    """0.6745 (x − median) / MAD of values (n,), the MAD at least 5 % of the median; zeros for fewer than ten."""
+    if len(values) < FEWEST_SCANS:
+        return np.zeros(len(values))
+    middle = np.median(values)
+    spread = max(float(np.median(np.abs(values - middle))), _LEAST_SPREAD * abs(float(middle)), 1e-9)
+    scores: np.ndarray = 0.6745 * (values - middle) / spread
+    return scores
+
+
+def _reason(measure: Measure, value: float, score: float, registered: bool) -> str | None:
+    shown = f"{measure.title} {value:.{measure.digits}f}"
+    if registered or not measure.registered:
+        if measure.low is not None and value < measure.low:
+            return f"{shown}: below {measure.low:g}"
+        if measure.high is not None and value > measure.high:
+            return f"{shown}: above {measure.high:g}"
+    deviates = {"low": score < -LARGEST_Z, "high": score > LARGEST_Z, "both": abs(score) > LARGEST_Z}
+    if deviates.get(measure.sides):
+        return f"{shown}: unlike the site's others (robust z {score:+.1f})"
+    return None

@@ -1,0 +1,120 @@
+"""qc.tsv and qc.html of a site: every scan's measures and picture. Both stay at the site."""
+
+import base64
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+from scipy import ndimage
+
+from fedtune3d._utils.files import write_text
+from fedtune3d.cohorts.records import ScanRecord
+from fedtune3d.preparation.prepared import OWN_SPACE, PreparedCohort, PreparedScan, load_prepared
+from fedtune3d.preparation.quality.flags import MEASURES, flag_scans
+
+_OUTLINE = (230, 159, 0)  # orange, which the colour-blind tell from grey
+_GREYS = 31
+
+
+@dataclass(frozen=True)
+class CheckedScan:
+    """A scan, as prepared, with why it is suspicious (empty where it is not)."""
+
+    record: ScanRecord
+    prepared: PreparedScan
+    reasons: list[str]
+
+
+def check_quality(cohort: PreparedCohort) -> list[CheckedScan]:
+    """The prepared scans of one site with what speaks against each."""
+    prepared = [load_prepared(path) for path in cohort.paths.values()]
+    reasons = flag_scans([scan.quality for scan in prepared], [scan.space != OWN_SPACE for scan in prepared])
+    return [CheckedScan(*parts) for parts in zip(cohort.paths, prepared, reasons, strict=True)]
+
+
+def write_quality(folder: Path, site: str, cohort: PreparedCohort) -> list[CheckedScan]:
+    """Write `qc.tsv` and `qc.html` of a site into `folder`, and return what they show.
+
+    The page is one file that opens offline: a picture of every scan with the outline of its brain mask, sorted by any
+    measure at a click, scans that could not be prepared listed at the end.
+    """
+    scans = check_quality(cohort)
+    write_text(folder / "qc.tsv", _table(scans))
+    environment = Environment(
+        loader=PackageLoader("fedtune3d.preparation.quality"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    page = environment.get_template("qc.html").render(
+        site=site,
+        measures=MEASURES,
+        cards=[_card(scan) for scan in scans],
+        flagged=sum(bool(scan.reasons) for scan in scans),
+        spaces=sorted({scan.prepared.space for scan in scans}),
+        bad=[(record.name, why.removeprefix(f"{record.path}: ")) for record, why in cohort.bad],
+    )
+    write_text(folder / "qc.html", page)
+    return scans
+
+
+def _table(scans: Sequence[CheckedScan]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    names = [measure.name for measure in MEASURES]
+    writer.writerow(["participant_id", "session_id", *names, "orientation", "space", "steps", "suspicious"])
+    for scan in scans:
+        quality = scan.prepared.quality
+        numbers = [getattr(quality, name) for name in names]
+        writer.writerow(
+            [
+                scan.record.participant_id,
+                scan.record.session_id or "n/a",
+                *("n/a" if number is None else number for number in numbers),
+                quality.orientation,
+                scan.prepared.space,
+                "+".join(scan.prepared.steps) or "n/a",
+                "; ".join(scan.reasons) or "n/a",
+            ]
+        )
+    return text.getvalue()
+
+
+def _card(scan: CheckedScan) -> dict[str, object]:
+    values = [(measure, getattr(scan.prepared.quality, measure.name)) for measure in MEASURES]
+    shown = ["n/a" if value is None else f"{value:.{measure.digits}f}" for measure, value in values]
+    return {
+        "name": scan.record.name,
+        "reasons": scan.reasons,
+        "picture": base64.b64encode(draw_outlined(scan.prepared)).decode(),
+        "sorting": {measure.name: value for measure, value in values if value is not None},
+        "shown": [(measure.title, text) for (measure, _), text in zip(values, shown, strict=True)],
+    }
+
+
+def draw_outlined(prepared: PreparedScan) -> bytes:
+    """A small PNG: the middle sagittal, coronal and axial slice, the person's left on the left, the mask's outline."""
+    inside = prepared.voxels[prepared.brain].astype(np.float32)
+    low, high = np.percentile(inside, (1, 99))
+    pixels = np.hstack([_paint(prepared, axis, low, high) for axis in range(3)])
+    image = Image.fromarray(pixels, mode="P")
+    greys = [shade for level in range(_GREYS) for shade in [round(255 * level / (_GREYS - 1))] * 3]
+    image.putpalette([*greys, *_OUTLINE])
+    file = io.BytesIO()
+    image.save(file, format="png", optimize=True)
+    return file.getvalue()
+
+
+def _paint(prepared: PreparedScan, axis: int, low: float, high: float) -> np.ndarray:
+    """Palette indices of a slice; where brain and surroundings meet, the outline's."""
+    middle = prepared.voxels.shape[axis] // 2
+    values, brain = (np.take(volume, middle, axis=axis).T[::-1] for volume in (prepared.voxels, prepared.brain))
+    grey = np.clip((values.astype(np.float32) - low) / max(high - low, 1e-6), 0, 1)
+    pixels = np.where(brain, 1 + np.rint(grey * (_GREYS - 2)), 0).astype(np.uint8)
+    pixels[ndimage.binary_dilation(brain) & ~brain] = _GREYS
+    return pixels

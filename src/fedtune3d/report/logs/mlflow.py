@@ -1,0 +1,133 @@
+"""MLflow: one run in the store that MLFLOW_TRACKING_URI names, else in a SQLite store in the run folder."""
+
+import json
+import logging
+import os
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import write_text
+from fedtune3d.report.logs.values import Value
+
+TAG = "fedtune3d.run"
+BATCH = 100
+"""Most metrics or parameters in a message: of parameters a server takes no more."""
+
+
+class MlflowLog:
+    """A run of MLflow, found again by a tag when the run goes on; what it holds already is not added again.
+
+    Its experiment is the one that MLFLOW_EXPERIMENT_NAME names, else `fedtune3d`. MLflow's own usage reports are off
+    unless MLFLOW_DISABLE_TELEMETRY says otherwise.
+
+    Raises:
+        InputError: When the store cannot be used.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # seven, by default: four minutes
+        from mlflow import MlflowClient
+
+        for chatty in ("mlflow", "alembic"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+        local = None if self.uri else folder.absolute()
+        if local is not None:
+            local.mkdir(parents=True, exist_ok=True)
+        try:
+            self.client = MlflowClient(self.uri or f"sqlite:///{local}/mlflow.db")
+            self.run_id = self._open(config["name"], _own_id(folder / "run_id.txt"), local)
+            self.held: set[tuple[str, int]] | None = None
+            self._write_config(config)
+        except Exception as error:
+            raise InputError(
+                f"log: mlflow: {self.said(error)}; correct MLFLOW_TRACKING_URI or `log`, and run again with --resume"
+            ) from error
+
+    def _open(self, name: str, own_id: str, local: Path | None) -> str:
+        """The id of the run, which is made where there is none."""
+        experiment_id = self._experiment(local)
+        found = self.client.search_runs([experiment_id], f"tags.`{TAG}` = '{own_id}'")
+        if not found:
+            return str(self.client.create_run(experiment_id, run_name=name, tags={TAG: own_id}).info.run_id)
+        self.client.update_run(found[0].info.run_id, status="RUNNING")
+        return str(found[0].info.run_id)
+
+    def _experiment(self, local: Path | None) -> str:
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "fedtune3d")
+        if (found := self.client.get_experiment_by_name(name)) is not None:
+            return str(found.experiment_id)
+        # Without a place of their own, artifacts of a local store go to the working directory.
+        return str(self.client.create_experiment(name, None if local is None else (local / "artifacts").as_uri()))
+
+    def _held(self) -> set[tuple[str, int]]:
+        names = self.client.get_run(self.run_id).data.metrics
+        return {(name, one.step) for name in names for one in self.client.get_metric_history(self.run_id, name)}
+
+    def _write_config(self, config: dict[str, Any]) -> None:
+        """The configuration as parameters, and whole as a file. Parameters cannot be changed, so a run's that goes on
+        stay as they are; baselines, which can be added to a run, are none."""
+        from mlflow.entities import Param
+
+        held = self.client.get_run(self.run_id).data.params
+        values = {name: value for name, value in _flat(config).items() if name not in (*held, "baselines")}
+        for part in _batches([Param(name, value) for name, value in values.items()]):
+            self.client.log_batch(self.run_id, params=part)
+        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        self.client.log_text(self.run_id, text, "config.yaml")
+
+    def describe(self, text: str) -> None:
+        """What a reader must know before any number: as the run's description."""
+        self.client.set_tag(self.run_id, "mlflow.note.content", text)
+
+    def add(self, values: Sequence[Value]) -> None:
+        """Send numbers, but for those that the store holds."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        held, self.held = self._held() if self.held is None else self.held, None  # None again if this fails half-way
+        new = [value for value in values if (value.name, value.step) not in held]
+        for part in _batches(new):
+            metrics = [Metric(value.name, value.value, now, value.step) for value in part]
+            self.client.log_batch(self.run_id, metrics=metrics)
+        self.held = held | {(value.name, value.step) for value in new}
+
+    def close(self, ended_well: bool) -> None:
+        """Say how the run ended."""
+        self.client.set_terminated(self.run_id, "FINISHED" if ended_well else "FAILED")
+
+    def said(self, error: Exception) -> str:
+        """The first line of what MLflow said, without the store's address, which can hold a password."""
+        text = str(error).replace(self.uri, "MLFLOW_TRACKING_URI") if self.uri else str(error)
+        return f"{type(error).__name__}: {text.strip().splitlines()[0] if text.strip() else ''}"
+
+
+def _own_id(path: Path) -> str:
+    """The id that a run folder keeps: drawn before the store's, so that a killed run leaves no second run there."""
+    if not path.exists():
+        write_text(path, uuid.uuid4().hex + "\n")
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """`training.rounds` → `20`; lists as JSON, but of the sites their names."""
+    found: dict[str, str] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{key}.")
+        elif prefix + key == "sites":
+            found[key] = ", ".join(site["name"] for site in value)
+        else:
+            found[prefix + key] = value if isinstance(value, str) else json.dumps(value)
+    return found
+
+
+def _batches(items: list[Any]) -> list[list[Any]]:
+    return [items[start : start + BATCH] for start in range(0, len(items), BATCH)]

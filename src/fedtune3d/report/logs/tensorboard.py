@@ -1,0 +1,40 @@
+"""TensorBoard: event files in the run folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fedtune3d.report.logs.values import Value
+
+
+class TensorBoardLog:
+    """Event files in a folder. They are written anew from the ledger when a run goes on, so no step stands twice."""
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        for path in folder.glob("events.out.tfevents.*"):
+            path.unlink()
+        self.writer = SummaryWriter(str(folder))
+        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        self.writer.add_text("config", "".join(f"    {line}\n" for line in text.splitlines()))  # a block, in Markdown
+
+    def describe(self, text: str) -> None:
+        """What a reader must know before any number."""
+        self.writer.add_text("caveat", text)
+
+    def add(self, values: Sequence[Value]) -> None:
+        """Write numbers that were not given before."""
+        for value in values:
+            self.writer.add_scalar(value.name, value.value, value.step)
+        self.writer.flush()
+
+    def close(self, ended_well: bool) -> None:
+        """Write what is left."""
+        self.writer.close()
+
+    def said(self, error: Exception) -> str:
+        """An error in a line that may be shown."""
+        return str(error)

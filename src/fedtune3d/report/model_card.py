@@ -1,0 +1,168 @@
+"""The model card of an export: what the model is, what it was made from, what it was measured to do, and what not."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fedtune3d.report.number_formatting import METHODS, caveat, head_title, interval, plural, rule_title, tuning_title
+from fedtune3d.report.run_contents import RunContents
+from fedtune3d.report.table import shown_methods
+
+MEASURES = {
+    "auc": "AUC",
+    "balanced_accuracy": "Balanced accuracy",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+}
+
+INTENDED_USE = """\
+Research: to compare ways of federated fine-tuning, and to repeat or continue this experiment. The input is a
+brain-extracted T1-weighted scan of an adult, of a kind like those of the sites below. **This is not a medical device.
+It must not inform the diagnosis or the treatment of anyone.**"""
+
+LIMITS = """\
+- It says how alike a scan is to the two classes below and nothing of any other disease.
+- It was measured on test scans of the sites below only. With another scanner, sequence, age range or share of patients
+  it may do worse, and the numbers below do not tell by how much.
+- The probability was not calibrated; the threshold was chosen on the sites' validation scans for balanced accuracy.
+- The round was chosen by validation scores, so those are no measure of it; only the test numbers below are.
+- Weights can betray something of the scans that they were trained on. Nothing was done against this beyond keeping the
+  scans at their sites."""
+
+HOW_TO_USE = """\
+```python
+from fedtune3d.export import load_exported
+
+model, info = load_exported("model.safetensors")   # prepared scans (B, 1, 128, 128, 128) → logits (B, 2)
+```"""
+
+
+def model_card(contents: RunContents, info: Mapping[str, Any], files: Sequence[str]) -> str:
+    """The card as Markdown, from the half of the run folder that may leave its sites.
+
+    Args:
+        contents: A finished run.
+        info: As it stands in the exported files (`export.ExportInfo`).
+        files: The names of the files and folders beside the card.
+    """
+    metrics = contents.metrics
+    warning = caveat(metrics)
+    sections = [
+        f"# {info['experiment']}",
+        "A classifier of brain MRI scans in two classes, made by federated fine-tuning over "
+        f"{plural(len(contents.sites), 'site')}.",
+        f"> **{warning}**" if warning else "",
+        _own_layers(info),
+        "## Intended use\n\n" + INTENDED_USE,
+        "## Files\n\n" + "\n".join(f"- `{name}`: {_FILES[name]}" for name in files),
+        HOW_TO_USE if "model.safetensors" in files else "",
+        "## The model\n\n" + _table(("", ""), _facts(contents, info)),
+        "## Classes\n\n" + _table(("Site", "Positive", "Negative"), _class_rows(info)),
+        "## Data\n\n" + _data(contents),
+        "## Measured on the test scans\n\n" + _measured(metrics, info),
+        "## Limits\n\n" + LIMITS,
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+_FILES = {
+    "model.safetensors": "the whole model; its header says how to rebuild it",
+    "head.safetensors": "the head",
+    "encoder.safetensors": "the encoder, all of which was trained; can be the `weights` of another experiment",
+    "adapter": "the LoRA adapters in PEFT's format, for the encoder with the weights named below",
+}
+
+
+def _own_layers(info: Mapping[str, Any]) -> str:
+    if info["layers_of"] is None:
+        return ""
+    return (
+        f"**The normalisation layers are those of site {info['layers_of']}.** Under {rule_title(info['rule'])} each "
+        "site keeps its own, so this is that site's model, and only that site's test numbers are about it."
+    )
+
+
+def _facts(contents: RunContents, info: Mapping[str, Any]) -> list[tuple[str, str]]:
+    weights, preparation, cost = info["weights"], info["preparation"], contents.metrics["cost"]
+    source = "random, drawn from the seed" if weights["source"] == "random" else f"`{weights['source']}`"
+    digest = f", SHA-256 `{weights['sha256']}`" if weights["sha256"] else ""
+    origin = weights.get("hub")
+    came_from = f", from {origin['repository']} at {origin['revision']} on the Hugging Face hub" if origin else ""
+    threshold = info["threshold"]
+    size, spacing = preparation["size"], preparation["spacing_mm"]
+    return [
+        ("Encoder", f"`{info['encoder']}`"),
+        ("Its weights before training", source + digest + came_from),
+        ("Head", head_title(info["head"])),
+        (
+            "Tuning",
+            f"{tuning_title(info['tuning'])}, {cost['trainable_parameters']:,} of {cost['parameters']:,} parameters",
+        ),
+        ("Aggregation", rule_title(info["rule"])),
+        ("Round", f"{info['best_round']} of {contents.config['training']['rounds']}, the best by validation"),
+        ("Seed", str(contents.config["seed"])),
+        (
+            "Input",
+            f"a T1-weighted scan as `fedtune3d prepare` makes it (steps: {_written(preparation['steps'])}; intensity: "
+            f"{preparation['intensity']}): RAS, {size} voxels of {spacing} mm along each axis, centred on the brain, "
+            f"{preparation['background']:g} outside it",
+        ),
+        ("Output", "two logits; the probability of the positive class is the second value of their softmax"),
+        (
+            "Threshold",
+            "none: there were no validation scans" if threshold is None else f"positive from {threshold:.3f} up",
+        ),
+        ("Written by", f"fedtune3d {info['fedtune3d']}"),
+    ]
+
+
+def _class_rows(info: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    rows = [(", ".join(mapping["positive"]), ", ".join(mapping["negative"])) for mapping in info["labels"].values()]
+    if len(set(rows)) == 1:
+        return [("all", *rows[0])]
+    return [(site, *row) for site, row in zip(info["labels"], rows, strict=True)]
+
+
+def _data(contents: RunContents) -> str:
+    """Per site the scans of each split; of the test set people and positives, too."""
+    tested = contents.metrics["methods"]["federated"]["sites"]
+    rows = []
+    for site in contents.sites:
+        entries = [line["sites"][site] for line in contents.ledger if site in line["sites"]]
+        training = max((entry.get("examples") or 0 for entry in entries), default=0)
+        validation = max(((entry.get("received") or {}).get("examples", 0) for entry in entries), default=0)
+        test = tested[site]
+        rows.append((site, training, validation, test["scans"], test["participants"], test["positives"]))
+    header = ("Site", "Training scans", "Validation scans", "Test scans", "Test people", "Test scans positive")
+    what = (
+        "simulated, not of patients" if contents.metrics["simulated"] else "of real people, as the sites provided them"
+    )
+    return f"The scans are {what}. All scans of a person are in one split.\n\n" + _table(header, rows)
+
+
+def _measured(metrics: Mapping[str, Any], info: Mapping[str, Any]) -> str:
+    """Federated numbers per site and pooled, then the mean AUC of every method."""
+    found = metrics["methods"]["federated"]
+    parts = {**found["sites"], **({"Pooled": found["pooled"]} if found["pooled"] else {})}
+    if info["layers_of"] is not None:
+        parts = {info["layers_of"]: parts[info["layers_of"]]}
+    rows = [(name, *(_cell(part[measure]) for measure in MEASURES)) for name, part in parts.items()]
+    text = "With 95 % intervals; `few` marks a class of under ten people.\n\n" + _table(
+        ("Site", *MEASURES.values()), rows
+    )
+    if info["layers_of"] is not None:
+        return text
+    means = [(METHODS[name], _cell(metrics["methods"][name]["mean_auc"])) for name in shown_methods(metrics)]
+    return text + "\n\n" + _table(("Method", "Mean AUC over sites"), means)
+
+
+def _cell(estimate: Mapping[str, Any]) -> str:
+    return interval(estimate) + (f" {estimate['mark']}" if estimate["mark"] else "")
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _written(steps: str | list[str]) -> str:
+    return steps if isinstance(steps, str) else ", ".join(steps) or "none"

@@ -1,0 +1,70 @@
+"""Simulated people: age, sex, and how far age and disease have gone in the brain."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedtune3d._utils.seeds import numpy_rng
+from fedtune3d.simulation.site_effects import SiteEffect
+
+# Mean severity of the impaired in standard deviations of the healthy: the distributions overlap.
+SEVERITY_OF_IMPAIRED = 2.6
+MEAN_AGE_GAP_YEARS = 1.5
+REFERENCE_AGE = 72.0
+
+
+@dataclass(frozen=True)
+class Person:
+    """What makes a simulated person differ from the anatomy.
+
+    Attributes:
+        diagnosis: `AD` or `CN`.
+        age: Years.
+        sex: `F` or `M`.
+        brain_scale: Size along right, anterior and superior, over the anatomy's.
+        ventricle_shift_mm: How far the ventricles' boundary has moved outwards.
+        hippocampus_shift_mm: How far the hippocampi's boundary has moved inwards.
+        thinning: Share of the thinnable grey matter that has become fluid, 0 to 1.
+    """
+
+    diagnosis: str
+    age: float
+    sex: str
+    brain_scale: tuple[float, float, float]
+    ventricle_shift_mm: float
+    hippocampus_shift_mm: float
+    thinning: float
+
+
+def draw_person(diagnosis: str, site: SiteEffect, seed: int, site_name: str, participant: str) -> Person:
+    """A person with the given diagnosis; the same for the same (seed, site, participant)."""
+    rng = numpy_rng(seed, site_name, participant, "person")
+    impaired = diagnosis == "AD"
+    age, sex, scale = draw_demographics(rng, site.mean_age + (MEAN_AGE_GAP_YEARS if impaired else 0.0))
+    severity = rng.standard_normal() + (SEVERITY_OF_IMPAIRED if impaired else 0.0)
+    decades = (age - REFERENCE_AGE) / 10.0
+    own = rng.standard_normal(3)
+    return Person(
+        diagnosis,
+        age,
+        sex,
+        scale,
+        ventricle_shift_mm=float(np.clip(0.8 + 0.6 * decades + 1.3 * severity + 0.6 * own[0], -1.5, 6.5)),
+        hippocampus_shift_mm=float(np.clip(0.2 + 0.15 * decades + 0.5 * severity + 0.25 * own[1], -0.8, 2.4)),
+        thinning=float(np.clip(0.2 + 0.06 * decades + 0.17 * severity + 0.07 * own[2], 0.0, 0.85)),
+    )
+
+
+def draw_person_of_anatomy(diagnosis: str, seed: int, anatomy: str) -> Person:
+    """A real anatomy's person: age, sex and size are the anatomy's at every site, and so is the atrophy."""
+    age, sex, _ = draw_demographics(numpy_rng(seed, anatomy, "person"), REFERENCE_AGE)
+    return Person(diagnosis, age, sex, (1.0, 1.0, 1.0), 0.0, 0.0, 0.0)
+
+
+def draw_demographics(rng: np.random.Generator, mean_age: float) -> tuple[float, str, tuple[float, float, float]]:
+    """Age in years (55 to 95), sex, and brain size; men's brains are larger by about a tenth in volume."""
+    age = round(float(np.clip(rng.normal(mean_age, 6.5), 55.0, 95.0)), 1)
+    sex = "F" if rng.random() < 0.52 else "M"
+    whole = (0.905 if sex == "F" else 0.935) * np.exp(rng.normal(0.0, 0.025))
+    x, y, z = whole * np.exp(rng.normal(0.0, 0.015, 3))
+    return age, sex, (float(x), float(y), float(z))

@@ -1,0 +1,171 @@
+"""Simulate hospital sites: plan, make what is missing in parallel, describe."""
+
+import json
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import joblib
+import torch
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import require_free_space, sha256_file, write_json
+from fedtune3d.simulation.anatomy import Anatomy
+from fedtune3d.simulation.bids_folder import scan_path, write_scan, write_site_files
+from fedtune3d.simulation.cohort_design import PlannedScan, PlannedSite, plan_sites
+from fedtune3d.simulation.label_maps import list_label_maps, read_label_map
+from fedtune3d.simulation.scanning import make_scan
+from fedtune3d.simulation.site_effects import SiteEffect
+from fedtune3d.simulation.template import template_anatomy
+
+SIMULATION_VERSION = 1
+BYTES_PER_SCAN = 4_000_000
+
+
+def simulate_sites(
+    out: Path,
+    sites: int = 4,
+    scans: int = 200,
+    seed: int = 1,
+    anatomies: Path | None = None,
+    least_per_class: int = 3,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+    site_effects: Sequence[str] = (),
+) -> list[Path]:
+    """Write simulated hospital sites as BIDS folders `out/site-A`, `out/site-B`, …; returns the folders.
+
+    The same arguments give the same bytes, whatever the number of workers. A scan that is already there is not made
+    again, so a simulation that was stopped goes on where it was.
+
+    Args:
+        out: Folder for the sites; made when missing.
+        sites: Number of sites, 1 to 26; their sizes are unequal.
+        scans: Number of scans of all sites together.
+        seed: Cause of everything random, with site and participant.
+        anatomies: Folder of FreeSurfer-style label maps with `anatomies.tsv`; None draws people from MNI152.
+        least_per_class: Scans of each class that every site has in validation and in test under the default split.
+        workers: Processes, of one thread each. 1 works in this process.
+        progress: Called with (scans done, scans in all).
+        site_effects: What to set at a site rather than draw, such as ``site_c=1.5T,slices=3mm`` (see `presets`).
+
+    Raises:
+        InputError: Numbers too small or out of range, a folder that holds something else, a disk too full, or anatomies
+            that cannot be read.
+    """
+    people = None if anatomies is None else list_label_maps(anatomies)
+    planned = plan_sites(sites, scans, seed, least_per_class, people, site_effects)
+    parameters = {
+        "Version": SIMULATION_VERSION,
+        "Sites": sites,
+        "Scans": scans,
+        "Seed": seed,
+        "LeastPerClass": least_per_class,
+        "Anatomies": {"MNI152": "nilearn"}
+        if people is None
+        else {person.anatomy_id: sha256_file(person.path) for person in people},
+    }
+    if site_effects:
+        parameters["SiteEffects"] = list(site_effects)
+    folders = [out / site.name for site in planned]
+    _claim_folder(out, folders, parameters)
+    missing = [
+        (site, scan)
+        for site in planned
+        for scan in site.scans
+        if not scan_path(out / site.name, scan.participant).exists()
+    ]
+    require_free_space(out, BYTES_PER_SCAN * len(missing), f"simulating {len(missing)} scans")
+    done = scans - len(missing)
+    if progress:
+        progress(done, scans)
+    if missing:
+        sources = {"": template_anatomy()} if people is None else {p.anatomy_id: read_label_map(p) for p in people}
+        for _ in _make_scans(out, missing, sources, seed, workers):
+            done += 1
+            if progress:
+                progress(done, scans)
+    for site, folder in zip(planned, folders, strict=True):
+        write_site_files(folder, site.name, [_row(scan) for scan in site.scans], _described(site, parameters))
+    return folders
+
+
+def _claim_folder(out: Path, folders: Sequence[Path], parameters: dict[str, Any]) -> None:
+    """Write `simulation.json`, or check that the one that is there has the same parameters."""
+    record = out / "simulation.json"
+    if record.exists():
+        try:
+            found = json.loads(record.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(
+                f"{record}: expected the parameters of a simulation, got no JSON; remove the folder"
+            ) from error
+        if found != parameters:
+            changed = sorted(key for key in {*found, *parameters} if found.get(key) != parameters.get(key))
+            raise InputError(
+                f"{out}: holds a simulation with another {', '.join(changed).lower()}; choose another folder or "
+                "remove it"
+            )
+        return
+    taken = [folder for folder in folders if folder.exists()]
+    if taken:
+        raise InputError(
+            f"{taken[0]}: exists and was not written by this simulation; choose another folder or remove it"
+        )
+    write_json(record, parameters)
+
+
+def _make_scans(
+    out: Path,
+    missing: Sequence[tuple[PlannedSite, PlannedScan]],
+    sources: dict[str, Anatomy],
+    seed: int,
+    workers: int,
+) -> Iterator[None]:
+    """Make the scans, yielding after each."""
+    jobs = [
+        (scan_path(out / site.name, scan.participant), sources[scan.anatomy], site.effect, scan, seed)
+        for site, scan in missing
+    ]
+    if workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            _make_scan(*job)
+            yield
+        return
+    # joblib's processes, unlike multiprocessing's, do not run the caller's script again, so it needs no __main__ guard;
+    # they get the anatomies as memory maps.
+    pool = joblib.Parallel(n_jobs=min(workers, len(jobs)), backend="loky", return_as="generator_unordered")
+    with warnings.catch_warnings():
+        # joblib starts a worker anew when its memory has grown, which it takes for worth a warning.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
+        yield from pool(joblib.delayed(_make_scan_on_one_thread)(*job) for job in jobs)
+
+
+def _make_scan(path: Path, anatomy: Anatomy, effect: SiteEffect, scan: PlannedScan, seed: int) -> None:
+    made = make_scan(anatomy, scan.person, effect, seed, scan.site, scan.participant)
+    write_scan(path, made, effect.stored_as)
+
+
+def _make_scan_on_one_thread(path: Path, anatomy: Anatomy, effect: SiteEffect, scan: PlannedScan, seed: int) -> None:
+    torch.set_num_threads(1)
+    _make_scan(path, anatomy, effect, scan, seed)
+
+
+def _row(scan: PlannedScan) -> dict[str, str]:
+    row = {
+        "participant_id": scan.participant,
+        "diagnosis": scan.person.diagnosis,
+        "age": f"{scan.person.age:.1f}",
+        "sex": scan.person.sex,
+    }
+    return row | {"group_id": scan.anatomy} if scan.anatomy else row
+
+
+def _described(site: PlannedSite, parameters: dict[str, Any]) -> dict[str, Any]:
+    """What the site's description says of how it was made."""
+    effect = asdict(site.effect)
+    if not site.effect.motion_mm:
+        del effect["motion_mm"]  # as it was before there was motion
+    return {"Parameters": parameters | {"SiteEffect": effect}}

@@ -1,0 +1,65 @@
+"""How many scans each simulated site has, and of which class."""
+
+from itertools import count
+
+import numpy as np
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.seeds import numpy_rng
+from fedtune3d.cohorts.splits import split_sizes
+
+LARGEST_OVER_SMALLEST = 2.15
+SMALLEST_SHARE = 0.64  # of an equal share: 16 % of the scans for four sites
+
+
+def least_per_site(least_per_class: int, people_per_class: tuple[int, int] | None) -> int:
+    """The fewest scans with which a site has `least_per_class` of each class in validation and test.
+
+    With people of their own anatomies (their numbers per class) whole people go to a set, one at least, so each needs
+    `least_per_class` scans.
+    """
+    if people_per_class is not None:
+        return sum(people_per_class) * least_per_class
+    return 2 * least_of_class(least_per_class)
+
+
+def least_of_class(least_per_class: int) -> int:
+    """The fewest scans of a class from which on a 50/20/30 split gives validation and test `least_per_class` each."""
+    return next(n for n in count(1) if min(split_sizes(n)[1:]) >= least_per_class)
+
+
+def site_sizes(sites: int, scans: int, smallest: int, seed: int) -> list[int]:
+    """Scans of each site, `scans` in all, in an order that the seed shuffles.
+
+    The shares form a geometric series whose largest is 2.15 times its smallest, so that four sites have about
+    16, 21, 27 and 35 % of the scans. No site has fewer than `smallest` scans or than 0.64 of an equal share.
+
+    Raises:
+        InputError: If the sites cannot have `smallest` scans each; the message says the least number of scans.
+    """
+    if scans < sites * smallest:
+        raise InputError(
+            f"scans: {sites} sites need at least {sites * smallest} scans to have enough of each class in every set, "
+            f"got {scans}; ask for --scans {sites * smallest} or more, or for fewer sites"
+        )
+    floor = max(smallest, min(scans // sites, int(np.ceil(SMALLEST_SHARE * scans / sites))))
+    shares = np.geomspace(1.0, LARGEST_OVER_SMALLEST, sites)
+    sizes = np.maximum(largest_remainder(shares, scans), floor)
+    while sizes.sum() > scans:
+        sizes[sizes.argmax()] -= 1
+    return [int(size) for size in numpy_rng(seed, "site sizes").permutation(sizes)]
+
+
+def largest_remainder(shares: np.ndarray, total: int) -> np.ndarray:
+    """Whole numbers in proportion to the shares that sum to the total; equal remainders go to the later."""
+    quotas = shares / shares.sum() * total
+    sizes = np.floor(quotas).astype(int)
+    rest = np.argsort(quotas - sizes, kind="stable")[::-1][: total - sizes.sum()]
+    sizes[rest] += 1
+    return sizes
+
+
+def positives_of_site(size: int, wanted_share: float, least_per_class: int) -> int:
+    """Scans of the positive class nearest to the wanted share that leave enough of both classes."""
+    least = least_of_class(least_per_class)
+    return int(np.clip(round(size * wanted_share), least, size - least))

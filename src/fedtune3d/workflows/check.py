@@ -1,0 +1,61 @@
+"""`fedtune3d check` and `server check`: the leak audit of an experiment before any training."""
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.progress import Progress
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.in_process import InProcess
+from fedtune3d.federation.leak_audit import Audit, audit_sites
+from fedtune3d.federation.messages import Federation, answers_of_all
+from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.site.site import Site
+from fedtune3d.federation.splitting import plan_and_split
+from fedtune3d.workflows.prepare import read_tables, require_roots
+
+
+def check_experiment(experiment: Experiment, progress: Progress, workers: int = 2, near: bool = True) -> Audit:
+    """Prepare what is missing, split as a run would, and audit; where the output folder holds a split, that one.
+
+    Args:
+        experiment: Whose sites are looked at. Nothing is written but prepared scans into its cache.
+        progress: Where progress is shown.
+        workers: Processes that prepare scans.
+        near: Whether near fingerprints are compared, too, which takes about half a second a scan.
+
+    Raises:
+        InputError: When the input is at fault; leaks are findings.
+    """
+    require_roots(experiment)
+    process_model, key, run_folder = ProcessModel(experiment), secrets.token_bytes(32), RunFolder(experiment.output)
+    with tempfile.TemporaryDirectory() as temporary:
+        sites = {
+            section.name: Site(
+                experiment, section, Path(temporary) / section.name, progress, process_model, workers, key=key
+            )
+            for section in experiment.sites
+        }
+        read_tables(list(sites.values()))
+        ask = partial(answers_of_all, InProcess(sites))
+        plan_and_split(experiment, ask)
+        for name, site in sites.items():
+            recorded = run_folder.site(name) / "splits.tsv"
+            if recorded.exists():
+                shutil.copyfile(recorded, site.folder / "splits.tsv")
+        return audit_sites(ask, near)
+
+
+def check_across(experiment: Experiment, reach: Callable[[ProcessModel], Federation], near: bool = True) -> Audit:
+    """Let sites elsewhere prepare and split as a run would, and audit what they tell; see `run_across`.
+
+    Raises:
+        InputError: When a site cannot answer, or refuses to; leaks are findings.
+    """
+    ask = partial(answers_of_all, reach(ProcessModel(experiment)))
+    plan_and_split(experiment, ask)
+    return audit_sites(ask, near)

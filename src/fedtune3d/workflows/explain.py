@@ -1,0 +1,108 @@
+"""Saliency maps of a run's model, in the scan's own space and as a picture."""
+
+import gzip
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import atomic_path
+from fedtune3d._utils.progress import Progress
+from fedtune3d._utils.seeds import derive_seed
+from fedtune3d.models.classifier import Classifier
+from fedtune3d.models.explanation import CUBE, grad_cam, occlusion, similarity
+from fedtune3d.models.heads import build_head
+from fedtune3d.preparation.prepared import PreparedScan
+from fedtune3d.preparation.scan_space import to_scan_space
+from fedtune3d.report import caveat
+from fedtune3d.report.figures.saliency import draw_saliency
+from fedtune3d.workflows.predict import Prediction, Predictor, as_input
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Saliency maps on the prepared grid, (128, 128, 128) float32, 0 outside the brain.
+
+    Attributes:
+        grad_cam: See `models.explanation.grad_cam`; interpolated linearly from a place each 24 mm.
+        occlusion: See `models.explanation.occlusion`.
+        random_similarity: The correlation of the Grad-CAM map with that of the same model with a head drawn anew. Near
+            1 the map shows the scan, not what the head has learnt (Adebayo et al. 2018, arXiv 1810.03292).
+    """
+
+    grad_cam: np.ndarray
+    occlusion: np.ndarray
+    random_similarity: float
+
+
+def explain_scan(
+    predictor: Predictor, prepared: PreparedScan, progress: Callable[[int, int], None] | None = None
+) -> Explanation:
+    """Saliency maps of a prepared scan; `progress` is called with (cubes hidden, cubes in all).
+
+    Raises:
+        InputError: If the model has no encoder apart from its head, or its head trains nothing (NCC).
+    """
+    model, head = predictor.model, predictor.experiment.head_name()
+    if not isinstance(model, Classifier) or not any(True for _ in model.head.parameters()):
+        raise InputError(f"--explain: expected a trained head on an encoder, but the run's model is {head}")
+    scan, brain = as_input(prepared), torch.from_numpy(prepared.brain)
+    with torch.no_grad():
+        features = model.run_stages(scan, 0, model.stage_count - 1)
+    coarse = grad_cam(model, features)
+    drawn = build_head(head, model.encoder.out_channels, derive_seed("explain", predictor.experiment.seed)).eval()
+    random = grad_cam(Classifier(model.encoder, drawn).eval(), features)
+    fine = functional.interpolate(coarse[None, None], size=scan.shape[2:], mode="trilinear")[0, 0] * brain
+    hidden = np.kron(occlusion(model, scan, brain, progress=progress), np.ones((CUBE,) * 3, np.float32))
+    return Explanation(fine.numpy(), hidden * prepared.brain, similarity(coarse, random))
+
+
+def explainer(
+    predictor: Predictor, folder: Path, progress: Progress, wrote: Callable[[Path], None]
+) -> Callable[[Prediction, PreparedScan], None]:
+    """What `predict_scans` calls for each scan: makes its maps and writes them; `wrote` is told every file."""
+
+    def explain(found: Prediction, prepared: PreparedScan) -> None:
+        with progress.bar(f"explaining {found.name}") as advance:
+            explanation = explain_scan(predictor, prepared, advance)
+        for path in write_explanation(found, prepared, explanation, folder, caveat(predictor.metrics)):
+            wrote(path)
+
+    return explain
+
+
+def write_explanation(
+    found: Prediction, prepared: PreparedScan, explanation: Explanation, folder: Path, warning: str = ""
+) -> list[Path]:
+    """Write both maps as NIfTI on the grid of the scan's own file, and a picture of them; returns the paths.
+
+    `warning` stands in the picture: whether scans were simulated or weights random (`report.caveat`).
+    """
+    stem = found.name.replace("/", "_").removesuffix(".gz").removesuffix(".nii")
+    written = []
+    for name, volume in (("gradcam", explanation.grad_cam), ("occlusion", explanation.occlusion)):
+        written.append(folder / f"{stem}_{name}.nii.gz")
+        with atomic_path(written[-1]) as partial:
+            partial.write_bytes(_compressed(volume, prepared))
+    written.append(folder / f"{stem}_saliency.png")
+    draw_saliency(
+        np.asarray(prepared.voxels, dtype=np.float32),
+        {"Grad-CAM": explanation.grad_cam, "Occlusion": explanation.occlusion},
+        f"{stem}: probability {found.probability:.2f}",
+        [
+            "A place of the map is 24 mm wide. Maps show what the model used, not where a disease is.",
+            "Correlation of the Grad-CAM map with that of a head with random weights: "
+            f"{explanation.random_similarity:.2f}",
+            *([warning] if warning else []),
+        ],
+        written[-1],
+    )
+    return written
+
+
+def _compressed(volume: np.ndarray, prepared: PreparedScan) -> bytes:
+    return gzip.compress(to_scan_space(volume, prepared).to_bytes(), mtime=0)

@@ -1,0 +1,293 @@
+"""A run's model as files for others: one self-contained file, or only what was trained; each with its model card."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from fedtune3d import __version__
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import sha256_file, write_text
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state, state_sha256
+from fedtune3d.aggregation.contract import Memory
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.site.local_trainer import KEPT_LOCAL
+from fedtune3d.federation.site.memory import SiteMemory
+from fedtune3d.models.assembly import AssembledModel, assemble
+from fedtune3d.models.classifier import Classifier
+from fedtune3d.models.tuning import Full, Lora
+from fedtune3d.models.tuning.adapters import merge, save_adapter
+from fedtune3d.preparation.prepared import BACKGROUND, PREPARATION_VERSION, PreparationSettings
+from fedtune3d.report.model_card import model_card
+from fedtune3d.report.run_contents import RunContents, read_run
+
+FORMAT = 1  # raised whenever a file of the old form could be read wrongly
+MODEL_FILE, HEAD_FILE, ENCODER_FILE, ADAPTER_FOLDER = (
+    "model.safetensors",
+    "head.safetensors",
+    "encoder.safetensors",
+    "adapter",
+)
+CARD_FILE = "README.md"
+
+
+@dataclass(frozen=True)
+class ExportInfo:
+    """What a file tells of the model in it; stands in the file's header.
+
+    Attributes:
+        format: Of the file.
+        contains: ``model``, ``head`` or ``encoder``.
+        fedtune3d: The version that wrote it.
+        experiment: The experiment's name.
+        encoder: As in the experiment file.
+        head: As in the experiment file; ``resnet18`` for the reference of this name, which has none.
+        tuning: What was trained.
+        rule: The aggregation rule.
+        best_round: The round of the state, the best by validation.
+        preparation: ``size``, ``spacing_mm``, ``steps``, ``intensity``, ``background`` and ``version`` of the
+            preparation of scans.
+        labels: Site → the diagnoses that counted as ``positive`` and as ``negative``. Of the two logits of a scan the
+            second is the positive class's; its probability is their softmax.
+        threshold: Probabilities from it up count as positive; chosen on validation scans, None where there were none.
+        weights: ``source`` and ``sha256`` of the encoder's weights before training, and ``hub`` where it had them.
+        simulated: Whether any site's scans were simulated.
+        layers_of: The site whose own layers the file holds, where each site kept some (FedBN); None else.
+        state_sha256: Of the tensors in the file (`states.state_sha256`).
+    """
+
+    format: int
+    contains: str
+    fedtune3d: str
+    experiment: str
+    encoder: str
+    head: str
+    tuning: str
+    rule: str
+    best_round: int
+    preparation: dict[str, Any]
+    labels: dict[str, dict[str, list[str]]]
+    threshold: float | None
+    weights: dict[str, Any]
+    simulated: bool
+    layers_of: str | None
+    state_sha256: str
+
+
+def export_run(
+    run_folder: Path, output: Path, *, merged: bool, weights: Path | None = None, site: str | None = None
+) -> list[Path]:
+    """Write the best state of a finished run, and its model card, into a folder.
+
+    Args:
+        run_folder: Of a finished run.
+        output: Made where it is missing.
+        merged: Write the whole model into one file, adapters and residuals merged in; otherwise only what was trained:
+            the head, and the adapters in PEFT's format (LoRA) or the encoder (full tuning).
+        weights: The checkpoint that the run began with, where it began with one and `merged` wants it.
+        site: Whose layers to write, where each site kept some of its own (FedBN).
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: If the run is not complete, the weights are not the run's, or what was trained is not all in the
+            adapters (exact LoRA averaging), so that only the merged model can be written.
+    """
+    run = RunFolder(run_folder)
+    contents, experiment = _finished(run_folder)
+    state = load_state(run.best_checkpoint) | _own_layers(run, experiment, site)
+    parts = _whole_model(experiment, contents, state, weights) if merged else _trained_parts(experiment, state, output)
+    info = _info(experiment, contents, site)
+    written = []
+    for name, tensors in parts.items():
+        about = info | {"contains": Path(name).stem, "state_sha256": state_sha256(tensors)}
+        save_state(output / name, tensors, about)
+        written.append(output / name)
+    if not merged and isinstance(experiment.tuning.settings(), Lora):
+        written.append(output / ADAPTER_FOLDER)
+    write_text(output / CARD_FILE, model_card(contents, info, [path.name for path in written]))
+    return [*written, output / CARD_FILE]
+
+
+def load_exported(path: Path) -> tuple[nn.Module, ExportInfo]:
+    """The model in a file that `export_run` wrote merged, in evaluation mode on the CPU, and what the file tells of it.
+
+    Prepared scans (B, 1, 128, 128, 128) → logits (B, 2), the positive class second.
+
+    Raises:
+        InputError: If the file is none of these, is damaged, or takes scans prepared in another way than this version
+            of the program prepares them.
+    """
+    known = {field.name for field in fields(ExportInfo)}
+    told = load_info(path)
+    if told.get("format") != FORMAT or told.keys() != known or told["contains"] != "model":
+        raise InputError(
+            f"{path}: expected a model that `fedtune3d export RUN --merged` wrote (format {FORMAT}), found "
+            f"{told.get('contains', 'another file')} (format {told.get('format', 'none')}); export the run again"
+        )
+    info = ExportInfo(**told)
+    ours = _preparation(PreparationSettings())
+    if info.preparation.keys() != ours.keys() or any(info.preparation[name] != ours[name] for name in _FIXED):
+        raise InputError(
+            f"{path}: takes scans prepared as {info.preparation}, but this version prepares {ours}; "
+            f"use fedtune3d {info.fedtune3d}"
+        )
+    state = load_state(path)
+    if state_sha256(state) != info.state_sha256:
+        raise InputError(f"{path}: damaged, its tensors do not fit their checksum; copy or export it again")
+    model = assemble(info.encoder, "random", info.head, Full(), seed=0).model
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        what = " ".join(str(error).split())
+        raise InputError(f"{path}: does not fit encoder {info.encoder} with head {info.head}: {what}") from error
+    return model.eval(), info
+
+
+def _own_layers(run: RunFolder, experiment: Experiment, site: str | None) -> State:
+    """The layers that a site kept as its own in the best state; none where the rule lets none stay."""
+    names = [section.name for section in experiment.sites]
+    kept = _kept_names(run, experiment)
+    if not kept:
+        if site is not None:
+            raise InputError(
+                f"--site {site}: rule {experiment.aggregation.rule} has one model for all sites; leave it out"
+            )
+        return {}
+    if site not in names:
+        raise InputError(
+            f"{run.path}: each site kept {len(kept)} tensors of its own ({kept[0]}, …); say whose to export with "
+            f"--site, one of {', '.join(names)}"
+        )
+    versions = load_info(run.best_checkpoint)["versions"]
+    memory = SiteMemory(run.site(site) / "memory")
+    if site not in versions or not memory.folder.exists():
+        raise InputError(f"{memory.folder}: site {site}'s own layers are not in this run folder; export at that site")
+    return memory.load(versions[site])[KEPT_LOCAL]
+
+
+def _kept_names(run: RunFolder, experiment: Experiment) -> tuple[str, ...]:
+    """The names that the rule leaves with the sites, as its saved memory says."""
+    path = max((run.path / "checkpoints").glob("rule-*.safetensors"))
+    memory = Memory(load_info(path), load_state(path))
+    return experiment.rule().local_plan(memory, experiment.sites[0].name).keep_local
+
+
+def trained_model(run_folder: Path, weights: Path | None, site: str | None) -> tuple[RunContents, AssembledModel]:
+    """The best state of a finished run in its model, in evaluation mode on the CPU; arguments as of `export_run`."""
+    contents, experiment = _finished(run_folder)
+    state = load_state(RunFolder(run_folder).best_checkpoint) | _own_layers(RunFolder(run_folder), experiment, site)
+    return contents, _with_state(experiment, contents, state, weights)
+
+
+def _finished(run_folder: Path) -> tuple[RunContents, Experiment]:
+    contents = read_run(run_folder)
+    if not contents.metrics:
+        missing = RunFolder(run_folder).metrics_path
+        raise InputError(f"{missing}: missing, the run is not complete; run it again with --resume")
+    return contents, Experiment.model_validate(contents.config)
+
+
+def _with_state(experiment: Experiment, contents: RunContents, state: State, weights: Path | None) -> AssembledModel:
+    recorded = contents.environment["weights"]
+    assembled = _assemble(experiment, _require_weights(contents.path, recorded, weights))
+    if assembled.weights.sha256 != recorded["sha256"]:
+        versions = contents.environment["versions"]
+        raise InputError(
+            f"{contents.path}: the random weights drawn here are not the run's; use torch {versions['torch']}, as "
+            "it did"
+        )
+    assembled.write(state)
+    assembled.model.eval()
+    return assembled
+
+
+def _whole_model(experiment: Experiment, contents: RunContents, state: State, weights: Path | None) -> dict[str, State]:
+    model = _with_state(experiment, contents, state, weights).model
+    if not isinstance(model, Classifier):
+        return {MODEL_FILE: dict(model.state_dict())}
+    encoder = {f"encoder.{name}": tensor for name, tensor in merge(model).items()}
+    head = {f"head.{name}": tensor for name, tensor in model.head.state_dict().items()}
+    return {MODEL_FILE: encoder | head}
+
+
+def _trained_parts(experiment: Experiment, state: State, output: Path) -> dict[str, State]:
+    """The head and, with full tuning, the encoder; with LoRA the adapters are written here, by PEFT."""
+    tuning = experiment.tuning.settings()
+    parts = {HEAD_FILE: _below("head.", state)}
+    if not parts[HEAD_FILE]:
+        raise InputError(f"model.encoder {experiment.model.encoder}: trains as a whole and has no head; add --merged")
+    if isinstance(tuning, Full):
+        parts[ENCODER_FILE] = _below("encoder.", state)
+    if isinstance(tuning, Lora):
+        assembled = _assemble(experiment, None)  # an adapter file holds nothing of the weights under it
+        assembled.write(state)
+        assert isinstance(assembled.model, Classifier)
+        save_adapter(assembled.model, output / ADAPTER_FOLDER)
+    return parts
+
+
+def _below(prefix: str, state: State) -> State:
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def _require_weights(run: Path, recorded: Mapping[str, Any], weights: Path | None) -> Path | None:
+    """The checkpoint that the run began with; None where its weights were random."""
+    if recorded["source"] == "random":
+        if weights is not None:
+            raise InputError(f"--weights {weights}: {run} began with random weights, drawn from its seed; leave it out")
+        return None
+    if weights is None or not weights.is_file():
+        what = "give its path with --weights" if weights is None else f"there is no file {weights}"
+        raise InputError(f"{run}: began with {recorded['source']} (SHA-256 {recorded['sha256']}); {what}")
+    if (found := sha256_file(weights)) != recorded["sha256"]:
+        raise InputError(
+            f"{weights}: expected the file that {run} began with, SHA-256 {recorded['sha256']}, but this has {found}"
+        )
+    return weights
+
+
+def _assemble(experiment: Experiment, weights: Path | None) -> AssembledModel:
+    section = experiment.model
+    return assemble(section.encoder, weights or "random", section.head, experiment.tuning.settings(), experiment.seed)
+
+
+def _info(experiment: Experiment, contents: RunContents, site: str | None) -> dict[str, Any]:
+    """All of `ExportInfo` but what differs between the files of one export."""
+    metrics = contents.metrics
+    labels = {section.name: asdict(experiment.labels_of(section)) for section in experiment.sites}
+    return {
+        "format": FORMAT,
+        "fedtune3d": __version__,
+        "experiment": experiment.name,
+        "encoder": experiment.model.encoder,
+        "head": experiment.head_name(),
+        "tuning": experiment.tuning.method,
+        "rule": experiment.aggregation.rule,
+        "best_round": metrics["best_round"],
+        "preparation": _preparation(experiment.preparation.settings()),
+        "labels": {name: {kind: _listed(names) for kind, names in mapping.items()} for name, mapping in labels.items()},
+        "threshold": metrics["methods"]["federated"]["threshold"],
+        "weights": contents.environment["weights"],
+        "simulated": metrics["simulated"],
+        "layers_of": site,
+    }
+
+
+_FIXED = ("size", "spacing_mm", "background", "version")  # of a preparation; the rest is the experiment's choice
+
+
+def _listed(wanted: tuple[str, ...] | str) -> list[str]:
+    """Diagnoses as they are; a rule on columns as the one that it is."""
+    return [wanted] if isinstance(wanted, str) else list(wanted)
+
+
+def _preparation(settings: PreparationSettings) -> dict[str, Any]:
+    chosen = asdict(settings)
+    del chosen["device"]
+    return {**json.loads(json.dumps(chosen)), "background": BACKGROUND, "version": PREPARATION_VERSION}

@@ -1,0 +1,165 @@
+"""Experiment files to begin with: for one's own sites, and for simulated ones."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import yaml
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import write_text
+from fedtune3d.cohorts.reading import list_diagnoses
+from fedtune3d.preparation.profiles import compare_profiles, intensity_profile, intensity_range, shared_grid
+from fedtune3d.simulation import simulate_sites
+from fedtune3d.simulation.bids_folder import simulated_brain
+
+PROFILED_SCANS = 10
+CONTROL_WORDS = ("CN", "HC", "NC", "control", "healthy", "normal")
+
+TEMPLATE = """\
+# An experiment of fedtune3d. A key that is not given has its default; a run writes them all into its config.yaml.
+name: {name}
+seed: {seed}
+
+sites:
+{sites}
+# {found}
+# Any diagnosis that stands in neither list is left out and counted. A rule may stand for a list: positive: "cdr >= 1"
+labels:
+  positive: {positive}
+  negative: {negative}
+
+model:
+  encoder: vit_b
+  weights: random        # drawn from the seed, and called random everywhere; or the path of sam_med3d_turbo.pth
+  head: conv_s
+
+tuning:
+  method: frozen         # only the head trains
+
+training:
+  rounds: {rounds}
+  local_epochs: 1
+  batch_size: 8
+  head_learning_rate: 0.001
+
+aggregation:
+  rule: fedavg
+
+baselines: [local, centralized]
+on_bad_scan: stop        # or skip: leave a broken scan out, count it and list it
+threads: {threads}
+output: run
+cache: cache
+"""
+
+
+def write_starter(site_folders: Sequence[Path], output: Path) -> None:
+    """Write an experiment file for sites (folders or tables of paths), with their diagnoses for the user to sort.
+
+    Diagnoses that look like a control group go to `negative`, the rest to `positive`.
+
+    Raises:
+        InputError: When a site cannot be read or has no diagnoses, two have the same name, or the file exists.
+    """
+    if output.exists():
+        raise InputError(f"{output}: exists already; choose another name with --output, or delete it")
+    found: Counter[str] = Counter()
+    for folder in site_folders:
+        found += list_diagnoses(folder)
+    lowered = {word.lower() for word in CONTROL_WORDS}
+    negative = [diagnosis for diagnosis in sorted(found) if diagnosis.lower() in lowered]
+    positive = [diagnosis for diagnosis in sorted(found) if diagnosis.lower() not in lowered]
+    counts = ", ".join(f"{diagnosis} ({count})" for diagnosis, count in sorted(found.items()))
+    text = _fill(output, "experiment", 0, site_folders, positive, negative, f"Found: {counts}. Sort them.", rounds=20)
+    write_text(output, text)
+
+
+def write_simulation(
+    folder: Path,
+    sites: int,
+    scans: int,
+    seed: int,
+    anatomies: Path | None,
+    workers: int,
+    progress: Callable[[int, int], None],
+    site_effects: Sequence[str] = (),
+) -> Path:
+    """Write simulated sites, their experiment file and the figure of their intensities; returns the file's path."""
+    folders = simulate_sites(
+        folder,
+        sites,
+        scans,
+        seed,
+        anatomies=anatomies,
+        workers=workers,
+        progress=progress,
+        site_effects=site_effects,
+    )
+    _draw_profiles(folder, folders)
+    output = folder / "experiment.yaml"
+    found: Counter[str] = Counter()
+    for site in folders:
+        found += list_diagnoses(site)
+    negative = [diagnosis for diagnosis in sorted(found) if diagnosis in ("CN", "control")]
+    positive = [diagnosis for diagnosis in sorted(found) if diagnosis not in negative]
+    note = "These sites are simulated: no result on them says anything about patients."
+    write_text(output, _fill(output, "simulated", seed, folders, positive, negative, note, rounds=20))
+    return output
+
+
+def _draw_profiles(folder: Path, sites: Sequence[Path]) -> None:
+    """The figure of intensity profiles, from up to ten scans a site."""
+    from fedtune3d.report.figures.intensity_profiles import draw_intensity_profiles
+
+    brains = {
+        site.name: [simulated_brain(path) for path in sorted(site.rglob("*_T1w.nii.gz"))[:PROFILED_SCANS]]
+        for site in sites
+    }
+    low, high = shared_grid(intensity_range(own) for own in brains.values())
+    profiles = {site: (len(own), intensity_profile(own, low, high)) for site, own in brains.items()}
+    drawing = draw_intensity_profiles(compare_profiles(low, high, profiles))
+    assert drawing is not None
+    drawing.note("simulated scans")
+    drawing.save(folder / "figures")
+
+
+def _fill(
+    output: Path,
+    name: str,
+    seed: int,
+    folders: Sequence[Path],
+    positive: Sequence[str],
+    negative: Sequence[str],
+    found: str,
+    rounds: int,
+) -> str:
+    names = [_site_name(folder) for folder in folders]
+    if twice := sorted({site for site in names if names.count(site) > 1}):
+        raise InputError(f"two folders give the site name {twice[0]}; rename one of the folders")
+    sites = [
+        {"name": site, "root": os.path.relpath(folder.resolve(), output.parent.resolve())}
+        for site, folder in zip(names, folders, strict=True)
+    ]
+    return TEMPLATE.format(
+        name=name,
+        seed=seed,
+        sites=yaml.safe_dump(sites, sort_keys=False),
+        found=found,
+        positive=_inline(positive),
+        negative=_inline(negative),
+        rounds=rounds,
+        threads=os.cpu_count() or 1,
+    )
+
+
+def _site_name(folder: Path) -> str:
+    whole = folder.resolve()
+    name = whole.stem if whole.is_file() else whole.name
+    name = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in name)
+    return name.strip("-") or "site"
+
+
+def _inline(words: Sequence[str]) -> str:
+    return yaml.safe_dump(list(words), default_flow_style=True, width=10_000).strip()

@@ -1,0 +1,117 @@
+"""What a study will cost: its cells by stage, before any of them runs."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from fedtune3d import __version__
+from fedtune3d._utils.files import write_json
+from fedtune3d._utils.study_folder import StudyFolder
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.study import Combination, Study
+from fedtune3d.federation.site.timing import Calibration, calibrate
+from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_with
+from fedtune3d.workflows.study import is_finished
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """A stage of a study: how many cells, how many are done, and the time of the rest."""
+
+    stage: str
+    cells: int
+    done: int
+    seconds: float
+    at_most: bool
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """The plan of a study. Where a stage waits for a choice, its cells are counted as the dearest that it can be."""
+
+    stages: list[StagePlan]
+    first_seconds: float
+    cache_bytes: int
+    cells_bytes: int
+    host_bytes: int
+
+
+def plan_study(study: Study, tell: Callable[[str], None] = lambda text: None) -> StudyPlan:
+    """Try one scan with every model of the study and say what all of it will cost; what was tried once is remembered.
+
+    Raises:
+        InputError: When a site's folder cannot be read, or a model cannot be made.
+    """
+    return _StudyPlanner(study, tell).run()
+
+
+class _StudyPlanner:
+    def __init__(self, study: Study, tell: Callable[[str], None]) -> None:
+        self.study = study
+        self.tell = tell
+        self.scans = SiteScans(study.experiment(study.possible()[0], study.seeds[0]))
+        self.folder = StudyFolder(study.output)
+        text = self.folder.plan.read_text(encoding="utf-8") if self.folder.plan.exists() else "{}"
+        self.known: dict[str, Any] = json.loads(text)
+
+    def run(self) -> StudyPlan:
+        """Stage by stage; where one waits for a choice, as if the dearest were chosen."""
+        if self.study.design == "crossed":
+            stages = {"cells": self.study.crossed()}
+        else:
+            stages = {"heads": self.study.heads_stage()}
+            head = self._dearest(stages["heads"]).head
+            stages["tunings"] = self.study.tunings_stage(head)
+            stages["rules"] = self.study.rules_stage(head, self._dearest(stages["tunings"]).tuning)
+        plans = {one: self._plan(one) for found in stages.values() for one in found}
+        seen: set[Combination] = set()
+        shown = []
+        for stage, found in stages.items():
+            new = [one for one in found if one not in seen]
+            seen |= set(new)
+            shown.append(self._stage(stage, new, plans))
+        every_seed = len(self.study.seeds)
+        features = {(plan.calibration.feature_bytes, plan.experiment.tuning): plan for plan in plans.values()}
+        seeds = every_seed if self.study.model.weights == "random" else 1
+        first = sum(plan.first_seconds - self.scans.all_prepare_seconds for plan in features.values()) * seeds
+        any_plan = next(iter(plans.values()))
+        return StudyPlan(
+            stages=shown,
+            first_seconds=first + self.scans.all_prepare_seconds,
+            cache_bytes=sum(site.prepared_bytes for site in any_plan.sites)
+            + seeds * sum(site.features_bytes for plan in features.values() for site in plan.sites),
+            cells_bytes=every_seed * sum(plan.run_folder_bytes for plan in plans.values()),
+            host_bytes=max(plan.calibration.host_bytes for plan in plans.values()),
+        )
+
+    def _stage(self, stage: str, found: Sequence[Combination], plans: dict[Combination, RunPlan]) -> StagePlan:
+        cells = [(one, seed) for one in found for seed in self.study.seeds]
+        left = [(one, seed) for one, seed in cells if not is_finished(self.study.experiment(one, seed))]
+        seconds = sum(plans[one].federated_seconds for one, _ in left)
+        if stage != "heads" and found and self.study.baselines:
+            one = max(found, key=lambda one: plans[one].federated_seconds)
+            seconds += plans[one].federated_seconds * len(self.study.baselines) * len(self.study.seeds) * bool(left)
+        return StagePlan(stage, len(cells), len(cells) - len(left), seconds, at_most=stage in ("tunings", "rules"))
+
+    def _dearest(self, found: Sequence[Combination]) -> Combination:
+        own = [one for one in found if not one.is_reference]
+        return max(own, key=lambda one: self._plan(one).federated_seconds)
+
+    def _plan(self, combination: Combination) -> RunPlan:
+        experiment = self.study.experiment(combination, self.study.seeds[0])
+        return plan_with(experiment, self._calibration(experiment), self.scans)
+
+    def _calibration(self, experiment: Experiment) -> Calibration:
+        """Of the model, tuning and rule; the rounds and the seed play no part."""
+        causes = experiment.model_dump(mode="json", include={"model", "tuning", "aggregation", "threads", "device"})
+        causes["versions"] = [__version__, torch.__version__]
+        causes["batch_size"] = experiment.training.batch_size
+        key = json.dumps(causes, sort_keys=True)
+        if key not in self.known:
+            self.tell(f"trying one scan: {experiment.name.rpartition('-')[0]}")
+            self.known[key] = asdict(calibrate(experiment))
+            write_json(self.folder.plan, self.known)
+        return Calibration(**self.known[key])

@@ -1,0 +1,82 @@
+"""`fedtune3d prepare`: every scan of the sites in the form that the model takes, and what is wrong with the others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.progress import Progress
+from fedtune3d.cohorts.flow import count_flow, without_folder
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.site.site import Site
+from fedtune3d.federation.splitting import require_both_labels
+from fedtune3d.preparation.quality.page import write_quality
+
+
+@dataclass(frozen=True)
+class PreparedSite:
+    """What `prepare` tells of a site.
+
+    Attributes:
+        scans: How many are prepared.
+        bad: Those left out, and why.
+        suspicious: Those that quality control says to look at, and why; they take part.
+        flow: Of its participants (see `cohorts.flow`).
+        page: The page of quality control.
+    """
+
+    scans: int
+    bad: list[tuple[str, str]]
+    suspicious: list[tuple[str, str]]
+    flow: dict[str, Any]
+    page: Path
+
+
+def prepare_sites(
+    experiment: Experiment, progress: Progress, workers: int, only: str | None = None
+) -> dict[str, PreparedSite]:
+    """Prepare the scans of every site, or of the one named. All tables are read before the first scan."""
+    sections = [section for section in experiment.sites if only in (None, section.name)]
+    if not sections:
+        known = ", ".join(section.name for section in experiment.sites)
+        raise InputError(f"--site {only}: no site of the experiment; it has {known}")
+    require_roots(experiment)
+    folder, process_model = RunFolder(experiment.output), ProcessModel(experiment)
+    sites = [
+        Site(experiment, section, folder.site(section.name), progress, process_model, workers) for section in sections
+    ]
+    for site in sites:
+        _ = site.cohort
+    found = {}
+    for site in sites:
+        bad = [(record.name, without_folder(record, why)) for record, why in site.prepared.bad]
+        checked = write_quality(site.cache, site.name, site.prepared)
+        suspicious = [(scan.record.name, "; ".join(scan.reasons)) for scan in checked if scan.reasons]
+        flow = count_flow(site.cohort, site.prepared.bad)
+        found[site.name] = PreparedSite(len(checked), bad, suspicious, flow, site.cache / "qc.html")
+    return found
+
+
+def read_tables(sites: Sequence[Site]) -> None:
+    """Read who is at every site, before the first scan of any is touched.
+
+    Raises:
+        InputError: If a table is at fault, or nobody at any of these sites is of one class.
+    """
+    labels = {record.label for site in sites for record in site.cohort.records}
+    require_both_labels([0 in labels, 1 in labels])
+
+
+def require_roots(experiment: Experiment) -> None:
+    """All sites whose folder or table is not there, together, before any scan is read."""
+    problems = []
+    for site in experiment.sites:
+        if site.root is None:
+            problems.append(f"site {site.name}: `root`, its folder or table of paths, is missing")
+        elif not site.root.exists():
+            problems.append(f"site {site.name}: {site.root}: no such folder or table; correct `root`")
+    if problems:
+        raise InputError("\n".join(problems))

@@ -1,0 +1,311 @@
+"""One run in this process: plan, rounds, baselines, evaluation, report."""
+
+import importlib.metadata
+import platform
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import write_json
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.progress import Progress, Silent
+from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state, state_bytes
+from fedtune3d.aggregation.contract import STATE
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.evaluation.combination import combine
+from fedtune3d.evaluation.summary import add_validation
+from fedtune3d.federation.in_process import InProcess
+from fedtune3d.federation.leak_audit import audit_sites, profile_sites
+from fedtune3d.federation.mean_maps import ask_for_maps, require_atlas, write_maps
+from fedtune3d.federation.messages import (
+    LEAVE_ONE_SITE_OUT,
+    LOCAL,
+    Answer,
+    Answering,
+    Federation,
+    Part,
+    Task,
+    answer_of,
+    answers_of_all,
+    without,
+)
+from fedtune3d.federation.privacy.gate import PolicyGate
+from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.round_state import RoundsFolder
+from fedtune3d.federation.rounds import RoundSettings, run_rounds
+from fedtune3d.federation.site.pooled_site import PooledSite
+from fedtune3d.federation.site.site import STATISTICS, Site
+from fedtune3d.federation.splitting import count_people, plan_and_split
+from fedtune3d.models.assembly import AssembledModel
+from fedtune3d.models.classifier import Classifier
+from fedtune3d.models.hub import read_origin
+from fedtune3d.models.tuning import read_state
+from fedtune3d.report import write_report
+from fedtune3d.report.logs import RunLogs, require_packages
+from fedtune3d.workflows.prepare import read_tables, require_roots
+
+CENTRALIZED = "centralized"
+OWN_MODELS = (LOCAL, LEAVE_ONE_SITE_OUT)
+"""The methods that have a model for each site, so that nothing is pooled."""
+VERSIONED = ("fedtune3d", "torch", "numpy", "scipy", "scikit-learn", "nibabel", "torchio", "nilearn", "safetensors")
+
+
+Reach = Callable[[Mapping[str, Answering]], Federation]
+
+
+def run_experiment(
+    experiment: Experiment, *, resume: bool, progress: Progress | None, reach: Reach = InProcess
+) -> RunFolder:
+    """Run `experiment`; see `Experiment.run`. `reach` says how the run reaches the sites of this process."""
+    require_roots(experiment)
+    progress, folder, process_model = progress or Silent(), RunFolder(experiment.output), ProcessModel(experiment)
+    key = secrets.token_bytes(32)
+    sites = [
+        Site(experiment, section, folder.site(section.name), progress, process_model, key=key)
+        for section in experiment.sites
+    ]
+    read_tables(sites)
+    guarded = {site.name: PolicyGate(site, experiment, site.section.policy, site.folder) for site in sites}
+
+    def pooled() -> Federation:
+        return InProcess({CENTRALIZED: PooledSite(sites, folder.centralized_rounds / "memory")})
+
+    return _Run(experiment, progress, process_model, reach(guarded), pooled).run(resume=resume)
+
+
+def run_across(
+    experiment: Experiment, reach: Callable[[ProcessModel], Federation], *, resume: bool, progress: Progress | None
+) -> RunFolder:
+    """Run `experiment` over sites elsewhere, whose scans and policies only they know; `reach` says how.
+
+    Raises:
+        InputError: As `Experiment.run`; when a site cannot plan or evaluate; when a baseline needs all scans.
+    """
+    if CENTRALIZED in experiment.baselines:
+        raise InputError("baselines: centralized needs all scans in one place; across hospitals leave it out")
+    process_model = ProcessModel(experiment)
+    return _Run(experiment, progress or Silent(), process_model, reach(process_model), None).run(resume=resume)
+
+
+class _Run:
+    """The parts of a run that its steps share: the model, the way to the sites, the folder and its logs."""
+
+    logs: RunLogs
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        progress: Progress,
+        process_model: ProcessModel,
+        federation: Federation,
+        pooled: Callable[[], Federation] | None,
+    ) -> None:
+        self.experiment = experiment
+        self.progress = progress
+        self.folder = RunFolder(experiment.output)
+        self.process_model = process_model
+        self.federation = federation
+        self.pooled = pooled
+        self.sites = tuple(section.name for section in experiment.sites)
+
+    def run(self, *, resume: bool) -> RunFolder:
+        """All steps; those that are done already are not done again."""
+        require_packages(self.experiment.log)
+        public = self.experiment.public()
+        self.folder.open(public, resume=resume)
+        with RunLogs(self.experiment.log, self.folder, public) as self.logs:
+            if not self.folder.metrics_path.exists():
+                self._train_and_evaluate()
+            self.logs.finish(self.folder.metrics)
+        write_report(self.folder.path)
+        return self.folder
+
+    def _train_and_evaluate(self) -> None:
+        assembled = self.process_model.assembled  # a checkpoint that does not fit should not wait for the scans
+        require_atlas(self.experiment)
+        plan = self._plan()
+        self._look_at_cohorts()
+        initial = read_state(assembled.model, assembled.trainable)
+        self.logs.describe(self._write_environment(assembled, plan))
+        methods, summaries = {}, {}
+        for name, train in self._methods().items():
+            methods[name], summaries[name] = self._evaluate(name, train(initial))
+        self._write_feature_statistics()
+        self._write_saliency()
+        metrics = {
+            "experiment": self.experiment.name,
+            "simulated": any(values["simulated"] for values in plan.values()),
+            "weights": {"source": assembled.weights.source, "sha256": assembled.weights.sha256},
+            "head": self.experiment.head_name(),
+            "tuning": self.experiment.tuning.method,
+            "rule": self.experiment.aggregation.rule,
+            "best_round": RoundsFolder(self.folder.path).load().best.get("state_round"),  # type: ignore[union-attr]
+            "groups": count_people(plan),
+            "cost": _cost(assembled, initial),
+            "methods": methods,
+        }
+        by_site = {site: {name: sent[site] for name, sent in summaries.items()} for site in self.sites}
+        self.folder.write_metrics(metrics, by_site)
+
+    def _plan(self) -> dict[str, Mapping[str, Any]]:
+        """Let every site read, prepare and split its scans; groups that sites declare are split once for all."""
+        plan, flow = plan_and_split(self.experiment, self._answers)
+        write_json(self.folder.flow, flow)
+        return plan
+
+    def _look_at_cohorts(self) -> None:
+        """Stop at a leak, and write down what differs between the sites."""
+        audit = audit_sites(self._answers, near=False)
+        audit.require_none()
+        write_json(self.folder.audit, asdict(audit))
+        if not self.folder.profiles.exists():
+            write_json(self.folder.profiles, profile_sites(self._answers))
+
+    def _answers(self, task: Task) -> list[Answer]:
+        """The answers of all sites to one task outside the rounds, in the order of their names."""
+        return answers_of_all(self.federation, task)
+
+    def _methods(self) -> dict[str, Callable[[State], dict[str, State]]]:
+        """How each method trains: from the initial state to the state that each site is evaluated with."""
+        methods: dict[str, Callable[[State], dict[str, State]]] = {"federated": self._federated}
+        methods |= {name: getattr(self, f"_{name}") for name in self.experiment.baselines}
+        return methods
+
+    def _federated(self, initial: State) -> dict[str, State]:
+        rule = self.experiment.aggregation.rule
+        best = self._rounds(self.federation, RoundsFolder(self.folder.path), initial, rule)
+        return dict.fromkeys(self.sites, best)
+
+    def _local(self, initial: State) -> dict[str, State]:
+        states = {}
+        for name in self.sites:
+            alone = Part(self.federation, (name,), LOCAL)
+            states[name] = self._rounds(alone, RoundsFolder(self.folder.local_rounds(name)), initial)
+        return states
+
+    def _centralized(self, initial: State) -> dict[str, State]:
+        assert self.pooled is not None  # `run_across` refuses this baseline
+        best = self._rounds(self.pooled(), RoundsFolder(self.folder.centralized_rounds), initial)
+        return dict.fromkeys(self.sites, best)
+
+    def _leave_one_site_out(self, initial: State) -> dict[str, State]:
+        """The state for each site, by the experiment's rule from the others; what stays local starts there anew."""
+        states = {}
+        for name in self.sites:
+            folder, rule = RoundsFolder(self.folder.rounds_without(name)), self.experiment.aggregation.rule
+            states[name] = initial | self._rounds(self._without(name), folder, initial, rule)
+        return states
+
+    def _without(self, left_out: str) -> Part:
+        others = tuple(name for name in self.sites if name != left_out)
+        return Part(self.federation, others, without(left_out))
+
+    def _validation_without(self, left_out: str, state: State) -> dict[str, Any]:
+        """What the model that was trained without a site says of the others' validation scans, for its thresholds."""
+        others = self._without(left_out)
+        versions = load_info(RoundsFolder(self.folder.rounds_without(left_out)).best)["versions"]
+        values = {"method": LEAVE_ONE_SITE_OUT, "left_out": left_out}
+        tasks = {
+            name: Task("evaluate", parts={STATE: state}, memory_version=versions.get(name), values=values)
+            for name in others.sites
+        }
+        return add_validation([answer_of(reply).values for reply in others.ask(tasks)])
+
+    def _rounds(
+        self, federation: Federation, folder: RoundsFolder, initial: State, rule_name: str | None = None
+    ) -> State:
+        """Run the rounds, by the experiment's rule or, for a baseline, one that returns a lone state."""
+        federated = rule_name is not None
+        rule = self.experiment.rule() if federated else self.experiment.rule_of_one()
+        options = self.experiment.participation
+        settings = RoundSettings(
+            rounds=self.experiment.training.rounds,
+            seed=self.experiment.seed,
+            fraction=options.fraction if federated else 1.0,
+            quorum=options.quorum,
+            deadline_seconds=options.deadline_seconds if federated else None,
+            retries=options.retries,
+            largest_norm=options.largest_norm,
+        )
+        left_out = "".join(f" without {name}" for name in self.sites if name not in federation.sites)
+        label = f"{rule.name}{left_out}" if federated else f"baseline: {' '.join(federation.sites)}"
+        with self.progress.bar(f"rounds ({label})") as advance:
+
+            def on_round(done: int, total: int) -> None:
+                advance(done, total)
+                self.logs.follow()
+
+            run_rounds(
+                federation, rule, folder, settings, initial, self.process_model.context(federation.sites), on_round
+            )
+        return load_state(folder.best)
+
+    def _evaluate(self, method: str, states: Mapping[str, State]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The method's metrics, and the summaries behind them."""
+        task = partial(Task, "evaluate", values={"method": method})
+        versions = load_info(self.folder.best_checkpoint)["versions"] if method == "federated" else {}
+        tasks = {site: task(parts={STATE: state}, memory_version=versions.get(site)) for site, state in states.items()}
+        with self.progress.bar(f"evaluating ({method})") as advance:
+            summaries = {}
+            for reply in self.federation.ask(tasks):
+                summaries[reply.site] = dict(answer_of(reply).values)
+                advance(len(summaries), len(tasks))
+        if method == LEAVE_ONE_SITE_OUT:
+            for site, state in states.items():
+                summaries[site] |= self._validation_without(site, state)
+        return combine(summaries, self.experiment.seed, shared_model=method not in OWN_MODELS), summaries
+
+    def _write_feature_statistics(self) -> None:
+        """What the best state's features of each site's training scans are like, for `fedtune3d predict`."""
+        if not isinstance(self.process_model.assembled.model, Classifier):
+            return  # no encoder apart from its head
+        best, versions = load_state(self.folder.best_checkpoint), load_info(self.folder.best_checkpoint)["versions"]
+        tasks = {
+            site: Task("feature_statistics", parts={STATE: best}, memory_version=versions.get(site))
+            for site in self.sites
+        }
+        for reply in self.federation.ask(tasks):
+            if STATISTICS in (answer := answer_of(reply)).parts:
+                save_state(self.folder.feature_statistics(answer.site), answer.parts[STATISTICS], {})
+
+    def _write_saliency(self) -> None:
+        """Where the best state looks at each site that has not told it yet, where the experiment asks for it."""
+        if self.experiment.explain is None:
+            return
+        sites = [name for name in self.sites if not (self.folder.saliency / f"{name}.json").exists()]
+        best, info = load_state(self.folder.best_checkpoint), load_info(self.folder.best_checkpoint)
+        for found in ask_for_maps(self.experiment, self.federation, sites, best, info["versions"]):
+            write_maps(found, self.folder.saliency)
+
+    def _write_environment(self, assembled: AssembledModel, plan: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+        environment = {
+            "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "device": self.process_model.device.type,
+            "threads": self.experiment.threads,
+            "weights": self._weights(assembled),
+            "simulated": any(values["simulated"] for values in plan.values()),
+        }
+        write_json(self.folder.environment, environment)
+        return environment
+
+    def _weights(self, assembled: AssembledModel) -> dict[str, Any]:
+        """Where the encoder's weights came from, with the commit on the hub if `weights fetch` brought the file."""
+        info = {"source": assembled.weights.source, "sha256": assembled.weights.sha256}
+        path = self.experiment.model.weights
+        origin = read_origin(path, assembled.weights.sha256) if isinstance(path, Path) else None
+        return info if origin is None else info | {"hub": asdict(origin)}
+
+
+def _cost(assembled: AssembledModel, state: State) -> dict[str, Any]:
+    parameters = dict(assembled.model.named_parameters())
+    return {
+        "trainable_parameters": sum(parameters[name].numel() for name in assembled.trainable.parameters),
+        "parameters": sum(parameter.numel() for parameter in parameters.values()),
+        "bytes_per_round_and_site": 2 * state_bytes(state),
+    }

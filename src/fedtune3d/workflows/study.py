@@ -1,0 +1,283 @@
+"""A study from end to end: its cells in stages, what is chosen between them, the report."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.progress import Progress, Silent
+from fedtune3d._utils.state_dicts import load_info
+from fedtune3d._utils.study_folder import StudyFolder
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.study import Combination, Study, Variant
+from fedtune3d.report.logs import require_packages
+
+Tell = Callable[[str], None]
+
+
+def run_study(
+    study: Study, *, workers: int = 1, progress: Progress | None = None, tell: Tell = lambda text: None
+) -> StudyFolder:
+    """Run every cell that is not finished, choose between the stages, and write the report.
+
+    The same call goes on with a study that was stopped. A cell that fails is noted and the others go on; the next call
+    tries it again.
+
+    Args:
+        study: The grid.
+        workers: Cells that run at once, each in a process of its own.
+        progress: Where preparing the scans is shown.
+        tell: Told a line for each cell that ends, and each choice.
+
+    Raises:
+        InputError: When the input is at fault, another process runs the study, or every cell failed that a choice
+            rests on.
+    """
+    require_packages(study.log)
+    folder = StudyFolder(study.output)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder.lock, blocking=False):
+            return _StudyRun(study, folder, workers, progress or Silent(), tell).run()
+    except Timeout:
+        raise InputError(f"{folder.path}: another process runs this study; wait for it") from None
+
+
+def is_finished(experiment: Experiment) -> bool:
+    """Whether the run folder holds all that the experiment asks for."""
+    folder = RunFolder(experiment.output)
+    return folder.metrics_path.exists() and set(experiment.baselines) <= set(folder.metrics["methods"])
+
+
+def validation_auc(folder: RunFolder) -> float | None:
+    """The validation AUC of the evaluated state, mean over the sites that have one."""
+    value = load_info(folder.best_checkpoint)["mean_auc"]
+    return None if value is None else float(value)
+
+
+@dataclass
+class _StudyRun:
+    study: Study
+    folder: StudyFolder
+    workers: int
+    progress: Progress
+    tell: Tell
+
+    def __post_init__(self) -> None:
+        self.faults: dict[str, str] = {}
+        self.stages: dict[str, list[Combination]] = {}
+        self.chosen: dict[str, Variant] = {}
+        self.processes = _Processes(self.folder)
+
+    def run(self) -> StudyFolder:
+        """All stages, then the results and the report; those are written also where a stage raises."""
+        from fedtune3d.report.study_page import write_study_report
+
+        self._check_cells()
+        self._prepare()
+        try:
+            self._crossed() if self.study.design == "crossed" else self._staged()
+        finally:
+            self._write()
+            write_study_report(self.folder.path)
+        return self.folder
+
+    def _staged(self) -> None:
+        heads = self.study.heads_stage()
+        self._run("heads", heads)
+        head = self._choose("head", heads)
+        tunings = self.study.tunings_stage(head)
+        self._run("tunings", tunings)
+        rules = self.study.rules_stage(head, self._choose("tuning", tunings))
+        self._run("rules", rules, with_baselines=True)
+        self._choose("rule", rules)
+
+    def _crossed(self) -> None:
+        cells = self.study.crossed()
+        self._run("cells", cells)
+        best = self._best(cells)
+        self.chosen = {"head": best.head, "tuning": best.tuning, "rule": best.rule}
+        self.stages = {
+            "heads": self.study.heads_stage(best.tuning, best.rule),
+            "tunings": self.study.tunings_stage(best.head, best.rule),
+        }
+        self._run("rules", self.study.rules_stage(best.head, best.tuning), with_baselines=True)
+
+    def _choose(self, part: str, combinations: Sequence[Combination]) -> Variant:
+        variant: Variant = getattr(self._best(combinations), part)
+        self.chosen[part] = variant
+        self.tell(f"best {part} by validation: {variant.label}")
+        return variant
+
+    def _best(self, combinations: Sequence[Combination]) -> Combination:
+        """The greatest mean validation AUC over seeds; of equals the first."""
+        scores = {one: self._validation(one) for one in combinations if not one.is_reference}
+        having = {one: score for one, score in scores.items() if score is not None}
+        if not having:
+            faults = "; ".join(sorted(set(self.faults.values()))) or "no site has scans of both classes for validation"
+            raise InputError(f"{self.folder.path}: no cell has a validation AUC to choose by: {faults}")
+        return max(having, key=lambda one: having[one])
+
+    def _validation(self, combination: Combination) -> float | None:
+        folders = [RunFolder(self.study.cell_folder(combination, seed)) for seed in self.study.seeds]
+        scores = [validation_auc(folder) for folder in folders if folder.metrics_path.exists()]
+        found = [score for score in scores if score is not None]
+        return sum(found) / len(found) if found else None
+
+    def _run(self, stage: str, combinations: Sequence[Combination], with_baselines: bool = False) -> None:
+        """Run the cells of a stage; the first of the baselines' rule gets the baselines."""
+        self.stages[stage] = list(combinations)
+        bearer = self._bearer(combinations) if with_baselines else None
+        experiments = [
+            self._experiment(one, seed, self.study.baselines if one == bearer else ())
+            for one in combinations
+            for seed in self.study.seeds
+        ]
+        wanted = [experiment for experiment in experiments if not is_finished(experiment)]
+        self._write()
+        for experiment, fault in self.processes.run(wanted, self.workers):
+            self._ended(experiment, fault)
+
+    def _bearer(self, combinations: Sequence[Combination]) -> Combination:
+        """The combination whose run trains the baselines, too: they are alike for every rule."""
+        base = self.study.base.rule
+        return next((one for one in combinations if one.rule == base), combinations[0])
+
+    def _experiment(self, combination: Combination, seed: int, baselines: Sequence[str]) -> Experiment:
+        """A cell's experiment, with the baselines that its run folder has already."""
+        config = RunFolder(self.study.cell_folder(combination, seed)).config
+        there = yaml.safe_load(config.read_text(encoding="utf-8"))["baselines"] if config.exists() else ()
+        return self.study.experiment(combination, seed, list(dict.fromkeys((*there, *baselines))))
+
+    def _ended(self, experiment: Experiment, fault: str | None) -> None:
+        if fault is None:
+            mean = RunFolder(experiment.output).metrics["methods"]["federated"]["mean_auc"]["value"]
+            said = "no test AUC" if mean is None else f"test AUC {mean:.2f}"
+        else:
+            self.faults[experiment.name] = fault
+            said = f"failed: {fault}"
+        self.tell(f"{experiment.name}: {said}")
+        self._write()
+
+    def _check_cells(self) -> None:
+        """A cell of another configuration is found before anything runs."""
+        for combination in self.study.possible():
+            for seed in self.study.seeds:
+                folder = RunFolder(self.study.cell_folder(combination, seed))
+                if folder.config.exists():
+                    folder.open(self._experiment(combination, seed, ()).public(), resume=True)
+
+    def _prepare(self) -> None:
+        """All scans before the first cell, so that cells do not wait for one another."""
+        from fedtune3d.workflows.prepare import prepare_sites
+
+        first = self._experiment(self.study.possible()[0], self.study.seeds[0], ())
+        prepare_sites(first, self.progress, workers=max(2, self.workers))
+
+    def _write(self) -> None:
+        self.folder.write(
+            {
+                "name": self.study.name,
+                "design": self.study.design,
+                "seeds": list(self.study.seeds),
+                "sites": [site.name for site in self.study.sites],
+                "baselines": list(self.study.baselines),
+                "chosen": {part: variant.label for part, variant in self.chosen.items()},
+                "stages": {stage: [self._entry(one) for one in found] for stage, found in self.stages.items()},
+                "faults": dict(sorted(self.faults.items())),
+            }
+        )
+
+    def _entry(self, combination: Combination) -> dict[str, Any]:
+        parts = {"head": combination.head, "tuning": combination.tuning, "rule": combination.rule}
+        return {
+            "name": combination.name,
+            "reference": combination.is_reference,
+            **{
+                part: {"name": variant.name, "label": variant.label, "said": variant.said}
+                for part, variant in parts.items()
+            },
+            "cells": {str(seed): combination.cell(seed) for seed in self.study.seeds},
+            "validation": self._validation(combination),
+        }
+
+
+class _Processes:
+    """Cells as processes; all end when this one does."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self.folder = folder
+        self.running: set[subprocess.Popen[str]] = set()
+        self.lock = threading.Lock()
+        self.stopped = False
+
+    def run(self, experiments: Sequence[Experiment], workers: int) -> Iterable[tuple[Experiment, str | None]]:
+        """Each experiment with its fault, None where it went well, as they end."""
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            futures = {pool.submit(self._one, experiment): experiment for experiment in experiments}
+            try:
+                for future in as_completed(futures):
+                    yield futures[future], future.result()
+            except BaseException:
+                self._stop()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _one(self, experiment: Experiment) -> str | None:
+        log = self.folder.log(experiment.name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("w", encoding="utf-8") as errors:
+            process = self._start(errors)
+            if process is None:
+                return "stopped"
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(experiment.model_dump_json() + "\n")
+            process.stdin.flush()
+            lines = process.stdout.read().splitlines()
+            code = process.wait()
+            process.stdin.close()
+        with self.lock:
+            self.running.discard(process)
+        return _outcome(code, lines, log)
+
+    def _start(self, errors: Any) -> subprocess.Popen[str] | None:
+        with self.lock:
+            if self.stopped:
+                return None
+            process = subprocess.Popen(
+                [sys.executable, "-m", "fedtune3d.workflows.trial"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+            )
+            self.running.add(process)
+        return process
+
+    def _stop(self) -> None:
+        with self.lock:
+            self.stopped = True
+            for process in self.running:
+                process.kill()
+
+
+def _outcome(code: int, lines: Sequence[str], log: Path) -> str | None:
+    """How a cell ended: None where it went well."""
+    try:
+        said = json.loads(lines[-1])
+    except (IndexError, ValueError):
+        return f"its process ended with {f'signal {-code}' if code < 0 else f'code {code}'}; see {log}"
+    fault: str | None = said["fault"]
+    return fault

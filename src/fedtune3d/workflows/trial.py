@@ -1,0 +1,38 @@
+"""One cell of a study in a process of its own: its peak memory is its own, and its crash takes no other cell along.
+
+`python -m fedtune3d.workflows.trial` reads the experiment as a line of JSON and runs it. It ends when its standard
+input does, so that no trial outlives a killed study.
+"""
+
+import json
+import os
+import sys
+import threading
+import traceback
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d.config.experiment import Experiment
+
+
+def main() -> None:
+    """Run the experiment on standard input; the last line of standard output says in JSON how it ended."""
+    experiment = Experiment.model_validate_json(sys.stdin.readline())
+    threading.Thread(target=_end_with_the_study, daemon=True).start()
+    fault = None
+    try:
+        experiment.run(resume=True)
+    except InputError as error:
+        fault = str(error)
+    except Exception as error:
+        traceback.print_exc()
+        fault = f"{type(error).__name__}: {error}"
+    print(json.dumps({"fault": fault}), flush=True)
+
+
+def _end_with_the_study() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

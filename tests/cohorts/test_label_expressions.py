@@ -1,0 +1,91 @@
+"""The grammar of rules: what each means, worked out by hand, and what is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d.cohorts.label_expressions import as_number, one_of, parse_label_expression
+
+ROW = {"cdr": "0.5", "mmse": "22", "diagnosis": "AD", "APOE e4": "yes", "tau": None, "note": "high"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "holds"),
+    [
+        ("cdr >= 0.5", True),
+        ("cdr>=0.5", True),
+        ("cdr > 0.5", False),
+        ("cdr <= 1", True),
+        ("cdr < 0,5", False),
+        ("cdr == .5", False),  # a word: numbers begin with a digit
+        ("cdr == 0.50", True),
+        ("cdr != 0.5", False),
+        ("diagnosis == AD", True),
+        ("diagnosis != 'AD'", False),
+        ("diagnosis == ad", False),
+        ("'APOE e4' == yes", True),
+        ('"APOE e4" == "yes"', True),
+        ("mmse < 24 and diagnosis == AD", True),
+        ("mmse < 20 or diagnosis == AD", True),
+        ("mmse < 20 and diagnosis == AD or cdr == 0.5", True),
+        ("cdr == 0.5 or mmse < 20 and diagnosis == CN", True),  # and binds before or
+        ("mmse < 20 and diagnosis == AD", False),
+        ("tau > 1", None),
+        ("note > 1", None),
+        ("note == 1", None),
+        ("tau > 1 and diagnosis == CN", False),
+        ("tau > 1 and diagnosis == AD", None),
+        ("tau > 1 or diagnosis == AD", True),
+        ("tau > 1 or diagnosis == CN", None),
+        ("tau != 1", None),
+        ("cdr >= -1", True),
+    ],
+)
+def test_what_rules_mean(rule: str, holds: bool | None) -> None:
+    assert parse_label_expression(rule).holds(ROW) is holds
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("", "found nothing"),
+        ("cdr", "found cdr"),
+        ("cdr 1", "found cdr 1"),
+        ("cdr = 1", "cannot be read at = 1; equal is =="),
+        ("cdr => 1", "cannot be read at => 1; equal is =="),
+        ("cdr >= 1 and", "found nothing"),
+        ("and cdr >= 1", "found nothing"),
+        ("cdr >= 1 mmse < 2", "found cdr >= 1 mmse < 2"),
+        ("0 <= cdr <= 1", "found 0 <= cdr <= 1"),
+        (">= 1", "found >= 1"),
+        ("diagnosis > AD", "a number after >, found AD"),
+        ("diagnosis == 'AD", "cannot be read at 'AD"),
+        ("cdr >= 1 or or mmse < 2", "found nothing"),
+        ("__import__('os').system('true') == 1", "found"),
+    ],
+)
+def test_what_is_no_rule_is_refused_in_one_line(rule: str, message: str) -> None:
+    with pytest.raises(InputError, match="rule ") as caught:
+        parse_label_expression(rule)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.text(alphabet="ab 01.,<>=!\"'()and or\t_-+", max_size=40))
+def test_any_text_is_a_rule_or_refused(text: str) -> None:
+    try:
+        rule = parse_label_expression(text)
+    except InputError:
+        return
+    assert rule.holds({"a": "1", "b": None}) in (True, False, None)
+
+
+def test_numbers_as_spreadsheets_write_them() -> None:
+    assert [as_number(text) for text in ("0.5", "0,5", "-2", "+3")] == [0.5, 0.5, -2.0, 3.0]
+    assert [as_number(text) for text in ("", "nan", "inf", "1e5", "1 000", "1_000", "½", "0x1")] == [None] * 8
+
+
+def test_a_list_is_a_rule_too() -> None:
+    rule = one_of("diagnosis", ("AD", "1"))
+    assert [rule.holds({"diagnosis": value}) for value in ("AD", "1", "CN", None)] == [True, True, False, None]

@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d.config.experiment import Experiment
+
+SMALL = {
+    "name": "small",
+    "sites": [{"name": "A", "root": "a"}, {"name": "B", "root": "b"}],
+    "labels": {"positive": ["AD"], "negative": ["CN"]},
+}
+
+
+def write(folder: Path, **changes: object) -> Path:
+    path = folder / "experiment.yaml"
+    path.write_text(yaml.safe_dump(SMALL | changes))
+    return path
+
+
+def problems(path: Path) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        Experiment.from_yaml(path)
+    return str(caught.value).splitlines()
+
+
+def test_relative_paths_count_from_the_file(tmp_path: Path) -> None:
+    experiment = Experiment.from_yaml(write(tmp_path, model={"weights": "sam.pth"}, cache="/elsewhere"))
+    assert experiment.sites[0].root == tmp_path / "a"
+    assert experiment.model.weights == tmp_path / "sam.pth"
+    assert (experiment.output, experiment.cache) == (tmp_path / "runs", Path("/elsewhere"))
+
+
+def test_logs_are_one_name_or_several_and_no_part_of_the_identity(tmp_path: Path) -> None:
+    written = {"tensorboard": ("tensorboard",), ("mlflow", "mlflow"): ("mlflow",), (): ()}
+    for log, expected in written.items():
+        experiment = Experiment.from_yaml(write(tmp_path, log=log if isinstance(log, str) else list(log)))
+        assert experiment.log == expected
+        assert experiment.sha256() == Experiment.from_yaml(write(tmp_path)).sha256()
+
+
+def test_every_problem_is_reported_together_with_the_nearest_key(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        seeed=1,
+        training={"round": 3, "batch_size": 0},
+        model={"head": "conv_x"},
+        aggregation={"rule": "fedavgg"},
+    )
+    lines = problems(path)
+    assert len(lines) == 5
+    text = "\n".join(lines)
+    assert "seeed: unknown key, did you mean 'seed'?" in text
+    assert "training.round: unknown key, did you mean 'rounds'?" in text
+    assert "training.batch_size: Input should be greater than or equal to 1, got 0" in text
+    assert "model.head: unknown name 'conv_x', did you mean 'conv_s'?" in text
+    assert "did you mean 'fedavg'?" in text
+    assert all(line.startswith(str(path)) for line in lines)
+
+
+def test_unknown_key_inside_a_list_and_a_union(tmp_path: Path) -> None:
+    sites = [{"name": "A", "rooot": "a"}]
+    lines = problems(write(tmp_path, sites=sites, tuning={"method": "lora", "rnak": 2}))
+    assert any("sites.0.rooot: unknown key, did you mean 'root'?" in line for line in lines)
+    assert any("tuning.rnak: unknown key, did you mean 'rank'?" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": {"positive": ["AD"], "negative": ["AD"]}}, "labels: AD stands in positive and in negative"),
+        ({"labels": None}, "site A has no labels"),
+        ({"sites": [{"name": "A"}, {"name": "A"}]}, "A stands twice"),
+        ({"splits": {"train": 0.5, "validation": 0.5, "test": 0.5}}, "splits: train + validation + test must be 1"),
+        ({"name": "a/b"}, "name: String should match pattern"),
+        ({"tuning": {"method": "magic"}}, "tuning: "),
+        ({"aggregation": {"rule": "fedavg", "mu": 1}}, "'mu'"),
+        (
+            {"log": ["mlflow", "tensorbord"]},
+            "log: unknown name 'tensorbord', did you mean 'tensorboard'?; known: mlflow,",
+        ),
+    ],
+)
+def test_wrong_values_are_named(tmp_path: Path, changes: dict, message: str) -> None:
+    assert message in "\n".join(problems(write(tmp_path, **changes)))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [", "not YAML at line 1"), ("- a", "expected keys and values at the top, got list")]
+)
+def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    assert message in problems(path)[0]
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    assert "no such file" in problems(tmp_path / "none.yaml")[0]
+
+
+def test_identity_leaves_paths_out(tmp_path: Path) -> None:
+    here = Experiment.from_yaml(write(tmp_path))
+    (tmp_path / "other").mkdir()
+    there = Experiment.from_yaml(write(tmp_path / "other", output="x", cache="y"))
+    assert here.sha256() == there.sha256()
+    assert here.sha256() != Experiment.from_yaml(write(tmp_path, seed=5)).sha256()
+    assert "root" not in here.public()["sites"][0]
+
+
+def test_labels_may_be_numbers(tmp_path: Path) -> None:
+    experiment = Experiment.from_yaml(write(tmp_path, labels={"positive": [1], "negative": [0]}))
+    assert experiment.labels_of(experiment.sites[0]).label({"diagnosis": "1"}) == 1

@@ -1,0 +1,129 @@
+"""The study file: what it comes to, and what is said of its problems."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.study import Study
+
+SMALL = {
+    "name": "small",
+    "sites": [{"name": "A", "root": "a"}, {"name": "B", "root": "b"}],
+    "labels": {"positive": ["AD"], "negative": ["CN"]},
+}
+PUBLISHED = {
+    "seeds": [0, 1, 2],
+    "heads": ["linear", "conv_s", "conv_l"],
+    "references": ["ncc", "resnet18"],
+    "tunings": ["full", "frozen", "lora"],
+    "rules": ["simpleavg", "fedavg", "fedce", "rate_my_lora"],
+    "baselines": ["local", "centralized"],
+}
+
+
+def write(folder: Path, **changes: object) -> Path:
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(SMALL | changes))
+    return path
+
+
+def problems(path: Path) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        Study.from_yaml(path)
+    return str(caught.value).splitlines()
+
+
+def names(combinations: list) -> list[str]:
+    return [one.name for one in combinations]
+
+
+def test_the_published_study_in_stages(tmp_path: Path) -> None:
+    study = Study.from_yaml(write(tmp_path, **PUBLISHED))
+    assert names(study.heads_stage()) == [
+        "linear-frozen-fedavg",
+        "conv_s-frozen-fedavg",
+        "conv_l-frozen-fedavg",
+        "ncc",
+        "resnet18",
+    ]
+    conv_l = study.variants["heads"][2]
+    assert names(study.tunings_stage(conv_l)) == ["conv_l-full-fedavg", "conv_l-frozen-fedavg", "conv_l-lora-fedavg"]
+    lora = study.variants["tunings"][2]
+    assert names(study.rules_stage(conv_l, lora)) == [
+        f"conv_l-lora-{rule}" for rule in ("simpleavg", "fedavg", "fedce", "rate_my_lora")
+    ]
+    assert len(study.possible()) == 2 + 3 * 3 * 4
+
+
+def test_a_cell_is_an_experiment_that_shares_the_cache(tmp_path: Path) -> None:
+    study = Study.from_yaml(write(tmp_path, **PUBLISHED, training={"rounds": 7}))
+    linear, *_, ncc, resnet = study.heads_stage()
+    cell = study.experiment(linear, 2, ["local"])
+    assert isinstance(cell, Experiment)
+    assert (cell.name, cell.seed, cell.model.head, cell.baselines) == (
+        "linear-frozen-fedavg-seed2",
+        2,
+        "linear",
+        ("local",),
+    )
+    assert cell.output == tmp_path / "runs" / "cells" / cell.name
+    assert cell.cache == tmp_path / "cache"
+    assert cell.training.rounds == 7
+    assert study.experiment(ncc, 0).training.rounds == 1
+    assert study.experiment(ncc, 0).aggregation.rule == "ncc"
+    assert (study.experiment(resnet, 0).tuning.method, study.experiment(resnet, 0).training.rounds) == ("full", 7)
+
+
+def test_all_cells_of_a_seed_are_tested_on_the_same_people(tmp_path: Path) -> None:
+    study = Study.from_yaml(write(tmp_path, **PUBLISHED))
+    splits = {study.experiment(one, 0).splits_sha256() for one in study.possible()}
+    assert len(splits) == 1
+    assert study.experiment(study.possible()[0], 1).splits_sha256() not in splits
+
+
+def test_an_axis_that_is_not_given_is_the_files_own(tmp_path: Path) -> None:
+    own = {"tuning": {"method": "lora", "rank": 2}, "aggregation": {"rule": "fedprox", "mu": 0.1}}
+    study = Study.from_yaml(write(tmp_path, heads=["linear"], **own))
+    (cell,) = study.possible()
+    experiment = study.experiment(cell, 0)
+    assert experiment.tuning.rank == 2  # type: ignore[union-attr]
+    assert experiment.aggregation.model_extra == {"mu": 0.1}
+
+
+def test_entries_with_options_training_and_labels(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        tunings=[
+            "frozen",
+            {"method": "lora", "rank": 8},
+            {"method": "full", "training": {"rounds": 2}, "label": "short"},
+        ],
+        rules=["fedavg", {"rule": "fedprox", "mu": 0.01}],
+        design="crossed",
+    )
+    study = Study.from_yaml(path)
+    assert names(study.crossed()) == [
+        f"conv_s-{tuning}-{rule}"
+        for tuning in ("frozen", "lora-rank8", "short")
+        for rule in ("fedavg", "fedprox-mu0_01")
+    ]
+    short = study.experiment(study.crossed()[4], 0)
+    assert (short.tuning.method, short.training.rounds, short.training.batch_size) == ("full", 2, 8)
+
+
+def test_every_problem_is_found_before_anything_runs(tmp_path: Path) -> None:
+    assert "seedss: unknown key, did you mean 'seeds'?" in problems(write(tmp_path, seedss=[1]))[0]
+    assert "unknown name 'conv_x', did you mean 'conv_s'?" in problems(write(tmp_path, heads=["conv_x"]))[0]
+    lines = problems(write(tmp_path, tunings=["frozen", {"method": "lora", "rnak": 2}]))
+    assert len(lines) == 1
+    assert "tuning.rnak: unknown key, did you mean 'rank'?" in lines[0]
+    assert "conv_s-lora-rnak2-fedavg" in lines[0]
+    assert "heads: linear stands twice" in problems(write(tmp_path, heads=["linear", "linear"]))[0]
+    assert "an entry needs `rule`" in problems(write(tmp_path, rules=[{"name": "fedavg"}]))[0]
+    assert "expected ncc or resnet18" in problems(write(tmp_path, references=["ncx"]))[0]
+    assert "write `seeds: [0, 1, 2]`" in problems(write(tmp_path, seed=3))[0]
+    assert "seeds must differ" in problems(write(tmp_path, seeds=[1, 1]))[0]
+    assert "plain SGD only" in problems(write(tmp_path, rules=["scaffold"]))[0]

@@ -1,0 +1,94 @@
+"""A site's policy: each refusal is one line, small numbers stay, and the manifest lists what left."""
+
+import hashlib
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fedtune3d.config.experiment import Experiment, Policy
+from fedtune3d.federation.messages import Answer, Task
+from fedtune3d.federation.privacy.gate import PolicyGate, Refusal
+
+SCORE = {"auc": 0.75, "balanced_accuracy": 0.5, "loss": 0.6, "examples": 4, "why": None}
+METRICS = {"sent_score": 0.75, "sent_score_kind": "auc", "received_training_loss": 0.5}
+STATE = {"head.weight": torch.arange(6.0).reshape(2, 3), "head.bias": torch.zeros(2, dtype=torch.bfloat16)}
+
+
+class Plain:
+    """Answers each task with the same state and scores."""
+
+    def answer(self, task: Task) -> Answer:
+        if task.kind == "plan":
+            return Answer("A", values={"scans": 9})
+        return Answer("A", {"state": STATE}, {"examples": 9, "received": SCORE, "sent": SCORE, "metrics": METRICS})
+
+
+def guarded(folder: Path, clock: str = "12:00", **policy: Any) -> PolicyGate:
+    values = {"name": "x", "sites": [{"name": "A"}], "labels": {"positive": ["AD"], "negative": ["CN"]}}
+    now = datetime.fromisoformat(f"2025-01-01T{clock}")
+    return PolicyGate(Plain(), Experiment.model_validate(values), Policy(**policy), folder, lambda: now)
+
+
+@pytest.mark.parametrize(
+    ("policy", "line"),
+    [
+        ({"tunings": ["lora"]}, "policy.tunings allows lora, the experiment wants frozen"),
+        ({"heads": ["linear"]}, "policy.heads allows linear, the experiment wants conv_s"),
+        ({"most_rounds": 19}, "policy.most_rounds is 19, the experiment wants 20 rounds"),
+        ({"largest_payload_mb": 1e-5}, "policy.largest_payload_mb is 1e-05, the site was asked to take 0.0 MB"),
+        ({"hours": "19:00-07:00"}, "policy.hours is 19:00-07:00, and it is 12:00 at the site"),
+        ({"hours": "13:00-14:00"}, "policy.hours is 13:00-14:00, and it is 12:00 at the site"),
+        ({"least_examples": 10}, "policy.least_examples is 10, and the site has fewer scans to train with"),
+    ],
+)
+def test_refusals(tmp_path: Path, policy: dict, line: str) -> None:
+    site = guarded(tmp_path, **policy)
+    with pytest.raises(Refusal) as raised:
+        site.answer(Task("train", 1, parts={"state": STATE}))
+    assert str(raised.value) == line
+    assert site.manifest.lines() == []
+
+
+@pytest.mark.parametrize("clock", ["19:00", "23:59", "06:59"])
+def test_hours_over_midnight(tmp_path: Path, clock: str) -> None:
+    assert guarded(tmp_path, clock, hours="19:00-07:00").answer(Task("plan")).values == {"scans": 9}
+
+
+def test_training_answers_are_counted_over_restarts_and_by_purpose(tmp_path: Path) -> None:
+    site = guarded(tmp_path, most_rounds=20)
+    for _ in range(19):
+        site.answer(Task("train", 1))
+    site = guarded(tmp_path, most_rounds=20)
+    site.answer(Task("train", 1))
+    with pytest.raises(Refusal, match="is 20, and 20 training answers have left"):
+        site.answer(Task("train", 2))
+    assert site.answer(Task("train", 1, namespace="local"))
+    assert site.answer(Task("score", 2))
+
+
+def test_metrics_of_few_scans_stay(tmp_path: Path) -> None:
+    values = guarded(tmp_path, least_examples=5).answer(Task("train", 1)).values
+    why = "not sent: of fewer than 5 scans (policy.least_examples)"
+    assert values["received"] == values["sent"]
+    assert values["sent"] == {"auc": None, "balanced_accuracy": None, "loss": None, "examples": 0, "why": why}
+    assert values["metrics"] == {"received_training_loss": 0.5}  # of the nine training scans
+    assert guarded(tmp_path, least_examples=4).answer(Task("train", 1)).values["sent"] == SCORE
+
+
+def test_the_manifest_lists_what_left(tmp_path: Path) -> None:
+    site = guarded(tmp_path)
+    answer = site.answer(Task("train", 3))
+    (line,) = site.manifest.lines()
+    assert (line["kind"], line["round"], line["namespace"]) == ("train", 3, "")
+    assert line["experiment"] == site.experiment.sha256()
+    bias, weight = line["tensors"]
+    assert (bias["name"], bias["dtype"], bias["shape"], bias["bytes"]) == ("state/head.bias", "bfloat16", [2], 4)
+    content = STATE["head.weight"].numpy().tobytes()
+    assert (weight["bytes"], weight["sha256"]) == (24, hashlib.sha256(content).hexdigest())
+    text = json.dumps(answer.values).encode()
+    assert (line["values"]["bytes"], line["values"]["sha256"]) == (len(text), hashlib.sha256(text).hexdigest())
+    assert line["values"]["json"] == answer.values

@@ -1,0 +1,188 @@
+"""What the server finds in answers made by hand, and what a site's answers hold."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import wasserstein_distance
+from scipy.stats.contingency import association
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d.cohorts.records import ScanRecord
+from fedtune3d.federation.leak_audit import cramers_v, find_leaks, find_shortcuts, site_auc
+from fedtune3d.federation.site.audit import describe, read_key
+from fedtune3d.preparation.near_fingerprints import SUSPICIOUS_BANDS
+from fedtune3d.preparation.profiles import grid_points, intensity_profile, intensity_range, shared_grid, wasserstein
+
+
+def row(name: str, **changes: Any) -> dict[str, Any]:
+    person = name.split("_")[0]
+    values = {"scan": name, "person": person, "split": "train", "group": person, "id": person, "pattern": person}
+    return values | {"exact": name} | changes
+
+
+def found(**sites: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    answers = {site: {"key": "same", "scans": rows} for site, rows in sites.items()}
+    return [(finding.level, finding.text) for finding in find_leaks(answers)]
+
+
+def test_nothing_is_found_where_nothing_is() -> None:
+    assert found(A=[row("sub-1_ses-1"), row("sub-1_ses-2"), row("sub-2", split="test")], B=[row("sub-3")]) == []
+
+
+def test_two_sessions_in_two_splits() -> None:
+    [(level, text)] = found(A=[row("sub-1_ses-1"), row("sub-1_ses-2", split="test")])
+    assert level == "leak"
+    assert text == "one person in two splits: A sub-1 (test: sub-1_ses-2; train: sub-1_ses-1)"
+
+
+def test_a_declared_group_in_two_splits_of_two_sites() -> None:
+    [(level, text)] = found(A=[row("sub-1", group="g")], B=[row("sub-9", group="g", split="test")])
+    assert (level, text) == ("leak", "one group_id in two splits: B sub-9 (test) and A sub-1 (train)")
+
+
+def test_one_image_at_two_sites_and_under_two_ids() -> None:
+    copies = found(A=[row("sub-1", exact="x"), row("sub-2", exact="x")], B=[row("sub-3", exact="x", split="test")])
+    assert copies == [("leak", "the same image under two ids: A sub-1 (train) and A sub-2 (train) and B sub-3 (test)")]
+
+
+def test_one_image_twice_under_one_person_is_a_warning() -> None:
+    [(level, text)] = found(A=[row("sub-1_ses-1", exact="x"), row("sub-1_ses-2", exact="x")])
+    assert (level, "counted 2 times" in text) == ("warning", True)
+
+
+@pytest.mark.parametrize(("equal", "suspicious"), [(SUSPICIOUS_BANDS, True), (SUSPICIOUS_BANDS - 1, False)])
+def test_equal_bands_are_counted_by_place(equal: int, suspicious: bool) -> None:
+    first = [f"{band}" for band in range(20)]
+    second = first[:equal] + first[equal + 1 :] + ["0"]
+    warnings = found(A=[row("sub-1", near=first)], B=[row("sub-2", near=second)])
+    assert [level for level, _ in warnings] == ["warning"] * suspicious
+    assert not suspicious or f"({equal} of 512 bands equal): A sub-1 (train) and B sub-2 (train)" in warnings[0][1]
+
+
+def test_one_persons_sessions_may_look_alike() -> None:
+    bands = [str(band) for band in range(20)]
+    assert found(A=[row("sub-1_ses-1", near=bands), row("sub-1_ses-2", near=bands)]) == []
+
+
+def test_the_same_ids_and_ids_of_one_form() -> None:
+    same = found(A=[row("sub-1", group="A1")], B=[row("sub-1", group="B1", exact="other")])
+    assert [text for _, text in same] == [
+        "the same participant ids at A and B: 1, such as sub-1; if they are the same people, give them one group_id"
+    ]
+    form = found(A=[row("sub-x1", pattern="x#")], B=[row("sub-x2", pattern="x#")])
+    assert [text for _, text in form] == [
+        "participant ids of one form at A and B, such as sub-x1 and sub-x2; parts of one cohort?"
+    ]
+    zeros = found(A=[row("sub-01", id="1"), row("sub-1", id="1")])
+    assert [text for _, text in zeros] == ["ids that differ in case or zeros only: A sub-01, sub-1; one person?"]
+
+
+def test_keys_that_differ_are_no_comparison() -> None:
+    answers = {"A": {"key": "one", "scans": []}, "B": {"key": "two", "scans": []}}
+    with pytest.raises(InputError, match="expected one fingerprint_key, found 2 different ones"):
+        find_leaks(answers)
+    [finding] = find_leaks({"A": {"key": None, "scans": []}, "B": {"key": "two", "scans": []}})
+    assert (finding.level, finding.text) == (
+        "warning",
+        "not looked for leaks at A: the site names no fingerprint_key",
+    )
+
+
+def test_an_answer_of_another_program_is_one_line() -> None:
+    with pytest.raises(InputError, match="site A: expected fingerprints"):
+        find_leaks({"A": {"key": "k", "scans": [{"scan": "sub-1"}]}})
+
+
+def test_a_key_file_is_read_whole_or_refused(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("0123456789abcdef\n")
+    assert read_key("A", tmp_path / "key") == b"0123456789abcdef"
+    (tmp_path / "short").write_text("abc")
+    with pytest.raises(InputError, match="expected 16 bytes or more, found 3"):
+        read_key("A", tmp_path / "short")
+    with pytest.raises(InputError, match=r"fingerprint_key .*nowhere: cannot be read"):
+        read_key("A", tmp_path / "nowhere")
+
+
+def person(number: int, label: int, age: float | None, sex: str | None = "F") -> ScanRecord:
+    name = f"sub-{number:02d}"
+    return ScanRecord("A", name, "", Path(name), label, name, False, age, sex, "AD" if label else "CN")
+
+
+def test_numbers_of_few_people_do_not_leave_nor_what_they_follow_from() -> None:
+    records = [person(number, 0, 70 + number % 3, "F" if number % 2 else "M") for number in range(24)]
+    splits = {(one.participant_id, ""): "train" for one in records}
+    for number, split in ((0, "test"), (1, "test"), (2, "test"), *((n, "validation") for n in range(3, 10))):
+        splits[records[number].participant_id, ""] = split
+    told = describe(records, splits, least=5, seed=1)
+    negative = {split: values["negative"] for split, values in told["splits"].items()}
+    assert negative["test"] == {"people": None, "women": None, "age": None}  # 3 people
+    assert negative["validation"]["people"] is None  # 7, but the sum of all would tell the 3
+    assert negative["train"]["people"] == 14
+    assert negative["all"] == {"people": 24, "women": 12, "age": [71.0, 0.8]}
+    assert told["splits"]["all"]["positive"]["people"] == 0
+    assert told["age_auc"]["undefined"] == "fewer than 5 people of a class have an age"
+
+
+def test_age_that_tells_the_label_is_a_warning() -> None:
+    def told(gap: float) -> list[str]:
+        records = [person(number, number % 2, 60 + number % 13 + gap * (number % 2)) for number in range(60)]
+        splits = {(one.participant_id, ""): "train" for one in records}
+        return [finding.text for finding in find_shortcuts({"A": describe(records, splits, 5, 1)})]
+
+    assert told(0) == []
+    [text] = told(9)
+    assert text.startswith("A: age alone tells the label, AUC 0.9")
+
+
+def test_a_site_that_tells_the_label_is_a_warning() -> None:
+    def told(*counts: tuple[int, int]) -> list[str]:
+        records = {
+            site: [person(number, int(number >= negatives), None) for number in range(negatives + positives)]
+            for site, (negatives, positives) in zip("ABC", counts, strict=False)
+        }
+        return [
+            finding.text for finding in find_shortcuts({site: describe(own, {}, 5, 1) for site, own in records.items()})
+        ]
+
+    assert told((20, 20), (30, 25)) == []
+    [text] = told((10, 40), (40, 10))
+    assert text == (
+        "the site alone tells the label, AUC 0.80 [0.70, 0.87], Cramér's V 0.59: positive are A 80 %, B 20 %"
+    )
+
+
+def test_the_auc_and_v_of_the_site() -> None:
+    counts = [(10, 40), (40, 10)]
+    assert site_auc(counts)[0] == pytest.approx(0.8 * 0.8 + 0.5 * (2 * 0.8 * 0.2))
+    plain = association(np.array(counts), method="cramer")
+    assert cramers_v(counts) == pytest.approx(np.sqrt((plain**2 - 1 / 99) / (1 - 1 / 99)))
+    assert site_auc([(10, 0), (5, 0)]) == (0.5, 0.0, 1.0)
+    assert cramers_v([(10, 0), (5, 0)]) == 0.0
+
+
+def test_a_profile_is_the_kernel_density() -> None:
+    rng = np.random.default_rng(1)
+    brains = [rng.normal(0, 1, 40_000).astype(np.float32), rng.normal(1, 0.5, 20_000).astype(np.float32)]
+    low, high = shared_grid([intensity_range(brains)])
+    density = np.array(intensity_profile(brains, low, high))
+    assert len(density) == 256
+    assert density.sum() * (high - low) / 256 == pytest.approx(1, abs=1e-3)
+    points, sigma = grid_points(low, high), 0.01 * (high - low)
+
+    def normal(mean: float, sd: float) -> np.ndarray:
+        total = np.hypot(sd, sigma)
+        return np.exp(-0.5 * ((points - mean) / total) ** 2) / (total * np.sqrt(2 * np.pi))
+
+    np.testing.assert_allclose(density, (2 * normal(0, 1) + normal(1, 0.5)) / 3, atol=0.015)
+
+
+def test_the_distance_is_scipys() -> None:
+    rng = np.random.default_rng(2)
+    first, second = (intensity_profile([rng.normal(mean, 1, 50_000)], -6, 6) for mean in (0.0, 0.4))
+    points = grid_points(-6, 6)
+    assert wasserstein(first, second, -6, 6) == pytest.approx(
+        wasserstein_distance(points, points, first, second), rel=1e-3
+    )
+    assert wasserstein(first, second, -6, 6) == pytest.approx(0.4, abs=0.02)

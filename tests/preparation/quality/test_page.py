@@ -1,0 +1,118 @@
+"""The page of quality control, written from prepared scans and opened in a browser."""
+
+import csv
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from fedtune3d.cohorts.records import ScanRecord
+from fedtune3d.preparation.prepared import PreparedStore, prepare_all
+from fedtune3d.preparation.quality.page import write_quality
+from fedtune3d.preparation.template import load_template
+
+SECRET = "Erika^Mustermann"
+SCALES = {"sub-01": 1.0, "sub-02": 0.7, "sub-03": 0.85}
+
+
+def save_brain(path: Path, scale: float) -> None:
+    """The template's brain in another size, in a file whose header is full of a person's name."""
+    template = load_template(128, 1.5)
+    affine = template.affine @ np.diag([scale ** (1 / 3)] * 3 + [1.0])
+    image = nib.Nifti1Image((1000 * template.voxels).astype(np.int16), affine)
+    image.set_sform(affine, code=1)
+    for field in ("descrip", "aux_file", "intent_name", "db_name"):
+        image.header[field] = SECRET.encode()
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", SECRET.encode()))
+    path.parent.mkdir(parents=True)
+    nib.save(image, path)
+
+
+def record_of(path: Path) -> ScanRecord:
+    person = path.name.split("_")[0]
+    return ScanRecord("A", person, "", path, 1, person, False, None, None, "AD")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("quality")
+    records = []
+    for person, scale in SCALES.items():
+        path = folder / "site" / person / f"{person}_T1w.nii.gz"
+        save_brain(path, scale)
+        records.append(record_of(path))
+    bad = folder / "site" / "sub-09_T1w.nii.gz"
+    bad.write_bytes(b"no scan")
+    records.append(record_of(bad))
+    store = PreparedStore(folder / "cache" / "prepared")
+    write_quality(folder / "cache", "A", prepare_all(records, store, on_bad_scan="skip"))
+    return folder / "cache" / "qc.html"
+
+
+def test_the_table_has_a_row_a_scan(page: Path) -> None:
+    rows = list(csv.DictReader((page.parent / "qc.tsv").open(encoding="utf-8"), delimiter="\t"))
+    assert [row["participant_id"] for row in rows] == ["sub-01", "sub-02", "sub-03"]
+    volumes = [float(row["brain_ml"]) for row in rows]
+    assert volumes[1] / volumes[0] == pytest.approx(0.7, rel=0.01)
+    assert {(row["session_id"], row["space"], row["steps"]) for row in rows} == {("n/a", "scan", "n/a")}
+
+
+def test_no_file_names_the_person_in_the_header(page: Path) -> None:
+    files = [path for path in page.parent.rglob("*") if path.is_file()]
+    assert len(files) == 2 + 3 * 3
+    for path in files:
+        assert b"Mustermann" not in path.read_bytes(), path
+        assert "sub-" not in path.name
+    for path in page.parent.glob("prepared/*"):
+        assert b"sub-" not in path.read_bytes(), path
+
+
+def test_the_page_needs_nothing_from_elsewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert "http://" not in text
+    assert "https://" not in text
+    assert "sub-09: expected a NIfTI file" in text
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    api = pytest.importorskip("playwright.sync_api")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("no Chromium on the PATH")
+    with api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+def order(tab: object) -> list[str]:
+    return tab.eval_on_selector_all("#scans > li", "nodes => nodes.map(node => node.id)")  # type: ignore[attr-defined]
+
+
+def test_a_click_sorts_by_a_measure_and_keys_do_too(page: Path, browser: object) -> None:
+    tab = browser.new_page()  # type: ignore[attr-defined]
+    problems: list[str] = []
+    asked: list[str] = []
+    tab.on("console", lambda message: problems.append(message.text))
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    tab.on("request", lambda request: asked.append(request.url.split(":")[0]))
+    tab.goto(page.as_uri())
+    button = tab.get_by_role("button", name="Brain volume (mL)")
+    button.click()
+    assert order(tab) == ["sub-02", "sub-03", "sub-01"]
+    assert button.get_attribute("aria-pressed") == "true"
+    assert tab.get_by_role("status").inner_text() == "lowest first"
+    tab.keyboard.press("Enter")
+    assert order(tab) == ["sub-01", "sub-03", "sub-02"]
+    tab.get_by_role("button", name="Name").focus()
+    tab.keyboard.press("Space")
+    assert order(tab) == ["sub-01", "sub-02", "sub-03"]
+    sizes = "images => images.map(image => [image.naturalWidth, image.naturalHeight])"
+    shown = tab.eval_on_selector_all("#scans img", sizes)
+    assert shown == [[384, 128]] * 3
+    assert problems == []
+    assert set(asked) <= {"file", "data"}

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from fedtune3d.preparation.near_fingerprints import BANDS, SUSPICIOUS_BANDS, near_bands
+from fedtune3d.preparation.prepared import prepare_scan
+from fedtune3d.simulation import simulate_sites
+
+KEY = b"a key of sixteen"
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Scans of three simulated people."""
+    [folder] = simulate_sites(tmp_path_factory.mktemp("near"), 1, 6, 3, least_per_class=1, workers=1)
+    return sorted(folder.rglob("*_T1w.nii.gz"))[:3]
+
+
+def equal_bands(first: list[str], second: list[str]) -> int:
+    return sum(a == b for a, b in zip(first, second, strict=True))
+
+
+def test_an_interpolated_copy_is_suspicious_and_another_person_is_not(scans: list[Path], tmp_path: Path) -> None:
+    image = nib.load(scans[0])
+    moved = ndimage.shift(image.get_fdata(), (0.4, -0.3, 0.2), order=1) * 1.7
+    copy = tmp_path / "copy_T1w.nii.gz"
+    nib.save(nib.Nifti1Image(moved.astype(np.float32), image.affine), copy)
+    bands = [near_bands(prepare_scan(path).voxels, KEY) for path in (*scans, copy)]
+    assert {len(codes) for codes in bands} == {BANDS}
+    assert equal_bands(bands[0], bands[3]) >= 2 * SUSPICIOUS_BANDS
+    for first, second in ((0, 1), (0, 2), (1, 2), (1, 3), (2, 3)):
+        assert equal_bands(bands[first], bands[second]) < SUSPICIOUS_BANDS
+
+
+def test_bands_show_nothing_without_the_key(scans: list[Path]) -> None:
+    voxels = prepare_scan(scans[0]).voxels
+    first, again, other = near_bands(voxels, KEY), near_bands(voxels, KEY), near_bands(voxels, b"another of those")
+    assert first == again
+    assert equal_bands(first, other) == 0
+    assert len(set(first)) == BANDS

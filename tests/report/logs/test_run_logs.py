@@ -1,0 +1,194 @@
+"""Runs that log to TensorBoard and MLflow, read back with the two packages and compared with the ledger."""
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import sha256_file
+from fedtune3d._utils.progress import Advance
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.report.logs import require_packages
+
+pytest.importorskip("tensorboard")
+mlflow = pytest.importorskip("mlflow")
+
+Held = dict[tuple[str, int], float]
+BOTH = ["tensorboard", "mlflow"]
+
+
+class StopAfter:
+    """Progress that ends the run by Ctrl-C when so many rounds are committed, before they are logged."""
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds = rounds
+
+    @contextmanager
+    def bar(self, text: str) -> Iterator[Advance]:
+        def advance(done: int, total: int) -> None:
+            if text.startswith("rounds") and done == self.rounds:
+                raise KeyboardInterrupt
+
+        yield advance
+
+
+def in_tensorboard(run: Path) -> Held:
+    """Name and step → value; fails where a step stands twice."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
+    found.Reload()
+    assert found.Tensors("config/text_summary")
+    assert b"weights are random" in found.Tensors("caveat/text_summary")[0].tensor_proto.string_val[0]
+    return once([(name, event.step, event.value) for name in found.Tags()["scalars"] for event in found.Scalars(name)])
+
+
+def in_mlflow(run: Path, status: str = "FINISHED") -> Held:
+    """As `in_tensorboard`; there is one run, and it ended so."""
+    client = mlflow.MlflowClient(f"sqlite:///{run}/mlflow/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'fedtune3d'")
+    (found,) = client.search_runs([experiment.experiment_id])
+    assert found.info.status == status
+    assert found.data.params["training.rounds"] == "3"
+    assert found.data.params["sites"] == "A, B"
+    assert "weights are random" in found.data.tags["mlflow.note.content"]
+    (config,) = (run / "mlflow").rglob("config.yaml")
+    assert config.read_bytes() == (run / "config.yaml").read_bytes()
+    names = found.data.metrics
+    history = [
+        (name, one.step, one.value) for name in names for one in client.get_metric_history(found.info.run_id, name)
+    ]
+    return once(history)
+
+
+def once(values: list[tuple[str, int, float]]) -> Held:
+    assert [key for key, count in Counter((name, step) for name, step, _ in values).items() if count > 1] == []
+    return {(name, step): value for name, step, value in values}
+
+
+def in_the_run(run: Path) -> Held:
+    """What the logs must hold, taken from the ledger and the metrics."""
+    held: Held = {}
+    for line in [json.loads(text) for text in (run / "rounds.jsonl").read_text().splitlines()]:
+        round_, scored = line["round"], line["validation"]["state_round"]
+        held["round/validation_auc_mean", scored] = line["validation"]["mean_auc"]
+        held["round/validation_loss_pooled", scored] = line["validation"]["pooled_loss"]
+        for site, entry in line["sites"].items():
+            held[f"validation_auc/{site}", scored] = entry["received"]["auc"]
+            held[f"validation_loss/{site}", scored] = entry["received"]["loss"]
+            if line["kind"] == "train":
+                held |= {
+                    (f"{key}/{site}", round_): entry[key] for key in ("weight", "bytes_down", "bytes_up", "seconds")
+                }
+                held[f"training_loss/{site}", round_] = entry["loss"]
+        if line["kind"] == "train":
+            held |= {("round/seconds", round_): line["seconds"], ("round/sites", round_): 2}
+    metrics = json.loads((run / "metrics.json").read_text())
+    federated, best = metrics["methods"]["federated"], metrics["best_round"]
+    aucs = {f"auc/federated/{site}": federated["sites"][site]["auc"] for site in "AB"}
+    aucs |= {"auc_mean/federated": federated["mean_auc"], "auc_pooled/federated": federated["pooled"]["auc"]}
+    for place, estimate in aucs.items():
+        for key, end in (("value", ""), ("low", "_low"), ("high", "_high")):
+            held["test/" + place.replace("/", f"{end}/", 1), best] = estimate[key]
+    return held
+
+
+@pytest.fixture
+def write(small_experiment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    training = {"rounds": 3, "batch_size": 4}
+    return lambda name, **changes: small_experiment.write(tmp_path / name, training=training, **changes)
+
+
+def test_a_run_that_was_stopped_ends_with_the_same_logs(write: Any, tmp_path: Path) -> None:
+    path, run = write("run", log=BOTH), tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        Experiment.from_yaml(path).run(progress=StopAfter(2))
+    assert max(step for name, step in in_mlflow(run, "FAILED") if name == "round/seconds") == 1
+    lost = (run / "rounds.jsonl").read_text().splitlines()[-1].replace('"round": 2', '"round": 3')
+    with (run / "rounds.jsonl").open("a") as ledger:
+        ledger.write(lost + "\n")  # of a round that was killed before it was committed
+    Experiment.from_yaml(path).run(resume=True)
+    assert in_mlflow(run) == in_the_run(run)
+    assert in_tensorboard(run) == pytest.approx(in_the_run(run))
+    Experiment.from_yaml(path).run(resume=True)  # nothing is left to do
+    assert in_mlflow(run) == in_the_run(run)
+    assert in_tensorboard(run) == pytest.approx(in_the_run(run))
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_with_the_same_logs(write: Any, tmp_path: Path) -> None:
+    path, run = write("run", log=BOTH), tmp_path / "run"
+    command = [sys.executable, "-m", "fedtune3d", "run", str(path), "--resume"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (run / "checkpoints" / "rule-00002.safetensors").exists():
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    assert not (run / "metrics.json").exists()
+    subprocess.run(command, check=True)
+    assert in_mlflow(run) == in_the_run(run)
+    assert in_tensorboard(run) == pytest.approx(in_the_run(run))
+
+
+def test_a_finished_run_is_logged_afterwards_and_its_bits_stay(write: Any, tmp_path: Path) -> None:
+    plain = Experiment.from_yaml(write("run"))
+    run = plain.run().path
+    before = {path: sha256_file(path) for path in (run / "metrics.json", run / "checkpoints" / "last.safetensors")}
+    logged = Experiment.from_yaml(write("run", log="tensorboard"))
+    assert "log" not in logged.public()
+    assert logged.sha256() == plain.sha256()
+    logged.run(resume=True)
+    assert {path: sha256_file(path) for path in before} == before
+    assert in_tensorboard(run) == pytest.approx(in_the_run(run))
+
+
+@pytest.mark.slow
+def test_a_store_that_fails_stops_no_run(
+    write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise ConnectionError("the store is gone")
+
+    path = write("run", log="mlflow")
+    with monkeypatch.context() as patched:
+        patched.setattr(mlflow.MlflowClient, "log_batch", refused_with_metrics(mlflow.MlflowClient.log_batch, refused))
+        run = Experiment.from_yaml(path).run().path
+    assert caplog.text.count("log: mlflow: ConnectionError: the store is gone; the run goes on") == 2  # and at the end
+    Experiment.from_yaml(path).run(resume=True)
+    assert in_mlflow(run) == in_the_run(run)
+
+
+def refused_with_metrics(real: Any, refused: Any) -> Any:
+    return lambda self, run_id, metrics=(), **rest: refused() if metrics else real(self, run_id, **rest)
+
+
+def test_a_store_that_is_not_there_stops_the_start(write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "carrier-pigeon://user:secret@loft")
+    with pytest.raises(InputError, match=r"log: mlflow: .*correct MLFLOW_TRACKING_URI or `log`") as caught:
+        Experiment.from_yaml(write("run", log="mlflow")).run()
+    assert "secret" not in str(caught.value)
+    assert not (tmp_path / "run" / "rounds.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_missing_package_is_named_before_the_run(
+    write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=rf"log: '{name}' needs the package {name}; .* 'fedtune3d\[{name}\]'"):
+        Experiment.from_yaml(write("run", log=name)).run()
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_log_needs_no_package() -> None:
+    require_packages(())

@@ -1,0 +1,69 @@
+"""What of the ledger and the evaluation stands in a log."""
+
+from fedtune3d.report.logs.values import evaluation_values, round_values
+
+ENTRY = {
+    "participated": True,
+    "weight": 0.75,
+    "signals": {},
+    "bytes_down": 200,
+    "bytes_up": 100,
+    "fault": None,
+    "received": {"auc": 0.6, "loss": 0.7, "examples": 8, "why": None},
+    "examples": 30,
+    "loss": 0.5,
+    "seconds": 2.5,
+    "peak_memory_bytes": 9,
+}
+ABSENT = {"participated": False, "weight": None, "signals": {}, "bytes_down": 200, "bytes_up": 0, "fault": "no answer"}
+LINE = {
+    "round": 3,
+    "kind": "train",
+    "rule": "fedavg",
+    "seconds": 4.0,
+    "sites": {"A": ENTRY, "B": ABSENT},
+    "validation": {"state_round": 2, "mean_auc": 0.6, "pooled_loss": 0.7},
+}
+
+
+def test_a_training_round() -> None:
+    assert {(name, step): value for name, step, value in round_values(LINE)} == {
+        ("round/validation_auc_mean", 2): 0.6,  # of the state that the sites received
+        ("round/validation_loss_pooled", 2): 0.7,
+        ("validation_auc/A", 2): 0.6,
+        ("validation_loss/A", 2): 0.7,
+        ("round/seconds", 3): 4.0,
+        ("round/sites", 3): 1.0,
+        ("training_loss/A", 3): 0.5,
+        ("weight/A", 3): 0.75,
+        ("bytes_down/A", 3): 200.0,
+        ("bytes_up/A", 3): 100.0,
+        ("seconds/A", 3): 2.5,
+        ("bytes_down/B", 3): 200.0,
+        ("bytes_up/B", 3): 0.0,
+    }
+
+
+def test_the_last_scoring_adds_to_no_training_round() -> None:
+    entry = ENTRY | {"participated": False, "weight": None}
+    line = {key: value for key, value in LINE.items() if key != "rule"} | {"kind": "score", "sites": {"A": entry}}
+    line["validation"] = LINE["validation"] | {"state_round": 3}
+    assert {(name, step) for name, step, _ in round_values(line)} == {
+        ("round/validation_auc_mean", 3),
+        ("round/validation_loss_pooled", 3),
+        ("validation_auc/A", 3),
+        ("validation_loss/A", 3),
+    }
+
+
+def test_the_evaluation_stands_at_the_round_evaluated() -> None:
+    whole, none = {"value": 0.8, "low": 0.7, "high": 0.9}, {"value": None, "low": None, "high": None}
+    federated = {"mean_auc": whole, "pooled": {"auc": whole}, "sites": {"A": {"auc": whole}, "B": {"auc": none}}}
+    local = {"mean_auc": none, "pooled": None, "sites": {"A": {"auc": none}}}
+    found = evaluation_values({"best_round": 2, "methods": {"federated": federated, "local": local}})
+    kinds = {"auc": 0.8, "auc_low": 0.7, "auc_high": 0.9}
+    expected = {f"test/{kind}/federated/A": value for kind, value in kinds.items()}
+    for place in ("auc_mean", "auc_pooled"):
+        expected |= {f"test/{kind.replace('auc', place)}/federated": value for kind, value in kinds.items()}
+    assert {name: value for name, _, value in found} == expected
+    assert {step for _, step, _ in found} == {2}

@@ -1,0 +1,81 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d.cohorts.splits import assign_splits
+from fedtune3d.simulation.cohort_design import plan_sites
+from fedtune3d.simulation.label_maps import LabelMap
+from fedtune3d.simulation.site_effects import draw_site_effects
+
+PEOPLE = [LabelMap(f"anatomy-{i}", "AD" if i < 5 else "CN", Path(f"anatomy-{i}.nii.gz")) for i in range(10)]
+
+
+@pytest.mark.parametrize("scans", [104, 200, 601])
+def test_every_site_has_three_of_each_class_in_validation_and_test(scans: int) -> None:
+    for site in plan_sites(4, scans, 1, 3, None):
+        groups = {scan.participant: (0, 1) if scan.person.diagnosis == "AD" else (1, 0) for scan in site.scans}
+        splits = assign_splits(groups, 5, site.name)
+        counts = Counter((splits[scan.participant], scan.person.diagnosis) for scan in site.scans)
+        assert all(counts[split, diagnosis] >= 3 for split in ("validation", "test") for diagnosis in ("AD", "CN"))
+
+
+def test_prevalence_differs_between_sites() -> None:
+    shares = [
+        np.mean([scan.person.diagnosis == "AD" for scan in site.scans]) for site in plan_sites(4, 400, 1, 3, None)
+    ]
+    assert max(shares) - min(shares) > 0.15
+
+
+def test_people_of_label_maps_come_in_turn_at_every_site_and_keep_their_splits() -> None:
+    sites = plan_sites(4, 200, 1, 3, PEOPLE)
+    splits = assign_splits({p.anatomy_id: (0, 1) if p.diagnosis == "AD" else (1, 0) for p in PEOPLE}, 1, "shared")
+    for site in sites:
+        counts = Counter(scan.anatomy for scan in site.scans)
+        assert set(counts) == {person.anatomy_id for person in PEOPLE}
+        assert max(counts.values()) - min(counts.values()) <= 1
+        by_set = Counter((splits[scan.anatomy], scan.person.diagnosis) for scan in site.scans)
+        assert all(by_set[split, diagnosis] >= 3 for split in ("validation", "test") for diagnosis in ("AD", "CN"))
+    ages = {(scan.anatomy, scan.person.age, scan.person.diagnosis) for site in sites for scan in site.scans}
+    assert len(ages) == 10  # a person is the same at every site
+
+
+def test_the_plan_follows_from_the_seed() -> None:
+    assert plan_sites(4, 200, 1, 3, None) == plan_sites(4, 200, 1, 3, None)
+    assert plan_sites(4, 200, 1, 3, None) != plan_sites(4, 200, 2, 3, None)
+
+
+def test_the_impaired_are_further_gone_but_the_classes_overlap() -> None:
+    people = [scan.person for site in plan_sites(4, 1000, 1, 3, None) for scan in site.scans]
+    for name in ("ventricle_shift_mm", "hippocampus_shift_mm", "thinning"):
+        impaired, healthy = (
+            np.array([getattr(p, name) for p in people if p.diagnosis == diagnosis]) for diagnosis in ("AD", "CN")
+        )
+        auc = (impaired[:, None] > healthy[None]).mean()
+        assert 0.8 < auc < 0.99, name
+        assert healthy.max() > np.median(impaired)
+
+
+def test_site_effects_are_spread_over_their_ranges() -> None:
+    effects = draw_site_effects(4, 3)
+    noises = sorted(effect.noise for effect in effects)
+    edges = np.linspace(0.012, 0.035, 5)
+    assert all(low <= noise <= high for noise, low, high in zip(noises, edges[:-1], edges[1:], strict=True))
+    assert {effect.stored_as for effect in effects} == {"int16", "float32"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 200, 1, 3, None), "sites: expected a number from 1 to 26, got 0"),
+        ((27, 2000, 1, 3, None), "sites: expected a number from 1 to 26, got 27"),
+        ((4, 200, 1, 0, None), "least_per_class: expected at least 1, got 0"),
+        ((4, 119, 1, 3, PEOPLE), "4 sites need at least 120 scans"),
+        ((4, 200, 1, 3, PEOPLE[3:]), "at least 3 people of each class.*got 2 AD and 5 CN"),
+    ],
+)
+def test_impossible_plans_are_refused(arguments: tuple, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        plan_sites(*arguments)

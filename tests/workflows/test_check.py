@@ -1,0 +1,170 @@
+"""`check` on real folders: each planted leak is found, and a clean cohort raises nothing."""
+
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import yaml
+from scipy import ndimage
+
+from fedtune3d.cli.app import main
+from fedtune3d.simulation import simulate_sites
+
+WriteSite = Callable[..., None]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, write_small_site: WriteSite) -> Path:
+    """Two sites of six people, whose ids have nothing in common."""
+    for seed, name in enumerate("AB"):
+        write_small_site(tmp_path / name, people=6, seed=seed)
+    rename_people(tmp_path / "B", "sub-", "sub-utrecht")
+    values = {
+        "name": "checked",
+        "sites": [{"name": name, "root": name} for name in "AB"],
+        "labels": {"positive": ["AD"], "negative": ["CN"]},
+        "model": {"encoder": "tiny", "head": "linear"},
+        "training": {"rounds": 1},
+        "threads": 1,
+        "output": "run",
+    }
+    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(values))
+    return tmp_path
+
+
+def rename_people(root: Path, before: str, after: str) -> None:
+    table = root / "participants.tsv"
+    table.write_text(table.read_text().replace(before, after))
+    for path in sorted(root.glob(f"{before}*")):
+        scan = scan_of(root, path.name)
+        scan.rename(scan.with_name(scan.name.replace(before, after)))
+        path.rename(path.with_name(path.name.replace(before, after)))
+
+
+def scan_of(root: Path, person: str) -> Path:
+    return root / person / "anat" / f"{person}_T1w.nii.gz"
+
+
+def change(path: Path, **settings: object) -> None:
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | settings))
+
+
+def check(folder: Path, capsys: pytest.CaptureFixture[str], command: str = "check") -> tuple[int, str, list[str]]:
+    """Exit code, standard output and the lines of leaks."""
+    options = ["--no-near", "--workers", "1"] if command == "check" else []
+    with pytest.raises(SystemExit) as caught:
+        main([command, str(folder / "experiment.yaml"), *options])
+    printed = capsys.readouterr()
+    leaks = [line for line in printed.err.replace("fedtune3d: ", "").splitlines() if line.startswith("leak: ")]
+    return int(caught.value.code or 0), printed.out, leaks
+
+
+def test_a_clean_cohort_raises_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, leaks = check(folder, capsys)
+    assert (code, leaks) == (0, [])
+    assert "no leak found, no warnings" in out
+    assert "warning:" not in out
+    assert not (folder / "run").exists()
+
+
+def test_a_copy_saved_otherwise_at_another_site_is_found(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = nib.load(scan_of(folder / "A", "sub-03"))
+    wanted = nib.orientations.axcodes2ornt(("P", "S", "R"))
+    turned = image.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(image.affine), wanted))
+    target = scan_of(folder / "B", "sub-utrecht00")
+    target.unlink()
+    nib.save(nib.Nifti1Image(turned.get_fdata(), turned.affine), target.with_suffix(""))
+    code, _, leaks = check(folder, capsys)
+    assert code == 2
+    assert len(leaks) == 1
+    assert leaks[0].startswith("leak: the same image under two ids: A sub-03 (")
+    assert " and B sub-utrecht00 (" in leaks[0]
+    assert check(folder, capsys, "run")[0] == 2  # before any training
+    assert not (folder / "run" / "rounds.jsonl").exists()
+
+
+def test_names_that_may_not_leave_are_digits_that_the_site_can_look_up(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copyfile(scan_of(folder / "A", "sub-03"), scan_of(folder / "A", "sub-04"))
+    change(folder / "experiment.yaml", sites=[{"name": "A", "root": "A", "policy": {"names_leave": False}}])
+    code, out, [leak] = check(folder, capsys)
+    assert code == 2
+    assert "sub-0" not in out + leak
+    names = dict(line.split("\t") for line in (folder / "cache" / "A" / "names.tsv").read_text().splitlines())
+    shown = {word for word in leak.split() if word.startswith("#")}
+    assert {names[word] for word in shown} == {"sub-03", "sub-04"}
+
+
+def test_two_sessions_apart_in_the_split_of_a_run_are_found(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    person = folder / "A" / "sub-03"
+    for session in ("1", "2"):
+        target = person / f"ses-{session}" / "anat" / f"sub-03_ses-{session}_T1w.nii.gz"
+        target.parent.mkdir(parents=True)
+        shutil.copyfile(scan_of(folder / "A", "sub-02"), target)
+        image = nib.load(target)
+        noise = np.random.default_rng(int(session)).normal(0, 1, image.shape) * (image.get_fdata() != 0)
+        nib.save(nib.Nifti1Image((image.get_fdata() + noise).astype(np.float32), image.affine), target)
+    shutil.rmtree(person / "anat")
+    assert check(folder, capsys)[0] == 0
+    splits = folder / "run" / "sites" / "A" / "splits.tsv"
+    splits.parent.mkdir(parents=True)
+    rows = [("sub-03", "ses-1", "sub-03", "1", "train"), ("sub-03", "ses-2", "other", "1", "test")]
+    with splits.open("w", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(("participant_id", "session_id", "group_id", "label", "split"))
+        writer.writerows(rows)
+    code, _, leaks = check(folder, capsys)
+    assert code == 2
+    assert leaks == ["leak: one person in two splits: A sub-03 (test: sub-03_ses-2; train: sub-03_ses-1)"]
+
+
+def test_ids_of_one_form_and_ages_that_tell_are_warnings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rename_people(folder / "B", "sub-utrecht", "sub-")
+    code, out, _ = check(folder, capsys)
+    assert code == 0
+    assert "warning: the same participant ids at A and B: 6, such as sub-00, sub-01, sub-02" in out
+    assert "no leak found, 1 warning\n" in out
+
+
+@pytest.mark.slow
+def test_a_clean_cohort_of_200_simulated_scans_raises_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Simulated on voxels of 3 mm, which takes a third of the time."""
+    effects = [part for site in "ABCD" for part in ("--site-effect", f"{site}=voxels=3mm,slices=3mm")]
+    with pytest.raises(SystemExit):
+        main(["simulate", str(tmp_path), "--scans", "200", *effects])
+    with pytest.raises(SystemExit) as caught:
+        main(["check", str(tmp_path / "experiment.yaml")])
+    out = capsys.readouterr().out
+    assert not caught.value.code
+    assert "no leak found, no warnings" in out
+
+
+@pytest.mark.slow
+def test_an_interpolated_copy_at_another_site_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    simulate_sites(tmp_path, sites=2, scans=12, seed=3, least_per_class=1, workers=1)
+    roots = sorted(path for path in tmp_path.iterdir() if (path / "participants.tsv").exists())
+    source, target = (sorted(root.rglob("*_T1w.nii.gz"))[0] for root in roots)
+    image = nib.load(source)
+    moved = ndimage.shift(image.get_fdata(), (0.4, -0.3, 0.2), order=1) * 1.7
+    nib.save(nib.Nifti1Image(moved.astype(np.float32), image.affine), target)
+    values = {
+        "name": "near",
+        "sites": [{"name": root.name, "root": str(root)} for root in roots],
+        "labels": {"positive": ["AD"], "negative": ["CN"]},
+        "threads": 1,
+    }
+    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(SystemExit) as caught:
+        main(["check", str(tmp_path / "experiment.yaml"), "--workers", "1"])
+    assert not caught.value.code
+    [warning] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning:")]
+    assert warning.startswith("warning: perhaps one person under two ids")
+    assert source.parents[1].name in warning
+    assert target.parents[1].name in warning

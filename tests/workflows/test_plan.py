@@ -1,0 +1,98 @@
+"""What the plan says beforehand is what a run then does."""
+
+import io
+import json
+import typing
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from fedtune3d.cli.plan_tables import messages, run_tables
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.messages import TaskKind
+from fedtune3d.federation.site.timing import Calibration, measure
+from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_with
+
+
+@pytest.fixture(scope="module")
+def found(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, Calibration]:
+    path = small_experiment.write(tmp_path_factory.mktemp("plan") / "run", aggregation={"rule": "fedce"})
+    experiment = Experiment.from_yaml(path)
+    return experiment, measure(experiment)
+
+
+@pytest.fixture(scope="module")
+def plan(found: tuple[Experiment, Calibration]) -> RunPlan:
+    return plan_with(*found, SiteScans(found[0]))
+
+
+def test_the_bytes_are_those_of_the_ledger(found: tuple[Experiment, Calibration], plan: RunPlan) -> None:
+    experiment, calibration = found
+    folder = experiment.run()
+    lines = [json.loads(line) for line in (folder.path / "rounds.jsonl").read_text().splitlines()]
+    for line in lines[:-1]:
+        for entry in line["sites"].values():
+            assert (entry["bytes_down"], entry["bytes_up"]) == (calibration.bytes_down, calibration.bytes_up)
+    assert folder.metrics["cost"]["trainable_parameters"] == calibration.trainable_parameters
+
+
+def test_the_cache_is_as_large_as_said(found: tuple[Experiment, Calibration], plan: RunPlan) -> None:
+    experiment, _ = found
+    experiment.run(resume=True)
+    for site in plan.sites:
+        sizes = [path.stat().st_size for path in (experiment.cache / site.site / "prepared").glob("[!.]*")]
+        assert 0.95 * site.prepared_bytes < sum(sizes) <= site.prepared_bytes
+        # The header of each file of features comes on top of what the plan counts.
+        sizes = [path.stat().st_size for path in (experiment.cache / site.site / "features").glob("??/*.safetensors")]
+        each = site.features_bytes / site.scans[0]  # the cache also holds what other tests left there
+        assert sum(0 <= size - each < 1_500 for size in sizes) >= site.scans[0]
+
+
+def test_the_splits_are_those_of_the_run(found: tuple[Experiment, Calibration], plan: RunPlan) -> None:
+    folder = found[0].run(resume=True)
+    for site in plan.sites:
+        rows = (folder.site(site.site) / "splits.tsv").read_text().splitlines()[1:]
+        counts = Counter(row.rpartition("\t")[2] for row in rows)
+        assert site.scans == (len(rows), counts["train"], counts["validation"], counts["test"])
+
+
+def test_what_is_prepared_is_not_counted_again(found: tuple[Experiment, Calibration], plan: RunPlan) -> None:
+    experiment, calibration = found
+    experiment.run(resume=True)
+    again = plan_with(experiment, calibration, SiteScans(experiment))
+    assert [site.to_prepare for site in again.sites] == [0, 0]
+    site, every = again.sites[0], plan.sites[0].scans[0]
+    assert site.first_seconds == pytest.approx(every * calibration.encode_seconds)
+
+
+def test_it_counts_scans_rounds_and_scores(plan: RunPlan) -> None:
+    assert [site.scans[0] for site in plan.sites] == [14, 10]
+    calibration, site = plan.calibration, plan.sites[0]
+    _, train, validation, _ = site.scans
+    assert calibration.scored_states == 3  # received, sent, and without the site's own part
+    scoring = 3 * validation * calibration.forward_seconds
+    assert site.round_seconds == pytest.approx(train * calibration.step_seconds + scoring)
+    assert plan.bytes_per_site == 2 * (calibration.bytes_down + calibration.bytes_up) + 3 * calibration.state_bytes
+    assert plan.run_folder_bytes > 2 * calibration.state_bytes  # FedCE's sites remember what they sent
+
+
+def test_every_kind_of_message_is_described(plan: RunPlan) -> None:
+    assert messages(plan).keys() == set(typing.get_args(TaskKind))
+
+
+def test_the_tables_name_each_site_and_what_leaves(plan: RunPlan) -> None:
+    console = Console(width=100, file=io.StringIO())
+    console.print(run_tables(plan))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "Memory of the GPU, at a site: none used" in text
+    for part in ("At each site", "evaluate", "predictions_leave", "estimates"):
+        assert part in text
+
+
+def test_nothing_is_written(found: tuple[Experiment, Calibration], tmp_path: Path) -> None:
+    experiment = found[0].model_copy(update={"output": tmp_path / "run"})
+    SiteScans(experiment)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,143 @@
+"""`predict` and its saliency maps, on runs of two small sites."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d.cli.app import main
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.workflows.explain import explain_scan, write_explanation
+from fedtune3d.workflows.predict import Predictor, distinct_names, predict_scans
+
+
+@pytest.fixture(scope="module")
+def run(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of whose site A enough training scans are there to know what is usual."""
+    path = small_experiment.write(
+        tmp_path_factory.mktemp("predict") / "run",
+        sites=[site | {"policy": {"least_per_class": 4}} for site in small_experiment.values["sites"]],
+        splits={"train": 0.7, "validation": 0.15, "test": 0.15},
+        model={"encoder": "tiny", "head": "conv_s"},
+    )
+    return Experiment.from_yaml(path).run().path
+
+
+@pytest.fixture(scope="module")
+def predictor(run: Path) -> Predictor:
+    return Predictor(run)
+
+
+def scan_of(small_experiment: Any, site: str, number: int) -> Path:
+    return small_experiment.folder / site / f"sub-{number:02d}" / "anat" / f"sub-{number:02d}_T1w.nii.gz"
+
+
+def split_of(run: Path) -> dict[str, str]:
+    """Participant of site A → split."""
+    with (RunFolder(run).site("A") / "predictions.tsv").open() as file:
+        return {row["participant"]: row["split"] for row in csv.DictReader(file, delimiter="\t")}
+
+
+def test_it_says_what_the_run_said(run: Path, predictor: Predictor, small_experiment: Any) -> None:
+    with (RunFolder(run).site("A") / "predictions.tsv").open() as file:
+        told = {row["participant"]: float(row["probability"]) for row in csv.DictReader(file, delimiter="\t")}
+    found = predict_scans(predictor, [scan_of(small_experiment, "A", number) for number in range(14)])
+    assert len(told) == 14
+    expected = [told[f"sub-{number:02d}"] for number in range(14)]
+    np.testing.assert_allclose([prediction.probability for prediction in found], expected, rtol=1e-3)
+    assert [prediction.positive for prediction in found] == [p >= predictor.threshold for p in expected]
+
+
+def test_a_scan_unlike_the_training_scans_is_out_of_distribution(
+    run: Path, predictor: Predictor, small_experiment: Any, tmp_path: Path
+) -> None:
+    splits = split_of(run)
+    image = nib.load(scan_of(small_experiment, "A", 0))
+    values = image.get_fdata()
+    inverted = np.where(values != 0, values.max() + 50 - values, 0)
+    nib.save(nib.Nifti1Image(inverted.astype(np.float32), image.affine), tmp_path / "inverted.nii.gz")
+    strange, *training = predict_scans(
+        predictor,
+        [
+            tmp_path / "inverted.nii.gz",
+            *(scan_of(small_experiment, "A", n) for n in range(14) if splits[f"sub-{n:02d}"] == "train"),
+        ],
+    )
+    assert strange.out_of_distribution
+    assert len(training) == 10
+    assert not any(found.out_of_distribution for found in training)
+
+
+def test_a_site_sends_nothing_of_too_few_scans(predictor: Predictor) -> None:
+    assert list(predictor.usual) == ["A"]
+
+
+def test_the_command_prints_a_table_and_writes_it(
+    run: Path, small_experiment: Any, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    table = tmp_path / "table.tsv"
+    scan = scan_of(small_experiment, "B", 1)
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", str(run), str(scan), "--output", str(table)])
+    assert stop.value.code == 0
+    assert "weights are random" in capsys.readouterr().out.lower().replace("\n", " ")
+    (row,) = csv.DictReader(table.open(), delimiter="\t")
+    assert row["scan"] == str(scan)
+    assert 0 < float(row["probability"]) < 1
+    assert row["nearest_site"] == "A"
+
+
+def test_a_missing_scan_is_named_before_any_work(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", str(run), str(tmp_path / "none.nii.gz"), "--output", str(tmp_path / "table.tsv")])
+    assert stop.value.code == 2
+    assert "none.nii.gz: no such file" in capsys.readouterr().err.replace("\n", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_saliency_lies_in_the_scans_own_space(predictor: Predictor, small_experiment: Any, tmp_path: Path) -> None:
+    path = scan_of(small_experiment, "A", 3)
+    prepared = predictor.prepare(path)
+    found = predictor.predict(path, prepared)
+    explanation = explain_scan(predictor, prepared)
+    assert not explanation.grad_cam[~prepared.brain].any()
+    assert not explanation.occlusion[~prepared.brain].any()
+    assert explanation.occlusion.any()
+    assert explanation.random_similarity < 0.9
+    maps = write_explanation(found, prepared, explanation, tmp_path)
+    assert [path.name for path in maps] == [
+        "sub-03_T1w_gradcam.nii.gz",
+        "sub-03_T1w_occlusion.nii.gz",
+        "sub-03_T1w_saliency.png",
+    ]
+    scan, written = nib.load(path), nib.load(maps[1])
+    assert written.shape == scan.shape
+    np.testing.assert_allclose(written.affine, scan.affine, atol=1e-4)
+    in_brain = np.abs(written.get_fdata())[scan.get_fdata() > 0].sum()
+    assert in_brain > 0.9 * np.abs(written.get_fdata()).sum()
+
+
+def test_a_head_that_trains_nothing_has_no_saliency(small_experiment: Any, tmp_path: Path) -> None:
+    path = small_experiment.write(
+        tmp_path / "run",
+        sites=[site | {"policy": {"least_per_class": 1}} for site in small_experiment.values["sites"][1:]],
+        model={"encoder": "tiny", "head": "ncc"},
+        aggregation={"rule": "ncc"},
+        training={"rounds": 1},
+    )
+    predictor = Predictor(Experiment.from_yaml(path).run().path)
+    with pytest.raises(InputError, match="expected a trained head on an encoder, but the run's model is ncc"):
+        explain_scan(predictor, predictor.prepare(scan_of(small_experiment, "B", 0)))
+
+
+def test_scans_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    scans = [tmp_path / person / "t1.nii.gz" for person in ("p1", "p2")]
+    assert distinct_names(scans) == ["p1/t1.nii.gz", "p2/t1.nii.gz"]
+    assert distinct_names(scans[:1]) == ["t1.nii.gz"]
+    with pytest.raises(InputError, match="given twice"):
+        distinct_names([*scans, scans[0]])

@@ -1,0 +1,209 @@
+"""A whole run over two small sites: what it leaves, and that killing it changes nothing."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import sha256_file
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.seeds import derive_seed
+from fedtune3d._utils.state_dicts import load_state
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.evaluation import combine, summarise
+from fedtune3d.federation.site.predictions_table import read_predictions
+
+LONG = {"training": {"rounds": 6, "batch_size": 4}, "baselines": ["local", "centralized"]}
+
+
+def test_a_run_leaves_what_the_design_says(small_experiment: Any, tmp_path: Path) -> None:
+    path = small_experiment.write(tmp_path / "run", baselines=["local", "centralized"])
+    folder = Experiment.from_yaml(path).run()
+    assert folder.report.exists()
+    assert {"config.yaml", "environment.json", "rounds.jsonl", "metrics.json", "checkpoints", "sites"} <= {
+        item.name for item in folder.path.iterdir()
+    }
+    lines = [json.loads(line) for line in (folder.path / "rounds.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["train", "train", "score"]
+    for line in lines[:2]:
+        assert sum(entry["weight"] for entry in line["sites"].values()) == pytest.approx(1)
+        assert line["sites"]["A"]["weight"] == pytest.approx(7 / 12, abs=0.1)  # 14 of 24 people
+    assert folder.metrics["weights"]["source"] == "random"
+    assert not folder.metrics["simulated"]
+    assert set(folder.metrics["methods"]) == {"federated", "local", "centralized"}
+    assert str(small_experiment.folder) not in (folder.path / "config.yaml").read_text()
+    check_that_the_metrics_follow(folder)
+
+
+def check_that_the_metrics_follow(folder: RunFolder) -> None:
+    """From what the sites sent, and what they sent from their tables of predictions."""
+    sent = {site: json.loads(folder.summary(site).read_text()) for site in "AB"}
+    for method, metrics in folder.metrics["methods"].items():
+        assert metrics == combine({site: sent[site][method] for site in sent}, 3, method != "local")
+        for site, summaries in sent.items():
+            validation, test = (read_predictions(folder.site(site), method, split) for split in ("validation", "test"))
+            found = dict(summaries[method])
+            assert set(found["test"].pop("groups")) == {"sex", "age", "scanner"}
+            expected = summarise(validation, test, derive_seed(3, site, "summary"), share_predictions=True)
+            expected["test"].pop("groups")
+            assert found == expected
+
+
+def test_leaving_one_of_two_sites_out_is_the_others_local_training(small_experiment: Any, tmp_path: Path) -> None:
+    """With two sites, who trains without A is B alone, from the same seeds: the same bits, tested at the other site."""
+    path = small_experiment.write(tmp_path / "run", baselines=["local", "leave_one_site_out"])
+    folder = Experiment.from_yaml(path).run()
+    methods = folder.metrics["methods"]
+    for left_out, other in ("AB", "BA"):
+        without, alone = (
+            load_state(rounds / "checkpoints" / "best.safetensors")
+            for rounds in (folder.rounds_without(left_out), folder.local_rounds(other))
+        )
+        assert all(torch.equal(without[name], alone[name]) for name in alone)
+        tested = methods["leave_one_site_out"]["sites"][left_out]
+        assert tested["threshold"] == methods["local"]["sites"][other]["threshold"]
+        assert tested["scans"] == methods["federated"]["sites"][left_out]["scans"]
+        assert (folder.site(left_out) / "predictions-leave_one_site_out.tsv").exists()
+    assert methods["leave_one_site_out"]["pooled"] is None
+    trained = folder.site("B") / "memory-without-A" / "round-00002.safetensors"
+    before, metrics = trained.stat().st_mtime_ns, folder.metrics_path.read_bytes()
+    folder.metrics_path.unlink()
+    Experiment.from_yaml(path).run(resume=True)
+    assert trained.stat().st_mtime_ns == before
+    assert folder.metrics_path.read_bytes() == metrics
+
+
+@pytest.mark.slow
+def test_baselines_know_nothing_of_exact_averagings_residuals(small_experiment: Any, tmp_path: Path) -> None:
+    """They train in the model that the federated state, in exact averaging, had changed frozen weights of."""
+    states = {}
+    for way in ("exact", "factors"):
+        values = {
+            "tuning": {"method": "lora", "rank": 2, "blocks": [1]},
+            "aggregation": {"rule": "fedavg", "lora": way},
+            "baselines": ["local"],
+        }
+        folder = Experiment.from_yaml(small_experiment.write(tmp_path / way, **values)).run()
+        states[way] = load_state(folder.local_rounds("A") / "checkpoints" / "best.safetensors")
+    assert all(torch.equal(states["exact"][name], tensor) for name, tensor in states["factors"].items())
+
+
+def test_leaving_a_site_out_needs_two(small_experiment: Any, tmp_path: Path) -> None:
+    sites = [{"name": "A", "root": str(small_experiment.folder / "A")}]
+    path = small_experiment.write(tmp_path / "run", sites=sites, baselines=["leave_one_site_out"])
+    with pytest.raises(InputError, match="leave_one_site_out needs two sites"):
+        Experiment.from_yaml(path)
+
+
+def test_no_person_is_in_two_splits_and_all_are_predicted(small_experiment: Any, tmp_path: Path) -> None:
+    folder = Experiment.from_yaml(small_experiment.write(tmp_path / "run")).run()
+    with (folder.site("A") / "predictions.tsv").open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert sorted(row["participant"] for row in rows) == [f"sub-{number:02d}" for number in range(14)]
+    assert {row["split"] for row in rows} == {"train", "validation", "test"}
+    assert all(row["label"] == str(int(row["participant"][-1]) % 2) for row in rows)
+
+
+def test_a_finished_run_is_not_overwritten(small_experiment: Any, tmp_path: Path) -> None:
+    path = small_experiment.write(tmp_path / "run")
+    Experiment.from_yaml(path).run()
+    with pytest.raises(InputError, match="already holds a run; add --resume"):
+        Experiment.from_yaml(path).run()
+    changed = small_experiment.write(tmp_path / "run", seed=4)
+    with pytest.raises(InputError, match="another configuration \\(differs in seed\\)"):
+        Experiment.from_yaml(changed).run(resume=True)
+
+
+def test_missing_roots_are_reported_together(small_experiment: Any, tmp_path: Path) -> None:
+    sites = [{"name": "A", "root": "nowhere"}, {"name": "B"}]
+    path = small_experiment.write(tmp_path / "run", sites=sites)
+    with pytest.raises(InputError, match=r"(?s)site A: .*nowhere: no such folder.*\n.*site B: `root`"):
+        Experiment.from_yaml(path).run()
+    assert not (tmp_path / "run").exists()
+
+
+def start(path: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "fedtune3d", "run", str(path), "--resume"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def kill_when(path: Path, moment: Callable[[], bool]) -> None:
+    process = start(path)
+    while process.poll() is None and not moment():
+        time.sleep(0.002)
+    assert process.poll() is None, f"it ended before the moment came: {process.stdout.read()!r}"  # type: ignore[union-attr]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_killed_three_times_and_resumed_gives_the_same_bits(small_experiment: Any, tmp_path: Path) -> None:
+    alone = Experiment.from_yaml(small_experiment.write(tmp_path / "alone", **LONG)).run().path
+    path, killed = small_experiment.write(tmp_path / "killed", **LONG), tmp_path / "killed"
+    kill_when(path, (killed / "checkpoints" / "rule-00001.safetensors").exists)  # a round is being committed
+    kill_when(path, (killed / "spool" / "A.state.safetensors").exists)  # one site has answered, one has not
+    kill_when(path, (killed / "baselines" / "centralized" / "rounds.jsonl").exists)  # the last baseline has begun
+    process = start(path)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    for name in (
+        "checkpoints/last.safetensors",
+        "checkpoints/best.safetensors",
+        "sites/A/predictions.tsv",
+        "metrics.json",
+    ):
+        assert sha256_file(killed / name) == sha256_file(alone / name), name
+    baseline = "baselines/centralized/checkpoints/last.safetensors"
+    assert sha256_file(killed / baseline) == sha256_file(alone / baseline)
+    assert len((killed / "rounds.jsonl").read_text().splitlines()) == 7
+
+
+def test_a_label_that_nobody_has_stops_before_training(small_experiment: Any, tmp_path: Path) -> None:
+    path = small_experiment.write(tmp_path / "run", labels={"positive": ["Alzheimer"], "negative": ["CN"]})
+    with pytest.raises(InputError, match=r"labels\.positive: nobody at any site is positive"):
+        Experiment.from_yaml(path).run()
+    assert not (tmp_path / "run" / "rounds.jsonl").exists()
+
+
+def test_a_run_that_stopped_before_its_first_round_gives_way(small_experiment: Any, tmp_path: Path) -> None:
+    nobody = {"positive": ["CN"], "negative": ["Alzheimer"]}
+    wrong = small_experiment.write(tmp_path / "run", labels=nobody)
+    with pytest.raises(InputError, match=r"labels.negative: nobody|expected"):
+        Experiment.from_yaml(wrong).run()
+    right = Experiment.from_yaml(small_experiment.write(tmp_path / "run"))
+    right.run()
+    assert RunFolder(tmp_path / "run").metrics["methods"]["federated"]
+
+
+def test_an_output_that_is_a_file_is_one_line(small_experiment: Any, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(InputError, match="change `output`"):
+        Experiment.from_yaml(small_experiment.write(tmp_path / "run")).run()
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_one_line(small_experiment: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="device: cuda, but PyTorch finds no GPU"):
+        Experiment.from_yaml(small_experiment.write(tmp_path / "run", device="cuda")).run()
+
+
+def test_the_peak_of_a_process_is_its_own() -> None:
+    """Not that of the process that started it, which Linux's getrusage counts in."""
+    ballast = np.ones(100_000_000)
+    code = "from fedtune3d.federation.trainee import peak_memory_bytes; print(peak_memory_bytes())"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
+    assert 20_000_000 < int(said) < psutil.Process().memory_info().rss - ballast.nbytes / 4

@@ -1,0 +1,150 @@
+"""A small study from end to end: what it leaves, what it chooses by, and that a killed one goes on."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d.config.study import Study
+from fedtune3d.workflows.study import run_study, validation_auc
+
+pytestmark = pytest.mark.slow  # a process for each cell
+
+GRID = {
+    "heads": ["linear", "conv_s"],
+    "references": ["ncc"],
+    "rules": ["fedavg", "median"],
+    "baselines": ["local", "centralized"],
+}
+
+
+def write_study(small_experiment: Any, output: Path, **changes: object) -> Path:
+    values = {key: value for key, value in small_experiment.values.items() if key != "seed"}
+    values["sites"] = [site | {"policy": {"least_per_class": 1}} for site in values["sites"]]
+    path = output.with_suffix(".yaml")
+    path.write_text(yaml.safe_dump(values | {"output": str(output)} | GRID | changes))
+    return path
+
+
+def start(path: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "fedtune3d", "benchmark", str(path), "--no-plan"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def finished_cells(output: Path) -> dict[str, tuple[int, int]]:
+    """When each finished cell's ledger and metrics were last written."""
+    return {
+        path.parent.name: (path.stat().st_mtime_ns, (path.parent / "rounds.jsonl").stat().st_mtime_ns)
+        for path in (output / "cells").glob("*/metrics.json")
+    }
+
+
+@pytest.fixture(scope="module")
+def killed_and_resumed(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """A study that was killed when its second cell had begun and then run again; and the cells finished at the kill."""
+    output = tmp_path_factory.mktemp("benchmark") / "study"
+    path = write_study(small_experiment, output)
+    process = start(path)
+    second = output / "cells" / "conv_s-frozen-fedavg-seed0"
+    while process.poll() is None and not (second / "environment.json").exists():
+        time.sleep(0.01)
+    assert process.poll() is None, process.stdout.read()  # type: ignore[union-attr]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = finished_cells(output)
+    process = start(path)
+    printed, _ = process.communicate()
+    assert process.returncode == 0, printed
+    return output, before
+
+
+def test_a_killed_study_goes_on_without_doing_a_finished_cell_again(killed_and_resumed: tuple[Path, dict]) -> None:
+    output, before = killed_and_resumed
+    assert "linear-frozen-fedavg-seed0" in before
+    chosen = json.loads((output / "study.json").read_text())["chosen"]
+    extended = f"{chosen['head']}-frozen-fedavg-seed0"  # it got the baselines
+    after = finished_cells(output)
+    for name, times in before.items():
+        if name == extended:
+            ledger = (output / "cells" / name / "rounds.jsonl").read_text().splitlines()
+            assert len(ledger) == 3
+        else:
+            assert after[name] == times, name
+
+
+def test_a_second_call_does_nothing_again(killed_and_resumed: tuple[Path, dict], small_experiment: Any) -> None:
+    output, _ = killed_and_resumed
+    before, told = finished_cells(output), []
+    run_study(Study.from_yaml(output.with_suffix(".yaml")), tell=told.append)
+    assert finished_cells(output) == before
+    assert [line.split(":")[0] for line in told] == [
+        f"best {part} by validation" for part in ("head", "tuning", "rule")
+    ]
+
+
+def test_the_best_is_chosen_by_validation_alone(killed_and_resumed: tuple[Path, dict]) -> None:
+    output, _ = killed_and_resumed
+    results = json.loads((output / "study.json").read_text())
+    scores = {}
+    for name in ("linear", "conv_s"):
+        ledger = output / "cells" / f"{name}-frozen-fedavg-seed0" / "rounds.jsonl"
+        lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+        scores[name] = max(line["validation"]["mean_auc"] for line in lines[1:])
+        assert scores[name] == validation_auc(RunFolder(ledger.parent))
+    assert results["chosen"]["head"] == max(scores, key=lambda name: scores[name])
+    by_name = {entry["name"]: entry["validation"] for entry in results["stages"]["heads"]}
+    assert by_name["linear-frozen-fedavg"] == scores["linear"]
+
+
+def test_the_baselines_stand_beside_the_base_rule(killed_and_resumed: tuple[Path, dict]) -> None:
+    output, _ = killed_and_resumed
+    head = json.loads((output / "study.json").read_text())["chosen"]["head"]
+    metrics = RunFolder(output / "cells" / f"{head}-frozen-fedavg-seed0").metrics
+    assert set(metrics["methods"]) == {"federated", "local", "centralized"}
+    assert set(RunFolder(output / "cells" / f"{head}-frozen-median-seed0").metrics["methods"]) == {"federated"}
+
+
+def test_a_failed_cell_is_shown_and_the_others_go_on(small_experiment: Any, tmp_path: Path) -> None:
+    weights = {"method": "lora", "blocks": [99], "label": "broken"}  # only the model can tell that there is no block 99
+    path = write_study(
+        small_experiment,
+        tmp_path / "study",
+        heads=["linear"],
+        references=[],
+        tunings=["frozen", weights],
+        rules=[],
+        baselines=[],
+    )
+    process = start(path)
+    printed, _ = process.communicate()
+    text = " ".join(printed.decode().split())
+    assert process.returncode == 1, text
+    assert "failed: linear-broken-fedavg-seed0: lora.blocks: expected block numbers" in text
+    results = json.loads((tmp_path / "study" / "study.json").read_text())
+    assert list(results["faults"]) == ["linear-broken-fedavg-seed0"]
+    assert results["chosen"]["rule"] == "fedavg"
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert "1 cell failed" in page
+    assert "expected block numbers" in page
+
+
+def test_a_changed_study_is_refused_before_anything_runs(
+    killed_and_resumed: tuple[Path, dict], small_experiment: Any
+) -> None:
+    output, _ = killed_and_resumed
+    values = yaml.safe_load(output.with_suffix(".yaml").read_text())
+    changed = output.parent / "changed.yaml"
+    changed.write_text(yaml.safe_dump(values | {"training": {"rounds": 3}}))
+    with pytest.raises(InputError, match="another configuration \\(differs in training\\)"):
+        run_study(Study.from_yaml(changed))
