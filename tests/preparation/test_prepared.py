@@ -342,7 +342,7 @@ def test_a_script_without_a_main_guard_may_use_workers(
     script.write_text(
         "import pickle, sys\n"
         "from pathlib import Path\n"
-        "from fedtune3d.cohorts.preparation import PreparedStore, prepare_all\n"
+        "from fedtune3d.preparation.prepared import PreparedStore, prepare_all\n"
         "records = pickle.loads(bytes.fromhex(sys.argv[1]))\n"
         "done = prepare_all(records, PreparedStore(Path(sys.argv[2])), workers=2, on_bad_scan='skip')\n"
         "print(len(done.paths), len(done.bad))\n"

@@ -268,10 +268,10 @@ torch.set_num_threads(1)
 torch.manual_seed(99)
 from fedtune3d.aggregation.contract import LocalPlan
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoder import build_encoder, initialise_random
+from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.tuning import Frozen, apply_tuning, read_state
-from fedtune3d.states import state_sha256
+from fedtune3d._utils.state_dicts import state_sha256
 from fedtune3d.training.dataset import LabelledScan, open_scans
 from fedtune3d.training.features import FeatureCache
 from fedtune3d.training.local import LocalRound, train_locally
@@ -330,7 +330,7 @@ import torch
 torch.set_num_threads(1)
 from fedtune3d.aggregation.contract import LocalPlan
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoder import build_encoder
+from fedtune3d.models.encoders.sam_med3d import build_encoder
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.tuning import Frozen, apply_tuning
 from fedtune3d.training.dataset import FeatureSet

@@ -204,6 +204,6 @@ def test_a_gpu_that_is_not_there_is_one_line(small_experiment: Any, tmp_path: Pa
 def test_the_peak_of_a_process_is_its_own() -> None:
     """Not that of the process that started it, which Linux's getrusage counts in."""
     ballast = np.ones(100_000_000)
-    code = "from fedtune3d.federation.trainee import peak_memory_bytes; print(peak_memory_bytes())"
+    code = "from fedtune3d.federation.site.local_trainer import peak_memory_bytes; print(peak_memory_bytes())"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
     assert 20_000_000 < int(said) < psutil.Process().memory_info().rss - ballast.nbytes / 4

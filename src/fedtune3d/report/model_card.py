@@ -30,7 +30,7 @@ LIMITS = """\
 
 HOW_TO_USE = """\
 ```python
-from fedtune3d.export import load_exported
+from fedtune3d.workflows.export import load_exported
 
 model, info = load_exported("model.safetensors")   # prepared scans (B, 1, 128, 128, 128) → logits (B, 2)
 ```"""

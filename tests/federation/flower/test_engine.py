@@ -15,7 +15,7 @@ from fedtune3d.federation.flower.engine import keep_proxies_out_of_this_machine,
 SECOND = """
 import sys
 from pathlib import Path
-from fedtune3d.errors import InputError
+from fedtune3d._utils.errors import InputError
 from fedtune3d.federation.flower.engine import only_one_in
 try:
     with only_one_in(Path(sys.argv[1]), "site join"):

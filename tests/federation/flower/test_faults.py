@@ -196,7 +196,7 @@ def pack(reply, sha256):
         {lie}
     return honest(reply, sha256)
 site_host.pack_answer = pack
-from fedtune3d.cli import main
+from fedtune3d.cli.app import main
 main(sys.argv[1:])
 """
 LIES = {

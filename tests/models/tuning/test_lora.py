@@ -104,7 +104,7 @@ def test_peft_is_imported_only_when_used():
     script = (
         "import sys; from fedtune3d.models.classifier import Classifier;"
         "from fedtune3d.models.tuning import Frozen, apply_tuning;"
-        "from fedtune3d.models.encoder import build_encoder; from fedtune3d.models.heads import build_head;"
+        "from fedtune3d.models.encoders.sam_med3d import build_encoder; from fedtune3d.models.heads import build_head;"
         "apply_tuning(Classifier(build_encoder('tiny'), build_head('linear')), Frozen());"
         "assert not {'peft', 'transformers', 'monai'} & sys.modules.keys()"
     )
