@@ -20,7 +20,7 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation import rounds
 from fedtune3d.federation.privacy.egress_log import EgressManifest
 from fedtune3d.federation.round_state import RoundsFolder
-from fedtune3d.federation.site.site import local_trainer as trainee
+from fedtune3d.federation.site import local_trainer as trainee
 from fedtune3d.federation.site.memory import SiteMemory
 
 PARTS = {
