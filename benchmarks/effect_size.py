@@ -27,7 +27,8 @@ from fedtune3d.models.assembly import assemble
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.tuning import Frozen, apply_tuning, read_state, write_state
-from fedtune3d.preparation.prepared import PreparedStore, prepare_all
+from fedtune3d.preparation.prepare_all import prepare_all
+from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.simulation import simulate_sites
 from fedtune3d.training.dataset import FeatureSet, LabelledScan, ScanSet, open_scans
 from fedtune3d.training.features import FeatureCache

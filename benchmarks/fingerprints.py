@@ -25,7 +25,7 @@ from scipy import ndimage
 from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d.evaluation.intervals import wilson
 from fedtune3d.preparation.near_fingerprints import BANDS, BITS, SUSPICIOUS_BANDS, near_residual, project
-from fedtune3d.preparation.prepared import prepare_scan
+from fedtune3d.preparation.prepare_scan import prepare_scan
 from fedtune3d.simulation.anatomy import Anatomy
 from fedtune3d.simulation.bids_folder import write_scan
 from fedtune3d.simulation.label_maps import list_label_maps, read_label_map

@@ -18,6 +18,7 @@ import argparse
 import json
 import resource
 import statistics
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -30,11 +31,14 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from fedtune3d.preparation import prepared as preparation
+from fedtune3d.preparation import prepare_scan as preparation
 from fedtune3d.preparation.itk import TO_LPS
-from fedtune3d.preparation.prepared import PreparedScan, prepare_scan
+from fedtune3d.preparation.prepare_scan import prepare_scan
+from fedtune3d.preparation.prepared_scan import PreparedScan
 from fedtune3d.preparation.template import Template, load_template
-from fedtune3d.simulation.heads import paint_head, varied_scan
+
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
+from simulated_heads import paint_head, varied_scan
 
 STEPS = {
     "read_scan": "read, to RAS",

@@ -12,7 +12,7 @@ import torch
 
 from fedtune3d.cli.app import main
 from fedtune3d.cohorts.records import ScanRecord
-from fedtune3d.preparation.prepared import PreparedStore
+from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.training.features import FeatureCache, FeatureKey
 
 LONG_AGO = time.time() - 40 * 86_400

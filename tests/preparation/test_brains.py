@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from fedtune3d.preparation.bias import correct_bias
-from fedtune3d.preparation.prepared import PreparationSettings, prepare_scan
+from fedtune3d.preparation.prepare_scan import prepare_scan
 from fedtune3d.preparation.scan_space import to_scan_space
+from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.preparation.template import SPACE
 
 Dice = Callable[[np.ndarray, np.ndarray], float]

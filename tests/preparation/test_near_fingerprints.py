@@ -6,7 +6,7 @@ import pytest
 from scipy import ndimage
 
 from fedtune3d.preparation.near_fingerprints import BANDS, SUSPICIOUS_BANDS, near_bands
-from fedtune3d.preparation.prepared import prepare_scan
+from fedtune3d.preparation.prepare_scan import prepare_scan
 from fedtune3d.simulation import simulate_sites
 
 KEY = b"a key of sixteen"

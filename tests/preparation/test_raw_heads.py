@@ -10,12 +10,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 from scipy import ndimage
+from simulated_heads import paint_head, varied_scan
 
 from fedtune3d._utils.errors import ScanError
-from fedtune3d.preparation.prepared import PreparationSettings, PreparedScan, prepare_scan
+from fedtune3d.preparation.prepare_scan import prepare_scan
+from fedtune3d.preparation.prepared_scan import PreparedScan
 from fedtune3d.preparation.scan_space import to_scan_space
+from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.preparation.template import SPACE, load_template
-from fedtune3d.simulation.heads import paint_head, varied_scan
 
 pytest.importorskip("deepbet")
 Dice = Callable[[np.ndarray, np.ndarray], float]

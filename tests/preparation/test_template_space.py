@@ -6,12 +6,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from simulated_heads import HeadScan, paint_head
 
 from fedtune3d.preparation.atlas import FREESURFER_REGIONS, load_regions, packaged_atlas
-from fedtune3d.preparation.prepared import PreparationSettings, prepare_scan
+from fedtune3d.preparation.prepare_scan import prepare_scan
+from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.preparation.template import SPACE, load_template
 from fedtune3d.preparation.template_space import region_in_scan, template_to_scan, to_template
-from fedtune3d.simulation.heads import HeadScan, paint_head
 
 
 def matrix_of(scale: float, shift: tuple[float, float, float]) -> np.ndarray:

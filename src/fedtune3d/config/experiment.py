@@ -24,8 +24,8 @@ from fedtune3d.models.tuning import Frozen, Full, Lora, Tuning
 from fedtune3d.preparation.atlas import FREESURFER_REGIONS
 from fedtune3d.preparation.brain import Device
 from fedtune3d.preparation.intensity import Intensity
-from fedtune3d.preparation.prepared import PreparationSettings
 from fedtune3d.preparation.recognition import STEPS, Step
+from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.training.settings import AugmentationSettings, TrainingSettings
 
 if typing.TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fedtune3d.preparation.prepared import load_prepared
+from fedtune3d.preparation.store import load_prepared
 
 POINTS = 256
 BANDWIDTH = 0.01

@@ -4,7 +4,7 @@ import nibabel
 import numpy as np
 from scipy import ndimage
 
-from fedtune3d.preparation.prepared import PreparedScan
+from fedtune3d.preparation.prepared_scan import PreparedScan
 
 
 def to_scan_space(volume: np.ndarray, prepared: PreparedScan, order: int = 1) -> nibabel.Nifti1Image:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fedtune3d.preparation.prepared import PreparedScan
+from fedtune3d.preparation.prepared_scan import PreparedScan
 from fedtune3d.preparation.registration import register_to_template
 from fedtune3d.preparation.template import SPACE, Template
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.preparation.prepared import load_prepared
+from fedtune3d.preparation.store import load_prepared
 from fedtune3d.training.features import SECONDS_A_DAY, STALE_PARTIAL_SECONDS, CacheEntry, FeatureCache
 
 KINDS = ("prepared", "features")

@@ -16,7 +16,7 @@ from fedtune3d._utils.seeds import derive_seed
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.explanation import CUBE, grad_cam, occlusion, similarity
 from fedtune3d.models.heads import build_head
-from fedtune3d.preparation.prepared import PreparedScan
+from fedtune3d.preparation.prepared_scan import PreparedScan
 from fedtune3d.preparation.scan_space import to_scan_space
 from fedtune3d.report import caveat
 from fedtune3d.report.figures.saliency import draw_saliency

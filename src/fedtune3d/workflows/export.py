@@ -21,7 +21,9 @@ from fedtune3d.models.assembly import AssembledModel, assemble
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.tuning import Full, Lora
 from fedtune3d.models.tuning.adapters import merge, save_adapter
-from fedtune3d.preparation.prepared import BACKGROUND, PREPARATION_VERSION, PreparationSettings
+from fedtune3d.preparation.prepare_scan import PREPARATION_VERSION
+from fedtune3d.preparation.prepared_scan import BACKGROUND
+from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.report.model_card import model_card
 from fedtune3d.report.run_contents import RunContents, read_run
 

@@ -17,7 +17,9 @@ from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.site import Site
 from fedtune3d.federation.site.timing import Calibration, calibrate
 from fedtune3d.federation.splitting import split_shared
-from fedtune3d.preparation.prepared import PreparationSettings, PreparedStore, prepare_all
+from fedtune3d.preparation.prepare_all import prepare_all
+from fedtune3d.preparation.settings import PreparationSettings
+from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.workflows.prepare import read_tables
 
 

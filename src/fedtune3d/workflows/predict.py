@@ -19,7 +19,8 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.models.centres import pool_features
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.feature_statistics import FeatureStatistics
-from fedtune3d.preparation.prepared import PreparedScan, prepare_scan
+from fedtune3d.preparation.prepare_scan import prepare_scan
+from fedtune3d.preparation.prepared_scan import PreparedScan
 from fedtune3d.workflows.export import trained_model
 
 

@@ -21,7 +21,7 @@ from fedtune3d.federation.site.saliency import (
 )
 from fedtune3d.models.assembly import assemble
 from fedtune3d.models.tuning import Frozen
-from fedtune3d.preparation.prepared import PreparedStore
+from fedtune3d.preparation.store import PreparedStore
 
 
 class Sum(nn.Module):

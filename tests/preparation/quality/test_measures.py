@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from fedtune3d.preparation.prepared import prepare_scan
+from fedtune3d.preparation.prepare_scan import prepare_scan
 from fedtune3d.preparation.quality.measures import AS_IT_LIES, Quality, two_thresholds
 from fedtune3d.preparation.template import load_template
 

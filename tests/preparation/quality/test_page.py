@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from fedtune3d.cohorts.records import ScanRecord
-from fedtune3d.preparation.prepared import PreparedStore, prepare_all
+from fedtune3d.preparation.prepare_all import prepare_all
 from fedtune3d.preparation.quality.page import write_quality
+from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.preparation.template import load_template
 
 SECRET = "Erika^Mustermann"

@@ -16,7 +16,7 @@ from fedtune3d.evaluation.estimate import Estimate, undefined
 from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.preparation.fingerprints import id_pattern, keyed, normal_id
 from fedtune3d.preparation.near_fingerprints import near_bands
-from fedtune3d.preparation.prepared import load_prepared
+from fedtune3d.preparation.store import load_prepared
 
 LEAST_KEY_BYTES = 16
 _OLDEST = 150.0

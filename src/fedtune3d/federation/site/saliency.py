@@ -20,7 +20,8 @@ from fedtune3d.config.experiment import ExplainSection
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.explanation import CUBE, grad_cam, integrated_gradients, occlusion, places_of
 from fedtune3d.models.nearest_centre import NearestCentre
-from fedtune3d.preparation.prepared import PreparedScan, load_prepared
+from fedtune3d.preparation.prepared_scan import PreparedScan
+from fedtune3d.preparation.store import load_prepared
 from fedtune3d.preparation.template import SPACE, Template, load_template
 from fedtune3d.preparation.template_space import region_in_scan, template_to_scan, to_template
 from fedtune3d.training.prefix import device_of

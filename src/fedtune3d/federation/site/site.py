@@ -38,8 +38,9 @@ from fedtune3d.models.centres import pool_features
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.feature_statistics import LEAST_SCANS, FeatureStatistics
 from fedtune3d.preparation.pictures import write_example
-from fedtune3d.preparation.prepared import PreparedCohort, PreparedStore, prepare_all
+from fedtune3d.preparation.prepare_all import PreparedCohort, prepare_all
 from fedtune3d.preparation.profiles import intensity_profile, intensity_range, load_brain
+from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.training.dataset import LabelledScan, ScanSet, open_scans
 from fedtune3d.training.features import FeatureCache
 from fedtune3d.training.fitting import head_inputs, one_head_input

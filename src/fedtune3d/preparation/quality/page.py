@@ -14,8 +14,11 @@ from scipy import ndimage
 
 from fedtune3d._utils.files import write_text
 from fedtune3d.cohorts.records import ScanRecord
-from fedtune3d.preparation.prepared import OWN_SPACE, PreparedCohort, PreparedScan, load_prepared
+from fedtune3d.preparation.prepare_all import PreparedCohort
+from fedtune3d.preparation.prepare_scan import OWN_SPACE
+from fedtune3d.preparation.prepared_scan import PreparedScan
 from fedtune3d.preparation.quality.flags import MEASURES, flag_scans
+from fedtune3d.preparation.store import load_prepared
 
 _OUTLINE = (230, 159, 0)  # orange, which the colour-blind tell from grey
 _GREYS = 31

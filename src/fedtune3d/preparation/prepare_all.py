@@ -1,0 +1,124 @@
+"""Prepare the scans of one site or several, in parallel, keeping what was made."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from joblib.externals.loky import ProcessPoolExecutor
+
+from fedtune3d._utils.errors import InputError, ScanError
+from fedtune3d._utils.files import require_free_space
+from fedtune3d.cohorts.records import ScanRecord
+from fedtune3d.preparation.store import PreparedStore
+
+
+@dataclass(frozen=True)
+class PreparedCohort:
+    """Where each usable record's voxels are, and which records were left out, with the reason, both in given order."""
+
+    paths: dict[ScanRecord, Path]
+    bad: list[tuple[ScanRecord, str]]
+
+
+def prepare_all(
+    records: Sequence[ScanRecord],
+    store: PreparedStore,
+    workers: int = 1,
+    on_bad_scan: Literal["stop", "skip"] = "stop",
+    progress: Callable[[int, int], None] | None = None,
+) -> PreparedCohort:
+    """Prepare what the store lacks, in parallel over processes of one thread each; their number changes no voxel.
+
+    Args:
+        records: Scans of one site or several.
+        store: Where prepared scans are kept. What is made stays, so a second call goes on where one was stopped.
+        workers: Processes; 1 works in this one.
+        on_bad_scan: ``stop`` raises at a bad scan; ``skip`` leaves bad ones out.
+        progress: Called with (scans done, scans in all).
+
+    Raises:
+        ScanError: At the first bad scan in the order of the records, when `on_bad_scan` is ``stop``.
+        InputError: If the disk is too full for what is missing, or a site has no usable scan left.
+    """
+    outcomes = {record: _outcome(store.find, record) for record in records}
+    missing = [record for record, outcome in outcomes.items() if outcome is None]
+    require_free_space(store.folder, len(missing) * store.entry_bytes, f"preparing {len(missing)} scans")
+    with _without_leftovers(store.folder):
+        for done, (record, outcome) in enumerate(_walk(store, outcomes, missing, workers), start=1):
+            if isinstance(outcome, ScanError) and on_bad_scan == "stop":
+                raise outcome
+            outcomes[record] = outcome
+            if progress is not None:
+                progress(done, len(outcomes))
+    paths = {record: outcome for record, outcome in outcomes.items() if isinstance(outcome, Path)}
+    bad = [(record, str(outcome)) for record, outcome in outcomes.items() if isinstance(outcome, ScanError)]
+    _require_usable_sites(paths, bad)
+    return PreparedCohort(paths, bad)
+
+
+Outcome = Path | ScanError | None
+
+
+@contextmanager
+def _without_leftovers(folder: Path) -> Iterator[None]:
+    """Remove what killed processes left half-written in the folder, unless another process is writing there now.
+
+    Who writes holds the folder's lock, shared; who gets it alone may clean up. A file system without locks (some
+    network drives) keeps the leftovers, which no one takes for entries and `cache prune` removes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for partial in folder.glob(".*.partial.*"):
+                partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _walk(
+    store: PreparedStore, known: dict[ScanRecord, Outcome], missing: Sequence[ScanRecord], workers: int
+) -> Iterator[tuple[ScanRecord, Outcome]]:
+    """Every record with its outcome: first those known, then, as they are made, those missing, in their order."""
+    yield from [(record, outcome) for record, outcome in known.items() if outcome is not None]
+    if workers == 1 or len(missing) < 2:
+        yield from ((record, _outcome(store.get, record)) for record in missing)
+        return
+    # Unlike multiprocessing's, these processes do not run the caller's script again, so it needs no __main__ guard.
+    with ProcessPoolExecutor(min(workers, len(missing)), initializer=_use_one_thread) as pool:
+        futures = [pool.submit(_outcome, store.get, record) for record in missing]
+        try:
+            for record, future in zip(missing, futures, strict=True):
+                yield record, future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def _outcome(function: Callable[[ScanRecord], Path | None], record: ScanRecord) -> Outcome:
+    try:
+        return function(record)
+    except ScanError as error:
+        return error
+
+
+def _use_one_thread() -> None:
+    import SimpleITK
+
+    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+def _require_usable_sites(paths: dict[ScanRecord, Path], bad: list[tuple[ScanRecord, str]]) -> None:
+    usable = {record.site for record in paths}
+    for record, why in bad:
+        if record.site not in usable:
+            count = sum(other.site == record.site for other, _ in bad)
+            raise InputError(f"site {record.site}: expected a usable scan, but all {count} are bad; the first: {why}")

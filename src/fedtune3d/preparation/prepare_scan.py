@@ -1,0 +1,198 @@
+"""From one scan file to the encoder's input: the brain, the steps that are still to do, the grid, the intensities."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedtune3d._utils.errors import InputError, ScanError
+from fedtune3d.preparation.bias import correct_bias
+from fedtune3d.preparation.brain import Device, extract_brain
+from fedtune3d.preparation.fingerprints import voxels_digest
+from fedtune3d.preparation.grid import centred_grid, crop_affine, crop_to, resample, resample_affinely
+from fedtune3d.preparation.intensity import Intensity, normalise_intensity
+from fedtune3d.preparation.nifti import Scan, read_scan
+from fedtune3d.preparation.prepared_scan import BACKGROUND, PreparedScan
+from fedtune3d.preparation.quality.measures import measure_quality
+from fedtune3d.preparation.recognition import STEPS, Declared, Step, read_declared
+from fedtune3d.preparation.registration import register_to_template
+from fedtune3d.preparation.settings import DEFAULT_SETTINGS, PreparationSettings
+from fedtune3d.preparation.template import SPACE, Template, load_template
+
+PREPARATION_VERSION = 2  # raised whenever the same scan and settings give other voxels
+BRAIN_RANGE_ML = (600.0, 2300.0)  # the MNI152 template's has 1,890 mL, heads with their skull over 3,000 mL
+OWN_SPACE = "scan"
+_FAINT = 0.02  # of the 99th percentile: what is darker belongs to the background (ringing, noise after masking)
+_MAX_DEVIATIONS = 50  # bright vessels reach about 15; one stray voxel beyond this flattens all the rest
+_MARGIN = 4  # voxels kept around the brain
+
+
+def prepare_scan(path: Path, settings: PreparationSettings = DEFAULT_SETTINGS) -> PreparedScan:
+    """Bring a scan onto the prepared grid, with the steps that it still needs.
+
+    A head with its skull, by default: brain extraction (or the brain mask beside the file, where there is one), bias
+    correction, affine registration to MNI152; the grid is the template's. A brain that BIDS says lies in MNI152 space
+    is put on the template's grid as it lies. Any other brain stays as it lies, on a grid centred on it: grid voxel
+    (size/2, size/2, size/2) sits on the scan's voxel nearest to the middle of the brain's extent, so a scan of the
+    grid's own spacing is copied unblurred. All take one linear interpolation, after the Gaussian smoothing of Cardoso
+    et al. 2015 along axes that lose resolution.
+
+    A scan counts as a brain where its name or sidecar says so, or where what is brighter or darker than zero by more
+    than 2 % of the 99th percentile fills no more than 2,300 mL.
+
+    Outside the brain stands 0, the brain's mean. SAM-Med3D's own pipeline (``ZNormalization(masking_method=x > 0)``)
+    leaves −mean/sd there, about −3 to −5 and another number in every scan; a constant tells nothing about a site's
+    contrast, survives augmentation by gain, bias field and padding, and marks the brain.
+
+    Raises:
+        ScanError: If the scan cannot be read (see `nifti.read_scan`), has its skull though `settings` leave out the
+            brain extraction, has no brain, or a spike beyond 50 standard deviations. One line.
+        InputError: If brain extraction is needed and not installed.
+    """
+    scan, declared = read_scan(path), read_declared(path)
+    brain = _find_brain(scan.voxels)
+    steps = _steps_to_do(declared, _millilitres(brain, scan.affine), settings)
+    if "brain" in steps:
+        brain = _extract(path, scan, declared, settings.device)
+    brain_ml = _millilitres(brain, scan.affine)
+    _check_brain(path, scan, brain, brain_ml)
+    template = load_template(settings.size, settings.spacing_mm)
+    work = _Work(scan.voxels, scan.affine, brain)
+    if "bias" in steps:
+        work = work.cropped()
+        work = _Work(correct_bias(work.voxels, work.affine, work.brain), work.affine, work.brain)
+    if "register" in steps or "register" in declared.done:
+        placed = _place_in_template(path, work.cropped(), template, settings.size, register="register" in steps)
+    else:
+        grid = centred_grid(work.brain, work.affine, settings.size, settings.spacing_mm)
+        voxels, on_grid = resample(work.voxels, work.affine, work.brain, grid, settings.size)
+        placed = _Placed(voxels, on_grid, grid, OWN_SPACE, np.eye(4))
+    return PreparedScan(
+        _normalise(path, placed.voxels, placed.brain, settings.intensity, template),
+        placed.brain,
+        placed.affine,
+        placed.space,
+        placed.to_scan,
+        scan.source_shape,
+        scan.source_affine,
+        brain_ml,
+        steps,
+        measure_quality(path, scan, brain, work.voxels[work.brain], placed.voxels, placed.brain, template),
+        voxels_digest(scan),
+    )
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A scan, or the box around its brain, in its own voxels."""
+
+    voxels: np.ndarray
+    affine: np.ndarray
+    brain: np.ndarray
+
+    def cropped(self) -> "_Work":
+        box = crop_to(self.brain, _MARGIN)
+        return _Work(self.voxels[box], crop_affine(self.affine, box), self.brain[box])
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """On the prepared grid, intensities as they were."""
+
+    voxels: np.ndarray
+    brain: np.ndarray
+    affine: np.ndarray
+    space: str
+    to_scan: np.ndarray
+
+
+def _steps_to_do(declared: Declared, bright_ml: float, settings: PreparationSettings) -> tuple[Step, ...]:
+    has_brain_only = "brain" in declared.done or (not declared.has_skull and bright_ml <= BRAIN_RANGE_ML[1])
+    if settings.steps == "auto":
+        wanted: Sequence[Step] = () if has_brain_only else STEPS
+    else:
+        wanted = settings.steps
+    done = declared.done | ({"brain"} if has_brain_only else set())
+    return tuple(step for step in STEPS if step in wanted and step not in done)
+
+
+def _extract(path: Path, scan: Scan, declared: Declared, device: Device) -> np.ndarray:
+    """The brain by the mask beside the scan, else by the network."""
+    if declared.brain_mask is None:
+        try:
+            return extract_brain(scan.voxels, device)
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise InputError(f"{path}: {error}") from error
+            raise ScanError(f"{path}: expected a T1-weighted head, but {error}; look at it") from error
+    mask = read_scan(declared.brain_mask)
+    if mask.voxels.shape != scan.voxels.shape or not np.allclose(mask.affine, scan.affine, atol=1e-3):
+        raise ScanError(
+            f"{declared.brain_mask}: expected the grid of {path.name}, {scan.source_shape}, found another, "
+            f"{mask.source_shape}, or another affine; put it right or away"
+        )
+    return mask.voxels > 0.5
+
+
+def _check_brain(path: Path, scan: Scan, brain: np.ndarray, brain_ml: float) -> None:
+    low, high = BRAIN_RANGE_ML
+    if not low <= brain_ml <= high:
+        reason = (
+            "raw heads need brain extraction first: write preparation: {steps: auto}"
+            if brain_ml > high
+            else "is it cropped, or its spacing wrong?"
+        )
+        raise ScanError(
+            f"{path}: expected a brain-extracted scan, with {low:,.0f} to {high:,.0f} mL above zero, "
+            f"found {brain_ml:,.0f} mL; {reason}"
+        )
+    if np.ptp(scan.voxels[brain]) == 0:
+        raise ScanError(f"{path}: expected a T1-weighted image, found one value in the whole brain; is it a mask?")
+
+
+def _place_in_template(path: Path, work: _Work, template: Template, size: int, *, register: bool) -> _Placed:
+    to_scan = np.eye(4)
+    if register:
+        try:
+            to_scan = register_to_template(np.where(work.brain, work.voxels, np.float32(0)), work.affine, template)
+        except RuntimeError as error:  # ITK's, when the two do not overlap any more
+            reason = str(error).strip().splitlines()[-1]
+            raise ScanError(f"{path}: cannot be registered to the template ({reason}); look at it") from error
+    to_voxels = np.linalg.inv(work.affine) @ to_scan @ template.affine
+    voxels, brain = resample_affinely(work.voxels, work.brain, to_voxels, size)
+    if not brain.any():
+        raise ScanError(f"{path}: expected a brain where the template has its own, found none; is its space right?")
+    return _Placed(voxels, brain, template.affine, SPACE, to_scan)
+
+
+def _millilitres(brain: np.ndarray, affine: np.ndarray) -> float:
+    return float(np.count_nonzero(brain) * abs(np.linalg.det(affine[:3, :3])) / 1000)
+
+
+def _find_brain(voxels: np.ndarray) -> np.ndarray:
+    """Where the magnitude is more than faint; bool, the shape of `voxels`."""
+    nonzero = np.abs(voxels[voxels != 0])
+    threshold = _FAINT * np.percentile(nonzero, 99)
+    mask = voxels > threshold
+    if voxels.min() < 0:
+        mask |= voxels < -threshold
+    return mask
+
+
+def _normalise(
+    path: Path, voxels: np.ndarray, brain: np.ndarray, intensity: Intensity, template: Template
+) -> np.ndarray:
+    """The chosen scale in the brain, `BACKGROUND` outside; float16, finite."""
+    prepared = np.full(voxels.shape, BACKGROUND, dtype=np.float16)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        prepared[brain] = normalise_intensity(voxels[brain], intensity, template.voxels[template.brain])
+        largest = float(np.abs(normalise_intensity(voxels[brain], "zscore")).max())
+    if intensity != "zscore" and not np.isfinite(prepared).all():
+        raise ScanError(f"{path}: intensity {intensity} gives numbers beyond float16's 65,504; choose zscore")
+    if not largest <= _MAX_DEVIATIONS:  # so that a NaN is caught too
+        raise ScanError(
+            f"{path}: expected every voxel within {_MAX_DEVIATIONS} standard deviations of the brain's mean, "
+            f"found one at {largest:,.0f}; clip the spikes first"
+        )
+    return prepared

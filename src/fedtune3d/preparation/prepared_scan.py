@@ -1,0 +1,42 @@
+"""A scan on the encoder's input grid."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedtune3d.preparation.quality.measures import Quality
+from fedtune3d.preparation.recognition import Step
+
+BACKGROUND = 0.0  # every prepared voxel outside the brain; see `prepare_scan`
+
+
+@dataclass(frozen=True)
+class PreparedScan:
+    """A scan as the encoder takes it.
+
+    Attributes:
+        voxels: float16 (x, y, z) in RAS order, by default mean 0 and standard deviation 1 in the brain, `BACKGROUND`
+            outside.
+        brain: bool, the same shape: what was taken for brain, holes filled.
+        affine: (4, 4) float64, voxel indices → millimetres of `space`, RAS, axes along the world's.
+        space: ``scan``, the file's own world, or the name of the template's (MNI152NLin2009aSym).
+        to_scan: (4, 4) float64, millimetres of `space` → the file's world millimetres; the identity in space ``scan``.
+        source_shape: The file's three axes.
+        source_affine: (4, 4) float64, the file's.
+        brain_ml: The volume of what was taken for brain, in the file's voxels, in millilitres.
+        steps: What was done here: ``brain``, ``bias``, ``register``, in this order.
+        quality: What was measured of it.
+        voxels_sha256: `fingerprints.voxels_digest` of the file.
+    """
+
+    voxels: np.ndarray
+    brain: np.ndarray
+    affine: np.ndarray
+    space: str
+    to_scan: np.ndarray
+    source_shape: tuple[int, ...]
+    source_affine: np.ndarray
+    brain_ml: float
+    steps: tuple[Step, ...]
+    quality: Quality
+    voxels_sha256: str

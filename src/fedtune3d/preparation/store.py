@@ -1,0 +1,127 @@
+"""Prepared scans on disk, each found again by its causes."""
+
+import hashlib
+import json
+import os
+import zipfile
+import zlib
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from fedtune3d._utils.errors import InputError, ScanError
+from fedtune3d._utils.files import atomic_path, sha256_file, write_json
+from fedtune3d.cohorts.records import ScanRecord
+from fedtune3d.preparation.prepare_scan import PREPARATION_VERSION, prepare_scan
+from fedtune3d.preparation.prepared_scan import BACKGROUND, PreparedScan
+from fedtune3d.preparation.quality.measures import Quality
+from fedtune3d.preparation.recognition import read_declared
+from fedtune3d.preparation.settings import DEFAULT_SETTINGS, PreparationSettings
+
+
+class PreparedStore:
+    """A folder of prepared scans, each found by its causes: the scan file's bytes, the settings, the code's version.
+
+    An entry is ``<key>.npy``, float16 (size, size, size), ``<key>.npz`` with the brain mask, packed to bits, and, last,
+    ``<key>.json`` with affines, brain volume, quality and causes. None holds a name or a path. Several processes may
+    share a folder. `load_prepared` reads an entry.
+    """
+
+    def __init__(self, folder: Path, settings: PreparationSettings = DEFAULT_SETTINGS) -> None:
+        self.folder = folder
+        self.settings = settings
+
+    def get(self, record: ScanRecord) -> Path:
+        """The .npy of a record's scan, prepared now unless it is there whole. Raises `ScanError`."""
+        causes = self._causes(record.path)
+        target = self._target(causes)
+        if not self._is_whole(target):
+            prepared = prepare_scan(record.path, self.settings)
+            with atomic_path(target) as partial:
+                np.save(partial, prepared.voxels)
+            with atomic_path(target.with_suffix(".npz")) as partial:
+                np.savez_compressed(partial, brain=np.packbits(prepared.brain))
+            info = {
+                "space": prepared.space,
+                "affine": prepared.affine.tolist(),
+                "to_scan": prepared.to_scan.tolist(),
+                "source_affine": prepared.source_affine.tolist(),
+                "source_shape": list(prepared.source_shape),
+                "brain_ml": round(prepared.brain_ml, 1),
+                "steps": list(prepared.steps),
+                "quality": asdict(prepared.quality),
+                "background": BACKGROUND,
+                "causes": causes,
+                "voxels_sha256": prepared.voxels_sha256,
+            }
+            write_json(target.with_suffix(".json"), info)
+        return target
+
+    def find(self, record: ScanRecord) -> Path | None:
+        """The .npy of a record's scan if it is there whole, else None. Raises `ScanError` if the scan is unreadable.
+
+        The time of the .json says when an entry was last asked for.
+        """
+        target = self._target(self._causes(record.path))
+        if not self._is_whole(target):
+            return None
+        os.utime(target.with_suffix(".json"))
+        return target
+
+    @property
+    def entry_bytes(self) -> int:
+        """What an entry takes on disk, rounded up."""
+        return self.settings.size**3 * 2 + 131_072
+
+    def _causes(self, scan: Path) -> dict[str, object]:
+        try:
+            declared = read_declared(scan)
+            return {
+                "scan_sha256": sha256_file(scan),
+                "done": sorted(declared.done),
+                "has_skull": declared.has_skull,
+                "brain_mask_sha256": sha256_file(declared.brain_mask) if declared.brain_mask else None,
+                "settings": asdict(self.settings),
+                "version": PREPARATION_VERSION,
+            }
+        except OSError as error:
+            raise ScanError(f"{scan}: expected a readable scan; {error.strerror}; check the path") from error
+
+    def _target(self, causes: dict[str, object]) -> Path:
+        return self.folder / f"{hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()}.npy"
+
+    def _is_whole(self, target: Path) -> bool:
+        try:
+            prepared = load_prepared(target)
+        except InputError:
+            return False
+        return prepared.voxels.shape == (self.settings.size,) * 3 and prepared.voxels.dtype == np.float16
+
+
+def load_prepared(path: Path) -> PreparedScan:
+    """The entry whose .npy is `path`; its voxels stay on disk until they are read.
+
+    Raises:
+        InputError: If one of its three files is missing or damaged.
+    """
+    try:
+        info = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        voxels = np.load(path, mmap_mode="r")
+        with np.load(path.with_suffix(".npz")) as masks:
+            brain = np.unpackbits(masks["brain"], count=voxels.size).reshape(voxels.shape).astype(bool)
+        return PreparedScan(
+            voxels,
+            brain,
+            np.array(info["affine"]),
+            info["space"],
+            np.array(info["to_scan"]),
+            tuple(info["source_shape"]),
+            np.array(info["source_affine"]),
+            info["brain_ml"],
+            tuple(info["steps"]),
+            Quality(**info["quality"]),
+            info["voxels_sha256"],
+        )
+    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: expected a prepared scan; {error}; prepare it again") from error
