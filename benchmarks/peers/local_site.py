@@ -3,14 +3,15 @@
 import time
 from pathlib import Path
 
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Silent
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.contract import LocalPlan
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.process_model import ProcessModel
-from fedtune3d.federation.site.site import Site
 from fedtune3d.models.tuning import read_state, write_state
 from fedtune3d.training.local import LocalRound, train_locally
+from fedtune3d.workflows.sites import make_sites
 
 
 class LocalSite:
@@ -24,10 +25,9 @@ class LocalSite:
 
     def __init__(self, experiment: Path, name: str, process_model: ProcessModel | None = None) -> None:
         self.experiment = Experiment.from_yaml(experiment)
-        section = next(section for section in self.experiment.sites if section.name == name)
         self.process_model = process_model or ProcessModel(self.experiment)
-        folder = self.experiment.output / "sites" / name
-        self.site = Site(self.experiment, section, folder, Silent(), self.process_model)
+        folder = RunFolder(self.experiment.output)
+        (self.site,) = make_sites(self.experiment, folder.site, Silent(), process_model=self.process_model, only=name)
 
     def initial_state(self) -> State:
         """What the rounds start from."""

@@ -400,11 +400,12 @@ def site_join(folder: SiteFolder) -> None:
     import logging
 
     from fedtune3d.federation.flower.client_app import join
+    from fedtune3d.workflows.sites import make_hosted_site
 
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
     logging.getLogger("fedtune3d").setLevel(logging.INFO)
     try:
-        join(folder)
+        join(folder, make_hosted_site)
     except KeyboardInterrupt:
         err.print(f"left the federation; come back with: fedtune3d site join {folder}")
         raise typer.Exit(130) from None

@@ -14,9 +14,10 @@ from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.leak_audit import Audit, audit_sites
 from fedtune3d.federation.messages import Federation, answers_of_all
 from fedtune3d.federation.process_model import ProcessModel
-from fedtune3d.federation.site.site import Site
+from fedtune3d.federation.site.audit import KEY_BYTES
 from fedtune3d.federation.splitting import plan_and_split
 from fedtune3d.workflows.prepare import read_tables, require_roots
+from fedtune3d.workflows.sites import make_sites
 
 
 def check_experiment(experiment: Experiment, progress: Progress, workers: int = 2, near: bool = True) -> Audit:
@@ -32,19 +33,16 @@ def check_experiment(experiment: Experiment, progress: Progress, workers: int = 
         InputError: When the input is at fault; leaks are findings.
     """
     require_roots(experiment)
-    process_model, key, run_folder = ProcessModel(experiment), secrets.token_bytes(32), RunFolder(experiment.output)
+    run_folder = RunFolder(experiment.output)
     with tempfile.TemporaryDirectory() as temporary:
-        sites = {
-            section.name: Site(
-                experiment, section, Path(temporary) / section.name, progress, process_model, workers, key=key
-            )
-            for section in experiment.sites
-        }
-        read_tables(list(sites.values()))
-        ask = partial(answers_of_all, InProcess(sites))
+        sites = make_sites(
+            experiment, Path(temporary).joinpath, progress, workers=workers, key=secrets.token_bytes(KEY_BYTES)
+        )
+        read_tables(sites)
+        ask = partial(answers_of_all, InProcess({site.name: site for site in sites}))
         plan_and_split(experiment, ask)
-        for name, site in sites.items():
-            recorded = run_folder.site(name) / "splits.tsv"
+        for site in sites:
+            recorded = run_folder.site(site.name) / "splits.tsv"
             if recorded.exists():
                 shutil.copyfile(recorded, site.folder / "splits.tsv")
         return audit_sites(ask, near)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedtune3d._utils.errors import InputError, ScanError
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Silent
 from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.cohorts.splits import TEST, TRAIN, VALIDATION
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.site import Site
 from fedtune3d.federation.site.timing import Calibration, calibrate
 from fedtune3d.federation.splitting import split_shared
@@ -21,6 +21,7 @@ from fedtune3d.preparation.prepare_all import prepare_all
 from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.workflows.prepare import read_tables
+from fedtune3d.workflows.sites import make_sites
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,7 @@ class SiteScans:
     """
 
     def __init__(self, experiment: Experiment) -> None:
-        process_model = ProcessModel(experiment)
-        sites = [
-            Site(experiment, section, experiment.output / "sites" / section.name, Silent(), process_model)
-            for section in experiment.sites
-        ]
+        sites = make_sites(experiment, RunFolder(experiment.output).site, Silent())
         read_tables(sites)
         shared = split_shared(experiment, [site.shared_groups(site.cohort.records) for site in sites])
         self.sizes = {site.name: _sizes(site, shared) for site in sites}

@@ -10,10 +10,10 @@ from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Progress
 from fedtune3d.cohorts.flow import count_flow, without_folder
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.site import Site
 from fedtune3d.federation.splitting import require_both_labels
 from fedtune3d.preparation.quality.page import write_quality
+from fedtune3d.workflows.sites import make_sites
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,8 @@ def prepare_sites(
     experiment: Experiment, progress: Progress, workers: int, only: str | None = None
 ) -> dict[str, PreparedSite]:
     """Prepare the scans of every site, or of the one named. All tables are read before the first scan."""
-    sections = [section for section in experiment.sites if only in (None, section.name)]
-    if not sections:
-        known = ", ".join(section.name for section in experiment.sites)
-        raise InputError(f"--site {only}: no site of the experiment; it has {known}")
+    sites = make_sites(experiment, RunFolder(experiment.output).site, progress, workers=workers, only=only)
     require_roots(experiment)
-    folder, process_model = RunFolder(experiment.output), ProcessModel(experiment)
-    sites = [
-        Site(experiment, section, folder.site(section.name), progress, process_model, workers) for section in sections
-    ]
     for site in sites:
         _ = site.cohort
     found = {}

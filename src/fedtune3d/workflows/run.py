@@ -37,8 +37,9 @@ from fedtune3d.federation.privacy.gate import PolicyGate
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.round_state import RoundsFolder
 from fedtune3d.federation.rounds import RoundSettings, run_rounds
+from fedtune3d.federation.site.audit import KEY_BYTES
 from fedtune3d.federation.site.pooled_site import PooledSite
-from fedtune3d.federation.site.site import STATISTICS, Site
+from fedtune3d.federation.site.site import STATISTICS
 from fedtune3d.federation.splitting import count_people, plan_and_split
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.classifier import Classifier
@@ -47,6 +48,7 @@ from fedtune3d.models.tuning import read_state
 from fedtune3d.report import write_report
 from fedtune3d.report.logs import RunLogs, require_packages
 from fedtune3d.workflows.prepare import read_tables, require_roots
+from fedtune3d.workflows.sites import make_sites
 
 CENTRALIZED = "centralized"
 OWN_MODELS = (LOCAL, LEAVE_ONE_SITE_OUT)
@@ -63,11 +65,9 @@ def run_experiment(
     """Run `experiment`; see `Experiment.run`. `reach` says how the run reaches the sites of this process."""
     require_roots(experiment)
     progress, folder, process_model = progress or Silent(), RunFolder(experiment.output), ProcessModel(experiment)
-    key = secrets.token_bytes(32)
-    sites = [
-        Site(experiment, section, folder.site(section.name), progress, process_model, key=key)
-        for section in experiment.sites
-    ]
+    sites = make_sites(
+        experiment, folder.site, progress, process_model=process_model, key=secrets.token_bytes(KEY_BYTES)
+    )
     read_tables(sites)
     guarded = {site.name: PolicyGate(site, experiment, site.section.policy, site.folder) for site in sites}
 

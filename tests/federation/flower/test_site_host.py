@@ -12,6 +12,7 @@ flwr = pytest.importorskip("flwr.app")
 from fedtune3d.federation.flower.site_folder import SiteSettings  # noqa: E402
 from fedtune3d.federation.flower.site_host import SiteHost  # noqa: E402
 from fedtune3d.federation.flower.wire import unpack_answer  # noqa: E402
+from fedtune3d.workflows.sites import make_hosted_site  # noqa: E402
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def host(tmp_path: Path) -> SiteHost:
     """Site A, whose data nobody has looked for yet."""
     (tmp_path / "site.yaml").write_text(yaml.safe_dump({"name": "A", "server": "localhost:1", "data": "bids"}))
     (tmp_path / "work").mkdir()
-    return SiteHost(SiteSettings.read(tmp_path))
+    return SiteHost(SiteSettings.read(tmp_path), make_hosted_site)
 
 
 def test_what_is_no_task_is_refused_on_record(host: SiteHost) -> None:

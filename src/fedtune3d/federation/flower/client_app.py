@@ -25,32 +25,34 @@ from fedtune3d.federation.flower.engine import (
 )
 from fedtune3d.federation.flower.reachability import why_refused
 from fedtune3d.federation.flower.site_folder import CERTIFICATE, KEY, SiteSettings
-from fedtune3d.federation.flower.site_host import SiteHost
+from fedtune3d.federation.flower.site_host import MakeSite, SiteHost
 
 log = logging.getLogger("fedtune3d")
 POLL_SECONDS = 0.2
 AGAIN_SECONDS = 5.0
 
-app = ClientApp()
-
 
 @cache
-def _host(folder: Path) -> SiteHost:
-    return SiteHost(SiteSettings.read(folder), Lines(log.info))
+def _host(folder: Path, make_site: MakeSite) -> SiteHost:
+    return SiteHost(SiteSettings.read(folder), make_site, Lines(log.info))
 
 
-def _answer(message: Message, context: Context) -> Message:
-    """The site's answer to a message; the site's folder stands in the SuperNode's configuration as `site-folder`."""
-    host = _host(Path(str(context.node_config["site-folder"])))
-    return Message(host.answer(message.content), reply_to=message)
+def make_client_app(make_site: MakeSite) -> ClientApp:
+    """Make the ClientApp of a site; the site's folder stands in the SuperNode's configuration as `site-folder`."""
+    app = ClientApp()
+
+    def answer(message: Message, context: Context) -> Message:
+        """Answer one message."""
+        host = _host(Path(str(context.node_config["site-folder"])), make_site)
+        return Message(host.answer(message.content), reply_to=message)
+
+    app.train()(answer)
+    app.evaluate()(answer)
+    app.query()(answer)
+    return app
 
 
-app.train()(_answer)
-app.evaluate()(_answer)
-app.query()(_answer)
-
-
-def join(folder: Path, stopped: Callable[[], bool] = lambda: False) -> None:
+def join(folder: Path, make_site: MakeSite, stopped: Callable[[], bool] = lambda: False) -> None:
     """Keep a site in its federation until `stopped`: a SuperNode, and this process to do what arrives.
 
     Only the code installed here is run, whatever the server sends. A SuperNode that ends is started again.
@@ -58,11 +60,12 @@ def join(folder: Path, stopped: Callable[[], bool] = lambda: False) -> None:
     settings = SiteSettings.read(folder)
     keep_proxies_out_of_this_machine()
     with only_one_in(settings.work, "site join"):
-        _host(folder)  # what is wrong with the folder should show now
+        _host(folder, make_site)  # what is wrong with the folder should show now
+        app = make_client_app(make_site)
         while not stopped():
             began = time.monotonic()
             try:
-                _serve(folder, settings, stopped)
+                _serve(folder, settings, app, stopped)
                 why = why_refused(folder, settings)
             except OSError as error:
                 why = str(error)  # such as a full disk
@@ -71,7 +74,7 @@ def join(folder: Path, stopped: Callable[[], bool] = lambda: False) -> None:
                 time.sleep(max(0.0, AGAIN_SECONDS - (time.monotonic() - began)))
 
 
-def _serve(folder: Path, settings: SiteSettings, stopped: Callable[[], bool]) -> None:
+def _serve(folder: Path, settings: SiteSettings, app: ClientApp, stopped: Callable[[], bool]) -> None:
     """Start a SuperNode and answer its messages until it ends."""
     address = f"127.0.0.1:{settings.runtime_port or free_port()}"
     flower = settings.work / "flower"
@@ -80,7 +83,7 @@ def _serve(folder: Path, settings: SiteSettings, stopped: Callable[[], bool]) ->
     runtime = Runtime(address, None, secret, "SuperExec")
     try:
         while child.poll() is None and not stopped():
-            if not _answer_one(runtime):
+            if not _answer_one(runtime, app):
                 time.sleep(POLL_SECONDS)
     finally:
         runtime.close()
@@ -102,7 +105,7 @@ def _arguments(folder: Path, settings: SiteSettings, address: str, flower: Path)
     ]
 
 
-def _answer_one(runtime: Runtime) -> bool:
+def _answer_one(runtime: Runtime, app: ClientApp) -> bool:
     """Do one waiting task; False where there is none, or the SuperNode does not answer (yet, or any more)."""
     try:
         token = runtime.acquire(TaskType.CLIENT_APP)

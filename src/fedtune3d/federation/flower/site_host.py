@@ -1,6 +1,7 @@
 """The site's end of a message: find the experiment it belongs to, let the guarded site answer, say what may be said."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +10,32 @@ from pydantic import ValidationError
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.progress import Progress, Silent
-from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.experiment import Experiment, SiteSection
 from fedtune3d.federation.flower.site_folder import SiteSettings
 from fedtune3d.federation.flower.wire import Occasion, WireError, pack_answer, unpack_task
 from fedtune3d.federation.messages import Answer, Fault, Task, parts_bytes
 from fedtune3d.federation.privacy.egress_log import EgressManifest
 from fedtune3d.federation.privacy.gate import PolicyGate, Refusal
-from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.site import SPLITS, Site
 from fedtune3d.training.faults import DeadlineExceeded, NotFinite
 
 log = logging.getLogger("fedtune3d")
+MakeSite = Callable[[Experiment, SiteSection, Path, Progress], Site]
+"""Makes a site from the experiment, the site's own section, its folder, and where progress is shown."""
 
 
 class SiteHost:
-    """Answers what arrives for a site; it keeps the site of the last experiment, so that nothing is opened twice."""
+    """Answers what arrives for a site; it keeps the site of the last experiment, so that nothing is opened twice.
 
-    def __init__(self, settings: SiteSettings, progress: Progress | None = None) -> None:
+    Args:
+        settings: Of the site.
+        make_site: Makes the site for an experiment.
+        progress: Where preparing and encoding are shown.
+    """
+
+    def __init__(self, settings: SiteSettings, make_site: MakeSite, progress: Progress | None = None) -> None:
         self.settings = settings
+        self.make_site = make_site
         self.progress = progress or Silent()
         self._only = settings.only_experiment()
         self._current: tuple[str, PolicyGate, Site] | None = None
@@ -92,7 +101,7 @@ class SiteHost:
                     "fingerprint_key": self.settings.fingerprint_key,
                 }
             )
-            site = Site(experiment, own, folder, self.progress, ProcessModel(experiment))
+            site = self.make_site(experiment, own, folder, self.progress)
             self._current = occasion.sha256, PolicyGate(site, experiment, self.settings.policy, folder), site
         return self._current[1:]
 

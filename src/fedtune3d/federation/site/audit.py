@@ -19,6 +19,8 @@ from fedtune3d.preparation.near_fingerprints import near_bands
 from fedtune3d.preparation.store import load_prepared
 
 LEAST_KEY_BYTES = 16
+KEY_BYTES = 32
+"""Of a key that is drawn for the sites of one process."""
 _OLDEST = 150.0
 _WOMEN, _MEN = ("F", "f", "female", "Female", "W", "w"), ("M", "m", "male", "Male")
 
