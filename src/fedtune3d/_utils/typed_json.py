@@ -1,0 +1,77 @@
+"""Frozen dataclasses to JSON and back: strict, so that a damaged or outdated value is refused and never half-read."""
+
+import json
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import write_json
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+"""Anything that JSON can hold."""
+
+T = TypeVar("T")
+
+_STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+def to_json(value: object) -> Json:
+    """A dataclass, or a mapping or sequence of them, as plain JSON values: tuples become lists, numbers keep all bits.
+
+    Values are taken as they are; their types are not checked here but by `from_json`.
+    """
+    plain: Json = _adapter(type(value)).dump_python((value,), mode="json", warnings="error")[0]
+    return plain
+
+
+def from_json(kind: type[T], value: object) -> T:
+    """A value of type `kind` from what `to_json` gave: no key missing, none unknown, nothing converted.
+
+    Raises:
+        ValueError: On one line, with the first key at fault, what was expected there and what came.
+    """
+    try:
+        return _adapter(kind).validate_json(json.dumps([value]))[0]
+    except ValidationError as error:
+        raise ValueError(_first_problem(error)) from error
+
+
+def write_typed(path: Path, value: object) -> None:
+    """Write a value as indented JSON, whole or not at all."""
+    write_json(path, to_json(value))
+
+
+def read_typed(kind: type[T], path: Path, advice: str) -> T:
+    """Read a value that `write_typed` wrote.
+
+    Raises:
+        InputError: Where the file cannot be read or holds no such value; the line names the file, the key at fault and
+            ends with `advice`, which says what to do.
+    """
+    try:
+        return from_json(kind, json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {advice}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: damaged, or written by another version of fedtune3d ({error}); {advice}") from error
+
+
+_ADAPTERS: dict[object, object] = {}
+
+
+def _adapter(kind: type[T]) -> TypeAdapter[tuple[T]]:
+    # A dataclass alone would not take the configuration; as a member of a tuple it does.
+    adapter = _ADAPTERS.get(kind)
+    if not isinstance(adapter, TypeAdapter):
+        adapter = TypeAdapter(tuple.__class_getitem__(kind), config=_STRICT)  # type: ignore[arg-type]
+        _ADAPTERS[kind] = adapter
+    return adapter
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in problem["loc"][1:]) or "the whole value"
+    more = f", and {error.error_count() - 1} more" if error.error_count() > 1 else ""
+    return f"{key}: {problem['msg']}{more}"
