@@ -1,4 +1,7 @@
-"""The one kind of error that a user can mend."""
+"""Errors that are no fault of the code: the command line prints their one line and exits with 2."""
+
+import errno
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -11,3 +14,44 @@ class InputError(ValueError):
 
 class ScanError(InputError):
     """One scan is at fault; with ``on_bad_scan: skip`` it is left out, counted and listed instead."""
+
+
+class MachineError(InputError):
+    """This machine is at fault, not what the user wrote: a run stops, and continues with --resume.
+
+    In one process such a fault is never taken for a site's: a result without that site would be another result.
+    """
+
+
+class StorageError(MachineError):
+    """The disk or a folder's permissions stand in the way. The line names the file and what to do."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        reason = error.strerror or str(error)
+        super().__init__(f"{path}: {reason}; {_REMEDIES.get(error.errno or 0, 'mend it and run again')}")
+        self.path = path
+
+
+class DamagedFileError(MachineError):
+    """A file that the program wrote is not what it was. The line names it; `fedtune3d verify` tells what helps."""
+
+    def __init__(self, path: Path, how: str) -> None:
+        super().__init__(
+            f"{path}: the file {how}, so it is damaged; copy it again, or see `fedtune3d verify {path.parent}`"
+        )
+        self.path = path
+
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space and run again with --resume",
+    errno.EDQUOT: "free some space and run again with --resume",
+    errno.EACCES: "change the permissions or choose another folder",
+    errno.EPERM: "change the permissions or choose another folder",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.ENOTDIR: "choose another folder",
+    errno.EISDIR: "choose another name",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EIO: "the disk fails: copy the data elsewhere and run again with --resume",
+    errno.EMFILE: "too many files are open: raise the limit (`ulimit -n`) and run again with --resume",
+    errno.ENFILE: "too many files are open: close programs and run again with --resume",
+}

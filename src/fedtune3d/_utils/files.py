@@ -1,4 +1,8 @@
-"""Files that are whole or absent: write to a temporary name, then rename."""
+"""Files that are whole or absent: written under a temporary name, flushed to the disk, then renamed.
+
+Checksums are added by what stands on top of this module: `sealed.py` for text and any other format, `ledgers.py` for
+JSON lines, `state_dicts.py` for tensors.
+"""
 
 import errno
 import hashlib
@@ -11,37 +15,63 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.errors import InputError, StorageError
+
+PARTIAL = ".partial."
+_verified: set[tuple[str, int, int, int]] = set()
 
 
 @contextmanager
-def atomic_path(target: Path, *, durable: bool = True) -> Iterator[Path]:
-    """A temporary path beside `target`, renamed to it when the block ends well and removed when it does not.
+def atomic_path(target: Path, *, durable: bool = True, private: bool = False) -> Iterator[Path]:
+    """Yield a temporary path next to `target`, renamed to it when the block ends well and removed when it does not.
 
-    The temporary name keeps the target's suffixes, for writers that choose a format by them. Not `durable` is for what
-    is made anew after a loss of power: the disk is not waited for.
+    The temporary name keeps the target's suffixes, for writers that choose a format by them. Without `durable` the disk
+    is not waited for: for what can be made again after a loss of power. A `private` file is for this user only,
+    otherwise it has the permissions that the umask gives.
+
+    Raises:
+        StorageError: If the disk or the folder does not take the file.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{uuid.uuid4().hex}.partial.{target.name}")
+    partial = target.with_name(f".{uuid.uuid4().hex}{PARTIAL}{target.name}")
     try:
-        yield partial
-        if durable:
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-        os.replace(partial, target)
+        with storage_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            partial.chmod(0o600 if private else 0o666 & ~_umask())
+            if durable:
+                _flush(partial)
+            os.replace(partial, target)
+            if durable:
+                _flush(target.parent)
     finally:
         partial.unlink(missing_ok=True)
 
 
+def write_bytes(target: Path, content: bytes, *, durable: bool = True, private: bool = False) -> None:
+    """Write bytes, whole or not at all. Raises `StorageError` as `atomic_path`."""
+    with atomic_path(target, durable=durable, private=private) as partial, partial.open("wb") as file:
+        file.write(content)
+
+
 def write_text(target: Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
-    with atomic_path(target) as partial:
-        partial.write_text(text, encoding="utf-8")
+    """Write UTF-8 text, whole or not at all. Raises `StorageError` as `atomic_path`."""
+    write_bytes(target, text.encode())
 
 
-def write_json(target: Path, value: Any) -> None:
-    """Write indented JSON, whole or not at all. NaN and infinity are refused: they are not JSON."""
-    write_text(target, json.dumps(value, indent=2, allow_nan=False) + "\n")
+def write_json(target: Path, value: object) -> None:
+    """Write indented JSON, whole or not at all. NaN and infinity, which are not JSON, raise `ValueError`."""
+    write_text(target, json_text(value))
+
+
+def json_text(value: object) -> str:
+    """Return `value` as indented JSON with a line end. NaN and infinity, which are not JSON, raise `ValueError`."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file. Raises `StorageError` if the disk fails, and `FileNotFoundError`."""
+    with storage_errors(path), path.open("rb") as file:
+        return file.read()
 
 
 def append_json_line(target: Path, value: Any) -> None:
@@ -79,8 +109,31 @@ def _drop_half_line(file: IO[bytes]) -> None:
         file.truncate(file.read().rfind(b"\n") + 1)
 
 
+def is_verified(path: Path) -> bool:
+    """Tell whether this process has verified the file, and it has not been written since."""
+    return _identity(path) in _verified
+
+
+def forget_verified() -> None:
+    """Let every file be verified again when it is next opened."""
+    _verified.clear()
+
+
+def mark_verified(path: Path) -> None:
+    """Note that the file as it is now has been verified in this process."""
+    _verified.add(_identity(path))
+
+
+def sweep_partials(folder: Path) -> list[Path]:
+    """Remove what killed processes left half-written below a folder; the caller is its only writer. Returns them."""
+    leftovers = [path for path in folder.rglob(f".*{PARTIAL}*") if path.is_file()]
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    return leftovers
+
+
 def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal. Raises `OSError`, for a pipe, too: it might never end."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal. Raises `OSError`, also for a pipe: it might never end."""
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     with path.open("rb") as file:
@@ -96,3 +149,33 @@ def require_free_space(folder: Path, needed_bytes: int, what: str) -> None:
             f"{folder}: {what} needs {needed_bytes / 1e6:,.0f} MB of disk, but {free / 1e6:,.0f} MB are free; "
             "free some space or choose another folder"
         )
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn an `OSError` within the block into a `StorageError` that names the file; a missing file stays what it is."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageError(Path(error.filename) if error.filename else path, error) from error
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _identity(path: Path) -> tuple[str, int, int, int]:
+    status = path.stat()
+    return str(path.absolute()), status.st_ino, status.st_size, status.st_mtime_ns

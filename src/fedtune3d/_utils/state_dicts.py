@@ -1,7 +1,8 @@
-"""A state: name → tensor, what trains. Its file format is safetensors."""
+"""State dicts on disk and in memory: name → tensor, what trains. The file format is safetensors."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,61 +10,132 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import atomic_path
+from fedtune3d._utils.errors import DamagedFileError, InputError
+from fedtune3d._utils.files import atomic_path, is_verified, mark_verified, storage_errors
 
 State = dict[str, torch.Tensor]
+METADATA = "fedtune3d"
 
 
-def save_state(path: Path, state: State, info: dict[str, Any] | None = None, *, durable: bool = True) -> None:
-    """Write a state as safetensors, whole or not at all; equal states and infos give equal bytes.
+def save_state(path: Path, state: State, info: Mapping[str, Any] | None = None, *, durable: bool = True) -> None:
+    """Write a state as safetensors with its checksum, whole or not at all; equal states and infos give equal bytes.
 
-    `info` (JSON values) goes under one metadata key, because the order of several is not fixed by the format. For
-    `durable` see `atomic_path`.
+    `info` (JSON values) and the checksum share one metadata key, because the order of several is not fixed by the
+    format. For `durable` see `atomic_path`.
+
+    Raises:
+        StorageError: If the disk does not take the file.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(state.items())}
-    metadata = {"fedtune3d": json.dumps(info or {}, sort_keys=True, allow_nan=False)}
+    values = dict(info or {})
+    metadata = json.dumps({"info": values, "sha256": _checksum(tensors, values)}, sort_keys=True, allow_nan=False)
     with atomic_path(path, durable=durable) as partial:
-        save_file(tensors, partial, metadata=metadata)
+        try:
+            save_file(tensors, partial, metadata={METADATA: metadata})
+        except SafetensorError as error:  # its only reason here is the disk
+            raise OSError(_errno_of(error), str(error), str(path)) from error
 
 
 def load_state(path: Path) -> State:
-    """Read a state onto the CPU. Raises `InputError` naming the file when it is missing or damaged."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: expected a safetensors file; {error}") from error
+    """Read a state that `save_state` wrote onto the CPU, verified when this process first opens the file.
+
+    Raises:
+        InputError: If there is no such file.
+        DamagedFileError: If it is not what was written.
+    """
+    return _load(path)[0]
 
 
 def load_info(path: Path) -> dict[str, Any]:
-    """Read the info that `save_state` put beside the tensors, without reading them."""
+    """Read the info that `save_state` put next to the tensors. Verifies the file and raises as `load_state`."""
+    if not path.exists() or not is_verified(path):
+        return _load(path)[1]
+    return peek_info(path)
+
+
+def peek_info(path: Path) -> dict[str, Any]:
+    """Read the info without reading the tensors, so nothing is verified: for listings. Raises as `load_state`."""
+    with _opened(path) as file:
+        info, _ = _metadata(path, file.metadata())
+    return info
+
+
+def load_safetensors(path: Path) -> State:
+    """Read a safetensors file that others wrote, which carries no checksum, onto the CPU.
+
+    Raises:
+        InputError: If there is no such file, or it is not safetensors.
+    """
     try:
-        with safe_open(path, framework="pt") as file:
-            return dict(json.loads((file.metadata() or {}).get("fedtune3d", "{}")))
-    except (OSError, SafetensorError) as error:
+        with storage_errors(path), safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (FileNotFoundError, SafetensorError) as error:
         raise InputError(f"{path}: expected a safetensors file; {error}") from error
 
 
 def state_bytes(state: State) -> int:
-    """The bytes that the tensors of a state take on the wire, without their names."""
+    """Count the bytes that the tensors of a state take on the wire, without their names."""
     return sum(tensor.numel() * tensor.element_size() for tensor in state.values())
 
 
 def tensor_view(tensor: torch.Tensor) -> memoryview:
-    """The bytes of a tensor as they lie in memory, row by row, little-endian on every machine that torch runs on."""
+    """Return the bytes of a tensor as they lie in memory, row by row; little-endian wherever torch runs."""
     return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
 
 
 def tensor_bytes(tensor: torch.Tensor) -> bytes:
-    """A copy of `tensor_view`."""
+    """Return a copy of `tensor_view`."""
     return tensor_view(tensor).tobytes()
 
 
 def state_sha256(state: State) -> str:
-    """The SHA-256 over names, dtypes, shapes and bytes, whatever the order of the names."""
+    """Return the SHA-256 over names, dtypes, shapes and bytes, whatever the order of the names."""
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor_view(tensor))
     return digest.hexdigest()
+
+
+def _checksum(state: State, info: Mapping[str, Any]) -> str:
+    text = json.dumps(info, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(f"{state_sha256(state)}\n{text}".encode()).hexdigest()
+
+
+def _load(path: Path) -> tuple[State, dict[str, Any]]:
+    with _opened(path) as file:
+        try:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        except (SafetensorError, ValueError, RuntimeError) as error:
+            raise DamagedFileError(path, f"cannot be read ({error})") from error
+        info, checksum = _metadata(path, file.metadata())
+    if not is_verified(path):
+        if _checksum(state, info) != checksum:
+            raise DamagedFileError(path, "does not match its checksum")
+        mark_verified(path)
+    return state, info
+
+
+def _opened(path: Path) -> Any:
+    if not path.exists():
+        raise InputError(f"{path}: no such file; run again with --resume, or copy the folder again")
+    try:
+        with storage_errors(path):
+            return safe_open(path, framework="pt")
+    except SafetensorError as error:
+        raise DamagedFileError(path, f"is not a safetensors file ({error})") from error
+
+
+def _metadata(path: Path, metadata: Mapping[str, str] | None) -> tuple[dict[str, Any], str]:
+    try:
+        values = json.loads((metadata or {})[METADATA])
+        return dict(values["info"]), str(values["sha256"])
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedFileError(path, "has lost its checksum") from error
+
+
+def _errno_of(error: SafetensorError) -> int:
+    """The operating system's number in a message such as ``I/O error: No space left on device (os error 28)``."""
+    _, mark, number = str(error).rpartition("(os error ")
+    digits = number.partition(")")[0]
+    return int(digits) if mark and digits.isdigit() else 0

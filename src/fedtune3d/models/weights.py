@@ -11,7 +11,7 @@ import torch
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sha256_file
-from fedtune3d._utils.state_dicts import State, load_state, state_sha256
+from fedtune3d._utils.state_dicts import State, load_safetensors, state_sha256
 from fedtune3d.models.encoders.sam_med3d import ImageEncoder3D, initialise_random
 
 PREFIX = "image_encoder."
@@ -61,7 +61,7 @@ def load_encoder_weights(encoder: ImageEncoder3D, path: Path) -> WeightsInfo:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of a SAM-Med3D checkpoint, or leave the weights random")
-    stored = load_state(path) if path.suffix == ".safetensors" else _load_released(path)
+    stored = load_safetensors(path) if path.suffix == ".safetensors" else _load_released(path)
     with_prefix = {name.removeprefix(PREFIX): tensor for name, tensor in stored.items() if name.startswith(PREFIX)}
     state = with_prefix or stored
     _require_fit(path, encoder.state_dict(), state)

@@ -13,8 +13,8 @@ import torch
 from filelock import FileLock, Timeout
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import require_free_space
-from fedtune3d._utils.state_dicts import load_info, load_state, save_state, state_sha256
+from fedtune3d._utils.files import forget_verified, mark_verified, require_free_space
+from fedtune3d._utils.state_dicts import load_state, peek_info, save_state
 
 FEATURES = "features"
 SECONDS_A_DAY = 86_400
@@ -125,7 +125,7 @@ class FeatureCache:
     def _write(self, key: FeatureKey, values: torch.Tensor, left: int) -> None:
         state = {FEATURES: _narrowed(values.detach().cpu(), key)}
         require_free_space(self.folder, left * state[FEATURES].nbytes, f"the feature cache ({left} scans to encode)")
-        save_state(self.path(key), state, {"causes": asdict(key), "sha256": state_sha256(state)})
+        save_state(self.path(key), state, {"causes": asdict(key)})
         self._checked.add(self.path(key))
 
     def _is_whole(self, key: FeatureKey) -> bool:
@@ -136,6 +136,7 @@ class FeatureCache:
             if damage(path):
                 return False
             os.utime(path)
+            mark_verified(path)
             self._checked.add(path)
         return True
 
@@ -150,6 +151,7 @@ class FeatureCache:
     def check(self, progress: Callable[[int, int], None] | None = None) -> dict[Path, str]:
         """The damaged entries and what is wrong with each; reads every byte."""
         files = self._files()
+        forget_verified()
         found = {}
         for number, path in enumerate(files, start=1):
             if fault := damage(path):
@@ -188,17 +190,15 @@ def read_features(paths: Iterable[Path]) -> torch.Tensor:
 def damage(path: Path) -> str | None:
     """What is wrong with an entry, in one line; None where it is whole. Reads every byte."""
     try:
-        state, info = load_state(path), load_info(path)
+        state = load_state(path)
     except InputError as error:
         return str(error)
-    if state.keys() != {FEATURES} or state_sha256(state) != info.get("sha256"):
-        return f"{path}: the checksum does not fit the content"
-    return None
+    return None if state.keys() == {FEATURES} else f"{path}: holds no features"
 
 
 def _causes(path: Path) -> dict[str, Any]:
     try:
-        return dict(load_info(path).get("causes", {}))
+        return dict(peek_info(path).get("causes", {}))
     except InputError:
         return {}
 

@@ -1,0 +1,138 @@
+"""JSON lines that notice a cut or an edit: each line carries its number and a hash over itself and all before it.
+
+``{"line": 3, "chain": "9f…", …}``: ``chain`` is the SHA-256, in hexadecimal, of the chain before (empty for the first
+line) and of the line's own JSON without it. A last line that a kill left unfinished gives way to the next one.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedtune3d._utils.errors import DamagedFileError
+from fedtune3d._utils.files import read_bytes, storage_errors, write_bytes
+
+LINE, CHAIN = "line", "chain"
+
+
+@dataclass(frozen=True)
+class LedgerHead:
+    """The end of a ledger: its number of lines and the last line's chain; 0 and empty where there is none."""
+
+    lines: int = 0
+    chain: str = ""
+
+
+def append_line(path: Path, value: Mapping[str, Any]) -> LedgerHead:
+    """Add a line, on the disk when this returns. Returns the new head.
+
+    Raises:
+        ValueError: For NaN and infinity, which are not JSON.
+        DamagedFileError: If the last line is damaged.
+        StorageError: If the disk does not take it.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as file:
+            end = _last_line_end(file.seek(0, os.SEEK_END), path)
+            before = _head_of_tail(path, end)
+            line, head = _chained(before, value)
+            file.truncate(end)
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+    return head
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read and verify the lines, without their numbers and chains; an unfinished last one is left out.
+
+    Raises:
+        DamagedFileError: Naming the first line that is not what was written.
+        StorageError: If the disk fails.
+    """
+    return [value for value, _ in _verified_lines(path)]
+
+
+def read_head(path: Path) -> LedgerHead:
+    """Verify a ledger and return its head. Raises as `read_lines`."""
+    lines = _verified_lines(path)
+    return lines[-1][1] if lines else LedgerHead()
+
+
+def keep_first(path: Path, head: LedgerHead) -> None:
+    """Drop the lines after `head`: those of a round that was not committed.
+
+    Raises:
+        DamagedFileError: If the ledger does not hold the lines up to `head`.
+    """
+    lines = _verified_lines(path)
+    if len(lines) < head.lines or (head.lines and lines[head.lines - 1][1] != head):
+        raise DamagedFileError(path, f"has lost lines: expected {head.lines} or more, found {len(lines)}")
+    if len(lines) > head.lines:
+        kept = read_bytes(path).split(b"\n")[: head.lines]
+        write_bytes(path, b"".join(line + b"\n" for line in kept))
+
+
+def _verified_lines(path: Path) -> list[tuple[dict[str, Any], LedgerHead]]:
+    try:
+        content = read_bytes(path)
+    except FileNotFoundError:
+        return []
+    lines, head = [], LedgerHead()
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        value, head = _verified_line(path, line, number, head)
+        lines.append((value, head))
+    return lines
+
+
+def _verified_line(path: Path, line: bytes, number: int, before: LedgerHead) -> tuple[dict[str, Any], LedgerHead]:
+    try:
+        value = json.loads(line)
+        found = LedgerHead(value.pop(LINE), value.pop(CHAIN))
+        expected, head = _chained(before, value)
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise DamagedFileError(path, f"is damaged in line {number}") from error
+    if found != head or expected != line + b"\n":
+        raise DamagedFileError(path, f"is damaged in line {number} or misses a line before it")
+    return value, head
+
+
+def _chained(before: LedgerHead, value: Mapping[str, Any]) -> tuple[bytes, LedgerHead]:
+    number = before.lines + 1
+    body = json.dumps({LINE: number, **value}, allow_nan=False)
+    chain = hashlib.sha256(f"{before.chain}{body}".encode()).hexdigest()
+    text = json.dumps({LINE: number, CHAIN: chain, **value}, allow_nan=False) + "\n"
+    return text.encode(), LedgerHead(number, chain)
+
+
+def _last_line_end(size: int, path: Path) -> int:
+    """The length of the file up to and including its last line end, at most `size`."""
+    with path.open("rb") as file:
+        end = size
+        while end > 0:
+            start = max(0, end - 65_536)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            end = start
+    return 0
+
+
+def _head_of_tail(path: Path, end: int) -> LedgerHead:
+    """The head that the last whole line states; the chain itself is verified when the ledger is read."""
+    if end == 0:
+        return LedgerHead()
+    start = _last_line_end(end - 1, path)
+    with path.open("rb") as file:
+        file.seek(start)
+        line = file.read(end - start)
+    try:
+        value = json.loads(line)
+        return LedgerHead(int(value[LINE]), str(value[CHAIN]))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DamagedFileError(path, "is damaged in its last line") from error
