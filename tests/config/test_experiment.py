@@ -78,7 +78,7 @@ def test_unknown_key_inside_a_list_and_a_union(tmp_path: Path) -> None:
         ({"aggregation": {"rule": "fedavg", "mu": 1}}, "'mu'"),
         (
             {"log": ["mlflow", "tensorbord"]},
-            "log: unknown name 'tensorbord', did you mean 'tensorboard'?; known: mlflow,",
+            "log: unknown name 'tensorbord', did you mean 'tensorboard'? (known: mlflow,",
         ),
     ],
 )
@@ -87,7 +87,8 @@ def test_wrong_values_are_named(tmp_path: Path, changes: dict, message: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("a: [", "not YAML at line 1"), ("- a", "expected keys and values at the top, got list")]
+    ("text", "message"),
+    [("a: [", "not YAML at line 1"), ("- a", "expected keys and values at the top level, got list")],
 )
 def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "x.yaml"

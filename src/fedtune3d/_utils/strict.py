@@ -1,6 +1,5 @@
 """A part of a configuration file, and what is said of the problems in one: file, key, what was expected, what came."""
 
-import difflib
 import types
 import typing
 from pathlib import Path
@@ -8,24 +7,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from fedtune3d._utils.names import did_you_mean
+
 
 class StrictModel(BaseModel):
     """A part of the YAML: unknown keys are refused, values do not change after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def known_name(name: str, names: typing.Iterable[str]) -> str:
-    """The name itself. Raises ValueError, with the nearest one, when it is not among `names`."""
-    if name not in (known := sorted(names)):
-        raise ValueError(f"unknown name {name!r}{nearest(name, known)}; known: {', '.join(known)}")
-    return name
-
-
-def nearest(word: str, known: typing.Iterable[str]) -> str:
-    """', did you mean …?' for the known word nearest to `word`, or nothing when none is near."""
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f", did you mean {found[0]!r}?" if found else ""
 
 
 def problems_of(path: Path, error: ValidationError, model: type[StrictModel]) -> list[str]:
@@ -36,7 +24,7 @@ def problems_of(path: Path, error: ValidationError, model: type[StrictModel]) ->
         key = ".".join(str(part) for part in location) or "the experiment"
         if problem["type"] == "extra_forbidden":
             known = _keys_at(model, location[:-1])
-            message = f"unknown key{nearest(str(location[-1]), known)} (known here: {', '.join(sorted(known))})"
+            message = f"unknown key{did_you_mean(str(location[-1]), known)} (known here: {', '.join(sorted(known))})"
         elif problem["type"] == "missing":
             message = "missing, but needed"
         else:

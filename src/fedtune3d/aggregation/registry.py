@@ -1,14 +1,14 @@
 """Rules by name: a file in this folder that holds a rule is all it takes to add one."""
 
 import dataclasses
-import difflib
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 import fedtune3d.aggregation as folder
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.names import unknown_name
 from fedtune3d.aggregation.contract import Rule
 
 
@@ -41,11 +41,12 @@ def build_rule(name: str, options: Mapping[str, Any] | None = None) -> Rule:
     """
     known = rules()
     if name not in known:
-        raise InputError(f"rule: {_unknown(name, known)}")
+        raise InputError(unknown_name("rule", name, known))
     fields = [field.name for field in dataclasses.fields(known[name]) if field.init]  # type: ignore[arg-type]
     for option in options or {}:
         if option not in fields:
-            raise InputError(f"rule {name}: {_unknown(option, fields) if fields else f'{option!r}: it has no options'}")
+            problem = unknown_name("option", option, fields) if fields else f"{option!r}: this rule has no options"
+            raise InputError(f"rule {name}: {problem}")
     return known[name](**(options or {}))
 
 
@@ -54,10 +55,3 @@ def _is_rule_of(value: object, module_name: str) -> TypeGuard[type[Rule]]:
     if not isinstance(value, type) or not issubclass(value, Rule) or value.__module__ != module_name:
         return False
     return isinstance(vars(value).get("name"), str)
-
-
-def _unknown(given: str, known: Iterable[str]) -> str:
-    choices = list(known)
-    nearest = difflib.get_close_matches(str(given).lower(), choices, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return f"{given!r} is not known; {hint}There are: {', '.join(choices)}"

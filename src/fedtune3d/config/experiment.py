@@ -6,11 +6,12 @@ import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.strict import StrictModel, known_name, problems_of
+from fedtune3d._utils.names import known_name
+from fedtune3d._utils.strict import StrictModel, problems_of
+from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.aggregation.contract import Rule
 from fedtune3d.aggregation.lora import LoraRule
 from fedtune3d.aggregation.registry import build_rule
@@ -35,6 +36,7 @@ if typing.TYPE_CHECKING:
 SiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
+WRITTEN_BY_INIT = "`fedtune3d init` writes one"
 LOGS = ("tensorboard", "mlflow")
 SPLIT_CAUSES = ("seed", "sites", "labels", "splits")
 
@@ -384,7 +386,7 @@ class ExperimentKeys(StrictModel):
             InputError: Naming every problem found, one a line.
         """
         path = Path(path)
-        values = read_yaml(path)
+        values = read_yaml(path, if_missing=WRITTEN_BY_INIT)
         try:
             keys = cls.model_validate(values)
         except ValidationError as error:
@@ -465,20 +467,3 @@ class Experiment(ExperimentKeys):
 
 def _sha256(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The values of a YAML file. Raises `InputError` where there is none, or it is no mapping."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; `fedtune3d init` writes one") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(f"{path}: not YAML{where}: {getattr(error, 'problem', error)}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected keys and values at the top, got {type(values).__name__}")
-    return values

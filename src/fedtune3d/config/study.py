@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.strict import problems_of
-from fedtune3d.config.experiment import Experiment, ExperimentKeys, read_yaml
+from fedtune3d._utils.yaml_files import read_yaml
+from fedtune3d.config.experiment import WRITTEN_BY_INIT, Experiment, ExperimentKeys
 from fedtune3d.models.assembly import NCC, RESNET18
 
 Choice = str | dict[str, Any]
@@ -232,7 +233,8 @@ class Study(ExperimentKeys):
 
 def is_study(path: Path) -> bool:
     """Whether a file has a key that only a study has."""
-    return not set(read_yaml(path)).isdisjoint(set(Study.model_fields) - set(ExperimentKeys.model_fields))
+    only_in_studies = Study.model_fields.keys() - ExperimentKeys.model_fields.keys()
+    return not only_in_studies.isdisjoint(read_yaml(path, if_missing=WRITTEN_BY_INIT))
 
 
 WHOLE = ("tuning", "aggregation")

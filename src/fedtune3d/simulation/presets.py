@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.strict import nearest
+from fedtune3d._utils.names import did_you_mean
 from fedtune3d.simulation.site_effects import SiteEffect
 
 # The signal, and with it the ratio to the noise, grows about linearly with the field, and the radio-frequency field
@@ -99,7 +99,7 @@ def _setting(text: str, setting: str) -> dict[str, float]:
     quantity = QUANTITIES.get(name.lower())
     if quantity is None and not choices:
         raise InputError(
-            f"--site-effect {text}: unknown setting {setting!r}{nearest(name, KNOWN)}; known: {', '.join(KNOWN)}"
+            f"--site-effect {text}: unknown setting {setting!r}{did_you_mean(name, KNOWN)} (known: {', '.join(KNOWN)})"
         )
     number = math.nan if quantity is None else _number(value.lower().removesuffix(quantity.unit))
     if quantity is None or not quantity.low <= number <= quantity.high:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import write_text
 from fedtune3d._utils.strict import StrictModel, problems_of
+from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.federation.flower.site_folder import CERTIFICATE, KEY, SETTINGS, Address
 
 SERVER_SETTINGS = "server.yaml"
@@ -67,11 +68,9 @@ class ServerFolder:
         """What `server.yaml` says. Raises `InputError`."""
         path = self.path / SERVER_SETTINGS
         try:
-            return ServerSettings.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except OSError:
-            raise InputError(f"{path}: missing; make the folder with `fedtune3d server init`") from None
-        except yaml.YAMLError as error:
-            raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+            return ServerSettings.model_validate(
+                read_yaml(path, if_missing="make the folder with `fedtune3d server init`")
+            )
         except ValidationError as error:
             raise InputError("\n".join(problems_of(path, error, ServerSettings))) from None
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
 from pydantic import Field, ValidationError
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.strict import StrictModel, problems_of
+from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.config.experiment import Experiment, Policy, SiteName
 
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$|^\[[0-9A-Fa-f:]+\]:\d{1,5}$")]
@@ -59,12 +59,7 @@ class SiteSettings(StrictModel):
         """The settings in a site's folder, their relative paths counted from it. Raises `InputError`."""
         path = folder / SETTINGS
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-            settings = cls.model_validate(values)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror}; `server init` writes one") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+            settings = cls.model_validate(read_yaml(path, if_missing="`fedtune3d server init` writes one"))
         except ValidationError as error:
             raise InputError("\n".join(problems_of(path, error, cls))) from None
         paths = ("data", "participants", "work", "weights", "fingerprint_key", "experiment")

@@ -1,12 +1,12 @@
 """Heads by name: every module in this folder without a leading underscore is one."""
 
-import difflib
 import importlib
 import pkgutil
 
 from torch import nn
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.names import unknown_name
 from fedtune3d._utils.seeds import global_draws_from
 from fedtune3d.models import heads
 
@@ -29,9 +29,7 @@ def build_head(name: str, in_channels: int = 384, seed: int = 0) -> nn.Module:
     """
     names = head_names()
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "choose one of them or add a file (docs/heads.md)"
-        raise InputError(f"head: expected one of {', '.join(names)}, got {name!r}; {hint}")
+        raise InputError(f"{unknown_name('head', name, names)}; docs/heads.md says how to add one")
     module = importlib.import_module(f"{heads.__name__}.{name}")
     with global_draws_from("head", name, seed):
         head: nn.Module = module.build(in_channels)

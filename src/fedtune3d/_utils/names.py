@@ -1,0 +1,28 @@
+"""Names that a user wrote: refuse an unknown one with the nearest known one."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``, did you mean 'x'?`` for the known word nearest to `word` (case ignored), or an empty string.
+
+    >>> did_you_mean("FedAgv", ["fedavg", "scaffold"])
+    ", did you mean 'fedavg'?"
+    """
+    by_lower_case = {name.lower(): name for name in known}
+    nearest = difflib.get_close_matches(word.lower(), by_lower_case, n=1, cutoff=0.5)
+    return f", did you mean {by_lower_case[nearest[0]]!r}?" if nearest else ""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the line that refuses a name: ``unknown rule 'x', did you mean 'y'? (known: …)``."""
+    names = list(known)
+    return f"unknown {kind} {name!r}{did_you_mean(name, names)} (known: {', '.join(names)})"
+
+
+def known_name(name: str, known: Iterable[str]) -> str:
+    """Return the name itself. Raises ValueError, with the nearest known name, when it is not one of `known`."""
+    if name not in (names := sorted(known)):
+        raise ValueError(unknown_name("name", name, names))
+    return name

@@ -1,0 +1,57 @@
+"""Read YAML files; every file that the package reads passes through here."""
+
+import typing
+from pathlib import Path
+
+import yaml
+
+from fedtune3d._utils.errors import InputError
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, of which YAML libraries silently take the last."""
+
+    def compose_mapping_node(self, anchor: dict[typing.Any, yaml.Node]) -> yaml.MappingNode:
+        # Keys are compared before merge keys (`<<`) are expanded, because a key may override a merged one.
+        node = super().compose_mapping_node(anchor)
+        first_uses: dict[tuple[str, str], yaml.ScalarNode] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                first = first_uses.setdefault((key.tag, key.value), key)
+                if first is not key:
+                    raise _DuplicateKeyError(key.value, first.start_mark.line + 1, key.start_mark.line + 1)
+        return node
+
+
+class _DuplicateKeyError(yaml.YAMLError):
+    def __init__(self, key: str, first_line: int, second_line: int) -> None:
+        super().__init__(f"key {key!r} appears twice, on lines {first_line} and {second_line}; keep one of them")
+
+
+def read_yaml(path: Path, if_missing: str) -> dict[str, object]:
+    """Read the keys and values of a YAML file.
+
+    Args:
+        path: The file.
+        if_missing: What to do where there is no such file; ends the message.
+
+    Raises:
+        InputError: If the file is missing or unreadable, is not YAML, gives a key twice, or is not a mapping.
+    """
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {if_missing}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    except _DuplicateKeyError as error:
+        raise InputError(f"{path}: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise InputError(f"{path}: not YAML{where}: {error.problem}") from None
+    except (yaml.YAMLError, ValueError) as error:  # a control character, or a date that does not exist
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected keys and values at the top level, got {type(values).__name__}")
+    return values
