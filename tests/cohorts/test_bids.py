@@ -17,9 +17,9 @@ TWO = HEADER + "sub-01\tAD\t72\tF\tn/a\nsub-02\tCN\t70.5\tM\tn/a\n"
 
 def left_out(cohort: Cohort) -> dict[str, tuple[int, int]]:
     """Participants and scans by reason."""
-    steps = count_flow(cohort)["left_out"]
+    steps = count_flow(cohort).left_out
     return {
-        ": ".join(filter(None, (step["reason"], step["detail"]))): (step["participants"], step["scans"])
+        ": ".join(filter(None, (step.reason, step.detail))): (step.counts.participants, step.counts.scans)
         for step in steps
     }
 

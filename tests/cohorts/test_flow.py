@@ -1,11 +1,11 @@
 """Who was found is who was left out and who was included, in participants and in scans."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from fedtune3d.cohorts.flow import count_flow, leaving, without_folder
+from fedtune3d._utils.typed_json import from_json, to_json
+from fedtune3d.cohorts.flow import ByClass, Counts, Flow, count_flow, leaving, without_folder
 from fedtune3d.cohorts.records import FURTHER_SCAN, NO_SCAN, NOT_CHOSEN, OTHER_LABEL, Cohort, Exclusion, ScanRecord
 
 
@@ -37,13 +37,18 @@ BAD = [
 SPLITS = {"sub-1": "train", "sub-2": "test", "sub-4": "test"}
 
 
-def steps(flow: dict[str, Any]) -> dict[tuple[str, str], tuple[int, int]]:
-    return {(one["reason"], one["detail"]): (one["participants"], one["scans"]) for one in flow["left_out"]}
+def steps(flow: Flow) -> dict[tuple[str, str], tuple[int | None, int | None]]:
+    return {(step.reason, step.detail): (step.counts.participants, step.counts.scans) for step in flow.left_out}
+
+
+def by_class(*counts: tuple[int | None, int | None]) -> ByClass:
+    """From (participants, scans) of the negative and of the positive."""
+    return ByClass(*(Counts(*pair) for pair in counts))
 
 
 def test_a_flow_counted_by_hand() -> None:
     flow = count_flow(Cohort("A", RECORDS, EXCLUSIONS), BAD, SPLITS)
-    assert flow["found"] == {"participants": 7, "scans": 13}
+    assert flow.found == Counts(7, 13)
     assert list(steps(flow).items()) == [
         (("no T1w scan", ""), (1, 0)),
         (("session not chosen", ""), (0, 3)),
@@ -53,10 +58,14 @@ def test_a_flow_counted_by_hand() -> None:
         (("scan at fault", "expected a whole NIfTI file"), (1, 1)),
         (("scan at fault", "expected finite voxels"), (0, 1)),
     ]
-    assert flow["included"] == {"participants": 3, "scans": 4}
-    assert flow["both_classes"] == {"participants": 1, "scans": 2}
-    assert flow["participants"] == {"all": [1, 2], "train": [0, 1], "validation": [0, 0], "test": [1, 1]}
-    assert flow["scans"] == {"all": [2, 2], "train": [1, 1], "validation": [0, 0], "test": [1, 1]}
+    assert flow.included == Counts(3, 4)
+    assert flow.both_classes == Counts(1, 2)
+    assert flow.splits == {
+        "all": by_class((1, 2), (2, 2)),
+        "train": by_class((0, 1), (1, 1)),
+        "validation": by_class((0, 0), (0, 0)),
+        "test": by_class((1, 1), (1, 1)),
+    }
     assert "sub-" not in str(flow)
     assert "/data" not in str(flow)
 
@@ -65,10 +74,10 @@ def test_a_flow_counted_by_hand() -> None:
 @pytest.mark.parametrize("exclusions", [(), EXCLUSIONS, EXCLUSIONS[2:]])
 def test_found_is_left_out_and_included(exclusions: tuple[Exclusion, ...], bad: list[tuple[ScanRecord, str]]) -> None:
     flow = count_flow(Cohort("A", RECORDS, exclusions), bad)
-    for unit in ("participants", "scans"):
-        assert flow["found"][unit] == flow["included"][unit] + sum(step[unit] for step in flow["left_out"])
-        assert sum(flow[unit]["all"]) == flow["included"][unit]
-    assert list(flow["scans"]) == ["all"]
+    assert flow.found == sum((step.counts for step in flow.left_out), flow.included)
+    assert flow.splits["all"].total == flow.included
+    assert list(flow.splits) == ["all"]
+    assert from_json(Flow, to_json(flow)) == flow
 
 
 def test_details_and_small_counts_stay() -> None:
@@ -78,19 +87,19 @@ def test_details_and_small_counts_stay() -> None:
     assert "MCI" not in str(bare)
     assert steps(bare)["neither positive nor negative", ""] == (2, 3)
     assert steps(bare)["scan at fault", ""] == (1, 2)
-    few = leaving(flow, details=True, least=2)
+    few = leaving(flow, details=True, min_count=2)
     assert steps(few)["session not chosen", ""] == (0, 3)
     assert steps(few)["neither positive nor negative", "diagnosis PD"] == (None, 2)
-    assert few["found"] == {"participants": None, "scans": None}  # which would give the few away
-    assert few["included"] == {"participants": None, "scans": None}
-    assert few["scans"]["all"] == [None, None]
-    assert few["both_classes"] == {"participants": None, "scans": 2}
+    assert few.found == Counts(None, None)  # which would give the few away
+    assert few.included == Counts(None, None)
+    assert few.splits["all"] == by_class((None, None), (None, None))
+    assert few.both_classes == Counts(None, 2)
 
 
 def test_enough_of_each_is_shown_whole() -> None:
     records = tuple(record(f"sub-{number}", "", number % 2) for number in range(12))
     flow = count_flow(Cohort("A", records), splits={one.group_id: "train" for one in records})
-    assert leaving(flow, details=False, least=6) == flow
+    assert leaving(flow, details=False, min_count=6) == flow
 
 
 def test_a_reason_names_no_folder() -> None:

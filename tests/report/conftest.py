@@ -13,6 +13,8 @@ import yaml
 from scipy.stats import norm
 
 from fedtune3d._utils.state_dicts import save_state
+from fedtune3d._utils.typed_json import write_typed
+from fedtune3d.cohorts.flow import BadScan, ByClass, Counts, Flow, LeftOut, SiteFlow
 from fedtune3d.evaluation import Predictions, combine, summarise
 from fedtune3d.evaluation.estimate import undefined
 from fedtune3d.federation.mean_maps import SiteMaps, write_maps
@@ -156,7 +158,7 @@ def write_run(folder: Path) -> None:
     (folder / "rounds.jsonl").write_text("".join(json.dumps(line) + "\n" for line in ledger))
     (folder / "metrics.json").write_text(json.dumps(draw_metrics(rng, best_round(ledger))))
     brain = draw_brain()
-    (folder / "flow.json").write_text(json.dumps({site: draw_flow(site) for site in list(SIZES)[:3]}))
+    write_typed(folder / "flow.json", {site: draw_flow(site) for site in list(SIZES)[:3]})
     (folder / "profiles.json").write_text(json.dumps(draw_profiles(rng)))
     (folder / "audit.json").write_text(json.dumps(draw_audit()))
     write_saliency(folder / "saliency", rng)
@@ -164,21 +166,24 @@ def write_run(folder: Path) -> None:
         write_site_half(folder / "sites" / site, brain)
 
 
-def draw_flow(site: str) -> dict[str, Any]:
+def draw_flow(site: str) -> Flow:
     """Who was found and who is in which split; 12 were left out for their diagnosis, and one scan, but in Graz."""
-    splits = {"train": [20, 15], "validation": [8, 6], "test": list(SIZES[site])}
-    by_class = {"all": [sum(counts) for counts in zip(*splits.values(), strict=True)]} | splits
-    included, faults = sum(by_class["all"]), int(site != "Graz")
-    step = {"reason": "neither positive nor negative", "detail": "diagnosis MCI", "participants": 12, "scans": 12}
-    fault = {"reason": "scan at fault", "detail": "expected a whole NIfTI file", "participants": 1, "scans": 1}
-    return {
-        "found": dict.fromkeys(("participants", "scans"), included + 12 + faults),
-        "left_out": [step, fault][: 1 + faults],
-        "included": dict.fromkeys(("participants", "scans"), included),
-        "both_classes": {"participants": 0, "scans": 0},
-        "participants": by_class,
-        "scans": by_class,
-    }
+    splits = {"train": (20, 15), "validation": (8, 6), "test": SIZES[site]}
+    counts = {name: ByClass(*(Counts(count, count) for count in classes)) for name, classes in splits.items()}
+    parts = list(counts.values())
+    whole = ByClass(
+        sum((part.negative for part in parts), Counts(0, 0)), sum((part.positive for part in parts), Counts(0, 0))
+    )
+    diagnosis = LeftOut("neither positive nor negative", "diagnosis MCI", Counts(12, 12))
+    fault = LeftOut("scan at fault", "expected a whole NIfTI file", Counts(1, 1))
+    left_out = (diagnosis,) if site == "Graz" else (diagnosis, fault)
+    return Flow(
+        found=sum((step.counts for step in left_out), whole.total),
+        left_out=left_out,
+        included=whole.total,
+        both_classes=Counts(0, 0),
+        splits={"all": whole} | counts,
+    )
 
 
 def write_saliency(folder: Path, rng: np.random.Generator) -> None:
@@ -198,11 +203,11 @@ def write_saliency(folder: Path, rng: np.random.Generator) -> None:
 def write_site_half(folder: Path, brain: np.ndarray) -> None:
     """What stays at a site, as far as a report shows it."""
     site = folder.name
-    bad = [] if site == "Graz" else [{"scan": f"sub-{site}09", "why": "truncated"}]
+    bad = () if site == "Graz" else (BadScan(f"sub-{site}09", "truncated"),)
     write_example(brain, folder / "examples" / "0.png")
     for number in (1, 2, 3):
         shutil.copy(folder / "examples" / "0.png", folder / "examples" / f"{number}.png")
-    (folder / "flow.json").write_text(json.dumps(draw_flow(site) | {"bad_scans": bad}))
+    write_typed(folder / "flow.json", SiteFlow(draw_flow(folder.name), bad))
 
 
 def stop_after_four_rounds(folder: Path) -> None:

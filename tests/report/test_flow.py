@@ -1,34 +1,28 @@
 """The flow of participants as a table: every column adds up, and what is not known is not shown as a number."""
 
-from typing import Any
+from dataclasses import replace
 
 from rich.console import Console
 
+from fedtune3d.cohorts.flow import ByClass, Counts, Flow, LeftOut
 from fedtune3d.report.flow import flow_columns, flow_rows, flow_table
 
 
-def flow(mci: int | None, faults: int | None, positive: int | None, negative: int) -> dict[str, Any]:
-    """As a site of so many people, each with one scan but the positive, who have two."""
-    by_class = {"participants": [negative, positive], "scans": [negative, positive and 2 * positive]}
-    included = {unit: None if None in counts else sum(counts) for unit, counts in by_class.items()}
+def flow(mci: int | None, faults: int | None, positive: int | None, negative: int) -> Flow:
+    """The flow of a site of so many people, each with one scan but the positive, who have two."""
+    classes = ByClass(Counts(negative, negative), Counts(positive, positive and 2 * positive))
+    nobody = ByClass(Counts(0, 0), Counts(0, 0))
     steps = [
         ("neither positive nor negative", "diagnosis MCI", mci),
         ("scan at fault", "expected finite voxels", faults),
     ]
-    return {
-        "found": {"participants": 20, "scans": 30},
-        "left_out": [
-            {"reason": reason, "detail": detail, "participants": count, "scans": count}
-            for reason, detail, count in steps
-            if count != 0
-        ],
-        "included": included,
-        "both_classes": {"participants": 0, "scans": 0},
-        **{
-            unit: {"all": counts, "train": counts, "validation": [0, 0], "test": [0, 0]}
-            for unit, counts in by_class.items()
-        },
-    }
+    return Flow(
+        found=Counts(20, 30),
+        left_out=tuple(LeftOut(reason, detail, Counts(count, count)) for reason, detail, count in steps if count != 0),
+        included=classes.total,
+        both_classes=Counts(0, 0),
+        splits={"all": classes, "train": classes, "validation": nobody, "test": nobody},
+    )
 
 
 def test_a_row_a_reason_and_a_column_a_site_that_add_up() -> None:
@@ -58,7 +52,7 @@ def test_what_is_elsewhere_or_too_few_to_leave_is_no_number() -> None:
 
 
 def test_who_is_in_both_classes_is_said() -> None:
-    mixed = flow(5, 0, 3, 4) | {"both_classes": {"participants": 1, "scans": 2}}
+    mixed = replace(flow(5, 0, 3, 4), both_classes=Counts(1, 2))
     rows = {row.title: row.cells for row in flow_rows([mixed, flow(0, 2, 1, 2)])}
     assert rows["of these, with scans of both classes"] == ["1 (2)", "0 (0)", "1 (2)"]
     assert "of these, with scans of both classes" not in {row.title for row in flow_rows([flow(5, 0, 3, 4)])}
@@ -66,8 +60,7 @@ def test_who_is_in_both_classes_is_said() -> None:
 
 def test_before_the_split_there_are_classes_only() -> None:
     unsplit = flow(5, 0, 3, 4)
-    for unit in ("participants", "scans"):
-        unsplit[unit] = {"all": unsplit[unit]["all"]}
+    unsplit = replace(unsplit, splits={"all": unsplit.splits["all"]})
     assert [row.title for row in flow_rows([unsplit])][-3:] == ["Included", "positive", "negative"]
     assert flow_columns(["A"]) == ["A"]
 

@@ -1,96 +1,163 @@
-"""Who was found, who was left out and why, and who is in which split: the flow of participants, as counts.
+"""The flow of participants: who was found, who was left out and why, and who is in which split, as counts.
 
-The counts behind a flow diagram (STARD 2015, item 19; CONSORT 2010, item 13): in participants and in scans, found is
-left out plus included. A person is left out for the reason that took the last of their scans.
+The counts behind a flow diagram (STARD 2015, item 19; CONSORT 2010, item 13). In participants and in scans, found
+equals left out plus included. A person is left out for the reason that took the last of their scans.
 """
 
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
 
 from fedtune3d.cohorts.records import FAULT, REASONS, Cohort, Exclusion, ScanRecord
 from fedtune3d.cohorts.splits import SPLITS
 
-Counts = dict[str, int]
-"""``participants`` and ``scans``."""
+WHOLE_SITE = "all"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many participants, and how many scans; None where the number is held back at its site."""
+
+    participants: int | None
+    scans: int | None
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(_add(self.participants, other.participants), _add(self.scans, other.scans))
+
+    @property
+    def held_back(self) -> bool:
+        """Whether either number is."""
+        return self.participants is None or self.scans is None
+
+    def masked(self, min_count: int) -> "Counts":
+        """The counts with None in place of numbers from 1 to below `min_count`."""
+        return Counts(_mask(self.participants, min_count), _mask(self.scans, min_count))
+
+
+NOBODY = Counts(0, 0)
+HELD_BACK = Counts(None, None)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Participants and scans that were left out for one of `records.REASONS`, and a detail from the site's table."""
+
+    reason: str
+    detail: str
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class ByClass:
+    """The counts of one class and of the other."""
+
+    negative: Counts
+    positive: Counts
+
+    @property
+    def total(self) -> Counts:
+        """Both classes."""
+        return self.negative + self.positive
+
+    def scans(self, label: int) -> int | None:
+        """Scans of the positive class (1) or of the negative (0)."""
+        return (self.positive if label else self.negative).scans
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The flow of a site's participants, without any id.
+
+    Attributes:
+        found: All participants and scans.
+        left_out: Who was left out, in the order in which the reasons are checked.
+        included: Everyone else.
+        both_classes: Included participants with scans in both classes, who count as positive, and all their scans.
+        splits: The included by class: `WHOLE_SITE`, and, once the site is split, ``train``, ``validation``, ``test``.
+    """
+
+    found: Counts
+    left_out: tuple[LeftOut, ...]
+    included: Counts
+    both_classes: Counts
+    splits: dict[str, ByClass]
+
+
+@dataclass(frozen=True)
+class BadScan:
+    """A scan at fault, by the name of its participant and session, and why; it stays at its site."""
+
+    scan: str
+    why: str
+
+
+@dataclass(frozen=True)
+class SiteFlow:
+    """What a site keeps of its flow: the counts, none of them masked, and the scans at fault."""
+
+    flow: Flow
+    bad_scans: tuple[BadScan, ...]
 
 
 def count_flow(
     cohort: Cohort, bad: Iterable[tuple[ScanRecord, str]] = (), splits: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    """The flow of a site as JSON values, without any id.
+) -> Flow:
+    """Count the flow of a site.
 
     Args:
         cohort: What was read.
         bad: Records that could not be prepared, each with the message.
         splits: Group → split, where the site is split already.
-
-    Returns:
-        ``found`` and ``included`` (participants and scans), ``left_out`` (a list of the same with ``reason`` and
-        ``detail``, in the order asked), ``both_classes`` (participants included with scans in both, who count as
-        positive, and all their scans), and ``participants`` and ``scans``: split → [negative, positive], under ``all``
-        the sum.
     """
     faults = dict(bad)
     exclusions = [*cohort.exclusions, *(_fault(record, why) for record, why in faults.items())]
     included = [record for record in cohort.records if record not in faults]
     left_out = _count_left_out(exclusions, {record.participant_id for record in included})
-    kept = _count(included)
-    found = {unit: kept[unit] + sum(step[unit] for step in left_out) for unit in kept}
     both = _people(included, 0) & _people(included, 1)
-    parts = {"all": included}
+    parts = {WHOLE_SITE: included}
     if splits is not None:
         parts |= {split: [record for record in included if splits[record.group_id] == split] for split in SPLITS}
-    return {
-        "found": found,
-        "left_out": left_out,
-        "included": kept,
-        "both_classes": _count([record for record in included if record.participant_id in both]),
-        "participants": {name: _participants_by_class(records) for name, records in parts.items()},
-        "scans": {
-            name: [sum(one.label == label for one in records) for label in (0, 1)] for name, records in parts.items()
-        },
-    }
+    return Flow(
+        found=sum((step.counts for step in left_out), _count(included)),
+        left_out=left_out,
+        included=_count(included),
+        both_classes=_count([record for record in included if record.participant_id in both]),
+        splits={name: _count_classes(records) for name, records in parts.items()},
+    )
 
 
-def leaving(flow: Mapping[str, Any], details: bool, least: int = 1) -> dict[str, Any]:
-    """What of a flow may leave its site.
+def leaving(flow: Flow, details: bool, min_count: int = 1) -> Flow:
+    """The part of a flow that may leave its site.
 
     Args:
-        flow: As `count_flow` gives it.
+        flow: Of the site, nothing masked.
         details: Whether the details of reasons may leave: words of the site's own table, such as diagnoses.
-        least: Counts from 1 to below it become None, and so do the totals that would give them away.
+        min_count: Counts from 1 to below it are held back, and so are the totals that would give them away.
     """
-    left_out = [dict(step) for step in flow["left_out"]]
-    if not details:
-        left_out = _merge(left_out)
-
-    def masked(counts: Mapping[str, Any], all_shown: bool = True) -> dict[str, Any]:
-        return {
-            name: (_mask(value, least) if all_shown else None) if isinstance(value, int) else value
-            for name, value in counts.items()
-        }
-
-    steps = [masked(step) for step in left_out]
-    by_split = {
-        unit: {name: [_mask(count, least) for count in counts] for name, counts in flow[unit].items()}
-        for unit in ("participants", "scans")
+    steps = [
+        replace(step, counts=step.counts.masked(min_count))
+        for step in (flow.left_out if details else _without_details(flow.left_out))
+    ]
+    splits = {
+        name: ByClass(classes.negative.masked(min_count), classes.positive.masked(min_count))
+        for name, classes in flow.splits.items()
     }
-    splits_shown = not any(None in counts for unit in by_split.values() for counts in unit.values())
+    splits_shown = not any(classes.total.held_back for classes in splits.values())
     if not splits_shown:
-        by_split = {unit: parts | {"all": [None, None]} for unit, parts in by_split.items()}
-    return {
-        "found": masked(flow["found"], splits_shown and not any(None in step.values() for step in steps)),
-        "left_out": steps,
-        "included": masked(flow["included"], splits_shown),
-        "both_classes": masked(flow["both_classes"]),
-        **by_split,
-    }
+        splits[WHOLE_SITE] = ByClass(HELD_BACK, HELD_BACK)
+    all_shown = splits_shown and not any(step.counts.held_back for step in steps)
+    return Flow(
+        found=flow.found.masked(min_count) if all_shown else HELD_BACK,
+        left_out=tuple(steps),
+        included=flow.included.masked(min_count) if splits_shown else HELD_BACK,
+        both_classes=flow.both_classes.masked(min_count),
+        splits=splits,
+    )
 
 
 def without_folder(record: ScanRecord, why: str) -> str:
-    """Why a record is at fault, without its path, and other files beside it by name only; folders stay."""
+    """Why a record is at fault, without its path; other files of its folder are named without the folder."""
     return why.removeprefix(f"{record.path}: ").replace(f"{record.path.parent}{os.sep}", "")
 
 
@@ -100,38 +167,44 @@ def _fault(record: ScanRecord, why: str) -> Exclusion:
     return Exclusion(record.participant_id, FAULT, expected[0] if expected else "", 1)
 
 
-def _count_left_out(exclusions: Sequence[Exclusion], included: set[str]) -> list[dict[str, Any]]:
-    last = {one.participant_id: one for one in exclusions if one.participant_id not in included}
-    steps: dict[tuple[str, str], dict[str, Any]] = {}
-    for one in exclusions:
-        empty: dict[str, Any] = {"reason": one.reason, "detail": one.detail, "participants": 0, "scans": 0}
-        step = steps.setdefault((one.reason, one.detail), empty)
-        step["scans"] += one.scans
-        step["participants"] += last.get(one.participant_id) is one
-    return [steps[key] for key in sorted(steps, key=lambda key: (REASONS.index(key[0]), key[1]))]
+def _count_left_out(exclusions: Sequence[Exclusion], included: set[str]) -> tuple[LeftOut, ...]:
+    last = {exclusion.participant_id: exclusion for exclusion in exclusions}
+    counts: dict[tuple[str, str], Counts] = {}
+    for exclusion in exclusions:
+        person = exclusion.participant_id
+        took_the_person = person not in included and last[person] is exclusion
+        reason = (exclusion.reason, exclusion.detail)
+        counts[reason] = counts.get(reason, NOBODY) + Counts(int(took_the_person), exclusion.scans)
+    ordered = sorted(counts, key=lambda reason: (REASONS.index(reason[0]), reason[1]))
+    return tuple(LeftOut(*reason, counts[reason]) for reason in ordered)
 
 
-def _merge(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    merged: dict[str, dict[str, Any]] = {}
+def _without_details(steps: Sequence[LeftOut]) -> list[LeftOut]:
+    counts: dict[str, Counts] = {}
     for step in steps:
-        whole = merged.setdefault(step["reason"], step | {"detail": "", "participants": 0, "scans": 0})
-        for unit in ("participants", "scans"):
-            whole[unit] += step[unit]
-    return list(merged.values())
+        counts[step.reason] = counts.get(step.reason, NOBODY) + step.counts
+    return [LeftOut(reason, "", total) for reason, total in counts.items()]
 
 
-def _mask(count: int, least: int) -> int | None:
-    return None if 0 < count < least else count
+def _add(first: int | None, second: int | None) -> int | None:
+    return None if first is None or second is None else first + second
+
+
+def _mask(count: int | None, min_count: int) -> int | None:
+    return None if count is None or 0 < count < min_count else count
 
 
 def _count(records: Sequence[ScanRecord]) -> Counts:
-    return {"participants": len({record.participant_id for record in records}), "scans": len(records)}
+    return Counts(len({record.participant_id for record in records}), len(records))
 
 
 def _people(records: Iterable[ScanRecord], label: int) -> set[str]:
     return {record.participant_id for record in records if record.label == label}
 
 
-def _participants_by_class(records: Sequence[ScanRecord]) -> list[int]:
+def _count_classes(records: Sequence[ScanRecord]) -> ByClass:
+    """Scans by their own class; a participant with scans in both is positive."""
     positive = _people(records, 1)
-    return [len(_people(records, 0) - positive), len(positive)]
+    negative = _people(records, 0) - positive
+    scans = [sum(record.label == label for record in records) for label in (0, 1)]
+    return ByClass(Counts(len(negative), scans[0]), Counts(len(positive), scans[1]))

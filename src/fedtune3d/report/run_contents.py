@@ -9,6 +9,10 @@ import yaml
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import read_json_lines
+from fedtune3d._utils.typed_json import read_typed
+from fedtune3d.cohorts.flow import BadScan, Flow, SiteFlow
+
+_ADVICE = "run again with --resume"
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,11 @@ class RunContents:
     environment: dict[str, Any]
     ledger: list[dict[str, Any]]
     metrics: dict[str, Any]
-    flows: dict[str, dict[str, Any]]
+    flows: dict[str, Flow]
     audit: dict[str, Any]
     profiles: dict[str, Any]
     saliency: dict[str, dict[str, Any]]
-    faults: dict[str, list[dict[str, str]]]
+    faults: dict[str, tuple[BadScan, ...]]
     examples: dict[str, list[Path]]
 
     @property
@@ -75,7 +79,7 @@ def read_run(folder: Path) -> RunContents:
         sites = [section["name"] for section in config["sites"]]
     except (yaml.YAMLError, TypeError, KeyError, UnicodeDecodeError) as error:
         raise InputError(f"{config_path}: expected the configuration of a run; {error}") from error
-    own_halves = {site: _read_json(folder / "sites" / site / "flow.json") for site in sites}
+    own_halves = {site: folder / "sites" / site / "flow.json" for site in sites}
     allowed = [site for site in sites if _policy(config, site, "pictures_leave")]
     return RunContents(
         path=folder,
@@ -83,11 +87,13 @@ def read_run(folder: Path) -> RunContents:
         environment=_read_json(folder / "environment.json"),
         ledger=_read_ledger(folder / "rounds.jsonl"),
         metrics=_read_json(folder / "metrics.json"),
-        flows=_read_json(folder / "flow.json"),
+        flows=_read_flows(folder / "flow.json"),
         audit=_read_json(folder / "audit.json"),
         profiles=_read_json(folder / "profiles.json"),
         saliency={site: told for site in sites if (told := _read_json(folder / "saliency" / f"{site}.json"))},
-        faults={site: flow["bad_scans"] for site, flow in own_halves.items() if flow},
+        faults={
+            site: read_typed(SiteFlow, path, _ADVICE).bad_scans for site, path in own_halves.items() if path.exists()
+        },
         examples={site: sorted((folder / "sites" / site / "examples").glob("*.png")) for site in allowed},
     )
 
@@ -109,6 +115,10 @@ def _stamp(path: Path) -> str:
 def _policy(config: dict[str, Any], site: str, key: str) -> bool:
     section = next(section for section in config["sites"] if section["name"] == site)
     return bool(section.get("policy", {}).get(key, False))
+
+
+def _read_flows(path: Path) -> dict[str, Flow]:
+    return read_typed(dict[str, Flow], path, _ADVICE) if path.exists() else {}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

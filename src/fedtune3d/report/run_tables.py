@@ -37,7 +37,7 @@ def interval_methods(metrics: Mapping[str, Any]) -> list[str]:
 def bad_scans(contents: RunContents) -> list[dict[str, str]]:
     """The scans that were left out as faulty, and why; only of sites whose predictions may leave: both name people."""
     return [
-        {"site": site, "scan": bad["scan"], "why": bad["why"]}
+        {"site": site, "scan": bad.scan, "why": bad.why}
         for site, faults in contents.faults.items()
         if contents.policy(site, "predictions_leave")
         for bad in faults

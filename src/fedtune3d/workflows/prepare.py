@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Progress
-from fedtune3d.cohorts.flow import count_flow, without_folder
+from fedtune3d.cohorts.flow import Flow, count_flow, without_folder
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.site.site import Site
 from fedtune3d.federation.splitting import require_both_labels
@@ -24,14 +23,14 @@ class PreparedSite:
         scans: How many are prepared.
         bad: Those left out, and why.
         suspicious: Those that quality control says to look at, and why; they take part.
-        flow: Of its participants (see `cohorts.flow`).
+        flow: Of its participants.
         page: The page of quality control.
     """
 
     scans: int
     bad: list[tuple[str, str]]
     suspicious: list[tuple[str, str]]
-    flow: dict[str, Any]
+    flow: Flow
     page: Path
 
 

@@ -14,6 +14,7 @@ from fedtune3d._utils.files import write_json
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state, state_bytes
+from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.aggregation.contract import STATE
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.combination import combine
@@ -153,8 +154,8 @@ class _Run:
 
     def _plan(self) -> dict[str, Mapping[str, Any]]:
         """Let every site read, prepare and split its scans; groups that sites declare are split once for all."""
-        plan, flow = plan_and_split(self.experiment, self._answers)
-        write_json(self.folder.flow, flow)
+        plan, flows = plan_and_split(self.experiment, self._answers)
+        write_typed(self.folder.flow, flows)
         return plan
 
     def _look_at_cohorts(self) -> None:

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import write_json, write_text
+from fedtune3d._utils.files import write_text
 from fedtune3d._utils.progress import Progress
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d._utils.state_dicts import State, state_sha256
+from fedtune3d._utils.typed_json import to_json, write_typed
 from fedtune3d.aggregation.contract import STATE
 from fedtune3d.cohorts.dataset_description import is_simulated
-from fedtune3d.cohorts.flow import count_flow, leaving, without_folder
+from fedtune3d.cohorts.flow import BadScan, SiteFlow, count_flow, leaving, without_folder
 from fedtune3d.cohorts.reading import read_site
 from fedtune3d.cohorts.records import Cohort, ScanRecord
 from fedtune3d.cohorts.scanner import scanner_of
@@ -203,12 +204,13 @@ class Site(LocalTrainer):
         write_splits(self.folder / "splits.tsv", self.records, splits)
         self.splits = splits
         flow = count_flow(self.cohort, self.prepared.bad, splits)
-        bad = [{"scan": one.name, "why": without_folder(one, why)} for one, why in self.prepared.bad]
-        write_json(self.folder / "flow.json", flow | {"bad_scans": bad})
+        bad = tuple(BadScan(record.name, without_folder(record, why)) for record, why in self.prepared.bad)
+        write_typed(self.folder / "flow.json", SiteFlow(flow, bad))
         if self.section.policy.pictures_leave:
             self._write_examples()
         policy = self.section.policy
-        return Answer(self.name, values={"flow": leaving(flow, policy.predictions_leave, policy.least_examples)})
+        shown = leaving(flow, policy.predictions_leave, policy.least_examples)
+        return Answer(self.name, values={"flow": to_json(shown)})
 
     def shared_groups(self, records: Sequence[ScanRecord]) -> dict[str, tuple[int, int]]:
         """Scans of each group that the server splits for all sites, by the name that it sees."""
