@@ -1,0 +1,57 @@
+"""One writer per folder: a second one is refused at once, in a line that says who holds it. Readers are never blocked.
+
+The lock is the operating system's, on ``.lock`` in the folder, so it ends with its process however that ends; who holds
+it is written to ``.lock-holder``. A file system without locks (some network drives) is refused rather than trusted.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import storage_errors, write_text
+
+LOCK, HOLDER = ".lock", ".lock-holder"
+
+
+@contextmanager
+def one_writer(folder: Path, command: str) -> Iterator[None]:
+    """Hold a folder, which is made if need be, for the block.
+
+    Args:
+        folder: What the block writes to.
+        command: What is running, for the line that another writer gets, such as ``fedtune3d run``.
+
+    Raises:
+        InputError: If another process, or another thread of this one, holds the folder.
+        StorageError: If the folder cannot be written to.
+    """
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, thread_local=False)
+    with storage_errors(folder / LOCK):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise InputError(
+                f"{folder}: {_holder(folder)} is writing to this folder; wait until it ends, or choose another folder"
+            ) from None
+    try:
+        since = datetime.now().astimezone().isoformat(timespec="seconds")
+        write_text(folder / HOLDER, f"`{command}` (process {os.getpid()} on {socket.gethostname()}, since {since})\n")
+        yield
+    finally:
+        (folder / HOLDER).unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(folder: Path) -> str:
+    try:
+        return (folder / HOLDER).read_text(encoding="utf-8").strip() or "another process"
+    except OSError:
+        return "another process"

@@ -1,0 +1,50 @@
+"""One writer per folder, whatever happens to the one before."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.locks import HOLDER, one_writer
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from fedtune3d._utils.locks import one_writer
+with one_writer(Path(sys.argv[1]), "fedtune3d run"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_second_writer_is_refused_and_told_who_holds_the_folder(tmp_path: Path) -> None:
+    with one_writer(tmp_path / "run", "fedtune3d run"):
+        holder = rf"run: `fedtune3d run` \(process {os.getpid()} on .*\) is writing"
+        with pytest.raises(InputError, match=holder), one_writer(tmp_path / "run", "fedtune3d report"):
+            pass
+    with one_writer(tmp_path / "run", "fedtune3d report"):
+        assert "report" in (tmp_path / "run" / HOLDER).read_text()
+    assert not (tmp_path / "run" / HOLDER).exists()
+
+
+def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match=f"process {holder.pid} on"), one_writer(tmp_path, "fedtune3d run"):
+        pass
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    with one_writer(tmp_path, "fedtune3d run"):
+        assert str(os.getpid()) in (tmp_path / HOLDER).read_text()
+
+
+def test_an_error_in_the_block_ends_the_lock(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), one_writer(tmp_path, "fedtune3d run"):
+        raise RuntimeError
+    with one_writer(tmp_path, "fedtune3d run"):
+        pass
