@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.sealed import CHECKSUMS, write_sealed_text
 from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits, split_sizes, write_splits
 
@@ -135,7 +136,7 @@ def test_sessions_of_a_person_stay_together_in_the_table(tmp_path: Path) -> None
     assert lines[0] == "participant_id\tsession_id\tgroup_id\tlabel\tsplit"
     assert lines[2] == f"sub-00\tses-M12\tsub-00\t0\t{splits['sub-00']}"
     assert len(lines) == 25
-    assert [path.name for path in (tmp_path / "site").iterdir()] == ["splits.tsv"]
+    assert {path.name for path in (tmp_path / "site").iterdir()} == {"splits.tsv", CHECKSUMS}
 
 
 def test_a_diagnosis_change_counts_both_labels() -> None:
@@ -160,7 +161,7 @@ def test_a_diagnosis_change_counts_both_labels() -> None:
 )
 def test_a_damaged_table_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "splits.tsv"
-    path.write_text(text)
+    write_sealed_text(path, text)
     with pytest.raises(InputError, match=message):
         read_splits(path)
     with pytest.raises(InputError, match="expected a table of splits"):

@@ -1,4 +1,5 @@
 import json
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from scan_records import make_record
 
+from fedtune3d._utils.files import forget_verified
 from fedtune3d.preparation.fingerprints import voxels_digest
 from fedtune3d.preparation.nifti import read_scan
 from fedtune3d.preparation.prepare_scan import prepare_scan
@@ -70,3 +72,18 @@ def test_a_damaged_entry_is_made_again(save_brain: SaveBrain, tmp_path: Path) ->
     path.with_suffix(".json").unlink()
     assert store.get(record).read_bytes() == whole
     assert path.with_suffix(".json").exists()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".json"])
+def test_every_flipped_bit_of_an_entry_is_noticed(save_brain: SaveBrain, tmp_path: Path, suffix: str) -> None:
+    store, record = PreparedStore(tmp_path / "cache"), make_record(save_brain())
+    path = store.get(record).with_suffix(suffix)
+    content, generator = path.read_bytes(), random.Random(suffix)
+    for _ in range(20):
+        damaged = bytearray(content)
+        damaged[generator.randrange(len(content))] ^= 1 << generator.randrange(8)
+        path.write_bytes(damaged)
+        forget_verified()
+        assert store.find(record) is None
+    path.write_bytes(content)
+    assert store.find(record) == path.with_suffix(".npy")

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import write_text
+from fedtune3d._utils.sealed import read_sealed_text, write_sealed_text
 from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d.cohorts.records import ScanRecord
 
@@ -104,7 +104,7 @@ def write_splits(path: Path, records: Iterable[ScanRecord], splits: Mapping[str,
     for record in records:
         split = splits[record.group_id]
         writer.writerow((record.participant_id, record.session_id or "n/a", record.group_id, record.label, split))
-    write_text(path, table.getvalue())
+    write_sealed_text(path, table.getvalue())
 
 
 def read_splits(path: Path) -> dict[str, str]:
@@ -131,7 +131,7 @@ def read_splits_of_scans(path: Path) -> dict[tuple[str, str], str]:
 def _read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line number and fields of each row of a table of splits."""
     try:
-        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), delimiter="\t"))
+        rows = list(csv.reader(io.StringIO(read_sealed_text(path), newline=""), delimiter="\t"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected a table of splits; {error}") from error
     if not rows or tuple(rows[0]) != COLUMNS:

@@ -5,13 +5,16 @@ import json
 import os
 import zipfile
 import zlib
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from fedtune3d._utils.errors import InputError, ScanError
-from fedtune3d._utils.files import atomic_path, sha256_file, write_json
+from fedtune3d._utils.errors import DamagedFileError, InputError, ScanError
+from fedtune3d._utils.files import atomic_path, is_verified, mark_verified, sha256_file
+from fedtune3d._utils.sealed import read_sealed_json, write_sealed_json
 from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.preparation.prepare_scan import PREPARATION_VERSION, prepare_scan
 from fedtune3d.preparation.prepared_scan import BACKGROUND, PreparedScan
@@ -25,7 +28,7 @@ class PreparedStore:
 
     An entry is ``<key>.npy``, float16 (size, size, size), ``<key>.npz`` with the brain mask, packed to bits, and, last,
     ``<key>.json`` with affines, brain volume, quality and causes. None holds a name or a path. Several processes may
-    share a folder. `load_prepared` reads an entry.
+    share a folder. `load_prepared` reads an entry. The .json is sealed and holds the checksums of the other two.
     """
 
     def __init__(self, folder: Path, settings: PreparationSettings = DEFAULT_SETTINGS) -> None:
@@ -38,10 +41,13 @@ class PreparedStore:
         target = self._target(causes)
         if not self._is_whole(target):
             prepared = prepare_scan(record.path, self.settings)
+            checksums = {}
             with atomic_path(target) as partial:
                 np.save(partial, prepared.voxels)
+                checksums[".npy"] = sha256_file(partial)
             with atomic_path(target.with_suffix(".npz")) as partial:
                 np.savez_compressed(partial, brain=np.packbits(prepared.brain))
+                checksums[".npz"] = sha256_file(partial)
             info = {
                 "space": prepared.space,
                 "affine": prepared.affine.tolist(),
@@ -54,8 +60,9 @@ class PreparedStore:
                 "background": BACKGROUND,
                 "causes": causes,
                 "voxels_sha256": prepared.voxels_sha256,
+                "files_sha256": checksums,
             }
-            write_json(target.with_suffix(".json"), info)
+            write_sealed_json(target.with_suffix(".json"), info)
         return target
 
     def find(self, record: ScanRecord) -> Path | None:
@@ -66,7 +73,8 @@ class PreparedStore:
         target = self._target(self._causes(record.path))
         if not self._is_whole(target):
             return None
-        os.utime(target.with_suffix(".json"))
+        with suppress(OSError):  # a cache that may only be read serves as well
+            os.utime(target.with_suffix(".json"))
         return target
 
     @property
@@ -99,6 +107,18 @@ class PreparedStore:
         return prepared.voxels.shape == (self.settings.size,) * 3 and prepared.voxels.dtype == np.float16
 
 
+def read_info(path: Path) -> Any:
+    """Read the sealed ``.json`` next to the .npy at `path`. Raises `DamagedFileError` and `FileNotFoundError`."""
+    return read_sealed_json(path.with_suffix(".json"))
+
+
+def _verify(path: Path, checksum: str) -> None:
+    if not is_verified(path):
+        if sha256_file(path) != checksum:
+            raise DamagedFileError(path, "does not match its checksum")
+        mark_verified(path)
+
+
 def load_prepared(path: Path) -> PreparedScan:
     """The entry whose .npy is `path`; its voxels stay on disk until they are read.
 
@@ -106,7 +126,9 @@ def load_prepared(path: Path) -> PreparedScan:
         InputError: If one of its three files is missing or damaged.
     """
     try:
-        info = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        info = read_info(path)
+        for suffix, checksum in info["files_sha256"].items():
+            _verify(path.with_suffix(suffix), checksum)
         voxels = np.load(path, mmap_mode="r")
         with np.load(path.with_suffix(".npz")) as masks:
             brain = np.unpackbits(masks["brain"], count=voxels.size).reshape(voxels.shape).astype(bool)

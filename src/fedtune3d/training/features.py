@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -135,7 +136,8 @@ class FeatureCache:
         if path not in self._checked:
             if damage(path):
                 return False
-            os.utime(path)
+            with suppress(OSError):  # a cache that may only be read serves as well
+                os.utime(path)
             mark_verified(path)
             self._checked.add(path)
         return True

@@ -1,6 +1,5 @@
 """The cache of an experiment as a whole: per site the prepared scans and the features; listed, checked and pruned."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.preparation.store import load_prepared
+from fedtune3d.preparation.store import load_prepared, read_info
 from fedtune3d.training.features import SECONDS_A_DAY, STALE_PARTIAL_SECONDS, CacheEntry, FeatureCache
 
 KINDS = ("prepared", "features")
@@ -142,7 +141,7 @@ def _prepared_entry(path: Path) -> CacheEntry:
     size = path.stat().st_size + sum(file.stat().st_size for file in beside)
     used = about.stat().st_mtime if about.exists() else path.stat().st_mtime
     try:
-        causes = dict(json.loads(about.read_text(encoding="utf-8"))["causes"])
+        causes = dict(read_info(path)["causes"])
     except (OSError, ValueError, TypeError, KeyError):
         causes = {}
     return CacheEntry(path, causes, size, used)
