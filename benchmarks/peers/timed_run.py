@@ -22,6 +22,7 @@ from fedtune3d.federation.privacy.egress_log import EgressManifest
 from fedtune3d.federation.round_state import RoundsFolder
 from fedtune3d.federation.site import local_trainer as trainee
 from fedtune3d.federation.site.memory import SiteMemory
+from fedtune3d.workflows.run import run_experiment
 
 PARTS = {
     "training": (trainee, "train_locally"),
@@ -75,7 +76,7 @@ def main() -> None:
     for what, (owner, name) in PARTS.items():
         setattr(owner, name, clock.on(what, getattr(owner, name)))
     experiment = Experiment.from_yaml(path)
-    experiment.run(progress=clock)
+    run_experiment(experiment, progress=clock)
     counted = range(2, experiment.training.rounds + 1)
     mean = {what: sum(clock.seconds[round_][what] for round_ in counted) / len(counted) for what in PARTS}
     print(json.dumps(mean))

@@ -1,18 +1,29 @@
-"""Federated fine-tuning of 3D medical foundation models, without a scan leaving its site."""
+"""Federated fine-tuning of 3D medical foundation models, without a scan leaving its site.
 
-from typing import TYPE_CHECKING, Any
+>>> from fedtune3d import Experiment, run
+>>> experiment = Experiment.from_yaml("experiment.yaml")  # doctest: +SKIP
+>>> folder = run(experiment, resume=True)  # doctest: +SKIP
+"""
+
+from typing import TYPE_CHECKING
+
+from fedtune3d._utils.version import __version__
 
 if TYPE_CHECKING:
     from fedtune3d.config.experiment import Experiment
+    from fedtune3d.workflows.run import run_experiment as run
 
-__version__ = "0.1.0"
-__all__ = ["Experiment", "__version__"]
+__all__ = ["Experiment", "__version__", "run"]
 
 
-def __getattr__(name: str) -> Any:
-    """`Experiment`, read when it is first asked for: the command line's help should not wait for torch."""
+def __getattr__(name: str) -> object:
+    """Import `Experiment` and `run` on first use, so that `fedtune3d --help` does not wait for torch."""
     if name == "Experiment":
         from fedtune3d.config.experiment import Experiment
 
         return Experiment
+    if name == "run":
+        from fedtune3d.workflows.run import run_experiment
+
+        return run_experiment
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,6 +21,7 @@ from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.explanation import grad_cam, places_of, similarity
 from fedtune3d.preparation.template import load_template
 from fedtune3d.workflows.predict import Predictor, as_input
+from fedtune3d.workflows.run import run_experiment
 
 
 def write(small: Any, output: Path, policies: dict[str, dict], **changes: Any) -> Path:
@@ -32,9 +33,11 @@ def write(small: Any, output: Path, policies: dict[str, dict], **changes: Any) -
 def run(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """Site A's map leaves; B's may not."""
     policies = {"A": {"least_per_class": 2}, "B": {"least_per_class": 1, "maps_leave": False}}
-    return Experiment.from_yaml(
-        write(small_experiment, tmp_path_factory.mktemp("maps") / "run", policies, explain="gradcam")
-    ).run()
+    return run_experiment(
+        Experiment.from_yaml(
+            write(small_experiment, tmp_path_factory.mktemp("maps") / "run", policies, explain="gradcam")
+        )
+    )
 
 
 def told(folder: RunFolder, site: str) -> dict[str, Any]:
@@ -95,7 +98,7 @@ def test_a_killed_run_makes_no_map_twice_and_ends_in_the_same_bits(run: RunFolde
     (run.saliency / "A.json").unlink()
     (run.saliency / "A_random.nii.gz").unlink()
     run.metrics_path.unlink()
-    Experiment.from_yaml(run.path.with_suffix(".yaml")).run(resume=True)
+    run_experiment(Experiment.from_yaml(run.path.with_suffix(".yaml")), resume=True)
     assert {path.name: sha256_file(path) for path in run.saliency.iterdir()} == before
     assert {path: path.stat().st_mtime_ns for path in (run.site("A") / "saliency").iterdir()} == kept
 
@@ -128,7 +131,7 @@ def test_shares_of_a_users_atlas_leave_and_those_of_few_people_do_not(small_expe
         "regions": {"left half": [1], "brain": [1, 2]},
     }
     policies = {"A": {"least_per_class": 2}, "B": {"least_per_class": 4}}
-    folder = Experiment.from_yaml(write(small_experiment, tmp_path / "run", policies, explain=explain)).run()
+    folder = run_experiment(Experiment.from_yaml(write(small_experiment, tmp_path / "run", policies, explain=explain)))
     found = told(folder, "A")
     assert (found["in_template"], found["place_mm"]) == (found["scans"], 6.0)
     for state in ("trained", "random"):
@@ -151,7 +154,7 @@ def test_an_atlas_that_cannot_be_used_stops_before_the_scans_are_read(small_expe
     explain = {"method": "integrated_gradients", "atlas": "nowhere.nii.gz"}
     path = write(small_experiment, tmp_path / "run", {"A": {}, "B": {}}, explain=explain)
     with pytest.raises(InputError, match=r"nowhere.nii.gz: expected a label map \(NIfTI\)"):
-        Experiment.from_yaml(path).run()
+        run_experiment(Experiment.from_yaml(path))
     assert not (tmp_path / "run" / "flow.json").exists()
     path = write(small_experiment, tmp_path / "run", {"A": {}, "B": {}}, explain=explain | {"method": "gradcam"})
     with pytest.raises(InputError, match="explain: a map by gradcam is too coarse for an atlas"):
@@ -187,7 +190,7 @@ def test_attribution_lies_where_the_classes_were_made_to_differ(small_experiment
     training = {"rounds": 1, "batch_size": 4}
     changes = {"model": {"encoder": "resnet18"}, "tuning": {"method": "full"}, "training": training}
     path = small_experiment.write(tmp_path / "run", sites=sites, explain=explain, **changes)
-    found = told(Experiment.from_yaml(path).run(), "A")
+    found = told(run_experiment(Experiment.from_yaml(path)), "A")
     share, random = (found["shares"][state]["middle"][0] for state in ("trained", "random"))
     volume = found["volumes"]["middle"]
     assert share > 2 * volume, (share, random, volume)

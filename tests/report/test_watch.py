@@ -21,6 +21,7 @@ from fedtune3d._utils.progress import Silent
 from fedtune3d.cli.app import main
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.report.watch import Watch
+from fedtune3d.workflows.run import run_experiment
 
 
 def ask(watch: Watch, path: str | None = None, host: str | None = None, method: str = "GET") -> tuple[int, bytes, Any]:
@@ -189,7 +190,7 @@ def test_a_damaged_file_is_said(unfinished: Path) -> None:
 
 
 def test_a_watched_run_has_the_same_bits(small_experiment: Any, tmp_path: Path) -> None:
-    alone = Experiment.from_yaml(small_experiment.write(tmp_path / "alone")).run().path
+    alone = run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "alone"))).path
     experiment = Experiment.from_yaml(small_experiment.write(tmp_path / "watched"))
     over, pages = threading.Event(), []
 
@@ -203,7 +204,7 @@ def test_a_watched_run_has_the_same_bits(small_experiment: Any, tmp_path: Path) 
     with Watch(experiment.output) as watch:
         reader = threading.Thread(target=look, args=(watch,))
         reader.start()
-        experiment.run(progress=watch.following(Silent()))
+        run_experiment(experiment, progress=watch.following(Silent()))
         over.set()
         reader.join()
     assert len(set(pages)) > 2

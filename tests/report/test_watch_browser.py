@@ -12,6 +12,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.progress import Advance
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.report.watch import Watch
+from fedtune3d.workflows.run import run_experiment
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -45,7 +46,7 @@ def watched_run(experiment: Experiment) -> Iterator[tuple[Watch, StepByStep]]:
         with Watch(experiment.output) as watch:
             held.append(watch)
             begun.set()
-            experiment.run(progress=watch.following(steps))
+            run_experiment(experiment, progress=watch.following(steps))
 
     thread = threading.Thread(target=run)
     thread.start()

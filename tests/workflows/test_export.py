@@ -22,6 +22,7 @@ from fedtune3d.federation.site.memory import SiteMemory
 from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
 from fedtune3d.models.hub import FILE, REPOSITORY
 from fedtune3d.workflows.export import export_run, load_exported
+from fedtune3d.workflows.run import run_experiment
 
 LORA = {"method": "lora", "rank": 2, "blocks": "all"}
 QUICK = {"rounds": 1, "batch_size": 4, "head_learning_rate": 0.01, "encoder_learning_rate": 0.01}
@@ -51,7 +52,7 @@ def run(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
         sites = small_experiment.values["sites"][1 if name in ONE_SITE else 0 :]
         sites = [site | {"policy": {"least_per_class": 1}} for site in sites]
         path = small_experiment.write(tmp_path_factory.mktemp(name) / "run", sites=sites, **RUNS[name])
-        return Experiment.from_yaml(path).run().path
+        return run_experiment(Experiment.from_yaml(path)).path
 
     return made
 
@@ -197,7 +198,7 @@ def test_a_run_from_a_checkpoint_wants_that_checkpoint(
     model = {"encoder": "tiny", "head": "linear", "weights": str(weights)}
     site = small_experiment.values["sites"][1:]
     file = small_experiment.write(tmp_path / "run", model=model, sites=site, training=QUICK)
-    folder = Experiment.from_yaml(file).run().path
+    folder = run_experiment(Experiment.from_yaml(file)).path
     assert RunFolder(folder).environment.read_text().count(origin["revision"]) == 1
     digest = sha256_file(weights)
     with pytest.raises(InputError, match=rf"began with tiny.safetensors \(SHA-256 {digest}\); give its path with --w"):

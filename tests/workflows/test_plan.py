@@ -15,6 +15,7 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import TaskKind
 from fedtune3d.federation.site.timing import Calibration, measure
 from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_with
+from fedtune3d.workflows.run import run_experiment
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def plan(found: tuple[Experiment, Calibration]) -> RunPlan:
 
 def test_the_bytes_are_those_of_the_ledger(found: tuple[Experiment, Calibration], plan: RunPlan) -> None:
     experiment, calibration = found
-    folder = experiment.run()
+    folder = run_experiment(experiment)
     lines = [json.loads(line) for line in (folder.path / "rounds.jsonl").read_text().splitlines()]
     for line in lines[:-1]:
         for entry in line["sites"].values():
@@ -41,7 +42,7 @@ def test_the_bytes_are_those_of_the_ledger(found: tuple[Experiment, Calibration]
 
 def test_the_cache_is_as_large_as_said(found: tuple[Experiment, Calibration], plan: RunPlan) -> None:
     experiment, _ = found
-    experiment.run(resume=True)
+    run_experiment(experiment, resume=True)
     for site in plan.sites:
         sizes = [path.stat().st_size for path in (experiment.cache / site.site / "prepared").glob("[!.]*")]
         assert 0.95 * site.prepared_bytes < sum(sizes) <= site.prepared_bytes
@@ -52,7 +53,7 @@ def test_the_cache_is_as_large_as_said(found: tuple[Experiment, Calibration], pl
 
 
 def test_the_splits_are_those_of_the_run(found: tuple[Experiment, Calibration], plan: RunPlan) -> None:
-    folder = found[0].run(resume=True)
+    folder = run_experiment(found[0], resume=True)
     for site in plan.sites:
         rows = (folder.site(site.site) / "splits.tsv").read_text().splitlines()[1:]
         counts = Counter(row.rpartition("\t")[2] for row in rows)
@@ -61,7 +62,7 @@ def test_the_splits_are_those_of_the_run(found: tuple[Experiment, Calibration], 
 
 def test_what_is_prepared_is_not_counted_again(found: tuple[Experiment, Calibration], plan: RunPlan) -> None:
     experiment, calibration = found
-    experiment.run(resume=True)
+    run_experiment(experiment, resume=True)
     again = plan_with(experiment, calibration, SiteScans(experiment))
     assert [site.to_prepare for site in again.sites] == [0, 0]
     site, every = again.sites[0], plan.sites[0].scans[0]

@@ -14,6 +14,7 @@ from fedtune3d.cli.app import main
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.workflows.explain import explain_scan, write_explanation
 from fedtune3d.workflows.predict import Predictor, distinct_names, predict_scans
+from fedtune3d.workflows.run import run_experiment
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def run(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> Path
         splits={"train": 0.7, "validation": 0.15, "test": 0.15},
         model={"encoder": "tiny", "head": "conv_s"},
     )
-    return Experiment.from_yaml(path).run().path
+    return run_experiment(Experiment.from_yaml(path)).path
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,7 @@ def test_a_head_that_trains_nothing_has_no_saliency(small_experiment: Any, tmp_p
         aggregation={"rule": "ncc"},
         training={"rounds": 1},
     )
-    predictor = Predictor(Experiment.from_yaml(path).run().path)
+    predictor = Predictor(run_experiment(Experiment.from_yaml(path)).path)
     with pytest.raises(InputError, match="expected a trained head on an encoder, but the run's model is ncc"):
         explain_scan(predictor, predictor.prepare(scan_of(small_experiment, "B", 0)))
 

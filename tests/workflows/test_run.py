@@ -23,13 +23,14 @@ from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation import combine, summarise
 from fedtune3d.federation.site.predictions_table import read_predictions
+from fedtune3d.workflows.run import run_experiment
 
 LONG = {"training": {"rounds": 6, "batch_size": 4}, "baselines": ["local", "centralized"]}
 
 
 def test_a_run_leaves_what_the_design_says(small_experiment: Any, tmp_path: Path) -> None:
     path = small_experiment.write(tmp_path / "run", baselines=["local", "centralized"])
-    folder = Experiment.from_yaml(path).run()
+    folder = run_experiment(Experiment.from_yaml(path))
     assert folder.report.exists()
     assert {"config.yaml", "environment.json", "rounds.jsonl", "metrics.json", "checkpoints", "sites"} <= {
         item.name for item in folder.path.iterdir()
@@ -63,7 +64,7 @@ def check_that_the_metrics_follow(folder: RunFolder) -> None:
 def test_leaving_one_of_two_sites_out_is_the_others_local_training(small_experiment: Any, tmp_path: Path) -> None:
     """With two sites, who trains without A is B alone, from the same seeds: the same bits, tested at the other site."""
     path = small_experiment.write(tmp_path / "run", baselines=["local", "leave_one_site_out"])
-    folder = Experiment.from_yaml(path).run()
+    folder = run_experiment(Experiment.from_yaml(path))
     methods = folder.metrics["methods"]
     for left_out, other in ("AB", "BA"):
         without, alone = (
@@ -79,7 +80,7 @@ def test_leaving_one_of_two_sites_out_is_the_others_local_training(small_experim
     trained = folder.site("B") / "memory-without-A" / "round-00002.safetensors"
     before, metrics = trained.stat().st_mtime_ns, folder.metrics_path.read_bytes()
     folder.metrics_path.unlink()
-    Experiment.from_yaml(path).run(resume=True)
+    run_experiment(Experiment.from_yaml(path), resume=True)
     assert trained.stat().st_mtime_ns == before
     assert folder.metrics_path.read_bytes() == metrics
 
@@ -94,7 +95,7 @@ def test_baselines_know_nothing_of_exact_averagings_residuals(small_experiment: 
             "aggregation": {"rule": "fedavg", "lora": way},
             "baselines": ["local"],
         }
-        folder = Experiment.from_yaml(small_experiment.write(tmp_path / way, **values)).run()
+        folder = run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / way, **values)))
         states[way] = load_state(folder.local_rounds("A") / "checkpoints" / "best.safetensors")
     assert all(torch.equal(states["exact"][name], tensor) for name, tensor in states["factors"].items())
 
@@ -107,7 +108,7 @@ def test_leaving_a_site_out_needs_two(small_experiment: Any, tmp_path: Path) -> 
 
 
 def test_no_person_is_in_two_splits_and_all_are_predicted(small_experiment: Any, tmp_path: Path) -> None:
-    folder = Experiment.from_yaml(small_experiment.write(tmp_path / "run")).run()
+    folder = run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "run")))
     with (folder.site("A") / "predictions.tsv").open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert sorted(row["participant"] for row in rows) == [f"sub-{number:02d}" for number in range(14)]
@@ -117,19 +118,19 @@ def test_no_person_is_in_two_splits_and_all_are_predicted(small_experiment: Any,
 
 def test_a_finished_run_is_not_overwritten(small_experiment: Any, tmp_path: Path) -> None:
     path = small_experiment.write(tmp_path / "run")
-    Experiment.from_yaml(path).run()
+    run_experiment(Experiment.from_yaml(path))
     with pytest.raises(InputError, match="already holds a run; add --resume"):
-        Experiment.from_yaml(path).run()
+        run_experiment(Experiment.from_yaml(path))
     changed = small_experiment.write(tmp_path / "run", seed=4)
     with pytest.raises(InputError, match="another configuration \\(differs in seed\\)"):
-        Experiment.from_yaml(changed).run(resume=True)
+        run_experiment(Experiment.from_yaml(changed), resume=True)
 
 
 def test_missing_roots_are_reported_together(small_experiment: Any, tmp_path: Path) -> None:
     sites = [{"name": "A", "root": "nowhere"}, {"name": "B"}]
     path = small_experiment.write(tmp_path / "run", sites=sites)
     with pytest.raises(InputError, match=r"(?s)site A: .*nowhere: no such folder.*\n.*site B: `root`"):
-        Experiment.from_yaml(path).run()
+        run_experiment(Experiment.from_yaml(path))
     assert not (tmp_path / "run").exists()
 
 
@@ -151,7 +152,7 @@ def kill_when(path: Path, moment: Callable[[], bool]) -> None:
 
 
 def test_killed_three_times_and_resumed_gives_the_same_bits(small_experiment: Any, tmp_path: Path) -> None:
-    alone = Experiment.from_yaml(small_experiment.write(tmp_path / "alone", **LONG)).run().path
+    alone = run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "alone", **LONG))).path
     path, killed = small_experiment.write(tmp_path / "killed", **LONG), tmp_path / "killed"
     kill_when(path, (killed / "checkpoints" / "rule-00001.safetensors").exists)  # a round is being committed
     kill_when(path, (killed / "spool" / "A.state.safetensors").exists)  # one site has answered, one has not
@@ -174,7 +175,7 @@ def test_killed_three_times_and_resumed_gives_the_same_bits(small_experiment: An
 def test_a_label_that_nobody_has_stops_before_training(small_experiment: Any, tmp_path: Path) -> None:
     path = small_experiment.write(tmp_path / "run", labels={"positive": ["Alzheimer"], "negative": ["CN"]})
     with pytest.raises(InputError, match=r"labels\.positive: nobody at any site is positive"):
-        Experiment.from_yaml(path).run()
+        run_experiment(Experiment.from_yaml(path))
     assert not (tmp_path / "run" / "rounds.jsonl").exists()
 
 
@@ -182,23 +183,23 @@ def test_a_run_that_stopped_before_its_first_round_gives_way(small_experiment: A
     nobody = {"positive": ["CN"], "negative": ["Alzheimer"]}
     wrong = small_experiment.write(tmp_path / "run", labels=nobody)
     with pytest.raises(InputError, match=r"labels.negative: nobody|expected"):
-        Experiment.from_yaml(wrong).run()
+        run_experiment(Experiment.from_yaml(wrong))
     right = Experiment.from_yaml(small_experiment.write(tmp_path / "run"))
-    right.run()
+    run_experiment(right)
     assert RunFolder(tmp_path / "run").metrics["methods"]["federated"]
 
 
 def test_an_output_that_is_a_file_is_one_line(small_experiment: Any, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("mine")
     with pytest.raises(InputError, match="change `output`"):
-        Experiment.from_yaml(small_experiment.write(tmp_path / "run")).run()
+        run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "run")))
     assert (tmp_path / "run").read_text() == "mine"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_one_line(small_experiment: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="device: cuda, but PyTorch finds no GPU"):
-        Experiment.from_yaml(small_experiment.write(tmp_path / "run", device="cuda")).run()
+        run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "run", device="cuda")))
 
 
 def test_the_peak_of_a_process_is_its_own() -> None:

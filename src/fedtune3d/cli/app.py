@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from fedtune3d import __version__
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.version import __version__
 
 if TYPE_CHECKING:
     from fedtune3d._utils.folders import RunFolder
@@ -211,11 +211,12 @@ def run(
 
     Stop it with Ctrl-C whenever you like; with --resume it goes on and ends in the same result.
     """
+    from fedtune3d.workflows.run import run_experiment
 
     found = _read_experiment(experiment)
     try:
         with _watched_bars(found.output, watch, port) as progress:
-            folder = found.run(resume=resume, progress=progress)
+            folder = run_experiment(found, resume=resume, progress=progress)
     except KeyboardInterrupt:
         err.print(f"stopped; go on with: fedtune3d run {experiment} --resume")
         raise typer.Exit(130) from None

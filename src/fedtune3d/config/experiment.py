@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -28,10 +27,6 @@ from fedtune3d.preparation.intensity import Intensity
 from fedtune3d.preparation.recognition import STEPS, Step
 from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.training.settings import AugmentationSettings, TrainingSettings
-
-if typing.TYPE_CHECKING:
-    from fedtune3d._utils.folders import RunFolder
-    from fedtune3d._utils.progress import Progress
 
 SiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -449,20 +444,6 @@ class Experiment(ExperimentKeys):
     def splits_sha256(self) -> str:
         """The identity of who is in which split: experiments that agree in it are tested on the same people."""
         return _sha256({key: value for key, value in self.public().items() if key in SPLIT_CAUSES})
-
-    def run(self, *, resume: bool = False, progress: "Progress | None" = None) -> "RunFolder":
-        """Run in this process and return the run folder, report included.
-
-        Args:
-            resume: Go on with the run in the output folder, or start it; else a folder that holds a run is refused.
-            progress: Where progress is shown; nowhere by default.
-
-        Raises:
-            InputError: When the input is at fault.
-        """
-        from fedtune3d.workflows.run import run_experiment
-
-        return run_experiment(self, resume=resume, progress=progress)
 
 
 def _sha256(values: dict[str, Any]) -> str:

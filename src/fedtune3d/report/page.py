@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from fedtune3d import __version__
 from fedtune3d._utils.files import write_text
+from fedtune3d._utils.version import __version__
 from fedtune3d.report import balance, flow, number_formatting, run_statistics, run_tables, saliency, table
 from fedtune3d.report.figures.auc_per_site import draw_auc_per_site
 from fedtune3d.report.figures.calibration import draw_calibration

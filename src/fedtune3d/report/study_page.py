@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fedtune3d import __version__
 from fedtune3d._utils.files import write_text
 from fedtune3d._utils.state_dicts import load_info
+from fedtune3d._utils.version import __version__
 from fedtune3d.report import number_formatting as words
 from fedtune3d.report.figures.drawing import Drawing, tab_separated
 from fedtune3d.report.figures.forest import draw_forest

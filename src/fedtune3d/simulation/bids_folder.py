@@ -11,8 +11,8 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtune3d import __version__
 from fedtune3d._utils.files import atomic_path, write_json, write_text
+from fedtune3d._utils.version import __version__
 from fedtune3d.simulation.scanning import Scan
 
 NOTICE = "Simulated by fedtune3d: this is no person's scan, and nothing measured on it says anything about patients."

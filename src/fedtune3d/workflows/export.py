@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import nn
 
-from fedtune3d import __version__
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sha256_file, write_text
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state, state_sha256
+from fedtune3d._utils.version import __version__
 from fedtune3d.aggregation.contract import Memory
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.site.local_trainer import KEPT_LOCAL

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from fedtune3d import __version__
 from fedtune3d._utils.files import write_json
 from fedtune3d._utils.study_folder import StudyFolder
+from fedtune3d._utils.version import __version__
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.study import Combination, Study
 from fedtune3d.federation.site.timing import Calibration, calibrate

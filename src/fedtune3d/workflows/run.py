@@ -61,9 +61,20 @@ Reach = Callable[[Mapping[str, Answering]], Federation]
 
 
 def run_experiment(
-    experiment: Experiment, *, resume: bool, progress: Progress | None, reach: Reach = InProcess
+    experiment: Experiment, *, resume: bool = False, progress: Progress | None = None, reach: Reach = InProcess
 ) -> RunFolder:
-    """Run `experiment`; see `Experiment.run`. `reach` says how the run reaches the sites of this process."""
+    """Run an experiment in this process and return its run folder, the report included.
+
+    Args:
+        experiment: The experiment to run.
+        resume: Continue the run in the output folder, or start it there; otherwise a folder that holds a run is
+            refused.
+        progress: Where progress is shown; by default nowhere.
+        reach: How the run reaches the sites of this process.
+
+    Raises:
+        InputError: When the input is at fault.
+    """
     require_roots(experiment)
     progress, folder, process_model = progress or Silent(), RunFolder(experiment.output), ProcessModel(experiment)
     sites = make_sites(
@@ -84,7 +95,7 @@ def run_across(
     """Run `experiment` over sites elsewhere, whose scans and policies only they know; `reach` says how.
 
     Raises:
-        InputError: As `Experiment.run`; when a site cannot plan or evaluate; when a baseline needs all scans.
+        InputError: As `run_experiment`; when a site cannot plan or evaluate; when a baseline needs all scans.
     """
     if CENTRALIZED in experiment.baselines:
         raise InputError("baselines: centralized needs all scans in one place; across hospitals leave it out")

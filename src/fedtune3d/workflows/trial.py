@@ -12,6 +12,7 @@ import traceback
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.workflows.run import run_experiment
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
     threading.Thread(target=_end_with_the_study, daemon=True).start()
     fault = None
     try:
-        experiment.run(resume=True)
+        run_experiment(experiment, resume=True)
     except InputError as error:
         fault = str(error)
     except Exception as error:

@@ -18,6 +18,7 @@ import yaml
 
 from fedtune3d._utils.files import sha256_file
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.workflows.run import run_experiment
 
 pytest.importorskip("flwr")
 
@@ -167,7 +168,7 @@ class Deployment:
 
     def assert_bits_of_one_process(self, name: str, **changes: Any) -> None:
         """Run the experiment that `write` wrote in one process, too: both must end in the same files."""
-        alone = Experiment.from_yaml(self.write(name, in_process=True, **changes)).run().path
+        alone = run_experiment(Experiment.from_yaml(self.write(name, in_process=True, **changes))).path
         for file in (
             "checkpoints/last.safetensors",
             "checkpoints/best.safetensors",

@@ -17,6 +17,7 @@ from fedtune3d._utils.files import sha256_file
 from fedtune3d._utils.progress import Advance
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.report.logs import require_packages
+from fedtune3d.workflows.run import run_experiment
 
 pytest.importorskip("tensorboard")
 mlflow = pytest.importorskip("mlflow")
@@ -112,15 +113,15 @@ def write(small_experiment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_run_that_was_stopped_ends_with_the_same_logs(write: Any, tmp_path: Path) -> None:
     path, run = write("run", log=BOTH), tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        Experiment.from_yaml(path).run(progress=StopAfter(2))
+        run_experiment(Experiment.from_yaml(path), progress=StopAfter(2))
     assert max(step for name, step in in_mlflow(run, "FAILED") if name == "round/seconds") == 1
     lost = (run / "rounds.jsonl").read_text().splitlines()[-1].replace('"round": 2', '"round": 3')
     with (run / "rounds.jsonl").open("a") as ledger:
         ledger.write(lost + "\n")  # of a round that was killed before it was committed
-    Experiment.from_yaml(path).run(resume=True)
+    run_experiment(Experiment.from_yaml(path), resume=True)
     assert in_mlflow(run) == in_the_run(run)
     assert in_tensorboard(run) == pytest.approx(in_the_run(run))
-    Experiment.from_yaml(path).run(resume=True)  # nothing is left to do
+    run_experiment(Experiment.from_yaml(path), resume=True)  # nothing is left to do
     assert in_mlflow(run) == in_the_run(run)
     assert in_tensorboard(run) == pytest.approx(in_the_run(run))
 
@@ -142,12 +143,12 @@ def test_a_killed_run_ends_with_the_same_logs(write: Any, tmp_path: Path) -> Non
 
 def test_a_finished_run_is_logged_afterwards_and_its_bits_stay(write: Any, tmp_path: Path) -> None:
     plain = Experiment.from_yaml(write("run"))
-    run = plain.run().path
+    run = run_experiment(plain).path
     before = {path: sha256_file(path) for path in (run / "metrics.json", run / "checkpoints" / "last.safetensors")}
     logged = Experiment.from_yaml(write("run", log="tensorboard"))
     assert "log" not in logged.public()
     assert logged.sha256() == plain.sha256()
-    logged.run(resume=True)
+    run_experiment(logged, resume=True)
     assert {path: sha256_file(path) for path in before} == before
     assert in_tensorboard(run) == pytest.approx(in_the_run(run))
 
@@ -162,9 +163,9 @@ def test_a_store_that_fails_stops_no_run(
     path = write("run", log="mlflow")
     with monkeypatch.context() as patched:
         patched.setattr(mlflow.MlflowClient, "log_batch", refused_with_metrics(mlflow.MlflowClient.log_batch, refused))
-        run = Experiment.from_yaml(path).run().path
+        run = run_experiment(Experiment.from_yaml(path)).path
     assert caplog.text.count("log: mlflow: ConnectionError: the store is gone; the run goes on") == 2  # and at the end
-    Experiment.from_yaml(path).run(resume=True)
+    run_experiment(Experiment.from_yaml(path), resume=True)
     assert in_mlflow(run) == in_the_run(run)
 
 
@@ -175,7 +176,7 @@ def refused_with_metrics(real: Any, refused: Any) -> Any:
 def test_a_store_that_is_not_there_stops_the_start(write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "carrier-pigeon://user:secret@loft")
     with pytest.raises(InputError, match=r"log: mlflow: .*correct MLFLOW_TRACKING_URI or `log`") as caught:
-        Experiment.from_yaml(write("run", log="mlflow")).run()
+        run_experiment(Experiment.from_yaml(write("run", log="mlflow")))
     assert "secret" not in str(caught.value)
     assert not (tmp_path / "run" / "rounds.jsonl").exists()
 
@@ -186,7 +187,7 @@ def test_a_missing_package_is_named_before_the_run(
 ) -> None:
     monkeypatch.setitem(sys.modules, name, None)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=rf"log: '{name}' needs the package {name}; .* 'fedtune3d\[{name}\]'"):
-        Experiment.from_yaml(write("run", log=name)).run()
+        run_experiment(Experiment.from_yaml(write("run", log=name)))
     assert not (tmp_path / "run").exists()
 
 

@@ -1,0 +1,25 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+import fedtune3d
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.workflows.run import run_experiment
+
+
+def test_the_front_door() -> None:
+    assert fedtune3d.Experiment is Experiment
+    assert fedtune3d.run is run_experiment
+    assert set(fedtune3d.__all__) == {"Experiment", "run", "__version__"}
+
+
+def test_help_does_not_import_torch() -> None:
+    code = "import sys; from fedtune3d.cli.app import app; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_citation_has_the_package_s_version() -> None:
+    citation = yaml.safe_load((Path(__file__).parents[1] / "CITATION.cff").read_text())
+    assert citation["version"] == fedtune3d.__version__
