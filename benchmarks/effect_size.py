@@ -20,7 +20,7 @@ from rich.console import Console
 from fedtune3d._utils.progress import Bars
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d.aggregation.contract import LocalPlan
-from fedtune3d.cohorts.bids import read_bids
+from fedtune3d.cohorts.reading import read_site
 from fedtune3d.cohorts.records import LabelMapping, ScanRecord
 from fedtune3d.cohorts.splits import assign_splits, count_groups
 from fedtune3d.models.assembly import assemble
@@ -84,7 +84,7 @@ def simulate_and_prepare(options: argparse.Namespace, bars: Bars) -> dict[ScanRe
             workers=options.threads,
             progress=advance,
         )
-    records = [record for folder in folders for record in read_bids(folder, folder.name, LABELS).records]
+    records = [record for folder in folders for record in read_site(folder, folder.name, LABELS).records]
     with bars.bar("preparing") as advance:
         store = PreparedStore(options.folder / "prepared")
         return prepare_all(records, store, workers=options.threads, progress=advance).paths

@@ -1,4 +1,4 @@
-"""The grammar of rules: what each means, worked out by hand, and what is refused."""
+"""The grammar of label expressions: what each means, worked out by hand, and what is refused."""
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ ROW = {"cdr": "0.5", "mmse": "22", "diagnosis": "AD", "APOE e4": "yes", "tau": N
 
 
 @pytest.mark.parametrize(
-    ("rule", "holds"),
+    ("text", "holds"),
     [
         ("cdr >= 0.5", True),
         ("cdr>=0.5", True),
@@ -42,12 +42,12 @@ ROW = {"cdr": "0.5", "mmse": "22", "diagnosis": "AD", "APOE e4": "yes", "tau": N
         ("cdr >= -1", True),
     ],
 )
-def test_what_rules_mean(rule: str, holds: bool | None) -> None:
-    assert parse_label_expression(rule).holds(ROW) is holds
+def test_what_expressions_mean(text: str, holds: bool | None) -> None:
+    assert parse_label_expression(text).holds(ROW) is holds
 
 
 @pytest.mark.parametrize(
-    ("rule", "message"),
+    ("text", "message"),
     [
         ("", "found nothing"),
         ("cdr", "found cdr"),
@@ -65,20 +65,20 @@ def test_what_rules_mean(rule: str, holds: bool | None) -> None:
         ("__import__('os').system('true') == 1", "found"),
     ],
 )
-def test_what_is_no_rule_is_refused_in_one_line(rule: str, message: str) -> None:
-    with pytest.raises(InputError, match="rule ") as caught:
-        parse_label_expression(rule)
+def test_what_is_no_expression_is_refused_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(InputError, match="label expression ") as caught:
+        parse_label_expression(text)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @given(st.text(alphabet="ab 01.,<>=!\"'()and or\t_-+", max_size=40))
-def test_any_text_is_a_rule_or_refused(text: str) -> None:
+def test_any_text_is_an_expression_or_refused(text: str) -> None:
     try:
-        rule = parse_label_expression(text)
+        expression = parse_label_expression(text)
     except InputError:
         return
-    assert rule.holds({"a": "1", "b": None}) in (True, False, None)
+    assert expression.holds({"a": "1", "b": None}) in (True, False, None)
 
 
 def test_numbers_as_spreadsheets_write_them() -> None:
@@ -86,6 +86,6 @@ def test_numbers_as_spreadsheets_write_them() -> None:
     assert [as_number(text) for text in ("", "nan", "inf", "1e5", "1 000", "1_000", "½", "0x1")] == [None] * 8
 
 
-def test_a_list_is_a_rule_too() -> None:
-    rule = one_of("diagnosis", ("AD", "1"))
-    assert [rule.holds({"diagnosis": value}) for value in ("AD", "1", "CN", None)] == [True, True, False, None]
+def test_a_list_is_an_expression_too() -> None:
+    expression = one_of("diagnosis", ("AD", "1"))
+    assert [expression.holds({"diagnosis": value}) for value in ("AD", "1", "CN", None)] == [True, True, False, None]

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from fedtune3d.cli.app import main
-from fedtune3d.cohorts.reading import read_site, recognise
+from fedtune3d.cohorts.formats import recognise
+from fedtune3d.cohorts.reading import read_site
 from fedtune3d.cohorts.records import LabelMapping
 
 LABELS = LabelMapping(positive=("AD",), negative=("CN",))

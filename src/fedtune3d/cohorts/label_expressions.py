@@ -1,10 +1,10 @@
-"""Rules on the columns of a table, such as ``cdr >= 1 and age < 90``: a small grammar, never run as code.
+"""Label expressions on the columns of a table, such as ``cdr >= 1 and age < 90``: a small grammar, never run as code.
 
-    rule       = all {"or" all}
+    expression = all {"or" all}
     all        = comparison {"and" comparison}
     comparison = column ("==" | "!=" | "<" | "<=" | ">" | ">=") value
 
-A column or value with blanks stands in quotes. What reads as a number compares as one; words are only equal or not.
+A column or value with spaces is quoted. Numbers compare as numbers; words are only equal or not.
 """
 
 import operator
@@ -38,7 +38,7 @@ class Comparison:
     value: float | str
 
     def holds(self, row: Row) -> bool | None:
-        """Whether it holds; None where the row has no value, or no number where one is needed."""
+        """Whether it holds; None where the row has no value, or no number where a number is needed."""
         cell = row.get(self.column)
         if cell is None:
             return None
@@ -49,18 +49,18 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Rule:
+class LabelExpression:
     """Alternatives, of which one must hold; each is a list of comparisons that must all hold."""
 
     alternatives: tuple[tuple[Comparison, ...], ...]
 
     def holds(self, row: Row) -> bool | None:
-        """Whether it holds, None where that hangs on a value that is not known (Kleene's three-valued logic)."""
+        """Whether it holds; None where that depends on an unknown value (Kleene's three-valued logic)."""
         return _any(_all(comparison.holds(row) for comparison in part) for part in self.alternatives)
 
     @property
     def comparisons(self) -> list[Comparison]:
-        """All of them, in order."""
+        """All comparisons, in order."""
         return [comparison for part in self.alternatives for comparison in part]
 
 
@@ -69,42 +69,46 @@ def as_number(text: str) -> float | None:
     return float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else None
 
 
-def one_of(column: str, words: Iterable[str]) -> Rule:
-    """The rule that a column holds one of some words."""
-    return Rule(tuple((Comparison(column, "==", word),) for word in words))
+def one_of(column: str, words: Iterable[str]) -> LabelExpression:
+    """Build the expression that a column holds one of some words."""
+    return LabelExpression(tuple((Comparison(column, "==", word),) for word in words))
 
 
-def parse_label_expression(text: str) -> Rule:
-    """Read a rule.
+def parse_label_expression(text: str) -> LabelExpression:
+    """Read a label expression.
 
     Raises:
-        InputError: If it is none; says where.
+        InputError: If it cannot be read; says where.
     """
     alternatives = _split(_tokens(text), "or")
-    return Rule(tuple(tuple(_comparison(text, part) for part in _split(part, "and")) for part in alternatives))
+    return LabelExpression(
+        tuple(tuple(_comparison(text, part) for part in _split(part, "and")) for part in alternatives)
+    )
 
 
-def _any(found: Iterable[bool | None]) -> bool | None:
-    values = list(found)
+def _any(parts: Iterable[bool | None]) -> bool | None:
+    values = list(parts)
     return True if True in values else None if None in values else False
 
 
-def _all(found: Iterable[bool | None]) -> bool | None:
-    values = list(found)
+def _all(parts: Iterable[bool | None]) -> bool | None:
+    values = list(parts)
     return False if False in values else None if None in values else True
 
 
 def _comparison(text: str, tokens: list[Token]) -> Comparison:
     if [kind for kind, _ in tokens if kind == "sign"] != ["sign"] or len(tokens) != 3 or tokens[1][0] != "sign":
-        found = " ".join(word for _, word in tokens) or "nothing"
+        written = " ".join(word for _, word in tokens) or "nothing"
         raise InputError(
-            f"rule {text!r}: expected a column, one of {' '.join(_COMPARISONS)}, and a value, found {found}; "
+            f"label expression {text!r}: expected a column, one of {' '.join(_COMPARISONS)}, and a value, found {written}; "
             "write it like cdr >= 1 and age < 90"
         )
     (_, column), (_, sign), (kind, value) = tokens
     number = None if kind == "quoted" else as_number(value)
     if number is None and sign not in ("==", "!="):
-        raise InputError(f"rule {text!r}: expected a number after {sign}, found {value}; words go with == or !=")
+        raise InputError(
+            f"label expression {text!r}: expected a number after {sign}, found {value}; words go with == or !="
+        )
     return Comparison(column, sign, value if number is None else number)
 
 
@@ -125,7 +129,7 @@ def _tokens(text: str) -> list[Token]:
         match = _TOKEN.match(text, position)
         if match is None:
             hint = "; equal is ==" if rest[0] == "=" else ""
-            raise InputError(f"rule {text!r}: cannot be read at {rest}{hint}")
+            raise InputError(f"label expression {text!r}: cannot be read at {rest}{hint}")
         kind = str(match.lastgroup)
         tokens.append((kind, match[kind].strip("\"'") if kind == "quoted" else match[kind]))
         position = match.end()

@@ -1,20 +1,16 @@
 """From a site's folder or table to its cohort: which scans are used, with which label, and who is left out and why.
 
-A format is one file that finds scans; all that follows is the same for every format.
+A format is one file in `formats` that finds scans; all that follows is the same for every format.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d.cohorts.bids import Found, find_bids_scans
-from fedtune3d.cohorts.caps import find_caps_scans
-from fedtune3d.cohorts.dataset_description import is_derivative
-from fedtune3d.cohorts.derivatives import find_derivative_scans
-from fedtune3d.cohorts.path_table import read_path_table
-from fedtune3d.cohorts.people import People, natural, read_people
+from fedtune3d.cohorts.folders import Scans
+from fedtune3d.cohorts.formats import AUTO, load_format, recognise
+from fedtune3d.cohorts.people import People, natural
 from fedtune3d.cohorts.records import (
     DIAGNOSIS,
     FURTHER_SCAN,
@@ -29,21 +25,13 @@ from fedtune3d.cohorts.records import (
 )
 from fedtune3d.cohorts.sessions import choose_sessions, order_sessions
 
-Format = Literal["auto", "bids", "derivatives", "caps", "table"]
-
-_FOLDERS: dict[str, tuple[str, Callable[[Path], Found]]] = {
-    "bids": ("sub-*/[ses-*/]anat/*_T1w.nii[.gz]", find_bids_scans),
-    "derivatives": ("sub-*/[ses-*/]anat/*_T1w.nii[.gz]", find_derivative_scans),
-    "caps": ("subjects/sub-*/ses-*/t1_linear/*_T1w.nii[.gz]", find_caps_scans),
-}
-
 
 def read_site(
     root: Path,
     site: str,
     labels: LabelMapping,
     sessions: str | tuple[str, ...] = "all",
-    format: Format = "auto",
+    format: str = AUTO,
     participants: Path | None = None,
 ) -> Cohort:
     """Read the usable T1-weighted scans of a site.
@@ -57,20 +45,20 @@ def read_site(
         site: The site's name.
         labels: What is positive and what negative.
         sessions: ``all``, each person's ``first`` or ``last`` session with a T1w scan, or names of sessions.
-        format: What `root` is; ``auto`` looks.
+        format: The name of a format, or ``auto``: the one that recognises `root`.
         participants: The participants.tsv, if it is not in `root` (or, for derivatives, in the raw folder above).
 
     Raises:
         InputError: If the folder or a table is missing or malformed, or nothing usable is left.
     """
-    kind, found, people = _open(root, format, participants)
+    kind, scans, people = _open(root, format, participants)
     _require_columns(people, labels)
     _require_usable_label(people, labels)
     records: list[ScanRecord] = []
     exclusions: list[Exclusion] = []
     declared = {people.group(participant) for participant in people.ids}
-    for participant in sorted(found.keys() | set(people.ids), key=natural):
-        for session, path in _take_scans(participant, found.get(participant, {}), sessions, people, exclusions):
+    for participant in sorted(scans.keys() | set(people.ids), key=natural):
+        for session, path in _take_scans(participant, scans.get(participant, {}), sessions, people, exclusions):
             row = people.row(participant, session) or {}
             label = labels.label(row)
             if isinstance(label, Unlabelled):
@@ -91,22 +79,22 @@ def read_site(
             )
             records.append(record)
     if not records:
-        wanted = "a path" if kind == "table" else _FOLDERS[kind][0]
+        pattern = load_format(kind).PATTERN
         raise InputError(
-            f"{root}: expected at least one usable scan {wanted}, found none ({_listed(exclusions)}); "
+            f"{root}: expected at least one usable scan {pattern}, found none ({_listed(exclusions)}); "
             f"check the ids and sessions in {people.path} against the scans"
         )
     records.sort(key=lambda record: (natural(record.participant_id), natural(record.session_id)))
     return Cohort(site, tuple(records), tuple(exclusions))
 
 
-def list_diagnoses(root: Path, format: Format = "auto") -> Counter[str]:
+def list_diagnoses(root: Path, format: str = AUTO) -> Counter[str]:
     """People by diagnosis (missing: ``n/a``), each once for each that they have. Raises `InputError` as `read_site`."""
     _, _, people = _open(root, format, None)
     if DIAGNOSIS not in people.columns:
         raise InputError(
             f"{people.path}: expected a column {DIAGNOSIS} to list, found the columns {', '.join(people.columns)}; "
-            "is it tab-separated, with a header? For rules on other columns write the experiment file by hand"
+            "is it tab-separated, with a header? For label expressions on other columns, write the experiment file by hand"
         )
     counts: Counter[str] = Counter()
     for participant in people.ids:
@@ -114,44 +102,12 @@ def list_diagnoses(root: Path, format: Format = "auto") -> Counter[str]:
     return counts
 
 
-def recognise(root: Path) -> str:
-    """The format of a site: a file is a table, a folder says of itself or shows what it is.
-
-    Raises:
-        InputError: If there is no such file or folder, or a file that is no .tsv.
-    """
-    if root.is_file():
-        if root.suffix.lower() != ".tsv":
-            raise InputError(f"{root}: expected a BIDS or CAPS folder or a .tsv of paths, found a file {root.suffix}")
-        return "table"
-    if not root.is_dir():
-        raise InputError(f"{root}: expected a BIDS or CAPS folder or a .tsv of paths, found nothing; check the path")
-    if (root / "subjects").is_dir():
-        return "caps"
-    return "derivatives" if is_derivative(root) else "bids"
-
-
-def _open(root: Path, format: Format, participants: Path | None) -> tuple[str, Found, People]:
+def _open(root: Path, format: str, participants: Path | None) -> tuple[str, Scans, People]:
     recognised = recognise(root)
-    kind = recognised if format == "auto" else format
+    kind = recognised if format == AUTO else format
     if (kind == "table") != (recognised == "table"):
-        raise InputError(f"{root}: expected the format {kind}, found a {'file' if recognised == 'table' else 'folder'}")
-    if kind == "table":
-        return (kind, *read_path_table(root))
-    found = _FOLDERS[kind][1](root)
-    return kind, found, read_people(participants or _participants_table(root), found)
-
-
-def _participants_table(root: Path) -> Path:
-    """The folder's own, else that of the raw folder in whose ``derivatives`` it stands."""
-    places = [root, *([root.parent.parent] if root.parent.name == "derivatives" else [])]
-    for place in places:
-        if (place / "participants.tsv").exists():
-            return place / "participants.tsv"
-    raise InputError(
-        f"{root / 'participants.tsv'}: expected a table of participants, found none; is {root} the right folder? "
-        "A table elsewhere is named by the site's key `participants`"
-    )
+        raise InputError(f"{root}: expected the format {kind}, found a {'file' if root.is_file() else 'folder'}")
+    return (kind, *load_format(kind).read(root, participants))
 
 
 def _take_scans(

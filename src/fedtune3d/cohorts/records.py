@@ -1,4 +1,4 @@
-"""What a site's cohort is made of: scans, each with its label, its person and its group, and who was left out."""
+"""The parts of a site's cohort: scans, each with its label, person and group, and who was left out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d.cohorts.label_expressions import Rule, one_of, parse_label_expression
+from fedtune3d.cohorts.label_expressions import LabelExpression, one_of, parse_label_expression
 
 DIAGNOSIS = "diagnosis"
 
@@ -19,7 +19,7 @@ OTHER_LABEL = "neither positive nor negative"
 BOTH_LABELS = "both positive and negative"
 FAULT = "scan at fault"
 REASONS = (NO_ROW, NO_SCAN, NOT_CHOSEN, FURTHER_SCAN, LABEL_UNKNOWN, OTHER_LABEL, BOTH_LABELS, FAULT)
-"""Why something is left out, in the order in which it is asked."""
+"""Why something is left out, in the order in which the reasons are checked."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Unlabelled:
 class LabelMapping:
     """What counts as positive (label 1) and as negative (label 0); anything else is left out.
 
-    Each is a list of values of the column ``diagnosis``, compared as written in the table, or a rule on any columns
-    such as ``cdr >= 1`` (see `label_rules`). Raises `InputError` when a list is empty, a value stands in both or a rule
-    cannot be read.
+    Each is a list of values of the column ``diagnosis``, compared as written in the table, or a label expression on any
+    columns such as ``cdr >= 1`` (see `label_expressions`). Raises `InputError` when a list is empty, a value stands in
+    both or an expression cannot be read.
     """
 
     positive: tuple[str, ...] | str
@@ -53,21 +53,23 @@ class LabelMapping:
                     f"labels: expected a diagnosis in one list, but {', '.join(both)} stands in positive and in "
                     "negative; take it out of one"
                 )
-        _ = self.rules
+        _ = self.expressions
 
     @cached_property
-    def rules(self) -> tuple[Rule, Rule]:
-        """What makes a row positive, and what negative."""
-        return _rule(self.positive), _rule(self.negative)
+    def expressions(self) -> tuple[LabelExpression, LabelExpression]:
+        """The expression that makes a row positive, and the one that makes it negative."""
+        return _expression(self.positive), _expression(self.negative)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that are asked, each once."""
-        return tuple(dict.fromkeys(comparison.column for rule in self.rules for comparison in rule.comparisons))
+        """The columns that the expressions use, each once."""
+        return tuple(
+            dict.fromkeys(comparison.column for expression in self.expressions for comparison in expression.comparisons)
+        )
 
     def label(self, row: Mapping[str, str | None]) -> int | Unlabelled:
-        """1, 0, or why there is none. What is surely positive needs not be known not to be negative, and vice versa."""
-        positive, negative = (rule.holds(row) for rule in self.rules)
+        """1, 0, or why there is none. A row that is positive needs no values that would show it is not negative."""
+        positive, negative = (expression.holds(row) for expression in self.expressions)
         if positive and negative:
             return Unlabelled(BOTH_LABELS, "")
         if positive or negative:
@@ -83,14 +85,13 @@ class LabelMapping:
         return f"positive ({positive}) or negative ({negative})"
 
     def _unknown(self, row: Mapping[str, str | None]) -> list[str]:
-        """What each column lacks, such as ``cdr missing`` or ``mmse is no number``."""
-        asked = [comparison for rule in self.rules for comparison in rule.comparisons if comparison.holds(row) is None]
-        return list(
-            dict.fromkeys(f"{one.column} {'missing' if row.get(one.column) is None else 'no number'}" for one in asked)
-        )
+        """List what each column lacks, such as ``cdr missing`` or ``mmse no number``."""
+        comparisons = [comparison for expression in self.expressions for comparison in expression.comparisons]
+        columns = dict.fromkeys(comparison.column for comparison in comparisons if comparison.holds(row) is None)
+        return [f"{column} {'missing' if row.get(column) is None else 'no number'}" for column in columns]
 
 
-def _rule(wanted: tuple[str, ...] | str) -> Rule:
+def _expression(wanted: tuple[str, ...] | str) -> LabelExpression:
     return parse_label_expression(wanted) if isinstance(wanted, str) else one_of(DIAGNOSIS, wanted)
 
 

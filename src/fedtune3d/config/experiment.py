@@ -5,7 +5,15 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.names import known_name
@@ -14,8 +22,8 @@ from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.aggregation.contract import Rule
 from fedtune3d.aggregation.lora import LoraRule
 from fedtune3d.aggregation.registry import build_rule
+from fedtune3d.cohorts.formats import AUTO, format_names
 from fedtune3d.cohorts.label_expressions import parse_label_expression
-from fedtune3d.cohorts.reading import Format
 from fedtune3d.cohorts.records import LabelMapping
 from fedtune3d.models.assembly import NCC, RESNET18
 from fedtune3d.models.encoders.sam_med3d import ENCODERS
@@ -49,6 +57,11 @@ def _log_names(value: Any) -> Any:
     """One name or several, each once."""
     names = value if isinstance(value, list | tuple) else [] if value is None else [value]
     return tuple(dict.fromkeys(known_name(str(name), LOGS) for name in names))
+
+
+def _format(name: str) -> str:
+    """The name of a format of a site's data."""
+    return known_name(name, (AUTO, *format_names()))
 
 
 Diagnoses = Annotated[tuple[str, ...] | str, BeforeValidator(_diagnoses)]
@@ -125,7 +138,7 @@ class SiteSection(StrictModel):
     name: SiteName
     root: Path | None = None
     fingerprint_key: Path | None = None
-    format: Format = "auto"
+    format: Annotated[str, AfterValidator(_format)] = AUTO
     participants: Path | None = None
     labels: Labels | None = None
     sessions: Literal["all", "first", "last"] | tuple[str, ...] = "all"

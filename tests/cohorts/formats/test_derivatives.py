@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d.cohorts.derivatives import entities, find_derivative_scans
-from fedtune3d.cohorts.reading import read_site, recognise
+from fedtune3d.cohorts.formats import recognise
+from fedtune3d.cohorts.formats.derivatives import entities, find_scans
+from fedtune3d.cohorts.reading import read_site
 from fedtune3d.cohorts.records import LabelMapping
 
 LABELS = LabelMapping(positive=("AD",), negative=("CN",))
@@ -20,7 +21,7 @@ def found(root: Path) -> dict[str, list[str]]:
     """Names of the scans, by participant and session."""
     return {
         f"{person} {session}".strip(): [path.name for path in paths]
-        for person, sessions in find_derivative_scans(root).items()
+        for person, sessions in find_scans(root).items()
         for session, paths in sessions.items()
     }
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d.cohorts.reading import list_diagnoses, read_site, recognise
+from fedtune3d.cohorts.formats import recognise
+from fedtune3d.cohorts.reading import list_diagnoses, read_site
 from fedtune3d.cohorts.records import LabelMapping
 
 LABELS = LabelMapping(positive=("AD",), negative=("CN",))

@@ -1,43 +1,50 @@
-"""Read a plain table of scans: a TSV with ``path``, ``participant_id``, ``session_id``, the label and covariates."""
+"""A plain table of scans: a TSV with ``path``, ``participant_id``, ``session_id``, the label and covariates."""
 
 import os
 from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d.cohorts.bids import Found
+from fedtune3d.cohorts.folders import Scans
 from fedtune3d.cohorts.people import People, identified_rows
 from fedtune3d.cohorts.tables import Row, read_table
 
+PATTERN = "a path"
 
-def read_path_table(table: Path) -> tuple[Found, People]:
-    """The scans of a table and what it says of them, one row a scan; paths count from the table's own folder.
 
-    All scans must stand below that folder, so that the folder is what a run may read. Links in it may lead elsewhere.
+def recognises(root: Path) -> bool:
+    """Whether it is a .tsv file."""
+    return root.is_file() and root.suffix.lower() == ".tsv"
+
+
+def read(root: Path, participants: Path | None) -> tuple[Scans, People]:
+    """Read a table of scans, one row per scan; paths are relative to the table's own folder.
+
+    All scans must stand below that folder, so that the folder is all that a run may read. Links in it may lead
+    elsewhere. The table describes its participants itself, so `participants` is not used.
 
     Raises:
         InputError: As `read_people`, or if a path is missing, leads out of the folder or stands twice, or rows of one
             session differ in more than the path.
     """
-    whole = read_table(table, ("path", "participant_id"), "a table of scans")
-    scans: Found = {}
+    whole = read_table(root, ("path", "participant_id"), "a table of scans")
+    scans: Scans = {}
     sessions: dict[str, dict[str, Row]] = {}
     lines: dict[Path, int] = {}
     for line, (participant, session), row in identified_rows(whole):
-        path = _inside(table, line, row["path"])
+        path = _inside(root, line, row["path"])
         if path in lines:
             raise InputError(
-                f"{table}: expected each scan once, but {row['path']} stands in lines {lines[path]} and {line}; "
-                "keep one"
+                f"{root}: expected each scan once, but {row['path']} stands in lines {lines[path]} and {line}; keep one"
             )
         lines[path] = line
         scans.setdefault(participant, {}).setdefault(session, []).append(path)
         rest = {column: value for column, value in row.items() if column != "path"}
         if sessions.setdefault(participant, {}).setdefault(session, rest) != rest:
             raise InputError(
-                f"{table}: line {line}: expected the values of an earlier row of {participant} {session}".rstrip()
+                f"{root}: line {line}: expected the values of an earlier row of {participant} {session}".rstrip()
                 + ", found others; correct one, or give them different session_ids"
             )
-    return scans, People(table, whole.columns, {}, sessions)
+    return scans, People(root, whole.columns, {}, sessions)
 
 
 def _inside(table: Path, line: int, text: str | None) -> Path:

@@ -1,0 +1,27 @@
+"""A raw BIDS folder."""
+
+from pathlib import Path
+
+from fedtune3d.cohorts.folders import Scans, anat_folders, read_people_of, readable, t1w_files
+from fedtune3d.cohorts.people import People
+
+PATTERN = "sub-*/[ses-*/]anat/*_T1w.nii[.gz]"
+
+
+def recognises(root: Path) -> bool:
+    """No folder for certain: what no other format recognises is taken for raw BIDS."""
+    return False
+
+
+def read(root: Path, participants: Path | None) -> tuple[Scans, People]:
+    """Read the T1w scans of a raw BIDS folder, and its tables.
+
+    Raises:
+        InputError: If a folder cannot be read, a name in it is not UTF-8, or a table is malformed.
+    """
+    scans: Scans = {}
+    with readable(root):
+        for person, session, folder in anat_folders(root):
+            if paths := t1w_files(folder):
+                scans.setdefault(person, {})[session] = paths
+    return scans, read_people_of(root, scans, participants)

@@ -1,0 +1,32 @@
+"""A ClinicaDL or Clinica CAPS folder, after ``t1-linear``.
+
+Its scans are bias-corrected, brought to the template by an affine transform, cropped or not, with the skull.
+"""
+
+from pathlib import Path
+
+from fedtune3d.cohorts.folders import Scans, anat_folders, read_people_of, readable, t1w_files
+from fedtune3d.cohorts.formats.derivatives import entities
+from fedtune3d.cohorts.people import People
+
+PATTERN = "subjects/sub-*/ses-*/t1_linear/*_space-*_T1w.nii.gz"
+
+
+def recognises(root: Path) -> bool:
+    """Whether it is a folder with ``subjects``."""
+    return (root / "subjects").is_dir()
+
+
+def read(root: Path, participants: Path | None) -> tuple[Scans, People]:
+    """Read the ``t1-linear`` scan of each session, the cropped one where there are both, and the tables.
+
+    Raises:
+        InputError: If a folder cannot be read or a table is malformed.
+    """
+    scans: Scans = {}
+    with readable(root):
+        for person, session, folder in anat_folders(root / "subjects", "t1_linear"):
+            if paths := [path for path in t1w_files(folder) if "space" in entities(path)]:
+                best = min(paths, key=lambda path: entities(path).get("desc") != "Crop")
+                scans.setdefault(person, {})[session] = [best]
+    return scans, read_people_of(root, scans, participants)
