@@ -100,8 +100,8 @@ def _comparison(text: str, tokens: list[Token]) -> Comparison:
     if [kind for kind, _ in tokens if kind == "sign"] != ["sign"] or len(tokens) != 3 or tokens[1][0] != "sign":
         written = " ".join(word for _, word in tokens) or "nothing"
         raise InputError(
-            f"label expression {text!r}: expected a column, one of {' '.join(_COMPARISONS)}, and a value, found {written}; "
-            "write it like cdr >= 1 and age < 90"
+            f"label expression {text!r}: expected a column, one of {' '.join(_COMPARISONS)}, and a value, "
+            f"found {written}; write it like cdr >= 1 and age < 90"
         )
     (_, column), (_, sign), (kind, value) = tokens
     number = None if kind == "quoted" else as_number(value)

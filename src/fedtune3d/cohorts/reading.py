@@ -94,7 +94,7 @@ def list_diagnoses(root: Path, format: str = AUTO) -> Counter[str]:
     if DIAGNOSIS not in people.columns:
         raise InputError(
             f"{people.path}: expected a column {DIAGNOSIS} to list, found the columns {', '.join(people.columns)}; "
-            "is it tab-separated, with a header? For label expressions on other columns, write the experiment file by hand"
+            "is it tab-separated, with a header? For labels from other columns, write the experiment file by hand"
         )
     counts: Counter[str] = Counter()
     for participant in people.ids:
