@@ -26,6 +26,7 @@ from fedtune3d.config.experiment import AggregationSection, Experiment, Labels
 from fedtune3d.federation.in_process import Answering, InProcess
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.workflows.run import run_experiment
+from fedtune3d.workflows.run_folder import read_metrics
 
 RULES = [
     "simpleavg",
@@ -84,7 +85,7 @@ def run_rule(experiment: Experiment, rule: str, rounds: int, noise: float) -> di
         folder = run_experiment(experiment.model_copy(update=changes), resume=True, progress=bars, reach=reach)
     lines = [json.loads(line) for line in (folder.path / "rounds.jsonl").read_text().splitlines()]
     trained = [line["sites"] for line in lines if line["kind"] == "train"]
-    metrics = folder.metrics["methods"]["federated"]["sites"]
+    metrics = read_metrics(folder)["methods"]["federated"]["sites"]
     aucs = [metrics[site]["auc"]["value"] for site in honest]
     return {
         "rule": rule,

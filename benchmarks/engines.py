@@ -169,7 +169,7 @@ def deployment(job: Job) -> Timing:
     server = ServerFolder.make(job.folder / "server", address, tuple(job.roots))
     sites = []
     for name, root in job.roots.items():
-        site = server.sites / name
+        site = server.paths.site(name).path
         settings = {"name": name, "server": address, "data": str(root), "policy": {"least_examples": 1}}
         (site / "site.yaml").write_text(yaml.safe_dump(settings))
         (site / "work" / "cache").mkdir(parents=True)

@@ -27,7 +27,7 @@ class LocalSite:
         self.experiment = Experiment.from_yaml(experiment)
         self.process_model = process_model or ProcessModel(self.experiment)
         folder = RunFolder(self.experiment.output)
-        (self.site,) = make_sites(self.experiment, folder.site, Silent(), process_model=self.process_model, only=name)
+        (self.site,) = make_sites(self.experiment, folder, Silent(), process_model=self.process_model, only=name)
 
     def initial_state(self) -> State:
         """What the rounds start from."""

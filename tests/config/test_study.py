@@ -69,7 +69,7 @@ def test_a_cell_is_an_experiment_that_shares_the_cache(tmp_path: Path) -> None:
         "linear",
         ("local",),
     )
-    assert cell.output == tmp_path / "runs" / "cells" / cell.name
+    assert cell.output == tmp_path / "runs" / "trials" / cell.name
     assert cell.cache == tmp_path / "cache"
     assert cell.training.rounds == 7
     assert study.experiment(ncc, 0).training.rounds == 1

@@ -22,6 +22,7 @@ from fedtune3d.models.explanation import grad_cam, places_of, similarity
 from fedtune3d.preparation.template import load_template
 from fedtune3d.workflows.predict import Predictor, as_input
 from fedtune3d.workflows.run import run_experiment
+from fedtune3d.workflows.run_folder import open_run
 
 
 def write(small: Any, output: Path, policies: dict[str, dict], **changes: Any) -> Path:
@@ -41,7 +42,7 @@ def run(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> RunF
 
 
 def told(folder: RunFolder, site: str) -> dict[str, Any]:
-    return json.loads((folder.saliency / f"{site}.json").read_text())
+    return json.loads((folder.saliency_info(site)).read_text())
 
 
 def map_of(folder: RunFolder, name: str) -> torch.Tensor:
@@ -49,7 +50,7 @@ def map_of(folder: RunFolder, name: str) -> torch.Tensor:
 
 
 def positive_tests(folder: RunFolder, site: str) -> list[str]:
-    with (folder.site(site) / "predictions.tsv").open() as file:
+    with (folder.site(site).predictions()).open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     return [row["participant"] for row in rows if row["split"] == "test" and row["label"] == "1"]
 
@@ -79,12 +80,12 @@ def test_weights_drawn_anew_give_another_map(run: RunFolder) -> None:
 def test_a_policy_keeps_the_map(run: RunFolder) -> None:
     assert told(run, "B") == {"method": "gradcam", "why": "the site's policy keeps its maps (policy.maps_leave)"}
     assert sorted(path.name for path in run.saliency.glob("*.nii.gz")) == ["A_random.nii.gz", "A_trained.nii.gz"]
-    assert not (run.site("B") / "saliency").exists()
+    assert not (run.site("B").saliency).exists()
 
 
 def test_the_manifest_lists_all_that_left(run: RunFolder) -> None:
     for site, tensors in (("A", [["map/mean", [8, 8, 8]]]), ("B", [])):
-        lines = [json.loads(line) for line in (run.site(site) / "egress.jsonl").read_text().splitlines()]
+        lines = [json.loads(line) for line in (run.site(site).egress).read_text().splitlines()]
         answers = [line for line in lines if line["kind"] == "saliency"]
         assert [[[one["name"], one["shape"]] for one in line["tensors"]] for line in answers] == [tensors] * (
             2 if tensors else 1
@@ -93,28 +94,28 @@ def test_the_manifest_lists_all_that_left(run: RunFolder) -> None:
 
 def test_a_killed_run_makes_no_map_twice_and_ends_in_the_same_bits(run: RunFolder, small_experiment: Any) -> None:
     before = {path.name: sha256_file(path) for path in run.saliency.iterdir()}
-    kept = {path: path.stat().st_mtime_ns for path in (run.site("A") / "saliency").iterdir()}
+    kept = {path: path.stat().st_mtime_ns for path in run.site("A").saliency.iterdir()}
     assert len(kept) == 2 * len(positive_tests(run, "A"))
-    (run.saliency / "A.json").unlink()
-    (run.saliency / "A_random.nii.gz").unlink()
-    run.metrics_path.unlink()
+    (run.saliency_info("A")).unlink()
+    (run.saliency_map("A", "random")).unlink()
+    run.metrics.unlink()
     run_experiment(Experiment.from_yaml(run.path.with_suffix(".yaml")), resume=True)
     assert {path.name: sha256_file(path) for path in run.saliency.iterdir()} == before
-    assert {path: path.stat().st_mtime_ns for path in (run.site("A") / "saliency").iterdir()} == kept
+    assert {path: path.stat().st_mtime_ns for path in run.site("A").saliency.iterdir()} == kept
 
 
 def test_maps_can_be_asked_of_a_finished_run(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     plain: dict[str, Any] = {"name": "x", "baselines": ["local"]}
-    folder.open(plain, resume=False)
-    folder.metrics_path.write_text("{}")
+    open_run(folder, plain, resume=False)
+    folder.metrics.write_text("{}")
     folder.saliency.mkdir()
     with pytest.raises(InputError, match=r"another configuration \(differs in explain, seed\)"):
-        folder.open(plain | {"explain": {"method": "gradcam"}, "seed": 2}, resume=True)
+        open_run(folder, plain | {"explain": {"method": "gradcam"}, "seed": 2}, resume=True)
     with pytest.raises(InputError, match=r"differs in baselines, explain"):
-        folder.open(plain | {"explain": {"method": "gradcam"}, "baselines": []}, resume=True)
-    folder.open(plain | {"explain": {"method": "gradcam"}}, resume=True)
-    assert not folder.metrics_path.exists()
+        open_run(folder, plain | {"explain": {"method": "gradcam"}, "baselines": []}, resume=True)
+    open_run(folder, plain | {"explain": {"method": "gradcam"}}, resume=True)
+    assert not folder.metrics.exists()
     assert not folder.saliency.exists()
     assert "gradcam" in folder.config.read_text()
 
@@ -139,7 +140,7 @@ def test_shares_of_a_users_atlas_leave_and_those_of_few_people_do_not(small_expe
         assert 0.8 < found["shares"][state]["brain"][0] <= 1
         assert 0.2 < found["shares"][state]["left half"][0] < 0.8
     # Of the regions in the order of their names, over both states, from what the site keeps.
-    kept = [load_state(path)["shares"] for path in (folder.site("A") / "saliency").glob("*.safetensors")]
+    kept = [load_state(path)["shares"] for path in folder.site("A").saliency.glob("*.safetensors")]
     assert len(kept) == 2 * found["scans"]
     told_shares = [
         np.mean([found["shares"][state][name][0] for state in ("trained", "random")]) for name in ("brain", "left half")

@@ -12,6 +12,7 @@ import torch
 import yaml
 from scipy.stats import norm
 
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.state_dicts import save_state
 from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.cohorts.flow import BadScan, ByClass, Counts, Flow, LeftOut, SiteFlow
@@ -161,7 +162,7 @@ def write_run(folder: Path) -> None:
     write_typed(folder / "flow.json", {site: draw_flow(site) for site in list(SIZES)[:3]})
     (folder / "profiles.json").write_text(json.dumps(draw_profiles(rng)))
     (folder / "audit.json").write_text(json.dumps(draw_audit()))
-    write_saliency(folder / "saliency", rng)
+    write_saliency(RunFolder(folder), rng)
     for site in list(SIZES)[:3]:
         write_site_half(folder / "sites" / site, brain)
 
@@ -186,7 +187,7 @@ def draw_flow(site: str) -> Flow:
     )
 
 
-def write_saliency(folder: Path, rng: np.random.Generator) -> None:
+def write_saliency(folder: RunFolder, rng: np.random.Generator) -> None:
     """Mean maps of two sites, the second of which hardly changes; the others have none."""
     info = {"method": "integrated_gradients", "why": None, "scans": 9, "in_template": 9, "place_mm": 6.0}
     for site, similarity in (("Amsterdam", 0.12), ("Boston", 0.91)):
@@ -262,7 +263,7 @@ def write_study(folder: Path, run: Path) -> None:
     }
     cells = {entry["cells"]["0"]: entry for found in entries.values() for entry in found}
     for number, (cell, entry) in enumerate(cells.items()):
-        write_cell(folder / "cells" / cell, run, entry, number)
+        write_cell(folder / "trials" / cell, run, entry, number)
     (folder / "study.json").write_text(json.dumps(results))
 
 
@@ -302,6 +303,6 @@ def finished_study(finished_run: Path, tmp_path_factory: pytest.TempPathFactory)
     """The one finished study, with its report and those of its cells."""
     folder = tmp_path_factory.mktemp("study") / "study"
     write_study(folder, finished_run)
-    write_report(folder / "cells" / "linear-frozen-fedavg-seed0")
+    write_report(folder / "trials" / "linear-frozen-fedavg-seed0")
     write_study_report(folder)
     return folder

@@ -18,8 +18,9 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
 from fedtune3d._utils.files import write_json
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d.evaluation import Predictions, combine, summarise
-from fedtune3d.federation.site.predictions_table import predictions_name, write_predictions
+from fedtune3d.federation.site.predictions_table import write_predictions
 from fedtune3d.report import write_report
 
 SIZES = {"Amsterdam": (30, 25), "Boston": (22, 18), "Graz": (5, 4), "Lagos": (7, 0)}
@@ -84,7 +85,7 @@ def write_site(folder: Path, site: str, method: str, auc: float, rng: np.random.
         splits += [f"{name}\t{session}\t{name}\t{label}\t{split}" for name, session, label, _ in table]
     (folder / "sites" / site).mkdir(parents=True, exist_ok=True)
     (folder / "sites" / site / "splits.tsv").write_text("\n".join(splits) + "\n")
-    write_predictions(folder / "sites" / site / predictions_name(method), rows)
+    write_predictions(RunFolder(folder).site(site).predictions(method), rows)
     sex = [sex_of(name) for name in parts["test"].participants]
     return summarise(parts["validation"], parts["test"], 1, share, {"sex": sex})
 
@@ -96,7 +97,7 @@ def sex_of(name: str) -> str:
 def table_rows(run: Run, site: str, method: str, split: str) -> Rows:
     """The rows of `predictions.tsv`; only of a site whose predictions may leave."""
     assert site not in run.keeps
-    with (run.folder / "sites" / site / predictions_name(method)).open() as file:
+    with (RunFolder(run.folder).site(site).predictions(method)).open() as file:
         rows = [row for row in csv.DictReader(file, delimiter="\t") if row["split"] == split]
     labels, probabilities = np.array([int(r["label"]) for r in rows]), np.array([float(r["probability"]) for r in rows])
     return Rows(labels, probabilities, np.array([f"{site}/{row['participant']}" for row in rows]))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d.preparation.template import load_template
 from fedtune3d.report import saliency, write_report
 from fedtune3d.report.figures.mean_saliency import draw_mean_saliency
@@ -71,9 +72,12 @@ def test_the_figure_cuts_through_the_largest_place_and_keeps_one_scale(tmp_path:
         values[place] = height
         values[0, 0, 0] = 50  # outside the brain: of no account
         for state in ("trained", "random"):
-            nib.save(nib.Nifti1Image(values * (state == "trained"), np.eye(4)), tmp_path / f"{site}_{state}.nii.gz")
+            image = nib.Nifti1Image(values * (state == "trained"), np.eye(4))
+            target = RunFolder(tmp_path).saliency_map(site, state)
+            target.parent.mkdir(exist_ok=True)
+            nib.save(image, target)
         infos[site] = token_map()
-    drawing = draw_mean_saliency(infos, tmp_path)
+    drawing = draw_mean_saliency(infos, RunFolder(tmp_path))
     assert drawing is not None
     assert [row["site"] for row in drawing.rows] == ["A", "B"]
     assert drawing.rows[0]["region"] is None

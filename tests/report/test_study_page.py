@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import SiteFolder
 from fedtune3d.evaluation import Predictions, paired_delong
-from fedtune3d.federation.site.predictions_table import predictions_name, write_predictions
+from fedtune3d.federation.site.predictions_table import write_predictions
 from fedtune3d.report import write_study_report
 from fedtune3d.report.figures.forest import draw_forest
 from fedtune3d.report.figures.study_auc import draw_study_auc
@@ -28,7 +29,7 @@ class Text(HTMLParser):
 
 
 def metrics_of(folder: Path, cell: str) -> dict:
-    return json.loads((folder / "cells" / cell / "metrics.json").read_text())
+    return json.loads((folder / "trials" / cell / "metrics.json").read_text())
 
 
 def test_the_answer_comes_first_and_follows_from_the_chosen_cell(finished_study: Path) -> None:
@@ -56,7 +57,7 @@ def test_every_row_is_what_its_cell_says(finished_study: Path) -> None:
 
 
 def test_costs_are_those_of_the_ledger(finished_study: Path) -> None:
-    ledger = (finished_study / "cells" / "linear-frozen-fedavg-seed0" / "rounds.jsonl").read_text().splitlines()
+    ledger = (finished_study / "trials" / "linear-frozen-fedavg-seed0" / "rounds.jsonl").read_text().splitlines()
     lines = [json.loads(line) for line in ledger]
     cost = cost_rows(read_study(finished_study))[0].row.cost
     assert cost is not None
@@ -115,13 +116,13 @@ def write_half(folder: Path, labels: list[int], probabilities: list[float]) -> P
     (folder / "splits.tsv").write_text("participant_id\tsession_id\tgroup_id\tlabel\tsplit\n" + "".join(rows))
     scans = [(name, "", "test", label, value) for name, label, value in zip(names, labels, probabilities, strict=True)]
     for method in ("federated", "local", "centralized"):
-        write_predictions(folder / predictions_name(method), scans)
+        write_predictions(SiteFolder(folder).predictions(method), scans)
     return Predictions(tuple(names), tuple(names), labels, probabilities)
 
 
 def test_sites_that_keep_their_predictions_compare_them_themselves(finished_study: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(finished_study, tmp_path / "study"))
-    cells = [folder / "cells" / f"{head}-frozen-fedavg-seed0" / "sites" for head in ("linear", "conv_s")]
+    cells = [folder / "trials" / f"{head}-frozen-fedavg-seed0" / "sites" for head in ("linear", "conv_s")]
     values = [0.1, 0.2, 0.3, 0.7, 0.4, 0.6, 0.5, 0.8, 0.9, 0.35]
     labels = [0] * 5 + [1] * 5
     one, other = write_half(cells[0] / "Boston", labels, values), write_half(cells[1] / "Boston", labels, values[::-1])

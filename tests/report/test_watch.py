@@ -22,6 +22,7 @@ from fedtune3d.cli.app import main
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.report.watch import Watch
 from fedtune3d.workflows.run import run_experiment
+from fedtune3d.workflows.run_folder import open_run
 
 
 def ask(watch: Watch, path: str | None = None, host: str | None = None, method: str = "GET") -> tuple[int, bytes, Any]:
@@ -53,7 +54,7 @@ def stream(watch: Watch) -> Iterator[Callable[[], dict[str, str]]]:
 def unfinished(small_experiment: Any, tmp_path: Path) -> Path:
     """A run folder that has only begun."""
     experiment = Experiment.from_yaml(small_experiment.write(tmp_path / "run"))
-    RunFolder(experiment.output).open(experiment.public(), resume=False)
+    open_run(RunFolder(experiment.output), experiment.public(), resume=False)
     return experiment.output
 
 

@@ -23,6 +23,7 @@ from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
 from fedtune3d.models.hub import FILE, REPOSITORY
 from fedtune3d.workflows.export import export_run, load_exported
 from fedtune3d.workflows.run import run_experiment
+from fedtune3d.workflows.run_folder import read_metrics
 
 LORA = {"method": "lora", "rank": 2, "blocks": "all"}
 QUICK = {"rounds": 1, "batch_size": 4, "head_learning_rate": 0.01, "encoder_learning_rate": 0.01}
@@ -70,7 +71,7 @@ def logits_of_run(folder: Path, scans: torch.Tensor, site: str | None = None) ->
     own = {}
     if site:
         version = load_info(run.best_checkpoint)["versions"][site]
-        own = SiteMemory(run.site(site) / "memory").load(version)[KEPT_LOCAL]
+        own = SiteMemory(run.site(site).memory()).load(version)[KEPT_LOCAL]
     trainee.process_model.assembled.write(load_state(run.best_checkpoint) | own)
     with torch.inference_mode():
         return trainee.process_model.assembled.model.eval()(scans)
@@ -110,7 +111,7 @@ def test_the_file_needs_no_adapters_and_tells_how_to_use_it(run: Run, tmp_path: 
     _, info = load_exported(path)
     assert (info.encoder, info.head, info.tuning, info.rule) == ("tiny", "linear", "lora", "fedavg")
     assert info.labels == {site: {"positive": ["AD"], "negative": ["CN"]} for site in "AB"}
-    assert info.threshold == RunFolder(run("exact")).metrics["methods"]["federated"]["threshold"]
+    assert info.threshold == read_metrics(RunFolder(run("exact")))["methods"]["federated"]["threshold"]
     grid = {"size": 128, "spacing_mm": 1.5, "background": 0.0, "version": 2}
     assert info.preparation == grid | {"steps": "auto", "intensity": "zscore"}
     assert info.weights["source"] == "random"
@@ -172,7 +173,7 @@ def test_layers_kept_at_sites_are_written_for_the_site_that_is_named(
 
 
 def test_the_card_warns_and_has_the_numbers_of_the_run(run: Run, tmp_path: Path) -> None:
-    metrics = RunFolder(run("frozen")).metrics
+    metrics = read_metrics(RunFolder(run("frozen")))
     text = export_run(run("frozen"), tmp_path, merged=True)[1].read_text()
     assert "> **The encoder's weights are random" in text
     assert "not a medical device" in text
@@ -258,7 +259,7 @@ def test_the_exported_model_gives_the_predictions_of_the_run(run: Run, small_exp
     """End to end, from the prepared scans: full tuning has no cache whose float16 would stand between."""
     path, _ = export_run(run("full"), tmp_path, merged=True)
     model, _ = load_exported(path)
-    rows = (RunFolder(run("full")).site("B") / "predictions.tsv").read_text().splitlines()
+    rows = RunFolder(run("full")).site("B").predictions().read_text().splitlines()
     header, lines = rows[0].split("\t"), [row.split("\t") for row in rows[1:]]
     told = np.sort([float(line[header.index("probability")]) for line in lines])
     prepared = sorted((small_experiment.folder / "cache" / "B" / "prepared").glob("*.npy"))

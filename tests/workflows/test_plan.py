@@ -16,6 +16,7 @@ from fedtune3d.federation.messages import TaskKind
 from fedtune3d.federation.site.timing import Calibration, measure
 from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_with
 from fedtune3d.workflows.run import run_experiment
+from fedtune3d.workflows.run_folder import read_metrics
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def test_the_bytes_are_those_of_the_ledger(found: tuple[Experiment, Calibration]
     for line in lines[:-1]:
         for entry in line["sites"].values():
             assert (entry["bytes_down"], entry["bytes_up"]) == (calibration.bytes_down, calibration.bytes_up)
-    assert folder.metrics["cost"]["trainable_parameters"] == calibration.trainable_parameters
+    assert read_metrics(folder)["cost"]["trainable_parameters"] == calibration.trainable_parameters
 
 
 def test_the_cache_is_as_large_as_said(found: tuple[Experiment, Calibration], plan: RunPlan) -> None:
@@ -55,7 +56,7 @@ def test_the_cache_is_as_large_as_said(found: tuple[Experiment, Calibration], pl
 def test_the_splits_are_those_of_the_run(found: tuple[Experiment, Calibration], plan: RunPlan) -> None:
     folder = run_experiment(found[0], resume=True)
     for site in plan.sites:
-        rows = (folder.site(site.site) / "splits.tsv").read_text().splitlines()[1:]
+        rows = folder.site(site.site).splits.read_text().splitlines()[1:]
         counts = Counter(row.rpartition("\t")[2] for row in rows)
         assert site.scans == (len(rows), counts["train"], counts["validation"], counts["test"])
 

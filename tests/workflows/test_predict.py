@@ -40,12 +40,12 @@ def scan_of(small_experiment: Any, site: str, number: int) -> Path:
 
 def split_of(run: Path) -> dict[str, str]:
     """Participant of site A → split."""
-    with (RunFolder(run).site("A") / "predictions.tsv").open() as file:
+    with RunFolder(run).site("A").predictions().open() as file:
         return {row["participant"]: row["split"] for row in csv.DictReader(file, delimiter="\t")}
 
 
 def test_it_says_what_the_run_said(run: Path, predictor: Predictor, small_experiment: Any) -> None:
-    with (RunFolder(run).site("A") / "predictions.tsv").open() as file:
+    with RunFolder(run).site("A").predictions().open() as file:
         told = {row["participant"]: float(row["probability"]) for row in csv.DictReader(file, delimiter="\t")}
     found = predict_scans(predictor, [scan_of(small_experiment, "A", number) for number in range(14)])
     assert len(told) == 14

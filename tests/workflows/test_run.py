@@ -17,13 +17,14 @@ import torch
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sha256_file
-from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.folders import RunFolder, memory_version
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation import combine, summarise
 from fedtune3d.federation.site.predictions_table import read_predictions
 from fedtune3d.workflows.run import run_experiment
+from fedtune3d.workflows.run_folder import read_metrics
 
 LONG = {"training": {"rounds": 6, "batch_size": 4}, "baselines": ["local", "centralized"]}
 
@@ -40,9 +41,9 @@ def test_a_run_leaves_what_the_design_says(small_experiment: Any, tmp_path: Path
     for line in lines[:2]:
         assert sum(entry["weight"] for entry in line["sites"].values()) == pytest.approx(1)
         assert line["sites"]["A"]["weight"] == pytest.approx(7 / 12, abs=0.1)  # 14 of 24 people
-    assert folder.metrics["weights"]["source"] == "random"
-    assert not folder.metrics["simulated"]
-    assert set(folder.metrics["methods"]) == {"federated", "local", "centralized"}
+    assert read_metrics(folder)["weights"]["source"] == "random"
+    assert not read_metrics(folder)["simulated"]
+    assert set(read_metrics(folder)["methods"]) == {"federated", "local", "centralized"}
     assert str(small_experiment.folder) not in (folder.path / "config.yaml").read_text()
     check_that_the_metrics_follow(folder)
 
@@ -50,10 +51,12 @@ def test_a_run_leaves_what_the_design_says(small_experiment: Any, tmp_path: Path
 def check_that_the_metrics_follow(folder: RunFolder) -> None:
     """From what the sites sent, and what they sent from their tables of predictions."""
     sent = {site: json.loads(folder.summary(site).read_text()) for site in "AB"}
-    for method, metrics in folder.metrics["methods"].items():
+    for method, metrics in read_metrics(folder)["methods"].items():
         assert metrics == combine({site: sent[site][method] for site in sent}, 3, method != "local")
         for site, summaries in sent.items():
-            validation, test = (read_predictions(folder.site(site), method, split) for split in ("validation", "test"))
+            validation, test = (
+                read_predictions(folder.site(site).path, method, split) for split in ("validation", "test")
+            )
             found = dict(summaries[method])
             assert set(found["test"].pop("groups")) == {"sex", "age", "scanner"}
             expected = summarise(validation, test, derive_seed(3, site, "summary"), share_predictions=True)
@@ -65,24 +68,23 @@ def test_leaving_one_of_two_sites_out_is_the_others_local_training(small_experim
     """With two sites, who trains without A is B alone, from the same seeds: the same bits, tested at the other site."""
     path = small_experiment.write(tmp_path / "run", baselines=["local", "leave_one_site_out"])
     folder = run_experiment(Experiment.from_yaml(path))
-    methods = folder.metrics["methods"]
+    methods = read_metrics(folder)["methods"]
     for left_out, other in ("AB", "BA"):
         without, alone = (
-            load_state(rounds / "checkpoints" / "best.safetensors")
-            for rounds in (folder.rounds_without(left_out), folder.local_rounds(other))
+            load_state(rounds.best) for rounds in (folder.rounds_without(left_out), folder.local_rounds(other))
         )
         assert all(torch.equal(without[name], alone[name]) for name in alone)
         tested = methods["leave_one_site_out"]["sites"][left_out]
         assert tested["threshold"] == methods["local"]["sites"][other]["threshold"]
         assert tested["scans"] == methods["federated"]["sites"][left_out]["scans"]
-        assert (folder.site(left_out) / "predictions-leave_one_site_out.tsv").exists()
+        assert folder.site(left_out).predictions("leave_one_site_out").exists()
     assert methods["leave_one_site_out"]["pooled"] is None
-    trained = folder.site("B") / "memory-without-A" / "round-00002.safetensors"
-    before, metrics = trained.stat().st_mtime_ns, folder.metrics_path.read_bytes()
-    folder.metrics_path.unlink()
+    trained = memory_version(folder.site("B").memory("without-A"), 2)
+    before, metrics = trained.stat().st_mtime_ns, folder.metrics.read_bytes()
+    folder.metrics.unlink()
     run_experiment(Experiment.from_yaml(path), resume=True)
     assert trained.stat().st_mtime_ns == before
-    assert folder.metrics_path.read_bytes() == metrics
+    assert folder.metrics.read_bytes() == metrics
 
 
 @pytest.mark.slow
@@ -96,7 +98,7 @@ def test_baselines_know_nothing_of_exact_averagings_residuals(small_experiment: 
             "baselines": ["local"],
         }
         folder = run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / way, **values)))
-        states[way] = load_state(folder.local_rounds("A") / "checkpoints" / "best.safetensors")
+        states[way] = load_state(folder.local_rounds("A").best)
     assert all(torch.equal(states["exact"][name], tensor) for name, tensor in states["factors"].items())
 
 
@@ -109,7 +111,7 @@ def test_leaving_a_site_out_needs_two(small_experiment: Any, tmp_path: Path) -> 
 
 def test_no_person_is_in_two_splits_and_all_are_predicted(small_experiment: Any, tmp_path: Path) -> None:
     folder = run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "run")))
-    with (folder.site("A") / "predictions.tsv").open() as file:
+    with folder.site("A").predictions().open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert sorted(row["participant"] for row in rows) == [f"sub-{number:02d}" for number in range(14)]
     assert {row["split"] for row in rows} == {"train", "validation", "test"}
@@ -186,7 +188,7 @@ def test_a_run_that_stopped_before_its_first_round_gives_way(small_experiment: A
         run_experiment(Experiment.from_yaml(wrong))
     right = Experiment.from_yaml(small_experiment.write(tmp_path / "run"))
     run_experiment(right)
-    assert RunFolder(tmp_path / "run").metrics["methods"]["federated"]
+    assert read_metrics(RunFolder(tmp_path / "run"))["methods"]["federated"]
 
 
 def test_an_output_that_is_a_file_is_one_line(small_experiment: Any, tmp_path: Path) -> None:

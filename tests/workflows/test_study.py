@@ -14,6 +14,7 @@ import yaml
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d.config.study import Study
+from fedtune3d.workflows.run_folder import read_metrics
 from fedtune3d.workflows.study import run_study, validation_auc
 
 pytestmark = pytest.mark.slow  # a process for each cell
@@ -46,7 +47,7 @@ def finished_cells(output: Path) -> dict[str, tuple[int, int]]:
     """When each finished cell's ledger and metrics were last written."""
     return {
         path.parent.name: (path.stat().st_mtime_ns, (path.parent / "rounds.jsonl").stat().st_mtime_ns)
-        for path in (output / "cells").glob("*/metrics.json")
+        for path in (output / "trials").glob("*/metrics.json")
     }
 
 
@@ -56,7 +57,7 @@ def killed_and_resumed(small_experiment: Any, tmp_path_factory: pytest.TempPathF
     output = tmp_path_factory.mktemp("benchmark") / "study"
     path = write_study(small_experiment, output)
     process = start(path)
-    second = output / "cells" / "conv_s-frozen-fedavg-seed0"
+    second = output / "trials" / "conv_s-frozen-fedavg-seed0"
     while process.poll() is None and not (second / "environment.json").exists():
         time.sleep(0.01)
     assert process.poll() is None, process.stdout.read()  # type: ignore[union-attr]
@@ -77,7 +78,7 @@ def test_a_killed_study_goes_on_without_doing_a_finished_cell_again(killed_and_r
     after = finished_cells(output)
     for name, times in before.items():
         if name == extended:
-            ledger = (output / "cells" / name / "rounds.jsonl").read_text().splitlines()
+            ledger = (output / "trials" / name / "rounds.jsonl").read_text().splitlines()
             assert len(ledger) == 3
         else:
             assert after[name] == times, name
@@ -98,7 +99,7 @@ def test_the_best_is_chosen_by_validation_alone(killed_and_resumed: tuple[Path, 
     results = json.loads((output / "study.json").read_text())
     scores = {}
     for name in ("linear", "conv_s"):
-        ledger = output / "cells" / f"{name}-frozen-fedavg-seed0" / "rounds.jsonl"
+        ledger = output / "trials" / f"{name}-frozen-fedavg-seed0" / "rounds.jsonl"
         lines = [json.loads(line) for line in ledger.read_text().splitlines()]
         scores[name] = max(line["validation"]["mean_auc"] for line in lines[1:])
         assert scores[name] == validation_auc(RunFolder(ledger.parent))
@@ -110,9 +111,9 @@ def test_the_best_is_chosen_by_validation_alone(killed_and_resumed: tuple[Path, 
 def test_the_baselines_stand_beside_the_base_rule(killed_and_resumed: tuple[Path, dict]) -> None:
     output, _ = killed_and_resumed
     head = json.loads((output / "study.json").read_text())["chosen"]["head"]
-    metrics = RunFolder(output / "cells" / f"{head}-frozen-fedavg-seed0").metrics
+    metrics = read_metrics(RunFolder(output / "trials" / f"{head}-frozen-fedavg-seed0"))
     assert set(metrics["methods"]) == {"federated", "local", "centralized"}
-    assert set(RunFolder(output / "cells" / f"{head}-frozen-median-seed0").metrics["methods"]) == {"federated"}
+    assert set(read_metrics(RunFolder(output / "trials" / f"{head}-frozen-median-seed0"))["methods"]) == {"federated"}
 
 
 def test_a_failed_cell_is_shown_and_the_others_go_on(small_experiment: Any, tmp_path: Path) -> None:

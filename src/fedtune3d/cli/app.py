@@ -271,7 +271,7 @@ def report(
     ],
 ) -> None:
     """Write the figures and report.html of a run or a study anew."""
-    from fedtune3d._utils.study_folder import StudyFolder
+    from fedtune3d._utils.folders import StudyFolder
     from fedtune3d.report import write_report, write_study_report
 
     write = write_study_report if StudyFolder(run_folder).results.exists() else write_report
@@ -299,9 +299,12 @@ def export(
 
     For research; it is no medical device. Without --merged: the head, and what else was trained (adapters or encoder).
     """
+    from fedtune3d._utils.folders import RunFolder
     from fedtune3d.workflows.export import export_run
 
-    for path in export_run(run_folder, output or run_folder / "export", merged=merged, weights=weights, site=site):
+    for path in export_run(
+        run_folder, output or RunFolder(run_folder).export.path, merged=merged, weights=weights, site=site
+    ):
         out.print(f"wrote {path}", soft_wrap=True)
 
 
@@ -316,7 +319,7 @@ def server_init(
 
     made = ServerFolder.make(folder, address, site)
     for name in site:
-        out.print(f"for site {name}: {made.sites / name}", soft_wrap=True)
+        out.print(f"for site {name}: {made.paths.site(name).path}", soft_wrap=True)
     out.print(f"Sites fill in their site.yaml and join; then: fedtune3d server run EXPERIMENT.yaml --folder {folder}")
 
 
@@ -533,9 +536,11 @@ def _read_experiment(path: Path) -> Any:
 
 def _print_result(folder: "RunFolder") -> None:
     from fedtune3d.report import auc_table, caveat
+    from fedtune3d.workflows.run_folder import read_metrics
 
-    out.print(auc_table(folder.metrics))
-    if text := caveat(folder.metrics):
+    metrics = read_metrics(folder)
+    out.print(auc_table(metrics))
+    if text := caveat(metrics):
         out.print(text)
     out.print(f"report: {folder.report}", soft_wrap=True)
 

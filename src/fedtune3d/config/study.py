@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import StudyFolder
 from fedtune3d._utils.strict import problems_of
 from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.config.experiment import WRITTEN_BY_INIT, Experiment, ExperimentKeys
@@ -196,7 +197,7 @@ class Study(ExperimentKeys):
 
     def cell_folder(self, combination: Combination, seed: int) -> Path:
         """The run folder of a cell."""
-        return self.output / "cells" / combination.cell(seed)
+        return StudyFolder(self.output).trial(combination.cell(seed)).path
 
     def _own(self, axis: str, name: str) -> Variant:
         """The variant of the file's own section: the one on the axis that is the same, else one of its own."""

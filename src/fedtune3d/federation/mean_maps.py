@@ -4,7 +4,6 @@ import gzip
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import nibabel
@@ -13,6 +12,7 @@ import torch
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import atomic_path, write_json
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.contract import STATE
@@ -100,13 +100,13 @@ def ask_for_maps(
         yield _site_maps(method, template, answers[site])
 
 
-def write_maps(found: SiteMaps, folder: Path) -> None:
+def write_maps(found: SiteMaps, folder: RunFolder) -> None:
     """Write `<site>_<state>.nii.gz` in MNI152 millimetres, and `<site>.json` last, which says that the site is done."""
     for name, values in found.maps.items():
         image = as_nifti(values.numpy(), in_template=found.info["in_template"] == found.info["scans"])
-        with atomic_path(folder / f"{found.site}_{name}.nii.gz") as partial:
+        with atomic_path(folder.saliency_map(found.site, name)) as partial:
             partial.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
-    write_json(folder / f"{found.site}.json", dict(found.info))
+    write_json(folder.saliency_info(found.site), dict(found.info))
 
 
 def as_nifti(values: np.ndarray, *, in_template: bool) -> nibabel.Nifti1Image:

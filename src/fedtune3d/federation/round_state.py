@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fedtune3d._utils.files import append_json_line, read_json_lines, write_text
+from fedtune3d._utils.folders import RoundsPaths
 from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state
 from fedtune3d.aggregation.contract import Memory
 
@@ -40,18 +41,16 @@ class RoundsFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.ledger = folder / "rounds.jsonl"
-        self.checkpoints = folder / "checkpoints"
-        self.spool = folder / "spool"
-        self.last = self.checkpoints / "last.safetensors"
-        self.best = self.checkpoints / "best.safetensors"
+        self.paths = RoundsPaths(folder)
+        self.ledger, self.spool = self.paths.ledger, self.paths.spool
+        self.last, self.best = self.paths.last, self.paths.best
 
     def load(self) -> RoundState | None:
         """Load the last committed round, or None before the first; ledger lines that were not committed are dropped."""
         if not self.last.exists():
             return None
         info = load_info(self.last)
-        memory_path = self._memory_path(info["round"])
+        memory_path = self.paths.rule_memory(info["round"])
         memory = Memory(load_info(memory_path), load_state(memory_path))
         round_state = RoundState(state=load_state(self.last), memory=memory, **info)
         self._drop_uncommitted_lines(round_state)
@@ -59,7 +58,9 @@ class RoundsFolder:
 
     def commit(self, round_state: RoundState, line: dict[str, Any] | None = None) -> None:
         """Make `round_state` the one that `load` gives, with its line in the ledger."""
-        save_state(self._memory_path(round_state.round), round_state.memory.tensors, dict(round_state.memory.values))
+        save_state(
+            self.paths.rule_memory(round_state.round), round_state.memory.tensors, dict(round_state.memory.values)
+        )
         if line is not None:
             append_json_line(self.ledger, line)
         info = {
@@ -69,8 +70,8 @@ class RoundsFolder:
             "finished": round_state.finished,
         }
         save_state(self.last, round_state.state, info)
-        for path in self.checkpoints.glob("rule-*.safetensors"):
-            if path != self._memory_path(round_state.round):
+        for path in self.paths.rule_memories():
+            if path != self.paths.rule_memory(round_state.round):
                 path.unlink()
 
     def save_best(self, round_state: RoundState, scores: dict[str, Any]) -> RoundState:
@@ -89,6 +90,3 @@ class RoundsFolder:
             if line["round"] <= round_state.round and (line["kind"] == "train" or round_state.finished)
         ]
         write_text(self.ledger, "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept))
-
-    def _memory_path(self, round_: int) -> Path:
-        return self.checkpoints / f"rule-{round_:05d}.safetensors"

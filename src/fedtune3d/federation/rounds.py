@@ -177,7 +177,7 @@ def _collect(
             entry["fault"] = reason_to_refuse(reply, reference, plan, largest_norm)
             if entry["fault"] is None:
                 entry["participated"] = True
-                updates.append(_spooled(reply, folder.spool))
+                updates.append(_spooled(reply, folder))
         entries[site] = entry
         del reply  # before the next one comes
     return _Collected(updates, dict(sorted(entries.items())))
@@ -200,8 +200,8 @@ def _entry(reply: Answer | Fault, task: Task) -> dict[str, Any]:
     return entry
 
 
-def _spooled(answer: Answer, spool: Path) -> Update:
-    paths = {part: spool / f"{answer.site}.{part}.safetensors" for part in answer.parts}
+def _spooled(answer: Answer, folder: RoundsFolder) -> Update:
+    paths = {part: folder.paths.update(answer.site, part) for part in answer.parts}
     for part, path in paths.items():
         save_state(path, answer.parts[part], durable=False)  # a resumed run drops the spool
     load = partial(_load_part, paths)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fedtune3d._utils.folders.export import ADAPTER, ENCODER, HEAD, MODEL
 from fedtune3d.report.number_formatting import METHODS, caveat, head_title, interval, plural, rule_title, tuning_title
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.table import shown_methods
@@ -54,7 +55,7 @@ def model_card(contents: RunContents, info: Mapping[str, Any], files: Sequence[s
         _own_layers(info),
         "## Intended use\n\n" + INTENDED_USE,
         "## Files\n\n" + "\n".join(f"- `{name}`: {_FILES[name]}" for name in files),
-        HOW_TO_USE if "model.safetensors" in files else "",
+        HOW_TO_USE if MODEL in files else "",
         "## The model\n\n" + _table(("", ""), _facts(contents, info)),
         "## Classes\n\n" + _table(("Site", "Positive", "Negative"), _class_rows(info)),
         "## Data\n\n" + _data(contents),
@@ -65,10 +66,10 @@ def model_card(contents: RunContents, info: Mapping[str, Any], files: Sequence[s
 
 
 _FILES = {
-    "model.safetensors": "the whole model; its header says how to rebuild it",
-    "head.safetensors": "the head",
-    "encoder.safetensors": "the encoder, all of which was trained; can be the `weights` of another experiment",
-    "adapter": "the LoRA adapters in PEFT's format, for the encoder with the weights named below",
+    MODEL: "the whole model; its header says how to rebuild it",
+    HEAD: "the head",
+    ENCODER: "the encoder, all of which was trained; can be the `weights` of another experiment",
+    ADAPTER: "the LoRA adapters in PEFT's format, for the encoder with the weights named below",
 }
 
 

@@ -9,6 +9,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fedtune3d._utils.files import write_text
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.version import __version__
 from fedtune3d.report import balance, flow, number_formatting, run_statistics, run_tables, saliency, table
 from fedtune3d.report.figures.auc_per_site import draw_auc_per_site
@@ -38,8 +39,8 @@ def write_report(run_folder: Path) -> Path:
     contents = read_run(Path(run_folder))
     drawings = _draw(contents)
     for drawing in drawings.values():
-        drawing.save(contents.path / "figures")
-    page = contents.path / "report.html"
+        drawing.save(RunFolder(contents.path).figures)
+    page = RunFolder(contents.path).report
     write_text(page, _render(contents, drawings))
     return page
 
@@ -64,7 +65,7 @@ def _draw(contents: RunContents) -> dict[str, Drawing]:
         draw_intensity_profiles(contents.profiles),
         draw_learning_curves(contents.ledger, contents.sites, contents.metrics.get("best_round")),
         draw_weights(contents.ledger, contents.sites, rule),
-        draw_mean_saliency(contents.saliency, contents.path / "saliency"),
+        draw_mean_saliency(contents.saliency, RunFolder(contents.path)),
     ]
     found = {drawing.name: drawing for drawing in drawn if drawing is not None}
     for drawing in found.values():

@@ -9,6 +9,7 @@ import yaml
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import read_json_lines
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.typed_json import read_typed
 from fedtune3d.cohorts.flow import BadScan, Flow, SiteFlow
 
@@ -71,7 +72,8 @@ def read_run(folder: Path) -> RunContents:
     Raises:
         InputError: When the folder holds no run, or a file in it is damaged; names the file.
     """
-    config_path = folder / "config.yaml"
+    run = RunFolder(folder)
+    config_path = run.config
     if not config_path.exists():
         raise InputError(f"{config_path}: missing, so {folder} is no run folder; give the `output` of an experiment")
     try:
@@ -79,29 +81,30 @@ def read_run(folder: Path) -> RunContents:
         sites = [section["name"] for section in config["sites"]]
     except (yaml.YAMLError, TypeError, KeyError, UnicodeDecodeError) as error:
         raise InputError(f"{config_path}: expected the configuration of a run; {error}") from error
-    own_halves = {site: folder / "sites" / site / "flow.json" for site in sites}
+    own_halves = {site: run.site(site).flow for site in sites}
     allowed = [site for site in sites if _policy(config, site, "pictures_leave")]
     return RunContents(
         path=folder,
         config=config,
-        environment=_read_json(folder / "environment.json"),
-        ledger=_read_ledger(folder / "rounds.jsonl"),
-        metrics=_read_json(folder / "metrics.json"),
-        flows=_read_flows(folder / "flow.json"),
-        audit=_read_json(folder / "audit.json"),
-        profiles=_read_json(folder / "profiles.json"),
-        saliency={site: told for site in sites if (told := _read_json(folder / "saliency" / f"{site}.json"))},
+        environment=_read_json(run.environment),
+        ledger=_read_ledger(run.rounds.ledger),
+        metrics=_read_json(run.metrics),
+        flows=_read_flows(run.flow),
+        audit=_read_json(run.audit),
+        profiles=_read_json(run.profiles),
+        saliency={site: told for site in sites if (told := _read_json(run.saliency_info(site)))},
         faults={
             site: read_typed(SiteFlow, path, _ADVICE).bad_scans for site, path in own_halves.items() if path.exists()
         },
-        examples={site: sorted((folder / "sites" / site / "examples").glob("*.png")) for site in allowed},
+        examples={site: sorted(run.site(site).examples.glob("*.png")) for site in allowed},
     )
 
 
 def version_of(folder: Path) -> str:
     """A text that is another when a file of the run has changed; example pictures are there before `flow.json` is."""
-    names = ("config.yaml", *(f"{name}.json" for name in ("environment", "metrics", "flow", "audit", "profiles")))
-    return "-".join(_stamp(folder / name) for name in (*names, "rounds.jsonl"))
+    run = RunFolder(folder)
+    paths = (run.config, run.environment, run.metrics, run.flow, run.audit, run.profiles, run.rounds.ledger)
+    return "-".join(map(_stamp, paths))
 
 
 def _stamp(path: Path) -> str:

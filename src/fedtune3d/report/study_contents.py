@@ -1,5 +1,6 @@
 """What a study folder holds, read as far as it is there: the stages, and each cell's run folder."""
 
+import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fedtune3d._utils.study_folder import StudyFolder
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import StudyFolder
 from fedtune3d.evaluation.estimate import Estimate, undefined
 from fedtune3d.evaluation.over_seeds import over_seeds
 from fedtune3d.report.number_formatting import METHODS, variant_title
@@ -176,10 +178,12 @@ def read_study(folder: Path) -> StudyContents:
         InputError: When the folder holds no study, or a file in it is damaged; names the file.
     """
     study = StudyFolder(folder)
-    results = study.read()
+    if not study.results.exists():
+        raise InputError(f"{study.results}: missing, so {folder} is no study; run `fedtune3d benchmark` first")
+    results = json.loads(study.results.read_text(encoding="utf-8"))
     cells = {cell for stage in results["stages"].values() for entry in stage for cell in entry["cells"].values()}
-    begun = [cell for cell in sorted(cells) if (study.cell(cell) / "config.yaml").exists()]
-    return StudyContents(folder, results, {cell: read_run(study.cell(cell)) for cell in begun})
+    begun = [cell for cell in sorted(cells) if study.trial(cell).config.exists()]
+    return StudyContents(folder, results, {cell: read_run(study.trial(cell).path) for cell in begun})
 
 
 def _part_titles(entry: Mapping[str, Any], rule: str | None) -> tuple[str, str, str]:

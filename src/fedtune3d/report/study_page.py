@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fedtune3d._utils.files import write_text
+from fedtune3d._utils.folders import RunFolder, StudyFolder
 from fedtune3d._utils.state_dicts import load_info
 from fedtune3d._utils.version import __version__
 from fedtune3d.report import number_formatting as words
@@ -40,9 +41,9 @@ def write_study_report(folder: Path) -> Path:
     differences = paired_rows(contents)
     drawings = _draw(contents, differences)
     for drawing in drawings.values():
-        drawing.save(contents.path / "figures")
-    write_text(contents.path / "tables" / "efficiency.tsv", tab_separated(cost_data(contents)))
-    page = contents.path / "report.html"
+        drawing.save(StudyFolder(contents.path).figures)
+    write_text(StudyFolder(contents.path).efficiency_table, tab_separated(cost_data(contents)))
+    page = StudyFolder(contents.path).report
     write_text(page, _render(contents, drawings, differences))
     return page
 
@@ -117,9 +118,9 @@ def _cells(contents: StudyContents) -> list[dict[str, Any]]:
 def _cell(contents: StudyContents, name: str, seed: int) -> dict[str, Any]:
     run, fault = contents.runs.get(name), contents.results["faults"].get(name)
     metrics = run.metrics if run else {}
-    has_page = run is not None and (run.path / "report.html").exists()
+    has_page = run is not None and RunFolder(run.path).report.exists()
     state = "finished" if metrics else "begun" if run else "not begun"
-    best = contents.path / "cells" / name / "checkpoints" / "best.safetensors"
+    best = StudyFolder(contents.path).trial(name).best_checkpoint
     return {
         "name": name,
         "seed": seed,

@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d.evaluation.multiplicity import holm
 from fedtune3d.evaluation.paired import Comparison, combine_comparisons, paired_delong
 from fedtune3d.federation.site.predictions_table import read_predictions
@@ -181,10 +182,10 @@ def compare(contents: StudyContents, row: Row, chosen: Row, seed: int) -> Compar
         return None
     by_site = {}
     for site in contents.sites:
-        halves = [run.path / "sites" / site for run in (first, second)]
-        if all((half / "predictions.tsv").exists() for half in halves):
+        halves = [RunFolder(run.path).site(site) for run in (first, second)]
+        if all(half.predictions().exists() for half in halves):
             by_site[site] = paired_delong(
-                read_predictions(halves[0], row.method), read_predictions(halves[1], chosen.method)
+                read_predictions(halves[0].path, row.method), read_predictions(halves[1].path, chosen.method)
             )
     return combine_comparisons(by_site) if by_site else None
 

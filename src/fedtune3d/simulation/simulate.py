@@ -12,6 +12,7 @@ import torch
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import require_free_space, sha256_file, write_json
+from fedtune3d._utils.folders import SimulationFolder
 from fedtune3d.simulation.anatomy import Anatomy
 from fedtune3d.simulation.bids_folder import scan_path, write_scan, write_site_files
 from fedtune3d.simulation.cohort_design import PlannedScan, PlannedSite, plan_sites
@@ -94,7 +95,7 @@ def simulate_sites(
 
 def _claim_folder(out: Path, folders: Sequence[Path], parameters: dict[str, Any]) -> None:
     """Write `simulation.json`, or check that the one that is there has the same parameters."""
-    record = out / "simulation.json"
+    record = SimulationFolder(out).parameters
     if record.exists():
         try:
             found = json.loads(record.read_text(encoding="utf-8"))

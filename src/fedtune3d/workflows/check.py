@@ -36,15 +36,15 @@ def check_experiment(experiment: Experiment, progress: Progress, workers: int = 
     run_folder = RunFolder(experiment.output)
     with tempfile.TemporaryDirectory() as temporary:
         sites = make_sites(
-            experiment, Path(temporary).joinpath, progress, workers=workers, key=secrets.token_bytes(KEY_BYTES)
+            experiment, RunFolder(Path(temporary)), progress, workers=workers, key=secrets.token_bytes(KEY_BYTES)
         )
         read_tables(sites)
         ask = partial(answers_of_all, InProcess({site.name: site for site in sites}))
         plan_and_split(experiment, ask)
         for site in sites:
-            recorded = run_folder.site(site.name) / "splits.tsv"
+            recorded = run_folder.site(site.name).splits
             if recorded.exists():
-                shutil.copyfile(recorded, site.folder / "splits.tsv")
+                shutil.copyfile(recorded, site.files.splits)
         return audit_sites(ask, near)
 
 

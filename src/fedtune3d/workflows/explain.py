@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import atomic_path
+from fedtune3d._utils.folders import ExportFolder
+from fedtune3d._utils.folders.export import scan_stem
 from fedtune3d._utils.progress import Progress
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d.models.classifier import Classifier
@@ -82,17 +84,17 @@ def write_explanation(
 
     `warning` stands in the picture: whether scans were simulated or weights random (`report.caveat`).
     """
-    stem = found.name.replace("/", "_").removesuffix(".gz").removesuffix(".nii")
+    files = ExportFolder(folder)
     written = []
     for name, volume in (("gradcam", explanation.grad_cam), ("occlusion", explanation.occlusion)):
-        written.append(folder / f"{stem}_{name}.nii.gz")
+        written.append(files.explanation(found.name, name))
         with atomic_path(written[-1]) as partial:
             partial.write_bytes(_compressed(volume, prepared))
-    written.append(folder / f"{stem}_saliency.png")
+    written.append(files.explanation_picture(found.name))
     draw_saliency(
         np.asarray(prepared.voxels, dtype=np.float32),
         {"Grad-CAM": explanation.grad_cam, "Occlusion": explanation.occlusion},
-        f"{stem}: probability {found.probability:.2f}",
+        f"{scan_stem(found.name)}: probability {found.probability:.2f}",
         [
             "A place of the map is 24 mm wide. Maps show what the model used, not where a disease is.",
             "Correlation of the Grad-CAM map with that of a head with random weights: "

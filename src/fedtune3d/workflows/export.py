@@ -11,6 +11,7 @@ from torch import nn
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sha256_file, write_text
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.folders.export import ENCODER, HEAD, MODEL, ExportFolder
 from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state, state_sha256
 from fedtune3d._utils.version import __version__
 from fedtune3d.aggregation.contract import Memory
@@ -28,13 +29,6 @@ from fedtune3d.report.model_card import model_card
 from fedtune3d.report.run_contents import RunContents, read_run
 
 FORMAT = 1  # raised whenever a file of the old form could be read wrongly
-MODEL_FILE, HEAD_FILE, ENCODER_FILE, ADAPTER_FOLDER = (
-    "model.safetensors",
-    "head.safetensors",
-    "encoder.safetensors",
-    "adapter",
-)
-CARD_FILE = "README.md"
 
 
 @dataclass(frozen=True)
@@ -111,9 +105,9 @@ def export_run(
         save_state(output / name, tensors, about)
         written.append(output / name)
     if not merged and isinstance(experiment.tuning.settings(), Lora):
-        written.append(output / ADAPTER_FOLDER)
-    write_text(output / CARD_FILE, model_card(contents, info, [path.name for path in written]))
-    return [*written, output / CARD_FILE]
+        written.append(ExportFolder(output).adapter.path)
+    write_text(ExportFolder(output).card, model_card(contents, info, [path.name for path in written]))
+    return [*written, ExportFolder(output).card]
 
 
 def load_exported(path: Path) -> tuple[nn.Module, ExportInfo]:
@@ -165,7 +159,7 @@ def _own_layers(run: RunFolder, experiment: Experiment, site: str | None) -> Sta
             f"--site, one of {', '.join(names)}"
         )
     versions = load_info(run.best_checkpoint)["versions"]
-    memory = SiteMemory(run.site(site) / "memory")
+    memory = SiteMemory(run.site(site).memory())
     if site not in versions or not memory.folder.exists():
         raise InputError(f"{memory.folder}: site {site}'s own layers are not in this run folder; export at that site")
     return memory.load(versions[site])[KEPT_LOCAL]
@@ -173,7 +167,7 @@ def _own_layers(run: RunFolder, experiment: Experiment, site: str | None) -> Sta
 
 def _kept_names(run: RunFolder, experiment: Experiment) -> tuple[str, ...]:
     """The names that the rule leaves with the sites, as its saved memory says."""
-    path = max((run.path / "checkpoints").glob("rule-*.safetensors"))
+    path = run.rounds.rule_memories()[-1]
     memory = Memory(load_info(path), load_state(path))
     return experiment.rule().local_plan(memory, experiment.sites[0].name).keep_local
 
@@ -188,7 +182,7 @@ def trained_model(run_folder: Path, weights: Path | None, site: str | None) -> t
 def _finished(run_folder: Path) -> tuple[RunContents, Experiment]:
     contents = read_run(run_folder)
     if not contents.metrics:
-        missing = RunFolder(run_folder).metrics_path
+        missing = RunFolder(run_folder).metrics
         raise InputError(f"{missing}: missing, the run is not complete; run it again with --resume")
     return contents, Experiment.model_validate(contents.config)
 
@@ -210,25 +204,25 @@ def _with_state(experiment: Experiment, contents: RunContents, state: State, wei
 def _whole_model(experiment: Experiment, contents: RunContents, state: State, weights: Path | None) -> dict[str, State]:
     model = _with_state(experiment, contents, state, weights).model
     if not isinstance(model, Classifier):
-        return {MODEL_FILE: dict(model.state_dict())}
+        return {MODEL: dict(model.state_dict())}
     encoder = {f"encoder.{name}": tensor for name, tensor in merge(model).items()}
     head = {f"head.{name}": tensor for name, tensor in model.head.state_dict().items()}
-    return {MODEL_FILE: encoder | head}
+    return {MODEL: encoder | head}
 
 
 def _trained_parts(experiment: Experiment, state: State, output: Path) -> dict[str, State]:
     """The head and, with full tuning, the encoder; with LoRA the adapters are written here, by PEFT."""
     tuning = experiment.tuning.settings()
-    parts = {HEAD_FILE: _below("head.", state)}
-    if not parts[HEAD_FILE]:
+    parts = {HEAD: _below("head.", state)}
+    if not parts[HEAD]:
         raise InputError(f"model.encoder {experiment.model.encoder}: trains as a whole and has no head; add --merged")
     if isinstance(tuning, Full):
-        parts[ENCODER_FILE] = _below("encoder.", state)
+        parts[ENCODER] = _below("encoder.", state)
     if isinstance(tuning, Lora):
         assembled = _assemble(experiment, None)  # an adapter file holds nothing of the weights under it
         assembled.write(state)
         assert isinstance(assembled.model, Classifier)
-        save_adapter(assembled.model, output / ADAPTER_FOLDER)
+        save_adapter(assembled.model, ExportFolder(output).adapter.path)
     return parts
 
 

@@ -108,7 +108,7 @@ class SiteScans:
     """
 
     def __init__(self, experiment: Experiment) -> None:
-        sites = make_sites(experiment, RunFolder(experiment.output).site, Silent())
+        sites = make_sites(experiment, RunFolder(experiment.output), Silent())
         read_tables(sites)
         shared = split_shared(experiment, [site.shared_groups(site.cohort.records) for site in sites])
         self.sizes = {site.name: _sizes(site, shared) for site in sites}

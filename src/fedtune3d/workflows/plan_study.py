@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from fedtune3d._utils.files import write_json
-from fedtune3d._utils.study_folder import StudyFolder
+from fedtune3d._utils.folders import StudyFolder
 from fedtune3d._utils.version import __version__
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.study import Combination, Study
@@ -54,7 +54,7 @@ class _StudyPlanner:
         self.tell = tell
         self.scans = SiteScans(study.experiment(study.possible()[0], study.seeds[0]))
         self.folder = StudyFolder(study.output)
-        text = self.folder.plan.read_text(encoding="utf-8") if self.folder.plan.exists() else "{}"
+        text = self.folder.costs.read_text(encoding="utf-8") if self.folder.costs.exists() else "{}"
         self.known: dict[str, Any] = json.loads(text)
 
     def run(self) -> StudyPlan:
@@ -113,5 +113,5 @@ class _StudyPlanner:
         if key not in self.known:
             self.tell(f"trying one scan: {experiment.name.rpartition('-')[0]}")
             self.known[key] = asdict(calibrate(experiment))
-            write_json(self.folder.plan, self.known)
+            write_json(self.folder.costs, self.known)
         return Calibration(**self.known[key])

@@ -176,5 +176,5 @@ def _read_feature_statistics(run: RunFolder, sites: Sequence[str]) -> dict[str, 
         return {site: FeatureStatistics.from_state(load_state(path)) for site, path in paths.items() if path.exists()}
     except KeyError as error:
         raise InputError(
-            f"{run.path}/feature_statistics: damaged, {error} is missing; copy the run folder again"
+            f"{run.feature_statistics_folder}: damaged, {error} is missing; copy the run folder again"
         ) from None

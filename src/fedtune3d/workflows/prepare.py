@@ -38,17 +38,17 @@ def prepare_sites(
     experiment: Experiment, progress: Progress, workers: int, only: str | None = None
 ) -> dict[str, PreparedSite]:
     """Prepare the scans of every site, or of the one named. All tables are read before the first scan."""
-    sites = make_sites(experiment, RunFolder(experiment.output).site, progress, workers=workers, only=only)
+    sites = make_sites(experiment, RunFolder(experiment.output), progress, workers=workers, only=only)
     require_roots(experiment)
     for site in sites:
         _ = site.cohort
     found = {}
     for site in sites:
         bad = [(record.name, without_folder(record, why)) for record, why in site.prepared.bad]
-        checked = write_quality(site.cache, site.name, site.prepared)
+        checked = write_quality(site.cache.path, site.name, site.prepared)
         suspicious = [(scan.record.name, "; ".join(scan.reasons)) for scan in checked if scan.reasons]
         flow = count_flow(site.cohort, site.prepared.bad)
-        found[site.name] = PreparedSite(len(checked), bad, suspicious, flow, site.cache / "qc.html")
+        found[site.name] = PreparedSite(len(checked), bad, suspicious, flow, site.cache.quality_page)
     return found
 
 

@@ -49,6 +49,7 @@ from fedtune3d.models.tuning import read_state
 from fedtune3d.report import write_report
 from fedtune3d.report.logs import RunLogs, require_packages
 from fedtune3d.workflows.prepare import read_tables, require_roots
+from fedtune3d.workflows.run_folder import open_run, read_metrics, write_metrics
 from fedtune3d.workflows.sites import make_sites
 
 CENTRALIZED = "centralized"
@@ -77,14 +78,12 @@ def run_experiment(
     """
     require_roots(experiment)
     progress, folder, process_model = progress or Silent(), RunFolder(experiment.output), ProcessModel(experiment)
-    sites = make_sites(
-        experiment, folder.site, progress, process_model=process_model, key=secrets.token_bytes(KEY_BYTES)
-    )
+    sites = make_sites(experiment, folder, progress, process_model=process_model, key=secrets.token_bytes(KEY_BYTES))
     read_tables(sites)
     guarded = {site.name: PolicyGate(site, experiment, site.section.policy, site.folder) for site in sites}
 
     def pooled() -> Federation:
-        return InProcess({CENTRALIZED: PooledSite(sites, folder.centralized_rounds / "memory")})
+        return InProcess({CENTRALIZED: PooledSite(sites, folder.centralized_memory)})
 
     return _Run(experiment, progress, process_model, reach(guarded), pooled).run(resume=resume)
 
@@ -128,11 +127,11 @@ class _Run:
         """All steps; those that are done already are not done again."""
         require_packages(self.experiment.log)
         public = self.experiment.public()
-        self.folder.open(public, resume=resume)
+        open_run(self.folder, public, resume=resume)
         with RunLogs(self.experiment.log, self.folder, public) as self.logs:
-            if not self.folder.metrics_path.exists():
+            if not self.folder.metrics.exists():
                 self._train_and_evaluate()
-            self.logs.finish(self.folder.metrics)
+            self.logs.finish(read_metrics(self.folder))
         write_report(self.folder.path)
         return self.folder
 
@@ -161,7 +160,7 @@ class _Run:
             "methods": methods,
         }
         by_site = {site: {name: sent[site] for name, sent in summaries.items()} for site in self.sites}
-        self.folder.write_metrics(metrics, by_site)
+        write_metrics(self.folder, metrics, by_site)
 
     def _plan(self) -> dict[str, Mapping[str, Any]]:
         """Let every site read, prepare and split its scans; groups that sites declare are split once for all."""
@@ -196,19 +195,19 @@ class _Run:
         states = {}
         for name in self.sites:
             alone = Part(self.federation, (name,), LOCAL)
-            states[name] = self._rounds(alone, RoundsFolder(self.folder.local_rounds(name)), initial)
+            states[name] = self._rounds(alone, RoundsFolder(self.folder.local_rounds(name).path), initial)
         return states
 
     def _centralized(self, initial: State) -> dict[str, State]:
         assert self.pooled is not None  # `run_across` refuses this baseline
-        best = self._rounds(self.pooled(), RoundsFolder(self.folder.centralized_rounds), initial)
+        best = self._rounds(self.pooled(), RoundsFolder(self.folder.centralized_rounds.path), initial)
         return dict.fromkeys(self.sites, best)
 
     def _leave_one_site_out(self, initial: State) -> dict[str, State]:
         """The state for each site, by the experiment's rule from the others; what stays local starts there anew."""
         states = {}
         for name in self.sites:
-            folder, rule = RoundsFolder(self.folder.rounds_without(name)), self.experiment.aggregation.rule
+            folder, rule = RoundsFolder(self.folder.rounds_without(name).path), self.experiment.aggregation.rule
             states[name] = initial | self._rounds(self._without(name), folder, initial, rule)
         return states
 
@@ -219,7 +218,7 @@ class _Run:
     def _validation_without(self, left_out: str, state: State) -> dict[str, Any]:
         """What the model that was trained without a site says of the others' validation scans, for its thresholds."""
         others = self._without(left_out)
-        versions = load_info(RoundsFolder(self.folder.rounds_without(left_out)).best)["versions"]
+        versions = load_info(self.folder.rounds_without(left_out).best)["versions"]
         values = {"method": LEAVE_ONE_SITE_OUT, "left_out": left_out}
         tasks = {
             name: Task("evaluate", parts={STATE: state}, memory_version=versions.get(name), values=values)
@@ -288,10 +287,10 @@ class _Run:
         """Where the best state looks at each site that has not told it yet, where the experiment asks for it."""
         if self.experiment.explain is None:
             return
-        sites = [name for name in self.sites if not (self.folder.saliency / f"{name}.json").exists()]
+        sites = [name for name in self.sites if not self.folder.saliency_info(name).exists()]
         best, info = load_state(self.folder.best_checkpoint), load_info(self.folder.best_checkpoint)
         for found in ask_for_maps(self.experiment, self.federation, sites, best, info["versions"]):
-            write_maps(found, self.folder.saliency)
+            write_maps(found, self.folder)
 
     def _write_environment(self, assembled: AssembledModel, plan: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
         environment = {

@@ -1,9 +1,9 @@
 """The sites of this process: the only place that makes them."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Progress
 from fedtune3d.config.experiment import Experiment, SiteSection
 from fedtune3d.federation.process_model import ProcessModel
@@ -12,7 +12,7 @@ from fedtune3d.federation.site.site import Site
 
 def make_sites(
     experiment: Experiment,
-    folder_of: Callable[[str], Path],
+    folder: RunFolder,
     progress: Progress,
     *,
     process_model: ProcessModel | None = None,
@@ -24,7 +24,7 @@ def make_sites(
 
     Args:
         experiment: Names the sites and their folders.
-        folder_of: Site name → ``sites/<name>/``, the half of the run folder that stays at the site.
+        folder: Of the run, with the half of each site.
         progress: Where preparing and encoding are shown.
         process_model: The model that the sites share; None for a new one.
         workers: Processes that prepare scans.
@@ -40,7 +40,8 @@ def make_sites(
         raise InputError(f"--site {only}: no site of the experiment; it has {known}")
     shared = process_model or ProcessModel(experiment)
     return [
-        Site(experiment, section, folder_of(section.name), progress, shared, workers, key=key) for section in sections
+        Site(experiment, section, folder.site(section.name).path, progress, shared, workers, key=key)
+        for section in sections
     ]
 
 

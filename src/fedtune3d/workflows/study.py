@@ -14,13 +14,14 @@ import yaml
 from filelock import FileLock, Timeout
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.files import write_json
+from fedtune3d._utils.folders import RunFolder, StudyFolder
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d._utils.state_dicts import load_info
-from fedtune3d._utils.study_folder import StudyFolder
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.study import Combination, Study, Variant
 from fedtune3d.report.logs import require_packages
+from fedtune3d.workflows.run_folder import open_run, read_metrics
 
 Tell = Callable[[str], None]
 
@@ -56,7 +57,7 @@ def run_study(
 def is_finished(experiment: Experiment) -> bool:
     """Whether the run folder holds all that the experiment asks for."""
     folder = RunFolder(experiment.output)
-    return folder.metrics_path.exists() and set(experiment.baselines) <= set(folder.metrics["methods"])
+    return folder.metrics.exists() and set(experiment.baselines) <= set(read_metrics(folder)["methods"])
 
 
 def validation_auc(folder: RunFolder) -> float | None:
@@ -130,7 +131,7 @@ class _StudyRun:
 
     def _validation(self, combination: Combination) -> float | None:
         folders = [RunFolder(self.study.cell_folder(combination, seed)) for seed in self.study.seeds]
-        scores = [validation_auc(folder) for folder in folders if folder.metrics_path.exists()]
+        scores = [validation_auc(folder) for folder in folders if folder.metrics.exists()]
         found = [score for score in scores if score is not None]
         return sum(found) / len(found) if found else None
 
@@ -161,7 +162,7 @@ class _StudyRun:
 
     def _ended(self, experiment: Experiment, fault: str | None) -> None:
         if fault is None:
-            mean = RunFolder(experiment.output).metrics["methods"]["federated"]["mean_auc"]["value"]
+            mean = read_metrics(RunFolder(experiment.output))["methods"]["federated"]["mean_auc"]["value"]
             said = "no test AUC" if mean is None else f"test AUC {mean:.2f}"
         else:
             self.faults[experiment.name] = fault
@@ -175,7 +176,7 @@ class _StudyRun:
             for seed in self.study.seeds:
                 folder = RunFolder(self.study.cell_folder(combination, seed))
                 if folder.config.exists():
-                    folder.open(self._experiment(combination, seed, ()).public(), resume=True)
+                    open_run(folder, self._experiment(combination, seed, ()).public(), resume=True)
 
     def _prepare(self) -> None:
         """All scans before the first cell, so that cells do not wait for one another."""
@@ -185,7 +186,8 @@ class _StudyRun:
         prepare_sites(first, self.progress, workers=max(2, self.workers))
 
     def _write(self) -> None:
-        self.folder.write(
+        write_json(
+            self.folder.results,
             {
                 "name": self.study.name,
                 "design": self.study.design,
@@ -195,7 +197,7 @@ class _StudyRun:
                 "chosen": {part: variant.label for part, variant in self.chosen.items()},
                 "stages": {stage: [self._entry(one) for one in found] for stage, found in self.stages.items()},
                 "faults": dict(sorted(self.faults.items())),
-            }
+            },
         )
 
     def _entry(self, combination: Combination) -> dict[str, Any]:

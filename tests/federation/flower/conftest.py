@@ -103,7 +103,7 @@ class Deployment:
 
     def site_folder(self, name: str) -> Path:
         """A site's own folder."""
-        return self.server_folder.sites / name
+        return self.server_folder.paths.site(name).path
 
     def configure(self, name: str, **changes: Any) -> None:
         """Write a site's site.yaml; the policy lets small sites answer."""

@@ -25,44 +25,46 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> ServerFolder:
 
 
 def test_private_keys_are_for_their_owner_only(made: ServerFolder) -> None:
-    keys = [made.key, made.authority_key, *(made.sites / name / "site.key" for name in "AB")]
+    keys = [made.paths.key, made.paths.authority_key, *(made.paths.site(name).key for name in "AB")]
     assert [path.stat().st_mode & 0o077 for path in keys] == [0] * 4
-    assert made.public_key("A").read_bytes() == (made.sites / "A" / "site.key.pub").read_bytes()
-    assert made.public_key("A").read_bytes() != made.public_key("B").read_bytes()
+    assert made.paths.public_key("A").read_bytes() == (made.paths.site("A").public_key).read_bytes()
+    assert made.paths.public_key("A").read_bytes() != made.paths.public_key("B").read_bytes()
 
 
 def test_the_certificate_is_for_the_host_and_this_machine(made: ServerFolder) -> None:
     shown = subprocess.run(
-        ["openssl", "x509", "-in", made.certificate, "-noout", "-ext", "subjectAltName"], capture_output=True, text=True
+        ["openssl", "x509", "-in", made.paths.certificate, "-noout", "-ext", "subjectAltName"],
+        capture_output=True,
+        text=True,
     ).stdout
     assert {"DNS:fl.example.org", "DNS:localhost", "IP Address:127.0.0.1"} <= {
         part.strip() for part in shown.splitlines()[1].split(",")
     }
-    checked = ["openssl", "verify", "-x509_strict", "-CAfile", made.authority, made.certificate]
+    checked = ["openssl", "verify", "-x509_strict", "-CAfile", made.paths.authority, made.paths.certificate]
     assert subprocess.run(checked, capture_output=True).returncode == 0
-    ssl.create_default_context(cafile=str(made.sites / "A" / "ca.crt"))
+    ssl.create_default_context(cafile=str(made.paths.site("A").certificate))
 
 
 def test_making_it_again_keeps_keys_and_a_deleted_one_is_made_anew(made: ServerFolder) -> None:
     a, b, certificate = (
-        made.public_key("A").read_bytes(),
-        made.public_key("B").read_bytes(),
-        made.certificate.read_bytes(),
+        made.paths.public_key("A").read_bytes(),
+        made.paths.public_key("B").read_bytes(),
+        made.paths.certificate.read_bytes(),
     )
-    made.public_key("B").unlink()
+    made.paths.public_key("B").unlink()
     ServerFolder.make(made.path, ADDRESS, ("A", "B"))
-    assert (made.public_key("A").read_bytes(), made.certificate.read_bytes()) == (a, certificate)
-    assert made.public_key("B").read_bytes() != b
+    assert (made.paths.public_key("A").read_bytes(), made.paths.certificate.read_bytes()) == (a, certificate)
+    assert made.paths.public_key("B").read_bytes() != b
     with pytest.raises(InputError, match=r"was made for fl.example.org:9092; choose another folder"):
         ServerFolder.make(made.path, "other:1", ("A",))
 
 
 def test_the_site_yaml_that_the_server_makes_is_valid_and_forbids_predictions(made: ServerFolder) -> None:
-    settings = SiteSettings.read(made.sites / "A")
+    settings = SiteSettings.read(made.paths.site("A").path)
     assert (settings.name, settings.server) == ("A", ADDRESS)
     assert not settings.policy.predictions_leave
     assert not settings.policy.groups_leave
-    assert settings.work == made.sites / "A" / "work"
+    assert settings.work == made.paths.site("A").path / "work"
 
 
 @pytest.mark.parametrize(
@@ -88,8 +90,8 @@ def test_a_mistake_in_site_yaml_is_named(tmp_path: Path, change: dict, why: str)
 
 def test_check_names_all_that_is_wrong(tmp_path: Path, made: ServerFolder) -> None:
     (tmp_path / "site.yaml").write_text(yaml.safe_dump({"name": "A", "server": "localhost:1", "data": "nowhere"}))
-    (tmp_path / "ca.crt").write_bytes(made.authority.read_bytes())
-    (tmp_path / "site.key").write_bytes((made.sites / "A" / "site.key").read_bytes())
+    (tmp_path / "ca.crt").write_bytes(made.paths.authority.read_bytes())
+    (tmp_path / "site.key").write_bytes((made.paths.site("A").key).read_bytes())
     (tmp_path / "site.key").chmod(0o644)
     bad = [finding.text for finding in check_site(tmp_path) if not finding.good]
     assert [text.split(": ", 1)[1].split(";")[0].split(" (")[0] for text in bad] == [

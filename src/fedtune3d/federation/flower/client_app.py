@@ -13,6 +13,7 @@ from flwr.common.constant import SubStatus
 from flwr.supercore.constant import TaskType
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
+from fedtune3d._utils.folders import SitePaths, SiteWork
 from fedtune3d._utils.progress import Lines
 from fedtune3d.federation.flower.engine import (
     Runtime,
@@ -24,7 +25,7 @@ from fedtune3d.federation.flower.engine import (
     write_secret,
 )
 from fedtune3d.federation.flower.reachability import why_refused
-from fedtune3d.federation.flower.site_folder import CERTIFICATE, KEY, SiteSettings
+from fedtune3d.federation.flower.site_folder import SiteSettings
 from fedtune3d.federation.flower.site_host import MakeSite, SiteHost
 
 log = logging.getLogger("fedtune3d")
@@ -77,9 +78,9 @@ def join(folder: Path, make_site: MakeSite, stopped: Callable[[], bool] = lambda
 def _serve(folder: Path, settings: SiteSettings, app: ClientApp, stopped: Callable[[], bool]) -> None:
     """Start a SuperNode and answer its messages until it ends."""
     address = f"127.0.0.1:{settings.runtime_port or free_port()}"
-    flower = settings.work / "flower"
-    secret = write_secret(flower / "runtime.secret")
-    child = start_child("supernode", _arguments(folder, settings, address, flower), flower, flower / "supernode.log")
+    work = SiteWork(settings.work)
+    secret = write_secret(work.secret)
+    child = start_child("supernode", _arguments(folder, settings, address), work.flower, work.log)
     runtime = Runtime(address, None, secret, "SuperExec")
     try:
         while child.poll() is None and not stopped():
@@ -90,18 +91,18 @@ def _serve(folder: Path, settings: SiteSettings, app: ClientApp, stopped: Callab
         stop_child(child)
 
 
-def _arguments(folder: Path, settings: SiteSettings, address: str, flower: Path) -> list[str]:
+def _arguments(folder: Path, settings: SiteSettings, address: str) -> list[str]:
     host, _, port = address.rpartition(":")
     transport = ["--insecure"]
     if not settings.insecure:
-        transport = ["--root-certificates", str(folder / CERTIFICATE)]
-        transport += ["--auth-supernode-private-key", str(folder / KEY)]
+        transport = ["--root-certificates", str(SitePaths(folder).certificate)]
+        transport += ["--auth-supernode-private-key", str(SitePaths(folder).key)]
     return [
         *transport,
         *("--superlink", settings.server),
         *("--node-config", f'site-folder="{folder.absolute()}"'),
         *("--isolation", "process", "--host", host, "--port", port),
-        *("--superexec-auth-secret-file", str(flower / "runtime.secret")),
+        *("--superexec-auth-secret-file", str(SiteWork(settings.work).secret)),
     ]
 
 

@@ -12,7 +12,8 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d.federation.flower.site_folder import CERTIFICATE, SiteSettings
+from fedtune3d._utils.folders import SitePaths, SiteWork
+from fedtune3d.federation.flower.site_folder import SiteSettings
 
 BEHIND_SECONDS, AHEAD_SECONDS = 300.0, 5.0
 """How far a site's clock may be behind and ahead of the server's before Flower refuses its signatures."""
@@ -34,7 +35,7 @@ def contact_server(folder: Path, settings: SiteSettings) -> Contact:
         InputError: With one line on what stands in the way.
     """
     host, _, port = settings.server.rpartition(":")
-    certificate = folder / CERTIFICATE
+    certificate = SitePaths(folder).certificate
     try:
         trusted = ssl.create_default_context(cafile=str(certificate))
     except (OSError, ssl.SSLError) as error:
@@ -49,7 +50,7 @@ def contact_server(folder: Path, settings: SiteSettings) -> Contact:
         now = time.time()
         date = answer.headers.get("Date")
     except ssl.SSLCertVerificationError as error:
-        why = f"its certificate is not trusted ({error.verify_message}); is {CERTIFICATE} this server's?"
+        why = f"its certificate is not trusted ({error.verify_message}); is {certificate.name} this server's?"
         raise InputError(f"{server}: {why}") from None
     except ssl.SSLError as error:
         raise InputError(f"{server}: no TLS there ({error.reason}); check address and port") from None
@@ -90,7 +91,7 @@ def clock_problem(ahead_seconds: float) -> str | None:
 
 def why_refused(folder: Path, settings: SiteSettings) -> str:
     """The likeliest reason, in one line, why a SuperNode has just ended."""
-    log = settings.work / "flower" / "supernode.log"
+    log = SiteWork(settings.work).log
     if settings.insecure:
         return f"the SuperNode ended; {log} says why"
     try:

@@ -144,24 +144,29 @@ class _SuperLink:
 
     def __init__(self, folder: ServerFolder, settings: ServerSettings, app: Path) -> None:
         self.folder, self.settings, self.app = folder, settings, app
-        self.log = folder.path / "superlink.log"
+        self.log = folder.paths.log
         self.address = f"127.0.0.1:{settings.port}"
-        self.certificate = None if settings.insecure else folder.authority.read_bytes()
-        self.secret = write_secret(folder.path / "runtime.secret")
+        self.certificate = None if settings.insecure else folder.paths.authority.read_bytes()
+        self.secret = write_secret(folder.paths.secret)
         transport = ["--insecure"]
         if not settings.insecure:
-            transport = ["--ssl-ca-certfile", str(folder.authority), "--ssl-certfile", str(folder.certificate)]
-            transport += ["--ssl-keyfile", str(folder.key), "--enable-supernode-auth"]
+            transport = [
+                "--ssl-ca-certfile",
+                str(folder.paths.authority),
+                "--ssl-certfile",
+                str(folder.paths.certificate),
+            ]
+            transport += ["--ssl-keyfile", str(folder.paths.key), "--enable-supernode-auth"]
         arguments = [
             *transport,
             *("--host", settings.listen, "--port", str(settings.port)),
-            *("--isolation", "process", "--superexec-auth-secret-file", str(folder.path / "runtime.secret")),
+            *("--isolation", "process", "--superexec-auth-secret-file", str(folder.paths.secret)),
             "--disable-runtime-dependency-installation",
         ]
-        self.door = folder.path / "open"
+        self.door = folder.paths.door
         self.door.unlink(missing_ok=True)
         self.child = start_child(
-            "superlink", arguments, folder.path / "flower", self.log, {DOOR: str(self.door.absolute())}
+            "superlink", arguments, folder.paths.flower, self.log, {DOOR: str(self.door.absolute())}
         )
         self.runtime = Runtime(self.address, self.certificate, self.secret, "SuperExec")
 

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import write_text
+from fedtune3d._utils.folders import ServerPaths
 from fedtune3d._utils.strict import StrictModel, problems_of
 from fedtune3d._utils.yaml_files import read_yaml
-from fedtune3d.federation.flower.site_folder import CERTIFICATE, KEY, SETTINGS, Address
+from fedtune3d.federation.flower.site_folder import Address
 
-SERVER_SETTINGS = "server.yaml"
 YEARS_DAYS = 825
 
 SITE_TEMPLATE = """\
@@ -56,17 +56,15 @@ class ServerSettings(StrictModel):
 
 
 class ServerFolder:
-    """Paths in the server's folder."""
+    """The server's folder: made once, read at each start."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.authority, self.authority_key = path / CERTIFICATE, path / "ca.key"
-        self.certificate, self.key = path / "server.crt", path / "server.key"
-        self.sites = path / "sites"
+        self.paths = ServerPaths(path)
 
     def settings(self) -> ServerSettings:
         """What `server.yaml` says. Raises `InputError`."""
-        path = self.path / SERVER_SETTINGS
+        path = self.paths.settings
         try:
             return ServerSettings.model_validate(
                 read_yaml(path, if_missing="make the folder with `fedtune3d server init`")
@@ -76,7 +74,7 @@ class ServerFolder:
 
     def public_key(self, site: str) -> Path:
         """A site's public key; without it the site cannot come in."""
-        return self.path / "keys" / f"{site}.pub"
+        return self.paths.public_key(site)
 
     @classmethod
     def make(cls, path: Path, address: str, sites: Sequence[str]) -> Self:
@@ -86,7 +84,7 @@ class ServerFolder:
             InputError: When openssl or ssh-keygen is missing or fails, or the folder was made for another address.
         """
         folder = cls(path)
-        settings = path / SERVER_SETTINGS
+        settings = folder.paths.settings
         if settings.exists() and folder.settings().address != address:
             raise InputError(f"{settings}: the folder was made for {folder.settings().address}; choose another folder")
         path.mkdir(parents=True, exist_ok=True)
@@ -102,20 +100,30 @@ class ServerFolder:
         """An authority of the federation's own, and the server's certificate for its host name or address."""
         new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-nodes"]
         _call(
-            *("openssl", "req", "-x509", *new_key, "-keyout", self.authority_key, "-out", self.authority),
+            *("openssl", "req", "-x509", *new_key, "-keyout", self.paths.authority_key, "-out", self.paths.authority),
             *("-days", 3650, "-subj", "/CN=fedtune3d federation CA"),
             *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
         )
-        request, extensions = self.path / "server.csr", self.path / "server.ext"
+        request, extensions = self.paths.request, self.paths.extensions
         names = {f"{'IP' if _is_address(name) else 'DNS'}:{name}" for name in (host, "localhost", "127.0.0.1")}
         extensions.write_text(
             f"subjectAltName={','.join(sorted(names))}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n"
             "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
         )
-        _call("openssl", "req", *new_key, "-keyout", self.key, "-out", request, "-subj", f"/CN={host}"[:64])
+        _call("openssl", "req", *new_key, "-keyout", self.paths.key, "-out", request, "-subj", f"/CN={host}"[:64])
         _call(
-            *("openssl", "x509", "-req", "-in", request, "-CA", self.authority, "-CAkey", self.authority_key),
-            *("-CAcreateserial", "-out", self.certificate, "-days", YEARS_DAYS, "-extfile", extensions),
+            *(
+                "openssl",
+                "x509",
+                "-req",
+                "-in",
+                request,
+                "-CA",
+                self.paths.authority,
+                "-CAkey",
+                self.paths.authority_key,
+            ),
+            *("-CAcreateserial", "-out", self.paths.certificate, "-days", YEARS_DAYS, "-extfile", extensions),
         )
         request.unlink()
         extensions.unlink()
@@ -124,17 +132,17 @@ class ServerFolder:
         """The folder that a site gets, with its key, unless the server knows a key of the site already."""
         if self.public_key(name).exists():
             return
-        folder = self.sites / name
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        for old in (folder / KEY, folder / f"{KEY}.pub"):
+        site = self.paths.site(name)
+        site.path.mkdir(parents=True, exist_ok=True)
+        site.path.chmod(0o700)
+        for old in (site.key, site.public_key):
             old.unlink(missing_ok=True)
-        _call("ssh-keygen", "-q", "-t", "ecdsa", "-b", 384, "-N", "", "-C", name, "-f", folder / KEY)
-        shutil.copyfile(self.authority, folder / CERTIFICATE)
-        if not (folder / SETTINGS).exists():
-            write_text(folder / SETTINGS, SITE_TEMPLATE.format(name=name, address=address))
+        _call("ssh-keygen", "-q", "-t", "ecdsa", "-b", 384, "-N", "", "-C", name, "-f", site.key)
+        shutil.copyfile(self.paths.authority, site.certificate)
+        if not site.settings.exists():
+            write_text(site.settings, SITE_TEMPLATE.format(name=name, address=address))
         self.public_key(name).parent.mkdir(exist_ok=True)
-        shutil.copyfile(folder / f"{KEY}.pub", self.public_key(name))
+        shutil.copyfile(site.public_key, self.public_key(name))
 
 
 def _is_address(host: str) -> bool:

@@ -10,9 +10,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import SitePaths
 from fedtune3d.cohorts.reading import list_diagnoses
 from fedtune3d.federation.flower.reachability import clock_problem, contact_server
-from fedtune3d.federation.flower.site_folder import KEY, SiteSettings
+from fedtune3d.federation.flower.site_folder import SiteSettings
 
 SCAN_BYTES = 55_000_000
 """Rounded up: a prepared scan (4 MB) and its features before the neck (50 MB)."""
@@ -48,7 +49,7 @@ def _found(
 
 
 def _key(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
-    path = folder / KEY
+    path = SitePaths(folder).key
     try:
         key = load_ssh_private_key(path.read_bytes(), None)
     except (OSError, ValueError) as error:

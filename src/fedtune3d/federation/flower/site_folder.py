@@ -6,12 +6,12 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import SitePaths
 from fedtune3d._utils.strict import StrictModel, problems_of
 from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.config.experiment import Experiment, Policy, SiteName
 
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$|^\[[0-9A-Fa-f:]+\]:\d{1,5}$")]
-KEY, CERTIFICATE, SETTINGS = "site.key", "ca.crt", "site.yaml"
 
 
 class SitePolicy(Policy):
@@ -57,7 +57,7 @@ class SiteSettings(StrictModel):
     @classmethod
     def read(cls, folder: Path) -> Self:
         """The settings in a site's folder, their relative paths counted from it. Raises `InputError`."""
-        path = folder / SETTINGS
+        path = SitePaths(folder).settings
         try:
             settings = cls.model_validate(read_yaml(path, if_missing="`fedtune3d server init` writes one"))
         except ValidationError as error:

@@ -9,6 +9,7 @@ from flwr.app import RecordDict
 from pydantic import ValidationError
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import RunFolder, SiteWork
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d.config.experiment import Experiment, SiteSection
 from fedtune3d.federation.flower.site_folder import SiteSettings
@@ -52,7 +53,7 @@ class SiteHost:
     def _written_down(self, sha256: str, fault: Fault) -> Fault:
         """The fault, on record; where the disk does not take it, one that says only that."""
         try:
-            EgressManifest(self.settings.work).record_fault(sha256, fault.reason)
+            EgressManifest(SiteWork(self.settings.work).egress).record_fault(sha256, fault.reason)
         except OSError as error:
             log.error("the egress manifest cannot be written: %s", error)
             return Fault(self.settings.name, f"the site cannot write its egress manifest ({error.strerror})")
@@ -92,7 +93,7 @@ class SiteHost:
             section = next((part for part in experiment.sites if part.name == self.settings.name), None)
             if section is None:
                 raise Refusal(f"the experiment has no site {self.settings.name}")
-            folder = experiment.output / "sites" / section.name
+            folder = RunFolder(experiment.output).site(section.name).path
             own = section.model_copy(
                 update={
                     "root": self.settings.data,
@@ -116,8 +117,8 @@ class SiteHost:
         if self._only not in (None, occasion.sha256):
             raise Refusal("the experiment is not the one that this site has agreed to (`experiment` in site.yaml)")
         updates: dict[str, Any] = {
-            "cache": self.settings.work / "cache",
-            "output": self.settings.work / "runs" / f"{experiment.name}-{occasion.sha256[:12]}",
+            "cache": SiteWork(self.settings.work).cache.path,
+            "output": SiteWork(self.settings.work).run(experiment.name, occasion.sha256).path,
         }
         if isinstance(experiment.model.weights, Path):
             updates["model"] = experiment.model.model_copy(update={"weights": self._weights(experiment.model.weights)})

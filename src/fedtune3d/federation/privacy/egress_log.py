@@ -29,8 +29,8 @@ class EgressManifest:
     dtype, shape, bytes and SHA-256; for the JSON values their bytes, SHA-256 and the values themselves, to be read.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "egress.jsonl"
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def record(self, experiment: str, task: Task, answer: Answer) -> None:
         """Write down an answer that is about to leave."""

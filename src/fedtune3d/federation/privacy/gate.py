@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import SiteFolder
 from fedtune3d.aggregation.contract import KIND, LEAVE_ONE_OUT_SCORE, RECEIVED_SCORE, SENT_SCORE
 from fedtune3d.config.experiment import Experiment, Policy
 from fedtune3d.federation.messages import Answer, Answering, Task, parts_bytes
@@ -41,7 +42,7 @@ class PolicyGate:
         self.site = site
         self.experiment = experiment
         self.policy = policy
-        self.manifest = EgressManifest(folder)
+        self.manifest = EgressManifest(SiteFolder(folder).egress)
         self.now = now
         self._sha256 = experiment.sha256()
         self._trained = [

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import memory_version, memory_versions
 from fedtune3d._utils.state_dicts import State, load_state, save_state
 
 SEPARATOR = "/"
@@ -23,7 +24,7 @@ class SiteMemory:
         """The parts of a version; none for None. Raises `InputError` when the version is gone."""
         if version is None:
             return {}
-        path = self._path(version)
+        path = memory_version(self.folder, version)
         if not path.exists():
             raise InputError(f"{path}: the site's memory of round {version} is missing; start the run anew")
         parts: dict[str, State] = {}
@@ -35,13 +36,10 @@ class SiteMemory:
     def save(self, version: int, parts: Mapping[str, State]) -> None:
         """Keep a version, whole or not at all, over one that was never accepted."""
         flat = {f"{part}{SEPARATOR}{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
-        save_state(self._path(version), flat)
+        save_state(memory_version(self.folder, version), flat)
 
     def forget_before(self, version: int | None) -> None:
         """Remove the versions that no task will name any more: all before the oldest one still needed."""
-        for path in self.folder.glob("round-*.safetensors"):
-            if version is not None and int(path.stem.removeprefix("round-")) < version:
+        for kept, path in memory_versions(self.folder).items():
+            if version is not None and kept < version:
                 path.unlink()
-
-    def _path(self, version: int) -> Path:
-        return self.folder / f"round-{version:05d}.safetensors"

@@ -6,15 +6,11 @@ from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import atomic_path
+from fedtune3d._utils.folders import SiteFolder
 from fedtune3d.cohorts.splits import COLUMNS as SPLIT_COLUMNS
 from fedtune3d.evaluation.predictions import Predictions
 
 COLUMNS = ("participant", "session", "split", "label", "probability")
-
-
-def predictions_name(method: str) -> str:
-    """The table of a method in a site's folder."""
-    return "predictions.tsv" if method == "federated" else f"predictions-{method}.tsv"
 
 
 def scan_name(participant: str, session: str) -> str:
@@ -43,9 +39,9 @@ def read_predictions(site_folder: Path, method: str = "federated", split: str = 
     """
     groups = {
         (row["participant_id"], row["session_id"].replace("n/a", "")): row["group_id"]
-        for row in _read(site_folder / "splits.tsv", SPLIT_COLUMNS)
+        for row in _read(SiteFolder(site_folder).splits, SPLIT_COLUMNS)
     }
-    path = site_folder / predictions_name(method)
+    path = SiteFolder(site_folder).predictions(method)
     rows = [row for row in _read(path, COLUMNS) if row["split"] == split]
     try:
         return Predictions(

@@ -13,6 +13,7 @@ import torch
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import write_text
+from fedtune3d._utils.folders import CacheFolder, SiteFolder
 from fedtune3d._utils.progress import Progress
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d._utils.state_dicts import State, state_sha256
@@ -33,7 +34,7 @@ from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.audit import Fingerprinter, describe, read_key
 from fedtune3d.federation.site.local_trainer import KEPT_LOCAL, LocalTrainer
 from fedtune3d.federation.site.memory import SiteMemory
-from fedtune3d.federation.site.predictions_table import predictions_name, scan_name, write_predictions
+from fedtune3d.federation.site.predictions_table import scan_name, write_predictions
 from fedtune3d.federation.site.saliency import MAP, REGIONS, MapMaker, average, cannot_explain, choose, unpack_regions
 from fedtune3d.models.centres import pool_features
 from fedtune3d.models.classifier import Classifier
@@ -77,13 +78,14 @@ class Site(LocalTrainer):
         workers: int = 2,
         key: bytes | None = None,
     ) -> None:
-        super().__init__(section.name, experiment, process_model, folder / "memory")
+        super().__init__(section.name, experiment, process_model, SiteFolder(folder).memory())
         self.section = section
         self.folder = folder
+        self.files = SiteFolder(folder)
         self.progress = progress
         self.workers = workers
         self.key = key
-        self.cache = experiment.cache / section.name
+        self.cache = CacheFolder(experiment.cache).site(section.name)
         self._sets: dict[str, ScanSet] = {}
 
     def answer(self, task: Task) -> Answer:
@@ -100,7 +102,7 @@ class Site(LocalTrainer):
     def _in_namespace(self, namespace: str) -> Self:
         """The same site with a memory of its own, to train for another namespace beside the federation."""
         twin = copy.copy(self)
-        twin.memory = SiteMemory(self.folder / f"memory-{namespace}")
+        twin.memory = SiteMemory(self.files.memory(namespace))
         return twin
 
     def handlers(self) -> Mapping[str, Callable[[Task], Answer]]:
@@ -140,7 +142,7 @@ class Site(LocalTrainer):
     @property
     def store(self) -> PreparedStore:
         """Where its prepared scans are kept."""
-        return PreparedStore(self.cache / "prepared", self.experiment.preparation.settings())
+        return PreparedStore(self.cache.prepared, self.experiment.preparation.settings())
 
     @cached_property
     def prepared(self) -> PreparedCohort:
@@ -157,7 +159,7 @@ class Site(LocalTrainer):
     @cached_property
     def splits(self) -> dict[str, str]:
         """Group → split, as saved when the site was told to split."""
-        return read_splits(self.folder / "splits.tsv")
+        return read_splits(self.files.splits)
 
     def scans(self, split: str) -> ScanSet:
         """The scans of a split; encodes what the cache does not hold yet."""
@@ -168,7 +170,7 @@ class Site(LocalTrainer):
                 self._sets[split] = open_scans(
                     self.labelled(split),
                     self.process_model.prefix,
-                    FeatureCache(self.cache / "features"),
+                    FeatureCache(self.cache.features),
                     augmentation=training.augmentation if augmented else None,
                     views=training.views if augmented else 1,
                     seed=self.experiment.seed,
@@ -201,11 +203,11 @@ class Site(LocalTrainer):
     def _split(self, task: Task) -> Answer:
         """Split own groups here; those that other sites may have, too, as the server split them for all."""
         splits = self.assign(self.records, task.values["groups"])
-        write_splits(self.folder / "splits.tsv", self.records, splits)
+        write_splits(self.files.splits, self.records, splits)
         self.splits = splits
         flow = count_flow(self.cohort, self.prepared.bad, splits)
         bad = tuple(BadScan(record.name, without_folder(record, why)) for record, why in self.prepared.bad)
-        write_typed(self.folder / "flow.json", SiteFlow(flow, bad))
+        write_typed(self.files.flow, SiteFlow(flow, bad))
         if self.section.policy.pictures_leave:
             self._write_examples()
         policy = self.section.policy
@@ -234,14 +236,14 @@ class Site(LocalTrainer):
         fingerprinter = Fingerprinter(self.name, key, policy.names_leave, policy.groups_leave)
         if not policy.names_leave:
             names = {fingerprinter.shown(name): name for one in self.records for name in (one.participant_id, one.name)}
-            write_text(self.cache / "names.tsv", "".join(f"{shown}\t{name}\n" for shown, name in names.items()))
-        splits = read_splits_of_scans(self.folder / "splits.tsv")
+            write_text(self.cache.names, "".join(f"{shown}\t{name}\n" for shown, name in names.items()))
+        splits = read_splits_of_scans(self.files.splits)
         with self.progress.bar(f"{self.name}: fingerprinting scans") as advance:
             near = bool(task.values.get("near"))
             return Answer(self.name, values=fingerprinter.answer(self.prepared.paths, splits, near, advance))
 
     def _describe(self, task: Task) -> Answer:
-        splits, least = read_splits_of_scans(self.folder / "splits.tsv"), self.section.policy.least_per_class
+        splits, least = read_splits_of_scans(self.files.splits), self.section.policy.least_per_class
         return Answer(self.name, values=describe(self.records, splits, least, self.experiment.seed))
 
     def _profile(self, task: Task) -> Answer:
@@ -267,7 +269,7 @@ class Site(LocalTrainer):
     def _write_examples(self) -> None:
         for record in self.records[:EXAMPLES]:
             voxels = np.load(self.prepared.paths[record], mmap_mode="r")
-            write_example(voxels, self.folder / "examples" / f"{record.name}.png")
+            write_example(voxels, self.files.example(record.name))
 
     def _evaluate(self, task: Task) -> Answer:
         method = task.values["method"]
@@ -284,7 +286,7 @@ class Site(LocalTrainer):
             for split in SPLITS
             for record, probability in zip(self._of(split), probabilities[split], strict=True)
         ]
-        write_predictions(self.folder / predictions_name(method), rows)
+        write_predictions(self.files.predictions(method), rows)
         validation, test = (self._enough(self._predictions(split, probabilities[split])) for split in SPLITS[1:])
         policy = self.section.policy
         summary = summarise(
@@ -332,7 +334,7 @@ class Site(LocalTrainer):
             return Answer(self.name, values={"why": why})
         regions = unpack_regions(task.parts.get(REGIONS, {}))
         causes = state_sha256(self._write_received(task))
-        maker = MapMaker(model.eval(), settings, regions, causes, self.folder / "saliency")
+        maker = MapMaker(model.eval(), settings, regions, causes, self.files.saliency)
         found = []
         with self.progress.bar(f"{self.name}: saliency maps") as advance:
             for index in chosen:

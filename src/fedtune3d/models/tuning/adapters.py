@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import atomic_path
+from fedtune3d._utils.folders import AdapterPaths
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.tuning.fused_qkv import PARTS, SplitQkv, fuse_split_names
@@ -61,7 +62,7 @@ def save_adapter(model: Classifier, folder: Path) -> None:
         tensors[f"base_model.model.{name}.lora_A.weight"] = down.cpu().contiguous()
         tensors[f"base_model.model.{name}.lora_B.weight"] = up.cpu().contiguous()
     names = sorted({name.removeprefix("base_model.model.").rpartition(".lora_")[0] for name in tensors})
-    with atomic_path(folder / "adapter_model.safetensors") as partial:
+    with atomic_path(AdapterPaths(folder).weights) as partial:
         save_file(tensors, partial, metadata={"format": "pt"})
     _write_config(model.encoder.peft_config[ADAPTER], names, parts_in_qkv, folder)  # type: ignore[index]
 
@@ -106,4 +107,4 @@ def _write_config(trained: Any, names: list[str], parts_in_qkv: int, folder: Pat
     )
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         config.save_pretrained(scratch)
-        os.replace(Path(scratch) / "adapter_config.json", folder / "adapter_config.json")
+        os.replace(AdapterPaths(Path(scratch)).config, AdapterPaths(folder).config)

@@ -13,6 +13,7 @@ from PIL import Image
 from scipy import ndimage
 
 from fedtune3d._utils.files import write_text
+from fedtune3d._utils.folders import SiteCache
 from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.preparation.prepare_all import PreparedCohort
 from fedtune3d.preparation.prepare_scan import OWN_SPACE
@@ -47,7 +48,8 @@ def write_quality(folder: Path, site: str, cohort: PreparedCohort) -> list[Check
     measure at a click, scans that could not be prepared listed at the end.
     """
     scans = check_quality(cohort)
-    write_text(folder / "qc.tsv", _table(scans))
+    paths = SiteCache(folder)
+    write_text(paths.quality_table, _table(scans))
     environment = Environment(
         loader=PackageLoader("fedtune3d.preparation.quality"),
         autoescape=True,
@@ -62,7 +64,7 @@ def write_quality(folder: Path, site: str, cohort: PreparedCohort) -> list[Check
         spaces=sorted({scan.prepared.space for scan in scans}),
         bad=[(record.name, why.removeprefix(f"{record.path}: ")) for record, why in cohort.bad],
     )
-    write_text(folder / "qc.html", page)
+    write_text(paths.quality_page, page)
     return scans
 
 

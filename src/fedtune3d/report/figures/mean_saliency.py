@@ -12,6 +12,7 @@ from matplotlib.image import AxesImage
 from scipy import ndimage
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d.preparation.grid import extents
 from fedtune3d.preparation.pictures import PLANES, write_letters
 from fedtune3d.preparation.template import Template, load_template
@@ -32,12 +33,12 @@ _SIZE, _SPACING_MM, _MARGIN = 128, 1.5, 7
 Maps = Mapping[str, Mapping[str, np.ndarray]]
 
 
-def draw_mean_saliency(infos: Mapping[str, Mapping[str, Any]], folder: Path) -> Drawing | None:
+def draw_mean_saliency(infos: Mapping[str, Mapping[str, Any]], folder: RunFolder) -> Drawing | None:
     """A row a site, cut in three planes through the place where the sites' maps are largest together.
 
     Args:
         infos: Site → its ``<site>.json`` (see `mean_maps.SiteMaps`).
-        folder: Where its maps are.
+        folder: Of the run, with the maps.
 
     Returns:
         None where no site has a map.
@@ -45,7 +46,7 @@ def draw_mean_saliency(infos: Mapping[str, Mapping[str, Any]], folder: Path) -> 
     shown = {site: info for site, info in infos.items() if info["why"] is None}
     if not shown:
         return None
-    maps = {site: {state: _read(folder / f"{site}_{state}.nii.gz") for state in STATES} for site in shown}
+    maps = {site: {state: _read(folder.saliency_map(site, state)) for state in STATES} for site in shown}
     info = next(iter(shown.values()))
     method, unit = METHODS[info["method"]]
     template = load_template(_SIZE, _SPACING_MM)

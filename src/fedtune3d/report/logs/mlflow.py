@@ -13,6 +13,8 @@ import yaml
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import write_text
+from fedtune3d._utils.folders import MlflowPaths
+from fedtune3d._utils.folders.run import CONFIG
 from fedtune3d.report.logs.values import Value
 
 TAG = "fedtune3d.run"
@@ -42,8 +44,8 @@ class MlflowLog:
         if local is not None:
             local.mkdir(parents=True, exist_ok=True)
         try:
-            self.client = MlflowClient(self.uri or f"sqlite:///{local}/mlflow.db")
-            self.run_id = self._open(config["name"], _own_id(folder / "run_id.txt"), local)
+            self.client = MlflowClient(self.uri or f"sqlite:///{MlflowPaths(folder.absolute()).store}")
+            self.run_id = self._open(config["name"], _own_id(MlflowPaths(folder).run_id), local)
             self.held: set[tuple[str, int]] | None = None
             self._write_config(config)
         except Exception as error:
@@ -65,7 +67,9 @@ class MlflowLog:
         if (found := self.client.get_experiment_by_name(name)) is not None:
             return str(found.experiment_id)
         # Without a place of their own, artifacts of a local store go to the working directory.
-        return str(self.client.create_experiment(name, None if local is None else (local / "artifacts").as_uri()))
+        return str(
+            self.client.create_experiment(name, None if local is None else MlflowPaths(local).artifacts.as_uri())
+        )
 
     def _held(self) -> set[tuple[str, int]]:
         names = self.client.get_run(self.run_id).data.metrics
@@ -81,7 +85,7 @@ class MlflowLog:
         for part in _batches([Param(name, value) for name, value in values.items()]):
             self.client.log_batch(self.run_id, params=part)
         text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-        self.client.log_text(self.run_id, text, "config.yaml")
+        self.client.log_text(self.run_id, text, CONFIG)
 
     def describe(self, text: str) -> None:
         """What a reader must know before any number: as the run's description."""

@@ -115,5 +115,5 @@ def require_packages(names: Sequence[str]) -> None:
 
 def _open(name: str, folder: RunFolder, config: dict[str, Any]) -> Log:
     if name == "tensorboard":
-        return TensorBoardLog(folder.path / name, config)
-    return MlflowLog(folder.path / name, config)
+        return TensorBoardLog(folder.log(name), config)
+    return MlflowLog(folder.log(name), config)

@@ -1,0 +1,29 @@
+"""Folders and the names of the files in them: the only place that knows a file's name. Paths only, no reading."""
+
+from fedtune3d._utils.folders.cache import CacheFolder, PreparedPaths, SiteCache
+from fedtune3d._utils.folders.deployment import ServerPaths, SitePaths, SiteWork
+from fedtune3d._utils.folders.export import AdapterPaths, ExportFolder
+from fedtune3d._utils.folders.rounds import RoundsPaths
+from fedtune3d._utils.folders.run import MlflowPaths, RunFolder
+from fedtune3d._utils.folders.simulation import SimulationFolder
+from fedtune3d._utils.folders.site import SiteFolder, memory_version, memory_versions
+from fedtune3d._utils.folders.study import StudyFolder
+
+__all__ = [
+    "AdapterPaths",
+    "CacheFolder",
+    "ExportFolder",
+    "MlflowPaths",
+    "PreparedPaths",
+    "RoundsPaths",
+    "RunFolder",
+    "ServerPaths",
+    "SimulationFolder",
+    "SiteCache",
+    "SiteFolder",
+    "SitePaths",
+    "SiteWork",
+    "StudyFolder",
+    "memory_version",
+    "memory_versions",
+]

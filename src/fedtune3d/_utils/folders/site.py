@@ -1,0 +1,60 @@
+"""A site's half of a run folder. It never leaves the site."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_MEMORY = "round-"
+
+
+@dataclass(frozen=True)
+class SiteFolder:
+    """``sites/<name>/`` of a run folder."""
+
+    path: Path
+
+    @property
+    def splits(self) -> Path:
+        """Which scan is in which split."""
+        return self.path / "splits.tsv"
+
+    @property
+    def flow(self) -> Path:
+        """The flow of participants in full, with the scans at fault."""
+        return self.path / "flow.json"
+
+    @property
+    def egress(self) -> Path:
+        """One JSON line per message that left the site."""
+        return self.path / "egress.jsonl"
+
+    @property
+    def examples(self) -> Path:
+        """The folder of example pictures."""
+        return self.path / "examples"
+
+    def example(self, scan: str) -> Path:
+        """The picture of one scan."""
+        return self.examples / f"{scan}.png"
+
+    @property
+    def saliency(self) -> Path:
+        """The folder of saliency maps of single scans."""
+        return self.path / "saliency"
+
+    def predictions(self, method: str = "federated") -> Path:
+        """The predictions of one method, a row per scan."""
+        return self.path / ("predictions.tsv" if method == "federated" else f"predictions-{method}.tsv")
+
+    def memory(self, namespace: str = "") -> Path:
+        """The folder of the site's memory between rounds: of the federation, or of a baseline's namespace."""
+        return self.path / (f"memory-{namespace}" if namespace else "memory")
+
+
+def memory_version(folder: Path, version: int) -> Path:
+    """The file of one version in a memory folder."""
+    return folder / f"{_MEMORY}{version:05d}.safetensors"
+
+
+def memory_versions(folder: Path) -> dict[int, Path]:
+    """Version → file, of all versions in a memory folder."""
+    return {int(path.stem.removeprefix(_MEMORY)): path for path in folder.glob(f"{_MEMORY}*.safetensors")}
