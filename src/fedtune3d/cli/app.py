@@ -75,9 +75,9 @@ def init(
 
     Looks into each site's table and lists the diagnoses that it found, for you to sort into positive and negative.
     """
-    from fedtune3d.workflows.init import write_starter
+    from fedtune3d.workflows.init import write_experiment
 
-    write_starter(site_folders, output)
+    write_experiment(site_folders, output)
     out.print(
         f"wrote {output}\nSee under `labels` whether the diagnoses are sorted right, then: fedtune3d run {output}",
         soft_wrap=True,
@@ -107,7 +107,7 @@ def simulate(
 
     The people are drawn by a computer and every file says so. No result on them says anything about patients.
     """
-    from fedtune3d.workflows.init import write_simulation
+    from fedtune3d.workflows.simulate import write_simulation
 
     with _bars() as bars, bars.bar("simulating scans") as advance:
         path = write_simulation(folder, sites, scans, seed, anatomies, workers, advance, site_effect or ())
@@ -483,7 +483,8 @@ def fetch(
 @cache_app.command("list")
 def cache_list(folder: CacheFolder) -> None:
     """Show per site how much is kept, and when it was last used."""
-    from fedtune3d.workflows.cache import cache_table, open_cache
+    from fedtune3d.cli.cache_table import cache_table
+    from fedtune3d.workflows.cache import open_cache
 
     table, damaged = cache_table(open_cache(folder))
     out.print(table)

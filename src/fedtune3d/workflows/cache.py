@@ -1,15 +1,12 @@
 """The cache of an experiment as a whole: per site the prepared scans and the features; listed, checked and pruned."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.config.experiment import Experiment
@@ -113,26 +110,6 @@ def open_cache(path: Path) -> list[SiteEntries]:
             f"{folder}: expected a cache, with folders SITE/prepared and SITE/features; it has none of them"
         )
     return parts
-
-
-def cache_table(parts: Sequence[SiteEntries]) -> tuple[Table, list[Path]]:
-    """A row for each site and kind, and the entries that are damaged as far as their headers show."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("Site", "Kind"):
-        table.add_column(name)
-    for name in ("Entries", "MB", "Last used"):
-        table.add_column(name, justify="right")
-    damaged, total = [], 0
-    for part in parts:
-        entries = part.entries.list_entries()
-        size = sum(entry.size_bytes for entry in entries)
-        total += size
-        damaged += [entry.path for entry in entries if not entry.causes]
-        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(max(entry.used for entry in entries))) if entries else "–"
-        table.add_row(Text(part.site), part.kind, str(len(entries)), f"{size / 1e6:,.1f}", used)
-    table.add_section()
-    table.add_row("All", "", "", f"{total / 1e6:,.1f}", "")
-    return table, damaged
 
 
 def _prepared_entry(path: Path) -> CacheEntry:

@@ -1,8 +1,8 @@
-"""Experiment files to begin with: for one's own sites, and for simulated ones."""
+"""`fedtune3d init`: an experiment file for the user's own sites."""
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -10,11 +10,7 @@ import yaml
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import write_text
 from fedtune3d.cohorts.reading import list_diagnoses
-from fedtune3d.preparation.profiles import compare_profiles, intensity_profile, intensity_range, shared_grid
-from fedtune3d.simulation import simulate_sites
-from fedtune3d.simulation.bids_folder import simulated_brain
 
-PROFILED_SCANS = 10
 CONTROL_WORDS = ("CN", "HC", "NC", "control", "healthy", "normal")
 
 TEMPLATE = """\
@@ -55,7 +51,7 @@ cache: cache
 """
 
 
-def write_starter(site_folders: Sequence[Path], output: Path) -> None:
+def write_experiment(site_folders: Sequence[Path], output: Path) -> None:
     """Write an experiment file for sites (folders or tables of paths), with their diagnoses for the user to sort.
 
     Diagnoses that look like a control group go to `negative`, the rest to `positive`.
@@ -65,67 +61,23 @@ def write_starter(site_folders: Sequence[Path], output: Path) -> None:
     """
     if output.exists():
         raise InputError(f"{output}: exists already; choose another name with --output, or delete it")
-    found: Counter[str] = Counter()
-    for folder in site_folders:
-        found += list_diagnoses(folder)
+    found = count_diagnoses(site_folders)
     lowered = {word.lower() for word in CONTROL_WORDS}
     negative = [diagnosis for diagnosis in sorted(found) if diagnosis.lower() in lowered]
     positive = [diagnosis for diagnosis in sorted(found) if diagnosis.lower() not in lowered]
     counts = ", ".join(f"{diagnosis} ({count})" for diagnosis, count in sorted(found.items()))
-    text = _fill(output, "experiment", 0, site_folders, positive, negative, f"Found: {counts}. Sort them.", rounds=20)
+    text = fill_template(
+        output, "experiment", 0, site_folders, positive, negative, f"Found: {counts}. Sort them.", rounds=20
+    )
     write_text(output, text)
 
 
-def write_simulation(
-    folder: Path,
-    sites: int,
-    scans: int,
-    seed: int,
-    anatomies: Path | None,
-    workers: int,
-    progress: Callable[[int, int], None],
-    site_effects: Sequence[str] = (),
-) -> Path:
-    """Write simulated sites, their experiment file and the figure of their intensities; returns the file's path."""
-    folders = simulate_sites(
-        folder,
-        sites,
-        scans,
-        seed,
-        anatomies=anatomies,
-        workers=workers,
-        progress=progress,
-        site_effects=site_effects,
-    )
-    _draw_profiles(folder, folders)
-    output = folder / "experiment.yaml"
-    found: Counter[str] = Counter()
-    for site in folders:
-        found += list_diagnoses(site)
-    negative = [diagnosis for diagnosis in sorted(found) if diagnosis in ("CN", "control")]
-    positive = [diagnosis for diagnosis in sorted(found) if diagnosis not in negative]
-    note = "These sites are simulated: no result on them says anything about patients."
-    write_text(output, _fill(output, "simulated", seed, folders, positive, negative, note, rounds=20))
-    return output
+def count_diagnoses(site_folders: Sequence[Path]) -> Counter[str]:
+    """Count the scans of each diagnosis over all sites. Raises `InputError` when a site cannot be read."""
+    return sum((list_diagnoses(folder) for folder in site_folders), Counter[str]())
 
 
-def _draw_profiles(folder: Path, sites: Sequence[Path]) -> None:
-    """The figure of intensity profiles, from up to ten scans a site."""
-    from fedtune3d.report.figures.intensity_profiles import draw_intensity_profiles
-
-    brains = {
-        site.name: [simulated_brain(path) for path in sorted(site.rglob("*_T1w.nii.gz"))[:PROFILED_SCANS]]
-        for site in sites
-    }
-    low, high = shared_grid(intensity_range(own) for own in brains.values())
-    profiles = {site: (len(own), intensity_profile(own, low, high)) for site, own in brains.items()}
-    drawing = draw_intensity_profiles(compare_profiles(low, high, profiles))
-    assert drawing is not None
-    drawing.note("simulated scans")
-    drawing.save(folder / "figures")
-
-
-def _fill(
+def fill_template(
     output: Path,
     name: str,
     seed: int,
@@ -135,6 +87,11 @@ def _fill(
     found: str,
     rounds: int,
 ) -> str:
+    """Fill the template of an experiment file; the sites' paths count from the file's own folder.
+
+    Raises:
+        InputError: When two folders give the same site name.
+    """
     names = [_site_name(folder) for folder in folders]
     if twice := sorted({site for site in names if names.count(site) > 1}):
         raise InputError(f"two folders give the site name {twice[0]}; rename one of the folders")

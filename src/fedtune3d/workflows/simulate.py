@@ -1,0 +1,79 @@
+"""`fedtune3d simulate`: simulated hospitals with an experiment file for them."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fedtune3d._utils.files import write_text
+from fedtune3d._utils.folders import SimulationFolder
+from fedtune3d.preparation.profiles import compare_profiles, intensity_profile, intensity_range, shared_grid
+from fedtune3d.report.figures.intensity_profiles import draw_intensity_profiles
+from fedtune3d.simulation import simulate_sites
+from fedtune3d.simulation.bids_folder import simulated_brain
+from fedtune3d.workflows.init import count_diagnoses, fill_template
+
+PROFILED_SCANS = 10
+
+
+def write_simulation(
+    folder: Path,
+    sites: int,
+    scans: int,
+    seed: int,
+    anatomies: Path | None,
+    workers: int,
+    progress: Callable[[int, int], None],
+    site_effects: Sequence[str] = (),
+) -> Path:
+    """Write simulated sites, an experiment file for them and the figure of their intensity profiles.
+
+    Args:
+        folder: Where to write; made when missing.
+        sites: Number of sites.
+        scans: Number of scans over all sites.
+        seed: Cause of everything random.
+        anatomies: Folder of label maps to draw people from; None for the MNI152 template.
+        workers: Processes that work at once.
+        progress: Called with (scans done, scans in all).
+        site_effects: Settings of scanners to fix rather than draw.
+
+    Returns:
+        The path of the experiment file.
+
+    Raises:
+        InputError: As `simulate_sites`.
+    """
+    folders = simulate_sites(
+        folder,
+        sites,
+        scans,
+        seed,
+        anatomies=anatomies,
+        workers=workers,
+        progress=progress,
+        site_effects=site_effects,
+    )
+    files = SimulationFolder(folder)
+    _draw_profiles(files.figures, folders)
+    found = count_diagnoses(folders)
+    negative = [diagnosis for diagnosis in sorted(found) if diagnosis in ("CN", "control")]
+    positive = [diagnosis for diagnosis in sorted(found) if diagnosis not in negative]
+    note = "These sites are simulated: no result on them says anything about patients."
+    write_text(
+        files.experiment,
+        fill_template(files.experiment, "simulated", seed, folders, positive, negative, note, rounds=20),
+    )
+    return files.experiment
+
+
+def _draw_profiles(folder: Path, sites: Sequence[Path]) -> None:
+    """Draw the figure of intensity profiles, from up to ten scans per site."""
+    brains = {
+        site.name: [simulated_brain(path) for path in sorted(site.rglob("*_T1w.nii.gz"))[:PROFILED_SCANS]]
+        for site in sites
+    }
+    low, high = shared_grid(intensity_range(own) for own in brains.values())
+    profiles = {site: (len(own), intensity_profile(own, low, high)) for site, own in brains.items()}
+    drawing = draw_intensity_profiles(compare_profiles(low, high, profiles))
+    assert drawing is not None
+    drawing.note("simulated scans")
+    drawing.save(folder)
