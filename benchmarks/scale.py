@@ -24,6 +24,9 @@ from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.round_state import RoundsFolder
 from fedtune3d.federation.rounds import RoundSettings, run_rounds
+from fedtune3d.federation.tasks.score import ScoreAnswer
+from fedtune3d.federation.tasks.train import TrainAnswer
+from fedtune3d.training.scores import Scores
 
 PARAMETERS = 1_709_442
 ROUNDS = 2
@@ -37,13 +40,13 @@ class Echo:
 
     def answer(self, task: Task) -> Answer:
         """An answer without training."""
-        received = {"auc": None, "loss": 0.7, "examples": 1, "why": "one class only"}
+        received = Scores(auc=None, balanced_accuracy=None, loss=0.7, examples=1, why="one class only")
         if task.kind == "score":
-            return Answer(self.name, values={"received": received})
+            return Answer(self.name, ScoreAnswer(received=received))
         weight = task.parts[STATE]["weight"]
         noise = torch.randn(weight.shape, generator=torch_rng(self.name, task.round))
-        values = {"examples": 1 + len(self.name) % 3, "loss": 0.7, "received": received}
-        return Answer(self.name, {STATE: {"weight": weight + 0.01 * noise}}, values)
+        payload = TrainAnswer(examples=1 + len(self.name) % 3, loss=0.7, received=received)
+        return Answer(self.name, payload, {STATE: {"weight": weight + 0.01 * noise}})
 
 
 class PeakMemory:

@@ -1,7 +1,7 @@
 """What the server finds in answers made by hand, and what a site's answers hold."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,19 +11,29 @@ from scipy.stats.contingency import association
 from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.federation.leak_audit import cramers_v, find_leaks, find_shortcuts, site_auc
-from fedtune3d.federation.site.audit import describe, read_key
+from fedtune3d.federation.site.audit import PeopleOfClass, ScanFingerprint, age_auc, people_by_split, read_key
+from fedtune3d.federation.tasks.describe_people import PeopleDescription
+from fedtune3d.federation.tasks.fingerprint_scans import ScanFingerprints
 from fedtune3d.preparation.near_fingerprints import SUSPICIOUS_BANDS
 from fedtune3d.preparation.profiles import grid_points, intensity_profile, intensity_range, shared_grid, wasserstein
 
 
-def row(name: str, **changes: Any) -> dict[str, Any]:
+def row(name: str, near: Sequence[str] = (), **changes: str) -> ScanFingerprint:
     person = name.split("_")[0]
     values = {"scan": name, "person": person, "split": "train", "group": person, "id": person, "pattern": person}
-    return values | {"exact": name} | changes
+    return ScanFingerprint(near=tuple(near), **(values | {"exact": name} | changes))
 
 
-def found(**sites: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    answers = {site: {"key": "same", "scans": rows} for site, rows in sites.items()}
+def prints(key: str | None, rows: Sequence[ScanFingerprint] = ()) -> ScanFingerprints:
+    return ScanFingerprints(key=key, scans=tuple(rows))
+
+
+def describe(records: Sequence[ScanRecord], splits: Mapping[tuple[str, str], str]) -> PeopleDescription:
+    return PeopleDescription(splits=people_by_split(records, splits, 5), age_auc=age_auc(records, 5, 1))
+
+
+def found(**sites: list[ScanFingerprint]) -> list[tuple[str, str]]:
+    answers = {site: prints("same", rows) for site, rows in sites.items()}
     return [(finding.level, finding.text) for finding in find_leaks(answers)]
 
 
@@ -80,19 +90,14 @@ def test_the_same_ids_and_ids_of_one_form() -> None:
 
 
 def test_keys_that_differ_are_no_comparison() -> None:
-    answers = {"A": {"key": "one", "scans": []}, "B": {"key": "two", "scans": []}}
+    answers = {"A": prints("one"), "B": prints("two")}
     with pytest.raises(InputError, match="expected one fingerprint_key, found 2 different ones"):
         find_leaks(answers)
-    [finding] = find_leaks({"A": {"key": None, "scans": []}, "B": {"key": "two", "scans": []}})
+    [finding] = find_leaks({"A": prints(None), "B": prints("two")})
     assert (finding.level, finding.text) == (
         "warning",
         "not looked for leaks at A: the site names no fingerprint_key",
     )
-
-
-def test_an_answer_of_another_program_is_one_line() -> None:
-    with pytest.raises(InputError, match="site A: expected fingerprints"):
-        find_leaks({"A": {"key": "k", "scans": [{"scan": "sub-1"}]}})
 
 
 def test_a_key_file_is_read_whole_or_refused(tmp_path: Path) -> None:
@@ -115,21 +120,21 @@ def test_numbers_of_few_people_do_not_leave_nor_what_they_follow_from() -> None:
     splits = {(one.participant_id, ""): "train" for one in records}
     for number, split in ((0, "test"), (1, "test"), (2, "test"), *((n, "validation") for n in range(3, 10))):
         splits[records[number].participant_id, ""] = split
-    told = describe(records, splits, least=5, seed=1)
-    negative = {split: values["negative"] for split, values in told["splits"].items()}
-    assert negative["test"] == {"people": None, "women": None, "age": None}  # 3 people
-    assert negative["validation"]["people"] is None  # 7, but the sum of all would tell the 3
-    assert negative["train"]["people"] == 14
-    assert negative["all"] == {"people": 24, "women": 12, "age": [71.0, 0.8]}
-    assert told["splits"]["all"]["positive"]["people"] == 0
-    assert told["age_auc"]["undefined"] == "fewer than 5 people of a class have an age"
+    description = describe(records, splits)
+    negative = {split: people.negative for split, people in description.splits.items()}
+    assert negative["test"] == PeopleOfClass(None, None, None)  # 3 people
+    assert negative["validation"].people is None  # 7, but the sum of all would tell the 3
+    assert negative["train"].people == 14
+    assert negative["all"] == PeopleOfClass(24, 12, (71.0, 0.8))
+    assert description.splits["all"].positive.people == 0
+    assert description.age_auc["undefined"] == "fewer than 5 people of a class have an age"
 
 
 def test_age_that_tells_the_label_is_a_warning() -> None:
     def told(gap: float) -> list[str]:
         records = [person(number, number % 2, 60 + number % 13 + gap * (number % 2)) for number in range(60)]
         splits = {(one.participant_id, ""): "train" for one in records}
-        return [finding.text for finding in find_shortcuts({"A": describe(records, splits, 5, 1)})]
+        return [finding.text for finding in find_shortcuts({"A": describe(records, splits)})]
 
     assert told(0) == []
     [text] = told(9)
@@ -142,9 +147,7 @@ def test_a_site_that_tells_the_label_is_a_warning() -> None:
             site: [person(number, int(number >= negatives), None) for number in range(negatives + positives)]
             for site, (negatives, positives) in zip("ABC", counts, strict=False)
         }
-        return [
-            finding.text for finding in find_shortcuts({site: describe(own, {}, 5, 1) for site, own in records.items()})
-        ]
+        return [finding.text for finding in find_shortcuts({site: describe(own, {}) for site, own in records.items()})]
 
     assert told((20, 20), (30, 25)) == []
     [text] = told((10, 40), (40, 10))

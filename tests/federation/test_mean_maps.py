@@ -17,6 +17,7 @@ from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.mean_maps import _checked_map, as_nifti
 from fedtune3d.federation.messages import Answer
+from fedtune3d.federation.tasks.map_saliency import MeanSaliency
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.explanation import grad_cam, places_of, similarity
 from fedtune3d.preparation.template import load_template
@@ -85,8 +86,8 @@ def test_a_policy_keeps_the_map(run: RunFolder) -> None:
 
 def test_the_manifest_lists_all_that_left(run: RunFolder) -> None:
     for site, tensors in (("A", [["map/mean", [8, 8, 8]]]), ("B", [])):
-        lines = [json.loads(line) for line in (run.site(site).egress).read_text().splitlines()]
-        answers = [line for line in lines if line["kind"] == "saliency"]
+        lines = [json.loads(line) for line in run.site(site).egress.read_text().splitlines()]
+        answers = [line for line in lines if line["kind"] == "map_saliency"]
         assert [[[one["name"], one["shape"]] for one in line["tensors"]] for line in answers] == [tensors] * (
             2 if tensors else 1
         )
@@ -163,10 +164,10 @@ def test_an_atlas_that_cannot_be_used_stops_before_the_scans_are_read(small_expe
 
 
 def test_what_is_no_map_is_refused() -> None:
-    assert _checked_map(Answer("A", {"map": {"mean": torch.zeros(8, 8, 8)}}), 16).shape == (8, 8, 8)
+    assert _checked_map(Answer("A", MeanSaliency(), {"map": {"mean": torch.zeros(8, 8, 8)}}), 16).shape == (8, 8, 8)
     for wrong in ({}, {"mean": torch.zeros(8, 8)}, {"mean": torch.full((8, 8, 8), torch.nan)}):
         with pytest.raises(InputError, match="site A: expected a mean map of 512 finite numbers"):
-            _checked_map(Answer("A", {"map": wrong}), 16)
+            _checked_map(Answer("A", MeanSaliency(), {"map": wrong}), 16)
 
 
 def test_a_place_of_the_map_lies_in_the_middle_of_its_voxels() -> None:

@@ -15,6 +15,10 @@ from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.round_state import RoundsFolder, RoundState
 from fedtune3d.federation.rounds import QuorumLostError, RoundSettings, run_rounds
+from fedtune3d.federation.tasks.score import ScoreAnswer
+from fedtune3d.federation.tasks.train import TrainAnswer
+from fedtune3d.training.faults import SiteFault
+from fedtune3d.training.scores import Scores
 
 INITIAL = {"head.weight": torch.zeros(2, 3), "head.bias": torch.ones(2)}
 
@@ -28,12 +32,11 @@ class Adder:
 
     def answer(self, task: Task) -> Answer:
         self.tasks.append(task)
-        done = task.round - 1 if task.kind == "train" else task.round - (task.values == {})
-        score = {"auc": self.aucs[done], "loss": 1.0, "examples": 4, "why": None}
+        scores = Scores(auc=self.aucs[task.round - 1], balanced_accuracy=None, loss=1.0, examples=4, why=None)
         if task.kind == "score":
-            return Answer(self.name, values={"received": score})
+            return Answer(self.name, ScoreAnswer(received=scores))
         state = {name: tensor + self.number for name, tensor in task.parts["state"].items()}
-        return Answer(self.name, {"state": state}, {"examples": self.examples, "loss": 0.1, "received": score})
+        return Answer(self.name, TrainAnswer(examples=self.examples, loss=0.1, received=scores), {"state": state})
 
 
 def run(folder: Path, sites: dict, rounds: int = 3, **settings: object) -> RoundState:
@@ -63,7 +66,7 @@ def test_state_ledger_and_best_by_hand(tmp_path: Path) -> None:
         "fault": None,
         "examples": 30,
         "loss": 0.1,
-        "received": {"auc": 0.9, "loss": 1.0, "examples": 4, "why": None},
+        "received": {"auc": 0.9, "balanced_accuracy": None, "loss": 1.0, "examples": 4, "why": None},
     }
     assert [line["validation"]["mean_auc"] for line in lines] == pytest.approx([0.9, 0.6, 0.7, 0.65])
     assert round_state.best["state_round"] == 2  # round 0 is untrained and never the best
@@ -91,12 +94,16 @@ def with_state(change: Callable[[State], State]) -> Callable[[Answer], Answer]:
     return lambda reply: dataclasses.replace(reply, parts={"state": change(dict(reply.parts["state"]))})
 
 
+def with_payload(reply: Answer, **changes: object) -> Answer:
+    return dataclasses.replace(reply, payload=reply.payload.model_copy(update=changes))
+
+
 def raise_it(reply: Answer) -> Answer:
-    raise RuntimeError("out of memory")
+    raise SiteFault("the site lost its power")
 
 
 FAULTS = {
-    "raises": (raise_it, "RuntimeError: out of memory"),
+    "raises": (raise_it, "the site lost its power"),
     "missing name": (with_state(lambda s: {"head.bias": s["head.bias"]}), "head.weight missing"),
     "extra name": (with_state(lambda s: s | {"x": torch.ones(1)}), "x not expected"),
     "shape": (with_state(lambda s: s | {"head.bias": torch.ones(3)}), "head.bias: expected shape (2,), got (3,)"),
@@ -108,11 +115,11 @@ FAULTS = {
     "infinite": (with_state(lambda s: s | {"head.bias": torch.tensor([1.0, torch.inf])}), "NaN or infinite"),
     "huge": (with_state(lambda s: s | {"head.bias": torch.full((2,), 1e9)}), "over the bound of 1e+06"),
     "no examples": (
-        lambda reply: dataclasses.replace(reply, values={**reply.values, "examples": 0}),
+        lambda reply: with_payload(reply, examples=0),
         "expected at least 1 training example, got 0",
     ),
     "score": (
-        lambda reply: dataclasses.replace(reply, values={**reply.values, "metrics": {"sent_score": float("nan")}}),
+        lambda reply: with_payload(reply, metrics={"sent_score": float("nan")}),
         "sent_score: expected a number from 0 to 1, got nan",
     ),
     "no state": (lambda reply: dataclasses.replace(reply, parts={}), "holds no state"),

@@ -22,6 +22,7 @@ from fedtune3d.federation.site.local_trainer import LocalTrainer
 from fedtune3d.models.normalisation import normalisation_names
 from fedtune3d.models.tuning import read_state
 from fedtune3d.training.dataset import ScanSet
+from fedtune3d.training.faults import SiteFault
 
 SITES = ("A", "B", "C", "D")
 RULES = {
@@ -59,6 +60,9 @@ class Drawn(ScanSet):
 class Member(LocalTrainer):
     """A site that really trains the head, on drawn features."""
 
+    def answer(self, task: Task) -> Answer:
+        return self.train(task) if task.kind == "train" else self.score(task)
+
     def scans(self, split: str) -> ScanSet:
         count = {"A": 6, "B": 10, "C": 8, "D": 4}[self.name]
         return Drawn(self.name, split, count, self.process_model.assembled.model.stage_count - 1)  # type: ignore[arg-type]
@@ -81,10 +85,10 @@ class Unlucky:
             ["fine", "deaf", "lost", "nan", "shape", "killed"], p=[0.8, 0.04, 0.04, 0.04, 0.04, 0.04]
         )
         if fate == "deaf":
-            raise ConnectionError("no answer")
+            raise SiteFault("no answer")
         reply = self.site.answer(task)  # from here on the site has saved its memory
         if fate == "lost":
-            raise TimeoutError("the answer was lost on the way")
+            raise SiteFault("the answer was lost on the way")
         if fate == "killed":
             raise Killed
         name = min(reply.parts["state"])

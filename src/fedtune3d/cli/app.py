@@ -17,7 +17,7 @@ from fedtune3d._utils.version import __version__
 if TYPE_CHECKING:
     from fedtune3d._utils.folders import RunFolder
     from fedtune3d._utils.progress import Progress
-    from fedtune3d.federation.leak_audit import Audit
+    from fedtune3d.federation.leak_audit import LeakAudit
 
 app = typer.Typer(
     name="fedtune3d",
@@ -189,10 +189,10 @@ def check(
     _print_audit(audit)
 
 
-def _print_audit(audit: "Audit") -> None:
+def _print_audit(audit: "LeakAudit") -> None:
     from fedtune3d.report.balance import balance_table
 
-    out.print(balance_table(audit.described))
+    out.print(balance_table({site: people.model_dump() for site, people in audit.described.items()}))
     for finding in audit.findings:
         if finding.level == "warning":
             out.print(f"warning: {finding.text}", soft_wrap=True, markup=False)

@@ -1,6 +1,6 @@
 """A number with its 95 % interval, the method behind it, and why it may be missing."""
 
-from typing import TypedDict
+from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
 FEW = 10
 """Under this many participants in a class an estimate is marked 'few' and gets an interval made for small samples."""

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Mapping
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.federation.messages import Answer, Answering, Fault, Task
+from fedtune3d.training.faults import SiteFault
 
 
 class InProcess:
     """Reaches sites by calling them, in the order of their names.
 
-    A site's `InputError` in a task outside the rounds is the user's to mend and goes up; whatever else a site raises is
-    its fault in this task, and the others go on.
+    A `SiteFault`, and within the rounds an `InputError`, is the site's fault in this task, and the others continue.
+    Everything else is raised at once: all sites are this process's own, so an error is one of the code or of the user.
     """
 
     def __init__(self, sites: Mapping[str, Answering]) -> None:
@@ -23,7 +24,7 @@ class InProcess:
         return tuple(self._sites)
 
     def ask(self, tasks: Mapping[str, Task]) -> Iterator[Answer | Fault]:
-        """Yield one answer or fault a site, in the order of names."""
+        """Yield one answer or fault per site, in the order of names."""
         for name, task in sorted(tasks.items()):
             began = time.monotonic()
             try:
@@ -32,8 +33,8 @@ class InProcess:
                 if task.round == 0:
                     raise
                 yield Fault(name, str(error))
-            except Exception as error:
-                yield Fault(name, f"{type(error).__name__}: {error}")
+            except SiteFault as fault:
+                yield Fault(name, str(fault))
             else:
                 seconds = time.monotonic() - began
                 if task.deadline_seconds is not None and seconds > task.deadline_seconds:

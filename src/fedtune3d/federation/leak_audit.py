@@ -2,10 +2,10 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,10 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d.evaluation.auc import auc_from_counts
 from fedtune3d.evaluation.intervals import newcombe
 from fedtune3d.federation.messages import Answer, Task
+from fedtune3d.federation.site.audit import ScanFingerprint
+from fedtune3d.federation.tasks.describe_people import DescribePeople, PeopleDescription
+from fedtune3d.federation.tasks.fingerprint_scans import FingerprintScans, ScanFingerprints
+from fedtune3d.federation.tasks.profile_intensities import IntensityProfile, ProfileIntensities
 from fedtune3d.preparation.near_fingerprints import BANDS, SUSPICIOUS_BANDS
 from fedtune3d.preparation.profiles import compare_profiles, shared_grid
 
@@ -29,16 +33,22 @@ class Finding:
     text: str
 
 
+Key = TypeVar("Key", bound=Hashable)
 Ask = Callable[[Task], Sequence[Answer]]
 """Sends all sites one task outside the rounds; their answers."""
 
 
 @dataclass(frozen=True)
-class Audit:
-    """What was found, and what each site said of its people (see `site_audit.describe`)."""
+class LeakAudit:
+    """Outcome of the leak audit.
 
-    findings: Sequence[Finding]
-    described: Mapping[str, Mapping[str, Any]]
+    Attributes:
+        findings: Leaks first.
+        described: Site → its people.
+    """
+
+    findings: tuple[Finding, ...]
+    described: Mapping[str, PeopleDescription]
 
     @property
     def leaks(self) -> list[Finding]:
@@ -52,11 +62,12 @@ class Audit:
             raise InputError("\n".join([*lines, f"{len(lines)} found: leave out one side, or give both one group_id"]))
 
 
-def audit_sites(ask: Ask, near: bool) -> Audit:
+def audit_sites(ask: Ask, near: bool) -> LeakAudit:
     """Compare the split sites' fingerprints and look at who is where; `near` also compares near fingerprints."""
-    fingerprints = {answer.site: answer.values for answer in ask(Task("fingerprint", values={"near": near}))}
-    described = {answer.site: answer.values for answer in ask(Task("describe"))}
-    return Audit([*find_leaks(fingerprints), *find_shortcuts(described)], described)
+    task = Task(FingerprintScans(near=near))
+    fingerprints = {answer.site: answer.expect(ScanFingerprints) for answer in ask(task)}
+    described = {answer.site: answer.expect(PeopleDescription) for answer in ask(Task(DescribePeople()))}
+    return LeakAudit((*find_leaks(fingerprints), *find_shortcuts(described)), described)
 
 
 def profile_sites(ask: Ask) -> dict[str, Any]:
@@ -65,37 +76,32 @@ def profile_sites(ask: Ask) -> dict[str, Any]:
     Returns:
         As `compare_profiles`; no site where each has too few scans for its curve to leave.
     """
-    ranges = {answer.site: answer.values["range"] for answer in ask(Task("profile"))}
-    known = [found for found in ranges.values() if found is not None]
+    ranges = [answer.expect(IntensityProfile).range for answer in ask(Task(ProfileIntensities()))]
+    known = [site_range for site_range in ranges if site_range is not None]
     if not known:
         return {"grid": None, "sites": {}, "wasserstein": []}
     low, high = shared_grid(known)
-    told = {answer.site: answer.values for answer in ask(Task("profile", values={"grid": [low, high]}))}
-    profiles = {site: (values["scans"], values["density"]) for site, values in told.items() if values["density"]}
-    return compare_profiles(low, high, profiles)
+    answers = ask(Task(ProfileIntensities(grid=(low, high))))
+    profiles = {answer.site: answer.expect(IntensityProfile) for answer in answers}
+    measured = {
+        site: (profile.scans or 0, profile.density) for site, profile in profiles.items() if profile.density is not None
+    }
+    return compare_profiles(low, high, measured)
 
 
 @dataclass(frozen=True)
-class _Scan:
-    """One row of a site's answer."""
+class _Scan(ScanFingerprint):
+    """A scan's fingerprint with its site."""
 
-    site: str
-    scan: str
-    person: str
-    split: str | None
-    group: str
-    id: str
-    pattern: str
-    exact: str
-    near: tuple[str, ...] = ()
+    site: str = ""
 
     @property
     def place(self) -> str:
         return f"{self.site} {self.scan} ({self.split or 'in no split'})"
 
 
-def find_leaks(answers: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
-    """What `Fingerprinter.answer` of all sites shows, leaks first.
+def find_leaks(answers: Mapping[str, ScanFingerprints]) -> list[Finding]:
+    """Compare the fingerprints of all sites; leaks come first.
 
     Leaks: a person (or declared group) in two splits; one image under two people. Warnings: one image twice under one
     person or group; images of two people that share `SUSPICIOUS_BANDS` bands; ids that are the same, or of the same
@@ -104,13 +110,13 @@ def find_leaks(answers: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
     Raises:
         InputError: If the sites' keys differ, so that nothing could be compared.
     """
-    keys = {values["key"] for values in answers.values() if values["key"] is not None}
+    keys = {prints.key for prints in answers.values() if prints.key is not None}
     if len(keys) > 1:
         raise InputError(
             f"sites {', '.join(sorted(answers))}: expected one fingerprint_key, found {len(keys)} different ones; give "
             "every site the same key file"
         )
-    scans = [scan for site, values in sorted(answers.items()) for scan in _read_scans(site, values["scans"])]
+    scans = [_Scan(**vars(scan), site=site) for site, prints in sorted(answers.items()) for scan in prints.scans]
     found = [
         *_without_key(answers),
         *_split_people(scans),
@@ -121,17 +127,8 @@ def find_leaks(answers: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
     return sorted(found, key=lambda finding: finding.level != "leak")
 
 
-def _read_scans(site: str, rows: Sequence[Mapping[str, Any]]) -> list[_Scan]:
-    try:
-        return [_Scan(site=site, **{**row, "near": tuple(row.get("near", ()))}) for row in rows]
-    except TypeError as error:
-        raise InputError(
-            f"site {site}: expected fingerprints, got {error}; run the same fedtune3d at all sites"
-        ) from None
-
-
-def _without_key(answers: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-    missing = sorted(site for site, values in answers.items() if values["key"] is None)
+def _without_key(answers: Mapping[str, ScanFingerprints]) -> Iterator[Finding]:
+    missing = sorted(site for site, prints in answers.items() if prints.key is None)
     if missing:
         yield Finding("warning", f"not looked for leaks at {_listed(missing)}: the site names no fingerprint_key")
 
@@ -211,8 +208,8 @@ def _same_ids(scans: Sequence[_Scan]) -> Iterator[Finding]:
             )
 
 
-def _grouped(scans: Iterable[_Scan], by: Callable[[_Scan], Any]) -> dict[Any, list[_Scan]]:
-    groups: dict[Any, list[_Scan]] = {}
+def _grouped(scans: Iterable[_Scan], by: Callable[[_Scan], Key]) -> dict[Key, list[_Scan]]:
+    groups: dict[Key, list[_Scan]] = {}
     for scan in scans:
         groups.setdefault(by(scan), []).append(scan)
     return groups
@@ -226,20 +223,20 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def find_shortcuts(described: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+def find_shortcuts(described: Mapping[str, PeopleDescription]) -> list[Finding]:
     """Warnings where the label can be told from age or from the site alone, from what `describe` of all sites says."""
     found = []
-    for site, values in sorted(described.items()):
-        auc = values["age_auc"]
-        if auc["value"] is not None and _tells(auc["low"], auc["high"]):
+    for site, people in sorted(described.items()):
+        value, low, high = (people.age_auc[key] for key in ("value", "low", "high"))
+        if value is not None and low is not None and high is not None and _tells(low, high):
             found.append(
                 Finding(
                     "warning",
-                    f"{site}: age alone tells the label, AUC {auc['value']:.2f} [{auc['low']:.2f}, {auc['high']:.2f}]; "
-                    "match the classes by age, or report a model of age beside",
+                    f"{site}: age alone tells the label, AUC {value:.2f} [{low:.2f}, {high:.2f}]; "
+                    "match the classes by age, or report a model of age alongside",
                 )
             )
-    counts = {site: _people(values) for site, values in described.items()}
+    counts = {site: _people_by_class(people) for site, people in described.items()}
     known = {site: pair for site, pair in counts.items() if pair is not None}
     if len(known) > 1:
         auc, low, high = site_auc(list(known.values()))
@@ -259,10 +256,12 @@ def _tells(low: float, high: float) -> bool:
     return bool(low > 0.5 + TELLING_MARGIN or high < 0.5 - TELLING_MARGIN)
 
 
-def _people(values: Mapping[str, Any]) -> tuple[int, int] | None:
+def _people_by_class(description: PeopleDescription) -> tuple[int, int] | None:
     """Negatives and positives of a site, None where one is suppressed."""
-    negatives, positives = (values["splits"]["all"][name]["people"] for name in ("negative", "positive"))
-    return None if negatives is None or positives is None else (negatives, positives)
+    everyone = description.splits.get("all")
+    if everyone is None or everyone.negative.people is None or everyone.positive.people is None:
+        return None
+    return everyone.negative.people, everyone.positive.people
 
 
 def site_auc(counts: Sequence[tuple[int, int]]) -> tuple[float, float, float]:

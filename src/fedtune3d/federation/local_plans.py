@@ -2,13 +2,16 @@
 
 from typing import Any
 
+from pydantic import JsonValue
+
 from fedtune3d.aggregation.contract import STATE, LocalPlan
 from fedtune3d.federation.messages import Task
+from fedtune3d.federation.tasks.train import Train
 
 
-def plan_values(plan: LocalPlan) -> dict[str, Any]:
-    """The JSON half of a local plan, as a task carries it; its tensors travel as parts."""
-    return {
+def train_with(plan: LocalPlan) -> Train:
+    """The instruction that carries the JSON half of a local plan; its tensors travel as parts."""
+    values: dict[str, JsonValue] = {
         "proximal_mu": plan.proximal_mu,
         "keep_local": list(plan.keep_local),
         "frozen": list(plan.frozen),
@@ -17,11 +20,12 @@ def plan_values(plan: LocalPlan) -> dict[str, Any]:
         "remember": list(plan.remember),
         "values": dict(plan.values),
     }
+    return Train(plan=values)
 
 
 def plan_of(task: Task) -> LocalPlan:
     """The local plan that a training task carries."""
-    values: dict[str, Any] = dict(task.values)
+    values: dict[str, Any] = dict(task.expect(Train).plan)
     for name in ("keep_local", "frozen", "scores", "remember"):
         values[name] = tuple(values[name])
     return LocalPlan(**values, tensors={part: state for part, state in task.parts.items() if part != STATE})

@@ -19,6 +19,7 @@ from fedtune3d.aggregation.contract import STATE
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import Answer, Federation, Task, answer_of
 from fedtune3d.federation.site.saliency import MAP, REGIONS, SIZE, SPACING_MM, WIDTHS, pack_regions
+from fedtune3d.federation.tasks.map_saliency import MapSaliency, MeanSaliency
 from fedtune3d.models.assembly import assemble
 from fedtune3d.models.explanation import places_of, similarity
 from fedtune3d.models.tuning import read_state
@@ -87,14 +88,15 @@ def ask_for_maps(
     template = load_template(SIZE, SPACING_MM)
     regions = {REGIONS: _regions(experiment, template)} if method == "integrated_gradients" else {}
     trained = {
-        site: Task("saliency", parts={STATE: state, **regions}, memory_version=versions.get(site)) for site in sites
+        site: Task(MapSaliency(), parts={STATE: state, **regions}, memory_version=versions.get(site)) for site in sites
     }
     answers = {reply.site: {TRAINED: answer_of(reply)} for reply in federation.ask(trained)}
-    if not (told := [site for site in sites if answers[site][TRAINED].values["why"] is None]):
+    having = [site for site in sites if answers[site][TRAINED].expect(MeanSaliency).why is None]
+    if not having:
         yield from (_site_maps(method, template, answers[site]) for site in sites)
         return
-    drawn = Task("saliency", parts={STATE: random_state(experiment), **regions})
-    for reply in federation.ask(dict.fromkeys(told, drawn)):
+    drawn = Task(MapSaliency(), parts={STATE: random_state(experiment), **regions})
+    for reply in federation.ask(dict.fromkeys(having, drawn)):
         answers[reply.site][RANDOM] = answer_of(reply)
     for site in sites:
         yield _site_maps(method, template, answers[site])
@@ -128,20 +130,20 @@ def _regions(experiment: Experiment, template: Template) -> State:
 
 
 def _site_maps(method: str, template: Template, answers: Mapping[str, Answer]) -> SiteMaps:
-    values, site = answers[TRAINED].values, answers[TRAINED].site
-    if values["why"] is not None:
-        return SiteMaps(site, {}, {"method": method, "why": values["why"]})
+    trained, site = answers[TRAINED].expect(MeanSaliency), answers[TRAINED].site
+    if trained.why is not None:
+        return SiteMaps(site, {}, {"method": method, "why": trained.why})
     maps = {name: _checked_map(answer, WIDTHS[method]) for name, answer in answers.items()}
     brain = places_of(torch.from_numpy(template.brain).float(), WIDTHS[method]) > 0
     info = {
         "method": method,
         "why": None,
-        "scans": values["scans"],
-        "in_template": values["in_template"],
+        "scans": trained.scans,
+        "in_template": trained.in_template,
         "place_mm": WIDTHS[method] * SPACING_MM,
         "similarity": similarity(maps[TRAINED][brain], maps[RANDOM][brain]),
-        "volumes": values["volumes"],
-        "shares": {name: answer.values["shares"] for name, answer in answers.items()},
+        "volumes": trained.volumes,
+        "shares": {name: answer.expect(MeanSaliency).shares for name, answer in answers.items()},
     }
     return SiteMaps(site, maps, info)
 

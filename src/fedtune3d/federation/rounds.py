@@ -12,10 +12,12 @@ from typing import Any
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State, load_state, save_state
 from fedtune3d.aggregation.contract import STATE, LocalPlan, Rule, RuleContext, Update
-from fedtune3d.federation.local_plans import plan_values
+from fedtune3d.federation.local_plans import train_with
 from fedtune3d.federation.messages import Answer, Fault, Federation, Task, parts_bytes
 from fedtune3d.federation.participation import choose_participants
 from fedtune3d.federation.round_state import RoundsFolder, RoundState
+from fedtune3d.federation.tasks.score import Score
+from fedtune3d.federation.tasks.train import TrainAnswer
 from fedtune3d.federation.update_checks import reason_to_refuse
 
 
@@ -137,7 +139,7 @@ def _training_tasks(
     tasks = {}
     for site in sites:
         task = Task(
-            kind="score",
+            Score(),
             round=round_state.round + 1,
             parts={STATE: round_state.state},
             memory_version=round_state.versions.get(site),
@@ -148,7 +150,7 @@ def _training_tasks(
         )
         if site in plans:
             plan = plans[site]
-            task = replace(task, kind="train", parts={**task.parts, **plan.tensors}, values=plan_values(plan))
+            task = replace(task, instruction=train_with(plan), parts={**task.parts, **plan.tensors})
         tasks[site] = task
     return tasks
 
@@ -195,8 +197,7 @@ def _entry(reply: Answer | Fault, task: Task) -> dict[str, Any]:
     }
     if isinstance(reply, Answer):
         entry["bytes_up"] = parts_bytes(reply.parts)
-        names = ("examples", "loss", "received", "sent", "seconds", "peak_memory_bytes")
-        entry |= {name: reply.values[name] for name in names if name in reply.values}
+        entry |= reply.payload.model_dump(exclude={"metrics"}, exclude_unset=True)
     return entry
 
 
@@ -205,7 +206,8 @@ def _spooled(answer: Answer, folder: RoundsFolder) -> Update:
     for part, path in paths.items():
         save_state(path, answer.parts[part], durable=False)  # a resumed run drops the spool
     load = partial(_load_part, paths)
-    return Update(answer.site, answer.values["examples"], load, answer.values.get("metrics", {}))
+    payload = answer.expect(TrainAnswer)
+    return Update(answer.site, payload.examples, load, payload.metrics)
 
 
 def _load_part(paths: Mapping[str, Path], part: str) -> State:

@@ -1,18 +1,18 @@
 """Before the rounds: what each site has, and who is in which split."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.typed_json import from_json
 from fedtune3d.cohorts.flow import WHOLE_SITE, Flow
 from fedtune3d.cohorts.splits import assign_splits
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.leak_audit import Ask
-from fedtune3d.federation.messages import Answer, Task
+from fedtune3d.federation.messages import Task
+from fedtune3d.federation.tasks.assign_splits import AssignSplits, SplitFlow
+from fedtune3d.federation.tasks.count_scans import CountScans, ScanCounts
 
 
-def plan_and_split(experiment: Experiment, ask: Ask) -> tuple[dict[str, Mapping[str, Any]], dict[str, Flow]]:
+def count_and_split(experiment: Experiment, ask: Ask) -> tuple[dict[str, ScanCounts], dict[str, Flow]]:
     """Let every site read, prepare and split its scans; groups that sites declare are split once for all.
 
     Returns:
@@ -21,20 +21,13 @@ def plan_and_split(experiment: Experiment, ask: Ask) -> tuple[dict[str, Mapping[
     Raises:
         InputError: If nobody at any site is of one of the classes.
     """
-    plan = {answer.site: answer.values for answer in ask(Task("plan"))}
-    splits = split_shared(experiment, [values["declared_groups"] for values in plan.values()])
-    flows = {answer.site: _flow_of(answer) for answer in ask(Task("split", values={"groups": splits}))}
+    counts = {answer.site: answer.expect(ScanCounts) for answer in ask(Task(CountScans()))}
+    splits = split_shared(experiment, [site.declared_groups for site in counts.values()])
+    flows = {answer.site: answer.expect(SplitFlow).flow for answer in ask(Task(AssignSplits(groups=splits)))}
     whole = [flow.splits[WHOLE_SITE] for flow in flows.values()]
     # A count that a site holds back is not 0.
     require_both_labels([any(classes.scans(label) != 0 for classes in whole) for label in (0, 1)])
-    return plan, flows
-
-
-def _flow_of(answer: Answer) -> Flow:
-    try:
-        return from_json(Flow, answer.values["flow"])
-    except ValueError as error:
-        raise InputError(f"site {answer.site}: its flow of participants cannot be read; {error}") from error
+    return counts, flows
 
 
 def split_shared(experiment: Experiment, counts: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, str]:
@@ -57,7 +50,7 @@ def require_both_labels(found: Sequence[bool]) -> None:
             )
 
 
-def count_people(plan: Mapping[str, Mapping[str, Any]]) -> int:
+def count_people(counts: Mapping[str, ScanCounts]) -> int:
     """How many people (or anatomies) stand behind the scans of all sites, each counted once."""
-    declared = {group for values in plan.values() for group in values["declared_groups"]}
-    return len(declared) + sum(values["own_groups"] for values in plan.values())
+    declared = {group for site in counts.values() for group in site.declared_groups}
+    return len(declared) + sum(site.own_groups for site in counts.values())

@@ -1,5 +1,7 @@
 """The check at the door: an update is whole, of the right shape and finite, or it is refused by name."""
 
+from collections.abc import Mapping
+
 import torch
 
 from fedtune3d._utils.state_dicts import State
@@ -14,6 +16,7 @@ from fedtune3d.aggregation.contract import (
     LocalPlan,
 )
 from fedtune3d.federation.messages import Answer
+from fedtune3d.federation.tasks.train import TrainAnswer
 
 
 def reason_to_refuse(answer: Answer, reference: State, plan: LocalPlan, largest_norm: float) -> str | None:
@@ -25,9 +28,10 @@ def reason_to_refuse(answer: Answer, reference: State, plan: LocalPlan, largest_
         plan: What the rule wanted: which names stay at the site, which other parts must come.
         largest_norm: The greatest Euclidean norm of (state that came − state that was sent).
     """
-    examples = answer.values.get("examples")
-    if isinstance(examples, bool) or not isinstance(examples, int) or examples < 1:
-        return f"expected at least 1 training example, got {examples!r}"
+    if not isinstance(answer.payload, TrainAnswer):
+        return f"expected {TrainAnswer.__name__}, got {type(answer.payload).__name__}"
+    if answer.payload.examples < 1:
+        return f"expected at least 1 training example, got {answer.payload.examples}"
     if STATE not in answer.parts:
         return "the answer holds no state"
     wanted = {STATE: (reference, plan.keep_local + plan.frozen)}
@@ -38,7 +42,7 @@ def reason_to_refuse(answer: Answer, reference: State, plan: LocalPlan, largest_
     for part, (expected, left_out) in sorted(wanted.items()):
         if fault := find_fault(expected, answer.parts[part], left_out):
             return f"{part}: {fault}"
-    if problem := _score_problem(answer):
+    if problem := _score_problem(answer.payload.metrics):
         return problem
     norm = change_norm(answer.parts[STATE], reference)
     if not norm <= largest_norm:
@@ -56,8 +60,7 @@ def change_norm(state: State, reference: State) -> float:
     return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
 
 
-def _score_problem(answer: Answer) -> str | None:
-    metrics = answer.values.get("metrics", {})
+def _score_problem(metrics: Mapping[str, float | str]) -> str | None:
     for name in (RECEIVED_SCORE, SENT_SCORE, LEAVE_ONE_OUT_SCORE):
         value = metrics.get(name, 0.0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:

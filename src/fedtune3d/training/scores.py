@@ -1,15 +1,18 @@
 """Validation scores of the state that a model holds."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from torch import nn
 
 from fedtune3d.aggregation.contract import SCORE_KINDS
 from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.prediction import predict_logits
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,10 @@ class Scores:
         why: Why something is not defined; None where all is.
     """
 
-    auc: float | None
-    balanced_accuracy: float | None
-    loss: float | None
-    examples: int
+    auc: Share | None
+    balanced_accuracy: Share | None
+    loss: Annotated[float, Field(ge=0)] | None
+    examples: Annotated[int, Field(ge=0)]
     why: str | None
 
     def as_dict(self) -> dict[str, Any]:

@@ -11,16 +11,16 @@ from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Progress
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.in_process import InProcess
-from fedtune3d.federation.leak_audit import Audit, audit_sites
+from fedtune3d.federation.leak_audit import LeakAudit, audit_sites
 from fedtune3d.federation.messages import Federation, answers_of_all
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.audit import KEY_BYTES
-from fedtune3d.federation.splitting import plan_and_split
+from fedtune3d.federation.splitting import count_and_split
 from fedtune3d.workflows.prepare import read_tables, require_roots
 from fedtune3d.workflows.sites import make_sites
 
 
-def check_experiment(experiment: Experiment, progress: Progress, workers: int = 2, near: bool = True) -> Audit:
+def check_experiment(experiment: Experiment, progress: Progress, workers: int = 2, near: bool = True) -> LeakAudit:
     """Prepare what is missing, split as a run would, and audit; where the output folder holds a split, that one.
 
     Args:
@@ -40,7 +40,7 @@ def check_experiment(experiment: Experiment, progress: Progress, workers: int = 
         )
         read_tables(sites)
         ask = partial(answers_of_all, InProcess({site.name: site for site in sites}))
-        plan_and_split(experiment, ask)
+        count_and_split(experiment, ask)
         for site in sites:
             recorded = run_folder.site(site.name).splits
             if recorded.exists():
@@ -48,12 +48,12 @@ def check_experiment(experiment: Experiment, progress: Progress, workers: int = 
         return audit_sites(ask, near)
 
 
-def check_across(experiment: Experiment, reach: Callable[[ProcessModel], Federation], near: bool = True) -> Audit:
+def check_across(experiment: Experiment, reach: Callable[[ProcessModel], Federation], near: bool = True) -> LeakAudit:
     """Let sites elsewhere prepare and split as a run would, and audit what they tell; see `run_across`.
 
     Raises:
         InputError: When a site cannot answer, or refuses to; leaks are findings.
     """
     ask = partial(answers_of_all, reach(ProcessModel(experiment)))
-    plan_and_split(experiment, ask)
+    count_and_split(experiment, ask)
     return audit_sites(ask, near)

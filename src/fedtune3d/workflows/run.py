@@ -40,8 +40,10 @@ from fedtune3d.federation.round_state import RoundsFolder
 from fedtune3d.federation.rounds import RoundSettings, run_rounds
 from fedtune3d.federation.site.audit import KEY_BYTES
 from fedtune3d.federation.site.pooled_site import PooledSite
-from fedtune3d.federation.site.site import STATISTICS
-from fedtune3d.federation.splitting import count_people, plan_and_split
+from fedtune3d.federation.splitting import count_and_split, count_people
+from fedtune3d.federation.tasks.count_scans import ScanCounts
+from fedtune3d.federation.tasks.describe_features import STATISTICS, DescribeFeatures
+from fedtune3d.federation.tasks.evaluate import Evaluate, Evaluation
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.hub import read_origin
@@ -138,10 +140,10 @@ class _Run:
     def _train_and_evaluate(self) -> None:
         assembled = self.process_model.assembled  # a checkpoint that does not fit should not wait for the scans
         require_atlas(self.experiment)
-        plan = self._plan()
+        counts = self._count_and_split()
         self._look_at_cohorts()
         initial = read_state(assembled.model, assembled.trainable)
-        self.logs.describe(self._write_environment(assembled, plan))
+        self.logs.describe(self._write_environment(assembled, counts))
         methods, summaries = {}, {}
         for name, train in self._methods().items():
             methods[name], summaries[name] = self._evaluate(name, train(initial))
@@ -149,30 +151,30 @@ class _Run:
         self._write_saliency()
         metrics = {
             "experiment": self.experiment.name,
-            "simulated": any(values["simulated"] for values in plan.values()),
+            "simulated": any(site.simulated for site in counts.values()),
             "weights": {"source": assembled.weights.source, "sha256": assembled.weights.sha256},
             "head": self.experiment.head_name(),
             "tuning": self.experiment.tuning.method,
             "rule": self.experiment.aggregation.rule,
             "best_round": RoundsFolder(self.folder.path).load().best.get("state_round"),  # type: ignore[union-attr]
-            "groups": count_people(plan),
+            "groups": count_people(counts),
             "cost": _cost(assembled, initial),
             "methods": methods,
         }
         by_site = {site: {name: sent[site] for name, sent in summaries.items()} for site in self.sites}
         write_metrics(self.folder, metrics, by_site)
 
-    def _plan(self) -> dict[str, Mapping[str, Any]]:
+    def _count_and_split(self) -> dict[str, ScanCounts]:
         """Let every site read, prepare and split its scans; groups that sites declare are split once for all."""
-        plan, flows = plan_and_split(self.experiment, self._answers)
+        counts, flows = count_and_split(self.experiment, self._answers)
         write_typed(self.folder.flow, flows)
-        return plan
+        return counts
 
     def _look_at_cohorts(self) -> None:
         """Stop at a leak, and write down what differs between the sites."""
         audit = audit_sites(self._answers, near=False)
         audit.require_none()
-        write_json(self.folder.audit, asdict(audit))
+        write_typed(self.folder.audit, audit)
         if not self.folder.profiles.exists():
             write_json(self.folder.profiles, profile_sites(self._answers))
 
@@ -219,12 +221,11 @@ class _Run:
         """What the model that was trained without a site says of the others' validation scans, for its thresholds."""
         others = self._without(left_out)
         versions = load_info(self.folder.rounds_without(left_out).best)["versions"]
-        values = {"method": LEAVE_ONE_SITE_OUT, "left_out": left_out}
+        instruction = Evaluate(method="leave_one_site_out", left_out=left_out)
         tasks = {
-            name: Task("evaluate", parts={STATE: state}, memory_version=versions.get(name), values=values)
-            for name in others.sites
+            name: Task(instruction, parts={STATE: state}, memory_version=versions.get(name)) for name in others.sites
         }
-        return add_validation([answer_of(reply).values for reply in others.ask(tasks)])
+        return add_validation([answer_of(reply).expect(Evaluation).summary for reply in others.ask(tasks)])
 
     def _rounds(
         self, federation: Federation, folder: RoundsFolder, initial: State, rule_name: str | None = None
@@ -257,13 +258,13 @@ class _Run:
 
     def _evaluate(self, method: str, states: Mapping[str, State]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The method's metrics, and the summaries behind them."""
-        task = partial(Task, "evaluate", values={"method": method})
+        task = partial(Task, Evaluate.model_validate({"method": method}))
         versions = load_info(self.folder.best_checkpoint)["versions"] if method == "federated" else {}
         tasks = {site: task(parts={STATE: state}, memory_version=versions.get(site)) for site, state in states.items()}
         with self.progress.bar(f"evaluating ({method})") as advance:
             summaries = {}
             for reply in self.federation.ask(tasks):
-                summaries[reply.site] = dict(answer_of(reply).values)
+                summaries[reply.site] = dict(answer_of(reply).expect(Evaluation).summary)
                 advance(len(summaries), len(tasks))
         if method == LEAVE_ONE_SITE_OUT:
             for site, state in states.items():
@@ -276,7 +277,7 @@ class _Run:
             return  # no encoder apart from its head
         best, versions = load_state(self.folder.best_checkpoint), load_info(self.folder.best_checkpoint)["versions"]
         tasks = {
-            site: Task("feature_statistics", parts={STATE: best}, memory_version=versions.get(site))
+            site: Task(DescribeFeatures(), parts={STATE: best}, memory_version=versions.get(site))
             for site in self.sites
         }
         for reply in self.federation.ask(tasks):
@@ -292,7 +293,7 @@ class _Run:
         for found in ask_for_maps(self.experiment, self.federation, sites, best, info["versions"]):
             write_maps(found, self.folder)
 
-    def _write_environment(self, assembled: AssembledModel, plan: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    def _write_environment(self, assembled: AssembledModel, counts: Mapping[str, ScanCounts]) -> Mapping[str, Any]:
         environment = {
             "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
             "python": platform.python_version(),
@@ -300,7 +301,7 @@ class _Run:
             "device": self.process_model.device.type,
             "threads": self.experiment.threads,
             "weights": self._weights(assembled),
-            "simulated": any(values["simulated"] for values in plan.values()),
+            "simulated": any(site.simulated for site in counts.values()),
         }
         write_json(self.folder.environment, environment)
         return environment

@@ -202,7 +202,7 @@ main(sys.argv[1:])
 LIES = {
     "nan": ("next(iter(reply.parts['state'].values())).fill_(float('nan'))", "NaN or infinite"),
     "other": ("sha256 = '0' * 64", "answered for another experiment"),
-    "shape": ("reply = Answer(reply.site, {'state': {'x': torch.ones(3)}}, reply.values)", "missing"),
+    "shape": ("reply = Answer(reply.site, reply.payload, {'state': {'x': torch.ones(3)}})", "missing"),
 }
 
 
@@ -261,7 +261,7 @@ def test_a_refusal_is_one_line_at_both_ends(deployment: Any) -> None:
     assert server.wait() == 2
     line = "refused: policy.tunings allows lora, the experiment wants frozen"
     assert f"site B: {line}; mend it and run again with --resume" in server.text
-    assert f"plan: {line}" in deployment.join("B").text
+    assert f"count_scans: {line}" in deployment.join("B").text
     deployment.join("B").stop()
     deployment.configure("B")
 

@@ -27,7 +27,12 @@ def test_a_scan_at_two_hospitals_is_found_and_named_by_neither(
     assert checked.returncode == 2, checked.stderr
     assert "leak: the same image under two ids: A #" in checked.stderr
     assert "sub-0" not in checked.stdout + checked.stderr
-    assert {line["kind"] for line in deployment.left("A")} == {"plan", "split", "fingerprint", "describe"}
+    assert {line["kind"] for line in deployment.left("A")} == {
+        "count_scans",
+        "assign_splits",
+        "fingerprint_scans",
+        "describe_people",
+    }
     assert not experiment.with_suffix("").exists()
     for name in "AB":
         deployment.join(name).stop()

@@ -5,13 +5,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import Fault, Task
 
 flwr = pytest.importorskip("flwr.app")
 
 from fedtune3d.federation.flower.site_folder import SiteSettings  # noqa: E402
 from fedtune3d.federation.flower.site_host import SiteHost  # noqa: E402
-from fedtune3d.federation.flower.wire import unpack_answer  # noqa: E402
+from fedtune3d.federation.flower.wire import Occasion, TensorCache, pack_task, unpack_answer  # noqa: E402
+from fedtune3d.federation.site.site import Site  # noqa: E402
+from fedtune3d.federation.tasks.count_scans import CountScans  # noqa: E402
 from fedtune3d.workflows.sites import make_hosted_site  # noqa: E402
 
 
@@ -24,7 +27,7 @@ def host(tmp_path: Path) -> SiteHost:
 
 
 def test_what_is_no_task_is_refused_on_record(host: SiteHost) -> None:
-    reply = unpack_answer(host.answer(flwr.RecordDict()), Task("plan"), "A", "")
+    reply = unpack_answer(host.answer(flwr.RecordDict()), Task(CountScans()), "A", "")
     assert reply == Fault("A", "refused: the message holds no JSON under 'head'")
     assert "the message holds no JSON" in (host.settings.work / "egress.jsonl").read_text()
 
@@ -32,5 +35,24 @@ def test_what_is_no_task_is_refused_on_record(host: SiteHost) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's full device")
 def test_where_the_manifest_cannot_be_written_only_that_leaves(host: SiteHost) -> None:
     (host.settings.work / "egress.jsonl").symlink_to("/dev/full")
-    reply = unpack_answer(host.answer(flwr.RecordDict()), Task("plan"), "A", "")
+    reply = unpack_answer(host.answer(flwr.RecordDict()), Task(CountScans()), "A", "")
     assert reply == Fault("A", "the site cannot write its egress manifest (No space left on device)")
+
+
+def test_an_error_in_code_leaves_by_its_kind_and_its_traceback_stays(
+    tmp_path: Path, host: SiteHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = {"name": "x", "sites": [{"name": "A"}], "labels": {"positive": ["AD"], "negative": ["CN"]}}
+    experiment = Experiment.model_validate(values)
+
+    def broken(*given: object) -> Site:
+        raise AttributeError("no attribute 'wieght' in /data/sub-01")
+
+    host.make_site = broken
+    occasion = Occasion(experiment.public(), experiment.sha256(), None)
+    sent = pack_task(Task(CountScans()), occasion, TensorCache().array)
+    reply = unpack_answer(host.answer(sent), Task(CountScans()), "A", occasion.sha256)
+    assert reply == Fault("A", "the site could not do it: AttributeError; the site's log says more")
+    assert "sub-01" not in (host.settings.work / "egress.jsonl").read_text()
+    assert "Traceback (most recent call last)" in caplog.text
+    assert "wieght" in caplog.text

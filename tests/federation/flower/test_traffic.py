@@ -101,7 +101,7 @@ def test_the_values_that_left_hold_counts_and_scores_only(caught: tuple[Any, Any
     deployment, _ = caught
     train = next(line for line in deployment.left("A") if line["kind"] == "train")["values"]["json"]
     assert set(train) == {"examples", "loss", "received", "sent", "metrics", "seconds", "peak_memory_bytes"}
-    evaluated = next(line for line in deployment.left("A") if line["kind"] == "evaluate")["values"]["json"]
+    evaluated = next(line for line in deployment.left("A") if line["kind"] == "evaluate")["values"]["json"]["summary"]
     assert evaluated["test"]["predictions"] is None
     assert "labels" not in json.dumps(evaluated)
 

@@ -25,10 +25,16 @@ from fedtune3d.federation.flower.wire import (  # noqa: E402
     unpack_answer,
     unpack_task,
 )
+from fedtune3d.federation.serialisation import to_text  # noqa: E402
+from fedtune3d.federation.tasks.map_saliency import MapSaliency, MeanSaliency  # noqa: E402
+from fedtune3d.federation.tasks.score import Score, ScoreAnswer  # noqa: E402
+from fedtune3d.federation.tasks.train import Train, TrainAnswer  # noqa: E402
+from fedtune3d.training.scores import Scores  # noqa: E402
 
 OCCASION = Occasion({"name": "x"}, "abc", None)
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8)
-VALUES: dict[str, Any] = {"examples": 3, "loss": 0.5, "metrics": {"sent_score": 0.25}}
+PAYLOAD = TrainAnswer(examples=3, loss=0.5, metrics={"sent_score": 0.25})
+TRAIN = Train(plan={})
 
 
 def every_dtype() -> dict[str, torch.Tensor]:
@@ -43,46 +49,47 @@ def every_dtype() -> dict[str, torch.Tensor]:
 @given(st.lists(st.integers(0, 3), max_size=4))
 def test_every_shape_and_dtype_keeps_its_bits(shape: list[int]) -> None:
     state = every_dtype() | {"shaped": torch.randn(shape)}
-    task = Task("train", 2, {"state": state, "control": {}}, {"a": [1, "ü"]}, 1, 0, 3.5, "local")
+    task = Task(Train(plan={"a": [1, "ü"]}), 2, {"state": state, "control": {}}, 1, 0, 3.5, "local")
     found, occasion = unpack_task(pack_task(task, OCCASION, TensorCache().array))
     assert occasion == OCCASION
     assert found.parts.keys() == {"state", "control"}
     assert state_sha256(dict(found.parts["state"])) == state_sha256(state)
-    assert (found.values, found.kind, found.round, found.namespace) == (task.values, "train", 2, "local")
+    assert (found.instruction, found.kind, found.round) == (task.instruction, "train", 2)
+    assert found.namespace == "local"
     assert (found.memory_version, found.oldest_version, found.deadline_seconds) == (1, 0, 3.5)
 
 
 def test_an_answer_comes_back_as_it_left() -> None:
-    answer = Answer("A", {"state": every_dtype()}, VALUES)
-    found = unpack_answer(pack_answer(answer, "abc"), Task("train", 1), "A", "abc")
+    answer = Answer("A", PAYLOAD, {"state": every_dtype()})
+    found = unpack_answer(pack_answer(answer, "abc"), Task(TRAIN, 1), "A", "abc")
     assert isinstance(found, Answer)
     assert state_sha256(dict(found.parts["state"])) == state_sha256(dict(answer.parts["state"]))
-    assert found.values == VALUES
-    fault = unpack_answer(pack_answer(Fault("A", "two\nlines"), "abc"), Task("train", 1), "A", "abc")
+    assert found.payload == PAYLOAD
+    fault = unpack_answer(pack_answer(Fault("A", "two\nlines"), "abc"), Task(TRAIN, 1), "A", "abc")
     assert fault == Fault("A", "two lines")
 
 
 def test_a_mean_map_comes_back_and_impossible_shares_are_a_fault() -> None:
-    values = {"why": None, "scans": 6, "in_template": 6, "shares": {"brain": [1.0, 0.0]}, "volumes": {"brain": 1.0}}
-    answer = Answer("A", {"map": {"mean": torch.randn(8, 8, 8)}}, values)
-    back = unpack_answer(pack_answer(answer, "abc"), Task("saliency"), "A", "abc")
+    payload = MeanSaliency(scans=6, in_template=6, shares={"brain": (1.0, 0.0)}, volumes={"brain": 1.0})
+    answer = Answer("A", payload, {"map": {"mean": torch.randn(8, 8, 8)}})
+    back = unpack_answer(pack_answer(answer, "abc"), Task(MapSaliency()), "A", "abc")
     assert isinstance(back, Answer)
     assert torch.equal(back.parts["map"]["mean"], answer.parts["map"]["mean"])
-    assert back.values == values
-    none = Answer("A", values={"why": "the site's policy keeps its maps (policy.maps_leave)"})
-    assert unpack_answer(pack_answer(none, "abc"), Task("saliency"), "A", "abc") == none
-    wrong = Answer("A", answer.parts, values | {"shares": {"brain": [1.5, 0.0]}})
-    found = unpack_answer(pack_answer(wrong, "abc"), Task("saliency"), "A", "abc")
+    assert back.payload == payload
+    none = Answer("A", MeanSaliency(why="the site's policy keeps its maps (policy.maps_leave)"))
+    assert unpack_answer(pack_answer(none, "abc"), Task(MapSaliency()), "A", "abc") == none
+    wrong = Answer("A", payload.model_copy(update={"shares": {"brain": (1.5, 0.0)}}), answer.parts)
+    found = unpack_answer(pack_answer(wrong, "abc"), Task(MapSaliency()), "A", "abc")
     assert isinstance(found, Fault)
-    assert "the values of saliency: shares.brain.0" in found.reason
+    assert "the answer to map_saliency: shares.brain.0" in found.reason
 
 
 def spoiled(**changes: Any) -> flwr.RecordDict:
-    """An answer's message in which strings (`head`, `values`) or the one array's fields are changed."""
-    records = pack_answer(Answer("A", {"state": {"w": torch.ones(2, 3)}}, VALUES), "abc")
+    """An answer's message in which strings (`head`, `body`) or the one array's fields are changed."""
+    records = pack_answer(Answer("A", PAYLOAD, {"state": {"w": torch.ones(2, 3)}}), "abc")
     about, array = records.config_records[ABOUT], records.array_records[TENSORS]["state/w"]
     for key, value in changes.items():
-        if key in ("head", "values"):
+        if key in ("head", "body"):
             about[key] = value if isinstance(value, str) else json.dumps(json.loads(about[key]) | value)
         else:
             setattr(array, key, value)
@@ -94,16 +101,23 @@ def spoiled(**changes: Any) -> flwr.RecordDict:
     [
         ({"head": {"site": "B"}}, "answered under the name B"),
         ({"head": {"experiment_sha256": "other"}}, "answered for another experiment"),
-        ({"head": {"format": 2}}, "format"),
+        ({"head": {"format": 1}}, "format"),
         ({"head": {"surplus": 1}}, "surplus"),
-        ({"head": "{"}, "head: no valid JSON"),
+        ({"head": "{"}, "the answer: no valid JSON"),
         ({"head": {"parts": []}}, "a tensor of no part that was announced: 'state'"),
-        ({"values": '{"examples": NaN}'}, "values: no valid JSON"),
-        ({"values": "[]"}, "expected a JSON object"),
-        ({"values": {"examples": True}}, "examples"),
-        ({"values": {"examples": -1}}, "examples"),
-        ({"values": {"loss": "low"}}, "loss"),
-        ({"values": {"received": {"auc": 1.5, "loss": None, "examples": 1, "why": None}}}, "received.auc"),
+        ({"body": '{"examples": 1, "loss": NaN}'}, "loss"),
+        ({"body": '{"examples": 1, "loss": 1e999}'}, "loss"),
+        ({"body": '{"examples": 1}'}, "the answer to train: loss: Field required"),
+        ({"body": "[]"}, "the answer to train: TrainAnswer"),
+        ({"body": {"surplus": 1}}, "surplus"),
+        ({"body": {"metrics": {"sent_score": None}}}, "metrics.sent_score"),
+        ({"body": {"examples": True}}, "examples"),
+        ({"body": {"examples": -1}}, "examples"),
+        ({"body": {"loss": "low"}}, "loss"),
+        (
+            {"body": {"received": {"auc": 1.5, "balanced_accuracy": None, "loss": None, "examples": 1, "why": None}}},
+            "received.auc",
+        ),
         ({"data": b"\0" * 23}, "expected 24 bytes for shape (2, 3), got 23"),
         ({"shape": (2, -3)}, "no shape"),
         ({"dtype": "object"}, "expected raw bytes of a known dtype"),
@@ -113,10 +127,26 @@ def spoiled(**changes: Any) -> flwr.RecordDict:
     ],
 )
 def test_what_is_no_answer_is_a_fault_in_one_line(changes: dict, why: str) -> None:
-    found = unpack_answer(spoiled(**changes), Task("train", 1), "A", "abc")
+    found = unpack_answer(spoiled(**changes), Task(TRAIN, 1), "A", "abc")
     assert isinstance(found, Fault)
     assert why in found.reason
     assert "\n" not in found.reason
+
+
+def test_a_part_without_a_declaration_is_a_fault() -> None:
+    scored = ScoreAnswer(received=Scores(None, None, None, 0, "no scans"))
+    records = pack_answer(Answer("A", scored, {"scan": {"voxels": torch.ones(2)}}), "abc")
+    assert unpack_answer(records, Task(Score(), 1), "A", "abc") == Fault(
+        "A", "the answer to score: no declaration of the part scan"
+    )
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.floats(0, 1))
+def test_numbers_keep_their_bits(loss: float, score: float) -> None:
+    payload = TrainAnswer(examples=3, loss=loss, metrics={"sent_score": score})
+    found = unpack_answer(pack_answer(Answer("A", payload), "abc"), Task(TRAIN, 1), "A", "abc")
+    assert isinstance(found, Answer)
+    assert to_text(found.payload) == to_text(payload)
 
 
 def test_an_empty_message_is_no_task() -> None:

@@ -12,8 +12,15 @@ import torch
 from fedtune3d.config.experiment import Experiment, Policy
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.privacy.gate import PolicyGate, Refusal
+from fedtune3d.federation.serialisation import to_text
+from fedtune3d.federation.tasks.count_scans import CountScans, ScanCounts
+from fedtune3d.federation.tasks.score import Score, ScoreAnswer
+from fedtune3d.federation.tasks.train import Train, TrainAnswer
+from fedtune3d.training.scores import Scores
 
-SCORE = {"auc": 0.75, "balanced_accuracy": 0.5, "loss": 0.6, "examples": 4, "why": None}
+SCORE = Scores(auc=0.75, balanced_accuracy=0.5, loss=0.6, examples=4, why=None)
+COUNTS = ScanCounts(simulated=False, scans=9, own_groups=9, declared_groups={})
+TRAIN = Train(plan={})
 METRICS = {"sent_score": 0.75, "sent_score_kind": "auc", "received_training_loss": 0.5}
 STATE = {"head.weight": torch.arange(6.0).reshape(2, 3), "head.bias": torch.zeros(2, dtype=torch.bfloat16)}
 
@@ -22,9 +29,12 @@ class Plain:
     """Answers each task with the same state and scores."""
 
     def answer(self, task: Task) -> Answer:
-        if task.kind == "plan":
-            return Answer("A", values={"scans": 9})
-        return Answer("A", {"state": STATE}, {"examples": 9, "received": SCORE, "sent": SCORE, "metrics": METRICS})
+        if task.kind == "count_scans":
+            return Answer("A", COUNTS)
+        if task.kind == "score":
+            return Answer("A", ScoreAnswer(received=SCORE))
+        payload = TrainAnswer(examples=9, loss=0.5, received=SCORE, sent=SCORE, metrics=METRICS)
+        return Answer("A", payload, {"state": STATE})
 
 
 def guarded(folder: Path, clock: str = "12:00", **policy: Any) -> PolicyGate:
@@ -48,40 +58,66 @@ def guarded(folder: Path, clock: str = "12:00", **policy: Any) -> PolicyGate:
 def test_refusals(tmp_path: Path, policy: dict, line: str) -> None:
     site = guarded(tmp_path, **policy)
     with pytest.raises(Refusal) as raised:
-        site.answer(Task("train", 1, parts={"state": STATE}))
+        site.answer(Task(TRAIN, 1, parts={"state": STATE}))
     assert str(raised.value) == line
     assert site.manifest.lines() == []
 
 
 @pytest.mark.parametrize("clock", ["19:00", "23:59", "06:59"])
 def test_hours_over_midnight(tmp_path: Path, clock: str) -> None:
-    assert guarded(tmp_path, clock, hours="19:00-07:00").answer(Task("plan")).values == {"scans": 9}
+    assert guarded(tmp_path, clock, hours="19:00-07:00").answer(Task(CountScans())).payload == COUNTS
 
 
 def test_training_answers_are_counted_over_restarts_and_by_purpose(tmp_path: Path) -> None:
     site = guarded(tmp_path, most_rounds=20)
     for _ in range(19):
-        site.answer(Task("train", 1))
+        site.answer(Task(TRAIN, 1))
     site = guarded(tmp_path, most_rounds=20)
-    site.answer(Task("train", 1))
+    site.answer(Task(TRAIN, 1))
     with pytest.raises(Refusal, match="is 20, and 20 training answers have left"):
-        site.answer(Task("train", 2))
-    assert site.answer(Task("train", 1, namespace="local"))
-    assert site.answer(Task("score", 2))
+        site.answer(Task(TRAIN, 2))
+    assert site.answer(Task(TRAIN, 1, namespace="local"))
+    assert site.answer(Task(Score(), 2))
 
 
 def test_metrics_of_few_scans_stay(tmp_path: Path) -> None:
-    values = guarded(tmp_path, least_examples=5).answer(Task("train", 1)).values
+    payload = guarded(tmp_path, least_examples=5).answer(Task(TRAIN, 1)).expect(TrainAnswer)
     why = "not sent: of fewer than 5 scans (policy.least_examples)"
-    assert values["received"] == values["sent"]
-    assert values["sent"] == {"auc": None, "balanced_accuracy": None, "loss": None, "examples": 0, "why": why}
-    assert values["metrics"] == {"received_training_loss": 0.5}  # of the nine training scans
-    assert guarded(tmp_path, least_examples=4).answer(Task("train", 1)).values["sent"] == SCORE
+    assert payload.received == payload.sent == Scores(None, None, None, 0, why)
+    assert payload.metrics == {"received_training_loss": 0.5}  # of the nine training scans
+    assert guarded(tmp_path, least_examples=4).answer(Task(TRAIN, 1)).expect(TrainAnswer).sent == SCORE
+    scored = guarded(tmp_path, least_examples=5).answer(Task(Score(), 1)).expect(ScoreAnswer)
+    assert scored.received == Scores(None, None, None, 0, why)
+
+
+class Undeclared:
+    """Answers a score task with another kind's payload, or with a tensor that nobody declared."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.given = answer
+
+    def answer(self, task: Task) -> Answer:
+        return self.given
+
+
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [
+        (Answer("A", COUNTS), "a task of kind score has no answer of type ScanCounts"),
+        (Answer("A", ScoreAnswer(received=SCORE), {"scan": STATE}), "score: no declaration of the part scan"),
+    ],
+)
+def test_what_is_not_declared_does_not_leave(tmp_path: Path, answer: Answer, line: str) -> None:
+    site = guarded(tmp_path)
+    site.site = Undeclared(answer)
+    with pytest.raises(Refusal, match=line):
+        site.answer(Task(Score(), 1))
+    assert site.manifest.lines() == []
 
 
 def test_the_manifest_lists_what_left(tmp_path: Path) -> None:
     site = guarded(tmp_path)
-    answer = site.answer(Task("train", 3))
+    answer = site.answer(Task(TRAIN, 3))
     (line,) = site.manifest.lines()
     assert (line["kind"], line["round"], line["namespace"]) == ("train", 3, "")
     assert line["experiment"] == site.experiment.sha256()
@@ -89,6 +125,6 @@ def test_the_manifest_lists_what_left(tmp_path: Path) -> None:
     assert (bias["name"], bias["dtype"], bias["shape"], bias["bytes"]) == ("state/head.bias", "bfloat16", [2], 4)
     content = STATE["head.weight"].numpy().tobytes()
     assert (weight["bytes"], weight["sha256"]) == (24, hashlib.sha256(content).hexdigest())
-    text = json.dumps(answer.values).encode()
+    text = to_text(answer.payload).encode()
     assert (line["values"]["bytes"], line["values"]["sha256"]) == (len(text), hashlib.sha256(text).hexdigest())
-    assert line["values"]["json"] == answer.values
+    assert line["values"]["json"] == json.loads(text)

@@ -72,12 +72,12 @@ def test_the_average_by_hand() -> None:
             "volumes": volumes,
         }
 
-    mean, values = average([one(1, 0.25, 1), one(4, 0.75, 0)], ["hippocampus", "ventricles"])
-    assert mean["mean"].tolist() == torch.full((2, 2, 2), 2.5).tolist()
-    assert (values["why"], values["scans"], values["in_template"]) == (None, 2, 1)
-    assert values["shares"]["hippocampus"] == [0.5, pytest.approx(np.std([0.25, 0.75], ddof=1))]
-    assert values["shares"]["ventricles"] == [0.5, 0.0]
-    assert values["volumes"] == {"hippocampus": 0.25, "ventricles": 0.5}
+    mean = average([one(1, 0.25, 1), one(4, 0.75, 0)], ["hippocampus", "ventricles"])
+    assert mean.map.tolist() == torch.full((2, 2, 2), 2.5).tolist()
+    assert (mean.scans, mean.in_template) == (2, 1)
+    assert mean.shares["hippocampus"] == (0.5, pytest.approx(np.std([0.25, 0.75], ddof=1)))
+    assert mean.shares["ventricles"] == (0.5, 0.0)
+    assert mean.volumes == {"hippocampus": 0.25, "ventricles": 0.5}
 
 
 def test_regions_travel_as_bits() -> None:

@@ -17,8 +17,10 @@ from fedtune3d.federation.flower.wire import Occasion, WireError, pack_answer, u
 from fedtune3d.federation.messages import Answer, Fault, Task, parts_bytes
 from fedtune3d.federation.privacy.egress_log import EgressManifest
 from fedtune3d.federation.privacy.gate import PolicyGate, Refusal
-from fedtune3d.federation.site.site import SPLITS, Site
-from fedtune3d.training.faults import DeadlineExceeded, NotFinite
+from fedtune3d.federation.site.data import SPLITS
+from fedtune3d.federation.site.site import Site
+from fedtune3d.federation.tasks.profile_intensities import ProfileIntensities
+from fedtune3d.training.faults import SiteFault
 
 log = logging.getLogger("fedtune3d")
 MakeSite = Callable[[Experiment, SiteSection, Path, Progress], Site]
@@ -69,7 +71,7 @@ class SiteHost:
         except (Refusal, WireError) as refusal:
             log.warning("%s: refused: %s", what, refusal)
             return sha256, what, Fault(self.settings.name, f"refused: {refusal}")
-        except (DeadlineExceeded, NotFinite) as fault:
+        except SiteFault as fault:
             log.warning("%s: %s", what, fault)
             return sha256, what, Fault(self.settings.name, str(fault))
         except Exception as error:
@@ -81,7 +83,7 @@ class SiteHost:
         if occasion.weights_sha256 != site.process_model.assembled.weights.sha256:
             raise Refusal("the encoder's weights here are other than the server's; compare their SHA-256")
         answer = guarded.answer(task)
-        if task.kind == "profile":
+        if isinstance(task.instruction, ProfileIntensities):
             for split in SPLITS:
                 site.scans(split)  # encoded before the rounds, so that the first deadline need not allow for it
         return answer

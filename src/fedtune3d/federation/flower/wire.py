@@ -8,19 +8,23 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State, tensor_bytes
 from fedtune3d.federation.messages import Answer, Fault, Task
-from fedtune3d.federation.privacy.egress_log import flat_state, values_json
+from fedtune3d.federation.privacy.declarations import require_declared_parts
+from fedtune3d.federation.serialisation import flat_state, from_text, to_text
+from fedtune3d.federation.tasks.registry import task_kind
 
-FORMAT = 1
+FORMAT = 2
 SERIALIZED = "fedtune3d.raw"
 TENSORS, ABOUT = "tensors", "about"
+HEAD, BODY = "head", "body"
 DTYPES = {
     str(dtype).removeprefix("torch."): dtype
     for dtype in (
@@ -35,7 +39,8 @@ DTYPES = {
         torch.uint8,
     )
 }
-MOST_JSON_BYTES = 64 * 1024 * 1024
+MAX_JSON_BYTES = 64 * 1024 * 1024
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class WireError(ValueError):
@@ -52,7 +57,7 @@ class Occasion:
         weights_sha256: Of the encoder's weights; None where there are none to read.
     """
 
-    experiment: dict[str, Any]
+    experiment: dict[str, JsonValue]
     sha256: str
     weights_sha256: str | None
 
@@ -85,18 +90,20 @@ def pack_task(task: Task, occasion: Occasion, array: Callable[[torch.Tensor], Ar
         "namespace": task.namespace,
         "parts": sorted(task.parts),
     }
-    return _records(task.parts, {"head": values_json(head), "values": values_json(task.values)}, array)
+    return _records(task.parts, {HEAD: json.dumps(head, allow_nan=False), BODY: to_text(task.instruction)}, array)
 
 
 def unpack_task(records: RecordDict) -> tuple[Task, Occasion]:
     """The task of a message from the server. Raises `WireError`."""
-    head = _checked(_TaskHead, _json(records, "head"), "the task")
-    parts = _parts(records, head.parts)
+    head = _read(_TaskHead, records, HEAD, "the task")
+    try:
+        kind = task_kind(head.kind)
+    except InputError as error:
+        raise WireError(str(error)) from None
     task = Task(
-        kind=head.kind,  # type: ignore[arg-type]  # the site knows its kinds
+        _read(kind.instruction, records, BODY, f"the instruction of {head.kind}"),
         round=head.round,
-        parts=parts,
-        values=_json(records, "values"),
+        parts=_parts(records, head.parts),
         memory_version=head.memory_version,
         oldest_version=head.oldest_version,
         deadline_seconds=head.deadline_seconds,
@@ -107,7 +114,8 @@ def unpack_task(records: RecordDict) -> tuple[Task, Occasion]:
 
 def pack_answer(reply: Answer | Fault, sha256: str) -> RecordDict:
     """An answer, or the line that says why there is none, as a message to the server."""
-    parts, values = (reply.parts, reply.values) if isinstance(reply, Answer) else ({}, {})
+    parts = reply.parts if isinstance(reply, Answer) else {}
+    body = to_text(reply.payload) if isinstance(reply, Answer) else ""
     head = {
         "format": FORMAT,
         "site": reply.site,
@@ -115,23 +123,27 @@ def pack_answer(reply: Answer | Fault, sha256: str) -> RecordDict:
         "fault": reply.reason if isinstance(reply, Fault) else None,
         "parts": sorted(parts),
     }
-    return _records(parts, {"head": values_json(head), "values": values_json(values)}, _array)
+    return _records(parts, {HEAD: json.dumps(head, allow_nan=False), BODY: body}, _array)
 
 
 def unpack_answer(records: RecordDict, task: Task, site: str, sha256: str) -> Answer | Fault:
     """The answer in a message from a site; a fault where it is none to this task of this experiment."""
     try:
-        head = _checked(_AnswerHead, _json(records, "head"), "the answer")
+        head = _read(_AnswerHead, records, HEAD, "the answer")
         if head.site != site:
             raise WireError(f"answered under the name {head.site}")
         if head.fault is not None:
             return Fault(site, " ".join(head.fault.split()))
         if head.experiment_sha256 != sha256:
             raise WireError("answered for another experiment; both sides need the same experiment file and fedtune3d")
-        values = _json(records, "values")
-        if task.kind in _VALUES:
-            _checked(_VALUES[task.kind], values, f"the values of {task.kind}")
-        return Answer(site, _parts(records, head.parts), values)
+        kind = task_kind(task.kind)
+        payload = _read(kind.payload, records, BODY, f"the answer to {task.kind}")
+        parts = _parts(records, head.parts)
+        try:
+            require_declared_parts(f"the answer to {task.kind}", kind.parts, parts)
+        except TypeError as error:
+            raise WireError(str(error)) from None
+        return Answer(site, payload, parts)
     except WireError as error:
         return Fault(site, str(error))
     except Exception as error:  # whatever a site sends, it is that site's fault and nobody else's
@@ -140,16 +152,16 @@ def unpack_answer(records: RecordDict, task: Task, site: str, sha256: str) -> An
 
 def site_of(records: RecordDict) -> str:
     """The name that a site claims; only a SuperLink without authentication asks for it. Raises `WireError`."""
-    return _checked(_AnswerHead, _json(records, "head"), "the answer").site
+    return _read(_AnswerHead, records, HEAD, "the answer").site
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class _TaskHead(_Strict):
     format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
-    experiment: dict[str, Any]
+    experiment: dict[str, JsonValue]
     experiment_sha256: str
     weights_sha256: str | None
     kind: str
@@ -167,62 +179,6 @@ class _AnswerHead(_Strict):
     experiment_sha256: str
     fault: Annotated[str, Field(max_length=2000)] | None
     parts: list[str]
-
-
-class _Values(BaseModel):
-    """Values that the round loop or the run reads; what else comes is only kept."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
-
-
-Model = TypeVar("Model", bound=BaseModel)
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-
-
-class _Scores(_Values):
-    auc: Share | None
-    balanced_accuracy: Share | None = None
-    loss: Annotated[float, Field(ge=0)] | None
-    examples: Count
-    why: str | None
-
-
-class _TrainValues(_Values):
-    examples: Count
-    loss: float
-    received: _Scores | None = None
-    sent: _Scores | None = None
-    metrics: dict[str, float | str] = {}
-    seconds: float = 0
-    peak_memory_bytes: Count = 0
-
-
-class _ScoreValues(_Values):
-    received: _Scores
-
-
-class _PlanValues(_Values):
-    simulated: bool
-    scans: Count
-    own_groups: Count
-    declared_groups: dict[str, Annotated[list[Count], Field(min_length=2, max_length=2)]]
-
-
-class _SaliencyValues(_Values):
-    why: str | None
-    scans: Count = 0
-    in_template: Count = 0
-    shares: dict[str, Annotated[list[Share], Field(min_length=2, max_length=2)]] = {}
-    volumes: dict[str, Share] = {}
-
-
-_VALUES: dict[str, type[BaseModel]] = {
-    "train": _TrainValues,
-    "score": _ScoreValues,
-    "plan": _PlanValues,
-    "saliency": _SaliencyValues,
-}
 
 
 def _records(
@@ -267,28 +223,13 @@ def _tensor(name: str, array: Array) -> torch.Tensor:
     return torch.frombuffer(bytearray(array.data), dtype=dtype).reshape(array.shape)
 
 
-def _json(records: RecordDict, key: str) -> dict[str, Any]:
+def _read(model: type[Model], records: RecordDict, key: str, what: str) -> Model:
+    """The model that the message holds under a key. Raises `WireError`."""
     about = records.config_records.get(ABOUT)
     text = about.get(key) if about is not None else None
-    if not isinstance(text, str) or len(text) > MOST_JSON_BYTES:
+    if not isinstance(text, str) or len(text) > MAX_JSON_BYTES:
         raise WireError(f"the message holds no JSON under {key!r}")
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise WireError(f"{key}: no valid JSON ({error.__class__.__name__})") from None
-    if not isinstance(value, dict):
-        raise WireError(f"{key}: expected a JSON object")
-    return value
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(name)
-
-
-def _checked(model: type[Model], values: dict[str, Any], what: str) -> Model:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise WireError(f"{what}: {where}: {first['msg']}") from None
+        return from_text(model, text, what)
+    except ValueError as error:
+        raise WireError(str(error)) from None

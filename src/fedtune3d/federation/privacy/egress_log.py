@@ -2,24 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fedtune3d._utils.files import append_json_line, read_json_lines
-from fedtune3d._utils.state_dicts import State, tensor_view
+from fedtune3d._utils.state_dicts import tensor_view
 from fedtune3d.federation.messages import Answer, Task
-
-
-def values_json(values: Mapping[str, Any]) -> str:
-    """The JSON values of a message as they travel; NaN and infinity are refused with a ValueError."""
-    return json.dumps(values, allow_nan=False)
-
-
-def flat_state(parts: Mapping[str, State]) -> State:
-    """The tensors of a message under the names they travel by, ``part/name``, sorted."""
-    return {f"{part}/{name}": parts[part][name] for part in sorted(parts) for name in sorted(parts[part])}
+from fedtune3d.federation.serialisation import flat_state, to_text
 
 
 class EgressManifest:
@@ -34,7 +24,7 @@ class EgressManifest:
 
     def record(self, experiment: str, task: Task, answer: Answer) -> None:
         """Write down an answer that is about to leave."""
-        text = values_json(answer.values)
+        text = to_text(answer.payload)
         line = {
             **_head(experiment),
             "kind": task.kind,

@@ -10,8 +10,13 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import SiteFolder
 from fedtune3d.aggregation.contract import KIND, LEAVE_ONE_OUT_SCORE, RECEIVED_SCORE, SENT_SCORE
 from fedtune3d.config.experiment import Experiment, Policy
-from fedtune3d.federation.messages import Answer, Answering, Task, parts_bytes
+from fedtune3d.federation.messages import Answer, Answering, Payload, Task, parts_bytes
+from fedtune3d.federation.privacy.declarations import require_declared_parts
 from fedtune3d.federation.privacy.egress_log import EgressManifest
+from fedtune3d.federation.tasks.count_scans import ScanCounts
+from fedtune3d.federation.tasks.registry import task_kind
+from fedtune3d.federation.tasks.train import TrainAnswer
+from fedtune3d.training.scores import Scores
 
 VALIDATION_METRICS = (RECEIVED_SCORE, SENT_SCORE, LEAVE_ONE_OUT_SCORE)
 
@@ -65,6 +70,7 @@ class PolicyGate:
             self._allow_round(task)
         answer = self._without_small_numbers(task, self.site.answer(task))
         self._allow_payload("asked to send", answer.parts)
+        _require_declared(task, answer)
         self.manifest.record(self._sha256, task, answer)
         if task.kind == "train":
             self._trained.append(task.namespace)
@@ -101,19 +107,34 @@ class PolicyGate:
 
     def _without_small_numbers(self, task: Task, answer: Answer) -> Answer:
         """The answer without metrics of fewer scans than the policy wants; refused where there are fewer at all."""
-        values, least = dict(answer.values), self.policy.least_examples
-        count = values.get({"plan": "scans", "train": "examples"}.get(task.kind, ""))
-        if count is not None and count < least:
-            raise Refusal(f"policy.least_examples is {least}, and the site has fewer scans to {task.kind} with")
-        for key in ("received", "sent"):
-            score = values.get(key)
-            if score and 0 < score["examples"] < least:
-                why = f"not sent: of fewer than {least} scans (policy.least_examples)"
-                values[key] = dict.fromkeys(score) | {"examples": 0, "why": why}
-                values["metrics"] = _without(values.get("metrics", {}), VALIDATION_METRICS)
-        return replace(answer, values=values)
+        payload, fewest = answer.payload, self.policy.least_examples
+        if isinstance(payload, ScanCounts) and payload.scans < fewest:
+            raise Refusal(f"policy.least_examples is {fewest}, and the site has fewer scans")
+        if isinstance(payload, TrainAnswer) and payload.examples < fewest:
+            raise Refusal(f"policy.least_examples is {fewest}, and the site has fewer scans to train with")
+        return replace(answer, payload=_without_few(payload, fewest))
 
 
-def _without(metrics: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    dropped = {*names, *(name + KIND for name in names)}
-    return {name: value for name, value in metrics.items() if name not in dropped}
+def _without_few(payload: Payload, fewest: int) -> Payload:
+    """The payload without validation scores of fewer scans than `fewest`, and without the metrics that repeat them."""
+    why = f"not sent: of fewer than {fewest} scans (policy.least_examples)"
+    kept: dict[str, Scores | dict[str, float | str]] = {}
+    for name in ("received", "sent"):
+        scores = getattr(payload, name, None)
+        if isinstance(scores, Scores) and 0 < scores.examples < fewest:
+            kept[name] = Scores(auc=None, balanced_accuracy=None, loss=None, examples=0, why=why)
+    if kept and isinstance(payload, TrainAnswer):
+        dropped = {*VALIDATION_METRICS, *(name + KIND for name in VALIDATION_METRICS)}
+        kept["metrics"] = {name: value for name, value in payload.metrics.items() if name not in dropped}
+    return payload.model_copy(update=kept) if kept else payload
+
+
+def _require_declared(task: Task, answer: Answer) -> None:
+    """Refuse an answer that is not of the task's kind or holds a part without a declaration."""
+    kind = task_kind(task.kind)
+    if type(answer.payload) is not kind.payload:
+        raise Refusal(f"a task of kind {task.kind} has no answer of type {type(answer.payload).__name__}")
+    try:
+        require_declared_parts(task.kind, kind.parts, answer.parts)
+    except TypeError as error:
+        raise Refusal(str(error)) from None

@@ -1,9 +1,8 @@
 """What a site tells for the leak audit: fingerprints that no one without the key can test, and who is in each split."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -40,6 +39,54 @@ def read_key(site: str, path: Path) -> bytes:
 
 
 @dataclass(frozen=True)
+class ScanFingerprint:
+    """What the server compares of one scan.
+
+    Attributes:
+        scan: Participant and session, or digits that only the site can look up.
+        person: The participant, likewise.
+        split: The scan's split; None for none.
+        group: Keyed hash of the group.
+        id: Keyed hash of the participant's id without case and leading zeros.
+        pattern: Keyed hash of the form of that id.
+        exact: Keyed hash of the image.
+        near: Keyed hashes of the bands of the near fingerprint; empty where it was not asked for.
+    """
+
+    scan: str
+    person: str
+    split: str | None
+    group: str
+    id: str
+    pattern: str
+    exact: str
+    near: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PeopleOfClass:
+    """The people of one class; None where a number may not leave.
+
+    Attributes:
+        people: How many.
+        women: How many of them are women.
+        age: Mean and standard deviation, in years.
+    """
+
+    people: int | None
+    women: int | None
+    age: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class PeopleByClass:
+    """The people of either class."""
+
+    negative: PeopleOfClass
+    positive: PeopleOfClass
+
+
+@dataclass(frozen=True)
 class Fingerprinter:
     """Fingerprints a site's scans.
 
@@ -59,14 +106,19 @@ class Fingerprinter:
         """A name as it leaves the site."""
         return name if self.names_leave else f"#{keyed(self.key, 'shown', self.site, name)[:8]}"
 
-    def answer(
+    @property
+    def key_check(self) -> str:
+        """A value by which the server sees that all sites have one key."""
+        return keyed(self.key, "the same key")
+
+    def fingerprint(
         self,
         prepared: Mapping[ScanRecord, Path],
         splits: Mapping[tuple[str, str], str],
         near: bool,
         progress: Advance,
-    ) -> dict[str, Any]:
-        """What leaves the site: one row a scan, and a value by which the server sees that all sites have one key.
+    ) -> tuple[ScanFingerprint, ...]:
+        """One row per scan.
 
         Args:
             prepared: Every usable scan and its prepared .npy.
@@ -78,86 +130,86 @@ class Fingerprinter:
         for done, (record, path) in enumerate(prepared.items(), start=1):
             rows.append(self._row(record, path, splits.get((record.participant_id, record.session_id)), near))
             progress(done, len(prepared))
-        return {"key": keyed(self.key, "the same key"), "scans": rows}
+        return tuple(rows)
 
-    def _row(self, record: ScanRecord, prepared: Path, split: str | None, near: bool) -> dict[str, Any]:
+    def _row(self, record: ScanRecord, prepared: Path, split: str | None, near: bool) -> ScanFingerprint:
         person = record.participant_id
         kind = "declared" if record.group_declared else "own"
         scope = () if record.group_declared and self.groups_leave else (self.site,)
         scan = load_prepared(prepared)
-        row = {
-            "scan": self.shown(record.name),
-            "person": self.shown(person),
-            "split": split,
-            "group": keyed(self.key, "group", kind, record.group_id, *scope),
-            "id": keyed(self.key, "id", normal_id(person)),
-            "pattern": keyed(self.key, "pattern", id_pattern(person)),
-            "exact": keyed(self.key, "exact", scan.voxels_sha256),
-        }
-        return row | {"near": near_bands(np.asarray(scan.voxels), self.key)} if near else row
+        return ScanFingerprint(
+            scan=self.shown(record.name),
+            person=self.shown(person),
+            split=split,
+            group=keyed(self.key, "group", kind, record.group_id, *scope),
+            id=keyed(self.key, "id", normal_id(person)),
+            pattern=keyed(self.key, "pattern", id_pattern(person)),
+            exact=keyed(self.key, "exact", scan.voxels_sha256),
+            near=tuple(near_bands(np.asarray(scan.voxels), self.key)) if near else (),
+        )
 
 
-def describe(
-    records: Sequence[ScanRecord], splits: Mapping[tuple[str, str], str], least: int, seed: int
-) -> dict[str, Any]:
-    """Classes, sex and age per split (people, not scans), and whether age tells the label; no number of under `least`.
+def people_by_split(
+    records: Sequence[ScanRecord], splits: Mapping[tuple[str, str], str], fewest: int
+) -> dict[str, PeopleByClass]:
+    """Classes, sex and age of the people of each split and, under ``all``, of all.
 
-    A count under `least` is None, and so is whatever it could be reckoned from.
+    A count under `fewest` is None, and so is whatever it could be calculated from.
 
-    Returns:
-        ``splits``: split (and ``all``) → ``negative`` and ``positive``, each with ``people``, ``women`` and ``age``
-        ([mean, standard deviation] in years); ``age_auc``: the `Estimate` of the AUC of age for the label.
+    Args:
+        records: The usable scans.
+        splits: (participant, session) → split.
+        fewest: The fewest people behind a number that leaves.
     """
     parts: dict[str, list[ScanRecord]] = {"train": [], "validation": [], "test": []}
     for record in records:
         split = splits.get((record.participant_id, record.session_id))
         if split is not None:
             parts[split].append(record)
-    found = {name: _classes(part, least) for name, part in parts.items()}
-    for name in ("negative", "positive"):
-        _hide_differences([classes[name] for classes in found.values()])
-    found["all"] = _classes(records, least)
-    return {"splits": found, "age_auc": _age_auc(records, least, seed)}
+    by_class = [_hide_differences([_people_of(part, label, fewest) for part in parts.values()]) for label in (0, 1)]
+    described = {name: PeopleByClass(*classes) for name, *classes in zip(parts, *by_class, strict=True)}
+    return described | {"all": PeopleByClass(*(_people_of(records, label, fewest) for label in (0, 1)))}
 
 
-def _classes(records: Iterable[ScanRecord], least: int) -> dict[str, Any]:
-    people = {(record.participant_id, record.label): record for record in records}
-    classes = {}
-    for name, label in (("negative", 0), ("positive", 1)):
-        of_class = [record for record in people.values() if record.label == label]
-        ages = [record.age for record in of_class if record.age is not None]
-        women, men = (sum(record.sex in names for record in of_class) for names in (_WOMEN, _MEN))
-        sexes_leave = women + men == len(of_class) and _may_leave(women, least) and _may_leave(men, least)
-        classes[name] = {
-            "people": len(of_class) if _may_leave(len(of_class), least) else None,
-            "women": women if sexes_leave else None,
-            "age": [round(float(f(ages)), 1) for f in (np.mean, _deviation)] if len(ages) >= max(2, least) else None,
-        }
-    return classes
+def _people_of(records: Iterable[ScanRecord], label: int, fewest: int) -> PeopleOfClass:
+    people = {record.participant_id: record for record in records if record.label == label}.values()
+    ages = [record.age for record in people if record.age is not None]
+    women, men = (sum(record.sex in names for record in people) for names in (_WOMEN, _MEN))
+    sexes_leave = women + men == len(people) and _may_leave(women, fewest) and _may_leave(men, fewest)
+    age = (round(float(np.mean(ages)), 1), round(_deviation(ages), 1)) if len(ages) >= max(2, fewest) else None
+    return PeopleOfClass(
+        people=len(people) if _may_leave(len(people), fewest) else None,
+        women=women if sexes_leave else None,
+        age=age,
+    )
 
 
 def _deviation(ages: Sequence[float]) -> float:
     return float(np.std(ages, ddof=1))
 
 
-def _hide_differences(parts: Sequence[dict[str, Any]]) -> None:
+def _hide_differences(parts: list[PeopleOfClass]) -> list[PeopleOfClass]:
     """Hide a second split's numbers where one split's are hidden: the sum of all would tell them."""
-    for key, hidden in (("people", ("people", "women", "age")), ("women", ("women",))):
-        if sum(part[key] is None for part in parts) == 1:
-            smallest = min((part for part in parts if part[key]), key=lambda part: part[key], default=None)
-            if smallest is not None:
-                smallest.update(dict.fromkeys(hidden))
+    hidden_people = [part.people is None for part in parts]
+    if sum(hidden_people) == 1:
+        smallest = min((part for part in parts if part.people), key=lambda part: part.people or 0, default=None)
+        parts = [PeopleOfClass(None, None, None) if part is smallest else part for part in parts]
+    if sum(part.women is None for part in parts) == 1:
+        smallest = min((part for part in parts if part.women), key=lambda part: part.women or 0, default=None)
+        parts = [replace(part, women=None) if part is smallest else part for part in parts]
+    return parts
 
 
 def _may_leave(count: int, least: int) -> bool:
     return count == 0 or count >= least
 
 
-def _age_auc(records: Sequence[ScanRecord], least: int, seed: int) -> Estimate:
+def age_auc(records: Sequence[ScanRecord], fewest: int, seed: int) -> Estimate:
+    """The AUC of age for the label; undefined with fewer than `fewest` people of a class."""
     with_age = [record for record in records if record.age is not None]
     people = [len({record.group_id for record in with_age if record.label == label}) for label in (0, 1)]
-    if min(people) < least:
-        return undefined(f"fewer than {least} people of a class have an age")
+    if min(people) < fewest:
+        return undefined(f"fewer than {fewest} people of a class have an age")
     predictions = Predictions(
         tuple(record.group_id for record in with_age),
         tuple(record.session_id for record in with_age),

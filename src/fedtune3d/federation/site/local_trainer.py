@@ -2,10 +2,9 @@
 
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.contract import (
     CONTROL,
@@ -25,6 +24,8 @@ from fedtune3d.federation.local_plans import plan_of
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.memory import SiteMemory
+from fedtune3d.federation.tasks.score import ScoreAnswer
+from fedtune3d.federation.tasks.train import TrainAnswer
 from fedtune3d.models.tuning import read_state
 from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.fitting import fit_locally
@@ -47,22 +48,8 @@ class LocalTrainer:
         """The scans of a split, as the trained part of the model takes them."""
         raise NotImplementedError
 
-    def answer(self, task: Task) -> Answer:
-        """Do what the task says and send back what it asks for.
-
-        Raises:
-            InputError: Where the site's input is at fault, or the site does not know the task.
-        """
-        handlers = self.handlers()
-        if task.kind not in handlers:
-            raise InputError(f"{self.name}: expected a task of {', '.join(handlers)}, got {task.kind!r}")
-        return handlers[task.kind](task)
-
-    def handlers(self) -> Mapping[str, Callable[[Task], Answer]]:
-        """What it can be asked, by kind of task."""
-        return {"train": self._train, "score": self._score}
-
-    def _train(self, task: Task) -> Answer:
+    def train(self, task: Task) -> Answer:
+        """Train for one round, as the rule's plan wants it."""
         began = time.monotonic()
         plan = plan_of(task)
         remembered = self.memory.load(task.memory_version)
@@ -82,16 +69,16 @@ class LocalTrainer:
         own = received | trained
         self.memory.save(task.round, _to_remember(plan, own, result.control_change, remembered))
         self.memory.forget_before(task.oldest_version)
-        values = {
-            "examples": result.examples,
-            "loss": result.loss,
-            "received": received_scores.as_dict(),
-            "sent": sent_scores.as_dict(),
-            "metrics": metrics,
-            "seconds": round(time.monotonic() - began, 3),
-            "peak_memory_bytes": peak_memory_bytes(),
-        }
-        return Answer(self.name, parts, values)
+        payload = TrainAnswer(
+            examples=result.examples,
+            loss=result.loss,
+            received=received_scores,
+            sent=sent_scores,
+            metrics=metrics,
+            seconds=round(time.monotonic() - began, 3),
+            peak_memory_bytes=peak_memory_bytes(),
+        )
+        return Answer(self.name, payload, parts)
 
     def _train_model(
         self, round_: int, plan: LocalPlan, deadline: float | None, own_control: State | None
@@ -109,9 +96,10 @@ class LocalTrainer:
     def allow_class_sums(self, scans: ScanSet) -> None:
         """Raise `InputError` where so few people stand behind a class sum that it may not leave."""
 
-    def _score(self, task: Task) -> Answer:
+    def score(self, task: Task) -> Answer:
+        """Score the state that comes with a task."""
         state = task.parts[STATE] | self.memory.load(task.memory_version).get(KEPT_LOCAL, {})
-        return Answer(self.name, values={"received": self._score_state(state).as_dict()})
+        return Answer(self.name, ScoreAnswer(received=self._score_state(state)))
 
     def _score_state(self, state: State) -> Scores:
         """Scores on the validation set; the model holds the state afterwards."""

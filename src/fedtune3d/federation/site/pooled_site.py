@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from fedtune3d._utils.errors import InputError
+from fedtune3d.federation.messages import Answer, Task
+from fedtune3d.federation.site.data import SiteData
 from fedtune3d.federation.site.local_trainer import LocalTrainer
-from fedtune3d.federation.site.site import Site
+from fedtune3d.federation.tasks.score import Score
+from fedtune3d.federation.tasks.train import Train
 from fedtune3d.training.dataset import ScanSet, pool
 
 
 class PooledSite(LocalTrainer):
     """All sites' scans in one place: the centralized baseline, which no federation could run."""
 
-    def __init__(self, sites: Sequence[Site], memory: Path) -> None:
+    def __init__(self, sites: Sequence[SiteData], memory: Path) -> None:
         first = sites[0]
         super().__init__("centralized", first.experiment, first.process_model, memory)
         self.sites = sites
@@ -22,3 +26,11 @@ class PooledSite(LocalTrainer):
         if split not in self._sets:
             self._sets[split] = pool([site.scans(split) for site in self.sites])
         return self._sets[split]
+
+    def answer(self, task: Task) -> Answer:
+        """Train or score; a pooled site is asked for nothing else. Raises `InputError`."""
+        if isinstance(task.instruction, Train):
+            return self.train(task)
+        if isinstance(task.instruction, Score):
+            return self.score(task)
+        raise InputError(f"{self.name}: expected a task of {Train.kind}, {Score.kind}, got {task.kind!r}")

@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -154,28 +153,42 @@ def shares_of(values: NDArray[np.float32], regions: Sequence[NDArray[np.bool_]],
     return torch.tensor(parts, dtype=torch.float64)
 
 
-def average(found: Iterable[State], names: Sequence[str]) -> tuple[State, dict[str, Any]]:
+@dataclass(frozen=True)
+class AverageMap:
+    """The mean of several people's maps.
+
+    Attributes:
+        map: (8, 8, 8) or (32, 32, 32) float32.
+        scans: How many maps stand behind it.
+        in_template: How many of them lie in MNI152.
+        shares: Region → mean and standard deviation of its share of the brain's saliency.
+        volumes: Region → mean share of the brain.
+    """
+
+    map: Tensor
+    scans: int
+    in_template: int
+    shares: dict[str, tuple[float, float]]
+    volumes: dict[str, float]
+
+
+def average(maps: Sequence[State], names: Sequence[str]) -> AverageMap:
     """The mean of scans' maps, and the means (and standard deviations) of the regions' shares.
 
     Args:
-        found: Of `MapMaker.of`, one a person; those with nothing are left out by the caller.
+        maps: Of `MapMaker.of`, one per person; none of them empty.
         names: Of the regions, sorted.
     """
-    maps = list(found)
-    mean = torch.stack([one[MAP] for one in maps]).double().mean(dim=0).float()
-    values: dict[str, Any] = {
-        "why": None,
-        "scans": len(maps),
-        "in_template": sum(int(one["in_template"]) for one in maps),
-        "shares": {},
-        "volumes": {},
-    }
-    if "shares" in maps[0]:
-        shares, volumes = (torch.stack([one[key] for one in maps]) for key in ("shares", "volumes"))
-        deviations = shares.std(dim=0) if len(maps) > 1 else torch.zeros(len(names))
-        for name, share, deviation, volume in zip(
-            names, shares.mean(dim=0).tolist(), deviations.tolist(), volumes.mean(dim=0).tolist(), strict=True
-        ):
-            values["shares"][name] = [share, deviation]
-            values["volumes"][name] = volume
-    return {"mean": mean}, values
+    mean = torch.stack([scan_map[MAP] for scan_map in maps]).double().mean(dim=0).float()
+    in_template = sum(int(scan_map["in_template"]) for scan_map in maps)
+    if "shares" not in maps[0]:
+        return AverageMap(mean, len(maps), in_template, {}, {})
+    shares, volumes = (torch.stack([scan_map[key] for scan_map in maps]) for key in ("shares", "volumes"))
+    deviations = shares.std(dim=0) if len(maps) > 1 else torch.zeros(len(names))
+    return AverageMap(
+        mean,
+        len(maps),
+        in_template,
+        dict(zip(names, zip(shares.mean(dim=0).tolist(), deviations.tolist(), strict=True), strict=True)),
+        dict(zip(names, volumes.mean(dim=0).tolist(), strict=True)),
+    )

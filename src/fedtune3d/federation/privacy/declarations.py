@@ -1,0 +1,90 @@
+"""Declarations of what each field of an answer reveals, and of how many people; a field without one does not leave."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from pydantic import BaseModel
+
+
+class Reveals(Enum):
+    """What a field tells whoever reads it."""
+
+    NOTHING = "nothing about people"
+    IDENTIFIER = "an identifier"
+    COUNT = "a count"
+    STATISTIC = "a statistic"
+    TENSOR = "a tensor of an update"
+    IMAGE = "an image"
+
+
+@dataclass(frozen=True)
+class CountedBy:
+    """As many people (or scans) as another field of the same answer says, by its dotted path."""
+
+    field: str
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """No fewer than a key of the site's policy says."""
+
+    policy_key: str
+
+
+@dataclass(frozen=True)
+class Exactly:
+    """A fixed number of people."""
+
+    people: int
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a field reveals, and of how many people; `people` is None where it reveals nothing about any."""
+
+    reveals: Reveals
+    people: CountedBy | AtLeast | Exactly | None
+
+
+NOTHING = Declaration(Reveals.NOTHING, None)
+"""Declares a field about the software, the machine or a reason in the program's own words."""
+
+
+def declarations_of(answer: type[BaseModel]) -> dict[str, Declaration]:
+    """Read the declarations of an answer's type.
+
+    A field holds a `Declaration` in its `Annotated` metadata, or is a model whose own fields all do.
+
+    Returns:
+        Dotted path → declaration.
+
+    Raises:
+        TypeError: Where a field has no declaration, or counts people by a field that does not exist.
+    """
+    found = dict(_walk(answer, ""))
+    for path, declaration in found.items():
+        if isinstance(declaration.people, CountedBy) and declaration.people.field not in found:
+            raise TypeError(f"{answer.__name__}.{path}: counts people by {declaration.people.field!r}, not a field")
+    return found
+
+
+def require_declared_parts(name: str, declared: Mapping[str, Declaration], parts: Mapping[str, object]) -> None:
+    """Check that each part of an answer is declared; `EVERY_PART` declares all. Raises `TypeError`."""
+    if EVERY_PART not in declared and (unknown := sorted(parts.keys() - declared.keys())):
+        raise TypeError(f"{name}: no declaration of the part {', '.join(unknown)}")
+
+
+EVERY_PART = "*"
+"""In the declared parts of a task kind: whatever state dicts the aggregation rule asks for."""
+
+
+def _walk(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Declaration]]:
+    for name, field in model.model_fields.items():
+        declared = [entry for entry in field.metadata if isinstance(entry, Declaration)]
+        if declared:
+            yield prefix + name, declared[0]
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _walk(field.annotation, f"{prefix}{name}.")
+        else:
+            raise TypeError(f"{model.__name__}.{name}: no declaration of what it reveals, so it cannot leave a site")

@@ -1,0 +1,161 @@
+"""The data of a site: its cohort, prepared scans, splits and features. The only code that knows its paths."""
+
+import hmac
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import CacheFolder, SiteFolder
+from fedtune3d._utils.progress import Progress
+from fedtune3d._utils.state_dicts import State
+from fedtune3d.aggregation.contract import STATE
+from fedtune3d.cohorts.reading import read_site
+from fedtune3d.cohorts.records import Cohort, ScanRecord
+from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits
+from fedtune3d.config.experiment import Experiment, SiteSection
+from fedtune3d.federation.messages import Task
+from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.site.local_trainer import KEPT_LOCAL, LocalTrainer
+from fedtune3d.preparation.prepare_all import PreparedCohort, prepare_all
+from fedtune3d.preparation.store import PreparedStore
+from fedtune3d.training.dataset import LabelledScan, ScanSet, open_scans
+from fedtune3d.training.features import FeatureCache
+
+SPLITS = ("train", "validation", "test")
+WORTH_PROCESSES = 16  # fewer scans are prepared sooner here than in processes that must first import everything
+
+
+class SiteData(LocalTrainer):
+    """One hospital's scans, its half of the run folder and its cache; the kinds of task work on it.
+
+    Args:
+        experiment: The run.
+        section: What the experiment says of this site; its root must be given.
+        folder: ``sites/<name>/`` of the run folder.
+        progress: Where preparing and encoding are shown.
+        process_model: The model, shared by the sites of a process.
+        workers: Processes that prepare scans.
+        key: Of the leak audit, where the site names none: one drawn for the sites of this process.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        section: SiteSection,
+        folder: Path,
+        progress: Progress,
+        process_model: ProcessModel,
+        workers: int = 2,
+        key: bytes | None = None,
+    ) -> None:
+        super().__init__(section.name, experiment, process_model, SiteFolder(folder).memory())
+        self.section = section
+        self.folder = folder
+        self.files = SiteFolder(folder)
+        self.progress = progress
+        self.workers = workers
+        self.key = key
+        self.cache = CacheFolder(experiment.cache).site(section.name)
+        self._sets: dict[str, ScanSet] = {}
+
+    @property
+    def root(self) -> Path:
+        """The site's folder, or its table of paths."""
+        if self.section.root is None:
+            raise InputError(f"site {self.name}: `root`, its folder or table of paths, is not given")
+        return self.section.root
+
+    @cached_property
+    def cohort(self) -> Cohort:
+        """Which scans are used, and who is left out."""
+        section = self.section
+        return read_site(
+            self.root,
+            self.name,
+            self.experiment.labels_of(section),
+            section.sessions,
+            section.format,
+            section.participants,
+        )
+
+    @property
+    def store(self) -> PreparedStore:
+        """Where its prepared scans are kept."""
+        return PreparedStore(self.cache.prepared, self.experiment.preparation.settings())
+
+    @cached_property
+    def prepared(self) -> PreparedCohort:
+        """Every usable scan, prepared."""
+        workers = self.workers if len(self.cohort.records) >= WORTH_PROCESSES else 1
+        with self.progress.bar(f"{self.name}: preparing scans") as advance:
+            return prepare_all(self.cohort.records, self.store, workers, self.experiment.on_bad_scan, advance)
+
+    @property
+    def records(self) -> list[ScanRecord]:
+        """The usable scans that could be prepared."""
+        return list(self.prepared.paths)
+
+    @cached_property
+    def splits(self) -> dict[str, str]:
+        """Group → split, as saved when the site was told to split."""
+        return read_splits(self.files.splits)
+
+    def scans(self, split: str) -> ScanSet:
+        """The scans of a split; encodes what the cache does not hold yet."""
+        if split not in self._sets:
+            training = self.experiment.training.settings()
+            augmented = split == "train"
+            with self.progress.bar(f"{self.name}: encoding {split} scans") as advance:
+                self._sets[split] = open_scans(
+                    self.labelled(split),
+                    self.process_model.prefix,
+                    FeatureCache(self.cache.features),
+                    augmentation=training.augmentation if augmented else None,
+                    views=training.views if augmented else 1,
+                    seed=self.experiment.seed,
+                    progress=advance,
+                )
+        return self._sets[split]
+
+    def allow_class_sums(self, scans: ScanSet) -> None:
+        """Raise `InputError` where a class has fewer scans than the site's policy wants behind a sum."""
+        fewest, least = int(torch.bincount(scans.labels, minlength=2).min()), self.section.policy.least_per_class
+        if fewest < least:
+            raise InputError(f"{self.name}: a class has {fewest} training scans, and the site's policy wants {least}")
+
+    def labelled(self, split: str) -> list[LabelledScan]:
+        """The prepared scans of a split with their labels."""
+        return [LabelledScan(self.prepared.paths[record], record.label, self.name) for record in self.records_of(split)]
+
+    def records_of(self, split: str) -> list[ScanRecord]:
+        """The usable scans of a split that could be prepared."""
+        return [record for record in self.records if self.splits[record.group_id] == split]
+
+    def shared_groups(self, records: Sequence[ScanRecord]) -> dict[str, tuple[int, int]]:
+        """Scans of each group that the server splits for all sites, by the name that it sees."""
+        declared = count_groups(record for record in records if self.is_shared(record))
+        return {self._pseudonym(group): counts for group, counts in declared.items()}
+
+    def assign(self, records: Sequence[ScanRecord], shared: Mapping[str, str]) -> dict[str, str]:
+        """Group → split: own groups as this site deals them, the others as `shared` has them."""
+        own = count_groups(record for record in records if not self.is_shared(record))
+        splits = assign_splits(own, self.experiment.seed, self.name, self.experiment.splits.fractions())
+        declared = {record.group_id for record in records if self.is_shared(record)}
+        return splits | {group: shared[self._pseudonym(group)] for group in declared}
+
+    def is_shared(self, record: ScanRecord) -> bool:
+        """Whether the server splits the record's group, as other sites may have it, too."""
+        return record.group_declared and self.section.policy.groups_leave
+
+    def _pseudonym(self, group: str) -> str:
+        """A group's name as the server sees it: it links the sites of an experiment, and those that split alike."""
+        return hmac.new(self.experiment.splits_sha256().encode(), group.encode(), "sha256").hexdigest()
+
+    def write_received(self, task: Task) -> State:
+        """Write the state that came with a task, with the layers that this site keeps as its own, and return it."""
+        received = {**task.parts[STATE], **self.memory.load(task.memory_version).get(KEPT_LOCAL, {})}
+        self.process_model.assembled.write(received)
+        return received

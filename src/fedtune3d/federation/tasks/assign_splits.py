@@ -1,0 +1,64 @@
+"""Assign the groups of a site to training, validation and test."""
+
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import field_validator
+
+from fedtune3d._utils.typed_json import write_typed
+from fedtune3d.cohorts.flow import WHOLE_SITE, BadScan, Flow, SiteFlow, count_flow, leaving, without_folder
+from fedtune3d.cohorts.splits import write_splits
+from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
+from fedtune3d.federation.privacy.declarations import AtLeast, Declaration, Reveals
+from fedtune3d.federation.site.data import SiteData
+from fedtune3d.federation.tasks.kind import TaskKind
+from fedtune3d.preparation.pictures import write_example
+
+EXAMPLES = 3
+
+
+class AssignSplits(Instruction):
+    """Split own groups at the site, and the groups that sites share as the server split them for all.
+
+    Attributes:
+        groups: Pseudonym of each shared group → its split.
+    """
+
+    kind: ClassVar[str] = "assign_splits"
+    groups: dict[str, str]
+
+
+class SplitFlow(Payload):
+    """The flow of a site's participants (`cohorts/flow.py`), as far as its policy lets counts leave."""
+
+    flow: Annotated[Flow, Declaration(Reveals.COUNT, AtLeast("least_examples"))]
+
+    @field_validator("flow")
+    @classmethod
+    def _counts_everyone(cls, flow: Flow) -> Flow:
+        if WHOLE_SITE not in flow.splits:
+            raise ValueError(f"expected counts of {WHOLE_SITE!r}")
+        return flow
+
+
+def assign_splits(site: SiteData, task: Task) -> Answer:
+    """Split, keep the split and the whole flow at the site, and answer with what may leave."""
+    splits = site.assign(site.records, task.expect(AssignSplits).groups)
+    write_splits(site.files.splits, site.records, splits)
+    site.splits = splits
+    flow = count_flow(site.cohort, site.prepared.bad, splits)
+    bad = tuple(BadScan(record.name, without_folder(record, why)) for record, why in site.prepared.bad)
+    write_typed(site.files.flow, SiteFlow(flow, bad))
+    policy = site.section.policy
+    if policy.pictures_leave:
+        _write_examples(site)
+    return Answer(site.name, SplitFlow(flow=leaving(flow, policy.predictions_leave, policy.least_examples)))
+
+
+def _write_examples(site: SiteData) -> None:
+    for record in site.records[:EXAMPLES]:
+        voxels = np.load(site.prepared.paths[record], mmap_mode="r")
+        write_example(voxels, site.files.example(record.name))
+
+
+KIND = TaskKind(AssignSplits, SplitFlow, assign_splits)

@@ -1,0 +1,49 @@
+"""Describe the features of the training scans, by which `predict` recognises scans out of distribution."""
+
+from typing import Annotated, ClassVar
+
+import torch
+
+from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
+from fedtune3d.federation.privacy.declarations import NOTHING, AtLeast, Declaration, Reveals
+from fedtune3d.federation.site.data import SiteData
+from fedtune3d.federation.tasks.kind import TaskKind
+from fedtune3d.models.centres import pool_features
+from fedtune3d.models.classifier import Classifier
+from fedtune3d.models.feature_statistics import LEAST_SCANS, FeatureStatistics
+from fedtune3d.training.fitting import head_inputs
+
+STATISTICS = "statistics"
+
+
+class DescribeFeatures(Instruction):
+    """Describe the features that the state in part ``"state"`` gives the training scans."""
+
+    kind: ClassVar[str] = "describe_features"
+
+
+class FeatureDescription(Payload):
+    """Mean and covariance of the features come as part `STATISTICS`; `why` gives the reason where there are none."""
+
+    why: Annotated[str | None, NOTHING] = None
+
+
+def describe_features(site: SiteData, task: Task) -> Answer:
+    """Describe the features of the site's training scans."""
+    model, scans = site.process_model.assembled.model, site.scans("train")
+    if not isinstance(model, Classifier):
+        return Answer(site.name, FeatureDescription(why="the model has no encoder apart from its head"))
+    smallest_class = int(torch.bincount(scans.labels, minlength=2).min())
+    if smallest_class < site.section.policy.least_per_class or len(scans) < LEAST_SCANS:
+        return Answer(site.name, FeatureDescription(why="too few training scans"))
+    site.write_received(task)
+    statistics = FeatureStatistics.of(pool_features(features.cpu() for features in head_inputs(model, scans)))
+    return Answer(site.name, FeatureDescription(), {STATISTICS: statistics.as_state()})
+
+
+KIND = TaskKind(
+    DescribeFeatures,
+    FeatureDescription,
+    describe_features,
+    {STATISTICS: Declaration(Reveals.STATISTIC, AtLeast("least_per_class"))},
+)

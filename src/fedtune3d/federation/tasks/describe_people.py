@@ -1,0 +1,44 @@
+"""Describe the people of a site by split: classes, sex and age."""
+
+from typing import Annotated, ClassVar
+
+from fedtune3d.cohorts.splits import read_splits_of_scans
+from fedtune3d.evaluation.estimate import Estimate
+from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
+from fedtune3d.federation.privacy.declarations import AtLeast, Declaration, Reveals
+from fedtune3d.federation.site.audit import PeopleByClass, age_auc, people_by_split
+from fedtune3d.federation.site.data import SiteData
+from fedtune3d.federation.tasks.kind import TaskKind
+
+OF_A_CLASS = AtLeast("least_per_class")
+
+
+class DescribePeople(Instruction):
+    """Describe the people of each split."""
+
+    kind: ClassVar[str] = "describe_people"
+
+
+class PeopleDescription(Payload):
+    """The people of a site; no number of fewer than the site's policy allows.
+
+    Attributes:
+        splits: Split (and ``all``) → its people by class.
+        age_auc: The AUC of age for the label.
+    """
+
+    splits: Annotated[dict[str, PeopleByClass], Declaration(Reveals.STATISTIC, OF_A_CLASS)]
+    age_auc: Annotated[Estimate, Declaration(Reveals.STATISTIC, OF_A_CLASS)]
+
+
+def describe_people(site: SiteData, task: Task) -> Answer:
+    """Describe the people of the site."""
+    splits, fewest = read_splits_of_scans(site.files.splits), site.section.policy.least_per_class
+    description = PeopleDescription(
+        splits=people_by_split(site.records, splits, fewest),
+        age_auc=age_auc(site.records, fewest, site.experiment.seed),
+    )
+    return Answer(site.name, description)
+
+
+KIND = TaskKind(DescribePeople, PeopleDescription, describe_people)

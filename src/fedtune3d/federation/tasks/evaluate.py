@@ -1,0 +1,106 @@
+"""Evaluate a final state on the test scans, and choose thresholds on the validation scans."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import JsonValue
+
+from fedtune3d._utils.seeds import derive_seed
+from fedtune3d.cohorts.scanner import scanner_of
+from fedtune3d.evaluation.groups import UNKNOWN, Axes, age_band
+from fedtune3d.evaluation.predictions import Predictions
+from fedtune3d.evaluation.summary import summarise, summarise_validation
+from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
+from fedtune3d.federation.privacy.declarations import AtLeast, Declaration, Reveals
+from fedtune3d.federation.site.data import SPLITS, SiteData
+from fedtune3d.federation.site.predictions_table import scan_name, write_predictions
+from fedtune3d.federation.tasks.kind import TaskKind
+from fedtune3d.training.prediction import predict
+
+
+class Evaluate(Instruction):
+    """Evaluate the state that comes as part ``"state"``.
+
+    Attributes:
+        method: What trained the state: the federation or a baseline.
+        left_out: The site that a leave-one-site-out baseline is tested at; the others give validation counts only.
+    """
+
+    kind: ClassVar[str] = "evaluate"
+    method: Literal["federated", "local", "centralized", "leave_one_site_out"]
+    left_out: str | None = None
+
+
+class Evaluation(Payload):
+    """The summary of a site's predictions (`evaluation/summary.py`).
+
+    Attributes:
+        summary: Of `summarise`, or, where the state is tested at another site, of `summarise_validation`.
+    """
+
+    summary: Annotated[dict[str, JsonValue], Declaration(Reveals.STATISTIC, AtLeast("least_examples"))]
+
+
+def evaluate(site: SiteData, task: Task) -> Answer:
+    """Predict the scans of the site, keep the predictions there, and answer with their summary."""
+    instruction = task.expect(Evaluate)
+    site.write_received(task)
+    if instruction.left_out not in (None, site.name):
+        return _evaluate_validation(site)
+    model, policy = site.process_model.assembled.model, site.section.policy
+    probabilities = {split: predict(model, site.scans(split)).tolist() for split in SPLITS}
+    rows = [
+        (record.participant_id, record.session_id, split, record.label, probability)
+        for split in SPLITS
+        for record, probability in zip(site.records_of(split), probabilities[split], strict=True)
+    ]
+    write_predictions(site.files.predictions(instruction.method), rows)
+    validation, test = (_enough(site, _predictions(site, split, probabilities[split])) for split in SPLITS[1:])
+    summary = summarise(
+        validation,
+        test,
+        derive_seed(site.experiment.seed, site.name, "summary"),
+        share_predictions=policy.predictions_leave,
+        axes=_axes(site) if len(test) else {},
+        least_in_group=policy.least_per_class,
+    )
+    return Answer(site.name, Evaluation(summary=summary))
+
+
+def _evaluate_validation(site: SiteData) -> Answer:
+    """The counts behind a threshold, of a model that is tested at another site."""
+    probabilities = predict(site.process_model.assembled.model, site.scans("validation")).tolist()
+    summary = summarise_validation(_enough(site, _predictions(site, "validation", probabilities)))
+    return Answer(site.name, Evaluation(summary=summary))
+
+
+def _axes(site: SiteData) -> Axes:
+    """The group of each test scan by sex, age band and scanner."""
+    records = site.records_of("test")
+    return {
+        "sex": [record.sex or UNKNOWN for record in records],
+        "age": [age_band(record.age) for record in records],
+        "scanner": [scanner_of(record.path, site.root) or UNKNOWN for record in records],
+    }
+
+
+def _enough(site: SiteData, predictions: Predictions) -> Predictions:
+    """The predictions, or none where a class has fewer scans than the policy wants behind what leaves."""
+    counts = np.bincount(predictions.labels, minlength=2)
+    few = bool(((counts > 0) & (counts < site.section.policy.least_examples)).any())
+    return Predictions((), (), np.array([], np.int8), np.array([])) if few else predictions
+
+
+def _predictions(site: SiteData, split: str, probabilities: Sequence[float]) -> Predictions:
+    """For the statistics, whose unit is the group: scans of one person or one anatomy are not independent."""
+    records = site.records_of(split)
+    return Predictions(
+        tuple(record.group_id for record in records),
+        tuple(scan_name(record.participant_id, record.session_id) for record in records),
+        np.array([record.label for record in records], dtype=np.int8),
+        np.array(probabilities, dtype=np.float64),
+    )
+
+
+KIND = TaskKind(Evaluate, Evaluation, evaluate)

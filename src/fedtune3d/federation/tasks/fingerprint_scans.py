@@ -1,0 +1,56 @@
+"""Fingerprint the scans of a site for the leak audit."""
+
+from typing import Annotated, ClassVar
+
+from fedtune3d._utils.files import write_text
+from fedtune3d.cohorts.splits import read_splits_of_scans
+from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
+from fedtune3d.federation.privacy.declarations import NOTHING, Declaration, Exactly, Reveals
+from fedtune3d.federation.site.audit import Fingerprinter, ScanFingerprint, read_key
+from fedtune3d.federation.site.data import SiteData
+from fedtune3d.federation.tasks.kind import TaskKind
+
+
+class FingerprintScans(Instruction):
+    """Fingerprint every usable scan.
+
+    Attributes:
+        near: Whether fingerprints of nearly equal images are wanted, too, which take about half a second per scan.
+    """
+
+    kind: ClassVar[str] = "fingerprint_scans"
+    near: bool = False
+
+
+class ScanFingerprints(Payload):
+    """Fingerprints of a site's scans.
+
+    Attributes:
+        key: Shows the server that all sites used one key, without revealing it; None where the site has no key.
+        scans: One row per scan; none without a key.
+    """
+
+    key: Annotated[str | None, NOTHING]
+    scans: Annotated[tuple[ScanFingerprint, ...], Declaration(Reveals.IDENTIFIER, Exactly(1))]
+
+
+def fingerprint_scans(site: SiteData, task: Task) -> Answer:
+    """Fingerprint the scans of the site; its own names for what is shown stay in its cache."""
+    policy, key = site.section.policy, site.key
+    if site.section.fingerprint_key is not None:
+        key = read_key(site.name, site.section.fingerprint_key)
+    if key is None:
+        return Answer(site.name, ScanFingerprints(key=None, scans=()))
+    fingerprinter = Fingerprinter(site.name, key, policy.names_leave, policy.groups_leave)
+    if not policy.names_leave:
+        own_names = (name for record in site.records for name in (record.participant_id, record.name))
+        names = {fingerprinter.shown(name): name for name in own_names}
+        write_text(site.cache.names, "".join(f"{shown}\t{name}\n" for shown, name in names.items()))
+    splits = read_splits_of_scans(site.files.splits)
+    with site.progress.bar(f"{site.name}: fingerprinting scans") as advance:
+        near = task.expect(FingerprintScans).near
+        rows = fingerprinter.fingerprint(site.prepared.paths, splits, near, advance)
+    return Answer(site.name, ScanFingerprints(key=fingerprinter.key_check, scans=rows))
+
+
+KIND = TaskKind(FingerprintScans, ScanFingerprints, fingerprint_scans)

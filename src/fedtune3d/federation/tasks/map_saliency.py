@@ -1,0 +1,103 @@
+"""The mean saliency map of a state over positive test people."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.state_dicts import State, state_sha256
+from fedtune3d.config.experiment import ExplainSection
+from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
+from fedtune3d.federation.privacy.declarations import NOTHING, CountedBy, Declaration, Reveals
+from fedtune3d.federation.site.data import SiteData
+from fedtune3d.federation.site.saliency import (
+    MAP,
+    REGIONS,
+    MapMaker,
+    average,
+    cannot_explain,
+    choose,
+    unpack_regions,
+)
+from fedtune3d.federation.tasks.kind import TaskKind
+from fedtune3d.training.fitting import one_head_input
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+OVER_SCANS = Declaration(Reveals.STATISTIC, CountedBy("scans"))
+
+
+class MapSaliency(Instruction):
+    """Explain the state in part ``"state"``, by the regions of the atlas in part ``"regions"``."""
+
+    kind: ClassVar[str] = "map_saliency"
+
+
+class MeanSaliency(Payload):
+    """The mean map comes as part ``"map"``.
+
+    Attributes:
+        why: Why there is no map; None where there is one.
+        scans: Scans behind the mean, one per person.
+        in_template: How many of them lie in MNI152.
+        shares: Region → mean and standard deviation of its share of the brain's saliency.
+        volumes: Region → its share of the brain.
+    """
+
+    why: Annotated[str | None, NOTHING] = None
+    scans: Annotated[Count, Declaration(Reveals.COUNT, CountedBy("scans"))] = 0
+    in_template: Annotated[Count, Declaration(Reveals.COUNT, CountedBy("in_template"))] = 0
+    shares: Annotated[dict[str, tuple[Share, Share]], OVER_SCANS] = Field(default_factory=dict)
+    volumes: Annotated[dict[str, Share], OVER_SCANS] = Field(default_factory=dict)
+
+
+def map_saliency(site: SiteData, task: Task) -> Answer:
+    """Make the maps of the site's positive test people, one scan each, and answer with their mean.
+
+    People are chosen by label, not by prediction, so that the maps of two states are of the same scans.
+    """
+    settings = site.experiment.explain
+    if settings is None:
+        raise InputError(f"{site.name}: the experiment asks for no saliency maps")
+    records = site.records_of("test")
+    positive = [index for index, record in enumerate(records) if record.label == 1]
+    groups = [records[index].group_id for index in positive]
+    chosen = [positive[i] for i in choose(groups, settings.scans, site.experiment.seed, site.name, "saliency")]
+    model = site.process_model.assembled.model
+    if why := cannot_explain(model, settings.method) or _why_no_maps(site, len(chosen)):
+        return Answer(site.name, MeanSaliency(why=why))
+    maps, regions = _make_maps(site, task, settings, chosen)
+    if why := _why_no_maps(site, len(maps)):
+        return Answer(site.name, MeanSaliency(why=why))
+    mean = average(maps, regions)
+    payload = MeanSaliency(scans=mean.scans, in_template=mean.in_template, shares=mean.shares, volumes=mean.volumes)
+    return Answer(site.name, payload, {MAP: {"mean": mean.map}})
+
+
+def _make_maps(
+    site: SiteData, task: Task, settings: ExplainSection, chosen: list[int]
+) -> tuple[list[State], list[str]]:
+    """The maps of the chosen test scans, without those that cannot be registered, and the names of the regions."""
+    model, scans, records = site.process_model.assembled.model, site.scans("test"), site.records_of("test")
+    regions = unpack_regions(task.parts.get(REGIONS, {}))
+    causes = state_sha256(site.write_received(task))
+    maker = MapMaker(model.eval(), settings, regions, causes, site.files.saliency)
+    maps = []
+    with site.progress.bar(f"{site.name}: saliency maps") as advance:
+        for index in chosen:
+            features = one_head_input(model, scans, index) if settings.method == "gradcam" else None
+            maps.append(maker.of(site.prepared.paths[records[index]], features))
+            advance(len(maps), len(chosen))
+    return [scan_map for scan_map in maps if scan_map], list(regions)
+
+
+def _why_no_maps(site: SiteData, people: int) -> str | None:
+    policy = site.section.policy
+    if not policy.maps_leave:
+        return "the site's policy keeps its maps (policy.maps_leave)"
+    if people < policy.least_per_class:
+        return f"fewer than {policy.least_per_class} positive people in the test set (policy.least_per_class)"
+    return None
+
+
+KIND = TaskKind(MapSaliency, MeanSaliency, map_saliency, {MAP: Declaration(Reveals.IMAGE, CountedBy("scans"))})

@@ -1,0 +1,51 @@
+"""The distribution of the voxel intensities inside the brain, over all scans of a site."""
+
+from typing import Annotated, ClassVar
+
+from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
+from fedtune3d.federation.privacy.declarations import CountedBy, Declaration, Reveals
+from fedtune3d.federation.site.data import SiteData
+from fedtune3d.federation.tasks.kind import TaskKind
+from fedtune3d.preparation.profiles import intensity_profile, intensity_range, load_brain
+
+
+class ProfileIntensities(Instruction):
+    """Measure the range of intensities, or their density on a grid.
+
+    Attributes:
+        grid: Lowest and highest intensity of the grid that the server chose from all sites' ranges; None to ask for
+            the range.
+    """
+
+    kind: ClassVar[str] = "profile_intensities"
+    grid: tuple[float, float] | None = None
+
+
+class IntensityProfile(Payload):
+    """The range or the density; neither where the site has fewer scans than its policy wants behind it.
+
+    Attributes:
+        scans: How many scans stand behind it.
+        range: Lowest and highest intensity.
+        density: At the points of the grid (`preparation.profiles.grid_points`).
+    """
+
+    scans: Annotated[int | None, Declaration(Reveals.COUNT, CountedBy("scans"))] = None
+    range: Annotated[tuple[float, float] | None, Declaration(Reveals.STATISTIC, CountedBy("scans"))] = None
+    density: Annotated[tuple[float, ...] | None, Declaration(Reveals.STATISTIC, CountedBy("scans"))] = None
+
+
+def profile_intensities(site: SiteData, task: Task) -> Answer:
+    """Measure the range or the density at the site."""
+    paths, grid = list(site.prepared.paths.values()), task.expect(ProfileIntensities).grid
+    if len(paths) < site.section.policy.least_per_class:
+        return Answer(site.name, IntensityProfile())
+    with site.progress.bar(f"{site.name}: intensity profile") as advance:
+        if grid is None:
+            low, high = intensity_range(load_brain(path) for path in paths)
+            return Answer(site.name, IntensityProfile(scans=len(paths), range=(low, high)))
+        density = intensity_profile(map(load_brain, paths), *grid, lambda done: advance(done, len(paths)))
+        return Answer(site.name, IntensityProfile(scans=len(paths), density=tuple(density)))
+
+
+KIND = TaskKind(ProfileIntensities, IntensityProfile, profile_intensities)

@@ -1,0 +1,68 @@
+"""Train for one round and send the update."""
+
+from typing import Annotated, ClassVar, Protocol
+
+from pydantic import Field, JsonValue
+
+from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
+from fedtune3d.federation.privacy.declarations import (
+    EVERY_PART,
+    NOTHING,
+    CountedBy,
+    Declaration,
+    Reveals,
+)
+from fedtune3d.federation.tasks.kind import TaskKind
+from fedtune3d.training.scores import Scores
+
+OF_TRAINING = CountedBy("examples")
+OVER_VALIDATION = Declaration(Reveals.STATISTIC, CountedBy("received"))
+
+
+class Train(Instruction):
+    """Train for one round from the state that comes as part ``"state"``.
+
+    Attributes:
+        plan: What the aggregation rule wants done, as JSON values.
+    """
+
+    kind: ClassVar[str] = "train"
+    plan: dict[str, JsonValue]
+
+
+class TrainAnswer(Payload):
+    """An update's counts and metrics; the trained state comes as part ``"state"``.
+
+    Attributes:
+        examples: Training scans.
+        loss: Mean cross-entropy over the last local epoch.
+        received: Scores of the received state on the validation set.
+        sent: Scores of the sent state on the validation set.
+        metrics: Further scores that the rule asked for, each with its kind.
+        seconds: Wall time of the task.
+        peak_memory_bytes: The most memory that the site's process held so far.
+    """
+
+    examples: Annotated[int, Field(ge=0), Declaration(Reveals.COUNT, OF_TRAINING)]
+    loss: Annotated[float, Declaration(Reveals.STATISTIC, OF_TRAINING)]
+    received: Annotated[Scores | None, OVER_VALIDATION] = None
+    sent: Annotated[Scores | None, Declaration(Reveals.STATISTIC, CountedBy("sent"))] = None
+    metrics: Annotated[dict[str, float | str], OVER_VALIDATION] = Field(default_factory=dict)
+    seconds: Annotated[float, Field(ge=0), NOTHING] = 0.0
+    peak_memory_bytes: Annotated[int, Field(ge=0), NOTHING] = 0
+
+
+class Trains(Protocol):
+    """Anything that trains locally."""
+
+    def train(self, task: Task) -> Answer:
+        """Train for one round."""
+        ...
+
+
+def train(site: Trains, task: Task) -> Answer:
+    """Train for one round at the site."""
+    return site.train(task)
+
+
+KIND = TaskKind(Train, TrainAnswer, train, {EVERY_PART: Declaration(Reveals.TENSOR, OF_TRAINING)})
