@@ -261,7 +261,7 @@ def write_study(folder: Path, run: Path) -> None:
         "stages": entries,
         "faults": {},
     }
-    cells = {entry["cells"]["0"]: entry for found in entries.values() for entry in found}
+    cells = {entry["trials"]["0"]: entry for found in entries.values() for entry in found}
     for number, (cell, entry) in enumerate(cells.items()):
         write_cell(folder / "trials" / cell, run, entry, number)
     (folder / "study.json").write_text(json.dumps(results))
@@ -271,10 +271,10 @@ def study_entry(head: str, tuning: str, rule: str, validation: float) -> dict[st
     reference = head == "ncc"
     name = head if reference else f"{head}-{tuning}-{rule}"
     parts = {
-        part: {"name": name, "label": name, "said": ""}
+        part: {"name": name, "label": name, "note": ""}
         for part, name in (("head", head), ("tuning", tuning), ("rule", rule))
     }
-    return {"name": name, "reference": reference, **parts, "cells": {"0": f"{name}-seed0"}, "validation": validation}
+    return {"name": name, "reference": reference, **parts, "trials": {"0": f"{name}-seed0"}, "validation": validation}
 
 
 def write_cell(folder: Path, run: Path, entry: dict[str, Any], number: int) -> None:

@@ -75,7 +75,7 @@ def test_several_seeds_are_mean_and_spread(finished_study: Path, tmp_path: Path)
     results["seeds"] = [0, 1]
     for stage in results["stages"].values():
         for entry in stage:
-            entry["cells"]["1"] = "linear-frozen-fedavg-seed0"
+            entry["trials"]["1"] = "linear-frozen-fedavg-seed0"
     (folder / "study.json").write_text(json.dumps(results))
     row = read_study(folder).stages["heads"][1]
     one, other = (

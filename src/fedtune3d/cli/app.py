@@ -258,9 +258,9 @@ def benchmark(
     if text := caveat(contents.facts):
         out.print(text)
     out.print(f"report: {folder.report}", soft_wrap=True)
-    for cell, fault in contents.results["faults"].items():
+    for cell, fault in contents.results.faults.items():
         err.print(f"failed: {cell}: {fault}", markup=False)
-    if contents.results["faults"]:
+    if contents.results.faults:
         raise typer.Exit(1)
 
 

@@ -162,16 +162,16 @@ def study_tables(plan: StudyPlan, workers: int) -> RenderableType:
     """The plan of a study for people."""
     table = Table(title="Plan", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Stage")
-    for name in ("Cells", "Done", "Time of the rest"):
+    for name in ("Trials", "Done", "Time of the rest"):
         table.add_column(name, justify="right")
     for stage in plan.stages:
         most = "at most " if stage.at_most and stage.seconds else ""
-        table.add_row(stage.stage, str(stage.cells), str(stage.done), most + duration(stage.seconds))
+        table.add_row(stage.stage, str(stage.trials), str(stage.done), most + duration(stage.seconds))
     total = plan.first_seconds + sum(stage.seconds for stage in plan.stages) / workers
     return Group(
         table,
         Text(f"Preparing and encoding, what is not in the cache: at most {duration(plan.first_seconds)}"),
         Text(f"In all, {plural(workers, 'worker')}: at most about {duration(total)}"),
-        Text(f"Disk: cache {size(plan.cache_bytes)}, cells at most {size(plan.cells_bytes)}"),
+        Text(f"Disk: cache {size(plan.cache_bytes)}, trials at most {size(plan.trials_bytes)}"),
         Text(f"Memory: up to {size(plan.host_bytes * workers)}"),
     )

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -40,21 +40,21 @@ class Variant:
     Attributes:
         axis: A key of `NAME_KEYS`.
         name: Of the head, reference, tuning method or rule.
-        label: Tells it from the others of its axis; part of the names of its cells.
-        said: What stands beside its name for people: a label of one's own, or its options; often nothing.
+        label: Tells it from the others of its axis; part of the names of its trials.
+        note: What stands beside its name for people: a label of one's own, or its options; often nothing.
         changes: What it changes in the experiment; sections of keys are changed key by key.
     """
 
     axis: str
     name: str
     label: str
-    said: str
+    note: str
     changes: Mapping[str, Any] = field(hash=False)
 
 
 @dataclass(frozen=True)
 class Combination:
-    """A head (or reference), a tuning and a rule: one cell for each seed."""
+    """A head (or reference), a tuning and a rule: one trial per seed."""
 
     head: Variant
     tuning: Variant
@@ -70,9 +70,42 @@ class Combination:
         """`conv_s-frozen-fedavg`; of a reference, its label."""
         return self.head.label if self.is_reference else f"{self.head.label}-{self.tuning.label}-{self.rule.label}"
 
-    def cell(self, seed: int) -> str:
-        """The name of its cell with a seed: of the experiment and of the run folder."""
+    def trial(self, seed: int) -> str:
+        """The name of its trial with a seed: of the experiment and of the run folder."""
         return f"{self.name}-seed{seed}"
+
+
+PARTS = ("head", "tuning", "rule")
+STAGES = dict(zip(("heads", "tunings", "rules"), PARTS, strict=True))
+"""The stages that a report shows, and the part that differs within each."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a study.
+
+    Attributes:
+        name: A key of `STAGES`, or ``trials`` for all of a crossed study.
+        combinations: In the order of the study file.
+        is_view: Whether it only groups trials of an earlier stage, so that nothing is to run.
+        has_baselines: Whether one of its combinations also trains the baselines.
+    """
+
+    name: str
+    combinations: list[Combination]
+    is_view: bool = False
+    has_baselines: bool = False
+
+
+Choose = Callable[[Sequence[str], Sequence[Combination]], Combination]
+"""Chooses the combination with the best of the given parts."""
+
+
+def _towards(head: Variant, tuning: Variant) -> Choose:
+    """Choose whatever leads to a head and a tuning."""
+    return lambda parts, combinations: max(
+        combinations, key=lambda combination: (combination.head == head, combination.tuning == tuning)
+    )
 
 
 class Study(ExperimentKeys):
@@ -116,7 +149,7 @@ class Study(ExperimentKeys):
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
-        """Read and validate a study file, every cell that it can come to included.
+        """Read and validate a study file, every trial that it can lead to included.
 
         Raises:
             InputError: Naming every problem found, one a line.
@@ -170,34 +203,59 @@ class Study(ExperimentKeys):
         references = [Combination(head, self.base.tuning, self.base.rule) for head in self.variants["references"]]
         return [*itertools.starmap(Combination, product), *references]
 
+    def walk(self, choose: Choose) -> Iterator[Stage]:
+        """Yield the stages in order: the only place that knows which stage follows which choice.
+
+        Args:
+            choose: Called when the stage before is done, with the parts to choose and the stage's combinations; returns
+                the combination whose parts the next stages build on.
+        """
+        if self.design == "crossed":
+            trials = self.crossed()
+            yield Stage("trials", trials)
+            best = choose(PARTS, trials)
+            yield Stage("heads", self.heads_stage(best.tuning, best.rule), is_view=True)
+            yield Stage("tunings", self.tunings_stage(best.head, best.rule), is_view=True)
+            yield Stage("rules", self.rules_stage(best.head, best.tuning), has_baselines=True)
+            return
+        heads = self.heads_stage()
+        yield Stage("heads", heads)
+        head = choose(("head",), heads).head
+        tunings = self.tunings_stage(head)
+        yield Stage("tunings", tunings)
+        tuning = choose(("tuning",), tunings).tuning
+        rules = self.rules_stage(head, tuning)
+        yield Stage("rules", rules, has_baselines=True)
+        choose(("rule",), rules)
+
     def possible(self) -> list[Combination]:
-        """Every combination that a stage can come to, whichever is the best."""
+        """Every combination that a stage can lead to, whichever is the best, in the order of the stages."""
         if self.design == "crossed":
             return self.crossed()
-        heads, tunings = self.variants["heads"], self.variants["tunings"]
-        stages = [self.heads_stage(), *(self.tunings_stage(head) for head in heads)]
-        stages += [self.rules_stage(head, tuning) for head in heads for tuning in tunings]
-        return list(dict.fromkeys(itertools.chain.from_iterable(stages), None))
+        goals = itertools.product(self.variants["heads"], self.variants["tunings"])
+        stages = [stage for goal in goals for stage in self.walk(_towards(*goal))]
+        in_order = sorted(stages, key=lambda stage: list(STAGES).index(stage.name))
+        return list(dict.fromkeys(combination for stage in in_order for combination in stage.combinations))
 
     def experiment(
         self, combination: Combination, seed: int, baselines: Sequence[str] = (), output: Path | None = None
     ) -> Experiment:
-        """The experiment of a cell.
+        """The experiment of a trial.
 
         Raises:
             ValidationError: Where the parts do not go together.
         """
         values = self.model_dump(include=set(ExperimentKeys.model_fields))
-        values |= {"name": combination.cell(seed), "seed": seed, "baselines": tuple(baselines)}
-        values["output"] = output or self.cell_folder(combination, seed)
+        values |= {"name": combination.trial(seed), "seed": seed, "baselines": tuple(baselines)}
+        values["output"] = output or self.trial_folder(combination, seed)
         parts = (combination.head,) if combination.is_reference else (combination.tuning, combination.rule)
         for variant in dict.fromkeys((combination.head, *parts)):
             values = _changed(values, variant.changes)
         return Experiment.model_validate(values)
 
-    def cell_folder(self, combination: Combination, seed: int) -> Path:
-        """The run folder of a cell."""
-        return StudyFolder(self.output).trial(combination.cell(seed)).path
+    def trial_folder(self, combination: Combination, seed: int) -> Path:
+        """The run folder of a trial."""
+        return StudyFolder(self.output).trial(combination.trial(seed)).path
 
     def _own(self, axis: str, name: str) -> Variant:
         """The variant of the file's own section: the one on the axis that is the same, else one of its own."""
@@ -214,8 +272,8 @@ class Study(ExperimentKeys):
         if training is not None:
             changes = _changed(changes, {"training": training})
         options = values | (training or {})
-        said = ", ".join(f"{option}: {value}" for option, value in options.items()) if label is None else label
-        return Variant(axis, name, label or _label(name, options), said if label != name else "", changes)
+        note = ", ".join(f"{option}: {value}" for option, value in options.items()) if label is None else label
+        return Variant(axis, name, label or _label(name, options), note if label != name else "", changes)
 
     def _changes(self, axis: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
         if axis == "references":

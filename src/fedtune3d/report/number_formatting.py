@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fedtune3d.config.study_results import VariantRecord
+
 METHODS = {
     "federated": "Federated",
     "local": "Local",
@@ -44,11 +46,11 @@ _SHORT = {
 }
 
 
-def variant_title(part: str, variant: Mapping[str, str]) -> str:
+def variant_title(part: str, variant: VariantRecord) -> str:
     """The short title of a study's head, tuning or rule; its options stand in brackets."""
-    name = variant["name"]
+    name = variant.name
     title = rule_title(name) if part == "rule" else _SHORT.get(name, name)
-    return f"{title} ({variant['said']})" if variant["said"] else title
+    return f"{title} ({variant.note})" if variant.note else title
 
 
 def interval(estimate: Mapping[str, Any]) -> str:

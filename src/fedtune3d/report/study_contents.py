@@ -1,6 +1,5 @@
 """What a study folder holds, read as far as it is there: the stages, and each cell's run folder."""
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,15 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import StudyFolder
+from fedtune3d.config.study import STAGES
+from fedtune3d.config.study_results import CombinationRecord, StudyResults
 from fedtune3d.evaluation.estimate import Estimate, undefined
 from fedtune3d.evaluation.over_seeds import over_seeds
 from fedtune3d.report.number_formatting import METHODS, variant_title
 from fedtune3d.report.run_contents import RunContents, read_run
-
-STAGES = {"heads": "head", "tunings": "tuning", "rules": "rule"}
-"""The stages as they are shown, and the part that differs in each."""
 
 
 @dataclass(frozen=True)
@@ -83,23 +80,23 @@ class StudyContents:
 
     Attributes:
         path: The folder.
-        results: `study.json`.
+        results: The record of the study.
         runs: Cell → its run folder, as far as it has begun.
     """
 
     path: Path
-    results: Mapping[str, Any]
+    results: StudyResults
     runs: Mapping[str, RunContents]
 
     @property
     def sites(self) -> list[str]:
         """The names of the sites, in the order of the study file."""
-        return list(self.results["sites"])
+        return list(self.results.sites)
 
     @property
     def seeds(self) -> list[int]:
         """The seeds, in the order of the study file."""
-        return list(self.results["seeds"])
+        return list(self.results.seeds)
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -111,7 +108,7 @@ class StudyContents:
     @cached_property
     def stages(self) -> dict[str, list[Row]]:
         """The rows of each stage that was begun; the rules' with the baselines below."""
-        return {stage: self._rows(stage) for stage in STAGES if stage in self.results["stages"]}
+        return {stage: self._rows(stage) for stage in STAGES if stage in self.results.stages}
 
     @property
     def answer(self) -> Row | None:
@@ -126,10 +123,10 @@ class StudyContents:
 
     def _rows(self, stage: str) -> list[Row]:
         rows = []
-        for entry in self.results["stages"][stage]:
+        for entry in self.results.stages[stage]:
             part = STAGES[stage]
-            chosen = not entry["reference"] and self.results["chosen"].get(part) == entry[part]["label"]
-            rows.append(self._row(entry, variant_title(part, entry[part]), "federated", chosen))
+            chosen = not entry.reference and self.results.chosen.get(part) == entry.part(part).label
+            rows.append(self._row(entry, variant_title(part, entry.part(part)), "federated", chosen))
         if stage == "rules":
             rows += self._baselines()
         return rows
@@ -137,27 +134,26 @@ class StudyContents:
     def _baselines(self) -> list[Row]:
         rows = []
         for method in [name for name in METHODS if name != "federated"]:
-            for entry in self.results["stages"]["rules"]:
-                cells = {int(seed): cell for seed, cell in entry["cells"].items()}
-                if self.finished(cells, method):
+            for entry in self.results.stages["rules"]:
+                if self.finished(entry.trials, method):
                     rows.append(self._row(entry, METHODS[method], method, False))
                     break
         return rows
 
-    def _row(self, entry: Mapping[str, Any], title: str, method: str, chosen: bool) -> Row:
-        cells = {int(seed): cell for seed, cell in entry["cells"].items()}
+    def _row(self, entry: CombinationRecord, title: str, method: str, chosen: bool) -> Row:
+        cells = entry.trials
         baseline = method != "federated"
         found = {seed: run.metrics["methods"][method] for seed, run in self.finished(cells, method).items()}
         missing = self._why_missing(cells)
         return Row(
-            key=method if baseline else entry["name"],
+            key=method if baseline else entry.name,
             title=title,
             method=method,
-            kind="baseline" if baseline else "reference" if entry["reference"] else "variant",
+            kind="baseline" if baseline else "reference" if entry.reference else "variant",
             parts=_part_titles(entry, None if not baseline else "–"),
             cells=cells,
             chosen=chosen,
-            validation=None if baseline else entry["validation"],
+            validation=None if baseline else entry.validation,
             sites={
                 site: _over_seeds({seed: metrics["sites"][site]["auc"] for seed, metrics in found.items()}, missing)
                 for site in self.sites
@@ -167,7 +163,7 @@ class StudyContents:
         )
 
     def _why_missing(self, cells: Mapping[int, str]) -> str:
-        faults = [self.results["faults"][cell] for cell in cells.values() if cell in self.results["faults"]]
+        faults = [self.results.faults[cell] for cell in cells.values() if cell in self.results.faults]
         return f"the run failed: {faults[0]}" if faults else "the run is not complete"
 
 
@@ -178,19 +174,16 @@ def read_study(folder: Path) -> StudyContents:
         InputError: When the folder holds no study, or a file in it is damaged; names the file.
     """
     study = StudyFolder(folder)
-    if not study.results.exists():
-        raise InputError(f"{study.results}: missing, so {folder} is no study; run `fedtune3d benchmark` first")
-    results = json.loads(study.results.read_text(encoding="utf-8"))
-    cells = {cell for stage in results["stages"].values() for entry in stage for cell in entry["cells"].values()}
-    begun = [cell for cell in sorted(cells) if study.trial(cell).config.exists()]
+    results = StudyResults.read(study)
+    begun = [cell for cell in sorted(results.trials) if study.trial(cell).config.exists()]
     return StudyContents(folder, results, {cell: read_run(study.trial(cell).path) for cell in begun})
 
 
-def _part_titles(entry: Mapping[str, Any], rule: str | None) -> tuple[str, str, str]:
-    head = variant_title("head", entry["head"])
-    if entry["reference"]:
+def _part_titles(entry: CombinationRecord, rule: str | None) -> tuple[str, str, str]:
+    head = variant_title("head", entry.head)
+    if entry.reference:
         return head, "–", "–"
-    return head, variant_title("tuning", entry["tuning"]), rule or variant_title("rule", entry["rule"])
+    return head, variant_title("tuning", entry.tuning), rule or variant_title("rule", entry.rule)
 
 
 def _over_seeds(estimates: Mapping[int, Mapping[str, Any]], missing: str) -> StudyEstimate:

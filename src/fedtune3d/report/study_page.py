@@ -8,6 +8,7 @@ from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import RunFolder, StudyFolder
 from fedtune3d._utils.state_dicts import load_info
 from fedtune3d._utils.version import __version__
+from fedtune3d.config.study import STAGES
 from fedtune3d.report import number_formatting as words
 from fedtune3d.report.figures.drawing import Drawing, tab_separated
 from fedtune3d.report.figures.forest import draw_forest
@@ -17,7 +18,7 @@ from fedtune3d.report.figures.study_weights import draw_study_weights
 from fedtune3d.report.figures.trade_off import draw_trade_off
 from fedtune3d.report.page import as_figure, asset, environment
 from fedtune3d.report.study_captions import answer, how_chosen, state_of_row, study_caveat, with_spread
-from fedtune3d.report.study_contents import STAGES, StudyContents, read_study
+from fedtune3d.report.study_contents import StudyContents, read_study
 from fedtune3d.report.study_tables import (
     COST_COLUMNS,
     TITLES,
@@ -81,7 +82,7 @@ def _render(contents: StudyContents, drawings: dict[str, Drawing], differences: 
         answer_key=chosen.key if chosen else None,
         how_chosen=how_chosen(contents),
         caveat=study_caveat(contents),
-        faults=contents.results["faults"],
+        faults=contents.results.faults,
         figures={name: as_figure(drawing) for name, drawing in drawings.items()},
         what_ran=config_rows(contents),
         titles=TITLES,
@@ -116,7 +117,7 @@ def _cells(contents: StudyContents) -> list[dict[str, Any]]:
 
 
 def _cell(contents: StudyContents, name: str, seed: int) -> dict[str, Any]:
-    run, fault = contents.runs.get(name), contents.results["faults"].get(name)
+    run, fault = contents.runs.get(name), contents.results.faults.get(name)
     metrics = run.metrics if run else {}
     has_page = run is not None and RunFolder(run.path).report.exists()
     state = "finished" if metrics else "begun" if run else "not begun"

@@ -213,7 +213,7 @@ def paired_data(rows: list[PairedRow]) -> list[dict[str, Any]]:
 
 def fault_rows(contents: StudyContents) -> Mapping[str, str]:
     """Cell → why it failed."""
-    return dict(contents.results["faults"])
+    return dict(contents.results.faults)
 
 
 def config_rows(contents: StudyContents) -> list[tuple[str, str]]:
@@ -223,9 +223,9 @@ def config_rows(contents: StudyContents) -> list[tuple[str, str]]:
     finished = [cell for cell in cells if contents.runs.get(cell) and contents.runs[cell].metrics]
     first = next(iter(contents.runs.values()), None)
     lines = [
-        ("Study", contents.results["name"]),
+        ("Study", contents.results.name),
         ("Sites", f"{len(contents.sites)} ({', '.join(contents.sites)})"),
-        ("Design", "stages: each with the best before" if contents.results["design"] == "stages" else "crossed"),
+        ("Design", "stages: each with the best before" if contents.results.design == "stages" else "crossed"),
         ("Seeds", ", ".join(map(str, contents.seeds))),
         ("Cells", f"{len(finished)} of {len(cells)} finished"),
         ("Encoder", first.config.get("model", {}).get("encoder", "–") if first else "–"),

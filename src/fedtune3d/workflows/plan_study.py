@@ -1,4 +1,4 @@
-"""What a study will cost: its cells by stage, before any of them runs."""
+"""What a study will cost: its trials by stage, before any of them runs."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from fedtune3d._utils.files import write_json
 from fedtune3d._utils.folders import StudyFolder
 from fedtune3d._utils.version import __version__
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.config.study import Combination, Study
+from fedtune3d.config.study import Combination, Stage, Study
 from fedtune3d.federation.site.timing import Calibration, calibrate
 from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_with
 from fedtune3d.workflows.study import is_finished
@@ -19,10 +19,10 @@ from fedtune3d.workflows.study import is_finished
 
 @dataclass(frozen=True)
 class StagePlan:
-    """A stage of a study: how many cells, how many are done, and the time of the rest."""
+    """A stage of a study: how many trials, how many are done, and the time of the rest."""
 
     stage: str
-    cells: int
+    trials: int
     done: int
     seconds: float
     at_most: bool
@@ -30,12 +30,12 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """The plan of a study. Where a stage waits for a choice, its cells are counted as the dearest that it can be."""
+    """The plan of a study. Where a stage waits for a choice, it is planned with the most expensive combination."""
 
     stages: list[StagePlan]
     first_seconds: float
     cache_bytes: int
-    cells_bytes: int
+    trials_bytes: int
     host_bytes: int
 
 
@@ -58,19 +58,13 @@ class _StudyPlanner:
         self.known: dict[str, Any] = json.loads(text)
 
     def run(self) -> StudyPlan:
-        """Stage by stage; where one waits for a choice, as if the dearest were chosen."""
-        if self.study.design == "crossed":
-            stages = {"cells": self.study.crossed()}
-        else:
-            stages = {"heads": self.study.heads_stage()}
-            head = self._dearest(stages["heads"]).head
-            stages["tunings"] = self.study.tunings_stage(head)
-            stages["rules"] = self.study.rules_stage(head, self._dearest(stages["tunings"]).tuning)
-        plans = {one: self._plan(one) for found in stages.values() for one in found}
+        """Plan stage by stage; where one waits for a choice, with the most expensive combination."""
+        stages = [stage for stage in self.study.walk(self._dearest) if not stage.is_view]
+        plans = {one: self._plan(one) for stage in stages for one in stage.combinations}
         seen: set[Combination] = set()
         shown = []
-        for stage, found in stages.items():
-            new = [one for one in found if one not in seen]
+        for stage in stages:
+            new = [combination for combination in stage.combinations if combination not in seen]
             seen |= set(new)
             shown.append(self._stage(stage, new, plans))
         every_seed = len(self.study.seeds)
@@ -83,22 +77,31 @@ class _StudyPlanner:
             first_seconds=first + self.scans.all_prepare_seconds,
             cache_bytes=sum(site.prepared_bytes for site in any_plan.sites)
             + seeds * sum(site.features_bytes for plan in features.values() for site in plan.sites),
-            cells_bytes=every_seed * sum(plan.run_folder_bytes for plan in plans.values()),
+            trials_bytes=every_seed * sum(plan.run_folder_bytes for plan in plans.values()),
             host_bytes=max(plan.calibration.host_bytes for plan in plans.values()),
         )
 
-    def _stage(self, stage: str, found: Sequence[Combination], plans: dict[Combination, RunPlan]) -> StagePlan:
-        cells = [(one, seed) for one in found for seed in self.study.seeds]
-        left = [(one, seed) for one, seed in cells if not is_finished(self.study.experiment(one, seed))]
-        seconds = sum(plans[one].federated_seconds for one, _ in left)
-        if stage != "heads" and found and self.study.baselines:
-            one = max(found, key=lambda one: plans[one].federated_seconds)
-            seconds += plans[one].federated_seconds * len(self.study.baselines) * len(self.study.seeds) * bool(left)
-        return StagePlan(stage, len(cells), len(cells) - len(left), seconds, at_most=stage in ("tunings", "rules"))
+    def _stage(self, stage: Stage, new: Sequence[Combination], plans: dict[Combination, RunPlan]) -> StagePlan:
+        trials = [(combination, seed) for combination in new for seed in self.study.seeds]
+        left = [trial for trial in trials if not is_finished(self.study.experiment(*trial))]
+        seconds = sum(plans[combination].federated_seconds for combination, _ in left)
+        if stage.has_baselines:
+            seconds += self._baseline_seconds(stage.combinations, plans)
+        at_most = stage.name in ("tunings", "rules")
+        return StagePlan(stage.name, len(trials), len(trials) - len(left), seconds, at_most)
 
-    def _dearest(self, found: Sequence[Combination]) -> Combination:
-        own = [one for one in found if not one.is_reference]
-        return max(own, key=lambda one: self._plan(one).federated_seconds)
+    def _baseline_seconds(self, combinations: Sequence[Combination], plans: dict[Combination, RunPlan]) -> float:
+        """The time of all baselines with the most expensive of the combinations; 0 where a combination has them."""
+        baselines, seeds = self.study.baselines, self.study.seeds
+        for combination in combinations:
+            if all(is_finished(self.study.experiment(combination, seed, baselines)) for seed in seeds):
+                return 0.0
+        dearest = max(plans[combination].federated_seconds for combination in combinations)
+        return dearest * len(baselines) * len(seeds)
+
+    def _dearest(self, parts: Sequence[str], combinations: Sequence[Combination]) -> Combination:
+        own = [combination for combination in combinations if not combination.is_reference]
+        return max(own, key=lambda combination: self._plan(combination).federated_seconds)
 
     def _plan(self, combination: Combination) -> RunPlan:
         experiment = self.study.experiment(combination, self.study.seeds[0])

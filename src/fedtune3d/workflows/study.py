@@ -1,4 +1,4 @@
-"""A study from end to end: its cells in stages, what is chosen between them, the report."""
+"""A study from end to end: its trials in stages, what is chosen between them, the report."""
 
 import json
 import subprocess
@@ -14,12 +14,12 @@ import yaml
 from filelock import FileLock, Timeout
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import write_json
 from fedtune3d._utils.folders import RunFolder, StudyFolder
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d._utils.state_dicts import load_info
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.config.study import Combination, Study, Variant
+from fedtune3d.config.study import Combination, Stage, Study, Variant
+from fedtune3d.config.study_results import CombinationRecord, StudyResults
 from fedtune3d.report.logs import require_packages
 from fedtune3d.workflows.run_folder import open_run, read_metrics
 
@@ -29,20 +29,20 @@ Tell = Callable[[str], None]
 def run_study(
     study: Study, *, workers: int = 1, progress: Progress | None = None, tell: Tell = lambda text: None
 ) -> StudyFolder:
-    """Run every cell that is not finished, choose between the stages, and write the report.
+    """Run every trial that is not finished, choose between the stages, and write the report.
 
-    The same call goes on with a study that was stopped. A cell that fails is noted and the others go on; the next call
-    tries it again.
+    The same call continues a study that was stopped. A trial that fails is recorded and the others continue; the next
+    call tries it again.
 
     Args:
         study: The grid.
-        workers: Cells that run at once, each in a process of its own.
+        workers: Trials that run at once, each in its own process.
         progress: Where preparing the scans is shown.
-        tell: Told a line for each cell that ends, and each choice.
+        tell: Called with a line for each trial that ends, and each choice.
 
     Raises:
-        InputError: When the input is at fault, another process runs the study, or every cell failed that a choice
-            rests on.
+        InputError: When the input is at fault, another process runs the study, or all trials failed that a choice
+            depends on.
     """
     require_packages(study.log)
     folder = StudyFolder(study.output)
@@ -84,41 +84,22 @@ class _StudyRun:
         """All stages, then the results and the report; those are written also where a stage raises."""
         from fedtune3d.report.study_page import write_study_report
 
-        self._check_cells()
+        self._check_trials()
         self._prepare()
         try:
-            self._crossed() if self.study.design == "crossed" else self._staged()
+            for stage in self.study.walk(self._choose):
+                self._run(stage)
         finally:
             self._write()
             write_study_report(self.folder.path)
         return self.folder
 
-    def _staged(self) -> None:
-        heads = self.study.heads_stage()
-        self._run("heads", heads)
-        head = self._choose("head", heads)
-        tunings = self.study.tunings_stage(head)
-        self._run("tunings", tunings)
-        rules = self.study.rules_stage(head, self._choose("tuning", tunings))
-        self._run("rules", rules, with_baselines=True)
-        self._choose("rule", rules)
-
-    def _crossed(self) -> None:
-        cells = self.study.crossed()
-        self._run("cells", cells)
-        best = self._best(cells)
-        self.chosen = {"head": best.head, "tuning": best.tuning, "rule": best.rule}
-        self.stages = {
-            "heads": self.study.heads_stage(best.tuning, best.rule),
-            "tunings": self.study.tunings_stage(best.head, best.rule),
-        }
-        self._run("rules", self.study.rules_stage(best.head, best.tuning), with_baselines=True)
-
-    def _choose(self, part: str, combinations: Sequence[Combination]) -> Variant:
-        variant: Variant = getattr(self._best(combinations), part)
-        self.chosen[part] = variant
-        self.tell(f"best {part} by validation: {variant.label}")
-        return variant
+    def _choose(self, parts: Sequence[str], combinations: Sequence[Combination]) -> Combination:
+        best = self._best(combinations)
+        for part in parts:
+            self.chosen[part] = getattr(best, part)
+            self.tell(f"best {part} by validation: {self.chosen[part].label}")
+        return best
 
     def _best(self, combinations: Sequence[Combination]) -> Combination:
         """The greatest mean validation AUC over seeds; of equals the first."""
@@ -126,26 +107,30 @@ class _StudyRun:
         having = {one: score for one, score in scores.items() if score is not None}
         if not having:
             faults = "; ".join(sorted(set(self.faults.values()))) or "no site has scans of both classes for validation"
-            raise InputError(f"{self.folder.path}: no cell has a validation AUC to choose by: {faults}")
+            raise InputError(f"{self.folder.path}: no trial has a validation AUC to choose by: {faults}")
         return max(having, key=lambda one: having[one])
 
     def _validation(self, combination: Combination) -> float | None:
-        folders = [RunFolder(self.study.cell_folder(combination, seed)) for seed in self.study.seeds]
+        folders = [RunFolder(self.study.trial_folder(combination, seed)) for seed in self.study.seeds]
         scores = [validation_auc(folder) for folder in folders if folder.metrics.exists()]
         found = [score for score in scores if score is not None]
         return sum(found) / len(found) if found else None
 
-    def _run(self, stage: str, combinations: Sequence[Combination], with_baselines: bool = False) -> None:
-        """Run the cells of a stage; the first of the baselines' rule gets the baselines."""
-        self.stages[stage] = list(combinations)
-        bearer = self._bearer(combinations) if with_baselines else None
+    def _run(self, stage: Stage) -> None:
+        """Run the trials of a stage; in the last one the first of the baselines' rule also trains the baselines."""
+        if stage.has_baselines:
+            self.stages.pop("trials", None)  # its stages show them
+        self.stages[stage.name] = stage.combinations
+        self._write()
+        if stage.is_view:
+            return
+        bearer = self._bearer(stage.combinations) if stage.has_baselines else None
         experiments = [
-            self._experiment(one, seed, self.study.baselines if one == bearer else ())
-            for one in combinations
+            self._experiment(combination, seed, self.study.baselines if combination == bearer else ())
+            for combination in stage.combinations
             for seed in self.study.seeds
         ]
         wanted = [experiment for experiment in experiments if not is_finished(experiment)]
-        self._write()
         for experiment, fault in self.processes.run(wanted, self.workers):
             self._ended(experiment, fault)
 
@@ -155,8 +140,8 @@ class _StudyRun:
         return next((one for one in combinations if one.rule == base), combinations[0])
 
     def _experiment(self, combination: Combination, seed: int, baselines: Sequence[str]) -> Experiment:
-        """A cell's experiment, with the baselines that its run folder has already."""
-        config = RunFolder(self.study.cell_folder(combination, seed)).config
+        """A trial's experiment, with the baselines that its run folder already has."""
+        config = RunFolder(self.study.trial_folder(combination, seed)).config
         there = yaml.safe_load(config.read_text(encoding="utf-8"))["baselines"] if config.exists() else ()
         return self.study.experiment(combination, seed, list(dict.fromkeys((*there, *baselines))))
 
@@ -170,52 +155,39 @@ class _StudyRun:
         self.tell(f"{experiment.name}: {said}")
         self._write()
 
-    def _check_cells(self) -> None:
-        """A cell of another configuration is found before anything runs."""
+    def _check_trials(self) -> None:
+        """Raise `InputError` where a trial's folder holds another configuration, before anything runs."""
         for combination in self.study.possible():
             for seed in self.study.seeds:
-                folder = RunFolder(self.study.cell_folder(combination, seed))
+                folder = RunFolder(self.study.trial_folder(combination, seed))
                 if folder.config.exists():
                     open_run(folder, self._experiment(combination, seed, ()).public(), resume=True)
 
     def _prepare(self) -> None:
-        """All scans before the first cell, so that cells do not wait for one another."""
+        """Prepare all scans before the first trial, so that trials do not wait for one another."""
         from fedtune3d.workflows.prepare import prepare_sites
 
         first = self._experiment(self.study.possible()[0], self.study.seeds[0], ())
         prepare_sites(first, self.progress, workers=max(2, self.workers))
 
     def _write(self) -> None:
-        write_json(
-            self.folder.results,
-            {
-                "name": self.study.name,
-                "design": self.study.design,
-                "seeds": list(self.study.seeds),
-                "sites": [site.name for site in self.study.sites],
-                "baselines": list(self.study.baselines),
-                "chosen": {part: variant.label for part, variant in self.chosen.items()},
-                "stages": {stage: [self._entry(one) for one in found] for stage, found in self.stages.items()},
-                "faults": dict(sorted(self.faults.items())),
-            },
-        )
+        StudyResults(
+            name=self.study.name,
+            design=self.study.design,
+            seeds=self.study.seeds,
+            sites=tuple(site.name for site in self.study.sites),
+            baselines=self.study.baselines,
+            chosen={part: variant.label for part, variant in self.chosen.items()},
+            stages={name: tuple(map(self._record, combinations)) for name, combinations in self.stages.items()},
+            faults=dict(sorted(self.faults.items())),
+        ).write(self.folder)
 
-    def _entry(self, combination: Combination) -> dict[str, Any]:
-        parts = {"head": combination.head, "tuning": combination.tuning, "rule": combination.rule}
-        return {
-            "name": combination.name,
-            "reference": combination.is_reference,
-            **{
-                part: {"name": variant.name, "label": variant.label, "said": variant.said}
-                for part, variant in parts.items()
-            },
-            "cells": {str(seed): combination.cell(seed) for seed in self.study.seeds},
-            "validation": self._validation(combination),
-        }
+    def _record(self, combination: Combination) -> CombinationRecord:
+        return CombinationRecord.of(combination, self.study.seeds, self._validation(combination))
 
 
 class _Processes:
-    """Cells as processes; all end when this one does."""
+    """Trials as processes, which end when this one does."""
 
     def __init__(self, folder: StudyFolder) -> None:
         self.folder = folder
@@ -224,7 +196,7 @@ class _Processes:
         self.stopped = False
 
     def run(self, experiments: Sequence[Experiment], workers: int) -> Iterable[tuple[Experiment, str | None]]:
-        """Each experiment with its fault, None where it went well, as they end."""
+        """Yield each experiment as it ends, with its fault, or None where it succeeded."""
         with ThreadPoolExecutor(max_workers=workers) as pool:
             futures = {pool.submit(self._one, experiment): experiment for experiment in experiments}
             try:
@@ -276,7 +248,7 @@ class _Processes:
 
 
 def _outcome(code: int, lines: Sequence[str], log: Path) -> str | None:
-    """How a cell ended: None where it went well."""
+    """Why a trial failed; None where it succeeded."""
     try:
         said = json.loads(lines[-1])
     except (IndexError, ValueError):

@@ -1,4 +1,4 @@
-"""One cell of a study in a process of its own: its peak memory is its own, and its crash takes no other cell along.
+"""One trial of a study in its own process: its peak memory is its own, and a crash affects no other trial.
 
 `python -m fedtune3d.workflows.trial` reads the experiment as a line of JSON and runs it. It ends when its standard
 input does, so that no trial outlives a killed study.

@@ -1,0 +1,108 @@
+"""The record of a study: the trials of each stage, the choices between stages, the trials that failed."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import StudyFolder
+from fedtune3d._utils.typed_json import read_typed, write_typed
+from fedtune3d.config.study import Combination, Variant
+
+
+@dataclass(frozen=True)
+class VariantRecord:
+    """A head, tuning or rule; attributes as of `config.study.Variant`."""
+
+    name: str
+    label: str
+    note: str
+
+    @classmethod
+    def of(cls, variant: Variant) -> Self:
+        """The record of a variant."""
+        return cls(variant.name, variant.label, variant.note)
+
+
+@dataclass(frozen=True)
+class CombinationRecord:
+    """A combination in a stage.
+
+    Attributes:
+        name: The combination's name.
+        reference: Whether it is a reference, which brings its own tuning and rule.
+        head: The head or reference.
+        tuning: The tuning.
+        rule: The aggregation rule.
+        trials: Seed → name of the trial, which is that of its run folder.
+        validation: Mean validation AUC over sites and seeds; None where no trial has one.
+    """
+
+    name: str
+    reference: bool
+    head: VariantRecord
+    tuning: VariantRecord
+    rule: VariantRecord
+    trials: dict[int, str]
+    validation: float | None
+
+    @classmethod
+    def of(cls, combination: Combination, seeds: tuple[int, ...], validation: float | None) -> Self:
+        """The record of a combination."""
+        return cls(
+            combination.name,
+            combination.is_reference,
+            VariantRecord.of(combination.head),
+            VariantRecord.of(combination.tuning),
+            VariantRecord.of(combination.rule),
+            {seed: combination.trial(seed) for seed in seeds},
+            validation,
+        )
+
+    def part(self, name: str) -> VariantRecord:
+        """The ``head``, ``tuning`` or ``rule``."""
+        return {"head": self.head, "tuning": self.tuning, "rule": self.rule}[name]
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """The record of a study.
+
+    Attributes:
+        name: Of the study.
+        design: ``stages`` or ``crossed``.
+        seeds: In the order of the study file.
+        sites: In the order of the study file.
+        baselines: In the order of the study file.
+        chosen: ``head``, ``tuning`` and ``rule`` → label of the variant chosen by validation, as far as chosen.
+        stages: Stage → its combinations, of the stages that have begun.
+        faults: Trial → why it failed.
+    """
+
+    name: str
+    design: str
+    seeds: tuple[int, ...]
+    sites: tuple[str, ...]
+    baselines: tuple[str, ...]
+    chosen: dict[str, str]
+    stages: dict[str, tuple[CombinationRecord, ...]]
+    faults: dict[str, str]
+
+    @property
+    def trials(self) -> set[str]:
+        """The names of all trials."""
+        return {
+            trial for combinations in self.stages.values() for entry in combinations for trial in entry.trials.values()
+        }
+
+    def write(self, folder: StudyFolder) -> None:
+        """Write the record into a study folder, whole or not at all."""
+        write_typed(folder.results, self)
+
+    @classmethod
+    def read(cls, folder: StudyFolder) -> Self:
+        """Read the record of a study folder. Raises `InputError` where there is none, or it is damaged."""
+        if not folder.results.exists():
+            raise InputError(
+                f"{folder.results}: missing, so {folder.path} is no study; run `fedtune3d benchmark` first"
+            )
+        return read_typed(cls, folder.results, "run `fedtune3d benchmark` again")
