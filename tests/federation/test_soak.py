@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedtune3d._utils.files import append_json_line
+from fedtune3d._utils.ledgers import append_line
 from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d._utils.state_dicts import state_sha256
 from fedtune3d.aggregation.contract import RuleContext
@@ -106,13 +106,14 @@ class Mortal(RoundsFolder):
         super().__init__(folder)
         self.dice = dice
 
-    def commit(self, round_state: RoundState, line: dict | None = None) -> None:
+    def commit(self, round_state: RoundState, line: dict | None = None) -> RoundState:
         if line is not None and self.dice.random() < 0.03:
-            append_json_line(self.ledger, line)
+            append_line(self.ledger, line)
             raise Killed
-        super().commit(round_state, line)
+        committed = super().commit(round_state, line)
         if self.dice.random() < 0.03:
             raise Killed
+        return committed
 
 
 def process_model(rule: str) -> ProcessModel:

@@ -63,17 +63,17 @@ def read_head(path: Path) -> LedgerHead:
     return lines[-1][1] if lines else LedgerHead()
 
 
-def keep_first(path: Path, head: LedgerHead) -> None:
-    """Drop the lines after `head`: those of a round that was not committed.
+def keep_first(path: Path, count: int) -> None:
+    """Drop the lines after the first `count`, which were not committed.
 
     Raises:
-        DamagedFileError: If the ledger does not hold the lines up to `head`.
+        DamagedFileError: If the ledger holds fewer lines, or a damaged one.
     """
-    lines = _verified_lines(path)
-    if len(lines) < head.lines or (head.lines and lines[head.lines - 1][1] != head):
-        raise DamagedFileError(path, f"has lost lines: expected {head.lines} or more, found {len(lines)}")
-    if len(lines) > head.lines:
-        kept = read_bytes(path).split(b"\n")[: head.lines]
+    found = len(_verified_lines(path))
+    if found < count:
+        raise DamagedFileError(path, f"has lost lines: expected {count} or more, found {found}")
+    if found > count:
+        kept = read_bytes(path).split(b"\n")[:count]
         write_bytes(path, b"".join(line + b"\n" for line in kept))
 
 

@@ -1,12 +1,11 @@
 """What the round loop saves, so that a killed run goes on to the same bits."""
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fedtune3d._utils.files import append_json_line, read_json_lines, write_text
 from fedtune3d._utils.folders import RoundsPaths
+from fedtune3d._utils.ledgers import append_line, keep_first, read_lines
 from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state
 from fedtune3d.aggregation.contract import Memory
 
@@ -23,6 +22,7 @@ class RoundState:
         best: `state_round`, `mean_auc`, `pooled_loss` and the sites' memory `versions` of the state that is
             best by validation so far; empty before there is one.
         finished: Whether the last state was scored, too.
+        ledger_lines: Lines of the ledger up to this round; more were not committed, fewer mean damage.
     """
 
     round: int
@@ -31,6 +31,7 @@ class RoundState:
     versions: dict[str, int] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)
     finished: bool = False
+    ledger_lines: int = 0
 
 
 class RoundsFolder:
@@ -53,26 +54,28 @@ class RoundsFolder:
         memory_path = self.paths.rule_memory(info["round"])
         memory = Memory(load_info(memory_path), load_state(memory_path))
         round_state = RoundState(state=load_state(self.last), memory=memory, **info)
-        self._drop_uncommitted_lines(round_state)
+        keep_first(self.ledger, round_state.ledger_lines)
         return round_state
 
-    def commit(self, round_state: RoundState, line: dict[str, Any] | None = None) -> None:
-        """Make `round_state` the one that `load` gives, with its line in the ledger."""
+    def commit(self, round_state: RoundState, line: dict[str, Any] | None = None) -> RoundState:
+        """Make `round_state` the one that `load` gives, with its line in the ledger, and return it as it is then."""
         save_state(
             self.paths.rule_memory(round_state.round), round_state.memory.tensors, dict(round_state.memory.values)
         )
         if line is not None:
-            append_json_line(self.ledger, line)
+            round_state = replace(round_state, ledger_lines=append_line(self.ledger, line).lines)
         info = {
             "round": round_state.round,
             "versions": dict(sorted(round_state.versions.items())),
             "best": round_state.best,
             "finished": round_state.finished,
+            "ledger_lines": round_state.ledger_lines,
         }
         save_state(self.last, round_state.state, info)
         for path in self.paths.rule_memories():
             if path != self.paths.rule_memory(round_state.round):
                 path.unlink()
+        return round_state
 
     def save_best(self, round_state: RoundState, scores: dict[str, Any]) -> RoundState:
         """Keep the state of `round_state` as the best so far."""
@@ -81,12 +84,4 @@ class RoundsFolder:
 
     def lines(self) -> list[dict[str, Any]]:
         """The ledger, one dict a line; a half-written last line is left out."""
-        return read_json_lines(self.ledger)
-
-    def _drop_uncommitted_lines(self, round_state: RoundState) -> None:
-        kept = [
-            line
-            for line in self.lines()
-            if line["round"] <= round_state.round and (line["kind"] == "train" or round_state.finished)
-        ]
-        write_text(self.ledger, "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept))
+        return read_lines(self.ledger)

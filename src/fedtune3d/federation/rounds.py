@@ -83,7 +83,7 @@ def run_rounds(
     if round_state is None:
         state, memory = rule.start(initial_state, context)
         round_state = RoundState(round=0, state=state, memory=memory)
-        folder.commit(round_state)
+        round_state = folder.commit(round_state)
     on_round(round_state.round, settings.rounds)
     while round_state.round < settings.rounds:
         round_state = _one_round(federation, rule, folder, settings, round_state)
@@ -127,7 +127,7 @@ def _one_round(
     round_state = _keep_if_best(folder, round_state, validation)
     versions = round_state.versions | {update.site: round_ for update in collected.updates}
     after = replace(round_state, round=round_, state=aggregate.state, memory=aggregate.memory, versions=versions)
-    folder.commit(after, line)
+    after = folder.commit(after, line)
     shutil.rmtree(folder.spool, ignore_errors=True)
     return after
 
@@ -254,8 +254,7 @@ def _score_last(
         "validation": validation,
     }
     round_state = replace(_keep_if_best(folder, round_state, validation), finished=True)
-    folder.commit(round_state, line)
-    return round_state
+    return folder.commit(round_state, line)
 
 
 def _quorum_message(round_: int, chosen: tuple[str, ...], settings: RoundSettings, faults: list[dict[str, str]]) -> str:
