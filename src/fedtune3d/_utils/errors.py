@@ -24,11 +24,11 @@ class MachineError(InputError):
 
 
 class StorageError(MachineError):
-    """The disk or a folder's permissions stand in the way. The line names the file and what to do."""
+    """The disk or a folder's permissions stand in the way. The line names the file; `reason` does not."""
 
     def __init__(self, path: Path, error: OSError) -> None:
-        reason = error.strerror or str(error)
-        super().__init__(f"{path}: {reason}; {_REMEDIES.get(error.errno or 0, 'mend it and run again')}")
+        self.reason = error.strerror or str(error)
+        super().__init__(f"{path}: {self.reason}; {_REMEDIES.get(error.errno or 0, 'mend it and run again')}")
         self.path = path
 
 

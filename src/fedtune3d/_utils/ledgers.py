@@ -37,10 +37,12 @@ def append_line(path: Path, value: Mapping[str, Any]) -> LedgerHead:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+") as file:
-            end = _last_line_end(file.seek(0, os.SEEK_END), path)
+            size = file.seek(0, os.SEEK_END)
+            end = _last_line_end(size, path)
             before = _head_of_tail(path, end)
             line, head = _chained(before, value)
-            file.truncate(end)
+            if end < size:
+                file.truncate(end)
             file.write(line)
             file.flush()
             os.fsync(file.fileno())

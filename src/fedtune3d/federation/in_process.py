@@ -3,16 +3,17 @@
 import time
 from collections.abc import Iterator, Mapping
 
-from fedtune3d._utils.errors import InputError
 from fedtune3d.federation.messages import Answer, Answering, Fault, Task
+from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.training.faults import SiteFault
 
 
 class InProcess:
     """Reaches sites by calling them, in the order of their names.
 
-    A `SiteFault`, and within the rounds an `InputError`, is the site's fault in this task, and the others continue.
-    Everything else is raised at once: all sites are this process's own, so an error is one of the code or of the user.
+    A `SiteFault`, and within the rounds a `Refusal`, is the site's fault in this task, and the others continue.
+    Everything else is raised at once: all sites are this process's own, so an error is one of the code, of the user or
+    of this machine, whose full disk must not pass for an absent site.
     """
 
     def __init__(self, sites: Mapping[str, Answering]) -> None:
@@ -29,10 +30,10 @@ class InProcess:
             began = time.monotonic()
             try:
                 answer = self._sites[name].answer(task)
-            except InputError as error:
+            except Refusal as refusal:
                 if task.round == 0:
                     raise
-                yield Fault(name, str(error))
+                yield Fault(name, str(refusal))
             except SiteFault as fault:
                 yield Fault(name, str(fault))
             else:

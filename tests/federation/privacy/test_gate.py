@@ -11,7 +11,8 @@ import torch
 
 from fedtune3d.config.experiment import Experiment, Policy
 from fedtune3d.federation.messages import Answer, Task
-from fedtune3d.federation.privacy.gate import PolicyGate, Refusal
+from fedtune3d.federation.privacy.gate import PolicyGate
+from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.serialisation import to_text
 from fedtune3d.federation.tasks.count_scans import CountScans, ScanCounts
 from fedtune3d.federation.tasks.score import Score, ScoreAnswer

@@ -8,7 +8,7 @@ from typing import Any
 from flwr.app import RecordDict
 from pydantic import ValidationError
 
-from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.errors import InputError, StorageError
 from fedtune3d._utils.folders import RunFolder, SiteWork
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d.config.experiment import Experiment, SiteSection
@@ -16,7 +16,8 @@ from fedtune3d.federation.flower.site_folder import SiteSettings
 from fedtune3d.federation.flower.wire import Occasion, WireError, pack_answer, unpack_task
 from fedtune3d.federation.messages import Answer, Fault, Task, parts_bytes
 from fedtune3d.federation.privacy.egress_log import EgressManifest
-from fedtune3d.federation.privacy.gate import PolicyGate, Refusal
+from fedtune3d.federation.privacy.gate import PolicyGate
+from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.site.data import SPLITS
 from fedtune3d.federation.site.site import Site
 from fedtune3d.federation.tasks.profile_intensities import ProfileIntensities
@@ -56,9 +57,9 @@ class SiteHost:
         """The fault, on record; where the disk does not take it, one that says only that."""
         try:
             EgressManifest(SiteWork(self.settings.work).egress).record_fault(sha256, fault.reason)
-        except OSError as error:
+        except StorageError as error:
             log.error("the egress manifest cannot be written: %s", error)
-            return Fault(self.settings.name, f"the site cannot write its egress manifest ({error.strerror})")
+            return Fault(self.settings.name, f"the site cannot write its egress manifest ({error.reason})")
         return fault
 
     def _reply(self, records: RecordDict) -> tuple[str, str, Answer | Fault]:
@@ -136,5 +137,6 @@ class SiteHost:
 
 def _without_names(error: Exception) -> str:
     """What may be said of an error elsewhere: its kind, for its text can name paths, people and scans."""
-    reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    known = error.reason if isinstance(error, StorageError) else getattr(error, "strerror", None)
+    reason = f" ({known})" if known else ""
     return f"the site could not do it: {type(error).__name__}{reason}; the site's log says more"

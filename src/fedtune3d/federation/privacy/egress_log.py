@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from fedtune3d._utils.files import append_json_line, read_json_lines
+from fedtune3d._utils.ledgers import append_line, read_lines
 from fedtune3d._utils.state_dicts import tensor_view
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.serialisation import flat_state, to_text
@@ -41,15 +41,15 @@ class EgressManifest:
             ],
             "values": {**_digest(text.encode()), "json": json.loads(text)},
         }
-        append_json_line(self.path, line)
+        append_line(self.path, line)
 
     def record_fault(self, experiment: str, reason: str) -> None:
         """Write down the line that is about to leave in an answer's place."""
-        append_json_line(self.path, {**_head(experiment), "kind": "fault", "fault": reason})
+        append_line(self.path, {**_head(experiment), "kind": "fault", "fault": reason})
 
     def lines(self) -> list[dict[str, Any]]:
         """All that left so far, oldest first."""
-        return read_json_lines(self.path)
+        return read_lines(self.path)
 
 
 def _head(experiment: str) -> dict[str, Any]:

@@ -6,23 +6,19 @@ from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
-from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import SiteFolder
 from fedtune3d.aggregation.contract import KIND, LEAVE_ONE_OUT_SCORE, RECEIVED_SCORE, SENT_SCORE
 from fedtune3d.config.experiment import Experiment, Policy
 from fedtune3d.federation.messages import Answer, Answering, Payload, Task, parts_bytes
 from fedtune3d.federation.privacy.declarations import require_declared_parts
 from fedtune3d.federation.privacy.egress_log import EgressManifest
+from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.tasks.count_scans import ScanCounts
 from fedtune3d.federation.tasks.registry import task_kind
 from fedtune3d.federation.tasks.train import TrainAnswer
 from fedtune3d.training.scores import Scores
 
 VALIDATION_METRICS = (RECEIVED_SCORE, SENT_SCORE, LEAVE_ONE_OUT_SCORE)
-
-
-class Refusal(InputError):
-    """What a site's policy does not allow. The line names keys of the policy only, so it may leave the site."""
 
 
 class PolicyGate:

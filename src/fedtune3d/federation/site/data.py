@@ -17,6 +17,7 @@ from fedtune3d.cohorts.records import Cohort, ScanRecord
 from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits
 from fedtune3d.config.experiment import Experiment, SiteSection
 from fedtune3d.federation.messages import Task
+from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.local_trainer import KEPT_LOCAL, LocalTrainer
 from fedtune3d.preparation.prepare_all import PreparedCohort, prepare_all
@@ -121,10 +122,10 @@ class SiteData(LocalTrainer):
         return self._sets[split]
 
     def allow_class_sums(self, scans: ScanSet) -> None:
-        """Raise `InputError` where a class has fewer scans than the site's policy wants behind a sum."""
+        """Raise `Refusal` where a class has fewer scans than the site's policy wants behind a sum."""
         fewest, least = int(torch.bincount(scans.labels, minlength=2).min()), self.section.policy.least_per_class
         if fewest < least:
-            raise InputError(f"{self.name}: a class has {fewest} training scans, and the site's policy wants {least}")
+            raise Refusal(f"{self.name}: a class has {fewest} training scans, and the site's policy wants {least}")
 
     def labelled(self, split: str) -> list[LabelledScan]:
         """The prepared scans of a split with their labels."""
