@@ -9,9 +9,6 @@ from pathlib import Path
 import httpx
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
-from flwr.common.constant import SubStatus
-from flwr.supercore.constant import TaskType
-from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
 from fedtune3d._utils.folders import SitePaths, SiteWork
 from fedtune3d._utils.progress import Lines
@@ -23,6 +20,13 @@ from fedtune3d.federation.flower.engine import (
     start_child,
     stop_child,
     write_secret,
+)
+from fedtune3d.federation.flower.private_api import (
+    SubStatus,
+    TaskType,
+    pull_task_input,
+    push_message,
+    push_task_output,
 )
 from fedtune3d.federation.flower.reachability import why_refused
 from fedtune3d.federation.flower.site_folder import SiteSettings

@@ -3,7 +3,6 @@
 Run as ``python -m fedtune3d.federation.flower.launch superlink|supernode PARENT_PID …``, and then Flower's arguments.
 """
 
-import importlib
 import ipaddress
 import os
 import signal
@@ -12,9 +11,11 @@ import threading
 import time
 from pathlib import Path
 
-import uvicorn
+from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fedtune3d.federation.flower.private_api import run_superlink_behind, run_supernode
 
 FLEET = "/v1/fleet/"
 GRACE_SECONDS = 10
@@ -53,28 +54,7 @@ def _is_here(scope: Scope) -> bool:
 
 def run_superlink() -> None:
     """What `flower-superlink` does, behind `OnlySitesFromOutside`."""
-    from flwr.superlink.main import create_app
-
-    cli = importlib.import_module("flwr.superlink.cli.flower_superlink")  # its package has a function of this name
-    config = cli._parse_superlink_lifespan_config()
-    app = create_app(config, cli.SuperLinkLifespan)
-    app.add_middleware(OnlySitesFromOutside, door=Path(os.environ[DOOR]))
-    uvicorn.run(
-        app,
-        host=config.host,
-        port=config.port,
-        ssl_keyfile=config.ssl_keyfile,
-        ssl_certfile=config.ssl_certfile,
-        proxy_headers=False,
-        log_level="warning",
-    )
-
-
-def run_supernode() -> None:
-    """What `flower-supernode` does."""
-    from flwr.supernode.cli.flower_supernode import flower_supernode
-
-    flower_supernode()
+    run_superlink_behind(Middleware(OnlySitesFromOutside, door=Path(os.environ[DOOR])))
 
 
 def end_with(parent: int) -> None:

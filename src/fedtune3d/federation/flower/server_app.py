@@ -12,19 +12,7 @@ import httpx
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import Context, RecordDict
-from flwr.cli.build import build_fab_from_disk
-from flwr.common.constant import SubStatus
-from flwr.common.serde import context_from_proto, context_to_proto, fab_to_proto, run_from_proto
-from flwr.proto.control_pb2 import RegisterNodeRequest, StartRunRequest
-from flwr.proto.runtime_pb2 import PullTaskInputRequest, PushTaskOutputRequest
 from flwr.serverapp import Grid, ServerApp
-from flwr.supercore.constant import TaskType
-from flwr.supercore.control import ControlHttpClient
-from flwr.supercore.fab import Fab
-from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
-from flwr.supercore.primitives.asymmetric import public_key_to_bytes
-from flwr.supercore.task_identity import TaskIdentity
-from flwr.superlink.grid import HttpGrid
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.config.experiment import Experiment
@@ -39,6 +27,26 @@ from fedtune3d.federation.flower.engine import (
 )
 from fedtune3d.federation.flower.grid_federation import GridFederation
 from fedtune3d.federation.flower.launch import DOOR
+from fedtune3d.federation.flower.private_api import (
+    ControlHttpClient,
+    Fab,
+    HttpGrid,
+    PullTaskInputRequest,
+    PushTaskOutputRequest,
+    RegisterNodeRequest,
+    RuntimeVersionHttpInterceptor,
+    StartRunRequest,
+    SubStatus,
+    TaskIdentity,
+    TaskType,
+    build_fab_from_disk,
+    context_from_proto,
+    context_to_proto,
+    fab_to_proto,
+    public_key_to_bytes,
+    run_from_proto,
+    use_retries,
+)
 from fedtune3d.federation.flower.server_folder import ServerFolder, ServerSettings
 from fedtune3d.federation.flower.wire import Occasion
 from fedtune3d.federation.messages import Federation
@@ -185,7 +193,7 @@ class _SuperLink:
         self._control(sites)
         token = self._until_ready(lambda: self.runtime.acquire(TaskType.SERVER_APP))
         grid = HttpGrid(self.address, self.certificate is None, self.certificate, token=token)
-        grid._retry_invoker = patient_retries()
+        use_retries(grid, patient_retries())
         with self.runtime.task(token) as client:
             found = client.PullTaskInput(PullTaskInputRequest())
             context = context_from_proto(found.context)
