@@ -2,7 +2,6 @@
 
 import io
 import json
-import typing
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from rich.console import Console
 
 from fedtune3d.cli.plan_tables import messages, run_tables
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.federation.messages import TaskKind
 from fedtune3d.federation.site.timing import Calibration, measure
+from fedtune3d.federation.tasks.registry import task_kinds
 from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_with
 from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.run_folder import read_metrics
@@ -82,7 +81,7 @@ def test_it_counts_scans_rounds_and_scores(plan: RunPlan) -> None:
 
 
 def test_every_kind_of_message_is_described(plan: RunPlan) -> None:
-    assert messages(plan).keys() == set(typing.get_args(TaskKind))
+    assert messages(plan).keys() == task_kinds().keys()
 
 
 def test_the_tables_name_each_site_and_what_leaves(plan: RunPlan) -> None:

@@ -72,7 +72,7 @@ class Message:
 
 
 def messages(plan: RunPlan) -> dict[str, Message]:
-    """Every kind of task and its answer, by kind (`federation.messages.TaskKind`)."""
+    """Every kind of task and its answer, by kind (`federation/tasks/`)."""
     found = plan.calibration
     sites = plan.experiment.sites
     whose = _listed([site.name for site in sites if site.policy.predictions_leave], len(sites))
@@ -80,24 +80,26 @@ def messages(plan: RunPlan) -> dict[str, Message]:
     declare = any(site.policy.groups_leave for site in sites)
     groups = "pseudonyms of declared groups with counts per class; " if declare else ""
     return {
-        "plan": Message("once", "nothing", f"number of scans; {groups}whether the scans are simulated"),
-        "split": Message(
+        "count_scans": Message("once", "nothing", f"number of scans; {groups}whether the scans are simulated"),
+        "assign_splits": Message(
             "once",
             "which pseudonym is in which split",
             "counts of scans and people by split and class, and of those left out by reason",
         ),
-        "fingerprint": Message(
+        "fingerprint_scans": Message(
             "once, and in `fedtune3d check`",
             "nothing",
             "for each scan keyed hashes of its bytes, its person and its group, and its split; scans are named by the "
             f"site's own ids: of {named} (policy names_leave), elsewhere by eight digits",
         ),
-        "describe": Message(
+        "describe_people": Message(
             "once, and in `fedtune3d check`",
             "nothing",
             "people by split, class and sex, mean and deviation of age, where enough people are behind them",
         ),
-        "profile": Message("twice", "the range of all sites' intensities", "range, then density of brain intensities"),
+        "profile_intensities": Message(
+            "twice", "the range of all sites' intensities", "range, then density of brain intensities"
+        ),
         "train": Message(
             "each round",
             f"the model's trained part ({size(found.bytes_down)}), numbers of the rule",
@@ -115,12 +117,12 @@ def messages(plan: RunPlan) -> dict[str, Message]:
             "sex, age band and scanner where enough people are behind them; probability and label of each test scan, "
             f"without names: of {whose} (policy predictions_leave)",
         ),
-        "feature_statistics": Message(
+        "describe_features": Message(
             "once",
             f"the model's trained part ({size(found.state_bytes)})",
             "mean and covariance of the features of the training scans, where enough scans are behind them",
         ),
-        "saliency": _saliency_message(plan),
+        "map_saliency": _saliency_message(plan),
     }
 
 
