@@ -58,7 +58,7 @@ def coverage(people: int, scans: int, auc: float, draws: int, seed: int) -> dict
         found["delong"].append(delong_estimate(predictions))
     row: dict[str, Any] = {"people": people, "scans": scans, "auc": auc}
     for name, estimates in found.items():
-        intervals = [(part["low"], part["high"]) for part in estimates if part["low"] is not None]
+        intervals = [part.limits[1:] for part in estimates if part.limits is not None]
         row[name] = sum(low <= auc <= high for low, high in intervals) / draws  # type: ignore[operator]
         row[f"{name}_width"] = float(np.mean([high - low for low, high in intervals]))  # type: ignore[operator]
     return row

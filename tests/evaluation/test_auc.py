@@ -76,8 +76,8 @@ def test_row_order_does_not_matter_and_the_seed_does() -> None:
     first = auc_estimate(predictions, np.random.default_rng(3))
     assert first == auc_estimate(shuffled, np.random.default_rng(3))
     assert first != auc_estimate(predictions, np.random.default_rng(5))
-    assert first["mark"] is None
-    assert first["low"] < first["value"] < first["high"]
+    assert first.mark is None
+    assert first.low < first.value < first.high
 
 
 def test_interval_of_copied_scans_is_that_of_the_people() -> None:
@@ -88,28 +88,28 @@ def test_interval_of_copied_scans_is_that_of_the_people() -> None:
     strangers = predictions_of(list(labels), list(probabilities))
     expected, got, narrow = (auc_estimate(p, np.random.default_rng(3)) for p in (single, copies, strangers))
     assert got == pytest.approx(expected)
-    assert narrow["high"] - narrow["low"] < 0.5 * (got["high"] - got["low"])
+    assert narrow.high - narrow.low < 0.5 * (got.high - got.low)
 
 
 def test_few_people_get_the_small_sample_interval() -> None:
     few = binormal(np.random.default_rng(1), 9, 30, 0.75)
     got = auc_estimate(few, np.random.default_rng(0))
-    assert got["mark"] == "few"
-    assert "Newcombe" in got["method"]
-    assert (got["low"], got["high"]) == pytest.approx(newcombe(got["value"], 9, 30))
+    assert got.mark == "few"
+    assert "Newcombe" in got.method
+    assert (got.low, got.high) == pytest.approx(newcombe(got.value, 9, 30))
 
 
 def test_few_counts_people_not_scans() -> None:
     people = [f"p{row % 9}" for row in range(20)] + [f"q{row}" for row in range(20)]
     got = auc_estimate(predictions_of([0] * 20 + [1] * 20, list(np.linspace(0, 1, 40)[::-1]), people), None)
-    assert (got["mark"], got["value"], got["low"]) == ("few", 0.0, 0.0)
-    assert got["high"] == pytest.approx(newcombe(0.0, 9, 20)[1])
+    assert (got.mark, got.value, got.low) == ("few", 0.0, 0.0)
+    assert got.high == pytest.approx(newcombe(0.0, 9, 20)[1])
 
 
 def test_perfect_separation_has_an_interval() -> None:
     got = auc_estimate(predictions_of([0] * 30 + [1] * 30, list(np.linspace(0, 1, 60))), None)
-    assert (got["value"], got["high"], got["mark"]) == (1.0, 1.0, "few")
-    assert 0.9 < got["low"] < 1.0
+    assert (got.value, got.high, got.mark) == (1.0, 1.0, "few")
+    assert 0.9 < got.low < 1.0
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_perfect_separation_has_an_interval() -> None:
 )
 def test_undefined_says_why(labels: list[int], why: str) -> None:
     got = auc_estimate(predictions_of(labels, [0.5] * len(labels)), None)
-    assert got["value"] is got["low"] is got["high"] is None
-    assert why in got["undefined"]
+    assert got.value is got.low is got.high is None
+    assert why in got.undefined
 
 
 def test_a_hundred_people_take_well_under_a_second() -> None:
@@ -159,7 +159,7 @@ def coverage(negatives: int, positives: int, auc: float, datasets: int, seed: in
     covered = 0
     for _ in range(datasets):
         got = auc_estimate(binormal(rng, negatives, positives, auc), rng)
-        covered += got["low"] <= auc <= got["high"]
+        covered += got.low <= auc <= got.high
     return covered / datasets
 
 

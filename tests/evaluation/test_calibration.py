@@ -6,6 +6,7 @@ import statsmodels.api as sm
 from sklearn.metrics import brier_score_loss
 
 from fedtune3d.evaluation.calibration import calibration
+from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.grid import grid_counts
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class
 from fedtune3d.evaluation.sample import Sample
@@ -25,17 +26,17 @@ def fitted(predictions: Predictions, slope: bool, **how: object) -> tuple[float,
     return (fit.params[0], *fit.conf_int()[0])
 
 
-def numbers(estimate: dict) -> list[float]:
-    return [estimate[key] for key in ("value", "low", "high")]
+def numbers(estimate: Estimate) -> list[float]:
+    return list(estimate.limits)
 
 
 def test_slope_and_intercept_equal_statsmodels(clustered: Callable) -> None:
     predictions = clustered(np.random.default_rng(1), 80, 1, 0.8, False)
     got = calibration(Sample.of_predictions(predictions))
-    assert numbers(got["slope"]) == pytest.approx(fitted(predictions, slope=True), rel=1e-6)
-    assert numbers(got["intercept"]) == pytest.approx(fitted(predictions, slope=False), rel=1e-6)
-    assert got["brier"]["value"] == pytest.approx(brier_score_loss(predictions.labels, predictions.probabilities))
-    assert got["slope"]["method"] == "logistic recalibration, normal interval; from predictions"
+    assert numbers(got.slope) == pytest.approx(fitted(predictions, slope=True), rel=1e-6)
+    assert numbers(got.intercept) == pytest.approx(fitted(predictions, slope=False), rel=1e-6)
+    assert got.brier.value == pytest.approx(brier_score_loss(predictions.labels, predictions.probabilities))
+    assert got.slope.method == "logistic recalibration, normal interval; from predictions"
 
 
 def test_several_scans_a_person_are_clusters_as_in_statsmodels(clustered: Callable) -> None:
@@ -47,19 +48,19 @@ def test_several_scans_a_person_are_clusters_as_in_statsmodels(clustered: Callab
         value, low, high = fitted(predictions, slope=name == "slope", cov_type="cluster", cov_kwds=people)
         correction = np.sqrt((len(predictions) - 1) / (len(predictions) - parameters))
         expected = [value, value - (value - low) / correction, value + (high - value) / correction]
-        assert numbers(got[name]) == pytest.approx(expected, rel=1e-6)
-    assert "participants as clusters" in got["slope"]["method"]
+        assert numbers(getattr(got, name)) == pytest.approx(expected, rel=1e-6)
+    assert "participants as clusters" in got.slope.method
     errors = (predictions.probabilities - predictions.labels) ** 2
     fit = sm.OLS(errors, np.ones(len(errors))).fit(cov_type="cluster", cov_kwds=people)
-    assert numbers(got["brier"]) == pytest.approx([fit.params[0], *fit.conf_int()[0]], rel=1e-9)
+    assert numbers(got.brier) == pytest.approx([fit.params[0], *fit.conf_int()[0]], rel=1e-9)
 
 
 def test_counts_on_the_grid_give_nearly_the_same(clustered: Callable) -> None:
     predictions = clustered(np.random.default_rng(3), 120, 1, 0.8, False)
     exact, binned = calibration(Sample.of_predictions(predictions)), calibration(on_grid(predictions))
     for name in ("slope", "intercept", "brier"):
-        assert numbers(binned[name]) == pytest.approx(numbers(exact[name]), abs=0.01)
-        assert binned[name]["method"].endswith("from counts on a grid")
+        assert numbers(getattr(binned, name)) == pytest.approx(numbers(getattr(exact, name)), abs=0.01)
+        assert getattr(binned, name).method.endswith("from counts on a grid")
 
 
 def test_copies_of_scans_add_no_certainty(clustered: Callable) -> None:
@@ -68,7 +69,7 @@ def test_copies_of_scans_add_no_certainty(clustered: Callable) -> None:
     copies = Predictions(tuple(names), tuple(str(row % 4) for row in range(240)), labels, probabilities)
     exact, of_copies = calibration(Sample.of_predictions(single)), calibration(on_grid(copies))
     for name in ("slope", "intercept", "brier"):
-        assert numbers(of_copies[name]) == pytest.approx(numbers(exact[name]), abs=0.02)
+        assert numbers(getattr(of_copies, name)) == pytest.approx(numbers(getattr(exact, name)), abs=0.02)
 
 
 @pytest.mark.parametrize("scans_each", [1, 2])
@@ -83,25 +84,25 @@ def test_intervals_hold_the_truth_of_a_calibrated_model(scans_each: int) -> None
         sessions = tuple(str(row % scans_each) for row in range(len(names)))
         got = calibration(Sample.of_predictions(Predictions(tuple(names), sessions, labels, probabilities)))
         for name, truth in (("slope", 1), ("intercept", 0)):
-            held[name] += got[name]["low"] <= truth <= got[name]["high"]
+            held[name] += getattr(got, name).low <= truth <= getattr(got, name).high
     assert all(0.92 <= count / 300 <= 0.98 for count in held.values()), held
 
 
 def test_what_has_no_fit_says_why(one_scan_each: Callable) -> None:
     apart = calibration(Sample.of_predictions(one_scan_each(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.3, 0.4]))))
-    assert apart["slope"]["undefined"] == "the classes do not overlap"
+    assert apart.slope.undefined == "the classes do not overlap"
     alike = calibration(Sample.of_predictions(one_scan_each([0, 1, 0, 1], [0.5, 0.501, 0.502, 0.5])))
-    assert alike["slope"]["undefined"] == "the probabilities hardly differ"
-    assert alike["intercept"]["value"] == pytest.approx(0, abs=0.01)
-    assert apart["intercept"]["value"] > 0
+    assert alike.slope.undefined == "the probabilities hardly differ"
+    assert alike.intercept.value == pytest.approx(0, abs=0.01)
+    assert apart.intercept.value > 0
     alone = calibration(Sample.of_predictions(one_scan_each(np.array([1, 1]), np.array([0.9, 1.0]))))
-    assert alone["intercept"]["undefined"] == "one class only"
-    assert alone["brier"]["value"] == pytest.approx(0.005, abs=1e-6)
+    assert alone.intercept.undefined == "one class only"
+    assert alone.brier.value == pytest.approx(0.005, abs=1e-6)
     nothing = calibration(Sample.of_predictions(Predictions((), (), np.array([]), np.array([]))))
-    assert nothing["brier"]["undefined"] == "no test scans, or too few for the policy"
+    assert nothing.brier.undefined == "no test scans, or too few for the policy"
 
 
 def test_probabilities_of_zero_and_one_count_as_the_limit(one_scan_each: Callable) -> None:
     predictions = one_scan_each(np.array([0, 0, 1, 1, 0, 1]), np.array([0.0, 0.6, 1.0, 0.4, 1.0, 0.0]))
     got = calibration(Sample.of_predictions(predictions))
-    assert np.isfinite([*numbers(got["slope"]), *numbers(got["intercept"])]).all()
+    assert np.isfinite([*numbers(got.slope), *numbers(got.intercept)]).all()

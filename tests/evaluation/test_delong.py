@@ -48,8 +48,8 @@ def test_areas_and_intervals_are_those_that_sas_prints(
     test: str, area: float, low: float, high: float, ovarian: Callable
 ) -> None:
     got = delong_estimate(ovarian(test))
-    assert [round(got[key], 4) for key in ("value", "low", "high")] == [area, low, high]
-    assert (got["method"], got["mark"]) == (DELONG, None)
+    assert [round(limit, 4) for limit in got.limits] == [area, low, high]
+    assert (got.method, got.mark) == (DELONG, None)
 
 
 def test_components_of_tied_scores_equal_those_counted_pair_by_pair() -> None:
@@ -70,7 +70,7 @@ def test_clustered_variance_equals_the_papers_formula_pair_by_pair(converters: b
     auc, components = structural_components(predictions.labels, predictions.probabilities)
     got = clustered_variance(components - auc, predictions)
     assert got == pytest.approx(direct_variance(predictions), rel=1e-12)
-    assert delong_estimate(predictions)["method"] == OBUCHOWSKI
+    assert delong_estimate(predictions).method == OBUCHOWSKI
 
 
 def test_copies_of_scans_add_no_certainty(ovarian: Callable) -> None:
@@ -80,17 +80,15 @@ def test_copies_of_scans_add_no_certainty(ovarian: Callable) -> None:
     )
     sessions = tuple(str(row // len(single)) for row in range(len(names)))
     got, expected = delong_estimate(Predictions(tuple(names), sessions, labels, probabilities)), delong_estimate(single)
-    assert [got[key] for key in ("value", "low", "high")] == pytest.approx(
-        [expected[key] for key in ("value", "low", "high")]
-    )
+    assert list(got.limits) == pytest.approx(list(expected.limits))
 
 
 def test_where_there_is_no_variance_it_says_so(one_scan_each: Callable) -> None:
     perfect = one_scan_each(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9]))
-    assert delong_estimate(perfect)["undefined"] == "an AUC of 1 has no variance"
+    assert delong_estimate(perfect).undefined == "an AUC of 1 has no variance"
     lone = one_scan_each(np.array([0, 0, 1]), np.array([0.1, 0.6, 0.5]))
-    assert delong_estimate(lone)["undefined"] == "under two participants in a class"
-    assert "one class only" in delong_estimate(one_scan_each(np.array([1, 1]), np.array([0.1, 0.6])))["undefined"]
+    assert delong_estimate(lone).undefined == "under two participants in a class"
+    assert "one class only" in delong_estimate(one_scan_each(np.array([1, 1]), np.array([0.1, 0.6]))).undefined
 
 
 @pytest.mark.slow
@@ -98,7 +96,7 @@ def test_where_there_is_no_variance_it_says_so(one_scan_each: Callable) -> None:
 def test_clustered_intervals_hold_the_truth(converters: bool, clustered: Callable) -> None:
     rng = np.random.default_rng(5)
     estimates = [delong_estimate(clustered(rng, 120, 3, 0.75, converters)) for _ in range(2_000)]
-    held = np.mean([got["low"] <= 0.75 <= got["high"] for got in estimates])
+    held = np.mean([got.low <= 0.75 <= got.high for got in estimates])
     print(f"coverage with 60 people a class of 3 scans each, converters {converters}: {held:.3f}")
     assert 0.93 <= held <= 0.97
 
@@ -110,9 +108,7 @@ def test_counts_give_the_interval_of_the_binned_scans(clustered: Callable) -> No
     names = tuple(f"p{row}" for row in range(90))
     exact = delong_estimate(Predictions(names, ("",) * 90, labels, bins / 12))
     got = delong_from_counts(negatives, positives, (int((labels == 0).sum()), int((labels == 1).sum())))
-    assert [got[key] for key in ("value", "low", "high")] == pytest.approx(
-        [exact[key] for key in ("value", "low", "high")]
-    )
+    assert list(got.limits) == pytest.approx(list(exact.limits))
 
 
 @pytest.mark.parametrize("auc", [0.70, 0.85])
@@ -121,5 +117,5 @@ def test_intervals_hold_the_truth_with_a_hundred_a_class(auc: float, one_scan_ea
     labels = np.repeat([0, 1], 100)
     for _ in range(2_000):
         got = delong_estimate(one_scan_each(labels, norm.cdf(rng.normal(labels * np.sqrt(2) * norm.ppf(auc), 1))))
-        held += got["low"] <= auc <= got["high"]
+        held += got.low <= auc <= got.high
     assert 0.93 <= held / 2_000 <= 0.97

@@ -12,10 +12,10 @@ def test_limits_by_hand() -> None:
         "C": undefined("one class only"),
     }
     got = mean_over_sites(sites)
-    assert got["value"] == pytest.approx(0.7)
-    assert (got["low"], got["high"]) == (pytest.approx(0.7 - 0.02**0.5 / 2), pytest.approx(0.75))
-    assert (got["sites"], got["mark"]) == (["A", "B"], "few")
+    assert got.value == pytest.approx(0.7)
+    assert (got.low, got.high) == (pytest.approx(0.7 - 0.02**0.5 / 2), pytest.approx(0.75))
+    assert (got.sites, got.mark) == (("A", "B"), "few")
 
 
 def test_no_site() -> None:
-    assert mean_over_sites({"A": undefined("no test scans")})["undefined"] == "no site has an AUC"
+    assert mean_over_sites({"A": undefined("no test scans")}).undefined == "no site has an AUC"

@@ -21,8 +21,8 @@ def test_equals_scikit_learn() -> None:
     got = roc_curve(counts_of(labels, np.round(probabilities, 2)), [], None)
     false, true, _ = sklearn_roc(labels, np.round(probabilities, 2), drop_intermediate=False)
     expected = [true[false <= rate + 1e-12].max() for rate in FALSE_POSITIVE_RATES]
-    assert got["sensitivity"] == pytest.approx(expected)
-    assert got["low"] == []
+    assert got.sensitivity == pytest.approx(expected)
+    assert got.low == ()
 
 
 def test_the_band_holds_the_true_curve_pointwise() -> None:
@@ -31,10 +31,10 @@ def test_the_band_holds_the_true_curve_pointwise() -> None:
     for _ in range(60):
         counts = counts_of(*drawn(rng, 100, 100))
         got = roc_curve(counts, [(counts[0], 100, 0), (counts[1], 100, 1)], rng)
-        index = got["false_positive_rate"].index(0.2)
-        held.append(got["low"][index] <= truth <= got["high"][index])
+        index = got.false_positive_rate.index(0.2)
+        held.append(got.low[index] <= truth <= got.high[index])
     assert np.mean(held) >= 0.88
-    assert got["sensitivity"][-1] == got["low"][-1] == 1
+    assert got.sensitivity[-1] == got.low[-1] == 1
 
 
 def test_one_class_has_no_curve() -> None:

@@ -2,9 +2,10 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from fedtune3d.evaluation.auc import auc_from_counts
+from fedtune3d.evaluation.checked_summary import CheckedSummary
 from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.evaluation.scale import finest_counts
-from fedtune3d.evaluation.summary import read_summary, summarise
+from fedtune3d.evaluation.summary import summarise
 
 
 def crowded(seed: int, name: str) -> Predictions:
@@ -15,9 +16,9 @@ def crowded(seed: int, name: str) -> Predictions:
     return Predictions(people, ("",) * 30, labels, 0.5 + 1e-4 * rng.normal(labels, 1))
 
 
-def read(test: Predictions, share: bool) -> dict:
+def read(test: Predictions, share: bool) -> CheckedSummary:
     nobody = Predictions((), (), np.empty(0, int), np.empty(0))
-    return read_summary("a", summarise(nobody, test, 1, share))
+    return CheckedSummary.of("a", summarise(nobody, test, 1, share))
 
 
 def test_ranks_are_exact_where_predictions_left() -> None:
@@ -33,7 +34,7 @@ def test_one_site_that_keeps_its_own_puts_all_on_the_grid() -> None:
     summaries = [read(crowded(1, "a"), True), read(crowded(2, "b"), False)]
     counts, source = finest_counts(summaries)
     assert source == "from counts on a grid"
-    assert all(part is summary["test_counts"] for part, summary in zip(counts, summaries, strict=True))
+    assert all(part is summary.test_counts for part, summary in zip(counts, summaries, strict=True))
 
 
 def test_nobody_is_no_fault() -> None:

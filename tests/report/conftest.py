@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.state_dicts import save_state
-from fedtune3d._utils.typed_json import write_typed
+from fedtune3d._utils.typed_json import to_json, write_typed
 from fedtune3d.cohorts.flow import BadScan, ByClass, Counts, Flow, LeftOut, SiteFlow
 from fedtune3d.evaluation import Predictions, combine, summarise
 from fedtune3d.evaluation.estimate import undefined
@@ -83,7 +83,7 @@ def draw_metrics(rng: np.random.Generator, best_round: int) -> dict[str, Any]:
             axes = {"sex": ["F" if row % 3 else "M" for row in range(sum(size))], "scanner": ["unknown"] * sum(size)}
             validation, test = draw_predictions(rng, 9, 8, auc), draw_predictions(rng, *size, auc)
             summaries[site] = summarise(validation, test, 1, share_predictions=True, axes=axes)
-        methods[name] = combine(summaries, seed=1, shared_model=name != "local")
+        methods[name] = to_json(combine(summaries, seed=1, shared_model=name != "local"))
     return {
         "experiment": "demo",
         "simulated": True,
@@ -121,7 +121,7 @@ def draw_audit() -> dict[str, Any]:
     described = {
         site: {
             "splits": {split: {"negative": values, "positive": values} for split in splits},
-            "age_auc": undefined("fewer than 5 people of a class have an age"),
+            "age_auc": to_json(undefined("fewer than 5 people of a class have an age")),
         }
         for site, values in (("Boston", known), ("Graz", few))
     }

@@ -22,7 +22,7 @@ def described(parts: dict[str, Any], age_auc: Any) -> dict[str, Any]:
 
 
 def test_what_is_held_back_says_why() -> None:
-    text = shown(described({"positive": people(12, 7), "negative": people(None, None)}, undefined("too few")))
+    text = shown(described({"positive": people(12, 7), "negative": people(None, None)}, vars(undefined("too few"))))
     assert "12 (7)" in text
     assert "71.2 ± 6.0" in text
     assert "held back, –: not sent by the site, for too few people" in text
@@ -31,7 +31,7 @@ def test_what_is_held_back_says_why() -> None:
 
 def test_nothing_wraps_and_the_age_is_named() -> None:
     every = {"positive": people(12, 7), "negative": people(14, 6)}
-    text = shown(described(every, defined(0.59, (0.45, 0.73), "", few=False)))
+    text = shown(described(every, vars(defined(0.59, (0.45, 0.73), "", few=False))))
     assert "AUC of age for the label, Graz: 0.59 [0.45, 0.73]" in text
     assert "held back" not in text
     assert len(text.strip().splitlines()) == 10

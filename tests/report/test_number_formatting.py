@@ -15,7 +15,7 @@ def metrics_with(mean: dict, **facts: object) -> dict:
 
 
 def test_the_answer_is_one_sentence() -> None:
-    mean = {**defined(0.8149, (0.7351, 0.881), "m", few=False), "sites": ["A", "B"]}
+    mean = {**vars(defined(0.8149, (0.7351, 0.881), "m", few=False)), "sites": ["A", "B"]}
     expected = "CONV S head, frozen encoder, FedAvg: mean test AUC over 2 sites 0.81 [0.74, 0.88], 41.0 MB of traffic."
     assert words.answer(metrics_with(mean), 41_000_000) == expected
     few = {**mean, "mark": "few", "sites": ["A"]}
@@ -23,7 +23,7 @@ def test_the_answer_is_one_sentence() -> None:
 
 
 def test_the_answer_says_why_there_is_none() -> None:
-    text = words.answer(metrics_with({**undefined("no site has an AUC"), "sites": []}), 0)
+    text = words.answer(metrics_with({**vars(undefined("no site has an AUC")), "sites": []}), 0)
     assert text.endswith("the mean test AUC is not defined: no site has an AUC.")
 
 
@@ -49,7 +49,7 @@ def test_simulated_and_random_are_said(facts: dict, long: str, short: str) -> No
 
 
 def test_few_groups_behind_many_scans_are_said() -> None:
-    mean = {**undefined("no site has an AUC"), "sites": []}
+    mean = {**vars(undefined("no site has an AUC")), "sites": []}
     assert "The 12 test scans are of at most 10 people or anatomies" in words.caveat(metrics_with(mean, groups=10))
     assert words.caveat(metrics_with(mean, groups=40)) == ""
 

@@ -19,7 +19,9 @@ from statsmodels.stats.proportion import proportion_confint
 
 from fedtune3d._utils.files import write_json
 from fedtune3d._utils.folders import RunFolder
-from fedtune3d.evaluation import Predictions, combine, summarise
+from fedtune3d._utils.typed_json import to_json
+from fedtune3d.evaluation import Predictions, Summary, combine, summarise
+from fedtune3d.evaluation.summary import read_summary
 from fedtune3d.federation.site.predictions_table import write_predictions
 from fedtune3d.report import write_report
 
@@ -55,9 +57,9 @@ def run(request: pytest.FixtureRequest, finished_run: Path, tmp_path_factory: py
     for method, auc in METHODS.items():
         sent[method] = {site: write_site(folder, site, method, auc, rng, site not in keeps) for site in SIZES}
     for site in SIZES:
-        write_json(folder / "summaries" / f"{site}.json", {method: sent[method][site] for method in METHODS})
+        write_json(folder / "summaries" / f"{site}.json", to_json({method: sent[method][site] for method in METHODS}))
     metrics = json.loads((folder / "metrics.json").read_text())
-    metrics["methods"] = {method: combine(sent[method], 1, method != "local") for method in METHODS}
+    metrics["methods"] = to_json({method: combine(sent[method], 1, method != "local") for method in METHODS})
     write_json(folder / "metrics.json", metrics)
     config = yaml.safe_load((folder / "config.yaml").read_text())
     for section in config["sites"]:
@@ -68,7 +70,7 @@ def run(request: pytest.FixtureRequest, finished_run: Path, tmp_path_factory: py
     return Run(folder, keeps, json.loads((folder / "metrics.json").read_text()), summaries)
 
 
-def write_site(folder: Path, site: str, method: str, auc: float, rng: np.random.Generator, share: bool) -> dict:
+def write_site(folder: Path, site: str, method: str, auc: float, rng: np.random.Generator, share: bool) -> Summary:
     """Draw a site's predictions, write its tables as a site does, and give its summary."""
     parts, rows, splits = {}, [], ["participant_id\tsession_id\tgroup_id\tlabel\tsplit"]
     for split in ("validation", "test"):
@@ -128,8 +130,8 @@ def split_rows(run: Run, method: str, split: str, sites: Iterable[str] = SIZES) 
 
 def test_metrics_follow_from_the_summaries_alone(run: Run) -> None:
     for method in METHODS:
-        summaries = {site: run.summaries[site][method] for site in SIZES}
-        assert combine(summaries, 1, method != "local") == run.metrics["methods"][method]
+        summaries = {site: read_summary(site, run.summaries[site][method]) for site in SIZES}
+        assert to_json(combine(summaries, 1, method != "local")) == run.metrics["methods"][method]
     for site in run.keeps:
         assert all(run.summaries[site][method]["test"]["predictions"] is None for method in METHODS)
 
@@ -247,7 +249,7 @@ def test_calibration_and_net_benefit(run: Run) -> None:
         worth = np.where(rows.labels == 1, 1, -odds) * called
         assert point["net_benefit"]["value"] == pytest.approx(worth.mean())
         assert point["treat_all"] == pytest.approx(np.where(rows.labels == 1, 1, -odds).mean())
-    for point in pooled["calibration"]["curve"]:
+    for point in pooled["calibration_curve"]:
         inside = (rows.probabilities >= point["low_edge"]) & (rows.probabilities < point["high_edge"])
         assert point["scans"] == inside.sum()
         assert point["observed"]["value"] == pytest.approx(rows.labels[inside].mean())
@@ -292,7 +294,7 @@ def test_the_gap_of_a_site(run: Run) -> None:
 def test_groups_and_gaps(run: Run) -> None:
     """Counts of a group stand in the summaries of the sites that told of it; names, and so the sex, in the tables."""
     found = run.metrics["methods"]["federated"]["groups"]["sex"]["groups"]
-    told = [run.summaries[site]["federated"]["test"]["groups"]["sex"]["told"] for site in SIZES]
+    told = [run.summaries[site]["federated"]["test"]["groups"]["sex"]["groups"] for site in SIZES]
     rows = {name: stacked(counted_rows(part[name]["counts"]) for part in told if name in part) for name in "FM"}
     threshold = run.metrics["methods"]["federated"]["threshold"]
     for name, other in ("FM", "MF"):
@@ -443,7 +445,7 @@ def test_the_data_behind_the_figures_are_these_numbers(run: Run) -> None:
     curve = [row for row in rows if row["panel"] == "calibration"]
     worth = [row for row in rows if row["panel"] == "net benefit"]
     for key in ("value", "low", "high"):
-        assert [float(row[key]) for row in curve] == [p["observed"][key] for p in pooled["calibration"]["curve"]]
+        assert [float(row[key]) for row in curve] == [p["observed"][key] for p in pooled["calibration_curve"]]
         assert [float(row[key]) for row in worth] == [p["net_benefit"][key] for p in pooled["decision_curve"]]
     with (run.folder / "figures" / "auc_per_site.tsv").open() as file:
         for row in csv.DictReader(file, delimiter="\t"):

@@ -103,7 +103,7 @@ def test_the_forest_draws_differences_with_their_p_values() -> None:
     comparison = paired_delong(first, second)
     drawing = draw_forest([PairedRow("heads", "Linear", "CONV S", 0, comparison, 0.04)])
     assert drawing is not None
-    assert drawing.rows[0]["difference"] == comparison["difference"]["value"] < 0
+    assert drawing.rows[0]["difference"] == comparison.difference.value < 0
     assert [label.get_text() for label in drawing.figure.axes[0].get_yticklabels()] == ["Linear − CONV S"]
     assert draw_forest([]) is None
 
@@ -129,8 +129,8 @@ def test_sites_that_keep_their_predictions_compare_them_themselves(finished_stud
     contents = read_study(folder)
     assert not any(run.policy("Boston", "predictions_leave") for run in contents.runs.values())
     (row,) = [row for row in paired_rows(contents) if row.stage == "heads"]
-    assert row.comparison["difference"]["value"] == paired_delong(one, other)["difference"]["value"]
-    assert row.comparison["sites"] == ["Boston"]
+    assert row.comparison.difference.value == paired_delong(one, other).difference.value
+    assert row.comparison.sites == ("Boston",)
 
 
 def test_the_terminal_shows_three_tables(finished_study: Path, capsys: pytest.CaptureFixture[str]) -> None:

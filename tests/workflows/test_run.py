@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from fedtune3d._utils.files import sha256_file
 from fedtune3d._utils.folders import RunFolder, memory_version
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d._utils.state_dicts import load_state
+from fedtune3d._utils.typed_json import to_json
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation import combine, summarise
+from fedtune3d.evaluation.summary import read_summary
 from fedtune3d.federation.site.predictions_table import read_predictions
 from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.run_folder import read_metrics
@@ -52,16 +55,15 @@ def check_that_the_metrics_follow(folder: RunFolder) -> None:
     """From what the sites sent, and what they sent from their tables of predictions."""
     sent = {site: json.loads(folder.summary(site).read_text()) for site in "AB"}
     for method, metrics in read_metrics(folder)["methods"].items():
-        assert metrics == combine({site: sent[site][method] for site in sent}, 3, method != "local")
-        for site, summaries in sent.items():
+        summaries = {site: read_summary(site, sent[site][method]) for site in sent}
+        assert metrics == to_json(combine(summaries, 3, method != "local"))
+        for site, summary in summaries.items():
             validation, test = (
                 read_predictions(folder.site(site).path, method, split) for split in ("validation", "test")
             )
-            found = dict(summaries[method])
-            assert set(found["test"].pop("groups")) == {"sex", "age", "scanner"}
+            assert set(summary.test.groups) == {"sex", "age", "scanner"}
             expected = summarise(validation, test, derive_seed(3, site, "summary"), share_predictions=True)
-            expected["test"].pop("groups")
-            assert found == expected
+            assert summary == replace(expected, test=replace(expected.test, groups=summary.test.groups))
 
 
 def test_leaving_one_of_two_sites_out_is_the_others_local_training(small_experiment: Any, tmp_path: Path) -> None:

@@ -17,12 +17,15 @@ T = TypeVar("T")
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-def to_json(value: object) -> Json:
-    """A dataclass, or a mapping or sequence of them, as plain JSON values: tuples become lists, numbers keep all bits.
+def to_json(value: object) -> dict[str, Json]:
+    """A dataclass, or a mapping to dataclasses, as a JSON object: tuples become lists, numbers keep all bits.
 
-    Values are taken as they are; their types are not checked here but by `from_json`.
+    Raises:
+        TypeError: Where the value is no object in JSON.
     """
     plain: Json = _adapter(type(value)).dump_python((value,), mode="json", warnings="error")[0]
+    if not isinstance(plain, dict):
+        raise TypeError(f"expected a dataclass or a mapping, got {type(value).__name__}")
     return plain
 
 

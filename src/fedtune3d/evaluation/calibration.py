@@ -1,28 +1,31 @@
-"""Whether probabilities mean what they say: calibration slope and intercept, and the Brier score."""
+"""Calibration of the predicted probabilities: slope, intercept, Brier score and expected calibration error."""
 
 import math
-from typing import TypedDict
+from dataclasses import dataclass
 
 import numpy as np
 
 from fedtune3d.evaluation.estimate import Estimate, Z, defined, undefined
 from fedtune3d.evaluation.grid import STEPS_PER_UNIT
+from fedtune3d.evaluation.reliability import CalibrationError, calibration_error
 from fedtune3d.evaluation.sample import Sample
 
 _STEPS = 50
 
 
-class Calibration(TypedDict):
-    """Slope 1 and intercept 0 are perfect; a slope under 1 means probabilities too extreme, an intercept over 0 means
-    probabilities too low on the whole."""
+@dataclass(frozen=True)
+class Calibration:
+    """Slope 1 and intercept 0 are perfect; a slope below 1 means probabilities that are too extreme, an intercept
+    above 0 probabilities that are too low overall."""
 
     slope: Estimate
     intercept: Estimate
     brier: Estimate
+    error: CalibrationError
 
 
 def calibration(sample: Sample) -> Calibration:
-    """Slope, intercept (calibration-in-the-large) and Brier score of the test scans.
+    """Slope, intercept (calibration-in-the-large), Brier score and calibration error of the test scans.
 
     The slope is that of a logistic regression of the label on the logit of the probability, and the intercept that of
     one with the slope held at 1. Their intervals are normal; where somebody has several scans they are robust to that,
@@ -34,14 +37,15 @@ def calibration(sample: Sample) -> Calibration:
         Cox, 1958, Biometrika 45:562–565; Van Calster et al., 2019, BMC Med. 17:230; Brier, 1950, Mon. Weather Rev.
         78:1–3.
     """
+    error = calibration_error(sample)
     if not sample.scans:
         nothing = undefined("no test scans, or too few for the policy")
-        return Calibration(slope=nothing, intercept=nothing, brier=nothing)
+        return Calibration(slope=nothing, intercept=nothing, brier=nothing, error=error)
     brier = sample.mean((sample.probabilities - sample.labels) ** 2, "normal interval, participants as clusters")
     if min(sample.participants) == 0:
         nothing = undefined("one class only")
-        return Calibration(slope=nothing, intercept=nothing, brier=brier)
-    return Calibration(slope=_slope(sample), intercept=_intercept(sample), brier=brier)
+        return Calibration(slope=nothing, intercept=nothing, brier=brier, error=error)
+    return Calibration(slope=_slope(sample), intercept=_intercept(sample), brier=brier, error=error)
 
 
 def _slope(sample: Sample) -> Estimate:

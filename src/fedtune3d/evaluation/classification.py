@@ -1,6 +1,6 @@
 """Sensitivity, specificity and balanced accuracy at a threshold, from counts on the grid."""
 
-from typing import TypedDict
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,8 +12,9 @@ WILSON = "Wilson, by participants"
 BALANCED = "mean of sensitivity and specificity, Wilson limits combined by MOVER"
 
 
-class OperatingPoint(TypedDict):
-    """What a threshold gives."""
+@dataclass(frozen=True)
+class OperatingPoint:
+    """How well a threshold separates the classes."""
 
     balanced_accuracy: Estimate
     sensitivity: Estimate
@@ -54,9 +55,8 @@ def _share(right: int, scans: int, participants: int, name: str) -> Estimate:
 
 def _balanced(sensitivity: Estimate, specificity: Estimate) -> Estimate:
     both = (sensitivity, specificity)
-    for part in both:
-        if part["value"] is None:
-            return undefined(str(part["undefined"]))
-    values, lows, highs = ([float(part[key] or 0.0) for part in both] for key in ("value", "low", "high"))
-    few = any(part["mark"] for part in both)
-    return defined(sum(values) / 2, mean_interval(values, lows, highs), BALANCED, few=few)
+    limits = [part.limits for part in both if part.limits is not None]
+    if len(limits) < len(both):
+        return undefined(next(part.undefined for part in both if part.undefined is not None))
+    values, lows, highs = zip(*limits, strict=True)
+    return defined(sum(values) / 2, mean_interval(values, lows, highs), BALANCED, few=any(part.mark for part in both))

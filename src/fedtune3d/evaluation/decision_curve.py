@@ -1,6 +1,6 @@
-"""What deciding by the model would be worth: net benefit."""
+"""Decision curve analysis: the net benefit of deciding by the model."""
 
-from typing import TypedDict
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +11,8 @@ THRESHOLDS = np.round(np.arange(0.05, 0.951, 0.05), 2)
 """Threshold probabilities: at 0.2, one positive found is worth four negatives treated in vain."""
 
 
-class DecisionPoint(TypedDict):
+@dataclass(frozen=True)
+class DecisionPoint:
     """Net benefit per scan, of the model and of treating all; treating none has 0."""
 
     threshold: float
@@ -19,7 +20,7 @@ class DecisionPoint(TypedDict):
     treat_all: float
 
 
-def decision_curve(sample: Sample) -> list[DecisionPoint]:
+def decision_curve(sample: Sample) -> tuple[DecisionPoint, ...]:
     """Per threshold t: true positives / n − false positives / n · t / (1 − t), a scan being positive at or above t.
 
     It holds for the share of positives among these scans; in a case–control cohort that is not the clinic's. Empty
@@ -29,7 +30,7 @@ def decision_curve(sample: Sample) -> list[DecisionPoint]:
         Vickers and Elkin, 2006, Med. Decis. Making 26:565–574.
     """
     if not sample.scans:
-        return []
+        return ()
     share = float(sample.weights @ sample.labels / sample.scans)
     points = []
     for threshold in THRESHOLDS.tolist():
@@ -37,4 +38,4 @@ def decision_curve(sample: Sample) -> list[DecisionPoint]:
         worth = np.where(sample.labels == 1, 1.0, -odds) * (sample.probabilities >= threshold)
         benefit = sample.mean(worth, "normal interval, participants as clusters")
         points.append(DecisionPoint(threshold=threshold, net_benefit=benefit, treat_all=share - (1 - share) * odds))
-    return points
+    return tuple(points)

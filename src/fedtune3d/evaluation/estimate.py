@@ -1,6 +1,7 @@
 """A number with its 95 % interval, the method behind it, and why it may be missing."""
 
-from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
+from dataclasses import dataclass
+from typing import Literal
 
 FEW = 10
 """Under this many participants in a class an estimate is marked 'few' and gets an interval made for small samples."""
@@ -9,15 +10,23 @@ Z = 1.959963984540054
 """The 97.5 % quantile of the standard normal distribution."""
 
 
-class Estimate(TypedDict):
-    """JSON-able. Either `value`, `low` and `high` are numbers, or all three are None and `undefined` says why."""
+@dataclass(frozen=True)
+class Estimate:
+    """Either `value`, `low` and `high` are numbers, or all three are None and `undefined` gives the reason."""
 
     value: float | None
     low: float | None
     high: float | None
     method: str
-    mark: str | None
+    mark: Literal["few"] | None
     undefined: str | None
+
+    @property
+    def limits(self) -> tuple[float, float, float] | None:
+        """Value, lower and upper limit; None where the estimate is undefined."""
+        if self.value is None or self.low is None or self.high is None:
+            return None
+        return self.value, self.low, self.high
 
 
 def defined(value: float, interval: tuple[float, float], method: str, few: bool) -> Estimate:

@@ -9,6 +9,7 @@ Counts hold no name, but at a small site they are its rounded probabilities per 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,8 +21,17 @@ BINS = len(EDGES) + 1
 MIDDLE_LOGITS = np.clip((np.arange(BINS) - 0.5) / STEPS_PER_UNIT - LOGIT_LIMIT, -LOGIT_LIMIT, LOGIT_LIMIT)
 """(BINS,) the logit in the middle of each bin; the two open ones at the ends stand at the limit."""
 
-GRID = {"logit_limit": LOGIT_LIMIT, "steps_per_unit": STEPS_PER_UNIT}
-"""Says in a summary on which grid its counts are."""
+
+@dataclass(frozen=True)
+class Grid:
+    """The grid that counts refer to."""
+
+    logit_limit: int
+    steps_per_unit: int
+
+
+GRID = Grid(LOGIT_LIMIT, STEPS_PER_UNIT)
+"""The grid of this version; every summary states its own."""
 
 
 def grid_counts(probabilities: np.ndarray) -> np.ndarray:

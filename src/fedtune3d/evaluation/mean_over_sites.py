@@ -1,6 +1,7 @@
 """The plain mean of a number over sites, each counting once however many scans it has."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,10 +11,11 @@ from fedtune3d.evaluation.intervals import mean_interval
 MOVER = "mean over sites, the sites' limits combined by MOVER (Zou et al. 2009)"
 
 
+@dataclass(frozen=True)
 class SiteMean(Estimate):
     """The mean, and the names of the sites behind it."""
 
-    sites: list[str]
+    sites: tuple[str, ...]
 
 
 def mean_over_sites(estimates: Mapping[str, Estimate]) -> SiteMean:
@@ -22,13 +24,10 @@ def mean_over_sites(estimates: Mapping[str, Estimate]) -> SiteMean:
     Args:
         estimates: Site → estimate. Those that are not defined are left out; the rest are named in ``sites``.
     """
-    having = {site: estimate for site, estimate in estimates.items() if estimate["value"] is not None}
+    having = {site: estimate.limits for site, estimate in estimates.items() if estimate.limits is not None}
     if not having:
-        return SiteMean(**undefined("no site has an AUC"), sites=[])
-    values, lows, highs = (
-        [float(part[key]) for part in having.values()]  # type: ignore[arg-type]
-        for key in ("value", "low", "high")
-    )
-    few = any(part["mark"] for part in having.values())
+        return SiteMean(**vars(undefined("no site has an AUC")), sites=())
+    values, lows, highs = zip(*having.values(), strict=True)
+    few = any(estimates[site].mark for site in having)
     mean = defined(float(np.mean(values)), mean_interval(values, lows, highs), MOVER, few)
-    return SiteMean(**mean, sites=list(having))
+    return SiteMean(**vars(mean), sites=tuple(having))

@@ -2,20 +2,21 @@
 
 import math
 from collections.abc import Mapping
-from typing import TypedDict
+from dataclasses import dataclass
 
 import numpy as np
 
 
-class OverSeeds(TypedDict):
-    """JSON-able. `sd` is None with under two seeds; everything is None where no seed has the number."""
+@dataclass(frozen=True)
+class OverSeeds:
+    """`sd` is None with under two seeds; everything is None where no seed has the number."""
 
     mean: float | None
     sd: float | None
     least: float | None
     greatest: float | None
-    seeds: list[int]
-    missing: list[int]
+    seeds: tuple[int, ...]
+    missing: tuple[int, ...]
 
 
 def over_seeds(values: Mapping[int, float | None]) -> OverSeeds:
@@ -34,6 +35,6 @@ def over_seeds(values: Mapping[int, float | None]) -> OverSeeds:
         sd=float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None,
         least=min(numbers, default=None),
         greatest=max(numbers, default=None),
-        seeds=list(having),
-        missing=sorted(values.keys() - having.keys()),
+        seeds=tuple(having),
+        missing=tuple(sorted(values.keys() - having.keys())),
     )

@@ -1,11 +1,11 @@
 """Two models on the same scans: the difference of their AUCs, tested.
 
-`compare` runs at a site, where the scans have names; `combine_comparisons` at the server, on numbers alone.
+`paired_delong` runs at a site, where the scans have names; `combine_comparisons` at the server, on numbers alone.
 """
 
 import math
 from collections.abc import Mapping
-from typing import TypedDict
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import norm
@@ -16,8 +16,9 @@ from fedtune3d.evaluation.estimate import FEW, Estimate, Z, defined, undefined
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class, why_undefined
 
 
-class Comparison(TypedDict):
-    """The first AUC less the second, JSON-able. `standard_error` is None where there is no difference to speak of."""
+@dataclass(frozen=True)
+class Comparison:
+    """The first AUC minus the second. `standard_error` is None where there is no difference to speak of."""
 
     first: float | None
     second: float | None
@@ -25,7 +26,7 @@ class Comparison(TypedDict):
     standard_error: float | None
     p_value: float | None
     scans: int
-    sites: list[str]
+    sites: tuple[str, ...]
 
 
 def paired_delong(first: Predictions, second: Predictions) -> Comparison:
@@ -68,16 +69,17 @@ def combine_comparisons(comparisons: Mapping[str, Comparison]) -> Comparison:
     having = {
         site: comparison
         for site, comparison in sorted(comparisons.items())
-        if comparison["first"] is not None and comparison["standard_error"] is not None
+        if comparison.first is not None and comparison.standard_error is not None
     }
-    scans = sum(comparison["scans"] for comparison in having.values())
+    scans = sum(comparison.scans for comparison in having.values())
     if not having:
         return _comparison(None, None, undefined("no site has both AUCs"), None, scans)
-    first, second = (float(np.mean([part[key] for part in having.values()])) for key in ("first", "second"))
-    error = math.hypot(*(part["standard_error"] or 0.0 for part in having.values())) / len(having)
-    few = any(part["difference"]["mark"] for part in having.values())
+    first = float(np.mean([comparison.first for comparison in having.values()]))
+    second = float(np.mean([comparison.second for comparison in having.values()]))
+    error = math.hypot(*(comparison.standard_error or 0.0 for comparison in having.values())) / len(having)
+    few = any(comparison.difference.mark for comparison in having.values())
     difference = _difference(first - second, error, "mean over sites of the paired differences, normal interval", few)
-    return _comparison(first, second, difference, error, scans, list(having))
+    return _comparison(first, second, difference, error, scans, tuple(having))
 
 
 def _difference(value: float, error: float, method: str, few: bool) -> Estimate:
@@ -92,9 +94,9 @@ def _comparison(
     difference: Estimate,
     error: float | None,
     scans: int,
-    sites: list[str] | None = None,
+    sites: tuple[str, ...] = (),
 ) -> Comparison:
-    value = difference["value"]
+    value = difference.value
     return Comparison(
         first=first,
         second=second,
@@ -102,7 +104,7 @@ def _comparison(
         standard_error=error,
         p_value=None if value is None or not error else float(2 * norm.sf(abs(value) / error)),
         scans=scans,
-        sites=sites or [],
+        sites=sites,
     )
 
 

@@ -1,7 +1,6 @@
-"""What a model said about the scans of one split: the only input of every statistic here."""
+"""Predictions of a model for the scans of one split: the only input of every statistic here."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -47,7 +46,7 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.participants)
 
-    def __eq__(self, other: Any) -> bool:
+    def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Predictions)
             and self.participants == other.participants

@@ -1,6 +1,6 @@
 """The calibration curve in ten bins, and the expected calibration error."""
 
-from typing import TypedDict
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binom
@@ -15,7 +15,8 @@ EDGES = np.linspace(0, 1, 11)
 WILSON = "Wilson, by participants"
 
 
-class CurvePoint(TypedDict):
+@dataclass(frozen=True)
+class CurvePoint:
     """A bin that holds scans."""
 
     low_edge: float
@@ -25,14 +26,15 @@ class CurvePoint(TypedDict):
     observed: Estimate
 
 
-class CalibrationError(TypedDict):
+@dataclass(frozen=True)
+class CalibrationError:
     """The error, and what a perfectly calibrated model would show with as many scans in the same bins."""
 
     value: float | None
     if_calibrated: float | None
 
 
-def calibration_curve(sample: Sample) -> list[CurvePoint]:
+def calibration_curve(sample: Sample) -> tuple[CurvePoint, ...]:
     """Per bin of `EDGES` that holds scans: their mean probability, and the share of positives with its interval."""
     bins, points = _bins(sample), []
     for index in np.unique(bins):
@@ -51,7 +53,7 @@ def calibration_curve(sample: Sample) -> list[CurvePoint]:
                 observed=observed,
             )
         )
-    return points
+    return tuple(points)
 
 
 def calibration_error(sample: Sample) -> CalibrationError:

@@ -1,7 +1,7 @@
 """The ROC curve from counts on a rising scale, with a band."""
 
 from collections.abc import Sequence
-from typing import TypedDict
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,13 +10,14 @@ from fedtune3d.evaluation.auc import draw_grid_counts
 FALSE_POSITIVE_RATES = np.round(np.linspace(0, 1, 51), 2)
 
 
-class RocCurve(TypedDict):
+@dataclass(frozen=True)
+class RocCurve:
     """Columns, one entry for each of `FALSE_POSITIVE_RATES`; `low` and `high` are empty where there is no band."""
 
-    false_positive_rate: list[float]
-    sensitivity: list[float]
-    low: list[float]
-    high: list[float]
+    false_positive_rate: tuple[float, ...]
+    sensitivity: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
 
 
 def roc_curve(
@@ -37,10 +38,10 @@ def roc_curve(
         parts = [sensitivities(*drawn) for drawn in draw_grid_counts(strata, rng)]
         low, high = np.quantile(np.concatenate(parts), (0.025, 0.975), axis=0)
     return RocCurve(
-        false_positive_rate=FALSE_POSITIVE_RATES.tolist(),
-        sensitivity=sensitivities(counts[:1], counts[1:])[0].tolist(),
-        low=low.tolist(),
-        high=high.tolist(),
+        false_positive_rate=tuple(FALSE_POSITIVE_RATES.tolist()),
+        sensitivity=tuple(sensitivities(counts[:1], counts[1:])[0].tolist()),
+        low=tuple(low.tolist()),
+        high=tuple(high.tolist()),
     )
 
 

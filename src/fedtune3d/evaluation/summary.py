@@ -1,26 +1,115 @@
-"""What a site tells about its predictions: JSON without names.
+"""The summary that a site sends of its predictions, without names.
 
 Whether the test probabilities themselves leave is the site's policy; where they stay, counts on a grid stand in.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self, TypeVar
 
 import numpy as np
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import numpy_rng
-from fedtune3d.evaluation import auc
-from fedtune3d.evaluation.calibration import calibration
+from fedtune3d._utils.typed_json import from_json
+from fedtune3d.evaluation.auc import auc_estimate
+from fedtune3d.evaluation.calibration import Calibration, calibration
+from fedtune3d.evaluation.class_counts import ClassCounts
 from fedtune3d.evaluation.delong import delong_estimate
-from fedtune3d.evaluation.grid import GRID, from_sparse, grid_counts, to_sparse
-from fedtune3d.evaluation.groups import Axes, summarise_groups
+from fedtune3d.evaluation.estimate import Estimate
+from fedtune3d.evaluation.grid import GRID, Grid
+from fedtune3d.evaluation.groups import Axes, AxisCounts, summarise_groups
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class
-from fedtune3d.evaluation.reliability import calibration_error
 from fedtune3d.evaluation.sample import Sample
 
-VERSION = 2
-LEAST_IN_GROUP = 5
+T = TypeVar("T")
+
+VERSION = 3
+MIN_PER_CLASS = 5
+
+
+@dataclass(frozen=True)
+class SharedPredictions:
+    """Test scans whose probabilities leave the site, sorted by probability.
+
+    Attributes:
+        participants: (n,) a number for each person, in the order of their first scan; it follows no name.
+        labels: (n,) 0 or 1.
+        probabilities: (n,) of the positive class.
+    """
+
+    participants: tuple[int, ...]
+    labels: tuple[int, ...]
+    probabilities: tuple[float, ...]
+
+    @classmethod
+    def of(cls, test: Predictions) -> Self:
+        """The rows of `test` under opaque numbers that follow the probabilities, not the names."""
+        order = np.lexsort((test.participant_codes(), test.labels, test.probabilities))
+        numbers: dict[str, int] = {}
+        return cls(
+            tuple(numbers.setdefault(test.participants[row], len(numbers)) for row in order),
+            tuple(test.labels[order].tolist()),
+            tuple(test.probabilities[order].tolist()),
+        )
+
+    def predictions(self) -> Predictions:
+        """The rows with names made of the numbers. Raises ValueError where they are no predictions."""
+        names = tuple(f"{number:09d}" for number in self.participants)
+        return Predictions(names, ("",) * len(names), np.array(self.labels, int), np.array(self.probabilities, float))
+
+
+@dataclass(frozen=True)
+class TestSummary:
+    """The test scans of a site.
+
+    Attributes:
+        participants: People.
+        participants_by_class: People with a negative scan, and people with a positive one.
+        scans: Scans.
+        positives: Positive scans.
+        auc: AUC with its interval by resampling people (see `auc.auc_estimate`).
+        auc_delong: AUC with the interval of DeLong or Obuchowski.
+        calibration: Slope, intercept, Brier score and calibration error.
+        counts: Scans per class on the grid.
+        groups: Axis → the groups that are large enough to leave.
+        predictions: None where the site's policy keeps them.
+    """
+
+    __test__ = False  # no test case, though its name begins so
+
+    participants: int
+    participants_by_class: tuple[int, int]
+    scans: int
+    positives: int
+    auc: Estimate
+    auc_delong: Estimate
+    calibration: Calibration
+    counts: ClassCounts
+    groups: Mapping[str, AxisCounts]
+    predictions: SharedPredictions | None
+
+
+@dataclass(frozen=True)
+class ValidationSummary:
+    """The validation scans of a site, from which thresholds are chosen.
+
+    Attributes:
+        version: Of this format.
+        grid: The grid that all counts refer to.
+        validation: Scans per class on the grid.
+    """
+
+    version: int
+    grid: Grid
+    validation: ClassCounts
+
+
+@dataclass(frozen=True)
+class Summary(ValidationSummary):
+    """All that leaves a site after evaluation of one model."""
+
+    test: TestSummary
 
 
 def summarise(
@@ -29,101 +118,57 @@ def summarise(
     seed: int,
     share_predictions: bool,
     axes: Axes | None = None,
-    least_in_group: int = LEAST_IN_GROUP,
-) -> dict[str, Any]:
-    """What leaves a site after evaluation, as JSON.
+    min_per_class: int = MIN_PER_CLASS,
+) -> Summary:
+    """Summarise a site's predictions.
 
     Args:
         validation: For the thresholds. May be empty or of one class.
-        test: For everything else. May be empty or of one class: what is undefined then says why.
+        test: For everything else. May be empty or of one class: an undefined estimate then gives the reason.
         seed: Of the bootstrap.
-        share_predictions: Whether test probabilities and labels leave, grouped by participant under opaque numbers that
-            follow the probabilities, not the names.
+        share_predictions: Whether test probabilities and labels leave.
         axes: The group of each test scan by axis, such as sex; see `groups.summarise_groups`.
-        least_in_group: The fewest people of either class in a group whose counts leave.
-
-    Returns:
-        ``version``, ``grid``, ``validation`` (counts per class on the grid) and ``test``: ``participants``,
-        ``participants_by_class`` [negative, positive], ``scans``, ``positives``, ``auc`` and ``auc_delong``
-        (Estimates), ``calibration`` (``slope``, ``intercept``, ``brier``, ``error``), ``counts`` per class on the grid,
-        ``groups``, and ``predictions`` (``participants``, ``labels``, ``probabilities``) or None.
+        min_per_class: The fewest people of either class in a group whose counts leave.
     """
-    sample = Sample.of_predictions(test)
-    return {
-        **summarise_validation(validation),
-        "test": {
-            "participants": len(set(test.participants)),
-            "participants_by_class": list(participants_by_class(test)),
-            "scans": len(test),
-            "positives": int(test.labels.sum()),
-            "auc": auc.auc_estimate(test, numpy_rng(seed, "site AUC")),
-            "auc_delong": delong_estimate(test),
-            "calibration": {**calibration(sample), "error": calibration_error(sample)},
-            "counts": _counts(test),
-            "groups": summarise_groups(test, axes or {}, least_in_group),
-            "predictions": _opaque(test) if share_predictions else None,
-        },
-    }
+    summary = TestSummary(
+        participants=len(set(test.participants)),
+        participants_by_class=participants_by_class(test),
+        scans=len(test),
+        positives=int(test.labels.sum()),
+        auc=auc_estimate(test, numpy_rng(seed, "site AUC")),
+        auc_delong=delong_estimate(test),
+        calibration=calibration(Sample.of_predictions(test)),
+        counts=ClassCounts.of(test),
+        groups=summarise_groups(test, axes or {}, min_per_class),
+        predictions=SharedPredictions.of(test) if share_predictions else None,
+    )
+    return Summary(VERSION, GRID, ClassCounts.of(validation), summary)
 
 
-def summarise_validation(validation: Predictions) -> dict[str, Any]:
-    """The part of a summary behind the thresholds: ``version``, ``grid``, ``validation``."""
-    return {"version": VERSION, "grid": GRID, "validation": _counts(validation)}
+def summarise_validation(validation: Predictions) -> ValidationSummary:
+    """Summarise validation scans alone."""
+    return ValidationSummary(VERSION, GRID, ClassCounts.of(validation))
 
 
-def add_validation(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """`summarise_validation` of all these sites' scans together."""
-    total = {
-        label: to_sparse(np.sum([from_sparse(part["validation"][label]) for part in parts], axis=0))
-        for label in ("negative", "positive")
-    }
-    return {"version": VERSION, "grid": GRID, "validation": total}
+def pool_validation(parts: Iterable[ValidationSummary]) -> ClassCounts:
+    """The validation counts of several sites together."""
+    return ClassCounts.total(part.validation for part in parts)
 
 
-def _counts(predictions: Predictions) -> dict[str, dict[str, int]]:
-    negative, positive = (grid_counts(predictions.probabilities[predictions.labels == label]) for label in (0, 1))
-    return {"negative": to_sparse(negative), "positive": to_sparse(positive)}
+def read_summary(site: str, value: object) -> Summary:
+    """The summary that a site sent as JSON. Raises `InputError`, which names the site, where it is none."""
+    return _read(Summary, site, value)
 
 
-def _opaque(test: Predictions) -> dict[str, list[Any]]:
-    order = np.lexsort((test.participant_codes(), test.labels, test.probabilities))
-    numbers: dict[str, int] = {}
-    return {
-        "participants": [numbers.setdefault(test.participants[row], len(numbers)) for row in order],
-        "labels": test.labels[order].tolist(),
-        "probabilities": test.probabilities[order].tolist(),
-    }
+def read_validation_summary(site: str, value: object) -> ValidationSummary:
+    """The summary of validation scans that a site sent as JSON. Raises as `read_summary`."""
+    return _read(ValidationSummary, site, value)
 
 
-def _read_opaque(rows: Mapping[str, Any]) -> Predictions:
-    names = tuple(f"{number:09d}" for number in rows["participants"])
-    return Predictions(names, ("",) * len(names), rows["labels"], rows["probabilities"])
-
-
-def read_summary(site: str, summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``test`` part of a summary with its counts as (2, BINS) arrays, the validation counts beside them, and the
-    predictions, where they left, as `Predictions`.
-
-    Raises:
-        InputError: If the summary is of another version or grid, or its counts disagree; names the site.
-    """
-    found = (summary.get("version"), summary.get("grid"))
-    if found != (VERSION, GRID):
-        raise InputError(
-            f"summary of site {site}: expected version {VERSION} on grid {GRID}, got version {found[0]} on grid "
-            f"{found[1]}; run the same fedtune3d at all sites"
-        )
+def _read(kind: type[T], site: str, value: object) -> T:
     try:
-        test = dict(summary["test"])
-        for split, counts in (("validation", summary["validation"]), ("test", test["counts"])):
-            test[f"{split}_counts"] = np.stack([from_sparse(counts["negative"]), from_sparse(counts["positive"])])
-        scans, positives = int(test["test_counts"].sum()), int(test["test_counts"][1].sum())
-        if (scans, positives) != (test["scans"], test["positives"]):
-            raise ValueError(f"{test['scans']} scans, {test['positives']} positive, but counts of {scans}, {positives}")
-        if test["predictions"] is not None:
-            test["predictions"] = _read_opaque(test["predictions"])
-            if _counts(test["predictions"]) != test["counts"]:
-                raise ValueError("the predictions and the counts disagree")
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"summary of site {site}: {error}; expected what `summarise` makes; evaluate again") from error
-    return test
+        return from_json(kind, value)
+    except ValueError as error:
+        raise InputError(
+            f"summary of site {site}: expected version {VERSION} ({error}); run the same fedtune3d at all sites"
+        ) from error

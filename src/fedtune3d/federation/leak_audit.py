@@ -227,8 +227,9 @@ def find_shortcuts(described: Mapping[str, PeopleDescription]) -> list[Finding]:
     """Warnings where the label can be told from age or from the site alone, from what `describe` of all sites says."""
     found = []
     for site, people in sorted(described.items()):
-        value, low, high = (people.age_auc[key] for key in ("value", "low", "high"))
-        if value is not None and low is not None and high is not None and _tells(low, high):
+        limits = people.age_auc.limits
+        if limits is not None and _tells(*limits[1:]):
+            value, low, high = limits
             found.append(
                 Finding(
                     "warning",

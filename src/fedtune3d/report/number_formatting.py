@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fedtune3d.config.study_results import VariantRecord
+from fedtune3d.evaluation.estimate import Estimate
 
 METHODS = {
     "federated": "Federated",
@@ -60,8 +61,10 @@ def interval(estimate: Mapping[str, Any]) -> str:
     return f"{estimate['value']:.2f} [{estimate['low']:.2f}, {estimate['high']:.2f}]".replace("-", "−")
 
 
-def difference(estimate: Mapping[str, Any]) -> str:
+def difference(estimate: Mapping[str, Any] | Estimate) -> str:
     """`+0.03 [−0.05, +0.11]`, or why there is no such number."""
+    if isinstance(estimate, Estimate):
+        estimate = vars(estimate)
     if estimate["value"] is None:
         return f"not defined: {estimate['undefined']}"
     value, low, high = (f"{estimate[key]:+.2f}".replace("-", "−") for key in ("value", "low", "high"))

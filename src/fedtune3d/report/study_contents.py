@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fedtune3d._utils.folders import StudyFolder
+from fedtune3d._utils.typed_json import to_json
 from fedtune3d.config.study import STAGES
 from fedtune3d.config.study_results import CombinationRecord, StudyResults
 from fedtune3d.evaluation.estimate import Estimate, undefined
@@ -190,7 +191,7 @@ def _over_seeds(estimates: Mapping[int, Mapping[str, Any]], missing: str) -> Stu
     having = {seed: estimate for seed, estimate in estimates.items() if estimate["value"] is not None}
     if not having:
         reasons = [estimate["undefined"] for estimate in estimates.values()]
-        return StudyEstimate(dict(undefined(reasons[0] if reasons else missing)), None, {})
+        return StudyEstimate(to_json(undefined(reasons[0] if reasons else missing)), None, {})
     spread = over_seeds({seed: estimate["value"] for seed, estimate in having.items()})
     methods = sorted({str(estimate["method"]) for estimate in having.values()})
     estimate = Estimate(
@@ -201,7 +202,7 @@ def _over_seeds(estimates: Mapping[int, Mapping[str, Any]], missing: str) -> Stu
         mark="few" if any(one["mark"] for one in having.values()) else None,
         undefined=None,
     )
-    return StudyEstimate(dict(estimate), spread["sd"], {seed: one["value"] for seed, one in having.items()})
+    return StudyEstimate(to_json(estimate), spread.sd, {seed: one["value"] for seed, one in having.items()})
 
 
 def _cost(runs: Sequence[RunContents]) -> Cost:

@@ -166,7 +166,7 @@ def paired_rows(contents: StudyContents) -> list[PairedRow]:
             if row.key != chosen.key
         ]
         made = [(stage, row, chosen, comparison) for stage, row, chosen, comparison in pairs if comparison]
-        adjusted = holm([comparison["p_value"] for *_, comparison in made])
+        adjusted = holm([comparison.p_value for *_, comparison in made])
         found += [
             PairedRow(stage, row.title, chosen.title, seed, comparison, p_value)
             for (stage, row, chosen, comparison), p_value in zip(made, adjusted, strict=True)
@@ -198,14 +198,14 @@ def paired_data(rows: list[PairedRow]) -> list[dict[str, Any]]:
             "variant": row.title,
             "less": row.chosen,
             "seed": row.seed,
-            "difference": row.comparison["difference"]["value"],
-            "low": row.comparison["difference"]["low"],
-            "high": row.comparison["difference"]["high"],
-            "p": row.comparison["p_value"],
+            "difference": row.comparison.difference.value,
+            "low": row.comparison.difference.low,
+            "high": row.comparison.difference.high,
+            "p": row.comparison.p_value,
             "p_holm": row.adjusted,
-            "scans": row.comparison["scans"],
-            "sites": len(row.comparison["sites"]),
-            "undefined": row.comparison["difference"]["undefined"],
+            "scans": row.comparison.scans,
+            "sites": len(row.comparison.sites),
+            "undefined": row.comparison.difference.undefined,
         }
         for row in rows
     ]

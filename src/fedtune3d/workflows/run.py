@@ -4,7 +4,7 @@ import importlib.metadata
 import platform
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from fedtune3d._utils.files import write_json
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state, state_bytes
-from fedtune3d._utils.typed_json import write_typed
+from fedtune3d._utils.typed_json import to_json, write_typed
 from fedtune3d.aggregation.contract import STATE
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.evaluation.class_counts import ClassCounts
 from fedtune3d.evaluation.combination import combine
-from fedtune3d.evaluation.summary import add_validation
+from fedtune3d.evaluation.metrics import MethodMetrics
+from fedtune3d.evaluation.summary import Summary, pool_validation, read_summary, read_validation_summary
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.leak_audit import audit_sites, profile_sites
 from fedtune3d.federation.mean_maps import ask_for_maps, require_atlas, write_maps
@@ -159,9 +161,9 @@ class _Run:
             "best_round": RoundsFolder(self.folder.path).load().best.get("state_round"),  # type: ignore[union-attr]
             "groups": count_people(counts),
             "cost": _cost(assembled, initial),
-            "methods": methods,
+            "methods": to_json(methods),
         }
-        by_site = {site: {name: sent[site] for name, sent in summaries.items()} for site in self.sites}
+        by_site = {site: to_json({name: sent[site] for name, sent in summaries.items()}) for site in self.sites}
         write_metrics(self.folder, metrics, by_site)
 
     def _count_and_split(self) -> dict[str, ScanCounts]:
@@ -217,7 +219,7 @@ class _Run:
         others = tuple(name for name in self.sites if name != left_out)
         return Part(self.federation, others, without(left_out))
 
-    def _validation_without(self, left_out: str, state: State) -> dict[str, Any]:
+    def _validation_without(self, left_out: str, state: State) -> ClassCounts:
         """What the model that was trained without a site says of the others' validation scans, for its thresholds."""
         others = self._without(left_out)
         versions = load_info(self.folder.rounds_without(left_out).best)["versions"]
@@ -225,7 +227,10 @@ class _Run:
         tasks = {
             name: Task(instruction, parts={STATE: state}, memory_version=versions.get(name)) for name in others.sites
         }
-        return add_validation([answer_of(reply).expect(Evaluation).summary for reply in others.ask(tasks)])
+        answers = [answer_of(reply) for reply in others.ask(tasks)]
+        return pool_validation(
+            read_validation_summary(answer.site, answer.expect(Evaluation).summary) for answer in answers
+        )
 
     def _rounds(
         self, federation: Federation, folder: RoundsFolder, initial: State, rule_name: str | None = None
@@ -256,7 +261,7 @@ class _Run:
             )
         return load_state(folder.best)
 
-    def _evaluate(self, method: str, states: Mapping[str, State]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _evaluate(self, method: str, states: Mapping[str, State]) -> tuple[MethodMetrics, dict[str, Summary]]:
         """The method's metrics, and the summaries behind them."""
         task = partial(Task, Evaluate.model_validate({"method": method}))
         versions = load_info(self.folder.best_checkpoint)["versions"] if method == "federated" else {}
@@ -264,11 +269,11 @@ class _Run:
         with self.progress.bar(f"evaluating ({method})") as advance:
             summaries = {}
             for reply in self.federation.ask(tasks):
-                summaries[reply.site] = dict(answer_of(reply).expect(Evaluation).summary)
+                summaries[reply.site] = read_summary(reply.site, answer_of(reply).expect(Evaluation).summary)
                 advance(len(summaries), len(tasks))
         if method == LEAVE_ONE_SITE_OUT:
             for site, state in states.items():
-                summaries[site] |= self._validation_without(site, state)
+                summaries[site] = replace(summaries[site], validation=self._validation_without(site, state))
         return combine(summaries, self.experiment.seed, shared_model=method not in OWN_MODELS), summaries
 
     def _write_feature_statistics(self) -> None:

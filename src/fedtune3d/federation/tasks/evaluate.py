@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from fedtune3d._utils.seeds import derive_seed
+from fedtune3d._utils.typed_json import to_json
 from fedtune3d.cohorts.scanner import scanner_of
 from fedtune3d.evaluation.groups import UNKNOWN, Axes, age_band
 from fedtune3d.evaluation.predictions import Predictions
@@ -63,16 +64,16 @@ def evaluate(site: SiteData, task: Task) -> Answer:
         derive_seed(site.experiment.seed, site.name, "summary"),
         share_predictions=policy.predictions_leave,
         axes=_axes(site) if len(test) else {},
-        least_in_group=policy.least_per_class,
+        min_per_class=policy.least_per_class,
     )
-    return Answer(site.name, Evaluation(summary=summary))
+    return Answer(site.name, Evaluation(summary=to_json(summary)))
 
 
 def _evaluate_validation(site: SiteData) -> Answer:
     """The counts behind a threshold, of a model that is tested at another site."""
     probabilities = predict(site.process_model.assembled.model, site.scans("validation")).tolist()
     summary = summarise_validation(_enough(site, _predictions(site, "validation", probabilities)))
-    return Answer(site.name, Evaluation(summary=summary))
+    return Answer(site.name, Evaluation(summary=to_json(summary)))
 
 
 def _axes(site: SiteData) -> Axes:

@@ -11,9 +11,9 @@ from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, VERMILION, Drawi
 def draw_calibration(metrics: Mapping[str, Any]) -> Drawing | None:
     """Calibration curve (left) and decision curve of the federated model on all test scans; None without scans."""
     pooled = metrics["methods"]["federated"]["pooled"]
-    if not pooled or not pooled["calibration"]["curve"]:
+    if not pooled or not pooled["calibration_curve"]:
         return None
-    points, decisions = pooled["calibration"]["curve"], pooled["decision_curve"]
+    points, decisions = pooled["calibration_curve"], pooled["decision_curve"]
     figure = new_figure(8.6, 4.4)
     parts = figure.subplot_mosaic([["curve", "worth"], ["count", "worth"]], height_ratios=(4, 1))
     _draw_curve(parts["curve"], points)

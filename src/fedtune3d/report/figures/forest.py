@@ -1,7 +1,6 @@
 """Paired differences of AUC with their intervals."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, Drawing, new_figure
 from fedtune3d.report.number_formatting import p_value
@@ -16,13 +15,14 @@ def draw_forest(rows: Sequence[PairedRow]) -> Drawing | None:
     figure = new_figure(8.4, 1.3 + 0.31 * len(shown))
     axes = figure.add_subplot()
     for height, row in enumerate(shown):
-        difference: Mapping[str, Any] = row.comparison["difference"]
-        if difference["value"] is None:
-            axes.text(0, height, f" {difference['undefined']}", fontsize=7, va="center", color=GREY)
+        difference = row.comparison.difference
+        if difference.limits is None:
+            axes.text(0, height, f" {difference.undefined}", fontsize=7, va="center", color=GREY)
             continue
-        axes.plot([difference["low"], difference["high"]], [height, height], color=BLUE, linewidth=1.6)
-        face = "white" if difference["mark"] else BLUE
-        axes.plot(difference["value"], height, "o", color=BLUE, markerfacecolor=face, markersize=6)
+        value, low, high = difference.limits
+        axes.plot([low, high], [height, height], color=BLUE, linewidth=1.6)
+        face = "white" if difference.mark else BLUE
+        axes.plot(value, height, "o", color=BLUE, markerfacecolor=face, markersize=6)
     axes.axvline(0, color=BLACK, linewidth=0.9)
     axes.set_yticks(range(len(shown)), [f"{row.title} − {row.chosen}" for row in shown], fontsize=8)
     axes.set_ylim(len(shown) - 0.4, -0.6)
@@ -53,8 +53,8 @@ def draw_forest(rows: Sequence[PairedRow]) -> Drawing | None:
 
 
 def _bounds(rows: Sequence[PairedRow]) -> list[float]:
-    differences = [row.comparison["difference"] for row in rows]
-    return [bound for one in differences for bound in (one["low"], one["high"]) if bound is not None] or [0.0]
+    limits = [row.comparison.difference.limits for row in rows]
+    return [bound for found in limits if found is not None for bound in found[1:]] or [0.0]
 
 
 def _p(value: float | None) -> str:

@@ -1,0 +1,56 @@
+"""A site's summary as the server takes it: checked against itself, its counts as arrays."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d.evaluation.class_counts import ClassCounts
+from fedtune3d.evaluation.grid import GRID
+from fedtune3d.evaluation.predictions import Predictions
+from fedtune3d.evaluation.summary import VERSION, Summary, TestSummary
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedSummary:
+    """A summary whose counts agree with one another.
+
+    Attributes:
+        test: The site's test scans, as sent.
+        validation_counts: (2, BINS) int64, negatives first.
+        test_counts: (2, BINS) int64, negatives first.
+        predictions: None where they stay at the site.
+    """
+
+    test: TestSummary
+    validation_counts: np.ndarray
+    test_counts: np.ndarray
+    predictions: Predictions | None
+
+    @classmethod
+    def of(cls, site: str, summary: Summary) -> Self:
+        """Check the summary that a site sent.
+
+        Raises:
+            InputError: Where it is of another version or grid, or its numbers contradict one another; names the site.
+        """
+        if (summary.version, summary.grid) != (VERSION, GRID):
+            raise InputError(
+                f"summary of site {site}: expected version {VERSION} on {GRID}, got version {summary.version} on "
+                f"{summary.grid}; run the same fedtune3d at all sites"
+            )
+        test = summary.test
+        try:
+            validation_counts, test_counts = summary.validation.dense(), test.counts.dense()
+            counted = int(test_counts.sum()), int(test_counts[1].sum())
+            if counted != (test.scans, test.positives):
+                raise ValueError(
+                    f"{test.scans} scans, {test.positives} positive, but counts of {counted[0]} and {counted[1]}"
+                )
+            predictions = None if test.predictions is None else test.predictions.predictions()
+            if predictions is not None and ClassCounts.of(predictions) != test.counts:
+                raise ValueError("the predictions and the counts disagree")
+        except ValueError as error:
+            raise InputError(f"summary of site {site}: {error}; evaluate again") from error
+        return cls(test, validation_counts, test_counts, predictions)
