@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import statsmodels.api as sm
+from statsmodels.genmod.generalized_linear_model import GLMResultsWrapper
 
 from fedtune3d.evaluation.estimate import Estimate, Z, defined, undefined
 from fedtune3d.evaluation.grid import STEPS_PER_UNIT
@@ -64,47 +66,26 @@ def _intercept(sample: Sample) -> Estimate:
 
 
 def _regression(sample: Sample, design: np.ndarray, offset: np.ndarray) -> Estimate:
-    """The first coefficient of a logistic regression, by Newton's method with halved steps."""
-    coefficients = np.zeros(design.shape[1])
-    for _ in range(_STEPS):
-        residuals, information = _score(sample, design, offset, coefficients)
-        step = np.linalg.solve(information, design.T @ residuals)
-        while _loss(sample, design, offset, coefficients + step) > _loss(sample, design, offset, coefficients) + 1e-12:
-            step = step / 2
-        coefficients = coefficients + step
-        if np.abs(step).max() < 1e-10:
-            break
-    variance = _variance(sample, design, offset, coefficients)
-    value, half_width = float(coefficients[0]), Z * math.sqrt(variance[0, 0])
+    """The first coefficient of a logistic regression of the label, with its normal interval."""
+    model = sm.GLM(sample.labels, design, family=sm.families.Binomial(), offset=offset, freq_weights=sample.weights)
+    fit = model.fit(maxiter=_STEPS, tol=1e-12, tol_criterion="params")
+    value, half_width = float(fit.params[0]), Z * math.sqrt(_variance(sample, design, fit)[0, 0])
     people = ", participants as clusters" if sample.several_scans else ""
     method = f"logistic recalibration, normal interval{people}; {sample.source}"
     return defined(value, (value - half_width, value + half_width), method, sample.few)
 
 
-def _score(sample: Sample, design: np.ndarray, offset: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(rows,) weighted residuals, and the Fisher information."""
-    expected = 1 / (1 + np.exp(-(design @ at + offset)))
-    information = (design * (sample.weights * expected * (1 - expected))[:, None]).T @ design
-    return sample.weights * (sample.labels - expected), information
-
-
-def _loss(sample: Sample, design: np.ndarray, offset: np.ndarray, at: np.ndarray) -> float:
-    linear = design @ at + offset
-    return float(sample.weights @ (np.logaddexp(0, linear) - sample.labels * linear))
-
-
-def _variance(sample: Sample, design: np.ndarray, offset: np.ndarray, at: np.ndarray) -> np.ndarray:
+def _variance(sample: Sample, design: np.ndarray, fit: GLMResultsWrapper) -> np.ndarray:
     """The inverse information; with several scans a person the sandwich over people or, where these are not known, the
     inverse times scans / people.
 
     The sandwich carries the factor I / (I − 1) for I people (Liang and Zeger, 1986, Biometrika 73:13–22).
     """
-    residuals, information = _score(sample, design, offset, at)
-    inverse = np.linalg.inv(information)
+    inverse: np.ndarray = fit.cov_params()
     if not sample.several_scans:
         return inverse
     if sample.codes is None:
         return inverse * sample.scans / sample.people
     scores = np.zeros((sample.people, design.shape[1]))
-    np.add.at(scores, sample.codes, design * residuals[:, None])
+    np.add.at(scores, sample.codes, design * (sample.weights * fit.resid_response)[:, None])
     return inverse @ (scores.T @ scores) @ inverse * sample.people / max(1, sample.people - 1)

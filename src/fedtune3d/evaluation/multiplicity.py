@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from statsmodels.stats.multitest import multipletests
+
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """P-values adjusted so that the chance of any false rejection in the table stays under the level.
@@ -15,12 +17,13 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     References:
         Holm, 1979, Scand. J. Stat. 6:65–70.
     """
-    made = sorted((value, index) for index, value in enumerate(p_values) if value is not None)
-    adjusted: list[float | None] = [None] * len(p_values)
-    largest = 0.0
-    for rank, (value, index) in enumerate(made):
+    tested = [index for index, value in enumerate(p_values) if value is not None]
+    values = [value for value in p_values if value is not None]
+    for index, value in zip(tested, values, strict=True):
         if not 0 <= value <= 1:
             raise ValueError(f"p-value {index} must be in [0, 1], got {value}")
-        largest = max(largest, min(1.0, value * (len(made) - rank)))
-        adjusted[index] = largest
+    adjusted: list[float | None] = [None] * len(p_values)
+    if values:
+        for index, value in zip(tested, multipletests(values, method="holm")[1], strict=True):
+            adjusted[index] = float(value)
     return adjusted

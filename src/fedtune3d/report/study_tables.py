@@ -1,6 +1,5 @@
 """The tables of a study: the three of its stages, efficiency, paired differences; for the terminal and the page."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -209,11 +208,6 @@ def paired_data(rows: list[PairedRow]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
-
-
-def fault_rows(contents: StudyContents) -> Mapping[str, str]:
-    """Cell → why it failed."""
-    return dict(contents.results.faults)
 
 
 def config_rows(contents: StudyContents) -> list[tuple[str, str]]:
