@@ -33,13 +33,18 @@ class StorageError(MachineError):
 
 
 class DamagedFileError(MachineError):
-    """A file that the program wrote is not what it was. The line names it; `fedtune3d verify` tells what helps."""
+    """A file that the program wrote is not what it was.
 
-    def __init__(self, path: Path, how: str) -> None:
-        super().__init__(
-            f"{path}: the file {how}, so it is damaged; copy it again, or see `fedtune3d verify {path.parent}`"
-        )
-        self.path = path
+    Args:
+        path: The file.
+        how: What is wrong with it, such as ``does not match its checksum``.
+        advice: What to do; by default to copy the file again, or to ask `fedtune3d verify`.
+    """
+
+    def __init__(self, path: Path, how: str, advice: str = "") -> None:
+        self.path, self.how = path, how
+        advice = advice or f"copy it again, or see `fedtune3d verify {path.parent}`"
+        super().__init__(f"{path}: the file {how}, so it is damaged; {advice}")
 
 
 _REMEDIES = {

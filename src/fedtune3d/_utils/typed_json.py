@@ -6,8 +6,8 @@ from typing import TypeAlias, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import write_json
+from fedtune3d._utils.errors import DamagedFileError, InputError
+from fedtune3d._utils.sealed import read_sealed_json, write_sealed_json
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 """Anything that JSON can hold."""
@@ -42,8 +42,8 @@ def from_json(kind: type[T], value: object) -> T:
 
 
 def write_typed(path: Path, value: object) -> None:
-    """Write a value as indented JSON, whole or not at all."""
-    write_json(path, to_json(value))
+    """Write a value, an object in JSON, as sealed JSON; raises as `write_sealed_json`."""
+    write_sealed_json(path, to_json(value))
 
 
 def read_typed(kind: type[T], path: Path, advice: str) -> T:
@@ -52,9 +52,12 @@ def read_typed(kind: type[T], path: Path, advice: str) -> T:
     Raises:
         InputError: Where the file cannot be read or holds no such value; the line names the file, the key at fault and
             ends with `advice`, which says what to do.
+        StorageError: If the disk fails.
     """
     try:
-        return from_json(kind, json.loads(path.read_text(encoding="utf-8")))
+        return from_json(kind, read_sealed_json(path))
+    except DamagedFileError as error:
+        raise DamagedFileError(path, error.how, advice) from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {advice}") from error
     except ValueError as error:
