@@ -64,4 +64,5 @@ def score(model: nn.Module, data: ScanSet, batch_size: int | None = None) -> Sco
     if len(np.unique(labels)) < 2:
         return Scores(None, None, loss, len(labels), "one class only")
     balanced = float(balanced_accuracy_score(labels, margins > 0))
+    # Not `evaluation.auc.area_under_curve`: the two differ in the last bit, and ties between rounds are broken by it.
     return Scores(float(roc_auc_score(labels, margins)), balanced, loss, len(labels), None)
