@@ -11,7 +11,7 @@ from rich.console import Console
 
 from fedtune3d.cli.plan_tables import messages, run_tables
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.federation.site.timing import Calibration, measure
+from fedtune3d.federation.site.costs import MeasuredCosts, measure
 from fedtune3d.federation.tasks.registry import task_kinds
 from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_with
 from fedtune3d.workflows.run import run_experiment
@@ -19,28 +19,28 @@ from fedtune3d.workflows.run_folder import read_metrics
 
 
 @pytest.fixture(scope="module")
-def found(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, Calibration]:
+def found(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, MeasuredCosts]:
     path = small_experiment.write(tmp_path_factory.mktemp("plan") / "run", aggregation={"rule": "fedce"})
     experiment = Experiment.from_yaml(path)
     return experiment, measure(experiment)
 
 
 @pytest.fixture(scope="module")
-def plan(found: tuple[Experiment, Calibration]) -> RunPlan:
+def plan(found: tuple[Experiment, MeasuredCosts]) -> RunPlan:
     return plan_with(*found, SiteScans(found[0]))
 
 
-def test_the_bytes_are_those_of_the_ledger(found: tuple[Experiment, Calibration], plan: RunPlan) -> None:
-    experiment, calibration = found
+def test_the_bytes_are_those_of_the_ledger(found: tuple[Experiment, MeasuredCosts], plan: RunPlan) -> None:
+    experiment, costs = found
     folder = run_experiment(experiment)
     lines = [json.loads(line) for line in (folder.path / "rounds.jsonl").read_text().splitlines()]
     for line in lines[:-1]:
         for entry in line["sites"].values():
-            assert (entry["bytes_down"], entry["bytes_up"]) == (calibration.bytes_down, calibration.bytes_up)
-    assert read_metrics(folder)["cost"]["trainable_parameters"] == calibration.trainable_parameters
+            assert (entry["bytes_down"], entry["bytes_up"]) == (costs.bytes_down, costs.bytes_up)
+    assert read_metrics(folder)["cost"]["trainable_parameters"] == costs.trainable_parameters
 
 
-def test_the_cache_is_as_large_as_said(found: tuple[Experiment, Calibration], plan: RunPlan) -> None:
+def test_the_cache_is_as_large_as_said(found: tuple[Experiment, MeasuredCosts], plan: RunPlan) -> None:
     experiment, _ = found
     run_experiment(experiment, resume=True)
     for site in plan.sites:
@@ -52,7 +52,7 @@ def test_the_cache_is_as_large_as_said(found: tuple[Experiment, Calibration], pl
         assert sum(0 <= size - each < 1_500 for size in sizes) >= site.scans[0]
 
 
-def test_the_splits_are_those_of_the_run(found: tuple[Experiment, Calibration], plan: RunPlan) -> None:
+def test_the_splits_are_those_of_the_run(found: tuple[Experiment, MeasuredCosts], plan: RunPlan) -> None:
     folder = run_experiment(found[0], resume=True)
     for site in plan.sites:
         rows = folder.site(site.site).splits.read_text().splitlines()[1:]
@@ -60,24 +60,24 @@ def test_the_splits_are_those_of_the_run(found: tuple[Experiment, Calibration], 
         assert site.scans == (len(rows), counts["train"], counts["validation"], counts["test"])
 
 
-def test_what_is_prepared_is_not_counted_again(found: tuple[Experiment, Calibration], plan: RunPlan) -> None:
-    experiment, calibration = found
+def test_what_is_prepared_is_not_counted_again(found: tuple[Experiment, MeasuredCosts], plan: RunPlan) -> None:
+    experiment, costs = found
     run_experiment(experiment, resume=True)
-    again = plan_with(experiment, calibration, SiteScans(experiment))
+    again = plan_with(experiment, costs, SiteScans(experiment))
     assert [site.to_prepare for site in again.sites] == [0, 0]
     site, every = again.sites[0], plan.sites[0].scans[0]
-    assert site.first_seconds == pytest.approx(every * calibration.encode_seconds)
+    assert site.first_seconds == pytest.approx(every * costs.encode_seconds)
 
 
 def test_it_counts_scans_rounds_and_scores(plan: RunPlan) -> None:
     assert [site.scans[0] for site in plan.sites] == [14, 10]
-    calibration, site = plan.calibration, plan.sites[0]
+    costs, site = plan.costs, plan.sites[0]
     _, train, validation, _ = site.scans
-    assert calibration.scored_states == 3  # received, sent, and without the site's own part
-    scoring = 3 * validation * calibration.forward_seconds
-    assert site.round_seconds == pytest.approx(train * calibration.step_seconds + scoring)
-    assert plan.bytes_per_site == 2 * (calibration.bytes_down + calibration.bytes_up) + 3 * calibration.state_bytes
-    assert plan.run_folder_bytes > 2 * calibration.state_bytes  # FedCE's sites remember what they sent
+    assert costs.scored_states == 3  # received, sent, and without the site's own part
+    scoring = 3 * validation * costs.forward_seconds
+    assert site.round_seconds == pytest.approx(train * costs.step_seconds + scoring)
+    assert plan.bytes_per_site == 2 * (costs.bytes_down + costs.bytes_up) + 3 * costs.state_bytes
+    assert plan.run_folder_bytes > 2 * costs.state_bytes  # FedCE's sites remember what they sent
 
 
 def test_every_kind_of_message_is_described(plan: RunPlan) -> None:
@@ -93,7 +93,7 @@ def test_the_tables_name_each_site_and_what_leaves(plan: RunPlan) -> None:
         assert part in text
 
 
-def test_nothing_is_written(found: tuple[Experiment, Calibration], tmp_path: Path) -> None:
+def test_nothing_is_written(found: tuple[Experiment, MeasuredCosts], tmp_path: Path) -> None:
     experiment = found[0].model_copy(update={"output": tmp_path / "run"})
     SiteScans(experiment)
     assert not (tmp_path / "run").exists()

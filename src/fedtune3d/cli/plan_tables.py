@@ -14,7 +14,7 @@ from fedtune3d.workflows.plan_study import StudyPlan
 
 def run_tables(plan: RunPlan) -> RenderableType:
     """The plan of a run for people: costs by site, what leaves a site by kind of message, and the whole."""
-    found, rounds = plan.calibration, plan.experiment.training.rounds
+    found, rounds = plan.costs, plan.experiment.training.rounds
     baselines = ", baselines included" if plan.experiment.baselines else ""
     gpu = "none used" if found.gpu_bytes is None else size(found.gpu_bytes)
     slowest = max(rounds * site.round_seconds + site.evaluate_seconds + site.first_seconds for site in plan.sites)
@@ -73,7 +73,7 @@ class Message:
 
 def messages(plan: RunPlan) -> dict[str, Message]:
     """Every kind of task and its answer, by kind (`federation/tasks/`)."""
-    found = plan.calibration
+    found = plan.costs
     sites = plan.experiment.sites
     whose = _listed([site.name for site in sites if site.policy.predictions_leave], len(sites))
     named = _listed([site.name for site in sites if site.policy.names_leave], len(sites))
@@ -127,7 +127,7 @@ def messages(plan: RunPlan) -> dict[str, Message]:
 
 
 def _saliency_message(plan: RunPlan) -> Message:
-    explain, state = plan.experiment.explain, size(plan.calibration.state_bytes)
+    explain, state = plan.experiment.explain, size(plan.costs.state_bytes)
     if explain is None:
         return Message("not in this run", "nothing", "nothing")
     fine = explain.method == "integrated_gradients"

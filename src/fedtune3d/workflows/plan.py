@@ -14,8 +14,8 @@ from fedtune3d._utils.progress import Silent
 from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.cohorts.splits import TEST, TRAIN, VALIDATION
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.site.costs import MeasuredCosts, measure_costs
 from fedtune3d.federation.site.site import Site
-from fedtune3d.federation.site.timing import Calibration, calibrate
 from fedtune3d.federation.splitting import split_shared
 from fedtune3d.preparation.prepare_all import prepare_all
 from fedtune3d.preparation.settings import PreparationSettings
@@ -54,7 +54,7 @@ class RunPlan:
     """The plan of a run."""
 
     experiment: Experiment
-    calibration: Calibration
+    costs: MeasuredCosts
     sites: list[SitePlan]
 
     @property
@@ -76,7 +76,7 @@ class RunPlan:
     @property
     def bytes_per_site(self) -> int:
         """All tensors to and from a site: rounds, the last scoring, evaluation, usual features (these down only)."""
-        found = self.calibration
+        found = self.costs
         rounds = self.experiment.training.rounds
         return rounds * (found.bytes_down + found.bytes_up) + 3 * found.state_bytes
 
@@ -85,7 +85,7 @@ class RunPlan:
         """Checkpoints and what sites remember."""
         sites, baselines = len(self.sites), self.experiment.baselines
         trainings = 1 + ("centralized" in baselines) + sites * ("local" in baselines)
-        return 2 * trainings * self.calibration.state_bytes + 2 * sites * self.calibration.remembered_bytes
+        return 2 * trainings * self.costs.state_bytes + 2 * sites * self.costs.remembered_bytes
 
 
 def plan_run(experiment: Experiment) -> RunPlan:
@@ -94,7 +94,7 @@ def plan_run(experiment: Experiment) -> RunPlan:
     Raises:
         InputError: When a site's folder cannot be read, or the model cannot be made.
     """
-    return plan_with(experiment, calibrate(experiment), SiteScans(experiment))
+    return plan_with(experiment, measure_costs(experiment), SiteScans(experiment))
 
 
 class SiteScans:
@@ -158,7 +158,7 @@ def _timed(records: Sequence[ScanRecord], settings: PreparationSettings) -> floa
         return time.perf_counter() - began
 
 
-def plan_with(experiment: Experiment, found: Calibration, scans: SiteScans) -> RunPlan:
+def plan_with(experiment: Experiment, found: MeasuredCosts, scans: SiteScans) -> RunPlan:
     """The plan of a run from what was measured and counted."""
     training = experiment.training
     views = training.views if found.feature_bytes else 1

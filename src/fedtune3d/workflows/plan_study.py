@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
-from fedtune3d._utils.files import write_json
 from fedtune3d._utils.folders import StudyFolder
+from fedtune3d._utils.typed_json import read_typed, write_typed
 from fedtune3d._utils.version import __version__
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.study import Combination, Stage, Study
-from fedtune3d.federation.site.timing import Calibration, calibrate
+from fedtune3d.federation.site.costs import MeasuredCosts, measure_costs
 from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_with
 from fedtune3d.workflows.study import is_finished
 
@@ -54,8 +53,9 @@ class _StudyPlanner:
         self.tell = tell
         self.scans = SiteScans(study.experiment(study.possible()[0], study.seeds[0]))
         self.folder = StudyFolder(study.output)
-        text = self.folder.costs.read_text(encoding="utf-8") if self.folder.costs.exists() else "{}"
-        self.known: dict[str, Any] = json.loads(text)
+        self.known: dict[str, MeasuredCosts] = {}
+        if self.folder.costs.exists():
+            self.known = read_typed(dict[str, MeasuredCosts], self.folder.costs, "delete it to measure again")
 
     def run(self) -> StudyPlan:
         """Plan stage by stage; where one waits for a choice, with the most expensive combination."""
@@ -68,7 +68,7 @@ class _StudyPlanner:
             seen |= set(new)
             shown.append(self._stage(stage, new, plans))
         every_seed = len(self.study.seeds)
-        features = {(plan.calibration.feature_bytes, plan.experiment.tuning): plan for plan in plans.values()}
+        features = {(plan.costs.feature_bytes, plan.experiment.tuning): plan for plan in plans.values()}
         seeds = every_seed if self.study.model.weights == "random" else 1
         first = sum(plan.first_seconds - self.scans.all_prepare_seconds for plan in features.values()) * seeds
         any_plan = next(iter(plans.values()))
@@ -78,7 +78,7 @@ class _StudyPlanner:
             cache_bytes=sum(site.prepared_bytes for site in any_plan.sites)
             + seeds * sum(site.features_bytes for plan in features.values() for site in plan.sites),
             trials_bytes=every_seed * sum(plan.run_folder_bytes for plan in plans.values()),
-            host_bytes=max(plan.calibration.host_bytes for plan in plans.values()),
+            host_bytes=max(plan.costs.host_bytes for plan in plans.values()),
         )
 
     def _stage(self, stage: Stage, new: Sequence[Combination], plans: dict[Combination, RunPlan]) -> StagePlan:
@@ -105,16 +105,16 @@ class _StudyPlanner:
 
     def _plan(self, combination: Combination) -> RunPlan:
         experiment = self.study.experiment(combination, self.study.seeds[0])
-        return plan_with(experiment, self._calibration(experiment), self.scans)
+        return plan_with(experiment, self._costs(experiment), self.scans)
 
-    def _calibration(self, experiment: Experiment) -> Calibration:
-        """Of the model, tuning and rule; the rounds and the seed play no part."""
+    def _costs(self, experiment: Experiment) -> MeasuredCosts:
+        """Measure an experiment's model, tuning and rule; rounds and seed do not matter, so it is done once."""
         causes = experiment.model_dump(mode="json", include={"model", "tuning", "aggregation", "threads", "device"})
         causes["versions"] = [__version__, torch.__version__]
         causes["batch_size"] = experiment.training.batch_size
         key = json.dumps(causes, sort_keys=True)
         if key not in self.known:
             self.tell(f"trying one scan: {experiment.name.rpartition('-')[0]}")
-            self.known[key] = asdict(calibrate(experiment))
-            write_json(self.folder.costs, self.known)
-        return Calibration(**self.known[key])
+            self.known[key] = measure_costs(experiment)
+            write_typed(self.folder.costs, self.known)
+        return self.known[key]

@@ -1,6 +1,6 @@
-"""What one scan costs on this machine: a forward pass and a training step, measured on noise in a process of its own.
+"""Costs of a model on this machine: a forward pass and a training step, measured on noise in a separate process.
 
-`python -m fedtune3d.federation.site.timing` reads the experiment as a line of JSON and prints a `Calibration` as one.
+`python -m fedtune3d.federation.site.costs` reads the experiment as a line of JSON and prints a `MeasuredCosts` as one.
 """
 
 import json
@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State, state_bytes
+from fedtune3d._utils.typed_json import from_json, to_json
 from fedtune3d.aggregation.contract import CONTROL, CONTROL_CHANGE, STATE, LocalPlan, Memory, Rule, Update
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import parts_bytes
@@ -30,7 +31,7 @@ SIZE = 128
 
 
 @dataclass(frozen=True)
-class Calibration:
+class MeasuredCosts:
     """Costs of a model with a tuning and a rule, on the machine where it was measured.
 
     Attributes:
@@ -66,38 +67,46 @@ class Calibration:
     device: str
 
 
-def calibrate(experiment: Experiment) -> Calibration:
-    """Measure in a process of its own, whose memory is the model's alone. Weights are random: they cost alike.
+@dataclass(frozen=True)
+class _Outcome:
+    """How the separate process ended: with costs, or with a fault of the input."""
+
+    costs: MeasuredCosts | None
+    fault: str | None
+
+
+def measure_costs(experiment: Experiment) -> MeasuredCosts:
+    """Measure in a separate process, so that peak memory is that of the model alone. Random weights cost the same.
 
     Raises:
-        InputError: When the model cannot be made, such as for want of an extra or of memory.
+        InputError: When the model cannot be made, such as when an extra is missing or memory runs out.
     """
     model = experiment.model.model_copy(update={"weights": "random"})
     values = experiment.model_copy(update={"model": model}).model_dump_json()
     process = subprocess.run(
-        [sys.executable, "-m", "fedtune3d.federation.site.timing"], input=values + "\n", text=True, capture_output=True
+        [sys.executable, "-m", "fedtune3d.federation.site.costs"], input=values + "\n", text=True, capture_output=True
     )
     try:
-        said = json.loads(process.stdout.splitlines()[-1])
+        outcome = from_json(_Outcome, json.loads(process.stdout.splitlines()[-1]))
     except (IndexError, ValueError):
-        last = (process.stderr.strip().splitlines() or ["killed, probably for want of memory"])[-1]
-        raise InputError(f"{experiment.name}: one scan could not be tried: {last}") from None
-    if "fault" in said:
-        raise InputError(f"{experiment.name}: {said['fault']}")
-    return Calibration(**said)
+        last = (process.stderr.strip().splitlines() or ["killed, probably because memory ran out"])[-1]
+        raise InputError(f"{experiment.name}: the costs of one scan could not be measured: {last}") from None
+    if outcome.costs is None:
+        raise InputError(f"{experiment.name}: {outcome.fault}")
+    return outcome.costs
 
 
 def main() -> None:
     """Measure the experiment on standard input."""
     experiment = Experiment.model_validate_json(sys.stdin.readline())
     try:
-        said = asdict(measure(experiment))
+        outcome = _Outcome(measure(experiment), None)
     except InputError as error:
-        said = {"fault": str(error)}
-    print(json.dumps(said), flush=True)
+        outcome = _Outcome(None, str(error))
+    print(json.dumps(to_json(outcome)), flush=True)
 
 
-def measure(experiment: Experiment) -> Calibration:
+def measure(experiment: Experiment) -> MeasuredCosts:
     """Measure in this process, with the model on its device."""
     process_model = ProcessModel(experiment)
     assembled = process_model.assembled
@@ -110,7 +119,7 @@ def measure(experiment: Experiment) -> Calibration:
     features, encode_seconds = _encode(process_model)
     step_seconds, growth = _step(process_model, features)
     forward_seconds = _timed(lambda: predict_logits(assembled.model, _Noise(features, process_model, SCANS))) / SCANS
-    return Calibration(
+    return MeasuredCosts(
         trainable_parameters=sum(
             dict(assembled.model.named_parameters())[n].numel() for n in assembled.trainable.parameters
         ),
@@ -184,7 +193,7 @@ def _train(process_model: ProcessModel, scans: ScanSet) -> None:
             "training": experiment.training.model_copy(update={"local_epochs": 1, "augmentation": None, "views": 1})
         }
     ).training.settings()
-    occasion = LocalRound(experiment.seed, "calibration", 1, 1)
+    occasion = LocalRound(experiment.seed, "costs", 1, 1)
     train_locally(assembled.model, assembled.trainable, scans, settings, LocalPlan(), occasion)
 
 
