@@ -21,7 +21,7 @@ from rich.console import Console
 from fedtune3d._utils.progress import Bars
 from fedtune3d._utils.seeds import torch_rng
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.contract import STATE
+from fedtune3d.aggregation.site_step import STATE
 from fedtune3d.config.experiment import AggregationSection, Experiment, Labels
 from fedtune3d.federation.in_process import Answering, InProcess
 from fedtune3d.federation.messages import Answer, Task

@@ -19,14 +19,13 @@ from rich.console import Console
 
 from fedtune3d._utils.progress import Bars
 from fedtune3d._utils.seeds import derive_seed
-from fedtune3d.aggregation.contract import LocalPlan
 from fedtune3d.cohorts.reading import read_site
 from fedtune3d.cohorts.records import LabelMapping, ScanRecord
 from fedtune3d.cohorts.splits import assign_splits, count_groups
-from fedtune3d.models.assembly import assemble
+from fedtune3d.models.assembly import AssembledModel, assemble
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.heads import build_head
-from fedtune3d.models.tuning import Frozen, apply_tuning, read_state, write_state
+from fedtune3d.models.tuning import Frozen, apply_tuning, read_state
 from fedtune3d.preparation.prepare_all import prepare_all
 from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.simulation import simulate_sites
@@ -108,16 +107,17 @@ def train_pooled(options: argparse.Namespace, files: dict[ScanRecord, Path], see
     assert isinstance(model, Classifier)
     model.head = build_head("conv_s", model.encoder.out_channels, derive_seed(seed, "head"))
     answer = apply_tuning(model, Frozen())
+    trained, current = AssembledModel(model, answer), read_state(model, answer)
     sets = {split: pooled_set(files, seed, split, answer.prefix_end) for split in ("train", "validation", "test")}
     best: tuple[float, float] = (-1.0, 0.0)
     for epoch in range(1, options.epochs + 1):
         occasion = LocalRound(seed, "pooled", epoch, options.epochs)
-        train_locally(model, answer, sets["train"], TrainingSettings(), LocalPlan(), occasion)
-        validation = score(model, sets["validation"])
+        train_locally(trained, current, sets["train"], TrainingSettings(), occasion)
+        current = read_state(model, answer)
+        validation = score(trained, current, sets["validation"])
         if (validation.auc, -validation.loss) > best:
-            best, best_epoch, state = (validation.auc, -validation.loss), epoch, read_state(model, answer)
-    write_state(model, answer, state)
-    test = score(model, sets["test"])
+            best, best_epoch, state = (validation.auc, -validation.loss), epoch, current
+    test = score(trained, state, sets["test"])
     return {"seed": seed, "test_auc": test.auc, "epoch": best_epoch, "validation_auc": best[0]}
 
 

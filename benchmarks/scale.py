@@ -18,8 +18,9 @@ import psutil
 import torch
 
 from fedtune3d._utils.seeds import torch_rng
-from fedtune3d.aggregation.contract import STATE, RuleContext
+from fedtune3d.aggregation.contract import RuleContext
 from fedtune3d.aggregation.registry import build_rule
+from fedtune3d.aggregation.site_step import STATE
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.round_state import RoundsFolder

@@ -22,9 +22,8 @@ import numpy as np
 import torch
 
 from fedtune3d._utils.seeds import numpy_rng
-from fedtune3d.aggregation.contract import LocalPlan
 from fedtune3d.models.assembly import assemble
-from fedtune3d.models.tuning import Frozen, Lora, Tuning
+from fedtune3d.models.tuning import Frozen, Lora, Tuning, read_state
 from fedtune3d.training.dataset import FeatureSet, LabelledScan, ScanSet, open_scans, read_view
 from fedtune3d.training.features import FeatureCache
 from fedtune3d.training.local import LocalRound, train_locally
@@ -122,7 +121,7 @@ def compare(tuning: Tuning, head: str, scans: Sequence[LabelledScan], repeats: i
             spent = {"encoding": Seconds.now() - start}
             for side in ("cached", "uncached"):
                 start = Seconds.now()
-                train_locally(model, answer, batches[side], settings, LocalPlan(), local_round)
+                train_locally(assembled, read_state(model, answer), batches[side], settings, local_round)
                 spent[side] = Seconds.now() - start
             for side, seconds in spent.items():
                 best[side][number : number + 1] = [seconds.least(*best[side][number : number + 1])]

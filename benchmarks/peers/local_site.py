@@ -6,10 +6,9 @@ from pathlib import Path
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Silent
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.contract import LocalPlan
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.process_model import ProcessModel
-from fedtune3d.models.tuning import read_state, write_state
+from fedtune3d.models.tuning import read_state
 from fedtune3d.training.local import LocalRound, train_locally
 from fedtune3d.workflows.sites import make_sites
 
@@ -36,12 +35,11 @@ class LocalSite:
 
     def train(self, state: State, round_: int) -> tuple[State, int, float]:
         """One round from a state: the state after it, the number of training scans, the mean loss."""
-        model, answer = self.process_model.assembled.model, self.process_model.assembled.trainable
-        write_state(model, answer, state)
+        assembled = self.process_model.assembled
         occasion = LocalRound(self.experiment.seed, self.site.name, round_, self.experiment.training.rounds)
         settings = self.experiment.training.settings()
-        result = train_locally(model, answer, self.site.scans("train"), settings, LocalPlan(), occasion)
-        return read_state(model, answer), result.examples, result.loss
+        result = train_locally(assembled, state, self.site.scans("train"), settings, occasion)
+        return read_state(assembled.model, assembled.trainable), result.examples, result.loss
 
 
 def note_time(path: Path) -> None:

@@ -1,290 +1,223 @@
-"""What every rule must hold to, as checks to run on any of them: ``check_rule(MyRule())``.
+"""Contract suites for extensions: each raises `AssertionError` with a clear message and needs no test runner.
 
-The state of the checks mixes float64, float32, float16 and bfloat16, LoRA factors, a batch counter, a mask and a
-normalisation layer. Rounds have five sites or fewer, among them one without a validation set and one with one class.
+``check_rule(MyRule())`` checks an aggregation rule, its part at the site included; ``check_head("my_head")`` a head.
 """
 
-import json
-import math
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
+from torch import nn
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import numpy_rng, torch_rng
-from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state, state_sha256
+from fedtune3d._utils.state_dicts import State, state_sha256
+from fedtune3d.aggregation.checks import find_fault
 from fedtune3d.aggregation.contract import (
-    CONTROL_CHANGE,
-    EQUAL_UPDATES_RETURN_THEMSELVES,
     KIND,
-    LEAVE_ONE_OUT_SCORE,
-    LONE_SITE_RETURNS_ITSELF,
     RECEIVED_SCORE,
     RECEIVED_TRAINING_LOSS,
     SENT_SCORE,
-    STATE,
-    WEIGHTS_SUM_TO_ONE,
-    Aggregate,
-    LocalPlan,
-    Memory,
     Rule,
     RuleContext,
     Update,
 )
+from fedtune3d.aggregation.rule_checks import CHECKS as SERVER_CHECKS
+from fedtune3d.aggregation.site_step import KEPT_LOCAL, STATE, Parts, SiteStep, pack_step, unpack_step
+from fedtune3d.models.assembly import AssembledModel
+from fedtune3d.models.heads import build_head, head_title
+from fedtune3d.models.tuning import Trainable, read_state
+from fedtune3d.models.tuning.trainable import trainable_of
+from fedtune3d.training.dataset import ScanSet
+from fedtune3d.training.local import LocalRound, train_locally
+from fedtune3d.training.settings import TrainingSettings
 
-SITES = ("Aachen", "Basel", "Cork", "Delft", "Evora")
-NO_VALIDATION, ONE_CLASS = "Cork", "Delft"
-SETTING = RuleContext(
-    sites=SITES,
-    parameters=(
-        "block.q.lora_A.default.weight",
-        "block.q.lora_B.default.weight",
-        "head.bias",
-        "head.weight",
-        "norm.weight",
-    ),
-    normalisation=("norm.batches", "norm.mean", "norm.weight"),
-    optimizer="sgd",
-)
-TOLERANCE = 1e-6
-
-
-def first_state() -> State:
-    """The state that the checks begin with."""
-    random = torch_rng("contract suite")
-    return {
-        "block.q.lora_A.default.weight": torch.randn(2, 5, generator=random),
-        "block.q.lora_B.default.weight": torch.randn(4, 2, generator=random),
-        "head.bias": torch.randn(3, generator=random).half(),
-        "head.scale": torch.randn(3, generator=random).bfloat16(),
-        "head.weight": torch.randn(3, 4, generator=random, dtype=torch.float64),
-        "norm.batches": torch.tensor(3),
-        "norm.mask": torch.tensor([True, False]),
-        "norm.mean": torch.randn(4, generator=random),
-        "norm.weight": torch.randn(4, generator=random),
-    }
-
-
-def make_update(state: State, plan: LocalPlan, site: str, round_number: int, like: str | None = None) -> Update:
-    """What `site` might send back in a round; with `like`, with the state that the site of that name would send."""
-    tensors = {
-        STATE: _trained(state, (*plan.keep_local, *plan.frozen), like or site, round_number),
-        CONTROL_CHANGE: _random_like(plan.tensors.get("control", {}), site, round_number),
-    }
-    drawn = numpy_rng("contract suite", site, round_number)
-    metrics: dict[str, float | str] = {RECEIVED_TRAINING_LOSS: float(drawn.uniform(0.2, 1.0))}
-    for metric in (RECEIVED_SCORE, SENT_SCORE, LEAVE_ONE_OUT_SCORE):
-        asked = metric != LEAVE_ONE_OUT_SCORE or "leave_one_out" in plan.scores
-        if site != NO_VALIDATION and asked:
-            metrics |= {metric: float(drawn.uniform(0.4, 0.9)), metric + KIND: "loss" if site == ONE_CLASS else "auc"}
-    return Update(site, int(drawn.integers(2, 60)), lambda part: tensors[part], metrics)
-
-
-def run_rounds(
-    rule: Rule,
-    rounds: Iterable[Sequence[str]],
-    arrange: Callable[[list[Update]], list[Update]] = list,
-    keep: Callable[[Memory], Memory] = lambda memory: memory,
-) -> list[Aggregate]:
-    """The aggregates of rounds with the given sites; `arrange` orders updates, `keep` stores memory in between."""
-    state, memory = rule.start(first_state(), SETTING)
-    results = []
-    for number, sites in enumerate(rounds):
-        updates = [make_update(state, rule.local_plan(memory, site), site, number) for site in sites]
-        result = rule.aggregate(state, arrange(updates), memory)
-        state, memory = result.state, keep(result.memory)
-        results.append(result)
-    return results
-
-
-def check_site_order(rule: Rule) -> None:
-    """The order of updates does not change a bit of the state, the weights, the memory or the signals."""
-    rounds = [SITES, SITES[1:], SITES]
-    expected = fingerprints(run_rounds(rule, rounds))
-    arrangements: tuple[Callable[[list[Update]], list[Update]], ...] = (
-        lambda updates: updates[::-1],
-        lambda updates: updates[2:] + updates[:2],
-    )
-    for arrange in arrangements:
-        _require(fingerprints(run_rounds(rule, rounds, arrange)) == expected, "the order of updates changes the result")
-
-
-def check_inputs_unchanged(rule: Rule) -> None:
-    """State, updates and memory are as before after the rule has run."""
-    state, memory = rule.start(first_state(), SETTING)
-    for number in range(3):
-        plans = {site: rule.local_plan(memory, site) for site in SITES}
-        updates = [make_update(state, plan, site, number) for site, plan in plans.items()]
-        before = _bits(state, memory, updates)
-        result = rule.aggregate(state, updates, memory)
-        _require(_bits(state, memory, updates) == before, f"round {number} changed what it was given")
-        state, memory = result.state, result.memory
-
-
-def check_memory_on_disk(rule: Rule) -> None:
-    """A memory that has been to disk between rounds (JSON and safetensors) gives the same bits."""
-    rounds = [SITES, SITES[:2], SITES]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "memory.safetensors"
-
-        def keep(memory: Memory) -> Memory:
-            save_state(path, memory.tensors, json.loads(json.dumps(memory.values, allow_nan=False)))
-            return Memory(load_info(path), load_state(path))
-
-        same = fingerprints(run_rounds(rule, rounds, keep=keep)) == fingerprints(run_rounds(rule, rounds))
-        _require(same, "the memory does not survive the disk")
-
-
-def check_names_shapes_dtypes(rule: Rule) -> None:
-    """Names, shapes and dtypes stay, values are finite, and a counter and a mask that all sites share stay theirs."""
-    state, _ = rule.start(first_state(), SETTING)
-    for result in run_rounds(rule, [SITES] * 3):
-        _require(list(result.state) == list(state), "names or their order have changed")
-        for name, tensor in result.state.items():
-            expected = state[name]
-            _require(
-                (tensor.dtype, tensor.shape) == (expected.dtype, expected.shape), f"{name}: dtype or shape changed"
-            )
-            _require(bool(torch.isfinite(tensor).all()), f"{name}: not finite")
-        _require(
-            torch.equal(result.state["norm.mask"], torch.tensor([False, True])), "norm.mask: not what all sites sent"
-        )
-
-
-def check_plan(rule: Rule) -> None:
-    """A plan is data: JSON values, tensors by name, and only names that the state has."""
-    state, memory = rule.start(first_state(), SETTING)
-    for number in range(2):
-        plans = {site: rule.local_plan(memory, site) for site in SITES}
-        for plan in plans.values():
-            json.dumps(dict(plan.values), allow_nan=False)
-            names = {*plan.keep_local, *plan.frozen}.union(*plan.tensors.values())
-            _require(names <= state.keys(), f"not in the state: {names - state.keys()}")
-        result = rule.aggregate(state, [make_update(state, plans[s], s, number) for s in SITES], memory)
-        state, memory = result.state, result.memory
-
-
-def check_few_sites(rule: Rule) -> None:
-    """Rounds of one or two sites, of sites that come late, without a validation set or of one class, end well."""
-    for result in run_rounds(rule, [(NO_VALIDATION,), (ONE_CLASS,), (NO_VALIDATION, ONE_CLASS), SITES[:1], SITES]):
-        _require(all(bool(torch.isfinite(tensor).all()) for tensor in result.state.values()), "not finite")
-        for signals in result.signals.values():
-            _require(all(math.isfinite(value) for value in signals.values()), f"not finite: {signals}")
-        if result.weights is not None:
-            _require(all(0 <= weight <= 1 for weight in result.weights.values()), f"weights: {result.weights}")
-
-
-def check_refusal(rule: Rule) -> None:
-    """An update with NaN, or without a name, is refused with a `ValueError` that names its site."""
-    state, memory = rule.start(first_state(), SETTING)
-    plans = {site: rule.local_plan(memory, site) for site in SITES}
-    for fault in ("nan", "missing"):
-        updates = [make_update(state, plan, site, 0) for site, plan in plans.items()]
-        updates[1].load(STATE)["head.weight"][0, 0] = math.nan
-        if fault == "missing":
-            del updates[1].load(STATE)["head.weight"]
-        try:
-            rule.aggregate(state, updates, memory)
-        except ValueError as error:
-            _require(SITES[1] in str(error), f"the refusal does not name the site: {error}")
-        else:
-            raise AssertionError(f"an update with a fault ({fault}) was not refused")
-
-
-def check_weights_sum_to_one(rule: Rule) -> None:
-    """Where the rule declares it: weights for the sites of the round, summing to 1."""
-    rounds = [SITES, SITES[:3], SITES]
-    for sites, result in zip(rounds, run_rounds(rule, rounds), strict=True):
-        if WEIGHTS_SUM_TO_ONE in rule.implies:
-            weights = result.weights or {}
-            _require(set(weights) == set(sites), f"weights of {sorted(weights)}, expected of {sorted(sites)}")
-            _require(abs(math.fsum(weights.values()) - 1) <= TOLERANCE, f"weights do not sum to 1: {weights}")
-
-
-def check_lone_site(rule: Rule) -> None:
-    """Where the rule declares it: a lone site returns its own state, also after rounds with others."""
-    if LONE_SITE_RETURNS_ITSELF in rule.implies:
-        _check_returned(rule, SITES[1:2])
-
-
-def check_equal_updates(rule: Rule) -> None:
-    """Where the rule declares it: equal updates return themselves, also after rounds with unequal ones."""
-    if EQUAL_UPDATES_RETURN_THEMSELVES in rule.implies:
-        _check_returned(rule, SITES)
-
-
-CHECKS: tuple[Callable[[Rule], None], ...] = (
-    check_site_order,
-    check_inputs_unchanged,
-    check_memory_on_disk,
-    check_names_shapes_dtypes,
-    check_plan,
-    check_few_sites,
-    check_refusal,
-    check_weights_sum_to_one,
-    check_lone_site,
-    check_equal_updates,
-)
+CHANNELS = 384
+ROUNDS = 3
+SITES = ("Aachen", "Basel")
 
 
 def check_rule(rule: Rule) -> None:
-    """Run every check on a rule. Raises `AssertionError` saying what does not hold."""
-    for check in CHECKS:
+    """Run every check on a rule. Raises `AssertionError` naming what does not hold."""
+    for check in RULE_CHECKS:
         check(rule)
 
 
-def fingerprints(results: Sequence[Aggregate]) -> list[str]:
-    """Per aggregate, text that differs where one bit does."""
-    return [
-        json.dumps(
-            [state_sha256(r.state), r.weights, _memory_text(r.memory), r.signals, r.round_signals], sort_keys=True
-        )
-        for r in results
-    ]
+def check_head(name: str) -> None:
+    """Run every check on the head in ``models/heads/<name>.py``. Raises `AssertionError` naming what does not hold."""
+    for check in HEAD_CHECKS:
+        check(name)
 
 
-def _check_returned(rule: Rule, sites: Sequence[str]) -> None:
-    state, memory = rule.start(first_state(), SETTING)
-    for number in range(2):
-        updates = [make_update(state, rule.local_plan(memory, site), site, number) for site in SITES]
+def check_site_half(rule: Rule) -> None:
+    """Two sites train three rounds by the rule: what they send is what the rule expects, and the state stays finite.
+
+    Each step takes the way of a real run: packed, unpacked by class, carried out by `train_locally`.
+    """
+    model = _SmallModel()
+    trainable = trainable_of(model, 0, ("",))
+    assembled = AssembledModel(model, trainable)
+    state, memory = rule.start(read_state(model, trainable), _context(trainable))
+    kept: dict[str, Parts] = {site: {} for site in SITES}
+    for number in range(1, ROUNDS + 1):
+        updates = []
+        for site in SITES:
+            step = unpack_step(rule.step_type, pack_step(rule.site_step(memory, site)))
+            trained = _train_at(site, number, assembled, state, step, kept[site])
+            kept[site] = trained.remembered
+            updates.append(Update(site, len(SITES), trained.parts.__getitem__, trained.metrics))
+        before = state_sha256(state)
         result = rule.aggregate(state, updates, memory)
+        _require(state_sha256(state) == before, f"round {number}: aggregate changed the state that it was given")
+        _require(find_fault(state, result.state) is None, f"round {number}: {find_fault(state, result.state)}")
         state, memory = result.state, result.memory
-    updates = [make_update(state, rule.local_plan(memory, site), site, 2, like=SITES[1]) for site in sites]
-    after = rule.aggregate(state, updates, memory).state
-    for name, tensor in updates[0].load(STATE).items():
-        far = float((after[name].double() - tensor.double()).abs().max())
-        _require(far <= TOLERANCE * max(1.0, float(tensor.double().abs().max())), f"{name}: {far} away")
 
 
-def _trained(state: State, left_out: Sequence[str], site: str, round_number: int) -> State:
-    """A state moved at random; the counter goes up by the round's number, the mask is turned."""
-    drawn = torch_rng("contract suite", site, round_number)
-    moved: State = {}
-    for name, tensor in state.items():
-        if tensor.is_floating_point():
-            step = 0.1 * torch.randn(tensor.shape, generator=drawn, dtype=torch.float64)
-            moved[name] = (tensor.double() + step).to(tensor.dtype)
-        else:
-            moved[name] = torch.tensor([False, True]) if tensor.dtype == torch.bool else tensor + round_number
-    return {name: tensor for name, tensor in moved.items() if name not in left_out}
+RULE_CHECKS: tuple[Callable[[Rule], None], ...] = (*SERVER_CHECKS, check_site_half)
 
 
-def _random_like(tensors: State, site: str, round_number: int) -> State:
-    drawn = torch_rng("contract suite", "control", site, round_number)
-    return {name: torch.randn(t.shape, generator=drawn, dtype=torch.float64).to(t.dtype) for name, t in tensors.items()}
+def check_head_shape(name: str) -> None:
+    """Logits are (scans, 2), finite, for one scan and for several, and for another number of channels."""
+    for channels, scans in ((CHANNELS, 1), (CHANNELS, 3), (16, 2)):
+        features = _features(scans, channels)
+        logits = build_head(name, channels)(features)
+        _require(logits.shape == (scans, 2), f"head {name}: expected ({scans}, 2) logits, got {tuple(logits.shape)}")
+        _require(bool(torch.isfinite(logits).all()), f"head {name}: the logits are not finite")
 
 
-def _bits(state: State, memory: Memory, updates: Sequence[Update]) -> list[Any]:
-    parts = [[state_sha256(update.load(STATE)), state_sha256(update.load(CONTROL_CHANGE))] for update in updates]
-    return [state_sha256(state), _memory_text(memory), parts]
+def check_head_seed(name: str) -> None:
+    """Weights follow from the name and the seed alone, and drawing them leaves torch's random state as it was."""
+    before = torch.get_rng_state()
+    hashes = [state_sha256(build_head(name, seed=seed).state_dict()) for seed in (3, 3)]
+    _require(hashes[0] == hashes[1], f"head {name}: the same seed gives other weights")
+    _require(torch.equal(torch.get_rng_state(), before), f"head {name}: building changes torch's random state")
+
+
+def check_head_batch(name: str) -> None:
+    """In evaluation, the logits of a scan do not depend on the scans next to it."""
+    head, features = build_head(name).eval(), _features(3, CHANNELS)
+    with torch.inference_mode():
+        together, alone = head(features)[1:2], head(features[1:2])
+    _require(torch.allclose(together, alone, rtol=1e-4, atol=1e-5), f"head {name}: a scan depends on its batch")
+
+
+def check_head_learns(name: str) -> None:
+    """Every parameter gets a finite gradient, and a few steps lower the loss on two scans that differ."""
+    head, features, labels = build_head(name), _features(4, CHANNELS), torch.tensor([0, 1, 0, 1])
+    features = features + (2.0 * labels - 1).view(-1, 1, 1, 1, 1) * _features(1, CHANNELS, "pattern")
+    optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(4):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(head(features), labels)
+        loss.backward()
+        for parameter_name, parameter in head.named_parameters():
+            fault = parameter.grad is None or not bool(torch.isfinite(parameter.grad).all())
+            _require(not fault, f"head {name}: {parameter_name} has no finite gradient")
+        optimizer.step()
+        losses.append(loss.item())
+    _require(losses[-1] < losses[0], f"head {name}: the loss does not fall: {losses}")
+
+
+def check_head_title(name: str) -> None:
+    """The module has a docstring whose first line is the head's title."""
+    try:
+        head_title(name)
+    except InputError as error:
+        raise AssertionError(str(error)) from error
+
+
+HEAD_CHECKS: tuple[Callable[[str], None], ...] = (
+    check_head_shape,
+    check_head_seed,
+    check_head_batch,
+    check_head_learns,
+    check_head_title,
+)
+
+
+class _SmallModel(nn.Module):
+    """A model of one stage with LoRA factors, a normalisation layer and a head."""
+
+    stage_count = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.Module()
+        self.block.lora_A = nn.ModuleDict({"default": nn.Linear(4, 2, bias=False)})
+        self.block.lora_B = nn.ModuleDict({"default": nn.Linear(2, 4, bias=False)})
+        self.norm = nn.BatchNorm1d(4)
+        self.head = nn.Linear(4, 2)
+        with torch.no_grad():
+            for name, parameter in sorted(self.named_parameters()):
+                parameter.copy_(torch.randn(parameter.shape, generator=torch_rng("small model", name)))
+
+    def run_stages(self, x: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+        parameters = dict(self.named_parameters())
+        adapted = x @ parameters["block.lora_A.default.weight"].T @ parameters["block.lora_B.default.weight"].T
+        logits: torch.Tensor = self.head(self.norm(x + adapted))
+        return logits
+
+
+class _Points(ScanSet):
+    """Points in four dimensions instead of scans, of both classes."""
+
+    def __init__(self, site: str) -> None:
+        super().__init__([0, 1, 0, 1], first_stage=0)
+        self.points = torch.randn(4, 4, generator=torch_rng("points", site))
+
+    def inputs(self, indices: Sequence[int], views: Sequence[int]) -> torch.Tensor:
+        return self.points[list(indices)]
+
+    def draw_views(self, count: int, generator: torch.Generator) -> list[int]:
+        return [0] * count
+
+
+@dataclass(frozen=True)
+class _Trained:
+    parts: Parts
+    remembered: Parts
+    metrics: dict[str, float | str]
+
+
+def _train_at(
+    site: str, number: int, assembled: AssembledModel, state: State, step: SiteStep, remembered: Parts
+) -> _Trained:
+    """One site's round: what it sends and keeps."""
+    received = state | remembered.get(KEPT_LOCAL, {})
+    drawn = numpy_rng("site half", site, number)
+    scored = [RECEIVED_SCORE, SENT_SCORE]
+    for name, other in step.states_to_score(received, remembered).items():
+        fault = find_fault(received, other)
+        _require(fault is None, f"{type(step).__name__}.states_to_score: {name}: {fault}")
+        scored.append(name)
+    metrics: dict[str, float | str] = {}
+    for name in scored:
+        metrics |= {name: float(drawn.uniform(0.4, 0.9)), name + KIND: "auc"}
+    if step.scores_training:
+        metrics[RECEIVED_TRAINING_LOSS] = float(drawn.uniform(0.2, 1.0))
+    settings = TrainingSettings(optimizer="sgd", head_learning_rate=0.05, batch_size=2)
+    local_round = LocalRound(1, site, number, ROUNDS)
+    result = train_locally(assembled, received, _Points(site), settings, local_round, step=step, remembered=remembered)
+    trained = received | read_state(assembled.model, assembled.trainable)
+    expected = step.expected_parts(received)
+    parts = {STATE: {name: trained[name] for name in expected[STATE]}, **result.parts}
+    _require(parts.keys() == expected.keys(), f"expected the parts {sorted(expected)}, got {sorted(parts)}")
+    for part, like in expected.items():
+        fault = find_fault(like, parts[part])
+        _require(fault is None, f"part {part}: {fault}")
+    return _Trained(parts, step.to_remember(trained, parts, remembered), metrics)
+
+
+def _context(trainable: Trainable) -> RuleContext:
+    normalisation = tuple(name for name in trainable.names if name.startswith("norm."))
+    return RuleContext(SITES, trainable.parameters, normalisation, optimizer="sgd")
+
+
+def _features(scans: int, channels: int, *causes: str) -> torch.Tensor:
+    return torch.randn(scans, channels, 8, 8, 8, generator=torch_rng("features", scans, channels, *causes))
 
 
 def _require(holds: bool, otherwise: str) -> None:
     if not holds:
         raise AssertionError(otherwise)
-
-
-def _memory_text(memory: Memory) -> str:
-    return json.dumps([dict(memory.values), state_sha256(memory.tensors)], sort_keys=True)

@@ -3,12 +3,13 @@ import torch
 
 from fedtune3d.aggregation.checks import all_finite, find_fault, is_by_loss, read_score
 from fedtune3d.aggregation.contract import KIND, SENT_SCORE
+from fedtune3d.aggregation.site_step import STATE, SiteStep
 
 
 def test_names_that_stay_may_not_come_back(state_of):
-    state = state_of({"a": [1.0], "b": [2.0]})
-    assert find_fault(state, state_of({"a": [3.0]}), left_out=("b",)) is None
-    assert find_fault(state, state_of({"a": [3.0], "b": [2.0]}), left_out=("b",)) == "b not expected"
+    expected = SiteStep(keep_local=("b",)).expected_parts(state_of({"a": [1.0], "b": [2.0]}))[STATE]
+    assert find_fault(expected, state_of({"a": [3.0]})) is None
+    assert find_fault(expected, state_of({"a": [3.0], "b": [2.0]})) == "b not expected"
 
 
 def test_many_missing_names_are_counted(state_of):

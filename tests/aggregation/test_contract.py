@@ -7,7 +7,7 @@ import pytest
 from fedtune3d.aggregation.fed_avg import FedAvg
 from fedtune3d.aggregation.lora import MODES, LoraRule
 from fedtune3d.aggregation.registry import build_rule, rules
-from fedtune3d.testing import CHECKS, check_rule
+from fedtune3d.testing import RULE_CHECKS, check_rule
 
 VARIANTS = {
     "fedadam-paper": ("fedadam", {"bias_correction": False}),
@@ -19,7 +19,7 @@ VARIANTS = {
 EVERY = {name: (name, {}) for name in rules()} | VARIANTS
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", RULE_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("variant", EVERY)
 def test_rule(variant, check):
     name, options = EVERY[variant]

@@ -10,7 +10,7 @@ def test_normalisation_stays_at_the_sites(state_of, make_update):
     state, memory = rule.start(
         state_of({"w": [0.0], "norm.weight": [1.0]}), RuleContext(normalisation=("norm.weight",))
     )
-    assert rule.local_plan(memory, "A").keep_local == ("norm.weight",)
+    assert rule.site_step(memory, "A").keep_local == ("norm.weight",)
     updates = [make_update("A", {"w": [2.0]}, examples=1), make_update("B", {"w": [6.0]}, examples=3)]
     result = rule.aggregate(state, updates, memory)
     assert result.state["w"].tolist() == [5.0]

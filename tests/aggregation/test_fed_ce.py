@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from fedtune3d.aggregation.contract import KIND, LEAVE_ONE_OUT_SCORE, SENT_SCORE, SENT_STATE, Memory, RuleContext
-from fedtune3d.aggregation.fed_ce import FedCE, leave_one_out_state
+from fedtune3d.aggregation.contract import KIND, SENT_SCORE, Memory, RuleContext
+from fedtune3d.aggregation.fed_ce import LEAVE_ONE_OUT_SCORE, SENT_STATE, FedCE, LeaveOneOutStep, leave_one_out_state
 from fedtune3d.aggregation.lora_factors import factor_pairs, to_products, zero_residuals
 
 VALIDATED = {SENT_SCORE: 0.7, SENT_SCORE + KIND: "auc"}
@@ -57,17 +57,21 @@ def test_second_round_takes_scores_into_running_means(state_of, make_update):
     assert times.weights == pytest.approx({"A": 0.6 / 1.4, "B": 0.8 / 1.4})
 
 
-def test_plan_asks_for_the_leave_one_out_score_once_the_site_has_a_weight(state_of, make_update):
+def test_the_site_scores_the_leave_one_out_state_once_it_has_a_weight_and_a_trained_state(state_of, make_update):
     rule = FedCE(score="balanced_accuracy")
     state, memory = _start(rule, state_of)
-    plan = rule.local_plan(memory, "A")
-    assert (plan.scores, plan.remember, plan.score_kind) == (("received", "sent"), (SENT_STATE,), "balanced_accuracy")
+    assert rule.site_step(memory, "A") == LeaveOneOutStep(score_kind="balanced_accuracy")
     updates = [make_update(site, {"w": [1.0, 2.0]}, metrics=VALIDATED) for site in "AB"]
     memory = rule.aggregate(state, updates, memory).memory
-    plan = rule.local_plan(memory, "A")
-    assert "leave_one_out" in plan.scores
-    assert plan.values["leave_one_out_weight"] == pytest.approx(0.5)
-    assert "leave_one_out" not in rule.local_plan(memory, "C").scores
+    step = rule.site_step(memory, "A")
+    assert isinstance(step, LeaveOneOutStep)
+    assert step.weight == pytest.approx(0.5)
+    trained = state_of({"w": [1.0, 2.0]})
+    remembered = step.to_remember(trained, {}, {})
+    assert remembered[SENT_STATE] == trained
+    assert list(step.states_to_score(state, remembered)) == [LEAVE_ONE_OUT_SCORE]
+    assert step.states_to_score(state, {}) == {}
+    assert rule.site_step(memory, "C").weight is None
 
 
 def test_a_lone_site_has_no_leave_one_out_state(state_of, make_update):
@@ -75,7 +79,7 @@ def test_a_lone_site_has_no_leave_one_out_state(state_of, make_update):
     state, memory = _start(rule, state_of)
     result = rule.aggregate(state, [make_update("A", {"w": [1.0, 2.0]}, metrics=VALIDATED)], memory)
     assert result.weights == {"A": 1.0}
-    assert "leave_one_out" not in rule.local_plan(result.memory, "A").scores
+    assert rule.site_step(result.memory, "A").weight is None
 
 
 def test_a_site_without_a_validation_set_counts_as_the_mean_of_the_others(state_of, make_update):

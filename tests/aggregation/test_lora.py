@@ -3,7 +3,7 @@ import torch
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import torch_rng
-from fedtune3d.aggregation.contract import STATE, RuleContext, Update
+from fedtune3d.aggregation.contract import RuleContext, Update
 from fedtune3d.aggregation.fed_avg import FedAvg
 from fedtune3d.aggregation.fed_ce import FedCE
 from fedtune3d.aggregation.lora import AVERAGING_ERROR, LoraRule
@@ -11,6 +11,7 @@ from fedtune3d.aggregation.median import Median
 from fedtune3d.aggregation.rate_my_lora import RateMyLoRA
 from fedtune3d.aggregation.registry import rules
 from fedtune3d.aggregation.scaffold import SCAFFOLD
+from fedtune3d.aggregation.site_step import STATE
 
 A, B, R, HEAD = "q.lora_A.default.weight", "q.lora_B.default.weight", "q.lora_residual.default.weight", "head.weight"
 SCALING = 2.0
@@ -25,11 +26,11 @@ def _product(state) -> torch.Tensor:
     return (state[R].double() if R in state else 0) + SCALING * state[B].double() @ state[A].double()
 
 
-def _train(state, plan, site, number):
+def _train(state, step, site, number):
     trained = {
         name: tensor + 0.5 * torch.randn(tensor.shape, generator=torch_rng(site, number, name))
         for name, tensor in state.items()
-        if name not in plan.frozen
+        if name not in step.frozen
     }
     return trained, Update(site, EXAMPLES[site], lambda part: {STATE: trained}[part])
 
@@ -39,7 +40,7 @@ def _run(rule, rounds=3):
     state, memory = rule.start(_initial(), RuleContext(parameters=(A, B, HEAD)))
     history = []
     for number in range(rounds):
-        trained = {site: _train(state, rule.local_plan(memory, site), site, number) for site in EXAMPLES}
+        trained = {site: _train(state, rule.site_step(memory, site), site, number) for site in EXAMPLES}
         result = rule.aggregate(state, [update for _, update in trained.values()], memory)
         history.append((state, {site: state | own for site, (own, _) in trained.items()}, result))
         state, memory = result.state, result.memory
@@ -86,7 +87,7 @@ def test_freeze_a_is_exact_and_a_neither_trains_nor_travels():
         torch.testing.assert_close(_product(result.state), _mean_product(trained), rtol=0, atol=1e-5)
         assert result.round_signals[AVERAGING_ERROR] < 1e-7
     _, memory = rule.start(_initial(), RuleContext())
-    assert rule.local_plan(memory, "A").frozen == (A,)
+    assert rule.site_step(memory, "A").frozen == (A,)
 
 
 def test_residuals_start_at_zero_and_do_not_come_back():
@@ -94,7 +95,7 @@ def test_residuals_start_at_zero_and_do_not_come_back():
     state, memory = rule.start(_initial(), RuleContext())
     assert state[R].shape == (5, 6)
     assert not state[R].any()
-    assert rule.local_plan(memory, "A").frozen == (R,)
+    assert rule.site_step(memory, "A").frozen == (R,)
     with pytest.raises(ValueError, match=f"site A: {R} not expected"):
         rule.aggregate(state, [Update("A", 1, lambda part: dict(state))], memory)
 
@@ -120,7 +121,7 @@ def test_fed_ce_s_cosine_and_leave_one_out_state_are_in_the_space_of_the_mode(mo
     others = (changes["B"] + changes["C"]) / 3
     expected = float(torch.cosine_similarity(changes["A"], others, dim=0))
     assert result.signals["A"]["cosine"] == pytest.approx(expected, abs=1e-6)
-    scaling = rule.local_plan(result.memory, "A").values.get("leave_one_out_scaling")
+    scaling = rule.site_step(result.memory, "A").scaling
     assert scaling == (SCALING if in_products else None)
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from fedtune3d._utils.seeds import numpy_rng, torch_rng
-from fedtune3d.aggregation.contract import KIND, LEAVE_ONE_OUT_SCORE, SENT_SCORE, Memory, RuleContext, Update
-from fedtune3d.aggregation.fed_ce import FedCE, leave_one_out_state
+from fedtune3d.aggregation.contract import KIND, SENT_SCORE, Memory, RuleContext, Update
+from fedtune3d.aggregation.fed_ce import LEAVE_ONE_OUT_SCORE, FedCE, leave_one_out_state
 
 pytestmark = pytest.mark.slow
 

@@ -27,6 +27,6 @@ def test_q_of_zero_is_simple_avg(state_of, make_update):
 
 @pytest.mark.parametrize("metrics", [{}, {RECEIVED_TRAINING_LOSS: float("nan")}, {RECEIVED_TRAINING_LOSS: -1.0}])
 def test_a_site_without_a_loss_is_refused_by_name(state_of, make_update, metrics):
-    assert "received_training" in QFedAvg().local_plan(Memory(), "A").scores
+    assert QFedAvg().site_step(Memory(), "A").scores_training
     with pytest.raises(ValueError, match="site A: expected received_training_loss, finite and at least 0"):
         QFedAvg().aggregate(state_of({"w": [0.0]}), [make_update("A", {"w": [1.0]}, metrics=metrics)], Memory())

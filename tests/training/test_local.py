@@ -13,8 +13,11 @@ from torch.nn import functional
 
 from fedtune3d._utils.seeds import torch_rng
 from fedtune3d._utils.state_dicts import save_state, state_sha256
-from fedtune3d.aggregation.contract import LocalPlan
-from fedtune3d.models.tuning import Frozen, Full, Lora, Trainable, read_state, write_state
+from fedtune3d.aggregation.fed_prox import ProximalStep
+from fedtune3d.aggregation.scaffold import CONTROL, CONTROL_CHANGE, ControlVariateStep
+from fedtune3d.aggregation.site_step import SiteStep
+from fedtune3d.models.assembly import AssembledModel
+from fedtune3d.models.tuning import Frozen, Full, Lora, Trainable, read_state
 from fedtune3d.training.dataset import FeatureSet, ScanSet, open_scans
 from fedtune3d.training.faults import DeadlineExceeded, NotFinite
 from fedtune3d.training.features import FeatureCache
@@ -64,12 +67,24 @@ def answer_of(model: nn.Module) -> Trainable:
     )
 
 
-def train(settings: TrainingSettings, plan: LocalPlan = LocalPlan(), data: ScanSet | None = None, **options):  # noqa: B008
+def train(settings: TrainingSettings, step: SiteStep = SiteStep(), data: ScanSet | None = None, **options):  # noqa: B008
     model = Logistic()
+    assembled = AssembledModel(model, answer_of(model))
     result = train_locally(
-        model, answer_of(model), Numbers() if data is None else data, settings, plan, FIRST, **options
+        assembled,
+        read_state(model, assembled.trainable),
+        Numbers() if data is None else data,
+        settings,
+        FIRST,
+        step=step,
+        **options,
     )
-    return read_state(model, answer_of(model)), result
+    return read_state(model, assembled.trainable), result
+
+
+def train_model(model: nn.Module, trainable: Trainable, *arguments):
+    """`train_locally` from the state that the model holds."""
+    return train_locally(AssembledModel(model, trainable), read_state(model, trainable), *arguments)
 
 
 def mean_gradient(weights: torch.Tensor | None = None) -> tuple[dict[str, torch.Tensor], float]:
@@ -92,7 +107,7 @@ def test_one_batch_of_all_scans_is_one_gradient_step() -> None:
     state, result = train(replace(PLAIN, batch_size=100))
     assert_one_step(state, gradient)
     assert result.loss == pytest.approx(loss, abs=1e-6)
-    assert (result.examples, result.steps, result.control_change) == (12, 1, None)
+    assert (result.examples, result.steps, result.parts) == (12, 1, {})
 
 
 @pytest.mark.parametrize(("batch_size", "accumulation"), [(5, 3), (4, 3), (1, 12), (7, 9)])
@@ -124,7 +139,7 @@ def test_clipping_bounds_the_step() -> None:
 def test_proximal_term_pulls_back_to_what_was_received() -> None:
     settings = replace(PLAIN, batch_size=100, local_epochs=2)
     free, _ = train(settings)
-    pulled, _ = train(settings, LocalPlan(proximal_mu=4.0))
+    pulled, _ = train(settings, ProximalStep(mu=4.0))
     once, _ = train(replace(settings, local_epochs=1))
     start = Logistic().state_dict()
     for name in start:  # the second step gains − rate · μ · (w₁ − w₀)
@@ -135,26 +150,25 @@ def test_control_variates_shift_every_gradient_and_the_change_recovers_the_mean_
     start = Logistic().state_dict()
     server = {name: torch.full_like(tensor, 0.3) for name, tensor in start.items()}
     own = {name: torch.full_like(tensor, 0.1) for name, tensor in start.items()}
-    plan = LocalPlan(tensors={"control": server})
+    step = ControlVariateStep(control=server)
     gradient, _ = mean_gradient()
-    state, result = train(replace(PLAIN, batch_size=100, clip_norm=0.5), plan, own_control=own)
+    state, result = train(replace(PLAIN, batch_size=100, clip_norm=0.5), step, remembered={CONTROL: own})
     norm = torch.cat([tensor.flatten() for tensor in gradient.values()]).norm()
     clipped = {name: tensor * min(1, 0.5 / norm) for name, tensor in gradient.items()}
     assert_one_step(state, {name: tensor + 0.2 for name, tensor in clipped.items()})
-    assert result.control_change is not None
-    for name, change in result.control_change.items():  # c_k⁺ is the mean gradient of the loss along the way
+    for name, change in result.parts[CONTROL_CHANGE].items():  # c_k⁺ is the mean gradient of the loss along the way
         torch.testing.assert_close((own[name] + change).double(), clipped[name], rtol=1e-4, atol=1e-5)
 
 
 def test_control_variates_refuse_another_optimizer() -> None:
-    plan = LocalPlan(tensors={"control": {}})
+    step = ControlVariateStep()
     for settings in (TrainingSettings(), replace(PLAIN, momentum=0.9)):
         with pytest.raises(ValueError, match="optimizer: sgd without momentum"):
-            train(settings, plan)
+            train(settings, step)
 
 
-def test_names_that_the_plan_freezes_do_not_train() -> None:
-    state, _ = train(PLAIN, LocalPlan(frozen=("layers.0.bias",)))
+def test_names_that_the_step_freezes_do_not_train() -> None:
+    state, _ = train(PLAIN, SiteStep(frozen=("layers.0.bias",)))
     start = Logistic().state_dict()
     assert torch.equal(state["layers.0.bias"], start["layers.0.bias"])
     assert not torch.equal(state["layers.0.weight"], start["layers.0.weight"])
@@ -192,7 +206,7 @@ def test_a_loss_that_is_not_finite_names_site_round_and_batch() -> None:
 def test_a_gradient_that_is_not_finite_is_refused() -> None:
     model = Logistic(Overflowing())
     with pytest.raises(NotFinite, match="A, round 1, batch 1: the gradient's norm is nan"):
-        train_locally(model, answer_of(model), Numbers(), PLAIN, LocalPlan(), FIRST)
+        train_model(model, answer_of(model), Numbers(), PLAIN, FIRST)
 
 
 class Overflowing(nn.Module):
@@ -210,7 +224,13 @@ def test_no_scans_are_refused() -> None:
 @pytest.mark.parametrize(("count", "batches"), [(9, [4, 4]), (10, [4, 4, 2]), (4, [4])])
 def test_a_lone_last_scan_is_left_out_where_batch_norm_trains(count: int, batches: list[int]) -> None:
     data, model = Numbers(count), Logistic(nn.BatchNorm1d(2))
-    train_locally(model, answer_of(model), data, replace(PLAIN, batch_size=4), LocalPlan(), FIRST)
+    train_model(
+        model,
+        answer_of(model),
+        data,
+        replace(PLAIN, batch_size=4),
+        FIRST,
+    )
     assert [len(batch) for batch in data.seen] == batches
     assert model.layers[1].num_batches_tracked == len(batches)
 
@@ -227,7 +247,7 @@ def test_frozen_normalisation_keeps_its_statistics_and_dropout_trains() -> None:
     set_training_mode(model, trainable)
     assert [layer.training for layer in model.layers] == [True, False, True]
     before = model.layers[1].running_mean.clone()
-    train_locally(model, trainable, Numbers(), PLAIN, LocalPlan(), FIRST)
+    train_model(model, trainable, Numbers(), PLAIN, FIRST)
     assert torch.equal(model.layers[1].running_mean, before)
     assert not any(module.training for module in model.modules())
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -241,7 +261,7 @@ def test_every_head_and_tuning_trains_what_it_says_and_nothing_else(build_model,
     model, trainable = build_model(tuning, head)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     data = open_scans(scans[:3], Prefix(model, trainable), FeatureCache(features))
-    result = train_locally(model, trainable, data, TrainingSettings(batch_size=2), LocalPlan(), FIRST)
+    result = train_model(model, trainable, data, TrainingSettings(batch_size=2), FIRST)
     after = model.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed <= set(trainable.names)
@@ -254,7 +274,13 @@ def test_local_epochs_lower_the_loss_and_learn(build_model, scans, features) -> 
     model, trainable = build_model(head="conv_s")
     data = open_scans(scans, Prefix(model, trainable), FeatureCache(features))
     losses = [
-        train_locally(model, trainable, data, TrainingSettings(), LocalPlan(), replace(FIRST, round=number)).loss
+        train_model(
+            model,
+            trainable,
+            data,
+            TrainingSettings(),
+            replace(FIRST, round=number),
+        ).loss
         for number in range(1, 9)
     ]
     assert losses[-1] < 0.5 * losses[0]
@@ -266,7 +292,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 torch.manual_seed(99)
-from fedtune3d.aggregation.contract import LocalPlan
+from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
 from fedtune3d.models.heads import build_head
@@ -283,7 +309,8 @@ model = Classifier(encoder, build_head("conv_s", encoder.out_channels, 2))
 trainable = apply_tuning(model, Frozen(), 3)
 scans = [LabelledScan(Path(sys.argv[1]) / f"scan{number}.npy", number % 2, "A") for number in range(10)]
 data = open_scans(scans, Prefix(model, trainable), FeatureCache(Path(sys.argv[2])))
-train_locally(model, trainable, data, TrainingSettings(batch_size=4), LocalPlan(), LocalRound(7, "A", 2, 3))
+assembled, state = AssembledModel(model, trainable), read_state(model, trainable)
+train_locally(assembled, state, data, TrainingSettings(batch_size=4), LocalRound(7, "A", 2, 3))
 print(state_sha256(read_state(model, trainable)))
 """
 
@@ -297,7 +324,13 @@ def test_two_processes_give_the_same_bits(build_model, scans, features: Path, tm
     )
     model, trainable = build_model(head="conv_s")
     data = open_scans(scans, Prefix(model, trainable), FeatureCache(features))
-    train_locally(model, trainable, data, TrainingSettings(batch_size=4), LocalPlan(), LocalRound(7, "A", 2, 3))
+    train_model(
+        model,
+        trainable,
+        data,
+        TrainingSettings(batch_size=4),
+        LocalRound(7, "A", 2, 3),
+    )
     assert other.stdout.strip() == state_sha256(read_state(model, trainable))
 
 
@@ -306,19 +339,24 @@ def test_another_site_round_or_seed_trains_otherwise(build_model, scans, feature
     for occasion in (FIRST, replace(FIRST, seed=2), replace(FIRST, site="B"), replace(FIRST, round=2), FIRST):
         model, trainable = build_model()
         data = open_scans(scans, Prefix(model, trainable), FeatureCache(features))
-        train_locally(model, trainable, data, TrainingSettings(batch_size=3), LocalPlan(), occasion)
+        train_model(
+            model,
+            trainable,
+            data,
+            TrainingSettings(batch_size=3),
+            occasion,
+        )
         hashes.add(state_sha256(read_state(model, trainable)))
     assert len(hashes) == 4
 
 
-def test_training_again_from_the_written_state_gives_the_same_bits(build_model, scans, features: Path) -> None:
+def test_training_again_from_a_state_gives_the_same_bits(build_model, scans, features: Path) -> None:
     model, trainable = build_model(Lora(blocks="last:1", dropout=0.3), "conv_s")
     received = read_state(model, trainable)
     data = open_scans(scans[:5], Prefix(model, trainable), FeatureCache(features))
     sent = []
     for _ in range(2):
-        write_state(model, trainable, received)
-        train_locally(model, trainable, data, TrainingSettings(), LocalPlan(), FIRST)
+        train_locally(AssembledModel(model, trainable), received, data, TrainingSettings(), FIRST)
         sent.append(state_sha256(read_state(model, trainable)))
     assert sent[0] == sent[1]
 
@@ -328,11 +366,11 @@ import resource, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from fedtune3d.aggregation.contract import LocalPlan
+from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.encoders.sam_med3d import build_encoder
 from fedtune3d.models.heads import build_head
-from fedtune3d.models.tuning import Frozen, apply_tuning
+from fedtune3d.models.tuning import Frozen, apply_tuning, read_state
 from fedtune3d.training.dataset import FeatureSet
 from fedtune3d.training.local import LocalRound, train_locally
 from fedtune3d.training.prediction import predict
@@ -341,7 +379,8 @@ model = Classifier(build_encoder("tiny"), build_head("linear"))
 trainable = apply_tuning(model, Frozen())
 files = sorted(Path(sys.argv[1]).glob("*.safetensors"))[: int(sys.argv[2])]
 data = FeatureSet([[file] for file in files], [number % 2 for number in range(len(files))], trainable.prefix_end)
-train_locally(model, trainable, data, TrainingSettings(), LocalPlan(), LocalRound(1, "A", 1, 1))
+assembled, state = AssembledModel(model, trainable), read_state(model, trainable)
+train_locally(assembled, state, data, TrainingSettings(), LocalRound(1, "A", 1, 1))
 predict(model, data)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

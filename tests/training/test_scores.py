@@ -5,6 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from fedtune3d.models.assembly import AssembledModel
+from fedtune3d.models.tuning import Trainable
 from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.scores import Scores, score
 
@@ -37,8 +39,11 @@ class Echo(nn.Module):
         return torch.stack([torch.zeros_like(x), x], dim=1)
 
 
+ECHO = AssembledModel(Echo(), Trainable((), (), prefix_end=0))
+
+
 def test_known_scores() -> None:
-    found = score(Echo(), Margins([-1.0, 2.0, 1.0, 3.0, -2.0], [0, 0, 1, 1, 1]), batch_size=2)
+    found = score(ECHO, {}, Margins([-1.0, 2.0, 1.0, 3.0, -2.0], [0, 0, 1, 1, 1]), batch_size=2)
     assert found.auc == pytest.approx(3 / 6)
     assert found.balanced_accuracy == pytest.approx((1 / 2 + 2 / 3) / 2)
     expected = np.mean([np.log1p(np.exp(x)) for x in (-1, 2, -1, -3, 2)])
@@ -47,12 +52,12 @@ def test_known_scores() -> None:
 
 
 def test_one_class_has_a_loss_only_and_says_why() -> None:
-    found = score(Echo(), Margins([0.0, 0.0], [1, 1]))
+    found = score(ECHO, {}, Margins([0.0, 0.0], [1, 1]))
     assert found == Scores(None, None, pytest.approx(np.log(2)), 2, "one class only")  # type: ignore[arg-type]
 
 
 def test_no_scans_have_no_scores_and_say_why() -> None:
-    assert score(Echo(), Margins([], [])).as_dict() == {
+    assert score(ECHO, {}, Margins([], [])).as_dict() == {
         "auc": None,
         "balanced_accuracy": None,
         "loss": None,

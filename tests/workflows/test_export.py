@@ -15,9 +15,10 @@ from fedtune3d._utils.files import sha256_file, write_json
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.seeds import torch_rng
 from fedtune3d._utils.state_dicts import load_info, load_state, save_state
+from fedtune3d.aggregation.site_step import KEPT_LOCAL
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.process_model import ProcessModel
-from fedtune3d.federation.site.local_trainer import KEPT_LOCAL, LocalTrainer
+from fedtune3d.federation.site.local_trainer import LocalTrainer
 from fedtune3d.federation.site.memory import SiteMemory
 from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
 from fedtune3d.models.hub import FILE, REPOSITORY

@@ -1,7 +1,8 @@
 """How updates become the next state: one file a rule."""
 
-from fedtune3d.aggregation.contract import Aggregate, LocalPlan, Memory, Rule, RuleContext, Update
+from fedtune3d.aggregation.contract import Aggregate, Memory, Rule, RuleContext, Update
 from fedtune3d.aggregation.lora import LoraRule
 from fedtune3d.aggregation.registry import build_rule, rules
+from fedtune3d.aggregation.site_step import SiteStep
 
-__all__ = ["Aggregate", "LocalPlan", "LoraRule", "Memory", "Rule", "RuleContext", "Update", "build_rule", "rules"]
+__all__ = ["Aggregate", "LoraRule", "Memory", "Rule", "RuleContext", "SiteStep", "Update", "build_rule", "rules"]

@@ -9,7 +9,8 @@ import torch
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.checks import all_finite, find_fault
-from fedtune3d.aggregation.contract import STATE, Update
+from fedtune3d.aggregation.contract import Update
+from fedtune3d.aggregation.site_step import STATE
 
 
 def in_site_order(updates: Sequence[Update]) -> list[Update]:

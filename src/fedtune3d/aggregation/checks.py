@@ -1,28 +1,24 @@
 """Whether what a site sent may be used."""
 
-from collections.abc import Iterable
-
 import torch
 
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.contract import KIND, Update
 
 
-def find_fault(state: State, received: State, left_out: Iterable[str] = ()) -> str | None:
-    """Why `received` may not be averaged into `state`, in one line; None when it may.
+def find_fault(expected: State, received: State) -> str | None:
+    """Why `received` may not be averaged, in one line; None when it may.
 
     Args:
-        state: The state that went down.
-        received: The state that came back.
-        left_out: Names that were not to come back (`LocalPlan.keep_local` and `LocalPlan.frozen`).
+        expected: Names, shapes and dtypes to come back (`SiteStep.expected_parts`).
+        received: The state dict that came back.
     """
-    expected = state.keys() - set(left_out)
-    if missing := sorted(expected - received.keys()):
+    if missing := sorted(expected.keys() - received.keys()):
         return f"{_some(missing)} missing"
-    if unknown := sorted(received.keys() - expected):
+    if unknown := sorted(received.keys() - expected.keys()):
         return f"{_some(unknown)} not expected"
     for name in sorted(expected):
-        ours, theirs = state[name], received[name]
+        ours, theirs = expected[name], received[name]
         if ours.shape != theirs.shape:
             return f"{name}: expected shape {tuple(ours.shape)}, got {tuple(theirs.shape)}"
         if ours.dtype != theirs.dtype:

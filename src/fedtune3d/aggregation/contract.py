@@ -1,7 +1,7 @@
 """What every aggregation rule is: a frozen dataclass of options with pure methods.
 
 A rule never keeps state on itself. What it must remember between rounds is its `Memory`, which the round loop saves.
-The order of a run: `Rule.start` once, then per round `Rule.local_plan` for each site, and `Rule.aggregate`.
+The order of a run: `Rule.start` once, then per round `Rule.site_step` for each site, and `Rule.aggregate`.
 """
 
 from abc import ABC, abstractmethod
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from fedtune3d._utils.state_dicts import State
+from fedtune3d.aggregation.site_step import SiteStep
 
 RECEIVED_SCORE = "received_score"
 """Metric: score, on the site's own validation set, of the state that came down. Higher is better."""
@@ -17,36 +18,17 @@ RECEIVED_SCORE = "received_score"
 SENT_SCORE = "sent_score"
 """Metric: score, on the site's own validation set, of the state that the site sends back. Higher is better."""
 
-LEAVE_ONE_OUT_SCORE = "leave_one_out_score"
-"""Metric: score, on the site's own validation set, of the state that came down with the site's own part taken out
-(`fed_ce.leave_one_out_state`). Absent in a site's first round, when it has no last trained state. Higher is better."""
-
 KIND = "_kind"
 """Suffix: ``metrics[SENT_SCORE + KIND]`` says what the score is, one of `SCORE_KINDS`."""
 
 SCORE_KINDS = ("auc", "balanced_accuracy", "loss")
 """Kinds of score, all in [0, 1], higher better. ``"loss"`` stands for 1 / (1 + mean cross-entropy), to which a site
-falls back where the kind that its plan asked for is not defined, as AUC is not on a validation set of one class. A site
+falls back where the kind that its step asks for is not defined, as AUC is not on a validation set of one class. A site
 without a validation set sends no score at all: the key is absent, never NaN."""
 
 RECEIVED_TRAINING_LOSS = "received_training_loss"
 """Metric: mean cross-entropy of the state that came down over the site's *training* examples (no augmentation, model in
-evaluation mode), sent when ``"received_training"`` stands in `LocalPlan.scores`."""
-
-STATE = "state"
-"""Part of an update: the trained state. Its names are those of the state that came down, less `LocalPlan.keep_local`
-and `LocalPlan.frozen`."""
-
-CONTROL = "control"
-"""Part of `LocalPlan.tensors`: SCAFFOLD's server control variate c, by parameter name. The site adds c − c_k to each
-gradient, with its own c_k (zero at first) from its memory, where it is kept under this name."""
-
-CONTROL_CHANGE = "control_change"
-"""Part of an update: c_k⁺ − c_k, by parameter name, with c_k⁺ = c_k − c + (w − w_k) / (steps · rate)."""
-
-SENT_STATE = "sent_state"
-"""What a site may be asked to remember: its state at the end of the last training that the server accepted, with the
-names that did not go back (`LocalPlan.frozen`) as they came down."""
+evaluation mode), sent where `SiteStep.scores_training` says so."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +39,9 @@ class Update:
         site: The site's name.
         examples: Training examples behind it, at least 1.
         load: Reads one part of the update afresh at each call (from the spool on disk): ``"state"``, the trained state,
-            or another part that the rule's local plan asked for (``"control_change"``).
-        metrics: The scores that the local plan asked for, by the names above; what is not defined at a site is absent.
+            or another part that the rule's step sends (`SiteStep.expected_parts`).
+        metrics: The scores that the site sends, by the names above or of the rule's step; what is not defined at a site
+            is absent.
     """
 
     site: str
@@ -95,33 +78,6 @@ class RuleContext:
 
 
 @dataclass(frozen=True)
-class LocalPlan:
-    """What a rule wants done at a site, as data; ``training/`` carries it out.
-
-    Attributes:
-        proximal_mu: Weight μ of the proximal term μ/2 ‖w − w_received‖² in the local loss; 0 for none.
-        keep_local: Names in the state that never leave the site: it goes on with its own version of them.
-        frozen: Names in the state that come down but neither train nor go back.
-        scores: Scores wanted: of ``"received"``, ``"sent"`` and ``"leave_one_out"`` on the validation set, and
-            ``"received_training"``, the loss of the received state on the training set.
-        score_kind: The kind of validation score wanted, one of `SCORE_KINDS`.
-        remember: What the site keeps for its next round: ``"sent_state"`` (FedCE), ``"control"`` (SCAFFOLD).
-        values: Further numbers for the site, by name: ``"leave_one_out_weight"`` and ``"leave_one_out_scaling"``,
-            the arguments of `fed_ce.leave_one_out_state`.
-        tensors: Further tensors for the site, by part and name: ``"control"`` (SCAFFOLD).
-    """
-
-    proximal_mu: float = 0.0
-    keep_local: tuple[str, ...] = ()
-    frozen: tuple[str, ...] = ()
-    scores: tuple[str, ...] = ("received", "sent")
-    score_kind: str = "auc"
-    remember: tuple[str, ...] = ()
-    values: Mapping[str, Any] = field(default_factory=dict)
-    tensors: Mapping[str, State] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Aggregate:
     """What a rule makes of a round.
 
@@ -153,12 +109,14 @@ class Rule(ABC):
     Class attributes:
         name: The rule's name in the YAML.
         implies: What its maths implies with the default options, of the three above.
+        step_type: The class of its part at the site.
         needs_single_updates: It looks at each update alone, so it cannot be combined with secure aggregation.
         in_product_space: It may run on products of LoRA factors in place of the factors (`lora.py`, ``exact``).
     """
 
     name: ClassVar[str]
     implies: ClassVar[frozenset[str]] = frozenset()
+    step_type: ClassVar[type[SiteStep]] = SiteStep
     needs_single_updates: ClassVar[bool] = False
     in_product_space: ClassVar[bool] = True
 
@@ -166,9 +124,9 @@ class Rule(ABC):
         """The state and the memory to begin with. Raises `InputError` where the rule does not suit the context."""
         return state, Memory()
 
-    def local_plan(self, memory: Memory, site: str) -> LocalPlan:
-        """What the rule wants done at `site` in the coming round."""
-        return LocalPlan()
+    def site_step(self, memory: Memory, site: str) -> SiteStep:
+        """The step of `site` in the coming round, an instance of `step_type`."""
+        return SiteStep()
 
     @abstractmethod
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import example_counts, shares, weighted_average
-from fedtune3d.aggregation.contract import AVERAGING, Aggregate, LocalPlan, Memory, Rule, RuleContext, Update
+from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Rule, RuleContext, Update
+from fedtune3d.aggregation.site_step import SiteStep
 
 LOCAL = "local"
 
@@ -35,8 +36,8 @@ class FedBN(Rule):
             )
         return state, Memory({LOCAL: local})
 
-    def local_plan(self, memory: Memory, site: str) -> LocalPlan:
-        return LocalPlan(keep_local=tuple(memory.values[LOCAL]))
+    def site_step(self, memory: Memory, site: str) -> SiteStep:
+        return SiteStep(keep_local=tuple(memory.values[LOCAL]))
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         counts = example_counts(updates)

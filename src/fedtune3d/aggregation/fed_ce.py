@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -12,13 +12,10 @@ from fedtune3d.aggregation.changes import PARAMETERS, change, parameters_at_star
 from fedtune3d.aggregation.checks import is_by_loss, read_score
 from fedtune3d.aggregation.contract import (
     AVERAGING,
-    LEAVE_ONE_OUT_SCORE,
     RECEIVED_SCORE,
     SCORE_KINDS,
     SENT_SCORE,
-    SENT_STATE,
     Aggregate,
-    LocalPlan,
     Memory,
     Rule,
     RuleContext,
@@ -26,12 +23,45 @@ from fedtune3d.aggregation.contract import (
 )
 from fedtune3d.aggregation.lora_factors import factor_pairs, from_products, to_products
 from fedtune3d.aggregation.options import require_choice, require_number
+from fedtune3d.aggregation.site_step import Parts, SiteStep
 
 WEIGHTS, COSINES, SCORES = "weights", "cosines", "scores"
 MODES = ("plus", "times")
 
+LEAVE_ONE_OUT_SCORE = "leave_one_out_score"
+"""Metric: validation score of the received state with the site's own part taken out (`leave_one_out_state`). Absent in
+a site's first round, when it has no last trained state. Higher is better."""
+
+SENT_STATE = "sent_state"
+"""Part of a site's memory: its state at the end of the last training that the server accepted."""
+
 RunningMeans = dict[str, list[float]]
 """Per site, how many values there were and their mean."""
+
+
+@dataclass(frozen=True)
+class LeaveOneOutStep(SiteStep):
+    """The site scores the received state without its own last contribution, and remembers what it trained.
+
+    Attributes:
+        weight: c_k, the site's weight in the round before, from 0 to below 1; None where there is nothing to take out.
+        scaling: s = alpha / rank where the rule runs on products of LoRA factors; None in factor space.
+    """
+
+    weight: float | None = None
+    scaling: float | None = None
+
+    def in_product_space(self, scaling: float) -> "LeaveOneOutStep":
+        return replace(self, scaling=scaling)
+
+    def states_to_score(self, received: State, remembered: Parts) -> dict[str, State]:
+        if self.weight is None or SENT_STATE not in remembered:
+            return {}
+        without = leave_one_out_state(received, remembered[SENT_STATE], self.weight, self.scaling)
+        return {LEAVE_ONE_OUT_SCORE: without}
+
+    def to_remember(self, trained: State, sent: Parts, remembered: Parts) -> dict[str, State]:
+        return super().to_remember(trained, sent, remembered) | {SENT_STATE: trained}
 
 
 @dataclass(frozen=True)
@@ -67,6 +97,7 @@ class FedCE(Rule):
     """
 
     name = "fedce"
+    step_type = LeaveOneOutStep
     implies = AVERAGING
     needs_single_updates = True
     mode: str = "plus"
@@ -81,13 +112,9 @@ class FedCE(Rule):
     def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
         return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
-    def local_plan(self, memory: Memory, site: str) -> LocalPlan:
+    def site_step(self, memory: Memory, site: str) -> SiteStep:
         weight = memory.values.get(WEIGHTS, {}).get(site)
-        if weight is None or weight >= 1:
-            return LocalPlan(score_kind=self.score, remember=(SENT_STATE,))
-        scores = ("received", "sent", "leave_one_out")
-        values = {"leave_one_out_weight": weight}
-        return LocalPlan(scores=scores, score_kind=self.score, remember=(SENT_STATE,), values=values)
+        return LeaveOneOutStep(score_kind=self.score, weight=weight if weight is not None and weight < 1 else None)
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         """As above. Raises `ValueError` naming a site whose score is not in [0, 1]."""
@@ -133,8 +160,8 @@ def leave_one_out_state(received: State, last: State, weight: float, scaling: fl
     Args:
         received: w, the state that came down this round.
         last: w_k, the site's own state at the end of its last accepted training, with the names that did not go back.
-        weight: c_k, the plan's ``leave_one_out_weight``, from 0 to below 1.
-        scaling: The plan's ``leave_one_out_scaling``; None where it has none.
+        weight: c_k, from 0 to below 1.
+        scaling: s = alpha / rank in product space; None in factor space.
 
     Raises:
         ValueError: For a weight out of range.

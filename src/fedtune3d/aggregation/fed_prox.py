@@ -1,10 +1,41 @@
 """FedProx: FedAvg with a pull towards the state that came down."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fedtune3d.aggregation.contract import LocalPlan, Memory
+import torch
+
+from fedtune3d.aggregation.contract import Memory
 from fedtune3d.aggregation.fed_avg import FedAvg
 from fedtune3d.aggregation.options import require_number
+from fedtune3d.aggregation.site_step import GradientCorrection, LocalOptimizer, Parts, SiteStep
+
+
+@dataclass(frozen=True)
+class ProximalStep(SiteStep):
+    """The local loss gains μ/2 ‖w − w_received‖² (Li et al. 2020, equation 2), whose gradient is clipped with the rest.
+
+    Attributes:
+        mu: μ, at least 0.
+    """
+
+    mu: float = 0.0
+
+    def correction(
+        self, parameters: Mapping[str, torch.nn.Parameter], optimizer: LocalOptimizer, remembered: Parts
+    ) -> GradientCorrection:
+        return _ProximalTerm(self.mu, parameters) if self.mu else GradientCorrection()
+
+
+class _ProximalTerm(GradientCorrection):
+    def __init__(self, mu: float, parameters: Mapping[str, torch.nn.Parameter]) -> None:
+        self.mu = mu
+        self.received = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+
+    def before_clipping(self, parameters: Mapping[str, torch.nn.Parameter]) -> None:
+        for name, parameter in parameters.items():
+            if parameter.grad is not None:
+                parameter.grad.add_(parameter.detach() - self.received[name], alpha=self.mu)
 
 
 @dataclass(frozen=True)
@@ -20,10 +51,11 @@ class FedProx(FedAvg):
     """
 
     name = "fedprox"
+    step_type = ProximalStep
     mu: float = 0.01
 
     def __post_init__(self) -> None:
         require_number(self, "mu", least=0)
 
-    def local_plan(self, memory: Memory, site: str) -> LocalPlan:
-        return LocalPlan(proximal_mu=self.mu)
+    def site_step(self, memory: Memory, site: str) -> SiteStep:
+        return ProximalStep(mu=self.mu)

@@ -12,10 +12,8 @@ from fedtune3d.aggregation.average import example_counts, in_site_order, shares,
 from fedtune3d.aggregation.changes import parameters_at_start
 from fedtune3d.aggregation.checks import find_fault
 from fedtune3d.aggregation.contract import (
-    STATE,
     WEIGHTS_SUM_TO_ONE,
     Aggregate,
-    LocalPlan,
     Memory,
     Rule,
     RuleContext,
@@ -30,6 +28,7 @@ from fedtune3d.aggregation.lora_factors import (
     zero_residuals,
 )
 from fedtune3d.aggregation.options import require_choice, require_number
+from fedtune3d.aggregation.site_step import STATE, SiteStep
 
 MODES = ("factors", "exact", "freeze_a", "restart")
 AVERAGING_ERROR = "lora_averaging_error"
@@ -84,6 +83,11 @@ class LoraRule(Rule):
         return self.rule.name
 
     @property
+    def step_type(self) -> type[SiteStep]:  # type: ignore[override]
+        """The rule's."""
+        return self.rule.step_type
+
+    @property
     def implies(self) -> frozenset[str]:  # type: ignore[override]
         """The rule's; a restart returns nobody's factors."""
         return self.rule.implies & {WEIGHTS_SUM_TO_ONE} if self.mode == "restart" else self.rule.implies
@@ -106,12 +110,11 @@ class LoraRule(Rule):
         _, memory = self.rule.start(products, replace(context, parameters=names))
         return state, _wrap(memory, sorted(pair.residual for pair in pairs))
 
-    def local_plan(self, memory: Memory, site: str) -> LocalPlan:
-        plan = self.rule.local_plan(_unwrap(memory), site)
-        values = dict(plan.values)
-        if self._runs_on_products and "leave_one_out" in plan.scores:
-            values["leave_one_out_scaling"] = self.scaling
-        return replace(plan, frozen=(*plan.frozen, *memory.values[FROZEN]), values=values)
+    def site_step(self, memory: Memory, site: str) -> SiteStep:
+        step = self.rule.site_step(_unwrap(memory), site)
+        if self._runs_on_products:
+            step = step.in_product_space(self.scaling)
+        return replace(step, frozen=(*step.frozen, *memory.values[FROZEN]))
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         pairs = factor_pairs(state)
@@ -142,13 +145,12 @@ class LoraRule(Rule):
 
     def _complete(self, update: Update, state: State, memory: Memory) -> Update:
         """The update with the frozen names, which did not come back, as they went down."""
-        frozen = memory.values[FROZEN]
-        local = self.rule.local_plan(_unwrap(memory), update.site).keep_local
+        expected = self.site_step(memory, update.site).expected_parts(state)[STATE]
 
         def complete(received: State) -> State:
-            if fault := find_fault(state, received, (*frozen, *local)):
+            if fault := find_fault(expected, received):
                 raise ValueError(f"site {update.site}: {fault}")
-            return received | {name: state[name] for name in frozen}
+            return received | {name: state[name] for name in memory.values[FROZEN]}
 
         return _with_state(update, complete)
 

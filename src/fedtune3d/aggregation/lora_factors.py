@@ -15,7 +15,8 @@ import torch
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.contract import STATE, Update
+from fedtune3d.aggregation.contract import Update
+from fedtune3d.aggregation.site_step import STATE
 
 _FACTOR_A = re.compile(r"\.lora_A\.(?=(?:.+\.)?weight$)")
 

@@ -11,15 +11,22 @@ from fedtune3d.aggregation.contract import (
     RECEIVED_TRAINING_LOSS,
     WEIGHTS_SUM_TO_ONE,
     Aggregate,
-    LocalPlan,
     Memory,
     Rule,
     RuleContext,
     Update,
 )
 from fedtune3d.aggregation.options import require_number
+from fedtune3d.aggregation.site_step import SiteStep
 
 LEAST_LOSS = 1e-10
+
+
+@dataclass(frozen=True)
+class TrainingLossStep(SiteStep):
+    """The site also sends the loss of the received state over its training scans, F_k."""
+
+    scores_training = True
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class QFedAvg(Rule):
     """
 
     name = "qfedavg"
+    step_type = TrainingLossStep
     implies = frozenset({WEIGHTS_SUM_TO_ONE})
     needs_single_updates = True
     q: float = 0.1
@@ -54,8 +62,8 @@ class QFedAvg(Rule):
     def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
         return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
-    def local_plan(self, memory: Memory, site: str) -> LocalPlan:
-        return LocalPlan(scores=("received", "sent", "received_training"))
+    def site_step(self, memory: Memory, site: str) -> SiteStep:
+        return TrainingLossStep()
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         """As above. Raises `ValueError` naming a site that sent no finite training loss of at least 0."""

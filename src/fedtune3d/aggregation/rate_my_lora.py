@@ -16,12 +16,12 @@ from fedtune3d.aggregation.contract import (
     SCORE_KINDS,
     SENT_SCORE,
     Aggregate,
-    LocalPlan,
     Memory,
     Rule,
     Update,
 )
 from fedtune3d.aggregation.options import require_choice, require_flag, require_number
+from fedtune3d.aggregation.site_step import SiteStep
 
 RATINGS = ("drop", "ratio", "softmax")
 LEAST_RATING = 1e-6
@@ -77,8 +77,8 @@ class RateMyLoRA(Rule):
         require_flag(self, "renormalise")
         require_choice(self, "score", SCORE_KINDS)
 
-    def local_plan(self, memory: Memory, site: str) -> LocalPlan:
-        return LocalPlan(score_kind=self.score)
+    def site_step(self, memory: Memory, site: str) -> SiteStep:
+        return SiteStep(score_kind=self.score)
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         """As above. Raises `ValueError` naming a site whose score is not in [0, 1]."""

@@ -10,6 +10,7 @@ import fedtune3d.aggregation as folder
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.names import unknown_name
 from fedtune3d.aggregation.contract import Rule
+from fedtune3d.aggregation.site_step import SiteStep
 
 
 def rules() -> dict[str, type[Rule]]:
@@ -48,6 +49,18 @@ def build_rule(name: str, options: Mapping[str, Any] | None = None) -> Rule:
             problem = unknown_name("option", option, fields) if fields else f"{option!r}: this rule has no options"
             raise InputError(f"rule {name}: {problem}")
     return known[name](**(options or {}))
+
+
+def step_type_of(name: str) -> type[SiteStep]:
+    """The class of a rule's part at the site, among the rules installed here.
+
+    Raises:
+        InputError: Where no rule of that name is installed.
+    """
+    known = rules()
+    if name not in known:
+        raise InputError(unknown_name("rule", name, known))
+    return known[name].step_type
 
 
 def _is_rule_of(value: object, module_name: str) -> TypeGuard[type[Rule]]:

@@ -1,7 +1,7 @@
 """SCAFFOLD: control variates that take each site's drift out of its gradients."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 
@@ -12,18 +12,87 @@ from fedtune3d.aggregation.changes import change, moved, parameters_at_start
 from fedtune3d.aggregation.checks import find_fault
 from fedtune3d.aggregation.contract import (
     AVERAGING,
-    CONTROL,
-    CONTROL_CHANGE,
     Aggregate,
-    LocalPlan,
     Memory,
     Rule,
     RuleContext,
     Update,
 )
 from fedtune3d.aggregation.options import require_number
+from fedtune3d.aggregation.site_step import GradientCorrection, LocalOptimizer, Parts, SiteStep
 
 SITES = "sites"
+
+CONTROL = "control"
+"""Part of a site's memory: its own control variate c_k, by parameter name."""
+
+CONTROL_CHANGE = "control_change"
+"""Part of an update: c_k⁺ − c_k, by parameter name."""
+
+
+@dataclass(frozen=True)
+class ControlVariateStep(SiteStep):
+    """The site adds c − c_k to each gradient after clipping, and sends and remembers its new c_k.
+
+    Attributes:
+        control: The server's control variate c, by parameter name.
+    """
+
+    control: State = field(default_factory=dict)
+
+    def correction(
+        self, parameters: Mapping[str, torch.nn.Parameter], optimizer: LocalOptimizer, remembered: Parts
+    ) -> GradientCorrection:
+        if (optimizer.name, optimizer.momentum) != ("sgd", 0.0):
+            raise ValueError("SCAFFOLD's control variates need optimizer: sgd without momentum")
+        return _ControlVariates(self.control, remembered.get(CONTROL), parameters, optimizer.rates)
+
+    def expected_parts(self, state: State) -> dict[str, State]:
+        control = {name: tensor for name, tensor in self.control.items() if name not in self.frozen}
+        return super().expected_parts(state) | {CONTROL_CHANGE: control}
+
+    def to_remember(self, trained: State, sent: Parts, remembered: Parts) -> dict[str, State]:
+        own, change = remembered.get(CONTROL, {}), sent[CONTROL_CHANGE]
+        control = {name: own[name] + step if name in own else step for name, step in change.items()}
+        return super().to_remember(trained, sent, remembered) | {CONTROL: control}
+
+
+class _ControlVariates(GradientCorrection):
+    def __init__(
+        self,
+        server: State,
+        own: State | None,
+        parameters: Mapping[str, torch.nn.Parameter],
+        rates: Mapping[str, float],
+    ) -> None:
+        self.server, self.rates = server, rates
+        self.received = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        self.offset = gradient_offset(server, own, parameters)
+
+    def after_clipping(self, parameters: Mapping[str, torch.nn.Parameter]) -> None:
+        for name, offset in self.offset.items():
+            gradient = parameters[name].grad
+            if gradient is not None:
+                gradient.add_(offset.to(gradient))
+
+    def parts_to_send(self, parameters: Mapping[str, torch.nn.Parameter], steps: int) -> dict[str, State]:
+        sent = {name: parameter.detach() for name, parameter in parameters.items()}
+        return {CONTROL_CHANGE: control_change(self.server, self.received, sent, steps, self.rates)}
+
+
+def gradient_offset(server: State, own: State | None, names: Iterable[str]) -> State:
+    """c − c_k by name; c_k is 0 where the site has none yet."""
+    if own is None:
+        return {name: server[name].float() for name in names}
+    return {name: server[name].float() - own[name].float() for name in names}
+
+
+def control_change(server: State, received: State, sent: State, steps: int, rates: Mapping[str, float]) -> State:
+    """c_k⁺ − c_k = −c + (w − w_k) / (steps · rate), by name, on the CPU; exact for plain gradient steps."""
+    return {
+        name: (received[name] - sent[name]).cpu().float() / (steps * rates[name]) - server[name].cpu().float()
+        for name in received
+    }
 
 
 @dataclass(frozen=True)
@@ -43,6 +112,7 @@ class SCAFFOLD(Rule):
     """
 
     name = "scaffold"
+    step_type = ControlVariateStep
     implies = AVERAGING
     in_product_space = False
     rate: float = 1.0
@@ -60,8 +130,8 @@ class SCAFFOLD(Rule):
         control = {name: torch.zeros_like(state[name]) for name in parameters_at_start(state, context)}
         return state, Memory({SITES: len(context.sites)}, control)
 
-    def local_plan(self, memory: Memory, site: str) -> LocalPlan:
-        return LocalPlan(remember=(CONTROL,), tensors={CONTROL: dict(memory.tensors)})
+    def site_step(self, memory: Memory, site: str) -> SiteStep:
+        return ControlVariateStep(control=dict(memory.tensors))
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         """As above. Raises `ValueError` naming the site whose update or change of control does not fit."""

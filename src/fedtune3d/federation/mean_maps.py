@@ -15,7 +15,7 @@ from fedtune3d._utils.files import atomic_path, write_json
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.contract import STATE
+from fedtune3d.aggregation.site_step import STATE
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import Answer, Federation, Task, answer_of
 from fedtune3d.federation.site.saliency import MAP, REGIONS, SIZE, SPACING_MM, WIDTHS, pack_regions

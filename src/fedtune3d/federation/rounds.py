@@ -11,11 +11,12 @@ from typing import Any
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State, load_state, save_state
-from fedtune3d.aggregation.contract import STATE, LocalPlan, Rule, RuleContext, Update
-from fedtune3d.federation.local_plans import train_with
+from fedtune3d.aggregation.contract import Rule, RuleContext, Update
+from fedtune3d.aggregation.site_step import STATE, SiteStep
 from fedtune3d.federation.messages import Answer, Fault, Federation, Task, parts_bytes
 from fedtune3d.federation.participation import choose_participants
 from fedtune3d.federation.round_state import RoundsFolder, RoundState
+from fedtune3d.federation.step_messages import with_step
 from fedtune3d.federation.tasks.score import Score
 from fedtune3d.federation.tasks.train import TrainAnswer
 from fedtune3d.federation.update_checks import reason_to_refuse
@@ -99,11 +100,11 @@ def _one_round(
     began = time.monotonic()
     round_ = round_state.round + 1
     chosen = settings.chosen(federation.sites, round_)
-    plans = {site: rule.local_plan(round_state.memory, site) for site in chosen}
+    steps = {site: rule.site_step(round_state.memory, site) for site in chosen}
     faults_before: list[dict[str, str]] = []
     for _ in range(settings.retries + 1):
-        tasks = _training_tasks(federation.sites, plans, round_state, settings)
-        collected = _collect(federation, folder, tasks, plans, round_state.state, settings.largest_norm)
+        tasks = _training_tasks(federation.sites, rule.name, steps, round_state, settings)
+        collected = _collect(federation, folder, tasks, steps, round_state.state, settings.largest_norm)
         if len(collected.updates) >= settings.needed(len(chosen)):
             break
         faults_before.append({site: entry["fault"] for site, entry in collected.entries.items() if entry["fault"]})
@@ -133,7 +134,11 @@ def _one_round(
 
 
 def _training_tasks(
-    sites: tuple[str, ...], plans: Mapping[str, LocalPlan], round_state: RoundState, settings: RoundSettings
+    sites: tuple[str, ...],
+    rule_name: str,
+    steps: Mapping[str, SiteStep],
+    round_state: RoundState,
+    settings: RoundSettings,
 ) -> dict[str, Task]:
     """A training task for each chosen site; the others score the state, so that rounds can be compared."""
     tasks = {}
@@ -148,9 +153,8 @@ def _training_tasks(
             ),
             deadline_seconds=settings.deadline_seconds,
         )
-        if site in plans:
-            plan = plans[site]
-            task = replace(task, instruction=train_with(plan), parts={**task.parts, **plan.tensors})
+        if site in steps:
+            task = with_step(task, rule_name, steps[site])
         tasks[site] = task
     return tasks
 
@@ -165,7 +169,7 @@ def _collect(
     federation: Federation,
     folder: RoundsFolder,
     tasks: Mapping[str, Task],
-    plans: Mapping[str, LocalPlan],
+    steps: Mapping[str, SiteStep],
     reference: State,
     largest_norm: float,
 ) -> _Collected:
@@ -173,10 +177,10 @@ def _collect(
     shutil.rmtree(folder.spool, ignore_errors=True)
     updates, entries = [], {}
     for reply in federation.ask(tasks):
-        site, plan = reply.site, plans.get(reply.site)
+        site, step = reply.site, steps.get(reply.site)
         entry = _entry(reply, tasks[site])
-        if isinstance(reply, Answer) and plan is not None:
-            entry["fault"] = reason_to_refuse(reply, reference, plan, largest_norm)
+        if isinstance(reply, Answer) and step is not None:
+            entry["fault"] = reason_to_refuse(reply, reference, step, largest_norm)
             if entry["fault"] is None:
                 entry["participated"] = True
                 updates.append(_spooled(reply, folder))
@@ -243,7 +247,7 @@ def _score_last(
     federation: Federation, folder: RoundsFolder, settings: RoundSettings, round_state: RoundState
 ) -> RoundState:
     began = time.monotonic()
-    tasks = _training_tasks(federation.sites, {}, round_state, settings)
+    tasks = _training_tasks(federation.sites, "", {}, round_state, settings)
     entries = {reply.site: _entry(reply, tasks[reply.site]) for reply in federation.ask(tasks)}
     validation = _validation(round_state.round, entries)
     line = {

@@ -6,26 +6,20 @@ import torch
 
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.checks import find_fault
-from fedtune3d.aggregation.contract import (
-    CONTROL,
-    CONTROL_CHANGE,
-    LEAVE_ONE_OUT_SCORE,
-    RECEIVED_SCORE,
-    SENT_SCORE,
-    STATE,
-    LocalPlan,
-)
+from fedtune3d.aggregation.contract import RECEIVED_SCORE, SENT_SCORE
+from fedtune3d.aggregation.fed_ce import LEAVE_ONE_OUT_SCORE
+from fedtune3d.aggregation.site_step import STATE, SiteStep
 from fedtune3d.federation.messages import Answer
 from fedtune3d.federation.tasks.train import TrainAnswer
 
 
-def reason_to_refuse(answer: Answer, reference: State, plan: LocalPlan, largest_norm: float) -> str | None:
+def reason_to_refuse(answer: Answer, reference: State, step: SiteStep, largest_norm: float) -> str | None:
     """Why a training answer cannot be accepted, in one line; None when it can.
 
     Args:
         answer: What came.
         reference: The global state that was sent: names, shapes and dtypes to match.
-        plan: What the rule wanted: which names stay at the site, which other parts must come.
+        step: The rule's part at the site, which says what must come back.
         largest_norm: The greatest Euclidean norm of (state that came − state that was sent).
     """
     if not isinstance(answer.payload, TrainAnswer):
@@ -34,13 +28,11 @@ def reason_to_refuse(answer: Answer, reference: State, plan: LocalPlan, largest_
         return f"expected at least 1 training example, got {answer.payload.examples}"
     if STATE not in answer.parts:
         return "the answer holds no state"
-    wanted = {STATE: (reference, plan.keep_local + plan.frozen)}
-    if CONTROL in plan.tensors:
-        wanted[CONTROL_CHANGE] = (plan.tensors[CONTROL], plan.frozen)
+    wanted = step.expected_parts(reference)
     if answer.parts.keys() != wanted.keys():
         return f"expected the parts {', '.join(sorted(wanted))}, got {', '.join(sorted(answer.parts))}"
-    for part, (expected, left_out) in sorted(wanted.items()):
-        if fault := find_fault(expected, answer.parts[part], left_out):
+    for part, expected in sorted(wanted.items()):
+        if fault := find_fault(expected, answer.parts[part]):
             return f"{part}: {fault}"
     if problem := _score_problem(answer.payload.metrics):
         return problem

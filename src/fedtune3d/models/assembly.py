@@ -1,6 +1,6 @@
 """A model put together from its parts, ready to train: encoder, weights, head, tuning."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +28,7 @@ class AssembledModel:
 
     model: nn.Module
     trainable: Trainable
-    weights: WeightsInfo
+    weights: WeightsInfo = field(default_factory=lambda: WeightsInfo("random", ""))
 
     def write(self, state: State) -> None:
         """Put a state into the model: what trains, and what exact LoRA averaging added to frozen weights.

@@ -1,8 +1,9 @@
 """One site's training in one round."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -10,9 +11,9 @@ from torch.nn import functional
 
 from fedtune3d._utils.seeds import global_draws_from, torch_rng
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.contract import CONTROL, LocalPlan
+from fedtune3d.aggregation.site_step import LocalOptimizer, Parts, SiteStep
+from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.tuning import Trainable
-from fedtune3d.training.control import control_change, gradient_offset
 from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.faults import DeadlineExceeded, NotFinite
 from fedtune3d.training.optimisation import build_optimizer, learning_rates
@@ -20,11 +21,13 @@ from fedtune3d.training.prefix import device_of, staged
 from fedtune3d.training.settings import TrainingSettings
 
 Batch = list[int]
+PLAIN_STEP = SiteStep()
+NOTHING_REMEMBERED: Parts = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class LocalRound:
-    """Which round of which site: what everything random in it follows from."""
+    """Seed, site and round, from which every random draw of a round follows."""
 
     seed: int
     site: str
@@ -34,65 +37,66 @@ class LocalRound:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a site's training in a round came to; what was trained is in the model.
+    """Outcome of a site's training in a round; the model holds the trained state.
 
     Attributes:
-        loss: Mean (class-weighted) cross-entropy over the last local epoch, without the proximal term.
+        loss: Mean (class-weighted) cross-entropy over the last local epoch, without what a rule adds to it.
         examples: Training scans.
         steps: Steps of the optimiser.
         seconds: Wall time.
-        control_change: c_k⁺ − c_k by parameter name, where the plan brought SCAFFOLD's control variate.
+        parts: State dicts that the rule's step sends next to the trained state.
     """
 
     loss: float
     examples: int
     steps: int
     seconds: float
-    control_change: State | None = None
+    parts: Mapping[str, State] = field(default_factory=dict)
 
 
 def train_locally(
-    model: nn.Module,
-    trainable: Trainable,
+    assembled: AssembledModel,
+    state: State,
     data: ScanSet,
     settings: TrainingSettings,
-    plan: LocalPlan,
     local_round: LocalRound,
     *,
+    step: SiteStep = PLAIN_STEP,
+    remembered: Parts = NOTHING_REMEMBERED,
     deadline: float | None = None,
     progress: Callable[[int, int], None] | None = None,
-    own_control: State | None = None,
 ) -> TrainingResult:
-    """Train the model in place for one round, from the state that it holds; the same causes give the same bits.
+    """Train a model for one round from `state`; the same arguments give the same bits, whatever the model held before.
 
-    A step goes along the gradient of the mean cross-entropy over the scans behind it (class-weighted: a scan counts
-    n / (2 · n of its class)) plus the proximal term's, μ (w − w_received) (FedProx, arXiv:1812.06127, eq. 2), cut to
-    `clip_norm`, plus SCAFFOLD's offset c − c_k. Names in `plan.frozen` do not train. Where the model trains BatchNorm,
-    a lone last scan of an epoch is left out, because one scan has no batch statistics.
+    Each optimiser step follows the gradient of the mean cross-entropy over its scans (class-weighted: a scan counts
+    n / (2 · n of its class)), corrected by the rule's step before and after the gradient is clipped to `clip_norm`.
+    Names in `step.frozen` do not train. Where the model trains BatchNorm, a lone last scan of an epoch is left out,
+    because one scan has no batch statistics.
 
     Args:
-        model: With tuning applied and the round's state written.
-        trainable: What trains.
+        assembled: The model, which holds the trained state afterwards.
+        state: The state dict to start from.
         data: The site's training scans, at least one.
-        settings: How.
-        plan: What the rule wants: `proximal_mu`, `frozen` and the control variate are carried out here.
-        local_round: Seed, site, round.
-        deadline: `time.monotonic()` after which the answer is not wanted; looked at before each batch.
-        progress: Told (done, all) after each batch.
-        own_control: The site's c_k from the last accepted round; None for 0.
+        settings: Optimiser, epochs, batches.
+        local_round: Seed, site and round, from which every random draw follows.
+        step: The rule's part at the site.
+        remembered: What the site kept for the rule from its last accepted round.
+        deadline: `time.monotonic()` after which the result is no longer wanted; checked before each batch.
+        progress: Called with (batches done, batches in all) after each batch.
 
     Raises:
-        DeadlineExceeded, NotFinite: The model is then somewhere in between; write a state before its next use.
-        ValueError: If there are no scans, or a control variate meets another optimiser than plain sgd.
+        DeadlineExceeded, NotFinite: The model then holds a partly trained state.
+        InputError: Where the state does not fit the model.
+        ValueError: If there are no scans, or the step does not suit the optimiser.
     """
     if not len(data):
         raise ValueError(f"{local_round.site}: expected at least one training scan, got none")
-    if CONTROL in plan.tensors and (settings.optimizer, settings.momentum) != ("sgd", 0.0):
-        raise ValueError("SCAFFOLD's control variates need optimizer: sgd without momentum")
     started = time.monotonic()
-    set_training_mode(model, trainable)
+    model = assembled.model
+    assembled.write(state)
+    set_training_mode(model, assembled.trainable)
     try:
-        trainer = _Trainer(model, trainable, data, settings, plan, local_round, own_control)
+        trainer = _Trainer(assembled, data, settings, local_round, step, remembered)
         with global_draws_from(
             "training", local_round.seed, local_round.site, local_round.round, device=device_of(model)
         ):
@@ -100,7 +104,8 @@ def train_locally(
     finally:
         model.eval()
         model.zero_grad(set_to_none=True)
-    return TrainingResult(loss, len(data), trainer.steps, time.monotonic() - started, trainer.control_change())
+    parts = trainer.correction.parts_to_send(trainer.parameters, trainer.steps)
+    return TrainingResult(loss, len(data), trainer.steps, time.monotonic() - started, parts)
 
 
 def set_training_mode(model: nn.Module, trainable: Trainable) -> None:
@@ -126,39 +131,34 @@ def _trains_batch_norm(model: nn.Module) -> bool:
 
 
 class _Trainer:
-    """What stays the same through a site's round: model, data, optimiser, corrections of the gradient."""
+    """A site's round in progress: model, data, optimiser and the rule's correction of the gradients."""
 
     def __init__(
         self,
-        model: nn.Module,
-        trainable: Trainable,
+        assembled: AssembledModel,
         data: ScanSet,
         settings: TrainingSettings,
-        plan: LocalPlan,
         local_round: LocalRound,
-        own_control: State | None,
+        step: SiteStep,
+        remembered: Parts,
     ) -> None:
-        self.model, self.data, self.settings, self.plan, self.local_round = model, data, settings, plan, local_round
-        self.device = device_of(model)
-        parameters = dict(model.named_parameters())
-        self.parameters = {name: parameters[name] for name in trainable.parameters if name not in plan.frozen}
+        self.model, self.data, self.settings, self.local_round = assembled.model, data, settings, local_round
+        self.device = device_of(self.model)
+        parameters = dict(self.model.named_parameters())
+        self.parameters = {name: parameters[name] for name in assembled.trainable.parameters if name not in step.frozen}
         self.rates = learning_rates(self.parameters, settings, local_round.round, local_round.rounds)
         self.optimizer = build_optimizer(self.parameters, self.rates, settings)
         self.weights = class_weights(data.labels) if settings.class_weighted else torch.ones(2)
-        self.control = plan.tensors.get(CONTROL)
-        self.received, self.offset = {}, {}
-        if plan.proximal_mu or self.control is not None:
-            self.received = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
-        if self.control is not None:
-            self.offset = gradient_offset(self.control, own_control, self.parameters)
+        optimizer = LocalOptimizer(settings.optimizer, settings.momentum, self.rates)
+        self.correction = step.correction(self.parameters, optimizer, remembered)
         self.steps = 0
 
     def run(self, deadline: float | None, progress: Callable[[int, int], None] | None) -> float:
         """All local epochs; the mean loss of the last."""
-        plans = [self._epoch(epoch) for epoch in range(self.settings.local_epochs)]
-        total = sum(len(batches) for batches, _ in plans)
+        epochs = [self._epoch(epoch) for epoch in range(self.settings.local_epochs)]
+        total = sum(len(batches) for batches, _ in epochs)
         done = 0
-        for batches, views in plans:
+        for batches, views in epochs:
             losses, scans = 0.0, sum(map(len, batches))
             for start in range(0, len(batches), self.settings.accumulation):
                 group = batches[start : start + self.settings.accumulation]
@@ -198,30 +198,18 @@ class _Trainer:
         return value
 
     def _step(self, done: int) -> None:
-        """Correct the gradient, bound it, and move."""
-        for name, parameter in self.parameters.items():
-            if parameter.grad is not None and self.plan.proximal_mu:
-                parameter.grad.add_(parameter.detach() - self.received[name], alpha=self.plan.proximal_mu)
+        """Correct the gradients, clip them, and take a step."""
+        self.correction.before_clipping(self.parameters)
         gradients = [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
         if not torch.isfinite(norm):
             raise NotFinite(f"{self._where(done - 1)}: the gradient's norm is {norm.item()}; lower the learning rate")
         if self.settings.clip_norm is not None:
             nn.utils.clip_grads_with_norm_(list(self.parameters.values()), self.settings.clip_norm, norm)
-        for name, offset in self.offset.items():
-            gradient = self.parameters[name].grad
-            if gradient is not None:
-                gradient.add_(offset.to(gradient))
+        self.correction.after_clipping(self.parameters)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.steps += 1
-
-    def control_change(self) -> State | None:
-        """What the site adds to its control variate after this round; None where the plan brought none."""
-        if self.control is None:
-            return None
-        sent = {name: parameter.detach() for name, parameter in self.parameters.items()}
-        return control_change(self.control, self.received, sent, self.steps, self.rates)
 
     def _where(self, done: int) -> str:
         return f"{self.local_round.site}, round {self.local_round.round}, batch {done + 1}"

@@ -1,4 +1,4 @@
-"""Validation scores of the state that a model holds."""
+"""Scores of a state on labelled scans."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
-from torch import nn
 
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.contract import SCORE_KINDS
+from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.prediction import predict_logits
 
@@ -17,7 +18,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class Scores:
-    """How well a model does on a labelled set; what is not defined is None, and `why` says why.
+    """Scores of a model on labelled scans; a score that is not defined is None, and `why` gives the reason.
 
     Attributes:
         auc: Area under the ROC curve.
@@ -50,15 +51,17 @@ class Scores:
         return (1 / (1 + self.loss), "loss") if value is None else (value, wanted)
 
 
-def score(model: nn.Module, data: ScanSet, batch_size: int | None = None) -> Scores:
-    """Scores of the model on a set, in evaluation mode, scans as they are.
+def score(assembled: AssembledModel, state: State, data: ScanSet, batch_size: int | None = None) -> Scores:
+    """Scores of a state on a set, in evaluation mode and without augmentation; the model holds the state afterwards.
 
     Raises:
+        InputError: Where the state does not fit the model.
         NotFinite: If the model gives NaN or infinity.
     """
+    assembled.write(state)
     if not len(data):
         return Scores(None, None, None, 0, "no scans")
-    logits, labels = predict_logits(model, data, batch_size), data.labels.numpy()
+    logits, labels = predict_logits(assembled.model, data, batch_size), data.labels.numpy()
     margins = logits[:, 1] - logits[:, 0]
     loss = float(np.logaddexp(0, np.where(labels == 1, -margins, margins)).mean())
     if len(np.unique(labels)) < 2:

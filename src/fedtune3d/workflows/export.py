@@ -15,8 +15,8 @@ from fedtune3d._utils.folders.export import ENCODER, HEAD, MODEL, ExportFolder
 from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state, state_sha256
 from fedtune3d._utils.version import __version__
 from fedtune3d.aggregation.contract import Memory
+from fedtune3d.aggregation.site_step import KEPT_LOCAL
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.federation.site.local_trainer import KEPT_LOCAL
 from fedtune3d.federation.site.memory import SiteMemory
 from fedtune3d.models.assembly import AssembledModel, assemble
 from fedtune3d.models.classifier import Classifier
@@ -169,7 +169,7 @@ def _kept_names(run: RunFolder, experiment: Experiment) -> tuple[str, ...]:
     """The names that the rule leaves with the sites, as its saved memory says."""
     path = run.rounds.rule_memories()[-1]
     memory = Memory(load_info(path), load_state(path))
-    return experiment.rule().local_plan(memory, experiment.sites[0].name).keep_local
+    return experiment.rule().site_step(memory, experiment.sites[0].name).keep_local
 
 
 def trained_model(run_folder: Path, weights: Path | None, site: str | None) -> tuple[RunContents, AssembledModel]:

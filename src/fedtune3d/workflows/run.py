@@ -15,7 +15,7 @@ from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state, state_bytes
 from fedtune3d._utils.typed_json import to_json, write_typed
-from fedtune3d.aggregation.contract import STATE
+from fedtune3d.aggregation.site_step import STATE
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.class_counts import ClassCounts
 from fedtune3d.evaluation.combination import combine

@@ -34,7 +34,7 @@ from fedtune3d.training.scores import Scores  # noqa: E402
 OCCASION = Occasion({"name": "x"}, "abc", None)
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8)
 PAYLOAD = TrainAnswer(examples=3, loss=0.5, metrics={"sent_score": 0.25})
-TRAIN = Train(plan={})
+TRAIN = Train(rule="fedavg", step={})
 
 
 def every_dtype() -> dict[str, torch.Tensor]:
@@ -49,7 +49,7 @@ def every_dtype() -> dict[str, torch.Tensor]:
 @given(st.lists(st.integers(0, 3), max_size=4))
 def test_every_shape_and_dtype_keeps_its_bits(shape: list[int]) -> None:
     state = every_dtype() | {"shaped": torch.randn(shape)}
-    task = Task(Train(plan={"a": [1, "ü"]}), 2, {"state": state, "control": {}}, 1, 0, 3.5, "local")
+    task = Task(Train(rule="fedavg", step={"a": [1, "ü"]}), 2, {"state": state, "control": {}}, 1, 0, 3.5, "local")
     found, occasion = unpack_task(pack_task(task, OCCASION, TensorCache().array))
     assert occasion == OCCASION
     assert found.parts.keys() == {"state", "control"}

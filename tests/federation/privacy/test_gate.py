@@ -21,7 +21,7 @@ from fedtune3d.training.scores import Scores
 
 SCORE = Scores(auc=0.75, balanced_accuracy=0.5, loss=0.6, examples=4, why=None)
 COUNTS = ScanCounts(simulated=False, scans=9, own_groups=9, declared_groups={})
-TRAIN = Train(plan={})
+TRAIN = Train(rule="fedavg", step={})
 METRICS = {"sent_score": 0.75, "sent_score_kind": "auc", "received_training_loss": 0.5}
 STATE = {"head.weight": torch.arange(6.0).reshape(2, 3), "head.bias": torch.zeros(2, dtype=torch.bfloat16)}
 

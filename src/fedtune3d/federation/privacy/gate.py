@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fedtune3d._utils.folders import SiteFolder
-from fedtune3d.aggregation.contract import KIND, LEAVE_ONE_OUT_SCORE, RECEIVED_SCORE, SENT_SCORE
+from fedtune3d.aggregation.contract import KIND, RECEIVED_SCORE, SENT_SCORE
+from fedtune3d.aggregation.fed_ce import LEAVE_ONE_OUT_SCORE
 from fedtune3d.config.experiment import Experiment, Policy
 from fedtune3d.federation.messages import Answer, Answering, Payload, Task, parts_bytes
 from fedtune3d.federation.privacy.declarations import require_declared_parts

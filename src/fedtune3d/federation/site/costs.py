@@ -15,7 +15,8 @@ import torch
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State, state_bytes
 from fedtune3d._utils.typed_json import from_json, to_json
-from fedtune3d.aggregation.contract import CONTROL, CONTROL_CHANGE, STATE, LocalPlan, Memory, Rule, Update
+from fedtune3d.aggregation.contract import Memory, Rule, Update
+from fedtune3d.aggregation.site_step import STATE, SiteStep, pack_step
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import parts_bytes
 from fedtune3d.federation.process_model import ProcessModel
@@ -114,8 +115,9 @@ def measure(experiment: Experiment) -> MeasuredCosts:
     sites = tuple(section.name for section in experiment.sites)
     initial = read_state(assembled.model, assembled.trainable)
     state, memory = rule.start(initial, process_model.context(sites))
-    plan = _later_plan(rule, state, memory, sites)
-    sent = {name: state[name] for name in _sent_names(state, plan)}
+    step = _later_step(rule, state, memory, sites)
+    sent = step.expected_parts(state)
+    remembered = step.to_remember(state, sent, {})
     features, encode_seconds = _encode(process_model)
     step_seconds, growth = _step(process_model, features)
     forward_seconds = _timed(lambda: predict_logits(assembled.model, _Noise(features, process_model, SCANS))) / SCANS
@@ -124,11 +126,11 @@ def measure(experiment: Experiment) -> MeasuredCosts:
             dict(assembled.model.named_parameters())[n].numel() for n in assembled.trainable.parameters
         ),
         state_bytes=state_bytes(state),
-        bytes_down=parts_bytes({STATE: state, **plan.tensors}),
-        bytes_up=state_bytes(sent) + state_bytes(plan.tensors.get(CONTROL, {})),
-        scored_states=2 + ("leave_one_out" in plan.scores),
-        scores_training="received_training" in plan.scores,
-        remembered_bytes=state_bytes(state) * len(plan.remember),
+        bytes_down=parts_bytes({STATE: state, **pack_step(step).parts}),
+        bytes_up=parts_bytes(sent),
+        scored_states=2 + len(step.states_to_score(state, remembered)),
+        scores_training=step.scores_training,
+        remembered_bytes=parts_bytes(remembered),
         feature_bytes=features.numel() * 2 if process_model.prefix.end else 0,
         encode_seconds=encode_seconds,
         step_seconds=step_seconds,
@@ -139,17 +141,11 @@ def measure(experiment: Experiment) -> MeasuredCosts:
     )
 
 
-def _later_plan(rule: Rule, state: State, memory: Memory, sites: Sequence[str]) -> LocalPlan:
-    """What the rule wants of a site after the first round, when it has something to remember."""
-    first = rule.local_plan(memory, sites[0])
-    parts = {STATE: state, CONTROL_CHANGE: first.tensors.get(CONTROL, {})}
-    sent = {part: {name: parts[part][name] for name in _sent_names(parts[part], first)} for part in parts}
+def _later_step(rule: Rule, state: State, memory: Memory, sites: Sequence[str]) -> SiteStep:
+    """The rule's part at a site after the first round, when it has something to remember."""
+    sent = rule.site_step(memory, sites[0]).expected_parts(state)
     updates = [Update(site, 1, sent.__getitem__) for site in sites]
-    return rule.local_plan(rule.aggregate(state, updates, memory).memory, sites[0])
-
-
-def _sent_names(state: State, plan: LocalPlan) -> list[str]:
-    return [name for name in state if name not in plan.keep_local + plan.frozen]
+    return rule.site_step(rule.aggregate(state, updates, memory).memory, sites[0])
 
 
 class _Noise(ScanSet):
@@ -193,8 +189,9 @@ def _train(process_model: ProcessModel, scans: ScanSet) -> None:
             "training": experiment.training.model_copy(update={"local_epochs": 1, "augmentation": None, "views": 1})
         }
     ).training.settings()
-    occasion = LocalRound(experiment.seed, "costs", 1, 1)
-    train_locally(assembled.model, assembled.trainable, scans, settings, LocalPlan(), occasion)
+    local_round = LocalRound(experiment.seed, "costs", 1, 1)
+    state = read_state(assembled.model, assembled.trainable)
+    train_locally(assembled, state, scans, settings, local_round)
 
 
 def _timed(work: Callable[[], object]) -> float:

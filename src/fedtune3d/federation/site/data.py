@@ -11,7 +11,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import CacheFolder, SiteFolder
 from fedtune3d._utils.progress import Progress
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.contract import STATE
+from fedtune3d.aggregation.site_step import KEPT_LOCAL, STATE
 from fedtune3d.cohorts.reading import read_site
 from fedtune3d.cohorts.records import Cohort, ScanRecord
 from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits
@@ -19,7 +19,7 @@ from fedtune3d.config.experiment import Experiment, SiteSection
 from fedtune3d.federation.messages import Task
 from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.process_model import ProcessModel
-from fedtune3d.federation.site.local_trainer import KEPT_LOCAL, LocalTrainer
+from fedtune3d.federation.site.local_trainer import LocalTrainer
 from fedtune3d.preparation.prepare_all import PreparedCohort, prepare_all
 from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.training.dataset import LabelledScan, ScanSet, open_scans

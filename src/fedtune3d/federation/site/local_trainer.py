@@ -1,29 +1,17 @@
-"""Whatever trains and scores on scans of its own, as a rule's plan wants it."""
+"""Local training and scoring at a site, or on the pooled scans of several."""
 
 import resource
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.contract import (
-    CONTROL,
-    CONTROL_CHANGE,
-    KIND,
-    LEAVE_ONE_OUT_SCORE,
-    RECEIVED_SCORE,
-    RECEIVED_TRAINING_LOSS,
-    SENT_SCORE,
-    SENT_STATE,
-    STATE,
-    LocalPlan,
-)
-from fedtune3d.aggregation.fed_ce import leave_one_out_state
+from fedtune3d.aggregation.contract import KIND, RECEIVED_SCORE, RECEIVED_TRAINING_LOSS, SENT_SCORE
+from fedtune3d.aggregation.site_step import KEPT_LOCAL, STATE, Parts, SiteStep
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.federation.local_plans import plan_of
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.memory import SiteMemory
+from fedtune3d.federation.step_messages import step_of
 from fedtune3d.federation.tasks.score import ScoreAnswer
 from fedtune3d.federation.tasks.train import TrainAnswer
 from fedtune3d.models.tuning import read_state
@@ -32,11 +20,9 @@ from fedtune3d.training.fitting import fit_locally
 from fedtune3d.training.local import LocalRound, TrainingResult, train_locally
 from fedtune3d.training.scores import Scores, score
 
-KEPT_LOCAL = "kept_local"
-
 
 class LocalTrainer:
-    """Whatever trains and scores on scans of its own: one site, or several pooled."""
+    """Base class for anything that trains locally: a site, or several pooled."""
 
     def __init__(self, name: str, experiment: Experiment, process_model: ProcessModel, memory: Path) -> None:
         self.name = name
@@ -49,25 +35,21 @@ class LocalTrainer:
         raise NotImplementedError
 
     def train(self, task: Task) -> Answer:
-        """Train for one round, as the rule's plan wants it."""
+        """Train for one round, with the part of the rule that runs at the site."""
         began = time.monotonic()
-        plan = plan_of(task)
+        step = step_of(task)
         remembered = self.memory.load(task.memory_version)
         received = task.parts[STATE] | remembered.get(KEPT_LOCAL, {})
-        metrics = self._scores_before(plan, received, remembered)
         received_scores = self._score_state(received)
-        model, answer = self.process_model.assembled.model, self.process_model.assembled.trainable
+        metrics = self._metrics_before(step, received, remembered) | _metric(RECEIVED_SCORE, received_scores, step)
         deadline = None if task.deadline_seconds is None else began + task.deadline_seconds
-        result = self._train_model(task.round, plan, deadline, remembered.get(CONTROL))
-        trained = read_state(model, answer)
-        sent_scores = score(model, self.scans("validation"))
-        metrics |= _metric(RECEIVED_SCORE, received_scores, plan) | _metric(SENT_SCORE, sent_scores, plan)
-        sent = {name: tensor for name, tensor in trained.items() if name not in plan.keep_local + plan.frozen}
-        parts = {STATE: sent}
-        if result.control_change is not None:
-            parts[CONTROL_CHANGE] = result.control_change
-        own = received | trained
-        self.memory.save(task.round, _to_remember(plan, own, result.control_change, remembered))
+        result = self._train_from(received, task.round, step, remembered, deadline)
+        assembled = self.process_model.assembled
+        trained = received | read_state(assembled.model, assembled.trainable)
+        sent_scores = self._score_state(trained)
+        metrics |= _metric(SENT_SCORE, sent_scores, step)
+        parts = {STATE: {name: trained[name] for name in step.expected_parts(received)[STATE]}, **result.parts}
+        self.memory.save(task.round, step.to_remember(trained, parts, remembered))
         self.memory.forget_before(task.oldest_version)
         payload = TrainAnswer(
             examples=result.examples,
@@ -80,17 +62,18 @@ class LocalTrainer:
         )
         return Answer(self.name, payload, parts)
 
-    def _train_model(
-        self, round_: int, plan: LocalPlan, deadline: float | None, own_control: State | None
+    def _train_from(
+        self, state: State, round_: int, step: SiteStep, remembered: Parts, deadline: float | None
     ) -> TrainingResult:
-        model, answer = self.process_model.assembled.model, self.process_model.assembled.trainable
-        scans, training = self.scans("train"), self.experiment.training
-        if not answer.parameters:
+        """Train from `state`; the model holds the trained state afterwards."""
+        assembled, scans, training = self.process_model.assembled, self.scans("train"), self.experiment.training
+        if not assembled.trainable.parameters:
             self.allow_class_sums(scans)
-            return fit_locally(model, scans)
-        occasion = LocalRound(self.experiment.seed, self.name, round_, training.rounds)
+            return fit_locally(assembled.model, scans)
+        local_round = LocalRound(self.experiment.seed, self.name, round_, training.rounds)
+        settings = training.settings()
         return train_locally(
-            model, answer, scans, training.settings(), plan, occasion, deadline=deadline, own_control=own_control
+            assembled, state, scans, settings, local_round, step=step, remembered=remembered, deadline=deadline
         )
 
     def allow_class_sums(self, scans: ScanSet) -> None:
@@ -102,48 +85,25 @@ class LocalTrainer:
         return Answer(self.name, ScoreAnswer(received=self._score_state(state)))
 
     def _score_state(self, state: State) -> Scores:
-        """Scores on the validation set; the model holds the state afterwards."""
-        self.process_model.assembled.write(state)
-        return score(self.process_model.assembled.model, self.scans("validation"))
+        """Scores of a state on the validation set."""
+        return score(self.process_model.assembled, state, self.scans("validation"))
 
-    def _scores_before(
-        self, plan: LocalPlan, received: State, remembered: Mapping[str, State]
-    ) -> dict[str, float | str]:
-        """The scores that the plan wants of other states or other scans than the two that are always scored."""
+    def _metrics_before(self, step: SiteStep, received: State, remembered: Parts) -> dict[str, float | str]:
+        """The metrics that the rule's step needs before training, next to the score of the received state."""
         metrics: dict[str, float | str] = {}
-        if "leave_one_out" in plan.scores and SENT_STATE in remembered:
-            without = leave_one_out_state(
-                received,
-                remembered[SENT_STATE],
-                plan.values["leave_one_out_weight"],
-                plan.values.get("leave_one_out_scaling"),
-            )
-            metrics |= _metric(LEAVE_ONE_OUT_SCORE, self._score_state(without), plan)
-        if "received_training" in plan.scores:
-            self.process_model.assembled.write(received)
-            loss = score(self.process_model.assembled.model, self.scans("train")).loss
+        for name, state in step.states_to_score(received, remembered).items():
+            metrics |= _metric(name, self._score_state(state), step)
+        if step.scores_training:
+            loss = score(self.process_model.assembled, received, self.scans("train")).loss
             if loss is not None:
                 metrics[RECEIVED_TRAINING_LOSS] = loss
         return metrics
 
 
-def _metric(name: str, scores: Scores, plan: LocalPlan) -> dict[str, float | str]:
-    """A score as a rule reads it, with its kind; nothing where there is no validation set."""
-    found = scores.for_rule(plan.score_kind)
-    return {} if found is None else {name: found[0], name + KIND: found[1]}
-
-
-def _to_remember(
-    plan: LocalPlan, trained: State, change: State | None, before: Mapping[str, State]
-) -> dict[str, State]:
-    """What the site keeps for its next round: what the plan asked it to, and what never leaves it."""
-    parts: dict[str, State] = {KEPT_LOCAL: {name: trained[name] for name in plan.keep_local}}
-    if SENT_STATE in plan.remember:
-        parts[SENT_STATE] = trained
-    if change is not None:
-        own = before.get(CONTROL, {})
-        parts[CONTROL] = {name: own[name] + delta if name in own else delta for name, delta in change.items()}
-    return parts
+def _metric(name: str, scores: Scores, step: SiteStep) -> dict[str, float | str]:
+    """A score as a rule reads it, with its kind; empty where there is no validation set."""
+    chosen = scores.for_rule(step.score_kind)
+    return {} if chosen is None else {name: chosen[0], name + KIND: chosen[1]}
 
 
 def peak_memory_bytes() -> int:

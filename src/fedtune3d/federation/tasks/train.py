@@ -23,11 +23,13 @@ class Train(Instruction):
     """Train for one round from the state that comes as part ``"state"``.
 
     Attributes:
-        plan: What the aggregation rule wants done, as JSON values.
+        rule: The name of the aggregation rule, by which the site looks up the class of its step.
+        step: The step's fields as JSON values; its tensors come as parts (`aggregation.site_step`).
     """
 
     kind: ClassVar[str] = "train"
-    plan: dict[str, JsonValue]
+    rule: str
+    step: dict[str, JsonValue]
 
 
 class TrainAnswer(Payload):

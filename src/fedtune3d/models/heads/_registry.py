@@ -1,7 +1,9 @@
 """Heads by name: every module in this folder without a leading underscore is one."""
 
 import importlib
+import inspect
 import pkgutil
+from types import ModuleType
 
 from torch import nn
 
@@ -16,6 +18,20 @@ def head_names() -> tuple[str, ...]:
     return tuple(sorted(found.name for found in pkgutil.iter_modules(heads.__path__) if not found.name.startswith("_")))
 
 
+def head_title(name: str) -> str:
+    """The first line of the docstring of a head's module, without a full stop.
+
+    Raises:
+        InputError: If there is no such head, or its module has no docstring.
+    """
+    documentation = inspect.getdoc(_module(name))
+    if not documentation:
+        raise InputError(
+            f"head {name}: expected a docstring at the top of its module, got none; its first line is the title"
+        )
+    return documentation.splitlines()[0].rstrip(".")
+
+
 def build_head(name: str, in_channels: int = 384, seed: int = 0) -> nn.Module:
     """A new head on the CPU: features (B, in_channels, D, H, W) → logits (B, 2), the positive class second.
 
@@ -27,10 +43,14 @@ def build_head(name: str, in_channels: int = 384, seed: int = 0) -> nn.Module:
     Raises:
         InputError: If there is no such head.
     """
-    names = head_names()
-    if name not in names:
-        raise InputError(f"{unknown_name('head', name, names)}; docs/heads.md says how to add one")
-    module = importlib.import_module(f"{heads.__name__}.{name}")
+    module = _module(name)
     with global_draws_from("head", name, seed):
         head: nn.Module = module.build(in_channels)
     return head
+
+
+def _module(name: str) -> ModuleType:
+    names = head_names()
+    if name not in names:
+        raise InputError(f"{unknown_name('head', name, names)}; docs/heads.md says how to add one")
+    return importlib.import_module(f"{heads.__name__}.{name}")

@@ -1,0 +1,287 @@
+"""Checks of the server's half of a rule; `fedtune3d.testing.check_rule` runs them all.
+
+The state of the checks mixes float64, float32, float16 and bfloat16, LoRA factors, a batch counter, a mask and a
+normalisation layer. Rounds have five sites or fewer, among them one without a validation set and one with one class.
+"""
+
+import json
+import math
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import torch
+
+from fedtune3d._utils.seeds import numpy_rng, torch_rng
+from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state, state_sha256
+from fedtune3d.aggregation.contract import (
+    EQUAL_UPDATES_RETURN_THEMSELVES,
+    KIND,
+    LONE_SITE_RETURNS_ITSELF,
+    RECEIVED_SCORE,
+    RECEIVED_TRAINING_LOSS,
+    SENT_SCORE,
+    WEIGHTS_SUM_TO_ONE,
+    Aggregate,
+    Memory,
+    Rule,
+    RuleContext,
+    Update,
+)
+from fedtune3d.aggregation.site_step import STATE, PackedStep, SiteStep, pack_step, unpack_step
+
+SITES = ("Aachen", "Basel", "Cork", "Delft", "Evora")
+NO_VALIDATION, ONE_CLASS = "Cork", "Delft"
+CONTEXT = RuleContext(
+    sites=SITES,
+    parameters=(
+        "block.q.lora_A.default.weight",
+        "block.q.lora_B.default.weight",
+        "head.bias",
+        "head.weight",
+        "norm.weight",
+    ),
+    normalisation=("norm.batches", "norm.mean", "norm.weight"),
+    optimizer="sgd",
+)
+TOLERANCE = 1e-6
+
+
+def first_state() -> State:
+    """The state that the checks begin with."""
+    random = torch_rng("contract suite")
+    return {
+        "block.q.lora_A.default.weight": torch.randn(2, 5, generator=random),
+        "block.q.lora_B.default.weight": torch.randn(4, 2, generator=random),
+        "head.bias": torch.randn(3, generator=random).half(),
+        "head.scale": torch.randn(3, generator=random).bfloat16(),
+        "head.weight": torch.randn(3, 4, generator=random, dtype=torch.float64),
+        "norm.batches": torch.tensor(3),
+        "norm.mask": torch.tensor([True, False]),
+        "norm.mean": torch.randn(4, generator=random),
+        "norm.weight": torch.randn(4, generator=random),
+    }
+
+
+def make_update(state: State, step: SiteStep, site: str, round_number: int, like: str | None = None) -> Update:
+    """A possible update of `site` in a round; with `like`, with the state that the site of that name would send."""
+    tensors = {
+        part: _trained(expected, like or site, round_number)
+        if part == STATE
+        else _random_like(expected, site, round_number)
+        for part, expected in step.expected_parts(state).items()
+    }
+    drawn = numpy_rng("contract suite", site, round_number)
+    metrics: dict[str, float | str] = {}
+    if step.scores_training:
+        metrics[RECEIVED_TRAINING_LOSS] = float(drawn.uniform(0.2, 1.0))
+    remembered = step.to_remember(state, tensors, {})
+    if site != NO_VALIDATION:
+        for metric in (RECEIVED_SCORE, SENT_SCORE, *step.states_to_score(state, remembered)):
+            metrics |= {metric: float(drawn.uniform(0.4, 0.9)), metric + KIND: "loss" if site == ONE_CLASS else "auc"}
+    return Update(site, int(drawn.integers(2, 60)), lambda part: tensors[part], metrics)
+
+
+def run_rounds(
+    rule: Rule,
+    rounds: Iterable[Sequence[str]],
+    arrange: Callable[[list[Update]], list[Update]] = list,
+    keep: Callable[[Memory], Memory] = lambda memory: memory,
+) -> list[Aggregate]:
+    """The aggregates of rounds with the given sites; `arrange` orders updates, `keep` stores memory in between."""
+    state, memory = rule.start(first_state(), CONTEXT)
+    results = []
+    for number, sites in enumerate(rounds):
+        updates = [make_update(state, rule.site_step(memory, site), site, number) for site in sites]
+        result = rule.aggregate(state, arrange(updates), memory)
+        state, memory = result.state, keep(result.memory)
+        results.append(result)
+    return results
+
+
+def check_site_order(rule: Rule) -> None:
+    """The order of updates does not change a bit of the state, the weights, the memory or the signals."""
+    rounds = [SITES, SITES[1:], SITES]
+    expected = fingerprints(run_rounds(rule, rounds))
+    arrangements: tuple[Callable[[list[Update]], list[Update]], ...] = (
+        lambda updates: updates[::-1],
+        lambda updates: updates[2:] + updates[:2],
+    )
+    for arrange in arrangements:
+        _require(fingerprints(run_rounds(rule, rounds, arrange)) == expected, "the order of updates changes the result")
+
+
+def check_inputs_unchanged(rule: Rule) -> None:
+    """State, updates and memory are as before after the rule has run."""
+    state, memory = rule.start(first_state(), CONTEXT)
+    for number in range(3):
+        steps = {site: rule.site_step(memory, site) for site in SITES}
+        updates = [make_update(state, step, site, number) for site, step in steps.items()]
+        before = _bits(state, memory, updates)
+        result = rule.aggregate(state, updates, memory)
+        _require(_bits(state, memory, updates) == before, f"round {number} changed what it was given")
+        state, memory = result.state, result.memory
+
+
+def check_memory_on_disk(rule: Rule) -> None:
+    """A memory that has been to disk between rounds (JSON and safetensors) gives the same bits."""
+    rounds = [SITES, SITES[:2], SITES]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "memory.safetensors"
+
+        def keep(memory: Memory) -> Memory:
+            save_state(path, memory.tensors, json.loads(json.dumps(memory.values, allow_nan=False)))
+            return Memory(load_info(path), load_state(path))
+
+        same = fingerprints(run_rounds(rule, rounds, keep=keep)) == fingerprints(run_rounds(rule, rounds))
+        _require(same, "the memory does not survive the disk")
+
+
+def check_names_shapes_dtypes(rule: Rule) -> None:
+    """Names, shapes and dtypes stay, values are finite, and a counter and a mask that all sites share stay theirs."""
+    state, _ = rule.start(first_state(), CONTEXT)
+    for result in run_rounds(rule, [SITES] * 3):
+        _require(list(result.state) == list(state), "names or their order have changed")
+        for name, tensor in result.state.items():
+            expected = state[name]
+            _require(
+                (tensor.dtype, tensor.shape) == (expected.dtype, expected.shape), f"{name}: dtype or shape changed"
+            )
+            _require(bool(torch.isfinite(tensor).all()), f"{name}: not finite")
+        _require(
+            torch.equal(result.state["norm.mask"], torch.tensor([False, True])), "norm.mask: not what all sites sent"
+        )
+
+
+def check_step_is_data(rule: Rule) -> None:
+    """A step survives its way to the site: JSON values and state dicts, of the class that the rule names."""
+    state, memory = rule.start(first_state(), CONTEXT)
+    for number in range(2):
+        steps = {site: rule.site_step(memory, site) for site in SITES}
+        for step in steps.values():
+            _require(type(step) is rule.step_type, f"step_type is {rule.step_type.__name__}, got {step}")
+            packed = pack_step(step)
+            values = json.loads(json.dumps(packed.values, allow_nan=False))
+            rebuilt = unpack_step(rule.step_type, PackedStep(values, packed.parts))
+            _require(pack_step(rebuilt).values == packed.values, f"{step} does not survive its way to the site")
+            names = {*step.keep_local, *step.frozen}
+            _require(names <= state.keys(), f"not in the state: {names - state.keys()}")
+        result = rule.aggregate(state, [make_update(state, steps[s], s, number) for s in SITES], memory)
+        state, memory = result.state, result.memory
+
+
+def check_few_sites(rule: Rule) -> None:
+    """Rounds of one or two sites, of sites that come late, without a validation set or of one class, end well."""
+    for result in run_rounds(rule, [(NO_VALIDATION,), (ONE_CLASS,), (NO_VALIDATION, ONE_CLASS), SITES[:1], SITES]):
+        _require(all(bool(torch.isfinite(tensor).all()) for tensor in result.state.values()), "not finite")
+        for signals in result.signals.values():
+            _require(all(math.isfinite(value) for value in signals.values()), f"not finite: {signals}")
+        if result.weights is not None:
+            _require(all(0 <= weight <= 1 for weight in result.weights.values()), f"weights: {result.weights}")
+
+
+def check_refusal(rule: Rule) -> None:
+    """An update with NaN, or without a name, is refused with a `ValueError` that names its site."""
+    state, memory = rule.start(first_state(), CONTEXT)
+    steps = {site: rule.site_step(memory, site) for site in SITES}
+    for fault in ("nan", "missing"):
+        updates = [make_update(state, step, site, 0) for site, step in steps.items()]
+        updates[1].load(STATE)["head.weight"][0, 0] = math.nan
+        if fault == "missing":
+            del updates[1].load(STATE)["head.weight"]
+        try:
+            rule.aggregate(state, updates, memory)
+        except ValueError as error:
+            _require(SITES[1] in str(error), f"the refusal does not name the site: {error}")
+        else:
+            raise AssertionError(f"an update with a fault ({fault}) was not refused")
+
+
+def check_weights_sum_to_one(rule: Rule) -> None:
+    """Where the rule declares it: weights for the sites of the round, summing to 1."""
+    rounds = [SITES, SITES[:3], SITES]
+    for sites, result in zip(rounds, run_rounds(rule, rounds), strict=True):
+        if WEIGHTS_SUM_TO_ONE in rule.implies:
+            weights = result.weights or {}
+            _require(set(weights) == set(sites), f"weights of {sorted(weights)}, expected of {sorted(sites)}")
+            _require(abs(math.fsum(weights.values()) - 1) <= TOLERANCE, f"weights do not sum to 1: {weights}")
+
+
+def check_lone_site(rule: Rule) -> None:
+    """Where the rule declares it: a lone site returns its own state, also after rounds with others."""
+    if LONE_SITE_RETURNS_ITSELF in rule.implies:
+        _check_returned(rule, SITES[1:2])
+
+
+def check_equal_updates(rule: Rule) -> None:
+    """Where the rule declares it: equal updates return themselves, also after rounds with unequal ones."""
+    if EQUAL_UPDATES_RETURN_THEMSELVES in rule.implies:
+        _check_returned(rule, SITES)
+
+
+CHECKS: tuple[Callable[[Rule], None], ...] = (
+    check_site_order,
+    check_inputs_unchanged,
+    check_memory_on_disk,
+    check_names_shapes_dtypes,
+    check_step_is_data,
+    check_few_sites,
+    check_refusal,
+    check_weights_sum_to_one,
+    check_lone_site,
+    check_equal_updates,
+)
+
+
+def fingerprints(results: Sequence[Aggregate]) -> list[str]:
+    """Per aggregate, text that differs where one bit does."""
+    return [
+        json.dumps(
+            [state_sha256(r.state), r.weights, _memory_text(r.memory), r.signals, r.round_signals], sort_keys=True
+        )
+        for r in results
+    ]
+
+
+def _check_returned(rule: Rule, sites: Sequence[str]) -> None:
+    state, memory = rule.start(first_state(), CONTEXT)
+    for number in range(2):
+        updates = [make_update(state, rule.site_step(memory, site), site, number) for site in SITES]
+        result = rule.aggregate(state, updates, memory)
+        state, memory = result.state, result.memory
+    updates = [make_update(state, rule.site_step(memory, site), site, 2, like=SITES[1]) for site in sites]
+    after = rule.aggregate(state, updates, memory).state
+    for name, tensor in updates[0].load(STATE).items():
+        far = float((after[name].double() - tensor.double()).abs().max())
+        _require(far <= TOLERANCE * max(1.0, float(tensor.double().abs().max())), f"{name}: {far} away")
+
+
+def _trained(state: State, site: str, round_number: int) -> State:
+    """A state moved at random; the counter goes up by the round's number, the mask is turned."""
+    drawn = torch_rng("contract suite", site, round_number)
+    moved: State = {}
+    for name, tensor in state.items():
+        if tensor.is_floating_point():
+            step = 0.1 * torch.randn(tensor.shape, generator=drawn, dtype=torch.float64)
+            moved[name] = (tensor.double() + step).to(tensor.dtype)
+        else:
+            moved[name] = torch.tensor([False, True]) if tensor.dtype == torch.bool else tensor + round_number
+    return moved
+
+
+def _random_like(tensors: State, site: str, round_number: int) -> State:
+    drawn = torch_rng("contract suite", "control", site, round_number)
+    return {name: torch.randn(t.shape, generator=drawn, dtype=torch.float64).to(t.dtype) for name, t in tensors.items()}
+
+
+def _bits(state: State, memory: Memory, updates: Sequence[Update]) -> list[str | list[str]]:
+    return [state_sha256(state), _memory_text(memory), [state_sha256(update.load(STATE)) for update in updates]]
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise AssertionError(otherwise)
+
+
+def _memory_text(memory: Memory) -> str:
+    return json.dumps([dict(memory.values), state_sha256(memory.tensors)], sort_keys=True)

@@ -1,0 +1,164 @@
+"""The part of a rule that runs at a site, as data: what to score, how to correct gradients, what to send and to keep.
+
+A rule subclasses `SiteStep` in its own file and names the class in `Rule.step_type`. The server sends the fields only;
+the site looks the class up by the rule's name among its installed rules, so no code ever travels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import ClassVar, Self, get_type_hints
+
+import torch
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.state_dicts import State
+
+STATE = "state"
+"""Part of a message: the state dict itself. In an update its names are those of the state that came down, without
+`SiteStep.keep_local` and `SiteStep.frozen`."""
+
+KEPT_LOCAL = "kept_local"
+"""Part of a site's memory: its own version of the names in `SiteStep.keep_local`."""
+
+Parts = Mapping[str, State]
+"""State dicts by the name of the part."""
+
+
+@dataclass(frozen=True)
+class LocalOptimizer:
+    """The optimiser of a site's round, as far as a correction of the gradient may depend on it.
+
+    Attributes:
+        name: ``"adamw"`` or ``"sgd"``.
+        momentum: Of sgd.
+        rates: Learning rate of each parameter, constant within the round.
+    """
+
+    name: str
+    momentum: float
+    rates: Mapping[str, float]
+
+
+class GradientCorrection:
+    """Base class of what changes the gradients in a site's round; changes nothing itself.
+
+    All methods receive the parameters that train in this round by name, on the model's device.
+    """
+
+    def before_clipping(self, parameters: Mapping[str, torch.nn.Parameter]) -> None:
+        """Add the gradient of a term of the loss to each ``parameter.grad``, in place."""
+
+    def after_clipping(self, parameters: Mapping[str, torch.nn.Parameter]) -> None:
+        """Shift each ``parameter.grad``, in place."""
+
+    def parts_to_send(self, parameters: Mapping[str, torch.nn.Parameter], steps: int) -> dict[str, State]:
+        """State dicts to send next to the trained state after `steps` steps of the optimiser, on the CPU."""
+        return {}
+
+
+@dataclass(frozen=True)
+class SiteStep:
+    """What a rule wants done at a site in one round; ``training/`` carries it out.
+
+    A subclass adds fields: JSON values, which are validated against their annotations at the site, or state dicts
+    (annotated `State`), which travel as parts under the field's name. Every field has a default. Methods are pure.
+
+    Attributes:
+        keep_local: Names in the state that never leave the site, which continues with its own version of them.
+        frozen: Names in the state that come down but neither train nor return.
+        score_kind: The kind of validation score wanted, one of `contract.SCORE_KINDS`.
+
+    Class attributes:
+        scores_training: Whether to send the loss of the received state over the training scans
+            (`contract.RECEIVED_TRAINING_LOSS`).
+    """
+
+    scores_training: ClassVar[bool] = False
+    keep_local: tuple[str, ...] = ()
+    frozen: tuple[str, ...] = ()
+    score_kind: str = "auc"
+
+    def in_product_space(self, scaling: float) -> Self:
+        """The step where the rule runs on products of LoRA factors (`lora.py`) with s = `scaling`."""
+        return self
+
+    def states_to_score(self, received: State, remembered: Parts) -> dict[str, State]:
+        """States to score on the validation set next to the received and the trained one, by the metric's name."""
+        return {}
+
+    def correction(
+        self, parameters: Mapping[str, torch.nn.Parameter], optimizer: LocalOptimizer, remembered: Parts
+    ) -> GradientCorrection:
+        """The correction of the gradients in this round, made before the first step.
+
+        Raises:
+            ValueError: Where the optimiser does not suit the step.
+        """
+        return GradientCorrection()
+
+    def expected_parts(self, state: State) -> dict[str, State]:
+        """Names, shapes and dtypes of each part of an update, given the state that the site received."""
+        left_out = {*self.keep_local, *self.frozen}
+        return {STATE: {name: tensor for name, tensor in state.items() if name not in left_out}}
+
+    def to_remember(self, trained: State, sent: Parts, remembered: Parts) -> dict[str, State]:
+        """What the site keeps for its next round.
+
+        Args:
+            trained: The site's state after training, with the names that did not train as they were received.
+            sent: The parts of its update.
+            remembered: What it had kept from its last accepted round.
+        """
+        return {KEPT_LOCAL: {name: trained[name] for name in self.keep_local}}
+
+
+@dataclass(frozen=True)
+class PackedStep:
+    """A step as a message carries it: JSON values and state dicts by field name."""
+
+    values: dict[str, JsonValue]
+    parts: dict[str, State]
+
+
+def pack_step(step: SiteStep) -> PackedStep:
+    """Split a step into JSON values and state dicts."""
+    packed = PackedStep({}, {})
+    for name, is_state in _fields(type(step)).items():
+        if is_state:
+            packed.parts[name] = dict(getattr(step, name))
+        else:
+            packed.values[name] = _adapter(type(step), name).dump_python(getattr(step, name), mode="json")
+    return packed
+
+
+def unpack_step(step_type: type[SiteStep], packed: PackedStep) -> SiteStep:
+    """Rebuild a step of a known type.
+
+    Raises:
+        InputError: Where a field is missing, unknown or of the wrong type.
+    """
+    expected = _fields(step_type)
+    received = dict.fromkeys(packed.values, False) | dict.fromkeys(packed.parts, True)
+    if received != expected:
+        raise InputError(
+            f"site step: expected {', '.join(sorted(expected))}, got {', '.join(sorted(received))}; "
+            "install the same version of fedtune3d at the server and at the site"
+        )
+    values: dict[str, object] = dict(packed.parts)
+    for name, value in packed.values.items():
+        try:
+            values[name] = _adapter(step_type, name).validate_python(value)
+        except ValidationError as error:
+            raise InputError(f"site step: {name}: {error.errors()[0]['msg']}, got {value!r}") from error
+    return step_type(**values)  # type: ignore[arg-type]  # checked against the annotations above
+
+
+def _fields(step_type: type[SiteStep]) -> dict[str, bool]:
+    """Whether each field is a state dict, by name."""
+    hints = get_type_hints(step_type)
+    return {field.name: hints[field.name] == State for field in fields(step_type)}
+
+
+def _adapter(step_type: type[SiteStep], name: str) -> TypeAdapter[object]:
+    return TypeAdapter(get_type_hints(step_type)[name])
