@@ -1,6 +1,5 @@
 """`check` on real folders: each planted leak is found, and a clean cohort raises nothing."""
 
-import csv
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import yaml
 from scipy import ndimage
 
+from fedtune3d._utils.sealed import write_sealed_text
 from fedtune3d.cli.app import main
 from fedtune3d.simulation import simulate_sites
 
@@ -111,13 +111,9 @@ def test_two_sessions_apart_in_the_split_of_a_run_are_found(folder: Path, capsys
         nib.save(nib.Nifti1Image((image.get_fdata() + noise).astype(np.float32), image.affine), target)
     shutil.rmtree(person / "anat")
     assert check(folder, capsys)[0] == 0
-    splits = folder / "run" / "sites" / "A" / "splits.tsv"
-    splits.parent.mkdir(parents=True)
-    rows = [("sub-03", "ses-1", "sub-03", "1", "train"), ("sub-03", "ses-2", "other", "1", "test")]
-    with splits.open("w", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(("participant_id", "session_id", "group_id", "label", "split"))
-        writer.writerows(rows)
+    rows = ["participant_id\tsession_id\tgroup_id\tlabel\tsplit"]
+    rows += ["sub-03\tses-1\tsub-03\t1\ttrain", "sub-03\tses-2\tother\t1\ttest"]
+    write_sealed_text(folder / "run" / "sites" / "A" / "splits.tsv", "\n".join(rows) + "\n")
     code, _, leaks = check(folder, capsys)
     assert code == 2
     assert leaks == ["leak: one person in two splits: A sub-03 (test: sub-03_ses-2; train: sub-03_ses-1)"]

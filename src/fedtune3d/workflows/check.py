@@ -1,7 +1,6 @@
 """`fedtune3d check` and `server check`: the leak audit of an experiment before any training."""
 
 import secrets
-import shutil
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Progress
+from fedtune3d._utils.sealed import read_sealed_text, write_sealed_text
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.leak_audit import LeakAudit, audit_sites
@@ -44,7 +44,7 @@ def check_experiment(experiment: Experiment, progress: Progress, workers: int = 
         for site in sites:
             recorded = run_folder.site(site.name).splits
             if recorded.exists():
-                shutil.copyfile(recorded, site.files.splits)
+                write_sealed_text(site.files.splits, read_sealed_text(recorded))
         return audit_sites(ask, near)
 
 
