@@ -11,7 +11,7 @@ DEMO := demo
 STUDY := study
 FEDERATION := federation
 
-.PHONY: help install demo federation study test test-all lint types wheels lock clean
+.PHONY: help install demo federation study test test-shuffled test-all lint types wheels lock clean
 
 help:
 	@echo 'make demo      simulate four hospital sites and fine-tune a dementia classifier across them'
@@ -19,6 +19,7 @@ help:
 	@echo 'make study     the published study made small, on three simulated sites: tables, figures, report'
 	@echo 'make test      the test suite'
 	@echo 'make test-all  the slow tests, too'
+	@echo 'make test-shuffled  the test suite in a random order'
 	@echo 'make install   only make $(VENV)'
 	@echo 'make wheels    a folder from which machines without internet can install'
 	@echo 'make lint types lock clean'
@@ -45,8 +46,12 @@ study: install
 	@test -f $(STUDY)/experiment.yaml || $(BIN)/fedtune3d simulate $(STUDY) --sites 3 --scans 90 --seed 1
 	$(BIN)/fedtune3d benchmark examples/study_simulated.yaml --workers 2
 
+# Two processes, each of one thread: more threads only wait for each other. RANDOM_SEED=… repeats a shuffled order.
 test: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-shuffled: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --random-order --random-order-seed=$(or $(RANDOM_SEED),$(shell date +%s))
 
 test-all: install
 	$(BIN)/python -m pytest -m 'slow or not slow'
@@ -54,6 +59,7 @@ test-all: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 types: install
 	$(BIN)/mypy
