@@ -11,7 +11,7 @@ DEMO := demo
 STUDY := study
 FEDERATION := federation
 
-.PHONY: help install demo federation study test test-shuffled test-all lint types wheels lock clean
+.PHONY: help install demo federation study test test-shuffled test-all reliability lint types wheels lock clean
 
 help:
 	@echo 'make demo      simulate four hospital sites and fine-tune a dementia classifier across them'
@@ -20,6 +20,7 @@ help:
 	@echo 'make test      the test suite'
 	@echo 'make test-all  the slow tests, too'
 	@echo 'make test-shuffled  the test suite in a random order'
+	@echo 'make reliability  damage, kill and starve everything, and count what happens: about an hour'
 	@echo 'make install   only make $(VENV)'
 	@echo 'make wheels    a folder from which machines without internet can install'
 	@echo 'make lint types lock clean'
@@ -55,6 +56,9 @@ test-shuffled: install
 
 test-all: install
 	$(BIN)/python -m pytest -m 'slow or not slow'
+
+reliability: install
+	$(BIN)/python tests/reliability/run_all.py
 
 lint: install
 	$(BIN)/ruff check .
