@@ -1,5 +1,6 @@
 """The commands as a user meets them: what they print, what they write, and one line for bad input."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,27 @@ def test_init_lists_the_diagnoses_and_what_it_writes_is_valid(
     assert (experiment.labels.positive, experiment.labels.negative) == (("AD",), ("CN",))
     assert experiment.sites[0].root is not None
     assert experiment.sites[0].root.resolve() == (small_experiment.folder / "A").resolve()
+
+
+FAULTS = {
+    OSError(errno.ENOSPC, "No space left on device", "/full/run/metrics.json"): (
+        "fedtune3d: /full/run/metrics.json: No space left on device; free some space and run again with --resume\n"
+    ),
+    MemoryError(): (
+        "fedtune3d: out of memory; close other programs or lower `training.batch_size`, and run again with --resume\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+def test_a_fault_of_the_machine_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: Exception
+) -> None:
+    def fail(path: Path) -> None:
+        raise fault
+
+    monkeypatch.setattr("fedtune3d.config.study.is_study", fail)
+    assert call(capsys, "run", tmp_path / "experiment.yaml") == (2, "", FAULTS[fault])
 
 
 def test_init_does_not_overwrite(capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path) -> None:

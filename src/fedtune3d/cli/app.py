@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.errors import InputError, StorageError
 from fedtune3d._utils.version import __version__
 
 if TYPE_CHECKING:
@@ -578,13 +578,23 @@ def _printable(text: str) -> str:
     )
 
 
+def _line_of(error: InputError | OSError | MemoryError) -> str:
+    """Say what is wrong: the file and the cause where the operating system refused something."""
+    if isinstance(error, MemoryError):
+        return "out of memory; close other programs or lower `training.batch_size`, and run again with --resume"
+    if isinstance(error, OSError):
+        named = isinstance(error.filename, str | Path)
+        return str(StorageError(Path(error.filename) if named else Path.cwd(), error))
+    return str(error)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; bad input ends in its one line and exit code 2."""
+    """Run a command; bad input and a fault of this machine end in one line and exit code 2."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app(args=arguments)
-    except InputError as error:
-        err.print(f"fedtune3d: {_printable(str(error))}", markup=False)
+    except (InputError, OSError, MemoryError) as error:
+        err.print(f"fedtune3d: {_printable(_line_of(error))}", markup=False)
         sys.exit(2)
     except KeyboardInterrupt:
         err.print("stopped; the same command goes on from here")
