@@ -33,7 +33,8 @@ from fedtune3d.workflows.run import run_experiment
 
 WEIGHTS = {"pth": "weights_pth.yaml", "safetensors": "weights_safetensors.yaml"}
 NO_RESULT = Result({})
-PLACES = re.compile(r"[\w/.-]*/(?=[\w.-]+)")
+FOLDERS = re.compile(r"[\w/.-]*/(?=[\w.-]+)")
+"""Leading folders of paths, which differ between copies of a world."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Kind:
 
 def _report_result(folder: Path) -> Result:
     text = (folder / RUN / "report.html").read_text()
-    return Result({"report.html": hashlib.sha256(PLACES.sub("", text).encode()).hexdigest()})
+    return Result({"report.html": hashlib.sha256(FOLDERS.sub("", text).encode()).hexdigest()})
 
 
 def _predictions(folder: Path) -> Result:
@@ -148,7 +149,7 @@ def build_states(folder: Path) -> None:
     """Make the worlds that cases copy: `prepared`, `stopped` after the first of two rounds, and `finished`.
 
     Raises:
-        RuntimeError: If a command fails on undamaged files.
+        RuntimeError: If a command fails on undamaged files, or they are not of every kind.
     """
     prepared = folder / "prepared"
     prepared.mkdir(parents=True)
@@ -164,6 +165,8 @@ def build_states(folder: Path) -> None:
     finished = copy_world(stopped, folder / "finished")
     _require(RESUME.command(finished))
     _require(REPORT.command(finished))
+    if empty := [kind.name for kind in KINDS if not files_of(kind, folder / kind.state)]:
+        raise RuntimeError(f"no files of these kinds: {', '.join(empty)}")
 
 
 def stop_after_round(experiment: Path, rounds: int) -> None:

@@ -18,9 +18,13 @@ import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from fedtune3d.config.experiment import Policy
+
 SPACING_MM = 3.75
 SHAPE = (40, 48, 40)
 PEOPLE = 8
+MIN_PER_CLASS = next(name for name in Policy.model_fields if name.endswith("per_class"))
+"""So few people at a site are otherwise too few for feature statistics to leave."""
 EXPERIMENT, TABLE_EXPERIMENT, STUDY, TABLE, RUN = "experiment.yaml", "table.yaml", "study.yaml", "scans.tsv", "run"
 LEFTOVERS = (".partial.", "spool", ".lock-holder")
 SHARED_BYTES = 65_536
@@ -55,7 +59,7 @@ def write_world(folder: Path, **changes: object) -> Path:
     values: dict[str, Any] = {
         "name": "tiny",
         "seed": 3,
-        "sites": [{"name": name, "root": name} for name in "AB"],
+        "sites": [{"name": name, "root": name, "policy": {MIN_PER_CLASS: 1}} for name in "AB"],
         "labels": {"positive": ["AD"], "negative": ["CN"]},
         "model": {"encoder": "tiny", "head": "linear"},
         "training": {"rounds": 2, "batch_size": 4},
