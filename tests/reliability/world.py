@@ -22,7 +22,9 @@ from fedtune3d.config.experiment import Policy
 
 SPACING_MM = 3.75
 SHAPE = (40, 48, 40)
-PEOPLE = 8
+PEOPLE = 12
+SPLITS = {"train": 0.7, "validation": 0.15, "test": 0.15}
+"""Eight people of each site train: fewer give no feature statistics."""
 MIN_PER_CLASS = next(name for name in Policy.model_fields if name.endswith("per_class"))
 """So few people at a site are otherwise too few for feature statistics to leave."""
 EXPERIMENT, TABLE_EXPERIMENT, STUDY, TABLE, RUN = "experiment.yaml", "table.yaml", "study.yaml", "scans.tsv", "run"
@@ -61,6 +63,7 @@ def write_world(folder: Path, **changes: object) -> Path:
         "seed": 3,
         "sites": [{"name": name, "root": name, "policy": {MIN_PER_CLASS: 1}} for name in "AB"],
         "labels": {"positive": ["AD"], "negative": ["CN"]},
+        "splits": SPLITS,
         "model": {"encoder": "tiny", "head": "linear"},
         "training": {"rounds": 2, "batch_size": 4},
         "aggregation": {"rule": "fedce"},
