@@ -170,7 +170,7 @@ def deployment(job: Job) -> Timing:
     sites = []
     for name, root in job.roots.items():
         site = server.paths.site(name).path
-        settings = {"name": name, "server": address, "data": str(root), "policy": {"least_examples": 1}}
+        settings = {"name": name, "server": address, "data": str(root), "policy": {"min_people": 1}}
         (site / "site.yaml").write_text(yaml.safe_dump(settings))
         (site / "work" / "cache").mkdir(parents=True)
         (site / "work" / "cache" / name).symlink_to(job.folder / "cache" / name)

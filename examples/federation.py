@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 SITES, SCANS, ROUNDS = 3, 78, 5
-POLICY = {"predictions_leave": False, "groups_leave": False, "pictures_leave": False, "least_examples": 2}
+POLICY = {"predictions_leave": False, "groups_leave": False, "pictures_leave": False, "min_people": 2}
 COMPARED = ("checkpoints/last.safetensors", "checkpoints/best.safetensors", "metrics.json")
 
 

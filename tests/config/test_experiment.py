@@ -112,3 +112,22 @@ def test_identity_leaves_paths_out(tmp_path: Path) -> None:
 def test_labels_may_be_numbers(tmp_path: Path) -> None:
     experiment = Experiment.from_yaml(write(tmp_path, labels={"positive": [1], "negative": [0]}))
     assert experiment.labels_of(experiment.sites[0]).label({"diagnosis": "1"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("least_examples", "min_people"),
+        ("least_per_class", "min_per_class"),
+        ("most_rounds", "max_rounds"),
+        ("largest_payload_mb", "max_payload_mb"),
+    ],
+)
+def test_a_policy_of_version_0_1_is_refused_in_one_line(tmp_path: Path, old: str, new: str) -> None:
+    (line,) = problems(write(tmp_path, sites=[{"name": "A", "policy": {old: 3}}]))
+    assert f"sites.0.policy.{old}: needs fedtune3d 0.1; since 0.2 this key is `{new}`" in line
+
+
+def test_the_old_bound_on_updates_is_refused_in_one_line(tmp_path: Path) -> None:
+    (line,) = problems(write(tmp_path, participation={"largest_norm": 10}))
+    assert "participation.largest_norm: needs fedtune3d 0.1; since 0.2 this key is `max_norm`" in line

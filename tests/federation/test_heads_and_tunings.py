@@ -73,7 +73,7 @@ def test_lora_averaging_in_every_way(two_sites: dict[str, Any], tmp_path: Path, 
 
 
 def test_ncc_runs_once_over_sites_whose_policy_allows_it(two_sites: dict[str, Any], tmp_path: Path) -> None:
-    sites = [site | {"policy": {"least_per_class": 1}} for site in two_sites["sites"]]
+    sites = [site | {"policy": {"min_per_class": 1}} for site in two_sites["sites"]]
     changes = {"sites": sites, "aggregation": {"rule": "ncc"}, "training": {"rounds": 1}}
     values = two_sites | {"model": {"encoder": "tiny", "head": "ncc"}} | changes
     _, lines = run(values, tmp_path / "run")
@@ -85,7 +85,7 @@ def test_ncc_runs_once_over_sites_whose_policy_allows_it(two_sites: dict[str, An
 
 def test_ncc_of_few_people_does_not_leave(two_sites: dict[str, Any], tmp_path: Path) -> None:
     values = two_sites | {"model": {"encoder": "tiny", "head": "ncc"}, "aggregation": {"rule": "ncc"}}
-    with pytest.raises(ValueError, match="the site's policy wants 5"):
+    with pytest.raises(ValueError, match=r"policy\.min_per_class is 5"):
         run(values | {"training": {"rounds": 1}}, tmp_path / "run")
 
 

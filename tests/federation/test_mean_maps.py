@@ -34,7 +34,7 @@ def write(small: Any, output: Path, policies: dict[str, dict], **changes: Any) -
 @pytest.fixture(scope="module")
 def run(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """Site A's map leaves; B's may not."""
-    policies = {"A": {"least_per_class": 2}, "B": {"least_per_class": 1, "maps_leave": False}}
+    policies = {"A": {"min_per_class": 2}, "B": {"min_per_class": 1, "maps_leave": False}}
     return run_experiment(
         Experiment.from_yaml(
             write(small_experiment, tmp_path_factory.mktemp("maps") / "run", policies, explain="gradcam")
@@ -132,7 +132,7 @@ def test_shares_of_a_users_atlas_leave_and_those_of_few_people_do_not(small_expe
         "atlas": "atlas.nii.gz",
         "regions": {"left half": [1], "brain": [1, 2]},
     }
-    policies = {"A": {"least_per_class": 2}, "B": {"least_per_class": 4}}
+    policies = {"A": {"min_per_class": 2}, "B": {"min_per_class": 4}}
     folder = run_experiment(Experiment.from_yaml(write(small_experiment, tmp_path / "run", policies, explain=explain)))
     found = told(folder, "A")
     assert (found["in_template"], found["place_mm"]) == (found["scans"], 6.0)
@@ -148,7 +148,7 @@ def test_shares_of_a_users_atlas_leave_and_those_of_few_people_do_not(small_expe
     ]
     np.testing.assert_allclose(torch.stack(kept).mean(dim=0), told_shares)
     assert found["volumes"]["left half"] == pytest.approx(0.5, abs=0.1)
-    assert told(folder, "B")["why"] == "fewer than 4 positive people in the test set (policy.least_per_class)"
+    assert told(folder, "B")["why"] == "fewer than 4 positive people in the test set (policy.min_per_class)"
     assert "atlas.nii.gz" not in (folder.config).read_text()
 
 
@@ -188,7 +188,7 @@ def test_attribution_lies_where_the_classes_were_made_to_differ(small_experiment
     ball = nib.Nifti1Image((distance < 30).astype(np.int16), template.affine)
     nib.save(ball, tmp_path / "atlas.nii.gz")
     explain = {"method": "integrated_gradients", "steps": 2, "atlas": "atlas.nii.gz", "regions": {"middle": [1]}}
-    sites = [site | {"policy": {"least_per_class": 1}} for site in small_experiment.values["sites"]]
+    sites = [site | {"policy": {"min_per_class": 1}} for site in small_experiment.values["sites"]]
     training = {"rounds": 1, "batch_size": 4}
     changes = {"model": {"encoder": "resnet18"}, "tuning": {"method": "full"}, "training": training}
     path = small_experiment.write(tmp_path / "run", sites=sites, explain=explain, **changes)

@@ -15,7 +15,7 @@ KEY = b"a key of sixteen"
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Scans of three simulated people."""
-    [folder] = simulate_sites(tmp_path_factory.mktemp("near"), 1, 6, 3, least_per_class=1, workers=1)
+    [folder] = simulate_sites(tmp_path_factory.mktemp("near"), 1, 6, 3, min_per_class=1, workers=1)
     return sorted(folder.rglob("*_T1w.nii.gz"))[:3]
 
 

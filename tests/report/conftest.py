@@ -132,6 +132,7 @@ def write_run(folder: Path) -> None:
     """Write the folder of a finished run, with pictures of three sites; the half of the last site is not there."""
     rng = np.random.default_rng(3)
     config = {
+        "fedtune3d": "0.2",
         "name": "demo",
         "seed": 1,
         "sites": [
@@ -197,7 +198,7 @@ def write_saliency(folder: RunFolder, rng: np.random.Generator) -> None:
         shares["random"] = {"hippocampus": [0.0071, 0.002], "ventricles": [0.03, 0.01]}
         write_maps(SiteMaps(site, maps, info | told | {"shares": shares}), folder)
     for site in ("Graz", "Lagos"):
-        why = "fewer than 5 positive people in the test set (policy.least_per_class)"
+        why = "fewer than 5 positive people in the test set (policy.min_per_class)"
         write_maps(SiteMaps(site, {}, {"method": "integrated_gradients", "why": why}), folder)
 
 

@@ -126,7 +126,7 @@ def test_a_run_in_progress_has_a_page(make_run: Callable[..., Path]) -> None:
 
 def test_a_run_that_has_only_begun_has_a_page(tmp_path: Path) -> None:
     sites = [{"name": "A", "policy": {"predictions_leave": True, "pictures_leave": True}}]
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"name": "begun", "sites": sites}))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"fedtune3d": "0.2", "name": "begun", "sites": sites}))
     text = read(write_report(tmp_path)).text
     assert "No round is done yet." in text
     assert "not recorded yet" in text

@@ -25,14 +25,14 @@ def test_a_line_that_is_being_written_is_left_out(make_run: Callable[..., Path])
 def test_without_a_policy_nothing_is_allowed(make_run: Callable[..., Path]) -> None:
     folder = make_run()
     config = folder / "config.yaml"
-    config.write_text("name: demo\nsites:\n- name: Graz\n")
+    config.write_text("fedtune3d: '0.2'\nname: demo\nsites:\n- name: Graz\n")
     assert read_run(folder).examples == {}
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("config.yaml", "- a list", r"config.yaml: expected the configuration of a run"),
+        ("config.yaml", "- a list", r"config.yaml: expected keys and values at the top level, got list"),
         ("metrics.json", "{", r"metrics.json: expected a JSON object"),
         ("rounds.jsonl", "{}\nnonsense\n{}\n", r"rounds.jsonl: expected one JSON object a line"),
     ],
@@ -45,5 +45,5 @@ def test_damage_is_named(make_run: Callable[..., Path], name: str, content: str,
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"config.yaml: missing, so .* is no run folder"):
+    with pytest.raises(InputError, match=r"config.yaml: no such file; .* is not a run folder"):
         read_run(tmp_path)

@@ -50,7 +50,7 @@ def test_a_map_that_hardly_changes_is_said_in_words(contents: RunContents) -> No
 
 def test_one_reason_of_several_sites_is_said_once(contents: RunContents) -> None:
     assert saliency.notes(contents.saliency) == [
-        "No map of Graz, Lagos: fewer than 5 positive people in the test set (policy.least_per_class)."
+        "No map of Graz, Lagos: fewer than 5 positive people in the test set (policy.min_per_class)."
     ]
 
 

@@ -71,7 +71,7 @@ def test_site_effects_are_spread_over_their_ranges() -> None:
     [
         ((0, 200, 1, 3, None), "sites: expected a number from 1 to 26, got 0"),
         ((27, 2000, 1, 3, None), "sites: expected a number from 1 to 26, got 27"),
-        ((4, 200, 1, 0, None), "least_per_class: expected at least 1, got 0"),
+        ((4, 200, 1, 0, None), "min_per_class: expected at least 1, got 0"),
         ((4, 119, 1, 3, PEOPLE), "4 sites need at least 120 scans"),
         ((4, 200, 1, 3, PEOPLE[3:]), "at least 3 people of each class.*got 2 AD and 5 CN"),
     ],

@@ -28,7 +28,7 @@ def maps(tmp_path_factory: pytest.TempPathFactory, make_label_maps: Callable[...
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory, maps: Path) -> Path:
     out = tmp_path_factory.mktemp("simulated") / "out"
-    simulate_sites(out, sites=2, scans=16, seed=1, anatomies=maps, least_per_class=1, workers=1)
+    simulate_sites(out, sites=2, scans=16, seed=1, anatomies=maps, min_per_class=1, workers=1)
     return out
 
 
@@ -40,7 +40,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(simulated: Path, maps:
         scans=16,
         seed=1,
         anatomies=maps,
-        least_per_class=1,
+        min_per_class=1,
         workers=2,
         progress=lambda done, total: steps.append((done, total)),
     )
@@ -78,7 +78,7 @@ def test_only_missing_scans_are_made(simulated: Path, maps: Path) -> None:
     scans[3].unlink()
     steps: list[int] = []
     simulate_sites(
-        simulated, 2, 16, 1, anatomies=maps, least_per_class=1, workers=1, progress=lambda done, _: steps.append(done)
+        simulated, 2, 16, 1, anatomies=maps, min_per_class=1, workers=1, progress=lambda done, _: steps.append(done)
     )
     assert steps == [15, 16]
     assert hashes(simulated) == before
@@ -88,14 +88,14 @@ def test_only_missing_scans_are_made(simulated: Path, maps: Path) -> None:
 def test_another_simulation_in_the_folder_is_refused(simulated: Path, maps: Path) -> None:
     before = hashes(simulated)
     with pytest.raises(InputError, match="holds a simulation with another seed; choose another folder"):
-        simulate_sites(simulated, 2, 16, 2, anatomies=maps, least_per_class=1, workers=1)
+        simulate_sites(simulated, 2, 16, 2, anatomies=maps, min_per_class=1, workers=1)
     assert hashes(simulated) == before
 
 
 def test_a_folder_that_is_in_use_is_refused(tmp_path: Path, maps: Path) -> None:
     (tmp_path / "site-A").mkdir()
     with pytest.raises(InputError, match="site-A: exists and was not written by this simulation"):
-        simulate_sites(tmp_path, 2, 16, 1, anatomies=maps, least_per_class=1, workers=1)
+        simulate_sites(tmp_path, 2, 16, 1, anatomies=maps, min_per_class=1, workers=1)
 
 
 def test_nothing_is_written_when_the_numbers_are_impossible(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_full_disk_is_seen_before_the_first_scan(tmp_path: Path, maps: Path, m
     usage = files.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(files.shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))
     with pytest.raises(InputError, match="simulating 16 scans needs 64 MB of disk, but 1 MB are free"):
-        simulate_sites(tmp_path / "out", 2, 16, 1, anatomies=maps, least_per_class=1, workers=1)
+        simulate_sites(tmp_path / "out", 2, 16, 1, anatomies=maps, min_per_class=1, workers=1)
     assert not list(tmp_path.rglob("*.nii.gz"))
 
 
@@ -119,7 +119,7 @@ def test_template_sites_read_as_a_cohort_that_can_be_prepared(tmp_path: Path) ->
     from fedtune3d.cohorts.records import LabelMapping
     from fedtune3d.preparation.prepare_scan import prepare_scan
 
-    [folder] = simulate_sites(tmp_path, sites=1, scans=6, seed=3, least_per_class=1, workers=1)
+    [folder] = simulate_sites(tmp_path, sites=1, scans=6, seed=3, min_per_class=1, workers=1)
     cohort = read_site(folder, "A", LabelMapping(("AD",), ("CN",)))
     assert len(cohort.records) == 6
     assert sum(record.label for record in cohort.records) == 3

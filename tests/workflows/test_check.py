@@ -144,7 +144,7 @@ def test_a_clean_cohort_of_200_simulated_scans_raises_nothing(
 
 @pytest.mark.slow
 def test_an_interpolated_copy_at_another_site_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    simulate_sites(tmp_path, sites=2, scans=12, seed=3, least_per_class=1, workers=1)
+    simulate_sites(tmp_path, sites=2, scans=12, seed=3, min_per_class=1, workers=1)
     roots = sorted(path for path in tmp_path.iterdir() if (path / "participants.tsv").exists())
     source, target = (sorted(root.rglob("*_T1w.nii.gz"))[0] for root in roots)
     image = nib.load(source)

@@ -52,7 +52,7 @@ def run(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
     @cache
     def made(name: str) -> Path:
         sites = small_experiment.values["sites"][1 if name in ONE_SITE else 0 :]
-        sites = [site | {"policy": {"least_per_class": 1}} for site in sites]
+        sites = [site | {"policy": {"min_per_class": 1}} for site in sites]
         path = small_experiment.write(tmp_path_factory.mktemp(name) / "run", sites=sites, **RUNS[name])
         return run_experiment(Experiment.from_yaml(path)).path
 

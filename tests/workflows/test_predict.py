@@ -22,7 +22,7 @@ def run(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> Path
     """A finished run of whose site A enough training scans are there to know what is usual."""
     path = small_experiment.write(
         tmp_path_factory.mktemp("predict") / "run",
-        sites=[site | {"policy": {"least_per_class": 4}} for site in small_experiment.values["sites"]],
+        sites=[site | {"policy": {"min_per_class": 4}} for site in small_experiment.values["sites"]],
         splits={"train": 0.7, "validation": 0.15, "test": 0.15},
         model={"encoder": "tiny", "head": "conv_s"},
     )
@@ -126,7 +126,7 @@ def test_saliency_lies_in_the_scans_own_space(predictor: Predictor, small_experi
 def test_a_head_that_trains_nothing_has_no_saliency(small_experiment: Any, tmp_path: Path) -> None:
     path = small_experiment.write(
         tmp_path / "run",
-        sites=[site | {"policy": {"least_per_class": 1}} for site in small_experiment.values["sites"][1:]],
+        sites=[site | {"policy": {"min_per_class": 1}} for site in small_experiment.values["sites"][1:]],
         model={"encoder": "tiny", "head": "ncc"},
         aggregation={"rule": "ncc"},
         training={"rounds": 1},

@@ -29,7 +29,7 @@ GRID = {
 
 def write_study(small_experiment: Any, output: Path, **changes: object) -> Path:
     values = {key: value for key, value in small_experiment.values.items() if key != "seed"}
-    values["sites"] = [site | {"policy": {"least_per_class": 1}} for site in values["sites"]]
+    values["sites"] = [site | {"policy": {"min_per_class": 1}} for site in values["sites"]]
     path = output.with_suffix(".yaml")
     path.write_text(yaml.safe_dump(values | {"output": str(output)} | GRID | changes))
     return path

@@ -9,6 +9,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fedtune3d._utils.names import did_you_mean
 
+RENAMED_IN_0_2 = {
+    "least_examples": "`min_people`, which counts people, not scans",
+    "least_per_class": "`min_per_class`, which counts people, not scans",
+    "most_rounds": "`max_rounds`",
+    "largest_payload_mb": "`max_payload_mb`",
+    "largest_norm": "`max_norm`",
+}
+"""Keys of version 0.1, and what to write in their place."""
+
 
 class StrictModel(BaseModel):
     """A part of the YAML: unknown keys are refused, values do not change after validation."""
@@ -19,10 +28,15 @@ class StrictModel(BaseModel):
 def problems_of(path: Path, error: ValidationError, model: type[StrictModel]) -> list[str]:
     """One line for each problem of a validation: file, key, what is wrong with it."""
     lines = []
-    for problem in error.errors():
+    problems = error.errors()
+    for problem in problems:
+        if problem["type"] == "too_short" and any(_is_inside(other["loc"], problem["loc"]) for other in problems):
+            continue  # entries at fault count as missing, and are named themselves
         location = tuple(part for part in problem["loc"] if part not in ("frozen", "full", "lora"))
         key = ".".join(str(part) for part in location) or "the experiment"
-        if problem["type"] == "extra_forbidden":
+        if problem["type"] == "extra_forbidden" and location[-1] in RENAMED_IN_0_2:
+            message = f"needs fedtune3d 0.1; since 0.2 this key is {RENAMED_IN_0_2[str(location[-1])]}"
+        elif problem["type"] == "extra_forbidden":
             known = _keys_at(model, location[:-1])
             message = f"unknown key{did_you_mean(str(location[-1]), known)} (known here: {', '.join(sorted(known))})"
         elif problem["type"] == "missing":
@@ -32,6 +46,10 @@ def problems_of(path: Path, error: ValidationError, model: type[StrictModel]) ->
             message = problem["msg"].removeprefix("Value error, ") + came
         lines.append(f"{path}: {key}: {message}")
     return lines
+
+
+def _is_inside(inner: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
 def _keys_at(model: type[StrictModel], location: tuple[str | int, ...]) -> set[str]:

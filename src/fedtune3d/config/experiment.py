@@ -98,14 +98,15 @@ class Policy(StrictModel):
             that sites that share people split them alike.
         maps_leave: Whether a mean saliency map over people leaves, where the experiment asks for one.
         names_leave: Whether the leak audit names scans by their ids, or by eight digits that only the site can look up.
-        least_per_class: Fewest training scans of a class behind class sums (NCC), and fewest people of a class in a
-            group (such as a sex or an age band) whose numbers leave, or behind a mean map: a sum of few would show
+        min_per_class: Minimum number of people of a class behind class sums (NCC), feature statistics, a mean
+            saliency map, and the numbers of a group such as a sex or an age band: a sum over a few people would expose
             them.
-        least_examples: Fewest scans (of each class, in the evaluation) behind a metric or a count that leaves.
+        min_people: Minimum number of people (of each class, in the evaluation) behind a metric or a count that leaves.
+            People who share a group count once.
         tunings: The tunings that the site trains; None for all.
         heads: The heads that the site trains; None for all.
-        most_rounds: Most training answers that leave for one experiment, those that were asked for again counted, too.
-        largest_payload_mb: Most megabytes of tensors in one message, either way.
+        max_rounds: Maximum number of training answers that leave for one experiment, repeated requests included.
+        max_payload_mb: Maximum size of the tensors in one message, either way, in megabytes.
         hours: When the site answers, by its own clock, such as ``"19:00-07:00"``; None for always.
     """
 
@@ -114,12 +115,12 @@ class Policy(StrictModel):
     groups_leave: bool = True
     maps_leave: bool = True
     names_leave: bool = True
-    least_per_class: Annotated[int, Field(ge=1)] = 5
-    least_examples: Annotated[int, Field(ge=1)] = 1
+    min_per_class: Annotated[int, Field(ge=1)] = 5
+    min_people: Annotated[int, Field(ge=1)] = 1
     tunings: tuple[Literal["frozen", "full", "lora"], ...] | None = None
     heads: tuple[str, ...] | None = None
-    most_rounds: Annotated[int, Field(ge=1)] | None = None
-    largest_payload_mb: Positive | None = None
+    max_rounds: Annotated[int, Field(ge=1)] | None = None
+    max_payload_mb: Positive | None = None
     hours: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")] | None = None
 
     @field_validator("heads")
@@ -301,7 +302,7 @@ class ParticipationSection(StrictModel):
     quorum: Annotated[int, Field(ge=1)] | None = None
     deadline_seconds: Positive | None = None
     retries: Annotated[int, Field(ge=0)] = 1
-    largest_norm: Positive = 1e6
+    max_norm: Positive = 1e6
 
 
 class ExplainSection(StrictModel):

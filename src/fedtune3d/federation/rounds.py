@@ -37,7 +37,7 @@ class RoundSettings:
         quorum: Fewest accepted updates for a round to count; None for half of those asked, rounded up.
         deadline_seconds: Seconds that a site has for a task; None for no limit.
         retries: How often a round without a quorum is tried again before the run stops.
-        largest_norm: The greatest accepted norm of a site's change.
+        max_norm: The greatest accepted norm of a site's change.
         participants: Who trains in a round, instead of a drawn share: a run can follow another's record.
     """
 
@@ -47,7 +47,7 @@ class RoundSettings:
     quorum: int | None = None
     deadline_seconds: float | None = None
     retries: int = 1
-    largest_norm: float = 1e6
+    max_norm: float = 1e6
     participants: Callable[[int], tuple[str, ...]] | None = None
 
     def chosen(self, sites: tuple[str, ...], round_: int) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ def _one_round(
     faults_before: list[dict[str, str]] = []
     for _ in range(settings.retries + 1):
         tasks = _training_tasks(federation.sites, rule.name, steps, round_state, settings)
-        collected = _collect(federation, folder, tasks, steps, round_state.state, settings.largest_norm)
+        collected = _collect(federation, folder, tasks, steps, round_state.state, settings.max_norm)
         if len(collected.updates) >= settings.needed(len(chosen)):
             break
         faults_before.append({site: entry["fault"] for site, entry in collected.entries.items() if entry["fault"]})
@@ -171,7 +171,7 @@ def _collect(
     tasks: Mapping[str, Task],
     steps: Mapping[str, SiteStep],
     reference: State,
-    largest_norm: float,
+    max_norm: float,
 ) -> _Collected:
     """Ask, refuse what cannot be accepted, and spool the rest to disk on arrival: one update is held at a time."""
     shutil.rmtree(folder.spool, ignore_errors=True)
@@ -180,7 +180,7 @@ def _collect(
         site, step = reply.site, steps.get(reply.site)
         entry = _entry(reply, tasks[site])
         if isinstance(reply, Answer) and step is not None:
-            entry["fault"] = reason_to_refuse(reply, reference, step, largest_norm)
+            entry["fault"] = reason_to_refuse(reply, reference, step, max_norm)
             if entry["fault"] is None:
                 entry["participated"] = True
                 updates.append(_spooled(reply, folder))

@@ -13,14 +13,14 @@ from fedtune3d.federation.messages import Answer
 from fedtune3d.federation.tasks.train import TrainAnswer
 
 
-def reason_to_refuse(answer: Answer, reference: State, step: SiteStep, largest_norm: float) -> str | None:
+def reason_to_refuse(answer: Answer, reference: State, step: SiteStep, max_norm: float) -> str | None:
     """Why a training answer cannot be accepted, in one line; None when it can.
 
     Args:
         answer: What came.
         reference: The global state that was sent: names, shapes and dtypes to match.
         step: The rule's part at the site, which says what must come back.
-        largest_norm: The greatest Euclidean norm of (state that came − state that was sent).
+        max_norm: The greatest Euclidean norm of (state that came − state that was sent).
     """
     if not isinstance(answer.payload, TrainAnswer):
         return f"expected {TrainAnswer.__name__}, got {type(answer.payload).__name__}"
@@ -37,8 +37,8 @@ def reason_to_refuse(answer: Answer, reference: State, step: SiteStep, largest_n
     if problem := _score_problem(answer.payload.metrics):
         return problem
     norm = change_norm(answer.parts[STATE], reference)
-    if not norm <= largest_norm:
-        return f"the norm of the change is {norm:.3g}, over the bound of {largest_norm:.3g}"
+    if not norm <= max_norm:
+        return f"the norm of the change is {norm:.3g}, over the bound of {max_norm:.3g}"
     return None
 
 

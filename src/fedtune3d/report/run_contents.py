@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import read_json_lines
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.run_config import read_run_config
 from fedtune3d._utils.typed_json import read_typed
 from fedtune3d.cohorts.flow import BadScan, Flow, SiteFlow
 
@@ -73,14 +72,11 @@ def read_run(folder: Path) -> RunContents:
         InputError: When the folder holds no run, or a file in it is damaged; names the file.
     """
     run = RunFolder(folder)
-    config_path = run.config
-    if not config_path.exists():
-        raise InputError(f"{config_path}: missing, so {folder} is no run folder; give the `output` of an experiment")
+    config = read_run_config(run.config)
     try:
-        config = yaml.safe_load(config_path.read_text(encoding="utf-8"))
         sites = [section["name"] for section in config["sites"]]
-    except (yaml.YAMLError, TypeError, KeyError, UnicodeDecodeError) as error:
-        raise InputError(f"{config_path}: expected the configuration of a run; {error}") from error
+    except (TypeError, KeyError) as error:
+        raise InputError(f"{run.config}: expected the configuration of a run; {error}") from error
     own_halves = {site: run.site(site).flow for site in sites}
     allowed = [site for site in sites if _policy(config, site, "pictures_leave")]
     return RunContents(

@@ -36,7 +36,7 @@ def plan_sites(
     sites: int,
     scans: int,
     seed: int,
-    least_per_class: int,
+    min_per_class: int,
     people: Sequence[LabelMap] | None,
     site_effects: Sequence[str] = (),
 ) -> list[PlannedSite]:
@@ -44,13 +44,13 @@ def plan_sites(
 
     Raises:
         InputError: If a site effect is not known, a number is out of its range, or there are too few scans for each
-            site to have `least_per_class` of each class in validation and test.
+            site to have `min_per_class` of each class in validation and test.
     """
     if not 1 <= sites <= len(string.ascii_uppercase):
         raise InputError(f"sites: expected a number from 1 to {len(string.ascii_uppercase)}, got {sites}")
-    if least_per_class < 1:
-        raise InputError(f"least_per_class: expected at least 1, got {least_per_class}")
-    smallest = least_per_site(least_per_class, None if people is None else _people_per_class(people))
+    if min_per_class < 1:
+        raise InputError(f"min_per_class: expected at least 1, got {min_per_class}")
+    smallest = least_per_site(min_per_class, None if people is None else _people_per_class(people))
     sizes = site_sizes(sites, scans, smallest, seed)
     names = [f"site-{letter}" for letter in string.ascii_uppercase[:sites]]
     changes = parse_site_effects(site_effects, names)
@@ -60,7 +60,7 @@ def plan_sites(
     planned = []
     for (name, effect), size in zip(effects.items(), sizes, strict=True):
         if people is None:
-            planned.append(PlannedSite(name, effect, _scans_of_template(name, size, effect, seed, least_per_class)))
+            planned.append(PlannedSite(name, effect, _scans_of_template(name, size, effect, seed, min_per_class)))
         else:
             planned.append(PlannedSite(name, effect, _scans_of_people(name, size, people, seed)))
     return planned
@@ -81,9 +81,9 @@ def _participant(site: str, number: int) -> str:
 
 
 def _scans_of_template(
-    site: str, size: int, effect: SiteEffect, seed: int, least_per_class: int
+    site: str, size: int, effect: SiteEffect, seed: int, min_per_class: int
 ) -> tuple[PlannedScan, ...]:
-    positives = positives_of_site(size, effect.positive_share, least_per_class)
+    positives = positives_of_site(size, effect.positive_share, min_per_class)
     diagnoses = numpy_rng(seed, site, "diagnoses").permutation(["AD"] * positives + ["CN"] * (size - positives))
     participants = [_participant(site, number) for number in range(size)]
     return tuple(

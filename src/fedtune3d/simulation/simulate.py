@@ -31,7 +31,7 @@ def simulate_sites(
     scans: int = 200,
     seed: int = 1,
     anatomies: Path | None = None,
-    least_per_class: int = 3,
+    min_per_class: int = 3,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
     site_effects: Sequence[str] = (),
@@ -47,7 +47,7 @@ def simulate_sites(
         scans: Number of scans of all sites together.
         seed: Cause of everything random, with site and participant.
         anatomies: Folder of FreeSurfer-style label maps with `anatomies.tsv`; None draws people from MNI152.
-        least_per_class: Scans of each class that every site has in validation and in test under the default split.
+        min_per_class: Scans of each class that every site has in validation and in test under the default split.
         workers: Processes, of one thread each. 1 works in this process.
         progress: Called with (scans done, scans in all).
         site_effects: What to set at a site rather than draw, such as ``site_c=1.5T,slices=3mm`` (see `presets`).
@@ -57,13 +57,13 @@ def simulate_sites(
             that cannot be read.
     """
     people = None if anatomies is None else list_label_maps(anatomies)
-    planned = plan_sites(sites, scans, seed, least_per_class, people, site_effects)
+    planned = plan_sites(sites, scans, seed, min_per_class, people, site_effects)
     parameters = {
         "Version": SIMULATION_VERSION,
         "Sites": sites,
         "Scans": scans,
         "Seed": seed,
-        "LeastPerClass": least_per_class,
+        "LeastPerClass": min_per_class,
         "Anatomies": {"MNI152": "nilearn"}
         if people is None
         else {person.anatomy_id: sha256_file(person.path) for person in people},

@@ -12,20 +12,20 @@ LARGEST_OVER_SMALLEST = 2.15
 SMALLEST_SHARE = 0.64  # of an equal share: 16 % of the scans for four sites
 
 
-def least_per_site(least_per_class: int, people_per_class: tuple[int, int] | None) -> int:
-    """The fewest scans with which a site has `least_per_class` of each class in validation and test.
+def least_per_site(min_per_class: int, people_per_class: tuple[int, int] | None) -> int:
+    """The fewest scans with which a site has `min_per_class` of each class in validation and test.
 
     With people of their own anatomies (their numbers per class) whole people go to a set, one at least, so each needs
-    `least_per_class` scans.
+    `min_per_class` scans.
     """
     if people_per_class is not None:
-        return sum(people_per_class) * least_per_class
-    return 2 * least_of_class(least_per_class)
+        return sum(people_per_class) * min_per_class
+    return 2 * least_of_class(min_per_class)
 
 
-def least_of_class(least_per_class: int) -> int:
-    """The fewest scans of a class from which on a 50/20/30 split gives validation and test `least_per_class` each."""
-    return next(n for n in count(1) if min(split_sizes(n)[1:]) >= least_per_class)
+def least_of_class(min_per_class: int) -> int:
+    """The fewest scans of a class from which on a 50/20/30 split gives validation and test `min_per_class` each."""
+    return next(n for n in count(1) if min(split_sizes(n)[1:]) >= min_per_class)
 
 
 def site_sizes(sites: int, scans: int, smallest: int, seed: int) -> list[int]:
@@ -59,7 +59,7 @@ def largest_remainder(shares: np.ndarray, total: int) -> np.ndarray:
     return sizes
 
 
-def positives_of_site(size: int, wanted_share: float, least_per_class: int) -> int:
+def positives_of_site(size: int, wanted_share: float, min_per_class: int) -> int:
     """Scans of the positive class nearest to the wanted share that leave enough of both classes."""
-    least = least_of_class(least_per_class)
+    least = least_of_class(min_per_class)
     return int(np.clip(round(size * wanted_share), least, size - least))

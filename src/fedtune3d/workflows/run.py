@@ -246,7 +246,7 @@ class _Run:
             quorum=options.quorum,
             deadline_seconds=options.deadline_seconds if federated else None,
             retries=options.retries,
-            largest_norm=options.largest_norm,
+            max_norm=options.max_norm,
         )
         left_out = "".join(f" without {name}" for name in self.sites if name not in federation.sites)
         label = f"{rule.name}{left_out}" if federated else f"baseline: {' '.join(federation.sites)}"

@@ -4,11 +4,10 @@ import json
 import shutil
 from typing import Any
 
-import yaml
-
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import write_json, write_text
+from fedtune3d._utils.files import write_json
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.run_config import read_run_config, write_run_config
 
 ADDABLE = ("baselines", "explain")
 """Keys that may change in a run that has rounds: these rounds do not depend on them."""
@@ -34,7 +33,7 @@ def open_run(folder: RunFolder, public: dict[str, Any], *, resume: bool) -> None
         return
     if not resume:
         raise InputError(f"{folder.path}: already holds a run; add --resume to continue it, or change `output`")
-    before = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
+    before = read_run_config(folder.config)
     differing = sorted(key for key in before.keys() | public.keys() if before.get(key) != public.get(key))
     if not differing:
         return
@@ -46,7 +45,7 @@ def open_run(folder: RunFolder, public: dict[str, Any], *, resume: bool) -> None
     folder.metrics.unlink(missing_ok=True)
     if "explain" in differing and folder.saliency.exists():
         shutil.rmtree(folder.saliency)
-    write_text(folder.config, yaml.safe_dump(public, sort_keys=False))
+    write_run_config(folder.config, public)
 
 
 def _begin(folder: RunFolder, public: dict[str, Any]) -> None:
@@ -56,7 +55,7 @@ def _begin(folder: RunFolder, public: dict[str, Any]) -> None:
                 path.unlink(missing_ok=True)
         elif folder.path.exists() and any(folder.path.iterdir()):
             raise InputError(f"{folder.path}: holds files but no run of this program; change `output`")
-        write_text(folder.config, yaml.safe_dump(public, sort_keys=False))
+        write_run_config(folder.config, public)
     except OSError as error:
         raise InputError(f"{folder.path}: cannot be written ({error.strerror}); change `output`") from error
 

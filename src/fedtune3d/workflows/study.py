@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock, Timeout
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder, StudyFolder
 from fedtune3d._utils.progress import Progress, Silent
+from fedtune3d._utils.run_config import read_run_config
 from fedtune3d._utils.state_dicts import load_info
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.study import Combination, Stage, Study, Variant
@@ -141,8 +141,8 @@ class _StudyRun:
 
     def _experiment(self, combination: Combination, seed: int, baselines: Sequence[str]) -> Experiment:
         """A trial's experiment, with the baselines that its run folder already has."""
-        config = RunFolder(self.study.trial_folder(combination, seed)).config
-        there = yaml.safe_load(config.read_text(encoding="utf-8"))["baselines"] if config.exists() else ()
+        folder = RunFolder(self.study.trial_folder(combination, seed))
+        there = read_run_config(folder.config)["baselines"] if folder.config.exists() else ()
         return self.study.experiment(combination, seed, list(dict.fromkeys((*there, *baselines))))
 
     def _ended(self, experiment: Experiment, fault: str | None) -> None:

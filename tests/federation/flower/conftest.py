@@ -111,14 +111,14 @@ class Deployment:
             "name": name,
             "server": self.address,
             "data": str(self.roots[name]),
-            "policy": {"least_examples": 1, "least_per_class": 1, "maps_leave": True},
+            "policy": {"min_people": 1, "min_per_class": 1, "maps_leave": True},
             "insecure": self.insecure,
         }
         (self.site_folder(name) / "site.yaml").write_text(yaml.safe_dump(values | changes))
 
     def write(self, name: str, *, in_process: bool = False, **changes: Any) -> Path:
         """Write an experiment file: for the server, without any root; or for one process, with the sites' policy."""
-        policy = {"predictions_leave": False, "pictures_leave": False, "groups_leave": False, "least_per_class": 1}
+        policy = {"predictions_leave": False, "pictures_leave": False, "groups_leave": False, "min_per_class": 1}
         sites = [
             {"name": site, "policy": policy} | ({"root": str(root)} if in_process else {})
             for site, root in self.roots.items()

@@ -49,11 +49,11 @@ def guarded(folder: Path, clock: str = "12:00", **policy: Any) -> PolicyGate:
     [
         ({"tunings": ["lora"]}, "policy.tunings allows lora, the experiment wants frozen"),
         ({"heads": ["linear"]}, "policy.heads allows linear, the experiment wants conv_s"),
-        ({"most_rounds": 19}, "policy.most_rounds is 19, the experiment wants 20 rounds"),
-        ({"largest_payload_mb": 1e-5}, "policy.largest_payload_mb is 1e-05, the site was asked to take 0.0 MB"),
+        ({"max_rounds": 19}, "policy.max_rounds is 19, the experiment wants 20 rounds"),
+        ({"max_payload_mb": 1e-5}, "policy.max_payload_mb is 1e-05, the site was asked to take 0.0 MB"),
         ({"hours": "19:00-07:00"}, "policy.hours is 19:00-07:00, and it is 12:00 at the site"),
         ({"hours": "13:00-14:00"}, "policy.hours is 13:00-14:00, and it is 12:00 at the site"),
-        ({"least_examples": 10}, "policy.least_examples is 10, and the site has fewer scans to train with"),
+        ({"min_people": 10}, "policy.min_people is 10, and the site has fewer scans to train with"),
     ],
 )
 def test_refusals(tmp_path: Path, policy: dict, line: str) -> None:
@@ -70,10 +70,10 @@ def test_hours_over_midnight(tmp_path: Path, clock: str) -> None:
 
 
 def test_training_answers_are_counted_over_restarts_and_by_purpose(tmp_path: Path) -> None:
-    site = guarded(tmp_path, most_rounds=20)
+    site = guarded(tmp_path, max_rounds=20)
     for _ in range(19):
         site.answer(Task(TRAIN, 1))
-    site = guarded(tmp_path, most_rounds=20)
+    site = guarded(tmp_path, max_rounds=20)
     site.answer(Task(TRAIN, 1))
     with pytest.raises(Refusal, match="is 20, and 20 training answers have left"):
         site.answer(Task(TRAIN, 2))
@@ -82,12 +82,12 @@ def test_training_answers_are_counted_over_restarts_and_by_purpose(tmp_path: Pat
 
 
 def test_metrics_of_few_scans_stay(tmp_path: Path) -> None:
-    payload = guarded(tmp_path, least_examples=5).answer(Task(TRAIN, 1)).expect(TrainAnswer)
-    why = "not sent: of fewer than 5 scans (policy.least_examples)"
+    payload = guarded(tmp_path, min_people=5).answer(Task(TRAIN, 1)).expect(TrainAnswer)
+    why = "not sent: of fewer than 5 scans (policy.min_people)"
     assert payload.received == payload.sent == Scores(None, None, None, 0, why)
     assert payload.metrics == {"received_training_loss": 0.5}  # of the nine training scans
-    assert guarded(tmp_path, least_examples=4).answer(Task(TRAIN, 1)).expect(TrainAnswer).sent == SCORE
-    scored = guarded(tmp_path, least_examples=5).answer(Task(Score(), 1)).expect(ScoreAnswer)
+    assert guarded(tmp_path, min_people=4).answer(Task(TRAIN, 1)).expect(TrainAnswer).sent == SCORE
+    scored = guarded(tmp_path, min_people=5).answer(Task(Score(), 1)).expect(ScoreAnswer)
     assert scored.received == Scores(None, None, None, 0, why)
 
 

@@ -32,12 +32,12 @@ policy:
   groups_leave: false           # declared group_ids, as pseudonyms
   maps_leave: false             # a mean saliency map over people, where an experiment asks for one
   names_leave: false            # ids of scans in what the leak audit finds
-  least_examples: 5             # fewest scans (of each class, in the evaluation) behind a metric that leaves
-  least_per_class: 5            # scans of a class behind class sums (NCC)
+  min_people: 5                 # fewest people (of each class, in the evaluation) behind a metric that leaves
+  min_per_class: 5              # people of a class behind class sums, feature statistics, groups and mean maps
   tunings: [frozen, lora]
   heads: [linear, conv_s, conv_l]
-  most_rounds: 100
-  largest_payload_mb: 100
+  max_rounds: 100
+  max_payload_mb: 100
   hours: null                   # such as 19:00-07:00, by this site's clock
 """
 

@@ -22,7 +22,7 @@ class SitePolicy(Policy):
     groups_leave: bool = False
     maps_leave: bool = False
     names_leave: bool = False
-    least_examples: Annotated[int, Field(ge=1)] = 5
+    min_people: Annotated[int, Field(ge=1)] = 5
 
 
 class SiteSettings(StrictModel):

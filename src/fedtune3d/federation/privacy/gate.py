@@ -79,14 +79,14 @@ class PolicyGate:
             raise Refusal(f"policy.tunings allows {', '.join(self.policy.tunings)}, the experiment wants {tuning}")
         if self.policy.heads is not None and head not in self.policy.heads:
             raise Refusal(f"policy.heads allows {', '.join(self.policy.heads)}, the experiment wants {head}")
-        most, rounds = self.policy.most_rounds, self.experiment.training.rounds
+        most, rounds = self.policy.max_rounds, self.experiment.training.rounds
         if most is not None and rounds > most:
-            raise Refusal(f"policy.most_rounds is {most}, the experiment wants {rounds} rounds")
+            raise Refusal(f"policy.max_rounds is {most}, the experiment wants {rounds} rounds")
 
     def _allow_round(self, task: Task) -> None:
-        most, before = self.policy.most_rounds, self._trained.count(task.namespace)
+        most, before = self.policy.max_rounds, self._trained.count(task.namespace)
         if most is not None and before >= most:
-            raise Refusal(f"policy.most_rounds is {most}, and {before} training answers have left already")
+            raise Refusal(f"policy.max_rounds is {most}, and {before} training answers have left already")
 
     def _allow_hour(self) -> None:
         if self.policy.hours is None:
@@ -98,23 +98,23 @@ class PolicyGate:
             raise Refusal(f"policy.hours is {self.policy.hours}, and it is {now:%H:%M} at the site")
 
     def _allow_payload(self, what: str, parts: Mapping[str, Any]) -> None:
-        most, size = self.policy.largest_payload_mb, parts_bytes(parts) / 1e6
+        most, size = self.policy.max_payload_mb, parts_bytes(parts) / 1e6
         if most is not None and size > most:
-            raise Refusal(f"policy.largest_payload_mb is {most:g}, the site was {what} {size:,.1f} MB")
+            raise Refusal(f"policy.max_payload_mb is {most:g}, the site was {what} {size:,.1f} MB")
 
     def _without_small_numbers(self, task: Task, answer: Answer) -> Answer:
         """The answer without metrics of fewer scans than the policy wants; refused where there are fewer at all."""
-        payload, fewest = answer.payload, self.policy.least_examples
+        payload, fewest = answer.payload, self.policy.min_people
         if isinstance(payload, ScanCounts) and payload.scans < fewest:
-            raise Refusal(f"policy.least_examples is {fewest}, and the site has fewer scans")
+            raise Refusal(f"policy.min_people is {fewest}, and the site has fewer scans")
         if isinstance(payload, TrainAnswer) and payload.examples < fewest:
-            raise Refusal(f"policy.least_examples is {fewest}, and the site has fewer scans to train with")
+            raise Refusal(f"policy.min_people is {fewest}, and the site has fewer scans to train with")
         return replace(answer, payload=_without_few(payload, fewest))
 
 
 def _without_few(payload: Payload, fewest: int) -> Payload:
     """The payload without validation scores of fewer scans than `fewest`, and without the metrics that repeat them."""
-    why = f"not sent: of fewer than {fewest} scans (policy.least_examples)"
+    why = f"not sent: of fewer than {fewest} scans (policy.min_people)"
     kept: dict[str, Scores | dict[str, float | str]] = {}
     for name in ("received", "sent"):
         scores = getattr(payload, name, None)

@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-import torch
-
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import CacheFolder, SiteFolder
 from fedtune3d._utils.progress import Progress
@@ -122,10 +120,18 @@ class SiteData(LocalTrainer):
         return self._sets[split]
 
     def allow_class_sums(self, scans: ScanSet) -> None:
-        """Raise `Refusal` where a class has fewer scans than the site's policy wants behind a sum."""
-        fewest, least = int(torch.bincount(scans.labels, minlength=2).min()), self.section.policy.least_per_class
-        if fewest < least:
-            raise Refusal(f"{self.name}: a class has {fewest} training scans, and the site's policy wants {least}")
+        """Raise `Refusal` where a class has fewer people in training than the site's policy wants behind a sum."""
+        fewest, required = min(self.people_per_class("train")), self.section.policy.min_per_class
+        if fewest < required:
+            raise Refusal(
+                f"{self.name}: policy.min_per_class is {required}, and a class has {fewest} people in training"
+            )
+
+    def people_per_class(self, split: str) -> tuple[int, int]:
+        """Distinct groups (people, unless several share one) with a scan in a split: negative, positive."""
+        records = self.records_of(split)
+        negative, positive = ({record.group_id for record in records if record.label == label} for label in (0, 1))
+        return len(negative), len(positive)
 
     def labelled(self, split: str) -> list[LabelledScan]:
         """The prepared scans of a split with their labels."""

@@ -31,7 +31,7 @@ class AssignSplits(Instruction):
 class SplitFlow(Payload):
     """The flow of a site's participants (`cohorts/flow.py`), as far as its policy lets counts leave."""
 
-    flow: Annotated[Flow, Declaration(Reveals.COUNT, AtLeast("least_examples"))]
+    flow: Annotated[Flow, Declaration(Reveals.COUNT, AtLeast("min_people"))]
 
     @field_validator("flow")
     @classmethod
@@ -52,7 +52,7 @@ def assign_splits(site: SiteData, task: Task) -> Answer:
     policy = site.section.policy
     if policy.pictures_leave:
         _write_examples(site)
-    return Answer(site.name, SplitFlow(flow=leaving(flow, policy.predictions_leave, policy.least_examples)))
+    return Answer(site.name, SplitFlow(flow=leaving(flow, policy.predictions_leave, policy.min_people)))
 
 
 def _write_examples(site: SiteData) -> None:

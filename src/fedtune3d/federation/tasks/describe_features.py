@@ -2,8 +2,6 @@
 
 from typing import Annotated, ClassVar
 
-import torch
-
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
 from fedtune3d.federation.privacy.declarations import NOTHING, AtLeast, Declaration, Reveals
 from fedtune3d.federation.site.data import SiteData
@@ -33,8 +31,7 @@ def describe_features(site: SiteData, task: Task) -> Answer:
     model, scans = site.process_model.assembled.model, site.scans("train")
     if not isinstance(model, Classifier):
         return Answer(site.name, FeatureDescription(why="the model has no encoder apart from its head"))
-    smallest_class = int(torch.bincount(scans.labels, minlength=2).min())
-    if smallest_class < site.section.policy.least_per_class or len(scans) < LEAST_SCANS:
+    if min(site.people_per_class("train")) < site.section.policy.min_per_class or len(scans) < LEAST_SCANS:
         return Answer(site.name, FeatureDescription(why="too few training scans"))
     site.write_received(task)
     statistics = FeatureStatistics.of(pool_features(features.cpu() for features in head_inputs(model, scans)))
@@ -45,5 +42,5 @@ KIND = TaskKind(
     DescribeFeatures,
     FeatureDescription,
     describe_features,
-    {STATISTICS: Declaration(Reveals.STATISTIC, AtLeast("least_per_class"))},
+    {STATISTICS: Declaration(Reveals.STATISTIC, AtLeast("min_per_class"))},
 )

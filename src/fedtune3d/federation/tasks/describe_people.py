@@ -10,7 +10,7 @@ from fedtune3d.federation.site.audit import PeopleByClass, age_auc, people_by_sp
 from fedtune3d.federation.site.data import SiteData
 from fedtune3d.federation.tasks.kind import TaskKind
 
-OF_A_CLASS = AtLeast("least_per_class")
+OF_A_CLASS = AtLeast("min_per_class")
 
 
 class DescribePeople(Instruction):
@@ -33,7 +33,7 @@ class PeopleDescription(Payload):
 
 def describe_people(site: SiteData, task: Task) -> Answer:
     """Describe the people of the site."""
-    splits, fewest = read_splits_of_scans(site.files.splits), site.section.policy.least_per_class
+    splits, fewest = read_splits_of_scans(site.files.splits), site.section.policy.min_per_class
     description = PeopleDescription(
         splits=people_by_split(site.records, splits, fewest),
         age_auc=age_auc(site.records, fewest, site.experiment.seed),

@@ -1,5 +1,6 @@
 """Evaluate a final state on the test scans, and choose thresholds on the validation scans."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
@@ -40,7 +41,7 @@ class Evaluation(Payload):
         summary: Of `summarise`, or, where the state is tested at another site, of `summarise_validation`.
     """
 
-    summary: Annotated[dict[str, JsonValue], Declaration(Reveals.STATISTIC, AtLeast("least_examples"))]
+    summary: Annotated[dict[str, JsonValue], Declaration(Reveals.STATISTIC, AtLeast("min_people"))]
 
 
 def evaluate(site: SiteData, task: Task) -> Answer:
@@ -64,7 +65,7 @@ def evaluate(site: SiteData, task: Task) -> Answer:
         derive_seed(site.experiment.seed, site.name, "summary"),
         share_predictions=policy.predictions_leave,
         axes=_axes(site) if len(test) else {},
-        min_per_class=policy.least_per_class,
+        min_per_class=policy.min_per_class,
     )
     return Answer(site.name, Evaluation(summary=to_json(summary)))
 
@@ -87,9 +88,10 @@ def _axes(site: SiteData) -> Axes:
 
 
 def _enough(site: SiteData, predictions: Predictions) -> Predictions:
-    """The predictions, or none where a class has fewer scans than the policy wants behind what leaves."""
-    counts = np.bincount(predictions.labels, minlength=2)
-    few = bool(((counts > 0) & (counts < site.section.policy.least_examples)).any())
+    """The predictions, or none where a class has fewer people than the policy wants behind what leaves."""
+    people = set(zip(predictions.participants, predictions.labels.tolist(), strict=True))
+    counts = Counter(label for _, label in people)
+    few = any(count < site.section.policy.min_people for count in counts.values())
     return Predictions((), (), np.array([], np.int8), np.array([])) if few else predictions
 
 

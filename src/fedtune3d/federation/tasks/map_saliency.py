@@ -95,8 +95,8 @@ def _why_no_maps(site: SiteData, people: int) -> str | None:
     policy = site.section.policy
     if not policy.maps_leave:
         return "the site's policy keeps its maps (policy.maps_leave)"
-    if people < policy.least_per_class:
-        return f"fewer than {policy.least_per_class} positive people in the test set (policy.least_per_class)"
+    if people < policy.min_per_class:
+        return f"fewer than {policy.min_per_class} positive people in the test set (policy.min_per_class)"
     return None
 
 

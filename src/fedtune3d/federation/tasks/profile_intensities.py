@@ -22,7 +22,7 @@ class ProfileIntensities(Instruction):
 
 
 class IntensityProfile(Payload):
-    """The range or the density; neither where the site has fewer scans than its policy wants behind it.
+    """The range or the density; neither where the site has fewer people than `min_per_class`.
 
     Attributes:
         scans: How many scans stand behind it.
@@ -38,7 +38,7 @@ class IntensityProfile(Payload):
 def profile_intensities(site: SiteData, task: Task) -> Answer:
     """Measure the range or the density at the site."""
     paths, grid = list(site.prepared.paths.values()), task.expect(ProfileIntensities).grid
-    if len(paths) < site.section.policy.least_per_class:
+    if len({record.group_id for record in site.records}) < site.section.policy.min_per_class:
         return Answer(site.name, IntensityProfile())
     with site.progress.bar(f"{site.name}: intensity profile") as advance:
         if grid is None:

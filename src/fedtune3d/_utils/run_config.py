@@ -1,0 +1,38 @@
+"""The resolved configuration in a run folder, with the release whose layout the folder has."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import write_text
+from fedtune3d._utils.version import __version__
+from fedtune3d._utils.yaml_files import read_yaml
+
+FORMAT_KEY = "fedtune3d"
+"""Key of `config.yaml` that names the release whose layout the run folder has; folders of 0.1 have none."""
+
+FORMAT = "0.2"
+"""Release that last changed what a run folder holds; this version reads no other layout."""
+
+
+def write_run_config(path: Path, public: dict[str, Any]) -> None:
+    """Write the resolved configuration of a run, without paths, to its `config.yaml`."""
+    write_text(path, yaml.safe_dump({FORMAT_KEY: FORMAT} | public, sort_keys=False))
+
+
+def read_run_config(path: Path) -> dict[str, Any]:
+    """Read the resolved configuration of a run from its `config.yaml`.
+
+    Raises:
+        InputError: If there is none, it is damaged, or a version of this package with another layout wrote it.
+    """
+    config = read_yaml(path, if_missing=f"{path.parent} is not a run folder; give the `output` of an experiment")
+    written_by = str(config.pop(FORMAT_KEY, "0.1"))
+    if written_by != FORMAT:
+        raise InputError(
+            f"{path}: this run folder needs fedtune3d {written_by}, and this is {__version__}; "
+            "use that version, or run the experiment again with another `output`"
+        )
+    return config
