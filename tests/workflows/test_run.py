@@ -195,7 +195,7 @@ def test_a_run_that_stopped_before_its_first_round_gives_way(small_experiment: A
 
 def test_an_output_that_is_a_file_is_one_line(small_experiment: Any, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("mine")
-    with pytest.raises(InputError, match="change `output`"):
+    with pytest.raises(InputError, match=r"run.*; choose another folder"):
         run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "run")))
     assert (tmp_path / "run").read_text() == "mine"
 

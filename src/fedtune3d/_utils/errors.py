@@ -54,6 +54,7 @@ _REMEDIES = {
     errno.EPERM: "change the permissions or choose another folder",
     errno.EROFS: "choose a folder that can be written to",
     errno.ENOTDIR: "choose another folder",
+    errno.EEXIST: "choose another folder",
     errno.EISDIR: "choose another name",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EIO: "the disk fails: copy the data elsewhere and run again with --resume",

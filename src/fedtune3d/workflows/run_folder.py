@@ -5,7 +5,7 @@ import shutil
 from typing import Any
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import write_json
+from fedtune3d._utils.files import storage_errors, write_json
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.run_config import read_run_config, write_run_config
 
@@ -49,15 +49,13 @@ def open_run(folder: RunFolder, public: dict[str, Any], *, resume: bool) -> None
 
 
 def _begin(folder: RunFolder, public: dict[str, Any]) -> None:
-    try:
+    with storage_errors(folder.path):
         if folder.config.exists():
             for path in (folder.flow, folder.audit, folder.profiles, folder.environment):
                 path.unlink(missing_ok=True)
         elif folder.path.exists() and any(folder.path.iterdir()):
             raise InputError(f"{folder.path}: holds files but no run of this program; change `output`")
         write_run_config(folder.config, public)
-    except OSError as error:
-        raise InputError(f"{folder.path}: cannot be written ({error.strerror}); change `output`") from error
 
 
 def _has_rounds(folder: RunFolder) -> bool:
