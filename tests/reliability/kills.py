@@ -32,6 +32,8 @@ from world import (
 )
 
 KILLS_PER_TRIAL = 8
+LATEST = (0.25, 0.5, 1.0)
+"""Parts of the undisturbed time before which a kill comes; early ones let many kills fall into one trial."""
 Words = list[object]
 
 
@@ -122,7 +124,7 @@ def kill_repeatedly(scenario: Scenario, kills: int, folder: Path, draw: random.R
         moments = []
         for _ in range(min(KILLS_PER_TRIAL, kills - count.kills)):
             running = start(scenario.command(world), folder / "log")
-            moments.append(round(draw.uniform(0, seconds), 3))
+            moments.append(round(draw.uniform(0, seconds * draw.choice(LATEST)), 3))
             if running.wait(moments[-1]) is not None:
                 moments.pop()
                 break
