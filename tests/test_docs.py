@@ -59,10 +59,40 @@ def test_every_rule_is_named_in_the_docs() -> None:
     assert all(f"`{name}`" in text for name in rules())
 
 
-def test_every_link_in_the_readme_is_there() -> None:
-    links = re.findall(r"\]\((?!http)([^)#]+)", (ROOT / "README.md").read_text())
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("benchmarks/*.md"))]
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors of a page: those that GitHub makes of its headings, and those that it names itself."""
+    text = page.read_text()
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    made = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return made | set(re.findall(r'<a name="([^"]+)">', text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    broken = []
+    for link in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", page.read_text()):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in _anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_the_map_of_the_rooms_names_every_room_and_files_that_exist() -> None:
+    rows = re.findall(r"^\| `([\w/]+)/` \|(.*)\|$", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.MULTILINE)
+    package = ROOT / "src" / "fedtune3d"
+    missing = [
+        f"{room}/{name}"
+        for room, row in rows
+        for name in re.findall(r"`([\w/]+\.py|[\w/]+/)`", row)
+        if not (package / room / name).exists()
+    ]
+    assert missing == []
+    rooms = {path.name for path in package.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert {room for room, _ in rows if "/" not in room} == rooms
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("study*.yaml")), ids=lambda path: path.stem)
