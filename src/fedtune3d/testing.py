@@ -102,12 +102,12 @@ def check_head_batch(name: str) -> None:
 
 
 def check_head_learns(name: str) -> None:
-    """Every parameter gets a finite gradient, and a few steps lower the loss on two scans that differ."""
+    """Every parameter gets a finite gradient, and ten steps lower the loss on two patterns that differ."""
     head, features, labels = build_head(name), _features(4, CHANNELS), torch.tensor([0, 1, 0, 1])
     features = features + (2.0 * labels - 1).view(-1, 1, 1, 1, 1) * _features(1, CHANNELS, "pattern")
     optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3)
     losses = []
-    for _ in range(4):
+    for _ in range(10):
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(head(features), labels)
         loss.backward()

@@ -4,6 +4,7 @@ from torch import nn
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.models.heads import build_head, head_names
+from fedtune3d.testing import HEAD_CHECKS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -30,6 +31,10 @@ def test_unknown_head_names_the_nearest():
 
 @pytest.mark.parametrize("name", head_names())
 class TestEveryHead:
+    @pytest.mark.parametrize("check", HEAD_CHECKS, ids=lambda check: check.__name__)
+    def test_holds_to_the_contract(self, name, check):
+        check(name)
+
     def test_gives_two_logits_a_scan(self, name, features):
         assert build_head(name)(features).shape == (3, 2)
 
