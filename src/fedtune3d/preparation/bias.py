@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fedtune3d.preparation.arrays import Affine, Mask, Volume
 from fedtune3d.preparation.itk import to_itk
 
 GRID_MM = 4.0
@@ -9,7 +10,7 @@ ITERATIONS = (50, 50, 30)
 TOLERANCE = 1e-3
 
 
-def correct_bias(voxels: np.ndarray, affine: np.ndarray, brain: np.ndarray) -> np.ndarray:
+def correct_bias(voxels: Volume, affine: Affine, brain: Mask) -> Volume:
     """The scan over its bias field, by N4 within the brain, estimated on a grid of about 4 mm.
 
     Args:
@@ -35,5 +36,5 @@ def correct_bias(voxels: np.ndarray, affine: np.ndarray, brain: np.ndarray) -> n
     correction.Execute(SimpleITK.Shrink(image, factors), SimpleITK.Shrink(mask, factors))
     logarithm = SimpleITK.GetArrayFromImage(correction.GetLogBiasFieldAsImage(image)).T.astype(np.float32)
     within = logarithm[brain]  # around the brain nothing holds the field
-    corrected: np.ndarray = voxels / np.exp(np.clip(logarithm, within.min(), within.max()))
-    return corrected
+    field: Volume = np.exp(np.clip(logarithm, within.min(), within.max()))
+    return voxels / field

@@ -1,17 +1,25 @@
 """Brain extraction with deepbet, a small network whose weights come inside its package."""
 
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal, Protocol
 
-import numpy as np
 import torch
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d.preparation.arrays import Mask, Volume
 
 Device = Literal["cpu", "cuda"]
 
 
-def extract_brain(voxels: np.ndarray, device: Device = "cpu") -> np.ndarray:
+class _Network(Protocol):
+    """The methods of deepbet's `BrainExtraction` that are used."""
+
+    def run_model(self, voxels: Volume) -> Volume: ...
+
+    def postprocess(self, mask: Mask) -> Mask: ...
+
+
+def extract_brain(voxels: Volume, device: Device = "cpu") -> Mask:
     """The brain of a T1-weighted head, cerebrospinal fluid of the sulci and ventricles included.
 
     On one thread, whatever torch is set to, so that the number of workers changes no voxel.
@@ -36,7 +44,7 @@ def extract_brain(voxels: np.ndarray, device: Device = "cpu") -> np.ndarray:
     torch.set_num_threads(1)
     try:
         share = network.run_model(voxels.copy())
-        mask: np.ndarray = network.postprocess(share > 0.5)
+        mask: Mask = network.postprocess(share > 0.5)
     except (AssertionError, ValueError, RuntimeError) as error:  # what it raises when nothing is brain
         raise ValueError("deepbet found no brain in it") from error
     finally:
@@ -45,7 +53,7 @@ def extract_brain(voxels: np.ndarray, device: Device = "cpu") -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _load(device: Device) -> Any:
+def _load(device: Device) -> _Network:
     try:
         from deepbet import BrainExtraction
     except ImportError as error:
@@ -55,4 +63,5 @@ def _load(device: Device) -> Any:
         ) from error
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("preparation.device: expected a CUDA device, found none; write cpu")
-    return BrainExtraction(no_gpu=device == "cpu")
+    network: _Network = BrainExtraction(no_gpu=device == "cpu")
+    return network

@@ -3,12 +3,14 @@
 import numpy as np
 from scipy import ndimage
 
+from fedtune3d.preparation.arrays import Affine, Box, Mask, Volume
+
 _TRIMMED = 0.001  # of the brain's voxels on each side of an axis, so that a speck does not move its middle
 _MASK_THRESHOLD = 0.499  # just below a half, so that ties do not hang on rounding
 _FWHM_TO_SIGMA = 2 * np.sqrt(2 * np.log(2))
 
 
-def extents(mask: np.ndarray, trimmed: float = 0.0) -> list[tuple[int, int]]:
+def extents(mask: Mask, trimmed: float = 0.0) -> list[tuple[int, int]]:
     """First and last index of the mask along each axis, leaving out a share of its voxels on either side."""
     extents = []
     for axis in range(3):
@@ -19,7 +21,7 @@ def extents(mask: np.ndarray, trimmed: float = 0.0) -> list[tuple[int, int]]:
     return extents
 
 
-def centred_grid(mask: np.ndarray, affine: np.ndarray, size: int, spacing_mm: float) -> np.ndarray:
+def centred_grid(mask: Mask, affine: Affine, size: int, spacing_mm: float) -> Affine:
     """The affine of the prepared grid: RAS axes, its middle voxel on the mask's."""
     middle = [(first + last + 1) // 2 for first, last in extents(mask, _TRIMMED)]
     grid = np.diag([spacing_mm] * 3 + [1.0])
@@ -27,9 +29,7 @@ def centred_grid(mask: np.ndarray, affine: np.ndarray, size: int, spacing_mm: fl
     return grid
 
 
-def resample(
-    voxels: np.ndarray, source_affine: np.ndarray, mask: np.ndarray, affine: np.ndarray, size: int
-) -> tuple[np.ndarray, np.ndarray]:
+def resample(voxels: Volume, source_affine: Affine, mask: Mask, affine: Affine, size: int) -> tuple[Volume, Mask]:
     """The scan and its brain mask (holes filled) on the grid: float32 and bool, (size, size, size)."""
     import torch
     import torchio
@@ -46,9 +46,7 @@ def resample(
     return sampled, ndimage.binary_fill_holes(share > _MASK_THRESHOLD)
 
 
-def resample_affinely(
-    voxels: np.ndarray, mask: np.ndarray, to_voxels: np.ndarray, size: int
-) -> tuple[np.ndarray, np.ndarray]:
+def resample_affinely(voxels: Volume, mask: Mask, to_voxels: Affine, size: int) -> tuple[Volume, Mask]:
     """A scan and its brain mask (holes filled) through an affine map: float32 and bool, (size, size, size).
 
     One linear interpolation, after the Gaussian smoothing of Cardoso et al. 2015 along voxel axes that lose resolution.
@@ -63,9 +61,9 @@ def resample_affinely(
     steps = np.linalg.norm(to_voxels[:3, :3], axis=1)
     sigma = np.sqrt(np.maximum(0.0, steps**2 - 1)) / _FWHM_TO_SIGMA
 
-    def sample(values: np.ndarray) -> np.ndarray:
+    def sample(values: Volume) -> Volume:
         smooth = ndimage.gaussian_filter(values, sigma)
-        sampled: np.ndarray = ndimage.affine_transform(
+        sampled: Volume = ndimage.affine_transform(
             smooth, to_voxels[:3, :3], to_voxels[:3, 3], (size,) * 3, order=1, prefilter=False
         )
         return sampled
@@ -73,13 +71,13 @@ def resample_affinely(
     return sample(voxels), ndimage.binary_fill_holes(sample(mask.astype(np.float32)) > _MASK_THRESHOLD)
 
 
-def crop_to(mask: np.ndarray, margin: int) -> tuple[slice, slice, slice]:
+def crop_to(mask: Mask, margin: int) -> Box:
     """The box around a mask with `margin` voxels on each side, as far as the volume goes."""
     x, y, z = (slice(max(0, first - margin), last + 1 + margin) for first, last in extents(mask))
     return x, y, z
 
 
-def crop_affine(affine: np.ndarray, box: tuple[slice, slice, slice]) -> np.ndarray:
+def crop_affine(affine: Affine, box: Box) -> Affine:
     """The affine of a box cut out of a volume with this `affine`."""
     cropped = affine.copy()
     cropped[:3, 3] = (affine @ [*(side.start for side in box), 1])[:3]

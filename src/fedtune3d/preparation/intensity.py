@@ -5,6 +5,8 @@ from typing import Literal, get_args
 import numpy as np
 from scipy import ndimage
 
+from fedtune3d.preparation.arrays import Numbers, Volume
+
 Intensity = Literal["zscore", "white_stripe", "histogram", "none"]
 INTENSITIES: tuple[Intensity, ...] = get_args(Intensity)
 
@@ -14,7 +16,7 @@ _BINS = 2000
 _LANDMARKS = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 99)  # percentiles (Nyúl et al., 2000, method L4)
 
 
-def normalise_intensity(inside: np.ndarray, method: Intensity, reference: np.ndarray | None = None) -> np.ndarray:
+def normalise_intensity(inside: Volume, method: Intensity, reference: Volume | None = None) -> Numbers:
     """The brain's voxels on the scale of a method.
 
     ``zscore``: mean 0, standard deviation 1. ``white_stripe``: mean 0 and standard deviation 1 in the 10 % of voxels
@@ -43,11 +45,11 @@ def normalise_intensity(inside: np.ndarray, method: Intensity, reference: np.nda
         assert reference is not None
         known = normalise_intensity(reference, "zscore")
         return _through_landmarks(values, np.percentile(values, _LANDMARKS), np.percentile(known, _LANDMARKS))
-    scores: np.ndarray = (values - values.mean()) / values.std()
+    scores: Numbers = (values - values.mean()) / values.std()
     return scores
 
 
-def _white_stripe(values: np.ndarray) -> np.ndarray:
+def _white_stripe(values: Numbers) -> Numbers:
     low, high = np.percentile(values, (0.1, 99.9))
     counts, edges = np.histogram(values, bins=_BINS, range=(low, high))
     density = ndimage.gaussian_filter1d(counts.astype(np.float64), _BINS / 60)
@@ -59,7 +61,7 @@ def _white_stripe(values: np.ndarray) -> np.ndarray:
     return values[(values >= first) & (values <= last)]
 
 
-def _through_landmarks(values: np.ndarray, scan: np.ndarray, template: np.ndarray) -> np.ndarray:
+def _through_landmarks(values: Numbers, scan: Numbers, template: Numbers) -> Numbers:
     """Piecewise linear from the scan's landmarks to the template's; the outer pieces go on beyond the last ones."""
     apart = np.diff(scan, prepend=-np.inf) > 0
     scan, template = scan[apart], template[apart]
@@ -67,5 +69,5 @@ def _through_landmarks(values: np.ndarray, scan: np.ndarray, template: np.ndarra
         return np.full_like(values, np.nan)
     slopes = np.diff(template) / np.diff(scan)
     piece = np.clip(np.searchsorted(scan, values) - 1, 0, len(slopes) - 1)
-    moved: np.ndarray = template[piece] + slopes[piece] * (values - scan[piece])
+    moved: Numbers = template[piece] + slopes[piece] * (values - scan[piece])
     return moved

@@ -1,13 +1,18 @@
 """Between NumPy volumes in RAS and SimpleITK images, whose world axes point left and posterior."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from fedtune3d.preparation.arrays import Affine, Volume
+
+if TYPE_CHECKING:
+    import SimpleITK
 
 TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def to_itk(voxels: np.ndarray, affine: np.ndarray) -> Any:
+def to_itk(voxels: Volume, affine: Affine) -> "SimpleITK.Image":
     """A SimpleITK image of (x, y, z) voxels and their affine → RAS millimetres, which must have no shear."""
     import SimpleITK
 

@@ -17,6 +17,7 @@ from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 
 from fedtune3d._utils.errors import ScanError
+from fedtune3d.preparation.arrays import Affine, Numbers, Volume
 
 SPACING_RANGE_MM = (0.2, 6.5)
 LEAST_VOXELS_AN_AXIS = 16
@@ -36,10 +37,10 @@ class Scan:
         source_affine: (4, 4) float64, the file's.
     """
 
-    voxels: np.ndarray
-    affine: np.ndarray
+    voxels: Volume
+    affine: Affine
     source_shape: tuple[int, ...]
-    source_affine: np.ndarray
+    source_affine: Affine
 
 
 def read_scan(path: Path) -> Scan:
@@ -132,7 +133,7 @@ def _check_grid(path: Path, image: nibabel.Nifti1Image) -> None:
         raise ScanError(f"{path}: expected voxel axes at right angles, found a sheared affine; resample the scan first")
 
 
-def _raw_spacing(path: Path, image: nibabel.Nifti1Image) -> np.ndarray:
+def _raw_spacing(path: Path, image: nibabel.Nifti1Image) -> Numbers:
     """The three spacings as they stand in the file, without nibabel's repairs."""
     with ImageOpener(str(path)) as file:
         return np.abs(type(image.header).from_fileobj(file, check=False)["pixdim"][1:4]).astype(np.float64)
@@ -166,7 +167,7 @@ def _bytes_held(path: Path, said: int) -> int:
         return file.seek(0, os.SEEK_END)  # packed in several parts, or damaged
 
 
-def _check_voxels(path: Path, voxels: np.ndarray) -> None:
+def _check_voxels(path: Path, voxels: Volume) -> None:
     if not np.isfinite(voxels.sum(dtype=np.float64)):
         count = voxels.size - np.count_nonzero(np.isfinite(voxels))
         raise ScanError(f"{path}: expected finite voxels, found {count:,} NaN or infinite; mask or convert it again")

@@ -6,9 +6,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image  # matplotlib needs it, so it is there
 
 from fedtune3d._utils.files import atomic_path
+from fedtune3d.preparation.arrays import Volume
 
 PLANES = (
     # title, axis that is cut, letters left, right, bottom, top
@@ -18,7 +20,7 @@ PLANES = (
 )
 
 
-def write_example(voxels: np.ndarray, path: Path) -> None:
+def write_example(voxels: Volume | NDArray[np.float16], path: Path) -> None:
     """Write the three middle slices of a scan as one small PNG, with letters for the directions.
 
     The person's left is on the left of the picture (neurological convention). Grey runs from the 1st to the 99th
@@ -46,7 +48,7 @@ def _render_grey(figure: Figure) -> Image.Image:
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., 0])
 
 
-def _slice(values: np.ndarray, axis: int) -> np.ndarray:
+def _slice(values: Volume, axis: int) -> Volume:
     """(rows, columns) in [0, 1]: the first remaining axis runs right, the second up."""
     inside = values[values != 0]
     low, high = np.percentile(inside, (1, 99)) if inside.size else (0.0, 1.0)

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedtune3d._utils.errors import InputError, ScanError
+from fedtune3d.preparation.arrays import Affine, Mask, Volume
 from fedtune3d.preparation.bias import correct_bias
 from fedtune3d.preparation.brain import Device, extract_brain
 from fedtune3d.preparation.fingerprints import voxels_digest
@@ -87,9 +89,9 @@ def prepare_scan(path: Path, settings: PreparationSettings = DEFAULT_SETTINGS) -
 class _Work:
     """A scan, or the box around its brain, in its own voxels."""
 
-    voxels: np.ndarray
-    affine: np.ndarray
-    brain: np.ndarray
+    voxels: Volume
+    affine: Affine
+    brain: Mask
 
     def cropped(self) -> "_Work":
         box = crop_to(self.brain, _MARGIN)
@@ -100,11 +102,11 @@ class _Work:
 class _Placed:
     """On the prepared grid, intensities as they were."""
 
-    voxels: np.ndarray
-    brain: np.ndarray
-    affine: np.ndarray
+    voxels: Volume
+    brain: Mask
+    affine: Affine
     space: str
-    to_scan: np.ndarray
+    to_scan: Affine
 
 
 def _steps_to_do(declared: Declared, bright_ml: float, settings: PreparationSettings) -> tuple[Step, ...]:
@@ -117,7 +119,7 @@ def _steps_to_do(declared: Declared, bright_ml: float, settings: PreparationSett
     return tuple(step for step in STEPS if step in wanted and step not in done)
 
 
-def _extract(path: Path, scan: Scan, declared: Declared, device: Device) -> np.ndarray:
+def _extract(path: Path, scan: Scan, declared: Declared, device: Device) -> Mask:
     """The brain by the mask beside the scan, else by the network."""
     if declared.brain_mask is None:
         try:
@@ -135,7 +137,7 @@ def _extract(path: Path, scan: Scan, declared: Declared, device: Device) -> np.n
     return mask.voxels > 0.5
 
 
-def _check_brain(path: Path, scan: Scan, brain: np.ndarray, brain_ml: float) -> None:
+def _check_brain(path: Path, scan: Scan, brain: Mask, brain_ml: float) -> None:
     low, high = BRAIN_RANGE_ML
     if not low <= brain_ml <= high:
         reason = (
@@ -166,11 +168,11 @@ def _place_in_template(path: Path, work: _Work, template: Template, size: int, *
     return _Placed(voxels, brain, template.affine, SPACE, to_scan)
 
 
-def _millilitres(brain: np.ndarray, affine: np.ndarray) -> float:
+def _millilitres(brain: Mask, affine: Affine) -> float:
     return float(np.count_nonzero(brain) * abs(np.linalg.det(affine[:3, :3])) / 1000)
 
 
-def _find_brain(voxels: np.ndarray) -> np.ndarray:
+def _find_brain(voxels: Volume) -> Mask:
     """Where the magnitude is more than faint; bool, the shape of `voxels`."""
     nonzero = np.abs(voxels[voxels != 0])
     threshold = _FAINT * np.percentile(nonzero, 99)
@@ -181,8 +183,8 @@ def _find_brain(voxels: np.ndarray) -> np.ndarray:
 
 
 def _normalise(
-    path: Path, voxels: np.ndarray, brain: np.ndarray, intensity: Intensity, template: Template
-) -> np.ndarray:
+    path: Path, voxels: Volume, brain: Mask, intensity: Intensity, template: Template
+) -> NDArray[np.float16]:
     """The chosen scale in the brain, `BACKGROUND` outside; float16, finite."""
     prepared = np.full(voxels.shape, BACKGROUND, dtype=np.float16)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fedtune3d.preparation.arrays import Affine, Mask
 from fedtune3d.preparation.quality.measures import Quality
 from fedtune3d.preparation.recognition import Step
 
@@ -29,13 +31,13 @@ class PreparedScan:
         voxels_sha256: `fingerprints.voxels_digest` of the file.
     """
 
-    voxels: np.ndarray
-    brain: np.ndarray
-    affine: np.ndarray
+    voxels: NDArray[np.float16]
+    brain: Mask
+    affine: Affine
     space: str
-    to_scan: np.ndarray
+    to_scan: Affine
     source_shape: tuple[int, ...]
-    source_affine: np.ndarray
+    source_affine: Affine
     brain_ml: float
     steps: tuple[Step, ...]
     quality: Quality

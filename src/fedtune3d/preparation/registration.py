@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fedtune3d.preparation.arrays import Affine, Volume
 from fedtune3d.preparation.itk import TO_LPS, to_itk
 from fedtune3d.preparation.template import Template
 
@@ -11,7 +12,7 @@ ITERATIONS = 200
 SEED = 1
 
 
-def register_to_template(brain_voxels: np.ndarray, affine: np.ndarray, template: Template) -> np.ndarray:
+def register_to_template(brain_voxels: Volume, affine: Affine, template: Template) -> Affine:
     """The affine map that takes the template's millimetres to the scan's, where the two brains correlate most.
 
     Twelve parameters, from the two centres of mass; correlation on two levels (6 mm, then 3 mm) over every second

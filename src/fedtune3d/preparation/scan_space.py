@@ -4,10 +4,11 @@ import nibabel
 import numpy as np
 from scipy import ndimage
 
+from fedtune3d.preparation.arrays import AnyVolume
 from fedtune3d.preparation.prepared_scan import PreparedScan
 
 
-def to_scan_space(volume: np.ndarray, prepared: PreparedScan, order: int = 1) -> nibabel.Nifti1Image:
+def to_scan_space(volume: AnyVolume, prepared: PreparedScan, order: int = 1) -> nibabel.Nifti1Image:
     """A volume on the prepared grid, such as a saliency map, as a NIfTI on the grid of the scan's own file.
 
     Args:

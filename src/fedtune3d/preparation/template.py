@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from fedtune3d.preparation.arrays import Affine, Mask, Volume
+
 SPACE = "MNI152NLin2009aSym"  # nilearn's template, by the name that BIDS gives it
 _FWHM_TO_SIGMA = 2 * np.sqrt(2 * np.log(2))
 
@@ -21,9 +23,9 @@ class Template:
         affine: (4, 4), voxel indices → MNI152 millimetres; its middle voxel is the middle of the brain's extent.
     """
 
-    voxels: np.ndarray
-    brain: np.ndarray
-    affine: np.ndarray
+    voxels: Volume
+    brain: Mask
+    affine: Affine
 
 
 @lru_cache(maxsize=2)
@@ -44,8 +46,8 @@ def load_template(size: int, spacing_mm: float) -> Template:
     sigma = np.sqrt(max(0.0, spacing_mm**2 - 1)) / _FWHM_TO_SIGMA
     matrix = np.linalg.inv(image.affine) @ grid
 
-    def sample(values: np.ndarray) -> np.ndarray:
-        sampled: np.ndarray = ndimage.affine_transform(
+    def sample(values: Volume) -> Volume:
+        sampled: Volume = ndimage.affine_transform(
             ndimage.gaussian_filter(values, sigma), matrix[:3, :3], matrix[:3, 3], (size,) * 3, order=1
         )
         return sampled

@@ -3,20 +3,20 @@
 import csv
 import gzip
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from fedtune3d._utils.files import atomic_path, write_json, write_text
+from fedtune3d._utils.typed_json import Json
 from fedtune3d._utils.version import __version__
 from fedtune3d.simulation.scanning import Scan
 
 NOTICE = "Simulated by fedtune3d: this is no person's scan, and nothing measured on it says anything about patients."
-COLUMNS: dict[str, Any] = {
+COLUMNS: dict[str, Json] = {
     "diagnosis": {"Description": "Simulated diagnosis", "Levels": {"AD": "impaired", "CN": "cognitively normal"}},
     "age": {"Description": "Simulated age", "Units": "year"},
     "sex": {"Description": "Simulated sex", "Levels": {"F": "female", "M": "male"}},
@@ -57,7 +57,9 @@ def simulated_brain(path: Path) -> NDArray[np.float32]:
     return np.asarray((inside - inside.mean()) / inside.std(), np.float32)
 
 
-def write_site_files(site_folder: Path, site: str, rows: Sequence[dict[str, str]], parameters: dict[str, Any]) -> None:
+def write_site_files(
+    site_folder: Path, site: str, rows: Sequence[dict[str, str]], parameters: Mapping[str, Json]
+) -> None:
     """Write what a BIDS folder needs beside its scans; `participants.tsv`, without which no one reads it, last."""
     write_json(
         site_folder / "dataset_description.json",

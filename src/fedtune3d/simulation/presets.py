@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.names import did_you_mean
@@ -75,10 +74,11 @@ def parse_site_effects(texts: Sequence[str], sites: Sequence[str]) -> dict[str, 
 
 
 def change_effects(
-    effects: Mapping[str, SiteEffect], changes: Mapping[str, Mapping[str, Any]]
+    effects: Mapping[str, SiteEffect], changes: Mapping[str, Mapping[str, float]]
 ) -> dict[str, SiteEffect]:
     """The effects with what was asked for in the place of what was drawn."""
-    return {site: replace(effect, **changes.get(site, {})) for site, effect in effects.items()}
+    # Every field that can be set is a float.
+    return {site: replace(effect, **changes.get(site, {})) for site, effect in effects.items()}  # type: ignore[arg-type]
 
 
 def _site(text: str, name: str, sites: Sequence[str]) -> str:

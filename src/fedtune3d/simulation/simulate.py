@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import joblib
 import torch
@@ -13,10 +12,11 @@ import torch
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import require_free_space, sha256_file, write_json
 from fedtune3d._utils.folders import SimulationFolder
+from fedtune3d._utils.typed_json import Json
 from fedtune3d.simulation.anatomy import Anatomy
 from fedtune3d.simulation.bids_folder import scan_path, write_scan, write_site_files
 from fedtune3d.simulation.cohort_design import PlannedScan, PlannedSite, plan_sites
-from fedtune3d.simulation.label_maps import list_label_maps, read_label_map
+from fedtune3d.simulation.label_maps import LabelMap, list_label_maps, read_label_map
 from fedtune3d.simulation.scanning import make_scan
 from fedtune3d.simulation.site_effects import SiteEffect
 from fedtune3d.simulation.template import template_anatomy
@@ -58,18 +58,7 @@ def simulate_sites(
     """
     people = None if anatomies is None else list_label_maps(anatomies)
     planned = plan_sites(sites, scans, seed, min_per_class, people, site_effects)
-    parameters = {
-        "Version": SIMULATION_VERSION,
-        "Sites": sites,
-        "Scans": scans,
-        "Seed": seed,
-        "LeastPerClass": min_per_class,
-        "Anatomies": {"MNI152": "nilearn"}
-        if people is None
-        else {person.anatomy_id: sha256_file(person.path) for person in people},
-    }
-    if site_effects:
-        parameters["SiteEffects"] = list(site_effects)
+    parameters = _parameters(sites, scans, seed, min_per_class, people, site_effects)
     folders = [out / site.name for site in planned]
     _claim_folder(out, folders, parameters)
     missing = [
@@ -93,18 +82,42 @@ def simulate_sites(
     return folders
 
 
-def _claim_folder(out: Path, folders: Sequence[Path], parameters: dict[str, Any]) -> None:
+def _parameters(
+    sites: int,
+    scans: int,
+    seed: int,
+    min_per_class: int,
+    people: Sequence[LabelMap] | None,
+    site_effects: Sequence[str],
+) -> dict[str, Json]:
+    """All that the bytes of a simulation depend on."""
+    parameters: dict[str, Json] = {
+        "Version": SIMULATION_VERSION,
+        "Sites": sites,
+        "Scans": scans,
+        "Seed": seed,
+        "LeastPerClass": min_per_class,
+        "Anatomies": {"MNI152": "nilearn"}
+        if people is None
+        else {person.anatomy_id: sha256_file(person.path) for person in people},
+    }
+    if site_effects:
+        parameters["SiteEffects"] = list(site_effects)
+    return parameters
+
+
+def _claim_folder(out: Path, folders: Sequence[Path], parameters: dict[str, Json]) -> None:
     """Write `simulation.json`, or check that the one that is there has the same parameters."""
     record = SimulationFolder(out).parameters
     if record.exists():
         try:
-            found = json.loads(record.read_text(encoding="utf-8"))
+            written = json.loads(record.read_text(encoding="utf-8"))
         except ValueError as error:
             raise InputError(
                 f"{record}: expected the parameters of a simulation, got no JSON; remove the folder"
             ) from error
-        if found != parameters:
-            changed = sorted(key for key in {*found, *parameters} if found.get(key) != parameters.get(key))
+        if written != parameters:
+            changed = sorted(key for key in {*written, *parameters} if written.get(key) != parameters.get(key))
             raise InputError(
                 f"{out}: holds a simulation with another {', '.join(changed).lower()}; choose another folder or "
                 "remove it"
@@ -164,9 +177,9 @@ def _row(scan: PlannedScan) -> dict[str, str]:
     return row | {"group_id": scan.anatomy} if scan.anatomy else row
 
 
-def _described(site: PlannedSite, parameters: dict[str, Any]) -> dict[str, Any]:
+def _described(site: PlannedSite, parameters: dict[str, Json]) -> dict[str, Json]:
     """What the site's description says of how it was made."""
-    effect = asdict(site.effect)
+    effect = {**asdict(site.effect)}
     if not site.effect.motion_mm:
         del effect["motion_mm"]  # as it was before there was motion
     return {"Parameters": parameters | {"SiteEffect": effect}}

@@ -3,6 +3,7 @@
 from itertools import count
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import numpy_rng
@@ -50,7 +51,7 @@ def site_sizes(sites: int, scans: int, smallest: int, seed: int) -> list[int]:
     return [int(size) for size in numpy_rng(seed, "site sizes").permutation(sizes)]
 
 
-def largest_remainder(shares: np.ndarray, total: int) -> np.ndarray:
+def largest_remainder(shares: NDArray[np.float64], total: int) -> NDArray[np.int64]:
     """Whole numbers in proportion to the shares that sum to the total; equal remainders go to the later."""
     quotas = shares / shares.sum() * total
     sizes = np.floor(quotas).astype(int)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedtune3d.preparation.arrays import Numbers
 from fedtune3d.preparation.quality.measures import AS_IT_LIES, Quality
 
 LARGEST_Z = 3.5  # Iglewicz and Hoaglin, 1993, How to Detect and Handle Outliers
@@ -66,13 +67,13 @@ def flag_scans(qualities: Sequence[Quality], registered: Sequence[bool]) -> list
     return reasons
 
 
-def robust_scores(values: np.ndarray) -> np.ndarray:
+def robust_scores(values: Numbers) -> Numbers:
     """0.6745 (x − median) / MAD of values (n,), the MAD at least 5 % of the median; zeros for fewer than ten."""
     if len(values) < FEWEST_SCANS:
         return np.zeros(len(values))
     middle = np.median(values)
     spread = max(float(np.median(np.abs(values - middle))), _LEAST_SPREAD * abs(float(middle)), 1e-9)
-    scores: np.ndarray = 0.6745 * (values - middle) / spread
+    scores: Numbers = 0.6745 * (values - middle) / spread
     return scores
 
 

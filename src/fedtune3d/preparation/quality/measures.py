@@ -6,8 +6,10 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
+from fedtune3d.preparation.arrays import Affine, Mask, Numbers, Volume
 from fedtune3d.preparation.nifti import Scan
 from fedtune3d.preparation.template import Template
 
@@ -51,10 +53,10 @@ class Quality:
 def measure_quality(
     path: Path,
     scan: Scan,
-    brain: np.ndarray,
-    inside: np.ndarray,
-    on_grid: np.ndarray,
-    brain_on_grid: np.ndarray,
+    brain: Mask,
+    inside: Volume,
+    on_grid: Volume,
+    brain_on_grid: Mask,
     template: Template,
 ) -> Quality:
     """Measure a scan.
@@ -93,7 +95,7 @@ def _orientation(fits: Mapping[str, float]) -> str:
     return best if fits[best] > max(_FITS, fits[AS_IT_LIES] + _CLEARLY) else AS_IT_LIES
 
 
-def _correlation(voxels: np.ndarray, brain: np.ndarray, template: Template, flipped: tuple[int, ...]) -> float:
+def _correlation(voxels: Volume, brain: Mask, template: Template, flipped: tuple[int, ...]) -> float:
     """Pearson's r with the flipped template where both have brain."""
     both = brain & np.flip(template.brain, flipped)
     if not both.any():
@@ -104,7 +106,7 @@ def _correlation(voxels: np.ndarray, brain: np.ndarray, template: Template, flip
     return float(first @ second / norm) if norm else 0.0
 
 
-def _to_noise(voxels: np.ndarray, brain: np.ndarray, inside: np.ndarray) -> tuple[float | None, float | None]:
+def _to_noise(voxels: Volume, brain: Mask, inside: Volume) -> tuple[float | None, float | None]:
     """Signal and contrast over noise.
 
     White and grey matter are the brightest two of three classes by Otsu's thresholds (Liao et al., 2001). The noise's
@@ -131,16 +133,16 @@ def _to_noise(voxels: np.ndarray, brain: np.ndarray, inside: np.ndarray) -> tupl
     return round(bright / noise, 2), round((bright - grey) / noise, 2)
 
 
-def two_thresholds(values: np.ndarray) -> tuple[float, float]:
+def two_thresholds(values: Volume) -> tuple[float, float]:
     """The two thresholds that part values into the three classes of the largest variance between them (Otsu)."""
     first, last = np.percentile(values, (0.5, 99.5))
     counts, edges = np.histogram(values, bins=_BINS, range=(first, last))
     weight = np.concatenate([[0.0], np.cumsum(counts, dtype=np.float64)])
     moment = np.concatenate([[0.0], np.cumsum(counts * (edges[:-1] + edges[1:]) / 2)])
 
-    def spread(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    def spread(start: NDArray[np.int64], stop: NDArray[np.int64]) -> Numbers:
         inside = weight[stop] - weight[start]
-        between: np.ndarray = (moment[stop] - moment[start]) ** 2 / np.maximum(inside, 1e-12)
+        between: Numbers = (moment[stop] - moment[start]) ** 2 / np.maximum(inside, 1e-12)
         return between
 
     low, high = np.triu_indices(_BINS - 1, k=1)
@@ -149,7 +151,7 @@ def two_thresholds(values: np.ndarray) -> tuple[float, float]:
     return float(edges[low[best]]), float(edges[high[best]])
 
 
-def _edge_cm2(brain: np.ndarray, affine: np.ndarray) -> float:
+def _edge_cm2(brain: Mask, affine: Affine) -> float:
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     area = 0.0
     for axis in range(3):

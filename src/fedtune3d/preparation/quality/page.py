@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
@@ -115,7 +116,7 @@ def draw_outlined(prepared: PreparedScan) -> bytes:
     return file.getvalue()
 
 
-def _paint(prepared: PreparedScan, axis: int, low: float, high: float) -> np.ndarray:
+def _paint(prepared: PreparedScan, axis: int, low: float, high: float) -> NDArray[np.uint8]:
     """Palette indices of a slice; where brain and surroundings meet, the outline's."""
     middle = prepared.voxels.shape[axis] // 2
     values, brain = (np.take(volume, middle, axis=axis).T[::-1] for volume in (prepared.voxels, prepared.brain))
