@@ -1,26 +1,10 @@
-"""The commands as a user meets them: what they print, what they write, and one line for bad input."""
+"""What every command explains, and the one line in which a fault of the machine ends."""
 
 import errno
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import torch
-import yaml
-
-from fedtune3d.cli.app import main
-from fedtune3d.config.experiment import Experiment
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Exit code, standard output, standard error."""
-    with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
-    printed = capsys.readouterr()
-    return int(caught.value.code or 0), printed.out, printed.err
-
+from command_line import call
 
 HELP = {
     "init": "One BIDS folder per site",
@@ -38,22 +22,6 @@ def test_every_command_explains_what_it_takes(capsys: pytest.CaptureFixture[str]
     assert HELP[command] in " ".join(out.replace("│", " ").split())
 
 
-def test_init_lists_the_diagnoses_and_what_it_writes_is_valid(
-    capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path
-) -> None:
-    path = tmp_path / "mine.yaml"
-    code, out, _ = call(capsys, "init", small_experiment.folder / "A", small_experiment.folder / "B", "-o", path)
-    assert code == 0
-    assert str(path) in out
-    assert "AD (12), CN (12)" in path.read_text()
-    experiment = Experiment.from_yaml(path)
-    assert [site.name for site in experiment.sites] == ["A", "B"]
-    assert experiment.labels is not None
-    assert (experiment.labels.positive, experiment.labels.negative) == (("AD",), ("CN",))
-    assert experiment.sites[0].root is not None
-    assert experiment.sites[0].root.resolve() == (small_experiment.folder / "A").resolve()
-
-
 FAULTS = {
     OSError(errno.ENOSPC, "No space left on device", "/full/run/metrics.json"): (
         "fedtune3d: /full/run/metrics.json: No space left on device; free some space and run again with --resume\n"
@@ -61,6 +29,7 @@ FAULTS = {
     MemoryError(): (
         "fedtune3d: out of memory; close other programs or lower `training.batch_size`, and run again with --resume\n"
     ),
+    RecursionError(): "fedtune3d: the input is nested too deeply to be read; flatten it and run again\n",
 }
 
 
@@ -75,139 +44,11 @@ def test_a_fault_of_the_machine_is_one_line(
     assert call(capsys, "run", tmp_path / "experiment.yaml") == (2, "", FAULTS[fault])
 
 
-def test_init_does_not_overwrite(capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_text("mine")
-    code, _, err = call(capsys, "init", small_experiment.folder / "A", "-o", path)
-    assert code == 2
-    assert "exists already" in err
-    assert path.read_text() == "mine"
-
-
-def test_prepare_run_and_report(capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path) -> None:
-    path = small_experiment.write(tmp_path / "run")
-    code, out, _ = call(capsys, "prepare", path)
-    pages = [Path(small_experiment.values["cache"]) / name / "qc.html" for name in "AB"]
-    told = ["A: 14 scans prepared", f"  quality control: {pages[0]}"]
-    told += ["B: 10 scans prepared", f"  quality control: {pages[1]}"]
-    assert (code, out.splitlines()[:4]) == (0, told)
-    assert all(page.exists() for page in pages)
-    assert [line.split() for line in out.splitlines() if "Included" in line] == [
-        ["Included", "14", "(14)", "10", "(10)", "24", "(24)"]
-    ]
-    code, out, _ = call(capsys, "run", path)
-    assert code == 0
-    assert "Test AUC [95 % interval]" in out
-    assert "weights are random" in out
-    assert f"report: {tmp_path / 'run' / 'report.html'}" in out
-    (tmp_path / "run" / "report.html").unlink()
-    assert call(capsys, "report", tmp_path / "run")[0] == 0
-    assert (tmp_path / "run" / "report.html").exists()
-
-
-def no_participants(folder: Path) -> dict[str, Any]:
-    (folder / "A" / "participants.tsv").unlink()
-    return {}
-
-
-def missing_column(folder: Path) -> dict[str, Any]:
-    (folder / "A" / "participants.tsv").write_text("participant_id\tgroup\nsub-00\tAD\n")
-    return {}
-
-
-def duplicate(folder: Path) -> dict[str, Any]:
-    table = folder / "A" / "participants.tsv"
-    table.write_text(table.read_text() + "sub-00\tAD\t70\tF\n")
-    return {}
-
-
-def unknown_labels(folder: Path) -> dict[str, Any]:
-    return {"labels": {"positive": ["sick"], "negative": ["well"]}}
-
-
-def truncated_scan(folder: Path) -> dict[str, Any]:
-    scan = folder / "A" / "sub-03" / "anat" / "sub-03_T1w.nii.gz"
-    scan.write_bytes(scan.read_bytes()[:2000])
-    return {}
-
-
-def wrong_shapes(folder: Path) -> dict[str, Any]:
-    state = {"model_state_dict": {"image_encoder.pos_embed": torch.zeros(1, 2, 2, 2, 768)}}
-    torch.save(state, folder / "other.pth")
-    return {"model": {"encoder": "tiny", "weights": str(folder / "other.pth")}}
-
-
-def pickled_code(folder: Path) -> dict[str, Any]:
-    torch.save({"model_state_dict": np.random.default_rng}, folder / "evil.pth")
-    return {"model": {"encoder": "tiny", "weights": str(folder / "evil.pth")}}
-
-
-def missing_weights(folder: Path) -> dict[str, Any]:
-    return {"model": {"encoder": "tiny", "weights": "nowhere.pth"}}
-
-
-BAD = {
-    no_participants: "participants.tsv",
-    missing_column: "diagnosis",
-    duplicate: "sub-00",
-    unknown_labels: "AD",
-    truncated_scan: "sub-03_T1w.nii.gz",
-    wrong_shapes: "other.pth",
-    pickled_code: "evil.pth",
-    missing_weights: "nowhere.pth",
-}
-
-
-@pytest.mark.parametrize("spoil", BAD, ids=lambda spoil: spoil.__name__)
-def test_bad_input_is_one_line_and_leaves_no_result(
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    write_small_site: Callable[..., None],
-    spoil: Callable[[Path], dict[str, Any]],
+def test_stopping_a_command_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    write_small_site(tmp_path / "A", people=4, seed=1)
-    values = {
-        "name": "bad",
-        "sites": [{"name": "A", "root": "A"}],
-        "labels": {"positive": ["AD"], "negative": ["CN"]},
-        "model": {"encoder": "tiny", "head": "linear"},
-        "output": "run",
-    } | spoil(tmp_path)
-    path = tmp_path / "bad.yaml"
-    path.write_text(yaml.safe_dump(values))
-    code, _, err = call(capsys, "run", path)
-    lines = [line for line in err.splitlines() if line.startswith("fedtune3d: ")]
-    assert code == 2
-    assert len(lines) == 1
-    assert BAD[spoil] in lines[0]
-    assert "Traceback" not in err
-    assert not (tmp_path / "run" / "metrics.json").exists()
-    assert not list(tmp_path.rglob("*.partial.*"))
+    def stop(path: Path) -> None:
+        raise KeyboardInterrupt
 
-
-def test_a_bad_scan_can_be_skipped_and_is_listed(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, write_small_site: Callable[..., None]
-) -> None:
-    write_small_site(tmp_path / "A", people=4, seed=1)
-    truncated_scan(tmp_path)
-    values = {
-        "name": "bad",
-        "sites": [{"name": "A", "root": "A"}],
-        "labels": {"positive": ["AD"], "negative": ["CN"]},
-        "on_bad_scan": "skip",
-    }
-    path = tmp_path / "bad.yaml"
-    path.write_text(yaml.safe_dump(values))
-    code, out, _ = call(capsys, "prepare", path)
-    assert code == 0
-    assert "A: 3 scans prepared, 1 left out" in out
-    assert "sub-03: " in out
-
-
-@pytest.mark.parametrize("command", ["run", "check", "prepare"])
-def test_a_study_is_sent_to_benchmark(capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str) -> None:
-    path = tmp_path / "study.yaml"
-    path.write_text("name: s\nheads: [linear, conv_s]\n")
-    code, _, said = call(capsys, command, path)
-    assert code == 2
-    assert f"run it with: fedtune3d benchmark {path}" in said.replace("\n", "")
+    monkeypatch.setattr("fedtune3d.config.study.is_study", stop)
+    assert call(capsys, "check", tmp_path / "a.yaml") == (130, "", "stopped; run the same command again to continue\n")

@@ -1,0 +1,94 @@
+"""Commands that run an experiment or a study, and write their reports."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedtune3d.cli.before_a_run import print_study_plan
+from fedtune3d.cli.shared import (
+    ExperimentFile,
+    Port,
+    Watched,
+    err,
+    out,
+    print_result,
+    progress_bars,
+    read_experiment,
+    watched_bars,
+)
+
+
+def run(
+    experiment: ExperimentFile,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder.")] = False,
+    watch: Watched = False,
+    port: Port = None,
+) -> None:
+    """Train across the sites, evaluate on each site's test scans, and write the report.
+
+    Stop it with Ctrl-C whenever you like; with --resume it goes on and ends in the same result.
+    """
+    from fedtune3d.workflows.run import run_experiment
+
+    found = read_experiment(experiment)
+    try:
+        with watched_bars(found.output, watch, port) as progress:
+            folder = run_experiment(found, resume=resume, progress=progress)
+    except KeyboardInterrupt:
+        err.print(f"stopped; go on with: fedtune3d run {experiment} --resume")
+        raise typer.Exit(130) from None
+    print_result(folder)
+
+
+def benchmark(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="An experiment file with lists to cross.")],
+    workers: Annotated[
+        int, typer.Option(help="Cells that run at once, each with the experiment's number of threads.", min=1)
+    ] = 1,
+    plan: Annotated[bool, typer.Option(help="Say before the start what it will take.")] = True,
+) -> None:
+    """Run a study: heads, tunings and rules compared, beside the baselines; tables, figures and one report.
+
+    Stop it with Ctrl-C whenever you like; the same command goes on, and a finished cell is not run again.
+    """
+    from fedtune3d.config.study import Study
+    from fedtune3d.report import caveat
+    from fedtune3d.report.study_captions import answer
+    from fedtune3d.report.study_contents import read_study
+    from fedtune3d.report.study_tables import stage_tables
+    from fedtune3d.workflows.study import run_study
+
+    grid = Study.from_yaml(study)
+    if plan:
+        print_study_plan(grid, workers)
+    try:
+        with progress_bars() as bars:
+            folder = run_study(grid, workers=workers, progress=bars, tell=err.print)
+    except KeyboardInterrupt:
+        err.print(f"stopped; go on with: fedtune3d benchmark {study}")
+        raise typer.Exit(130) from None
+    contents = read_study(folder.path)
+    for table in stage_tables(contents):
+        out.print(table)
+    out.print(answer(contents) or "")
+    if text := caveat(contents.facts):
+        out.print(text)
+    out.print(f"report: {folder.report}", soft_wrap=True)
+    for cell, fault in contents.results.faults.items():
+        err.print(f"failed: {cell}: {fault}", markup=False)
+    if contents.results.faults:
+        raise typer.Exit(1)
+
+
+def report(
+    run_folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="The folder of a run or of a study; it need not be done.")
+    ],
+) -> None:
+    """Write the figures and report.html of a run or a study anew."""
+    from fedtune3d._utils.folders import StudyFolder
+    from fedtune3d.report import write_report, write_study_report
+
+    write = write_study_report if StudyFolder(run_folder).results.exists() else write_report
+    out.print(f"report: {write(run_folder)}", soft_wrap=True)

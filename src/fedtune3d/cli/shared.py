@@ -1,0 +1,91 @@
+"""The two consoles, the arguments, progress bars and tables that several commands share."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from fedtune3d._utils.errors import InputError
+
+if TYPE_CHECKING:
+    from fedtune3d._utils.folders import RunFolder
+    from fedtune3d._utils.progress import Progress
+    from fedtune3d.config.experiment import Experiment
+    from fedtune3d.federation.leak_audit import LeakAudit
+
+
+out = Console(highlight=False)
+
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+ExperimentFile = Annotated[
+    Path, typer.Argument(metavar="EXPERIMENT.yaml", help="The experiment file that `init` wrote.")
+]
+
+Watched = Annotated[
+    bool, typer.Option("--watch", help="Serve the report on this machine while the run goes on; it updates by itself.")
+]
+
+Port = Annotated[int | None, typer.Option(help="Of --watch, by default a free one.", min=1, max=65535)]
+
+
+def read_experiment(path: Path) -> "Experiment":
+    """Read an experiment file. Raises `InputError`, also where the file is a study's."""
+    from fedtune3d.config.experiment import Experiment
+    from fedtune3d.config.study import is_study
+
+    if is_study(path):
+        raise InputError(f"{path}: a study, with lists to cross; run it with: fedtune3d benchmark {path}")
+    return Experiment.from_yaml(path)
+
+
+def print_result(folder: "RunFolder") -> None:
+    """Print the AUCs of a run and where its report is."""
+    from fedtune3d.report import auc_table, caveat
+    from fedtune3d.workflows.run_folder import read_metrics
+
+    metrics = read_metrics(folder)
+    out.print(auc_table(metrics))
+    if text := caveat(metrics):
+        out.print(text)
+    out.print(f"report: {folder.report}", soft_wrap=True)
+
+
+def print_audit(audit: "LeakAudit") -> None:
+    """Print who is in each split and what the leak audit found. Raises `InputError` where it found a leak."""
+    from fedtune3d.report.balance import balance_table
+
+    out.print(balance_table({site: people.model_dump() for site, people in audit.described.items()}))
+    for finding in audit.findings:
+        if finding.level == "warning":
+            out.print(f"warning: {finding.text}", soft_wrap=True, markup=False)
+    audit.require_none()
+    out.print(f"no leak found, {len(audit.findings) or 'no'} warning{'s' * (len(audit.findings) != 1)}")
+
+
+def progress_bars() -> "AbstractContextManager[Progress]":
+    """Bars on a terminal; lines where the output goes to a log."""
+    from fedtune3d._utils.progress import Bars, Lines
+
+    return Bars(err) if err.is_terminal else nullcontext(Lines(partial(err.print, markup=False)))
+
+
+@contextmanager
+def watched_bars(output: Path, watch: bool, port: int | None) -> Iterator["Progress"]:
+    """Bars on the terminal and, with `watch`, a page that is served for as long."""
+    if not watch:
+        if port is not None:
+            raise InputError("--port is the port of --watch; add --watch, or leave it out")
+        with progress_bars() as bars:
+            yield bars
+        return
+    from fedtune3d.report.watch import Watch
+
+    with Watch(output, port) as watched:
+        err.print(f"watch the run at {watched.url}")
+        with progress_bars() as bars:
+            yield watched.following(bars)

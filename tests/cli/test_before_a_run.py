@@ -1,0 +1,56 @@
+"""`fedtune3d init` and `prepare`: what they print and write."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from command_line import call
+
+from fedtune3d.config.experiment import Experiment
+
+
+def test_init_lists_the_diagnoses_and_what_it_writes_is_valid(
+    capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.yaml"
+    code, out, _ = call(capsys, "init", small_experiment.folder / "A", small_experiment.folder / "B", "-o", path)
+    assert code == 0
+    assert str(path) in out
+    assert "AD (12), CN (12)" in path.read_text()
+    experiment = Experiment.from_yaml(path)
+    assert [site.name for site in experiment.sites] == ["A", "B"]
+    assert experiment.labels is not None
+    assert (experiment.labels.positive, experiment.labels.negative) == (("AD",), ("CN",))
+    assert experiment.sites[0].root is not None
+    assert experiment.sites[0].root.resolve() == (small_experiment.folder / "A").resolve()
+
+
+def test_init_does_not_overwrite(capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("mine")
+    code, _, err = call(capsys, "init", small_experiment.folder / "A", "-o", path)
+    assert code == 2
+    assert "exists already" in err
+    assert path.read_text() == "mine"
+
+
+def test_a_bad_scan_can_be_skipped_and_is_listed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, write_small_site: Callable[..., None]
+) -> None:
+    write_small_site(tmp_path / "A", people=4, seed=1)
+    scan = tmp_path / "A" / "sub-03" / "anat" / "sub-03_T1w.nii.gz"
+    scan.write_bytes(scan.read_bytes()[:2000])
+    values = {
+        "name": "bad",
+        "sites": [{"name": "A", "root": "A"}],
+        "labels": {"positive": ["AD"], "negative": ["CN"]},
+        "on_bad_scan": "skip",
+    }
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml.safe_dump(values))
+    code, out, _ = call(capsys, "prepare", path)
+    assert code == 0
+    assert "A: 3 scans prepared, 1 left out" in out
+    assert "sub-03: " in out
