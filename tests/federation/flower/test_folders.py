@@ -1,5 +1,6 @@
 """The server's folder and a site's: what is made, and one line for each mistake."""
 
+import base64
 import ssl
 import subprocess
 from pathlib import Path
@@ -99,6 +100,17 @@ def test_check_names_all_that_is_wrong(tmp_path: Path, made: ServerFolder) -> No
         "no such folder or table",
         "no answer",
     ]
+
+
+@pytest.mark.parametrize("algorithm", [b"ecdsa-sha2-nistp384", b"ecdsa-sha2\rnistp384"])
+def test_a_damaged_key_is_named(tmp_path: Path, made: ServerFolder, algorithm: bytes) -> None:
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump({"name": "A", "server": "localhost:1", "data": "nowhere"}))
+    begin, *lines, end = made.paths.site("A").key.read_bytes().splitlines()
+    content = base64.b64decode(b"".join(lines)).replace(b"ecdsa-sha2-nistp384", algorithm)
+    damaged = content if algorithm != b"ecdsa-sha2-nistp384" else content[: len(content) // 2]
+    (tmp_path / "site.key").write_bytes(b"\n".join((begin, base64.encodebytes(damaged).strip(), end, b"")))
+    bad = [finding.text for finding in check_site(tmp_path) if not finding.good]
+    assert f"{tmp_path / 'site.key'}: expected the site's private key" in bad[0]
 
 
 @pytest.mark.parametrize(("ahead", "problem"), [(-299, None), (-301, "301 s behind"), (4, None), (7, "7 s ahead of")])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import Context, RecordDict
@@ -262,7 +263,7 @@ def _read_public_key(path: Path) -> bytes:
     """A public key in the form that Flower registers. Raises `InputError`."""
     try:
         key = serialization.load_ssh_public_key(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
         raise InputError(f"{path}: expected a public key in OpenSSH's form; {error}") from None
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise InputError(f"{path}: expected an ECDSA key (ssh-keygen -t ecdsa -b 384), got another kind")
