@@ -73,7 +73,7 @@ def write_world(folder: Path, **changes: object) -> Path:
         **changes,
     }
     study = values | {"seeds": [0], "heads": ["linear"], "tunings": ["frozen"], "rules": ["fedavg", "fedce"]}
-    for key in ("aggregation", "tuning"):
+    for key in ("aggregation", "tuning", "seed"):
         study.pop(key, None)
     study["model"] = {"encoder": "tiny"}
     files = {
