@@ -28,7 +28,7 @@ def test_a_second_writer_is_refused_and_told_who_holds_the_folder(tmp_path: Path
             pass
     with one_writer(tmp_path / "run", "fedtune3d report"):
         assert "report" in (tmp_path / "run" / HOLDER).read_text()
-    assert not (tmp_path / "run" / HOLDER).exists()
+    assert not (tmp_path / "run").exists()  # nothing was written
 
 
 def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:

@@ -111,9 +111,11 @@ def test_maps_can_be_asked_of_a_finished_run(tmp_path: Path) -> None:
     open_run(folder, plain, resume=False)
     folder.metrics.write_text("{}")
     folder.saliency.mkdir()
-    with pytest.raises(InputError, match=r"another configuration \(differs in explain, seed\)"):
+    with pytest.raises(InputError, match=r"another configuration \(explain: .*; seed: .* before, 2 now\)"):
         open_run(folder, plain | {"explain": {"method": "gradcam"}, "seed": 2}, resume=True)
-    with pytest.raises(InputError, match=r"differs in baselines, explain"):
+    with pytest.raises(
+        InputError, match=r"another configuration \(baselines: \[\"local\"\] before, \[\] now; explain: "
+    ):
         open_run(folder, plain | {"explain": {"method": "gradcam"}, "baselines": []}, resume=True)
     open_run(folder, plain | {"explain": {"method": "gradcam"}}, resume=True)
     assert not folder.metrics.exists()

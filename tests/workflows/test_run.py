@@ -126,7 +126,7 @@ def test_a_finished_run_is_not_overwritten(small_experiment: Any, tmp_path: Path
     with pytest.raises(InputError, match="already holds a run; add --resume"):
         run_experiment(Experiment.from_yaml(path))
     changed = small_experiment.write(tmp_path / "run", seed=4)
-    with pytest.raises(InputError, match="another configuration \\(differs in seed\\)"):
+    with pytest.raises(InputError, match=r"another configuration \(seed: 3 before, \d+ now\)"):
         run_experiment(Experiment.from_yaml(changed), resume=True)
 
 
@@ -212,3 +212,19 @@ def test_the_peak_of_a_process_is_its_own() -> None:
     code = "from fedtune3d.federation.site.local_trainer import peak_memory_bytes; print(peak_memory_bytes())"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
     assert 20_000_000 < int(said) < psutil.Process().memory_info().rss - ballast.nbytes / 4
+
+
+def test_added_rounds_end_as_if_all_had_been_asked_for_at_once(small_experiment: Any, tmp_path: Path) -> None:
+    training = small_experiment.values["training"]
+    options = {"aggregation": {"rule": "fedce"}, "baselines": ["local"]}
+    whole = small_experiment.write(tmp_path / "whole", training=training | {"rounds": 3}, **options)
+    run_experiment(Experiment.from_yaml(whole))
+    grown = small_experiment.write(tmp_path / "grown", training=training | {"rounds": 1}, **options)
+    run_experiment(Experiment.from_yaml(grown))
+    grown = small_experiment.write(tmp_path / "grown", training=training | {"rounds": 3}, **options)
+    run_experiment(Experiment.from_yaml(grown), resume=True)
+    for name in ("checkpoints/last.safetensors", "checkpoints/best.safetensors", "metrics.json"):
+        assert (tmp_path / "grown" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    fewer = small_experiment.write(tmp_path / "grown", training=training | {"rounds": 2}, **options)
+    with pytest.raises(InputError, match=r"training\.rounds: 3 before, 2 now\) \(rounds can be added"):
+        run_experiment(Experiment.from_yaml(fewer), resume=True)

@@ -9,11 +9,15 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
+
+import psutil
 
 from fedtune3d._utils.errors import InputError, StorageError
 
@@ -32,7 +36,7 @@ def atomic_path(target: Path, *, durable: bool = True, private: bool = False) ->
     Raises:
         StorageError: If the disk or the folder does not take the file.
     """
-    partial = target.with_name(f".{uuid.uuid4().hex}{PARTIAL}{target.name}")
+    partial = target.with_name(f".{_owner()}-{uuid.uuid4().hex[:12]}{PARTIAL}{target.name}")
     try:
         with storage_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -124,12 +128,17 @@ def mark_verified(path: Path) -> None:
     _verified.add(_identity(path))
 
 
-def sweep_partials(folder: Path) -> list[Path]:
-    """Remove what killed processes left half-written below a folder; the caller is its only writer. Returns them."""
-    leftovers = [path for path in folder.rglob(f".*{PARTIAL}*") if path.is_file()]
-    for path in leftovers:
-        path.unlink(missing_ok=True)
-    return leftovers
+def sweep_partials(folder: Path) -> None:
+    """Remove what killed processes of this machine left half-written below a folder.
+
+    Files of running processes and of other machines stay, so that several processes may share the folder.
+    """
+    for path in folder.rglob(f".*{PARTIAL}*"):
+        host, _, rest = path.name[1:].partition("-")
+        number = rest.partition("-")[0]
+        if host == _host() and number.isdigit() and not psutil.pid_exists(int(number)):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def sha256_file(path: Path) -> str:
@@ -160,6 +169,15 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise StorageError(Path(error.filename) if error.filename else path, error) from error
+
+
+def _owner() -> str:
+    return f"{_host()}-{os.getpid()}"
+
+
+@cache
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
 def _flush(path: Path) -> None:

@@ -7,7 +7,7 @@ it is written to ``.lock-holder``. A file system without locks (some network dri
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -47,7 +47,21 @@ def one_writer(folder: Path, command: str) -> Iterator[None]:
         yield
     finally:
         (folder / HOLDER).unlink(missing_ok=True)
+        _remove_if_unused(folder)
         lock.release()
+
+
+def is_unused(folder: Path) -> bool:
+    """Tell whether a folder is missing, or holds nothing but the files of the lock."""
+    return not folder.exists() or {path.name for path in folder.iterdir()} <= {LOCK, HOLDER}
+
+
+def _remove_if_unused(folder: Path) -> None:
+    """Leave no trace of a command that was refused before it wrote anything."""
+    with suppress(OSError):
+        if is_unused(folder):
+            (folder / LOCK).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def _holder(folder: Path) -> str:

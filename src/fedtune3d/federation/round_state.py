@@ -77,6 +77,15 @@ class RoundsFolder:
                 path.unlink()
         return round_state
 
+    def reopen(self, round_state: RoundState) -> RoundState:
+        """Make a finished run one that can go on, without the ledger's line about its last state.
+
+        The next round scores that state again, so that the run ends as if it had never stopped.
+        """
+        reopened = self.commit(replace(round_state, finished=False, ledger_lines=round_state.ledger_lines - 1))
+        keep_first(self.ledger, reopened.ledger_lines)
+        return reopened
+
     def save_best(self, round_state: RoundState, scores: dict[str, Any]) -> RoundState:
         """Keep the state of `round_state` as the best so far."""
         save_state(self.best, round_state.state, scores)

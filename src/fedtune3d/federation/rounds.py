@@ -70,7 +70,7 @@ def run_rounds(
     context: RuleContext,
     on_round: Callable[[int, int], None] = lambda done, total: None,
 ) -> RoundState:
-    """Run all rounds that are not done yet, then score the last state.
+    """Run all rounds that are not done yet, then score the last state. Finished rounds continue where more are wanted.
 
     The global state after round t is scored by the sites at the start of round t + 1 (after the last round by a task of
     its own), so a round costs each site one message. The best state is the one with the greatest mean validation AUC
@@ -85,6 +85,8 @@ def run_rounds(
         state, memory = rule.start(initial_state, context)
         round_state = RoundState(round=0, state=state, memory=memory)
         round_state = folder.commit(round_state)
+    if round_state.finished and round_state.round < settings.rounds:
+        round_state = folder.reopen(round_state)
     on_round(round_state.round, settings.rounds)
     while round_state.round < settings.rounds:
         round_state = _one_round(federation, rule, folder, settings, round_state)

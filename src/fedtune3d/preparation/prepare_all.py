@@ -1,9 +1,6 @@
 """Prepare the scans of one site or several, in parallel, keeping what was made."""
 
-import fcntl
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,7 +8,7 @@ from typing import Literal
 from joblib.externals.loky import ProcessPoolExecutor
 
 from fedtune3d._utils.errors import InputError, ScanError
-from fedtune3d._utils.files import require_free_space
+from fedtune3d._utils.files import require_free_space, sweep_partials
 from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.preparation.store import PreparedStore
 
@@ -47,13 +44,13 @@ def prepare_all(
     outcomes = {record: _outcome(store.find, record) for record in records}
     missing = [record for record, outcome in outcomes.items() if outcome is None]
     require_free_space(store.folder, len(missing) * store.entry_bytes, f"preparing {len(missing)} scans")
-    with _without_leftovers(store.folder):
-        for done, (record, outcome) in enumerate(_walk(store, outcomes, missing, workers), start=1):
-            if isinstance(outcome, ScanError) and on_bad_scan == "stop":
-                raise outcome
-            outcomes[record] = outcome
-            if progress is not None:
-                progress(done, len(outcomes))
+    sweep_partials(store.folder)
+    for done, (record, outcome) in enumerate(_walk(store, outcomes, missing, workers), start=1):
+        if isinstance(outcome, ScanError) and on_bad_scan == "stop":
+            raise outcome
+        outcomes[record] = outcome
+        if progress is not None:
+            progress(done, len(outcomes))
     paths = {record: outcome for record, outcome in outcomes.items() if isinstance(outcome, Path)}
     bad = [(record, str(outcome)) for record, outcome in outcomes.items() if isinstance(outcome, ScanError)]
     _require_usable_sites(paths, bad)
@@ -61,27 +58,6 @@ def prepare_all(
 
 
 Outcome = Path | ScanError | None
-
-
-@contextmanager
-def _without_leftovers(folder: Path) -> Iterator[None]:
-    """Remove what killed processes left half-written in the folder, unless another process is writing there now.
-
-    Who writes holds the folder's lock, shared; who gets it alone may clean up. A file system without locks (some
-    network drives) keeps the leftovers, which no one takes for entries and `cache prune` removes.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for partial in folder.glob(".*.partial.*"):
-                partial.unlink(missing_ok=True)
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _walk(

@@ -14,7 +14,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import forget_verified, mark_verified, require_free_space
+from fedtune3d._utils.files import forget_verified, mark_verified, require_free_space, sweep_partials
 from fedtune3d._utils.state_dicts import load_state, peek_info, save_state
 
 FEATURES = "features"
@@ -92,6 +92,7 @@ class FeatureCache:
         Raises:
             InputError: If the disk has too little room, or features are not finite.
         """
+        sweep_partials(self.folder)
         missing = [key for key in dict.fromkeys(keys) if not self._is_whole(key)]
         made = 0
         for blocking in (False, True):  # first what no other process is making, then what another left undone

@@ -3,15 +3,17 @@
 import importlib.metadata
 import platform
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import write_json
+from fedtune3d._utils.files import sweep_partials, write_json
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.locks import one_writer
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state, state_bytes
 from fedtune3d._utils.typed_json import to_json, write_typed
@@ -81,6 +83,11 @@ def run_experiment(
         InputError: When the input is at fault.
     """
     require_roots(experiment)
+    with _only_run_in(experiment.output):
+        return _run_here(experiment, resume, progress, reach)
+
+
+def _run_here(experiment: Experiment, resume: bool, progress: Progress | None, reach: Reach) -> RunFolder:
     progress, folder, process_model = progress or Silent(), RunFolder(experiment.output), ProcessModel(experiment)
     sites = make_sites(experiment, folder, progress, process_model=process_model, key=secrets.token_bytes(KEY_BYTES))
     read_tables(sites)
@@ -103,7 +110,16 @@ def run_across(
     if CENTRALIZED in experiment.baselines:
         raise InputError("baselines: centralized needs all scans in one place; across hospitals leave it out")
     process_model = ProcessModel(experiment)
-    return _Run(experiment, progress or Silent(), process_model, reach(process_model), None).run(resume=resume)
+    with _only_run_in(experiment.output):
+        return _Run(experiment, progress or Silent(), process_model, reach(process_model), None).run(resume=resume)
+
+
+@contextmanager
+def _only_run_in(output: Path) -> Iterator[None]:
+    """Hold the run folder, without what killed runs left half-written in it."""
+    with one_writer(output, "fedtune3d run"):
+        sweep_partials(output)
+        yield
 
 
 class _Run:
@@ -131,7 +147,7 @@ class _Run:
         """All steps; those that are done already are not done again."""
         require_packages(self.experiment.log)
         public = self.experiment.public()
-        open_run(self.folder, public, resume=resume)
+        open_run(self.folder, public, resume=resume, may_grow=self.pooled is not None)
         with RunLogs(self.experiment.log, self.folder, public) as self.logs:
             if not self.folder.metrics.exists():
                 self._train_and_evaluate()

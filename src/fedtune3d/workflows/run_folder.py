@@ -2,27 +2,28 @@
 
 import json
 import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import storage_errors, write_json
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.locks import is_unused
 from fedtune3d._utils.run_config import read_run_config, write_run_config
 
-ADDABLE = ("baselines", "explain")
-"""Keys that may change in a run that has rounds: these rounds do not depend on them."""
 
-
-def open_run(folder: RunFolder, public: dict[str, Any], *, resume: bool) -> None:
+def open_run(folder: RunFolder, public: dict[str, Any], *, resume: bool, may_grow: bool = True) -> None:
     """Write the configuration into a new run folder, or check that the folder holds the same run.
 
-    Baselines may be added to a run, and `explain` changed: its rounds are kept, and the evaluation is done again. A run
-    that stopped before its first round is replaced.
+    Baselines and rounds may be added to a run, and `explain` changed: its rounds are kept, and the evaluation is done
+    again. A run that stopped before its first round is replaced.
 
     Args:
         folder: The run folder.
         public: The resolved configuration, without paths.
         resume: Whether a run in the folder is to be continued.
+        may_grow: Whether rounds may be added; across hospitals the sites know the experiment by its hash.
 
     Raises:
         InputError: When the folder holds a run and `resume` is False, holds a run of another configuration, or
@@ -34,18 +35,67 @@ def open_run(folder: RunFolder, public: dict[str, Any], *, resume: bool) -> None
     if not resume:
         raise InputError(f"{folder.path}: already holds a run; add --resume to continue it, or change `output`")
     before = read_run_config(folder.config)
-    differing = sorted(key for key in before.keys() | public.keys() if before.get(key) != public.get(key))
+    differing = list(_differences(before, public))
     if not differing:
         return
-    if not set(differing) <= set(ADDABLE) or not set(before["baselines"]) <= set(public["baselines"]):
-        raise InputError(
-            f"{folder.path}: holds a run of another configuration (differs in {', '.join(differing)}); "
-            "change `output`, or undo the change to resume"
-        )
+    for difference in differing:
+        if not _is_addition(difference, before, public, may_grow):
+            raise InputError(_refusal(folder, differing))
     folder.metrics.unlink(missing_ok=True)
-    if "explain" in differing and folder.saliency.exists():
+    if folder.saliency.exists() and any(difference.top in ("explain", "training") for difference in differing):
         shutil.rmtree(folder.saliency)
     write_run_config(folder.config, public)
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """A key of the configuration, dotted, with its value in the run folder and the one that is asked for now."""
+
+    key: str
+    before: object
+    now: object
+
+    @property
+    def top(self) -> str:
+        return self.key.partition(".")[0]
+
+    def __str__(self) -> str:
+        return f"{self.key}: {_shown(self.before)} before, {_shown(self.now)} now"
+
+
+def _differences(before: object, now: object, key: str = "") -> Iterator[_Difference]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in sorted(before.keys() | now.keys()):
+            inner = f"{key}.{name}" if key else str(name)
+            yield from _differences(before.get(name), now.get(name), inner)
+    elif before != now:
+        yield _Difference(key, before, now)
+
+
+def _is_addition(difference: _Difference, before: dict[str, Any], now: dict[str, Any], may_grow: bool) -> bool:
+    """Whether the rounds that the folder holds are those of the configuration that is asked for, too."""
+    if difference.key == "baselines":
+        return set(before["baselines"]) <= set(now["baselines"])
+    if difference.key == "training.rounds":
+        constant = now["training"].get("schedule") == "constant"
+        return may_grow and constant and now["training"]["rounds"] > before["training"]["rounds"]
+    return difference.top == "explain"
+
+
+def _refusal(folder: RunFolder, differing: Sequence[_Difference]) -> str:
+    shown = "; ".join(map(str, differing[:5])) + (f"; and {len(differing) - 5} more" if len(differing) > 5 else "")
+    hint = ""
+    if any(difference.key == "training.rounds" for difference in differing):
+        hint = " (rounds can be added in one process, with a constant schedule, where nothing else differs)"
+    return (
+        f"{folder.path}: holds a run of another configuration ({shown}){hint}; "
+        "change `output`, or undo the change to resume"
+    )
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _begin(folder: RunFolder, public: dict[str, Any]) -> None:
@@ -53,7 +103,7 @@ def _begin(folder: RunFolder, public: dict[str, Any]) -> None:
         if folder.config.exists():
             for path in (folder.flow, folder.audit, folder.profiles, folder.environment):
                 path.unlink(missing_ok=True)
-        elif folder.path.exists() and any(folder.path.iterdir()):
+        elif not is_unused(folder.path):
             raise InputError(f"{folder.path}: holds files but no run of this program; change `output`")
         write_run_config(folder.config, public)
 

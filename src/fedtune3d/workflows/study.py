@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.files import sweep_partials
 from fedtune3d._utils.folders import RunFolder, StudyFolder
+from fedtune3d._utils.locks import one_writer
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d._utils.run_config import read_run_config
 from fedtune3d._utils.state_dicts import load_info
@@ -46,12 +46,9 @@ def run_study(
     """
     require_packages(study.log)
     folder = StudyFolder(study.output)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder.lock, blocking=False):
-            return _StudyRun(study, folder, workers, progress or Silent(), tell).run()
-    except Timeout:
-        raise InputError(f"{folder.path}: another process runs this study; wait for it") from None
+    with one_writer(folder.path, "fedtune3d benchmark"):
+        sweep_partials(folder.path)
+        return _StudyRun(study, folder, workers, progress or Silent(), tell).run()
 
 
 def is_finished(experiment: Experiment) -> bool:

@@ -23,11 +23,6 @@ class StudyFolder:
         return self.path / "costs.json"
 
     @property
-    def lock(self) -> Path:
-        """Held while the study runs."""
-        return self.path / ".lock"
-
-    @property
     def report(self) -> Path:
         """The page to open."""
         return self.path / "report.html"

@@ -11,12 +11,12 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from fedtune3d._utils.folders import SitePaths, SiteWork
+from fedtune3d._utils.locks import one_writer
 from fedtune3d._utils.progress import Lines
 from fedtune3d.federation.flower.engine import (
     Runtime,
     free_port,
     keep_proxies_out_of_this_machine,
-    only_one_in,
     start_child,
     stop_child,
     write_secret,
@@ -64,7 +64,7 @@ def join(folder: Path, make_site: MakeSite, stopped: Callable[[], bool] = lambda
     """
     settings = SiteSettings.read(folder)
     keep_proxies_out_of_this_machine()
-    with only_one_in(settings.work, "site join"):
+    with one_writer(settings.work, "fedtune3d site join"):
         _host(folder, make_site)  # what is wrong with the folder should show now
         app = make_client_app(make_site)
         while not stopped():

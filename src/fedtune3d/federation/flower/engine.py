@@ -15,9 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
-from filelock import FileLock, Timeout
 
-from fedtune3d._utils.errors import InputError
 from fedtune3d.federation.flower.private_api import (
     AcquireTaskRequest,
     ProtobufClientInterceptor,
@@ -35,19 +33,6 @@ ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 HEARTBEAT_SECONDS = 10
 PATIENCE_SECONDS = 20
 QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
-
-
-@contextmanager
-def only_one_in(folder: Path, what: str) -> Iterator[None]:
-    """Raise `InputError` where another process is in this block for the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise InputError(f"{folder}: another `{what}` uses this folder; stop it first") from None
-    with lock:
-        yield
 
 
 def start_child(

@@ -16,11 +16,11 @@ from flwr.app import Context, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.locks import one_writer
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.flower.engine import (
     Runtime,
     keep_proxies_out_of_this_machine,
-    only_one_in,
     patient_retries,
     start_child,
     stop_child,
@@ -133,7 +133,7 @@ def serve(
         wait_seconds=wait_seconds,
         on_wait=on_wait,
     )
-    with only_one_in(folder.path, "server run"):
+    with one_writer(folder.path, "fedtune3d server run"):
         while True:
             with _superlink(folder, settings, app) as link:
                 try:
