@@ -1,0 +1,56 @@
+"""An experiment file for the user's own sites."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.workflows.init import count_diagnoses, fill_template, write_experiment
+
+
+@pytest.fixture
+def sites(tmp_path: Path) -> list[Path]:
+    """Two sites: three people with AD and one healthy control; one with MCI and one CN."""
+    diagnoses = {"north clinic": ["AD", "AD", "AD", "hc"], "south": ["MCI", "CN"]}
+    for name, people in diagnoses.items():
+        rows = ["participant_id\tdiagnosis"]
+        for number, diagnosis in enumerate(people):
+            rows.append(f"sub-{number}\t{diagnosis}")
+            anat = tmp_path / name / f"sub-{number}" / "anat"
+            anat.mkdir(parents=True)
+            (anat / f"sub-{number}_T1w.nii.gz").touch()
+        (tmp_path / name / "participants.tsv").write_text("\n".join(rows) + "\n")
+    return [tmp_path / name for name in diagnoses]
+
+
+def test_the_file_is_a_valid_experiment_with_the_diagnoses_sorted(sites: list[Path], tmp_path: Path) -> None:
+    output = tmp_path / "elsewhere" / "experiment.yaml"
+    write_experiment(sites, output)
+    values = yaml.safe_load(output.read_text())
+    assert values["labels"] == {"positive": ["AD", "MCI"], "negative": ["CN", "hc"]}
+    assert values["sites"][0] == {"name": "north-clinic", "root": os.path.join("..", "north clinic")}
+    assert "# Found: AD (3), CN (1), MCI (1), hc (1). Sort them." in output.read_text()
+    experiment = Experiment.from_yaml(output)
+    assert [site.name for site in experiment.sites] == ["north-clinic", "south"]
+    assert experiment.sites[0].root.resolve() == sites[0].resolve()
+
+
+def test_a_file_that_exists_is_kept(sites: list[Path], tmp_path: Path) -> None:
+    output = tmp_path / "experiment.yaml"
+    output.write_text("mine")
+    with pytest.raises(InputError, match="exists already"):
+        write_experiment(sites, output)
+    assert output.read_text() == "mine"
+
+
+def test_diagnoses_are_counted_over_all_sites(sites: list[Path]) -> None:
+    assert count_diagnoses(sites) == {"AD": 3, "CN": 1, "MCI": 1, "hc": 1}
+
+
+def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
+    folders = [tmp_path / "a" / "clinic", tmp_path / "b" / "clinic"]
+    with pytest.raises(InputError, match="two folders give the site name clinic"):
+        fill_template(tmp_path / "x.yaml", "x", 0, folders, ["AD"], ["CN"], "", rounds=1)
