@@ -10,6 +10,7 @@ import torch
 from fedtune3d._utils.progress import Silent
 from fedtune3d._utils.state_dicts import load_state, state_bytes
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.ledger import LedgerLine
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.round_state import RoundsFolder
 from fedtune3d.models.tuning import read_state
@@ -40,7 +41,7 @@ def two_sites(tmp_path_factory: pytest.TempPathFactory, write_small_site: Callab
     }
 
 
-def run(values: dict[str, Any], output: Path) -> tuple[Experiment, list[dict[str, Any]]]:
+def run(values: dict[str, Any], output: Path) -> tuple[Experiment, list[LedgerLine]]:
     experiment = Experiment.model_validate(values | {"output": output})
     run_experiment(experiment, resume=False, progress=None)
     return experiment, RoundsFolder(output).lines()
@@ -50,12 +51,12 @@ def run(values: dict[str, Any], output: Path) -> tuple[Experiment, list[dict[str
 def test_two_rounds(two_sites: dict[str, Any], tmp_path: Path, head: str, tuning: dict[str, Any]) -> None:
     values = two_sites | {"model": {"encoder": "tiny", "head": head}, "tuning": tuning}
     experiment, lines = run(values, tmp_path / "run")
-    assert [line["kind"] for line in lines] == ["train", "train", "score"]
-    assert all(entry["participated"] and entry["fault"] is None for entry in lines[1]["sites"].values())
+    assert [line.kind for line in lines] == ["train", "train", "score"]
+    assert all(entry.participated and entry.fault is None for entry in lines[1].sites.values())
     assembled = ProcessModel(experiment).assembled
     initial, trained = read_state(assembled.model, assembled.trainable), load_state(RoundsFolder(tmp_path / "run").last)
     assert trained.keys() == initial.keys() == set(assembled.trainable.names)
-    assert lines[0]["sites"]["A"]["bytes_up"] == state_bytes(initial)
+    assert lines[0].sites["A"].bytes_up == state_bytes(initial)
     changed = {name for name in initial if not torch.equal(initial[name], trained[name])}
     matrices = {name for name in assembled.trainable.parameters if name.startswith("head.") and initial[name].dim() > 1}
     assert changed >= matrices  # a bias may not: Adam's first steps at the two sites can cancel exactly
@@ -67,7 +68,7 @@ def test_lora_averaging_in_every_way(two_sites: dict[str, Any], tmp_path: Path, 
     changes = {"tuning": LORA, "aggregation": {"rule": "fedce", "lora": mode}}
     values = two_sites | {"model": {"encoder": "tiny", "head": "linear"}} | changes
     _, lines = run(values, tmp_path / "run")
-    assert 0 <= lines[1]["signals"]["lora_averaging_error"] < 10
+    assert 0 <= lines[1].signals["lora_averaging_error"] < 10
     residuals = [name for name in load_state(RoundsFolder(tmp_path / "run").last) if "lora_residual" in name]
     assert bool(residuals) == (mode in ("exact", "restart"))
 
@@ -77,9 +78,9 @@ def test_ncc_runs_once_over_sites_whose_policy_allows_it(two_sites: dict[str, An
     changes = {"sites": sites, "aggregation": {"rule": "ncc"}, "training": {"rounds": 1}}
     values = two_sites | {"model": {"encoder": "tiny", "head": "ncc"}} | changes
     _, lines = run(values, tmp_path / "run")
-    assert [line["kind"] for line in lines] == ["train", "score"]
+    assert [line.kind for line in lines] == ["train", "score"]
     assert load_state(RoundsFolder(tmp_path / "run").last)["head.counts"].sum() == sum(
-        entry["examples"] for entry in lines[0]["sites"].values()
+        entry.examples for entry in lines[0].sites.values()
     )
 
 
@@ -93,8 +94,8 @@ def test_ncc_of_few_people_does_not_leave(two_sites: dict[str, Any], tmp_path: P
 def test_resnet_trains_from_scratch(two_sites: dict[str, Any], tmp_path: Path) -> None:
     values = two_sites | {"model": {"encoder": "resnet18"}, "tuning": {"method": "full"}}
     _, lines = run(values, tmp_path / "run")
-    assert lines[0]["sites"]["A"]["bytes_up"] > 4 * 33_000_000
-    assert all(entry["participated"] for entry in lines[1]["sites"].values())
+    assert lines[0].sites["A"].bytes_up > 4 * 33_000_000
+    assert all(entry.participated for entry in lines[1].sites.values())
 
 
 def test_prepare_counts_the_scans_of_each_site(two_sites: dict[str, Any], tmp_path: Path) -> None:

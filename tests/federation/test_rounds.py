@@ -12,6 +12,7 @@ from fedtune3d._utils.state_dicts import State, load_info, load_state
 from fedtune3d.aggregation.contract import RuleContext
 from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.federation.in_process import InProcess
+from fedtune3d.federation.ledger import SiteEntry
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.round_state import RoundsFolder, RoundState
 from fedtune3d.federation.rounds import QuorumLostError, RoundSettings, run_rounds
@@ -56,25 +57,25 @@ def test_state_ledger_and_best_by_hand(tmp_path: Path) -> None:
         round_state.state["head.weight"], torch.full((2, 3), 6.0)
     )  # 3 rounds of (30·1 + 10·5) / 40
     lines = RoundsFolder(tmp_path).lines()
-    assert [(line["round"], line["kind"]) for line in lines] == [(1, "train"), (2, "train"), (3, "train"), (3, "score")]
-    assert lines[0]["sites"]["A"] == {
-        "participated": True,
-        "weight": 0.75,
-        "signals": {},
-        "bytes_down": 32,
-        "bytes_up": 32,
-        "fault": None,
-        "examples": 30,
-        "loss": 0.1,
-        "received": {"auc": 0.9, "balanced_accuracy": None, "loss": 1.0, "examples": 4, "why": None},
-    }
-    assert [line["validation"]["mean_auc"] for line in lines] == pytest.approx([0.9, 0.6, 0.7, 0.65])
-    assert round_state.best["state_round"] == 2  # round 0 is untrained and never the best
+    assert [(line.round, line.kind) for line in lines] == [(1, "train"), (2, "train"), (3, "train"), (3, "score")]
+    assert lines[0].sites["A"] == SiteEntry(
+        participated=True,
+        bytes_down=32,
+        bytes_up=32,
+        weight=0.75,
+        examples=30,
+        loss=0.1,
+        received=Scores(auc=0.9, balanced_accuracy=None, loss=1.0, examples=4, why=None),
+        seconds=0.0,
+        peak_memory_bytes=0,
+    )
+    assert [line.validation.mean_auc for line in lines] == pytest.approx([0.9, 0.6, 0.7, 0.65])
+    assert round_state.best.round == 2  # round 0 is untrained and never the best
     torch.testing.assert_close(load_state(RoundsFolder(tmp_path).best)["head.weight"], torch.full((2, 3), 4.0))
 
 
 def test_tie_goes_to_the_earlier_round(tmp_path: Path) -> None:
-    assert run(tmp_path, two_sites()).best["state_round"] == 1
+    assert run(tmp_path, two_sites()).best.round == 1
 
 
 def spoil(name: str, change: Callable[[Answer], Answer], rounds: tuple[int, ...]) -> dict[str, Adder]:
@@ -131,9 +132,9 @@ def test_a_spoilt_update_is_refused_by_name_and_leaves_no_trace(tmp_path: Path, 
     change, message = FAULTS[kind]
     spoilt = run(tmp_path / "spoilt", spoil("C", change, rounds=(2,)))
     line = RoundsFolder(tmp_path / "spoilt").lines()[1]
-    assert message in line["sites"]["C"]["fault"]
-    assert not line["sites"]["C"]["participated"]
-    assert line["sites"]["C"]["weight"] is None
+    assert message in line.sites["C"].fault
+    assert not line.sites["C"].participated
+    assert line.sites["C"].weight is None
 
     def recorded(round_: int) -> tuple[str, ...]:
         return ("A", "B") if round_ == 2 else ("A", "B", "C")
@@ -163,8 +164,8 @@ def test_sites_that_do_not_train_still_score(tmp_path: Path) -> None:
     sites = {name: Adder(name, 1.0, 1) for name in "ABCD"}
     run(tmp_path, sites, rounds=6, fraction=0.5)
     for line in RoundsFolder(tmp_path).lines()[:-1]:
-        assert sum(entry["participated"] for entry in line["sites"].values()) == 2
-        assert all(entry["received"]["auc"] == 0.5 for entry in line["sites"].values())
+        assert sum(entry.participated for entry in line.sites.values()) == 2
+        assert all(entry.received.auc == 0.5 for entry in line.sites.values())
 
 
 def test_uncommitted_ledger_lines_are_dropped_on_resume(tmp_path: Path) -> None:
@@ -174,4 +175,4 @@ def test_uncommitted_ledger_lines_are_dropped_on_resume(tmp_path: Path) -> None:
     with folder.ledger.open("a") as file:
         file.write('{"round": 4, "ki')
     folder.load()
-    assert [line["round"] for line in folder.lines()] == [1, 2, 2]
+    assert [line.round for line in folder.lines()] == [1, 2, 2]

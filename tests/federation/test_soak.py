@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from fedtune3d._utils.ledgers import append_line
 from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d._utils.state_dicts import state_sha256
 from fedtune3d.aggregation.contract import RuleContext
 from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.in_process import InProcess
+from fedtune3d.federation.ledger import LedgerLine, append_ledger_line
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.round_state import RoundsFolder, RoundState
@@ -106,9 +106,9 @@ class Mortal(RoundsFolder):
         super().__init__(folder)
         self.dice = dice
 
-    def commit(self, round_state: RoundState, line: dict | None = None) -> RoundState:
+    def commit(self, round_state: RoundState, line: LedgerLine | None = None) -> RoundState:
         if line is not None and self.dice.random() < 0.03:
-            append_line(self.ledger, line)
+            append_ledger_line(self.ledger, line)
             raise Killed
         committed = super().commit(round_state, line)
         if self.dice.random() < 0.03:
@@ -158,14 +158,12 @@ def soak(rule: str, rounds: int, tmp_path: Path) -> None:
         except (Killed, QuorumLostError):
             deaths += 1
         bench.assembled.model.load_state_dict({**bench.assembled.model.state_dict(), **initial})
-    lines = [line for line in RoundsFolder(tmp_path / "faulty").lines() if line["kind"] == "train"]
-    assert [line["round"] for line in lines] == list(range(1, rounds + 1))
-    faults = [entry["fault"] for line in lines for entry in line["sites"].values() if entry["fault"]]
+    lines = [line for line in RoundsFolder(tmp_path / "faulty").lines() if line.trains]
+    assert [line.round for line in lines] == list(range(1, rounds + 1))
+    faults = [entry.fault for line in lines for entry in line.sites.values() if entry.fault]
     assert deaths >= rounds // 40
     assert len(faults) >= rounds // 20
-    recorded = {
-        line["round"]: tuple(site for site, entry in line["sites"].items() if entry["participated"]) for line in lines
-    }
+    recorded = {line.round: tuple(site for site, entry in line.sites.items() if entry.participated) for line in lines}
     clean = go(
         bench, members(bench, tmp_path / "clean"), RoundsFolder(tmp_path / "clean"), rounds, participants=recorded.get
     )

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from ledger_editing import change_ledger, write_ledger
 from scipy.stats import norm
 
 from fedtune3d._utils.folders import RunFolder
@@ -18,11 +20,14 @@ from fedtune3d._utils.typed_json import to_json, write_typed
 from fedtune3d.cohorts.flow import BadScan, ByClass, Counts, Flow, LeftOut, SiteFlow
 from fedtune3d.evaluation import Predictions, combine, summarise
 from fedtune3d.evaluation.estimate import undefined
+from fedtune3d.federation.ledger import LedgerLine, SiteEntry, Validation
 from fedtune3d.federation.mean_maps import SiteMaps, write_maps
+from fedtune3d.federation.round_state import BestState
 from fedtune3d.preparation.pictures import write_example
 from fedtune3d.preparation.profiles import compare_profiles, intensity_profile
 from fedtune3d.report import write_report, write_study_report
 from fedtune3d.report.figures.mean_saliency import STATES
+from fedtune3d.training.scores import Scores
 
 SIZES = {"Amsterdam": (14, 11), "Boston": (22, 18), "Graz": (5, 4), "Lagos": (7, 0)}
 """Negative and positive people in the test split of each site; the last has one class only."""
@@ -34,45 +39,40 @@ def draw_predictions(rng: np.random.Generator, negatives: int, positives: int, a
     return Predictions(tuple(f"sub-{row:03d}" for row in range(len(labels))), ("",) * len(labels), labels, scores)
 
 
-def draw_ledger(rng: np.random.Generator, rounds: int) -> list[dict[str, Any]]:
+def draw_ledger(rng: np.random.Generator, rounds: int) -> list[LedgerLine]:
+    """The rounds and the last scoring; Graz misses round 3."""
     examples = {site: 2 * sum(size) for site, size in SIZES.items()}
     lines = []
     for round_ in range(1, rounds + 2):
         last = round_ == rounds + 1
         absent = {"Graz"} if round_ == 3 else set()
-        share = {site: count for site, count in examples.items() if site not in absent}
+        total = sum(count for site, count in examples.items() if site not in absent)
         entries = {}
         for site, (_, positives) in SIZES.items():
             auc = float(np.clip(0.5 + 0.3 * (1 - np.exp(-round_ / 3)) + rng.normal(0, 0.04), 0, 1))
-            received = {"auc": auc, "loss": 0.7 * np.exp(-round_ / 9), "examples": 12, "why": None}
-            if not positives:
-                received |= {"auc": None, "why": "one class only"}
-            entries[site] = {
-                "participated": not last and site not in absent,
-                "weight": None if last or site in absent else share[site] / sum(share.values()),
-                "signals": {},
-                "bytes_down": 6_800_000,
-                "bytes_up": 0 if last or site in absent else 6_800_000,
-                "fault": "took longer than its deadline of 60 s" if site in absent and not last else None,
-                "received": received,
-                "seconds": 3.0,
-                "peak_memory_bytes": 910_000_000,
-            }
-            if not last and site not in absent:
-                loss = 0.72 * np.exp(-round_ / 8) + rng.normal(0, 0.01)
-                entries[site] |= {"examples": examples[site], "loss": loss}
-        aucs = [entry["received"]["auc"] for entry in entries.values() if entry["received"]["auc"] is not None]
-        validation = {"state_round": round_ - 1, "mean_auc": float(np.mean(aucs)), "pooled_loss": 0.6}
-        kind = {"kind": "score"} if last else {"kind": "train", "rule": "fedavg", "faults_before": []}
-        lines.append(
-            {"round": min(round_, rounds), **kind, "seconds": 12.5, "sites": entries, "validation": validation}
-        )
+            loss = float(0.7 * np.exp(-round_ / 9))
+            received = (
+                Scores(auc, None, loss, 12, None) if positives else Scores(None, None, loss, 12, "one class only")
+            )
+            entry = SiteEntry(bytes_down=6_800_000, received=received, seconds=3.0, peak_memory_bytes=910_000_000)
+            if site in absent:
+                entry = replace(entry, fault="took longer than its deadline of 60 s")
+            elif not last:
+                loss = float(0.72 * np.exp(-round_ / 8) + rng.normal(0, 0.01))
+                weight = examples[site] / total
+                entry = replace(
+                    entry, participated=True, weight=weight, bytes_up=6_800_000, examples=examples[site], loss=loss
+                )
+            entries[site] = entry
+        aucs = [entry.received.auc for entry in entries.values() if entry.received and entry.received.auc is not None]
+        validation = Validation(round_ - 1, float(np.mean(aucs)), 0.6)
+        kind, rule = ("score", None) if last else ("train", "fedavg")
+        lines.append(LedgerLine(min(round_, rounds), kind, 12.5, entries, validation, rule))
     return lines
 
 
-def best_round(ledger: list[dict[str, Any]]) -> int:
-    best = max(ledger[1:], key=lambda line: line["validation"]["mean_auc"])
-    return best["validation"]["state_round"]
+def best_round(ledger: list[LedgerLine]) -> int:
+    return max((line.validation for line in ledger[1:]), key=lambda validation: validation.mean_auc).state_round
 
 
 def draw_metrics(rng: np.random.Generator, best_round: int) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def write_run(folder: Path) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     (folder / "environment.json").write_text(json.dumps(environment))
     ledger = draw_ledger(rng, 10)
-    (folder / "rounds.jsonl").write_text("".join(json.dumps(line) + "\n" for line in ledger))
+    write_ledger(folder, ledger)
     (folder / "metrics.json").write_text(json.dumps(draw_metrics(rng, best_round(ledger))))
     brain = draw_brain()
     write_typed(folder / "flow.json", {site: draw_flow(site) for site in list(SIZES)[:3]})
@@ -215,8 +215,7 @@ def write_site_half(folder: Path, brain: np.ndarray) -> None:
 def stop_after_four_rounds(folder: Path) -> None:
     """Make a finished run one in progress."""
     (folder / "metrics.json").unlink()
-    ledger = folder / "rounds.jsonl"
-    ledger.write_text("".join(ledger.read_text().splitlines(keepends=True)[:4]))
+    change_ledger(folder, lambda lines: lines[:4])
 
 
 def let_pictures_leave(folder: Path, sites: tuple[str, ...]) -> None:
@@ -285,7 +284,9 @@ def write_cell(folder: Path, run: Path, entry: dict[str, Any], number: int) -> N
         metrics["methods"] = {"federated": metrics["methods"]["federated"]}
     metrics |= {part: entry[part]["name"] for part in ("head", "tuning", "rule")}
     (folder / "metrics.json").write_text(json.dumps(metrics))
-    save_state(folder / "checkpoints" / "best.safetensors", {}, {"mean_auc": entry["validation"]})
+    save_state(
+        folder / "checkpoints" / "best.safetensors", {}, to_json(BestState(Validation(3, entry["validation"], 0.6), {}))
+    )
 
 
 STUDY_STAGES = {

@@ -1,10 +1,11 @@
 """The page of a run in progress: what it says the run is at, and when it is drawn."""
 
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ledger_editing import change_ledger
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.report import write_report
@@ -13,8 +14,7 @@ from fedtune3d.report.run_contents import read_run
 
 
 def keep_rounds(folder: Path, rounds: int) -> None:
-    ledger = folder / "rounds.jsonl"
-    ledger.write_text("".join(ledger.read_text().splitlines(keepends=True)[:rounds]))
+    change_ledger(folder, lambda lines: lines[:rounds])
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,7 @@ def test_before_the_rounds_and_after_the_evaluation(make_run: Callable[..., Path
 
 def test_a_slow_first_round_does_not_tell_what_is_left(make_run: Callable[..., Path]) -> None:
     folder = make_run(finished=False)
-    lines = [json.loads(line) for line in (folder / "rounds.jsonl").read_text().splitlines()]
-    lines[0]["seconds"] = 9_000
-    (folder / "rounds.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    change_ledger(folder, lambda lines: [replace(lines[0], seconds=9_000.0), *lines[1:]])
     assert status_of(read_run(folder)) == "Running: round 5 of 10, about 2 min left in the rounds."
 
 
@@ -69,10 +67,7 @@ def test_it_is_drawn_again_where_the_run_has_gone_on(make_run: Callable[..., Pat
     page = LivePage(folder)
     first, before = page.html(), page.status()
     assert page.html() is first
-    ledger = folder / "rounds.jsonl"
-    line = json.loads(ledger.read_text().splitlines()[-1]) | {"round": 5}
-    with ledger.open("a") as file:
-        file.write(json.dumps(line) + "\n")
+    change_ledger(folder, lambda lines: [*lines, replace(lines[-1], round=5)])
     assert page.status()["version"] != before["version"]
     assert page.status()["status"].startswith("Running: round 6 of 10")
     assert f'data-version="{page.status()["version"]}"' in page.html()

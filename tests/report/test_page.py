@@ -2,12 +2,15 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import yaml
+from ledger_editing import change_ledger
 
+from fedtune3d.federation.ledger import LedgerLine, read_ledger
 from fedtune3d.report import page, write_report
 from fedtune3d.report.number_formatting import answer
 
@@ -54,8 +57,8 @@ def finished_page(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) 
 def test_the_page_says_the_answer_first_and_every_number(finished_page: Path) -> None:
     text = read(finished_page).text
     metrics = json.loads((finished_page.parent / "metrics.json").read_text())
-    ledger = [json.loads(line) for line in (finished_page.parent / "rounds.jsonl").read_text().splitlines()]
-    traffic = sum(site["bytes_down"] + site["bytes_up"] for line in ledger for site in line["sites"].values())
+    ledger = read_ledger(finished_page.parent / "rounds.jsonl")
+    traffic = sum(entry.bytes_both_ways for line in ledger for entry in line.sites.values())
     assert text.index(answer(metrics, traffic)) < text.index("scans are simulated") < text.index("What ran")
     for method in metrics["methods"].values():
         for part in (method["mean_auc"], *(site["auc"] for site in method["sites"].values())):
@@ -132,16 +135,16 @@ def test_a_run_that_has_only_begun_has_a_page(tmp_path: Path) -> None:
     assert "not recorded yet" in text
 
 
+def without_weights(line: LedgerLine) -> LedgerLine:
+    return replace(line, sites={site: replace(entry, weight=None) for site, entry in line.sites.items()})
+
+
 def test_a_run_without_baselines_and_without_weights(make_run: Callable[..., Path]) -> None:
     folder = make_run()
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics["methods"] = {"federated": metrics["methods"]["federated"]}
     (folder / "metrics.json").write_text(json.dumps(metrics))
-    lines = [json.loads(line) for line in (folder / "rounds.jsonl").read_text().splitlines()]
-    for line in lines:
-        for entry in line["sites"].values():
-            entry["weight"] = None
-    (folder / "rounds.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    change_ledger(folder, lambda lines: [without_weights(line) for line in lines])
     text = read(write_report(folder)).text
     assert "Centralized" not in text
     assert "The rule gives no weights." in text

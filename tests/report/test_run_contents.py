@@ -19,7 +19,7 @@ def test_a_line_that_is_being_written_is_left_out(make_run: Callable[..., Path])
     folder = make_run(finished=False)
     with (folder / "rounds.jsonl").open("a") as file:
         file.write('{"round": 5, "ki')
-    assert [line["round"] for line in read_run(folder).ledger] == [1, 2, 3, 4]
+    assert [line.round for line in read_run(folder).ledger] == [1, 2, 3, 4]
 
 
 def test_without_a_policy_nothing_is_allowed(make_run: Callable[..., Path]) -> None:
@@ -34,7 +34,7 @@ def test_without_a_policy_nothing_is_allowed(make_run: Callable[..., Path]) -> N
     [
         ("config.yaml", "- a list", r"config.yaml: expected keys and values at the top level, got list"),
         ("metrics.json", "{", r"metrics.json: expected a JSON object"),
-        ("rounds.jsonl", "{}\nnonsense\n{}\n", r"rounds.jsonl: expected one JSON object a line"),
+        ("rounds.jsonl", "{}\nnonsense\n{}\n", r"rounds.jsonl: the file is damaged in line 1"),
     ],
 )
 def test_damage_is_named(make_run: Callable[..., Path], name: str, content: str, message: str) -> None:

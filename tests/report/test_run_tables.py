@@ -1,8 +1,9 @@
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ledger_editing import change_ledger
 
 from fedtune3d.report import run_tables
 from fedtune3d.report.run_contents import RunContents, read_run
@@ -28,9 +29,8 @@ def test_bad_scans_are_named_only_where_predictions_leave(contents: RunContents)
 
 def test_faults_of_earlier_tries_are_listed_too(make_run: Callable[..., Path]) -> None:
     folder = make_run()
-    lines = [json.loads(line) for line in (folder / "rounds.jsonl").read_text().splitlines()]
-    lines[0]["faults_before"] = [{"Lagos": "connection lost"}]
-    (folder / "rounds.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    faults = ({"Lagos": "connection lost"},)
+    change_ledger(folder, lambda lines: [replace(lines[0], faults_before=faults), *lines[1:]])
     assert run_tables.left_out_rows(read_run(folder)) == [
         {"round": 1, "site": "Lagos", "why": "connection lost"},
         {"round": 3, "site": "Graz", "why": "took longer than its deadline of 60 s"},
@@ -55,7 +55,7 @@ def test_a_round_says_who_was_in_it_and_what_came_of_it(make_run: Callable[..., 
         (4, "4 of 4", "–"),
     ]
     for row, after in zip(rows, contents.ledger[1:], strict=False):
-        received = [entry["received"]["auc"] for entry in after["sites"].values()]
+        received = [entry.received.auc for entry in after.sites.values()]
         known = [auc for auc in received if auc is not None]
         assert row["auc"] == pytest.approx(sum(known) / len(known))
     assert rows[-1]["auc"] is None  # the next round scores it

@@ -10,6 +10,7 @@ from rich.console import Console
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import SiteFolder
 from fedtune3d.evaluation import Predictions, paired_delong
+from fedtune3d.federation.ledger import read_ledger
 from fedtune3d.federation.site.predictions_table import write_predictions
 from fedtune3d.report import write_study_report
 from fedtune3d.report.figures.forest import draw_forest
@@ -57,15 +58,12 @@ def test_every_row_is_what_its_cell_says(finished_study: Path) -> None:
 
 
 def test_costs_are_those_of_the_ledger(finished_study: Path) -> None:
-    ledger = (finished_study / "trials" / "linear-frozen-fedavg-seed0" / "rounds.jsonl").read_text().splitlines()
-    lines = [json.loads(line) for line in ledger]
+    lines = read_ledger(finished_study / "trials" / "linear-frozen-fedavg-seed0" / "rounds.jsonl")
     cost = cost_rows(read_study(finished_study))[0].row.cost
     assert cost is not None
-    assert cost.total_bytes == sum(
-        entry["bytes_down"] + entry["bytes_up"] for line in lines for entry in line["sites"].values()
-    )
+    assert cost.total_bytes == sum(entry.bytes_both_ways for line in lines for entry in line.sites.values())
     assert cost.bytes_per_round_and_site == 2 * 6_800_000
-    assert cost.seconds_per_round == statistics.median(line["seconds"] for line in lines if line["kind"] == "train")
+    assert cost.seconds_per_round == statistics.median(line.seconds for line in lines if line.trains)
     assert (cost.rounds, cost.peak_memory_bytes) == (10, 910_000_000)
 
 

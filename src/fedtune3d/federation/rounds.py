@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State, load_state, save_state
 from fedtune3d.aggregation.contract import Rule, RuleContext, Update
 from fedtune3d.aggregation.site_step import STATE, SiteStep
+from fedtune3d.federation.ledger import LedgerLine, SiteEntry, Validation
 from fedtune3d.federation.messages import Answer, Fault, Federation, Task, parts_bytes
 from fedtune3d.federation.participation import choose_participants
 from fedtune3d.federation.round_state import RoundsFolder, RoundState
 from fedtune3d.federation.step_messages import with_step
-from fedtune3d.federation.tasks.score import Score
+from fedtune3d.federation.tasks.score import Score, ScoreAnswer
 from fedtune3d.federation.tasks.train import TrainAnswer
 from fedtune3d.federation.update_checks import reason_to_refuse
 
@@ -109,25 +109,25 @@ def _one_round(
         collected = _collect(federation, folder, tasks, steps, round_state.state, settings.max_norm)
         if len(collected.updates) >= settings.needed(len(chosen)):
             break
-        faults_before.append({site: entry["fault"] for site, entry in collected.entries.items() if entry["fault"]})
+        faults_before.append({site: entry.fault for site, entry in collected.entries.items() if entry.fault})
     else:
         raise QuorumLostError(_quorum_message(round_, chosen, settings, faults_before))
     aggregate = rule.aggregate(round_state.state, collected.updates, round_state.memory)
-    for site, entry in collected.entries.items():
-        entry["weight"] = (aggregate.weights or {}).get(site)
-        entry["signals"] = aggregate.signals.get(site, {})
-    validation = _validation(round_state.round, collected.entries)
-    line = {
-        "round": round_,
-        "kind": "train",
-        "rule": rule.name,
-        "seconds": round(time.monotonic() - began, 3),
-        "sites": collected.entries,
-        "signals": aggregate.round_signals,
-        "faults_before": faults_before,
-        "validation": validation,
-    }
-    round_state = _keep_if_best(folder, round_state, validation)
+    weights = aggregate.weights or {}
+    line = LedgerLine(
+        round=round_,
+        kind="train",
+        seconds=round(time.monotonic() - began, 3),
+        sites={
+            site: replace(entry, weight=weights.get(site), signals=aggregate.signals.get(site, {}))
+            for site, entry in collected.entries.items()
+        },
+        validation=_validate(round_state.round, collected.entries),
+        rule=rule.name,
+        signals=aggregate.round_signals,
+        faults_before=tuple(faults_before),
+    )
+    round_state = _keep_if_best(folder, round_state, line.validation)
     versions = round_state.versions | {update.site: round_ for update in collected.updates}
     after = replace(round_state, round=round_, state=aggregate.state, memory=aggregate.memory, versions=versions)
     after = folder.commit(after, line)
@@ -143,16 +143,16 @@ def _training_tasks(
     settings: RoundSettings,
 ) -> dict[str, Task]:
     """A training task for each chosen site; the others score the state, so that rounds can be compared."""
+    best_versions = round_state.best.versions if round_state.best else {}
     tasks = {}
     for site in sites:
+        accepted = round_state.versions.get(site, 0)
         task = Task(
             Score(),
             round=round_state.round + 1,
             parts={STATE: round_state.state},
             memory_version=round_state.versions.get(site),
-            oldest_version=min(
-                round_state.versions.get(site, 0), round_state.best.get("versions", {}).get(site, math.inf)
-            ),
+            oldest_version=min(accepted, best_versions.get(site, accepted)),
             deadline_seconds=settings.deadline_seconds,
         )
         if site in steps:
@@ -164,7 +164,7 @@ def _training_tasks(
 @dataclass
 class _Collected:
     updates: list[Update]
-    entries: dict[str, dict[str, Any]]
+    entries: dict[str, SiteEntry]
 
 
 def _collect(
@@ -182,28 +182,33 @@ def _collect(
         site, step = reply.site, steps.get(reply.site)
         entry = _entry(reply, tasks[site])
         if isinstance(reply, Answer) and step is not None:
-            entry["fault"] = reason_to_refuse(reply, reference, step, max_norm)
-            if entry["fault"] is None:
-                entry["participated"] = True
+            fault = reason_to_refuse(reply, reference, step, max_norm)
+            entry = replace(entry, fault=fault, participated=fault is None)
+            if fault is None:
                 updates.append(_spooled(reply, folder))
         entries[site] = entry
         del reply  # before the next one comes
     return _Collected(updates, dict(sorted(entries.items())))
 
 
-def _entry(reply: Answer | Fault, task: Task) -> dict[str, Any]:
-    """What the ledger says of a site in a round."""
-    entry: dict[str, Any] = {
-        "participated": False,
-        "weight": None,
-        "signals": {},
-        "bytes_down": parts_bytes(task.parts),
-        "bytes_up": 0,
-        "fault": reply.reason if isinstance(reply, Fault) else None,
-    }
-    if isinstance(reply, Answer):
-        entry["bytes_up"] = parts_bytes(reply.parts)
-        entry |= reply.payload.model_dump(exclude={"metrics"}, exclude_unset=True)
+def _entry(reply: Answer | Fault, task: Task) -> SiteEntry:
+    """The ledger's entry of a site before its update is checked and weighed."""
+    if isinstance(reply, Fault):
+        return SiteEntry(bytes_down=parts_bytes(task.parts), fault=reply.reason)
+    entry = SiteEntry(bytes_down=parts_bytes(task.parts), bytes_up=parts_bytes(reply.parts))
+    payload = reply.payload
+    if isinstance(payload, ScoreAnswer):
+        return replace(entry, received=payload.received)
+    if isinstance(payload, TrainAnswer):
+        return replace(
+            entry,
+            examples=payload.examples,
+            loss=payload.loss,
+            received=payload.received,
+            sent=payload.sent,
+            seconds=payload.seconds,
+            peak_memory_bytes=payload.peak_memory_bytes,
+        )
     return entry
 
 
@@ -220,29 +225,24 @@ def _load_part(paths: Mapping[str, Path], part: str) -> State:
     return load_state(paths[part])
 
 
-def _validation(state_round: int, entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Of the state received: the mean AUC over the sites that have one, the loss over all validation scans."""
-    scores = [entry["received"] for entry in entries.values() if entry.get("received")]
-    aucs = [score["auc"] for score in scores if score["auc"] is not None]
-    scans = sum(score["examples"] for score in scores if score["loss"] is not None)
-    loss = sum(score["loss"] * score["examples"] for score in scores if score["loss"] is not None)
-    return {
-        "state_round": state_round,
-        "mean_auc": sum(aucs) / len(aucs) if aucs else None,
-        "pooled_loss": loss / scans if scans else None,
-    }
+def _validate(state_round: int, entries: Mapping[str, SiteEntry]) -> Validation:
+    """Validation of the state that the sites received: mean AUC over sites, mean loss over all validation scans."""
+    scores = [entry.received for entry in entries.values() if entry.received is not None]
+    aucs = [score.auc for score in scores if score.auc is not None]
+    losses = [(score.loss, score.examples) for score in scores if score.loss is not None]
+    scans = sum(examples for _, examples in losses)
+    return Validation(
+        state_round=state_round,
+        mean_auc=sum(aucs) / len(aucs) if aucs else None,
+        pooled_loss=sum(loss * examples for loss, examples in losses) / scans if scans else None,
+    )
 
 
-def _keep_if_best(folder: RoundsFolder, round_state: RoundState, scores: dict[str, Any]) -> RoundState:
+def _keep_if_best(folder: RoundsFolder, round_state: RoundState, validation: Validation) -> RoundState:
     """The untrained state of round 0 is never the best: on a small validation set it could be, by luck."""
-    if round_state.round == 0 or (round_state.best and _rank(round_state.best) >= _rank(scores)):
+    if round_state.round == 0 or (round_state.best and round_state.best.validation.rank >= validation.rank):
         return round_state
-    return folder.save_best(round_state, scores | {"versions": dict(sorted(round_state.versions.items()))})
-
-
-def _rank(scores: Mapping[str, Any]) -> tuple[float, float]:
-    auc, loss = scores["mean_auc"], scores["pooled_loss"]
-    return (-math.inf if auc is None else auc, -math.inf if loss is None else -loss)
+    return folder.save_best(round_state, validation)
 
 
 def _score_last(
@@ -251,15 +251,14 @@ def _score_last(
     began = time.monotonic()
     tasks = _training_tasks(federation.sites, "", {}, round_state, settings)
     entries = {reply.site: _entry(reply, tasks[reply.site]) for reply in federation.ask(tasks)}
-    validation = _validation(round_state.round, entries)
-    line = {
-        "round": round_state.round,
-        "kind": "score",
-        "seconds": round(time.monotonic() - began, 3),
-        "sites": dict(sorted(entries.items())),
-        "validation": validation,
-    }
-    round_state = replace(_keep_if_best(folder, round_state, validation), finished=True)
+    line = LedgerLine(
+        round=round_state.round,
+        kind="score",
+        seconds=round(time.monotonic() - began, 3),
+        sites=dict(sorted(entries.items())),
+        validation=_validate(round_state.round, entries),
+    )
+    round_state = replace(_keep_if_best(folder, round_state, line.validation), finished=True)
     return folder.commit(round_state, line)
 
 

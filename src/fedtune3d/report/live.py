@@ -52,7 +52,7 @@ class LivePage:
 def status_of(contents: RunContents) -> str:
     """`Running: round 3 of 10, about 4 min left in the rounds.`"""
     rounds = contents.config["training"]["rounds"]
-    seconds = [line["seconds"] for line in contents.ledger if line["kind"] == "train"]
+    seconds = [line.seconds for line in contents.ledger if line.trains]
     if contents.metrics:
         return "Running: the report is being written."
     if len(seconds) == rounds:

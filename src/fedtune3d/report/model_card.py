@@ -128,9 +128,9 @@ def _data(contents: RunContents) -> str:
     tested = contents.metrics["methods"]["federated"]["sites"]
     rows = []
     for site in contents.sites:
-        entries = [line["sites"][site] for line in contents.ledger if site in line["sites"]]
-        training = max((entry.get("examples") or 0 for entry in entries), default=0)
-        validation = max(((entry.get("received") or {}).get("examples", 0) for entry in entries), default=0)
+        entries = [line.sites[site] for line in contents.ledger if site in line.sites]
+        training = max((entry.examples or 0 for entry in entries), default=0)
+        validation = max((entry.received.examples for entry in entries if entry.received), default=0)
         test = tested[site]
         rows.append((site, training, validation, test["scans"], test["participants"], test["positives"]))
     header = ("Site", "Training scans", "Validation scans", "Test scans", "Test people", "Test scans positive")

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import read_json_lines
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.run_config import read_run_config
 from fedtune3d._utils.typed_json import read_typed
 from fedtune3d.cohorts.flow import BadScan, Flow, SiteFlow
+from fedtune3d.federation.ledger import LedgerLine, read_ledger
 
 _ADVICE = "run again with --resume"
 
@@ -23,7 +23,7 @@ class RunContents:
         path: The folder.
         config: The resolved configuration.
         environment: Versions, device, weights; empty where the run has not come that far.
-        ledger: The federated rounds, one dict a line.
+        ledger: The lines of the federated rounds.
         metrics: The evaluation; empty while the run goes on.
         flows: Site → who was left out and which split holds how many, as counts that may leave the site.
         audit: What the leak audit found, and who is at each site; empty where the run has not come that far.
@@ -36,7 +36,7 @@ class RunContents:
     path: Path
     config: dict[str, Any]
     environment: dict[str, Any]
-    ledger: list[dict[str, Any]]
+    ledger: list[LedgerLine]
     metrics: dict[str, Any]
     flows: dict[str, Flow]
     audit: dict[str, Any]
@@ -53,7 +53,7 @@ class RunContents:
     @property
     def total_bytes(self) -> int:
         """What went to and from all sites in the federated rounds."""
-        return sum(entry["bytes_down"] + entry["bytes_up"] for line in self.ledger for entry in line["sites"].values())
+        return sum(entry.bytes_both_ways for line in self.ledger for entry in line.sites.values())
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def read_run(folder: Path) -> RunContents:
         path=folder,
         config=config,
         environment=_read_json(run.environment),
-        ledger=_read_ledger(run.rounds.ledger),
+        ledger=read_ledger(run.rounds.ledger),
         metrics=_read_json(run.metrics),
         flows=_read_flows(run.flow),
         audit=_read_json(run.audit),
@@ -128,11 +128,3 @@ def _read_json(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise InputError(f"{path}: expected a JSON object; {error}; run again with --resume") from error
-
-
-def _read_ledger(path: Path) -> list[dict[str, Any]]:
-    """The lines of a ledger; a last line without its end is one that a running process is writing."""
-    try:
-        return read_json_lines(path)
-    except ValueError as error:
-        raise InputError(f"{path}: expected one JSON object a line; {error}; run again with --resume") from error

@@ -46,18 +46,18 @@ def bad_scans(contents: RunContents) -> list[dict[str, str]]:
 
 def round_rows(contents: RunContents) -> list[dict[str, Any]]:
     """Every round: how many of the sites' updates were in it, who was at fault, the mean validation AUC after it."""
-    scored = {line["validation"]["state_round"]: line["validation"]["mean_auc"] for line in contents.ledger}
+    scored = {line.validation.state_round: line.validation.mean_auc for line in contents.ledger}
     return [
         {
-            "round": line["round"],
-            "updates": f"{sum(entry['participated'] for entry in line['sites'].values())} of {len(contents.sites)}",
-            "faults": ", ".join(site for site, entry in line["sites"].items() if entry.get("fault")) or "–",
-            "auc": scored.get(line["round"]),
-            "seconds": line["seconds"],
-            "time": duration(line["seconds"]),
+            "round": line.round,
+            "updates": f"{sum(entry.participated for entry in line.sites.values())} of {len(contents.sites)}",
+            "faults": ", ".join(site for site, entry in line.sites.items() if entry.fault) or "–",
+            "auc": scored.get(line.round),
+            "seconds": line.seconds,
+            "time": duration(line.seconds),
         }
         for line in contents.ledger
-        if line["kind"] == "train"
+        if line.trains
     ]
 
 
@@ -65,11 +65,11 @@ def left_out_rows(contents: RunContents) -> list[dict[str, Any]]:
     """Every round that a site did not take part in because of a fault, and the fault."""
     rows = []
     for line in contents.ledger:
-        for tried in line.get("faults_before", []):
-            rows += [{"round": line["round"], "site": site, "why": why} for site, why in sorted(tried.items())]
-        for site, entry in line["sites"].items():
-            if entry.get("fault"):
-                rows.append({"round": line["round"], "site": site, "why": entry["fault"]})
+        for faults in line.faults_before:
+            rows += [{"round": line.round, "site": site, "why": why} for site, why in sorted(faults.items())]
+        for site, entry in line.sites.items():
+            if entry.fault:
+                rows.append({"round": line.round, "site": site, "why": entry.fault})
     return rows
 
 
@@ -77,19 +77,19 @@ def cost_rows(contents: RunContents) -> list[dict[str, str]]:
     """Per site, over the rounds: bytes each way a round, bytes in all, seconds, greatest memory."""
     rows = []
     for site in contents.sites:
-        entries = [line["sites"][site] for line in contents.ledger if site in line["sites"]]
-        trained = [entry for entry in entries if entry["participated"]]
+        entries = [line.sites[site] for line in contents.ledger if site in line.sites]
+        trained = [entry for entry in entries if entry.participated]
         if not entries:
             continue
-        seconds = [entry["seconds"] for entry in trained if entry.get("seconds") is not None]
-        memory = [entry["peak_memory_bytes"] for entry in entries if entry.get("peak_memory_bytes")]
+        seconds = [entry.seconds for entry in trained if entry.seconds is not None]
+        memory = [entry.peak_memory_bytes for entry in entries if entry.peak_memory_bytes]
         rows.append(
             {
                 "site": site,
                 "rounds": str(len(trained)),
-                "down": size(_mean([entry["bytes_down"] for entry in trained])),
-                "up": size(_mean([entry["bytes_up"] for entry in trained])),
-                "total": size(sum(entry["bytes_down"] + entry["bytes_up"] for entry in entries)),
+                "down": size(_mean([entry.bytes_down for entry in trained])),
+                "up": size(_mean([entry.bytes_up for entry in trained])),
+                "total": size(sum(entry.bytes_both_ways for entry in entries)),
                 "seconds": duration(_mean(seconds)),
                 "memory": size(max(memory, default=None)),
             }
@@ -104,13 +104,13 @@ def _mean(values: Sequence[float]) -> float | None:
 def what_ran(contents: RunContents) -> list[tuple[str, str]]:
     """The run in a few lines: name and value."""
     config, environment, metrics = contents.config, contents.environment, contents.metrics
-    trained = sum(line["kind"] == "train" for line in contents.ledger)
+    trained = sum(line.trains for line in contents.ledger)
     rounds = config.get("training", {}).get("rounds", trained)
     lines = [
         ("Experiment", config["name"]),
         ("Sites", f"{len(contents.sites)} ({', '.join(contents.sites)})"),
         ("Rounds", f"{trained} of {rounds} done" + _best(metrics)),
-        ("Time in rounds", duration(sum(line["seconds"] for line in contents.ledger))),
+        ("Time in rounds", duration(sum(line.seconds for line in contents.ledger))),
         ("Encoder", config.get("model", {}).get("encoder", "–")),
         ("Weights", contents.facts.get("weights", {}).get("source", "not recorded yet")),
         ("Device", f"{environment.get('device', '–')}, {plural(environment.get('threads', 1), 'thread')}"),

@@ -13,6 +13,7 @@ from fedtune3d.config.study import STAGES
 from fedtune3d.config.study_results import CombinationRecord, StudyResults
 from fedtune3d.evaluation.estimate import Estimate, undefined
 from fedtune3d.evaluation.over_seeds import over_seeds
+from fedtune3d.federation.ledger import LedgerLine
 from fedtune3d.report.number_formatting import METHODS, variant_title
 from fedtune3d.report.run_contents import RunContents, read_run
 
@@ -207,29 +208,25 @@ def _over_seeds(estimates: Mapping[int, Mapping[str, Any]], missing: str) -> Stu
 
 def _cost(runs: Sequence[RunContents]) -> Cost:
     memory = [
-        entry["peak_memory_bytes"]
+        entry.peak_memory_bytes
         for run in runs
         for line in run.ledger
-        for entry in line["sites"].values()
-        if entry.get("peak_memory_bytes")
+        for entry in line.sites.values()
+        if entry.peak_memory_bytes
     ]
-    trained = [[line for line in run.ledger if line["kind"] == "train"] for run in runs]
+    trained = [[line for line in run.ledger if line.trains] for run in runs]
     return Cost(
         trainable_parameters=statistics.fmean(run.metrics["cost"]["trainable_parameters"] for run in runs),
         bytes_per_round_and_site=statistics.fmean(_bytes_per_round_and_site(lines) for lines in trained),
         peak_memory_bytes=max(memory, default=None),
         seconds_per_round=statistics.fmean(
-            statistics.median(line["seconds"] for line in lines) for lines in trained if lines
+            statistics.median(line.seconds for line in lines) for lines in trained if lines
         ),
         total_bytes=statistics.fmean(run.total_bytes for run in runs),
         rounds=statistics.fmean(len(lines) for lines in trained),
     )
 
 
-def _both_ways(entry: Mapping[str, Any]) -> int:
-    return int(entry["bytes_down"]) + int(entry["bytes_up"])
-
-
-def _bytes_per_round_and_site(lines: Sequence[Mapping[str, Any]]) -> float:
-    took_part = [_both_ways(entry) for line in lines for entry in line["sites"].values() if entry["participated"]]
+def _bytes_per_round_and_site(lines: Sequence[LedgerLine]) -> float:
+    took_part = [entry.bytes_both_ways for line in lines for entry in line.sites.values() if entry.participated]
     return statistics.fmean(took_part) if took_part else 0.0

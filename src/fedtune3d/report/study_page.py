@@ -6,9 +6,9 @@ from typing import Any
 
 from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import RunFolder, StudyFolder
-from fedtune3d._utils.state_dicts import load_info
 from fedtune3d._utils.version import __version__
 from fedtune3d.config.study import STAGES
+from fedtune3d.federation.round_state import read_best_state
 from fedtune3d.report import number_formatting as words
 from fedtune3d.report.figures.drawing import Drawing, tab_separated
 from fedtune3d.report.figures.forest import draw_forest
@@ -126,7 +126,7 @@ def _cell(contents: StudyContents, name: str, seed: int) -> dict[str, Any]:
         "name": name,
         "seed": seed,
         "link": f"cells/{name}/report.html" if has_page else None,
-        "validation": load_info(best)["mean_auc"] if metrics else None,
+        "validation": read_best_state(best).validation.mean_auc if metrics else None,
         "test": metrics["methods"]["federated"]["mean_auc"] if metrics else None,
         "state": f"failed: {fault}" if fault else state,
     }

@@ -17,6 +17,7 @@ from fedtune3d._utils.version import __version__
 from fedtune3d.aggregation.contract import Memory
 from fedtune3d.aggregation.site_step import KEPT_LOCAL
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.round_state import read_best_state
 from fedtune3d.federation.site.memory import SiteMemory
 from fedtune3d.models.assembly import AssembledModel, assemble
 from fedtune3d.models.classifier import Classifier
@@ -158,7 +159,7 @@ def _own_layers(run: RunFolder, experiment: Experiment, site: str | None) -> Sta
             f"{run.path}: each site kept {len(kept)} tensors of its own ({kept[0]}, …); say whose to export with "
             f"--site, one of {', '.join(names)}"
         )
-    versions = load_info(run.best_checkpoint)["versions"]
+    versions = read_best_state(run.best_checkpoint).versions
     memory = SiteMemory(run.site(site).memory())
     if site not in versions or not memory.folder.exists():
         raise InputError(f"{memory.folder}: site {site}'s own layers are not in this run folder; export at that site")

@@ -15,7 +15,7 @@ from fedtune3d._utils.files import sweep_partials, write_json
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.locks import one_writer
 from fedtune3d._utils.progress import Progress, Silent
-from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state, state_bytes
+from fedtune3d._utils.state_dicts import State, load_state, save_state, state_bytes
 from fedtune3d._utils.typed_json import to_json, write_typed
 from fedtune3d.aggregation.site_step import STATE
 from fedtune3d.config.experiment import Experiment
@@ -40,7 +40,7 @@ from fedtune3d.federation.messages import (
 )
 from fedtune3d.federation.privacy.gate import PolicyGate
 from fedtune3d.federation.process_model import ProcessModel
-from fedtune3d.federation.round_state import RoundsFolder
+from fedtune3d.federation.round_state import RoundsFolder, read_best_state
 from fedtune3d.federation.rounds import RoundSettings, run_rounds
 from fedtune3d.federation.site.audit import KEY_BYTES
 from fedtune3d.federation.site.pooled_site import PooledSite
@@ -174,7 +174,7 @@ class _Run:
             "head": self.experiment.head_name(),
             "tuning": self.experiment.tuning.method,
             "rule": self.experiment.aggregation.rule,
-            "best_round": RoundsFolder(self.folder.path).load().best.get("state_round"),  # type: ignore[union-attr]
+            "best_round": read_best_state(self.folder.best_checkpoint).round,
             "groups": count_people(counts),
             "cost": _cost(assembled, initial),
             "methods": to_json(methods),
@@ -238,7 +238,7 @@ class _Run:
     def _validation_without(self, left_out: str, state: State) -> ClassCounts:
         """What the model that was trained without a site says of the others' validation scans, for its thresholds."""
         others = self._without(left_out)
-        versions = load_info(self.folder.rounds_without(left_out).best)["versions"]
+        versions = read_best_state(self.folder.rounds_without(left_out).best).versions
         instruction = Evaluate(method="leave_one_site_out", left_out=left_out)
         tasks = {
             name: Task(instruction, parts={STATE: state}, memory_version=versions.get(name)) for name in others.sites
@@ -280,7 +280,7 @@ class _Run:
     def _evaluate(self, method: str, states: Mapping[str, State]) -> tuple[MethodMetrics, dict[str, Summary]]:
         """The method's metrics, and the summaries behind them."""
         task = partial(Task, Evaluate.model_validate({"method": method}))
-        versions = load_info(self.folder.best_checkpoint)["versions"] if method == "federated" else {}
+        versions = read_best_state(self.folder.best_checkpoint).versions if method == "federated" else {}
         tasks = {site: task(parts={STATE: state}, memory_version=versions.get(site)) for site, state in states.items()}
         with self.progress.bar(f"evaluating ({method})") as advance:
             summaries = {}
@@ -296,7 +296,7 @@ class _Run:
         """What the best state's features of each site's training scans are like, for `fedtune3d predict`."""
         if not isinstance(self.process_model.assembled.model, Classifier):
             return  # no encoder apart from its head
-        best, versions = load_state(self.folder.best_checkpoint), load_info(self.folder.best_checkpoint)["versions"]
+        best, versions = load_state(self.folder.best_checkpoint), read_best_state(self.folder.best_checkpoint).versions
         tasks = {
             site: Task(DescribeFeatures(), parts={STATE: best}, memory_version=versions.get(site))
             for site in self.sites
@@ -310,8 +310,9 @@ class _Run:
         if self.experiment.explain is None:
             return
         sites = [name for name in self.sites if not self.folder.saliency_info(name).exists()]
-        best, info = load_state(self.folder.best_checkpoint), load_info(self.folder.best_checkpoint)
-        for found in ask_for_maps(self.experiment, self.federation, sites, best, info["versions"]):
+        best = load_state(self.folder.best_checkpoint)
+        versions = read_best_state(self.folder.best_checkpoint).versions
+        for found in ask_for_maps(self.experiment, self.federation, sites, best, versions):
             write_maps(found, self.folder)
 
     def _write_environment(self, assembled: AssembledModel, counts: Mapping[str, ScanCounts]) -> Mapping[str, Any]:

@@ -16,10 +16,10 @@ from fedtune3d._utils.folders import RunFolder, StudyFolder
 from fedtune3d._utils.locks import one_writer
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d._utils.run_config import read_run_config
-from fedtune3d._utils.state_dicts import load_info
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.study import Combination, Stage, Study, Variant
 from fedtune3d.config.study_results import CombinationRecord, StudyResults
+from fedtune3d.federation.round_state import read_best_state
 from fedtune3d.report.logs import require_packages
 from fedtune3d.workflows.run_folder import open_run, read_metrics
 
@@ -59,8 +59,7 @@ def is_finished(experiment: Experiment) -> bool:
 
 def validation_auc(folder: RunFolder) -> float | None:
     """The validation AUC of the evaluated state, mean over the sites that have one."""
-    value = load_info(folder.best_checkpoint)["mean_auc"]
-    return None if value is None else float(value)
+    return read_best_state(folder.best_checkpoint).validation.mean_auc
 
 
 @dataclass

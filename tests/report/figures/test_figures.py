@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,12 +50,12 @@ def test_learning_curves_are_the_ledger(contents: RunContents) -> None:
     auc_axes, loss_axes = drawing.figure.axes
     rounds, values = line_of(auc_axes, "Boston")
     assert rounds == list(range(11))  # the state of round 0 to that of round 10
-    assert values == [line["sites"]["Boston"]["received"]["auc"] for line in contents.ledger]
-    assert line_of(auc_axes, "mean over sites")[1] == [line["validation"]["mean_auc"] for line in contents.ledger]
+    assert values == [line.sites["Boston"].received.auc for line in contents.ledger]
+    assert line_of(auc_axes, "mean over sites")[1] == [line.validation.mean_auc for line in contents.ledger]
     assert line_of(auc_axes, "best round (4)")[0] == [4, 4]
     losses = dict(zip(*line_of(loss_axes, "Graz"), strict=True))
     assert np.isnan(losses[3])
-    assert losses[4] == contents.ledger[3]["sites"]["Graz"]["loss"]
+    assert losses[4] == contents.ledger[3].sites["Graz"].loss
 
 
 def test_weights_break_where_a_site_was_absent(contents: RunContents) -> None:
@@ -98,8 +99,8 @@ def test_sixty_sites_are_drawn_apart() -> None:
 
 def test_many_sites_are_not_named_one_by_one(contents: RunContents) -> None:
     sites = [f"s{number:02d}" for number in range(40)]
-    entry = contents.ledger[0]["sites"]["Boston"]
-    ledger = [{**line, "sites": dict.fromkeys(sites, entry)} for line in contents.ledger]
+    entry = contents.ledger[0].sites["Boston"]
+    ledger = [replace(line, sites=dict.fromkeys(sites, entry)) for line in contents.ledger]
     drawing = draw_learning_curves(ledger, sites, None)
     labels = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
     assert labels == ["each site", "mean over sites"]

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sha256_file
 from fedtune3d._utils.progress import Advance
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.ledger import append_ledger_line, read_ledger
 from fedtune3d.report.logs import require_packages
 from fedtune3d.workflows.run import run_experiment
 
@@ -115,9 +117,8 @@ def test_a_run_that_was_stopped_ends_with_the_same_logs(write: Any, tmp_path: Pa
     with pytest.raises(KeyboardInterrupt):
         run_experiment(Experiment.from_yaml(path), progress=StopAfter(2))
     assert max(step for name, step in in_mlflow(run, "FAILED") if name == "round/seconds") == 1
-    lost = (run / "rounds.jsonl").read_text().splitlines()[-1].replace('"round": 2', '"round": 3')
-    with (run / "rounds.jsonl").open("a") as ledger:
-        ledger.write(lost + "\n")  # of a round that was killed before it was committed
+    ledger = run / "rounds.jsonl"
+    append_ledger_line(ledger, replace(read_ledger(ledger)[-1], round=3))  # killed before it was committed
     run_experiment(Experiment.from_yaml(path), resume=True)
     assert in_mlflow(run) == in_the_run(run)
     assert in_tensorboard(run) == pytest.approx(in_the_run(run))

@@ -1,29 +1,30 @@
 """What of the ledger and the evaluation stands in a log."""
 
-from fedtune3d.report.logs.values import evaluation_values, round_values
+from dataclasses import replace
 
-ENTRY = {
-    "participated": True,
-    "weight": 0.75,
-    "signals": {},
-    "bytes_down": 200,
-    "bytes_up": 100,
-    "fault": None,
-    "received": {"auc": 0.6, "loss": 0.7, "examples": 8, "why": None},
-    "examples": 30,
-    "loss": 0.5,
-    "seconds": 2.5,
-    "peak_memory_bytes": 9,
-}
-ABSENT = {"participated": False, "weight": None, "signals": {}, "bytes_down": 200, "bytes_up": 0, "fault": "no answer"}
-LINE = {
-    "round": 3,
-    "kind": "train",
-    "rule": "fedavg",
-    "seconds": 4.0,
-    "sites": {"A": ENTRY, "B": ABSENT},
-    "validation": {"state_round": 2, "mean_auc": 0.6, "pooled_loss": 0.7},
-}
+from fedtune3d.federation.ledger import LedgerLine, SiteEntry, Validation
+from fedtune3d.report.logs.values import evaluation_values, round_values
+from fedtune3d.training.scores import Scores
+
+ENTRY = SiteEntry(
+    participated=True,
+    weight=0.75,
+    bytes_down=200,
+    bytes_up=100,
+    received=Scores(auc=0.6, balanced_accuracy=None, loss=0.7, examples=8, why=None),
+    examples=30,
+    loss=0.5,
+    seconds=2.5,
+    peak_memory_bytes=9,
+)
+LINE = LedgerLine(
+    round=3,
+    kind="train",
+    seconds=4.0,
+    sites={"A": ENTRY, "B": SiteEntry(bytes_down=200, fault="no answer")},
+    validation=Validation(state_round=2, mean_auc=0.6, pooled_loss=0.7),
+    rule="fedavg",
+)
 
 
 def test_a_training_round() -> None:
@@ -45,9 +46,9 @@ def test_a_training_round() -> None:
 
 
 def test_the_last_scoring_adds_to_no_training_round() -> None:
-    entry = ENTRY | {"participated": False, "weight": None}
-    line = {key: value for key, value in LINE.items() if key != "rule"} | {"kind": "score", "sites": {"A": entry}}
-    line["validation"] = LINE["validation"] | {"state_round": 3}
+    entry = replace(ENTRY, participated=False, weight=None)
+    validation = replace(LINE.validation, state_round=3)
+    line = replace(LINE, rule=None, kind="score", sites={"A": entry}, validation=validation)
     assert {(name, step) for name, step, _ in round_values(line)} == {
         ("round/validation_auc_mean", 3),
         ("round/validation_loss_pooled", 3),

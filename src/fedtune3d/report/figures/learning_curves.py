@@ -7,15 +7,14 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from fedtune3d.federation.ledger import LedgerLine
 from fedtune3d.report.figures.drawing import BLACK, GREY, Drawing, Mark, new_figure, site_marks
 
 MANY_SITES = 12
 """With more sites than this, a line a site would be a tangle: they are drawn grey and unnamed, with the mean on top."""
 
 
-def draw_learning_curves(
-    ledger: Sequence[Mapping[str, Any]], sites: Sequence[str], best_round: int | None
-) -> Drawing | None:
+def draw_learning_curves(ledger: Sequence[LedgerLine], sites: Sequence[str], best_round: int | None) -> Drawing | None:
     """Validation AUC of the state after each round, and the training loss in each; None before the first round."""
     rows = _rows(ledger, sites)
     if not rows:
@@ -39,17 +38,17 @@ def draw_learning_curves(
     )
 
 
-def _rows(ledger: Sequence[Mapping[str, Any]], sites: Sequence[str]) -> list[dict[str, Any]]:
+def _rows(ledger: Sequence[LedgerLine], sites: Sequence[str]) -> list[dict[str, Any]]:
     """One row a round and site (and 'mean'): the AUC of the state after that round, the loss while training it."""
     aucs: dict[tuple[int, str], float | None] = {}
     losses: dict[tuple[int, str], float | None] = {}
     for line in ledger:
-        state_round = line["validation"]["state_round"]
-        aucs[state_round, "mean"] = line["validation"]["mean_auc"]
-        for site, entry in line["sites"].items():
-            aucs[state_round, site] = (entry.get("received") or {}).get("auc")
-            if line["kind"] == "train":
-                losses[line["round"], site] = entry.get("loss")
+        state_round = line.validation.state_round
+        aucs[state_round, "mean"] = line.validation.mean_auc
+        for site, entry in line.sites.items():
+            aucs[state_round, site] = entry.received.auc if entry.received else None
+            if line.trains:
+                losses[line.round, site] = entry.loss
     rounds = sorted({key[0] for key in (*aucs, *losses)})
     return [
         {

@@ -1,14 +1,15 @@
 """What each site's update weighed in each round."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from fedtune3d.federation.ledger import LedgerLine
 from fedtune3d.report.figures.drawing import BLACK, Drawing, new_figure, site_marks
 from fedtune3d.report.figures.learning_curves import draw_site_lines, style_rounds
 
 
-def draw_weights(ledger: Sequence[Mapping[str, Any]], sites: Sequence[str], rule: str) -> Drawing | None:
+def draw_weights(ledger: Sequence[LedgerLine], sites: Sequence[str], rule: str) -> Drawing | None:
     """The weight of each site over the rounds, a cross where it was left out; None where the rule gave no weights."""
     rows = weight_rows(ledger, sites)
     if all(row["weight"] is None for row in rows):
@@ -42,19 +43,19 @@ def draw_weights(ledger: Sequence[Mapping[str, Any]], sites: Sequence[str], rule
     )
 
 
-def weight_rows(ledger: Sequence[Mapping[str, Any]], sites: Sequence[str]) -> list[dict[str, Any]]:
+def weight_rows(ledger: Sequence[LedgerLine], sites: Sequence[str]) -> list[dict[str, Any]]:
     """A row a training round and site."""
     return [
         {
-            "round": line["round"],
+            "round": line.round,
             "site": site,
-            "weight": line["sites"][site]["weight"],
-            "examples": line["sites"][site].get("examples"),
-            "participated": line["sites"][site]["participated"],
-            "fault": line["sites"][site].get("fault"),
+            "weight": line.sites[site].weight,
+            "examples": line.sites[site].examples,
+            "participated": line.sites[site].participated,
+            "fault": line.sites[site].fault,
         }
         for line in ledger
-        if line["kind"] == "train"
+        if line.trains
         for site in sites
-        if site in line["sites"]
+        if site in line.sites
     ]

@@ -3,14 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-PER_SITE = {
-    "loss": "training_loss",
-    "weight": "weight",
-    "bytes_down": "bytes_down",
-    "bytes_up": "bytes_up",
-    "seconds": "seconds",
-}
-"""What the ledger says of a site in a round, and its name in a log."""
+from fedtune3d.federation.ledger import LedgerLine
 
 
 class Value(NamedTuple):
@@ -21,7 +14,7 @@ class Value(NamedTuple):
     value: float
 
 
-def round_values(line: Mapping[str, Any]) -> list[Value]:
+def round_values(line: LedgerLine) -> list[Value]:
     """The numbers of a ledger's line; those that are not there are left out.
 
     Validation scores stand at the round after which the state was scored, which is the round before the line's own. Of
@@ -44,20 +37,23 @@ def evaluation_values(metrics: Mapping[str, Any]) -> list[Value]:
     ]
 
 
-def _of_line(line: Mapping[str, Any]) -> Iterator[tuple[str, int, float | None]]:
-    round_, scored, trained = line["round"], line["validation"]["state_round"], line["kind"] == "train"
-    yield "round/validation_auc_mean", scored, line["validation"]["mean_auc"]
-    yield "round/validation_loss_pooled", scored, line["validation"]["pooled_loss"]
-    if trained:
-        yield "round/seconds", round_, line["seconds"]
-        yield "round/sites", round_, sum(entry["participated"] for entry in line["sites"].values())
-    for site, entry in line["sites"].items():
-        received = entry.get("received") or {}
-        yield f"validation_auc/{site}", scored, received.get("auc")
-        yield f"validation_loss/{site}", scored, received.get("loss")
-        if trained:
-            for key, name in PER_SITE.items():
-                yield f"{name}/{site}", round_, entry.get(key)
+def _of_line(line: LedgerLine) -> Iterator[tuple[str, int, float | None]]:
+    scored = line.validation.state_round
+    yield "round/validation_auc_mean", scored, line.validation.mean_auc
+    yield "round/validation_loss_pooled", scored, line.validation.pooled_loss
+    if line.trains:
+        yield "round/seconds", line.round, line.seconds
+        yield "round/sites", line.round, sum(entry.participated for entry in line.sites.values())
+    for site, entry in line.sites.items():
+        if entry.received is not None:
+            yield f"validation_auc/{site}", scored, entry.received.auc
+            yield f"validation_loss/{site}", scored, entry.received.loss
+        if line.trains:
+            yield f"training_loss/{site}", line.round, entry.loss
+            yield f"weight/{site}", line.round, entry.weight
+            yield f"bytes_down/{site}", line.round, entry.bytes_down
+            yield f"bytes_up/{site}", line.round, entry.bytes_up
+            yield f"seconds/{site}", line.round, entry.seconds
 
 
 def _estimates(method: str, found: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

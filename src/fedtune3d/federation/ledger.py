@@ -1,0 +1,126 @@
+"""The ledger of the rounds, ``rounds.jsonl``: one line per round, chained, read and written as typed lines."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from fedtune3d._utils.errors import DamagedFileError
+from fedtune3d._utils.ledgers import append_line, read_lines
+from fedtune3d._utils.typed_json import from_json, to_json
+from fedtune3d.training.scores import Scores
+
+_ADVICE = "damaged, or written by another version of fedtune3d; run again into a new folder"
+
+
+@dataclass(frozen=True)
+class SiteEntry:
+    """One site in one round; what it did not send is None.
+
+    Attributes:
+        participated: Whether its update was accepted.
+        bytes_down: Bytes of the tensors sent to the site.
+        bytes_up: Bytes of the tensors that it sent back.
+        fault: Why there is no update, in one line.
+        weight: Its share in the average; None where the rule has no such weights.
+        signals: Every number of this site that the rule looked at.
+        examples: Training scans.
+        loss: Mean training cross-entropy.
+        received: Validation scores of the global state that it received.
+        sent: Validation scores of the state that it sent back.
+        seconds: Wall time of the task at the site.
+        peak_memory_bytes: Peak memory of the site's process so far.
+    """
+
+    participated: bool = False
+    bytes_down: int = 0
+    bytes_up: int = 0
+    fault: str | None = None
+    weight: float | None = None
+    signals: dict[str, float] = field(default_factory=dict)
+    examples: int | None = None
+    loss: float | None = None
+    received: Scores | None = None
+    sent: Scores | None = None
+    seconds: float | None = None
+    peak_memory_bytes: int | None = None
+
+    @property
+    def bytes_both_ways(self) -> int:
+        """Bytes sent to the site and back."""
+        return self.bytes_down + self.bytes_up
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Validation of one global state over all sites that scored it.
+
+    Attributes:
+        state_round: The round after which the state was the global state.
+        mean_auc: Mean AUC over the sites where it is defined; None where it is at none.
+        pooled_loss: Mean cross-entropy over all validation scans; None without any.
+    """
+
+    state_round: int
+    mean_auc: float | None
+    pooled_loss: float | None
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """The greater, the better: by AUC, then by loss."""
+        return (
+            -math.inf if self.mean_auc is None else self.mean_auc,
+            -math.inf if self.pooled_loss is None else -self.pooled_loss,
+        )
+
+
+@dataclass(frozen=True)
+class LedgerLine:
+    """One round of training, or the scoring of the last state.
+
+    Attributes:
+        round: The round, from 1; of the last scoring, the last round.
+        kind: ``"train"``, or ``"score"`` for the last scoring, in which no site trains.
+        seconds: Wall time at the server.
+        sites: Site → its part in the round, sorted by name.
+        validation: Of the global state that the sites received.
+        rule: The name of the aggregation rule; None in the last scoring.
+        signals: Numbers of the round as a whole that the rule reports.
+        faults_before: Site → fault of each earlier attempt, which had no quorum.
+    """
+
+    round: int
+    kind: Literal["train", "score"]
+    seconds: float
+    sites: dict[str, SiteEntry]
+    validation: Validation
+    rule: str | None = None
+    signals: dict[str, float] = field(default_factory=dict)
+    faults_before: tuple[dict[str, str], ...] = ()
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is a round of training."""
+        return self.kind == "train"
+
+
+def append_ledger_line(path: Path, line: LedgerLine) -> int:
+    """Add a line to the ledger; return how many it then holds. Raises as `append_line`."""
+    return append_line(path, to_json(line)).lines
+
+
+def read_ledger(path: Path) -> list[LedgerLine]:
+    """Read and verify a ledger; empty where there is none yet, and without a last line that is still being written.
+
+    Raises:
+        DamagedFileError: Naming the first line that is not what was written.
+        StorageError: If the disk fails.
+    """
+    return [_read_line(path, number, value) for number, value in enumerate(read_lines(path), start=1)]
+
+
+def _read_line(path: Path, number: int, value: object) -> LedgerLine:
+    try:
+        return from_json(LedgerLine, value)
+    except ValueError as error:
+        raise DamagedFileError(path, f"has an unexpected line {number} ({error})", _ADVICE) from error
