@@ -148,6 +148,27 @@ def as_folder(path: Path) -> None:
     (path / "slice.dcm").touch()
 
 
+def as_dropped_content(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("../../.git/annex/objects/xx/MD5E-s1--0.nii.gz")
+
+
+def as_pointer(path: Path) -> None:
+    path.write_text("/annex/objects/MD5E-s1--0.nii.gz\n")
+
+
+def flip_a_bit(path: Path) -> None:
+    """Of a voxel that stays finite: only the checksum knows. Stored without compression, so that the stream stays."""
+    content = gzip.decompress(path.read_bytes())
+    packed = bytearray(gzip.compress(content, compresslevel=0, mtime=0))
+    packed[len(packed) // 2] ^= 1
+    path.write_bytes(packed)
+
+
+def append_text(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"<html>")
+
+
 def as_pipe(path: Path) -> None:
     path.unlink()
     os.mkfifo(path)
@@ -196,7 +217,10 @@ SCANS: dict[str, tuple[Callable[[Path], object], str]] = {
         ),
         "expected voxels of 0.2 to 6.5 mm, found 0.0025",
     ),
-    "infinite affine": (lambda path: put(path, SFORM_X + 12, np.float32(np.inf)), "found an infinite affine"),
+    "infinite affine": (
+        lambda path: put(path, SFORM_X + 12, np.float32(np.inf)),
+        "expected a position within 100,000 mm, found inf, ",
+    ),
     "affine of NaN": (lambda path: put(path, SFORM_X, np.float32(np.nan)), "expected voxels of 0.2 to 6.5 mm"),
     "singular affine": (
         lambda path: put(path, SFORM_X, np.float32([2.5, 2.5, 0, 0, 0, 0, 2.5, 0, 0, 0, 2.5, 0])),
@@ -213,10 +237,15 @@ SCANS: dict[str, tuple[Callable[[Path], object], str]] = {
         ),
         "expected",
     ),
-    "folder in place of the file": (as_folder, "not a regular file"),
+    "folder in place of the file": (as_folder, "expected a scan, found a folder"),
     "link to itself": (as_link_to_itself, "Too many levels of symbolic links"),
-    "link to nothing": (as_broken_link, "No such file"),
-    "pipe": (as_pipe, "not a regular file"),
+    "link to nothing": (as_broken_link, "found a link to nowhere.nii.gz, which does not exist"),
+    "far away": (lambda path: put(path, SFORM_X + 12, np.float32(1e16)), "found 1e+16, "),
+    "link of git-annex": (as_dropped_content, "found a link of git-annex, whose content is not here; fetch it with"),
+    "pointer of git-annex": (as_pointer, "found a pointer of git-annex, whose content is not here; fetch it with"),
+    "one bit": (flip_a_bit, "cannot be read to its end; Error -3 while decompressing data: incorrect data check"),
+    "text after the end": (append_text, "cannot be read to its end; Error -3 while decompressing data: incorrect h"),
+    "pipe": (as_pipe, "expected a scan, found a named pipe"),
 }
 
 
@@ -387,7 +416,7 @@ TABLES_OF_PATHS = {
     "absolute path elsewhere": ("/etc/hostname\t1\tn/a\tAD\n", "expected a path below the table's folder"),
     "no path": ("\t1\tn/a\tAD\n", "line 2: expected a path, got none"),
     "absent file": ("nowhere.nii.gz\t1\tn/a\tAD\n", "nowhere.nii.gz: expected a readable scan; No such file"),
-    "a folder": ("sub-00\t1\tn/a\tAD\n", "sub-00: expected a readable scan; not a regular file"),
+    "a folder": ("sub-00\t1\tn/a\tAD\n", "sub-00: expected a scan, found a folder"),
     "no scan but text": ("participants.tsv\t1\tn/a\tAD\n", "participants.tsv: expected a NIfTI file"),
     "one scan for two people": (f"{FIRST}\t1\tn/a\tAD\n{FIRST}\t2\tn/a\tCN\n", "stands in lines 2 and 3; keep one"),
     "two labels for one session": (
@@ -416,7 +445,10 @@ def test_an_absent_file_of_a_table_can_be_skipped(bench: Bench) -> None:
 
 LABELS = {
     "a value in both lists": ({"positive": ["AD", "CN"], "negative": ["CN"]}, "CN stands in positive and in negative"),
-    "a rule that is none": ({"positive": "cdr => 1", "negative": ["CN"]}, "labels.positive: rule 'cdr => 1'"),
+    "an expression that is none": (
+        {"positive": "cdr => 1", "negative": ["CN"]},
+        "labels.positive: label expression 'cdr => 1'",
+    ),
     "a rule on a column that is not there": ({"positive": "cdr >= 1", "negative": "cdr == 0"}, "expected a column cdr"),
     "a rule that nothing meets": ({"positive": "age > 100", "negative": "age < 20"}, "found neither positive nor"),
     "rules that everything meets": (

@@ -208,3 +208,25 @@ def test_a_brain_image_survives_the_way_to_disk(save_brain: Callable[..., Path],
     scan = read_scan(save_brain(image=phantom.image(axes="PSR")))
     expected = phantom.intensity(phantom.positions(scan.voxels.shape, scan.affine))
     np.testing.assert_allclose(scan.voxels, expected, rtol=1e-4, atol=1e-2)
+
+
+def nibabel_test_files() -> list[Path]:
+    folder = Path(nibabel.__file__).parent / "tests" / "data"
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+@pytest.mark.parametrize("path", nibabel_test_files(), ids=lambda path: path.name)
+def test_whatever_nibabel_reads_is_read_or_refused_in_one_line(path: Path) -> None:
+    problem = f"{path}: expected nothing"
+    try:
+        read_scan(path)
+    except ScanError as error:
+        problem = str(error)
+    assert "\n" not in problem
+    assert problem.startswith(f"{path}: expected ")
+
+
+def test_a_gzip_file_that_is_named_nii_is_said(tmp_path: Path) -> None:
+    path = save(tmp_path, ramp()).rename(tmp_path / "renamed_T1w.nii")
+    with pytest.raises(ScanError, match=r"found a gzip file; rename it to \.nii\.gz"):
+        read_scan(path)

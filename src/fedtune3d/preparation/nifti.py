@@ -1,7 +1,5 @@
 """Read one NIfTI scan, or say in one line what is wrong with it."""
 
-import gzip
-import os
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -17,13 +15,16 @@ from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 
 from fedtune3d._utils.errors import ScanError
+from fedtune3d._utils.input_files import obstacle
 from fedtune3d.preparation.arrays import Affine, Numbers, Volume
+from fedtune3d.preparation.gzip_files import MAGIC, read_gzip
 
 SPACING_RANGE_MM = (0.2, 6.5)
-LEAST_VOXELS_AN_AXIS = 16
-MOST_VOXELS = 500_000_000
-_MOST_PADDING = 15  # bytes after the voxels, up to the next multiple of 16
-_LARGEST_SHEAR = 0.01  # the cosine between two voxel axes; rounding in headers stays below 1e-4
+MIN_VOXELS_PER_AXIS = 16
+MAX_POSITION_MM = 100_000.0
+MAX_VOXELS = 500_000_000
+_MAX_PADDING = 15  # bytes after the voxels, up to the next multiple of 16
+_MAX_SHEAR = 0.01  # the cosine between two voxel axes; rounding in headers stays below 1e-4
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,12 @@ def read_scan(path: Path) -> Scan:
 
     Raises:
         ScanError: If it cannot be read whole, holds more than its header says, has not three axes of 16 voxels or more,
-            has no orientation (sform and qform codes of 0), a spacing outside 0.2 to 6.5 mm, a shear, voxels that are
-            not real numbers, a NaN or an infinity, or one value everywhere. One line, naming the file.
+            has no orientation (sform and qform codes of 0), a spacing outside 0.2 to 6.5 mm, a position 100 m or more
+            away, a shear, voxels that are not real numbers, a NaN or an infinity, one value everywhere, or a checksum
+            that differs. One line, naming the file. An uncompressed file has no checksum.
     """
     try:
+        require_scan_file(path)
         return _read(path)
     except ScanError:
         raise
@@ -68,13 +71,28 @@ def read_scan(path: Path) -> Scan:
         ) from error
 
 
+def require_scan_file(path: Path) -> None:
+    """Refuse what is no file, or a pointer to content that is elsewhere, before it is read to its end.
+
+    Raises:
+        ScanError: For a folder, a pipe, a device, dropped content of DataLad, or a gzip file that is named .nii.
+        OSError: If there is no such file, or it cannot be read.
+    """
+    if found := obstacle(path):
+        raise ScanError(f"{path}: expected a scan, {found}")
+    if path.suffix.lower() == ".nii":
+        with path.open("rb") as file:
+            if file.read(len(MAGIC)) == MAGIC:
+                raise ScanError(f"{path}: expected an uncompressed file, found a gzip file; rename it to .nii.gz")
+
+
 def _read(path: Path) -> Scan:
     with _quiet_nibabel():
-        image = nibabel.load(path)
+        image = _open(path)
         if not isinstance(image, nibabel.Nifti1Image):
             raise ScanError(f"{path}: expected a NIfTI file, found {type(image).__name__}; convert it to .nii.gz")
         _check_header(path, image)
-        _check_size(path, image)
+        image = _read_to_end(path, image)
         shape = image.shape[:3]
         if image.ndim > 3:
             image = nibabel.funcs.squeeze_image(image)
@@ -95,15 +113,28 @@ def _quiet_nibabel() -> Iterator[None]:
         logger.disabled = before
 
 
+def _open(path: Path) -> nibabel.filebasedimages.FileBasedImage:
+    """Read the header of whatever nibabel reads."""
+    try:
+        return nibabel.load(path)
+    except (OSError, EOFError, zlib.error, MemoryError, nibabel.filebasedimages.ImageFileError, HeaderDataError):
+        raise
+    except Exception as error:  # nibabel's readers of other formats raise whatever they meet in a foreign file
+        reason = _line(path, error) or type(error).__name__
+        raise ScanError(
+            f"{path}: expected a NIfTI file, found another kind or a damaged header; {reason}; convert it to .nii.gz"
+        ) from error
+
+
 def _check_header(path: Path, image: nibabel.Nifti1Image) -> None:
     """Check all that can be known before the voxels are read."""
     shape = image.shape
     if len(shape) < 3 or any(size != 1 for size in shape[3:]):
         raise ScanError(f"{path}: expected one 3D volume, found {len(shape)}D of shape {shape}; give one volume a file")
-    if min(shape[:3]) < LEAST_VOXELS_AN_AXIS or np.prod(shape, dtype=float) > MOST_VOXELS:
+    if min(shape[:3]) < MIN_VOXELS_PER_AXIS or np.prod(shape, dtype=float) > MAX_VOXELS:
         raise ScanError(
-            f"{path}: expected a 3D volume of at least {LEAST_VOXELS_AN_AXIS} voxels an axis and at most "
-            f"{MOST_VOXELS:,} in all, found shape {shape[:3]}; is it a slice?"
+            f"{path}: expected a 3D volume of at least {MIN_VOXELS_PER_AXIS} voxels an axis and at most "
+            f"{MAX_VOXELS:,} in all, found shape {shape[:3]}; is it a slice?"
         )
     kind = image.get_data_dtype()
     if kind.fields is not None or kind.kind not in "iufb":
@@ -123,13 +154,17 @@ def _check_grid(path: Path, image: nibabel.Nifti1Image) -> None:
     if image.header["sform_code"] == 0:
         spacing = _raw_spacing(path, image)  # nibabel would take a spacing of 0 for 1 mm
     low, high = SPACING_RANGE_MM
-    if not np.isfinite(image.affine[:3, 3]).all():
-        raise ScanError(f"{path}: expected a position in millimetres, found an infinite affine; correct the header")
+    position = image.affine[:3, 3]
+    if not np.all(np.abs(position) < MAX_POSITION_MM):
+        written = ", ".join(f"{coordinate:g}" for coordinate in position)
+        raise ScanError(
+            f"{path}: expected a position within {MAX_POSITION_MM:,.0f} mm, found {written} mm; correct the header"
+        )
     if not np.all((spacing >= low) & (spacing <= high)):
         written = " × ".join(f"{size:g}" for size in spacing)
         raise ScanError(f"{path}: expected voxels of {low} to {high} mm, found {written} mm; correct the header")
     directions = image.affine[:3, :3] / spacing
-    if np.abs(directions.T @ directions - np.eye(3)).max() > _LARGEST_SHEAR:
+    if np.abs(directions.T @ directions - np.eye(3)).max() > _MAX_SHEAR:
         raise ScanError(f"{path}: expected voxel axes at right angles, found a sheared affine; resample the scan first")
 
 
@@ -139,32 +174,24 @@ def _raw_spacing(path: Path, image: nibabel.Nifti1Image) -> Numbers:
         return np.abs(type(image.header).from_fileobj(file, check=False)["pixdim"][1:4]).astype(np.float64)
 
 
-def _check_size(path: Path, image: nibabel.Nifti1Image) -> None:
-    """Refuse a file that holds more than its header says, of which only a part, or shifted voxels, would be read.
+def _read_to_end(path: Path, image: nibabel.Nifti1Image) -> nibabel.Nifti1Image:
+    """Read a compressed file whole, with its checksums, and refuse a file that holds more than its header says.
 
-    A file that holds less fails when it is read.
+    Of such a file only a part, or shifted voxels, would be read. A file that holds less fails when its voxels are read.
     """
     assert isinstance(image.dataobj, ArrayProxy)  # it was read from a file
-    said = image.dataobj.offset + int(np.prod(image.shape, dtype=np.int64)) * image.get_data_dtype().itemsize
-    held = _bytes_held(path, said)
-    if held - said > _MOST_PADDING:
+    expected = image.dataobj.offset + int(np.prod(image.shape, dtype=np.int64)) * image.get_data_dtype().itemsize
+    if path.suffix.lower() == ".gz":
+        content, length = read_gzip(path, expected)
+        image = type(image).from_bytes(content) if length >= expected else image
+    else:
+        length = path.stat().st_size
+    if length - expected > _MAX_PADDING:
         raise ScanError(
-            f"{path}: expected {said:,} bytes by its header, found {held:,}; the header is not this file's, "
+            f"{path}: expected {expected:,} bytes by its header, found {length:,}; the header is not this file's, "
             "convert the scan again"
         )
-
-
-def _bytes_held(path: Path, said: int) -> int:
-    """The bytes of a file, unpacked."""
-    if path.suffix != ".gz":
-        return path.stat().st_size
-    with path.open("rb") as packed:
-        packed.seek(-4, os.SEEK_END)
-        last = int.from_bytes(packed.read(), "little")  # gzip ends in the unpacked size, modulo 2^32
-    if 0 <= last - said % 2**32 <= _MOST_PADDING:
-        return said
-    with gzip.open(path) as file:
-        return file.seek(0, os.SEEK_END)  # packed in several parts, or damaged
+    return image
 
 
 def _check_voxels(path: Path, voxels: Volume) -> None:
@@ -173,8 +200,8 @@ def _check_voxels(path: Path, voxels: Volume) -> None:
         raise ScanError(f"{path}: expected finite voxels, found {count:,} NaN or infinite; mask or convert it again")
     low, high = float(voxels.min()), float(voxels.max())
     if low == high:
-        found = "all zero" if low == 0 else f"{low:g} everywhere"
-        raise ScanError(f"{path}: expected a T1-weighted image, found a volume that is {found}; leave it out")
+        content = "all zero" if low == 0 else f"{low:g} everywhere"
+        raise ScanError(f"{path}: expected a T1-weighted image, found a volume that is {content}; leave it out")
 
 
 def _line(path: Path, error: Exception) -> str:

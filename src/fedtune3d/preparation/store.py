@@ -16,6 +16,7 @@ from fedtune3d._utils.errors import DamagedFileError, InputError, ScanError
 from fedtune3d._utils.files import atomic_path, is_verified, mark_verified, sha256_file
 from fedtune3d._utils.sealed import read_sealed_json, write_sealed_json
 from fedtune3d.cohorts.records import ScanRecord
+from fedtune3d.preparation.nifti import require_scan_file
 from fedtune3d.preparation.prepare_scan import PREPARATION_VERSION, prepare_scan
 from fedtune3d.preparation.prepared_scan import BACKGROUND, PreparedScan
 from fedtune3d.preparation.quality.measures import Quality
@@ -84,6 +85,7 @@ class PreparedStore:
 
     def _causes(self, scan: Path) -> dict[str, object]:
         try:
+            require_scan_file(scan)
             declared = read_declared(scan)
             return {
                 "scan_sha256": sha256_file(scan),

@@ -1,0 +1,65 @@
+"""Files that come from outside: what is there in place of a file that can be read, and text in whatever encoding."""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISCHR, "a device"),
+)
+_POINTERS = ((b"/annex/objects/", "git-annex"), (b"version https://git-lfs.github.com/spec/", "Git LFS"))
+
+
+def obstacle(path: Path) -> str | None:
+    """Say what is at `path` in place of a file that can be read; None where there is such a file, or nothing at all.
+
+    Looks before the file is opened, so that a named pipe without a writer does not block. Finds dropped content of
+    DataLad and git-annex (a link into ``.git/annex`` that leads nowhere, or a pointer file), pointers of Git LFS, other
+    broken links, folders, pipes and devices. Raises `OSError`.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return _broken_link(path) if path.is_symlink() else None
+    for is_kind, name in _KINDS:
+        if is_kind(mode):
+            return f"found {name}"
+    with path.open("rb") as file:
+        start = file.read(64)
+    for marker, program in _POINTERS:
+        if start.startswith(marker):
+            return f"found a pointer of {program}, whose content is not here; {_fetch(program, path)}"
+    return None
+
+
+def _broken_link(path: Path) -> str:
+    target = os.readlink(path)
+    if "annex/objects" in target:
+        return f"found a link of git-annex, whose content is not here; {_fetch('git-annex', path)}"
+    return f"found a link to {target}, which does not exist; restore its target"
+
+
+def _fetch(program: str, path: Path) -> str:
+    return "fetch it with `git lfs pull`" if program == "Git LFS" else f"fetch it with `datalad get {path.name}`"
+
+
+@dataclass(frozen=True)
+class InputText:
+    """The text of a file, and whether it had to be read as Latin-1 because it is not UTF-8."""
+
+    text: str
+    is_latin1: bool
+
+
+def read_input_text(path: Path) -> InputText:
+    """Read text in UTF-8, with or without a byte-order mark, or else in Latin-1. Raises `OSError`."""
+    content = path.read_bytes()
+    try:
+        return InputText(content.decode("utf-8-sig"), False)
+    except UnicodeDecodeError:
+        return InputText(content.decode("latin-1"), True)
