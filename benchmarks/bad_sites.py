@@ -22,7 +22,8 @@ from fedtune3d._utils.progress import Bars
 from fedtune3d._utils.seeds import torch_rng
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.site_step import STATE
-from fedtune3d.config.experiment import AggregationSection, Experiment, Labels
+from fedtune3d.cohorts.records import LabelMapping
+from fedtune3d.config.experiment import AggregationSection, Experiment
 from fedtune3d.federation.in_process import Answering, InProcess
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.workflows.run import run_experiment
@@ -66,14 +67,14 @@ def run_rule(experiment: Experiment, rule: str, rounds: int, noise: float) -> di
     flipped, noisy, *honest = (site.name for site in experiment.sites)
     labels = experiment.labels
     assert labels is not None
-    swapped = Labels(positive=labels.negative, negative=labels.positive)
+    swapped = LabelMapping(positive=labels.negative, negative=labels.positive)
     sites = tuple(
         site.model_copy(update={"labels": swapped}) if site.name == flipped else site for site in experiment.sites
     )
     changes = {
         "sites": sites,
         "aggregation": AggregationSection(rule=rule),
-        "training": experiment.training.model_copy(update={"rounds": rounds}),
+        "training": dataclasses.replace(experiment.training, rounds=rounds),
         "baselines": (),
         "output": experiment.output.with_name(f"bad-sites-{rule}"),
     }

@@ -37,7 +37,7 @@ class LocalSite:
         """One round from a state: the state after it, the number of training scans, the mean loss."""
         assembled = self.process_model.assembled
         occasion = LocalRound(self.experiment.seed, self.site.name, round_, self.experiment.training.rounds)
-        settings = self.experiment.training.settings()
+        settings = self.experiment.training
         result = train_locally(assembled, state, self.site.scans("train"), settings, occasion)
         return read_state(assembled.model, assembled.trainable), result.examples, result.loss
 

@@ -109,6 +109,16 @@ def test_identity_leaves_paths_out(tmp_path: Path) -> None:
     assert "root" not in here.public()["sites"][0]
 
 
+def test_identity_stays_that_of_runs_before(tmp_path: Path) -> None:
+    changes = {
+        "tuning": {"method": "lora", "rank": 2},
+        "training": {"rounds": 3, "augmentation": {"noise": 1}},
+        "preparation": {"steps": ["bias", "brain"]},
+    }
+    expected = "8416cc9fef79be4041989d78d5dd00ac82dd3397f1673257ecef66682b30db98"
+    assert Experiment.from_yaml(write(tmp_path, **changes)).sha256() == expected
+
+
 def test_labels_may_be_numbers(tmp_path: Path) -> None:
     experiment = Experiment.from_yaml(write(tmp_path, labels={"positive": [1], "negative": [0]}))
     assert experiment.labels_of(experiment.sites[0]).label({"diagnosis": "1"}) == 1
@@ -131,3 +141,57 @@ def test_a_policy_of_version_0_1_is_refused_in_one_line(tmp_path: Path, old: str
 def test_the_old_bound_on_updates_is_refused_in_one_line(tmp_path: Path) -> None:
     (line,) = problems(write(tmp_path, participation={"largest_norm": 10}))
     assert "participation.largest_norm: needs fedtune3d 0.1; since 0.2 this key is `max_norm`" in line
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("training", "rounds", 10**400),
+        ("training", "rounds", 100_001),
+        ("training", "local_epochs", 10**9),
+        ("training", "batch_size", 10**9),
+        ("training", "accumulation", 10**9),
+        ("training", "views", 10**9),
+        ("training", "head_learning_rate", float("inf")),
+        ("training", "encoder_learning_rate", float("nan")),
+        ("training", "weight_decay", float("inf")),
+        ("training", "weight_decay", 10**400),
+        ("training", "clip_norm", float("nan")),
+        ("participation", "fraction", 1e-300),
+        ("participation", "deadline_seconds", float("inf")),
+        ("participation", "deadline_seconds", 10**400),
+        ("participation", "quorum", 10**9),
+        ("participation", "retries", 10**9),
+        ("splits", "train", float("nan")),
+        ("tuning", "rank", 10**9),
+        ("tuning", "alpha", float("inf")),
+        ("explain", "steps", 10**9),
+    ],
+)
+def test_absurd_numbers_are_refused_in_one_line(tmp_path: Path, section: str, key: str, value: float) -> None:
+    methods = {"tuning": {"method": "lora"}, "explain": {"method": "gradcam"}}
+    (line,) = problems(write(tmp_path, **{section: {key: value} | methods.get(section, {})}))
+    assert f"{section}.{key}: " in line
+    assert len(line) < 400
+
+
+@pytest.mark.parametrize("value", [1_000_000, 10**400, float("nan"), 0])
+def test_an_absurd_number_of_threads_is_refused(tmp_path: Path, value: float) -> None:
+    (line,) = problems(write(tmp_path, threads=value))
+    assert "threads: " in line
+
+
+def test_a_truth_value_is_no_diagnosis(tmp_path: Path) -> None:
+    (line,) = problems(write(tmp_path, labels={"positive": [True], "negative": ["CN"]}))
+    assert "labels.positive: expected diagnoses as text, got True; put it in quotes, such as 'yes'" in line
+
+
+@pytest.mark.parametrize("section", ["training", "preparation", "splits"])
+def test_a_value_in_place_of_a_section_is_refused(tmp_path: Path, section: str) -> None:
+    (line,) = problems(write(tmp_path, **{section: 3}))
+    assert f"{section}: expected keys and values, got 3" in line
+
+
+def test_unknown_keys_of_nested_sections_are_refused(tmp_path: Path) -> None:
+    (line,) = problems(write(tmp_path, training={"augmentation": {"noize": 1}}))
+    assert "training.augmentation.noize: unknown key, did you mean 'noise'?" in line

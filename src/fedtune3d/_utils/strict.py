@@ -1,5 +1,6 @@
 """A part of a configuration file, and what is said of the problems in one: file, key, what was expected, what came."""
 
+import dataclasses
 import types
 import typing
 from pathlib import Path
@@ -8,6 +9,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fedtune3d._utils.names import did_you_mean
+from fedtune3d._utils.ranges import shown
+
+STRICT = ConfigDict(extra="forbid")
+"""For `__pydantic_config__` of a room's frozen dataclass that is a section of the YAML: unknown keys are refused."""
 
 RENAMED_IN_0_2 = {
     "least_examples": "`min_people`, which counts people, not scans",
@@ -32,20 +37,32 @@ def problems_of(path: Path, error: ValidationError, model: type[StrictModel]) ->
     for problem in problems:
         if problem["type"] == "too_short" and any(_is_inside(other["loc"], problem["loc"]) for other in problems):
             continue  # entries at fault count as missing, and are named themselves
-        location = tuple(part for part in problem["loc"] if part not in ("frozen", "full", "lora"))
+        location = _location(problem["loc"])
         key = ".".join(str(part) for part in location) or "the experiment"
-        if problem["type"] == "extra_forbidden" and location[-1] in RENAMED_IN_0_2:
+        is_unknown = problem["type"] in ("extra_forbidden", "unexpected_keyword_argument")
+        if is_unknown and location[-1] in RENAMED_IN_0_2:
             message = f"needs fedtune3d 0.1; since 0.2 this key is {RENAMED_IN_0_2[str(location[-1])]}"
-        elif problem["type"] == "extra_forbidden":
+        elif is_unknown:
             known = _keys_at(model, location[:-1])
             message = f"unknown key{did_you_mean(str(location[-1]), known)} (known here: {', '.join(sorted(known))})"
         elif problem["type"] == "missing":
             message = "missing, but needed"
+        elif problem["type"] in ("model_type", "dataclass_type"):
+            message = f"expected keys and values, got {shown(problem['input'])}"
         else:
-            came = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
+            came = "" if problem["type"] == "value_error" else f", got {shown(problem['input'])}"
             message = problem["msg"].removeprefix("Value error, ") + came
         lines.append(f"{path}: {key}: {message}")
     return lines
+
+
+def _location(parts: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Where a problem is in the YAML: without the names that pydantic gives to the members of a union."""
+    return tuple(
+        part
+        for before, part in zip(("", *parts), parts, strict=False)
+        if isinstance(part, int) or not (before == "tuning" and part in ("frozen", "full", "lora"))
+    )
 
 
 def _is_inside(inner: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
@@ -54,19 +71,28 @@ def _is_inside(inner: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bo
 
 def _keys_at(model: type[StrictModel], location: tuple[str | int, ...]) -> set[str]:
     """The keys that the section (or the sections of a union) at a location of the YAML knows."""
-    sections: set[type[StrictModel]] = {model}
+    sections: set[type] = {model}
     for part in location:
         if isinstance(part, str):
             sections = {
                 inner
                 for section in sections
-                if part in section.model_fields
-                for inner in _sections_in(section.model_fields[part].annotation)
+                if part in _fields_of(section)
+                for inner in _sections_in(_fields_of(section)[part])
             } or sections
-    return {key for section in sections for key in section.model_fields}
+    return {key for section in sections for key in _fields_of(section)}
 
 
-def _sections_in(annotation: Any) -> set[type[StrictModel]]:
+def _fields_of(section: type) -> dict[str, Any]:
+    """Key → type of the keys of a section, a model or a dataclass."""
+    if issubclass(section, StrictModel):
+        return {key: field.annotation for key, field in section.model_fields.items()}
+    hints = typing.get_type_hints(section)
+    return {key: hints[key] for key in section.__dataclass_fields__}  # type: ignore[attr-defined]
+
+
+def _sections_in(annotation: Any) -> set[type]:
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return {annotation} if issubclass(annotation, StrictModel) else set()
+        is_section = issubclass(annotation, StrictModel) or dataclasses.is_dataclass(annotation)
+        return {annotation} if is_section else set()
     return {section for inner in typing.get_args(annotation) for section in _sections_in(inner)}

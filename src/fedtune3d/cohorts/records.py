@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, ConfigDict
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.ranges import shown
 from fedtune3d.cohorts.label_expressions import LabelExpression, one_of, parse_label_expression
 
 DIAGNOSIS = "diagnosis"
@@ -30,6 +34,24 @@ class Unlabelled:
     detail: str
 
 
+def _diagnoses(value: object) -> object:
+    """Pass on a label expression that can be read, or a list of diagnoses; pydantic checks the rest."""
+    if isinstance(value, str):
+        parse_label_expression(value)
+        return value
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(
+            f"expected a list of diagnoses such as [AD], or an expression such as 'cdr >= 1', got {shown(value)}"
+        )
+    for diagnosis in value:
+        if isinstance(diagnosis, bool) or not isinstance(diagnosis, str | int | float):
+            raise ValueError(f"expected diagnoses as text, got {shown(diagnosis)}; put it in quotes, such as 'yes'")
+    return value
+
+
+Diagnoses = Annotated[tuple[str, ...] | str, BeforeValidator(_diagnoses)]
+
+
 @dataclass(frozen=True)
 class LabelMapping:
     """What counts as positive (label 1) and as negative (label 0); anything else is left out.
@@ -39,20 +61,19 @@ class LabelMapping:
     both or an expression cannot be read.
     """
 
-    positive: tuple[str, ...] | str
-    negative: tuple[str, ...] | str
+    __pydantic_config__ = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+
+    positive: Diagnoses
+    negative: Diagnoses
 
     def __post_init__(self) -> None:
         for name, wanted in (("positive", self.positive), ("negative", self.negative)):
             if not wanted:
-                raise InputError(f"labels.{name}: expected at least one diagnosis value, got none; name one")
+                raise InputError(f"{name}: expected at least one diagnosis value, got none; name one")
         if isinstance(self.positive, tuple) and isinstance(self.negative, tuple):
             both = sorted(set(self.positive) & set(self.negative))
             if both:
-                raise InputError(
-                    f"labels: expected a diagnosis in one list, but {', '.join(both)} stands in positive and in "
-                    "negative; take it out of one"
-                )
+                raise InputError(f"{', '.join(both)} stands in positive and in negative; leave it in one of the two")
         _ = self.expressions
 
     @cached_property

@@ -17,40 +17,27 @@ from pydantic import (
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.names import known_name
+from fedtune3d._utils.ranges import Count, CountOrZero, Fraction, Positive
 from fedtune3d._utils.strict import StrictModel, problems_of
 from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.aggregation.contract import Rule
 from fedtune3d.aggregation.lora import LoraRule
 from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.cohorts.formats import AUTO, format_names
-from fedtune3d.cohorts.label_expressions import parse_label_expression
 from fedtune3d.cohorts.records import LabelMapping
 from fedtune3d.models.assembly import NCC, RESNET18
 from fedtune3d.models.encoders.sam_med3d import ENCODERS
 from fedtune3d.models.heads import head_names
-from fedtune3d.models.tuning import Frozen, Full, Lora, Tuning
+from fedtune3d.models.tuning import Frozen, Lora, Tuning
 from fedtune3d.preparation.atlas import FREESURFER_REGIONS
-from fedtune3d.preparation.brain import Device
-from fedtune3d.preparation.intensity import Intensity
-from fedtune3d.preparation.recognition import STEPS, Step
 from fedtune3d.preparation.settings import PreparationSettings
-from fedtune3d.training.settings import AugmentationSettings, TrainingSettings
+from fedtune3d.training.settings import TrainingSettings
 
 SiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 WRITTEN_BY_INIT = "`fedtune3d init` writes one"
 LOGS = ("tensorboard", "mlflow")
 SPLIT_CAUSES = ("seed", "sites", "labels", "splits")
-
-
-def _diagnoses(value: Any) -> Any:
-    """A rule, once it is known to be one, or what should be a list of diagnoses."""
-    if isinstance(value, str):
-        parse_label_expression(value)
-    elif not isinstance(value, list | tuple) or not value:
-        raise ValueError(f"expected a list of diagnoses such as [AD], or a rule such as 'cdr >= 1', got {value!r}")
-    return value
 
 
 def _log_names(value: Any) -> Any:
@@ -62,30 +49,6 @@ def _log_names(value: Any) -> Any:
 def _format(name: str) -> str:
     """The name of a format of a site's data."""
     return known_name(name, (AUTO, *format_names()))
-
-
-Diagnoses = Annotated[tuple[str, ...] | str, BeforeValidator(_diagnoses)]
-
-
-class Labels(StrictModel):
-    """What counts as which class: a list of diagnoses, or a rule such as ``cdr >= 1``; the rest is left out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
-
-    positive: Diagnoses
-    negative: Diagnoses
-
-    @model_validator(mode="after")
-    def _apart(self) -> Self:
-        if isinstance(self.positive, str) or isinstance(self.negative, str):
-            return self
-        if both := sorted(set(self.positive) & set(self.negative)):
-            raise ValueError(f"{', '.join(both)} stands in positive and in negative; leave it in one of the two")
-        return self
-
-    def mapping(self) -> LabelMapping:
-        """The same as what `cohorts/` takes."""
-        return LabelMapping(positive=self.positive, negative=self.negative)
 
 
 class Policy(StrictModel):
@@ -115,11 +78,11 @@ class Policy(StrictModel):
     groups_leave: bool = True
     maps_leave: bool = True
     names_leave: bool = True
-    min_per_class: Annotated[int, Field(ge=1)] = 5
-    min_people: Annotated[int, Field(ge=1)] = 1
+    min_per_class: Count = 5
+    min_people: Count = 1
     tunings: tuple[Literal["frozen", "full", "lora"], ...] | None = None
     heads: tuple[str, ...] | None = None
-    max_rounds: Annotated[int, Field(ge=1)] | None = None
+    max_rounds: Annotated[int, Field(ge=1, le=10**9)] | None = None
     max_payload_mb: Positive | None = None
     hours: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")] | None = None
 
@@ -141,7 +104,7 @@ class SiteSection(StrictModel):
     fingerprint_key: Path | None = None
     format: Annotated[str, AfterValidator(_format)] = AUTO
     participants: Path | None = None
-    labels: Labels | None = None
+    labels: LabelMapping | None = None
     sessions: Literal["all", "first", "last"] | tuple[str, ...] = "all"
     policy: Policy = Policy()
 
@@ -190,93 +153,6 @@ class ModelSection(StrictModel):
         return known_name(name, (*head_names(), NCC))
 
 
-class FrozenSection(StrictModel):
-    """Only the head trains."""
-
-    method: Literal["frozen"] = "frozen"
-
-    def settings(self) -> Tuning:
-        """The same as what `models/` takes."""
-        return Frozen()
-
-
-class FullSection(StrictModel):
-    """Encoder and head train."""
-
-    method: Literal["full"]
-    gradient_checkpointing: bool = False
-
-    def settings(self) -> Tuning:
-        """The same as what `models/` takes."""
-        return Full(gradient_checkpointing=self.gradient_checkpointing)
-
-
-class LoraSection(StrictModel):
-    """Low-rank adapters on chosen projections of chosen blocks train, and the head."""
-
-    method: Literal["lora"]
-    rank: Annotated[int, Field(ge=1)] = 4
-    alpha: Positive = 8
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    blocks: str | tuple[int, ...] = "global"
-    projections: tuple[Literal["q", "k", "v", "out", "mlp"], ...] = Field(default=("q", "v"), min_length=1)
-
-    def settings(self) -> Tuning:
-        """The same as what `models/` takes."""
-        return Lora(**self.model_dump(exclude={"method"}))
-
-
-class AugmentationSection(StrictModel):
-    """Random changes of a training scan, by TorchIO; 0 leaves a change out."""
-
-    flip_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
-    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 10.0
-    scaling: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    translation_mm: Annotated[float, Field(ge=0, le=50)] = 5.0
-    bias_field: Annotated[float, Field(ge=0, le=2)] = 0.3
-    log_gamma: Annotated[float, Field(ge=0, le=2)] = 0.2
-    noise: Annotated[float, Field(ge=0, le=2)] = 0.1
-
-
-class PreparationSection(StrictModel):
-    """How a scan becomes the model's input; `auto` does all steps to a head with its skull, and none to a brain."""
-
-    steps: Literal["auto"] | tuple[Step, ...] = "auto"
-    intensity: Intensity = "zscore"
-    device: Device = "cpu"
-
-    def settings(self) -> PreparationSettings:
-        """The same as what `cohorts/` takes."""
-        steps = self.steps if self.steps == "auto" else tuple(step for step in STEPS if step in self.steps)
-        return PreparationSettings(steps=steps, intensity=self.intensity, device=self.device)
-
-
-class TrainingSection(StrictModel):
-    """How long and how a site trains in each round."""
-
-    rounds: Annotated[int, Field(ge=1)] = 20
-    local_epochs: Annotated[int, Field(ge=1)] = 1
-    batch_size: Annotated[int, Field(ge=1)] = 8
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    head_learning_rate: Positive = 1e-3
-    encoder_learning_rate: Positive = 1e-4
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    schedule: Literal["constant", "cosine"] = "constant"
-    warmup_rounds: Annotated[int, Field(ge=0)] = 0
-    clip_norm: Positive | None = 1.0
-    accumulation: Annotated[int, Field(ge=1)] = 1
-    class_weighted: bool = True
-    views: Annotated[int, Field(ge=1)] = 1
-    augmentation: AugmentationSection | None = None
-
-    def settings(self) -> TrainingSettings:
-        """The same as what `training/` takes."""
-        values = self.model_dump(exclude={"rounds", "augmentation"})
-        augmentation = AugmentationSettings(**self.augmentation.model_dump()) if self.augmentation else None
-        return TrainingSettings(**values, augmentation=augmentation)
-
-
 class AggregationSection(StrictModel):
     """The rule, and its own options beside its name; with LoRA, in which way it runs on the factors."""
 
@@ -299,10 +175,10 @@ class ParticipationSection(StrictModel):
     """Who takes part in a round, and what the run does when sites fail."""
 
     fraction: Fraction = 1.0
-    quorum: Annotated[int, Field(ge=1)] | None = None
+    quorum: Count | None = None
     deadline_seconds: Positive | None = None
-    retries: Annotated[int, Field(ge=0)] = 1
-    max_norm: Positive = 1e6
+    retries: CountOrZero = 1
+    max_norm: Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)] = 1e6
 
 
 class ExplainSection(StrictModel):
@@ -317,8 +193,8 @@ class ExplainSection(StrictModel):
     """
 
     method: Literal["gradcam", "occlusion", "integrated_gradients"]
-    scans: Annotated[int, Field(ge=1)] = 20
-    steps: Annotated[int, Field(ge=1)] = 16
+    scans: Count = 20
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 16
     atlas: Path | None = None
     regions: dict[str, tuple[int, ...]] = FREESURFER_REGIONS
 
@@ -338,20 +214,20 @@ class ExperimentKeys(StrictModel):
     """The keys of an experiment file, which a study's file has, too."""
 
     name: SiteName
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     sites: tuple[SiteSection, ...] = Field(min_length=1)
-    labels: Labels | None = None
+    labels: LabelMapping | None = None
     splits: Splits = Splits()
-    preparation: PreparationSection = PreparationSection()
+    preparation: PreparationSettings = PreparationSettings()
     model: ModelSection = ModelSection()
-    tuning: Annotated[FrozenSection | FullSection | LoraSection, Field(discriminator="method")] = FrozenSection()
-    training: TrainingSection = TrainingSection()
+    tuning: Annotated[Tuning, Field(discriminator="method")] = Frozen()
+    training: TrainingSettings = TrainingSettings()
     aggregation: AggregationSection = AggregationSection()
     participation: ParticipationSection = ParticipationSection()
     baselines: tuple[Literal["local", "centralized", "leave_one_site_out"], ...] = ()
     explain: Annotated[ExplainSection | None, BeforeValidator(_method)] = None
     on_bad_scan: Literal["stop", "skip"] = "stop"
-    threads: Annotated[int, Field(ge=1)] = 2
+    threads: Annotated[int, Field(ge=1, le=1024)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
     log: Annotated[tuple[str, ...], BeforeValidator(_log_names)] = ()
     output: Path = Path("runs")
@@ -434,12 +310,12 @@ class Experiment(ExperimentKeys):
         """The label mapping of a site: its own, else the experiment's."""
         labels = site.labels or self.labels
         assert labels is not None  # validated
-        return labels.mapping()
+        return labels
 
     def rule(self) -> Rule:
         """The aggregation rule, wrapped for LoRA factors where the tuning is LoRA."""
         rule = self.aggregation.build()
-        if not isinstance(self.tuning, LoraSection):
+        if not isinstance(self.tuning, Lora):
             return rule
         return LoraRule(rule, self.aggregation.lora, self.tuning.alpha / self.tuning.rank)
 

@@ -3,10 +3,10 @@
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -14,7 +14,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import StudyFolder
 from fedtune3d._utils.strict import problems_of
 from fedtune3d._utils.yaml_files import read_yaml
-from fedtune3d.config.experiment import WRITTEN_BY_INIT, Experiment, ExperimentKeys
+from fedtune3d.config.experiment import WRITTEN_BY_INIT, Experiment, ExperimentKeys, Seed
 from fedtune3d.models.assembly import NCC, RESNET18
 
 Choice = str | dict[str, Any]
@@ -116,7 +116,7 @@ class Study(ExperimentKeys):
     combination. The best has the greatest validation AUC, mean over sites and seeds; test scans have no part.
     """
 
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
     design: Literal["stages", "crossed"] = "stages"
     heads: tuple[Choice, ...] = ()
     references: tuple[Choice, ...] = ()
@@ -284,7 +284,7 @@ class Study(ExperimentKeys):
             return {"model": {"head": name, **options}}
         if axis == "tunings":
             same = not options and name == self.tuning.method
-            return {"tuning": self.tuning.model_dump() if same else {"method": name, **options}}
+            return {"tuning": asdict(self.tuning) if same else {"method": name, **options}}
         own = self.aggregation
         same = not options and name == own.rule
         return {"aggregation": own.model_dump() if same else {"rule": name, "lora": own.lora, **options}}

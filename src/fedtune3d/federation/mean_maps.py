@@ -51,7 +51,7 @@ def random_state(experiment: Experiment) -> State:
 
     Adapters begin at no change, so with LoRA it is the encoder as it came under a new head.
     """
-    section, tuning = experiment.model, experiment.tuning.settings()
+    section, tuning = experiment.model, experiment.tuning
     assembled = assemble(section.encoder, "random", section.head, tuning, derive_seed(experiment.seed, "saliency"))
     return read_state(assembled.model, assembled.trainable)
 

@@ -36,7 +36,7 @@ class ProcessModel:
     def assembled(self) -> AssembledModel:
         """The model, what of it trains, and where its weights came from."""
         section = self.experiment.model
-        tuning = self.experiment.tuning.settings()
+        tuning = self.experiment.tuning
         assembled = assemble(section.encoder, section.weights, section.head, tuning, self.experiment.seed)
         assembled.model.to(self.device)
         return assembled

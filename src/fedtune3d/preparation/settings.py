@@ -1,31 +1,47 @@
 """What is done to a scan on its way to the encoder."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
+from fedtune3d._utils.strict import STRICT
 from fedtune3d.preparation.brain import Device
 from fedtune3d.preparation.intensity import Intensity
-from fedtune3d.preparation.recognition import Step
+from fedtune3d.preparation.recognition import STEPS, Step
 
 
 @dataclass(frozen=True)
 class PreparationSettings:
-    """What is done to a scan.
+    """How a scan becomes the model's input.
 
-    Attributes:
+    Class attributes:
         size: Voxels of the prepared grid along each axis.
         spacing_mm: Their size.
-        steps: Which of `raw.recognition.STEPS` every scan shall have behind it; those that BIDS says are done are not
-            done again. ``auto``: all for a head with its skull, none for a brain.
+
+    Attributes:
+        steps: Which of `recognition.STEPS` every scan shall have behind it, in any order; those that BIDS says are done
+            are not done again. ``auto``: all for a head with its skull, none for a brain.
         intensity: How voxels are brought onto a common scale; see `intensity.normalise_intensity`.
         device: Where brains are extracted.
     """
 
-    size: int = 128
-    spacing_mm: float = 1.5
+    __pydantic_config__ = STRICT
+    size: ClassVar[int] = 128
+    spacing_mm: ClassVar[float] = 1.5
+
     steps: Literal["auto"] | tuple[Step, ...] = "auto"
     intensity: Intensity = "zscore"
     device: Device = "cpu"
+
+    def causes(self) -> dict[str, str | int | float | list[str]]:
+        """All that a prepared scan follows from, besides the scan, as JSON values; the steps in the order taken."""
+        steps: str | list[str] = "auto" if self.steps == "auto" else [step for step in STEPS if step in self.steps]
+        return {
+            "size": self.size,
+            "spacing_mm": self.spacing_mm,
+            "steps": steps,
+            "intensity": self.intensity,
+            "device": self.device,
+        }
 
 
 DEFAULT_SETTINGS = PreparationSettings()

@@ -92,7 +92,7 @@ class PreparedStore:
                 "done": sorted(declared.done),
                 "has_skull": declared.has_skull,
                 "brain_mask_sha256": sha256_file(declared.brain_mask) if declared.brain_mask else None,
-                "settings": asdict(self.settings),
+                "settings": self.settings.causes(),
                 "version": PREPARATION_VERSION,
             }
         except OSError as error:

@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass
 from math import cos, pi
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fedtune3d._utils.ranges import BelowOne, Count, CountOrZero, LearningRate, NonNegative, Positive, Probability
+from fedtune3d._utils.strict import STRICT
+
+Strength = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -19,20 +26,23 @@ class AugmentationSettings:
         noise: Largest standard deviation of Gaussian noise inside the brain, in units of the scan's own.
     """
 
-    flip_probability: float = 0.5
-    rotation_degrees: float = 10.0
-    scaling: float = 0.1
-    translation_mm: float = 5.0
-    bias_field: float = 0.3
-    log_gamma: float = 0.2
-    noise: float = 0.1
+    __pydantic_config__ = STRICT
+
+    flip_probability: Probability = 0.5
+    rotation_degrees: Annotated[float, Field(ge=0, le=180, allow_inf_nan=False)] = 10.0
+    scaling: BelowOne = 0.1
+    translation_mm: Annotated[float, Field(ge=0, le=50, allow_inf_nan=False)] = 5.0
+    bias_field: Strength = 0.3
+    log_gamma: Strength = 0.2
+    noise: Strength = 0.1
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How a site trains in each round. Optimisers start anew in each.
+    """How long and how a site trains in each round. Optimisers start anew in each.
 
     Attributes:
+        rounds: Rounds of the run.
         optimizer: ``"adamw"`` (decoupled weight decay) or ``"sgd"``.
         local_epochs: Passes over the site's training scans in a round, at least 1.
         batch_size: Scans in a batch; may exceed the number of scans.
@@ -50,20 +60,23 @@ class TrainingSettings:
             epoch draws one a scan. Full tuning, which has no cache, draws a new augmentation each time instead.
     """
 
+    __pydantic_config__ = STRICT
+
+    rounds: Count = 20
+    local_epochs: Count = 1
+    batch_size: Count = 8
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    local_epochs: int = 1
-    batch_size: int = 8
-    head_learning_rate: float = 1e-3
-    encoder_learning_rate: float = 1e-4
-    weight_decay: float = 1e-2
-    momentum: float = 0.0
-    warmup_rounds: int = 0
+    head_learning_rate: LearningRate = 1e-3
+    encoder_learning_rate: LearningRate = 1e-4
+    weight_decay: NonNegative = 1e-2
+    momentum: BelowOne = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
-    clip_norm: float | None = 1.0
-    accumulation: int = 1
+    warmup_rounds: CountOrZero = 0
+    clip_norm: Positive | None = 1.0
+    accumulation: Count = 1
     class_weighted: bool = True
+    views: Annotated[int, Field(ge=1, le=1000)] = 1
     augmentation: AugmentationSettings | None = None
-    views: int = 1
 
 
 def rate_factor(settings: TrainingSettings, round_number: int, rounds: int) -> float:

@@ -1,6 +1,5 @@
 """A run's model as files for others: one self-contained file, or only what was trained; each with its model card."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -105,7 +104,7 @@ def export_run(
         about = info | {"contains": Path(name).stem, "state_sha256": state_sha256(tensors)}
         save_state(output / name, tensors, about)
         written.append(output / name)
-    if not merged and isinstance(experiment.tuning.settings(), Lora):
+    if not merged and isinstance(experiment.tuning, Lora):
         written.append(ExportFolder(output).adapter.path)
     write_text(ExportFolder(output).card, model_card(contents, info, [path.name for path in written]))
     return [*written, ExportFolder(output).card]
@@ -213,7 +212,7 @@ def _whole_model(experiment: Experiment, contents: RunContents, state: State, we
 
 def _trained_parts(experiment: Experiment, state: State, output: Path) -> dict[str, State]:
     """The head and, with full tuning, the encoder; with LoRA the adapters are written here, by PEFT."""
-    tuning = experiment.tuning.settings()
+    tuning = experiment.tuning
     parts = {HEAD: _below("head.", state)}
     if not parts[HEAD]:
         raise InputError(f"model.encoder {experiment.model.encoder}: trains as a whole and has no head; add --merged")
@@ -249,7 +248,7 @@ def _require_weights(run: Path, recorded: Mapping[str, Any], weights: Path | Non
 
 def _assemble(experiment: Experiment, weights: Path | None) -> AssembledModel:
     section = experiment.model
-    return assemble(section.encoder, weights or "random", section.head, experiment.tuning.settings(), experiment.seed)
+    return assemble(section.encoder, weights or "random", section.head, experiment.tuning, experiment.seed)
 
 
 def _info(experiment: Experiment, contents: RunContents, site: str | None) -> dict[str, Any]:
@@ -265,7 +264,7 @@ def _info(experiment: Experiment, contents: RunContents, site: str | None) -> di
         "tuning": experiment.tuning.method,
         "rule": experiment.aggregation.rule,
         "best_round": metrics["best_round"],
-        "preparation": _preparation(experiment.preparation.settings()),
+        "preparation": _preparation(experiment.preparation),
         "labels": {name: {kind: _listed(names) for kind, names in mapping.items()} for name, mapping in labels.items()},
         "threshold": metrics["methods"]["federated"]["threshold"],
         "weights": contents.environment["weights"],
@@ -283,6 +282,6 @@ def _listed(wanted: tuple[str, ...] | str) -> list[str]:
 
 
 def _preparation(settings: PreparationSettings) -> dict[str, Any]:
-    chosen = asdict(settings)
+    chosen = settings.causes()
     del chosen["device"]
-    return {**json.loads(json.dumps(chosen)), "background": BACKGROUND, "version": PREPARATION_VERSION}
+    return {**chosen, "background": BACKGROUND, "version": PREPARATION_VERSION}

@@ -79,7 +79,7 @@ class Predictor:
 
     def prepare(self, scan: Path) -> PreparedScan:
         """The scan as the run's own scans were prepared. Raises `ScanError` where that cannot be done."""
-        return prepare_scan(scan, self.experiment.preparation.settings())
+        return prepare_scan(scan, self.experiment.preparation)
 
     def predict(self, scan: Path, prepared: PreparedScan, name: str = "") -> Prediction:
         """What the model says of a prepared scan; its name is that of its file unless given."""

@@ -3,6 +3,7 @@
 `python -m fedtune3d.federation.site.costs` reads the experiment as a line of JSON and prints a `MeasuredCosts` as one.
 """
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -184,11 +185,7 @@ def _train(process_model: ProcessModel, scans: ScanSet) -> None:
     if not assembled.trainable.parameters:
         fit_locally(assembled.model, scans)
         return
-    settings = experiment.model_copy(
-        update={
-            "training": experiment.training.model_copy(update={"local_epochs": 1, "augmentation": None, "views": 1})
-        }
-    ).training.settings()
+    settings = dataclasses.replace(experiment.training, local_epochs=1, augmentation=None, views=1)
     local_round = LocalRound(experiment.seed, "costs", 1, 1)
     state = read_state(assembled.model, assembled.trainable)
     train_locally(assembled, state, scans, settings, local_round)

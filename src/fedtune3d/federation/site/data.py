@@ -83,7 +83,7 @@ class SiteData(LocalTrainer):
     @property
     def store(self) -> PreparedStore:
         """Where its prepared scans are kept."""
-        return PreparedStore(self.cache.prepared, self.experiment.preparation.settings())
+        return PreparedStore(self.cache.prepared, self.experiment.preparation)
 
     @cached_property
     def prepared(self) -> PreparedCohort:
@@ -105,7 +105,7 @@ class SiteData(LocalTrainer):
     def scans(self, split: str) -> ScanSet:
         """The scans of a split; encodes what the cache does not hold yet."""
         if split not in self._sets:
-            training = self.experiment.training.settings()
+            training = self.experiment.training
             augmented = split == "train"
             with self.progress.bar(f"{self.name}: encoding {split} scans") as advance:
                 self._sets[split] = open_scans(

@@ -71,9 +71,8 @@ class LocalTrainer:
             self.allow_class_sums(scans)
             return fit_locally(assembled.model, scans)
         local_round = LocalRound(self.experiment.seed, self.name, round_, training.rounds)
-        settings = training.settings()
         return train_locally(
-            assembled, state, scans, settings, local_round, step=step, remembered=remembered, deadline=deadline
+            assembled, state, scans, training, local_round, step=step, remembered=remembered, deadline=deadline
         )
 
     def allow_class_sums(self, scans: ScanSet) -> None:

@@ -1,7 +1,9 @@
 """Frozen tuning: the head trains, the encoder stays."""
 
 from dataclasses import dataclass
+from typing import Literal
 
+from fedtune3d._utils.strict import STRICT
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.tuning.trainable import Trainable, trainable_of
 
@@ -9,6 +11,10 @@ from fedtune3d.models.tuning.trainable import Trainable, trainable_of
 @dataclass(frozen=True)
 class Frozen:
     """Train the head only."""
+
+    __pydantic_config__ = STRICT
+
+    method: Literal["frozen"] = "frozen"
 
 
 def apply_frozen(model: Classifier) -> Trainable:

@@ -1,9 +1,11 @@
 """Full tuning: everything trains."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import nn
 
+from fedtune3d._utils.strict import STRICT
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.tuning.trainable import Trainable, trainable_of
 
@@ -17,6 +19,9 @@ class Full:
             inside them, for small GPUs. A reference has no encoder and does without.
     """
 
+    __pydantic_config__ = STRICT
+
+    method: Literal["full"] = "full"
     gradient_checkpointing: bool = False
 
 

@@ -1,16 +1,21 @@
 """LoRA tuning: low-rank adapters in chosen encoder blocks, and the head."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.ranges import BelowOne, require_valid_fields
 from fedtune3d._utils.seeds import global_draws_from
+from fedtune3d._utils.strict import STRICT
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.encoders.sam_med3d import ImageEncoder3D
 from fedtune3d.models.tuning.fused_qkv import SplitQkv
 from fedtune3d.models.tuning.trainable import Trainable, trainable_of
 
-PROJECTIONS = {
+Projection = Literal["q", "k", "v", "out", "mlp"]
+PROJECTIONS: dict[Projection, tuple[str, ...]] = {
     "q": ("attn.qkv.q",),
     "k": ("attn.qkv.k",),
     "v": ("attn.qkv.v",),
@@ -32,21 +37,17 @@ class Lora:
         projections: Any of q, k, v, out and mlp (both its layers).
     """
 
-    rank: int = 4
-    alpha: float = 8
-    dropout: float = 0.0
+    __pydantic_config__ = STRICT
+
+    method: Literal["lora"] = "lora"
+    rank: Annotated[int, Field(ge=1, le=4096)] = 4
+    alpha: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 8
+    dropout: BelowOne = 0.0
     blocks: str | tuple[int, ...] = "global"
-    projections: tuple[str, ...] = ("q", "v")
+    projections: Annotated[tuple[Projection, ...], Field(min_length=1)] = ("q", "v")
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise InputError(f"lora.rank: expected a whole number of at least 1, got {self.rank}")
-        if not self.alpha > 0:
-            raise InputError(f"lora.alpha: expected a number above 0, got {self.alpha}")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"lora.dropout: expected a number from 0 to below 1, got {self.dropout}")
-        if not self.projections or not set(self.projections) <= PROJECTIONS.keys():
-            raise InputError(f"lora.projections: expected any of {', '.join(PROJECTIONS)}, got {self.projections}")
+        require_valid_fields(self, "lora.")
 
 
 def apply_lora(model: Classifier, settings: Lora, seed: int = 0) -> Trainable:

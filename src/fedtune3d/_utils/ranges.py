@@ -1,0 +1,113 @@
+"""Ranges of numbers that a user may write, and the check of a dataclass against the types of its fields.
+
+Every range is finite: a value outside of it is a slip, and is refused before it can crash a process.
+"""
+
+import dataclasses
+import types
+import typing
+from functools import lru_cache
+from typing import Annotated, Any
+
+import annotated_types
+from pydantic import Field, TypeAdapter, ValidationError
+
+from fedtune3d._utils.errors import InputError
+
+Count = Annotated[int, Field(ge=1, le=100_000)]
+"""A number of things, at least one."""
+
+CountOrZero = Annotated[int, Field(ge=0, le=100_000)]
+"""A number of things, perhaps none."""
+
+Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+"""A number above 0."""
+
+NonNegative = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+"""A number of at least 0."""
+
+LearningRate = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+"""A step size of an optimiser."""
+
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+"""From 0 to 1, both included."""
+
+BelowOne = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+"""From 0 to 1, without 1 itself."""
+
+Fraction = Annotated[float, Field(ge=1e-6, le=1, allow_inf_nan=False)]
+"""A share that is not empty."""
+
+
+def require_valid_fields(instance: object, prefix: str) -> None:
+    """Check the fields of a dataclass against their types, with ranges; nothing is converted.
+
+    Args:
+        instance: A dataclass whose fields have types such as those above.
+        prefix: Stands before the field's name in the message, such as ``rule fedprox: `` or ``lora.``.
+
+    Raises:
+        InputError: Naming the first field at fault, what was expected and what came.
+    """
+    checks = _checks(type(instance))  # type: ignore[arg-type]  # a type is hashable
+    for name, (adapter, wanted) in checks.items():
+        value = getattr(instance, name)
+        try:
+            adapter.validate_python(value, strict=True)
+        except ValidationError:
+            raise InputError(f"{prefix}{name}: expected {wanted}, got {shown(value)}") from None
+
+
+def shown(value: object) -> str:
+    """Return a value as it may stand in one line: at most 100 characters, a whole number of any length included."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 100 else f"{text[:60]}… ({len(text)} characters)"
+
+
+@lru_cache(maxsize=256)
+def _checks(kind: type) -> dict[str, tuple[TypeAdapter[Any], str]]:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    names = [field.name for field in dataclasses.fields(kind) if field.init]
+    return {name: (TypeAdapter(hints[name]), _wanted(hints[name])) for name in names}
+
+
+def _wanted(hint: Any) -> str:
+    """Describe a type: ``a whole number from 1 to 100000``, ``one of a, b``."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return f"{_wanted(arguments[0])} {_bounds(arguments[1:])}".rstrip()
+    if origin is typing.Literal:
+        return f"one of {', '.join(str(choice) for choice in arguments)}"
+    if origin is tuple:
+        return f"a list, each entry {_wanted(arguments[0])}".replace("a list, each entry one of", "any of")
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_wanted(argument) for argument in arguments)
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "a text", types.NoneType: "null"}.get(
+        hint, getattr(hint, "__name__", str(hint))
+    )
+
+
+def _bounds(metadata: tuple[Any, ...]) -> str:
+    """Describe the bounds in a field's metadata: ``from 0 to 1``, ``above 0 and at most 1e+09``."""
+    constraints = [constraint for entry in metadata for constraint in (getattr(entry, "metadata", None) or (entry,))]
+    low = high = ""
+    for constraint in constraints:
+        match constraint:
+            case annotated_types.Ge(ge=bound):
+                low = f"from {bound:g}"
+            case annotated_types.Gt(gt=bound):
+                low = f"above {bound:g}"
+            case annotated_types.Le(le=bound):
+                high = f"to {bound:g}"
+            case annotated_types.Lt(lt=bound):
+                high = f"to below {bound:g}"
+            case annotated_types.MinLen(min_length=bound):
+                low = f"(at least {bound})"
+            case _:
+                continue
+    if low.startswith("above") and high:
+        return f"{low} and {high.replace('to below', 'below').replace('to ', 'at most ')}"
+    return f"{low} {high}".strip()
