@@ -5,13 +5,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from scan_records import make_record
+from waiting import wait_until
 
 from fedtune3d._utils.errors import InputError, ScanError
 from fedtune3d.cohorts.records import ScanRecord
@@ -111,8 +111,11 @@ def prepare_until_killed(records: list[ScanRecord], store: PreparedStore, patter
     """Prepare in a process of its own, killed hard as soon as the store holds so many files of a pattern."""
     process = multiprocessing.get_context("fork").Process(target=prepare_all, args=(records, store))
     process.start()
-    while process.is_alive() and len(list(store.folder.glob(pattern))) < count:
-        time.sleep(1e-4)
+    wait_until(
+        lambda: not process.is_alive() or len(list(store.folder.glob(pattern))) >= count,
+        f"{count} files {pattern}",
+        pause_seconds=1e-4,
+    )
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL

@@ -5,7 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from waiting import wait_while_running
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sha256_file
@@ -148,9 +148,7 @@ def start(path: Path) -> subprocess.Popen[bytes]:
 
 def kill_when(path: Path, moment: Callable[[], bool]) -> None:
     process = start(path)
-    while process.poll() is None and not moment():
-        time.sleep(0.002)
-    assert process.poll() is None, f"it ended before the moment came: {process.stdout.read()!r}"  # type: ignore[union-attr]
+    wait_while_running(process, moment, "the moment to kill it")
     process.send_signal(signal.SIGKILL)
     process.wait()
 

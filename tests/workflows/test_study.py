@@ -4,12 +4,12 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from waiting import wait_while_running
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
@@ -58,9 +58,7 @@ def killed_and_resumed(small_experiment: Any, tmp_path_factory: pytest.TempPathF
     path = write_study(small_experiment, output)
     process = start(path)
     second = output / "trials" / "conv_s-frozen-fedavg-seed0"
-    while process.poll() is None and not (second / "environment.json").exists():
-        time.sleep(0.01)
-    assert process.poll() is None, process.stdout.read()  # type: ignore[union-attr]
+    wait_while_running(process, (second / "environment.json").exists, "the second trial to begin")
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = finished_cells(output)

@@ -8,13 +8,13 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from waiting import PATIENCE_SECONDS, wait_until
 
 from fedtune3d._utils.files import sha256_file
 from fedtune3d.config.experiment import Experiment
@@ -22,7 +22,6 @@ from fedtune3d.workflows.run import run_experiment
 
 pytest.importorskip("flwr")
 
-PATIENCE_SECONDS = 300
 SAME = ("checkpoints/last.safetensors", "checkpoints/best.safetensors", "metrics.json", "summaries/A.json")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -31,16 +30,6 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 def until() -> Callable[..., Any]:
     """Waits for a condition and gives what it gave: `until(condition, what)`."""
     return wait_until
-
-
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
-    """See `until`."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"waited {seconds} s in vain for: {what}")
 
 
 class Program:

@@ -2,13 +2,13 @@
 
 import contextlib
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from waiting import wait_until
 
 MOST_MB = {"server": 3400, "server superlink": 1400, "site": 3300, "site supernode": 1400}
 """As docs/deploy.md has it, for two sites."""
@@ -33,10 +33,13 @@ def test_full_tuning_stays_within_the_memory_that_the_docs_state(deploy: Callabl
     path = deployment.write("full", **changes, training={"rounds": 1, "batch_size": 1})
     programs = {name: deployment.join(name) for name in "AB"} | {"server": deployment.serve(path)}
     peaks: dict[str, int] = {}
-    while programs["server"].process.poll() is None:
+
+    def measured_to_the_end() -> bool:
         with contextlib.suppress(psutil.Error, OSError):  # a process that has just ended
-            peaks |= peaks_mb(programs)
-        time.sleep(0.2)
+            peaks.update(peaks_mb(programs))
+        return programs["server"].process.poll() is not None
+
+    wait_until(measured_to_the_end, "the end of the round", seconds=1800, pause_seconds=0.2)
     assert programs["server"].wait() == 0, programs["server"].text
     assert all(entry["bytes_up"] > 370e6 for entry in deployment.ledger(path)[0]["sites"].values())
     assert peaks.keys() == {"server", "server superlink", "A", "A supernode", "B", "B supernode"}

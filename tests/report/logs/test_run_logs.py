@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import wait_while_running
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sha256_file
@@ -132,8 +132,7 @@ def test_a_killed_run_ends_with_the_same_logs(write: Any, tmp_path: Path) -> Non
     path, run = write("run", log=BOTH), tmp_path / "run"
     command = [sys.executable, "-m", "fedtune3d", "run", str(path), "--resume"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not (run / "checkpoints" / "rule-00002.safetensors").exists():
-        time.sleep(0.002)
+    wait_while_running(process, (run / "checkpoints" / "rule-00002.safetensors").exists, "the second round")
     process.kill()
     process.wait()
     assert not (run / "metrics.json").exists()
