@@ -13,16 +13,9 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import numpy_rng, torch_rng
 from fedtune3d._utils.state_dicts import State, state_sha256
 from fedtune3d.aggregation.checks import find_fault
-from fedtune3d.aggregation.contract import (
-    KIND,
-    RECEIVED_SCORE,
-    RECEIVED_TRAINING_LOSS,
-    SENT_SCORE,
-    Rule,
-    RuleContext,
-    Update,
-)
+from fedtune3d.aggregation.contract import Rule, RuleContext, Update
 from fedtune3d.aggregation.rule_checks import CHECKS as SERVER_CHECKS
+from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SENT_SCORE, SiteScore
 from fedtune3d.aggregation.site_step import KEPT_LOCAL, STATE, Parts, SiteStep, pack_step, unpack_step
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.heads import build_head, head_title
@@ -65,7 +58,7 @@ def check_site_half(rule: Rule) -> None:
             step = unpack_step(rule.step_type, pack_step(rule.site_step(memory, site)))
             trained = _train_at(site, number, assembled, state, step, kept[site])
             kept[site] = trained.remembered
-            updates.append(Update(site, len(SITES), trained.parts.__getitem__, trained.metrics))
+            updates.append(Update(site, len(SITES), trained.parts.__getitem__, trained.scores, trained.loss))
         before = state_sha256(state)
         result = rule.aggregate(state, updates, memory)
         _require(state_sha256(state) == before, f"round {number}: aggregate changed the state that it was given")
@@ -177,7 +170,8 @@ class _Points(ScanSet):
 class _Trained:
     parts: Parts
     remembered: Parts
-    metrics: dict[str, float | str]
+    scores: dict[str, SiteScore]
+    loss: float | None
 
 
 def _train_at(
@@ -188,14 +182,13 @@ def _train_at(
     drawn = numpy_rng("site half", site, number)
     scored = [RECEIVED_SCORE, SENT_SCORE]
     for name, other in step.states_to_score(received, remembered).items():
+        declared = name in type(step).own_scores
+        _require(declared, f"{type(step).__name__}.states_to_score: {name} is not in own_scores")
         fault = find_fault(received, other)
         _require(fault is None, f"{type(step).__name__}.states_to_score: {name}: {fault}")
         scored.append(name)
-    metrics: dict[str, float | str] = {}
-    for name in scored:
-        metrics |= {name: float(drawn.uniform(0.4, 0.9)), name + KIND: "auc"}
-    if step.scores_training:
-        metrics[RECEIVED_TRAINING_LOSS] = float(drawn.uniform(0.2, 1.0))
+    scores = {name: SiteScore(float(drawn.uniform(0.4, 0.9)), "auc", len(SITES)) for name in scored}
+    loss = float(drawn.uniform(0.2, 1.0)) if step.scores_training else None
     settings = TrainingSettings(optimizer="sgd", head_learning_rate=0.05, batch_size=2)
     local_round = LocalRound(1, site, number, ROUNDS)
     result = train_locally(assembled, received, _Points(site), settings, local_round, step=step, remembered=remembered)
@@ -206,7 +199,7 @@ def _train_at(
     for part, like in expected.items():
         fault = find_fault(like, parts[part])
         _require(fault is None, f"part {part}: {fault}")
-    return _Trained(parts, step.to_remember(trained, parts, remembered), metrics)
+    return _Trained(parts, step.to_remember(trained, parts, remembered), scores, loss)
 
 
 def _context(trainable: Trainable) -> RuleContext:

@@ -7,6 +7,7 @@ import torch
 
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.contract import Update
+from fedtune3d.aggregation.site_scores import SiteScore
 
 MakeUpdate = Callable[..., Update]
 
@@ -23,16 +24,21 @@ def state_of() -> Callable[..., State]:
 
 @pytest.fixture
 def make_update() -> MakeUpdate:
-    """make_update(site, state, examples=1, metrics={}, part=tensors…)."""
+    """make_update(site, state, examples=1, scores={}, part=tensors…)."""
 
     def make(
         site: str,
         state: Mapping[str, object],
         examples: int = 1,
-        metrics: Mapping[str, float | str] | None = None,
+        scores: Mapping[str, SiteScore] | None = None,
+        received_training_loss: float | None = None,
         **parts: Mapping[str, object],
     ) -> Update:
         stored = {part: to_state(tensors) for part, tensors in {"state": state, **parts}.items()}
-        return Update(site, examples, lambda part: {n: t.clone() for n, t in stored[part].items()}, metrics or {})
+
+        def load(part: str) -> State:
+            return {name: tensor.clone() for name, tensor in stored[part].items()}
+
+        return Update(site, examples, load, scores or {}, received_training_loss)
 
     return make

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from fedtune3d.aggregation.checks import all_finite, find_fault, is_by_loss, read_score
-from fedtune3d.aggregation.contract import KIND, SENT_SCORE
+from fedtune3d.aggregation.checks import all_finite, find_fault
 from fedtune3d.aggregation.site_step import STATE, SiteStep
 
 
@@ -24,17 +23,3 @@ def test_finite_values_whose_sum_overflows_are_finite(dtype):
     assert all_finite(torch.empty(0, dtype=dtype))
     for bad in ([float("nan")], [float("inf")], [float("-inf"), float("inf")], [float("-inf"), largest, largest]):
         assert not all_finite(torch.tensor([1.0, *bad], dtype=dtype))
-
-
-def test_read_score(make_update):
-    update = make_update("A", {}, metrics={SENT_SCORE: 0.75, SENT_SCORE + KIND: "loss"})
-    assert read_score(update, SENT_SCORE) == 0.75
-    assert is_by_loss(update, SENT_SCORE)
-    assert read_score(make_update("A", {}), SENT_SCORE) is None
-    assert not is_by_loss(make_update("A", {}), SENT_SCORE)
-
-
-@pytest.mark.parametrize("value", [float("nan"), 1.5, -0.1, "high", True])
-def test_a_score_that_is_none_is_refused_by_name(make_update, value):
-    with pytest.raises(ValueError, match="site A: sent_score: expected a number from 0 to 1, got"):
-        read_score(make_update("A", {}, metrics={SENT_SCORE: value}), SENT_SCORE)

@@ -1,15 +1,16 @@
 import pytest
 import torch
 
-from fedtune3d.aggregation.contract import KIND, SENT_SCORE, Memory, RuleContext
+from fedtune3d.aggregation.contract import Memory, RuleContext
 from fedtune3d.aggregation.fed_ce import LEAVE_ONE_OUT_SCORE, SENT_STATE, FedCE, LeaveOneOutStep, leave_one_out_state
 from fedtune3d.aggregation.lora_factors import factor_pairs, to_products, zero_residuals
+from fedtune3d.aggregation.site_scores import SENT_SCORE, ScoreKind, SiteScore
 
-VALIDATED = {SENT_SCORE: 0.7, SENT_SCORE + KIND: "auc"}
+VALIDATED = {SENT_SCORE: SiteScore(0.7, "auc", 10)}
 
 
-def _scored(score: float, kind: str = "auc") -> dict[str, float | str]:
-    return VALIDATED | {LEAVE_ONE_OUT_SCORE: score, LEAVE_ONE_OUT_SCORE + KIND: kind}
+def _scored(score: float, kind: ScoreKind = "auc") -> dict[str, SiteScore]:
+    return VALIDATED | {LEAVE_ONE_OUT_SCORE: SiteScore(score, kind, 10)}
 
 
 def _start(rule, state_of):
@@ -20,9 +21,9 @@ def test_first_round_by_hand(state_of, make_update):
     rule = FedCE()
     state, memory = _start(rule, state_of)
     updates = [
-        make_update("A", {"w": [1.0, 0.0]}, metrics=VALIDATED),
-        make_update("B", {"w": [1.0, 0.0]}, metrics=VALIDATED),
-        make_update("C", {"w": [0.0, 1.0]}, metrics=VALIDATED),
+        make_update("A", {"w": [1.0, 0.0]}, scores=VALIDATED),
+        make_update("B", {"w": [1.0, 0.0]}, scores=VALIDATED),
+        make_update("C", {"w": [0.0, 1.0]}, scores=VALIDATED),
     ]
     result = rule.aggregate(state, updates, memory)
     root = 2**-0.5  # A against B and C: cos((1, 0), (1, 1)); C is orthogonal to the others
@@ -46,9 +47,9 @@ def test_second_round_takes_scores_into_running_means(state_of, make_update):
     rule = FedCE()
     state, memory = _start(rule, state_of)
     same = {"w": [1.0, 1.0]}
-    first = rule.aggregate(state, [make_update(site, same, metrics=VALIDATED) for site in "AB"], memory)
+    first = rule.aggregate(state, [make_update(site, same, scores=VALIDATED) for site in "AB"], memory)
     scores = {"A": 0.8, "B": 0.4}
-    updates = [make_update(site, same, metrics=_scored(score)) for site, score in scores.items()]
+    updates = [make_update(site, same, scores=_scored(score)) for site, score in scores.items()]
     second = rule.aggregate(first.state, updates, first.memory)
     # Means with the first round's 0: 0.4 and 0.2, so e ∝ 0.6 and 0.8; the cosines are equal.
     assert second.signals["A"]["leave_one_out_mean"] == pytest.approx(0.4)
@@ -61,7 +62,7 @@ def test_the_site_scores_the_leave_one_out_state_once_it_has_a_weight_and_a_trai
     rule = FedCE(score="balanced_accuracy")
     state, memory = _start(rule, state_of)
     assert rule.site_step(memory, "A") == LeaveOneOutStep(score_kind="balanced_accuracy")
-    updates = [make_update(site, {"w": [1.0, 2.0]}, metrics=VALIDATED) for site in "AB"]
+    updates = [make_update(site, {"w": [1.0, 2.0]}, scores=VALIDATED) for site in "AB"]
     memory = rule.aggregate(state, updates, memory).memory
     step = rule.site_step(memory, "A")
     assert isinstance(step, LeaveOneOutStep)
@@ -77,7 +78,7 @@ def test_the_site_scores_the_leave_one_out_state_once_it_has_a_weight_and_a_trai
 def test_a_lone_site_has_no_leave_one_out_state(state_of, make_update):
     rule = FedCE()
     state, memory = _start(rule, state_of)
-    result = rule.aggregate(state, [make_update("A", {"w": [1.0, 2.0]}, metrics=VALIDATED)], memory)
+    result = rule.aggregate(state, [make_update("A", {"w": [1.0, 2.0]}, scores=VALIDATED)], memory)
     assert result.weights == {"A": 1.0}
     assert rule.site_step(result.memory, "A").weight is None
 
@@ -87,8 +88,8 @@ def test_a_site_without_a_validation_set_counts_as_the_mean_of_the_others(state_
     state, memory = _start(rule, state_of)
     same = {"w": [1.0, 1.0]}
     rounds = [dict.fromkeys("AB", VALIDATED) | {"C": {}}, {"A": _scored(0.9), "B": _scored(0.3), "C": {}}]
-    for metrics in rounds:
-        result = rule.aggregate(state, [make_update(site, same, metrics=metrics[site]) for site in "ABC"], memory)
+    for scores in rounds:
+        result = rule.aggregate(state, [make_update(site, same, scores=scores[site]) for site in "ABC"], memory)
         state, memory = result.state, result.memory
     novelty = {"A": 0.55, "B": 0.85, "C": 0.7}
     assert {s: signals["data_share"] for s, signals in result.signals.items()} == pytest.approx(
@@ -103,8 +104,8 @@ def test_the_ledger_says_that_a_one_class_set_is_scored_by_its_loss(state_of, ma
     rule = FedCE()
     state, memory = _start(rule, state_of)
     updates = [
-        make_update("A", {"w": [1.0, 0.0]}, metrics=_scored(0.6, "loss")),
-        make_update("B", {"w": [0.0, 1.0]}, metrics=_scored(0.6)),
+        make_update("A", {"w": [1.0, 0.0]}, scores=_scored(0.6, "loss")),
+        make_update("B", {"w": [0.0, 1.0]}, scores=_scored(0.6)),
     ]
     signals = rule.aggregate(state, updates, memory).signals
     assert (signals["A"]["leave_one_out_by_loss"], signals["B"]["leave_one_out_by_loss"]) == (1.0, 0.0)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fedtune3d._utils.seeds import numpy_rng
-from fedtune3d.aggregation.contract import RECEIVED_TRAINING_LOSS, Rule, RuleContext, Update
+from fedtune3d.aggregation.contract import Rule, RuleContext, Update
 from fedtune3d.aggregation.registry import build_rule
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def _ours(rule: Rule, state, memory, arrays, examples, losses):
             site,
             examples[site],
             lambda part, own=arrays[site]: {name: torch.from_numpy(array.copy()) for name, array in own.items()},
-            {RECEIVED_TRAINING_LOSS: losses[site]},
+            received_training_loss=losses[site],
         )
         for site in reversed(SITES)
     ]

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from fedtune3d._utils.seeds import numpy_rng, torch_rng
-from fedtune3d.aggregation.contract import KIND, SENT_SCORE, Memory, RuleContext, Update
+from fedtune3d.aggregation.contract import Memory, RuleContext, Update
 from fedtune3d.aggregation.fed_ce import LEAVE_ONE_OUT_SCORE, FedCE, leave_one_out_state
+from fedtune3d.aggregation.site_scores import SENT_SCORE, SiteScore
 
 pytestmark = pytest.mark.slow
 
@@ -61,11 +62,11 @@ def test_weights_and_state_equal_nvflare(nvflare_fedce, mode, partial):
                 nvflare_fedce.FedCEConstants.MINUS_MODEL_SCORE: 1 - float(np.mean(history[site])),
             }
             theirs.accept_model(FLModel(params_type=ParamsType.DIFF, params=changes, meta=meta, current_round=number))
-            metrics: dict[str, float | str] = {SENT_SCORE: 0.5, SENT_SCORE + KIND: "auc"}
+            scores = {SENT_SCORE: SiteScore(0.5, "auc", 10)}
             if len(history[site]) > 1:
-                metrics |= {LEAVE_ONE_OUT_SCORE: score, LEAVE_ONE_OUT_SCORE + KIND: "auc"}
+                scores[LEAVE_ONE_OUT_SCORE] = SiteScore(score, "auc", 10)
             own = {name: state[name] + torch.from_numpy(change) for name, change in changes.items()}
-            updates.append(Update(site, 5, lambda part, own=own: own, metrics))
+            updates.append(Update(site, 5, lambda part, own=own: own, scores))
         expected = theirs.aggregate_model()
         result = rule.aggregate(state, updates[::-1], memory)
 

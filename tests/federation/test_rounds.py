@@ -11,6 +11,7 @@ from fedtune3d._utils.ledgers import append_line
 from fedtune3d._utils.state_dicts import State, load_info, load_state
 from fedtune3d.aggregation.contract import RuleContext
 from fedtune3d.aggregation.registry import build_rule
+from fedtune3d.aggregation.site_scores import SiteScore
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.ledger import SiteEntry
 from fedtune3d.federation.messages import Answer, Task
@@ -120,8 +121,8 @@ FAULTS = {
         "expected at least 1 training example, got 0",
     ),
     "score": (
-        lambda reply: with_payload(reply, metrics={"sent_score": float("nan")}),
-        "sent_score: expected a number from 0 to 1, got nan",
+        lambda reply: with_payload(reply, scores={"made_up": SiteScore(0.5, "auc", 4)}),
+        "expected the scores received_score, sent_score, got made_up",
     ),
     "no state": (lambda reply: dataclasses.replace(reply, parts={}), "holds no state"),
 }

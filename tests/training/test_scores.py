@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from fedtune3d.aggregation.site_scores import SiteScore
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.tuning import Trainable
 from fedtune3d.training.dataset import ScanSet
@@ -68,10 +69,10 @@ def test_no_scans_have_no_scores_and_say_why() -> None:
 
 def test_a_rule_gets_the_kind_it_wants_or_the_loss_based_one_or_nothing() -> None:
     whole, single = Scores(0.8, 0.7, 0.25, 9, None), Scores(None, None, 1.0, 9, "one class only")
-    assert whole.for_rule("auc") == (0.8, "auc")
-    assert whole.for_rule("balanced_accuracy") == (0.7, "balanced_accuracy")
-    assert whole.for_rule("loss") == (0.8, "loss")
-    assert single.for_rule("auc") == (0.5, "loss")
+    assert whole.for_rule("auc") == SiteScore(0.8, "auc", 9)
+    assert whole.for_rule("balanced_accuracy") == SiteScore(0.7, "balanced_accuracy", 9)
+    assert whole.for_rule("loss") == SiteScore(0.8, "loss", 9)
+    assert single.for_rule("auc") == SiteScore(0.5, "loss", 9)
     assert Scores(None, None, None, 0, "no scans").for_rule("auc") is None
     with pytest.raises(ValueError, match="score kind: expected one of"):
-        whole.for_rule("accuracy")
+        whole.for_rule("accuracy")  # type: ignore[arg-type]

@@ -49,7 +49,7 @@ class AdaptiveRule(Rule):
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         counts = example_counts(updates)
         means = mean_in_float64(state, updates, counts)
-        rounds = int(memory.values.get(ROUNDS, 0)) + 1
+        rounds = memory.read(ROUNDS, int, 0) + 1
         rate = self.rate_in(rounds)
         moments: State = {}
         steps: State = {}

@@ -18,7 +18,7 @@ def parameters_at_start(state: State, context: RuleContext) -> list[str]:
 
 def parameters_of(state: State, memory: Memory) -> list[str]:
     """The names that train, as kept in the memory; all floating-point ones where it holds none."""
-    return list(memory.values.get(PARAMETERS) or parameters_at_start(state, RuleContext()))
+    return memory.read(PARAMETERS, list[str], []) or parameters_at_start(state, RuleContext())
 
 
 def change(state: State, after: State, names: Sequence[str]) -> State:

@@ -3,7 +3,6 @@
 import torch
 
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.contract import KIND, Update
 
 
 def find_fault(expected: State, received: State) -> str | None:
@@ -31,25 +30,6 @@ def find_fault(expected: State, received: State) -> str | None:
 def all_finite(tensor: torch.Tensor) -> bool:
     """Whether no value is NaN or infinite. Either makes the sum so; a sum may also overflow, hence the second look."""
     return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
-
-
-def read_score(update: Update, metric: str) -> float | None:
-    """A score that a site sent; None where it sent none.
-
-    Raises:
-        ValueError: For a score that is no number from 0 to 1, naming the site.
-    """
-    value = update.metrics.get(metric)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"site {update.site}: {metric}: expected a number from 0 to 1, got {value!r}")
-    return float(value)
-
-
-def is_by_loss(update: Update, metric: str) -> bool:
-    """Whether a score that a site sent is the one made of its loss (`contract.SCORE_KINDS`)."""
-    return update.metrics.get(metric + KIND) == "loss"
 
 
 def _some(names: list[str], most: int = 3) -> str:

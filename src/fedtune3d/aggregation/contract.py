@@ -7,28 +7,17 @@ The order of a run: `Rule.start` once, then per round `Rule.site_step` for each 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar, TypeAlias, TypeVar
 
 from fedtune3d._utils.state_dicts import State
+from fedtune3d._utils.typed_json import from_json
+from fedtune3d.aggregation.site_scores import SiteScore
 from fedtune3d.aggregation.site_step import SiteStep
 
-RECEIVED_SCORE = "received_score"
-"""Metric: score, on the site's own validation set, of the state that came down. Higher is better."""
+Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
+"""Anything that JSON can hold; the rule does not change it."""
 
-SENT_SCORE = "sent_score"
-"""Metric: score, on the site's own validation set, of the state that the site sends back. Higher is better."""
-
-KIND = "_kind"
-"""Suffix: ``metrics[SENT_SCORE + KIND]`` says what the score is, one of `SCORE_KINDS`."""
-
-SCORE_KINDS = ("auc", "balanced_accuracy", "loss")
-"""Kinds of score, all in [0, 1], higher better. ``"loss"`` stands for 1 / (1 + mean cross-entropy), to which a site
-falls back where the kind that its step asks for is not defined, as AUC is not on a validation set of one class. A site
-without a validation set sends no score at all: the key is absent, never NaN."""
-
-RECEIVED_TRAINING_LOSS = "received_training_loss"
-"""Metric: mean cross-entropy of the state that came down over the site's *training* examples (no augmentation, model in
-evaluation mode), sent where `SiteStep.scores_training` says so."""
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -40,22 +29,39 @@ class Update:
         examples: Training examples behind it, at least 1.
         load: Reads one part of the update afresh at each call (from the spool on disk): ``"state"``, the trained state,
             or another part that the rule's step sends (`SiteStep.expected_parts`).
-        metrics: The scores that the site sends, by the names above or of the rule's step; what is not defined at a site
-            is absent.
+        scores: Scores on the site's validation set by name: `RECEIVED_SCORE`, `SENT_SCORE` and those in
+            `SiteStep.own_scores`. A score that is not defined at the site, or that its policy withholds, is absent.
+        received_training_loss: Mean cross-entropy of the received state over the site's training examples (without
+            augmentation, model in evaluation mode); None unless `SiteStep.scores_training` asks for it.
     """
 
     site: str
     examples: int
     load: Callable[[str], State]
-    metrics: Mapping[str, float | str] = field(default_factory=dict)
+    scores: Mapping[str, SiteScore] = field(default_factory=dict)
+    received_training_loss: float | None = None
 
 
 @dataclass(frozen=True)
 class Memory:
     """What a rule remembers between rounds: JSON values and named tensors. Saved and loaded without loss."""
 
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Json] = field(default_factory=dict)
     tensors: State = field(default_factory=dict)
+
+    def read(self, name: str, kind: type[Value], default: Value | None = None) -> Value:
+        """Read the value under `name` as a `kind`, such as ``dict[str, float]`` or a dataclass.
+
+        Returns:
+            The value; `default` where the memory has none.
+
+        Raises:
+            KeyError: Where the memory has none, and no default is given.
+            ValueError: Where the value is of another kind.
+        """
+        if name not in self.values and default is not None:
+            return default
+        return from_json(kind, self.values[name])
 
 
 @dataclass(frozen=True)

@@ -37,10 +37,15 @@ class FedBN(Rule):
         return state, Memory({LOCAL: local})
 
     def site_step(self, memory: Memory, site: str) -> SiteStep:
-        return SiteStep(keep_local=tuple(memory.values[LOCAL]))
+        return SiteStep(keep_local=tuple(_local(memory)))
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         counts = example_counts(updates)
-        shared = {name: tensor for name, tensor in state.items() if name not in memory.values[LOCAL]}
+        local = _local(memory)
+        shared = {name: tensor for name, tensor in state.items() if name not in local}
         averaged = weighted_average(shared, updates, counts)
         return Aggregate({name: averaged.get(name, state[name]) for name in state}, shares(counts), memory)
+
+
+def _local(memory: Memory) -> list[str]:
+    return memory.read(LOCAL, list[str])

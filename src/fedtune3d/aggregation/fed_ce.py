@@ -3,19 +3,17 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import in_site_order, load_checked, shares, weighted_average
 from fedtune3d.aggregation.changes import PARAMETERS, change, parameters_at_start, parameters_of
-from fedtune3d.aggregation.checks import is_by_loss, read_score
 from fedtune3d.aggregation.contract import (
     AVERAGING,
-    RECEIVED_SCORE,
-    SCORE_KINDS,
-    SENT_SCORE,
     Aggregate,
+    Json,
     Memory,
     Rule,
     RuleContext,
@@ -23,20 +21,29 @@ from fedtune3d.aggregation.contract import (
 )
 from fedtune3d.aggregation.lora_factors import factor_pairs, from_products, to_products
 from fedtune3d.aggregation.options import require_choice, require_number
+from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SCORE_KINDS, SENT_SCORE, ScoreKind
 from fedtune3d.aggregation.site_step import Parts, SiteStep
 
 WEIGHTS, COSINES, SCORES = "weights", "cosines", "scores"
 MODES = ("plus", "times")
 
 LEAVE_ONE_OUT_SCORE = "leave_one_out_score"
-"""Metric: validation score of the received state with the site's own part taken out (`leave_one_out_state`). Absent in
-a site's first round, when it has no last trained state. Higher is better."""
+"""Validation score of the received state with the site's own part taken out (`leave_one_out_state`). Absent in a site's
+first round, when it has no last trained state."""
 
 SENT_STATE = "sent_state"
 """Part of a site's memory: its state at the end of the last training that the server accepted."""
 
-RunningMeans = dict[str, list[float]]
-"""Per site, how many values there were and their mean."""
+
+class RunningMean(NamedTuple):
+    """The mean of a site's values so far."""
+
+    values: int
+    mean: float
+
+
+RunningMeans = dict[str, RunningMean]
+"""By site."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,7 @@ class LeaveOneOutStep(SiteStep):
         scaling: s = alpha / rank where the rule runs on products of LoRA factors; None in factor space.
     """
 
+    own_scores = (LEAVE_ONE_OUT_SCORE,)
     weight: float | None = None
     scaling: float | None = None
 
@@ -101,7 +109,7 @@ class FedCE(Rule):
     implies = AVERAGING
     needs_single_updates = True
     mode: str = "plus"
-    score: str = "auc"
+    score: ScoreKind = "auc"
     epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
@@ -113,33 +121,34 @@ class FedCE(Rule):
         return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
     def site_step(self, memory: Memory, site: str) -> SiteStep:
-        weight = memory.values.get(WEIGHTS, {}).get(site)
+        weight = memory.read(WEIGHTS, dict[str, float], {}).get(site)
         return LeaveOneOutStep(score_kind=self.score, weight=weight if weight is not None and weight < 1 else None)
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
-        """As above. Raises `ValueError` naming a site whose score is not in [0, 1]."""
+        """As above."""
         ordered = in_site_order(updates)
-        before: Mapping[str, float] = memory.values.get(WEIGHTS, {})
+        before = memory.read(WEIGHTS, dict[str, float], {})
         cosines = _cosines(state, ordered, _prior(before, ordered), parameters_of(state, memory))
-        cosine_means = _extend(memory.values.get(COSINES, {}), cosines)
-        score_means = _extend(memory.values.get(SCORES, {}), _leave_one_out_scores(ordered, memory))
+        cosine_means = _extend(memory.read(COSINES, RunningMeans, {}), cosines)
+        counted = memory.read(SCORES, RunningMeans, {})
+        score_means = _extend(counted, _leave_one_out_scores(ordered, counted))
 
         sites = [update.site for update in ordered]
-        in_gradients = self._normalised({site: 1 - cosine_means[site][1] for site in sites})
+        in_gradients = self._normalised({site: 1 - cosine_means[site].mean for site in sites})
         in_data = self._normalised(_novelty(score_means, sites))
         weights = self._normalised({site: self._combine(in_gradients[site], in_data[site]) for site in sites})
 
         signals = {
             update.site: {
                 "cosine": cosines[update.site],
-                "cosine_mean": cosine_means[update.site][1],
+                "cosine_mean": cosine_means[update.site].mean,
                 "gradient_share": in_gradients[update.site],
                 "data_share": in_data[update.site],
                 **_score_signals(update, score_means),
             }
             for update in ordered
         }
-        values = {WEIGHTS: {**before, **weights}, COSINES: cosine_means, SCORES: score_means}
+        values: dict[str, Json] = {WEIGHTS: {**before, **weights}, COSINES: cosine_means, SCORES: score_means}
         after = Memory({**memory.values, **values})
         return Aggregate(weighted_average(state, ordered, weights), weights, after, signals)
 
@@ -209,41 +218,37 @@ def _dot(left: State, right: State) -> float:
     return math.fsum(float((left[name] * right[name]).sum()) for name in left)
 
 
-def _leave_one_out_scores(updates: Sequence[Update], memory: Memory) -> dict[str, float]:
+def _leave_one_out_scores(updates: Sequence[Update], counted: RunningMeans) -> dict[str, float]:
     """The scores that count in this round: 0 in the first round of a site that has a validation set."""
-    counted = memory.values.get(SCORES, {})
     scores = {}
     for update in updates:
-        score = read_score(update, LEAVE_ONE_OUT_SCORE)
-        validated = read_score(update, SENT_SCORE) is not None or read_score(update, RECEIVED_SCORE) is not None
-        if score is not None:
-            scores[update.site] = score
-        elif validated and update.site not in counted:
+        if LEAVE_ONE_OUT_SCORE in update.scores:
+            scores[update.site] = update.scores[LEAVE_ONE_OUT_SCORE].value
+        elif update.scores.keys() & {SENT_SCORE, RECEIVED_SCORE} and update.site not in counted:
             scores[update.site] = 0.0
     return scores
 
 
-def _extend(means: Mapping[str, Sequence[float]], values: Mapping[str, float]) -> RunningMeans:
+def _extend(means: RunningMeans, values: Mapping[str, float]) -> RunningMeans:
     """The running means with one more value for some of the sites."""
-    extended = {site: list(mean) for site, mean in means.items()}
+    extended = dict(means)
     for site, value in values.items():
-        count, mean = extended.get(site, [0, 0.0])
-        extended[site] = [count + 1, mean + (value - mean) / (count + 1)]
+        count, mean = means.get(site, RunningMean(0, 0.0))
+        extended[site] = RunningMean(count + 1, mean + (value - mean) / (count + 1))
     return extended
 
 
 def _novelty(score_means: RunningMeans, sites: Sequence[str]) -> dict[str, float]:
     """1 − mean score; the mean of the known ones for sites without, 1 where none is known."""
-    known = {site: 1 - score_means[site][1] for site in sites if site in score_means}
+    known = {site: 1 - score_means[site].mean for site in sites if site in score_means}
     neutral = math.fsum(known.values()) / len(known) if known else 1.0
     return {site: known.get(site, neutral) for site in sites}
 
 
 def _score_signals(update: Update, score_means: RunningMeans) -> dict[str, float]:
     signals: dict[str, float] = {}
-    if (score := read_score(update, LEAVE_ONE_OUT_SCORE)) is not None:
-        by_loss = float(is_by_loss(update, LEAVE_ONE_OUT_SCORE))
-        signals |= {LEAVE_ONE_OUT_SCORE: score, "leave_one_out_by_loss": by_loss}
+    if score := update.scores.get(LEAVE_ONE_OUT_SCORE):
+        signals |= {LEAVE_ONE_OUT_SCORE: score.value, "leave_one_out_by_loss": float(score.by_loss)}
     if update.site in score_means:
-        signals["leave_one_out_mean"] = score_means[update.site][1]
+        signals["leave_one_out_mean"] = score_means[update.site].mean
     return signals

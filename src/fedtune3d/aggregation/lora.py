@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -114,7 +113,7 @@ class LoraRule(Rule):
         step = self.rule.site_step(_unwrap(memory), site)
         if self._runs_on_products:
             step = step.in_product_space(self.scaling)
-        return replace(step, frozen=(*step.frozen, *memory.values[FROZEN]))
+        return replace(step, frozen=(*step.frozen, *_frozen(memory)))
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         pairs = factor_pairs(state)
@@ -125,7 +124,7 @@ class LoraRule(Rule):
             result = self.rule.aggregate(state, ordered, _unwrap(memory))
         weights = result.weights or shares(example_counts(updates))
         signals = result.round_signals | {AVERAGING_ERROR: averaging_error(ordered, weights, pairs)}
-        return replace(result, memory=_wrap(result.memory, memory.values[FROZEN]), round_signals=signals)
+        return replace(result, memory=_wrap(result.memory, _frozen(memory)), round_signals=signals)
 
     def _aggregate_products(
         self, state: State, updates: Sequence[Update], memory: Memory, pairs: Sequence[FactorPair]
@@ -150,7 +149,7 @@ class LoraRule(Rule):
         def complete(received: State) -> State:
             if fault := find_fault(expected, received):
                 raise ValueError(f"site {update.site}: {fault}")
-            return received | {name: state[name] for name in memory.values[FROZEN]}
+            return received | {name: state[name] for name in _frozen(memory)}
 
         return _with_state(update, complete)
 
@@ -170,5 +169,10 @@ def _wrap(memory: Memory, frozen: Sequence[str]) -> Memory:
 
 
 def _unwrap(memory: Memory) -> Memory:
-    values: Mapping[str, Any] = memory.values[INNER]
+    values = memory.values[INNER]
+    assert isinstance(values, Mapping)  # as `_wrap` wrote it
     return Memory(values, memory.tensors)
+
+
+def _frozen(memory: Memory) -> list[str]:
+    return memory.read(FROZEN, list[str])

@@ -7,15 +7,7 @@ from dataclasses import dataclass
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import in_site_order, load_checked, mean_in_float64, shares
 from fedtune3d.aggregation.changes import PARAMETERS, change, moved, parameters_at_start, parameters_of
-from fedtune3d.aggregation.contract import (
-    RECEIVED_TRAINING_LOSS,
-    WEIGHTS_SUM_TO_ONE,
-    Aggregate,
-    Memory,
-    Rule,
-    RuleContext,
-    Update,
-)
+from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, Rule, RuleContext, Update
 from fedtune3d.aggregation.options import require_number
 from fedtune3d.aggregation.site_step import SiteStep
 
@@ -79,15 +71,15 @@ class QFedAvg(Rule):
         step = lipschitz * math.fsum(powers.values()) / total
         means = mean_in_float64(state, updates, powers)
         steps = {name: step * mean_change for name, mean_change in change(state, means, names).items()}
-        signals = {site: {RECEIVED_TRAINING_LOSS: losses[site], "squared_change": squares[site]} for site in losses}
+        signals = {site: {"received_training_loss": losses[site], "squared_change": squares[site]} for site in losses}
         return Aggregate(moved(state, means, steps), shares(powers), memory, signals, {"step": step})
 
 
 def _loss(update: Update) -> float:
-    loss = update.metrics.get(RECEIVED_TRAINING_LOSS)
-    if not isinstance(loss, int | float) or not math.isfinite(loss) or loss < 0:
-        raise ValueError(f"site {update.site}: expected {RECEIVED_TRAINING_LOSS}, finite and at least 0, got {loss}")
-    return float(loss)
+    loss = update.received_training_loss
+    if loss is None or not math.isfinite(loss) or loss < 0:
+        raise ValueError(f"site {update.site}: expected received_training_loss, finite and at least 0, got {loss}")
+    return loss
 
 
 def _square(state: State, update: Update, names: Sequence[str]) -> float:

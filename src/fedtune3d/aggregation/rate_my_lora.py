@@ -2,33 +2,28 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import example_counts, in_site_order, mean_in_float64, shares
 from fedtune3d.aggregation.changes import moved
-from fedtune3d.aggregation.checks import is_by_loss, read_score
-from fedtune3d.aggregation.contract import (
-    AVERAGING,
-    KIND,
-    RECEIVED_SCORE,
-    SCORE_KINDS,
-    SENT_SCORE,
-    Aggregate,
-    Memory,
-    Rule,
-    Update,
-)
+from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Rule, Update
 from fedtune3d.aggregation.options import require_choice, require_flag, require_number
+from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SCORE_KINDS, SENT_SCORE, ScoreKind, SiteScore
 from fedtune3d.aggregation.site_step import SiteStep
 
 RATINGS = ("drop", "ratio", "softmax")
 LEAST_RATING = 1e-6
 SITES = "sites"
 
-History = Mapping[str, Any]
-"""A site's scores so far: ``kind``, ``best`` and ``last``; empty where there are none."""
+
+@dataclass(frozen=True)
+class ScoreHistory:
+    """A site's scores so far, all of one kind."""
+
+    kind: ScoreKind
+    best: float
+    last: float
 
 
 @dataclass(frozen=True)
@@ -69,7 +64,7 @@ class RateMyLoRA(Rule):
     rating: str = "drop"
     temperature: float = 0.02
     renormalise: bool = True
-    score: str = "auc"
+    score: ScoreKind = "auc"
 
     def __post_init__(self) -> None:
         require_choice(self, "rating", RATINGS)
@@ -81,10 +76,10 @@ class RateMyLoRA(Rule):
         return SiteStep(score_kind=self.score)
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
-        """As above. Raises `ValueError` naming a site whose score is not in [0, 1]."""
+        """As above."""
         ordered = in_site_order(updates)
-        histories: Mapping[str, History] = memory.values.get(SITES, {})
-        scores = {u.site: score for u in ordered if (score := read_score(u, SENT_SCORE)) is not None}
+        histories = memory.read(SITES, dict[str, ScoreHistory], {})
+        scores = {u.site: score for u in ordered if (score := u.scores.get(SENT_SCORE))}
         known = {update.site: _known(histories, update) for update in ordered}
         ratings = self._ratings(ordered, scores, known)
         counts = example_counts(ordered)
@@ -94,15 +89,15 @@ class RateMyLoRA(Rule):
         means = mean_in_float64(state, ordered, amounts)
         floating = [name for name, tensor in state.items() if tensor.is_floating_point()]
         steps = {name: step * (means[name] - state[name].double()) for name in floating}
-        signals = {u.site: _signals(u, ratings[u.site], scores.get(u.site), known[u.site]) for u in ordered}
-        new = {u.site: _remember(u, scores[u.site], known[u.site]) for u in ordered if u.site in scores}
-        after = Memory({SITES: {**histories, **new}})
+        signals = {u.site: _signals(ratings[u.site], scores.get(u.site), known[u.site]) for u in ordered}
+        new = {site: _remember(score, known[site]) for site, score in scores.items()}
+        after = Memory({SITES: {site: asdict(history) for site, history in {**histories, **new}.items()}})
         return Aggregate(moved(state, means, steps), shares(amounts), after, signals, {"step": step})
 
     def _ratings(
-        self, updates: Sequence[Update], scores: Mapping[str, float], known: Mapping[str, History]
+        self, updates: Sequence[Update], scores: Mapping[str, SiteScore], known: Mapping[str, ScoreHistory | None]
     ) -> dict[str, float]:
-        rated = {u.site: self._rate(u, scores[u.site], known[u.site]) for u in updates if u.site in scores}
+        rated = {u.site: self._rate(u, scores[u.site].value, known[u.site]) for u in updates if u.site in scores}
         if self.rating == "softmax" and rated:
             largest = max(rated.values())
             rated = {site: math.exp((value - largest) / self.temperature) for site, value in rated.items()}
@@ -110,32 +105,31 @@ class RateMyLoRA(Rule):
         neutral = math.fsum(rated.values()) / len(rated) if rated else 1.0
         return {update.site: rated.get(update.site, neutral) for update in updates}
 
-    def _rate(self, update: Update, score: float, known: History) -> float:
+    def _rate(self, update: Update, score: float, known: ScoreHistory | None) -> float:
         """The rating, or for softmax the change of score that it is made of."""
         if self.rating == "softmax":
-            return score - known["last"] if known else 0.0
+            return score - known.last if known else 0.0
         if not known:
             return 1.0
         if self.rating == "drop":
-            return math.exp(-max(0.0, known["best"] - score) / self.temperature)
-        received = read_score(update, RECEIVED_SCORE)
-        return 1.0 if received is None or known["last"] == 0 else min(1.0, received / known["last"])
+            return math.exp(-max(0.0, known.best - score) / self.temperature)
+        received = update.scores.get(RECEIVED_SCORE)
+        return 1.0 if received is None or known.last == 0 else min(1.0, received.value / known.last)
 
 
-def _known(histories: Mapping[str, History], update: Update) -> History:
-    """What is known of the site's scores, as far as they are of the same kind as this round's."""
-    known = histories.get(update.site, {})
-    return known if known.get("kind") == update.metrics.get(SENT_SCORE + KIND) else {}
+def _known(histories: Mapping[str, ScoreHistory], update: Update) -> ScoreHistory | None:
+    """The history of the site's scores, as far as they are of the same kind as this round's."""
+    known, score = histories.get(update.site), update.scores.get(SENT_SCORE)
+    return known if known and score and known.kind == score.kind else None
 
 
-def _remember(update: Update, score: float, known: History) -> History:
-    kind = update.metrics.get(SENT_SCORE + KIND)
-    return {"kind": kind, "best": max(score, known.get("best", score)), "last": score}
+def _remember(score: SiteScore, known: ScoreHistory | None) -> ScoreHistory:
+    return ScoreHistory(score.kind, max(score.value, known.best if known else score.value), score.value)
 
 
-def _signals(update: Update, rating: float, score: float | None, known: History) -> dict[str, float]:
+def _signals(rating: float, score: SiteScore | None, known: ScoreHistory | None) -> dict[str, float]:
     signals = {"rating": rating}
     if score is not None:
-        signals |= {"score": score, "score_by_loss": float(is_by_loss(update, SENT_SCORE))}
-        signals |= {"best_before": known["best"], "last": known["last"]} if known else {}
+        signals |= {"score": score.value, "score_by_loss": float(score.by_loss)}
+        signals |= {"best_before": known.best, "last": known.last} if known else {}
     return signals

@@ -16,11 +16,7 @@ from fedtune3d._utils.seeds import numpy_rng, torch_rng
 from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state, state_sha256
 from fedtune3d.aggregation.contract import (
     EQUAL_UPDATES_RETURN_THEMSELVES,
-    KIND,
     LONE_SITE_RETURNS_ITSELF,
-    RECEIVED_SCORE,
-    RECEIVED_TRAINING_LOSS,
-    SENT_SCORE,
     WEIGHTS_SUM_TO_ONE,
     Aggregate,
     Memory,
@@ -28,6 +24,7 @@ from fedtune3d.aggregation.contract import (
     RuleContext,
     Update,
 )
+from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SENT_SCORE, SiteScore
 from fedtune3d.aggregation.site_step import STATE, PackedStep, SiteStep, pack_step, unpack_step
 
 SITES = ("Aachen", "Basel", "Cork", "Delft", "Evora")
@@ -72,14 +69,15 @@ def make_update(state: State, step: SiteStep, site: str, round_number: int, like
         for part, expected in step.expected_parts(state).items()
     }
     drawn = numpy_rng("contract suite", site, round_number)
-    metrics: dict[str, float | str] = {}
-    if step.scores_training:
-        metrics[RECEIVED_TRAINING_LOSS] = float(drawn.uniform(0.2, 1.0))
-    remembered = step.to_remember(state, tensors, {})
+    loss = float(drawn.uniform(0.2, 1.0)) if step.scores_training else None
+    names: list[str] = []
     if site != NO_VALIDATION:
-        for metric in (RECEIVED_SCORE, SENT_SCORE, *step.states_to_score(state, remembered)):
-            metrics |= {metric: float(drawn.uniform(0.4, 0.9)), metric + KIND: "loss" if site == ONE_CLASS else "auc"}
-    return Update(site, int(drawn.integers(2, 60)), lambda part: tensors[part], metrics)
+        remembered = step.to_remember(state, tensors, {})
+        names = [RECEIVED_SCORE, SENT_SCORE, *step.states_to_score(state, remembered)]
+    scores = {
+        name: SiteScore(float(drawn.uniform(0.4, 0.9)), "loss" if site == ONE_CLASS else "auc", 10) for name in names
+    }
+    return Update(site, int(drawn.integers(2, 60)), lambda part: tensors[part], scores, loss)
 
 
 def run_rounds(

@@ -150,5 +150,5 @@ def _next_control(memory: Memory, updates: Sequence[Update]) -> State:
             raise ValueError(f"site {update.site}: {CONTROL_CHANGE}: {fault}")
         for name, accumulated in sums.items():
             accumulated.add_(received[name].double())
-    sites = max(int(memory.values[SITES]), len(updates))
+    sites = max(memory.read(SITES, int), len(updates))
     return {name: (tensor.double() + sums[name] / sites).to(tensor.dtype) for name, tensor in memory.tensors.items()}

@@ -13,6 +13,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State
+from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SENT_SCORE, ScoreKind
 
 STATE = "state"
 """Part of a message: the state dict itself. In an update its names are those of the state that came down, without
@@ -67,24 +68,32 @@ class SiteStep:
     Attributes:
         keep_local: Names in the state that never leave the site, which continues with its own version of them.
         frozen: Names in the state that come down but neither train nor return.
-        score_kind: The kind of validation score wanted, one of `contract.SCORE_KINDS`.
+        score_kind: The kind of validation score wanted.
 
     Class attributes:
         scores_training: Whether to send the loss of the received state over the training scans
-            (`contract.RECEIVED_TRAINING_LOSS`).
+            (`Update.received_training_loss`).
+        own_scores: Names of all scores that `states_to_score` may ask for. A score that is not named here does not
+            leave a site.
     """
 
     scores_training: ClassVar[bool] = False
+    own_scores: ClassVar[tuple[str, ...]] = ()
     keep_local: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ()
-    score_kind: str = "auc"
+    score_kind: ScoreKind = "auc"
+
+    @classmethod
+    def score_names(cls) -> frozenset[str]:
+        """Names of all validation scores that may come with an update."""
+        return frozenset({RECEIVED_SCORE, SENT_SCORE, *cls.own_scores})
 
     def in_product_space(self, scaling: float) -> Self:
         """The step where the rule runs on products of LoRA factors (`lora.py`) with s = `scaling`."""
         return self
 
     def states_to_score(self, received: State, remembered: Parts) -> dict[str, State]:
-        """States to score on the validation set next to the received and the trained one, by the metric's name."""
+        """States to score on the validation set next to the received and the trained one, by names in `own_scores`."""
         return {}
 
     def correction(

@@ -1,13 +1,9 @@
 """The check at the door: an update is whole, of the right shape and finite, or it is refused by name."""
 
-from collections.abc import Mapping
-
 import torch
 
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.checks import find_fault
-from fedtune3d.aggregation.contract import RECEIVED_SCORE, SENT_SCORE
-from fedtune3d.aggregation.fed_ce import LEAVE_ONE_OUT_SCORE
 from fedtune3d.aggregation.site_step import STATE, SiteStep
 from fedtune3d.federation.messages import Answer
 from fedtune3d.federation.tasks.train import TrainAnswer
@@ -34,8 +30,8 @@ def reason_to_refuse(answer: Answer, reference: State, step: SiteStep, max_norm:
     for part, expected in sorted(wanted.items()):
         if fault := find_fault(expected, answer.parts[part]):
             return f"{part}: {fault}"
-    if problem := _score_problem(answer.payload.metrics):
-        return problem
+    if unknown := sorted(answer.payload.scores.keys() - step.score_names()):
+        return f"expected the scores {', '.join(sorted(step.score_names()))}, got {', '.join(unknown)}"
     norm = change_norm(answer.parts[STATE], reference)
     if not norm <= max_norm:
         return f"the norm of the change is {norm:.3g}, over the bound of {max_norm:.3g}"
@@ -50,11 +46,3 @@ def change_norm(state: State, reference: State) -> float:
         if state[name].is_floating_point()
     ]
     return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
-
-
-def _score_problem(metrics: Mapping[str, float | str]) -> str | None:
-    for name in (RECEIVED_SCORE, SENT_SCORE, LEAVE_ONE_OUT_SCORE):
-        value = metrics.get(name, 0.0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            return f"{name}: expected a number from 0 to 1, got {value!r}"
-    return None

@@ -8,7 +8,7 @@ from pydantic import Field
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.contract import SCORE_KINDS
+from fedtune3d.aggregation.site_scores import SCORE_KINDS, ScoreKind, SiteScore
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.prediction import predict_logits
@@ -38,17 +38,20 @@ class Scores:
         """JSON values, as `rounds.jsonl` holds them."""
         return asdict(self)
 
-    def for_rule(self, wanted: str) -> tuple[float, str] | None:
-        """The score of the kind wanted, in [0, 1] and higher better, and its kind; None on an empty set.
+    def for_rule(self, wanted: ScoreKind) -> SiteScore | None:
+        """The score of the kind wanted, or by loss where that kind is not defined; None on an empty set.
 
-        Where the kind wanted is not defined it is ``"loss"``, 1 / (1 + loss) (`aggregation/contract.py`).
+        Raises:
+            ValueError: For an unknown kind.
         """
         if wanted not in SCORE_KINDS:
             raise ValueError(f"score kind: expected one of {', '.join(SCORE_KINDS)}, got {wanted!r}")
         if self.loss is None:
             return None
-        value = None if wanted == "loss" else asdict(self)[wanted]
-        return (1 / (1 + self.loss), "loss") if value is None else (value, wanted)
+        value = {"auc": self.auc, "balanced_accuracy": self.balanced_accuracy, "loss": None}[wanted]
+        if value is None:
+            return SiteScore(1 / (1 + self.loss), "loss", self.examples)
+        return SiteScore(value, wanted, self.examples)
 
 
 def score(assembled: AssembledModel, state: State, data: ScanSet, batch_size: int | None = None) -> Scores:

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedtune3d.aggregation.site_scores import SiteScore
 from fedtune3d.federation.messages import Answer, Fault, Task
 
 flwr = pytest.importorskip("flwr.app")
@@ -33,7 +34,7 @@ from fedtune3d.training.scores import Scores  # noqa: E402
 
 OCCASION = Occasion({"name": "x"}, "abc", None)
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8)
-PAYLOAD = TrainAnswer(examples=3, loss=0.5, metrics={"sent_score": 0.25})
+PAYLOAD = TrainAnswer(examples=3, loss=0.5, scores={"sent_score": SiteScore(0.25, "auc", 4)})
 TRAIN = Train(rule="fedavg", step={})
 
 
@@ -110,7 +111,11 @@ def spoiled(**changes: Any) -> flwr.RecordDict:
         ({"body": '{"examples": 1}'}, "the answer to train: loss: Field required"),
         ({"body": "[]"}, "the answer to train: TrainAnswer"),
         ({"body": {"surplus": 1}}, "surplus"),
-        ({"body": {"metrics": {"sent_score": None}}}, "metrics.sent_score"),
+        ({"body": {"scores": {"sent_score": None}}}, "scores.sent_score"),
+        ({"body": {"scores": {"own": {"value": 1.5, "kind": "auc", "examples": 4}}}}, "scores.own.value"),
+        ({"body": {"scores": {"own": {"value": 0.5, "kind": "f1", "examples": 4}}}}, "scores.own.kind"),
+        ({"body": {"scores": {"own": {"value": 0.5, "kind": "auc", "examples": 0}}}}, "scores.own.examples"),
+        ({"body": {"received_training_loss": -1}}, "received_training_loss"),
         ({"body": {"examples": True}}, "examples"),
         ({"body": {"examples": -1}}, "examples"),
         ({"body": {"loss": "low"}}, "loss"),
@@ -143,7 +148,7 @@ def test_a_part_without_a_declaration_is_a_fault() -> None:
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(0, 1))
 def test_numbers_keep_their_bits(loss: float, score: float) -> None:
-    payload = TrainAnswer(examples=3, loss=loss, metrics={"sent_score": score})
+    payload = TrainAnswer(examples=3, loss=loss, scores={"sent_score": SiteScore(score, "auc", 4)})
     found = unpack_answer(pack_answer(Answer("A", payload), "abc"), Task(TRAIN, 1), "A", "abc")
     assert isinstance(found, Answer)
     assert to_text(found.payload) == to_text(payload)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from fedtune3d.aggregation.site_scores import SiteScore
 from fedtune3d.config.experiment import Experiment, Policy
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.privacy.gate import PolicyGate
@@ -22,7 +23,14 @@ from fedtune3d.training.scores import Scores
 SCORE = Scores(auc=0.75, balanced_accuracy=0.5, loss=0.6, examples=4, why=None)
 COUNTS = ScanCounts(simulated=False, scans=9, own_groups=9, declared_groups={})
 TRAIN = Train(rule="fedavg", step={})
-METRICS = {"sent_score": 0.75, "sent_score_kind": "auc", "received_training_loss": 0.5}
+TRAINED = TrainAnswer(
+    examples=9,
+    loss=0.5,
+    received=SCORE,
+    sent=SCORE,
+    scores={"sent_score": SiteScore(0.75, "auc", 4)},
+    received_training_loss=0.5,
+)
 STATE = {"head.weight": torch.arange(6.0).reshape(2, 3), "head.bias": torch.zeros(2, dtype=torch.bfloat16)}
 
 
@@ -34,8 +42,7 @@ class Plain:
             return Answer("A", COUNTS)
         if task.kind == "score":
             return Answer("A", ScoreAnswer(received=SCORE))
-        payload = TrainAnswer(examples=9, loss=0.5, received=SCORE, sent=SCORE, metrics=METRICS)
-        return Answer("A", payload, {"state": STATE})
+        return Answer("A", TRAINED, {"state": STATE})
 
 
 def guarded(folder: Path, clock: str = "12:00", **policy: Any) -> PolicyGate:
@@ -85,10 +92,26 @@ def test_metrics_of_few_scans_stay(tmp_path: Path) -> None:
     payload = guarded(tmp_path, min_people=5).answer(Task(TRAIN, 1)).expect(TrainAnswer)
     why = "not sent: of fewer than 5 scans (policy.min_people)"
     assert payload.received == payload.sent == Scores(None, None, None, 0, why)
-    assert payload.metrics == {"received_training_loss": 0.5}  # of the nine training scans
+    assert payload.scores == {}
+    assert payload.received_training_loss == 0.5  # of the nine training scans
     assert guarded(tmp_path, min_people=4).answer(Task(TRAIN, 1)).expect(TrainAnswer).sent == SCORE
     scored = guarded(tmp_path, min_people=5).answer(Task(Score(), 1)).expect(ScoreAnswer)
     assert scored.received == Scores(None, None, None, 0, why)
+
+
+def test_a_score_of_the_rule_s_own_is_declared_and_withheld_as_any_other(tmp_path: Path) -> None:
+    """FedCE's leave-one-out score, of which the gate knows nothing but its declaration."""
+    payload = TrainAnswer(examples=9, loss=0.5, scores={"leave_one_out_score": SiteScore(0.5, "auc", 4)})
+    answer = Answer("A", payload, {"state": STATE})
+    for rule, policy, left in (("fedce", {}, 1), ("fedce", {"min_people": 5}, 0)):
+        site = guarded(tmp_path / str(left), **policy)
+        site.site = Undeclared(answer)
+        sent = site.answer(Task(Train(rule=rule, step={}), 1)).expect(TrainAnswer)
+        assert len(sent.scores) == left
+    site = guarded(tmp_path / "undeclared")
+    site.site = Undeclared(answer)
+    with pytest.raises(Refusal, match="rule fedavg declares no score leave_one_out_score"):
+        site.answer(Task(TRAIN, 1))
 
 
 class Undeclared:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fedtune3d._utils.folders import SiteFolder
-from fedtune3d.aggregation.contract import KIND, RECEIVED_SCORE, SENT_SCORE
-from fedtune3d.aggregation.fed_ce import LEAVE_ONE_OUT_SCORE
+from fedtune3d.aggregation.registry import step_type_of
+from fedtune3d.aggregation.site_scores import SiteScore
 from fedtune3d.config.experiment import Experiment, Policy
 from fedtune3d.federation.messages import Answer, Answering, Payload, Task, parts_bytes
 from fedtune3d.federation.privacy.declarations import require_declared_parts
@@ -16,10 +16,8 @@ from fedtune3d.federation.privacy.egress_log import EgressManifest
 from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.tasks.count_scans import ScanCounts
 from fedtune3d.federation.tasks.registry import task_kind
-from fedtune3d.federation.tasks.train import TrainAnswer
+from fedtune3d.federation.tasks.train import Train, TrainAnswer
 from fedtune3d.training.scores import Scores
-
-VALIDATION_METRICS = (RECEIVED_SCORE, SENT_SCORE, LEAVE_ONE_OUT_SCORE)
 
 
 class PolicyGate:
@@ -103,7 +101,7 @@ class PolicyGate:
             raise Refusal(f"policy.max_payload_mb is {most:g}, the site was {what} {size:,.1f} MB")
 
     def _without_small_numbers(self, task: Task, answer: Answer) -> Answer:
-        """The answer without metrics of fewer scans than the policy wants; refused where there are fewer at all."""
+        """The answer without scores of fewer scans than the policy wants; refused where there are fewer at all."""
         payload, fewest = answer.payload, self.policy.min_people
         if isinstance(payload, ScanCounts) and payload.scans < fewest:
             raise Refusal(f"policy.min_people is {fewest}, and the site has fewer scans")
@@ -113,21 +111,20 @@ class PolicyGate:
 
 
 def _without_few(payload: Payload, fewest: int) -> Payload:
-    """The payload without validation scores of fewer scans than `fewest`, and without the metrics that repeat them."""
+    """The payload without validation scores of fewer scans than `fewest`, those for the rule included."""
     why = f"not sent: of fewer than {fewest} scans (policy.min_people)"
-    kept: dict[str, Scores | dict[str, float | str]] = {}
+    kept: dict[str, Scores | dict[str, SiteScore]] = {}
     for name in ("received", "sent"):
         scores = getattr(payload, name, None)
         if isinstance(scores, Scores) and 0 < scores.examples < fewest:
             kept[name] = Scores(auc=None, balanced_accuracy=None, loss=None, examples=0, why=why)
-    if kept and isinstance(payload, TrainAnswer):
-        dropped = {*VALIDATION_METRICS, *(name + KIND for name in VALIDATION_METRICS)}
-        kept["metrics"] = {name: value for name, value in payload.metrics.items() if name not in dropped}
+    if isinstance(payload, TrainAnswer):
+        kept["scores"] = {name: score for name, score in payload.scores.items() if score.examples >= fewest}
     return payload.model_copy(update=kept) if kept else payload
 
 
 def _require_declared(task: Task, answer: Answer) -> None:
-    """Refuse an answer that is not of the task's kind or holds a part without a declaration."""
+    """Refuse an answer that is not of the task's kind, or holds a part or a score without a declaration."""
     kind = task_kind(task.kind)
     if type(answer.payload) is not kind.payload:
         raise Refusal(f"a task of kind {task.kind} has no answer of type {type(answer.payload).__name__}")
@@ -135,3 +132,7 @@ def _require_declared(task: Task, answer: Answer) -> None:
         require_declared_parts(task.kind, kind.parts, answer.parts)
     except TypeError as error:
         raise Refusal(str(error)) from None
+    if isinstance(answer.payload, TrainAnswer):
+        rule = task.expect(Train).rule
+        if unknown := sorted(answer.payload.scores.keys() - step_type_of(rule).score_names()):
+            raise Refusal(f"train: rule {rule} declares no score {', '.join(unknown)} (SiteStep.own_scores)")

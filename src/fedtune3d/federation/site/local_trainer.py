@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.contract import KIND, RECEIVED_SCORE, RECEIVED_TRAINING_LOSS, SENT_SCORE
+from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SENT_SCORE
 from fedtune3d.aggregation.site_step import KEPT_LOCAL, STATE, Parts, SiteStep
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import Answer, Task
@@ -41,13 +41,15 @@ class LocalTrainer:
         remembered = self.memory.load(task.memory_version)
         received = task.parts[STATE] | remembered.get(KEPT_LOCAL, {})
         received_scores = self._score_state(received)
-        metrics = self._metrics_before(step, received, remembered) | _metric(RECEIVED_SCORE, received_scores, step)
+        scores = {RECEIVED_SCORE: received_scores}
+        for name, state in step.states_to_score(received, remembered).items():
+            scores[name] = self._score_state(state)
+        training_loss = self._training_loss(received) if step.scores_training else None
         deadline = None if task.deadline_seconds is None else began + task.deadline_seconds
         result = self._train_from(received, task.round, step, remembered, deadline)
         assembled = self.process_model.assembled
         trained = received | read_state(assembled.model, assembled.trainable)
-        sent_scores = self._score_state(trained)
-        metrics |= _metric(SENT_SCORE, sent_scores, step)
+        scores[SENT_SCORE] = self._score_state(trained)
         parts = {STATE: {name: trained[name] for name in step.expected_parts(received)[STATE]}, **result.parts}
         self.memory.save(task.round, step.to_remember(trained, parts, remembered))
         self.memory.forget_before(task.oldest_version)
@@ -55,8 +57,9 @@ class LocalTrainer:
             examples=result.examples,
             loss=result.loss,
             received=received_scores,
-            sent=sent_scores,
-            metrics=metrics,
+            sent=scores[SENT_SCORE],
+            scores={name: s for name, own in scores.items() if (s := own.for_rule(step.score_kind))},
+            received_training_loss=training_loss,
             seconds=round(time.monotonic() - began, 3),
             peak_memory_bytes=peak_memory_bytes(),
         )
@@ -87,22 +90,9 @@ class LocalTrainer:
         """Scores of a state on the validation set."""
         return score(self.process_model.assembled, state, self.scans("validation"))
 
-    def _metrics_before(self, step: SiteStep, received: State, remembered: Parts) -> dict[str, float | str]:
-        """The metrics that the rule's step needs before training, next to the score of the received state."""
-        metrics: dict[str, float | str] = {}
-        for name, state in step.states_to_score(received, remembered).items():
-            metrics |= _metric(name, self._score_state(state), step)
-        if step.scores_training:
-            loss = score(self.process_model.assembled, received, self.scans("train")).loss
-            if loss is not None:
-                metrics[RECEIVED_TRAINING_LOSS] = loss
-        return metrics
-
-
-def _metric(name: str, scores: Scores, step: SiteStep) -> dict[str, float | str]:
-    """A score as a rule reads it, with its kind; empty where there is no validation set."""
-    chosen = scores.for_rule(step.score_kind)
-    return {} if chosen is None else {name: chosen[0], name + KIND: chosen[1]}
+    def _training_loss(self, state: State) -> float | None:
+        """Mean cross-entropy of a state over the training scans; None where there are none."""
+        return score(self.process_model.assembled, state, self.scans("train")).loss
 
 
 def peak_memory_bytes() -> int:

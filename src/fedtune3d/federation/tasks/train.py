@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Protocol
 
 from pydantic import Field, JsonValue
 
+from fedtune3d.aggregation.site_scores import SiteScore
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
 from fedtune3d.federation.privacy.declarations import (
     EVERY_PART,
@@ -17,6 +18,7 @@ from fedtune3d.training.scores import Scores
 
 OF_TRAINING = CountedBy("examples")
 OVER_VALIDATION = Declaration(Reveals.STATISTIC, CountedBy("received"))
+Loss = Annotated[float, Field(ge=0)]
 
 
 class Train(Instruction):
@@ -33,14 +35,15 @@ class Train(Instruction):
 
 
 class TrainAnswer(Payload):
-    """An update's counts and metrics; the trained state comes as part ``"state"``.
+    """An update's counts and scores; the trained state comes as part ``"state"``.
 
     Attributes:
         examples: Training scans.
         loss: Mean cross-entropy over the last local epoch.
         received: Scores of the received state on the validation set.
         sent: Scores of the sent state on the validation set.
-        metrics: Further scores that the rule asked for, each with its kind.
+        scores: Validation scores for the rule by name, those of its own step (`SiteStep.own_scores`) included.
+        received_training_loss: Mean cross-entropy of the received state over the training scans, if the rule needs it.
         seconds: Wall time of the task.
         peak_memory_bytes: The most memory that the site's process held so far.
     """
@@ -49,7 +52,8 @@ class TrainAnswer(Payload):
     loss: Annotated[float, Declaration(Reveals.STATISTIC, OF_TRAINING)]
     received: Annotated[Scores | None, OVER_VALIDATION] = None
     sent: Annotated[Scores | None, Declaration(Reveals.STATISTIC, CountedBy("sent"))] = None
-    metrics: Annotated[dict[str, float | str], OVER_VALIDATION] = Field(default_factory=dict)
+    scores: Annotated[dict[str, SiteScore], OVER_VALIDATION] = Field(default_factory=dict)
+    received_training_loss: Annotated[Loss | None, Declaration(Reveals.STATISTIC, OF_TRAINING)] = None
     seconds: Annotated[float, Field(ge=0), NOTHING] = 0.0
     peak_memory_bytes: Annotated[int, Field(ge=0), NOTHING] = 0
 
