@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from fedtune3d._utils.errors import InputError, StorageError
 from fedtune3d._utils.version import __version__
-from fedtune3d.cli import before_a_run, cache, runs, server, site, trained_models, weights
+from fedtune3d.cli import before_a_run, cache, runs, server, site, trained_models, verify, weights
 from fedtune3d.cli.shared import err, out
 
 
@@ -47,6 +47,7 @@ for command in (
     runs.report,
     trained_models.export,
     trained_models.predict,
+    verify.verify,
 ):
     app.command()(command)
 app.add_typer(server.commands, name="server")

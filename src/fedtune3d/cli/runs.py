@@ -21,7 +21,11 @@ from fedtune3d.cli.shared import (
 
 def run(
     experiment: ExperimentFile,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the output folder.")] = False,
+    rounds: Annotated[
+        int | None,
+        typer.Option(help="Rounds in place of the experiment's; with --resume a finished run gets more.", min=1),
+    ] = None,
     watch: Watched = False,
     port: Port = None,
 ) -> None:
@@ -32,6 +36,8 @@ def run(
     from fedtune3d.workflows.run import run_experiment
 
     found = read_experiment(experiment)
+    if rounds is not None:
+        found = found.with_rounds(rounds)
     try:
         with watched_bars(found.output, watch, port) as progress:
             folder = run_experiment(found, resume=resume, progress=progress)

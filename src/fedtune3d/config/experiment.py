@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -311,6 +312,10 @@ class Experiment(ExperimentKeys):
         labels = site.labels or self.labels
         assert labels is not None  # validated
         return labels
+
+    def with_rounds(self, rounds: int) -> Self:
+        """The same experiment with another number of rounds, at least 1."""
+        return self.model_copy(update={"training": replace(self.training, rounds=rounds)})
 
     def rule(self) -> Rule:
         """The aggregation rule, wrapped for LoRA factors where the tuning is LoRA."""

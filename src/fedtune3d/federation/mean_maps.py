@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import atomic_path, write_json
+from fedtune3d._utils.files import atomic_path
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.sealed import write_sealed_json
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.site_step import STATE
@@ -108,7 +109,7 @@ def write_maps(found: SiteMaps, folder: RunFolder) -> None:
         image = as_nifti(values.numpy(), in_template=found.info["in_template"] == found.info["scans"])
         with atomic_path(folder.saliency_map(found.site, name)) as partial:
             partial.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
-    write_json(folder.saliency_info(found.site), dict(found.info))
+    write_sealed_json(folder.saliency_info(found.site), dict(found.info))
 
 
 def as_nifti(values: np.ndarray, *, in_template: bool) -> nibabel.Nifti1Image:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import sweep_partials, write_json
+from fedtune3d._utils.files import sweep_partials
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.locks import one_writer
 from fedtune3d._utils.progress import Progress, Silent
+from fedtune3d._utils.sealed import write_sealed_json
 from fedtune3d._utils.state_dicts import State, load_state, save_state, state_bytes
 from fedtune3d._utils.typed_json import to_json, write_typed
 from fedtune3d.aggregation.site_step import STATE
@@ -194,7 +195,7 @@ class _Run:
         audit.require_none()
         write_typed(self.folder.audit, audit)
         if not self.folder.profiles.exists():
-            write_json(self.folder.profiles, profile_sites(self._answers))
+            write_sealed_json(self.folder.profiles, profile_sites(self._answers))
 
     def _answers(self, task: Task) -> list[Answer]:
         """The answers of all sites to one task outside the rounds, in the order of their names."""
@@ -325,7 +326,7 @@ class _Run:
             "weights": self._weights(assembled),
             "simulated": any(site.simulated for site in counts.values()),
         }
-        write_json(self.folder.environment, environment)
+        write_sealed_json(self.folder.environment, environment)
         return environment
 
     def _weights(self, assembled: AssembledModel) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import storage_errors, write_json
+from fedtune3d._utils.files import storage_errors
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.locks import is_unused
 from fedtune3d._utils.run_config import read_run_config, write_run_config
+from fedtune3d._utils.sealed import write_sealed_json
 
 
 def open_run(folder: RunFolder, public: dict[str, Any], *, resume: bool, may_grow: bool = True) -> None:
@@ -123,5 +124,5 @@ def read_metrics(folder: RunFolder) -> dict[str, Any]:
 def write_metrics(folder: RunFolder, metrics: dict[str, Any], summaries: dict[str, Any]) -> None:
     """Write the summaries by site, then the metrics, which mark the run as complete."""
     for site, summary in summaries.items():
-        write_json(folder.summary(site), summary)
-    write_json(folder.metrics, metrics)
+        write_sealed_json(folder.summary(site), summary)
+    write_sealed_json(folder.metrics, metrics)

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import atomic_path
 from fedtune3d._utils.folders import SiteFolder
+from fedtune3d._utils.sealed import recorded_path, require_recorded
 from fedtune3d.cohorts.splits import COLUMNS as SPLIT_COLUMNS
 from fedtune3d.evaluation.predictions import Predictions
 
@@ -20,7 +20,7 @@ def scan_name(participant: str, session: str) -> str:
 
 def write_predictions(path: Path, rows: Iterable[tuple[str, str, str, int, float]]) -> None:
     """Write rows in the order of `COLUMNS`, whole or not at all; reading a probability gives the same bits."""
-    with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with recorded_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows((*row[:-1], repr(row[-1])) for row in rows)
@@ -56,6 +56,7 @@ def read_predictions(site_folder: Path, method: str = "federated", split: str = 
 
 def _read(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     try:
+        require_recorded(path)
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file, delimiter="\t")
             if tuple(reader.fieldnames or ()) != columns:

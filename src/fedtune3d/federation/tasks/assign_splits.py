@@ -11,6 +11,7 @@ from fedtune3d.cohorts.splits import write_splits
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
 from fedtune3d.federation.privacy.declarations import AtLeast, Declaration, Reveals
 from fedtune3d.federation.site.data import SiteData
+from fedtune3d.federation.site.inputs import list_inputs
 from fedtune3d.federation.tasks.kind import TaskKind
 from fedtune3d.preparation.pictures import write_example
 
@@ -49,6 +50,7 @@ def assign_splits(site: SiteData, task: Task) -> Answer:
     flow = count_flow(site.cohort, site.prepared.bad, splits)
     bad = tuple(BadScan(record.name, without_folder(record, why)) for record, why in site.prepared.bad)
     write_typed(site.files.flow, SiteFlow(flow, bad))
+    write_typed(site.files.inputs, list_inputs(site.root, site.records, site.section.participants))
     policy = site.section.policy
     if policy.pictures_leave:
         _write_examples(site)

@@ -1,0 +1,31 @@
+"""`fedtune3d verify`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedtune3d.cli.shared import err, out
+
+
+def verify(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A run folder, a study, a cache, or a site's folder.")
+    ],
+    inputs: Annotated[
+        bool, typer.Option("--inputs", help="Also compare the sites' scans and tables with those that the run read.")
+    ] = False,
+) -> None:
+    """Check that no file has changed since it was written, and say what can be made again.
+
+    Reads every byte. The exit code is 0 when all is well, and 2 when a file is damaged.
+    """
+    from fedtune3d.workflows.verify import verify_folder
+
+    result = verify_folder(folder, inputs=inputs)
+    for damage in result.damages:
+        err.print(f"{damage.path}: {damage.problem}; {damage.remedy}", soft_wrap=True, markup=False)
+    unchecked = f"; {result.unchecked} carry no checksum" if result.unchecked else ""
+    out.print(f"{result.checked} files verified, {len(result.damages)} damaged{unchecked}", soft_wrap=True)
+    if result.damages:
+        raise typer.Exit(2)

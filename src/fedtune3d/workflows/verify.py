@@ -1,0 +1,154 @@
+"""Verify every file that a run, a study, a cache or a site keeps, and say which damage can be mended and how."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedtune3d._utils.errors import DamagedFileError, InputError
+from fedtune3d._utils.files import PARTIAL, forget_verified, sha256_file
+from fedtune3d._utils.folders import RoundsPaths, SiteFolder
+from fedtune3d._utils.ledgers import read_lines
+from fedtune3d._utils.locks import HOLDER, LOCK
+from fedtune3d._utils.run_config import read_run_config
+from fedtune3d._utils.sealed import CHECKSUMS, read_sealed_json, require_recorded
+from fedtune3d._utils.state_dicts import load_info, load_state
+from fedtune3d._utils.typed_json import read_typed
+from fedtune3d.federation.site.inputs import SiteInputs
+from fedtune3d.preparation.store import load_prepared
+
+OTHERS = ("tensorboard", "mlflow", "flower", "locks")
+"""Folders whose files other programs write, in formats of their own."""
+
+AGAIN_BY_RUN = "run again with --resume: it is made again"
+AGAIN_BY_EVALUATION = "delete metrics.json and run again with --resume: the evaluation is repeated from the checkpoints"
+AGAIN_BY_REPORT = "`fedtune3d report` writes it again"
+LOST = "it cannot be made again: restore the folder from a backup, or delete it and run the experiment again"
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that is not what was written.
+
+    Attributes:
+        path: The file.
+        problem: What is wrong with it, in one line.
+        remedy: What to do.
+    """
+
+    path: Path
+    problem: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The result of `verify_folder`.
+
+    Attributes:
+        checked: Files whose checksum was verified.
+        unchecked: Files that carry none, such as logs of other programs.
+        damages: The damaged files, by path.
+    """
+
+    checked: int
+    unchecked: int
+    damages: tuple[Damage, ...]
+
+
+def verify_folder(folder: Path, *, inputs: bool = False) -> Verification:
+    """Read every byte of a folder and compare it with the checksums that the program keeps.
+
+    Args:
+        folder: A run folder, a study, a cache, or a site's folder.
+        inputs: Whether to compare the sites' own scans and tables, too, with their SHA-256 when the run read them; only
+            where the run's half at the site and the scans are on this machine.
+
+    Raises:
+        InputError: If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give a run folder, a study, a cache or a site's folder")
+    forget_verified()
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and _is_ours(path.relative_to(folder))]
+    recorded = {path for ledger in files if ledger.name == CHECKSUMS for path in _recorded(ledger)}
+    damages, checked = [], 0
+    for path in files:
+        check = require_recorded if path in recorded else _check_of(path)
+        if check is None:
+            continue
+        checked += 1
+        try:
+            check(path)
+        except InputError as error:
+            damages.append(Damage(path, _problem(path, error), _remedy(path)))
+    if inputs:
+        damages += [damage for path in files if path.name == SiteFolder.INPUTS for damage in _changed_inputs(path)]
+    return Verification(checked, len(files) - checked, tuple(damages))
+
+
+def _is_ours(path: Path) -> bool:
+    return path.name not in (LOCK, HOLDER) and PARTIAL not in path.name and not set(path.parts) & set(OTHERS)
+
+
+def _recorded(ledger: Path) -> Iterator[Path]:
+    try:
+        yield from (ledger.with_name(line["file"]) for line in read_lines(ledger))
+    except DamagedFileError:
+        return  # reported as the ledger's own damage
+
+
+def _check_of(path: Path) -> Callable[[Path], object] | None:
+    """How a file is verified that carries its own checksum; None where it carries none."""
+    if path.name == "config.yaml":
+        return read_run_config
+    if path.name == RoundsPaths(path.parent).ledger.name:
+        return _check_rounds
+    checks: dict[str, Callable[[Path], object]] = {
+        ".safetensors": load_state,
+        ".jsonl": read_lines,
+        ".json": read_sealed_json,
+        ".npy": load_prepared,
+    }
+    return checks.get(path.suffix)
+
+
+def _check_rounds(ledger: Path) -> None:
+    lines, last = len(read_lines(ledger)), RoundsPaths(ledger.parent).last
+    try:
+        wanted = int(load_info(last)["ledger_lines"]) if last.exists() else 0
+    except DamagedFileError:
+        return  # reported as the checkpoint's own damage
+    if lines < wanted:
+        raise DamagedFileError(ledger, f"has lost lines: expected {wanted} or more, found {lines}")
+
+
+def _changed_inputs(path: Path) -> Iterator[Damage]:
+    """The inputs of a site that are no longer what the run read."""
+    known = read_typed(SiteInputs, path, AGAIN_BY_RUN)
+    for name, digest in known.files.items():
+        file = Path(known.root) / name
+        advice = "the run was made with another file: restore it, or run again with another `output`"
+        try:
+            if sha256_file(file) != digest:
+                yield Damage(file, "has changed since the run read it", advice)
+        except OSError as error:
+            yield Damage(file, f"cannot be read ({error.strerror})", advice)
+
+
+def _problem(path: Path, error: InputError) -> str:
+    return f"the file {error.how}" if isinstance(error, DamagedFileError) else str(error).removeprefix(f"{path}: ")
+
+
+def _remedy(path: Path) -> str:
+    parts = set(path.parts)
+    if parts & {"prepared", "features"}:
+        return "the next run makes it again; `fedtune3d cache prune` removes it"
+    if parts & {"spool", "examples"}:
+        return AGAIN_BY_RUN
+    if parts & {"figures", "tables"} or path.suffix in (".html", ".svg", ".png"):
+        return AGAIN_BY_REPORT
+    if parts & {"checkpoints", "memory"} or path.name in ("rounds.jsonl", "config.yaml", "splits.tsv", CHECKSUMS):
+        return LOST
+    if path.name == "egress.jsonl":
+        return "the record of what left the site is broken here: keep it, and tell your data protection officer"
+    return AGAIN_BY_EVALUATION

@@ -1,0 +1,87 @@
+"""`verify`: whatever changes in a run folder or a cache is found and named, with what helps."""
+
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.locks import LOCK
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.workflows.run import run_experiment
+from fedtune3d.workflows.verify import verify_folder
+
+
+@pytest.fixture(scope="module")
+def finished(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run of FedCE, its cache and its sites."""
+    folder = tmp_path_factory.mktemp("verify")
+    sites = []
+    for name in "AB":
+        shutil.copytree(small_experiment.folder / name, folder / name)
+        sites.append({"name": name, "root": str(folder / name)})
+    changes = {"sites": sites, "cache": str(folder / "cache"), "aggregation": {"rule": "fedce"}}
+    run_experiment(Experiment.from_yaml(small_experiment.write(folder / "run", **changes)))
+    return folder
+
+
+def test_what_nobody_touched_is_whole(finished: Path) -> None:
+    for folder in ("run", "cache"):
+        result = verify_folder(finished / folder, inputs=True)
+        assert result.damages == ()
+        assert result.checked > 10
+    unchecked = verify_folder(finished / "run").unchecked
+    assert unchecked < 40  # figures and pictures
+
+
+def test_every_kind_of_kept_file_is_found_damaged(finished: Path) -> None:
+    generator = random.Random(1)
+    for folder in ("run", "cache"):
+        kept = [path for path in sorted((finished / folder).rglob("*")) if path.is_file() and path.name != LOCK]
+        checked = [path for path in kept if path.suffix in (".safetensors", ".json", ".jsonl", ".yaml", ".tsv", ".npy")]
+        by_name = {
+            (path.parent.name, path.suffix, path.name[:7]): path for path in checked if "figures" not in path.parts
+        }
+        for path in by_name.values():
+            if path.name in ("qc.tsv", "names.tsv", "config.yaml"):
+                continue
+            content = path.read_bytes()
+            damaged = bytearray(content)
+            damaged[generator.randrange(len(content) - 1)] ^= 1 << generator.randrange(8)
+            path.write_bytes(damaged)
+            found = [damage.path for damage in verify_folder(finished / folder).damages]
+            path.write_bytes(content)
+            assert found, path
+            assert set(found) <= {path, path.with_suffix(".npy")} or path.name == "checksums.jsonl", path
+
+
+def test_a_cut_ledger_is_found(finished: Path) -> None:
+    ledger = finished / "run" / "rounds.jsonl"
+    content = ledger.read_bytes()
+    ledger.write_bytes(content[: content[:-1].rfind(b"\n") + 1])
+    (damage,) = verify_folder(finished / "run").damages
+    ledger.write_bytes(content)
+    assert damage.problem == "the file has lost lines: expected 3 or more, found 2"
+    assert "cannot be made again" in damage.remedy
+
+
+def test_changed_inputs_are_named(finished: Path) -> None:
+    table = finished / "A" / "participants.tsv"
+    content = table.read_text()
+    table.write_text(content.replace("sub-00\tCN", "sub-00\tAD"))
+    (scan, *_) = sorted((finished / "B").rglob("*_T1w.nii.gz"))
+    scan.rename(scan.with_name("gone"))
+    damages = {damage.path: damage.problem for damage in verify_folder(finished / "run", inputs=True).damages}
+    scan.with_name("gone").rename(scan)
+    table.write_text(content)
+    assert damages == {
+        table: "has changed since the run read it",
+        scan: "cannot be read (No such file or directory)",
+    }
+
+
+def test_no_folder_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder; give a run folder"):
+        verify_folder(tmp_path / "none")
