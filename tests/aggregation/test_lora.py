@@ -138,7 +138,7 @@ def test_what_cannot_be_is_refused():
         LoraRule(SCAFFOLD(), "exact")
     with pytest.raises(InputError, match="rule fedavg: mode: expected one of factors, exact, freeze_a, restart"):
         LoraRule(FedAvg(), "product")
-    with pytest.raises(InputError, match="rule fedavg: scaling: expected a number above 0, got 0"):
+    with pytest.raises(InputError, match="rule fedavg: scaling: expected a number above 0 and at most"):
         LoraRule(FedAvg(), "exact", 0)
     with pytest.raises(InputError, match="choose tuning lora"):
         LoraRule(FedAvg(), "exact").start({HEAD: torch.zeros(1)}, RuleContext())

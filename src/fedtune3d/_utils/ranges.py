@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 import annotated_types
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from fedtune3d._utils.errors import InputError
 
@@ -71,7 +71,8 @@ def shown(value: object) -> str:
 def _checks(kind: type) -> dict[str, tuple[TypeAdapter[Any], str]]:
     hints = typing.get_type_hints(kind, include_extras=True)
     names = [field.name for field in dataclasses.fields(kind) if field.init]
-    return {name: (TypeAdapter(hints[name]), _wanted(hints[name])) for name in names}
+    config = ConfigDict(allow_inf_nan=False, arbitrary_types_allowed=True)
+    return {name: (TypeAdapter(hints[name], config=config), _wanted(hints[name])) for name in names}
 
 
 def _wanted(hint: Any) -> str:
@@ -97,13 +98,13 @@ def _bounds(metadata: tuple[Any, ...]) -> str:
     for constraint in constraints:
         match constraint:
             case annotated_types.Ge(ge=bound):
-                low = f"from {bound:g}"
+                low = f"from {_number(bound)}"
             case annotated_types.Gt(gt=bound):
-                low = f"above {bound:g}"
+                low = f"above {_number(bound)}"
             case annotated_types.Le(le=bound):
-                high = f"to {bound:g}"
+                high = f"to {_number(bound)}"
             case annotated_types.Lt(lt=bound):
-                high = f"to below {bound:g}"
+                high = f"to below {_number(bound)}"
             case annotated_types.MinLen(min_length=bound):
                 low = f"(at least {bound})"
             case _:
@@ -111,3 +112,8 @@ def _bounds(metadata: tuple[Any, ...]) -> str:
     if low.startswith("above") and high:
         return f"{low} and {high.replace('to below', 'below').replace('to ', 'at most ')}"
     return f"{low} {high}".strip()
+
+
+def _number(bound: Any) -> str:
+    """`1,000,000` or `0.000001`: without exponents as far as a person reads it so."""
+    return f"{bound:,.6f}".rstrip("0").rstrip(".") if 1e-6 <= abs(bound) < 1e12 else f"{bound:g}"

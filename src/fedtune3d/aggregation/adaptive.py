@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
+from fedtune3d._utils.ranges import BelowOne, Positive
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import example_counts, mean_in_float64, shares
 from fedtune3d.aggregation.changes import PARAMETERS, change, moved, parameters_at_start, parameters_of
 from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, Rule, RuleContext, Update
-from fedtune3d.aggregation.options import require_number
 
 FIRST, SECOND = "first.", "second."
 ROUNDS = "rounds"
@@ -24,16 +24,10 @@ class AdaptiveRule(Rule):
     """
 
     implies = frozenset({WEIGHTS_SUM_TO_ONE})
-    rate: float = 0.01
-    beta_1: float = 0.9
-    beta_2: float = 0.99
-    tau: float = 1e-3
-
-    def __post_init__(self) -> None:
-        require_number(self, "rate", above=0)
-        require_number(self, "beta_1", least=0, below=1)
-        require_number(self, "beta_2", least=0, below=1)
-        require_number(self, "tau", above=0)
+    rate: Positive = 0.01
+    beta_1: BelowOne = 0.9
+    beta_2: BelowOne = 0.99
+    tau: Positive = 1e-3
 
     @abstractmethod
     def second_moment(self, before: torch.Tensor, square: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias, TypeVar
 
+from fedtune3d._utils.ranges import require_valid_fields
 from fedtune3d._utils.state_dicts import State
 from fedtune3d._utils.typed_json import from_json
 from fedtune3d.aggregation.site_scores import SiteScore
@@ -110,7 +111,9 @@ AVERAGING = frozenset({WEIGHTS_SUM_TO_ONE, LONE_SITE_RETURNS_ITSELF, EQUAL_UPDAT
 
 
 class Rule(ABC):
-    """A rule: a frozen dataclass whose fields are its options, by the same keys in the YAML, validated when it is made.
+    """A rule: a frozen dataclass whose fields are its options, by the same keys in the YAML.
+
+    The types of the fields carry their ranges (`_utils/ranges.py`) and are checked whenever a rule is made.
 
     Class attributes:
         name: The rule's name in the YAML.
@@ -125,6 +128,10 @@ class Rule(ABC):
     step_type: ClassVar[type[SiteStep]] = SiteStep
     needs_single_updates: ClassVar[bool] = False
     in_product_space: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` naming the first option of the wrong type or out of its range."""
+        require_valid_fields(self, f"rule {self.name}: ")
 
     def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
         """The state and the memory to begin with. Raises `InputError` where the rule does not suit the context."""

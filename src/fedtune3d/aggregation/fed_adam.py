@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 
 from fedtune3d.aggregation.adaptive import AdaptiveRule
-from fedtune3d.aggregation.options import require_flag
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,6 @@ class FedAdam(AdaptiveRule):
 
     name = "fedadam"
     bias_correction: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_flag(self, "bias_correction")
 
     def second_moment(self, before: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
         return self.beta_2 * before + (1 - self.beta_2) * square

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fedtune3d._utils.ranges import BelowOne, Positive
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import example_counts, mean_in_float64, shares
 from fedtune3d.aggregation.changes import PARAMETERS, change, moved, parameters_at_start, parameters_of
 from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, Rule, RuleContext, Update
-from fedtune3d.aggregation.options import require_number
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,8 @@ class FedAvgM(Rule):
 
     name = "fedavgm"
     implies = frozenset({WEIGHTS_SUM_TO_ONE})
-    rate: float = 1.0
-    momentum: float = 0.9
-
-    def __post_init__(self) -> None:
-        require_number(self, "rate", above=0)
-        require_number(self, "momentum", least=0, below=1)
+    rate: Positive = 1.0
+    momentum: BelowOne = 0.9
 
     def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
         return state, Memory({PARAMETERS: parameters_at_start(state, context)})

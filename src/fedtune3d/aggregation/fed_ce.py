@@ -3,10 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 
+from fedtune3d._utils.ranges import Positive
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import in_site_order, load_checked, shares, weighted_average
 from fedtune3d.aggregation.changes import PARAMETERS, change, parameters_at_start, parameters_of
@@ -20,12 +21,11 @@ from fedtune3d.aggregation.contract import (
     Update,
 )
 from fedtune3d.aggregation.lora_factors import factor_pairs, from_products, to_products
-from fedtune3d.aggregation.options import require_choice, require_number
-from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SCORE_KINDS, SENT_SCORE, ScoreKind
+from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SENT_SCORE, ScoreKind
 from fedtune3d.aggregation.site_step import Parts, SiteStep
 
 WEIGHTS, COSINES, SCORES = "weights", "cosines", "scores"
-MODES = ("plus", "times")
+Mode = Literal["plus", "times"]
 
 LEAVE_ONE_OUT_SCORE = "leave_one_out_score"
 """Validation score of the received state with the site's own part taken out (`leave_one_out_state`). Absent in a site's
@@ -108,14 +108,9 @@ class FedCE(Rule):
     step_type = LeaveOneOutStep
     implies = AVERAGING
     needs_single_updates = True
-    mode: str = "plus"
+    mode: Mode = "plus"
     score: ScoreKind = "auc"
-    epsilon: float = 1e-6
-
-    def __post_init__(self) -> None:
-        require_choice(self, "mode", MODES)
-        require_choice(self, "score", SCORE_KINDS)
-        require_number(self, "epsilon", above=0)
+    epsilon: Positive = 1e-6
 
     def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
         return state, Memory({PARAMETERS: parameters_at_start(state, context)})

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
+from fedtune3d._utils.ranges import NonNegative
 from fedtune3d.aggregation.contract import Memory
 from fedtune3d.aggregation.fed_avg import FedAvg
-from fedtune3d.aggregation.options import require_number
 from fedtune3d.aggregation.site_step import GradientCorrection, LocalOptimizer, Parts, SiteStep
 
 
@@ -19,7 +19,7 @@ class ProximalStep(SiteStep):
         mu: μ, at least 0.
     """
 
-    mu: float = 0.0
+    mu: NonNegative = 0.0
 
     def correction(
         self, parameters: Mapping[str, torch.nn.Parameter], optimizer: LocalOptimizer, remembered: Parts
@@ -52,10 +52,7 @@ class FedProx(FedAvg):
 
     name = "fedprox"
     step_type = ProximalStep
-    mu: float = 0.01
-
-    def __post_init__(self) -> None:
-        require_number(self, "mu", least=0)
+    mu: NonNegative = 0.01
 
     def site_step(self, memory: Memory, site: str) -> SiteStep:
         return ProximalStep(mu=self.mu)

@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fedtune3d._utils.ranges import Count, CountOrZero
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import in_site_order, load_checked, shares, weighted_average
 from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Rule, Update
-from fedtune3d.aggregation.options import require_number
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,8 @@ class Krum(Rule):
     name = "krum"
     implies = AVERAGING
     needs_single_updates = True
-    malicious: int = 1
-    keep: int = 1
-
-    def __post_init__(self) -> None:
-        require_number(self, "malicious", least=0, whole=True)
-        require_number(self, "keep", least=1, whole=True)
+    malicious: CountOrZero = 1
+    keep: Count = 1
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         received = {update.site: load_checked(update, state) for update in in_site_order(updates)}

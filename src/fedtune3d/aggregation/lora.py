@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import torch
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.ranges import Positive
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import example_counts, in_site_order, shares, weighted_average
 from fedtune3d.aggregation.changes import parameters_at_start
@@ -26,10 +28,10 @@ from fedtune3d.aggregation.lora_factors import (
     to_products,
     zero_residuals,
 )
-from fedtune3d.aggregation.options import require_choice, require_number
 from fedtune3d.aggregation.site_step import STATE, SiteStep
 
-MODES = ("factors", "exact", "freeze_a", "restart")
+LoraMode = Literal["factors", "exact", "freeze_a", "restart"]
+MODES: tuple[LoraMode, ...] = get_args(LoraMode)
 AVERAGING_ERROR = "lora_averaging_error"
 FROZEN, INNER = "frozen", "rule"
 
@@ -64,12 +66,11 @@ class LoraRule(Rule):
 
     needs_single_updates = True  # products, and the averaging error, are of single updates
     rule: Rule
-    mode: str
-    scaling: float = 1.0
+    mode: LoraMode
+    scaling: Positive = 1.0
 
     def __post_init__(self) -> None:
-        require_choice(self, "mode", MODES)
-        require_number(self, "scaling", above=0)
+        super().__post_init__()
         if self._runs_on_products and not self.rule.in_product_space:
             raise InputError(
                 f"rule {self.rule.name}: what its sites send back is about factors and has no meaning for products; "

@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fedtune3d._utils.ranges import NonNegative, Positive
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import in_site_order, load_checked, mean_in_float64, shares
 from fedtune3d.aggregation.changes import PARAMETERS, change, moved, parameters_at_start, parameters_of
 from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, Rule, RuleContext, Update
-from fedtune3d.aggregation.options import require_number
 from fedtune3d.aggregation.site_step import SiteStep
 
 LEAST_LOSS = 1e-10
@@ -44,12 +44,8 @@ class QFedAvg(Rule):
     step_type = TrainingLossStep
     implies = frozenset({WEIGHTS_SUM_TO_ONE})
     needs_single_updates = True
-    q: float = 0.1
-    rate: float = 1.0
-
-    def __post_init__(self) -> None:
-        require_number(self, "q", least=0)
-        require_number(self, "rate", above=0)
+    q: NonNegative = 0.1
+    rate: Positive = 1.0
 
     def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
         return state, Memory({PARAMETERS: parameters_at_start(state, context)})

@@ -3,16 +3,17 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
+from fedtune3d._utils.ranges import Positive
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import example_counts, in_site_order, mean_in_float64, shares
 from fedtune3d.aggregation.changes import moved
 from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Rule, Update
-from fedtune3d.aggregation.options import require_choice, require_flag, require_number
-from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SCORE_KINDS, SENT_SCORE, ScoreKind, SiteScore
+from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SENT_SCORE, ScoreKind, SiteScore
 from fedtune3d.aggregation.site_step import SiteStep
 
-RATINGS = ("drop", "ratio", "softmax")
+Rating = Literal["drop", "ratio", "softmax"]
 LEAST_RATING = 1e-6
 SITES = "sites"
 
@@ -61,16 +62,10 @@ class RateMyLoRA(Rule):
 
     name = "rate_my_lora"
     implies = AVERAGING
-    rating: str = "drop"
-    temperature: float = 0.02
+    rating: Rating = "drop"
+    temperature: Positive = 0.02
     renormalise: bool = True
     score: ScoreKind = "auc"
-
-    def __post_init__(self) -> None:
-        require_choice(self, "rating", RATINGS)
-        require_number(self, "temperature", above=0)
-        require_flag(self, "renormalise")
-        require_choice(self, "score", SCORE_KINDS)
 
     def site_step(self, memory: Memory, site: str) -> SiteStep:
         return SiteStep(score_kind=self.score)

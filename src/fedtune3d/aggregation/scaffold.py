@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.ranges import Positive
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import in_site_order, mean_in_float64, shares
 from fedtune3d.aggregation.changes import change, moved, parameters_at_start
@@ -18,7 +19,6 @@ from fedtune3d.aggregation.contract import (
     RuleContext,
     Update,
 )
-from fedtune3d.aggregation.options import require_number
 from fedtune3d.aggregation.site_step import GradientCorrection, LocalOptimizer, Parts, SiteStep
 
 SITES = "sites"
@@ -115,10 +115,7 @@ class SCAFFOLD(Rule):
     step_type = ControlVariateStep
     implies = AVERAGING
     in_product_space = False
-    rate: float = 1.0
-
-    def __post_init__(self) -> None:
-        require_number(self, "rate", above=0)
+    rate: Positive = 1.0
 
     def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
         if context.optimizer != "sgd" or not context.rate_constant:

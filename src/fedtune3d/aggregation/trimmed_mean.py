@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import cast_like, in_site_order, load_checked
@@ -14,7 +17,6 @@ from fedtune3d.aggregation.contract import (
     Update,
 )
 from fedtune3d.aggregation.median import mean_of_ranks
-from fedtune3d.aggregation.options import require_number
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,7 @@ class TrimmedMean(Rule):
     name = "trimmed_mean"
     implies = frozenset({LONE_SITE_RETURNS_ITSELF, EQUAL_UPDATES_RETURN_THEMSELVES})
     needs_single_updates = True
-    trim: float = 0.2
-
-    def __post_init__(self) -> None:
-        require_number(self, "trim", least=0, below=0.5)
+    trim: Annotated[float, Field(ge=0, lt=0.5, allow_inf_nan=False)] = 0.2
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         received = [load_checked(update, state) for update in in_site_order(updates)]

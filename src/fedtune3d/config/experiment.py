@@ -22,7 +22,7 @@ from fedtune3d._utils.ranges import Count, CountOrZero, Fraction, Positive
 from fedtune3d._utils.strict import StrictModel, problems_of
 from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.aggregation.contract import Rule
-from fedtune3d.aggregation.lora import LoraRule
+from fedtune3d.aggregation.lora import LoraMode, LoraRule
 from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.cohorts.formats import AUTO, format_names
 from fedtune3d.cohorts.records import LabelMapping
@@ -160,7 +160,7 @@ class AggregationSection(StrictModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     rule: str = "fedavg"
-    lora: Literal["factors", "exact", "freeze_a", "restart"] = "factors"
+    lora: LoraMode = "factors"
 
     @model_validator(mode="after")
     def _buildable(self) -> Self:

@@ -41,8 +41,8 @@ def test_blocks_that_are_not_there_are_refused(blocks):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rank": 0}, r"lora\.rank: expected a whole number from 1 to 4096, got 0"),
-        ({"alpha": 0}, r"lora\.alpha: expected a number above 0 and at most 1e\+06, got 0"),
+        ({"rank": 0}, r"lora\.rank: expected a whole number from 1 to 4,096, got 0"),
+        ({"alpha": 0}, r"lora\.alpha: expected a number above 0 and at most 1,000,000, got 0"),
         ({"dropout": 1.0}, r"lora\.dropout: expected a number from 0 to below 1, got 1\.0"),
         ({"projections": ("query",)}, r"lora\.projections: expected any of q, k, v, out, mlp \(at least 1\), got"),
         ({"projections": ()}, r"lora\.projections: expected any of"),
