@@ -105,10 +105,13 @@ def test_what_does_not_fit_is_named_and_changes_nothing(tmp_path: Path, suffix: 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"state_dict": {}}, "expected a dict with the key 'model_state_dict'.* got a dict with 'state_dict'"),
-        ([1, 2], "expected a dict with the key 'model_state_dict'.* got list"),
+        ({"state_dict": {}}, "expected a state dict, or a dict with one under 'model_state_dict'.* got a dict with"),
+        ([1, 2], "expected a state dict.* got list"),
+        ({3: torch.zeros(1)}, "expected a state dict.* got a dict with 3"),
         ({"model_state_dict": {"encoder.weight": torch.zeros(1)}}, r"expected keys 'image_encoder.\*'.*encoder.weight"),
-        ({"model_state_dict": partial(print)}, "expected a PyTorch checkpoint of tensors and plain values"),
+        ({"model_state_dict": partial(print)}, r"a Python object, functools\.partial, which could run code"),
+        ({"weights": tiny_state(), "args": Path("/")}, r"a Python object, pathlib\.\w*Path"),
+        ({**tiny_state(), "pos_embed": torch.zeros(2).to_sparse()}, "pos_embed is not a dense tensor"),
     ],
 )
 def test_another_kind_of_checkpoint_is_refused(tmp_path: Path, content: Any, message: str) -> None:
@@ -131,3 +134,41 @@ def test_a_damaged_or_missing_file_is_named(tmp_path: Path, name: str) -> None:
     path.write_bytes((tmp_path / "whole.pth").read_bytes()[:100_000])
     with pytest.raises(InputError, match=re.escape(str(path))):
         load_encoder_weights(build_encoder("tiny"), path)
+
+
+@pytest.mark.parametrize("wrap", [dict, lambda state: {"state_dict": state}, lambda state: {"model": state}])
+def test_a_plain_state_dict_is_read(tmp_path: Path, wrap: Any) -> None:
+    state = tiny_state()
+    whole = {f"image_encoder.{name}": tensor for name, tensor in state.items()} | {
+        "mask_decoder.weight": torch.zeros(1)
+    }
+    torch.save(wrap(whole), tmp_path / "plain.pth")
+    encoder = build_encoder("tiny")
+    load_encoder_weights(encoder, tmp_path / "plain.pth")
+    assert state_sha256(dict(encoder.state_dict())) == state_sha256(state)
+
+
+def test_the_encoders_own_state_dict_is_read(tmp_path: Path) -> None:
+    torch.save(tiny_state(), tmp_path / "encoder.pth")
+    encoder = build_encoder("tiny")
+    load_encoder_weights(encoder, tmp_path / "encoder.pth")
+    assert state_sha256(dict(encoder.state_dict())) == state_sha256(tiny_state())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\n<!DOCTYPE html>\n<html></html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
+        (b"", "empty; download it again"),
+        (b"\x1f\x8b\x08 ", "a gzip archive"),
+        (b"PK\x03\x04 nothing", "damaged"),
+    ],
+)
+def test_no_advice_to_read_it_unsafely(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "sam_med3d_turbo.pth"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        load_encoder_weights(build_encoder("tiny"), path)
+    assert "weights_only" not in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 import argparse
 import pickle
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ import numpy as np
 import torch
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import sha256_file
+from fedtune3d._utils.files import sha256_file, storage_errors
 from fedtune3d._utils.state_dicts import State, load_safetensors, state_sha256
 from fedtune3d.models.encoders.sam_med3d import ImageEncoder3D, initialise_random
 
 PREFIX = "image_encoder."
+_STATE_KEYS = ("model_state_dict", "state_dict", "model")
 
 # What SAM-Med3D's training script saves beside the tensors: its arguments, and losses as NumPy scalars.
 _numpy_scalar = np.float64(0).__reduce__()[0]
@@ -52,8 +54,9 @@ def load_encoder_weights(encoder: ImageEncoder3D, path: Path) -> WeightsInfo:
     Args:
         encoder: Every parameter of it must be in the file, in its shape, and the file may hold no other encoder's.
         path: `.safetensors` with the encoder's keys, with or without the prefix ``image_encoder.``; or, by any other
-            suffix, a file of `torch.save` in the released format: a dict whose ``model_state_dict`` has the keys
-            ``image_encoder.*`` among those of the whole model. Nothing but tensors and plain values is unpickled.
+            suffix, a file of `torch.save`: a state dict with the encoder's keys, or with ``image_encoder.*`` among
+            those of the whole model, alone or under ``model_state_dict`` as in the released file. Nothing but tensors
+            and plain values is unpickled.
 
     Raises:
         InputError: Naming the file and the first mismatches.
@@ -70,22 +73,59 @@ def load_encoder_weights(encoder: ImageEncoder3D, path: Path) -> WeightsInfo:
 
 
 def _load_released(path: Path) -> State:
+    if known := _other_content(path):
+        raise InputError(f"{path}: expected a PyTorch checkpoint, but the file is {known}")
     try:
         with torch.serialization.safe_globals(_HARMLESS):
             checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path}: expected a PyTorch checkpoint of tensors and plain values; {reason}") from error
-    state = checkpoint.get("model_state_dict") if isinstance(checkpoint, dict) else None
-    if not isinstance(state, dict):
+    except Exception as error:  # whatever is wrong with the file, it is the file
+        raise InputError(f"{path}: expected a PyTorch checkpoint of tensors and plain values; {_why(error)}") from error
+    state = _state_in(checkpoint)
+    if state is None:
         raise InputError(
-            f"{path}: expected a dict with the key 'model_state_dict', as SAM-Med3D's checkpoints are; got "
-            f"{_kind(checkpoint)}; save plain encoder weights as .safetensors"
+            f"{path}: expected a state dict, or a dict with one under {' or '.join(map(repr, _STATE_KEYS))}; got "
+            f"{_kind(checkpoint)}; give the file that SAM-Med3D's authors released"
         )
-    encoder_state = {name: tensor for name, tensor in state.items() if str(name).startswith(PREFIX)}
-    if not encoder_state:
-        raise InputError(f"{path}: expected keys '{PREFIX}*' in 'model_state_dict'; got {_first(list(state))}")
-    return encoder_state
+    encoder_state = {name: tensor for name, tensor in state.items() if name.startswith(PREFIX)}
+    if not encoder_state and state is not checkpoint:
+        raise InputError(f"{path}: expected keys '{PREFIX}*' in the state dict; got {_first(list(state))}")
+    return encoder_state or state
+
+
+def _state_in(checkpoint: object) -> State | None:
+    """Find the state dict in a checkpoint: a dict from names to tensors, itself or under one of the usual keys."""
+    if not isinstance(checkpoint, dict):
+        return None
+    candidates = [checkpoint[key] for key in _STATE_KEYS if key in checkpoint] or [checkpoint]
+    state = candidates[0]
+    named = isinstance(state, dict) and state and all(isinstance(name, str) for name in state)
+    return state if named and any(isinstance(tensor, torch.Tensor) for tensor in state.values()) else None
+
+
+def _other_content(path: Path) -> str | None:
+    """Name what a file is that is no checkpoint, and what to do, where its first bytes tell."""
+    with storage_errors(path), path.open("rb") as file:
+        head = file.read(512).lstrip()
+    if head.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer; fetch the real file with `git lfs pull`"
+    if head[:1] == b"<":
+        return "a web page (HTML); download the file itself, not the page that shows it"
+    if head.startswith(b"\x1f\x8b"):
+        return "a gzip archive; unpack it first"
+    return None if head else "empty; download it again"
+
+
+def _why(error: Exception) -> str:
+    """Say in one line why a file was not read; never how to read it without the check."""
+    if refused := re.search(r"(?:GLOBAL|global) ([\w.]+)", str(error)):
+        return (
+            f"it holds a Python object, {refused[1]}, which could run code when it is read; "
+            "save the state dict alone: torch.save(model.state_dict(), path)"
+        )
+    if isinstance(error, pickle.UnpicklingError):
+        return "it is damaged, or holds more than tensors and plain values; download it again"
+    reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return f"it is damaged or no checkpoint ({reason}); download it again"
 
 
 def _require_fit(path: Path, expected: State, state: State) -> None:
@@ -93,7 +133,9 @@ def _require_fit(path: Path, expected: State, state: State) -> None:
     for name, tensor in state.items():
         if name not in expected:
             problems.append(f"unknown {name}")
-        elif not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
+        elif not isinstance(tensor, torch.Tensor) or tensor.is_meta or tensor.layout is not torch.strided:
+            problems.append(f"{name} is not a dense tensor")
+        elif not tensor.is_floating_point():
             problems.append(f"{name} is not a tensor of floats")
         elif tensor.shape != expected[name].shape:
             problems.append(f"{name} is {tuple(tensor.shape)}, expected {tuple(expected[name].shape)}")
