@@ -1,11 +1,15 @@
-"""The shape of the package: its rooms, the size of its files, and no circle of imports."""
+"""The shape of the package and of its tests: rooms, sizes, imports; which module is tested where; what tests check."""
 
 import ast
+import re
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 import grimp
 
-PACKAGE = Path(__file__).parents[1] / "src" / "fedtune3d"
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "src" / "fedtune3d"
 ROOMS = {
     *("cli", "workflows", "report", "federation", "config", "training"),
     *("simulation", "preparation", "cohorts", "aggregation", "models", "evaluation", "_utils"),
@@ -16,6 +20,127 @@ LONG_MODULES = {"config/experiment.py": 465, "federation/site/site.py": 390}
 LONG_FUNCTIONS = {"simulation/simulate.py:simulate_sites": 66}
 # Packages that list the files beside them, and re-export the function that does.
 CATALOGUES = {"fedtune3d.aggregation", "fedtune3d.models.heads", "fedtune3d.cohorts.formats"}
+# Types such as dict[str, Any], aliases counted where they are used. Lower it with every one that goes.
+OPEN_MAPPINGS = 190
+# Of functions whose call is a check.
+CHECKERS = {
+    *("raises", "warns", "fail", "check", "check_rule", "check_head", "wait_until", "until", "wait_while_running"),
+    *("assert_close", "assert_allclose", "assert_array_equal", "assert_array_less"),
+}
+# Only a registry, or a process that a test starts, imports these.
+NOT_IMPORTED = {
+    *("federation/flower/client_app.py", "federation/flower/grid_federation.py", "federation/flower/server_app.py"),
+    *("workflows/flower_app/fedtune3d_app.py", "workflows/serve.py", "cli/site.py", "models/heads/_blocks.py"),
+}
+# A module without a test module of its own → the test that covers it, as part of something or next to its like.
+TESTED_ELSEWHERE = {
+    "_utils/folders/cache.py": "_utils/test_folders.py",
+    "_utils/folders/deployment.py": "_utils/test_folders.py",
+    "_utils/folders/export.py": "_utils/test_folders.py",
+    "_utils/folders/rounds.py": "_utils/test_folders.py",
+    "_utils/folders/run.py": "_utils/test_folders.py",
+    "_utils/folders/simulation.py": "_utils/test_folders.py",
+    "_utils/folders/site.py": "_utils/test_folders.py",
+    "_utils/folders/study.py": "_utils/test_folders.py",
+    "_utils/version.py": "_utils/test_run_config.py",
+    "aggregation/adaptive.py": "aggregation/test_fed_adam.py",
+    "aggregation/rule_checks.py": "aggregation/test_contract.py",
+    "aggregation/site_step.py": "aggregation/test_scaffold.py",
+    "cli/plan_tables.py": "workflows/test_plan.py",
+    "cli/server.py": "federation/flower/test_server_check.py",
+    "cli/shared.py": "cli/test_cache.py",
+    "cli/site.py": "federation/flower/test_deployment.py",
+    "cli/trained_models.py": "workflows/test_predict.py",
+    "cli/verify.py": "workflows/test_verify.py",
+    "cli/weights.py": "models/test_hub.py",
+    "config/study_results.py": "workflows/test_study.py",
+    "evaluation/metrics.py": "evaluation/test_combination.py",
+    "evaluation/sample.py": "evaluation/test_calibration.py",
+    "federation/flower/client_app.py": "federation/flower/test_deployment.py",
+    "federation/flower/grid_federation.py": "federation/flower/test_deployment.py",
+    "federation/flower/reachability.py": "federation/flower/test_folders.py",
+    "federation/flower/server_app.py": "federation/flower/test_deployment.py",
+    "federation/flower/server_folder.py": "federation/flower/test_folders.py",
+    "federation/flower/site_check.py": "federation/flower/test_folders.py",
+    "federation/flower/site_folder.py": "federation/flower/test_folders.py",
+    "federation/privacy/declarations.py": "federation/tasks/test_registry.py",
+    "federation/privacy/refusal.py": "federation/privacy/test_gate.py",
+    "federation/process_model.py": "federation/test_heads_and_tunings.py",
+    "federation/site/audit.py": "federation/test_leak_audit.py",
+    "federation/site/costs.py": "workflows/test_plan.py",
+    "federation/site/data.py": "federation/flower/test_site_host.py",
+    "federation/site/local_trainer.py": "federation/test_soak.py",
+    "federation/site/pooled_site.py": "workflows/test_run.py",
+    "federation/site/site.py": "federation/flower/test_site_host.py",
+    "federation/tasks/assign_splits.py": "federation/test_heads_and_tunings.py",
+    "federation/tasks/count_scans.py": "federation/flower/test_site_host.py",
+    "federation/tasks/describe_features.py": "federation/test_heads_and_tunings.py",
+    "federation/tasks/describe_people.py": "federation/test_leak_audit.py",
+    "federation/tasks/evaluate.py": "federation/test_heads_and_tunings.py",
+    "federation/tasks/fingerprint_scans.py": "federation/test_leak_audit.py",
+    "federation/tasks/kind.py": "federation/tasks/test_registry.py",
+    "federation/tasks/map_saliency.py": "federation/test_mean_maps.py",
+    "federation/tasks/profile_intensities.py": "federation/test_leak_audit.py",
+    "federation/tasks/score.py": "federation/test_rounds.py",
+    "federation/tasks/train.py": "federation/test_rounds.py",
+    "models/assembly.py": "training/test_local.py",
+    "models/heads/_blocks.py": "models/heads/test_heads.py",
+    "models/heads/_registry.py": "models/heads/test_heads.py",
+    "models/heads/conv_l.py": "models/heads/test_heads.py",
+    "models/heads/conv_s.py": "models/heads/test_heads.py",
+    "models/heads/linear.py": "models/heads/test_heads.py",
+    "models/nearest_centre.py": "training/test_fitting.py",
+    "models/normalisation.py": "federation/test_soak.py",
+    "models/tuning/apply.py": "models/tuning/test_contract.py",
+    "models/tuning/frozen.py": "models/tuning/test_contract.py",
+    "models/tuning/full.py": "models/tuning/test_contract.py",
+    "models/tuning/fused_qkv.py": "models/tuning/test_lora.py",
+    "models/tuning/residuals.py": "models/tuning/test_adapters.py",
+    "models/tuning/trainable.py": "models/tuning/test_contract.py",
+    "preparation/arrays.py": "preparation/test_intensity.py",
+    "preparation/bias.py": "preparation/test_brains.py",
+    "preparation/grid.py": "preparation/test_prepare_scan.py",
+    "preparation/itk.py": "preparation/test_brains.py",
+    "preparation/prepared_scan.py": "preparation/test_prepare_scan.py",
+    "preparation/profiles.py": "federation/test_leak_audit.py",
+    "preparation/registration.py": "preparation/test_brains.py",
+    "preparation/scan_space.py": "preparation/test_brains.py",
+    "preparation/settings.py": "preparation/test_prepare_scan.py",
+    "preparation/template.py": "preparation/test_template_space.py",
+    "report/figures/auc_per_site.py": "report/figures/test_figures.py",
+    "report/figures/calibration.py": "report/test_page.py",
+    "report/figures/drawing.py": "report/figures/test_figures.py",
+    "report/figures/forest.py": "report/test_study_page.py",
+    "report/figures/intensity_profiles.py": "report/test_page.py",
+    "report/figures/learning_curves.py": "report/figures/test_figures.py",
+    "report/figures/mean_saliency.py": "report/test_saliency.py",
+    "report/figures/roc.py": "report/test_page.py",
+    "report/figures/saliency.py": "report/test_saliency.py",
+    "report/figures/study_auc.py": "report/test_study_page.py",
+    "report/figures/study_weights.py": "report/test_study_page.py",
+    "report/figures/trade_off.py": "report/test_study_page.py",
+    "report/figures/weights_per_round.py": "report/figures/test_figures.py",
+    "report/logs/mlflow.py": "report/logs/test_run_logs.py",
+    "report/logs/tensorboard.py": "report/logs/test_run_logs.py",
+    "report/model_card.py": "workflows/test_export.py",
+    "report/study_captions.py": "report/test_study_page.py",
+    "report/study_contents.py": "report/test_study_page.py",
+    "report/study_tables.py": "report/test_study_page.py",
+    "simulation/anatomy.py": "simulation/test_label_maps.py",
+    "simulation/people.py": "simulation/test_scanning.py",
+    "simulation/site_effects.py": "simulation/test_scanning.py",
+    "testing.py": "aggregation/test_contract.py",
+    "training/faults.py": "training/test_local.py",
+    "workflows/cache.py": "cli/test_cache.py",
+    "workflows/explain.py": "workflows/test_predict.py",
+    "workflows/flower_app/fedtune3d_app.py": "federation/flower/test_deployment.py",
+    "workflows/plan_study.py": "workflows/test_plan.py",
+    "workflows/prepare.py": "federation/test_heads_and_tunings.py",
+    "workflows/run_folder.py": "workflows/test_run.py",
+    "workflows/serve.py": "federation/flower/test_deployment.py",
+    "workflows/simulate.py": "workflows/test_check.py",
+    "workflows/sites.py": "federation/flower/test_site_host.py",
+}
 
 
 def test_nothing_stands_beside_the_rooms() -> None:
@@ -54,3 +179,122 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     while leaves := {module for module, imported in imports.items() if not imported}:
         imports = {module: imported - leaves for module, imported in imports.items() if module not in leaves}
     assert not imports
+
+
+def _modules() -> list[Path]:
+    """Every module that holds code of its own, relative to the package."""
+    paths = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+    return [path for path in paths if path.name not in ("__init__.py", "__main__.py")]
+
+
+def _mirror_of(module: Path) -> Path:
+    return TESTS / module.parent / f"test_{module.stem.lstrip('_')}.py"
+
+
+def test_every_module_has_a_test_module() -> None:
+    untested = {path.as_posix() for path in _modules() if not _mirror_of(path).exists()}
+    assert untested - TESTED_ELSEWHERE.keys() == set(), "add tests/…/test_….py, or name the test that covers it"
+    assert TESTED_ELSEWHERE.keys() - untested == set(), "it has a test module of its own, or is gone; remove it here"
+
+
+def test_what_is_tested_elsewhere_is_imported_or_named_there() -> None:
+    graph = grimp.build_graph("fedtune3d", exclude_type_checking_imports=True, cache_dir=None)
+    strangers = {}
+    for name, test in TESTED_ELSEWHERE.items():
+        module = ".".join(("fedtune3d", *Path(name).with_suffix("").parts))
+        text = (TESTS / test).read_text()
+        named = re.search(rf"\b{re.escape(Path(name).stem)}\b", text) or name in NOT_IMPORTED
+        if not named and module not in _imported(ast.parse(text), graph, steps=2):
+            strangers[name] = test
+    assert strangers == {}
+
+
+def _imported(tree: ast.Module, graph: grimp.ImportGraph, steps: int) -> set[str]:
+    """The package's modules that a file imports, and those that these import, so many steps far."""
+    imported: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            imported |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+    imported &= graph.modules
+    for _ in range(steps):
+        imported |= {further for module in imported for further in graph.find_modules_directly_imported_by(module)}
+    return imported
+
+
+def test_every_test_checks_something() -> None:
+    idle = []
+    for path in sorted(TESTS.rglob("test_*.py")):
+        functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+        checking = {node.name for node in functions if _checks(node, CHECKERS)}
+        # A helper or fixture that checks makes those check that call or ask for it.
+        while more := {
+            node.name
+            for node in functions
+            if node.name not in checking
+            and (_checks(node, checking) or any(argument.arg in checking for argument in node.args.args))
+        }:
+            checking |= more
+        idle += [
+            f"{path.relative_to(TESTS)}: {node.name}"
+            for node in functions
+            if node.name.startswith("test_") and node.name not in checking
+        ]
+    assert idle == []
+
+
+def _checks(function: ast.FunctionDef, checkers: Collection[str]) -> bool:
+    """Whether a function asserts, raises, or calls something that does."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assert | ast.Raise):
+            return True
+        if isinstance(node, ast.Call) and _called(node) in checkers:
+            return True
+        if isinstance(node, ast.Call) and any(
+            keyword.arg == "check" and getattr(keyword.value, "value", False) is True for keyword in node.keywords
+        ):
+            return True  # subprocess.run(…, check=True)
+    return False
+
+
+def _called(call: ast.Call) -> str:
+    """The last part of what is called: ``raises`` of ``pytest.raises(…)``."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def test_no_test_polls_without_a_limit() -> None:
+    polling = []
+    for path in sorted(TESTS.rglob("*.py")):
+        loops = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.While)]
+        calls = [call for loop in loops for call in ast.walk(loop) if isinstance(call, ast.Call)]
+        if any(_called(call) == "sleep" for call in calls) and path.name != "waiting.py":
+            polling.append(path.relative_to(TESTS).as_posix())
+    assert polling == [], "use wait_until of tests/support/waiting.py"
+
+
+def test_open_mappings_become_fewer() -> None:
+    trees = {path: ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
+    aliases = {
+        target.id
+        for tree in trees.values()
+        for node in tree.body
+        if isinstance(node, ast.Assign) and any(_is_open(part) for part in ast.walk(node.value))
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    places = Counter(
+        path.relative_to(PACKAGE).as_posix()
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if _is_open(node) or (isinstance(node, ast.Name) and node.id in aliases and isinstance(node.ctx, ast.Load))
+    )
+    assert places.total() <= OPEN_MAPPINGS, places.most_common(5)
+
+
+def _is_open(node: ast.AST) -> bool:
+    """Whether a node is a mapping type with values of any type, such as ``dict[str, Any]``."""
+    if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Tuple):
+        return False
+    kind = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
+    return kind in ("dict", "Mapping", "MutableMapping") and getattr(node.slice.elts[-1], "id", "") in ("Any", "object")

@@ -191,5 +191,9 @@ def test_a_missing_package_is_named_before_the_run(
     assert not (tmp_path / "run").exists()
 
 
-def test_no_log_needs_no_package() -> None:
+def test_no_log_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in BOTH:
+        monkeypatch.setitem(sys.modules, name, None)  # type: ignore[arg-type]
     require_packages(())
+    with pytest.raises(InputError, match="needs the package"):
+        require_packages(BOTH)

@@ -1,0 +1,37 @@
+"""What a model says of new scans, as a table."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from fedtune3d.cli.predict_table import prediction_table
+from fedtune3d.workflows.predict import Prediction
+
+
+def printed(*predictions: Prediction, threshold: float | None) -> list[str]:
+    console = Console(width=120, no_color=True)
+    with console.capture() as capture:
+        console.print(prediction_table(predictions, threshold))
+    return [line for line in capture.get().splitlines() if line.strip()]
+
+
+def test_each_scan_has_its_probability_verdict_and_likeness() -> None:
+    text = printed(
+        Prediction(Path("a"), "sub-1", 0.8125, True, "A", 0.5),
+        Prediction(Path("b"), "sub-2", 0.25, False, "B", 1.5),
+        threshold=0.4,
+    )
+    one, two = (next(line for line in text if name in line) for name in ("sub-1", "sub-2"))
+    assert one.split()[:4] == ["sub-1", "0.812", "positive", "yes:"]
+    assert "0.5 × the usual distance from A" in one
+    assert two.split()[:3] == ["sub-2", "0.250", "negative"]
+    assert "OUT OF DISTRIBUTION: 1.5 × the usual distance from B" in two
+    assert "positive from 0.400 up" in text[-1]
+
+
+def test_without_a_threshold_or_statistics_nothing_is_claimed() -> None:
+    text = printed(Prediction(Path("a"), "sub-1", 0.8, None, None, None), threshold=None)
+    line = next(line for line in text if "sub-1" in line)
+    assert "no threshold" in line
+    assert "not known" in line
+    assert not any("positive from" in line for line in text)
