@@ -87,19 +87,19 @@ def test_details_and_small_counts_stay() -> None:
     assert "MCI" not in str(bare)
     assert steps(bare)["neither positive nor negative", ""] == (2, 3)
     assert steps(bare)["scan at fault", ""] == (1, 2)
-    few = leaving(flow, details=True, min_count=2)
+    few = leaving(flow, details=True, min_people=2)
     assert steps(few)["session not chosen", ""] == (0, 3)
-    assert steps(few)["neither positive nor negative", "diagnosis PD"] == (None, 2)
+    assert steps(few)["neither positive nor negative", "diagnosis PD"] == (None, None)
     assert few.found == Counts(None, None)  # which would give the few away
     assert few.included == Counts(None, None)
     assert few.splits["all"] == by_class((None, None), (None, None))
-    assert few.both_classes == Counts(None, 2)
+    assert few.both_classes == Counts(None, None)
 
 
 def test_enough_of_each_is_shown_whole() -> None:
     records = tuple(record(f"sub-{number}", "", number % 2) for number in range(12))
     flow = count_flow(Cohort("A", records), splits={one.group_id: "train" for one in records})
-    assert leaving(flow, details=False, min_count=6) == flow
+    assert leaving(flow, details=False, min_people=6) == flow
 
 
 def test_a_reason_names_no_folder() -> None:

@@ -9,7 +9,7 @@ from fedtune3d.federation.messages import LOCAL, Answer, Fault, Part, Task, answ
 from fedtune3d.federation.tasks.count_scans import CountScans, ScanCounts
 from fedtune3d.federation.tasks.score import Score
 
-COUNTS = ScanCounts(simulated=False, scans=3, own_groups=3, declared_groups={})
+COUNTS = ScanCounts(simulated=False, people=3, scans=3, own_groups=3, declared_groups={})
 
 
 class Sites:

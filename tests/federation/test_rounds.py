@@ -38,7 +38,11 @@ class Adder:
         if task.kind == "score":
             return Answer(self.name, ScoreAnswer(received=scores))
         state = {name: tensor + self.number for name, tensor in task.parts["state"].items()}
-        return Answer(self.name, TrainAnswer(examples=self.examples, loss=0.1, received=scores), {"state": state})
+        return Answer(
+            self.name,
+            TrainAnswer(examples=self.examples, people=self.examples, loss=0.1, received=scores),
+            {"state": state},
+        )
 
 
 def run(folder: Path, sites: dict, rounds: int = 3, **settings: object) -> RoundState:

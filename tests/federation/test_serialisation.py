@@ -6,7 +6,7 @@ import torch
 from fedtune3d.federation.serialisation import flat_state, from_text, to_text
 from fedtune3d.federation.tasks.count_scans import ScanCounts
 
-COUNTS = ScanCounts(simulated=True, scans=3, own_groups=1, declared_groups={"ab": (1, 2)})
+COUNTS = ScanCounts(simulated=True, people=3, scans=3, own_groups=1, declared_groups={"ab": (1, 2)})
 
 
 def test_a_message_comes_back_as_it_was() -> None:
@@ -17,8 +17,8 @@ def test_a_message_comes_back_as_it_was() -> None:
     ("text", "line"),
     [
         ("{", "counts: no valid JSON"),
-        (to_text(COUNTS).replace("3", '"sub-007"', 1), "counts: scans: Input should be a valid integer"),
-        (to_text(COUNTS).replace("3", "-3", 1), "counts: scans: Input should be greater than or equal to 0"),
+        (to_text(COUNTS).replace("3", '"sub-007"', 1), "counts: people: Input should be a valid integer"),
+        (to_text(COUNTS).replace("3", "-3", 1), "counts: people: Input should be greater than or equal to 0"),
         ("[]", "counts: ScanCounts: Input should be an object"),
     ],
 )

@@ -40,7 +40,7 @@ def test_both_classes_must_be_somewhere(there: tuple[bool, bool], missing: str) 
 
 def test_a_shared_group_counts_once() -> None:
     counts = {
-        "A": ScanCounts(simulated=False, scans=9, own_groups=5, declared_groups={"x": (1, 0), "y": (0, 1)}),
-        "B": ScanCounts(simulated=False, scans=4, own_groups=2, declared_groups={"y": (0, 2)}),
+        "A": ScanCounts(simulated=False, people=9, scans=9, own_groups=5, declared_groups={"x": (1, 0), "y": (0, 1)}),
+        "B": ScanCounts(simulated=False, people=4, scans=4, own_groups=2, declared_groups={"y": (0, 2)}),
     }
     assert count_people(counts) == 5 + 2 + 2

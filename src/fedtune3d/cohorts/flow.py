@@ -30,9 +30,13 @@ class Counts:
         """Whether either number is."""
         return self.participants is None or self.scans is None
 
-    def masked(self, min_count: int) -> "Counts":
-        """The counts with None in place of numbers from 1 to below `min_count`."""
-        return Counts(_mask(self.participants, min_count), _mask(self.scans, min_count))
+    def masked(self, min_people: int) -> "Counts":
+        """Both counts held back where from 1 to below `min_people` people, or scans, are behind them.
+
+        Without a whole participant there can be scans of some who have others; fewer scans are of fewer people.
+        """
+        few = any(count is not None and 0 < count < min_people for count in (self.participants, self.scans))
+        return HELD_BACK if few else self
 
 
 NOBODY = Counts(0, 0)
@@ -127,20 +131,20 @@ def count_flow(
     )
 
 
-def leaving(flow: Flow, details: bool, min_count: int = 1) -> Flow:
+def leaving(flow: Flow, details: bool, min_people: int = 1) -> Flow:
     """The part of a flow that may leave its site.
 
     Args:
         flow: Of the site, nothing masked.
         details: Whether the details of reasons may leave: words of the site's own table, such as diagnoses.
-        min_count: Counts from 1 to below it are held back, and so are the totals that would give them away.
+        min_people: Counts of fewer people (but none) are held back, and so are the totals that would give them away.
     """
     steps = [
-        replace(step, counts=step.counts.masked(min_count))
+        replace(step, counts=step.counts.masked(min_people))
         for step in (flow.left_out if details else _without_details(flow.left_out))
     ]
     splits = {
-        name: ByClass(classes.negative.masked(min_count), classes.positive.masked(min_count))
+        name: ByClass(classes.negative.masked(min_people), classes.positive.masked(min_people))
         for name, classes in flow.splits.items()
     }
     splits_shown = not any(classes.total.held_back for classes in splits.values())
@@ -148,10 +152,10 @@ def leaving(flow: Flow, details: bool, min_count: int = 1) -> Flow:
         splits[WHOLE_SITE] = ByClass(HELD_BACK, HELD_BACK)
     all_shown = splits_shown and not any(step.counts.held_back for step in steps)
     return Flow(
-        found=flow.found.masked(min_count) if all_shown else HELD_BACK,
+        found=flow.found.masked(min_people) if all_shown else HELD_BACK,
         left_out=tuple(steps),
-        included=flow.included.masked(min_count) if splits_shown else HELD_BACK,
-        both_classes=flow.both_classes.masked(min_count),
+        included=flow.included.masked(min_people) if splits_shown else HELD_BACK,
+        both_classes=flow.both_classes.masked(min_people),
         splits=splits,
     )
 
@@ -188,10 +192,6 @@ def _without_details(steps: Sequence[LeftOut]) -> list[LeftOut]:
 
 def _add(first: int | None, second: int | None) -> int | None:
     return None if first is None or second is None else first + second
-
-
-def _mask(count: int | None, min_count: int) -> int | None:
-    return None if count is None or 0 < count < min_count else count
 
 
 def _count(records: Sequence[ScanRecord]) -> Counts:

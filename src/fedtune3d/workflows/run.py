@@ -49,6 +49,7 @@ from fedtune3d.federation.splitting import count_and_split, count_people
 from fedtune3d.federation.tasks.count_scans import ScanCounts
 from fedtune3d.federation.tasks.describe_features import STATISTICS, DescribeFeatures
 from fedtune3d.federation.tasks.evaluate import Evaluate, Evaluation
+from fedtune3d.federation.tasks.registry import declared_answer
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.hub import read_origin
@@ -92,7 +93,9 @@ def _run_here(experiment: Experiment, resume: bool, progress: Progress | None, r
     progress, folder, process_model = progress or Silent(), RunFolder(experiment.output), ProcessModel(experiment)
     sites = make_sites(experiment, folder, progress, process_model=process_model, key=secrets.token_bytes(KEY_BYTES))
     read_tables(sites)
-    guarded = {site.name: PolicyGate(site, experiment, site.section.policy, site.folder) for site in sites}
+    guarded = {
+        site.name: PolicyGate(site, experiment, site.section.policy, site.folder, declared_answer) for site in sites
+    }
 
     def pooled() -> Federation:
         return InProcess({CENTRALIZED: PooledSite(sites, folder.centralized_memory)})

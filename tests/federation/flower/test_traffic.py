@@ -100,7 +100,7 @@ def test_no_scan_label_person_or_path_is_on_the_wire(caught: tuple[Any, list[tup
 def test_the_values_that_left_hold_counts_and_scores_only(caught: tuple[Any, Any]) -> None:
     deployment, _ = caught
     train = next(line for line in deployment.left("A") if line["kind"] == "train")["values"]["json"]
-    counts = {"examples", "seconds", "peak_memory_bytes"}
+    counts = {"examples", "people", "validation_people", "seconds", "peak_memory_bytes"}
     assert set(train) == counts | {"loss", "received", "sent", "scores", "received_training_loss"}
     evaluated = next(line for line in deployment.left("A") if line["kind"] == "evaluate")["values"]["json"]["summary"]
     assert evaluated["test"]["predictions"] is None

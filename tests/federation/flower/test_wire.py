@@ -34,7 +34,7 @@ from fedtune3d.training.scores import Scores  # noqa: E402
 
 OCCASION = Occasion({"name": "x"}, "abc", None)
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8)
-PAYLOAD = TrainAnswer(examples=3, loss=0.5, scores={"sent_score": SiteScore(0.25, "auc", 4)})
+PAYLOAD = TrainAnswer(examples=3, people=3, loss=0.5, scores={"sent_score": SiteScore(0.25, "auc", 4)})
 TRAIN = Train(rule="fedavg", step={})
 
 
@@ -106,9 +106,9 @@ def spoiled(**changes: Any) -> flwr.RecordDict:
         ({"head": {"surplus": 1}}, "surplus"),
         ({"head": "{"}, "the answer: no valid JSON"),
         ({"head": {"parts": []}}, "a tensor of no part that was announced: 'state'"),
-        ({"body": '{"examples": 1, "loss": NaN}'}, "loss"),
-        ({"body": '{"examples": 1, "loss": 1e999}'}, "loss"),
-        ({"body": '{"examples": 1}'}, "the answer to train: loss: Field required"),
+        ({"body": '{"examples": 1, "people": 1, "loss": NaN}'}, "loss"),
+        ({"body": '{"examples": 1, "people": 1, "loss": 1e999}'}, "loss"),
+        ({"body": '{"examples": 1, "people": 1}'}, "the answer to train: loss: Field required"),
         ({"body": "[]"}, "the answer to train: TrainAnswer"),
         ({"body": {"surplus": 1}}, "surplus"),
         ({"body": {"scores": {"sent_score": None}}}, "scores.sent_score"),
@@ -148,7 +148,7 @@ def test_a_part_without_a_declaration_is_a_fault() -> None:
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(0, 1))
 def test_numbers_keep_their_bits(loss: float, score: float) -> None:
-    payload = TrainAnswer(examples=3, loss=loss, scores={"sent_score": SiteScore(score, "auc", 4)})
+    payload = TrainAnswer(examples=3, people=3, loss=loss, scores={"sent_score": SiteScore(score, "auc", 4)})
     found = unpack_answer(pack_answer(Answer("A", payload), "abc"), Task(TRAIN, 1), "A", "abc")
     assert isinstance(found, Answer)
     assert to_text(found.payload) == to_text(payload)

@@ -13,7 +13,7 @@ from fedtune3d.federation.privacy.egress_log import EgressManifest
 from fedtune3d.federation.tasks.train import Train, TrainAnswer
 
 TASK = Task(Train(rule="fedavg", step={}), round=2, namespace=LOCAL)
-ANSWER = Answer("A", TrainAnswer(examples=4, loss=0.5), {"state": {"weight": torch.tensor([[1.0, 2.0]])}})
+ANSWER = Answer("A", TrainAnswer(examples=4, people=4, loss=0.5), {"state": {"weight": torch.tensor([[1.0, 2.0]])}})
 
 
 def test_a_line_names_every_tensor_and_value(tmp_path: Path) -> None:

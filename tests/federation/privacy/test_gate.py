@@ -16,15 +16,20 @@ from fedtune3d.federation.privacy.gate import PolicyGate
 from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.serialisation import to_text
 from fedtune3d.federation.tasks.count_scans import CountScans, ScanCounts
+from fedtune3d.federation.tasks.map_saliency import MapSaliency, MeanSaliency
+from fedtune3d.federation.tasks.profile_intensities import IntensityProfile, ProfileIntensities
+from fedtune3d.federation.tasks.registry import declared_answer
 from fedtune3d.federation.tasks.score import Score, ScoreAnswer
 from fedtune3d.federation.tasks.train import Train, TrainAnswer
 from fedtune3d.training.scores import Scores
 
 SCORE = Scores(auc=0.75, balanced_accuracy=0.5, loss=0.6, examples=4, why=None)
-COUNTS = ScanCounts(simulated=False, scans=9, own_groups=9, declared_groups={})
+COUNTS = ScanCounts(simulated=False, people=9, scans=9, own_groups=9, declared_groups={})
 TRAIN = Train(rule="fedavg", step={})
 TRAINED = TrainAnswer(
     examples=9,
+    people=9,
+    validation_people=3,
     loss=0.5,
     received=SCORE,
     sent=SCORE,
@@ -35,20 +40,22 @@ STATE = {"head.weight": torch.arange(6.0).reshape(2, 3), "head.bias": torch.zero
 
 
 class Plain:
-    """Answers each task with the same state and scores."""
+    """Answers each task with the same state and scores: nine people in training, three in validation."""
 
     def answer(self, task: Task) -> Answer:
         if task.kind == "count_scans":
             return Answer("A", COUNTS)
         if task.kind == "score":
-            return Answer("A", ScoreAnswer(received=SCORE))
+            return Answer("A", ScoreAnswer(received=SCORE, validation_people=3))
         return Answer("A", TRAINED, {"state": STATE})
 
 
 def guarded(folder: Path, clock: str = "12:00", **policy: Any) -> PolicyGate:
     values = {"name": "x", "sites": [{"name": "A"}], "labels": {"positive": ["AD"], "negative": ["CN"]}}
     now = datetime.fromisoformat(f"2025-01-01T{clock}")
-    return PolicyGate(Plain(), Experiment.model_validate(values), Policy(**policy), folder, lambda: now)
+    return PolicyGate(
+        Plain(), Experiment.model_validate(values), Policy(**policy), folder, declared_answer, lambda: now
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,7 +67,7 @@ def guarded(folder: Path, clock: str = "12:00", **policy: Any) -> PolicyGate:
         ({"max_payload_mb": 1e-5}, "policy.max_payload_mb is 1e-05, the site was asked to take 0.0 MB"),
         ({"hours": "19:00-07:00"}, "policy.hours is 19:00-07:00, and it is 12:00 at the site"),
         ({"hours": "13:00-14:00"}, "policy.hours is 13:00-14:00, and it is 12:00 at the site"),
-        ({"min_people": 10}, "policy.min_people is 10, and the site has fewer scans to train with"),
+        ({"min_people": 10}, "policy.min_people is 10, and fewer people stand behind the answer to train"),
     ],
 )
 def test_refusals(tmp_path: Path, policy: dict, line: str) -> None:
@@ -88,20 +95,47 @@ def test_training_answers_are_counted_over_restarts_and_by_purpose(tmp_path: Pat
     assert site.answer(Task(Score(), 2))
 
 
-def test_metrics_of_few_scans_stay(tmp_path: Path) -> None:
-    payload = guarded(tmp_path, min_people=5).answer(Task(TRAIN, 1)).expect(TrainAnswer)
-    why = "not sent: of fewer than 5 scans (policy.min_people)"
-    assert payload.received == payload.sent == Scores(None, None, None, 0, why)
-    assert payload.scores == {}
-    assert payload.received_training_loss == 0.5  # of the nine training scans
-    assert guarded(tmp_path, min_people=4).answer(Task(TRAIN, 1)).expect(TrainAnswer).sent == SCORE
-    scored = guarded(tmp_path, min_people=5).answer(Task(Score(), 1)).expect(ScoreAnswer)
-    assert scored.received == Scores(None, None, None, 0, why)
+def test_scores_of_few_people_stay_whatever_their_scans(tmp_path: Path) -> None:
+    payload = guarded(tmp_path, min_people=4).answer(Task(TRAIN, 1)).expect(TrainAnswer)
+    assert SCORE.examples == 4
+    assert (payload.received, payload.sent, payload.validation_people, payload.scores) == (None, None, 0, {})
+    assert payload.received_training_loss == 0.5  # of the nine people in training
+    assert guarded(tmp_path, min_people=4).answer(Task(Score(), 1)).payload == ScoreAnswer()
+
+
+def test_scores_of_enough_people_leave(tmp_path: Path) -> None:
+    assert guarded(tmp_path, min_people=3).answer(Task(TRAIN, 1)).payload == TRAINED
+
+
+def test_counts_of_few_people_are_refused_whatever_their_scans(tmp_path: Path) -> None:
+    counts = ScanCounts(simulated=False, people=4, scans=40, own_groups=4, declared_groups={})
+    site = guarded(tmp_path, min_people=5)
+    site.site = Undeclared(Answer("A", counts))
+    with pytest.raises(Refusal, match=r"min_people is 5, and fewer people stand behind the answer to count_scans$"):
+        site.answer(Task(CountScans()))
+    assert site.manifest.lines() == []
+
+
+def test_a_map_of_few_people_is_refused_and_the_reason_for_none_leaves(tmp_path: Path) -> None:
+    site = guarded(tmp_path, min_people=5)
+    site.site = Undeclared(Answer("A", MeanSaliency(why="no positive people")))
+    assert site.answer(Task(MapSaliency())).expect(MeanSaliency).why == "no positive people"
+    for scans in (0, 4):
+        site.site = Undeclared(Answer("A", MeanSaliency(scans=scans), {"map": {"mean": torch.ones(2)}}))
+        with pytest.raises(Refusal, match="fewer people stand behind the answer to map_saliency"):
+            site.answer(Task(MapSaliency()))
+
+
+def test_an_intensity_profile_of_few_people_stays(tmp_path: Path) -> None:
+    site = guarded(tmp_path, min_people=5)
+    site.site = Undeclared(Answer("A", IntensityProfile(people=4, scans=9, range=(0.0, 1.0))))
+    assert site.answer(Task(ProfileIntensities())).payload == IntensityProfile()
 
 
 def test_a_score_of_the_rule_s_own_is_declared_and_withheld_as_any_other(tmp_path: Path) -> None:
     """FedCE's leave-one-out score, of which the gate knows nothing but its declaration."""
-    payload = TrainAnswer(examples=9, loss=0.5, scores={"leave_one_out_score": SiteScore(0.5, "auc", 4)})
+    scores = {"leave_one_out_score": SiteScore(0.5, "auc", 4)}
+    payload = TrainAnswer(examples=9, people=9, validation_people=4, loss=0.5, scores=scores)
     answer = Answer("A", payload, {"state": STATE})
     for rule, policy, left in (("fedce", {}, 1), ("fedce", {"min_people": 5}, 0)):
         site = guarded(tmp_path / str(left), **policy)
@@ -128,7 +162,10 @@ class Undeclared:
     ("answer", "line"),
     [
         (Answer("A", COUNTS), "a task of kind score has no answer of type ScanCounts"),
-        (Answer("A", ScoreAnswer(received=SCORE), {"scan": STATE}), "score: no declaration of the part scan"),
+        (
+            Answer("A", ScoreAnswer(received=SCORE, validation_people=3), {"scan": STATE}),
+            "score: no declaration of the part scan",
+        ),
     ],
 )
 def test_what_is_not_declared_does_not_leave(tmp_path: Path, answer: Answer, line: str) -> None:

@@ -21,6 +21,7 @@ from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.site.data import SPLITS
 from fedtune3d.federation.site.site import Site
 from fedtune3d.federation.tasks.profile_intensities import ProfileIntensities
+from fedtune3d.federation.tasks.registry import declared_answer
 from fedtune3d.training.faults import SiteFault
 
 log = logging.getLogger("fedtune3d")
@@ -106,7 +107,8 @@ class SiteHost:
                 }
             )
             site = self.make_site(experiment, own, folder, self.progress)
-            self._current = occasion.sha256, PolicyGate(site, experiment, self.settings.policy, folder), site
+            gate = PolicyGate(site, experiment, self.settings.policy, folder, declared_answer)
+            self._current = occasion.sha256, gate, site
         return self._current[1:]
 
     def _experiment(self, occasion: Occasion) -> Experiment:

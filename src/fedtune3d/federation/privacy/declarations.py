@@ -1,10 +1,12 @@
 """Declarations of what each field of an answer reveals, and of how many people; a field without one does not leave."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from pydantic import BaseModel
+
+from fedtune3d.federation.messages import Answer, Task
 
 
 class Reveals(Enum):
@@ -18,11 +20,24 @@ class Reveals(Enum):
     IMAGE = "an image"
 
 
+class IfFew(Enum):
+    """What the gate does with a field of fewer people than the policy's `min_people`."""
+
+    REFUSE = "refuse the answer"
+    HOLD_BACK = "send the field's default in its place"
+
+
 @dataclass(frozen=True)
 class CountedBy:
-    """As many people (or scans) as another field of the same answer says, by its dotted path."""
+    """As many people as another field of the same answer says.
+
+    Attributes:
+        field: The name of that field, a number of people, or None where there is nothing to count.
+        if_few: What happens where they are fewer than the policy's `min_people`.
+    """
 
     field: str
+    if_few: IfFew = IfFew.REFUSE
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,27 @@ class Declaration:
 
     reveals: Reveals
     people: CountedBy | AtLeast | Exactly | None
+
+
+@dataclass(frozen=True)
+class AnswerDeclaration:
+    """What a kind of task may be answered with.
+
+    Attributes:
+        payload: The type of its values.
+        fields: What each field reveals, by dotted path.
+        parts: What each state dict reveals, by part.
+        require_declared: A further check of what an answer to a task may hold; raises `TypeError`.
+    """
+
+    payload: type[BaseModel]
+    fields: Mapping[str, Declaration]
+    parts: Mapping[str, Declaration]
+    require_declared: Callable[[Task, Answer], None]
+
+
+def require_nothing(task: Task, answer: Answer) -> None:
+    """Accept every answer: the check of a kind that declares all by fields and parts."""
 
 
 NOTHING = Declaration(Reveals.NOTHING, None)

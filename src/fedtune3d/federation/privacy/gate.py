@@ -4,20 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, time
 from pathlib import Path
-from typing import Any
 
 from fedtune3d._utils.folders import SiteFolder
-from fedtune3d.aggregation.registry import step_type_of
-from fedtune3d.aggregation.site_scores import SiteScore
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.config.experiment import Experiment, Policy
-from fedtune3d.federation.messages import Answer, Answering, Payload, Task, parts_bytes
-from fedtune3d.federation.privacy.declarations import require_declared_parts
+from fedtune3d.federation.messages import Answer, Answering, Task, parts_bytes
+from fedtune3d.federation.privacy.declarations import AnswerDeclaration, require_declared_parts
 from fedtune3d.federation.privacy.egress_log import EgressManifest
 from fedtune3d.federation.privacy.refusal import Refusal
-from fedtune3d.federation.tasks.count_scans import ScanCounts
-from fedtune3d.federation.tasks.registry import task_kind
-from fedtune3d.federation.tasks.train import Train, TrainAnswer
-from fedtune3d.training.scores import Scores
+from fedtune3d.federation.privacy.suppression import suppress
 
 
 class PolicyGate:
@@ -28,6 +23,7 @@ class PolicyGate:
         experiment: What it is asked for.
         policy: What it allows.
         folder: Where its egress manifest is kept.
+        declared: What the answer to a kind of task reveals, by the kind's name (`tasks.registry.declared_answer`).
         now: The site's clock.
     """
 
@@ -37,12 +33,14 @@ class PolicyGate:
         experiment: Experiment,
         policy: Policy,
         folder: Path,
+        declared: Callable[[str], AnswerDeclaration],
         now: Callable[[], datetime] = datetime.now,
     ) -> None:
         self.site = site
         self.experiment = experiment
         self.policy = policy
         self.manifest = EgressManifest(SiteFolder(folder).egress)
+        self.declared = declared
         self.now = now
         self._sha256 = experiment.sha256()
         self._trained = [
@@ -63,9 +61,8 @@ class PolicyGate:
         self._allow_payload("asked to take", task.parts)
         if task.kind == "train":
             self._allow_round(task)
-        answer = self._without_small_numbers(task, self.site.answer(task))
+        answer = self._cut(task, self.site.answer(task))
         self._allow_payload("asked to send", answer.parts)
-        _require_declared(task, answer)
         self.manifest.record(self._sha256, task, answer)
         if task.kind == "train":
             self._trained.append(task.namespace)
@@ -95,44 +92,20 @@ class PolicyGate:
         if not within:
             raise Refusal(f"policy.hours is {self.policy.hours}, and it is {now:%H:%M} at the site")
 
-    def _allow_payload(self, what: str, parts: Mapping[str, Any]) -> None:
+    def _allow_payload(self, what: str, parts: Mapping[str, State]) -> None:
         most, size = self.policy.max_payload_mb, parts_bytes(parts) / 1e6
         if most is not None and size > most:
             raise Refusal(f"policy.max_payload_mb is {most:g}, the site was {what} {size:,.1f} MB")
 
-    def _without_small_numbers(self, task: Task, answer: Answer) -> Answer:
-        """The answer without scores of fewer scans than the policy wants; refused where there are fewer at all."""
-        payload, fewest = answer.payload, self.policy.min_people
-        if isinstance(payload, ScanCounts) and payload.scans < fewest:
-            raise Refusal(f"policy.min_people is {fewest}, and the site has fewer scans")
-        if isinstance(payload, TrainAnswer) and payload.examples < fewest:
-            raise Refusal(f"policy.min_people is {fewest}, and the site has fewer scans to train with")
-        return replace(answer, payload=_without_few(payload, fewest))
-
-
-def _without_few(payload: Payload, fewest: int) -> Payload:
-    """The payload without validation scores of fewer scans than `fewest`, those for the rule included."""
-    why = f"not sent: of fewer than {fewest} scans (policy.min_people)"
-    kept: dict[str, Scores | dict[str, SiteScore]] = {}
-    for name in ("received", "sent"):
-        scores = getattr(payload, name, None)
-        if isinstance(scores, Scores) and 0 < scores.examples < fewest:
-            kept[name] = Scores(auc=None, balanced_accuracy=None, loss=None, examples=0, why=why)
-    if isinstance(payload, TrainAnswer):
-        kept["scores"] = {name: score for name, score in payload.scores.items() if score.examples >= fewest}
-    return payload.model_copy(update=kept) if kept else payload
-
-
-def _require_declared(task: Task, answer: Answer) -> None:
-    """Refuse an answer that is not of the task's kind, or holds a part or a score without a declaration."""
-    kind = task_kind(task.kind)
-    if type(answer.payload) is not kind.payload:
-        raise Refusal(f"a task of kind {task.kind} has no answer of type {type(answer.payload).__name__}")
-    try:
-        require_declared_parts(task.kind, kind.parts, answer.parts)
-    except TypeError as error:
-        raise Refusal(str(error)) from None
-    if isinstance(answer.payload, TrainAnswer):
-        rule = task.expect(Train).rule
-        if unknown := sorted(answer.payload.scores.keys() - step_type_of(rule).score_names()):
-            raise Refusal(f"train: rule {rule} declares no score {', '.join(unknown)} (SiteStep.own_scores)")
+    def _cut(self, task: Task, answer: Answer) -> Answer:
+        """Refuse an answer that its kind does not declare, and hold back what too few people stand behind."""
+        declared = self.declared(task.kind)
+        if type(answer.payload) is not declared.payload:
+            raise Refusal(f"a task of kind {task.kind} has no answer of type {type(answer.payload).__name__}")
+        try:
+            require_declared_parts(task.kind, declared.parts, answer.parts)
+            declared.require_declared(task, answer)
+        except TypeError as error:
+            raise Refusal(str(error)) from None
+        payload = suppress(task.kind, answer.payload, answer.parts, declared, self.policy.min_people)
+        return replace(answer, payload=payload)

@@ -1,7 +1,7 @@
 """The data of a site: its cohort, prepared scans, splits and features. The only code that knows its paths."""
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +25,11 @@ from fedtune3d.training.features import FeatureCache
 
 SPLITS = ("train", "validation", "test")
 WORTH_PROCESSES = 16  # fewer scans are prepared sooner here than in processes that must first import everything
+
+
+def count_people(records: Iterable[ScanRecord]) -> int:
+    """Count the people behind scans; people who share a group count once, as they may be one person."""
+    return len({record.group_id for record in records})
 
 
 class SiteData(LocalTrainer):
@@ -127,11 +132,15 @@ class SiteData(LocalTrainer):
                 f"{self.name}: policy.min_per_class is {required}, and a class has {fewest} people in training"
             )
 
+    def people(self, split: str) -> int:
+        """Count the people of a split."""
+        return count_people(self.records_of(split))
+
     def people_per_class(self, split: str) -> tuple[int, int]:
         """Distinct groups (people, unless several share one) with a scan in a split: negative, positive."""
         records = self.records_of(split)
-        negative, positive = ({record.group_id for record in records if record.label == label} for label in (0, 1))
-        return len(negative), len(positive)
+        negative, positive = (count_people(record for record in records if record.label == label) for label in (0, 1))
+        return negative, positive
 
     def labelled(self, split: str) -> list[LabelledScan]:
         """The prepared scans of a split with their labels."""

@@ -34,6 +34,10 @@ class LocalTrainer:
         """The scans of a split, as the trained part of the model takes them."""
         raise NotImplementedError
 
+    def people(self, split: str) -> int:
+        """The number of people behind the scans of a split."""
+        raise NotImplementedError
+
     def train(self, task: Task) -> Answer:
         """Train for one round, with the part of the rule that runs at the site."""
         began = time.monotonic()
@@ -55,10 +59,12 @@ class LocalTrainer:
         self.memory.forget_before(task.oldest_version)
         payload = TrainAnswer(
             examples=result.examples,
+            people=self.people("train"),
             loss=result.loss,
             received=received_scores,
             sent=scores[SENT_SCORE],
             scores={name: s for name, own in scores.items() if (s := own.for_rule(step.score_kind))},
+            validation_people=self.people("validation"),
             received_training_loss=training_loss,
             seconds=round(time.monotonic() - began, 3),
             peak_memory_bytes=peak_memory_bytes(),
@@ -84,7 +90,8 @@ class LocalTrainer:
     def score(self, task: Task) -> Answer:
         """Score the state that comes with a task."""
         state = task.parts[STATE] | self.memory.load(task.memory_version).get(KEPT_LOCAL, {})
-        return Answer(self.name, ScoreAnswer(received=self._score_state(state)))
+        payload = ScoreAnswer(received=self._score_state(state), validation_people=self.people("validation"))
+        return Answer(self.name, payload)
 
     def _score_state(self, state: State) -> Scores:
         """Scores of a state on the validation set."""

@@ -27,6 +27,10 @@ class PooledSite(LocalTrainer):
             self._sets[split] = pool([site.scans(split) for site in self.sites])
         return self._sets[split]
 
+    def people(self, split: str) -> int:
+        """The number of people behind the scans of a split; someone who is at two sites counts twice."""
+        return sum(site.people(split) for site in self.sites)
+
     def answer(self, task: Task) -> Answer:
         """Train or score; a pooled site is asked for nothing else. Raises `InputError`."""
         if isinstance(task.instruction, Train):

@@ -24,7 +24,9 @@ from fedtune3d.training.fitting import one_head_input
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
-OVER_SCANS = Declaration(Reveals.STATISTIC, CountedBy("scans"))
+ONE_EACH = CountedBy("scans")
+"""One scan per person, so that scans are people; the maps of too few are no answer at all."""
+OVER_PEOPLE = Declaration(Reveals.STATISTIC, ONE_EACH)
 
 
 class MapSaliency(Instruction):
@@ -45,10 +47,10 @@ class MeanSaliency(Payload):
     """
 
     why: Annotated[str | None, NOTHING] = None
-    scans: Annotated[Count, Declaration(Reveals.COUNT, CountedBy("scans"))] = 0
-    in_template: Annotated[Count, Declaration(Reveals.COUNT, CountedBy("in_template"))] = 0
-    shares: Annotated[dict[str, tuple[Share, Share]], OVER_SCANS] = Field(default_factory=dict)
-    volumes: Annotated[dict[str, Share], OVER_SCANS] = Field(default_factory=dict)
+    scans: Annotated[Count, Declaration(Reveals.COUNT, ONE_EACH)] = 0
+    in_template: Annotated[Count, Declaration(Reveals.COUNT, ONE_EACH)] = 0
+    shares: Annotated[dict[str, tuple[Share, Share]], OVER_PEOPLE] = Field(default_factory=dict)
+    volumes: Annotated[dict[str, Share], OVER_PEOPLE] = Field(default_factory=dict)
 
 
 def map_saliency(site: SiteData, task: Task) -> Answer:
@@ -95,9 +97,10 @@ def _why_no_maps(site: SiteData, people: int) -> str | None:
     policy = site.section.policy
     if not policy.maps_leave:
         return "the site's policy keeps its maps (policy.maps_leave)"
-    if people < policy.min_per_class:
-        return f"fewer than {policy.min_per_class} positive people in the test set (policy.min_per_class)"
+    for key, minimum in (("min_per_class", policy.min_per_class), ("min_people", policy.min_people)):
+        if people < minimum:
+            return f"fewer than {minimum} positive people in the test set (policy.{key})"
     return None
 
 
-KIND = TaskKind(MapSaliency, MeanSaliency, map_saliency, {MAP: Declaration(Reveals.IMAGE, CountedBy("scans"))})
+KIND = TaskKind(MapSaliency, MeanSaliency, map_saliency, {MAP: Declaration(Reveals.IMAGE, ONE_EACH)})

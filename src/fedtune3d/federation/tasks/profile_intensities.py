@@ -3,8 +3,8 @@
 from typing import Annotated, ClassVar
 
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
-from fedtune3d.federation.privacy.declarations import CountedBy, Declaration, Reveals
-from fedtune3d.federation.site.data import SiteData
+from fedtune3d.federation.privacy.declarations import CountedBy, Declaration, IfFew, Reveals
+from fedtune3d.federation.site.data import SiteData, count_people
 from fedtune3d.federation.tasks.kind import TaskKind
 from fedtune3d.preparation.profiles import intensity_profile, intensity_range, load_brain
 
@@ -21,31 +21,37 @@ class ProfileIntensities(Instruction):
     grid: tuple[float, float] | None = None
 
 
+OF_PEOPLE = CountedBy("people", IfFew.HOLD_BACK)
+
+
 class IntensityProfile(Payload):
     """The range or the density; neither where the site has fewer people than `min_per_class`.
 
     Attributes:
+        people: How many people stand behind it; those who share a group count once.
         scans: How many scans stand behind it.
         range: Lowest and highest intensity.
         density: At the points of the grid (`preparation.profiles.grid_points`).
     """
 
-    scans: Annotated[int | None, Declaration(Reveals.COUNT, CountedBy("scans"))] = None
-    range: Annotated[tuple[float, float] | None, Declaration(Reveals.STATISTIC, CountedBy("scans"))] = None
-    density: Annotated[tuple[float, ...] | None, Declaration(Reveals.STATISTIC, CountedBy("scans"))] = None
+    people: Annotated[int | None, Declaration(Reveals.COUNT, OF_PEOPLE)] = None
+    scans: Annotated[int | None, Declaration(Reveals.COUNT, OF_PEOPLE)] = None
+    range: Annotated[tuple[float, float] | None, Declaration(Reveals.STATISTIC, OF_PEOPLE)] = None
+    density: Annotated[tuple[float, ...] | None, Declaration(Reveals.STATISTIC, OF_PEOPLE)] = None
 
 
 def profile_intensities(site: SiteData, task: Task) -> Answer:
     """Measure the range or the density at the site."""
     paths, grid = list(site.prepared.paths.values()), task.expect(ProfileIntensities).grid
-    if len({record.group_id for record in site.records}) < site.section.policy.min_per_class:
+    people = count_people(site.records)
+    if people < site.section.policy.min_per_class:
         return Answer(site.name, IntensityProfile())
     with site.progress.bar(f"{site.name}: intensity profile") as advance:
         if grid is None:
             low, high = intensity_range(load_brain(path) for path in paths)
-            return Answer(site.name, IntensityProfile(scans=len(paths), range=(low, high)))
+            return Answer(site.name, IntensityProfile(people=people, scans=len(paths), range=(low, high)))
         density = intensity_profile(map(load_brain, paths), *grid, lambda done: advance(done, len(paths)))
-        return Answer(site.name, IntensityProfile(scans=len(paths), density=tuple(density)))
+        return Answer(site.name, IntensityProfile(people=people, scans=len(paths), density=tuple(density)))
 
 
 KIND = TaskKind(ProfileIntensities, IntensityProfile, profile_intensities)

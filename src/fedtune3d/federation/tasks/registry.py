@@ -6,7 +6,7 @@ from functools import cache
 
 import fedtune3d.federation.tasks as folder
 from fedtune3d._utils.errors import InputError
-from fedtune3d.federation.privacy.declarations import declarations_of
+from fedtune3d.federation.privacy.declarations import AnswerDeclaration
 from fedtune3d.federation.site.data import SiteData
 from fedtune3d.federation.tasks.kind import TaskKind
 
@@ -33,6 +33,11 @@ def task_kind(name: str) -> TaskKind[SiteData]:
     return known[name]
 
 
+def declared_answer(name: str) -> AnswerDeclaration:
+    """What an answer to that kind of task reveals. Raises `InputError` where there is no such kind."""
+    return task_kind(name).declaration
+
+
 def _kind_in(name: str) -> TaskKind[SiteData]:
     module = f"{folder.__name__}.{name}"
     kind = getattr(importlib.import_module(module), "KIND", None)
@@ -40,5 +45,5 @@ def _kind_in(name: str) -> TaskKind[SiteData]:
         raise TypeError(f"{module}: expected a TaskKind under the name KIND")
     if kind.instruction.kind != name:
         raise TypeError(f"{module}: expected an instruction of kind {name!r}, got {kind.instruction.kind!r}")
-    declarations_of(kind.payload)
+    _ = kind.declaration  # raises where one is missing
     return kind

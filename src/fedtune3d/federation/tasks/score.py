@@ -2,8 +2,10 @@
 
 from typing import Annotated, ClassVar, Protocol
 
+from pydantic import Field
+
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
-from fedtune3d.federation.privacy.declarations import CountedBy, Declaration, Reveals
+from fedtune3d.federation.privacy.declarations import CountedBy, Declaration, IfFew, Reveals
 from fedtune3d.federation.tasks.kind import TaskKind
 from fedtune3d.training.scores import Scores
 
@@ -14,10 +16,19 @@ class Score(Instruction):
     kind: ClassVar[str] = "score"
 
 
-class ScoreAnswer(Payload):
-    """Scores of the received state on the validation set."""
+OF_VALIDATION = CountedBy("validation_people", IfFew.HOLD_BACK)
 
-    received: Annotated[Scores, Declaration(Reveals.STATISTIC, CountedBy("received"))]
+
+class ScoreAnswer(Payload):
+    """Scores of the received state on the validation set.
+
+    Attributes:
+        received: The scores; None where too few people stand behind them.
+        validation_people: People in the validation set.
+    """
+
+    received: Annotated[Scores | None, Declaration(Reveals.STATISTIC, OF_VALIDATION)] = None
+    validation_people: Annotated[int, Field(ge=0), Declaration(Reveals.COUNT, OF_VALIDATION)] = 0
 
 
 class ScoresStates(Protocol):

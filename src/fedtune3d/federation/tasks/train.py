@@ -4,20 +4,16 @@ from typing import Annotated, ClassVar, Protocol
 
 from pydantic import Field, JsonValue
 
+from fedtune3d.aggregation.registry import step_type_of
 from fedtune3d.aggregation.site_scores import SiteScore
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
-from fedtune3d.federation.privacy.declarations import (
-    EVERY_PART,
-    NOTHING,
-    CountedBy,
-    Declaration,
-    Reveals,
-)
+from fedtune3d.federation.privacy.declarations import EVERY_PART, NOTHING, CountedBy, Declaration, Reveals
 from fedtune3d.federation.tasks.kind import TaskKind
+from fedtune3d.federation.tasks.score import OF_VALIDATION
 from fedtune3d.training.scores import Scores
 
-OF_TRAINING = CountedBy("examples")
-OVER_VALIDATION = Declaration(Reveals.STATISTIC, CountedBy("received"))
+OF_TRAINING = CountedBy("people")
+OVER_VALIDATION = Declaration(Reveals.STATISTIC, OF_VALIDATION)
 Loss = Annotated[float, Field(ge=0)]
 
 
@@ -38,21 +34,25 @@ class TrainAnswer(Payload):
     """An update's counts and scores; the trained state comes as part ``"state"``.
 
     Attributes:
-        examples: Training scans.
+        examples: Training scans, by which rules weigh updates.
+        people: People behind the training scans.
         loss: Mean cross-entropy over the last local epoch.
         received: Scores of the received state on the validation set.
         sent: Scores of the sent state on the validation set.
         scores: Validation scores for the rule by name, those of its own step (`SiteStep.own_scores`) included.
+        validation_people: People in the validation set.
         received_training_loss: Mean cross-entropy of the received state over the training scans, if the rule needs it.
         seconds: Wall time of the task.
         peak_memory_bytes: The most memory that the site's process held so far.
     """
 
     examples: Annotated[int, Field(ge=0), Declaration(Reveals.COUNT, OF_TRAINING)]
+    people: Annotated[int, Field(ge=0), Declaration(Reveals.COUNT, OF_TRAINING)]
     loss: Annotated[float, Declaration(Reveals.STATISTIC, OF_TRAINING)]
     received: Annotated[Scores | None, OVER_VALIDATION] = None
-    sent: Annotated[Scores | None, Declaration(Reveals.STATISTIC, CountedBy("sent"))] = None
+    sent: Annotated[Scores | None, OVER_VALIDATION] = None
     scores: Annotated[dict[str, SiteScore], OVER_VALIDATION] = Field(default_factory=dict)
+    validation_people: Annotated[int, Field(ge=0), Declaration(Reveals.COUNT, OF_VALIDATION)] = 0
     received_training_loss: Annotated[Loss | None, Declaration(Reveals.STATISTIC, OF_TRAINING)] = None
     seconds: Annotated[float, Field(ge=0), NOTHING] = 0.0
     peak_memory_bytes: Annotated[int, Field(ge=0), NOTHING] = 0
@@ -71,4 +71,17 @@ def train(site: Trains, task: Task) -> Answer:
     return site.train(task)
 
 
-KIND = TaskKind(Train, TrainAnswer, train, {EVERY_PART: Declaration(Reveals.TENSOR, OF_TRAINING)})
+def require_declared_scores(task: Task, answer: Answer) -> None:
+    """Raise `TypeError` where an update holds a score that the task's rule does not declare."""
+    rule = task.expect(Train).rule
+    if unknown := sorted(answer.expect(TrainAnswer).scores.keys() - step_type_of(rule).score_names()):
+        raise TypeError(f"train: rule {rule} declares no score {', '.join(unknown)} (SiteStep.own_scores)")
+
+
+KIND = TaskKind(
+    Train,
+    TrainAnswer,
+    train,
+    {EVERY_PART: Declaration(Reveals.TENSOR, OF_TRAINING)},
+    require_declared=require_declared_scores,
+)

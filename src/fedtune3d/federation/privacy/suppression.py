@@ -1,0 +1,63 @@
+"""Suppression of small numbers: an answer leaves without what too few people stand behind, or not at all."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from fedtune3d.federation.privacy.declarations import EVERY_PART, AnswerDeclaration, CountedBy, Declaration, IfFew
+from fedtune3d.federation.privacy.refusal import Refusal
+
+Payload = TypeVar("Payload", bound=BaseModel)
+
+
+def suppress(
+    kind: str, payload: Payload, parts: Mapping[str, object], declared: AnswerDeclaration, min_people: int
+) -> Payload:
+    """Hold back each field of fewer than `min_people` people, as it declares; its default takes its place.
+
+    Args:
+        kind: The kind of task, for the message.
+        payload: The values of the answer.
+        parts: Its state dicts by part.
+        declared: What the fields and parts reveal, and of how many people.
+        min_people: The policy's minimum.
+
+    Raises:
+        Refusal: Where a field or part of too few people cannot be held back alone.
+    """
+    for part in parts:
+        declaration = declared.parts.get(part, declared.parts.get(EVERY_PART))
+        if declaration is not None and _has_few(payload, declaration, min_people):
+            raise _refusal(kind, min_people)
+    held_back: dict[str, object] = {}
+    for name, declaration in declared.fields.items():
+        if not _has_few(payload, declaration, min_people) or _is_default(payload, name):
+            continue
+        if _may_be_held_back(declaration):
+            held_back[name] = _default_of(payload, name)
+        else:
+            raise _refusal(kind, min_people)
+    return payload.model_copy(update=held_back) if held_back else payload
+
+
+def _has_few(payload: BaseModel, declaration: Declaration, min_people: int) -> bool:
+    counted = declaration.people
+    return isinstance(counted, CountedBy) and (getattr(payload, counted.field) or 0) < min_people
+
+
+def _may_be_held_back(declaration: Declaration) -> bool:
+    return isinstance(declaration.people, CountedBy) and declaration.people.if_few is IfFew.HOLD_BACK
+
+
+def _is_default(payload: BaseModel, name: str) -> bool:
+    field = type(payload).model_fields[name]
+    return not field.is_required() and bool(getattr(payload, name) == _default_of(payload, name))
+
+
+def _default_of(payload: BaseModel, name: str) -> object:
+    return type(payload).model_fields[name].get_default(call_default_factory=True, validated_data={})
+
+
+def _refusal(kind: str, min_people: int) -> Refusal:
+    return Refusal(f"policy.min_people is {min_people}, and fewer people stand behind the answer to {kind}")
