@@ -18,7 +18,7 @@ import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from fedtune3d.config.experiment import Policy
+from fedtune3d.config.policy import Policy
 
 SPACING_MM = 3.75
 SHAPE = (40, 48, 40)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -24,17 +23,16 @@ from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.aggregation.contract import Rule
 from fedtune3d.aggregation.lora import LoraMode, LoraRule
 from fedtune3d.aggregation.registry import build_rule
-from fedtune3d.cohorts.formats import AUTO, format_names
 from fedtune3d.cohorts.records import LabelMapping
+from fedtune3d.config.explain import ExplainSection
+from fedtune3d.config.site import SiteName, SiteSection
 from fedtune3d.models.assembly import NCC, RESNET18
 from fedtune3d.models.encoders.sam_med3d import ENCODERS
 from fedtune3d.models.heads import head_names
 from fedtune3d.models.tuning import Frozen, Lora, Tuning
-from fedtune3d.preparation.atlas import FREESURFER_REGIONS
 from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.training.settings import TrainingSettings
 
-SiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 WRITTEN_BY_INIT = "`fedtune3d init` writes one"
 LOGS = ("tensorboard", "mlflow")
@@ -45,74 +43,6 @@ def _log_names(value: Any) -> Any:
     """One name or several, each once."""
     names = value if isinstance(value, list | tuple) else [] if value is None else [value]
     return tuple(dict.fromkeys(known_name(str(name), LOGS) for name in names))
-
-
-def _format(name: str) -> str:
-    """The name of a format of a site's data."""
-    return known_name(name, (AUTO, *format_names()))
-
-
-class Policy(StrictModel):
-    """What a site does for others, and what may leave it besides states, counts and summaries.
-
-    Attributes:
-        predictions_leave: Whether the test probabilities of single scans leave, without names.
-        pictures_leave: Whether example pictures stand in the report.
-        groups_leave: Whether the groups that the site declares leave, as pseudonyms with their counts per class, so
-            that sites that share people split them alike.
-        maps_leave: Whether a mean saliency map over people leaves, where the experiment asks for one.
-        names_leave: Whether the leak audit names scans by their ids, or by eight digits that only the site can look up.
-        min_per_class: Minimum number of people of a class behind class sums (NCC), feature statistics, a mean
-            saliency map, and the numbers of a group such as a sex or an age band: a sum over a few people would expose
-            them.
-        min_people: Minimum number of people (of each class, in the evaluation) behind a metric or a count that leaves.
-            People who share a group count once.
-        tunings: The tunings that the site trains; None for all.
-        heads: The heads that the site trains; None for all.
-        max_rounds: Maximum number of training answers that leave for one experiment, repeated requests included.
-        max_payload_mb: Maximum size of the tensors in one message, either way, in megabytes.
-        hours: When the site answers, by its own clock, such as ``"19:00-07:00"``; None for always.
-    """
-
-    predictions_leave: bool = True
-    pictures_leave: bool = True
-    groups_leave: bool = True
-    maps_leave: bool = True
-    names_leave: bool = True
-    min_per_class: Count = 5
-    min_people: Count = 1
-    tunings: tuple[Literal["frozen", "full", "lora"], ...] | None = None
-    heads: tuple[str, ...] | None = None
-    max_rounds: Annotated[int, Field(ge=1, le=10**9)] | None = None
-    max_payload_mb: Positive | None = None
-    hours: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")] | None = None
-
-    @field_validator("heads")
-    @classmethod
-    def _known_heads(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        return None if names is None else tuple(known_name(name, (*head_names(), NCC, RESNET18)) for name in names)
-
-
-class SiteSection(StrictModel):
-    """One site: its name, its scans, and where it differs from the rest.
-
-    `root` is a BIDS or CAPS folder or a table of paths; `participants` its table, where that stands elsewhere.
-    `fingerprint_key` is a file with the key that the sites share for the leak audit (see docs/leaks.md).
-    """
-
-    name: SiteName
-    root: Path | None = None
-    fingerprint_key: Path | None = None
-    format: Annotated[str, AfterValidator(_format)] = AUTO
-    participants: Path | None = None
-    labels: LabelMapping | None = None
-    sessions: Literal["all", "first", "last"] | tuple[str, ...] = "all"
-    policy: Policy = Policy()
-
-    def with_paths_from(self, folder: Path) -> Self:
-        """The same with its relative paths counted from a folder."""
-        paths = {"root": self.root, "participants": self.participants, "fingerprint_key": self.fingerprint_key}
-        return self.model_copy(update={key: path if path is None else folder / path for key, path in paths.items()})
 
 
 class Splits(StrictModel):
@@ -180,30 +110,6 @@ class ParticipationSection(StrictModel):
     deadline_seconds: Positive | None = None
     retries: CountOrZero = 1
     max_norm: Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)] = 1e6
-
-
-class ExplainSection(StrictModel):
-    """Where the final model looks: a mean map over positive test scans a site (docs/explain.md).
-
-    Attributes:
-        method: How a map is made; `models/explanation.py`.
-        scans: Most scans at a site, one a person.
-        steps: Points of the path of integrated gradients.
-        atlas: A label map in MNI152, read by the server; by default the one that `cohorts.atlas` finds.
-        regions: Name → labels in the atlas; by default those of FreeSurfer.
-    """
-
-    method: Literal["gradcam", "occlusion", "integrated_gradients"]
-    scans: Count = 20
-    steps: Annotated[int, Field(ge=1, le=10_000)] = 16
-    atlas: Path | None = None
-    regions: dict[str, tuple[int, ...]] = FREESURFER_REGIONS
-
-    @model_validator(mode="after")
-    def _fine_enough(self) -> Self:
-        if self.atlas is not None and self.method != "integrated_gradients":
-            raise ValueError(f"a map by {self.method} is too coarse for an atlas; leave it out, or take another method")
-        return self
 
 
 def _method(value: Any) -> Any:

@@ -5,7 +5,8 @@ from pathlib import Path
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Progress
-from fedtune3d.config.experiment import Experiment, SiteSection
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.site import SiteSection
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.site import Site
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from fedtune3d.aggregation.site_scores import SiteScore
-from fedtune3d.config.experiment import Experiment, Policy
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.policy import Policy
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.privacy.gate import PolicyGate
 from fedtune3d.federation.privacy.refusal import Refusal

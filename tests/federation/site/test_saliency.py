@@ -9,7 +9,7 @@ from torch import nn
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.records import ScanRecord
-from fedtune3d.config.experiment import ExplainSection
+from fedtune3d.config.explain import ExplainSection
 from fedtune3d.federation.site.saliency import (
     MapMaker,
     average,

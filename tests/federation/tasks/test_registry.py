@@ -9,7 +9,7 @@ import pytest
 
 import fedtune3d.federation.tasks as folder
 from fedtune3d._utils.errors import InputError
-from fedtune3d.config.experiment import Policy
+from fedtune3d.config.policy import Policy
 from fedtune3d.federation.messages import Payload
 from fedtune3d.federation.privacy.declarations import (
     NOTHING,

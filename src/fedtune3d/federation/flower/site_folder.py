@@ -9,7 +9,9 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import SitePaths
 from fedtune3d._utils.strict import StrictModel, problems_of
 from fedtune3d._utils.yaml_files import read_yaml
-from fedtune3d.config.experiment import Experiment, Policy, SiteName
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.policy import Policy
+from fedtune3d.config.site import SiteName
 
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$|^\[[0-9A-Fa-f:]+\]:\d{1,5}$")]
 

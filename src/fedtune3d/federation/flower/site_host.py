@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from fedtune3d._utils.errors import InputError, StorageError
 from fedtune3d._utils.folders import RunFolder, SiteWork
 from fedtune3d._utils.progress import Progress, Silent
-from fedtune3d.config.experiment import Experiment, SiteSection
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.site import SiteSection
 from fedtune3d.federation.flower.site_folder import SiteSettings
 from fedtune3d.federation.flower.wire import Occasion, WireError, pack_answer, unpack_task
 from fedtune3d.federation.messages import Answer, Fault, Task, parts_bytes

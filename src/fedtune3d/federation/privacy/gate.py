@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fedtune3d._utils.folders import SiteFolder
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.config.experiment import Experiment, Policy
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.policy import Policy
 from fedtune3d.federation.messages import Answer, Answering, Task, parts_bytes
 from fedtune3d.federation.privacy.declarations import AnswerDeclaration, require_declared_parts
 from fedtune3d.federation.privacy.egress_log import EgressManifest

@@ -13,7 +13,8 @@ from fedtune3d.aggregation.site_step import KEPT_LOCAL, STATE
 from fedtune3d.cohorts.reading import read_site
 from fedtune3d.cohorts.records import Cohort, ScanRecord
 from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits
-from fedtune3d.config.experiment import Experiment, SiteSection
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.site import SiteSection
 from fedtune3d.federation.messages import Task
 from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.process_model import ProcessModel

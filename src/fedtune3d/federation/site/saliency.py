@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d._utils.state_dicts import State, load_state, save_state
-from fedtune3d.config.experiment import ExplainSection
+from fedtune3d.config.explain import ExplainSection
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.explanation import CUBE, grad_cam, integrated_gradients, occlusion, places_of
 from fedtune3d.models.nearest_centre import NearestCentre

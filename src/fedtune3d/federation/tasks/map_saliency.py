@@ -6,7 +6,7 @@ from pydantic import Field
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State, state_sha256
-from fedtune3d.config.experiment import ExplainSection
+from fedtune3d.config.explain import ExplainSection
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
 from fedtune3d.federation.privacy.declarations import NOTHING, CountedBy, Declaration, Reveals
 from fedtune3d.federation.site.data import SiteData

@@ -1,0 +1,52 @@
+"""The policy of a site: what it does for others, and what may leave it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from fedtune3d._utils.names import known_name
+from fedtune3d._utils.ranges import Count, Positive
+from fedtune3d._utils.strict import StrictModel
+from fedtune3d.models.assembly import NCC, RESNET18
+from fedtune3d.models.heads import head_names
+
+
+class Policy(StrictModel):
+    """What a site does for others, and what may leave it besides states, counts and summaries.
+
+    Attributes:
+        predictions_leave: Whether the test probabilities of single scans leave, without names.
+        pictures_leave: Whether example pictures stand in the report.
+        groups_leave: Whether the groups that the site declares leave, as pseudonyms with their counts per class, so
+            that sites that share people split them alike.
+        maps_leave: Whether a mean saliency map over people leaves, where the experiment asks for one.
+        names_leave: Whether the leak audit names scans by their ids, or by eight digits that only the site can look up.
+        min_per_class: Minimum number of people of a class behind class sums (NCC), feature statistics, a mean
+            saliency map, and the numbers of a group such as a sex or an age band: a sum over a few people would expose
+            them.
+        min_people: Minimum number of people (of each class, in the evaluation) behind a metric or a count that leaves.
+            People who share a group count once.
+        tunings: The tunings that the site trains; None for all.
+        heads: The heads that the site trains; None for all.
+        max_rounds: Maximum number of training answers that leave for one experiment, repeated requests included.
+        max_payload_mb: Maximum size of the tensors in one message, either way, in megabytes.
+        hours: When the site answers, by its own clock, such as ``"19:00-07:00"``; None for always.
+    """
+
+    predictions_leave: bool = True
+    pictures_leave: bool = True
+    groups_leave: bool = True
+    maps_leave: bool = True
+    names_leave: bool = True
+    min_per_class: Count = 5
+    min_people: Count = 1
+    tunings: tuple[Literal["frozen", "full", "lora"], ...] | None = None
+    heads: tuple[str, ...] | None = None
+    max_rounds: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    max_payload_mb: Positive | None = None
+    hours: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")] | None = None
+
+    @field_validator("heads")
+    @classmethod
+    def _known_heads(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if names is None else tuple(known_name(name, (*head_names(), NCC, RESNET18)) for name in names)
