@@ -14,13 +14,18 @@ METHODS = {
 }
 """The methods in the order in which they are shown, and their titles."""
 
-_HEADS = {"linear": "Linear head", "conv_s": "CONV S head", "conv_l": "CONV L head"}
 _TUNINGS = {"frozen": "frozen encoder", "full": "full fine-tuning", "lora": "LoRA"}
 
 
 def head_title(name: str) -> str:
-    """`conv_s` → `CONV S head`; a name that is not known stands as it is."""
-    return _HEADS.get(name, f"{name} head")
+    """`conv_s` → `CONV S head`; the name itself where no such head is installed."""
+    return f"{_head_label(name)} head"
+
+
+def _head_label(name: str) -> str:
+    from fedtune3d.models import heads
+
+    return heads.head_title(name) if name in heads.head_names() else name
 
 
 def tuning_title(name: str) -> str:
@@ -36,9 +41,6 @@ def rule_title(name: str) -> str:
 
 
 _SHORT = {
-    "linear": "Linear",
-    "conv_s": "CONV S",
-    "conv_l": "CONV L",
     "ncc": "NCC",
     "resnet18": "ResNet-18",
     "frozen": "frozen",
@@ -50,7 +52,7 @@ _SHORT = {
 def variant_title(part: str, variant: VariantRecord) -> str:
     """The short title of a study's head, tuning or rule; its options stand in brackets."""
     name = variant.name
-    title = rule_title(name) if part == "rule" else _SHORT.get(name, name)
+    title = rule_title(name) if part == "rule" else _SHORT.get(name) or _head_label(name)
     return f"{title} ({variant.note})" if variant.note else title
 
 

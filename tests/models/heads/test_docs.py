@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from fedtune3d._utils.state_dicts import load_state
+from fedtune3d.config.experiment import Experiment
 from fedtune3d.models import heads
-from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoders.sam_med3d import build_encoder
-from fedtune3d.models.heads import build_head, head_names
-from fedtune3d.models.tuning import Frozen, apply_tuning
+from fedtune3d.models.heads import build_head, head_names, head_title
+from fedtune3d.testing import check_head
+from fedtune3d.workflows.run import run_experiment
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "heads.md").read_text(encoding="utf-8")
 
@@ -42,12 +43,27 @@ def test_the_drawing_is_the_layout(name, title):
     assert total == sum(counts)
 
 
-def test_the_example_is_a_head_by_being_in_the_folder(tmp_path, monkeypatch):
+@pytest.fixture
+def folder_with_the_example(tmp_path, monkeypatch):
     example = re.search(r"```python\n(.*?)```", DOCUMENT, flags=re.DOTALL).group(1)
-    (tmp_path / "attention_pool.py").write_text(example, encoding="utf-8")
-    monkeypatch.setattr(heads, "__path__", [*heads.__path__, str(tmp_path)])
+    folder = tmp_path / "heads"
+    folder.mkdir()
+    (folder / "attention_pool.py").write_text(example, encoding="utf-8")
+    monkeypatch.setattr(heads, "__path__", [*heads.__path__, str(folder)])
+
+
+@pytest.mark.usefixtures("folder_with_the_example")
+def test_the_example_is_a_head_by_being_in_the_folder():
     assert "attention_pool" in head_names()
-    model = Classifier(build_encoder("tiny"), build_head("attention_pool"))
-    trainable = apply_tuning(model, Frozen())
-    assert "head.score.weight" in trainable.names
-    assert model(torch.zeros(1, 1, 128, 128, 128)).shape == (1, 2)
+    assert head_title("attention_pool") == "Attention pooling"
+    check_head("attention_pool")
+
+
+@pytest.mark.usefixtures("folder_with_the_example")
+def test_a_whole_run_with_the_example(small_experiment, tmp_path):
+    model = small_experiment.values["model"] | {"head": "attention_pool"}
+    folder = run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "run", model=model)))
+    first, last = load_state(folder.rounds.best), load_state(folder.rounds.last)
+    assert first.keys() == last.keys() >= {"head.score.weight", "head.classify.bias"}
+    assert bool(last["head.score.weight"].any())
+    assert "Attention pooling head" in folder.report.read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 from types import ModuleType
 
 from torch import nn
@@ -15,11 +16,12 @@ from fedtune3d.models import heads
 
 def head_names() -> tuple[str, ...]:
     """The names of all heads, sorted: the files in this folder."""
-    return tuple(sorted(found.name for found in pkgutil.iter_modules(heads.__path__) if not found.name.startswith("_")))
+    modules = [module.name for module in pkgutil.iter_modules(heads.__path__)]
+    return tuple(sorted(name for name in modules if not name.startswith("_")))
 
 
 def head_title(name: str) -> str:
-    """The first line of the docstring of a head's module, without a full stop.
+    """The title of a head: the first line of its module's docstring, up to the first comma, colon or full stop.
 
     Raises:
         InputError: If there is no such head, or its module has no docstring.
@@ -29,7 +31,7 @@ def head_title(name: str) -> str:
         raise InputError(
             f"head {name}: expected a docstring at the top of its module, got none; its first line is the title"
         )
-    return documentation.splitlines()[0].rstrip(".")
+    return re.split("[,:.]", documentation.splitlines()[0])[0]
 
 
 def build_head(name: str, in_channels: int = 384, seed: int = 0) -> nn.Module:

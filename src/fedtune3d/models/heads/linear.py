@@ -1,4 +1,4 @@
-"""The linear head: pooled features → two logits."""
+"""Linear, the smallest head: pooled features → two logits."""
 
 from torch import nn
 
