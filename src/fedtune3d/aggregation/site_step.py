@@ -6,6 +6,7 @@ the site looks the class up by the rule's name among its installed rules, so no 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from inspect import get_annotations
 from typing import ClassVar, Self, get_type_hints
 
 import torch
@@ -82,6 +83,12 @@ class SiteStep:
     keep_local: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ()
     score_kind: ScoreKind = "auc"
+
+    def __init_subclass__(cls) -> None:
+        """Refuse a field whose name a message already uses for the state dict itself. Raises `TypeError`."""
+        super().__init_subclass__()
+        if STATE in get_annotations(cls):
+            raise TypeError(f"{cls.__module__}.{cls.__name__}: the field name {STATE!r} is taken; choose another")
 
     @classmethod
     def score_names(cls) -> frozenset[str]:
