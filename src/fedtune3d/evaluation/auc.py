@@ -31,7 +31,8 @@ def auc_from_counts(negatives: np.ndarray, positives: np.ndarray) -> np.ndarray:
     """
     below = np.cumsum(negatives, axis=-1) - negatives
     twice_right = np.sum(positives * (2 * below + negatives), axis=-1)
-    return twice_right / (2 * negatives.sum(axis=-1) * positives.sum(axis=-1))
+    auc: np.ndarray = twice_right / (2 * negatives.sum(axis=-1) * positives.sum(axis=-1))
+    return auc
 
 
 def area_under_curve(labels: np.ndarray, probabilities: np.ndarray) -> float:

@@ -88,4 +88,5 @@ def _variance(sample: Sample, design: np.ndarray, fit: GLMResultsWrapper) -> np.
         return inverse * sample.scans / sample.people
     scores = np.zeros((sample.people, design.shape[1]))
     np.add.at(scores, sample.codes, design * (sample.weights * fit.resid_response)[:, None])
-    return inverse @ (scores.T @ scores) @ inverse * sample.people / max(1, sample.people - 1)
+    robust: np.ndarray = inverse @ (scores.T @ scores) @ inverse * sample.people / max(1, sample.people - 1)
+    return robust

@@ -65,12 +65,13 @@ class Sample:
     @property
     def probabilities(self) -> np.ndarray:
         """(rows,) in (0, 1)."""
-        return 1 / (1 + np.exp(-self.logits))
+        probabilities: np.ndarray = 1 / (1 + np.exp(-self.logits))
+        return probabilities
 
     @property
     def scans(self) -> int:
         """How many scans there are."""
-        return round(self.weights.sum())
+        return round(float(self.weights.sum()))
 
     @property
     def deviation(self) -> float:

@@ -71,7 +71,8 @@ def centres(total: ClassSums) -> np.ndarray:
             raise InputError(
                 f"ncc: expected scans of both classes over all sites, got no {name} one; add a site that has some"
             )
-    return total.sums / total.counts[:, None]
+    means: np.ndarray = total.sums / total.counts[:, None]
+    return means
 
 
 def distance_scores(features: Iterable[torch.Tensor | np.ndarray], class_centres: np.ndarray) -> np.ndarray:

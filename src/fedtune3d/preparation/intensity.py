@@ -40,7 +40,8 @@ def normalise_intensity(inside: Volume, method: Intensity, reference: Volume | N
         return values
     if method == "white_stripe":
         stripe = _white_stripe(values)
-        return (values - stripe.mean()) / stripe.std()
+        scaled: np.ndarray = (values - stripe.mean()) / stripe.std()
+        return scaled
     if method == "histogram":
         assert reference is not None
         known = normalise_intensity(reference, "zscore")
@@ -58,7 +59,8 @@ def _white_stripe(values: Numbers) -> Numbers:
     peak = int(peaks[-1] if len(peaks) else density.argmax())
     rank = np.mean(values <= (edges[peak] + edges[peak + 1]) / 2)
     first, last = np.quantile(values, (max(0.0, rank - STRIPE), min(1.0, rank + STRIPE)))
-    return values[(values >= first) & (values <= last)]
+    between: np.ndarray = values[(values >= first) & (values <= last)]
+    return between
 
 
 def _through_landmarks(values: Numbers, scan: Numbers, template: Numbers) -> Numbers:

@@ -100,7 +100,8 @@ def _register(voxels: NDArray[np.float32]) -> "SimpleITK.Transform | None":
     method.SetOptimizerScalesFromPhysicalShift()
     spacing = _SPACING_MM * _COARSER
     try:
-        return method.Execute(_image(_template()[0], spacing), _image(coarse, spacing))
+        transform: SimpleITK.Transform = method.Execute(_image(_template()[0], spacing), _image(coarse, spacing))
+        return transform
     except RuntimeError:
         return None
 

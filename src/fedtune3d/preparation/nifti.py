@@ -171,7 +171,10 @@ def _check_grid(path: Path, image: nibabel.Nifti1Image) -> None:
 def _raw_spacing(path: Path, image: nibabel.Nifti1Image) -> Numbers:
     """The three spacings as they stand in the file, without nibabel's repairs."""
     with ImageOpener(str(path)) as file:
-        return np.abs(type(image.header).from_fileobj(file, check=False)["pixdim"][1:4]).astype(np.float64)
+        spacing: np.ndarray = np.abs(type(image.header).from_fileobj(file, check=False)["pixdim"][1:4]).astype(
+            np.float64
+        )
+        return spacing
 
 
 def _read_to_end(path: Path, image: nibabel.Nifti1Image) -> nibabel.Nifti1Image:

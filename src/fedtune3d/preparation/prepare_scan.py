@@ -176,7 +176,7 @@ def _find_brain(voxels: Volume) -> Mask:
     """Where the magnitude is more than faint; bool, the shape of `voxels`."""
     nonzero = np.abs(voxels[voxels != 0])
     threshold = _FAINT * np.percentile(nonzero, 99)
-    mask = voxels > threshold
+    mask: np.ndarray = voxels > threshold
     if voxels.min() < 0:
         mask |= voxels < -threshold
     return mask

@@ -70,7 +70,8 @@ def thinnable_grey(
     inside = csf + grey
     facing = np.where(inner, 0.0, csf) + (inside < 0.05)
     near = np.clip(2.0 * ndi.gaussian_filter(facing.astype(np.float32), 1.5 / spacing_mm), 0.0, 1.0)
-    return grey * near
+    image: np.ndarray = grey * near
+    return image
 
 
 def as_bytes(fractions: NDArray[np.float32]) -> NDArray[np.uint8]:

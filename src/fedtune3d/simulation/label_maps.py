@@ -132,7 +132,8 @@ def close_brain(parenchyma: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) 
     coarse = parenchyma.reshape(x, 2, y, 2, z, 2).any(axis=(1, 3, 5))
     grown = ndi.distance_transform_edt(~coarse, 2 * spacing_mm) <= CLOSING_MM
     closed = ndi.binary_fill_holes(ndi.distance_transform_edt(grown, 2 * spacing_mm) > CLOSING_MM)
-    return parenchyma | closed.repeat(2, axis=0).repeat(2, axis=1).repeat(2, axis=2)
+    brain: np.ndarray = parenchyma | closed.repeat(2, axis=0).repeat(2, axis=1).repeat(2, axis=2)
+    return brain
 
 
 def tissue_fractions(labels: NDArray[np.int16], brain: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -173,7 +173,8 @@ def move_head(
     spacing = np.diag([*nib.affines.voxel_sizes(affine), 1.0])
     scan = torchio.ScalarImage(tensor=torch.from_numpy(image)[None], affine=spacing)
     moved = torchio.Motion(degrees=degrees, translation=shifts, times=times, image_interpolation="linear")(scan)
-    return np.abs(moved.data[0].numpy()).astype(np.float32)
+    magnitude: np.ndarray = np.abs(moved.data[0].numpy()).astype(np.float32)
+    return magnitude
 
 
 def add_rician_noise(image: NDArray[np.float32], noise: float, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -184,4 +185,5 @@ def add_rician_noise(image: NDArray[np.float32], noise: float, rng: np.random.Ge
     """
     real = image + np.float32(noise) * rng.standard_normal(image.shape, dtype=np.float32)
     imaginary = np.float32(noise) * rng.standard_normal(image.shape, dtype=np.float32)
-    return np.hypot(real, imaginary)
+    magnitude: np.ndarray = np.hypot(real, imaginary)
+    return magnitude

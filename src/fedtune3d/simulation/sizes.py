@@ -54,7 +54,7 @@ def site_sizes(sites: int, scans: int, smallest: int, seed: int) -> list[int]:
 def largest_remainder(shares: NDArray[np.float64], total: int) -> NDArray[np.int64]:
     """Whole numbers in proportion to the shares that sum to the total; equal remainders go to the later."""
     quotas = shares / shares.sum() * total
-    sizes = np.floor(quotas).astype(int)
+    sizes: np.ndarray = np.floor(quotas).astype(int)
     rest = np.argsort(quotas - sizes, kind="stable")[::-1][: total - sizes.sum()]
     sizes[rest] += 1
     return sizes

@@ -45,4 +45,5 @@ def predict_logits(model: nn.Module, data: ScanSet, batch_size: int | None = Non
 def predict(model: nn.Module, data: ScanSet, batch_size: int | None = None) -> NDArray[np.float64]:
     """The probability of the positive class for each scan, (n,) float64; otherwise as `predict_logits`."""
     logits = predict_logits(model, data, batch_size)
-    return expit(logits[:, 1] - logits[:, 0])
+    probabilities: np.ndarray = expit(logits[:, 1] - logits[:, 0])
+    return probabilities

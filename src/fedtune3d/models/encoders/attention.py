@@ -32,7 +32,10 @@ def attend(qkv: Tensor, tables: Sequence[Tensor], padding: Tensor | None) -> Ten
         (windows, heads, d, h, w, c).
     """
     # Reversed, so that a step along the key axis is a step forward in the table.
-    return _Attention.apply(qkv, torch.cat(list(tables)).flip(0), padding)
+    attended: Tensor = _Attention.apply(  # type: ignore[no-untyped-call]
+        qkv, torch.cat(list(tables)).flip(0), padding
+    )
+    return attended
 
 
 def _row_bias_form(qkv: Tensor, tables: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -51,7 +54,7 @@ def _row_bias_form(qkv: Tensor, tables: Tensor, padding: Tensor | None) -> tuple
     if padding is not None and real_w < size:
         filler = padding[0][:, None, None, None].expand(*q.shape[:4], size - real_w, -1)
         row = torch.cat([q, filler], dim=4)
-    a, g, i = _RelativeTerms.apply(row, tables, real_w)
+    a, g, i = _RelativeTerms.apply(row, tables, real_w)  # type: ignore[no-untyped-call]
     bias = (g[..., :real_d, None, :real_w] + i[..., None, :real_h, :real_w]).flatten(4).flatten(2, 3)
     columns = torch.eye(real_w, dtype=q.dtype, device=q.device).repeat(real_d * real_h, 1)
     queries = [q.flatten(2, 4) * q.shape[-1] ** -0.5, a[..., :real_w].flatten(2, 4)]

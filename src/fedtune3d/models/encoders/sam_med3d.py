@@ -45,7 +45,8 @@ class MLPBlock(nn.Module):
         self.lin2 = FastLinear(mlp_dim, embedding_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.lin2(functional.gelu(self.lin1(x)))
+        tokens: Tensor = self.lin2(functional.gelu(self.lin1(x)))
+        return tokens
 
 
 class LayerNorm3d(nn.Module):
@@ -92,13 +93,15 @@ class Attention(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             dtype = self.rel_pos_d.dtype
             attended = self._attend_in_windows(qkv.to(dtype), None if padding is None else padding.to(dtype))
-        return self.proj(attended.flatten(4))
+        projected: Tensor = self.proj(attended.flatten(4))
+        return projected
 
     def _padding(self, x: Tensor) -> Tensor:
         """Query, key and value of a padded token, (3, heads, c): it is zero before the projection."""
         if type(self.qkv) is FastLinear and self.qkv.bias is not None:
             return self.qkv.bias.view(3, self.num_heads, -1)
-        return self.qkv(x.new_zeros(1, x.shape[-1])).view(3, self.num_heads, -1)
+        padding: Tensor = self.qkv(x.new_zeros(1, x.shape[-1])).view(3, self.num_heads, -1)
+        return padding
 
     def _attend_in_windows(self, qkv: Tensor, padding: Tensor | None) -> Tensor:
         """(B, D, H, W, 3, heads, c) → (B, D, H, W, heads, c)."""
@@ -149,7 +152,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        tokens: Tensor = x + self.mlp(self.norm2(x))
+        return tokens
 
 
 class ImageEncoder3D(nn.Module):
@@ -236,9 +240,11 @@ class ImageEncoder3D(nn.Module):
             expected = (self.in_chans, self.img_size, self.img_size, self.img_size)
             if x.shape[1:] != expected:
                 raise ValueError(f"scans of shape {tuple(x.shape)}: expected (B, {', '.join(map(str, expected))})")
-            return self.patch_embed(x) + self.pos_embed
+            tokens: Tensor = self.patch_embed(x) + self.pos_embed
+            return tokens
         if stage <= self.depth:
-            return self.blocks[stage - 1](x)
+            mixed: Tensor = self.blocks[stage - 1](x)
+            return mixed
         return self._run_neck(x)
 
     def _run_neck(self, x: Tensor) -> Tensor:
@@ -246,7 +252,8 @@ class ImageEncoder3D(nn.Module):
         x = fast_linear(x, self.neck[0].get_parameter("weight").flatten(1), None).movedim(-1, 1)
         # Channels first: on channels last, oneDNN's convolution took a fifth longer, forward and backward.
         x = self.neck[2](self.neck[1](x).contiguous())
-        return self.neck[3](x).contiguous()
+        features: Tensor = self.neck[3](x).contiguous()
+        return features
 
     def forward(self, scans: Tensor) -> Tensor:
         """(B, in_chans, s, s, s) → (B, out_chans, s/p, s/p, s/p)."""
