@@ -62,7 +62,7 @@ def test_state_ledger_and_best_by_hand(tmp_path: Path) -> None:
         round_state.state["head.weight"], torch.full((2, 3), 6.0)
     )  # 3 rounds of (30·1 + 10·5) / 40
     lines = RoundsFolder(tmp_path).lines()
-    assert [(line.round, line.kind) for line in lines] == [(1, "train"), (2, "train"), (3, "train"), (3, "score")]
+    assert [(line.round, line.kind) for line in lines] == [(1, "train"), (2, "train"), (3, "train"), (4, "score")]
     assert lines[0].sites["A"] == SiteEntry(
         participated=True,
         bytes_down=32,

@@ -79,7 +79,7 @@ class LedgerLine:
     """One round of training, or the scoring of the last state.
 
     Attributes:
-        round: The round, from 1; of the last scoring, the last round.
+        round: The round, from 1; of the last scoring, the one after the last, which has no training.
         kind: ``"train"``, or ``"score"`` for the last scoring, in which no site trains.
         seconds: Wall time at the server.
         sites: Site → its part in the round, sorted by name.

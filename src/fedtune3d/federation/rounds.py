@@ -252,7 +252,7 @@ def _score_last(
     tasks = _training_tasks(federation.sites, "", {}, round_state, settings)
     entries = {reply.site: _entry(reply, tasks[reply.site]) for reply in federation.ask(tasks)}
     line = LedgerLine(
-        round=round_state.round,
+        round=round_state.round + 1,
         kind="score",
         seconds=round(time.monotonic() - began, 3),
         sites=dict(sorted(entries.items())),
