@@ -61,8 +61,6 @@ def test_sessions_of_one_person_in_two_groups_are_refused(tmp_path: Path) -> Non
         ("01|70\nsub-01|71", "expected one row a participant, but sub-01 stands in lines 2 and 3"),
         ("n/a|70", "line 2: expected a participant_id, got none"),
         ("../x|70", "line 2: expected a participant_id of letters, digits"),
-        ("01|old", r"line 2: expected age in years \(0 to 120\) or n/a, got old"),
-        ("01|121", "got 121"),
     ],
 )
 def test_a_row_at_fault_is_named_by_its_line(tmp_path: Path, rows: str, line: str) -> None:
@@ -72,3 +70,33 @@ def test_a_row_at_fault_is_named_by_its_line(tmp_path: Path, rows: str, line: st
 
 def test_digits_are_sorted_as_numbers() -> None:
     assert sorted(["ses-M12", "ses-M6", "ses-M0", "ses-A"], key=natural) == ["ses-A", "ses-M0", "ses-M6", "ses-M12"]
+
+
+@pytest.mark.parametrize(
+    ("text", "age"),
+    [
+        ("70.5", "70.5"), ("0,5", "0.5"), ("89+", "89"), (">89", "89"), (">= 90", "90"), ("090Y", "90"),
+        ("006M", "0.5"),
+        ("60-65", None), ("unknown", None), ("121", None), ("-3", None), ("Y", None), ("1e3", None),
+    ],
+)  # fmt: skip
+def test_ages_as_tables_write_them(tmp_path: Path, text: str, age: str | None) -> None:
+    table = tmp_path / "participants.tsv"
+    table.write_text(f"participant_id\tage\n01\t{text}\n02\t{text}\n", encoding="utf-8")
+    people = read_people(table, [])
+    assert people.by_participant["sub-01"]["age"] == age
+    expected = (
+        f"participants.tsv: age: 2 values taken as missing; expected years (0 to 120), got {text!r} in line 2 first"
+    )
+    assert people.warnings == (() if age else (expected,))
+
+
+def test_a_scan_without_a_session_has_what_all_sessions_share(tmp_path: Path) -> None:
+    table = tmp_path / "participants.tsv"
+    table.write_text("participant_id\tsex\n01\tF\n")
+    (tmp_path / "sub-01").mkdir()
+    rows = "session_id\tdiagnosis\tage\nM00\tAD\t70\nM12\tAD\t71\n"
+    (tmp_path / "sub-01" / "sub-01_sessions.tsv").write_text(rows)
+    row = read_people(table, ["sub-01"]).row("sub-01", "")
+    assert row is not None
+    assert (row["sex"], row["diagnosis"], row.get("age")) == ("F", "AD", None)

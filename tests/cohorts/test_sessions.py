@@ -84,9 +84,8 @@ def test_covariates_and_labels_may_stand_in_sessions_alone(site: Callable[[str],
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("baseline yesterday n/a n/a\n", "line 2: expected acq_time as 2020-12-31T23:59:59 or n/a, got yesterday"),
         ("baseline n/a n/a n/a\nses-baseline n/a n/a n/a\n", "but sub-01 ses-baseline stands in lines 2 and 3"),
-        ("baseline n/a n/a -3\n", "line 2: expected age in years"),
+        ("../x n/a n/a -3\n", "line 2: expected a session_id of letters"),
     ],
 )
 def test_bad_tables_of_sessions_are_refused(site: Callable[[str], Path], rows: str, message: str) -> None:

@@ -1,5 +1,6 @@
 """Files that come from outside: what is there in place of a file that can be read, and text in whatever encoding."""
 
+import json
 import os
 import stat
 from dataclasses import dataclass
@@ -57,9 +58,33 @@ class InputText:
 
 
 def read_input_text(path: Path) -> InputText:
-    """Read text in UTF-8, with or without a byte-order mark, or else in Latin-1. Raises `OSError`."""
-    content = path.read_bytes()
+    """Read text in UTF-8, with or without a byte-order mark, or else in Latin-1; line ends become line feeds.
+
+    Raises `OSError`.
+    """
+    content = path.read_bytes().replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     try:
         return InputText(content.decode("utf-8-sig"), False)
     except UnicodeDecodeError:
         return InputText(content.decode("latin-1"), True)
+
+
+def read_json_object(path: Path) -> dict[str, object]:
+    """Read a JSON object that somebody else wrote, in UTF-8 or Latin-1.
+
+    Raises:
+        FileNotFoundError: If there is no such file, and no link that should lead to one.
+        OSError: If it cannot be read.
+        ValueError: If it holds no JSON object; on one line, without the path.
+    """
+    if found := obstacle(path):
+        raise ValueError(f"expected a JSON object, {found}")
+    try:
+        value = json.loads(read_input_text(path).text)
+    except RecursionError:
+        raise ValueError("expected a JSON object, found one that is nested too deeply") from None
+    except ValueError as error:  # a number of thousands of digits, too
+        raise ValueError(f"expected a JSON object; {' '.join(str(error).split())}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+    return value

@@ -1,10 +1,9 @@
-"""What a BIDS folder says of itself in dataset_description.json."""
+"""Read dataset_description.json, with which a BIDS folder describes itself."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.input_files import read_json_object
 
 
 def is_simulated(root: Path) -> bool:
@@ -22,7 +21,7 @@ def is_derivative(root: Path) -> bool:
     return description.get("DatasetType") == "derivative" or "PipelineDescription" in description
 
 
-def read_description(root: Path) -> dict[str, Any]:
+def read_description(root: Path) -> dict[str, object]:
     """The description of a folder, or of a table's folder; empty where there is none.
 
     Raises:
@@ -30,11 +29,8 @@ def read_description(root: Path) -> dict[str, Any]:
     """
     path = (root.parent if root.is_file() else root) / "dataset_description.json"
     try:
-        description = json.loads(path.read_text(encoding="utf-8-sig"))
+        return read_json_object(path)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected a JSON object; {error}") from None
-    if not isinstance(description, dict):
-        raise InputError(f"{path}: expected a JSON object, got {type(description).__name__}")
-    return description
+        raise InputError(f"{path}: {error}") from None

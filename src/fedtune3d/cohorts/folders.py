@@ -53,8 +53,9 @@ def read_people_of(root: Path, scans: Scans, participants: Path | None) -> Peopl
 def _participants_table(root: Path) -> Path:
     places = [root, *([root.parent.parent] if root.parent.name == "derivatives" else [])]
     for place in places:
-        if (place / "participants.tsv").exists():
-            return place / "participants.tsv"
+        table = place / "participants.tsv"
+        if table.exists() or table.is_symlink():
+            return table
     raise InputError(
         f"{root / 'participants.tsv'}: expected a table of participants, found none; is {root} the right folder? "
         "A table elsewhere is named by the site's key `participants`"

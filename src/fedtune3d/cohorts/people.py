@@ -1,7 +1,7 @@
 """What a site's tables say of each person and of each session: participants.tsv, and sessions.tsv beside it."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,8 +9,12 @@ from pathlib import Path
 from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.label_expressions import as_number
 from fedtune3d.cohorts.tables import Row, Table, read_table
+from fedtune3d.cohorts.warnings import UnreadableValues
 
 _OLDEST = 120
+ACCEPTED = {"age": f"years (0 to {_OLDEST})", "acq_time": "a time such as 2020-12-31T23:59:59"}
+_AGE = re.compile(r"(?:>=?\s*)?(?P<number>\d+(?:[.,]\d+)?)\s*(?P<unit>[YyMmWwDd]?)\+?")
+_PER_YEAR = {"": 1.0, "Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
 _IDENTIFIER = re.compile(r"[\w.+-]{1,100}")
 
 
@@ -23,16 +27,22 @@ class People:
         columns: Those of all tables.
         by_participant: What holds for a person: participant → row.
         by_session: What holds for a session: participant → session → row.
+        warnings: What could not be read and was left aside, one line per table and column.
     """
 
     path: Path
     columns: tuple[str, ...]
     by_participant: dict[str, Row]
     by_session: dict[str, dict[str, Row]]
+    warnings: tuple[str, ...] = ()
 
     def row(self, participant: str, session: str) -> Row | None:
-        """What is known of a person at a session, where the session's own values win; None where no table has it."""
-        own, general = self.by_session.get(participant, {}).get(session), self.by_participant.get(participant)
+        """What is known of a person at a session, where the session's own values win; None where no table has it.
+
+        A scan without a session (fMRIPrep makes one of several sessions) has the values that all sessions share.
+        """
+        sessions, general = self.by_session.get(participant, {}), self.by_participant.get(participant)
+        own = _shared_values(list(sessions.values())) if not session and "" not in sessions else sessions.get(session)
         if own is None or general is None:
             return own or general
         return general | {column: value for column, value in own.items() if value is not None}
@@ -82,35 +92,47 @@ def read_people(table: Path, participants: Iterable[str]) -> People:
     A participants.tsv with a column ``session_id`` holds one row a session, as ClinicaDL writes it.
 
     Raises:
-        InputError: If a table is malformed (see `read_table`), an age is no number of years, a time is none, or a
-            participant or session stands twice (``01`` and ``sub-01`` are one).
+        InputError: If a table is malformed (see `read_table`), or a participant or session stands twice (``01`` and
+            ``sub-01`` are one).
     """
     whole = read_table(table, ("participant_id",), "a table of participants")
     tables = [whole]
+    unreadable = UnreadableValues(ACCEPTED)
     by_participant: dict[str, Row] = {}
     by_session: dict[str, dict[str, Row]] = {}
     if "session_id" in whole.columns:
-        for (participant, session), row in keyed_rows(whole).items():
+        for (participant, session), row in keyed_rows(whole, unreadable).items():
             by_session.setdefault(participant, {})[session] = row
     else:
-        by_participant = {participant: row for (participant, _), row in keyed_rows(whole).items()}
+        by_participant = {participant: row for (participant, _), row in keyed_rows(whole, unreadable).items()}
     for participant in participants:
         path = table.parent / participant / f"{participant}_sessions.tsv"
-        if path.exists():
+        if path.exists() or path.is_symlink():
             tables.append(read_table(path, ("session_id",), "a table of sessions"))
-            rows = keyed_rows(tables[-1], participant)
+            rows = keyed_rows(tables[-1], unreadable, participant)
             by_session[participant] = by_session.get(participant, {}) | {
                 session: row for (_, session), row in rows.items()
             }
-    columns = tuple(dict.fromkeys(column for one in tables for column in one.columns))
-    return People(table, columns, by_participant, by_session)
+    columns = tuple(dict.fromkeys(column for part in tables for column in part.columns))
+    return People(table, columns, by_participant, by_session, warnings_of(tables, unreadable))
 
 
-def keyed_rows(table: Table, participant: str | None = None) -> dict[tuple[str, str], Row]:
+def warnings_of(tables: Iterable[Table], unreadable: UnreadableValues) -> tuple[str, ...]:
+    """One line per encoding other than UTF-8, and per column with unreadable values."""
+    latin1 = [table.path.name for table in tables if table.is_latin1]
+    if not latin1:
+        return unreadable.lines
+    more = f", and {len(latin1) - 1} more" if latin1[1:] else ""
+    return (f"{latin1[0]}: not UTF-8, read as Latin-1{more}", *unreadable.lines)
+
+
+def keyed_rows(
+    table: Table, unreadable: UnreadableValues, participant: str | None = None
+) -> dict[tuple[str, str], Row]:
     """The rows by participant and session; see `identified_rows`. Raises `InputError` if one stands twice."""
     rows: dict[tuple[str, str], Row] = {}
     lines: dict[tuple[str, str], int] = {}
-    for line, key, row in identified_rows(table, participant):
+    for line, key, row in identified_rows(table, unreadable, participant):
         if key in rows:
             raise InputError(
                 f"{table.path}: expected one row a {'session' if key[1] else 'participant'}, but "
@@ -120,26 +142,34 @@ def keyed_rows(table: Table, participant: str | None = None) -> dict[tuple[str, 
     return rows
 
 
-def identified_rows(table: Table, participant: str | None = None) -> list[tuple[int, tuple[str, str], Row]]:
+def identified_rows(
+    table: Table, unreadable: UnreadableValues, participant: str | None = None
+) -> list[tuple[int, tuple[str, str], Row]]:
     """Each row's line, participant and session (empty where the table has none), and values, ages as plain numbers.
 
     Args:
         table: The table.
+        unreadable: Takes the ages and times that cannot be read; they are missing then.
         participant: Whose table it is, where it has no column that says so.
 
     Raises:
-        InputError: If an identifier is missing or could be no file's name, an age is no number of years or a time none.
+        InputError: If an identifier is missing, or cannot be part of a file name.
     """
-    found = []
+    rows = []
     for line, row in table.rows:
         where = f"{table.path}: line {line}"
         person = participant or _identifier(where, "sub-", "participant_id", row["participant_id"])
         if person is None:
             raise InputError(f"{where}: expected a participant_id, got none")
         session = _identifier(where, "ses-", "session_id", row.get("session_id"))
-        _check_time(where, row.get("acq_time"))
-        found.append((line, (person, session or ""), row | ({"age": _age(where, row["age"])} if "age" in row else {})))
-    return found
+        for column, read in _OPTIONAL.items():
+            text = row.get(column)
+            if text is not None and (value := read(text)) != text:
+                row = row | {column: value}
+                if value is None:
+                    unreadable.add(table.path, line, column, text)
+        rows.append((line, (person, session or ""), row))
+    return rows
 
 
 def prefixed(prefix: str, name: str) -> str:
@@ -158,19 +188,33 @@ def _identifier(where: str, prefix: str, column: str, name: str | None) -> str |
     return None if name is None else prefixed(prefix, name)
 
 
-def _age(where: str, text: str | None) -> str | None:
-    """Years as a number; ``89+``, as de-identified tables write the oldest, counts as 89."""
-    if text is None:
+def _shared_values(rows: list[Row]) -> Row | None:
+    if not rows:
         return None
-    years = as_number(text.removesuffix("+"))
-    if years is None or not 0 <= years <= _OLDEST:
-        raise InputError(f"{where}: expected age in years (0 to {_OLDEST}) or n/a, got {text}")
-    return f"{years:g}"
+    return {
+        column: value if all(row.get(column) == value for row in rows) else None for column, value in rows[0].items()
+    }
 
 
-def _check_time(where: str, text: str | None) -> None:
+def _age(text: str) -> str | None:
+    """Years as a number; ``89+`` and ``>89``, as de-identified tables write the oldest, count as 89.
+
+    DICOM's ``090Y`` and ``006M`` are read, too; None for whatever else, such as ``60-65``.
+    """
+    match = _AGE.fullmatch(text)
+    years = as_number(match["number"]) if match else None
+    if match is None or years is None:
+        return None
+    years /= _PER_YEAR[match["unit"].upper()]
+    return f"{years:g}" if 0 <= years <= _OLDEST else None
+
+
+def _time(text: str) -> str | None:
     try:
-        if text is not None:
-            datetime.fromisoformat(text)
+        datetime.fromisoformat(text)
     except ValueError:
-        raise InputError(f"{where}: expected acq_time as 2020-12-31T23:59:59 or n/a, got {text}") from None
+        return None
+    return text
+
+
+_OPTIONAL: dict[str, Callable[[str], str | None]] = {"age": _age, "acq_time": _time}

@@ -85,7 +85,7 @@ def read_site(
             f"check the ids and sessions in {people.path} against the scans"
         )
     records.sort(key=lambda record: (natural(record.participant_id), natural(record.session_id)))
-    return Cohort(site, tuple(records), tuple(exclusions))
+    return Cohort(site, tuple(records), tuple(exclusions), people.warnings)
 
 
 def list_diagnoses(root: Path, format: str = AUTO) -> Counter[str]:

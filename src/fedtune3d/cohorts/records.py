@@ -154,8 +154,9 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Cohort:
-    """The usable scans of a site, in the order of participant and session, and what was left out."""
+    """The usable scans of a site, in the order of participant and session, what was left out, and warnings."""
 
     site: str
     records: tuple[ScanRecord, ...]
     exclusions: tuple[Exclusion, ...] = ()
+    warnings: tuple[str, ...] = ()

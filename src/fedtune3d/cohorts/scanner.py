@@ -1,30 +1,26 @@
-"""The scanner that a scan is from, as its BIDS sidecar names it."""
+"""Read the scanner of a scan from its BIDS sidecar."""
 
-import json
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.input_files import read_json_object
 
 
 def scanner_of(scan: Path, root: Path) -> str | None:
     """Manufacturer, model and field strength, such as ``Siemens Prisma 3 T``; None where no sidecar names any.
 
     Sidecars of the folders from the BIDS root down to the scan's count, the nearer ones more (BIDS inheritance).
-
-    Raises:
-        InputError: When a sidecar is no JSON object; names the file.
+    A sidecar that cannot be read counts as empty.
     """
-    found: dict[str, Any] = {}
+    fields: dict[str, object] = {}
     entities = set(_stem(scan).split("_")[:-1])
     folders = [folder for folder in scan.parents if folder.is_relative_to(root)]
     for folder in reversed(folders):
         for path in sorted(folder.glob("*T1w.json"), key=lambda path: path.name.count("_")):
             if set(path.stem.split("_")[:-1]) <= entities:
-                found |= _read(path)
-    parts = [str(found[key]).strip() for key in ("Manufacturer", "ManufacturersModelName") if found.get(key)]
-    strength = found.get("MagneticFieldStrength")
+                fields |= _read(path)
+    parts = [str(fields[key]).strip() for key in ("Manufacturer", "ManufacturersModelName") if fields.get(key)]
+    strength = fields.get("MagneticFieldStrength")
     if isinstance(strength, (int, float)):
         parts.append(f"{strength:g} T")
     return " ".join(parts) or None
@@ -35,11 +31,8 @@ def _stem(scan: Path) -> str:
 
 
 @cache
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, object]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected a JSON object, {error}; mend or remove the sidecar") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected a JSON object, got {type(values).__name__}; mend or remove the sidecar")
-    return values
+        return read_json_object(path)
+    except (OSError, ValueError):
+        return {}  # a scanner is good to know, not needed; the preparation counts such sidecars

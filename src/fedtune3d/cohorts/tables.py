@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.input_files import InputText, obstacle, read_input_text
 
 _MISSING = {"", "n/a", "na", "nan"}
 
@@ -13,15 +14,16 @@ Row = dict[str, str | None]
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its columns, and of each row the line it stands in and its values, None where a value is missing."""
+    """A table: its columns, and each row's line and values, None where a value is missing; and if it is Latin-1."""
 
     path: Path
     columns: tuple[str, ...]
     rows: tuple[tuple[int, Row], ...]
+    is_latin1: bool = False
 
 
 def read_table(path: Path, required: Sequence[str], what: str) -> Table:
-    """Read a TSV file: UTF-8 with or without BOM, any line ending; ``n/a`` and empty mean missing.
+    """Read a TSV file: UTF-8 with or without BOM, else Latin-1; any line ending; ``n/a`` and empty mean missing.
 
     Blank lines are passed over, and a pair of quotes around a field is dropped.
 
@@ -31,10 +33,11 @@ def read_table(path: Path, required: Sequence[str], what: str) -> Table:
         what: What the table holds, such as ``a table of participants``, for the message.
 
     Raises:
-        InputError: If the file is missing, no UTF-8 or empty, lacks a column, has one twice, or has a row of another
+        InputError: If the file is missing, no text or empty, lacks a column, has one twice, or has a row of another
             length than its header.
     """
-    lines = _read_lines(path, what)
+    content = _read_text(path, what)
+    lines = _lines(content.text)
     if not lines:
         raise InputError(f"{path}: expected a header with {' and '.join(required)}, found an empty file")
     columns = lines[0][1]
@@ -53,23 +56,25 @@ def read_table(path: Path, required: Sequence[str], what: str) -> Table:
                 f"{path}: line {number}: expected {len(columns)} fields as in the header, got {len(fields)}"
             )
         rows.append((number, {column: _value(field) for column, field in zip(columns, fields, strict=True)}))
-    return Table(path, tuple(columns), tuple(rows))
+    return Table(path, tuple(columns), tuple(rows), content.is_latin1)
 
 
-def _read_lines(path: Path, what: str) -> list[tuple[int, list[str]]]:
-    """Line number and fields of each line that is not blank."""
+def _read_text(path: Path, what: str) -> InputText:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        if found := obstacle(path):
+            raise InputError(f"{path}: expected {what}, {found}")
+        content = read_input_text(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected {what}, found none; check the path") from error
     except OSError as error:
         raise InputError(f"{path}: expected {what} that can be read; {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: expected UTF-8, found byte {error.object[error.start]:#x}; save it as UTF-8"
-        ) from error
-    if "\0" in text:
+    if "\0" in content.text:
         raise InputError(f"{path}: expected UTF-8 text, found zero bytes, as UTF-16 has them; save it as UTF-8")
+    return content
+
+
+def _lines(text: str) -> list[tuple[int, list[str]]]:
+    """Line number and fields of each line that is not blank."""
     numbered = enumerate(text.split("\n"), start=1)
     return [(number, list(_fields(line))) for number, line in numbered if line.strip()]
 

@@ -1,6 +1,6 @@
 """Prepare the scans of one site or several, in parallel, keeping what was made."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,15 +10,17 @@ from joblib.externals.loky import ProcessPoolExecutor
 from fedtune3d._utils.errors import InputError, ScanError
 from fedtune3d._utils.files import require_free_space, sweep_partials
 from fedtune3d.cohorts.records import ScanRecord
+from fedtune3d.preparation.recognition import read_declared
 from fedtune3d.preparation.store import PreparedStore
 
 
 @dataclass(frozen=True)
 class PreparedCohort:
-    """Where each usable record's voxels are, and which records were left out, with the reason, both in given order."""
+    """Where each usable record's voxels are, which records were left out and why, both in given order; and warnings."""
 
     paths: dict[ScanRecord, Path]
     bad: list[tuple[ScanRecord, str]]
+    warnings: tuple[str, ...] = ()
 
 
 def prepare_all(
@@ -54,7 +56,7 @@ def prepare_all(
     paths = {record: outcome for record, outcome in outcomes.items() if isinstance(outcome, Path)}
     bad = [(record, str(outcome)) for record, outcome in outcomes.items() if isinstance(outcome, ScanError)]
     _require_usable_sites(paths, bad)
-    return PreparedCohort(paths, bad)
+    return PreparedCohort(paths, bad, _sidecar_warnings(paths))
 
 
 Outcome = Path | ScanError | None
@@ -90,6 +92,14 @@ def _use_one_thread() -> None:
     import SimpleITK
 
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+def _sidecar_warnings(records: Iterable[ScanRecord]) -> tuple[str, ...]:
+    problems = [problem for record in records if (problem := read_declared(record.path).sidecar_problem)]
+    if not problems:
+        return ()
+    count = "1 sidecar was" if len(problems) == 1 else f"{len(problems)} sidecars were"
+    return (f"{count} passed over; {problems[0]}",)
 
 
 def _require_usable_sites(paths: dict[ScanRecord, Path], bad: list[tuple[ScanRecord, str]]) -> None:

@@ -1,12 +1,11 @@
 """What was done to a scan already, as far as BIDS says so: by its name, its sidecar, or the mask beside it."""
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from fedtune3d._utils.errors import ScanError
+from fedtune3d._utils.input_files import read_json_object
 
 Step = Literal["brain", "bias", "register"]
 STEPS: tuple[Step, ...] = get_args(Step)
@@ -22,11 +21,13 @@ class Declared:
         done: The steps behind it.
         has_skull: Whether its sidecar says that the skull is still there (``SkullStripped: false``).
         brain_mask: The brain mask beside it, as fMRIPrep writes one; None where there is none.
+        sidecar_problem: Why its sidecar cannot be read; nothing is taken from it then.
     """
 
     done: frozenset[Step]
     has_skull: bool = False
     brain_mask: Path | None = None
+    sidecar_problem: str | None = None
 
 
 def read_declared(path: Path) -> Declared:
@@ -34,15 +35,14 @@ def read_declared(path: Path) -> Declared:
 
     ``desc-brain`` and a sidecar's ``SkullStripped: true`` mean a brain; ``desc-preproc`` and CAPS' ``t1_linear`` a
     corrected bias field; ``space-MNI152…`` (CAPS t1-linear, fMRIPrep) and CAPS' ``t1_linear`` a registered scan.
-
-    Raises:
-        ScanError: If the sidecar is there but no JSON object.
+    A sidecar that cannot be read says nothing.
     """
     stem = re.sub(r"\.nii(\.gz)?$", "", path.name)
     entities = dict(part.split("-", 1) for part in stem.split("_") if "-" in part)
     described = entities.get("desc", "").lower()
     linear = path.parent.name == "t1_linear"
-    stripped = _read_sidecar(path.with_name(f"{stem}.json")).get("SkullStripped")
+    sidecar, problem = _read_sidecar(path.with_name(f"{stem}.json"))
+    stripped = sidecar.get("SkullStripped")
     done: set[Step] = set()
     if described in _BRAIN or stripped is True:
         done.add("brain")
@@ -50,19 +50,17 @@ def read_declared(path: Path) -> Declared:
         done.add("bias")
     if entities.get("space", "").startswith("MNI152") or linear:
         done.add("register")
-    return Declared(frozenset(done), stripped is False, _brain_mask_beside(path, stem))
+    return Declared(frozenset(done), stripped is False, _brain_mask_beside(path, stem), problem)
 
 
-def _read_sidecar(path: Path) -> dict[str, object]:
+def _read_sidecar(path: Path) -> tuple[dict[str, object], str | None]:
+    """The fields of a sidecar, and why they cannot be read; none where there is no sidecar."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        return read_json_object(path), None
     except FileNotFoundError:
-        return {}
+        return {}, None
     except (OSError, ValueError) as error:
-        raise ScanError(f"{path}: expected a JSON object beside the scan; {error}") from None
-    if not isinstance(values, dict):
-        raise ScanError(f"{path}: expected a JSON object beside the scan, got {type(values).__name__}")
-    return values
+        return {}, f"{path.name}: {error}"
 
 
 def _brain_mask_beside(path: Path, stem: str) -> Path | None:

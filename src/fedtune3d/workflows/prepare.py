@@ -24,6 +24,7 @@ class PreparedSite:
         bad: Those left out, and why.
         suspicious: Those that quality control says to look at, and why; they take part.
         flow: Of its participants.
+        warnings: What could not be read and was left aside, counted.
         page: The page of quality control.
     """
 
@@ -31,6 +32,7 @@ class PreparedSite:
     bad: list[tuple[str, str]]
     suspicious: list[tuple[str, str]]
     flow: Flow
+    warnings: tuple[str, ...]
     page: Path
 
 
@@ -47,8 +49,9 @@ def prepare_sites(
         bad = [(record.name, without_folder(record, why)) for record, why in site.prepared.bad]
         checked = write_quality(site.cache.path, site.name, site.prepared)
         suspicious = [(scan.record.name, "; ".join(scan.reasons)) for scan in checked if scan.reasons]
+        warnings = (*site.cohort.warnings, *site.prepared.warnings)
         flow = count_flow(site.cohort, site.prepared.bad)
-        found[site.name] = PreparedSite(len(checked), bad, suspicious, flow, site.cache.quality_page)
+        found[site.name] = PreparedSite(len(checked), bad, suspicious, flow, warnings, site.cache.quality_page)
     return found
 
 

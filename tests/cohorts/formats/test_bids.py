@@ -128,10 +128,8 @@ def test_tolerates_how_tables_are_saved(tmp_path: Path, table: bytes, empty_site
         ("participant_id\tdiagnosis\nsub-01\tAD\t70\n", "line 2: expected 2 fields as in the header, got 3"),
         ("participant_id\tdiagnosis\nn/a\tAD\n", "line 2: expected a participant_id, got none"),
         (TWO + "01\tCN\t70\tM\tn/a\n", "sub-01 stands in lines 2 and 4; keep one"),
-        (TWO.replace("72", "old"), r"line 2: expected age in years \(0 to 120\) or n/a, got old"),
-        (TWO.replace("72", "-72"), r"line 2: expected age in years \(0 to 120\) or n/a, got -72"),
-        ((HEADER + "sub-01\tDémence\t1\tF\t\n").encode("latin-1"), "expected UTF-8, found byte 0xe9; save it as UTF-8"),
-        (TWO.encode("utf-16"), "expected UTF-8, found byte 0xff"),
+        ((HEADER + "sub-01\tDémence\t1\tF\t\n").encode("latin-1"), "found diagnosis Démence: 1"),
+        (TWO.encode("utf-16"), "expected UTF-8 text, found zero bytes"),
         (
             HEADER + "sub-01\tMCI\t\t\t\nsub-02\tMCI\t\t\t\nsub-03\tPD\t\t\t\nsub-04\t\t\t\t\n",
             r"positive \(AD\) or negative \(CN\), found diagnosis MCI: 2, diagnosis PD: 1, diagnosis missing: 1",

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.folders import Scans
-from fedtune3d.cohorts.people import People, identified_rows
+from fedtune3d.cohorts.people import ACCEPTED, People, identified_rows, warnings_of
 from fedtune3d.cohorts.tables import Row, read_table
+from fedtune3d.cohorts.warnings import UnreadableValues
 
 PATTERN = "a path"
 
@@ -30,7 +31,8 @@ def read(root: Path, participants: Path | None) -> tuple[Scans, People]:
     scans: Scans = {}
     sessions: dict[str, dict[str, Row]] = {}
     lines: dict[Path, int] = {}
-    for line, (participant, session), row in identified_rows(whole):
+    unreadable = UnreadableValues(ACCEPTED)
+    for line, (participant, session), row in identified_rows(whole, unreadable):
         path = _inside(root, line, row["path"])
         if path in lines:
             raise InputError(
@@ -44,7 +46,7 @@ def read(root: Path, participants: Path | None) -> tuple[Scans, People]:
                 f"{root}: line {line}: expected the values of an earlier row of {participant} {session}".rstrip()
                 + ", found others; correct one, or give them different session_ids"
             )
-    return scans, People(root, whole.columns, {}, sessions)
+    return scans, People(root, whole.columns, {}, sessions, warnings_of([whole], unreadable))
 
 
 def _inside(table: Path, line: int, text: str | None) -> Path:
