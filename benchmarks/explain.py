@@ -16,7 +16,8 @@ import torch
 
 from fedtune3d.models.assembly import assemble
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.explanation import CUBE, grad_cam, integrated_gradients, places_of, similarity
+from fedtune3d.models.encoders.input_grid import STRIDE
+from fedtune3d.models.explanation import grad_cam, integrated_gradients, places_of, similarity
 from fedtune3d.models.tuning import Frozen
 from fedtune3d.preparation.registration import register_to_template
 from fedtune3d.preparation.template import load_template
@@ -37,7 +38,7 @@ def main() -> None:
     voxels = np.where(template.brain, (template.voxels - inside.mean()) / inside.std(), np.float32(0))
     scan = torch.from_numpy(voxels.astype(np.float32))[None, None]
     found = {
-        **cost(model_of(options.encoder), scan, int((places_of((scan[0, 0] != 0).float(), CUBE) > 0).sum())),
+        **cost(model_of(options.encoder), scan, int((places_of((scan[0, 0] != 0).float(), STRIDE) > 0).sum())),
         "registration": seconds(lambda: register_to_template(template.voxels, template.affine, template), 1),
         "steps_similarity": convergence(model_of("tiny"), scan),
     }

@@ -18,6 +18,7 @@ from fedtune3d.aggregation.rule_checks import CHECKS as SERVER_CHECKS
 from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SENT_SCORE, SiteScore
 from fedtune3d.aggregation.site_step import KEPT_LOCAL, STATE, Parts, SiteStep, pack_step, unpack_step
 from fedtune3d.models.assembly import AssembledModel
+from fedtune3d.models.encoders.input_grid import CHANNELS, POSITIONS
 from fedtune3d.models.heads import build_head, head_title
 from fedtune3d.models.tuning import Trainable, read_state
 from fedtune3d.models.tuning.trainable import trainable_of
@@ -25,7 +26,6 @@ from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.local import LocalRound, train_locally
 from fedtune3d.training.settings import TrainingSettings
 
-CHANNELS = 384
 ROUNDS = 3
 SITES = ("Aachen", "Basel")
 
@@ -208,7 +208,7 @@ def _context(trainable: Trainable) -> RuleContext:
 
 
 def _features(scans: int, channels: int, *causes: str) -> torch.Tensor:
-    return torch.randn(scans, channels, 8, 8, 8, generator=torch_rng("features", scans, channels, *causes))
+    return torch.randn(scans, channels, *(POSITIONS,) * 3, generator=torch_rng("features", scans, channels, *causes))
 
 
 def _require(holds: bool, otherwise: str) -> None:

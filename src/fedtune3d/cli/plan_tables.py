@@ -7,6 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fedtune3d.federation.site.saliency import WIDTHS
+from fedtune3d.models.encoders.input_grid import SPACING_MM
 from fedtune3d.report.number_formatting import duration, plural, size
 from fedtune3d.workflows.plan import RunPlan
 from fedtune3d.workflows.plan_study import StudyPlan
@@ -131,12 +133,13 @@ def _saliency_message(plan: RunPlan) -> Message:
     if explain is None:
         return Message("not in this run", "nothing", "nothing")
     fine = explain.method == "integrated_gradients"
+    place_mm = WIDTHS[explain.method] * SPACING_MM
     sites = plan.experiment.sites
     mapped = _listed([site.name for site in sites if site.policy.maps_leave], len(sites))
     return Message(
         "twice, after the last round; its time is not in this plan",
         f"the model's trained part ({state})" + (", regions of an atlas" if fine else ""),
-        f"mean saliency map of positive test scans (places of {6 if fine else 24} mm), number of scans"
+        f"mean saliency map of positive test scans (places of {place_mm:g} mm), number of scans"
         + (", shares of regions" if fine else "")
         + f", where enough people are behind them: of {mapped} (policy maps_leave)",
     )

@@ -19,9 +19,10 @@ from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.site_step import STATE
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import Answer, Federation, Task, answer_of
-from fedtune3d.federation.site.saliency import MAP, REGIONS, SIZE, SPACING_MM, WIDTHS, pack_regions
+from fedtune3d.federation.site.saliency import MAP, REGIONS, WIDTHS, pack_regions
 from fedtune3d.federation.tasks.map_saliency import MapSaliency, MeanSaliency
 from fedtune3d.models.assembly import assemble
+from fedtune3d.models.encoders.input_grid import SIZE, SPACING_MM
 from fedtune3d.models.explanation import places_of, similarity
 from fedtune3d.models.tuning import read_state
 from fedtune3d.preparation.atlas import load_regions, packaged_atlas

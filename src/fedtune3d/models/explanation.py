@@ -6,15 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from fedtune3d.models.classifier import Classifier
-
-CUBE = 16  # voxels along each axis: a token of the encoder, 24 mm
+from fedtune3d.models.encoders.input_grid import STRIDE
 
 
 def grad_cam(model: Classifier, features: Tensor) -> Tensor:
     """Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391, equations 1 and 2) on the features that the head takes.
 
     The score is the difference of the logits, positive class minus negative, so the map is what speaks for the
-    positive class. It is as coarse as the features: 8 places along each axis, of 24 mm each.
+    positive class. It is as coarse as the features.
 
     Args:
         model: In evaluation mode.
@@ -72,16 +71,16 @@ def occlusion(
         progress: Called with (cubes done, cubes in all).
 
     Returns:
-        (s/16, s/16, s/16) float32: for each cube of `CUBE` voxels the fall of the difference of the logits, positive
+        (s/16, s/16, s/16) float32: for each cube of `STRIDE` voxels the fall of the difference of the logits, positive
         where the scan speaks for the positive class; 0 where there is no brain.
     """
-    places = scan.shape[-1] // CUBE
+    places = scan.shape[-1] // STRIDE
     fall = torch.zeros(places, places, places)
-    tried = places_of(brain.float(), CUBE).nonzero().tolist()
+    tried = places_of(brain.float(), STRIDE).nonzero().tolist()
     with torch.inference_mode():
         whole = _margin(model(scan))
         for done, place in enumerate(tried, start=1):
-            x, y, z = (slice(CUBE * index, CUBE * (index + 1)) for index in place)
+            x, y, z = (slice(STRIDE * index, STRIDE * (index + 1)) for index in place)
             hidden = scan.clone()
             hidden[0, 0, x, y, z] = 0
             fall[tuple(place)] = (whole - _margin(model(hidden))).item()

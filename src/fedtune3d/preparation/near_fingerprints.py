@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from fedtune3d._utils.seeds import numpy_rng
+from fedtune3d.models.encoders.input_grid import SIZE, SPACING_MM
 from fedtune3d.preparation.fingerprints import keyed
 from fedtune3d.preparation.grid import extents
 from fedtune3d.preparation.template import load_tissue_fractions
@@ -29,7 +30,6 @@ BITS = 16
 SUSPICIOUS_BANDS = 6
 """Of `BANDS`; see docs/leaks.md for how often two scans of one person miss it and two of different people reach it."""
 
-_SPACING_MM = 1.5
 _COARSER = 4
 _SIGMA_VOXELS = 1.7  # 6 mm full width at half maximum, the coarse grid's spacing
 _VOXELS_A_SIGN = 64
@@ -76,7 +76,7 @@ def near_residual(prepared: NDArray[np.float16]) -> NDArray[np.float32] | None:
     smooth = ndimage.gaussian_filter(voxels, _SIGMA_VOXELS)
     template, brain, explained = _template()
     aligned = sitk.Resample(
-        _image(smooth, _SPACING_MM), _image(template, _SPACING_MM * _COARSER), transform, sitk.sitkLinear, 0.0
+        _image(smooth, SPACING_MM), _image(template, SPACING_MM * _COARSER), transform, sitk.sitkLinear, 0.0
     )
     values = sitk.GetArrayFromImage(aligned).T[brain]
     residual = values - explained @ (explained.T @ values)
@@ -98,7 +98,7 @@ def _register(voxels: NDArray[np.float32]) -> "SimpleITK.Transform | None":
         learningRate=1.0, minStep=1e-3, numberOfIterations=_STEPS, relaxationFactor=0.6
     )
     method.SetOptimizerScalesFromPhysicalShift()
-    spacing = _SPACING_MM * _COARSER
+    spacing = SPACING_MM * _COARSER
     try:
         transform: SimpleITK.Transform = method.Execute(_image(_template()[0], spacing), _image(coarse, spacing))
         return transform
@@ -120,7 +120,7 @@ def _image(voxels: NDArray[np.float32], spacing_mm: float) -> "SimpleITK.Image":
 def _template() -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
     """MNI152 at 6 mm (32, 32, 32), z-scored in the brain; the brain less its rim; what it explains, as orthonormal
     columns (voxels of that brain, columns)."""
-    maps = _template_maps(128 // _COARSER)
+    maps = _template_maps(SIZE // _COARSER)
     template, grey, white, fluid, mask = maps
     brain = ndimage.binary_erosion(mask > 0.9)
     gradients = [part for one in (template, grey, fluid) for part in np.gradient(one)]
@@ -138,7 +138,7 @@ def _template_maps(size: int) -> NDArray[np.float32]:
     (fluid, grey, white), affine, mask = load_tissue_fractions()
     intensity = load_mni152_template(resolution=1).get_fdata(dtype=np.float32)
     intensity = np.where(mask, (intensity - intensity[mask].mean()) / intensity[mask].std(), 0.0)
-    step = _SPACING_MM * _COARSER / affine[0, 0]
+    step = SPACING_MM * _COARSER / affine[0, 0]
     start = np.mean(extents(mask), axis=1) - step * (size - 1) / 2
     return np.stack(
         [

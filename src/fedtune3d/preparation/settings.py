@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from fedtune3d._utils.strict import STRICT
+from fedtune3d.models.encoders.input_grid import SIZE, SPACING_MM
 from fedtune3d.preparation.brain import Device
 from fedtune3d.preparation.intensity import Intensity
 from fedtune3d.preparation.recognition import STEPS, Step
@@ -25,8 +26,8 @@ class PreparationSettings:
     """
 
     __pydantic_config__ = STRICT
-    size: ClassVar[int] = 128
-    spacing_mm: ClassVar[float] = 1.5
+    size: ClassVar[int] = SIZE
+    spacing_mm: ClassVar[float] = SPACING_MM
 
     steps: Literal["auto"] | tuple[Step, ...] = "auto"
     intensity: Intensity = "zscore"

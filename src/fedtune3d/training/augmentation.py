@@ -5,9 +5,8 @@ from typing import Any
 import torch
 
 from fedtune3d._utils.seeds import global_draws_from
+from fedtune3d.models.encoders.input_grid import SPACING_MM
 from fedtune3d.training.settings import AugmentationSettings
-
-SPACING_MM = 1.5
 
 
 def augment(voxels: torch.Tensor, settings: AugmentationSettings, *causes: str | int) -> torch.Tensor:

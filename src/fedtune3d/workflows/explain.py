@@ -16,7 +16,8 @@ from fedtune3d._utils.folders.export import scan_stem
 from fedtune3d._utils.progress import Progress
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.explanation import CUBE, grad_cam, occlusion, similarity
+from fedtune3d.models.encoders.input_grid import SPACING_MM, STRIDE
+from fedtune3d.models.explanation import grad_cam, occlusion, similarity
 from fedtune3d.models.heads import build_head
 from fedtune3d.preparation.prepared_scan import PreparedScan
 from fedtune3d.preparation.scan_space import to_scan_space
@@ -30,7 +31,7 @@ class Explanation:
     """Saliency maps on the prepared grid, (128, 128, 128) float32, 0 outside the brain.
 
     Attributes:
-        grad_cam: See `models.explanation.grad_cam`; interpolated linearly from a place each 24 mm.
+        grad_cam: See `models.explanation.grad_cam`; interpolated linearly from the positions of the features.
         occlusion: See `models.explanation.occlusion`.
         random_similarity: The correlation of the Grad-CAM map with that of the same model with a head drawn anew. Near
             1 the map shows the scan, not what the head has learnt (Adebayo et al. 2018, arXiv 1810.03292).
@@ -59,7 +60,7 @@ def explain_scan(
     drawn = build_head(head, model.encoder.out_channels, derive_seed("explain", predictor.experiment.seed)).eval()
     random = grad_cam(Classifier(model.encoder, drawn).eval(), features)
     fine = functional.interpolate(coarse[None, None], size=scan.shape[2:], mode="trilinear")[0, 0] * brain
-    hidden = np.kron(occlusion(model, scan, brain, progress=progress), np.ones((CUBE,) * 3, np.float32))
+    hidden = np.kron(occlusion(model, scan, brain, progress=progress), np.ones((STRIDE,) * 3, np.float32))
     return Explanation(fine.numpy(), hidden * prepared.brain, similarity(coarse, random))
 
 
@@ -96,7 +97,8 @@ def write_explanation(
         {"Grad-CAM": explanation.grad_cam, "Occlusion": explanation.occlusion},
         f"{scan_stem(found.name)}: probability {found.probability:.2f}",
         [
-            "A place of the map is 24 mm wide. Maps show what the model used, not where a disease is.",
+            f"A place of the map is {STRIDE * SPACING_MM:g} mm wide. "
+            "Maps show what the model used, not where a disease is.",
             "Correlation of the Grad-CAM map with that of a head with random weights: "
             f"{explanation.random_similarity:.2f}",
             *([warning] if warning else []),

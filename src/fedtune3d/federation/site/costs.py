@@ -22,6 +22,7 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import parts_bytes
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.local_trainer import peak_memory_bytes
+from fedtune3d.models.encoders.input_grid import SIZE
 from fedtune3d.models.tuning import read_state
 from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.fitting import fit_locally
@@ -29,7 +30,6 @@ from fedtune3d.training.local import LocalRound, train_locally
 from fedtune3d.training.prediction import predict_logits
 
 SCANS = 2
-SIZE = 128
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d._utils.state_dicts import State, load_state, save_state
 from fedtune3d.config.explain import ExplainSection
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.explanation import CUBE, grad_cam, integrated_gradients, occlusion, places_of
+from fedtune3d.models.encoders.input_grid import SIZE, SPACING_MM, STRIDE
+from fedtune3d.models.explanation import grad_cam, integrated_gradients, occlusion, places_of
 from fedtune3d.models.nearest_centre import NearestCentre
 from fedtune3d.preparation.prepared_scan import PreparedScan
 from fedtune3d.preparation.store import load_prepared
@@ -26,8 +27,7 @@ from fedtune3d.preparation.template_space import region_in_scan, template_to_sca
 from fedtune3d.training.prefix import device_of
 
 MAP, REGIONS = "map", "regions"
-SIZE, SPACING_MM = 128, 1.5  # of the prepared grid
-WIDTHS = {"gradcam": CUBE, "occlusion": CUBE, "integrated_gradients": 4}
+WIDTHS = {"gradcam": STRIDE, "occlusion": STRIDE, "integrated_gradients": 4}
 """Voxels along each axis of a place of the map that leaves."""
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import torch_rng
 from fedtune3d.models.encoders.attention import attend
+from fedtune3d.models.encoders.input_grid import CHANNELS, SIZE, STRIDE
 from fedtune3d.models.linear import FastLinear, fast_linear
 
 
@@ -179,14 +180,14 @@ class ImageEncoder3D(nn.Module):
 
     def __init__(
         self,
-        img_size: int = 128,
-        patch_size: int = 16,
+        img_size: int = SIZE,
+        patch_size: int = STRIDE,
         in_chans: int = 1,
         embed_dim: int = 768,
         depth: int = 12,
         num_heads: int = 12,
         mlp_ratio: float = 4.0,
-        out_chans: int = 384,
+        out_chans: int = CHANNELS,
         qkv_bias: bool = True,
         window_size: int = 14,
         global_attn_indexes: Sequence[int] = (2, 5, 8, 11),

@@ -12,6 +12,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.names import unknown_name
 from fedtune3d._utils.seeds import global_draws_from
 from fedtune3d.models import heads
+from fedtune3d.models.encoders.input_grid import CHANNELS
 
 
 def head_names() -> tuple[str, ...]:
@@ -34,7 +35,7 @@ def head_title(name: str) -> str:
     return re.split("[,:.]", documentation.splitlines()[0])[0]
 
 
-def build_head(name: str, in_channels: int = 384, seed: int = 0) -> nn.Module:
+def build_head(name: str, in_channels: int = CHANNELS, seed: int = 0) -> nn.Module:
     """A new head on the CPU: features (B, in_channels, D, H, W) → logits (B, 2), the positive class second.
 
     Args:

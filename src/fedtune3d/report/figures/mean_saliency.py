@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d.models.encoders.input_grid import SIZE, SPACING_MM
 from fedtune3d.preparation.grid import extents
 from fedtune3d.preparation.pictures import PLANES, write_letters
 from fedtune3d.preparation.template import Template, load_template
@@ -28,7 +29,7 @@ METHODS = {
 MOST_SITES = 12
 _LONGEST_NAME = 20
 _LEFT, _PANEL, _BETWEEN, _TOP, _BOTTOM = 0.6, 1.3, 0.25, 0.95, 0.65  # inches
-_SIZE, _SPACING_MM, _MARGIN = 128, 1.5, 7
+_MARGIN = 7
 
 Maps = Mapping[str, Mapping[str, np.ndarray]]
 
@@ -49,7 +50,7 @@ def draw_mean_saliency(infos: Mapping[str, Mapping[str, Any]], folder: RunFolder
     maps = {site: {state: _read(folder.saliency_map(site, state)) for state in STATES} for site in shown}
     info = next(iter(shown.values()))
     method, unit = METHODS[info["method"]]
-    template = load_template(_SIZE, _SPACING_MM)
+    template = load_template(SIZE, SPACING_MM)
     rows = dict(list(shown.items())[:MOST_SITES])
     place = _largest(maps, template)
     width, height = _LEFT + 2 * 3 * _PANEL + _BETWEEN + 0.1, _TOP + len(rows) * _PANEL + _BOTTOM
@@ -86,7 +87,7 @@ def _read(path: Path) -> np.ndarray:
         coarse = np.asarray(nibabel.Nifti1Image.from_filename(path).dataobj, np.float32)
     except (OSError, nibabel.filebasedimages.ImageFileError) as error:
         raise InputError(f"{path}: expected a mean map; {error}; run again with --resume") from error
-    return np.kron(coarse, np.ones((_SIZE // coarse.shape[0],) * 3, np.float32))
+    return np.kron(coarse, np.ones((SIZE // coarse.shape[0],) * 3, np.float32))
 
 
 def _largest(maps: Maps, template: Template) -> tuple[int, int, int]:
