@@ -86,8 +86,8 @@ def run_rule(experiment: Experiment, rule: str, rounds: int, noise: float) -> di
         folder = run_experiment(experiment.model_copy(update=changes), resume=True, progress=bars, reach=reach)
     lines = [json.loads(line) for line in (folder.path / "rounds.jsonl").read_text().splitlines()]
     trained = [line["sites"] for line in lines if line["kind"] == "train"]
-    metrics = read_metrics(folder)["methods"]["federated"]["sites"]
-    aucs = [metrics[site]["auc"]["value"] for site in honest]
+    metrics = read_metrics(folder).federated.sites
+    aucs = [metrics[site].auc.value for site in honest]
     return {
         "rule": rule,
         "mean_auc_of_honest_sites": sum(aucs) / len(aucs),

@@ -1,6 +1,5 @@
 """A run folder as a finished run leaves it, with every number from the real `summarise` and `combine`."""
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,21 +9,28 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from ledger_editing import change_ledger, write_ledger
+from run_editing import change_config
 from scipy.stats import norm
 
-from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.folders import RunFolder, StudyFolder
+from fedtune3d._utils.run_config import write_run_config
 from fedtune3d._utils.state_dicts import save_state
 from fedtune3d._utils.typed_json import to_json, write_typed
 from fedtune3d.cohorts.flow import BadScan, ByClass, Counts, Flow, LeftOut, SiteFlow
+from fedtune3d.config.study_results import CombinationRecord, StudyResults, VariantRecord
 from fedtune3d.evaluation import Predictions, combine, summarise
 from fedtune3d.evaluation.estimate import undefined
+from fedtune3d.evaluation.metrics import ModelCost, RunMetrics, WeightsSource
+from fedtune3d.federation.environment import Environment, TracedWeights
+from fedtune3d.federation.leak_audit import Finding, LeakAudit
 from fedtune3d.federation.ledger import LedgerLine, SiteEntry, Validation
 from fedtune3d.federation.mean_maps import SiteMaps, write_maps
 from fedtune3d.federation.round_state import BestState
+from fedtune3d.federation.site.audit import PeopleByClass, PeopleOfClass
+from fedtune3d.federation.tasks.describe_people import PeopleDescription
 from fedtune3d.preparation.pictures import write_example
-from fedtune3d.preparation.profiles import compare_profiles, intensity_profile
+from fedtune3d.preparation.profiles import Profiles, compare_profiles, intensity_profile
 from fedtune3d.report import write_report, write_study_report
 from fedtune3d.report.figures.mean_saliency import STATES
 from fedtune3d.training.scores import Scores
@@ -75,7 +81,7 @@ def best_round(ledger: list[LedgerLine]) -> int:
     return max((line.validation for line in ledger[1:]), key=lambda validation: validation.mean_auc).state_round
 
 
-def draw_metrics(rng: np.random.Generator, best_round: int) -> dict[str, Any]:
+def draw_metrics(rng: np.random.Generator, best_round: int) -> RunMetrics:
     methods = {}
     for name, auc in (("federated", 0.82), ("local", 0.72), ("centralized", 0.85)):
         summaries = {}
@@ -83,18 +89,20 @@ def draw_metrics(rng: np.random.Generator, best_round: int) -> dict[str, Any]:
             axes = {"sex": ["F" if row % 3 else "M" for row in range(sum(size))], "scanner": ["unknown"] * sum(size)}
             validation, test = draw_predictions(rng, 9, 8, auc), draw_predictions(rng, *size, auc)
             summaries[site] = summarise(validation, test, 1, share_predictions=True, axes=axes)
-        methods[name] = to_json(combine(summaries, seed=1, shared_model=name != "local"))
-    return {
-        "experiment": "demo",
-        "simulated": True,
-        "weights": {"source": "random", "sha256": "0" * 64},
-        "head": "conv_s",
-        "tuning": "frozen",
-        "rule": "fedavg",
-        "best_round": best_round,
-        "cost": {"trainable_parameters": 1_703_042, "parameters": 90_000_000, "bytes_per_round_and_site": 13_624_336},
-        "methods": methods,
-    }
+        methods[name] = combine(summaries, seed=1, shared_model=name != "local")
+    return RunMetrics(
+        version=2,
+        experiment="demo",
+        simulated=True,
+        weights=WeightsSource("random", "0" * 64),
+        head="conv_s",
+        tuning="frozen",
+        rule="fedavg",
+        best_round=best_round,
+        groups=None,
+        cost=ModelCost(1_703_042, 90_000_000, 13_624_336),
+        methods=methods,
+    )
 
 
 def draw_brain() -> np.ndarray:
@@ -107,32 +115,30 @@ def draw_brain() -> np.ndarray:
     return np.where(inside, texture + 6 * patch + 0.01, 0).astype(np.float16)
 
 
-def draw_profiles(rng: np.random.Generator) -> dict[str, Any]:
+def draw_profiles(rng: np.random.Generator) -> Profiles:
     """The intensity profiles of two sites."""
     brains = {site: [rng.normal(shift, 1, 2_000).astype(np.float32)] for site, shift in (("Boston", 0), ("Graz", 0.3))}
     return compare_profiles(-4, 4, {site: (7, intensity_profile(own, -4, 4)) for site, own in brains.items()})
 
 
-def draw_audit() -> dict[str, Any]:
-    """Who is at two sites, the second with too few people to tell; one warning."""
-    known = {"people": 12, "women": 7, "age": [71.2, 5.1]}
-    few = {"people": None, "women": None, "age": None}
-    splits = ("train", "validation", "test", "all")
+def draw_audit() -> LeakAudit:
+    """The people at two sites, too few to tell of at the second; one warning."""
+    known, few = PeopleOfClass(12, 7, (71.2, 5.1)), PeopleOfClass(None, None, None)
+    age_auc = undefined("fewer than 5 people of a class have an age")
     described = {
-        site: {
-            "splits": {split: {"negative": values, "positive": values} for split in splits},
-            "age_auc": to_json(undefined("fewer than 5 people of a class have an age")),
-        }
-        for site, values in (("Boston", known), ("Graz", few))
+        site: PeopleDescription(
+            splits=dict.fromkeys(("train", "validation", "test", "all"), PeopleByClass(people, people)),
+            age_auc=age_auc,
+        )
+        for site, people in (("Boston", known), ("Graz", few))
     }
-    return {"findings": [{"level": "warning", "text": "the site alone tells the label"}], "described": described}
+    return LeakAudit((Finding("warning", "the site alone tells the label"),), described)
 
 
 def write_run(folder: Path) -> None:
     """Write the folder of a finished run, with pictures of three sites; the half of the last site is not there."""
     rng = np.random.default_rng(3)
     config = {
-        "fedtune3d": "0.2",
         "name": "demo",
         "seed": 1,
         "sites": [
@@ -144,26 +150,26 @@ def write_run(folder: Path) -> None:
         "aggregation": {"rule": "fedavg"},
         "explain": {"method": "integrated_gradients", "regions": {"ventricles": [4], "hippocampus": [17, 53]}},
     }
-    environment = {
-        "versions": {"fedtune3d": "0.1.0", "torch": "2.13.0"},
-        "python": "3.11.9",
-        "platform": "Linux",
-        "device": "cpu",
-        "threads": 2,
-        "weights": {"source": "random", "sha256": "0" * 64},
-        "simulated": True,
-    }
-    folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    (folder / "environment.json").write_text(json.dumps(environment))
+    environment = Environment(
+        versions={"fedtune3d": "0.1.0", "torch": "2.13.0"},
+        python="3.11.9",
+        platform="Linux",
+        device="cpu",
+        threads=2,
+        weights=TracedWeights("random", "0" * 64, None),
+        simulated=True,
+    )
+    run = RunFolder(folder)
+    write_run_config(run.config, config)
+    write_typed(run.environment, environment)
     ledger = draw_ledger(rng, 10)
     write_ledger(folder, ledger)
-    (folder / "metrics.json").write_text(json.dumps(draw_metrics(rng, best_round(ledger))))
+    write_typed(run.metrics, draw_metrics(rng, best_round(ledger)))
     brain = draw_brain()
-    write_typed(folder / "flow.json", {site: draw_flow(site) for site in list(SIZES)[:3]})
-    (folder / "profiles.json").write_text(json.dumps(draw_profiles(rng)))
-    (folder / "audit.json").write_text(json.dumps(draw_audit()))
-    write_saliency(RunFolder(folder), rng)
+    write_typed(run.flow, {site: draw_flow(site) for site in list(SIZES)[:3]})
+    write_typed(run.profiles, draw_profiles(rng))
+    write_typed(run.audit, draw_audit())
+    write_saliency(run, rng)
     for site in list(SIZES)[:3]:
         write_site_half(folder / "sites" / site, brain)
 
@@ -220,10 +226,12 @@ def stop_after_four_rounds(folder: Path) -> None:
 
 def let_pictures_leave(folder: Path, sites: tuple[str, ...]) -> None:
     """Let pictures leave these sites only."""
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    for section in config["sites"]:
-        section["policy"]["pictures_leave"] = section["name"] in sites
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def change(config: dict[str, Any]) -> None:
+        for section in config["sites"]:
+            section["policy"]["pictures_leave"] = section["name"] in sites
+
+    change_config(folder, change)
 
 
 @pytest.fixture(scope="session")
@@ -249,44 +257,40 @@ def make_run(finished_run: Path, tmp_path: Path) -> Callable[..., Path]:
 
 
 def write_study(folder: Path, run: Path) -> None:
-    """Write the folder of a finished study whose cells are copies of a run with numbers of their own."""
-    entries = {stage: [study_entry(*parts) for parts in found] for stage, found in STUDY_STAGES.items()}
-    results = {
-        "name": "demo-study",
-        "design": "stages",
-        "seeds": [0],
-        "sites": list(SIZES),
-        "baselines": ["local", "centralized"],
-        "chosen": {"head": "conv_s", "tuning": "frozen", "rule": "fedavg"},
-        "stages": entries,
-        "faults": {},
-    }
-    cells = {entry["trials"]["0"]: entry for found in entries.values() for entry in found}
-    for number, (cell, entry) in enumerate(cells.items()):
-        write_cell(folder / "trials" / cell, run, entry, number)
-    (folder / "study.json").write_text(json.dumps(results))
+    """Write the folder of a finished study whose trials are copies of a run with numbers of their own."""
+    stages = {stage: tuple(combination(*parts) for parts in listed) for stage, listed in STUDY_STAGES.items()}
+    results = StudyResults(
+        name="demo-study",
+        design="stages",
+        seeds=(0,),
+        sites=tuple(SIZES),
+        baselines=("local", "centralized"),
+        chosen={"head": "conv_s", "tuning": "frozen", "rule": "fedavg"},
+        stages=stages,
+        faults={},
+    )
+    trials = {record.trials[0]: record for records in stages.values() for record in records}
+    for number, (trial, record) in enumerate(trials.items()):
+        write_trial(StudyFolder(folder).trial(trial), run, record, number)
+    results.write(StudyFolder(folder))
 
 
-def study_entry(head: str, tuning: str, rule: str, validation: float) -> dict[str, Any]:
+def combination(head: str, tuning: str, rule: str, validation: float) -> CombinationRecord:
     reference = head == "ncc"
     name = head if reference else f"{head}-{tuning}-{rule}"
-    parts = {
-        part: {"name": name, "label": name, "note": ""}
-        for part, name in (("head", head), ("tuning", tuning), ("rule", rule))
-    }
-    return {"name": name, "reference": reference, **parts, "trials": {"0": f"{name}-seed0"}, "validation": validation}
+    parts = [VariantRecord(part, part, "") for part in (head, tuning, rule)]
+    return CombinationRecord(name, reference, *parts, {0: f"{name}-seed0"}, validation)
 
 
-def write_cell(folder: Path, run: Path, entry: dict[str, Any], number: int) -> None:
-    shutil.copytree(run, folder)
+def write_trial(folder: RunFolder, run: Path, record: CombinationRecord, number: int) -> None:
+    shutil.copytree(run, folder.path)
     metrics = draw_metrics(np.random.default_rng(number), best_round=3)
-    if entry["name"] != "conv_s-frozen-fedavg":
-        metrics["methods"] = {"federated": metrics["methods"]["federated"]}
-    metrics |= {part: entry[part]["name"] for part in ("head", "tuning", "rule")}
-    (folder / "metrics.json").write_text(json.dumps(metrics))
-    save_state(
-        folder / "checkpoints" / "best.safetensors", {}, to_json(BestState(Validation(3, entry["validation"], 0.6), {}))
-    )
+    if record.name != "conv_s-frozen-fedavg":
+        metrics = replace(metrics, methods={"federated": metrics.federated})
+    metrics = replace(metrics, head=record.head.name, tuning=record.tuning.name, rule=record.rule.name)
+    write_typed(folder.metrics, metrics)
+    assert record.validation is not None
+    save_state(folder.best_checkpoint, {}, to_json(BestState(Validation(3, record.validation, 0.6), {})))
 
 
 STUDY_STAGES = {
@@ -302,7 +306,7 @@ STUDY_STAGES = {
 
 @pytest.fixture(scope="session")
 def finished_study(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The one finished study, with its report and those of its cells."""
+    """The one finished study, with its report and one of its trials'."""
     folder = tmp_path_factory.mktemp("study") / "study"
     write_study(folder, finished_run)
     write_report(folder / "trials" / "linear-frozen-fedavg-seed0")

@@ -1,28 +1,30 @@
 import io
-from typing import Any
 
 from rich.console import Console
 
-from fedtune3d.evaluation.estimate import defined, undefined
+from fedtune3d.evaluation.estimate import Estimate, defined, undefined
+from fedtune3d.federation.site.audit import PeopleByClass, PeopleOfClass
+from fedtune3d.federation.tasks.describe_people import PeopleDescription
 from fedtune3d.report.balance import balance_table
 
 
-def people(count: int | None, women: int | None) -> dict[str, Any]:
-    return {"people": count, "women": women, "age": None if women is None else [71.25, 6.0]}
+def people(count: int | None, women: int | None) -> PeopleOfClass:
+    return PeopleOfClass(count, women, None if women is None else (71.25, 6.0))
 
 
-def shown(described: dict[str, Any]) -> str:
+def shown(described: dict[str, PeopleDescription]) -> str:
     console = Console(width=80, file=io.StringIO())
     console.print(balance_table(described))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def described(parts: dict[str, Any], age_auc: Any) -> dict[str, Any]:
-    return {"Graz": {"splits": dict.fromkeys(("train", "validation", "test", "all"), parts), "age_auc": age_auc}}
+def described(classes: PeopleByClass, age_auc: Estimate) -> dict[str, PeopleDescription]:
+    splits = dict.fromkeys(("train", "validation", "test", "all"), classes)
+    return {"Graz": PeopleDescription(splits=splits, age_auc=age_auc)}
 
 
 def test_what_is_held_back_says_why() -> None:
-    text = shown(described({"positive": people(12, 7), "negative": people(None, None)}, vars(undefined("too few"))))
+    text = shown(described(PeopleByClass(negative=people(None, None), positive=people(12, 7)), undefined("too few")))
     assert "12 (7)" in text
     assert "71.2 ± 6.0" in text
     assert "held back, –: not sent by the site, for too few people" in text
@@ -30,8 +32,8 @@ def test_what_is_held_back_says_why() -> None:
 
 
 def test_nothing_wraps_and_the_age_is_named() -> None:
-    every = {"positive": people(12, 7), "negative": people(14, 6)}
-    text = shown(described(every, vars(defined(0.59, (0.45, 0.73), "", few=False))))
+    every = PeopleByClass(negative=people(14, 6), positive=people(12, 7))
+    text = shown(described(every, defined(0.59, (0.45, 0.73), "", few=False)))
     assert "AUC of age for the label, Graz: 0.59 [0.45, 0.73]" in text
     assert "held back" not in text
     assert len(text.strip().splitlines()) == 10

@@ -101,5 +101,5 @@ def test_it_waits_where_there_is_no_run_yet_and_says_what_is_damaged(
     assert "Running: it begins." in waiting.html()
     folder = make_run(finished=False)
     (folder / "audit.json").write_text("{")
-    with pytest.raises(InputError, match=r"audit\.json: expected a JSON object"):
+    with pytest.raises(InputError, match=r"audit\.json: the file has lost its checksum"):
         LivePage(folder).html()

@@ -1,57 +1,79 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from fedtune3d.evaluation.estimate import defined, undefined
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d.evaluation.estimate import Estimate, defined, undefined
+from fedtune3d.evaluation.mean_over_sites import SiteMean
+from fedtune3d.evaluation.metrics import RunMetrics, WeightsSource, read_metrics
 from fedtune3d.report import number_formatting as words
 
 
-def metrics_with(mean: dict, **facts: object) -> dict:
-    return {
-        "head": "conv_s",
-        "tuning": "frozen",
-        "rule": "fedavg",
-        "methods": {"federated": {"mean_auc": mean, "sites": {"A": {"scans": 9}, "B": {"scans": 3}}}},
-        **facts,
-    }
+@pytest.fixture
+def metrics(finished_run: Path) -> RunMetrics:
+    return read_metrics(RunFolder(finished_run).metrics)
 
 
-def test_the_answer_is_one_sentence() -> None:
-    mean = {**vars(defined(0.8149, (0.7351, 0.881), "m", few=False)), "sites": ["A", "B"]}
+def with_mean(metrics: RunMetrics, mean: Estimate, sites: tuple[str, ...]) -> RunMetrics:
+    federated = replace(metrics.federated, mean_auc=SiteMean(**vars(mean), sites=sites))
+    return replace(metrics, methods={"federated": federated})
+
+
+def test_the_answer_is_one_sentence(metrics: RunMetrics) -> None:
+    mean = defined(0.8149, (0.7351, 0.881), "m", few=False)
     expected = "CONV S head, frozen encoder, FedAvg: mean test AUC over 2 sites 0.81 [0.74, 0.88], 41.0 MB of traffic."
-    assert words.answer(metrics_with(mean), 41_000_000) == expected
-    few = {**mean, "mark": "few", "sites": ["A"]}
-    assert "over 1 site 0.81 [0.74, 0.88], resting on few people, 5.0 kB" in words.answer(metrics_with(few), 5_000)
+    assert words.answer(with_mean(metrics, mean, ("A", "B")), 41_000_000) == expected
+    few = words.answer(with_mean(metrics, replace(mean, mark="few"), ("A",)), 5_000)
+    assert "over 1 site 0.81 [0.74, 0.88], resting on few people, 5.0 kB" in few
 
 
-def test_the_answer_says_why_there_is_none() -> None:
-    text = words.answer(metrics_with({**vars(undefined("no site has an AUC")), "sites": []}), 0)
+def test_the_answer_says_why_there_is_none(metrics: RunMetrics) -> None:
+    text = words.answer(with_mean(metrics, undefined("no site has an AUC"), ()), 0)
     assert text.endswith("the mean test AUC is not defined: no site has an AUC.")
 
 
 @pytest.mark.parametrize(
-    ("facts", "long", "short"),
+    ("simulated", "source", "long", "short"),
     [
-        ({}, "", ""),
-        ({"simulated": False, "weights": {"source": "sam_med3d_turbo.pth"}}, "", ""),
-        ({"simulated": True}, "scans are simulated: the numbers say nothing about patients.", "simulated scans"),
-        ({"weights": {"source": "random"}}, "weights are random: .* nothing about SAM-Med3D", "random weights"),
+        (False, "sam_med3d_turbo.pth", "", ""),
         (
-            {"simulated": True, "weights": {"source": "random"}},
+            True,
+            "sam_med3d_turbo.pth",
+            "scans are simulated: the numbers say nothing about patients.",
+            "simulated scans",
+        ),
+        (False, "random", "weights are random: .* nothing about SAM-Med3D", "random weights"),
+        (
+            True,
+            "random",
             "simulated and the encoder's weights are random: .* patients or about SAM-Med3D",
             "simulated scans, random weights",
         ),
     ],
 )
-def test_simulated_and_random_are_said(facts: dict, long: str, short: str) -> None:
-    import re
-
+def test_simulated_scans_and_random_weights_are_named(
+    metrics: RunMetrics, simulated: bool, source: str, long: str, short: str
+) -> None:
+    facts = replace(metrics, simulated=simulated, weights=WeightsSource(source, None))
     assert re.search(long, words.caveat(facts)) if long else words.caveat(facts) == ""
     assert words.short_caveat(facts) == short
 
 
-def test_few_groups_behind_many_scans_are_said() -> None:
-    mean = {**vars(undefined("no site has an AUC")), "sites": []}
-    assert "The 12 test scans are of at most 10 people or anatomies" in words.caveat(metrics_with(mean, groups=10))
-    assert words.caveat(metrics_with(mean, groups=40)) == ""
+def test_before_anything_is_known_there_is_no_caveat() -> None:
+    assert (words.caveat(None), words.short_caveat(None)) == ("", "")
+
+
+def test_few_groups_behind_many_scans_are_named(metrics: RunMetrics) -> None:
+    metrics = replace(metrics, simulated=False, weights=WeightsSource("file.pth", None))
+    assert "The 81 test scans are of at most 60 people or anatomies" in words.caveat(replace(metrics, groups=60))
+    assert words.caveat(replace(metrics, groups=81)) == ""
+
+
+def test_differences_carry_their_sign() -> None:
+    assert words.difference(defined(0.034, (-0.05, 0.106), "m", few=False)) == "+0.03 [−0.05, +0.11]"
+    assert words.difference(undefined("no other group")) == "not defined: no other group"
 
 
 @pytest.mark.parametrize(

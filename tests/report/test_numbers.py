@@ -5,6 +5,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,14 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import statsmodels.api as sm
-import yaml
+from run_editing import change_config, change_metrics
 from scipy.stats import norm
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
-from fedtune3d._utils.files import write_json
 from fedtune3d._utils.folders import RunFolder
-from fedtune3d._utils.typed_json import to_json
+from fedtune3d._utils.typed_json import to_json, write_typed
 from fedtune3d.evaluation import Predictions, Summary, combine, summarise
 from fedtune3d.evaluation.summary import read_summary
 from fedtune3d.federation.site.predictions_table import write_predictions
@@ -57,14 +57,15 @@ def run(request: pytest.FixtureRequest, finished_run: Path, tmp_path_factory: py
     for method, auc in METHODS.items():
         sent[method] = {site: write_site(folder, site, method, auc, rng, site not in keeps) for site in SIZES}
     for site in SIZES:
-        write_json(folder / "summaries" / f"{site}.json", to_json({method: sent[method][site] for method in METHODS}))
-    metrics = json.loads((folder / "metrics.json").read_text())
-    metrics["methods"] = to_json({method: combine(sent[method], 1, method != "local") for method in METHODS})
-    write_json(folder / "metrics.json", metrics)
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    for section in config["sites"]:
-        section["policy"]["predictions_leave"] = section["name"] not in keeps
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        write_typed(folder / "summaries" / f"{site}.json", {method: sent[method][site] for method in METHODS})
+    methods = {method: combine(sent[method], 1, method != "local") for method in METHODS}
+    change_metrics(folder, lambda metrics: replace(metrics, methods=methods))
+
+    def keep_predictions(config: dict[str, Any]) -> None:
+        for section in config["sites"]:
+            section["policy"]["predictions_leave"] = section["name"] not in keeps
+
+    change_config(folder, keep_predictions)
     write_report(folder)
     summaries = {site: json.loads((folder / "summaries" / f"{site}.json").read_text()) for site in SIZES}
     return Run(folder, keeps, json.loads((folder / "metrics.json").read_text()), summaries)

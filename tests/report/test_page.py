@@ -1,4 +1,3 @@
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -7,9 +6,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-import yaml
 from ledger_editing import change_ledger
+from run_editing import change_metrics
 
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.run_config import write_run_config
+from fedtune3d._utils.typed_json import read_typed, write_typed
+from fedtune3d.cohorts.flow import Counts, Flow, LeftOut
+from fedtune3d.evaluation.metrics import read_metrics
 from fedtune3d.federation.ledger import LedgerLine, read_ledger
 from fedtune3d.report import page, write_report
 from fedtune3d.report.number_formatting import answer
@@ -56,21 +60,19 @@ def finished_page(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 def test_the_page_says_the_answer_first_and_every_number(finished_page: Path) -> None:
     text = read(finished_page).text
-    metrics = json.loads((finished_page.parent / "metrics.json").read_text())
+    metrics = read_metrics(RunFolder(finished_page.parent).metrics)
     ledger = read_ledger(finished_page.parent / "rounds.jsonl")
     traffic = sum(entry.bytes_both_ways for line in ledger for entry in line.sites.values())
     assert text.index(answer(metrics, traffic)) < text.index("scans are simulated") < text.index("What ran")
-    for method in metrics["methods"].values():
-        for part in (method["mean_auc"], *(site["auc"] for site in method["sites"].values())):
+    for method in metrics.methods.values():
+        for auc in (method.mean_auc, *(site.auc for site in method.sites.values())):
             shown = (
-                f"not defined: {part['undefined']}"
-                if part["value"] is None
-                else f"{part['value']:.2f} [{part['low']:.2f}, {part['high']:.2f}]"
+                f"not defined: {auc.undefined}" if auc.limits is None else "{:.2f} [{:.2f}, {:.2f}]".format(*auc.limits)
             )
             assert shown in text
-        for site in method["sites"].values():
-            if site["balanced_accuracy"]["value"] is not None:
-                assert f"{site['balanced_accuracy']['value']:.2f} [" in text
+        for site in method.sites.values():
+            if site.balanced_accuracy.value is not None:
+                assert f"{site.balanced_accuracy.value:.2f} [" in text
     assert "took longer than its deadline" in text
     assert "1,703,042 of 90,000,000" in text
     assert "2.13.0" in text
@@ -129,7 +131,7 @@ def test_a_run_in_progress_has_a_page(make_run: Callable[..., Path]) -> None:
 
 def test_a_run_that_has_only_begun_has_a_page(tmp_path: Path) -> None:
     sites = [{"name": "A", "policy": {"predictions_leave": True, "pictures_leave": True}}]
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"fedtune3d": "0.2", "name": "begun", "sites": sites}))
+    write_run_config(RunFolder(tmp_path).config, {"name": "begun", "sites": sites})
     text = read(write_report(tmp_path)).text
     assert "No round is done yet." in text
     assert "not recorded yet" in text
@@ -141,9 +143,7 @@ def without_weights(line: LedgerLine) -> LedgerLine:
 
 def test_a_run_without_baselines_and_without_weights(make_run: Callable[..., Path]) -> None:
     folder = make_run()
-    metrics = json.loads((folder / "metrics.json").read_text())
-    metrics["methods"] = {"federated": metrics["methods"]["federated"]}
-    (folder / "metrics.json").write_text(json.dumps(metrics))
+    change_metrics(folder, lambda metrics: replace(metrics, methods={"federated": metrics.federated}))
     change_ledger(folder, lambda lines: [without_weights(line) for line in lines])
     text = read(write_report(folder)).text
     assert "Centralized" not in text
@@ -152,12 +152,13 @@ def test_a_run_without_baselines_and_without_weights(make_run: Callable[..., Pat
 
 def test_names_are_escaped(make_run: Callable[..., Path]) -> None:
     folder = make_run()
-    values = json.loads((folder / "flow.json").read_text())
-    values["Graz"]["left_out"][0]["detail"] = "diagnosis <script>alert(1)</script>"
-    (folder / "flow.json").write_text(json.dumps(values))
+    path = RunFolder(folder).flow
+    flows = read_typed(dict[str, Flow], path, "")
+    left_out = (LeftOut("diagnosis", "<script>alert(1)</script>", Counts(12, 12)),)
+    write_typed(path, flows | {"Graz": replace(flows["Graz"], left_out=left_out)})
     page = read(write_report(folder))
     assert [tag for tag, _ in page.tags].count("script") == 1  # the page's own
-    assert "diagnosis <script>alert(1)</script>" in page.text
+    assert "diagnosis: <script>alert(1)</script>" in page.text
 
 
 def test_equal_runs_give_equal_pages(finished_page: Path, make_run: Callable[..., Path]) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.run_config import write_run_config
 from fedtune3d.report.run_contents import read_run
 
 
@@ -24,8 +26,7 @@ def test_a_line_that_is_being_written_is_left_out(make_run: Callable[..., Path])
 
 def test_without_a_policy_nothing_is_allowed(make_run: Callable[..., Path]) -> None:
     folder = make_run()
-    config = folder / "config.yaml"
-    config.write_text("fedtune3d: '0.2'\nname: demo\nsites:\n- name: Graz\n")
+    write_run_config(RunFolder(folder).config, {"name": "demo", "sites": [{"name": "Graz"}]})
     assert read_run(folder).examples == {}
 
 
@@ -33,7 +34,11 @@ def test_without_a_policy_nothing_is_allowed(make_run: Callable[..., Path]) -> N
     ("name", "content", "message"),
     [
         ("config.yaml", "- a list", r"config.yaml: expected keys and values at the top level, got list"),
-        ("metrics.json", "{", r"metrics.json: expected a JSON object"),
+        (
+            "metrics.json",
+            "{",
+            r"metrics.json: the file has lost its checksum, .*; run again with --resume",
+        ),
         ("rounds.jsonl", "{}\nnonsense\n{}\n", r"rounds.jsonl: the file is damaged in line 1"),
     ],
 )

@@ -1,15 +1,28 @@
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from fedtune3d.report.run_statistics import grid_note
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d.evaluation.metrics import RunMetrics, read_metrics
+from fedtune3d.report.run_statistics import delong_rows, grid_note, group_rows, statistic_methods
 
-GROUPS = {"groups": {"F": {}, "M": {}}, "held_back": 0}
+
+@pytest.fixture
+def metrics(make_run: Callable[..., Path]) -> RunMetrics:
+    return read_metrics(RunFolder(make_run()).metrics)
 
 
-def metrics(error: float | None, method: str, axes: tuple[str, ...]) -> dict[str, Any]:
-    pooled = {"grid_error": error, "auc": {"method": method}}
-    return {"methods": {"federated": {"pooled": pooled, "groups": dict.fromkeys(axes, GROUPS)}}}
+def with_pooled_auc(metrics: RunMetrics, error: float | None, method: str, axes: tuple[str, ...]) -> RunMetrics:
+    """The same metrics with another error of the grid, and groups along these axes only."""
+    federated = metrics.federated
+    assert federated.pooled is not None
+    assert federated.groups is not None
+    pooled = replace(federated.pooled, grid_error=error, auc=replace(federated.pooled.auc, method=method))
+    groups = dict.fromkeys(axes, federated.groups["sex"])
+    changed = replace(federated, pooled=pooled, groups=groups)
+    return replace(metrics, methods={**metrics.methods, "federated": changed})
 
 
 @pytest.mark.parametrize(
@@ -22,8 +35,23 @@ def metrics(error: float | None, method: str, axes: tuple[str, ...]) -> dict[str
         (None, "", (), False),
     ],
 )
-def test_a_grid_too_coarse_is_said_where_it_counts(
-    error: float | None, method: str, axes: tuple[str, ...], shown: bool
+def test_a_coarse_grid_is_noted_where_it_matters(
+    metrics: RunMetrics, error: float | None, method: str, axes: tuple[str, ...], shown: bool
 ) -> None:
-    note = grid_note(metrics(error, method, axes))
+    note = grid_note(with_pooled_auc(metrics, error, method, axes))
     assert ("may err by up to 0.12" in note) == shown
+
+
+def test_each_site_and_all_scans_pooled_have_delongs_interval(metrics: RunMetrics) -> None:
+    rows = {row.name: row for row in delong_rows(metrics)}
+    assert list(rows) == ["Amsterdam", "Boston", "Graz", "Lagos", "Pooled"]
+    assert rows["Boston"].estimates == [method.sites["Boston"].auc_delong for method in metrics.methods.values()]
+    assert [estimate is None for estimate in rows["Pooled"].estimates] == [False, True, False]  # local models
+
+
+def test_groups_stand_in_order_with_positives_first(metrics: RunMetrics) -> None:
+    rows = group_rows(metrics)
+    assert [(row.axis, row.name) for row in rows[:2]] == [("Sex", "F"), ("Sex", "M")]
+    negatives, positives = rows[0].metrics.participants_by_class
+    assert rows[0].people == f"{positives} + {negatives}"
+    assert rows[0].metrics.gaps.auc.method in statistic_methods(metrics)

@@ -38,11 +38,12 @@ def test_faults_of_earlier_tries_are_listed_too(make_run: Callable[..., Path]) -
 
 
 def test_local_models_show_their_own_thresholds(contents: RunContents) -> None:
-    federated, local = (run_tables.operating_rows(contents.metrics, name) for name in ("federated", "local"))
-    assert len({row["threshold"] for row in federated}) == 1
-    assert len({row["threshold"] for row in local}) > 1
-    assert [row["name"] for row in local] == contents.sites  # nothing pooled
-    assert federated[-1]["name"] == "Pooled"
+    assert contents.metrics is not None
+    federated, local = (contents.metrics.methods[name].parts for name in ("federated", "local"))
+    assert len({test.threshold for test in federated.values()}) == 1
+    assert len({test.threshold for test in local.values()}) > 1
+    assert list(local) == contents.sites  # nothing pooled
+    assert list(federated) == [*contents.sites, "Pooled"]
 
 
 def test_a_round_says_who_was_in_it_and_what_came_of_it(make_run: Callable[..., Path]) -> None:

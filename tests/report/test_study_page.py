@@ -1,6 +1,6 @@
-import json
 import shutil
 import statistics
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,8 +8,10 @@ import pytest
 from rich.console import Console
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.folders import SiteFolder
+from fedtune3d._utils.folders import SiteFolder, StudyFolder
+from fedtune3d.config.study_results import StudyResults
 from fedtune3d.evaluation import Predictions, paired_delong
+from fedtune3d.evaluation.metrics import RunMetrics, read_metrics
 from fedtune3d.federation.ledger import read_ledger
 from fedtune3d.federation.site.predictions_table import write_predictions
 from fedtune3d.report import write_study_report
@@ -29,15 +31,15 @@ class Text(HTMLParser):
         self.text += data
 
 
-def metrics_of(folder: Path, cell: str) -> dict:
-    return json.loads((folder / "trials" / cell / "metrics.json").read_text())
+def metrics_of(folder: Path, trial: str) -> RunMetrics:
+    return read_metrics(StudyFolder(folder).trial(trial).metrics)
 
 
-def test_the_answer_comes_first_and_follows_from_the_chosen_cell(finished_study: Path) -> None:
+def test_the_answer_comes_first_and_follows_from_the_chosen_trial(finished_study: Path) -> None:
     page = Text()
     page.feed((finished_study / "report.html").read_text())
-    mean = metrics_of(finished_study, "conv_s-frozen-fedavg-seed0")["methods"]["federated"]["mean_auc"]
-    numbers = f"{mean['value']:.2f} [{mean['low']:.2f}, {mean['high']:.2f}]"
+    mean = metrics_of(finished_study, "conv_s-frozen-fedavg-seed0").federated.mean_auc
+    numbers = f"{mean.value:.2f} [{mean.low:.2f}, {mean.high:.2f}]"
     said = answer(read_study(finished_study))
     assert said is not None
     assert said.startswith(f"CONV S, frozen, FedAvg: mean test AUC over 3 sites {numbers}")
@@ -46,14 +48,14 @@ def test_the_answer_comes_first_and_follows_from_the_chosen_cell(finished_study:
     assert (finished_study / "report.html").stat().st_size < 15_000_000
 
 
-def test_every_row_is_what_its_cell_says(finished_study: Path) -> None:
+def test_every_row_is_what_its_trial_says(finished_study: Path) -> None:
     contents = read_study(finished_study)
     for rows in contents.stages.values():
         for row in rows:
-            found = metrics_of(finished_study, row.cells[0])["methods"][row.method]
-            assert row.mean.estimate["value"] == found["mean_auc"]["value"]
-            for site, estimate in row.sites.items():
-                assert estimate.estimate["value"] == found["sites"][site]["auc"]["value"]
+            metrics = metrics_of(finished_study, row.trials[0]).methods[row.method]
+            assert row.mean.estimate.value == metrics.mean_auc.value
+            for site, over_seeds in row.sites.items():
+                assert over_seeds.estimate.value == metrics.sites[site].auc.value
     assert [row.kind for row in contents.stages["rules"]] == ["variant", "variant", "baseline", "baseline"]
 
 
@@ -69,20 +71,18 @@ def test_costs_are_those_of_the_ledger(finished_study: Path) -> None:
 
 def test_several_seeds_are_mean_and_spread(finished_study: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(finished_study, tmp_path / "study"))
-    results = json.loads((folder / "study.json").read_text())
-    results["seeds"] = [0, 1]
-    for stage in results["stages"].values():
-        for entry in stage:
-            entry["trials"]["1"] = "linear-frozen-fedavg-seed0"
-    (folder / "study.json").write_text(json.dumps(results))
+    results = StudyResults.read(StudyFolder(folder))
+    both = {0: "conv_s-frozen-fedavg-seed0", 1: "linear-frozen-fedavg-seed0"}
+    stages = {
+        stage: tuple(replace(record, trials=record.trials | {1: both[1]}) for record in records)
+        for stage, records in results.stages.items()
+    }
+    replace(results, seeds=(0, 1), stages=stages).write(StudyFolder(folder))
     row = read_study(folder).stages["heads"][1]
-    one, other = (
-        metrics_of(folder, cell)["methods"]["federated"]["mean_auc"]
-        for cell in ("conv_s-frozen-fedavg-seed0", "linear-frozen-fedavg-seed0")
-    )
-    assert row.mean.estimate["value"] == pytest.approx((one["value"] + other["value"]) / 2)
-    assert row.mean.estimate["low"] == pytest.approx((one["low"] + other["low"]) / 2)
-    assert row.mean.sd == pytest.approx(statistics.stdev([one["value"], other["value"]]))
+    one, other = (metrics_of(folder, trial).federated.mean_auc for trial in both.values())
+    assert row.mean.estimate.value == pytest.approx((one.value + other.value) / 2)
+    assert row.mean.estimate.low == pytest.approx((one.low + other.low) / 2)
+    assert row.mean.sd == pytest.approx(statistics.stdev([one.value, other.value]))
     assert f"± {row.mean.sd:.2f} [" in write_study_report(folder).read_text()
 
 

@@ -1,26 +1,28 @@
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d.evaluation.metrics import RunMetrics, read_metrics
 from fedtune3d.report import auc_table
 from fedtune3d.report.table import auc_rows
 
 
-def printed(metrics: dict, width: int) -> str:
+def printed(metrics: RunMetrics, width: int) -> str:
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(auc_table(metrics))
     return console.export_text()
 
 
 def test_every_number_is_in_the_terminal_table(make_run: Callable[..., Path]) -> None:
-    metrics = json.loads((make_run() / "metrics.json").read_text())
+    metrics = read_metrics(RunFolder(make_run()).metrics)
     text = printed(metrics, 140)
-    for method in metrics["methods"].values():
+    for method in metrics.methods.values():
         for site in ("Amsterdam", "Boston", "Graz"):
-            auc = method["sites"][site]["auc"]
-            assert f"{auc['value']:.2f} [{auc['low']:.2f}, {auc['high']:.2f}]" in text
+            auc = method.sites[site].auc
+            assert f"{auc.value:.2f} [{auc.low:.2f}, {auc.high:.2f}]" in text
     graz = next(line for line in text.splitlines() if "Graz" in line)
     assert graz.count("few") == 3
     lagos = next(line for line in text.splitlines() if "Lagos" in line)
@@ -31,15 +33,15 @@ def test_every_number_is_in_the_terminal_table(make_run: Callable[..., Path]) ->
 
 
 def test_an_interval_stays_on_one_line_in_a_narrow_terminal(make_run: Callable[..., Path]) -> None:
-    metrics = json.loads((make_run() / "metrics.json").read_text())
+    metrics = read_metrics(RunFolder(make_run()).metrics)
     text = printed(metrics, 80)
     assert all(len(line) <= 80 for line in text.splitlines())
-    auc = metrics["methods"]["centralized"]["sites"]["Boston"]["auc"]
-    assert f"{auc['value']:.2f} [{auc['low']:.2f}, {auc['high']:.2f}]" in text
+    auc = metrics.methods["centralized"].sites["Boston"].auc
+    assert f"{auc.value:.2f} [{auc.low:.2f}, {auc.high:.2f}]" in text
 
 
 def test_a_run_without_baselines_has_one_column(make_run: Callable[..., Path]) -> None:
-    metrics = json.loads((make_run() / "metrics.json").read_text())
-    metrics["methods"] = {"federated": metrics["methods"]["federated"]}
+    metrics = read_metrics(RunFolder(make_run()).metrics)
+    metrics = replace(metrics, methods={"federated": metrics.federated})
     assert [len(row.estimates) for row in auc_rows(metrics)] == [1] * 6
     assert "Local" not in printed(metrics, 100)

@@ -18,8 +18,10 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sha256_file
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Silent
+from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.cli.app import main
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.environment import Environment, TracedWeights
 from fedtune3d.report.watch import Watch
 from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.run_folder import open_run
@@ -131,7 +133,9 @@ def test_a_reader_is_told_of_a_change_and_of_the_end(unfinished: Path) -> None:
             with watch.following(Silent()).bar("A: preparing scans") as advance:
                 advance(3, 14)
                 assert told()["doing"] == "A: preparing scans: 3 of 14"
-            (unfinished / "environment.json").write_text('{"threads": 1}')
+            weights = TracedWeights("random", None, None)
+            environment = Environment.here(device="cpu", threads=1, weights=weights, simulated=False)
+            write_typed(RunFolder(unfinished).environment, environment)
             changed = told()
             while changed["doing"]:
                 changed = told()
@@ -186,7 +190,7 @@ def test_a_run_that_fails_says_why(unfinished: Path) -> None:
 def test_a_damaged_file_is_said(unfinished: Path) -> None:
     (unfinished / "audit.json").write_text("{")
     with Watch(unfinished) as watch:
-        assert "audit.json: expected a JSON object" in watch.told()["status"]
+        assert "audit.json: the file has lost its checksum" in watch.told()["status"]
         assert ask(watch)[0] == 500
 
 

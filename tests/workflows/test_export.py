@@ -22,6 +22,7 @@ from fedtune3d.federation.site.local_trainer import LocalTrainer
 from fedtune3d.federation.site.memory import SiteMemory
 from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
 from fedtune3d.models.hub import FILE, REPOSITORY
+from fedtune3d.report.export_info import ClassLabels, InputFormat
 from fedtune3d.workflows.export import export_run, load_exported
 from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.run_folder import read_metrics
@@ -111,11 +112,10 @@ def test_the_file_needs_no_adapters_and_tells_how_to_use_it(run: Run, tmp_path: 
     assert not any("lora" in name for name in load_state(path))
     _, info = load_exported(path)
     assert (info.encoder, info.head, info.tuning, info.rule) == ("tiny", "linear", "lora", "fedavg")
-    assert info.labels == {site: {"positive": ["AD"], "negative": ["CN"]} for site in "AB"}
-    assert info.threshold == read_metrics(RunFolder(run("exact")))["methods"]["federated"]["threshold"]
-    grid = {"size": 128, "spacing_mm": 1.5, "background": 0.0, "version": 2}
-    assert info.preparation == grid | {"steps": "auto", "intensity": "zscore"}
-    assert info.weights["source"] == "random"
+    assert info.labels == dict.fromkeys("AB", ClassLabels(("AD",), ("CN",)))
+    assert info.threshold == read_metrics(RunFolder(run("exact"))).federated.threshold
+    assert info.preparation == InputFormat(128, 1.5, "auto", "zscore", background=0.0, version=2)
+    assert info.weights.source == "random"
 
 
 def test_an_experiment_of_another_seed_has_other_logits(run: Run, scans: torch.Tensor, tmp_path: Path) -> None:
@@ -178,13 +178,12 @@ def test_the_card_warns_and_has_the_numbers_of_the_run(run: Run, tmp_path: Path)
     text = export_run(run("frozen"), tmp_path, merged=True)[1].read_text()
     assert "> **The encoder's weights are random" in text
     assert "not a medical device" in text
-    auc = metrics["methods"]["federated"]["sites"]["A"]["auc"]
-    assert f"| A | {auc['value']:.2f} [{auc['low']:.2f}, {auc['high']:.2f}]" in text
-    test = metrics["methods"]["federated"]["sites"]["A"]
+    test = metrics.federated.sites["A"]
+    assert f"| A | {test.auc.value:.2f} [{test.auc.low:.2f}, {test.auc.high:.2f}]" in text
     row = next(line for line in text.splitlines() if line.startswith("| A |") and "[" not in line)
     cells = [int(cell) for cell in row.strip("| ").split(" | ")[1:]]
     assert sum(cells[:3]) == 14  # every scan of the site is in one split
-    assert cells[2:] == [test["scans"], test["participants"], test["positives"]]
+    assert cells[2:] == [test.scans, test.participants, test.positives]
     assert str(tmp_path.parent) not in text
 
 
@@ -226,7 +225,7 @@ def test_what_is_no_exported_model_is_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a model that `fedtune3d export RUN --merged` wrote"):
         load_exported(RunFolder(run("frozen")).best_checkpoint)
     head = export_run(run("frozen"), tmp_path / "head", merged=False)[0]
-    with pytest.raises(InputError, match=r"found head \(format 1\)"):
+    with pytest.raises(InputError, match=r"found head \(format 2\)"):
         load_exported(head)
     flipped = bytearray(path.read_bytes())
     flipped[-1] ^= 1
@@ -240,7 +239,7 @@ def test_a_file_for_scans_of_another_preparation_is_refused(run: Run, tmp_path: 
     told = load_info(path)
     told["preparation"]["version"] = 1
     save_state(path, load_state(path), told)
-    with pytest.raises(InputError, match=r"takes scans prepared as .*'version': 2.*; use fedtune3d \d"):
+    with pytest.raises(InputError, match=r"takes scans prepared as .*version=2.*; use fedtune3d \d"):
         load_exported(path)
 
 
@@ -250,7 +249,7 @@ def test_only_a_finished_run_is_exported(run: Run, tmp_path: Path) -> None:
     (unfinished / "config.yaml").write_text((run("frozen") / "config.yaml").read_text())
     with pytest.raises(InputError, match=r"metrics\.json: missing, the run is not complete"):
         export_run(unfinished, tmp_path / "out", merged=True)
-    with pytest.raises(InputError, match="no run folder"):
+    with pytest.raises(InputError, match="is not a run folder"):
         export_run(tmp_path / "nowhere", tmp_path / "out", merged=True)
     with pytest.raises(InputError, match=r"began with random weights.*leave it out"):
         export_run(run("frozen"), tmp_path / "out", merged=True, weights=tmp_path / "any.pth")

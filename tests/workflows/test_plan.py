@@ -37,7 +37,7 @@ def test_the_bytes_are_those_of_the_ledger(found: tuple[Experiment, MeasuredCost
     for line in lines[:-1]:
         for entry in line["sites"].values():
             assert (entry["bytes_down"], entry["bytes_up"]) == (costs.bytes_down, costs.bytes_up)
-    assert read_metrics(folder)["cost"]["trainable_parameters"] == costs.trainable_parameters
+    assert read_metrics(folder).cost.trainable_parameters == costs.trainable_parameters
 
 
 def test_the_cache_is_as_large_as_said(found: tuple[Experiment, MeasuredCosts], plan: RunPlan) -> None:

@@ -21,7 +21,6 @@ from fedtune3d._utils.files import sha256_file
 from fedtune3d._utils.folders import RunFolder, memory_version
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d._utils.state_dicts import load_state
-from fedtune3d._utils.typed_json import to_json
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation import combine, summarise
 from fedtune3d.evaluation.summary import read_summary
@@ -44,9 +43,9 @@ def test_a_run_leaves_what_the_design_says(small_experiment: Any, tmp_path: Path
     for line in lines[:2]:
         assert sum(entry["weight"] for entry in line["sites"].values()) == pytest.approx(1)
         assert line["sites"]["A"]["weight"] == pytest.approx(7 / 12, abs=0.1)  # 14 of 24 people
-    assert read_metrics(folder)["weights"]["source"] == "random"
-    assert not read_metrics(folder)["simulated"]
-    assert set(read_metrics(folder)["methods"]) == {"federated", "local", "centralized"}
+    assert read_metrics(folder).weights.source == "random"
+    assert not read_metrics(folder).simulated
+    assert set(read_metrics(folder).methods) == {"federated", "local", "centralized"}
     assert str(small_experiment.folder) not in (folder.path / "config.yaml").read_text()
     check_that_the_metrics_follow(folder)
 
@@ -54,9 +53,9 @@ def test_a_run_leaves_what_the_design_says(small_experiment: Any, tmp_path: Path
 def check_that_the_metrics_follow(folder: RunFolder) -> None:
     """From what the sites sent, and what they sent from their tables of predictions."""
     sent = {site: json.loads(folder.summary(site).read_text()) for site in "AB"}
-    for method, metrics in read_metrics(folder)["methods"].items():
+    for method, metrics in read_metrics(folder).methods.items():
         summaries = {site: read_summary(site, sent[site][method]) for site in sent}
-        assert metrics == to_json(combine(summaries, 3, method != "local"))
+        assert metrics == combine(summaries, 3, method != "local")
         for site, summary in summaries.items():
             validation, test = (
                 read_predictions(folder.site(site).path, method, split) for split in ("validation", "test")
@@ -70,17 +69,17 @@ def test_leaving_one_of_two_sites_out_is_the_others_local_training(small_experim
     """With two sites, who trains without A is B alone, from the same seeds: the same bits, tested at the other site."""
     path = small_experiment.write(tmp_path / "run", baselines=["local", "leave_one_site_out"])
     folder = run_experiment(Experiment.from_yaml(path))
-    methods = read_metrics(folder)["methods"]
+    methods = read_metrics(folder).methods
     for left_out, other in ("AB", "BA"):
         without, alone = (
             load_state(rounds.best) for rounds in (folder.rounds_without(left_out), folder.local_rounds(other))
         )
         assert all(torch.equal(without[name], alone[name]) for name in alone)
-        tested = methods["leave_one_site_out"]["sites"][left_out]
-        assert tested["threshold"] == methods["local"]["sites"][other]["threshold"]
-        assert tested["scans"] == methods["federated"]["sites"][left_out]["scans"]
+        tested = methods["leave_one_site_out"].sites[left_out]
+        assert tested.threshold == methods["local"].sites[other].threshold
+        assert tested.scans == methods["federated"].sites[left_out].scans
         assert folder.site(left_out).predictions("leave_one_site_out").exists()
-    assert methods["leave_one_site_out"]["pooled"] is None
+    assert methods["leave_one_site_out"].pooled is None
     trained = memory_version(folder.site("B").memory("without-A"), 2)
     before, metrics = trained.stat().st_mtime_ns, folder.metrics.read_bytes()
     folder.metrics.unlink()
@@ -188,7 +187,7 @@ def test_a_run_that_stopped_before_its_first_round_gives_way(small_experiment: A
         run_experiment(Experiment.from_yaml(wrong))
     right = Experiment.from_yaml(small_experiment.write(tmp_path / "run"))
     run_experiment(right)
-    assert read_metrics(RunFolder(tmp_path / "run"))["methods"]["federated"]
+    assert read_metrics(RunFolder(tmp_path / "run")).federated
 
 
 def test_an_output_that_is_a_file_is_one_line(small_experiment: Any, tmp_path: Path) -> None:

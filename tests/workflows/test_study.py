@@ -110,8 +110,8 @@ def test_the_baselines_stand_beside_the_base_rule(killed_and_resumed: tuple[Path
     output, _ = killed_and_resumed
     head = json.loads((output / "study.json").read_text())["chosen"]["head"]
     metrics = read_metrics(RunFolder(output / "trials" / f"{head}-frozen-fedavg-seed0"))
-    assert set(metrics["methods"]) == {"federated", "local", "centralized"}
-    assert set(read_metrics(RunFolder(output / "trials" / f"{head}-frozen-median-seed0"))["methods"]) == {"federated"}
+    assert set(metrics.methods) == {"federated", "local", "centralized"}
+    assert set(read_metrics(RunFolder(output / "trials" / f"{head}-frozen-median-seed0")).methods) == {"federated"}
 
 
 def test_a_failed_cell_is_shown_and_the_others_go_on(small_experiment: Any, tmp_path: Path) -> None:

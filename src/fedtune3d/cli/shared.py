@@ -59,7 +59,7 @@ def print_audit(audit: "LeakAudit") -> None:
     """Print who is in each split and what the leak audit found. Raises `InputError` where it found a leak."""
     from fedtune3d.report.balance import balance_table
 
-    out.print(balance_table({site: people.model_dump() for site, people in audit.described.items()}))
+    out.print(balance_table(audit.described))
     for finding in audit.findings:
         if finding.level == "warning":
             out.print(f"warning: {finding.text}", soft_wrap=True, markup=False)

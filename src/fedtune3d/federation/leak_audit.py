@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from fedtune3d.federation.tasks.describe_people import DescribePeople, PeopleDes
 from fedtune3d.federation.tasks.fingerprint_scans import FingerprintScans, ScanFingerprints
 from fedtune3d.federation.tasks.profile_intensities import IntensityProfile, ProfileIntensities
 from fedtune3d.preparation.near_fingerprints import BANDS, SUSPICIOUS_BANDS
-from fedtune3d.preparation.profiles import compare_profiles, shared_grid
+from fedtune3d.preparation.profiles import Profiles, compare_profiles, shared_grid
 
 TELLING_MARGIN = 0.1
 """An AUC tells the label when its whole interval is further than this from 0.5."""
@@ -70,16 +70,12 @@ def audit_sites(ask: Ask, near: bool) -> LeakAudit:
     return LeakAudit((*find_leaks(fingerprints), *find_shortcuts(described)), described)
 
 
-def profile_sites(ask: Ask) -> dict[str, Any]:
-    """The sites' intensity profiles on one grid, and the distance between any two.
-
-    Returns:
-        As `compare_profiles`; no site where each has too few scans for its curve to leave.
-    """
+def profile_sites(ask: Ask) -> Profiles:
+    """Ask the sites for their intensity profiles on one grid; none where each has too few scans for it to leave."""
     ranges = [answer.expect(IntensityProfile).range for answer in ask(Task(ProfileIntensities()))]
     known = [site_range for site_range in ranges if site_range is not None]
     if not known:
-        return {"grid": None, "sites": {}, "wasserstein": []}
+        return Profiles(None, {}, ())
     low, high = shared_grid(known)
     answers = ask(Task(ProfileIntensities(grid=(low, high))))
     profiles = {answer.site: answer.expect(IntensityProfile) for answer in answers}

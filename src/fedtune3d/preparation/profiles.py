@@ -1,9 +1,9 @@
 """Intensity profiles: how the voxels of a site's brains are distributed, as a curve that shows no scan."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,29 @@ BANDWIDTH = 0.01
 _FINER = 8
 _TAIL = 0.001
 _EVERY = 16
+
+
+@dataclass(frozen=True)
+class SiteProfile:
+    """A site's scans, and the density of their brain voxels at `grid_points`."""
+
+    scans: int
+    density: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """What ``profiles.json`` holds: the sites' intensity profiles on one grid.
+
+    Attributes:
+        grid: Its lowest and highest intensity; None where no profile may leave its site.
+        sites: Site → its profile; sites with too few scans are left out.
+        wasserstein: Two sites, and the distance between their profiles in units of intensity.
+    """
+
+    grid: tuple[float, float] | None
+    sites: Mapping[str, SiteProfile]
+    wasserstein: tuple[tuple[str, str, float], ...]
 
 
 def load_brain(prepared: Path) -> NDArray[np.float32]:
@@ -65,23 +88,19 @@ def intensity_profile(
     return [float(f"{value:.4g}") for value in curve]
 
 
-def compare_profiles(low: float, high: float, profiles: Mapping[str, tuple[int, Sequence[float]]]) -> dict[str, Any]:
-    """Profiles on one grid, and the distance between any two.
+def compare_profiles(low: float, high: float, profiles: Mapping[str, tuple[int, Sequence[float]]]) -> Profiles:
+    """Put profiles on one grid together, with the distance between any two.
 
     Args:
         low: Of the grid.
         high: Of the grid.
         profiles: Site → number of scans, density.
-
-    Returns:
-        ``grid`` ([low, high]), ``sites`` (site → ``scans``, ``density``) and ``wasserstein`` (rows of [site, site,
-        distance]).
     """
-    sites = {site: {"scans": scans, "density": list(density)} for site, (scans, density) in sorted(profiles.items())}
-    distances = [
-        [a, b, wasserstein(profiles[a][1], profiles[b][1], low, high)] for a, b in combinations(sorted(profiles), 2)
-    ]
-    return {"grid": [low, high], "sites": sites, "wasserstein": distances}
+    sites = {site: SiteProfile(scans, tuple(density)) for site, (scans, density) in sorted(profiles.items())}
+    distances = tuple(
+        (a, b, wasserstein(sites[a].density, sites[b].density, low, high)) for a, b in combinations(sites, 2)
+    )
+    return Profiles((low, high), sites, distances)
 
 
 def wasserstein(first: Sequence[float], second: Sequence[float], low: float, high: float) -> float:

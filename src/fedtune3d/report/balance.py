@@ -1,12 +1,14 @@
 """Who is at each site: classes, sex and age per split, for the terminal and for the page."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from fedtune3d.federation.site.audit import PeopleOfClass
+from fedtune3d.federation.tasks.describe_people import PeopleDescription
 from fedtune3d.report.flow import HELD_BACK
 from fedtune3d.report.number_formatting import interval
 
@@ -23,30 +25,30 @@ class BalanceRow(NamedTuple):
     age_auc: str
 
 
-def balance_rows(described: Mapping[str, Mapping[str, Any]]) -> list[BalanceRow]:
+def balance_rows(described: Mapping[str, PeopleDescription]) -> list[BalanceRow]:
     """A row for each site and split, and one for all its people."""
     return [
         BalanceRow(
             site,
             split,
-            _class(values["splits"][split]["positive"]),
-            _class(values["splits"][split]["negative"]),
-            interval(values["age_auc"]) if split == "all" and values["age_auc"]["value"] is not None else "",
+            _class(people.splits[split].positive),
+            _class(people.splits[split].negative),
+            interval(people.age_auc) if split == "all" and people.age_auc.value is not None else "",
         )
-        for site, values in described.items()
+        for site, people in described.items()
         for split in _SPLITS
     ]
 
 
-def _class(values: Mapping[str, Any]) -> tuple[str, str]:
-    people, women, age = values["people"], values["women"], values["age"]
+def _class(group: PeopleOfClass) -> tuple[str, str]:
+    women, age = "–" if group.women is None else group.women, group.age
     return (
-        HELD_BACK if people is None else f"{people} (–)" if women is None else f"{people} ({women})",
+        HELD_BACK if group.people is None else f"{group.people} ({women})",
         "–" if age is None else f"{age[0]:.1f} ± {age[1]:.1f}",
     )
 
 
-def balance_table(described: Mapping[str, Mapping[str, Any]]) -> Table:
+def balance_table(described: Mapping[str, PeopleDescription]) -> Table:
     """People, women and age (mean ± standard deviation) of each class per site and split; under it the AUC of age."""
     table = Table(title="People per site and split", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Site")

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d.report.number_formatting import plural
@@ -72,6 +71,6 @@ def about(seconds: float) -> str:
     return f"about {minutes} min" if minutes < 60 else f"about {minutes // 60} h {minutes % 60 // 10 * 10} min"
 
 
-def _waiting(live: Mapping[str, Any]) -> str:
+def _waiting(live: Mapping[str, str]) -> str:
     template = environment().get_template("waiting.html")
     return template.render(live=live, style=asset("report.css"), script=asset("tables.js"), watch=asset("watch.js"))

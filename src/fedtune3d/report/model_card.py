@@ -1,19 +1,15 @@
 """The model card of an export: what the model is, what it was made from, what it was measured to do, and what not."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from fedtune3d._utils.folders.export import ADAPTER, ENCODER, HEAD, MODEL
+from fedtune3d.evaluation.estimate import Estimate
+from fedtune3d.report.export_info import ExportInfo
 from fedtune3d.report.number_formatting import METHODS, caveat, head_title, interval, plural, rule_title, tuning_title
-from fedtune3d.report.run_contents import RunContents
+from fedtune3d.report.run_contents import FinishedRun
 from fedtune3d.report.table import shown_methods
 
-MEASURES = {
-    "auc": "AUC",
-    "balanced_accuracy": "Balanced accuracy",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-}
+MEASURES = ("AUC", "Balanced accuracy", "Sensitivity", "Specificity")
 
 INTENDED_USE = """\
 Research: to compare ways of federated fine-tuning, and to repeat or continue this experiment. The input is a
@@ -37,18 +33,18 @@ model, info = load_exported("model.safetensors")   # prepared scans (B, 1, 128, 
 ```"""
 
 
-def model_card(contents: RunContents, info: Mapping[str, Any], files: Sequence[str]) -> str:
+def model_card(contents: FinishedRun, info: ExportInfo, files: Sequence[str]) -> str:
     """The card as Markdown, from the half of the run folder that may leave its sites.
 
     Args:
         contents: A finished run.
-        info: As it stands in the exported files (`export.ExportInfo`).
-        files: The names of the files and folders beside the card.
+        info: The header of the exported files.
+        files: The names of the files and folders next to the card.
     """
     metrics = contents.metrics
     warning = caveat(metrics)
     sections = [
-        f"# {info['experiment']}",
+        f"# {info.experiment}",
         "A classifier of brain MRI scans in two classes, made by federated fine-tuning over "
         f"{plural(len(contents.sites), 'site')}.",
         f"> **{warning}**" if warning else "",
@@ -59,7 +55,7 @@ def model_card(contents: RunContents, info: Mapping[str, Any], files: Sequence[s
         "## The model\n\n" + _table(("", ""), _facts(contents, info)),
         "## Classes\n\n" + _table(("Site", "Positive", "Negative"), _class_rows(info)),
         "## Data\n\n" + _data(contents),
-        "## Measured on the test scans\n\n" + _measured(metrics, info),
+        "## Measured on the test scans\n\n" + _measured(contents, info),
         "## Limits\n\n" + LIMITS,
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -73,91 +69,88 @@ _FILES = {
 }
 
 
-def _own_layers(info: Mapping[str, Any]) -> str:
-    if info["layers_of"] is None:
+def _own_layers(info: ExportInfo) -> str:
+    if info.layers_of is None:
         return ""
     return (
-        f"**The normalisation layers are those of site {info['layers_of']}.** Under {rule_title(info['rule'])} each "
+        f"**The normalisation layers are those of site {info.layers_of}.** Under {rule_title(info.rule)} each "
         "site keeps its own, so this is that site's model, and only that site's test numbers are about it."
     )
 
 
-def _facts(contents: RunContents, info: Mapping[str, Any]) -> list[tuple[str, str]]:
-    weights, preparation, cost = info["weights"], info["preparation"], contents.metrics["cost"]
-    source = "random, drawn from the seed" if weights["source"] == "random" else f"`{weights['source']}`"
-    digest = f", SHA-256 `{weights['sha256']}`" if weights["sha256"] else ""
-    origin = weights.get("hub")
-    came_from = f", from {origin['repository']} at {origin['revision']} on the Hugging Face hub" if origin else ""
-    threshold = info["threshold"]
-    size, spacing = preparation["size"], preparation["spacing_mm"]
+def _facts(contents: FinishedRun, info: ExportInfo) -> list[tuple[str, str]]:
+    weights, preparation, cost = info.weights, info.preparation, contents.metrics.cost
+    source = "random, drawn from the seed" if weights.source == "random" else f"`{weights.source}`"
+    digest = f", SHA-256 `{weights.sha256}`" if weights.sha256 else ""
+    origin = weights.hub
+    came_from = f", from {origin.repository} at {origin.revision} on the Hugging Face hub" if origin else ""
+    threshold = info.threshold
     return [
-        ("Encoder", f"`{info['encoder']}`"),
+        ("Encoder", f"`{info.encoder}`"),
         ("Its weights before training", source + digest + came_from),
-        ("Head", head_title(info["head"])),
+        ("Head", head_title(info.head)),
         (
             "Tuning",
-            f"{tuning_title(info['tuning'])}, {cost['trainable_parameters']:,} of {cost['parameters']:,} parameters",
+            f"{tuning_title(info.tuning)}, {cost.trainable_parameters:,} of {cost.parameters:,} parameters",
         ),
-        ("Aggregation", rule_title(info["rule"])),
-        ("Round", f"{info['best_round']} of {contents.config['training']['rounds']}, the best by validation"),
+        ("Aggregation", rule_title(info.rule)),
+        ("Round", f"{info.best_round} of {contents.config['training']['rounds']}, the best by validation"),
         ("Seed", str(contents.config["seed"])),
         (
             "Input",
-            f"a T1-weighted scan as `fedtune3d prepare` makes it (steps: {_written(preparation['steps'])}; intensity: "
-            f"{preparation['intensity']}): RAS, {size} voxels of {spacing} mm along each axis, centred on the brain, "
-            f"{preparation['background']:g} outside it",
+            f"a T1-weighted scan as `fedtune3d prepare` makes it (steps: {_written(preparation.steps)}; intensity: "
+            f"{preparation.intensity}): RAS, {preparation.size} voxels of "
+            f"{preparation.spacing_mm} mm along each axis, centred on the brain, "
+            f"{preparation.background:g} outside it",
         ),
         ("Output", "two logits; the probability of the positive class is the second value of their softmax"),
         (
             "Threshold",
             "none: there were no validation scans" if threshold is None else f"positive from {threshold:.3f} up",
         ),
-        ("Written by", f"fedtune3d {info['fedtune3d']}"),
+        ("Written by", f"fedtune3d {info.fedtune3d}"),
     ]
 
 
-def _class_rows(info: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    rows = [(", ".join(mapping["positive"]), ", ".join(mapping["negative"])) for mapping in info["labels"].values()]
+def _class_rows(info: ExportInfo) -> list[tuple[str, ...]]:
+    rows = [(", ".join(classes.positive), ", ".join(classes.negative)) for classes in info.labels.values()]
     if len(set(rows)) == 1:
         return [("all", *rows[0])]
-    return [(site, *row) for site, row in zip(info["labels"], rows, strict=True)]
+    return [(site, *row) for site, row in zip(info.labels, rows, strict=True)]
 
 
-def _data(contents: RunContents) -> str:
+def _data(contents: FinishedRun) -> str:
     """Per site the scans of each split; of the test set people and positives, too."""
-    tested = contents.metrics["methods"]["federated"]["sites"]
+    tested = contents.metrics.federated.sites
     rows = []
     for site in contents.sites:
         entries = [line.sites[site] for line in contents.ledger if site in line.sites]
         training = max((entry.examples or 0 for entry in entries), default=0)
         validation = max((entry.received.examples for entry in entries if entry.received), default=0)
         test = tested[site]
-        rows.append((site, training, validation, test["scans"], test["participants"], test["positives"]))
+        rows.append((site, training, validation, test.scans, test.participants, test.positives))
     header = ("Site", "Training scans", "Validation scans", "Test scans", "Test people", "Test scans positive")
-    what = (
-        "simulated, not of patients" if contents.metrics["simulated"] else "of real people, as the sites provided them"
-    )
+    what = "simulated, not of patients" if contents.metrics.simulated else "of real people, as the sites provided them"
     return f"The scans are {what}. All scans of a person are in one split.\n\n" + _table(header, rows)
 
 
-def _measured(metrics: Mapping[str, Any], info: Mapping[str, Any]) -> str:
+def _measured(contents: FinishedRun, info: ExportInfo) -> str:
     """Federated numbers per site and pooled, then the mean AUC of every method."""
-    found = metrics["methods"]["federated"]
-    parts = {**found["sites"], **({"Pooled": found["pooled"]} if found["pooled"] else {})}
-    if info["layers_of"] is not None:
-        parts = {info["layers_of"]: parts[info["layers_of"]]}
-    rows = [(name, *(_cell(part[measure]) for measure in MEASURES)) for name, part in parts.items()]
-    text = "With 95 % intervals; `few` marks a class of under ten people.\n\n" + _table(
-        ("Site", *MEASURES.values()), rows
-    )
-    if info["layers_of"] is not None:
+    metrics = contents.metrics
+    rows = [
+        (name, *map(_cell, (test.auc, test.balanced_accuracy, test.sensitivity, test.specificity)))
+        for name, test in metrics.federated.parts.items()
+        if info.layers_of in (None, name)
+    ]
+    text = "With 95 % intervals; `few` marks a class of under ten people.\n\n" + _table(("Site", *MEASURES), rows)
+    if info.layers_of is not None:
         return text
-    means = [(METHODS[name], _cell(metrics["methods"][name]["mean_auc"])) for name in shown_methods(metrics)]
+    means = [(METHODS[name], _cell(metrics.methods[name].mean_auc)) for name in shown_methods(metrics)]
     return text + "\n\n" + _table(("Method", "Mean AUC over sites"), means)
 
 
-def _cell(estimate: Mapping[str, Any]) -> str:
-    return interval(estimate) + (f" {estimate['mark']}" if estimate["mark"] else "")
+def _cell(estimate: Estimate) -> str:
+    return interval(estimate) + (f" {estimate.mark}" if estimate.mark else "")
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -165,5 +158,5 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def _written(steps: str | list[str]) -> str:
+def _written(steps: str | Sequence[str]) -> str:
     return steps if isinstance(steps, str) else ", ".join(steps) or "none"

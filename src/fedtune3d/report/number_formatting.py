@@ -1,10 +1,9 @@
 """Numbers and names as a reader sees them, and the sentences made of them."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from fedtune3d.config.study_results import VariantRecord
 from fedtune3d.evaluation.estimate import Estimate
+from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.federation.environment import Environment
 
 METHODS = {
     "federated": "Federated",
@@ -56,21 +55,26 @@ def variant_title(part: str, variant: VariantRecord) -> str:
     return f"{title} ({variant.note})" if variant.note else title
 
 
-def interval(estimate: Mapping[str, Any]) -> str:
+def interval(estimate: Estimate) -> str:
     """`0.81 [0.74, 0.88]`, or why there is no such number."""
-    if estimate["value"] is None:
-        return f"not defined: {estimate['undefined']}"
-    return f"{estimate['value']:.2f} [{estimate['low']:.2f}, {estimate['high']:.2f}]".replace("-", "−")
+    return _with_limits(estimate, ".2f")
 
 
-def difference(estimate: Mapping[str, Any] | Estimate) -> str:
+def difference(estimate: Estimate) -> str:
     """`+0.03 [−0.05, +0.11]`, or why there is no such number."""
-    if isinstance(estimate, Estimate):
-        estimate = vars(estimate)
-    if estimate["value"] is None:
-        return f"not defined: {estimate['undefined']}"
-    value, low, high = (f"{estimate[key]:+.2f}".replace("-", "−") for key in ("value", "low", "high"))
+    return _with_limits(estimate, "+.2f")
+
+
+def _with_limits(estimate: Estimate, digits: str) -> str:
+    if estimate.limits is None:
+        return f"not defined: {estimate.undefined}"
+    value, low, high = (format(number, digits).replace("-", "−") for number in estimate.limits)
     return f"{value} [{low}, {high}]"
+
+
+def threshold(probability: float | None) -> str:
+    """`0.512`; a dash where there is none."""
+    return "–" if probability is None else f"{probability:.3f}"
 
 
 def p_value(value: float | None) -> str:
@@ -107,30 +111,30 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def setup(metrics: Mapping[str, Any]) -> str:
+def setup(metrics: RunMetrics) -> str:
     """`CONV S head, frozen encoder, FedAvg`."""
-    return ", ".join((head_title(metrics["head"]), tuning_title(metrics["tuning"]), rule_title(metrics["rule"])))
+    return ", ".join((head_title(metrics.head), tuning_title(metrics.tuning), rule_title(metrics.rule)))
 
 
-def answer(metrics: Mapping[str, Any], total_bytes: int) -> str:
-    """What the run found, and for how much traffic, in a sentence."""
-    mean = metrics["methods"]["federated"]["mean_auc"]
-    if mean["value"] is None:
+def answer(metrics: RunMetrics, total_bytes: int) -> str:
+    """The run's main result and its traffic, in one sentence."""
+    mean = metrics.federated.mean_auc
+    if mean.value is None:
         return f"{setup(metrics)}: the mean test AUC is {interval(mean)}."
-    few = ", resting on few people" if mean["mark"] else ""
-    sites = plural(len(mean["sites"]), "site")
+    few = ", resting on few people" if mean.mark else ""
+    sites = plural(len(mean.sites), "site")
     return f"{setup(metrics)}: mean test AUC over {sites} {interval(mean)}{few}, {size(total_bytes)} of traffic."
 
 
-def caveat(facts: Mapping[str, Any]) -> str:
-    """What a reader must know before any number: simulated scans, random weights, many scans of few groups.
-
-    Empty where there is nothing of the kind.
+def caveat(facts: RunMetrics | Environment | None) -> str:
+    """Warn of simulated scans, random weights, and many scans of few groups; empty where there is none of these.
 
     Args:
-        facts: `metrics.json` or `environment.json` of a run, or an empty mapping where neither is there yet.
+        facts: The metrics or the environment of a run; None where it has neither yet.
     """
-    simulated, random = bool(facts.get("simulated")), _has_random_weights(facts)
+    if facts is None:
+        return ""
+    simulated, random = facts.simulated, _has_random_weights(facts)
     sentences = []
     if simulated and random:
         sentences.append(
@@ -141,24 +145,23 @@ def caveat(facts: Mapping[str, Any]) -> str:
         sentences.append("The scans are simulated: the numbers say nothing about patients.")
     elif random:
         sentences.append("The encoder's weights are random: the numbers say nothing about SAM-Med3D.")
-    scans = sum(site["scans"] for site in _federated_sites(facts))
-    if scans > facts.get("groups", scans):
-        sentences.append(
-            f"The {scans} test scans are of at most {facts['groups']} people or anatomies; "
-            "one who is at several sites makes the intervals of the mean and of all sites pooled too narrow."
-        )
+    if isinstance(facts, RunMetrics) and facts.groups is not None:
+        scans = sum(site.scans for site in facts.federated.sites.values())
+        if scans > facts.groups:
+            sentences.append(
+                f"The {scans} test scans are of at most {facts.groups} people or anatomies; "
+                "one who is at several sites makes the intervals of the mean and of all sites pooled too narrow."
+            )
     return " ".join(sentences)
 
 
-def short_caveat(facts: Mapping[str, Any]) -> str:
-    """`simulated scans, random weights`, to stand in a figure; empty where neither is so."""
-    parts = ["simulated scans"] if facts.get("simulated") else []
+def short_caveat(facts: RunMetrics | Environment | None) -> str:
+    """`simulated scans, random weights`, for a figure; empty where neither applies."""
+    if facts is None:
+        return ""
+    parts = ["simulated scans"] if facts.simulated else []
     return ", ".join([*parts, "random weights"] if _has_random_weights(facts) else parts)
 
 
-def _has_random_weights(facts: Mapping[str, Any]) -> bool:
-    return bool(facts.get("weights", {}).get("source") == "random")
-
-
-def _federated_sites(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return list(facts.get("methods", {}).get("federated", {}).get("sites", {}).values())
+def _has_random_weights(facts: RunMetrics | Environment) -> bool:
+    return facts.weights.source == "random"

@@ -3,14 +3,20 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.run_config import read_run_config
 from fedtune3d._utils.typed_json import read_typed
 from fedtune3d.cohorts.flow import BadScan, Flow, SiteFlow
+from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.federation.environment import Environment
+from fedtune3d.federation.leak_audit import LeakAudit
 from fedtune3d.federation.ledger import LedgerLine, read_ledger
+from fedtune3d.preparation.profiles import Profiles
+
+T = TypeVar("T")
 
 _ADVICE = "run again with --resume"
 
@@ -22,12 +28,12 @@ class RunContents:
     Attributes:
         path: The folder.
         config: The resolved configuration.
-        environment: Versions, device, weights; empty where the run has not come that far.
+        environment: Versions, device, weights; None where the run has not come that far.
         ledger: The lines of the federated rounds.
-        metrics: The evaluation; empty while the run goes on.
+        metrics: The evaluation; None while the run continues.
         flows: Site → who was left out and which split holds how many, as counts that may leave the site.
-        audit: What the leak audit found, and who is at each site; empty where the run has not come that far.
-        profiles: The sites' intensity profiles, and the distances between them; empty likewise.
+        audit: Findings of the leak audit, and the people at each site; None where the run has not come that far.
+        profiles: The sites' intensity profiles, and the distances between them; None likewise.
         saliency: Site → what it told of where the final model looks (see `mean_maps.SiteMaps`); empty where not asked.
         faults: Site → the scans at fault, with the reason; only sites whose half of the folder is here.
         examples: Site → its example pictures, only where the site's policy lets pictures leave.
@@ -35,12 +41,12 @@ class RunContents:
 
     path: Path
     config: dict[str, Any]
-    environment: dict[str, Any]
+    environment: Environment | None
     ledger: list[LedgerLine]
-    metrics: dict[str, Any]
+    metrics: RunMetrics | None
     flows: dict[str, Flow]
-    audit: dict[str, Any]
-    profiles: dict[str, Any]
+    audit: LeakAudit | None
+    profiles: Profiles | None
     saliency: dict[str, dict[str, Any]]
     faults: dict[str, tuple[BadScan, ...]]
     examples: dict[str, list[Path]]
@@ -56,8 +62,8 @@ class RunContents:
         return sum(entry.bytes_both_ways for line in self.ledger for entry in line.sites.values())
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """Where scans and weights came from: of the metrics, else of the environment, which is there earlier."""
+    def facts(self) -> RunMetrics | Environment | None:
+        """Where scans and weights came from: the metrics, else the environment, which is written earlier."""
         return self.metrics or self.environment
 
     def policy(self, site: str, key: str) -> bool:
@@ -82,18 +88,39 @@ def read_run(folder: Path) -> RunContents:
     return RunContents(
         path=folder,
         config=config,
-        environment=_read_json(run.environment),
+        environment=_read_if_there(Environment, run.environment),
         ledger=read_ledger(run.rounds.ledger),
-        metrics=_read_json(run.metrics),
-        flows=_read_flows(run.flow),
-        audit=_read_json(run.audit),
-        profiles=_read_json(run.profiles),
+        metrics=_read_if_there(RunMetrics, run.metrics),
+        flows=_read_if_there(dict[str, Flow], run.flow) or {},
+        audit=_read_if_there(LeakAudit, run.audit),
+        profiles=_read_if_there(Profiles, run.profiles),
         saliency={site: told for site in sites if (told := _read_json(run.saliency_info(site)))},
         faults={
             site: read_typed(SiteFlow, path, _ADVICE).bad_scans for site, path in own_halves.items() if path.exists()
         },
         examples={site: sorted(run.site(site).examples.glob("*.png")) for site in allowed},
     )
+
+
+@dataclass(frozen=True)
+class FinishedRun(RunContents):
+    """A complete run: its metrics and its environment are there."""
+
+    environment: Environment
+    metrics: RunMetrics
+
+
+def read_finished_run(folder: Path) -> FinishedRun:
+    """Read the folder of a complete run.
+
+    Raises:
+        InputError: As `read_run`, and when the run is not complete.
+    """
+    contents, run = read_run(folder), RunFolder(folder)
+    if contents.metrics is None or contents.environment is None:
+        missing = run.metrics if contents.metrics is None else run.environment
+        raise InputError(f"{missing}: missing, the run is not complete; run it again with --resume")
+    return FinishedRun(**vars(contents))
 
 
 def version_of(folder: Path) -> str:
@@ -116,8 +143,8 @@ def _policy(config: dict[str, Any], site: str, key: str) -> bool:
     return bool(section.get("policy", {}).get(key, False))
 
 
-def _read_flows(path: Path) -> dict[str, Flow]:
-    return read_typed(dict[str, Flow], path, _ADVICE) if path.exists() else {}
+def _read_if_there(kind: type[T], path: Path) -> T | None:
+    return read_typed(kind, path, _ADVICE) if path.exists() else None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

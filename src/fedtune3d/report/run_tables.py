@@ -1,37 +1,24 @@
 """The tables of the page other than the AUC table, as rows ready to print."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from fedtune3d.evaluation.metrics import ModelCost, RunMetrics
 from fedtune3d.report.number_formatting import METHODS, duration, plural, size
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.run_statistics import statistic_methods
 from fedtune3d.report.table import shown_methods
 
 
-def operating_rows(metrics: Mapping[str, Any], method: str) -> list[dict[str, Any]]:
-    """Balanced accuracy, sensitivity and specificity of a method at its threshold, per site and pooled."""
-    found = metrics["methods"][method]
-    parts = {**found["sites"], **({"Pooled": found["pooled"]} if found["pooled"] else {})}
-    return [
-        {
-            "name": name,
-            "threshold": "–" if part["threshold"] is None else f"{part['threshold']:.3f}",
-            **{key: part[key] for key in ("balanced_accuracy", "sensitivity", "specificity")},
-        }
-        for name, part in parts.items()
-    ]
-
-
-def interval_methods(metrics: Mapping[str, Any]) -> list[str]:
-    """Every way in which an interval of the run was made, once, sorted."""
-    found = set()
+def interval_methods(metrics: RunMetrics) -> list[str]:
+    """Every method by which an interval of the run was made, once, sorted."""
+    methods = statistic_methods(metrics)
     for name in shown_methods(metrics):
-        method = metrics["methods"][name]
-        found.add(method["mean_auc"]["method"])
-        for part in (*method["sites"].values(), *([method["pooled"]] if method["pooled"] else [])):
-            found |= {part[key]["method"] for key in ("auc", "balanced_accuracy", "sensitivity", "specificity")}
-    return sorted((found | statistic_methods(metrics)) - {""})
+        methods.add(metrics.methods[name].mean_auc.method)
+        for test in metrics.methods[name].parts.values():
+            estimates = (test.auc, test.balanced_accuracy, test.sensitivity, test.specificity)
+            methods |= {estimate.method for estimate in estimates}
+    return sorted(methods - {""})
 
 
 def bad_scans(contents: RunContents) -> list[dict[str, str]]:
@@ -112,28 +99,26 @@ def what_ran(contents: RunContents) -> list[tuple[str, str]]:
         ("Rounds", f"{trained} of {rounds} done" + _best(metrics)),
         ("Time in rounds", duration(sum(line.seconds for line in contents.ledger))),
         ("Encoder", config.get("model", {}).get("encoder", "–")),
-        ("Weights", contents.facts.get("weights", {}).get("source", "not recorded yet")),
-        ("Device", f"{environment.get('device', '–')}, {plural(environment.get('threads', 1), 'thread')}"),
+        ("Weights", "not recorded yet" if contents.facts is None else contents.facts.weights.source),
+        ("Device", "–" if environment is None else f"{environment.device}, {plural(environment.threads, 'thread')}"),
         ("Seed", str(config.get("seed", "–"))),
     ]
-    if metrics:
+    if metrics is not None:
         lines.insert(2, ("Methods", ", ".join(METHODS[name].lower() for name in shown_methods(metrics))))
-        if metrics.get("groups") is not None:
-            lines.insert(2, ("Groups", f"{metrics['groups']} (people or anatomies that are never split)"))
+        if metrics.groups is not None:
+            lines.insert(2, ("Groups", f"{metrics.groups} (people or anatomies that are never split)"))
     return lines
 
 
-def _best(metrics: Mapping[str, Any]) -> str:
-    best = metrics.get("best_round")
-    return "" if best is None else f"; evaluated: round {best}, the best by validation"
+def _best(metrics: RunMetrics | None) -> str:
+    if metrics is None or metrics.best_round is None:
+        return ""
+    return f"; evaluated: round {metrics.best_round}, the best by validation"
 
 
-def cost_lines(cost: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What does not differ between sites: trainable parameters, traffic."""
-    lines = []
-    if "trainable_parameters" in cost:
-        share = f" of {cost['parameters']:,}" if "parameters" in cost else ""
-        lines.append(("Trainable parameters", f"{cost['trainable_parameters']:,}{share}"))
-    if "bytes_per_round_and_site" in cost:
-        lines.append(("Traffic per round and site, both ways", size(cost["bytes_per_round_and_site"])))
-    return lines
+def cost_lines(cost: ModelCost) -> list[tuple[str, str]]:
+    """The costs that all sites share: trainable parameters and traffic."""
+    return [
+        ("Trainable parameters", f"{cost.trainable_parameters:,} of {cost.parameters:,}"),
+        ("Traffic per round and site, both ways", size(cost.bytes_per_round_and_site)),
+    ]

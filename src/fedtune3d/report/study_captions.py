@@ -4,10 +4,10 @@ from fedtune3d.report.number_formatting import caveat, interval, plural, size
 from fedtune3d.report.study_contents import Row, StudyContents, StudyEstimate
 
 
-def with_spread(found: StudyEstimate) -> str:
+def with_spread(over_seeds: StudyEstimate) -> str:
     """`0.81 [0.74, 0.88]` of one seed, `0.81 ± 0.02 [0.74, 0.88]` of several, or why there is no such number."""
-    text = interval(found.estimate)
-    return text if found.sd is None else text.replace(" [", f" ± {found.sd:.2f} [", 1)
+    text = interval(over_seeds.estimate)
+    return text if over_seeds.sd is None else text.replace(" [", f" ± {over_seeds.sd:.2f} [", 1)
 
 
 def answer(contents: StudyContents) -> str | None:
@@ -17,7 +17,7 @@ def answer(contents: StudyContents) -> str | None:
         return None
     having = sum(bool(estimate.values) for estimate in row.sites.values())
     seeds = f" (mean of {len(row.mean.values)} seeds)" if len(row.mean.values) > 1 else ""
-    few = ", resting on few people" if row.mean.estimate["mark"] else ""
+    few = ", resting on few people" if row.mean.estimate.mark else ""
     traffic = size(row.cost.total_bytes)
     sites = plural(having, "site")
     return (

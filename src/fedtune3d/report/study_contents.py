@@ -1,17 +1,16 @@
-"""What a study folder holds, read as far as it is there: the stages, and each cell's run folder."""
+"""What a study folder holds, read as far as it is there: the stages, and each trial's run folder."""
 
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from fedtune3d._utils.folders import StudyFolder
-from fedtune3d._utils.typed_json import to_json
 from fedtune3d.config.study import STAGES
 from fedtune3d.config.study_results import CombinationRecord, StudyResults
 from fedtune3d.evaluation.estimate import Estimate, undefined
+from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.over_seeds import over_seeds
 from fedtune3d.federation.ledger import LedgerLine
 from fedtune3d.report.number_formatting import METHODS, variant_title
@@ -28,7 +27,7 @@ class StudyEstimate:
         values: Seed → value, of the seeds that have one.
     """
 
-    estimate: Mapping[str, Any]
+    estimate: Estimate
     sd: float | None
     values: Mapping[int, float]
 
@@ -55,7 +54,7 @@ class Row:
         method: ``federated``, ``local`` or ``centralized``.
         kind: ``variant``, ``reference`` or ``baseline``.
         parts: Head, tuning and rule as titles.
-        cells: Seed → name of the cell.
+        trials: Seed → name of the trial.
         chosen: Whether it was chosen, by validation.
         validation: Mean validation AUC over sites and seeds, by which is chosen; None for a baseline.
         sites: Site → test AUC.
@@ -68,7 +67,7 @@ class Row:
     method: str
     kind: str
     parts: tuple[str, str, str]
-    cells: Mapping[int, str]
+    trials: Mapping[int, str]
     chosen: bool
     validation: float | None
     sites: Mapping[str, StudyEstimate]
@@ -83,7 +82,7 @@ class StudyContents:
     Attributes:
         path: The folder.
         results: The record of the study.
-        runs: Cell → its run folder, as far as it has begun.
+        runs: Trial → its run folder, as far as it has begun.
     """
 
     path: Path
@@ -101,11 +100,11 @@ class StudyContents:
         return list(self.results.seeds)
 
     @property
-    def facts(self) -> Mapping[str, Any]:
-        """Where scans and weights came from, of the first finished cell that has an encoder."""
-        finished = [run.metrics for run in self.runs.values() if run.metrics]
-        with_encoder = [metrics for metrics in finished if metrics["head"] != "resnet18"]
-        return next(iter(with_encoder or finished), {})
+    def facts(self) -> RunMetrics | None:
+        """Where scans and weights came from, by the first finished trial that has an encoder."""
+        finished = [run.metrics for run in self.runs.values() if run.metrics is not None]
+        with_encoder = [metrics for metrics in finished if metrics.head != "resnet18"]
+        return next(iter(with_encoder or finished), None)
 
     @cached_property
     def stages(self) -> dict[str, list[Row]]:
@@ -118,10 +117,10 @@ class StudyContents:
         chosen = [row for row in self.stages.get("rules", []) if row.chosen]
         return chosen[0] if chosen else None
 
-    def finished(self, cells: Mapping[int, str], method: str = "federated") -> dict[int, RunContents]:
-        """Seed → run, of the cells that have results of a method."""
-        runs = {seed: self.runs[cell] for seed, cell in cells.items() if cell in self.runs}
-        return {seed: run for seed, run in runs.items() if method in run.metrics.get("methods", {})}
+    def finished(self, trials: Mapping[int, str], method: str = "federated") -> dict[int, RunContents]:
+        """Seed → run, of the trials that have results of a method."""
+        runs = {seed: self.runs[trial] for seed, trial in trials.items() if trial in self.runs}
+        return {seed: run for seed, run in runs.items() if run.metrics is not None and method in run.metrics.methods}
 
     def _rows(self, stage: str) -> list[Row]:
         rows = []
@@ -143,29 +142,29 @@ class StudyContents:
         return rows
 
     def _row(self, entry: CombinationRecord, title: str, method: str, chosen: bool) -> Row:
-        cells = entry.trials
-        baseline = method != "federated"
-        found = {seed: run.metrics["methods"][method] for seed, run in self.finished(cells, method).items()}
-        missing = self._why_missing(cells)
+        trials, baseline = entry.trials, method != "federated"
+        runs = self.finished(trials, method)
+        by_seed = {seed: run.metrics.methods[method] for seed, run in runs.items() if run.metrics is not None}
+        missing = self._why_missing(trials)
         return Row(
             key=method if baseline else entry.name,
             title=title,
             method=method,
             kind="baseline" if baseline else "reference" if entry.reference else "variant",
             parts=_part_titles(entry, None if not baseline else "–"),
-            cells=cells,
+            trials=trials,
             chosen=chosen,
             validation=None if baseline else entry.validation,
             sites={
-                site: _over_seeds({seed: metrics["sites"][site]["auc"] for seed, metrics in found.items()}, missing)
+                site: _over_seeds({seed: metrics.sites[site].auc for seed, metrics in by_seed.items()}, missing)
                 for site in self.sites
             },
-            mean=_over_seeds({seed: metrics["mean_auc"] for seed, metrics in found.items()}, missing),
-            cost=None if baseline or not found else _cost(list(self.finished(cells).values())),
+            mean=_over_seeds({seed: metrics.mean_auc for seed, metrics in by_seed.items()}, missing),
+            cost=None if baseline or not runs else _cost(list(runs.values())),
         )
 
-    def _why_missing(self, cells: Mapping[int, str]) -> str:
-        faults = [self.results.faults[cell] for cell in cells.values() if cell in self.results.faults]
+    def _why_missing(self, trials: Mapping[int, str]) -> str:
+        faults = [self.results.faults[trial] for trial in trials.values() if trial in self.results.faults]
         return f"the run failed: {faults[0]}" if faults else "the run is not complete"
 
 
@@ -177,8 +176,8 @@ def read_study(folder: Path) -> StudyContents:
     """
     study = StudyFolder(folder)
     results = StudyResults.read(study)
-    begun = [cell for cell in sorted(results.trials) if study.trial(cell).config.exists()]
-    return StudyContents(folder, results, {cell: read_run(study.trial(cell).path) for cell in begun})
+    begun = [trial for trial in sorted(results.trials) if study.trial(trial).config.exists()]
+    return StudyContents(folder, results, {trial: read_run(study.trial(trial).path) for trial in begun})
 
 
 def _part_titles(entry: CombinationRecord, rule: str | None) -> tuple[str, str, str]:
@@ -188,22 +187,22 @@ def _part_titles(entry: CombinationRecord, rule: str | None) -> tuple[str, str, 
     return head, variant_title("tuning", entry.tuning), rule or variant_title("rule", entry.rule)
 
 
-def _over_seeds(estimates: Mapping[int, Mapping[str, Any]], missing: str) -> StudyEstimate:
-    having = {seed: estimate for seed, estimate in estimates.items() if estimate["value"] is not None}
-    if not having:
-        reasons = [estimate["undefined"] for estimate in estimates.values()]
-        return StudyEstimate(to_json(undefined(reasons[0] if reasons else missing)), None, {})
-    spread = over_seeds({seed: estimate["value"] for seed, estimate in having.items()})
-    methods = sorted({str(estimate["method"]) for estimate in having.values()})
+def _over_seeds(estimates: Mapping[int, Estimate], missing: str) -> StudyEstimate:
+    limits = {seed: estimate.limits for seed, estimate in estimates.items() if estimate.limits is not None}
+    if not limits:
+        reasons = [estimate.undefined or missing for estimate in estimates.values()]
+        return StudyEstimate(undefined(reasons[0] if reasons else missing), None, {})
+    values = {seed: value for seed, (value, _, _) in limits.items()}
+    having = [estimates[seed] for seed in limits]
     estimate = Estimate(
-        value=statistics.fmean(one["value"] for one in having.values()),
-        low=statistics.fmean(one["low"] for one in having.values()),
-        high=statistics.fmean(one["high"] for one in having.values()),
-        method="; ".join(methods),
-        mark="few" if any(one["mark"] for one in having.values()) else None,
+        value=statistics.fmean(values.values()),
+        low=statistics.fmean(low for _, low, _ in limits.values()),
+        high=statistics.fmean(high for _, _, high in limits.values()),
+        method="; ".join(sorted({estimate.method for estimate in having})),
+        mark="few" if any(estimate.mark for estimate in having) else None,
         undefined=None,
     )
-    return StudyEstimate(to_json(estimate), spread.sd, {seed: one["value"] for seed, one in having.items()})
+    return StudyEstimate(estimate, over_seeds(values).sd, values)
 
 
 def _cost(runs: Sequence[RunContents]) -> Cost:
@@ -216,7 +215,9 @@ def _cost(runs: Sequence[RunContents]) -> Cost:
     ]
     trained = [[line for line in run.ledger if line.trains] for run in runs]
     return Cost(
-        trainable_parameters=statistics.fmean(run.metrics["cost"]["trainable_parameters"] for run in runs),
+        trainable_parameters=statistics.fmean(
+            run.metrics.cost.trainable_parameters for run in runs if run.metrics is not None
+        ),
         bytes_per_round_and_site=statistics.fmean(_bytes_per_round_and_site(lines) for lines in trained),
         peak_memory_bytes=max(memory, default=None),
         seconds_per_round=statistics.fmean(

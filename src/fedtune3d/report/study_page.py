@@ -1,14 +1,15 @@
 """The report of a study: one HTML page that opens offline, and the figures and tables beside it."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import RunFolder, StudyFolder
 from fedtune3d._utils.version import __version__
 from fedtune3d.config.study import STAGES
+from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.federation.round_state import read_best_state
+from fedtune3d.preparation.profiles import Profiles
 from fedtune3d.report import number_formatting as words
 from fedtune3d.report.figures.drawing import Drawing, tab_separated
 from fedtune3d.report.figures.forest import draw_forest
@@ -64,9 +65,9 @@ def _draw(contents: StudyContents, differences: list[PairedRow]) -> dict[str, Dr
     return found
 
 
-def _profiles(contents: StudyContents) -> Mapping[str, Any]:
-    """The sites' intensity profiles, from the first cell that has them: all cells have the same scans."""
-    return next((run.profiles for run in contents.runs.values() if run.profiles), {})
+def _profiles(contents: StudyContents) -> Profiles | None:
+    """The sites' intensity profiles, from the first trial that has them: all trials have the same scans."""
+    return next((run.profiles for run in contents.runs.values() if run.profiles), None)
 
 
 def _render(contents: StudyContents, drawings: dict[str, Drawing], differences: list[PairedRow]) -> str:
@@ -90,7 +91,7 @@ def _render(contents: StudyContents, drawings: dict[str, Drawing], differences: 
         costs=cost_rows(contents),
         cost_columns=COST_COLUMNS,
         differences=differences,
-        cells=_cells(contents),
+        trials=_trial_rows(contents),
     )
 
 
@@ -104,29 +105,50 @@ def _held_fixed(contents: StudyContents, stage: str) -> str:
     return f"All with: {', '.join(shared)}.{references}"
 
 
-def _cells(contents: StudyContents) -> list[dict[str, Any]]:
-    """Every cell once, in the order of the stages."""
-    by_name = {
-        cell: seed
+@dataclass(frozen=True)
+class TrialRow:
+    """A trial in the table of all trials.
+
+    Attributes:
+        name: Of the trial.
+        seed: Of the run.
+        link: To its report; None where there is none yet.
+        validation: Mean validation AUC; None before the trial is finished, or where no site has one.
+        test: Mean test AUC; None before the trial is finished.
+        state: ``not begun``, ``begun``, ``finished`` or ``failed: …``.
+    """
+
+    name: str
+    seed: int
+    link: str | None
+    validation: float | None
+    test: Estimate | None
+    state: str
+
+
+def _trial_rows(contents: StudyContents) -> list[TrialRow]:
+    """Every trial once, in the order of the stages."""
+    seeds = {
+        trial: seed
         for rows in contents.stages.values()
         for row in rows
         if row.kind != "baseline"
-        for seed, cell in row.cells.items()
+        for seed, trial in row.trials.items()
     }
-    return [_cell(contents, name, seed) for name, seed in by_name.items()]
+    return [_trial_row(contents, name, seed) for name, seed in seeds.items()]
 
 
-def _cell(contents: StudyContents, name: str, seed: int) -> dict[str, Any]:
+def _trial_row(contents: StudyContents, name: str, seed: int) -> TrialRow:
     run, fault = contents.runs.get(name), contents.results.faults.get(name)
-    metrics = run.metrics if run else {}
-    has_page = run is not None and RunFolder(run.path).report.exists()
+    metrics = None if run is None else run.metrics
+    report = RunFolder(run.path).report if run is not None else None
     state = "finished" if metrics else "begun" if run else "not begun"
     best = StudyFolder(contents.path).trial(name).best_checkpoint
-    return {
-        "name": name,
-        "seed": seed,
-        "link": f"cells/{name}/report.html" if has_page else None,
-        "validation": read_best_state(best).validation.mean_auc if metrics else None,
-        "test": metrics["methods"]["federated"]["mean_auc"] if metrics else None,
-        "state": f"failed: {fault}" if fault else state,
-    }
+    return TrialRow(
+        name=name,
+        seed=seed,
+        link=report.relative_to(contents.path).as_posix() if report is not None and report.exists() else None,
+        validation=read_best_state(best).validation.mean_auc if metrics else None,
+        test=metrics.federated.mean_auc if metrics else None,
+        state=f"failed: {fault}" if fault else state,
+    )

@@ -1,7 +1,6 @@
 """The tables of a study: the three of its stages, efficiency, paired differences; for the terminal and the page."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from rich import box
 from rich.table import Table
@@ -11,6 +10,7 @@ from fedtune3d._utils.folders import RunFolder
 from fedtune3d.evaluation.multiplicity import holm
 from fedtune3d.evaluation.paired import Comparison, combine_comparisons, paired_delong
 from fedtune3d.federation.site.predictions_table import read_predictions
+from fedtune3d.report.figures.drawing import Cell
 from fedtune3d.report.number_formatting import duration, size
 from fedtune3d.report.study_captions import state_of_row, with_spread
 from fedtune3d.report.study_contents import Row, StudyContents, StudyEstimate
@@ -37,7 +37,7 @@ def _stage_table(contents: StudyContents, stage: str, rows: list[Row]) -> Table:
 
 def _two_lines(found: StudyEstimate) -> Text:
     """The interval below its number; of a reason, what stands in brackets is left to the page."""
-    if found.estimate["value"] is None:
+    if found.estimate.value is None:
         return Text(with_spread(found).split(" (")[0])
     return Text(with_spread(found).replace(" [", "\n["))
 
@@ -46,7 +46,7 @@ def _two_digits(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def auc_data(rows: list[Row]) -> list[dict[str, Any]]:
+def auc_data(rows: list[Row]) -> list[dict[str, Cell]]:
     """The rows of a stage as tab-separated data: one line a variant and site (and 'Mean')."""
     return [
         {
@@ -54,14 +54,14 @@ def auc_data(rows: list[Row]) -> list[dict[str, Any]]:
             "kind": row.kind,
             "chosen": row.chosen,
             "site": site,
-            "auc": found.estimate["value"],
-            "low": found.estimate["low"],
-            "high": found.estimate["high"],
+            "auc": found.estimate.value,
+            "low": found.estimate.low,
+            "high": found.estimate.high,
             "sd_over_seeds": found.sd,
             "seeds": len(found.values),
-            "mark": found.estimate["mark"],
-            "undefined": found.estimate["undefined"],
-            "interval": found.estimate["method"],
+            "mark": found.estimate.mark,
+            "undefined": found.estimate.undefined,
+            "interval": found.estimate.method,
         }
         for row in rows
         for site, found in (*row.sites.items(), ("Mean", row.mean))
@@ -116,7 +116,7 @@ def cost_rows(contents: StudyContents) -> list[CostRow]:
     return list(found.values())
 
 
-def cost_data(contents: StudyContents) -> list[dict[str, Any]]:
+def cost_data(contents: StudyContents) -> list[dict[str, Cell]]:
     """The efficiency table as tab-separated data."""
     return [
         {
@@ -127,9 +127,9 @@ def cost_data(contents: StudyContents) -> list[dict[str, Any]]:
             "peak_memory_bytes": cost_row.row.cost.peak_memory_bytes,  # type: ignore[union-attr]
             "seconds_per_round": cost_row.row.cost.seconds_per_round,  # type: ignore[union-attr]
             "total_bytes": cost_row.row.cost.total_bytes,  # type: ignore[union-attr]
-            "auc": cost_row.row.mean.estimate["value"],
-            "low": cost_row.row.mean.estimate["low"],
-            "high": cost_row.row.mean.estimate["high"],
+            "auc": cost_row.row.mean.estimate.value,
+            "low": cost_row.row.mean.estimate.low,
+            "high": cost_row.row.mean.estimate.high,
             "sd_over_seeds": cost_row.row.mean.sd,
         }
         for cost_row in cost_rows(contents)
@@ -175,8 +175,8 @@ def paired_rows(contents: StudyContents) -> list[PairedRow]:
 
 def compare(contents: StudyContents, row: Row, chosen: Row, seed: int) -> Comparison | None:
     """The mean over sites of the difference row − chosen; None where no site has predictions of both here."""
-    runs = [one.cells.get(seed) for one in (row, chosen)]
-    first, second = (contents.runs.get(cell) if cell else None for cell in runs)
+    trials = [compared.trials.get(seed) for compared in (row, chosen)]
+    first, second = (contents.runs.get(trial) if trial else None for trial in trials)
     if first is None or second is None or not first.metrics or not second.metrics:
         return None
     by_site = {}
@@ -189,7 +189,7 @@ def compare(contents: StudyContents, row: Row, chosen: Row, seed: int) -> Compar
     return combine_comparisons(by_site) if by_site else None
 
 
-def paired_data(rows: list[PairedRow]) -> list[dict[str, Any]]:
+def paired_data(rows: list[PairedRow]) -> list[dict[str, Cell]]:
     """The paired differences as tab-separated data."""
     return [
         {
@@ -213,19 +213,18 @@ def paired_data(rows: list[PairedRow]) -> list[dict[str, Any]]:
 def config_rows(contents: StudyContents) -> list[tuple[str, str]]:
     """The study in a few lines: name and value."""
     facts = contents.facts
-    cells = {cell for rows in contents.stages.values() for row in rows for cell in row.cells.values()}
-    finished = [cell for cell in cells if contents.runs.get(cell) and contents.runs[cell].metrics]
+    trials = {trial for rows in contents.stages.values() for row in rows for trial in row.trials.values()}
+    finished = [trial for trial in trials if trial in contents.runs and contents.runs[trial].metrics]
     first = next(iter(contents.runs.values()), None)
     lines = [
         ("Study", contents.results.name),
         ("Sites", f"{len(contents.sites)} ({', '.join(contents.sites)})"),
         ("Design", "stages: each with the best before" if contents.results.design == "stages" else "crossed"),
         ("Seeds", ", ".join(map(str, contents.seeds))),
-        ("Cells", f"{len(finished)} of {len(cells)} finished"),
+        ("Trials", f"{len(finished)} of {len(trials)} finished"),
         ("Encoder", first.config.get("model", {}).get("encoder", "–") if first else "–"),
-        ("Weights", facts.get("weights", {}).get("source", "not recorded yet")),
+        ("Weights", "not recorded yet" if facts is None else facts.weights.source),
     ]
-    if first is not None and first.environment:
-        environment = first.environment
-        lines.append(("Device", f"{environment.get('device', '–')}, threads: {environment.get('threads', '–')}"))
+    if first is not None and (environment := first.environment) is not None:
+        lines.append(("Device", f"{environment.device}, threads: {environment.threads}"))
     return lines

@@ -1,9 +1,7 @@
 """A run's model as files for others: one self-contained file, or only what was trained; each with its model card."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -12,66 +10,22 @@ from fedtune3d._utils.files import sha256_file, write_text
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.folders.export import ENCODER, HEAD, MODEL, ExportFolder
 from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state, state_sha256
+from fedtune3d._utils.typed_json import from_json, to_json
 from fedtune3d._utils.version import __version__
 from fedtune3d.aggregation.contract import Memory
 from fedtune3d.aggregation.site_step import KEPT_LOCAL
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.evaluation.metrics import WeightsSource
 from fedtune3d.federation.round_state import read_best_state
 from fedtune3d.federation.site.memory import SiteMemory
 from fedtune3d.models.assembly import AssembledModel, assemble
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.tuning import Full, Lora
 from fedtune3d.models.tuning.adapters import merge, save_adapter
-from fedtune3d.preparation.prepare_scan import PREPARATION_VERSION
-from fedtune3d.preparation.prepared_scan import BACKGROUND
 from fedtune3d.preparation.settings import PreparationSettings
+from fedtune3d.report.export_info import FORMAT, ClassLabels, ExportInfo, InputFormat
 from fedtune3d.report.model_card import model_card
-from fedtune3d.report.run_contents import RunContents, read_run
-
-FORMAT = 1  # raised whenever a file of the old form could be read wrongly
-
-
-@dataclass(frozen=True)
-class ExportInfo:
-    """What a file tells of the model in it; stands in the file's header.
-
-    Attributes:
-        format: Of the file.
-        contains: ``model``, ``head`` or ``encoder``.
-        fedtune3d: The version that wrote it.
-        experiment: The experiment's name.
-        encoder: As in the experiment file.
-        head: As in the experiment file; ``resnet18`` for the reference of this name, which has none.
-        tuning: What was trained.
-        rule: The aggregation rule.
-        best_round: The round of the state, the best by validation.
-        preparation: ``size``, ``spacing_mm``, ``steps``, ``intensity``, ``background`` and ``version`` of the
-            preparation of scans.
-        labels: Site → the diagnoses that counted as ``positive`` and as ``negative``. Of the two logits of a scan the
-            second is the positive class's; its probability is their softmax.
-        threshold: Probabilities from it up count as positive; chosen on validation scans, None where there were none.
-        weights: ``source`` and ``sha256`` of the encoder's weights before training, and ``hub`` where it had them.
-        simulated: Whether any site's scans were simulated.
-        layers_of: The site whose own layers the file holds, where each site kept some (FedBN); None else.
-        state_sha256: Of the tensors in the file (`states.state_sha256`).
-    """
-
-    format: int
-    contains: str
-    fedtune3d: str
-    experiment: str
-    encoder: str
-    head: str
-    tuning: str
-    rule: str
-    best_round: int
-    preparation: dict[str, Any]
-    labels: dict[str, dict[str, list[str]]]
-    threshold: float | None
-    weights: dict[str, Any]
-    simulated: bool
-    layers_of: str | None
-    state_sha256: str
+from fedtune3d.report.run_contents import FinishedRun, read_finished_run
 
 
 def export_run(
@@ -101,8 +55,8 @@ def export_run(
     info = _info(experiment, contents, site)
     written = []
     for name, tensors in parts.items():
-        about = info | {"contains": Path(name).stem, "state_sha256": state_sha256(tensors)}
-        save_state(output / name, tensors, about)
+        about = replace(info, contains=Path(name).stem, state_sha256=state_sha256(tensors))
+        save_state(output / name, tensors, to_json(about))
         written.append(output / name)
     if not merged and isinstance(experiment.tuning, Lora):
         written.append(ExportFolder(output).adapter.path)
@@ -111,7 +65,7 @@ def export_run(
 
 
 def load_exported(path: Path) -> tuple[nn.Module, ExportInfo]:
-    """The model in a file that `export_run` wrote merged, in evaluation mode on the CPU, and what the file tells of it.
+    """Load a merged model that `export_run` wrote, in evaluation mode on the CPU, and the header of its file.
 
     Prepared scans (B, 1, 128, 128, 128) → logits (B, 2), the positive class second.
 
@@ -119,16 +73,9 @@ def load_exported(path: Path) -> tuple[nn.Module, ExportInfo]:
         InputError: If the file is none of these, is damaged, or takes scans prepared in another way than this version
             of the program prepares them.
     """
-    known = {field.name for field in fields(ExportInfo)}
-    told = load_info(path)
-    if told.get("format") != FORMAT or told.keys() != known or told["contains"] != "model":
-        raise InputError(
-            f"{path}: expected a model that `fedtune3d export RUN --merged` wrote (format {FORMAT}), found "
-            f"{told.get('contains', 'another file')} (format {told.get('format', 'none')}); export the run again"
-        )
-    info = ExportInfo(**told)
-    ours = _preparation(PreparationSettings())
-    if info.preparation.keys() != ours.keys() or any(info.preparation[name] != ours[name] for name in _FIXED):
+    info = _read_info(path)
+    ours = InputFormat.of(PreparationSettings())
+    if info.preparation.grid != ours.grid:
         raise InputError(
             f"{path}: takes scans prepared as {info.preparation}, but this version prepares {ours}; "
             f"use fedtune3d {info.fedtune3d}"
@@ -141,6 +88,19 @@ def load_exported(path: Path) -> tuple[nn.Module, ExportInfo]:
         what = " ".join(str(error).split())
         raise InputError(f"{path}: does not fit encoder {info.encoder} with head {info.head}: {what}") from error
     return model.eval(), info
+
+
+def _read_info(path: Path) -> ExportInfo:
+    header = load_info(path)
+    if header.get("format") != FORMAT or header.get("contains") != "model":
+        raise InputError(
+            f"{path}: expected a model that `fedtune3d export RUN --merged` wrote (format {FORMAT}), found "
+            f"{header.get('contains', 'another file')} (format {header.get('format', 'none')}); export the run again"
+        )
+    try:
+        return from_json(ExportInfo, header)
+    except ValueError as error:
+        raise InputError(f"{path}: its header is damaged ({error}); export the run again") from error
 
 
 def _own_layers(run: RunFolder, experiment: Experiment, site: str | None) -> State:
@@ -172,26 +132,23 @@ def _kept_names(run: RunFolder, experiment: Experiment) -> tuple[str, ...]:
     return experiment.rule().site_step(memory, experiment.sites[0].name).keep_local
 
 
-def trained_model(run_folder: Path, weights: Path | None, site: str | None) -> tuple[RunContents, AssembledModel]:
+def trained_model(run_folder: Path, weights: Path | None, site: str | None) -> tuple[FinishedRun, AssembledModel]:
     """The best state of a finished run in its model, in evaluation mode on the CPU; arguments as of `export_run`."""
     contents, experiment = _finished(run_folder)
     state = load_state(RunFolder(run_folder).best_checkpoint) | _own_layers(RunFolder(run_folder), experiment, site)
     return contents, _with_state(experiment, contents, state, weights)
 
 
-def _finished(run_folder: Path) -> tuple[RunContents, Experiment]:
-    contents = read_run(run_folder)
-    if not contents.metrics:
-        missing = RunFolder(run_folder).metrics
-        raise InputError(f"{missing}: missing, the run is not complete; run it again with --resume")
+def _finished(run_folder: Path) -> tuple[FinishedRun, Experiment]:
+    contents = read_finished_run(run_folder)
     return contents, Experiment.model_validate(contents.config)
 
 
-def _with_state(experiment: Experiment, contents: RunContents, state: State, weights: Path | None) -> AssembledModel:
-    recorded = contents.environment["weights"]
+def _with_state(experiment: Experiment, contents: FinishedRun, state: State, weights: Path | None) -> AssembledModel:
+    recorded = contents.environment.weights
     assembled = _assemble(experiment, _require_weights(contents.path, recorded, weights))
-    if assembled.weights.sha256 != recorded["sha256"]:
-        versions = contents.environment["versions"]
+    if assembled.weights.sha256 != recorded.sha256:
+        versions = contents.environment.versions
         raise InputError(
             f"{contents.path}: the random weights drawn here are not the run's; use torch {versions['torch']}, as "
             "it did"
@@ -201,7 +158,7 @@ def _with_state(experiment: Experiment, contents: RunContents, state: State, wei
     return assembled
 
 
-def _whole_model(experiment: Experiment, contents: RunContents, state: State, weights: Path | None) -> dict[str, State]:
+def _whole_model(experiment: Experiment, contents: FinishedRun, state: State, weights: Path | None) -> dict[str, State]:
     model = _with_state(experiment, contents, state, weights).model
     if not isinstance(model, Classifier):
         return {MODEL: dict(model.state_dict())}
@@ -230,18 +187,18 @@ def _below(prefix: str, state: State) -> State:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
-def _require_weights(run: Path, recorded: Mapping[str, Any], weights: Path | None) -> Path | None:
+def _require_weights(run: Path, recorded: WeightsSource, weights: Path | None) -> Path | None:
     """The checkpoint that the run began with; None where its weights were random."""
-    if recorded["source"] == "random":
+    if recorded.source == "random":
         if weights is not None:
             raise InputError(f"--weights {weights}: {run} began with random weights, drawn from its seed; leave it out")
         return None
     if weights is None or not weights.is_file():
         what = "give its path with --weights" if weights is None else f"there is no file {weights}"
-        raise InputError(f"{run}: began with {recorded['source']} (SHA-256 {recorded['sha256']}); {what}")
-    if (found := sha256_file(weights)) != recorded["sha256"]:
+        raise InputError(f"{run}: began with {recorded.source} (SHA-256 {recorded.sha256}); {what}")
+    if (found := sha256_file(weights)) != recorded.sha256:
         raise InputError(
-            f"{weights}: expected the file that {run} began with, SHA-256 {recorded['sha256']}, but this has {found}"
+            f"{weights}: expected the file that {run} began with, SHA-256 {recorded.sha256}, but this has {found}"
         )
     return weights
 
@@ -251,37 +208,24 @@ def _assemble(experiment: Experiment, weights: Path | None) -> AssembledModel:
     return assemble(section.encoder, weights or "random", section.head, experiment.tuning, experiment.seed)
 
 
-def _info(experiment: Experiment, contents: RunContents, site: str | None) -> dict[str, Any]:
-    """All of `ExportInfo` but what differs between the files of one export."""
+def _info(experiment: Experiment, contents: FinishedRun, site: str | None) -> ExportInfo:
+    """The header of the export; `contains` and `state_sha256` differ between its files and are filled in for each."""
     metrics = contents.metrics
-    labels = {section.name: asdict(experiment.labels_of(section)) for section in experiment.sites}
-    return {
-        "format": FORMAT,
-        "fedtune3d": __version__,
-        "experiment": experiment.name,
-        "encoder": experiment.model.encoder,
-        "head": experiment.head_name(),
-        "tuning": experiment.tuning.method,
-        "rule": experiment.aggregation.rule,
-        "best_round": metrics["best_round"],
-        "preparation": _preparation(experiment.preparation),
-        "labels": {name: {kind: _listed(names) for kind, names in mapping.items()} for name, mapping in labels.items()},
-        "threshold": metrics["methods"]["federated"]["threshold"],
-        "weights": contents.environment["weights"],
-        "simulated": metrics["simulated"],
-        "layers_of": site,
-    }
-
-
-_FIXED = ("size", "spacing_mm", "background", "version")  # of a preparation; the rest is the experiment's choice
-
-
-def _listed(wanted: tuple[str, ...] | str) -> list[str]:
-    """Diagnoses as they are; a rule on columns as the one that it is."""
-    return [wanted] if isinstance(wanted, str) else list(wanted)
-
-
-def _preparation(settings: PreparationSettings) -> dict[str, Any]:
-    chosen = settings.causes()
-    del chosen["device"]
-    return {**chosen, "background": BACKGROUND, "version": PREPARATION_VERSION}
+    return ExportInfo(
+        format=FORMAT,
+        contains="",
+        fedtune3d=__version__,
+        experiment=experiment.name,
+        encoder=experiment.model.encoder,
+        head=experiment.head_name(),
+        tuning=experiment.tuning.method,
+        rule=experiment.aggregation.rule,
+        best_round=metrics.best_round,
+        preparation=InputFormat.of(experiment.preparation),
+        labels={section.name: ClassLabels.of(experiment.labels_of(section)) for section in experiment.sites},
+        threshold=metrics.federated.threshold,
+        weights=contents.environment.weights,
+        simulated=metrics.simulated,
+        layers_of=site,
+        state_sha256="",
+    )

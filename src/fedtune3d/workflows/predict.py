@@ -5,7 +5,6 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -72,8 +71,8 @@ class Predictor:
         contents, assembled = trained_model(run_folder, weights, site)
         self.model: nn.Module = assembled.model
         self.experiment = Experiment.model_validate(contents.config)
-        self.metrics: dict[str, Any] = contents.metrics
-        self.threshold: float | None = self.metrics["methods"]["federated"]["threshold"]
+        self.metrics = contents.metrics
+        self.threshold = contents.metrics.federated.threshold
         self.usual = _read_feature_statistics(RunFolder(run_folder), contents.sites)
         torch.set_num_threads(self.experiment.threads)
 

@@ -1,29 +1,26 @@
 """One run in this process: plan, rounds, baselines, evaluation, report."""
 
-import importlib.metadata
-import platform
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sweep_partials
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.locks import one_writer
 from fedtune3d._utils.progress import Progress, Silent
-from fedtune3d._utils.sealed import write_sealed_json
 from fedtune3d._utils.state_dicts import State, load_state, save_state, state_bytes
-from fedtune3d._utils.typed_json import to_json, write_typed
+from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.aggregation.site_step import STATE
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.class_counts import ClassCounts
 from fedtune3d.evaluation.combination import combine
-from fedtune3d.evaluation.metrics import MethodMetrics
+from fedtune3d.evaluation.metrics import MethodMetrics, ModelCost, RunMetrics, WeightsSource
 from fedtune3d.evaluation.summary import Summary, pool_validation, read_summary, read_validation_summary
+from fedtune3d.federation.environment import Environment, TracedWeights
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.leak_audit import audit_sites, profile_sites
 from fedtune3d.federation.mean_maps import ask_for_maps, require_atlas, write_maps
@@ -63,8 +60,6 @@ from fedtune3d.workflows.sites import make_sites
 CENTRALIZED = "centralized"
 OWN_MODELS = (LOCAL, LEAVE_ONE_SITE_OUT)
 """The methods that have a model for each site, so that nothing is pooled."""
-VERSIONED = ("fedtune3d", "torch", "numpy", "scipy", "scikit-learn", "nibabel", "torchio", "nilearn", "safetensors")
-
 
 Reach = Callable[[Mapping[str, Answering]], Federation]
 
@@ -171,19 +166,20 @@ class _Run:
             methods[name], summaries[name] = self._evaluate(name, train(initial))
         self._write_feature_statistics()
         self._write_saliency()
-        metrics = {
-            "experiment": self.experiment.name,
-            "simulated": any(site.simulated for site in counts.values()),
-            "weights": {"source": assembled.weights.source, "sha256": assembled.weights.sha256},
-            "head": self.experiment.head_name(),
-            "tuning": self.experiment.tuning.method,
-            "rule": self.experiment.aggregation.rule,
-            "best_round": read_best_state(self.folder.best_checkpoint).round,
-            "groups": count_people(counts),
-            "cost": _cost(assembled, initial),
-            "methods": to_json(methods),
-        }
-        by_site = {site: to_json({name: sent[site] for name, sent in summaries.items()}) for site in self.sites}
+        metrics = RunMetrics(
+            version=2,
+            experiment=self.experiment.name,
+            simulated=any(site.simulated for site in counts.values()),
+            weights=WeightsSource(assembled.weights.source, assembled.weights.sha256),
+            head=self.experiment.head_name(),
+            tuning=self.experiment.tuning.method,
+            rule=self.experiment.aggregation.rule,
+            best_round=read_best_state(self.folder.best_checkpoint).round,
+            groups=count_people(counts),
+            cost=_cost(assembled, initial),
+            methods=methods,
+        )
+        by_site = {site: {name: sent[site] for name, sent in summaries.items()} for site in self.sites}
         write_metrics(self.folder, metrics, by_site)
 
     def _count_and_split(self) -> dict[str, ScanCounts]:
@@ -198,7 +194,7 @@ class _Run:
         audit.require_none()
         write_typed(self.folder.audit, audit)
         if not self.folder.profiles.exists():
-            write_sealed_json(self.folder.profiles, profile_sites(self._answers))
+            write_typed(self.folder.profiles, profile_sites(self._answers))
 
     def _answers(self, task: Task) -> list[Answer]:
         """The answers of all sites to one task outside the rounds, in the order of their names."""
@@ -319,31 +315,27 @@ class _Run:
         for found in ask_for_maps(self.experiment, self.federation, sites, best, versions):
             write_maps(found, self.folder)
 
-    def _write_environment(self, assembled: AssembledModel, counts: Mapping[str, ScanCounts]) -> Mapping[str, Any]:
-        environment = {
-            "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "device": self.process_model.device.type,
-            "threads": self.experiment.threads,
-            "weights": self._weights(assembled),
-            "simulated": any(site.simulated for site in counts.values()),
-        }
-        write_sealed_json(self.folder.environment, environment)
+    def _write_environment(self, assembled: AssembledModel, counts: Mapping[str, ScanCounts]) -> Environment:
+        environment = Environment.here(
+            device=self.process_model.device.type,
+            threads=self.experiment.threads,
+            weights=self._weights(assembled),
+            simulated=any(site.simulated for site in counts.values()),
+        )
+        write_typed(self.folder.environment, environment)
         return environment
 
-    def _weights(self, assembled: AssembledModel) -> dict[str, Any]:
+    def _weights(self, assembled: AssembledModel) -> TracedWeights:
         """Where the encoder's weights came from, with the commit on the hub if `weights fetch` brought the file."""
-        info = {"source": assembled.weights.source, "sha256": assembled.weights.sha256}
-        path = self.experiment.model.weights
-        origin = read_origin(path, assembled.weights.sha256) if isinstance(path, Path) else None
-        return info if origin is None else info | {"hub": asdict(origin)}
+        path, sha256 = self.experiment.model.weights, assembled.weights.sha256
+        origin = read_origin(path, sha256) if isinstance(path, Path) else None
+        return TracedWeights(assembled.weights.source, sha256, origin)
 
 
-def _cost(assembled: AssembledModel, state: State) -> dict[str, Any]:
+def _cost(assembled: AssembledModel, state: State) -> ModelCost:
     parameters = dict(assembled.model.named_parameters())
-    return {
-        "trainable_parameters": sum(parameters[name].numel() for name in assembled.trainable.parameters),
-        "parameters": sum(parameter.numel() for parameter in parameters.values()),
-        "bytes_per_round_and_site": 2 * state_bytes(state),
-    }
+    return ModelCost(
+        trainable_parameters=sum(parameters[name].numel() for name in assembled.trainable.parameters),
+        parameters=sum(parameter.numel() for parameter in parameters.values()),
+        bytes_per_round_and_site=2 * state_bytes(state),
+    )

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,9 @@ from fedtune3d._utils.files import storage_errors
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.locks import is_unused
 from fedtune3d._utils.run_config import read_run_config, write_run_config
-from fedtune3d._utils.sealed import write_sealed_json
+from fedtune3d._utils.typed_json import read_typed, write_typed
+from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.evaluation.summary import Summary
 
 
 def open_run(folder: RunFolder, public: dict[str, Any], *, resume: bool, may_grow: bool = True) -> None:
@@ -114,15 +116,15 @@ def _has_rounds(folder: RunFolder) -> bool:
     return any(path.exists() for path in (folder.metrics, folder.rounds.ledger, folder.rounds.checkpoints))
 
 
-def read_metrics(folder: RunFolder) -> dict[str, Any]:
+def read_metrics(folder: RunFolder) -> RunMetrics:
     """Read the results of the evaluation. Raises `InputError` when the run is not complete."""
     if not folder.metrics.exists():
         raise InputError(f"{folder.metrics}: missing, the run is not complete; run it again with --resume")
-    return dict(json.loads(folder.metrics.read_text(encoding="utf-8")))
+    return read_typed(RunMetrics, folder.metrics, "run it again with --resume")
 
 
-def write_metrics(folder: RunFolder, metrics: dict[str, Any], summaries: dict[str, Any]) -> None:
-    """Write the summaries by site, then the metrics, which mark the run as complete."""
-    for site, summary in summaries.items():
-        write_sealed_json(folder.summary(site), summary)
-    write_sealed_json(folder.metrics, metrics)
+def write_metrics(folder: RunFolder, metrics: RunMetrics, summaries: Mapping[str, Mapping[str, Summary]]) -> None:
+    """Write each site's summaries by method, then the metrics, which mark the run as complete."""
+    for site, by_method in summaries.items():
+        write_typed(folder.summary(site), dict(by_method))
+    write_typed(folder.metrics, metrics)

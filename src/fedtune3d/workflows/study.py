@@ -54,7 +54,7 @@ def run_study(
 def is_finished(experiment: Experiment) -> bool:
     """Whether the run folder holds all that the experiment asks for."""
     folder = RunFolder(experiment.output)
-    return folder.metrics.exists() and set(experiment.baselines) <= set(read_metrics(folder)["methods"])
+    return folder.metrics.exists() and set(experiment.baselines) <= set(read_metrics(folder).methods)
 
 
 def validation_auc(folder: RunFolder) -> float | None:
@@ -143,7 +143,7 @@ class _StudyRun:
 
     def _ended(self, experiment: Experiment, fault: str | None) -> None:
         if fault is None:
-            mean = read_metrics(RunFolder(experiment.output))["methods"]["federated"]["mean_auc"]["value"]
+            mean = read_metrics(RunFolder(experiment.output)).federated.mean_auc.value
             said = "no test AUC" if mean is None else f"test AUC {mean:.2f}"
         else:
             self.faults[experiment.name] = fault

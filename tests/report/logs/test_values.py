@@ -1,7 +1,12 @@
 """What of the ledger and the evaluation stands in a log."""
 
 from dataclasses import replace
+from pathlib import Path
 
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d.evaluation.estimate import defined, undefined
+from fedtune3d.evaluation.mean_over_sites import SiteMean
+from fedtune3d.evaluation.metrics import read_metrics
 from fedtune3d.federation.ledger import LedgerLine, SiteEntry, Validation
 from fedtune3d.report.logs.values import evaluation_values, round_values
 from fedtune3d.training.scores import Scores
@@ -57,11 +62,18 @@ def test_the_last_scoring_adds_to_no_training_round() -> None:
     }
 
 
-def test_the_evaluation_stands_at_the_round_evaluated() -> None:
-    whole, none = {"value": 0.8, "low": 0.7, "high": 0.9}, {"value": None, "low": None, "high": None}
-    federated = {"mean_auc": whole, "pooled": {"auc": whole}, "sites": {"A": {"auc": whole}, "B": {"auc": none}}}
-    local = {"mean_auc": none, "pooled": None, "sites": {"A": {"auc": none}}}
-    found = evaluation_values({"best_round": 2, "methods": {"federated": federated, "local": local}})
+def test_the_evaluation_stands_at_the_round_evaluated(finished_run: Path) -> None:
+    auc, none = defined(0.8, (0.7, 0.9), "m", few=False), undefined("one class only")
+    metrics = read_metrics(RunFolder(finished_run).metrics)
+    federated = metrics.federated
+    assert federated.pooled is not None
+    tests = {"A": replace(federated.sites["Boston"], auc=auc), "B": replace(federated.sites["Graz"], auc=none)}
+    mean, no_mean = (SiteMean(**vars(estimate), sites=("A",)) for estimate in (auc, none))
+    methods = {
+        "federated": replace(federated, mean_auc=mean, pooled=replace(federated.pooled, auc=auc), sites=tests),
+        "local": replace(federated, mean_auc=no_mean, pooled=None, sites={"A": tests["B"]}),
+    }
+    found = evaluation_values(replace(metrics, best_round=2, methods=methods))
     kinds = {"auc": 0.8, "auc_low": 0.7, "auc_high": 0.9}
     expected = {f"test/{kind}/federated/A": value for kind, value in kinds.items()}
     for place in ("auc_mean", "auc_pooled"):

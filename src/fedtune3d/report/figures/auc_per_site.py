@@ -1,21 +1,22 @@
 """AUC per site with intervals, the methods beside one another."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fedtune3d.report.figures.drawing import BLACK, GREY, METHOD_MARKS, Drawing, Mark, new_figure
+from fedtune3d.evaluation.estimate import Estimate
+from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.report.figures.drawing import BLACK, GREY, METHOD_MARKS, Cell, Drawing, Mark, new_figure
 from fedtune3d.report.number_formatting import METHODS, interval
 from fedtune3d.report.table import AucRow, auc_rows, shown_methods
 
 _SLOT = 0.22  # between two methods of a row, where rows are 1 apart
 
 
-def draw_auc_per_site(metrics: Mapping[str, Any]) -> Drawing:
-    """A row a site, then mean and pooled; a hollow mark rests on few people; a missing number is said in its place."""
+def draw_auc_per_site(metrics: RunMetrics) -> Drawing:
+    """Draw a row per site, then mean and pooled; a hollow mark rests on few people; a missing number is explained."""
     methods, rows = shown_methods(metrics), auc_rows(metrics)
     series = {METHODS[name]: METHOD_MARKS[name] for name in methods}
     data = [
@@ -36,16 +37,17 @@ def draw_auc_per_site(metrics: Mapping[str, Any]) -> Drawing:
 
 
 def draw_rows(rows: Sequence[AucRow], series: Mapping[str, Mark]) -> Figure:
-    """The AUC and interval of each series in each row; the estimates of a row are in the order of the series.
+    """Draw the AUC and CI of each series in each row; the estimates of a row are in the order of the series.
 
-    An estimate may have `seeds`, the values of several seeds: they are drawn as dots on its interval.
+    The values of single seeds, where a row has them, are drawn as ticks on the interval.
     """
     estimates = [estimate for row in rows for estimate in row.estimates if estimate is not None]
+    by_seed = [value for row in rows for values in row.by_seed for value in values]
     slot = min(_SLOT, 0.8 / len(series))
     row_inches = 0.3 + 0.085 * min(3, len(series)) + 0.13 * max(0, len(series) - 3)
     figure = new_figure(7.2, 1.3 + row_inches * len(rows))
     axes = figure.add_subplot()
-    lowest = [value for one in estimates if one["low"] is not None for value in (one["low"], *one.get("seeds", ()))]
+    lowest = [estimate.low for estimate in estimates if estimate.low is not None] + by_seed
     axes.set_xlim(max(-0.02, min([0.45, *(value - 0.03 for value in lowest)])), 1.02)
     for height, row in enumerate(rows):
         if _all_undefined_alike(row):
@@ -53,51 +55,51 @@ def draw_rows(rows: Sequence[AucRow], series: Mapping[str, Mark]) -> Figure:
             continue
         for index, (mark, estimate) in enumerate(zip(series.values(), row.estimates, strict=True)):
             if estimate is not None:
-                _draw(axes, estimate, height + (index - (len(series) - 1) / 2) * slot, mark)
+                seeds = row.by_seed[index] if row.by_seed else ()
+                _draw(axes, estimate, seeds, height + (index - (len(series) - 1) / 2) * slot, mark)
     _label(axes, rows)
-    handles = _legend(series, estimates)
+    handles = _legend(series, estimates, bool(by_seed))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False, fontsize=8)
     return figure
 
 
-def _data(row: AucRow, method: str, estimate: Mapping[str, Any]) -> dict[str, Any]:
+def _data(row: AucRow, method: str, estimate: Estimate) -> dict[str, Cell]:
     return {
         "row": row.name,
         "method": method,
-        "auc": estimate["value"],
-        "low": estimate["low"],
-        "high": estimate["high"],
-        "mark": estimate["mark"],
-        "undefined": estimate["undefined"],
-        "interval": estimate["method"],
+        "auc": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "mark": estimate.mark,
+        "undefined": estimate.undefined,
+        "interval": estimate.method,
     }
 
 
-def _draw(axes: Axes, estimate: Mapping[str, Any], height: float, mark: Mark) -> None:
-    if estimate["value"] is None:
+def _draw(axes: Axes, estimate: Estimate, seeds: Sequence[float], height: float, mark: Mark) -> None:
+    if estimate.limits is None:
         _write_undefined(axes, estimate, height, mark.colour)
         return
-    ends = [estimate["low"], estimate["high"]]
-    axes.plot(ends, [height, height], color=mark.colour, linewidth=1.6, linestyle=mark.line, zorder=2)
-    seeds = estimate.get("seeds", ())
+    value, low, high = estimate.limits
+    axes.plot([low, high], [height, height], color=mark.colour, linewidth=1.6, linestyle=mark.line, zorder=2)
     axes.plot(seeds, [height] * len(seeds), "|", color=BLACK, markersize=5, zorder=4)
     axes.plot(
-        estimate["value"],
+        value,
         height,
         marker=mark.marker,
         color=mark.colour,
-        markerfacecolor="white" if estimate["mark"] else mark.colour,
+        markerfacecolor="white" if estimate.mark else mark.colour,
         markersize=6.5,
         zorder=3,
     )
 
 
 def _all_undefined_alike(row: AucRow) -> bool:
-    reasons = {estimate["undefined"] if estimate else None for estimate in row.estimates}
+    reasons = {estimate.undefined if estimate else None for estimate in row.estimates}
     return len(reasons) == 1 and None not in reasons
 
 
-def _write_undefined(axes: Axes, estimate: Mapping[str, Any] | None, height: float, colour: str) -> None:
+def _write_undefined(axes: Axes, estimate: Estimate | None, height: float, colour: str) -> None:
     if estimate is not None:
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         axes.text(
@@ -119,22 +121,21 @@ def _label(axes: Axes, rows: Sequence[AucRow]) -> None:
 
 
 def _row_label(row: AucRow) -> str:
-    if row.people is None:
+    if row.test is None:
         return row.name
-    scans, positives = row.people["scans"], row.people["positives"]
-    return f"{row.name}\n{scans} scans, {positives} positive"
+    return f"{row.name}\n{row.test.scans} scans, {row.test.positives} positive"
 
 
-def _legend(series: Mapping[str, Mark], estimates: Sequence[Mapping[str, Any]]) -> list[Line2D]:
+def _legend(series: Mapping[str, Mark], estimates: Sequence[Estimate], seeds: bool) -> list[Line2D]:
     handles = [
         Line2D([], [], color=mark.colour, marker=mark.marker, markersize=6.5, linestyle=mark.line, label=title)
         for title, mark in series.items()
     ]
-    if any(estimate["mark"] for estimate in estimates):
+    if any(estimate.mark for estimate in estimates):
         label = "hollow: few people"
         handles.append(
             Line2D([], [], color=BLACK, marker="o", markerfacecolor="white", markersize=6.5, linestyle="", label=label)
         )
-    if any(estimate.get("seeds") for estimate in estimates):
+    if seeds:
         handles.append(Line2D([], [], color=BLACK, marker="|", markersize=5, linestyle="", label="each seed"))
     return handles

@@ -1,19 +1,23 @@
 """Whether the probabilities mean what they say, and what deciding by them would be worth."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, VERMILION, Drawing, new_figure
+from fedtune3d.evaluation.decision_curve import DecisionPoint
+from fedtune3d.evaluation.estimate import Estimate
+from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.evaluation.reliability import CurvePoint
+from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, VERMILION, Cell, Drawing, new_figure
 
 
-def draw_calibration(metrics: Mapping[str, Any]) -> Drawing | None:
-    """Calibration curve (left) and decision curve of the federated model on all test scans; None without scans."""
-    pooled = metrics["methods"]["federated"]["pooled"]
-    if not pooled or not pooled["calibration_curve"]:
+def draw_calibration(metrics: RunMetrics) -> Drawing | None:
+    """Draw the calibration curve and decision curve of the federated model on all test scans; None without scans."""
+    pooled = metrics.federated.pooled
+    if pooled is None or not pooled.calibration_curve:
         return None
-    points, decisions = pooled["calibration_curve"], pooled["decision_curve"]
+    points, decisions = pooled.calibration_curve, pooled.decision_curve
     figure = new_figure(8.6, 4.4)
     parts = figure.subplot_mosaic([["curve", "worth"], ["count", "worth"]], height_ratios=(4, 1))
     _draw_curve(parts["curve"], points)
@@ -32,14 +36,20 @@ def draw_calibration(metrics: Mapping[str, Any]) -> Drawing | None:
     )
 
 
-def _draw_curve(axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
+def _draw_curve(axes: Axes, points: Sequence[CurvePoint]) -> None:
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label="perfect")
     for point in points:
-        observed = point["observed"]
-        x = [point["mean_probability"]] * 2
-        axes.plot(x, [observed["low"], observed["high"]], color=BLUE, linewidth=1.4)
-    x, y = [point["mean_probability"] for point in points], [point["observed"]["value"] for point in points]
-    axes.plot(x, y, color=BLUE, marker="o", markersize=5, linewidth=0.8, label="model, 95 % intervals")
+        if point.observed.limits is not None:
+            axes.plot([point.mean_probability] * 2, point.observed.limits[1:], color=BLUE, linewidth=1.4)
+    axes.plot(
+        [point.mean_probability for point in points],
+        [_or_nan(point.observed.value) for point in points],
+        color=BLUE,
+        marker="o",
+        markersize=5,
+        linewidth=0.8,
+        label="model, 95 % intervals",
+    )
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_ylabel("Share of positive scans", fontsize=9)
     axes.set_title("Calibration", fontsize=10, loc="left")
@@ -47,22 +57,22 @@ def _draw_curve(axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
     axes.tick_params(labelbottom=False)
 
 
-def _draw_counts(axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
-    middles = [(point["low_edge"] + point["high_edge"]) / 2 for point in points]
-    axes.bar(middles, [point["scans"] for point in points], width=0.09, color=GREY)
+def _draw_counts(axes: Axes, points: Sequence[CurvePoint]) -> None:
+    middles = [(point.low_edge + point.high_edge) / 2 for point in points]
+    axes.bar(middles, [point.scans for point in points], width=0.09, color=GREY)
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("Predicted probability", fontsize=9)
     axes.set_ylabel("Scans", fontsize=9)
 
 
-def _draw_worth(axes: Axes, decisions: Sequence[Mapping[str, Any]]) -> None:
-    thresholds = [point["threshold"] for point in decisions]
-    benefits = [point["net_benefit"] for point in decisions]
-    lows, highs = [part["low"] for part in benefits], [part["high"] for part in benefits]
+def _draw_worth(axes: Axes, decisions: Sequence[DecisionPoint]) -> None:
+    thresholds = [point.threshold for point in decisions]
+    benefits = [point.net_benefit for point in decisions]
+    lows, highs = [_or_nan(benefit.low) for benefit in benefits], [_or_nan(benefit.high) for benefit in benefits]
     axes.fill_between(thresholds, lows, highs, color=BLUE, alpha=0.18, linewidth=0)
-    values = [part["value"] for part in benefits]
+    values = [_or_nan(benefit.value) for benefit in benefits]
     axes.plot(thresholds, values, color=BLUE, linewidth=2, label="model, 95 % band")
-    everyone = [point["treat_all"] for point in decisions]
+    everyone = [point.treat_all for point in decisions]
     axes.plot(thresholds, everyone, color=VERMILION, linewidth=1.3, linestyle=(0, (5, 2)), label="treat all")
     axes.axhline(0, color=BLACK, linewidth=1, linestyle=(0, (1, 1.2)), label="treat none")
     top = max([*highs, *everyone, 0.05])
@@ -73,27 +83,35 @@ def _draw_worth(axes: Axes, decisions: Sequence[Mapping[str, Any]]) -> None:
     axes.legend(frameon=False, fontsize=8, loc="upper right")
 
 
-def _curve_rows(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _curve_rows(points: Sequence[CurvePoint]) -> list[dict[str, Cell]]:
     return [
         {
             "panel": "calibration",
-            "x": point["mean_probability"],
-            "scans": point["scans"],
-            **{key: point["observed"][key] for key in ("value", "low", "high")},
+            "x": point.mean_probability,
+            "scans": point.scans,
+            **_limits(point.observed),
             "treat_all": None,
         }
         for point in points
     ]
 
 
-def _worth_rows(decisions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _worth_rows(decisions: Sequence[DecisionPoint]) -> list[dict[str, Cell]]:
     return [
         {
             "panel": "net benefit",
-            "x": point["threshold"],
+            "x": point.threshold,
             "scans": None,
-            **{key: point["net_benefit"][key] for key in ("value", "low", "high")},
-            "treat_all": point["treat_all"],
+            **_limits(point.net_benefit),
+            "treat_all": point.treat_all,
         }
         for point in decisions
     ]
+
+
+def _limits(estimate: Estimate) -> dict[str, float | None]:
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.typing import LineStyleType
 
 from fedtune3d._utils.files import atomic_path, write_text
 
@@ -25,12 +26,16 @@ _DRAWING = threading.Lock()
 """Matplotlib's settings are the whole process's, and a page that is watched is drawn in a thread of its own."""
 
 
+Cell: TypeAlias = str | float | bool | None
+"""A value in the data behind a figure."""
+
+
 class Mark(NamedTuple):
     """How a method or a site is drawn: never by colour alone."""
 
     colour: str
     marker: str
-    line: Any = "-"
+    line: LineStyleType = "-"
 
 
 METHOD_MARKS = {
@@ -41,7 +46,7 @@ METHOD_MARKS = {
 }
 _SITE_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY)
 _SITE_MARKERS = "os^Dv"
-_SITE_LINES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)))
+_SITE_LINES: tuple[LineStyleType, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)))
 
 
 def site_marks(sites: Sequence[str]) -> dict[str, Mark]:
@@ -64,7 +69,7 @@ class Drawing:
     title: str
     description: str
     figure: Figure
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Cell]]
 
     def note(self, text: str) -> None:
         """Write a line on top, so that it goes wherever the figure goes; nothing where `text` is empty."""
@@ -99,7 +104,7 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
-def tab_separated(rows: Sequence[Mapping[str, Any]]) -> str:
+def tab_separated(rows: Sequence[Mapping[str, Cell]]) -> str:
     """Tab-separated, an empty cell for None; columns are those of the first row."""
     header = list(rows[0]) if rows else []
     lines = [["" if row[column] is None else str(row[column]) for column in header] for row in rows]

@@ -1,30 +1,26 @@
 """How the intensities of each site's brains are distributed after normalisation."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from fedtune3d.preparation.profiles import grid_points
+from fedtune3d.preparation.profiles import Profiles, grid_points
 from fedtune3d.report.figures.drawing import GREY, Drawing, new_figure, site_marks
 from fedtune3d.report.figures.learning_curves import MANY_SITES
 
 
-def draw_intensity_profiles(profiles: Mapping[str, Any]) -> Drawing | None:
-    """All sites' kernel densities on one axes (see `federation.audit.profile_sites`); None where none may leave."""
-    sites = profiles.get("sites", {})
-    if not sites:
+def draw_intensity_profiles(profiles: Profiles | None) -> Drawing | None:
+    """Draw all sites' kernel densities on one axes; None where there are none yet, or none may leave."""
+    if profiles is None or profiles.grid is None:
         return None
-    points = grid_points(*profiles["grid"])
+    sites, points = profiles.sites, grid_points(*profiles.grid)
     figure = new_figure(7.2, 3.8)
     axes = figure.add_subplot()
     many = len(sites) > MANY_SITES
     for index, (site, mark) in enumerate(site_marks(list(sites)).items()):
         axes.plot(
             points,
-            sites[site]["density"],
+            sites[site].density,
             color=GREY if many else mark.colour,
             linestyle="-" if many else mark.line,
             linewidth=0.7 if many else 1.6,
-            label=("each site" if index == 0 else None) if many else f"{site} ({sites[site]['scans']} scans)",
+            label=("each site" if index == 0 else None) if many else f"{site} ({sites[site].scans} scans)",
         )
     axes.set_xlabel("Intensity after normalisation", fontsize=9)
     axes.set_ylabel("Density of brain voxels", fontsize=9)
@@ -44,6 +40,6 @@ def draw_intensity_profiles(profiles: Mapping[str, Any]) -> Drawing | None:
         rows=[
             {"site": site, "intensity": float(f"{point:.6g}"), "density": density}
             for site, values in sites.items()
-            for point, density in zip(points, values["density"], strict=True)
+            for point, density in zip(points, values.density, strict=True)
         ],
     )

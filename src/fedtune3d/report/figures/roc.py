@@ -1,33 +1,41 @@
 """The ROC curve of all test scans with its band, and those of the sites."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from fedtune3d.report.figures.drawing import BLACK, GREY, Drawing, new_figure, site_marks
+from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.evaluation.roc import RocCurve
+from fedtune3d.report.figures.drawing import BLACK, GREY, Cell, Drawing, new_figure, site_marks
 from fedtune3d.report.figures.learning_curves import MANY_SITES
 from fedtune3d.report.number_formatting import interval
 
 
-def draw_roc(metrics: Mapping[str, Any], sites: Sequence[str]) -> Drawing | None:
-    """The federated model: all test scans pooled with a pointwise 95 % band, each site a line; None without a curve."""
-    found = metrics["methods"]["federated"]
-    pooled = found["pooled"]
-    if not pooled or not pooled["roc"]:
+def draw_roc(metrics: RunMetrics, sites: Sequence[str]) -> Drawing | None:
+    """Draw the federated model's ROC: all test scans pooled with a pointwise 95% band, a line per site; or None."""
+    tests, pooled = metrics.federated.sites, metrics.federated.pooled
+    if pooled is None or pooled.roc is None:
         return None
     figure = new_figure(5.2, 5.6)
     axes = figure.add_subplot()
-    curve = pooled["roc"]
-    rates = curve["false_positive_rate"]
-    if curve["low"]:
-        axes.fill_between(rates, curve["low"], curve["high"], step="post", color="#d0d0d0", linewidth=0, zorder=1)
-    curves = {site: found["sites"][site]["roc"] for site in sites if found["sites"].get(site, {}).get("roc")}
+    curve = pooled.roc
+    rates = curve.false_positive_rate
+    if curve.low:
+        axes.fill_between(rates, curve.low, curve.high, step="post", color="#d0d0d0", linewidth=0, zorder=1)
+    curves = {site: roc for site in sites if site in tests and (roc := tests[site].roc) is not None}
     marks = site_marks(sites)
     for site, of_site in curves.items():
-        look: dict[str, Any] = {"color": GREY, "linewidth": 0.6} if len(curves) > MANY_SITES else {}
-        look = look or {"color": marks[site].colour, "linestyle": marks[site].line, "linewidth": 1.1, "label": site}
-        axes.step(rates, of_site["sensitivity"], where="post", zorder=2, **look)
-    label = f"all sites, AUC {interval(pooled['auc'])}"
-    axes.step(rates, curve["sensitivity"], where="post", color=BLACK, linewidth=2.2, zorder=3, label=label)
+        many, mark = len(curves) > MANY_SITES, marks[site]
+        axes.step(
+            rates,
+            of_site.sensitivity,
+            where="post",
+            zorder=2,
+            color=GREY if many else mark.colour,
+            linestyle="-" if many else mark.line,
+            linewidth=0.6 if many else 1.1,
+            label=None if many else site,
+        )
+    label = f"all sites, AUC {interval(pooled.auc)}"
+    axes.step(rates, curve.sensitivity, where="post", color=BLACK, linewidth=2.2, zorder=3, label=label)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     axes.set_aspect("equal")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
@@ -36,7 +44,7 @@ def draw_roc(metrics: Mapping[str, Any], sites: Sequence[str]) -> Drawing | None
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
-    band = "with a pointwise 95 % band" if curve["low"] else "without a band, as few people are behind it"
+    band = "with a pointwise 95 % band" if curve.low else "without a band, as few people are behind it"
     return Drawing(
         name="roc",
         title="ROC curve, federated",
@@ -46,14 +54,14 @@ def draw_roc(metrics: Mapping[str, Any], sites: Sequence[str]) -> Drawing | None
     )
 
 
-def _rows(series: str, curve: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _rows(series: str, curve: RocCurve) -> list[dict[str, Cell]]:
     return [
         {
             "series": series,
             "false_positive_rate": rate,
-            "sensitivity": curve["sensitivity"][index],
-            "low": curve["low"][index] if curve["low"] else None,
-            "high": curve["high"][index] if curve["high"] else None,
+            "sensitivity": curve.sensitivity[index],
+            "low": curve.low[index] if curve.low else None,
+            "high": curve.high[index] if curve.high else None,
         }
-        for index, rate in enumerate(curve["false_positive_rate"])
+        for index, rate in enumerate(curve.false_positive_rate)
     ]

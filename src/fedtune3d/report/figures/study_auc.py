@@ -19,7 +19,13 @@ def draw_study_auc(stage: str, rows: Sequence[Row]) -> Drawing:
     """A row a site and one for the mean; references and baselines dotted."""
     names = [*rows[0].sites, "Mean"]
     lines = [
-        AucRow(name, "mean" if name == "Mean" else "site", None, [_estimate(_found(row, name)) for row in rows])
+        AucRow(
+            name,
+            "mean" if name == "Mean" else "site",
+            None,
+            [_over_seeds(row, name).estimate for row in rows],
+            [_seeds(_over_seeds(row, name)) for row in rows],
+        )
         for name in names
     ]
     title = f"{TITLES[stage]}: test AUC per site"
@@ -33,12 +39,12 @@ def draw_study_auc(stage: str, rows: Sequence[Row]) -> Drawing:
     )
 
 
-def _found(row: Row, name: str) -> StudyEstimate:
+def _over_seeds(row: Row, name: str) -> StudyEstimate:
     return row.mean if name == "Mean" else row.sites[name]
 
 
-def _estimate(found: StudyEstimate) -> dict[str, object]:
-    return {**found.estimate, "seeds": list(found.values.values()) if len(found.values) > 1 else []}
+def _seeds(estimate: StudyEstimate) -> list[float]:
+    return list(estimate.values.values()) if len(estimate.values) > 1 else []
 
 
 def _marks(rows: Sequence[Row]) -> list[Mark]:

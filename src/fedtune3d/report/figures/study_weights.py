@@ -46,7 +46,7 @@ def draw_study_weights(contents: StudyContents) -> Drawing | None:
 def _data(contents: StudyContents, rule: Row) -> list[dict[str, Any]]:
     return [
         {"rule": rule.title, "seed": seed, **entry}
-        for seed, run in contents.finished(rule.cells).items()
+        for seed, run in contents.finished(rule.trials).items()
         for entry in weight_rows(run.ledger, contents.sites)
     ]
 

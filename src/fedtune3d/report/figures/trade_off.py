@@ -25,11 +25,12 @@ def draw_trade_off(contents: StudyContents) -> Drawing | None:
         mark, estimate = marks[one.row.key], one.row.mean.estimate
         if one.row.kind == "reference":
             mark = Mark(GREY, mark.marker, mark.line)
-        ends = [estimate["low"], estimate["high"]]
-        axes.plot([place] * 2, ends, color=mark.colour, linewidth=1.1, linestyle=mark.line, alpha=0.8)
+        assert estimate.limits is not None  # a row with values has an estimate
+        value, low, high = estimate.limits
+        axes.plot([place] * 2, [low, high], color=mark.colour, linewidth=1.1, linestyle=mark.line, alpha=0.8)
         axes.plot(
             place,
-            estimate["value"],
+            value,
             marker=mark.marker,
             color=mark.colour,
             markersize=7.5,

@@ -2,13 +2,15 @@
 
 import importlib.util
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.federation.environment import Environment
 from fedtune3d.federation.round_state import RoundsFolder
 from fedtune3d.report import caveat
 from fedtune3d.report.logs.mlflow import MlflowLog
@@ -62,12 +64,8 @@ class RunLogs:
         for name, log in self.logs.items():
             self._try(name, partial(log.close, kind is None))
 
-    def describe(self, facts: Mapping[str, Any]) -> None:
-        """Say once of simulated scans and random weights that they are.
-
-        Args:
-            facts: `environment.json` or `metrics.json` of the run.
-        """
+    def describe(self, facts: RunMetrics | Environment) -> None:
+        """State once that scans are simulated or weights random, where they are."""
         text = "" if self.described else caveat(facts)
         self.described = True
         if text:
@@ -82,7 +80,7 @@ class RunLogs:
             if name not in self.failed and self._try(name, partial(log.add, values)):
                 self.given[name] = len(lines)
 
-    def finish(self, metrics: Mapping[str, Any]) -> None:
+    def finish(self, metrics: RunMetrics) -> None:
         """Log the evaluation, and what a log that failed is behind with."""
         self.failed.clear()
         self.describe(metrics)

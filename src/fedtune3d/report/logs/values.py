@@ -1,8 +1,10 @@
 """What a log holds: the numbers of the ledger's lines and of the evaluation by name, all over many scans."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
+from fedtune3d.evaluation.estimate import Estimate
+from fedtune3d.evaluation.metrics import MethodMetrics, RunMetrics
 from fedtune3d.federation.ledger import LedgerLine
 
 
@@ -23,17 +25,17 @@ def round_values(line: LedgerLine) -> list[Value]:
     return [Value(name, step, float(value)) for name, step, value in _of_line(line) if value is not None]
 
 
-def evaluation_values(metrics: Mapping[str, Any]) -> list[Value]:
-    """The test AUC of each method, per site, mean over sites and pooled, with the ends of its 95 % interval.
+def evaluation_values(metrics: RunMetrics) -> list[Value]:
+    """The test AUC of each method, per site, mean over sites and pooled, with the limits of its 95% CI.
 
-    They stand at the round of the state that was evaluated.
+    Their step is the round of the state that was evaluated.
     """
     return [
-        Value(f"test/{kind}{end}/{place}", int(metrics["best_round"] or 0), float(estimate[key]))
-        for method, found in metrics["methods"].items()
-        for kind, place, estimate in _estimates(method, found)
-        if estimate["value"] is not None
-        for key, end in (("value", ""), ("low", "_low"), ("high", "_high"))
+        Value(f"test/{kind}{end}/{place}", metrics.best_round or 0, number)
+        for method, measured in metrics.methods.items()
+        for kind, place, estimate in _estimates(method, measured)
+        if estimate.limits is not None
+        for number, end in zip(estimate.limits, ("", "_low", "_high"), strict=True)
     ]
 
 
@@ -56,9 +58,9 @@ def _of_line(line: LedgerLine) -> Iterator[tuple[str, int, float | None]]:
             yield f"seconds/{site}", line.round, entry.seconds
 
 
-def _estimates(method: str, found: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    yield "auc_mean", method, found["mean_auc"]
-    if found["pooled"]:
-        yield "auc_pooled", method, found["pooled"]["auc"]
-    for site, part in found["sites"].items():
-        yield "auc", f"{method}/{site}", part["auc"]
+def _estimates(method: str, metrics: MethodMetrics) -> Iterator[tuple[str, str, Estimate]]:
+    yield "auc_mean", method, metrics.mean_auc
+    if metrics.pooled is not None:
+        yield "auc_pooled", method, metrics.pooled.auc
+    for site, test in metrics.sites.items():
+        yield "auc", f"{method}/{site}", test.auc
