@@ -7,11 +7,11 @@ import pytest
 from command_line import call
 
 HELP = {
-    "init": "One BIDS folder per site",
-    "simulate": "The folder to write the simulated sites into",
-    "prepare": "The experiment file",
-    "run": "The experiment file",
-    "report": "The folder of a run or of a study",
+    "init": "One BIDS or CAPS folder",
+    "simulate": "Folder to write the simulated sites to",
+    "prepare": "An experiment file",
+    "run": "An experiment file",
+    "report": "The folder of a run or a study",
 }
 
 

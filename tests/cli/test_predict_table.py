@@ -23,15 +23,15 @@ def test_each_scan_has_its_probability_verdict_and_likeness() -> None:
     )
     one, two = (next(line for line in text if name in line) for name in ("sub-1", "sub-2"))
     assert one.split()[:4] == ["sub-1", "0.812", "positive", "yes:"]
-    assert "0.5 × the usual distance from A" in one
+    assert "0.5 × the typical distance from A" in one
     assert two.split()[:3] == ["sub-2", "0.250", "negative"]
-    assert "OUT OF DISTRIBUTION: 1.5 × the usual distance from B" in two
-    assert "positive from 0.400 up" in text[-1]
+    assert "OUT OF DISTRIBUTION: 1.5 × the typical distance from B" in two
+    assert "positive at 0.400 or above" in text[-1]
 
 
 def test_without_a_threshold_or_statistics_nothing_is_claimed() -> None:
     text = printed(Prediction(Path("a"), "sub-1", 0.8, None, None, None), threshold=None)
     line = next(line for line in text if "sub-1" in line)
     assert "no threshold" in line
-    assert "not known" in line
-    assert not any("positive from" in line for line in text)
+    assert "unknown" in line
+    assert not any("positive at" in line for line in text)

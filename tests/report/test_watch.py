@@ -120,7 +120,7 @@ def test_the_command_says_what_is_wrong_with_a_port(
     for command in (["run"], ["server", "run"]):
         with pytest.raises(SystemExit, match="2"):
             main([*command, path, "--port", "8080"])
-        assert capsys.readouterr().err == "fedtune3d: --port is the port of --watch; add --watch, or leave it out\n"
+        assert capsys.readouterr().err == "fedtune3d: --port needs --watch; add --watch or leave --port out\n"
     assert not (tmp_path / "run").exists()
 
 

@@ -88,8 +88,8 @@ def test_the_tables_name_each_site_and_what_leaves(plan: RunPlan) -> None:
     console = Console(width=100, file=io.StringIO())
     console.print(run_tables(plan))
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "Memory of the GPU, at a site: none used" in text
-    for part in ("At each site", "evaluate", "predictions_leave", "estimates"):
+    assert "GPU memory per site: none used" in text
+    for part in ("Per site", "evaluate", "predictions_leave", "estimates"):
         assert part in text
 
 

@@ -1,4 +1,4 @@
-"""The command line: its commands by group, and what a fault looks like."""
+"""The command line: the commands by group, and how errors are printed."""
 
 import signal
 import sys
@@ -16,7 +16,7 @@ from fedtune3d.cli.shared import err, out
 
 
 class _Commands(TyperGroup):
-    """Says that a command was stopped; Typer alone would end it without a word."""
+    """Report that a command was stopped; Typer alone would exit silently."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -33,8 +33,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Fine-tune a 3D medical foundation model across hospitals, without a scan leaving its site.\n\n"
-    "The usual way: init (write the experiment file), plan (what it will take), check (leaks), run (all the rest).",
+    help="Fine-tune a 3D medical foundation model across hospitals; no scan leaves its site.\n\n"
+    "Typical order: init (write an experiment file), plan (estimate the cost), check (look for data leaks), run.",
 )
 for command in (
     before_a_run.init,
@@ -57,14 +57,14 @@ app.add_typer(cache.commands, name="cache")
 
 
 @app.callback(invoke_without_command=True)
-def _top(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+def _top(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
         out.print(__version__)
         raise typer.Exit
 
 
 def _printable(text: str) -> str:
-    """Names of files and cells of tables may hold anything: show what a terminal could not, or would obey."""
+    """Escape control characters, which file names and table cells may contain."""
     return "".join(
         letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
         for letter in text
@@ -72,7 +72,7 @@ def _printable(text: str) -> str:
 
 
 def _line_of(error: InputError | OSError | MemoryError | RecursionError) -> str:
-    """Say what is wrong: the file and the cause where the operating system refused something."""
+    """Return the line for an error; for an error of the operating system, with the file and the cause."""
     if isinstance(error, MemoryError):
         return "out of memory; close other programs or lower `training.batch_size`, and run again with --resume"
     if isinstance(error, RecursionError):
@@ -84,7 +84,7 @@ def _line_of(error: InputError | OSError | MemoryError | RecursionError) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; bad input and a fault of this machine end in one line and exit code 2."""
+    """Run a command. Bad input and machine faults end in one line and exit code 2, Ctrl-C in exit code 130."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app(args=arguments)

@@ -1,4 +1,4 @@
-"""Commands before a run: write or simulate the input, prepare it, plan, and look for leaks."""
+"""Commands that come before a run: init, simulate, prepare, plan, check."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,8 @@ def init(
     site_folders: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SITE…", help="One BIDS folder per site, named like the site; or CAPS, or a .tsv of paths."
+            metavar="SITE…",
+            help="One BIDS or CAPS folder, or .tsv of paths, per site, named after the site.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The experiment file to write.")] = Path(
@@ -24,38 +25,38 @@ def init(
 ) -> None:
     """Write an experiment file for your sites.
 
-    Looks into each site's table and lists the diagnoses that it found, for you to sort into positive and negative.
+    Lists the diagnoses found in each site's table, for you to assign to the positive or the negative class.
     """
     from fedtune3d.workflows.init import write_experiment
 
     write_experiment(site_folders, output)
     out.print(
-        f"wrote {output}\nSee under `labels` whether the diagnoses are sorted right, then: fedtune3d run {output}",
+        f"wrote {output}\nCheck the diagnoses under `labels`, then run: fedtune3d run {output}",
         soft_wrap=True,
     )
 
 
 def simulate(
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write the simulated sites into.")],
-    sites: Annotated[int, typer.Option(help="How many hospitals.", min=1)] = 4,
-    scans: Annotated[int, typer.Option(help="How many scans over all hospitals.", min=1)] = 200,
-    seed: Annotated[int, typer.Option(help="Another seed gives other people.", min=0)] = 1,
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write the simulated sites to.")],
+    sites: Annotated[int, typer.Option(help="Number of sites.", min=1)] = 4,
+    scans: Annotated[int, typer.Option(help="Total number of scans.", min=1)] = 200,
+    seed: Annotated[int, typer.Option(help="Random seed; each seed gives different participants.", min=0)] = 1,
     anatomies: Annotated[
         Path | None,
-        typer.Option(help="A folder of FreeSurfer-style label maps with anatomies.tsv, not the MNI152 template."),
+        typer.Option(help="Folder of FreeSurfer-style label maps with anatomies.tsv; default: the MNI152 template."),
     ] = None,
     site_effect: Annotated[
         list[str] | None,
         typer.Option(
             metavar="SITE=SETTING,…",
-            help="What to set at a site rather than draw, such as C=1.5T,slices=3mm; may be given for several sites.",
+            help="Fix scanner settings of a site, such as C=1.5T,slices=3mm, instead of drawing them; repeatable.",
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(help="Processes that work at once.", min=1)] = 2,
+    workers: Annotated[int, typer.Option(help="Number of parallel processes.", min=1)] = 2,
 ) -> None:
-    """Write simulated hospitals to try everything with: BIDS folders and an experiment file.
+    """Write simulated sites to try the software with: BIDS folders and an experiment file.
 
-    The people are drawn by a computer and every file says so. No result on them says anything about patients.
+    All participants are simulated and every file says so. Results on them say nothing about patients.
     """
     from fedtune3d.workflows.simulate import write_simulation
 
@@ -66,14 +67,14 @@ def simulate(
 
 def prepare(
     experiment: ExperimentFile,
-    workers: Annotated[int, typer.Option(help="Processes that work at once.", min=1)] = 2,
-    site: Annotated[str | None, typer.Option(help="Only the scans of this site.")] = None,
+    workers: Annotated[int, typer.Option(help="Number of parallel processes.", min=1)] = 2,
+    site: Annotated[str | None, typer.Option(help="Prepare only this site.")] = None,
 ) -> None:
-    """Bring every scan into the form that the model takes (RAS, 1.5 mm, 128 voxels a side, z-scored in the brain).
+    """Preprocess all scans for the model (RAS, 1.5 mm, 128 voxels per side, z-scored within the brain).
 
-    A head with its skull is brain-extracted, bias-corrected and registered to MNI152 (pip install 'fedtune3d\\[raw]').
-    Done once a scan and kept in the cache folder; `run` does it, too, for what is missing. Writes qc.tsv and qc.html
-    of each site there, to look at.
+    Scans with skull are brain-extracted, bias-corrected and registered to MNI152 (pip install 'fedtune3d\\[raw]').
+    Prepared scans are kept in the cache folder; `run` prepares any that are missing. Writes qc.tsv and qc.html per
+    site for visual quality control.
     """
     from fedtune3d.report.flow import flow_table
     from fedtune3d.workflows.prepare import prepare_sites
@@ -93,14 +94,12 @@ def prepare(
 
 
 def plan(
-    experiment: Annotated[
-        Path, typer.Argument(metavar="FILE.yaml", help="An experiment file, or a study file with its lists.")
-    ],
-    workers: Annotated[int, typer.Option(help="Of a study: cells that run at once.", min=1)] = 1,
+    experiment: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="An experiment file or a study file.")],
+    workers: Annotated[int, typer.Option(help="For a study: number of trials run in parallel.", min=1)] = 1,
 ) -> None:
-    """Say what a run or a study will send, keep, need and take, before anything is computed.
+    """Estimate traffic, disk space, memory and time of a run or a study before it starts.
 
-    Counts the scans and tries one scan of noise on this machine; reads nothing else of the images.
+    Counts the scans and times the model on one random volume; no image is read.
     """
     from fedtune3d.cli.plan_tables import run_tables
     from fedtune3d.config.experiment import Experiment
@@ -123,13 +122,14 @@ def print_study_plan(study: "Study", workers: int) -> None:
 def check(
     experiment: ExperimentFile,
     near: Annotated[
-        bool, typer.Option("--near/--no-near", help="Also look for one person under two ids, about 0.5 s a scan.")
+        bool,
+        typer.Option("--near/--no-near", help="Also look for a person under two ids; about 0.5 s per scan."),
     ] = True,
-    workers: Annotated[int, typer.Option(help="Processes that prepare scans at once.", min=1)] = 2,
+    workers: Annotated[int, typer.Option(help="Number of parallel processes for scan preparation.", min=1)] = 2,
 ) -> None:
-    """Look for leaks before any training: a person in two splits, one image at two sites or under two ids.
+    """Look for data leaks before training: a person in two splits, one image at two sites or under two ids.
 
-    Shows who is in each split, and warns where age or the site alone tells the label. A leak ends with exit code 2.
+    Describes each split, and warns if age or site alone predicts the label. Exits with code 2 if there is a leak.
     """
     from fedtune3d.workflows.check import check_experiment
 

@@ -7,16 +7,16 @@ import typer
 
 from fedtune3d.cli.shared import out, progress_bars
 
-commands = typer.Typer(no_args_is_help=True, help="What is kept on disk so that no scan is prepared or encoded twice.")
+commands = typer.Typer(no_args_is_help=True, help="The cache of prepared scans and encoder features.")
 
 CacheFolder = Annotated[
-    Path, typer.Argument(metavar="FOLDER", help="The experiment file, or the cache folder that it names (`cache`).")
+    Path, typer.Argument(metavar="FOLDER", help="The experiment file, or its cache folder (key `cache`).")
 ]
 
 
 @commands.command("list")
 def list_parts(folder: CacheFolder) -> None:
-    """Show per site how much is kept, and when it was last used."""
+    """List the size of the cache per site, and when it was last used."""
     from fedtune3d.cli.cache_table import cache_table
     from fedtune3d.workflows.cache import open_cache
 
@@ -28,7 +28,7 @@ def list_parts(folder: CacheFolder) -> None:
 
 @commands.command("check")
 def check(folder: CacheFolder) -> None:
-    """Read everything that is kept and name what is damaged. A run makes it anew by itself."""
+    """Read every entry and list the damaged ones, which the next run recomputes."""
     from fedtune3d.workflows.cache import open_cache
 
     found: dict[Path, str] = {}
@@ -47,10 +47,10 @@ def check(folder: CacheFolder) -> None:
 def prune(
     folder: CacheFolder,
     unused_days: Annotated[
-        float | None, typer.Option(help="Also remove what no run has used for so many days.", min=0)
+        float | None, typer.Option(help="Also remove entries not used for this many days.", min=0)
     ] = None,
 ) -> None:
-    """Remove what is damaged and what stopped runs left half-written. Your scans are not touched."""
+    """Remove damaged entries and leftovers of interrupted runs. Your scans are not touched."""
     from fedtune3d.workflows.cache import open_cache
 
     for part in open_cache(folder):

@@ -1,4 +1,4 @@
-"""The cache as a table on the terminal."""
+"""The terminal table of `cache list`."""
 
 import time
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from fedtune3d.workflows.cache import SiteEntries
 
 
 def cache_table(parts: Sequence[SiteEntries]) -> tuple[Table, list[Path]]:
-    """A row for each site and kind, and the entries that are damaged as far as their headers show."""
+    """One row per site and kind of entry; also returns the entries whose headers are damaged."""
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("Site", "Kind"):
         table.add_column(name)

@@ -1,4 +1,4 @@
-"""The plan of a run or a study as tables, for ethics boards and IT departments."""
+"""Terminal tables of `plan`, written for ethics boards and IT departments."""
 
 from dataclasses import dataclass
 
@@ -15,22 +15,22 @@ from fedtune3d.workflows.plan_study import StudyPlan
 
 
 def run_tables(plan: RunPlan) -> RenderableType:
-    """The plan of a run for people: costs by site, what leaves a site by kind of message, and the whole."""
+    """The plan of a run: costs per site, content of each kind of message, and totals."""
     found, rounds = plan.costs, plan.experiment.training.rounds
     baselines = ", baselines included" if plan.experiment.baselines else ""
     gpu = "none used" if found.gpu_bytes is None else size(found.gpu_bytes)
     slowest = max(rounds * site.round_seconds + site.evaluate_seconds + site.first_seconds for site in plan.sites)
     facts = [
         ("Trains", f"{found.trainable_parameters:,} parameters, {plural(rounds, 'round')}"),
-        ("To a site, each round", size(found.bytes_down)),
-        ("From a site, each round", size(found.bytes_up)),
-        ("A site's messages in all, both ways", size(plan.bytes_per_site)),
-        ("Memory of the computer, at a site", size(found.host_bytes)),
-        ("Memory of the GPU, at a site", gpu),
+        ("To each site, per round", size(found.bytes_down)),
+        ("From each site, per round", size(found.bytes_up)),
+        ("Total traffic per site, both directions", size(plan.bytes_per_site)),
+        ("RAM per site", size(found.host_bytes)),
+        ("GPU memory per site", gpu),
         ("Run folder (checkpoints)", size(plan.run_folder_bytes)),
-        ("Scans not prepared yet", f"{sum(site.to_prepare for site in plan.sites)}"),
-        (f"Time, all in one process{baselines}", duration(plan.seconds)),
-        ("Time, sites side by side, each a machine like this", duration(slowest)),
+        ("Scans still to prepare", f"{sum(site.to_prepare for site in plan.sites)}"),
+        (f"Time in one process{baselines}", duration(plan.seconds)),
+        ("Time with sites in parallel, each on a machine like this", duration(slowest)),
     ]
     return Group(
         _site_table(plan),
@@ -39,16 +39,16 @@ def run_tables(plan: RunPlan) -> RenderableType:
         Text(),
         _message_table(plan),
         Text(
-            f"Measured here with one scan of noise ({found.device}, threads: {plan.experiment.threads}); times are "
-            "estimates; bytes are those of the tensors, beside which a message holds kilobytes of numbers."
+            f"Measured on this machine with one random volume ({found.device}, threads: {plan.experiment.threads}). "
+            "Times are estimates. Traffic counts tensors; other content adds a few kilobytes per message."
         ),
     )
 
 
 def _site_table(plan: RunPlan) -> Table:
-    table = Table(title="At each site", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    table = Table(title="Per site", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Site")
-    for name in ("Scans", "train + val. + test", "Time a round", "First time", "Prepared scans", "Features"):
+    for name in ("Scans", "train + val. + test", "Time per round", "First time", "Prepared scans", "Features"):
         table.add_column(name, justify="right")
     for site in plan.sites:
         total, *parts = site.scans
@@ -164,10 +164,10 @@ def _message_table(plan: RunPlan) -> Table:
 
 
 def study_tables(plan: StudyPlan, workers: int) -> RenderableType:
-    """The plan of a study for people."""
+    """The plan of a study: trials and time per stage, and totals."""
     table = Table(title="Plan", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Stage")
-    for name in ("Trials", "Done", "Time of the rest"):
+    for name in ("Trials", "Done", "Time remaining"):
         table.add_column(name, justify="right")
     for stage in plan.stages:
         most = "at most " if stage.at_most and stage.seconds else ""
@@ -175,8 +175,8 @@ def study_tables(plan: StudyPlan, workers: int) -> RenderableType:
     total = plan.first_seconds + sum(stage.seconds for stage in plan.stages) / workers
     return Group(
         table,
-        Text(f"Preparing and encoding, what is not in the cache: at most {duration(plan.first_seconds)}"),
-        Text(f"In all, {plural(workers, 'worker')}: at most about {duration(total)}"),
+        Text(f"Preparing and encoding scans not in the cache: at most {duration(plan.first_seconds)}"),
+        Text(f"Total with {plural(workers, 'worker')}: at most about {duration(total)}"),
         Text(f"Disk: cache {size(plan.cache_bytes)}, trials at most {size(plan.trials_bytes)}"),
         Text(f"Memory: up to {size(plan.host_bytes * workers)}"),
     )

@@ -1,4 +1,4 @@
-"""What a run's model says of new scans, as a table for the terminal."""
+"""The terminal table of `predict`."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,17 @@ from fedtune3d.workflows.predict import Prediction
 
 
 def prediction_table(predictions: Sequence[Prediction], threshold: float | None) -> Table:
-    """One row a scan: probability, verdict, and whether it is like the training scans."""
+    """One row per scan: probability, predicted class, and similarity to the training scans."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     if threshold is not None:
-        table.caption, table.caption_justify = f"positive from {threshold:.3f} up, chosen on validation scans", "left"
+        table.caption, table.caption_justify = (
+            f"positive at {threshold:.3f} or above; threshold chosen on validation scans",
+            "left",
+        )
     table.add_column("Scan", overflow="fold")
     table.add_column("Probability", justify="right")
-    table.add_column("Verdict")
-    table.add_column("Like the training scans?")
+    table.add_column("Predicted class")
+    table.add_column("Similar to training scans?")
     for found in predictions:
         table.add_row(found.name, f"{found.probability:.3f}", _verdict(found), _likeness(found))
     return table
@@ -30,6 +33,6 @@ def _verdict(found: Prediction) -> str:
 
 def _likeness(found: Prediction) -> str:
     if found.distance is None:
-        return "not known"
-    ratio = f"{found.distance:.1f} × the usual distance from {found.nearest_site}"
+        return "unknown"
+    ratio = f"{found.distance:.1f} × the typical distance from {found.nearest_site}"
     return f"OUT OF DISTRIBUTION: {ratio}" if found.out_of_distribution else f"yes: {ratio}"

@@ -1,4 +1,4 @@
-"""Commands that run an experiment or a study, and write their reports."""
+"""Commands that run an experiment or a study and write the report: run, benchmark, report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,14 +24,14 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the output folder.")] = False,
     rounds: Annotated[
         int | None,
-        typer.Option(help="Rounds in place of the experiment's; with --resume a finished run gets more.", min=1),
+        typer.Option(help="Override the number of rounds; with --resume, extend a finished run.", min=1),
     ] = None,
     watch: Watched = False,
     port: Port = None,
 ) -> None:
     """Train across the sites, evaluate on each site's test scans, and write the report.
 
-    Stop it with Ctrl-C whenever you like; with --resume it goes on and ends in the same result.
+    Can be stopped with Ctrl-C at any time; --resume continues and gives the same result.
     """
     from fedtune3d.workflows.run import run_experiment
 
@@ -42,21 +42,23 @@ def run(
         with watched_bars(found.output, watch, port) as progress:
             folder = run_experiment(found, resume=resume, progress=progress)
     except KeyboardInterrupt:
-        err.print(f"stopped; go on with: fedtune3d run {experiment} --resume")
+        err.print(f"stopped; continue with: fedtune3d run {experiment} --resume")
         raise typer.Exit(130) from None
     print_result(folder)
 
 
 def benchmark(
-    study: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="An experiment file with lists to cross.")],
+    study: Annotated[
+        Path, typer.Argument(metavar="STUDY.yaml", help="An experiment file with lists of heads, tunings or rules.")
+    ],
     workers: Annotated[
-        int, typer.Option(help="Cells that run at once, each with the experiment's number of threads.", min=1)
+        int, typer.Option(help="Number of trials run in parallel, each with the experiment's number of threads.", min=1)
     ] = 1,
-    plan: Annotated[bool, typer.Option(help="Say before the start what it will take.")] = True,
+    plan: Annotated[bool, typer.Option(help="Print an estimate of the cost first.")] = True,
 ) -> None:
-    """Run a study: heads, tunings and rules compared, beside the baselines; tables, figures and one report.
+    """Run a study that compares heads, tunings, rules and baselines, and write tables, figures and a report.
 
-    Stop it with Ctrl-C whenever you like; the same command goes on, and a finished cell is not run again.
+    Can be stopped with Ctrl-C at any time; the same command continues without repeating finished trials.
     """
     from fedtune3d.config.study import Study
     from fedtune3d.report import caveat
@@ -72,7 +74,7 @@ def benchmark(
         with progress_bars() as bars:
             folder = run_study(grid, workers=workers, progress=bars, tell=err.print)
     except KeyboardInterrupt:
-        err.print(f"stopped; go on with: fedtune3d benchmark {study}")
+        err.print(f"stopped; continue with: fedtune3d benchmark {study}")
         raise typer.Exit(130) from None
     contents = read_study(folder.path)
     for table in stage_tables(contents):
@@ -89,10 +91,10 @@ def benchmark(
 
 def report(
     run_folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="The folder of a run or of a study; it need not be done.")
+        Path, typer.Argument(metavar="FOLDER", help="The folder of a run or a study, finished or not.")
     ],
 ) -> None:
-    """Write the figures and report.html of a run or a study anew."""
+    """Rewrite the figures and report.html of a run or a study."""
     from fedtune3d._utils.folders import StudyFolder
     from fedtune3d.report import write_report, write_study_report
 

@@ -25,41 +25,44 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-commands = typer.Typer(no_args_is_help=True, help="Across hospitals: the server that the sites connect to.")
+commands = typer.Typer(no_args_is_help=True, help="Across hospitals: the server that sites connect to.")
 
-FolderOption = Annotated[Path, typer.Option("--folder", help="The folder that `server init` made.")]
+FolderOption = Annotated[Path, typer.Option("--folder", help="The server's folder, made by `server init`.")]
 
 WaitOption = Annotated[
     float | None,
-    typer.Option("--wait", help="Minutes to wait for sites that have not joined; for good by default.", min=0),
+    typer.Option("--wait", help="Minutes to wait for sites that have not joined; by default, no limit.", min=0),
 ]
 
 
 @commands.command("init")
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The server's folder, made or added to.")],
-    address: Annotated[str, typer.Option(help="Where sites reach this server, HOST:PORT.")],
-    site: Annotated[list[str], typer.Option(help="A site's name, as in the experiment; once for each site.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="The server's folder; created, or extended with new sites.")
+    ],
+    address: Annotated[str, typer.Option(help="Address at which sites reach this server, HOST:PORT.")],
+    site: Annotated[list[str], typer.Option(help="Name of a site, as in the experiment file; repeat for each site.")],
 ) -> None:
-    """Make the server's certificate, and for each site a folder with its key, to be handed over."""
+    """Create the server's certificate and, for each site, a folder with its key to hand over."""
     from fedtune3d.federation.flower.server_folder import ServerFolder
 
     made = ServerFolder.make(folder, address, site)
     for name in site:
         out.print(f"for site {name}: {made.paths.site(name).path}", soft_wrap=True)
-    out.print(f"Sites fill in their site.yaml and join; then: fedtune3d server run EXPERIMENT.yaml --folder {folder}")
+    out.print("Each site fills in its site.yaml and joins; then run:", soft_wrap=True)
+    out.print(f"fedtune3d server run EXPERIMENT.yaml --folder {folder}", soft_wrap=True)
 
 
 @commands.command("run")
 def run(
     experiment: ExperimentFile,
     folder: FolderOption = Path("server"),
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the output folder.")] = False,
     wait: WaitOption = None,
     watch: Watched = False,
     port: Port = None,
 ) -> None:
-    """Train across the sites that have joined, evaluate at each of them, and write the report."""
+    """Train across the sites that have joined, evaluate at each site, and write the report."""
     from fedtune3d.workflows.run import run_across
 
     found = read_experiment(experiment)
@@ -72,7 +75,7 @@ def run(
                 lambda reach, again: run_across(found, reach, resume=resume or again, progress=progress),
             )
     except KeyboardInterrupt:
-        err.print(f"stopped; go on with: fedtune3d server run {experiment} --folder {folder} --resume")
+        err.print(f"stopped; continue with: fedtune3d server run {experiment} --folder {folder} --resume")
         raise typer.Exit(130) from None
     print_result(done)
 
@@ -83,18 +86,18 @@ def check(
     folder: FolderOption = Path("server"),
     near: Annotated[
         bool,
-        typer.Option("--near/--no-near", help="Also ask for codes that show one person under two ids, 0.5 s a scan."),
+        typer.Option("--near/--no-near", help="Also look for the same person under two ids; about 0.5 s per scan."),
     ] = True,
     wait: WaitOption = None,
 ) -> None:
-    """Look for leaks between the sites that have joined, as `check` does on one machine; nothing is trained.
+    """Look for data leaks between the sites that have joined, as `check` does on one machine; nothing is trained.
 
-    A site whose site.yaml names no fingerprint_key is not looked at for equal scans, and is named.
+    Sites without a fingerprint_key in site.yaml cannot be compared with the others, and are listed.
     """
     from fedtune3d.workflows.check import check_across
 
     found = read_experiment(experiment)
-    with err.status("the sites prepare, split and fingerprint their scans"):
+    with err.status("sites are preparing, splitting and fingerprinting their scans"):
         audit = _serve(found, folder, wait, lambda reach, again: check_across(found, reach, near))
     print_audit(audit)
 
@@ -109,6 +112,6 @@ def _serve(
         folder,
         work,
         wait_minutes=wait,
-        on_wait=lambda missing: err.print(f"waiting for {missing}" if missing else "all sites are there"),
+        on_wait=lambda missing: err.print(f"waiting for {missing}" if missing else "all sites have joined"),
         on_restart=err.print,
     )

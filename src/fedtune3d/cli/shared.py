@@ -1,4 +1,4 @@
-"""The two consoles, the arguments, progress bars and tables that several commands share."""
+"""Consoles, arguments, progress bars and result tables shared by several commands."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -23,28 +23,28 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 ExperimentFile = Annotated[
-    Path, typer.Argument(metavar="EXPERIMENT.yaml", help="The experiment file that `init` wrote.")
+    Path, typer.Argument(metavar="EXPERIMENT.yaml", help="An experiment file, as written by `init`.")
 ]
 
 Watched = Annotated[
-    bool, typer.Option("--watch", help="Serve the report on this machine while the run goes on; it updates by itself.")
+    bool, typer.Option("--watch", help="Serve a live report on this machine while the run is in progress.")
 ]
 
-Port = Annotated[int | None, typer.Option(help="Of --watch, by default a free one.", min=1, max=65535)]
+Port = Annotated[int | None, typer.Option(help="Port for --watch; by default any free port.", min=1, max=65535)]
 
 
 def read_experiment(path: Path) -> "Experiment":
-    """Read an experiment file. Raises `InputError`, also where the file is a study's."""
+    """Read an experiment file. Raises `InputError` if it is invalid, or is a study file."""
     from fedtune3d.config.experiment import Experiment
     from fedtune3d.config.study import is_study
 
     if is_study(path):
-        raise InputError(f"{path}: a study, with lists to cross; run it with: fedtune3d benchmark {path}")
+        raise InputError(f"{path}: this is a study file; run it with: fedtune3d benchmark {path}")
     return Experiment.from_yaml(path)
 
 
 def print_result(folder: "RunFolder") -> None:
-    """Print the AUCs of a run and where its report is."""
+    """Print the AUCs of a run and the path of its report."""
     from fedtune3d.report import auc_table, caveat
     from fedtune3d.workflows.run_folder import read_metrics
 
@@ -56,7 +56,7 @@ def print_result(folder: "RunFolder") -> None:
 
 
 def print_audit(audit: "LeakAudit") -> None:
-    """Print who is in each split and what the leak audit found. Raises `InputError` where it found a leak."""
+    """Print the composition of each split and the findings. Raises `InputError` if there is a leak."""
     from fedtune3d.report.balance import balance_table
 
     out.print(balance_table(audit.described))
@@ -68,7 +68,7 @@ def print_audit(audit: "LeakAudit") -> None:
 
 
 def progress_bars() -> "AbstractContextManager[Progress]":
-    """Bars on a terminal; lines where the output goes to a log."""
+    """Progress bars on a terminal, plain lines in a log file."""
     from fedtune3d._utils.progress import Bars, Lines
 
     return Bars(err) if err.is_terminal else nullcontext(Lines(partial(err.print, markup=False)))
@@ -76,10 +76,10 @@ def progress_bars() -> "AbstractContextManager[Progress]":
 
 @contextmanager
 def watched_bars(output: Path, watch: bool, port: int | None) -> Iterator["Progress"]:
-    """Bars on the terminal and, with `watch`, a page that is served for as long."""
+    """Progress bars and, with `watch`, a live page for as long as the context is open."""
     if not watch:
         if port is not None:
-            raise InputError("--port is the port of --watch; add --watch, or leave it out")
+            raise InputError("--port needs --watch; add --watch or leave --port out")
         with progress_bars() as bars:
             yield bars
         return

@@ -7,16 +7,16 @@ import typer
 
 from fedtune3d.cli.shared import err, out
 
-commands = typer.Typer(no_args_is_help=True, help="Across hospitals: one site, whose scans stay where they are.")
+commands = typer.Typer(no_args_is_help=True, help="Across hospitals: one site; its scans stay where they are.")
 
 SiteFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The site's folder, with its key and site.yaml.")]
 
 
 @commands.command("join")
 def join_federation(folder: SiteFolder) -> None:
-    """Take part, until Ctrl-C: connect to the server and do what it asks and site.yaml allows.
+    """Join the federation until Ctrl-C: connect to the server and carry out the tasks that site.yaml allows.
 
-    Only outgoing connections are made. What leaves is listed in work/runs/*/sites/*/egress.jsonl.
+    Makes outgoing connections only. Everything that leaves is logged in work/runs/*/sites/*/egress.jsonl.
     """
     import logging
 
@@ -28,13 +28,13 @@ def join_federation(folder: SiteFolder) -> None:
     try:
         join(folder, make_hosted_site)
     except KeyboardInterrupt:
-        err.print(f"left the federation; come back with: fedtune3d site join {folder}")
+        err.print(f"left the federation; rejoin with: fedtune3d site join {folder}")
         raise typer.Exit(130) from None
 
 
 @commands.command("check")
 def check(folder: SiteFolder) -> None:
-    """Say before the day whether settings, data, disk, key, network, certificate and clock are in order."""
+    """Check settings, data, disk, key, network, certificate and clock before a run."""
     from fedtune3d.federation.flower.site_check import check_site
 
     failed = False

@@ -1,4 +1,4 @@
-"""Commands that take the model of a finished run elsewhere, or to new scans."""
+"""Commands that use the model of a finished run: export, predict."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,22 +11,24 @@ from fedtune3d.cli.shared import out, progress_bars
 def export(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of a finished run.")],
     merged: Annotated[
-        bool, typer.Option("--merged", help="Write the whole model into one file that needs nothing else.")
+        bool, typer.Option("--merged", help="Write the complete model to a single self-contained file.")
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The folder to write into; by default `export` in the run folder."),
+        typer.Option("--output", "-o", help="Output folder; by default `export` in the run folder."),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="The checkpoint that the run began with; only --merged asks for it.")
+        Path | None,
+        typer.Option(help="The pretrained checkpoint that the run started from; needed only with --merged."),
     ] = None,
     site: Annotated[
-        str | None, typer.Option(help="Whose layers to write, where each site kept its own (rule fedbn).")
+        str | None, typer.Option(help="Site whose local layers to export, if sites kept their own (rule fedbn).")
     ] = None,
 ) -> None:
-    """Write the trained model for use elsewhere, with a model card that says what it is and what it is not.
+    """Export the trained model with a model card that states its intended use and its limits.
 
-    For research; it is no medical device. Without --merged: the head, and what else was trained (adapters or encoder).
+    For research use only; not a medical device. Without --merged, only the trained parts are written: the head and,
+    if trained, the adapters or the encoder.
     """
     from fedtune3d._utils.folders import RunFolder
     from fedtune3d.workflows.export import export_run
@@ -39,19 +41,21 @@ def export(
 
 def predict(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of a finished run.")],
-    scans: Annotated[list[Path], typer.Argument(metavar="SCAN…", help="NIfTI files, raw heads or brains.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the table as TSV.")] = None,
+    scans: Annotated[list[Path], typer.Argument(metavar="SCAN…", help="NIfTI files, with or without skull.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Also write the table to this TSV file.")
+    ] = None,
     explain: Annotated[
         Path | None,
-        typer.Option(help="A folder for saliency maps of each scan, in its own space. Takes minutes a scan."),
+        typer.Option(help="Folder for a saliency map of each scan, in the scan's own space. Takes minutes per scan."),
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="The checkpoint that the run began with.")] = None,
-    site: Annotated[str | None, typer.Option(help="Whose layers to use, where each site kept its own.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="The pretrained checkpoint that the run started from.")] = None,
+    site: Annotated[str | None, typer.Option(help="Site whose local layers to use, if sites kept their own.")] = None,
 ) -> None:
-    """Say how likely new scans are positive, and whether they are like those that the model was trained on.
+    """Predict the probability of the positive class for new scans, and flag those unlike the training scans.
 
-    For research; it is no medical device. A scan unlike those of every training site is called out of distribution:
-    what the model says of it means little.
+    For research use only; not a medical device. Predictions for out-of-distribution scans, which differ from those of
+    every training site, are unreliable.
     """
     from fedtune3d.cli.predict_table import prediction_table
     from fedtune3d.report import caveat

@@ -13,12 +13,12 @@ def verify(
         Path, typer.Argument(metavar="FOLDER", help="A run folder, a study, a cache, or a site's folder.")
     ],
     inputs: Annotated[
-        bool, typer.Option("--inputs", help="Also compare the sites' scans and tables with those that the run read.")
+        bool, typer.Option("--inputs", help="Also compare the sites' scans and tables with those read by the run.")
     ] = False,
 ) -> None:
-    """Check that no file has changed since it was written, and say what can be made again.
+    """Check that no file has changed since it was written, and report what can be recomputed.
 
-    Reads every byte. The exit code is 0 when all is well, and 2 when a file is damaged.
+    Reads every file in full. Exits with code 0 if all are intact, 2 if any is damaged.
     """
     from fedtune3d.workflows.verify import verify_folder
 
