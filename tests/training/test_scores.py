@@ -58,13 +58,7 @@ def test_one_class_has_a_loss_only_and_says_why() -> None:
 
 
 def test_no_scans_have_no_scores_and_say_why() -> None:
-    assert score(ECHO, {}, Margins([], [])).as_dict() == {
-        "auc": None,
-        "balanced_accuracy": None,
-        "loss": None,
-        "examples": 0,
-        "why": "no scans",
-    }
+    assert score(ECHO, {}, Margins([], [])) == Scores(None, None, None, 0, "no scans")
 
 
 def test_a_rule_gets_the_kind_it_wants_or_the_loss_based_one_or_nothing() -> None:

@@ -7,12 +7,15 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+PRIVATE_OPERATOR = "_linear_pointwise"
+
 
 def fast_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`functional.linear`, by oneDNN where the product is float32 on a CPU.
+    """`functional.linear`, by oneDNN where the product is float32 on a CPU and PyTorch has the operator.
 
     PyTorch leaves float32 products to MKL, which on two cores of an AMD EPYC (Zen 4) ran at 140 to 195 GFLOP/s where
-    oneDNN ran at 205 to 225. The operator is the one that `torch.compile` calls, and it has no gradient of its own.
+    oneDNN ran at 205 to 225. The operator is private: it is the one that `torch.compile` calls, and has no gradient of
+    its own. Without it, the public function serves.
     """
     if not _suits_onednn(x, weight, bias):
         return functional.linear(x, weight, bias)
@@ -37,12 +40,13 @@ def _suits_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
         and x.numel() > 0
         and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, PRIVATE_OPERATOR)
     )
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x · weightᵀ + bias of matrices with any strides."""
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    product: Tensor = getattr(torch.ops.mkldnn, PRIVATE_OPERATOR)(x, weight, bias, "none", [], "")
     return product
 
 

@@ -1,18 +1,22 @@
-"""The nearest class centre: no parameter trains; what a site finds out is a sum and a count per class."""
+"""NCC, the nearest class centre on pooled frozen features: no parameter trains, a site sends sums and counts."""
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import nn
 
-from fedtune3d.models.centres import class_sums
+from fedtune3d.models.pooling import pool_features
 
 
 class NearestCentre(nn.Module):
     """Features (B, channels, D, H, W) → logits (B, 2): minus the distances of the pooled features to the class centres.
 
-    So the difference of the logits is the difference of the distances, which is the score, and the probability is its
-    logistic function: a monotone of the score that is calibrated to nothing. Before `fit` both logits are 0.
+    The score is the difference of the logits: the distance to the negative centre minus that to the positive one. Its
+    logistic function increases with it, but is not calibrated as a probability. Before `fit` both logits are 0.
+
+    Class sums over all sites, added, give the centres over all scans. An average of the sites' own centres would not,
+    where sites differ in size or in prevalence.
 
     Attributes:
         sums: (2, channels) float64, the sum of the pooled features of each class; row 1 is the positive class.
@@ -31,10 +35,23 @@ class NearestCentre(nn.Module):
         self.register_buffer("counts", torch.zeros(2, dtype=torch.int64))
 
     def fit(self, features: Iterable[torch.Tensor], labels: Iterable[int]) -> None:
-        """Take the class sums of these scans, features (channels, D, H, W) each, in place of those that are here."""
-        total = class_sums(features, labels)
-        self.sums.copy_(torch.from_numpy(total.sums))
-        self.counts.copy_(torch.from_numpy(total.counts))
+        """Replace the class sums by those of these scans.
+
+        Args:
+            features: The features of each scan, (channels, D, H, W); only the pooled ones are kept.
+            labels: 0 or 1 for each scan.
+
+        Raises:
+            ValueError: If there are no scans, labels and scans differ in number, or a label is neither 0 nor 1.
+        """
+        pooled, classes = pool_features(features), np.asarray(list(labels))
+        if not len(pooled) or len(pooled) != len(classes) or not np.isin(classes, (0, 1)).all():
+            raise ValueError(
+                f"expected a label 0 or 1 for each of {len(pooled)} (at least 1) scans, got {classes.tolist()}"
+            )
+        for label in (0, 1):
+            self.sums[label] = torch.from_numpy(pooled[classes == label].sum(axis=0))
+            self.counts[label] = int((classes == label).sum())
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         pooled = features.double().mean(dim=(2, 3, 4))

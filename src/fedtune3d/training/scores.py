@@ -1,7 +1,7 @@
 """Scores of a state on labelled scans."""
 
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -33,10 +33,6 @@ class Scores:
     loss: Annotated[float, Field(ge=0)] | None
     examples: Annotated[int, Field(ge=0)]
     why: str | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON values, as `rounds.jsonl` holds them."""
-        return asdict(self)
 
     def for_rule(self, wanted: ScoreKind) -> SiteScore | None:
         """The score of the kind wanted, or by loss where that kind is not defined; None on an empty set.

@@ -15,9 +15,9 @@ from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.models.centres import pool_features
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.feature_statistics import FeatureStatistics
+from fedtune3d.models.pooling import pool_features
 from fedtune3d.preparation.prepare_scan import prepare_scan
 from fedtune3d.preparation.prepared_scan import PreparedScan
 from fedtune3d.workflows.export import trained_model

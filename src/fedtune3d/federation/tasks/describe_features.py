@@ -6,9 +6,9 @@ from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
 from fedtune3d.federation.privacy.declarations import NOTHING, AtLeast, Declaration, Reveals
 from fedtune3d.federation.site.data import SiteData
 from fedtune3d.federation.tasks.kind import TaskKind
-from fedtune3d.models.centres import pool_features
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.feature_statistics import LEAST_SCANS, FeatureStatistics
+from fedtune3d.models.pooling import pool_features
 from fedtune3d.training.fitting import head_inputs
 
 STATISTICS = "statistics"
