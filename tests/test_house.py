@@ -75,7 +75,6 @@ TESTED_ELSEWHERE = {
     "federation/tasks/count_scans.py": "federation/flower/test_site_host.py",
     "federation/tasks/describe_features.py": "federation/test_heads_and_tunings.py",
     "federation/tasks/describe_people.py": "federation/test_leak_audit.py",
-    "federation/tasks/evaluate.py": "federation/test_heads_and_tunings.py",
     "federation/tasks/fingerprint_scans.py": "federation/test_leak_audit.py",
     "federation/tasks/kind.py": "federation/tasks/test_registry.py",
     "federation/tasks/map_saliency.py": "federation/test_mean_maps.py",

@@ -14,8 +14,9 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sha256_file
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.state_dicts import load_state
+from fedtune3d._utils.typed_json import read_typed
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.federation.mean_maps import _checked_map, as_nifti
+from fedtune3d.federation.mean_maps import MapInfo, _checked_map, as_nifti
 from fedtune3d.federation.messages import Answer
 from fedtune3d.federation.tasks.map_saliency import MeanSaliency
 from fedtune3d.models.classifier import Classifier
@@ -79,7 +80,8 @@ def test_weights_drawn_anew_give_another_map(run: RunFolder) -> None:
 
 
 def test_a_policy_keeps_the_map(run: RunFolder) -> None:
-    assert told(run, "B") == {"method": "gradcam", "why": "the site's policy keeps its maps (policy.maps_leave)"}
+    info = read_typed(MapInfo, run.saliency_info("B"), "")
+    assert info == MapInfo("gradcam", "the site's policy keeps its maps (policy.maps_leave)")
     assert sorted(path.name for path in run.saliency.glob("*.nii.gz")) == ["A_random.nii.gz", "A_trained.nii.gz"]
     assert not (run.site("B").saliency).exists()
 

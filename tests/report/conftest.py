@@ -25,7 +25,7 @@ from fedtune3d.evaluation.metrics import ModelCost, RunMetrics, WeightsSource
 from fedtune3d.federation.environment import Environment, TracedWeights
 from fedtune3d.federation.leak_audit import Finding, LeakAudit
 from fedtune3d.federation.ledger import LedgerLine, SiteEntry, Validation
-from fedtune3d.federation.mean_maps import SiteMaps, write_maps
+from fedtune3d.federation.mean_maps import MapInfo, SiteMaps, write_maps
 from fedtune3d.federation.round_state import BestState
 from fedtune3d.federation.site.audit import PeopleByClass, PeopleOfClass
 from fedtune3d.federation.tasks.describe_people import PeopleDescription
@@ -196,16 +196,24 @@ def draw_flow(site: str) -> Flow:
 
 def write_saliency(folder: RunFolder, rng: np.random.Generator) -> None:
     """Mean maps of two sites, the second of which hardly changes; the others have none."""
-    info = {"method": "integrated_gradients", "why": None, "scans": 9, "in_template": 9, "place_mm": 6.0}
     for site, similarity in (("Amsterdam", 0.12), ("Boston", 0.91)):
         maps = {state: torch.from_numpy(rng.normal(size=(32, 32, 32)).astype(np.float32)) for state in STATES}
-        told = {"similarity": similarity, "volumes": {"hippocampus": 0.006, "ventricles": 0.02}}
-        shares = {"trained": {"hippocampus": [0.0124, 0.0031], "ventricles": [0.051, 0.01]}}
-        shares["random"] = {"hippocampus": [0.0071, 0.002], "ventricles": [0.03, 0.01]}
-        write_maps(SiteMaps(site, maps, info | told | {"shares": shares}), folder)
+        info = MapInfo(
+            method="integrated_gradients",
+            scans=9,
+            in_template=9,
+            place_mm=6.0,
+            similarity=similarity,
+            volumes={"hippocampus": 0.006, "ventricles": 0.02},
+            shares={
+                "trained": {"hippocampus": (0.0124, 0.0031), "ventricles": (0.051, 0.01)},
+                "random": {"hippocampus": (0.0071, 0.002), "ventricles": (0.03, 0.01)},
+            },
+        )
+        write_maps(SiteMaps(site, maps, info), folder)
     for site in ("Graz", "Lagos"):
         why = "fewer than 5 positive people in the test set (policy.min_per_class)"
-        write_maps(SiteMaps(site, {}, {"method": "integrated_gradients", "why": why}), folder)
+        write_maps(SiteMaps(site, {}, MapInfo("integrated_gradients", why)), folder)
 
 
 def write_site_half(folder: Path, brain: np.ndarray) -> None:

@@ -5,7 +5,7 @@ Whether the test probabilities themselves leave is the site's policy; where they
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Self
 
 import numpy as np
 
@@ -21,8 +21,6 @@ from fedtune3d.evaluation.grid import GRID, Grid
 from fedtune3d.evaluation.groups import Axes, AxisCounts, summarise_groups
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class
 from fedtune3d.evaluation.sample import Sample
-
-T = TypeVar("T")
 
 VERSION = 3
 MIN_PER_CLASS = 5
@@ -156,18 +154,9 @@ def pool_validation(parts: Iterable[ValidationSummary]) -> ClassCounts:
 
 
 def read_summary(site: str, value: object) -> Summary:
-    """The summary that a site sent as JSON. Raises `InputError`, which names the site, where it is none."""
-    return _read(Summary, site, value)
-
-
-def read_validation_summary(site: str, value: object) -> ValidationSummary:
-    """The summary of validation scans that a site sent as JSON. Raises as `read_summary`."""
-    return _read(ValidationSummary, site, value)
-
-
-def _read(kind: type[T], site: str, value: object) -> T:
+    """The summary of a site, from JSON. Raises `InputError`, which names the site, where it is none."""
     try:
-        return from_json(kind, value)
+        return from_json(Summary, value)
     except ValueError as error:
         raise InputError(
             f"summary of site {site}: expected version {VERSION} ({error}); run the same fedtune3d at all sites"

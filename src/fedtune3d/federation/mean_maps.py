@@ -1,10 +1,9 @@
-"""Where a run's final model looks: asks each site for its mean saliency map, and for that of a model drawn anew."""
+"""Mean saliency maps of a run: of the final model at each site, and of an untrained one to compare with."""
 
 import gzip
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import nibabel
 import numpy as np
@@ -13,9 +12,9 @@ import torch
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import atomic_path
 from fedtune3d._utils.folders import RunFolder
-from fedtune3d._utils.sealed import write_sealed_json
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d._utils.state_dicts import State
+from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.aggregation.site_step import STATE
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import Answer, Federation, Task, answer_of
@@ -32,20 +31,43 @@ TRAINED, RANDOM = "trained", "random"
 
 
 @dataclass(frozen=True)
+class MapInfo:
+    """Numbers that go with a site's mean maps.
+
+    Attributes:
+        method: Of explanation, such as ``integrated_gradients``.
+        why: Why there is no map; None where there is one.
+        scans: Scans behind the mean, one per person.
+        in_template: How many of them lie in MNI152.
+        place_mm: Edge length of a voxel of the map, in millimetres.
+        similarity: Of the two maps over the template's brain; None without maps.
+        volumes: Region → its share of the brain.
+        shares: `TRAINED` and `RANDOM` → region → mean and standard deviation of its share of the saliency.
+    """
+
+    method: str
+    why: str | None = None
+    scans: int = 0
+    in_template: int = 0
+    place_mm: float | None = None
+    similarity: float | None = None
+    volumes: dict[str, float] = field(default_factory=dict)
+    shares: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class SiteMaps:
-    """What a site told.
+    """The mean maps of a site.
 
     Attributes:
         site: Its name.
         maps: `TRAINED` and `RANDOM` → the mean map, (8, 8, 8) or (32, 32, 32) float32; empty where none may leave.
-        info: ``method``; ``why`` there is no map, or None; else ``scans``, ``in_template`` (how many of them lie in
-            MNI152), ``place_mm``, ``similarity`` of the two maps over the template's brain, ``volumes`` (region → its
-            part of the brain) and ``shares`` (`TRAINED` and `RANDOM` → region → [mean, standard deviation]).
+        info: The numbers that go with them.
     """
 
     site: str
     maps: Mapping[str, torch.Tensor]
-    info: Mapping[str, Any]
+    info: MapInfo
 
 
 def random_state(experiment: Experiment) -> State:
@@ -104,13 +126,13 @@ def ask_for_maps(
         yield _site_maps(method, template, answers[site])
 
 
-def write_maps(found: SiteMaps, folder: RunFolder) -> None:
+def write_maps(site_maps: SiteMaps, folder: RunFolder) -> None:
     """Write `<site>_<state>.nii.gz` in MNI152 millimetres, and `<site>.json` last, which says that the site is done."""
-    for name, values in found.maps.items():
-        image = as_nifti(values.numpy(), in_template=found.info["in_template"] == found.info["scans"])
-        with atomic_path(folder.saliency_map(found.site, name)) as partial:
+    for name, values in site_maps.maps.items():
+        image = as_nifti(values.numpy(), in_template=site_maps.info.in_template == site_maps.info.scans)
+        with atomic_path(folder.saliency_map(site_maps.site, name)) as partial:
             partial.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
-    write_sealed_json(folder.saliency_info(found.site), dict(found.info))
+    write_typed(folder.saliency_info(site_maps.site), site_maps.info)
 
 
 def as_nifti(values: np.ndarray, *, in_template: bool) -> nibabel.Nifti1Image:
@@ -134,25 +156,24 @@ def _regions(experiment: Experiment, template: Template) -> State:
 def _site_maps(method: str, template: Template, answers: Mapping[str, Answer]) -> SiteMaps:
     trained, site = answers[TRAINED].expect(MeanSaliency), answers[TRAINED].site
     if trained.why is not None:
-        return SiteMaps(site, {}, {"method": method, "why": trained.why})
+        return SiteMaps(site, {}, MapInfo(method, trained.why))
     maps = {name: _checked_map(answer, WIDTHS[method]) for name, answer in answers.items()}
     brain = places_of(torch.from_numpy(template.brain).float(), WIDTHS[method]) > 0
-    info = {
-        "method": method,
-        "why": None,
-        "scans": trained.scans,
-        "in_template": trained.in_template,
-        "place_mm": WIDTHS[method] * SPACING_MM,
-        "similarity": similarity(maps[TRAINED][brain], maps[RANDOM][brain]),
-        "volumes": trained.volumes,
-        "shares": {name: answer.expect(MeanSaliency).shares for name, answer in answers.items()},
-    }
+    info = MapInfo(
+        method=method,
+        scans=trained.scans,
+        in_template=trained.in_template,
+        place_mm=WIDTHS[method] * SPACING_MM,
+        similarity=similarity(maps[TRAINED][brain], maps[RANDOM][brain]),
+        volumes=trained.volumes,
+        shares={name: answer.expect(MeanSaliency).shares for name, answer in answers.items()},
+    )
     return SiteMaps(site, maps, info)
 
 
 def _checked_map(answer: Answer, width: int) -> torch.Tensor:
     """The map that a site sent. Raises `InputError` where it is none."""
-    found, wanted = answer.parts.get(MAP, {}).get("mean"), (SIZE // width,) * 3
-    if found is None or found.shape != wanted or not bool(torch.isfinite(found).all()):
-        raise InputError(f"site {answer.site}: expected a mean map of {math.prod(wanted)} finite numbers")
-    return found
+    mean_map, shape = answer.parts.get(MAP, {}).get("mean"), (SIZE // width,) * 3
+    if mean_map is None or mean_map.shape != shape or not bool(torch.isfinite(mean_map).all()):
+        raise InputError(f"site {answer.site}: expected a mean map of {math.prod(shape)} finite numbers")
+    return mean_map

@@ -19,7 +19,7 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.class_counts import ClassCounts
 from fedtune3d.evaluation.combination import combine
 from fedtune3d.evaluation.metrics import MethodMetrics, ModelCost, RunMetrics, WeightsSource
-from fedtune3d.evaluation.summary import Summary, pool_validation, read_summary, read_validation_summary
+from fedtune3d.evaluation.summary import Summary, pool_validation
 from fedtune3d.federation.environment import Environment, TracedWeights
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.leak_audit import audit_sites, profile_sites
@@ -45,7 +45,7 @@ from fedtune3d.federation.site.pooled_site import PooledSite
 from fedtune3d.federation.splitting import count_and_split, count_people
 from fedtune3d.federation.tasks.count_scans import ScanCounts
 from fedtune3d.federation.tasks.describe_features import STATISTICS, DescribeFeatures
-from fedtune3d.federation.tasks.evaluate import Evaluate, Evaluation
+from fedtune3d.federation.tasks.evaluate import Evaluate, Evaluation, whole_summary
 from fedtune3d.federation.tasks.registry import declared_answer
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.classifier import Classifier
@@ -244,9 +244,7 @@ class _Run:
             name: Task(instruction, parts={STATE: state}, memory_version=versions.get(name)) for name in others.sites
         }
         answers = [answer_of(reply) for reply in others.ask(tasks)]
-        return pool_validation(
-            read_validation_summary(answer.site, answer.expect(Evaluation).summary) for answer in answers
-        )
+        return pool_validation(answer.expect(Evaluation).summary for answer in answers)
 
     def _rounds(
         self, federation: Federation, folder: RoundsFolder, initial: State, rule_name: str | None = None
@@ -285,7 +283,7 @@ class _Run:
         with self.progress.bar(f"evaluating ({method})") as advance:
             summaries = {}
             for reply in self.federation.ask(tasks):
-                summaries[reply.site] = read_summary(reply.site, answer_of(reply).expect(Evaluation).summary)
+                summaries[reply.site] = whole_summary(answer_of(reply))
                 advance(len(summaries), len(tasks))
         if method == LEAVE_ONE_SITE_OUT:
             for site, state in states.items():

@@ -9,7 +9,7 @@ import torch
 
 from fedtune3d._utils.errors import DamagedFileError
 from fedtune3d.federation.messages import LOCAL, Answer, Task
-from fedtune3d.federation.privacy.egress_log import EgressManifest
+from fedtune3d.federation.privacy.egress_log import EgressManifest, SentTensor
 from fedtune3d.federation.tasks.train import Train, TrainAnswer
 
 TASK = Task(Train(rule="fedavg", step={}), round=2, namespace=LOCAL)
@@ -19,29 +19,22 @@ ANSWER = Answer("A", TrainAnswer(examples=4, people=4, loss=0.5), {"state": {"we
 def test_a_line_names_every_tensor_and_value(tmp_path: Path) -> None:
     manifest = EgressManifest(tmp_path / "egress.jsonl")
     manifest.record("ab12", TASK, ANSWER)
-    (line,) = manifest.lines()
-    assert (line["experiment"], line["kind"], line["round"], line["namespace"]) == ("ab12", "train", 2, "local")
+    (entry,) = manifest.entries()
+    assert (entry.experiment, entry.kind, entry.round, entry.namespace) == ("ab12", "train", 2, "local")
     content = torch.tensor([[1.0, 2.0]]).numpy().tobytes()
-    assert line["tensors"] == [
-        {
-            "name": "state/weight",
-            "dtype": "float32",
-            "shape": [1, 2],
-            "bytes": 8,
-            "sha256": hashlib.sha256(content).hexdigest(),
-        }
-    ]
-    assert line["values"]["json"]["examples"] == 4
-    text = json.dumps(line["values"]["json"])
-    assert line["values"]["bytes"] == len(text)
-    assert line["values"]["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert entry.tensors == (SentTensor("state/weight", "float32", (1, 2), 8, hashlib.sha256(content).hexdigest()),)
+    assert entry.values is not None
+    assert entry.values.json["examples"] == 4
+    text = json.dumps(entry.values.json)
+    assert entry.values.bytes == len(text)
+    assert entry.values.sha256 == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_faults_stand_in_the_order_in_which_they_left(tmp_path: Path) -> None:
     manifest = EgressManifest(tmp_path / "egress.jsonl")
     manifest.record_fault("ab12", "policy.hours is 19:00-07:00, and it is 12:00 at the site")
     manifest.record("ab12", TASK, ANSWER)
-    assert [line["kind"] for line in EgressManifest(manifest.path).lines()] == ["fault", "train"]
+    assert [entry.kind for entry in EgressManifest(manifest.path).entries()] == ["fault", "train"]
 
 
 def test_a_line_that_was_removed_is_noticed(tmp_path: Path) -> None:
@@ -51,4 +44,4 @@ def test_a_line_that_was_removed_is_noticed(tmp_path: Path) -> None:
     lines = manifest.path.read_bytes().splitlines(keepends=True)
     manifest.path.write_bytes(lines[0] + lines[2])
     with pytest.raises(DamagedFileError, match="line 2"):
-        manifest.lines()
+        manifest.entries()

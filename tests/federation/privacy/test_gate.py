@@ -76,7 +76,7 @@ def test_refusals(tmp_path: Path, policy: dict, line: str) -> None:
     with pytest.raises(Refusal) as raised:
         site.answer(Task(TRAIN, 1, parts={"state": STATE}))
     assert str(raised.value) == line
-    assert site.manifest.lines() == []
+    assert site.manifest.entries() == []
 
 
 @pytest.mark.parametrize("clock", ["19:00", "23:59", "06:59"])
@@ -114,7 +114,7 @@ def test_counts_of_few_people_are_refused_whatever_their_scans(tmp_path: Path) -
     site.site = Undeclared(Answer("A", counts))
     with pytest.raises(Refusal, match=r"min_people is 5, and fewer people stand behind the answer to count_scans$"):
         site.answer(Task(CountScans()))
-    assert site.manifest.lines() == []
+    assert site.manifest.entries() == []
 
 
 def test_a_map_of_few_people_is_refused_and_the_reason_for_none_leaves(tmp_path: Path) -> None:
@@ -174,19 +174,20 @@ def test_what_is_not_declared_does_not_leave(tmp_path: Path, answer: Answer, lin
     site.site = Undeclared(answer)
     with pytest.raises(Refusal, match=line):
         site.answer(Task(Score(), 1))
-    assert site.manifest.lines() == []
+    assert site.manifest.entries() == []
 
 
 def test_the_manifest_lists_what_left(tmp_path: Path) -> None:
     site = guarded(tmp_path)
     answer = site.answer(Task(TRAIN, 3))
-    (line,) = site.manifest.lines()
-    assert (line["kind"], line["round"], line["namespace"]) == ("train", 3, "")
-    assert line["experiment"] == site.experiment.sha256()
-    bias, weight = line["tensors"]
-    assert (bias["name"], bias["dtype"], bias["shape"], bias["bytes"]) == ("state/head.bias", "bfloat16", [2], 4)
+    (entry,) = site.manifest.entries()
+    assert (entry.kind, entry.round, entry.namespace) == ("train", 3, "")
+    assert entry.experiment == site.experiment.sha256()
+    bias, weight = entry.tensors
+    assert (bias.name, bias.dtype, bias.shape, bias.bytes) == ("state/head.bias", "bfloat16", (2,), 4)
     content = STATE["head.weight"].numpy().tobytes()
-    assert (weight["bytes"], weight["sha256"]) == (24, hashlib.sha256(content).hexdigest())
+    assert (weight.bytes, weight.sha256) == (24, hashlib.sha256(content).hexdigest())
     text = to_text(answer.payload).encode()
-    assert (line["values"]["bytes"], line["values"]["sha256"]) == (len(text), hashlib.sha256(text).hexdigest())
-    assert line["values"]["json"] == json.loads(text)
+    assert entry.values is not None
+    assert (entry.values.bytes, entry.values.sha256) == (len(text), hashlib.sha256(text).hexdigest())
+    assert entry.values.json == json.loads(text)

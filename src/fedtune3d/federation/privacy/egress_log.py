@@ -1,60 +1,142 @@
 """The egress manifest: a file at the site that lists, per message, all that left it."""
 
 import hashlib
-import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Self
 
+from pydantic import JsonValue, TypeAdapter
+
+from fedtune3d._utils.errors import DamagedFileError
 from fedtune3d._utils.ledgers import append_line, read_lines
-from fedtune3d._utils.state_dicts import tensor_view
+from fedtune3d._utils.state_dicts import State, tensor_view
+from fedtune3d._utils.typed_json import from_json, to_json
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.serialisation import flat_state, to_text
 
+FAULT = "fault"
+_JSON_OBJECT = TypeAdapter(dict[str, JsonValue])
+
+
+@dataclass(frozen=True)
+class SentTensor:
+    """A tensor that left, without its numbers.
+
+    Attributes:
+        name: Its part and name.
+        dtype: As torch names it, such as ``float32``.
+        shape: Its shape.
+        bytes: Its size.
+        sha256: SHA-256 of its bytes as they lie in memory, in hexadecimal.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class SentValues:
+    """The values that left, to be read, with the size and SHA-256 of their JSON text."""
+
+    bytes: int
+    sha256: str
+    json: dict[str, JsonValue]
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """The values of a payload's JSON text."""
+        content = text.encode()
+        return cls(len(content), _sha256(content), _JSON_OBJECT.validate_json(content))
+
+
+@dataclass(frozen=True)
+class EgressEntry:
+    """One message that left.
+
+    Attributes:
+        time: When, by the site's clock, with its offset from UTC.
+        experiment: The hash of the experiment that it was for.
+        kind: The kind of task that it answers, or `FAULT`.
+        round: The round that it belongs to; 0 outside the rounds.
+        namespace: Whose memory it is of: ``""`` for the federation's, else a baseline's.
+        tensors: The tensors, sorted by name.
+        values: The values; None for a fault.
+        fault: The line that left in an answer's place; None for an answer.
+    """
+
+    time: str
+    experiment: str
+    kind: str
+    round: int = 0
+    namespace: str = ""
+    tensors: tuple[SentTensor, ...] = ()
+    values: SentValues | None = None
+    fault: str | None = None
+
 
 class EgressManifest:
-    """`egress.jsonl`: one line a message, on disk before the message leaves.
-
-    A line holds when, for which experiment (its hash), kind of task, round and namespace; for each tensor its name,
-    dtype, shape, bytes and SHA-256; for the JSON values their bytes, SHA-256 and the values themselves, to be read.
-    """
+    """`egress.jsonl`: one line per message, on disk before the message leaves, chained so that a cut is noticed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def record(self, experiment: str, task: Task, answer: Answer) -> None:
-        """Write down an answer that is about to leave."""
-        text = to_text(answer.payload)
-        line = {
-            **_head(experiment),
-            "kind": task.kind,
-            "round": task.round,
-            "namespace": task.namespace,
-            "tensors": [
-                {
-                    "name": name,
-                    "dtype": str(tensor.dtype).removeprefix("torch."),
-                    "shape": list(tensor.shape),
-                    **_digest(tensor_view(tensor)),
-                }
-                for name, tensor in flat_state(answer.parts).items()
-            ],
-            "values": {**_digest(text.encode()), "json": json.loads(text)},
-        }
-        append_line(self.path, line)
+        """Write down an answer that is about to leave. Raises `StorageError` if the disk does not take it."""
+        self._append(
+            EgressEntry(
+                time=_now(),
+                experiment=experiment,
+                kind=task.kind,
+                round=task.round,
+                namespace=task.namespace,
+                tensors=_sent_tensors(answer.parts),
+                values=SentValues.of(to_text(answer.payload)),
+            )
+        )
 
     def record_fault(self, experiment: str, reason: str) -> None:
-        """Write down the line that is about to leave in an answer's place."""
-        append_line(self.path, {**_head(experiment), "kind": "fault", "fault": reason})
+        """Write down the line that is about to leave in an answer's place. Raises as `record`."""
+        self._append(EgressEntry(time=_now(), experiment=experiment, kind=FAULT, fault=reason))
 
-    def lines(self) -> list[dict[str, Any]]:
-        """All that left so far, oldest first."""
-        return read_lines(self.path)
+    def entries(self) -> list[EgressEntry]:
+        """All that left so far, oldest first.
+
+        Raises:
+            DamagedFileError: Naming the first line that is not what was written.
+        """
+        return [self._read(number, line) for number, line in enumerate(read_lines(self.path), start=1)]
+
+    def _append(self, entry: EgressEntry) -> None:
+        append_line(self.path, to_json(entry))
+
+    def _read(self, number: int, line: object) -> EgressEntry:
+        try:
+            return from_json(EgressEntry, line)
+        except ValueError as error:
+            raise DamagedFileError(self.path, f"has an unexpected line {number} ({error})") from error
 
 
-def _head(experiment: str) -> dict[str, Any]:
-    return {"time": datetime.now().astimezone().isoformat(timespec="seconds"), "experiment": experiment}
+def _sent_tensors(parts: Mapping[str, State]) -> tuple[SentTensor, ...]:
+    return tuple(
+        SentTensor(
+            name=name,
+            dtype=str(tensor.dtype).removeprefix("torch."),
+            shape=tuple(tensor.shape),
+            bytes=tensor.numel() * tensor.element_size(),
+            sha256=_sha256(tensor_view(tensor)),
+        )
+        for name, tensor in flat_state(parts).items()
+    )
 
 
-def _digest(content: bytes | memoryview) -> dict[str, Any]:
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _sha256(content: bytes | memoryview) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -45,9 +45,9 @@ class PolicyGate:
         self.now = now
         self._sha256 = experiment.sha256()
         self._trained = [
-            line["namespace"]
-            for line in self.manifest.lines()
-            if line["kind"] == "train" and line["experiment"] == self._sha256
+            entry.namespace
+            for entry in self.manifest.entries()
+            if entry.kind == "train" and entry.experiment == self._sha256
         ]
 
     def answer(self, task: Task) -> Answer:

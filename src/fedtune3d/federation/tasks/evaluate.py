@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import JsonValue
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import derive_seed
-from fedtune3d._utils.typed_json import to_json
 from fedtune3d.cohorts.scanner import scanner_of
 from fedtune3d.evaluation.groups import UNKNOWN, Axes, age_band
 from fedtune3d.evaluation.predictions import Predictions
-from fedtune3d.evaluation.summary import summarise, summarise_validation
+from fedtune3d.evaluation.summary import Summary, ValidationSummary, summarise, summarise_validation
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
 from fedtune3d.federation.privacy.declarations import AtLeast, Declaration, Reveals
 from fedtune3d.federation.site.data import SPLITS, SiteData
@@ -38,10 +37,18 @@ class Evaluation(Payload):
     """The summary of a site's predictions (`evaluation/summary.py`).
 
     Attributes:
-        summary: Of `summarise`, or, where the state is tested at another site, of `summarise_validation`.
+        summary: Of the test and validation scans, or, where the state is tested at another site, of the latter alone.
     """
 
-    summary: Annotated[dict[str, JsonValue], Declaration(Reveals.STATISTIC, AtLeast("min_people"))]
+    summary: Annotated[Summary | ValidationSummary, Declaration(Reveals.STATISTIC, AtLeast("min_people"))]
+
+
+def whole_summary(answer: Answer) -> Summary:
+    """The summary of a site that tested a state. Raises `InputError` where it sent none."""
+    summary = answer.expect(Evaluation).summary
+    if not isinstance(summary, Summary):
+        raise InputError(f"site {answer.site}: expected a summary of its test scans, got one of validation scans alone")
+    return summary
 
 
 def evaluate(site: SiteData, task: Task) -> Answer:
@@ -67,14 +74,14 @@ def evaluate(site: SiteData, task: Task) -> Answer:
         axes=_axes(site) if len(test) else {},
         min_per_class=policy.min_per_class,
     )
-    return Answer(site.name, Evaluation(summary=to_json(summary)))
+    return Answer(site.name, Evaluation(summary=summary))
 
 
 def _evaluate_validation(site: SiteData) -> Answer:
     """The counts behind a threshold, of a model that is tested at another site."""
     probabilities = predict(site.process_model.assembled.model, site.scans("validation")).tolist()
     summary = summarise_validation(_enough(site, _predictions(site, "validation", probabilities)))
-    return Answer(site.name, Evaluation(summary=to_json(summary)))
+    return Answer(site.name, Evaluation(summary=summary))
 
 
 def _axes(site: SiteData) -> Axes:
