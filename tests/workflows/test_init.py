@@ -54,3 +54,14 @@ def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
     folders = [tmp_path / "a" / "clinic", tmp_path / "b" / "clinic"]
     with pytest.raises(InputError, match="two folders give the site name clinic"):
         fill_template(tmp_path / "x.yaml", "x", 0, folders, ["AD"], ["CN"], "", rounds=1)
+
+
+def test_a_table_elsewhere_is_read_and_written_down(sites: list[Path], tmp_path: Path) -> None:
+    table = (sites[0] / "participants.tsv").rename(tmp_path / "all.tsv")
+    output = tmp_path / "experiment.yaml"
+    with pytest.raises(InputError, match=r"north clinic/participants.tsv: expected a table .* or by --participants"):
+        write_experiment(sites, output)
+    write_experiment(sites, output, [table])
+    assert [site.participants for site in Experiment.from_yaml(output).sites] == [tmp_path / "all.tsv"] * 2
+    with pytest.raises(InputError, match="expected one table for all sites or one for each of the 2, got 3"):
+        write_experiment(sites, tmp_path / "other.yaml", [table] * 3)

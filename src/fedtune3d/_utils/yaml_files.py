@@ -50,6 +50,8 @@ def read_yaml(path: Path, if_missing: str) -> dict[str, object]:
         mark = error.problem_mark
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise InputError(f"{path}: not YAML{where}: {error.problem}") from None
+    except RecursionError:
+        raise InputError(f"{path}: not an experiment: its values are nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:  # a control character, or a date that does not exist
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):

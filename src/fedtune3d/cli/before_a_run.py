@@ -22,6 +22,13 @@ def init(
     output: Annotated[Path, typer.Option("--output", "-o", help="The experiment file to write.")] = Path(
         "experiment.yaml"
     ),
+    participants: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE.tsv",
+            help="The table of participants where a site's folder has none; once for all sites, or once per site.",
+        ),
+    ] = None,
 ) -> None:
     """Write an experiment file for your sites.
 
@@ -29,7 +36,7 @@ def init(
     """
     from fedtune3d.workflows.init import write_experiment
 
-    write_experiment(site_folders, output)
+    write_experiment(site_folders, output, participants or ())
     out.print(
         f"wrote {output}\nCheck the diagnoses under `labels`, then run: fedtune3d run {output}",
         soft_wrap=True,

@@ -58,7 +58,7 @@ def _participants_table(root: Path) -> Path:
             return table
     raise InputError(
         f"{root / 'participants.tsv'}: expected a table of participants, found none; is {root} the right folder? "
-        "A table elsewhere is named by the site's key `participants`"
+        "A table elsewhere is named by the site's key `participants`, or by --participants of `init`"
     )
 
 

@@ -88,9 +88,12 @@ def read_site(
     return Cohort(site, tuple(records), tuple(exclusions), people.warnings)
 
 
-def list_diagnoses(root: Path, format: str = AUTO) -> Counter[str]:
-    """People by diagnosis (missing: ``n/a``), each once for each that they have. Raises `InputError` as `read_site`."""
-    _, _, people = _open(root, format, None)
+def list_diagnoses(root: Path, format: str = AUTO, participants: Path | None = None) -> Counter[str]:
+    """Count people by diagnosis (missing: ``n/a``), each once for each that they have.
+
+    Raises `InputError` as `read_site`.
+    """
+    _, _, people = _open(root, format, participants)
     if DIAGNOSIS not in people.columns:
         raise InputError(
             f"{people.path}: expected a column {DIAGNOSIS} to list, found the columns {', '.join(people.columns)}; "

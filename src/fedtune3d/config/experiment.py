@@ -19,6 +19,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.names import known_name
 from fedtune3d._utils.ranges import Count, CountOrZero, Fraction, Positive
 from fedtune3d._utils.strict import StrictModel, problems_of
+from fedtune3d._utils.user_paths import UserPath
 from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.aggregation.contract import Rule
 from fedtune3d.aggregation.lora import LoraMode, LoraRule
@@ -70,7 +71,7 @@ class ModelSection(StrictModel):
     """
 
     encoder: str = "vit_b"
-    weights: Literal["random"] | Path = "random"
+    weights: Literal["random"] | UserPath = "random"
     head: str = "conv_s"
 
     @field_validator("encoder")
@@ -137,8 +138,8 @@ class ExperimentKeys(StrictModel):
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
     log: Annotated[tuple[str, ...], BeforeValidator(_log_names)] = ()
-    output: Path = Path("runs")
-    cache: Path = Path("cache")
+    output: UserPath = Path("runs")
+    cache: UserPath = Path("cache")
 
     @model_validator(mode="after")
     def _sites_complete(self) -> Self:

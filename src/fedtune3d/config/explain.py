@@ -1,12 +1,12 @@
 """Where the final model looks: the section of saliency maps."""
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from fedtune3d._utils.ranges import Count
 from fedtune3d._utils.strict import StrictModel
+from fedtune3d._utils.user_paths import UserPath
 from fedtune3d.preparation.atlas import FREESURFER_REGIONS
 
 
@@ -24,7 +24,7 @@ class ExplainSection(StrictModel):
     method: Literal["gradcam", "occlusion", "integrated_gradients"]
     scans: Count = 20
     steps: Annotated[int, Field(ge=1, le=10_000)] = 16
-    atlas: Path | None = None
+    atlas: UserPath | None = None
     regions: dict[str, tuple[int, ...]] = FREESURFER_REGIONS
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 
 from fedtune3d._utils.names import known_name
 from fedtune3d._utils.strict import StrictModel
+from fedtune3d._utils.user_paths import UserPath
 from fedtune3d.cohorts.formats import AUTO, format_names
 from fedtune3d.cohorts.records import LabelMapping
 from fedtune3d.config.policy import Policy
@@ -27,10 +28,10 @@ class SiteSection(StrictModel):
     """
 
     name: SiteName
-    root: Path | None = None
-    fingerprint_key: Path | None = None
+    root: UserPath | None = None
+    fingerprint_key: UserPath | None = None
     format: Annotated[str, AfterValidator(_format)] = AUTO
-    participants: Path | None = None
+    participants: UserPath | None = None
     labels: LabelMapping | None = None
     sessions: Literal["all", "first", "last"] | tuple[str, ...] = "all"
     policy: Policy = Policy()

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import yaml
@@ -51,30 +52,52 @@ cache: cache
 """
 
 
-def write_experiment(site_folders: Sequence[Path], output: Path) -> None:
+def write_experiment(site_folders: Sequence[Path], output: Path, participants: Sequence[Path] = ()) -> None:
     """Write an experiment file for sites (folders or tables of paths), with their diagnoses for the user to sort.
 
     Diagnoses that look like a control group go to `negative`, the rest to `positive`.
 
+    Args:
+        site_folders: The sites.
+        output: The file to write.
+        participants: Tables of participants that are not in the sites' folders: one for all sites, or one per site.
+
     Raises:
-        InputError: When a site cannot be read or has no diagnoses, two have the same name, or the file exists.
+        InputError: When a site cannot be read or has no diagnoses, two have the same name, the number of tables is
+            another than that of sites, or the file exists.
     """
     if output.exists():
         raise InputError(f"{output}: exists already; choose another name with --output, or delete it")
-    found = count_diagnoses(site_folders)
+    if len(participants) not in (0, 1, len(site_folders)):
+        raise InputError(
+            f"--participants: expected one table for all sites or one for each of the {len(site_folders)}, "
+            f"got {len(participants)}"
+        )
+    tables = list(participants) * (len(site_folders) if len(participants) == 1 else 1)
+    found = count_diagnoses(site_folders, tables)
     lowered = {word.lower() for word in CONTROL_WORDS}
     negative = [diagnosis for diagnosis in sorted(found) if diagnosis.lower() in lowered]
     positive = [diagnosis for diagnosis in sorted(found) if diagnosis.lower() not in lowered]
     counts = ", ".join(f"{diagnosis} ({count})" for diagnosis, count in sorted(found.items()))
     text = fill_template(
-        output, "experiment", 0, site_folders, positive, negative, f"Found: {counts}. Sort them.", rounds=20
+        output, "experiment", 0, site_folders, positive, negative, f"Found: {counts}. Sort them.", 20, tables
     )
     write_text(output, text)
 
 
-def count_diagnoses(site_folders: Sequence[Path]) -> Counter[str]:
-    """Count the scans of each diagnosis over all sites. Raises `InputError` when a site cannot be read."""
-    return sum((list_diagnoses(folder) for folder in site_folders), Counter[str]())
+def count_diagnoses(site_folders: Sequence[Path], tables: Sequence[Path] = ()) -> Counter[str]:
+    """Count the people of each diagnosis over all sites, from their own tables or from one given for each.
+
+    Raises `InputError` when a site cannot be read.
+    """
+    counts = Counter[str]()
+    for folder, table in zip_longest(site_folders, tables):
+        counts += list_diagnoses(folder, participants=table)
+    return counts
+
+
+def _relative(path: Path, output: Path) -> str:
+    return os.path.relpath(path.resolve(), output.parent.resolve())
 
 
 def fill_template(
@@ -86,6 +109,7 @@ def fill_template(
     negative: Sequence[str],
     found: str,
     rounds: int,
+    tables: Sequence[Path] = (),
 ) -> str:
     """Fill the template of an experiment file; the sites' paths count from the file's own folder.
 
@@ -96,8 +120,9 @@ def fill_template(
     if twice := sorted({site for site in names if names.count(site) > 1}):
         raise InputError(f"two folders give the site name {twice[0]}; rename one of the folders")
     sites = [
-        {"name": site, "root": os.path.relpath(folder.resolve(), output.parent.resolve())}
-        for site, folder in zip(names, folders, strict=True)
+        {"name": site, "root": _relative(folder, output)}
+        | ({} if table is None else {"participants": _relative(table, output)})
+        for site, folder, table in zip_longest(names, folders, tables)
     ]
     return TEMPLATE.format(
         name=name,

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import SitePaths
 from fedtune3d._utils.strict import StrictModel, problems_of
+from fedtune3d._utils.user_paths import UserPath
 from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.policy import Policy
@@ -46,12 +47,12 @@ class SiteSettings(StrictModel):
 
     name: SiteName
     server: Address
-    data: Path
-    participants: Path | None = None
-    work: Path = Path("work")
-    weights: Path | None = None
-    fingerprint_key: Path | None = None
-    experiment: Path | None = None
+    data: UserPath
+    participants: UserPath | None = None
+    work: UserPath = Path("work")
+    weights: UserPath | None = None
+    fingerprint_key: UserPath | None = None
+    experiment: UserPath | None = None
     runtime_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     insecure: bool = False
     policy: SitePolicy = SitePolicy()
