@@ -180,4 +180,4 @@ def test_uncommitted_ledger_lines_are_dropped_on_resume(tmp_path: Path) -> None:
     with folder.ledger.open("a") as file:
         file.write('{"round": 4, "ki')
     folder.load()
-    assert [line.round for line in folder.lines()] == [1, 2, 2]
+    assert [line.round for line in folder.lines()] == [1, 2, 3]
