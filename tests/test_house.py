@@ -134,7 +134,6 @@ TESTED_ELSEWHERE = {
     "workflows/flower_app/fedtune3d_app.py": "federation/flower/test_deployment.py",
     "workflows/plan_study.py": "workflows/test_plan.py",
     "workflows/prepare.py": "federation/test_heads_and_tunings.py",
-    "workflows/run_folder.py": "workflows/test_run.py",
     "workflows/serve.py": "federation/flower/test_deployment.py",
     "workflows/simulate.py": "workflows/test_check.py",
     "workflows/sites.py": "federation/flower/test_site_host.py",

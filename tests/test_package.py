@@ -1,7 +1,10 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
 import fedtune3d
@@ -23,3 +26,15 @@ def test_help_does_not_import_torch() -> None:
 def test_the_citation_has_the_package_s_version() -> None:
     citation = yaml.safe_load((Path(__file__).parents[1] / "CITATION.cff").read_text())
     assert citation["version"] == fedtune3d.__version__
+
+
+@pytest.mark.slow  # a whole run
+def test_the_example_of_the_readme_prints_the_auc(
+    small_experiment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = re.search(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), flags=re.DOTALL)
+    assert example
+    small_experiment.write(tmp_path / "experiment")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example[1], "README.md", "exec"), {})
+    assert 0 <= float(capsys.readouterr().out) <= 1

@@ -1,0 +1,112 @@
+"""A run folder holds one run: what may be added to it, and what is refused."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.run_config import read_run_config
+from fedtune3d.evaluation.metrics import ModelCost, RunMetrics, WeightsSource
+from fedtune3d.workflows.run_folder import open_run, read_metrics, write_metrics
+
+PUBLIC = {
+    "name": "x",
+    "seed": 1,
+    "baselines": ["local"],
+    "explain": None,
+    "training": {"rounds": 2, "schedule": "constant"},
+}
+
+METRICS = RunMetrics(
+    version=2,
+    experiment="x",
+    simulated=True,
+    weights=WeightsSource("random", None),
+    head="linear",
+    tuning="frozen",
+    rule="fedavg",
+    best_round=1,
+    groups=None,
+    cost=ModelCost(770, 1000, 6160),
+    methods={},
+)
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """The configuration with other values, those of `training` merged."""
+    values = deepcopy(PUBLIC) | {name: value for name, value in changes.items() if name != "training"}
+    return values | {"training": PUBLIC["training"] | changes.get("training", {})}  # type: ignore[operator]
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> RunFolder:
+    """A folder with a run that has rounds and metrics."""
+    folder = RunFolder(tmp_path / "run")
+    open_run(folder, deepcopy(PUBLIC), resume=False)
+    folder.rounds.ledger.touch()
+    write_metrics(folder, METRICS, {})
+    return folder
+
+
+def test_a_new_folder_gets_the_configuration_with_the_release_of_its_layout(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    open_run(folder, deepcopy(PUBLIC), resume=False)
+    assert read_run_config(folder.config) == PUBLIC
+    assert yaml.safe_load(folder.config.read_text())["fedtune3d"] == "0.2"
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.docx").touch()
+    with pytest.raises(InputError, match="holds files but no run of this program"):
+        open_run(RunFolder(tmp_path), deepcopy(PUBLIC), resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
+
+
+def test_a_run_is_continued_only_when_asked(finished: RunFolder) -> None:
+    with pytest.raises(InputError, match="already holds a run; add --resume"):
+        open_run(finished, deepcopy(PUBLIC), resume=False)
+    open_run(finished, deepcopy(PUBLIC), resume=True)
+    assert read_metrics(finished) == METRICS
+
+
+@pytest.mark.parametrize(
+    "addition",
+    [{"baselines": ["local", "centralized"]}, {"training": {"rounds": 3}}, {"explain": {"method": "gradcam"}}],
+    ids=["baselines", "rounds", "explain"],
+)
+def test_what_leaves_the_rounds_as_they_are_may_be_added(finished: RunFolder, addition: dict[str, Any]) -> None:
+    open_run(finished, changed(**addition), resume=True)
+    assert read_run_config(finished.config) == changed(**addition)
+    with pytest.raises(InputError, match="the run is not complete"):
+        read_metrics(finished)  # the evaluation is done again
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 2}, "seed: 1 before, 2 now"),
+        ({"baselines": []}, "baselines: "),
+        ({"training": {"rounds": 1}}, "training.rounds: 2 before, 1 now"),
+        ({"training": {"rounds": 3, "schedule": "cosine"}}, "training.rounds: 2 before, 3 now"),
+    ],
+)
+def test_another_run_is_refused_with_what_differs(finished: RunFolder, change: dict[str, Any], named: str) -> None:
+    with pytest.raises(InputError, match="holds a run of another configuration") as caught:
+        open_run(finished, changed(**change), resume=True)
+    assert named in str(caught.value)
+    assert read_metrics(finished) == METRICS  # nothing was touched
+
+
+def test_across_hospitals_no_rounds_are_added(finished: RunFolder) -> None:
+    with pytest.raises(InputError, match=r"training\.rounds: 2 before, 3 now"):
+        open_run(finished, changed(training={"rounds": 3}), resume=True, may_grow=False)
+
+
+def test_a_folder_of_0_1_names_the_version_it_needs(finished: RunFolder) -> None:
+    finished.config.write_text(yaml.safe_dump(PUBLIC))
+    with pytest.raises(InputError, match=r"this run folder needs fedtune3d 0\.1"):
+        open_run(finished, deepcopy(PUBLIC), resume=True)
