@@ -1,31 +1,49 @@
-"""Files that a kill can cut."""
+"""Files that are whole or absent."""
 
+import stat
 from pathlib import Path
 
 import pytest
 
-from fedtune3d._utils.files import append_json_line, read_json_lines
+from fedtune3d._utils.errors import StorageError
+from fedtune3d._utils.files import atomic_path, write_bytes, write_json, write_text
 
 
-def test_lines_are_read_back_in_order(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "lines.jsonl"
-    assert read_json_lines(path) == []
-    for number in (1, 2):
-        append_json_line(path, {"number": number, "text": "a\u2028b\n"})
-    assert [line["number"] for line in read_json_lines(path)] == [1, 2]
-    assert path.read_text().count("\n") == 2
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "file.txt"
+    for text in ("first", "second"):
+        write_text(target, text)
+        assert target.read_text() == text
+    assert list(target.parent.iterdir()) == [target]
 
 
-@pytest.mark.parametrize("kept", ["", '{"number": 1}\n'])
-def test_what_a_kill_cut_is_not_read_and_gives_way(tmp_path: Path, kept: str) -> None:
-    path = tmp_path / "lines.jsonl"
-    path.write_text(kept + '{"number": 2, "te')
-    assert len(read_json_lines(path)) == len(kept.splitlines())
-    append_json_line(path, {"number": 3})
-    assert path.read_text() == kept + '{"number": 3}\n'
+def test_what_stops_half_way_leaves_the_file_before(tmp_path: Path) -> None:
+    target = tmp_path / "file.txt"
+    write_text(target, "before")
+
+    def write_half() -> None:
+        with atomic_path(target) as partial:
+            partial.write_text("ha")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert target.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [target]
 
 
-def test_what_is_no_json_writes_nothing(tmp_path: Path) -> None:
+def test_nan_is_not_json_and_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
-        append_json_line(tmp_path / "lines.jsonl", {"loss": float("nan")})
-    assert not (tmp_path / "lines.jsonl").exists()
+        write_json(tmp_path / "values.json", {"loss": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_private_file_is_for_its_user_only(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "key", b"secret", private=True)
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    write_text(tmp_path / "file", "")
+    with pytest.raises(StorageError, match="file"):
+        write_text(tmp_path / "file" / "inside.txt", "")

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
 
 import psutil
 
@@ -48,7 +47,8 @@ def atomic_path(target: Path, *, durable: bool = True, private: bool = False) ->
             if durable:
                 _flush(target.parent)
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # gone, or an error that is already on its way
+            partial.unlink()
 
 
 def write_bytes(target: Path, content: bytes, *, durable: bool = True, private: bool = False) -> None:
@@ -76,41 +76,6 @@ def read_bytes(path: Path) -> bytes:
     """Read a file. Raises `StorageError` if the disk fails, and `FileNotFoundError`."""
     with storage_errors(path), path.open("rb") as file:
         return file.read()
-
-
-def append_json_line(target: Path, value: Any) -> None:
-    """Add one line of JSON, on the disk when this returns; a last line that a kill left unfinished gives way to it.
-
-    NaN and infinity are refused: they are not JSON.
-    """
-    line = json.dumps(value, allow_nan=False) + "\n"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("ab+") as file:
-        _drop_half_line(file)
-        file.write(line.encode())
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read_json_lines(path: Path) -> list[Any]:
-    """The lines of `append_json_line`, but for a last one without its end; none where there is no file.
-
-    Raises:
-        ValueError: If a line is no JSON.
-    """
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
-
-
-def _drop_half_line(file: IO[bytes]) -> None:
-    if file.tell() == 0:
-        return
-    file.seek(-1, os.SEEK_END)
-    if file.read() != b"\n":
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def is_verified(path: Path) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import write_text
+from fedtune3d._utils.sealed import read_sealed_text, write_sealed_text
 from fedtune3d._utils.version import __version__
 from fedtune3d._utils.yaml_files import read_yaml
 
@@ -18,15 +18,16 @@ FORMAT = "0.2"
 
 
 def write_run_config(path: Path, public: dict[str, Any]) -> None:
-    """Write the resolved configuration of a run, without paths, to its `config.yaml`."""
-    write_text(path, yaml.safe_dump({FORMAT_KEY: FORMAT} | public, sort_keys=False))
+    """Write the resolved configuration of a run, without paths, to its `config.yaml`, with a checksum."""
+    write_sealed_text(path, yaml.safe_dump({FORMAT_KEY: FORMAT} | public, sort_keys=False))
 
 
 def read_run_config(path: Path) -> dict[str, Any]:
     """Read the resolved configuration of a run from its `config.yaml`.
 
     Raises:
-        InputError: If there is none, it is damaged, or a version of this package with another layout wrote it.
+        InputError: If there is none, or a version of this package with another layout wrote it.
+        DamagedFileError: If it is not what was written.
     """
     config = read_yaml(path, if_missing=f"{path.parent} is not a run folder; give the `output` of an experiment")
     written_by = str(config.pop(FORMAT_KEY, "0.1"))
@@ -35,4 +36,5 @@ def read_run_config(path: Path) -> dict[str, Any]:
             f"{path}: this run folder needs fedtune3d {written_by}, and this is {__version__}; "
             "use that version, or run the experiment again with another `output`"
         )
+    read_sealed_text(path)  # after the version: another layout need not have a checksum
     return config

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from waiting import wait_while_running
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sha256_file
 from fedtune3d._utils.progress import Advance
+from fedtune3d._utils.run_config import read_run_config
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.ledger import append_ledger_line, read_ledger
 from fedtune3d.report.logs import require_packages
@@ -64,7 +66,7 @@ def in_mlflow(run: Path, status: str = "FINISHED") -> Held:
     assert found.data.params["sites"] == "A, B"
     assert "weights are random" in found.data.tags["mlflow.note.content"]
     (config,) = (run / "mlflow").rglob("config.yaml")
-    assert config.read_bytes() == (run / "config.yaml").read_bytes()
+    assert yaml.safe_load(config.read_text()) == read_run_config(run / "config.yaml")
     names = found.data.metrics
     history = [
         (name, one.step, one.value) for name in names for one in client.get_metric_history(found.info.run_id, name)
