@@ -195,3 +195,16 @@ def test_a_value_in_place_of_a_section_is_refused(tmp_path: Path, section: str) 
 def test_unknown_keys_of_nested_sections_are_refused(tmp_path: Path) -> None:
     (line,) = problems(write(tmp_path, training={"augmentation": {"noize": 1}}))
     assert "training.augmentation.noize: unknown key, did you mean 'noise'?" in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tuning": {"method": "lora", "blocks": 3}}, "tuning.blocks: Input should be a valid string, got 3"),
+        ({"preparation": {"steps": ["foo"]}}, "preparation.steps.0: Input should be 'brain', 'bias' or 'register'"),
+        ({"aggregation": {"lora": "foo"}}, "aggregation.lora: Input should be 'factors'"),
+        ({"tuning": {}}, "tuning: missing key 'method'"),
+    ],
+)
+def test_the_key_is_named_as_it_stands_in_the_file(tmp_path: Path, changes: dict, message: str) -> None:
+    assert message in "\n".join(problems(write(tmp_path, **changes)))

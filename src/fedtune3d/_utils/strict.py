@@ -47,6 +47,8 @@ def problems_of(path: Path, error: ValidationError, model: type[StrictModel]) ->
             message = f"unknown key{did_you_mean(str(location[-1]), known)} (known here: {', '.join(sorted(known))})"
         elif problem["type"] == "missing":
             message = "missing, but needed"
+        elif problem["type"] == "union_tag_not_found":
+            message = f"missing key {problem['ctx']['discriminator']}"
         elif problem["type"] in ("model_type", "dataclass_type"):
             message = f"expected keys and values, got {shown(problem['input'])}"
         else:
@@ -61,8 +63,12 @@ def _location(parts: tuple[int | str, ...]) -> tuple[int | str, ...]:
     return tuple(
         part
         for before, part in zip(("", *parts), parts, strict=False)
-        if isinstance(part, int) or not (before == "tuning" and part in ("frozen", "full", "lora"))
+        if isinstance(part, int) or not _is_union_member(before, part)
     )
+
+
+def _is_union_member(before: int | str, part: str) -> bool:
+    return "[" in part or part == "str" or (before == "tuning" and part in ("frozen", "full", "lora"))
 
 
 def _is_inside(inner: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
