@@ -1,4 +1,4 @@
-"""The leak audit at the server: what the sites' fingerprints have in common, and what the label can be told from."""
+"""The leak audit at the server: overlaps between the sites' fingerprints, and shortcuts to the label."""
 
 import math
 from collections import defaultdict
@@ -21,13 +21,13 @@ from fedtune3d.preparation.near_fingerprints import BANDS, SUSPICIOUS_BANDS
 from fedtune3d.preparation.profiles import Profiles, compare_profiles, shared_grid
 
 TELLING_MARGIN = 0.1
-"""An AUC tells the label when its whole interval is further than this from 0.5."""
+"""A variable predicts the label when the whole interval of its AUC is further than this from 0.5."""
 _SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something found: a `leak` stops a run, a `warning` does not. The text is one line."""
+    """A finding of the audit: a `leak` stops a run, a `warning` does not. The text is one line."""
 
     level: Literal["leak", "warning"]
     text: str
@@ -35,7 +35,7 @@ class Finding:
 
 Key = TypeVar("Key", bound=Hashable)
 Ask = Callable[[Task], Sequence[Answer]]
-"""Sends all sites one task outside the rounds; their answers."""
+"""Sends all sites one task outside the rounds and returns their answers."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class LeakAudit:
 
     @property
     def leaks(self) -> list[Finding]:
-        """What stops a run."""
+        """The findings that stop a run."""
         return [finding for finding in self.findings if finding.level == "leak"]
 
     def require_none(self) -> None:
-        """Raise `InputError`, one line a leak, where there are any."""
+        """Raise `InputError` with one line per leak, if there are any."""
         if self.leaks:
             lines = [f"leak: {finding.text}" for finding in self.leaks]
             raise InputError("\n".join([*lines, f"{len(lines)} found: leave out one side, or give both one group_id"]))
@@ -113,14 +113,14 @@ def find_leaks(answers: Mapping[str, ScanFingerprints]) -> list[Finding]:
             "every site the same key file"
         )
     scans = [_Scan(**vars(scan), site=site) for site, prints in sorted(answers.items()) for scan in prints.scans]
-    found = [
+    findings = [
         *_without_key(answers),
         *_split_people(scans),
         *_same_images(scans),
         *_similar_images(scans),
         *_same_ids(scans),
     ]
-    return sorted(found, key=lambda finding: finding.level != "leak")
+    return sorted(findings, key=lambda finding: finding.level != "leak")
 
 
 def _without_key(answers: Mapping[str, ScanFingerprints]) -> Iterator[Finding]:
@@ -172,7 +172,7 @@ def _similar_images(scans: Sequence[_Scan]) -> Iterator[Finding]:
 
 
 def _same_ids(scans: Sequence[_Scan]) -> Iterator[Finding]:
-    told: set[frozenset[str]] = set()
+    reported: set[frozenset[str]] = set()
     shared: dict[tuple[str, ...], list[_Scan]] = defaultdict(list)
     for members in _grouped(scans, lambda scan: scan.id).values():
         sites = sorted({scan.site for scan in members})
@@ -185,7 +185,7 @@ def _same_ids(scans: Sequence[_Scan]) -> Iterator[Finding]:
             names = ", ".join(sorted(person for _, person in people))
             yield Finding("warning", f"ids that differ in case or zeros only: {sites[0]} {names}; one person?")
     for sites_of, members in sorted(shared.items()):
-        told.add(frozenset(sites_of))
+        reported.add(frozenset(sites_of))
         yield Finding(
             "warning",
             f"the same participant ids at {_listed(sites_of)}: {len(members)}, such as "
@@ -194,8 +194,8 @@ def _same_ids(scans: Sequence[_Scan]) -> Iterator[Finding]:
         )
     for members in _grouped(scans, lambda scan: scan.pattern).values():
         sites = sorted({scan.site for scan in members})
-        if len(sites) > 1 and not any(set(sites) <= known for known in told):
-            told.add(frozenset(sites))
+        if len(sites) > 1 and not any(set(sites) <= known for known in reported):
+            reported.add(frozenset(sites))
             yield Finding(
                 "warning",
                 f"participant ids of one form at {_listed(sites)}, such as "
@@ -220,13 +220,13 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def find_shortcuts(described: Mapping[str, PeopleDescription]) -> list[Finding]:
-    """Warnings where the label can be told from age or from the site alone, from what `describe` of all sites says."""
-    found = []
+    """Warn where age or the site alone predicts the label, by the descriptions of all sites' people."""
+    findings = []
     for site, people in sorted(described.items()):
         limits = people.age_auc.limits
         if limits is not None and _tells(*limits[1:]):
             value, low, high = limits
-            found.append(
+            findings.append(
                 Finding(
                     "warning",
                     f"{site}: age alone tells the label, AUC {value:.2f} [{low:.2f}, {high:.2f}]; "
@@ -239,14 +239,14 @@ def find_shortcuts(described: Mapping[str, PeopleDescription]) -> list[Finding]:
         auc, low, high = site_auc(list(known.values()))
         if _tells(low, high):
             shares = ", ".join(f"{site} {100 * pair[1] / sum(pair):.0f} %" for site, pair in sorted(known.items()))
-            found.append(
+            findings.append(
                 Finding(
                     "warning",
                     f"the site alone tells the label, AUC {auc:.2f} [{low:.2f}, {high:.2f}], Cramér's V "
                     f"{cramers_v(list(known.values())):.2f}: positive are {shares}",
                 )
             )
-    return found
+    return findings
 
 
 def _tells(low: float, high: float) -> bool:
@@ -254,7 +254,7 @@ def _tells(low: float, high: float) -> bool:
 
 
 def _people_by_class(description: PeopleDescription) -> tuple[int, int] | None:
-    """Negatives and positives of a site, None where one is suppressed."""
+    """Negatives and positives of a site; None if either number is suppressed."""
     everyone = description.splits.get("all")
     if everyone is None or everyone.negative.people is None or everyone.positive.people is None:
         return None
@@ -262,7 +262,7 @@ def _people_by_class(description: PeopleDescription) -> tuple[int, int] | None:
 
 
 def site_auc(counts: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
-    """The AUC, with its 95 % interval (Newcombe), of a site's share of positives as the score of its people.
+    """Compute the AUC, with its 95% CI (Newcombe), of a site's share of positives as the score of its people.
 
     Args:
         counts: (negatives, positives) of each site. With people of one class only the AUC is 0.5, its interval all.

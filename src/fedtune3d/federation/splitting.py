@@ -1,4 +1,4 @@
-"""Before the rounds: what each site has, and who is in which split."""
+"""Preparation before the rounds: count the scans of each site, and split the people of all."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -31,7 +31,7 @@ def count_and_split(experiment: Experiment, ask: Ask) -> tuple[dict[str, ScanCou
 
 
 def split_shared(experiment: Experiment, counts: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, str]:
-    """Group → split, of the groups that several sites may have; from each site's scans of them, by class."""
+    """Split the groups that several sites may have, by each site's scans of them per class. Returns group → split."""
     shared: dict[str, tuple[int, int]] = {}
     for site in counts:
         for group, (negatives, positives) in site.items():
@@ -40,10 +40,10 @@ def split_shared(experiment: Experiment, counts: Iterable[Mapping[str, tuple[int
     return assign_splits(shared, experiment.seed, "shared", experiment.splits.fractions())
 
 
-def require_both_labels(found: Sequence[bool]) -> None:
-    """Raises `InputError` where nobody at any site is negative, or nobody positive (`found`, in this order)."""
-    for is_there, name in zip(found, ("negative", "positive"), strict=True):
-        if not is_there:
+def require_both_labels(present: Sequence[bool]) -> None:
+    """Raise `InputError` if no site has anyone negative, or anyone positive (`present`, in this order)."""
+    for is_present, name in zip(present, ("negative", "positive"), strict=True):
+        if not is_present:
             raise InputError(
                 f"labels.{name}: nobody at any site is {name}; `fedtune3d prepare` shows who was left out and why; "
                 "correct the labels"
@@ -51,6 +51,6 @@ def require_both_labels(found: Sequence[bool]) -> None:
 
 
 def count_people(counts: Mapping[str, ScanCounts]) -> int:
-    """How many people (or anatomies) stand behind the scans of all sites, each counted once."""
+    """Count the people (or anatomies) behind the scans of all sites, each once."""
     declared = {group for site in counts.values() for group in site.declared_groups}
     return len(declared) + sum(site.own_groups for site in counts.values())

@@ -111,7 +111,7 @@ def _arguments(folder: Path, settings: SiteSettings, address: str) -> list[str]:
 
 
 def _answer_one(runtime: Runtime, app: ClientApp) -> bool:
-    """Do one waiting task; False where there is none, or the SuperNode does not answer (yet, or any more)."""
+    """Carry out one waiting task; return False if there is none, or if the SuperNode does not answer."""
     try:
         token = runtime.acquire(TaskType.CLIENT_APP)
         if token is None:

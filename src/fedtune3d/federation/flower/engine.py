@@ -1,4 +1,4 @@
-"""What both sides need of Flower's engine: its processes as children, and its tasks in this process.
+"""Flower's engine as both sides use it: its processes as children, and its tasks in this process.
 
 Both run it in its isolation mode ``process``, in which Flower starts no app itself: a process of ours takes the tasks
 and does them with the code that is installed here. What a server sends is data; no code of it is ever run at a site.
@@ -52,7 +52,7 @@ def start_child(
 
 
 def stop_child(child: subprocess.Popen[bytes]) -> None:
-    """Ask a child to end, then make it."""
+    """Ask a child process to end, and kill it if it does not."""
     if child.poll() is None:
         child.terminate()
         try:
@@ -63,13 +63,13 @@ def stop_child(child: subprocess.Popen[bytes]) -> None:
 
 
 def keep_proxies_out_of_this_machine() -> None:
-    """Let a proxy of the environment (`HTTPS_PROXY`, `ALL_PROXY`) carry nothing between processes of this machine."""
+    """Keep connections within this machine off the proxy that the environment names (`HTTPS_PROXY`, `ALL_PROXY`)."""
     known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
     os.environ["no_proxy"] = ",".join(filter(None, [known, "127.0.0.1"]))
 
 
 def write_secret(path: Path) -> bytes:
-    """A new secret in a file for this user only."""
+    """Write a new secret to a file that only this user can read."""
     secret = secrets.token_bytes(32)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
@@ -79,7 +79,7 @@ def write_secret(path: Path) -> bytes:
 
 
 def patient_retries() -> RetryInvoker:
-    """Retries over a short break of the connection; then the error goes up."""
+    """Retries during a short interruption of the connection; after that the error is raised."""
     return RetryInvoker(
         wait_gen_factory=lambda: exponential(max_delay=2),
         recoverable_exceptions=httpx.TransportError,
@@ -115,13 +115,13 @@ class Runtime:
         )
 
     def acquire(self, kind: TaskType) -> str | None:
-        """The token of a waiting task of a kind, which is then ours; None when there is none."""
+        """Claim a waiting task of a kind and return its token; None if none is waiting."""
         found = self._client.AcquireTask(AcquireTaskRequest(supported_task_types=[kind]))
         return str(found.token) if found.HasField("task") and found.token else None
 
     @contextmanager
     def task(self, token: str) -> Iterator[RuntimeHttpClient]:
-        """A client for a task of ours, kept alive while the block runs."""
+        """Open a client for a claimed task and keep it alive while the block runs."""
         client = self._connect([RuntimeTokenHttpInterceptor(token)])
         ended = threading.Event()
         beat = threading.Thread(target=_beat, args=(client, ended), daemon=True)
@@ -147,7 +147,7 @@ def _beat(client: RuntimeHttpClient, ended: threading.Event) -> None:
 
 
 def free_port() -> int:
-    """A port of this machine that nothing listens on."""
+    """Find a port of this machine that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -58,7 +58,7 @@ class GridFederation:
         return self._sites
 
     def ask(self, tasks: Mapping[str, Task]) -> Iterator[Answer | Fault]:
-        """Yield one answer or fault a site, as they arrive."""
+        """Yield one answer or fault per site, as they arrive."""
         first = next(iter(tasks.values()))
         seconds = first.deadline_seconds
         until = None if seconds is None else time.monotonic() + seconds
@@ -97,7 +97,7 @@ class GridFederation:
         return sent
 
     def _pull(self, message_id: str, task: Task, site: str) -> Answer | Fault | None:
-        """What has come in reply to a message; None for nothing yet."""
+        """Return the reply to a message; None if it has not arrived yet."""
         try:
             replies = list(self._grid.pull_messages([message_id]))
         except httpx.HTTPError:
@@ -111,7 +111,7 @@ class GridFederation:
         return unpack_answer(replies[0].content, task, site, self._occasion().sha256)
 
     def _wait_for(self, tasks: Mapping[str, Task]) -> dict[str, int]:
-        """The nodes of the sites asked, once all are there, or as many as are when the wait is over."""
+        """Wait for the sites asked; return the nodes of all, or of those connected when the wait is over."""
         until = math.inf if self._wait_seconds is None else time.monotonic() + self._wait_seconds
         said = ""
         while True:
@@ -125,7 +125,7 @@ class GridFederation:
             time.sleep(POLL_SECONDS)
 
     def _nodes(self) -> dict[str, int]:
-        """Site → node id, of the sites that are connected now."""
+        """Map each connected site to its node id."""
         online = {node.node_id: node.name for node in self._grid.get_nodes()}
         if not self._authenticated:
             self._ask_names(online.keys() - self._claimed.keys())
@@ -133,7 +133,7 @@ class GridFederation:
         return {name: node_id for node_id, name in online.items() if name in self._sites}
 
     def _ask_names(self, node_ids: Iterable[int]) -> None:
-        """Ask nodes that nobody has vouched for who they are."""
+        """Ask unauthenticated nodes for the names of their sites."""
         for node_id in sorted(node_ids):
             question = Message(RecordDict(), node_id, MessageType.QUERY)
             for reply in self._grid.send_and_receive([question], timeout=60):

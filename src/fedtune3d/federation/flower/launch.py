@@ -36,7 +36,7 @@ class OnlySitesFromOutside:
         self.door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it with 403, or with 503 before the time."""
+        """Pass a request on, or answer with 403 if it is not allowed and with 503 before the SuperLink is ready."""
         answer = self._refusal(scope) if scope["type"] == "http" else None
         await (answer or self.app)(scope, receive, send)
 
@@ -47,18 +47,18 @@ class OnlySitesFromOutside:
 
 
 def _is_here(scope: Scope) -> bool:
-    """Whether a request comes from this machine."""
+    """Tell whether a request comes from this machine."""
     client = scope.get("client")
     return client is not None and ipaddress.ip_address(client[0]).is_loopback
 
 
 def run_superlink() -> None:
-    """What `flower-superlink` does, behind `OnlySitesFromOutside`."""
+    """Run `flower-superlink` behind `OnlySitesFromOutside`."""
     run_superlink_behind(Middleware(OnlySitesFromOutside, door=Path(os.environ[DOOR])))
 
 
 def end_with(parent: int) -> None:
-    """Interrupt this process once its parent is gone, and end it if that is not enough."""
+    """Interrupt this process once its parent has ended, and kill it if it does not stop."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -71,7 +71,7 @@ def end_with(parent: int) -> None:
 
 
 def main() -> None:
-    """Take Flower's place on the command line."""
+    """Run the Flower program that the command line names."""
     what, parent, *arguments = sys.argv[1:]
     sys.argv = [f"flower-{what}", *arguments]
     end_with(int(parent))

@@ -72,12 +72,12 @@ __all__ = [
 
 
 def use_retries(grid: HttpGrid, retries: RetryInvoker) -> None:
-    """Let a grid retry over a short break of the connection; it has no option for this."""
+    """Let a grid retry during a short interruption of the connection; it has no option for this."""
     grid._retry_invoker = retries
 
 
 def run_superlink_behind(middleware: Middleware) -> None:
-    """What `flower-superlink` does, behind a middleware, for which its command has no option."""
+    """Run `flower-superlink` behind a middleware, for which its command has no option."""
     import uvicorn
     from flwr.superlink.main import create_app
 
@@ -97,7 +97,7 @@ def run_superlink_behind(middleware: Middleware) -> None:
 
 
 def run_supernode() -> None:
-    """What `flower-supernode` does."""
+    """Run `flower-supernode`."""
     from flwr.supernode.cli.flower_supernode import flower_supernode
 
     flower_supernode()

@@ -22,14 +22,14 @@ CONNECT_SECONDS = 10
 
 @dataclass(frozen=True)
 class Contact:
-    """What a site saw of the server: the TLS version, and how many seconds its own clock is ahead (to ± 1)."""
+    """A site's contact with the server: the TLS version, and by how many seconds the site's clock is ahead (± 1)."""
 
     tls: str
     ahead_seconds: float
 
 
 def contact_server(folder: Path, settings: SiteSettings) -> Contact:
-    """Ask the server for anything, over TLS, through the proxy that the environment names (`HTTPS_PROXY`), if any.
+    """Send the server a request over TLS, through the proxy that the environment names (`HTTPS_PROXY`), if any.
 
     Raises:
         InputError: With one line on what stands in the way.
@@ -67,7 +67,7 @@ def contact_server(folder: Path, settings: SiteSettings) -> Contact:
 
 
 def _connection(host: str, port: int, trusted: ssl.SSLContext) -> tuple[HTTPSConnection, str]:
-    """A connection not opened yet, by the proxy that Flower would take, and words on that proxy."""
+    """Make an unopened connection by the proxy that Flower would use, with a note on that proxy for messages."""
     proxies = {} if proxy_bypass(host) else getproxies()
     proxy = urlsplit(proxies.get("https") or proxies.get("all", ""))
     if proxy.hostname is None:
@@ -79,7 +79,7 @@ def _connection(host: str, port: int, trusted: ssl.SSLContext) -> tuple[HTTPSCon
 
 
 def clock_problem(ahead_seconds: float) -> str | None:
-    """What is wrong with this machine's clock, in one line; None where Flower accepts it."""
+    """Describe in one line what is wrong with this machine's clock; None if Flower accepts it."""
     if -BEHIND_SECONDS < ahead_seconds < AHEAD_SECONDS + 1:
         return None
     direction = "ahead of" if ahead_seconds > 0 else "behind"
@@ -90,7 +90,7 @@ def clock_problem(ahead_seconds: float) -> str | None:
 
 
 def why_refused(folder: Path, settings: SiteSettings) -> str:
-    """The likeliest reason, in one line, why a SuperNode has just ended."""
+    """Give the likeliest reason why a SuperNode has just ended, in one line."""
     log = SiteWork(settings.work).log
     if settings.insecure:
         return f"the SuperNode ended; {log} says why"

@@ -70,10 +70,10 @@ def reach_by(
     wait_seconds: float | None = None,
     on_wait: Callable[[str], None] = lambda text: None,
 ) -> Reach:
-    """The way to the sites of an experiment behind a grid; see `GridFederation`."""
+    """Reaches the sites of an experiment behind a grid; see `GridFederation`."""
 
     def reach(process_model: ProcessModel) -> Federation:
-        """The sites behind the grid, told what the experiment is when they first join."""
+        """Return the sites behind the grid; each receives the experiment when it first joins."""
         public, sha256 = experiment.public(), experiment.sha256()
         return GridFederation(
             grid,
@@ -113,7 +113,7 @@ def serve(
     on_wait: Callable[[str], None],
     on_restart: Callable[[str], None],
 ) -> Result:
-    """Start a SuperLink, let the sites whose keys the folder holds in, and do `work` with them.
+    """Start a SuperLink, admit the sites whose keys are in the folder, and do `work` with them.
 
     When the SuperLink ends before the work does, another is started, and the work is told that it is done again.
     `app` is the folder of the Flower app, which names both halves of the code.
@@ -149,7 +149,7 @@ def serve(
 
 
 class _SuperLink:
-    """A running SuperLink of ours."""
+    """A SuperLink that this process runs."""
 
     def __init__(self, folder: ServerFolder, settings: ServerSettings, app: Path) -> None:
         self.folder, self.settings, self.app = folder, settings, app
@@ -180,11 +180,11 @@ class _SuperLink:
         self.runtime = Runtime(self.address, self.certificate, self.secret, "SuperExec")
 
     def is_alive(self) -> bool:
-        """Whether its process runs."""
+        """Tell whether its process is running."""
         return self.child.poll() is None
 
     def close(self) -> None:
-        """End it."""
+        """Stop it."""
         self.runtime.close()
         stop_child(self.child)
 
@@ -233,7 +233,7 @@ class _SuperLink:
             self._until_ready(lambda: control.StartRun(StartRunRequest(fab=fab_to_proto(fab))).run_id)
 
     def _until_ready(self, call: Callable[[], Result | None]) -> Result:
-        """The result of a call once the SuperLink is up. Raises `InputError` where it ends or takes too long."""
+        """Return the result of a call once the SuperLink is up. Raises `InputError` if it ends or takes too long."""
         until = time.monotonic() + START_SECONDS
         while True:
             try:
@@ -260,7 +260,7 @@ def _superlink(folder: ServerFolder, settings: ServerSettings, app: Path) -> Ite
 
 
 def _read_public_key(path: Path) -> bytes:
-    """A public key in the form that Flower registers. Raises `InputError`."""
+    """Read a public key in the form that Flower registers. Raises `InputError`."""
     try:
         key = serialization.load_ssh_public_key(path.read_bytes())
     except (OSError, ValueError, UnsupportedAlgorithm) as error:

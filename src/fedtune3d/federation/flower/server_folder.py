@@ -43,7 +43,7 @@ policy:
 
 
 class ServerSettings(StrictModel):
-    """`server.yaml`: the address that sites are told, and where the server listens."""
+    """`server.yaml`: the address that sites use, and where the server listens."""
 
     address: Address
     listen: str = "0.0.0.0"
@@ -63,7 +63,7 @@ class ServerFolder:
         self.paths = ServerPaths(path)
 
     def settings(self) -> ServerSettings:
-        """What `server.yaml` says. Raises `InputError`."""
+        """Read `server.yaml`. Raises `InputError`."""
         path = self.paths.settings
         try:
             return ServerSettings.model_validate(
@@ -73,7 +73,7 @@ class ServerFolder:
             raise InputError("\n".join(problems_of(path, error, ServerSettings))) from None
 
     def public_key(self, site: str) -> Path:
-        """A site's public key; without it the site cannot come in."""
+        """The file of a site's public key; without it the site cannot join."""
         return self.paths.public_key(site)
 
     @classmethod
@@ -97,7 +97,7 @@ class ServerFolder:
         return folder
 
     def _make_certificates(self, host: str) -> None:
-        """An authority of the federation's own, and the server's certificate for its host name or address."""
+        """Make the federation's own certificate authority and the server's certificate for its host name or IP."""
         new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-nodes"]
         _call(
             *("openssl", "req", "-x509", *new_key, "-keyout", self.paths.authority_key, "-out", self.paths.authority),
@@ -129,7 +129,7 @@ class ServerFolder:
         extensions.unlink()
 
     def _make_site(self, name: str, address: str) -> None:
-        """The folder that a site gets, with its key, unless the server knows a key of the site already."""
+        """Make the folder for a site, with its key, unless the server already knows a key of the site."""
         if self.public_key(name).exists():
             return
         site = self.paths.site(name)

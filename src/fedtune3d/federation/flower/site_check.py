@@ -22,14 +22,14 @@ SCAN_BYTES = 55_000_000
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The outcome of one check."""
 
     good: bool
     text: str
 
 
 def check_site(folder: Path) -> Iterator[Finding]:
-    """Look at everything in turn; only unusable settings end it early."""
+    """Run all checks in turn; only unusable settings end them early."""
     try:
         settings = SiteSettings.read(folder)
     except InputError as error:

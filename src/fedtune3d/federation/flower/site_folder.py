@@ -18,7 +18,7 @@ Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$|^\[[0-9A-Fa-f:
 
 
 class SitePolicy(Policy):
-    """What a site of a deployment allows; what is not said is not allowed."""
+    """The policy of a site in a deployment; whatever is not stated is not allowed."""
 
     predictions_leave: bool = False
     pictures_leave: Literal[False] = False
@@ -59,7 +59,7 @@ class SiteSettings(StrictModel):
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """The settings in a site's folder, their relative paths counted from it. Raises `InputError`."""
+        """Read the settings in a site's folder; relative paths start there. Raises `InputError`."""
         path = SitePaths(folder).settings
         try:
             settings = cls.model_validate(read_yaml(path, if_missing="`fedtune3d server init` writes one"))

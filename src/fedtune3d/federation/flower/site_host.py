@@ -31,7 +31,7 @@ MakeSite = Callable[[Experiment, SiteSection, Path, Progress], Site]
 
 
 class SiteHost:
-    """Answers what arrives for a site; it keeps the site of the last experiment, so that nothing is opened twice.
+    """Answers the messages for a site; keeps the site of the last experiment, so that nothing is opened twice.
 
     Args:
         settings: Of the site.
@@ -47,7 +47,7 @@ class SiteHost:
         self._current: tuple[str, PolicyGate, Site] | None = None
 
     def answer(self, records: RecordDict) -> RecordDict:
-        """The message that goes back: an answer, or a line that names no path, person or scan."""
+        """Make the reply: an answer, or one line that names no path, person or scan."""
         sha256, what, reply = self._reply(records)
         if isinstance(reply, Fault):
             reply = self._written_down(sha256, reply)
@@ -56,7 +56,7 @@ class SiteHost:
         return pack_answer(reply, sha256)
 
     def _written_down(self, sha256: str, fault: Fault) -> Fault:
-        """The fault, on record; where the disk does not take it, one that says only that."""
+        """Record a fault and return it; if it cannot be recorded, return a fault that says only that."""
         try:
             EgressManifest(SiteWork(self.settings.work).egress).record_fault(sha256, fault.reason)
         except StorageError as error:
@@ -65,7 +65,7 @@ class SiteHost:
         return fault
 
     def _reply(self, records: RecordDict) -> tuple[str, str, Answer | Fault]:
-        """The experiment's hash, what was asked in words, and the reply; what came with the task is held no longer."""
+        """Return the experiment's hash, the task in words, and the reply; the task's tensors are released."""
         sha256, what = "", "message"
         try:
             task, occasion = unpack_task(records)
@@ -113,7 +113,7 @@ class SiteHost:
         return self._current[1:]
 
     def _experiment(self, occasion: Occasion) -> Experiment:
-        """The experiment as this site runs it: with its own folders and weights, and the same hash."""
+        """Return the experiment as this site runs it: with its own folders and weights, and the same hash."""
         try:
             experiment = Experiment.model_validate(occasion.experiment)
         except (ValidationError, InputError):
@@ -139,7 +139,7 @@ class SiteHost:
 
 
 def _without_names(error: Exception) -> str:
-    """What may be said of an error elsewhere: its kind, for its text can name paths, people and scans."""
+    """Describe an error for the server by its kind only: its text could name paths, people and scans."""
     known = error.reason if isinstance(error, StorageError) else getattr(error, "strerror", None)
     reason = f" ({known})" if known else ""
     return f"the site could not do it: {type(error).__name__}{reason}; the site's log says more"

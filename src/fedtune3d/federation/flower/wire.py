@@ -44,12 +44,12 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class WireError(ValueError):
-    """What arrived is no message of this program; one line without anything of its content but names."""
+    """A message that this program did not write; the text is one line and repeats names only."""
 
 
 @dataclass(frozen=True)
 class Occasion:
-    """What a task belongs to, so that both sides know that they mean the same.
+    """The experiment that a task belongs to, so that both sides know that they mean the same.
 
     Attributes:
         experiment: The resolved experiment, without paths.
@@ -63,7 +63,7 @@ class Occasion:
 
 
 class TensorCache:
-    """Arrays of tensors that several messages carry, made once; to be thrown away before the tensors."""
+    """Arrays of tensors that several messages carry, made once; must be discarded before the tensors."""
 
     def __init__(self) -> None:
         self._arrays: dict[int, Array] = {}
@@ -76,7 +76,7 @@ class TensorCache:
 
 
 def pack_task(task: Task, occasion: Occasion, array: Callable[[torch.Tensor], Array]) -> RecordDict:
-    """A task as a message to a site."""
+    """Pack a task as a message to a site."""
     head = {
         "format": FORMAT,
         "experiment": occasion.experiment,
@@ -94,7 +94,7 @@ def pack_task(task: Task, occasion: Occasion, array: Callable[[torch.Tensor], Ar
 
 
 def unpack_task(records: RecordDict) -> tuple[Task, Occasion]:
-    """The task of a message from the server. Raises `WireError`."""
+    """Unpack the task of a message from the server. Raises `WireError`."""
     head = _read(_TaskHead, records, HEAD, "the task")
     try:
         kind = task_kind(head.kind)
@@ -113,7 +113,7 @@ def unpack_task(records: RecordDict) -> tuple[Task, Occasion]:
 
 
 def pack_answer(reply: Answer | Fault, sha256: str) -> RecordDict:
-    """An answer, or the line that says why there is none, as a message to the server."""
+    """Pack an answer, or the line that says why there is none, as a message to the server."""
     parts = reply.parts if isinstance(reply, Answer) else {}
     body = to_text(reply.payload) if isinstance(reply, Answer) else ""
     head = {
@@ -127,7 +127,7 @@ def pack_answer(reply: Answer | Fault, sha256: str) -> RecordDict:
 
 
 def unpack_answer(records: RecordDict, task: Task, site: str, sha256: str) -> Answer | Fault:
-    """The answer in a message from a site; a fault where it is none to this task of this experiment."""
+    """Unpack a site's answer; a fault if it does not answer this task of this experiment."""
     try:
         head = _read(_AnswerHead, records, HEAD, "the answer")
         if head.site != site:
@@ -151,7 +151,7 @@ def unpack_answer(records: RecordDict, task: Task, site: str, sha256: str) -> An
 
 
 def site_of(records: RecordDict) -> str:
-    """The name that a site claims; only a SuperLink without authentication asks for it. Raises `WireError`."""
+    """Read the name that a site claims, as asked without authentication only. Raises `WireError`."""
     return _read(_AnswerHead, records, HEAD, "the answer").site
 
 
@@ -196,7 +196,7 @@ def _array(tensor: torch.Tensor) -> Array:
 
 
 def _parts(records: RecordDict, names: list[str]) -> dict[str, State]:
-    """The tensors, each taken out of the message as it is read, so that a large state is not held twice."""
+    """Read the tensors, each removed from the message as it is read, so that a large state is not held twice."""
     parts: dict[str, State] = {name: {} for name in names}
     arrays = records.array_records.get(TENSORS)
     if arrays is None:
@@ -224,7 +224,7 @@ def _tensor(name: str, array: Array) -> torch.Tensor:
 
 
 def _read(model: type[Model], records: RecordDict, key: str, what: str) -> Model:
-    """The model that the message holds under a key. Raises `WireError`."""
+    """Read the model under a key of the message. Raises `WireError`."""
     about = records.config_records.get(ABOUT)
     text = about.get(key) if about is not None else None
     if not isinstance(text, str) or len(text) > MAX_JSON_BYTES:
