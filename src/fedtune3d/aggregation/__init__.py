@@ -1,4 +1,4 @@
-"""How updates become the next state: one file a rule."""
+"""Aggregation rules, from the updates of a round to the next state: one file per rule."""
 
 from fedtune3d.aggregation.contract import Aggregate, Memory, Rule, RuleContext, Update
 from fedtune3d.aggregation.lora import LoraRule

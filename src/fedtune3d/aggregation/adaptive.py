@@ -1,4 +1,4 @@
-"""What FedAdam and FedYogi share: moments of the mean change, kept at the server."""
+"""Base of FedAdam and FedYogi: moments of the mean change, kept at the server."""
 
 from abc import abstractmethod
 from collections.abc import Sequence

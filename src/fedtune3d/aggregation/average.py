@@ -1,4 +1,4 @@
-"""The fold: a weighted average of states that holds one of them at a time."""
+"""Weighted average of states that holds one of them in memory at a time."""
 
 import math
 from collections.abc import Mapping, Sequence

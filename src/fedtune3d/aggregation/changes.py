@@ -1,4 +1,4 @@
-"""What has changed in a round, over the names that train: Δ = w_k − w, in float64."""
+"""Changes of a state in a round, over the names that train: Δ = w_k − w, in float64."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Whether what a site sent may be used."""
+"""Checks of a state dict that a site sent."""
 
 import torch
 
@@ -6,7 +6,7 @@ from fedtune3d._utils.state_dicts import State
 
 
 def find_fault(expected: State, received: State) -> str | None:
-    """Why `received` may not be averaged, in one line; None when it may.
+    """The reason why `received` may not be averaged, in one line; None if it may.
 
     Args:
         expected: Names, shapes and dtypes to come back (`SiteStep.expected_parts`).

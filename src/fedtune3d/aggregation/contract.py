@@ -1,4 +1,4 @@
-"""What every aggregation rule is: a frozen dataclass of options with pure methods.
+"""The contract of an aggregation rule: a frozen dataclass of options with pure methods.
 
 A rule never keeps state on itself. What it must remember between rounds is its `Memory`, which the round loop saves.
 The order of a run: `Rule.start` once, then per round `Rule.site_step` for each site, and `Rule.aggregate`.
@@ -23,7 +23,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Update:
-    """What one site sends back in a round.
+    """An update that one site sends back in a round.
 
     Attributes:
         site: The site's name.
@@ -45,7 +45,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a rule remembers between rounds: JSON values and named tensors. Saved and loaded without loss."""
+    """A rule's memory between rounds: JSON values and named tensors. Saved and loaded without loss."""
 
     values: Mapping[str, Json] = field(default_factory=dict)
     tensors: State = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class RuleContext:
-    """What a rule may know of the experiment before the first round.
+    """The experiment as far as a rule may know it before the first round.
 
     Attributes:
         sites: All sites of the experiment, taking part or not.
@@ -86,7 +86,7 @@ class RuleContext:
 
 @dataclass(frozen=True)
 class Aggregate:
-    """What a rule makes of a round.
+    """The result of a round by a rule.
 
     Attributes:
         state: The next global state, with the names, shapes and dtypes of the one before.
@@ -107,7 +107,7 @@ WEIGHTS_SUM_TO_ONE = "weights_sum_to_one"
 LONE_SITE_RETURNS_ITSELF = "lone_site_returns_itself"
 EQUAL_UPDATES_RETURN_THEMSELVES = "equal_updates_return_themselves"
 AVERAGING = frozenset({WEIGHTS_SUM_TO_ONE, LONE_SITE_RETURNS_ITSELF, EQUAL_UPDATES_RETURN_THEMSELVES})
-"""What the maths of a plain weighted average implies; the contract suite checks what a rule declares."""
+"""Properties of a plain weighted average; the contract suite checks those that a rule declares."""
 
 
 class Rule(ABC):

@@ -20,7 +20,7 @@ class FedAdam(AdaptiveRule):
     Looks at no score; a site of two participants has a weight to match.
 
     Options:
-        rate: η, above 0; about the largest step of one parameter in a round. 0.01 by default, ours.
+        rate: η, above 0; roughly the largest step of one parameter per round. 0.01 by default, ours.
         beta_1, beta_2: from 0 to below 1.
         tau: τ, above 0; the larger, the less adaptive.
         bias_correction: false for the paper's form.

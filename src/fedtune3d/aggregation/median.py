@@ -1,4 +1,4 @@
-"""Median: of each number, the middle one over the sites."""
+"""FedMedian: the coordinate-wise median over sites."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Median(Rule):
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         received = [load_checked(update, state) for update in in_site_order(updates)]
         low, high = (len(received) - 1) // 2, len(received) // 2 + 1
-        middle = {name: mean_of_ranks([one[name] for one in received], low, high) for name in state}
+        middle = {name: mean_of_ranks([own[name] for own in received], low, high) for name in state}
         return Aggregate({name: cast_like(middle[name], state[name]) for name in state}, None, memory)
 
 

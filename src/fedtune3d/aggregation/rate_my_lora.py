@@ -45,7 +45,7 @@ class RateMyLoRA(Rule):
       has 1.
 
     A site's first round has rating 1 (``drop``, ``ratio``) or change 0 (``softmax``); so has the first after its kind
-    of score has changed. No rating is under 1e-6, so that a site can come back.
+    of score has changed. No rating falls below 1e-6, so that a site can recover.
 
     A validation set of one class has no AUC: the site sends the loss-based score, which is compared with its own alone.
     A site without a validation set has the mean rating of those of its round that have one, 1 where none has. On a

@@ -1,4 +1,4 @@
-"""Rules by name: a file in this folder that holds a rule is all it takes to add one."""
+"""Rules by name: to add a rule, put its file into this folder."""
 
 import dataclasses
 import importlib
@@ -19,19 +19,19 @@ def rules() -> dict[str, type[Rule]]:
     Raises:
         TypeError: Where a rule is no frozen dataclass, or two rules share a name.
     """
-    found: dict[str, type[Rule]] = {}
+    rules_by_name: dict[str, type[Rule]] = {}
     for module_name in sorted(module.name for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}.")):
         for value in vars(importlib.import_module(module_name)).values():
             if not _is_rule_of(value, module_name):
                 continue
             if "__dataclass_fields__" not in vars(value):
                 raise TypeError(f"{module_name}.{value.__name__}: expected @dataclass(frozen=True) above the class")
-            if value.name in found:
+            if value.name in rules_by_name:
                 raise TypeError(
-                    f"{module_name}.{value.__name__}: the name {value.name!r} is taken by {found[value.name]}"
+                    f"{module_name}.{value.__name__}: the name {value.name!r} is taken by {rules_by_name[value.name]}"
                 )
-            found[value.name] = value
-    return dict(sorted(found.items()))
+            rules_by_name[value.name] = value
+    return dict(sorted(rules_by_name.items()))
 
 
 def build_rule(name: str, options: Mapping[str, Any] | None = None) -> Rule:

@@ -110,19 +110,19 @@ def check_site_order(rule: Rule) -> None:
 
 
 def check_inputs_unchanged(rule: Rule) -> None:
-    """State, updates and memory are as before after the rule has run."""
+    """The rule changes neither the state nor the updates nor the memory that it is given."""
     state, memory = rule.start(first_state(), CONTEXT)
     for number in range(3):
         steps = {site: rule.site_step(memory, site) for site in SITES}
         updates = [make_update(state, step, site, number) for site, step in steps.items()]
         before = _bits(state, memory, updates)
         result = rule.aggregate(state, updates, memory)
-        _require(_bits(state, memory, updates) == before, f"round {number} changed what it was given")
+        _require(_bits(state, memory, updates) == before, f"round {number}: the rule changed its arguments")
         state, memory = result.state, result.memory
 
 
 def check_memory_on_disk(rule: Rule) -> None:
-    """A memory that has been to disk between rounds (JSON and safetensors) gives the same bits."""
+    """A memory that was saved and loaded between rounds (JSON and safetensors) gives the same bits."""
     rounds = [SITES, SITES[:2], SITES]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "memory.safetensors"
@@ -132,11 +132,11 @@ def check_memory_on_disk(rule: Rule) -> None:
             return Memory(load_info(path), load_state(path))
 
         same = fingerprints(run_rounds(rule, rounds, keep=keep)) == fingerprints(run_rounds(rule, rounds))
-        _require(same, "the memory does not survive the disk")
+        _require(same, "the memory differs after being saved and loaded")
 
 
 def check_names_shapes_dtypes(rule: Rule) -> None:
-    """Names, shapes and dtypes stay, values are finite, and a counter and a mask that all sites share stay theirs."""
+    """Names, shapes and dtypes stay, values are finite, and a mask that all sites share is kept."""
     state, _ = rule.start(first_state(), CONTEXT)
     for result in run_rounds(rule, [SITES] * 3):
         _require(list(result.state) == list(state), "names or their order have changed")
@@ -152,7 +152,7 @@ def check_names_shapes_dtypes(rule: Rule) -> None:
 
 
 def check_step_is_data(rule: Rule) -> None:
-    """A step survives its way to the site: JSON values and state dicts, of the class that the rule names."""
+    """A step of the class that the rule names can be sent as JSON values and state dicts and rebuilt at the site."""
     state, memory = rule.start(first_state(), CONTEXT)
     for number in range(2):
         steps = {site: rule.site_step(memory, site) for site in SITES}
@@ -161,7 +161,7 @@ def check_step_is_data(rule: Rule) -> None:
             packed = pack_step(step)
             values = json.loads(json.dumps(packed.values, allow_nan=False))
             rebuilt = unpack_step(rule.step_type, PackedStep(values, packed.parts))
-            _require(pack_step(rebuilt).values == packed.values, f"{step} does not survive its way to the site")
+            _require(pack_step(rebuilt).values == packed.values, f"{step} is not the same after being sent to the site")
             names = {*step.keep_local, *step.frozen}
             _require(names <= state.keys(), f"not in the state: {names - state.keys()}")
         result = rule.aggregate(state, [make_update(state, steps[s], s, number) for s in SITES], memory)
@@ -169,7 +169,7 @@ def check_step_is_data(rule: Rule) -> None:
 
 
 def check_few_sites(rule: Rule) -> None:
-    """Rounds of one or two sites, of sites that come late, without a validation set or of one class, end well."""
+    """Rounds of one or two sites, of late sites, and of sites without a validation set or with one class, succeed."""
     for result in run_rounds(rule, [(NO_VALIDATION,), (ONE_CLASS,), (NO_VALIDATION, ONE_CLASS), SITES[:1], SITES]):
         _require(all(bool(torch.isfinite(tensor).all()) for tensor in result.state.values()), "not finite")
         for signals in result.signals.values():
@@ -196,7 +196,7 @@ def check_refusal(rule: Rule) -> None:
 
 
 def check_weights_sum_to_one(rule: Rule) -> None:
-    """Where the rule declares it: weights for the sites of the round, summing to 1."""
+    """If the rule declares it: weights for the sites of the round, summing to 1."""
     rounds = [SITES, SITES[:3], SITES]
     for sites, result in zip(rounds, run_rounds(rule, rounds), strict=True):
         if WEIGHTS_SUM_TO_ONE in rule.implies:
@@ -206,13 +206,13 @@ def check_weights_sum_to_one(rule: Rule) -> None:
 
 
 def check_lone_site(rule: Rule) -> None:
-    """Where the rule declares it: a lone site returns its own state, also after rounds with others."""
+    """If the rule declares it: a lone site returns its own state, also after rounds with others."""
     if LONE_SITE_RETURNS_ITSELF in rule.implies:
         _check_returned(rule, SITES[1:2])
 
 
 def check_equal_updates(rule: Rule) -> None:
-    """Where the rule declares it: equal updates return themselves, also after rounds with unequal ones."""
+    """If the rule declares it: equal updates return themselves, also after rounds with unequal ones."""
     if EQUAL_UPDATES_RETURN_THEMSELVES in rule.implies:
         _check_returned(rule, SITES)
 

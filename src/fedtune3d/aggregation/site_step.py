@@ -43,7 +43,7 @@ class LocalOptimizer:
 
 
 class GradientCorrection:
-    """Base class of what changes the gradients in a site's round; changes nothing itself.
+    """Base class of corrections of the gradients in a site's round; changes nothing itself.
 
     All methods receive the parameters that train in this round by name, on the model's device.
     """
@@ -61,7 +61,7 @@ class GradientCorrection:
 
 @dataclass(frozen=True)
 class SiteStep:
-    """What a rule wants done at a site in one round; ``training/`` carries it out.
+    """Work that a rule needs done at a site in one round; ``training/`` carries it out.
 
     A subclass adds fields: JSON values, which are validated against their annotations at the site, or state dicts
     (annotated `State`), which travel as parts under the field's name. Every field has a default. Methods are pure.
@@ -119,12 +119,12 @@ class SiteStep:
         return {STATE: {name: tensor for name, tensor in state.items() if name not in left_out}}
 
     def to_remember(self, trained: State, sent: Parts, remembered: Parts) -> dict[str, State]:
-        """What the site keeps for its next round.
+        """State dicts that the site keeps for its next round, by part.
 
         Args:
             trained: The site's state after training, with the names that did not train as they were received.
             sent: The parts of its update.
-            remembered: What it had kept from its last accepted round.
+            remembered: What it kept from its last accepted round.
         """
         return {KEPT_LOCAL: {name: trained[name] for name in self.keep_local}}
 

@@ -41,6 +41,6 @@ class TrimmedMean(Rule):
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         received = [load_checked(update, state) for update in in_site_order(updates)]
         cut = int(self.trim * len(received))
-        means = {name: mean_of_ranks([one[name] for one in received], cut, len(received) - cut) for name in state}
+        means = {name: mean_of_ranks([own[name] for own in received], cut, len(received) - cut) for name in state}
         trimmed = {name: cast_like(means[name], state[name]) for name in state}
         return Aggregate(trimmed, None, memory, round_signals={"cut": float(cut)})

@@ -10,7 +10,7 @@ from fedtune3d.models.encoders.sam_med3d import ImageEncoder3D
 
 
 class StagedModel(Protocol):
-    """What training asks of a model: a chain of stages that can be cut after a prefix."""
+    """A model as training needs it: a chain of stages that can be cut after a prefix."""
 
     stage_count: int
 
@@ -29,7 +29,7 @@ class Classifier(nn.Module):
         head: Features (B, 384, 8, 8, 8) → logits (B, 2) (`models/heads/`).
 
     Attributes:
-        stage_count: The encoder's stages and one.
+        stage_count: Number of the encoder's stages plus 1.
         gradient_checkpointing: Where gradients are wanted, keep only what stands between the encoder's stages and
             compute each stage once more in the backward pass: less memory, about a third more time.
     """

@@ -1,4 +1,4 @@
-"""Where in a scan a model's answer comes from. What a map shows is the model, which need not be the disease."""
+"""Saliency maps: the parts of a scan that a model's output depends on. They show the model, not the disease."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from fedtune3d.models.encoders.input_grid import STRIDE
 def grad_cam(model: Classifier, features: Tensor) -> Tensor:
     """Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391, equations 1 and 2) on the features that the head takes.
 
-    The score is the difference of the logits, positive class minus negative, so the map is what speaks for the
+    The score is the difference of the logits, positive class minus negative, so the map shows evidence for the
     positive class. It is as coarse as the features.
 
     Args:
@@ -36,7 +36,7 @@ def integrated_gradients(
     """Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365, equation 1), a value for every voxel.
 
     The score is the difference of the logits. The baseline is a brain that has its mean everywhere, which is 0 in a
-    prepared scan; so what lies outside the brain gets 0, and the map sums to the score less the baseline's, up to the
+    prepared scan; so what lies outside the brain gets 0, and the map sums to the score minus the baseline's, up to the
     error of the midpoint rule by which we integrate.
 
     Args:
@@ -62,7 +62,7 @@ def integrated_gradients(
 def occlusion(
     model: nn.Module, scan: Tensor, brain: Tensor, *, progress: Callable[[int, int], None] | None = None
 ) -> Tensor:
-    """How much the score falls when a cube of the scan is set to the brain's mean (Zeiler & Fergus 2014).
+    """Fall of the score when a cube of the scan is set to the brain's mean (Zeiler & Fergus 2014).
 
     Args:
         model: Scans (B, 1, s, s, s) → logits (B, 2), in evaluation mode.
@@ -94,10 +94,10 @@ def places_of(volume: Tensor, width: int) -> Tensor:
     return nn.functional.avg_pool3d(volume[None, None], width)[0, 0] * width**3
 
 
-def similarity(one: Tensor, other: Tensor) -> float:
-    """Pearson's correlation of two maps of one shape; 0 where one of them is constant."""
-    found = torch.corrcoef(torch.stack([one.double().flatten(), other.double().flatten()]))[0, 1]
-    return float(found.nan_to_num())
+def similarity(first: Tensor, second: Tensor) -> float:
+    """Pearson's correlation of two maps of one shape; 0 where either is constant."""
+    correlation = torch.corrcoef(torch.stack([first.double().flatten(), second.double().flatten()]))[0, 1]
+    return float(correlation.nan_to_num())
 
 
 def _margin(logits: Tensor) -> Tensor:

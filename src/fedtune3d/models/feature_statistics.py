@@ -1,4 +1,4 @@
-"""How far a scan's features lie from those that a model was trained on."""
+"""Distance of a scan's features from those that a model was trained on."""
 
 from dataclasses import dataclass
 

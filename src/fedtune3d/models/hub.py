@@ -17,7 +17,7 @@ PAGE = f"https://huggingface.co/{REPOSITORY}/blob/main/{FILE}"
 
 @dataclass(frozen=True)
 class HubOrigin:
-    """Where a file came from; kept beside it as ``<file>.json``.
+    """Origin of a file; kept next to it as ``<file>.json``.
 
     Attributes:
         repository: On the Hugging Face hub.
@@ -80,21 +80,21 @@ def _note(path: Path) -> Path:
 def _ask_for_origin(api: Any) -> tuple[HubOrigin, int]:
     """The current commit of the repository, what the hub states of the file in it, and the file's size in bytes."""
     info = api.model_info(REPOSITORY, files_metadata=True, timeout=30)
-    found = [sibling for sibling in info.siblings or () if sibling.rfilename == FILE]
-    if not found or not found[0].lfs or not info.sha:
+    files = [sibling for sibling in info.siblings or () if sibling.rfilename == FILE]
+    if not files or not files[0].lfs or not info.sha:
         raise InputError(
             f"{REPOSITORY}: expected the hub to state a SHA-256 for {FILE}, but it states none; look at {PAGE}"
         )
-    return HubOrigin(REPOSITORY, FILE, info.sha, found[0].lfs["sha256"]), int(found[0].lfs["size"])
+    return HubOrigin(REPOSITORY, FILE, info.sha, files[0].lfs["sha256"]), int(files[0].lfs["size"])
 
 
 def _download(hub: Any, origin: HubOrigin, size_bytes: int, target: Path, endpoint: str | None) -> None:
-    """Download beside the target and rename once the bytes are those that the hub stated."""
+    """Download next to the target, and rename the file once its checksum is the one that the hub states."""
     require_free_space(target.parent, size_bytes, FILE)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as scratch:
         try:
-            came = Path(
+            download = Path(
                 hub.hf_hub_download(
                     origin.repository,
                     origin.file,
@@ -106,13 +106,13 @@ def _download(hub: Any, origin: HubOrigin, size_bytes: int, target: Path, endpoi
             )
         except Exception as error:  # as above, and the Xet layer's
             raise InputError(_by_hand(target, error)) from error
-        found = sha256_file(came)
-        if found != origin.sha256:
+        sha256 = sha256_file(download)
+        if sha256 != origin.sha256:
             raise InputError(
-                f"{FILE}: expected SHA-256 {origin.sha256}, as the hub states it, but what came has {found}; nothing "
-                "was kept, run the same command again"
+                f"{FILE}: expected SHA-256 {origin.sha256}, as the hub states it, got {sha256}; nothing "
+                "was kept; run the same command again"
             )
-        os.replace(came, target)
+        os.replace(download, target)
 
 
 def _by_hand(target: Path, error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Which names of a state belong to normalisation layers."""
+"""Names in a state dict that belong to normalisation layers."""
 
 from torch import nn
 

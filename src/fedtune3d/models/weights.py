@@ -18,7 +18,7 @@ from fedtune3d.models.encoders.sam_med3d import ImageEncoder3D, initialise_rando
 PREFIX = "image_encoder."
 _STATE_KEYS = ("model_state_dict", "state_dict", "model")
 
-# What SAM-Med3D's training script saves beside the tensors: its arguments, and losses as NumPy scalars.
+# What SAM-Med3D's training script saves next to the tensors: its arguments, and losses as NumPy scalars.
 _numpy_scalar = np.float64(0).__reduce__()[0]
 _HARMLESS: list[Any] = [
     argparse.Namespace,
@@ -31,11 +31,11 @@ _HARMLESS: list[Any] = [
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """Where an encoder's weights came from.
+    """Origin of an encoder's weights.
 
     Attributes:
         source: ``"random"``, or the file's name.
-        sha256: Of the file's bytes; of the state (`states.state_sha256`) where the weights are random.
+        sha256: Of the file's bytes; of the state (`state_dicts.state_sha256`) where the weights are random.
     """
 
     source: str
@@ -43,13 +43,13 @@ class WeightsInfo:
 
 
 def randomise_encoder_weights(encoder: ImageEncoder3D, seed: int) -> WeightsInfo:
-    """Draw the encoder's weights from the seed, in place, and say so."""
+    """Draw the encoder's weights from the seed, in place."""
     initialise_random(encoder, seed)
     return WeightsInfo("random", state_sha256(encoder.state_dict()))
 
 
 def load_encoder_weights(encoder: ImageEncoder3D, path: Path) -> WeightsInfo:
-    """Load a checkpoint into the encoder, in place; the encoder is left as it was where the file does not fit.
+    """Load a checkpoint into the encoder, in place; if the file does not fit, the encoder is left unchanged.
 
     Args:
         encoder: Every parameter of it must be in the file, in its shape, and the file may hold no other encoder's.

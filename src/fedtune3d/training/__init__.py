@@ -1,1 +1,1 @@
-"""What one site does: prefix cache, local training, prediction."""
+"""Local training, the feature cache and prediction at one site."""

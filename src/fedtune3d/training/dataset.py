@@ -1,4 +1,4 @@
-"""Labelled scans as the trained part of a model takes them: cached features, or prepared scans."""
+"""Labelled scans as input of the trained part of a model: cached features or prepared scans."""
 
 import json
 from abc import ABC, abstractmethod
@@ -61,12 +61,12 @@ class FeatureSet(ScanSet):
         return read_features(self.files[index][view] for index, view in zip(indices, views, strict=True))
 
     def draw_views(self, count: int, generator: torch.Generator) -> list[int]:
-        """Any of the cached views, each as likely."""
+        """Draw among the cached views with equal probability."""
         return torch.randint(len(self.files[0]), (count,), generator=generator).tolist()
 
 
 class PreparedSet(ScanSet):
-    """Prepared scans, for a model without a prefix; augmented on the fly where `augmentation` says how."""
+    """Prepared scans, for a model without a prefix; augmented on the fly by `augmentation`, if given."""
 
     def __init__(self, scans: Sequence[LabelledScan], augmentation: AugmentationSettings | None, seed: int) -> None:
         super().__init__([scan.label for scan in scans], first_stage=0)
@@ -84,7 +84,7 @@ class PreparedSet(ScanSet):
         )
 
     def draw_views(self, count: int, generator: torch.Generator) -> list[int]:
-        """A new augmentation each time; the scans themselves where there is none."""
+        """Draw a new augmentation each time; view 0, the scan itself, if there is none."""
         if self.augmentation is None:
             return [0] * count
         return torch.randint(1, 2**62, (count,), generator=generator).tolist()
@@ -100,7 +100,7 @@ def open_scans(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> ScanSet:
-    """The scans as the model behind `prefix` takes them; encodes what the cache does not hold yet.
+    """Open scans as input of the model after `prefix`; encodes those that are not in the cache.
 
     Args:
         scans: Prepared scans, possibly of several sites, possibly none.
@@ -109,7 +109,7 @@ def open_scans(
         augmentation: For training; None for the scans as they are.
         views: Cached views of each scan: itself and ``views - 1`` augmented ones.
         seed: The run's seed, from which augmentations follow.
-        progress: Told (made, to make) after each scan encoded.
+        progress: Called with (scans encoded, scans to encode) after each.
 
     Raises:
         InputError: If a prepared scan cannot be read, its features are not finite, or the disk is full.
@@ -137,7 +137,7 @@ def open_scans(
 
 
 def view_name(view: int, augmentation: AugmentationSettings | None, seed: int, site: str) -> str:
-    """All that a view follows from but the scan; ``"0"`` for the scan itself, whatever the settings."""
+    """Name of a view by all of its causes except the scan; ``"0"`` for the scan itself, whatever the settings."""
     if view == 0 or augmentation is None:
         return "0"
     return json.dumps([view, seed, site, asdict(augmentation)], sort_keys=True)
@@ -159,8 +159,8 @@ def pool(sets: Sequence[ScanSet]) -> ScanSet:
     """The scans of several sets of one kind as one set, in the order given."""
     first = sets[0]
     if isinstance(first, PreparedSet):
-        scans = [scan for one in sets if isinstance(one, PreparedSet) for scan in one.scans]
+        scans = [scan for part in sets if isinstance(part, PreparedSet) for scan in part.scans]
         return PreparedSet(scans, first.augmentation, first.seed)
-    features = [one for one in sets if isinstance(one, FeatureSet)]
-    labels = [label for one in features for label in one.labels.tolist()]
-    return FeatureSet([files for one in features for files in one.files], labels, first.first_stage)
+    features = [part for part in sets if isinstance(part, FeatureSet)]
+    labels = [label for part in features for label in part.labels.tolist()]
+    return FeatureSet([files for part in features for files in part.files], labels, first.first_stage)

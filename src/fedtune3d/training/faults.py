@@ -1,4 +1,4 @@
-"""Faults of one site in one task, which a run survives; every other error is one in code or data and stops it."""
+"""Faults of one site in one task, which a run survives; any other error is in code or data and stops the run."""
 
 
 class SiteFault(RuntimeError):

@@ -1,4 +1,4 @@
-"""The prefix cache: what the prefix of a model gives for a scan and view, computed once and kept on disk."""
+"""The feature cache: the output of a model's prefix for a scan and view, computed once and kept on disk."""
 
 import json
 import os
@@ -66,10 +66,10 @@ class CacheEntry:
 
 
 class FeatureCache:
-    """Features on disk, one safetensors file a key, with causes and checksum in its header.
+    """Features on disk, one safetensors file per key, with causes and checksum in its header.
 
     Files are whole or absent. Processes that share the folder wait for each other's entries instead of computing them
-    twice. An entry is checked in full when a process first asks for it, and made anew where it is damaged.
+    twice. An entry is checked in full when a process first asks for it, and computed again if it is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -87,7 +87,7 @@ class FeatureCache:
         Args:
             keys: May repeat.
             compute: Features of a key; kept as float16 where that is finite throughout, else as float32.
-            progress: Told (made, to make) after each entry.
+            progress: Called with (entries made, entries to make) after each.
 
         Raises:
             InputError: If the disk has too little room, or features are not finite.
@@ -108,7 +108,7 @@ class FeatureCache:
         return [self.path(key) for key in keys]
 
     def path(self, key: FeatureKey) -> Path:
-        """Where the entry of a key is or would be."""
+        """Path of the entry of a key, whether or not it exists."""
         digest = key.digest()
         return self.folder / digest[:2] / f"{digest}.safetensors"
 
@@ -155,19 +155,19 @@ class FeatureCache:
         """The damaged entries and what is wrong with each; reads every byte."""
         files = self._files()
         forget_verified()
-        found = {}
+        faults = {}
         for number, path in enumerate(files, start=1):
             if fault := damage(path):
-                found[path] = fault
+                faults[path] = fault
             if progress:
                 progress(number, len(files))
-        return found
+        return faults
 
     def prune(self, unused_days: float | None = None) -> list[Path]:
         """Remove damaged entries, what killed processes left, and entries that no run asked for in `unused_days`.
 
         Returns:
-            What was removed.
+            The removed files.
         """
         now = time.time()
         doomed = list(self.check())
@@ -191,7 +191,7 @@ def read_features(paths: Iterable[Path]) -> torch.Tensor:
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with an entry, in one line; None where it is whole. Reads every byte."""
+    """The fault of an entry, in one line; None if it is intact. Reads every byte."""
     try:
         state = load_state(path)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""A site's part where no parameter trains: one pass over the features."""
+"""Fitting a head without trainable parameters: one pass over the features."""
 
 import time
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class _Fitted(Protocol):
 
 
 def fit_locally(model: nn.Module, data: ScanSet) -> TrainingResult:
-    """Fit the model's head, which has no parameter to train, to the site's training scans, each as it is (view 0).
+    """Fit the model's head, which has no trainable parameter, to the unaugmented training scans (view 0).
 
     Returns:
         The loss is the mean cross-entropy after the fit; no steps.
@@ -35,13 +35,13 @@ def fit_locally(model: nn.Module, data: ScanSet) -> TrainingResult:
 
 
 def head_inputs(model: nn.Module, data: ScanSet) -> Iterator[torch.Tensor]:
-    """What the head takes of each scan as it is (view 0), (channels, D, H, W), one by one."""
+    """Inputs of the head for each unaugmented scan (view 0), (channels, D, H, W), one by one."""
     for index in range(len(data)):
         yield one_head_input(model, data, index)[0]
 
 
 def one_head_input(model: nn.Module, data: ScanSet, index: int) -> torch.Tensor:
-    """What the head takes of one scan as it is (view 0), (1, channels, D, H, W)."""
+    """Input of the head for one unaugmented scan (view 0), (1, channels, D, H, W)."""
     with torch.inference_mode():
         inputs = data.inputs([index], [0]).to(device_of(model))
         return staged(model).run_stages(inputs, data.first_stage, staged(model).stage_count - 1)

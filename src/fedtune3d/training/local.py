@@ -1,4 +1,4 @@
-"""One site's training in one round."""
+"""Local training of one site in one round."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What a model says of scans."""
+"""Predictions of a model on scans."""
 
 import numpy as np
 import torch
@@ -11,14 +11,14 @@ from fedtune3d.training.faults import NotFinite
 from fedtune3d.training.prefix import device_of, staged
 
 CACHED_BATCH_SIZE = 8
-"""Cached features predicted together; a head takes about a third of the time per scan that it takes for one alone."""
+"""Cached features per batch: per scan, a head takes about a third of the time that it takes for a single scan."""
 
 
 def predict_logits(model: nn.Module, data: ScanSet, batch_size: int | None = None) -> NDArray[np.float64]:
     """Logits (n, 2) of the scans as they are (view 0), in the order of the set, in evaluation mode.
 
-    Batches have one size, the last filled up with copies of its last scan, because kernels are chosen by shape: so what
-    is said of a scan does not depend on which others are in the set, nor on their order.
+    Batches have one size, the last filled up with copies of its last scan, because kernels are chosen by shape: so the
+    prediction for a scan depends neither on the other scans in the set nor on their order.
 
     Args:
         batch_size: By default `CACHED_BATCH_SIZE` for cached features, and 1 for prepared scans.

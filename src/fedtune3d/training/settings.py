@@ -1,4 +1,4 @@
-"""How a site trains, as data."""
+"""Settings of local training."""
 
 from dataclasses import dataclass
 from math import cos, pi
@@ -39,7 +39,7 @@ class AugmentationSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How long and how a site trains in each round. Optimisers start anew in each.
+    """Length and settings of a site's training in each round. Optimisers start afresh in every round.
 
     Attributes:
         rounds: Rounds of the run.
@@ -57,7 +57,7 @@ class TrainingSettings:
         class_weighted: Weigh classes in the loss by the inverse of their share of the site's training scans.
         augmentation: Random changes to scans in training; None for none.
         views: Views of a scan that the cache holds: the scan itself and ``views - 1`` augmented ones, of which each
-            epoch draws one a scan. Full tuning, which has no cache, draws a new augmentation each time instead.
+            epoch draws one per scan. Full tuning, which has no cache, draws a new augmentation each time instead.
     """
 
     __pydantic_config__ = STRICT

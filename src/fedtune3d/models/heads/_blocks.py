@@ -1,4 +1,4 @@
-"""What the CNN heads are put together from."""
+"""Building blocks of the CNN heads."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""Heads by name: every module in this folder without a leading underscore is one."""
+"""Heads by name: every module in this folder without a leading underscore is a head."""
 
 import importlib
 import inspect

@@ -1,4 +1,4 @@
-"""What exact LoRA averaging adds to the frozen weights: the part of the averaged products beyond the adapters' rank."""
+"""Residuals of exact LoRA averaging: the part of the averaged products that exceeds the rank of the adapters."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""What a tuning answers: which parameters train and where the prefix ends. All else follows from it."""
+"""The trainable parameters of a model and the end of its frozen prefix; everything else follows from them."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from fedtune3d._utils.state_dicts import State
 
 @dataclass(frozen=True)
 class Trainable:
-    """What trains, said once.
+    """The trainable part of a model.
 
     Attributes:
         names: Parameters and buffers that training changes, sorted: the state that a site sends and a checkpoint holds.
         parameters: Those among them that the optimiser sees, sorted.
-        prefix_end: Leading stages that hold nothing trained; what comes after them is computed anew in every step.
+        prefix_end: Leading stages that hold nothing trained; later stages are computed again in every step.
     """
 
     names: tuple[str, ...]
@@ -26,7 +26,7 @@ class Trainable:
 
 
 def trainable_of(model: nn.Module, prefix_end: int, trained_parts: Collection[str]) -> Trainable:
-    """What trains in a model whose parameters have been frozen and unfrozen.
+    """Read the trainable part off a model whose parameters have been frozen and unfrozen.
 
     Args:
         model: Its ``requires_grad`` flags say which parameters train.
