@@ -71,7 +71,7 @@ def test_unknown_key_inside_a_list_and_a_union(tmp_path: Path) -> None:
     [
         ({"labels": {"positive": ["AD"], "negative": ["AD"]}}, "labels: AD stands in positive and in negative"),
         ({"labels": None}, "site A has no labels"),
-        ({"sites": [{"name": "A"}, {"name": "A"}]}, "A stands twice"),
+        ({"sites": [{"name": "A"}, {"name": "A"}]}, "A is used twice"),
         ({"splits": {"train": 0.5, "validation": 0.5, "test": 0.5}}, "splits: train + validation + test must be 1"),
         ({"name": "a/b"}, "name: String should match pattern"),
         ({"tuning": {"method": "magic"}}, "tuning: "),

@@ -121,7 +121,7 @@ def test_every_problem_is_found_before_anything_runs(tmp_path: Path) -> None:
     assert len(lines) == 1
     assert "tuning.rnak: unknown key, did you mean 'rank'?" in lines[0]
     assert "conv_s-lora-rnak2-fedavg" in lines[0]
-    assert "heads: linear stands twice" in problems(write(tmp_path, heads=["linear", "linear"]))[0]
+    assert "heads: linear is used twice" in problems(write(tmp_path, heads=["linear", "linear"]))[0]
     assert "an entry needs `rule`" in problems(write(tmp_path, rules=[{"name": "fedavg"}]))[0]
     assert "expected ncc or resnet18" in problems(write(tmp_path, references=["ncx"]))[0]
     assert "write `seeds: [0, 1, 2]`" in problems(write(tmp_path, seed=3))[0]

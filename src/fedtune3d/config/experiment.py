@@ -47,7 +47,7 @@ def _log_names(value: Any) -> Any:
 
 
 class Splits(StrictModel):
-    """The share of people in each split, per class."""
+    """The fraction of people in each split, per class."""
 
     train: Fraction = 0.5
     validation: Fraction = 0.2
@@ -86,7 +86,7 @@ class ModelSection(StrictModel):
 
 
 class AggregationSection(StrictModel):
-    """The rule, and its own options beside its name; with LoRA, in which way it runs on the factors."""
+    """The rule, its options, and with LoRA how the rule is applied to the factors."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -104,7 +104,7 @@ class AggregationSection(StrictModel):
 
 
 class ParticipationSection(StrictModel):
-    """Who takes part in a round, and what the run does when sites fail."""
+    """Which sites take part in a round, and how failures are handled."""
 
     fraction: Fraction = 1.0
     quorum: Count | None = None
@@ -119,7 +119,7 @@ def _method(value: Any) -> Any:
 
 
 class ExperimentKeys(StrictModel):
-    """The keys of an experiment file, which a study's file has, too."""
+    """The keys of an experiment file, shared by study files."""
 
     name: SiteName
     seed: Seed = 0
@@ -146,7 +146,7 @@ class ExperimentKeys(StrictModel):
         problems = []
         names = [site.name for site in self.sites]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            problems.append(f"site names must differ, but {', '.join(twice)} stands twice")
+            problems.append(f"site names must differ, but {', '.join(twice)} is used twice")
         if "leave_one_site_out" in self.baselines and len(names) < 2:
             problems.append("baselines: leave_one_site_out needs two sites or more; leave it out")
         problems += self._misfits()
@@ -158,7 +158,7 @@ class ExperimentKeys(StrictModel):
         return self
 
     def _misfits(self) -> list[str]:
-        """Heads, tunings and rules that do not go together."""
+        """List combinations of head, tuning and rule that do not fit together."""
         problems = []
         if self.model.encoder == RESNET18 and self.tuning.method != "full":
             problems.append("model.encoder resnet18 is trained from scratch: write tuning: {method: full}")
@@ -212,7 +212,7 @@ class ExperimentKeys(StrictModel):
 
 
 class Experiment(ExperimentKeys):
-    """One run: the sites, the model, what trains, how, and by which rule the sites' updates become one."""
+    """One run: the sites, the model, what trains and how, and the rule that aggregates the updates."""
 
     def labels_of(self, site: SiteSection) -> LabelMapping:
         """The label mapping of a site: its own, else the experiment's."""

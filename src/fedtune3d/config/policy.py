@@ -1,4 +1,4 @@
-"""The policy of a site: what it does for others, and what may leave it."""
+"""The policy of a site: the tasks it carries out, and what may leave it."""
 
 from typing import Annotated, Literal
 
@@ -12,7 +12,7 @@ from fedtune3d.models.heads import head_names
 
 
 class Policy(StrictModel):
-    """What a site does for others, and what may leave it besides states, counts and summaries.
+    """Which tasks a site carries out, and what may leave it besides state dicts, counts and summaries.
 
     Attributes:
         predictions_leave: Whether the test probabilities of single scans leave, without names.

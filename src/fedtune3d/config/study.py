@@ -41,7 +41,7 @@ class Variant:
         axis: A key of `NAME_KEYS`.
         name: Of the head, reference, tuning method or rule.
         label: Tells it from the others of its axis; part of the names of its trials.
-        note: What stands beside its name for people: a label of one's own, or its options; often nothing.
+        note: Shown next to its name in reports: the user's label or the options; often empty.
         changes: What it changes in the experiment; sections of keys are changed key by key.
     """
 
@@ -145,7 +145,7 @@ class Study(ExperimentKeys):
         except ValueError as error:
             return [str(error)]
         twice = sorted({label for label in labels if labels.count(label) > 1})
-        return [f"{axis}: {label} stands twice; give one of them another `label`" for label in twice]
+        return [f"{axis}: {label} is used twice; give one of them another `label`" for label in twice]
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
