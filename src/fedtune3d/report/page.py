@@ -1,9 +1,9 @@
 """The report: one HTML page that opens offline, and the figures beside it."""
 
 import base64
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -136,23 +136,36 @@ def _render(contents: RunContents, drawings: dict[str, Drawing], live: dict[str,
     )
 
 
-def as_figure(drawing: Drawing, saved: bool = True) -> dict[str, Any]:
-    """What a page needs of a figure; `saved` says whether its files are in the folder, too."""
-    return {
-        "name": drawing.name,
-        "title": drawing.title,
-        "description": drawing.description,
-        "source": _data_uri(drawing.svg, "svg+xml"),
-        "saved": saved,
-    }
+@dataclass(frozen=True)
+class PageFigure:
+    """A figure in a page; `source` is its data URI, and `saved` says whether its files are in the folder, too."""
+
+    name: str
+    title: str
+    description: str
+    source: str
+    saved: bool
+
+
+def as_figure(drawing: Drawing, saved: bool = True) -> PageFigure:
+    """Prepare a figure for a page."""
+    return PageFigure(drawing.name, drawing.title, drawing.description, _data_uri(drawing.svg, "svg+xml"), saved)
 
 
 def _data_uri(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _examples(contents: RunContents) -> list[dict[str, Any]]:
-    """Per site its pictures, or why there are none."""
+@dataclass(frozen=True)
+class SiteExamples:
+    """A site's example pictures as data URIs, and why there are none or no more; empty where all are shown."""
+
+    site: str
+    sources: tuple[str, ...]
+    why: str
+
+
+def _examples(contents: RunContents) -> list[SiteExamples]:
     shown, spent = [], 0
     for site in contents.sites:
         sources, why = [], ""
@@ -165,7 +178,6 @@ def _examples(contents: RunContents) -> list[dict[str, Any]]:
                 why = f"more pictures are in sites/{site}/examples; the page would grow too large"
                 break
             sources.append(_data_uri(content, "png"))
-        shown.append(
-            {"site": site, "sources": sources, "why": why or ("" if sources else "there are none in this run folder")}
-        )
+        why = why or ("" if sources else "there are none in this run folder")
+        shown.append(SiteExamples(site, tuple(sources), why))
     return shown

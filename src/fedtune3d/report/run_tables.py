@@ -1,9 +1,9 @@
 """The tables of the page other than the AUC table, as rows ready to print."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from fedtune3d.evaluation.metrics import ModelCost, RunMetrics
+from fedtune3d.report.figures.drawing import Cell
 from fedtune3d.report.number_formatting import METHODS, duration, plural, size
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.run_statistics import statistic_methods
@@ -31,7 +31,7 @@ def bad_scans(contents: RunContents) -> list[dict[str, str]]:
     ]
 
 
-def round_rows(contents: RunContents) -> list[dict[str, Any]]:
+def round_rows(contents: RunContents) -> list[dict[str, Cell]]:
     """Every round: how many of the sites' updates were in it, who was at fault, the mean validation AUC after it."""
     scored = {line.validation.state_round: line.validation.mean_auc for line in contents.ledger}
     return [
@@ -48,9 +48,9 @@ def round_rows(contents: RunContents) -> list[dict[str, Any]]:
     ]
 
 
-def left_out_rows(contents: RunContents) -> list[dict[str, Any]]:
+def left_out_rows(contents: RunContents) -> list[dict[str, Cell]]:
     """Every round that a site did not take part in because of a fault, and the fault."""
-    rows = []
+    rows: list[dict[str, Cell]] = []
     for line in contents.ledger:
         for faults in line.faults_before:
             rows += [{"round": line.round, "site": site, "why": why} for site, why in sorted(faults.items())]
