@@ -12,12 +12,13 @@ from safetensors.torch import save_file
 
 from fedtune3d._utils.errors import DamagedFileError, InputError
 from fedtune3d._utils.files import atomic_path, is_verified, mark_verified, storage_errors
+from fedtune3d._utils.typed_json import Json
 
 State = dict[str, torch.Tensor]
 METADATA = "fedtune3d"
 
 
-def save_state(path: Path, state: State, info: Mapping[str, Any] | None = None, *, durable: bool = True) -> None:
+def save_state(path: Path, state: State, info: Mapping[str, object] | None = None, *, durable: bool = True) -> None:
     """Write a state as safetensors with its checksum, whole or not at all; equal states and infos give equal bytes.
 
     `info` (JSON values) and the checksum share one metadata key, because the order of several is not fixed by the
@@ -46,14 +47,14 @@ def load_state(path: Path) -> State:
     return _load(path)[0]
 
 
-def load_info(path: Path) -> dict[str, Any]:
+def load_info(path: Path) -> dict[str, Json]:
     """Read the info that `save_state` put next to the tensors. Verifies the file and raises as `load_state`."""
     if not path.exists() or not is_verified(path):
         return _load(path)[1]
     return peek_info(path)
 
 
-def peek_info(path: Path) -> dict[str, Any]:
+def peek_info(path: Path) -> dict[str, Json]:
     """Read the info without reading the tensors, so nothing is verified: for listings. Raises as `load_state`."""
     with _opened(path) as file:
         info, _ = _metadata(path, file.metadata())
@@ -97,12 +98,12 @@ def state_sha256(state: State) -> str:
     return digest.hexdigest()
 
 
-def _checksum(state: State, info: Mapping[str, Any]) -> str:
+def _checksum(state: State, info: Mapping[str, object]) -> str:
     text = json.dumps(info, sort_keys=True, allow_nan=False)
     return hashlib.sha256(f"{state_sha256(state)}\n{text}".encode()).hexdigest()
 
 
-def _load(path: Path) -> tuple[State, dict[str, Any]]:
+def _load(path: Path) -> tuple[State, dict[str, Json]]:
     with _opened(path) as file:
         try:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
@@ -126,7 +127,7 @@ def _opened(path: Path) -> Any:
         raise DamagedFileError(path, f"is not a safetensors file ({error})") from error
 
 
-def _metadata(path: Path, metadata: Mapping[str, str] | None) -> tuple[dict[str, Any], str]:
+def _metadata(path: Path, metadata: Mapping[str, str] | None) -> tuple[dict[str, Json], str]:
     try:
         values = json.loads((metadata or {})[METADATA])
         return dict(values["info"]), str(values["sha256"])

@@ -201,9 +201,10 @@ def damage(path: Path) -> str | None:
 
 def _causes(path: Path) -> dict[str, Any]:
     try:
-        return dict(peek_info(path).get("causes", {}))
+        causes = peek_info(path).get("causes")
     except InputError:
         return {}
+    return causes if isinstance(causes, dict) else {}
 
 
 def _narrowed(values: torch.Tensor, key: FeatureKey) -> torch.Tensor:

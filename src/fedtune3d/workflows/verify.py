@@ -115,11 +115,11 @@ def _check_of(path: Path) -> Callable[[Path], object] | None:
 def _check_rounds(ledger: Path) -> None:
     lines, last = len(read_lines(ledger)), RoundsPaths(ledger.parent).last
     try:
-        wanted = int(load_info(last)["ledger_lines"]) if last.exists() else 0
+        committed = load_info(last).get("ledger_lines") if last.exists() else 0
     except DamagedFileError:
         return  # reported as the checkpoint's own damage
-    if lines < wanted:
-        raise DamagedFileError(ledger, f"has lost lines: expected {wanted} or more, found {lines}")
+    if isinstance(committed, int) and lines < committed:
+        raise DamagedFileError(ledger, f"has lost lines: expected {committed} or more, found {lines}")
 
 
 def _changed_inputs(path: Path) -> Iterator[Damage]:
