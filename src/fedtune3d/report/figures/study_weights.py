@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
 from fedtune3d.report.figures.drawing import GREY, Drawing, new_figure, site_marks
 from fedtune3d.report.figures.learning_curves import draw_site_lines, style_rounds
-from fedtune3d.report.figures.weights_per_round import weight_rows
+from fedtune3d.report.figures.weights_per_round import WeightRow, weight_rows
 from fedtune3d.report.study_contents import Row, StudyContents
 
 _COLUMNS = 2
@@ -18,15 +18,15 @@ def draw_study_weights(contents: StudyContents) -> Drawing | None:
     """The weights of the first seed; the data hold every seed. None where no rule gave weights."""
     rules = [row for row in contents.stages.get("rules", []) if row.method == "federated"]
     data = [entry for rule in rules for entry in _data(contents, rule)]
-    shown = [rule for rule in rules if any(entry["rule"] == rule.title for entry in data)]
-    if not any(entry["weight"] is not None for entry in data):
+    shown = [rule for rule in rules if any(entry.rule == rule.title for entry in data)]
+    if not any(entry.row.weight is not None for entry in data):
         return None
     lines = math.ceil(len(shown) / _COLUMNS)
     figure = new_figure(8.4, 0.7 + 2.3 * lines)
     grid = figure.subplots(lines, min(_COLUMNS, len(shown)), sharey=True, squeeze=False)
-    top = max(entry["weight"] or 0 for entry in data)
+    top = max(entry.row.weight or 0 for entry in data)
     for axes, rule in zip(grid.flat, shown, strict=False):
-        _panel(axes, contents.sites, rule.title, [entry for entry in data if entry["rule"] == rule.title])
+        _panel(axes, contents.sites, rule.title, [entry for entry in data if entry.rule == rule.title])
         axes.set_ylim(0, top * 1.1)
     for axes in grid.flat[len(shown) :]:
         axes.set_visible(False)
@@ -39,26 +39,32 @@ def draw_study_weights(contents: StudyContents) -> Drawing | None:
         title=f"Weight of each site in each round, for each rule (seed {contents.seeds[0]})",
         description="For each aggregation rule a panel: the weight of each site's update over the rounds.",
         figure=figure,
-        rows=data,
+        rows=[{"rule": entry.rule, "seed": entry.seed, **entry.row._asdict()} for entry in data],
     )
 
 
-def _data(contents: StudyContents, rule: Row) -> list[dict[str, Any]]:
+class _Entry(NamedTuple):
+    rule: str
+    seed: int
+    row: WeightRow
+
+
+def _data(contents: StudyContents, rule: Row) -> list[_Entry]:
     return [
-        {"rule": rule.title, "seed": seed, **entry}
+        _Entry(rule.title, seed, entry)
         for seed, run in contents.finished(rule.trials).items()
         for entry in weight_rows(run.ledger, contents.sites)
     ]
 
 
-def _panel(axes: Axes, sites: Sequence[str], title: str, data: Sequence[dict[str, Any]]) -> None:
-    first = [entry for entry in data if entry["seed"] == data[0]["seed"]]
+def _panel(axes: Axes, sites: Sequence[str], title: str, data: Sequence[_Entry]) -> None:
+    first = [entry for entry in data if entry.seed == data[0].seed]
 
     def points(name: str) -> tuple[list[int], list[float]]:
-        found = [(entry["round"], entry["weight"]) for entry in first if entry["site"] == name]
+        found = [(entry.row.round, entry.row.weight) for entry in first if entry.row.site == name]
         return [round_ for round_, _ in found], [math.nan if weight is None else weight for _, weight in found]
 
     draw_site_lines(axes, site_marks(sites), points)
     style_rounds(axes, title, "Round")
-    if all(entry["weight"] is None for entry in first):
+    if all(entry.row.weight is None for entry in first):
         axes.text(0.5, 0.5, "the rule gives no weights", transform=axes.transAxes, ha="center", color=GREY, fontsize=9)

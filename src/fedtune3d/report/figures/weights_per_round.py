@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 from fedtune3d.federation.ledger import LedgerLine
 from fedtune3d.report.figures.drawing import BLACK, Drawing, new_figure, site_marks
@@ -12,22 +12,22 @@ from fedtune3d.report.figures.learning_curves import draw_site_lines, style_roun
 def draw_weights(ledger: Sequence[LedgerLine], sites: Sequence[str], rule: str) -> Drawing | None:
     """The weight of each site over the rounds, a cross where it was left out; None where the rule gave no weights."""
     rows = weight_rows(ledger, sites)
-    if all(row["weight"] is None for row in rows):
+    if all(row.weight is None for row in rows):
         return None
     figure = new_figure(7.2, 3.6)
     axes = figure.add_subplot()
 
     def points(name: str) -> tuple[list[int], list[float]]:
         # NaN breaks the line where a site has no weight.
-        found = [(row["round"], row["weight"]) for row in rows if row["site"] == name]
+        found = [(row.round, row.weight) for row in rows if row.site == name]
         return [round_ for round_, _ in found], [math.nan if weight is None else weight for _, weight in found]
 
     marks = site_marks(sites)
     draw_site_lines(axes, marks, points)
-    absent = [row for row in rows if not row["participated"]]
+    absent = [row for row in rows if not row.participated]
     if absent:
-        colours = [marks[row["site"]].colour for row in absent]
-        axes.scatter([row["round"] for row in absent], [0.0] * len(absent), marker="x", c=colours, s=26, clip_on=False)
+        colours = [marks[row.site].colour for row in absent]
+        axes.scatter([row.round for row in absent], [0.0] * len(absent), marker="x", c=colours, s=26, clip_on=False)
         axes.scatter([], [], marker="x", c=BLACK, s=26, label="not in the round")
     style_rounds(axes, f"Weight of each site in the average ({rule})", "Round")
     axes.set_ylabel("Weight", fontsize=9)
@@ -39,23 +39,27 @@ def draw_weights(ledger: Sequence[LedgerLine], sites: Sequence[str], rule: str) 
         title="Aggregation weight per site and round",
         description=f"The weight that {rule} gave to each site's update in each round.",
         figure=figure,
-        rows=rows,
+        rows=[row._asdict() for row in rows],
     )
 
 
-def weight_rows(ledger: Sequence[LedgerLine], sites: Sequence[str]) -> list[dict[str, Any]]:
-    """A row a training round and site."""
+class WeightRow(NamedTuple):
+    """A site in a training round: its weight in the average (None where it has none), and why it was left out."""
+
+    round: int
+    site: str
+    weight: float | None
+    examples: int | None
+    participated: bool
+    fault: str | None
+
+
+def weight_rows(ledger: Sequence[LedgerLine], sites: Sequence[str]) -> list[WeightRow]:
+    """A row per training round and site."""
     return [
-        {
-            "round": line.round,
-            "site": site,
-            "weight": line.sites[site].weight,
-            "examples": line.sites[site].examples,
-            "participated": line.sites[site].participated,
-            "fault": line.sites[site].fault,
-        }
+        WeightRow(line.round, site, entry.weight, entry.examples, entry.participated, entry.fault)
         for line in ledger
         if line.trains
         for site in sites
-        if site in line.sites
+        if (entry := line.sites.get(site)) is not None
     ]
