@@ -480,7 +480,7 @@ LABELS = {
         {"positive": "age > 20", "negative": "age > 30"},
         "found both positive and negative: 4",
     ),
-    "a word for a list": ({"positive": 3, "negative": ["CN"]}, "expected a list of diagnoses such as [AD], or a rule"),
+    "a word for a list": ({"positive": 3, "negative": ["CN"]}, "expected a list of diagnoses such as [AD]"),
 }
 
 
