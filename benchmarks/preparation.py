@@ -5,9 +5,9 @@
 DATA holds `anatomies/` (FreeSurfer-style label maps of whole heads, from which T1-weighted heads with their skull are
 painted at four resolutions, orientations and gains) and `scans/` (real heads). One process, one thread.
 CPU seconds of the process stand for each step, the median over the heads; next to reading with the checksum of the
-file stands nibabel's plain reading of the same file, which leaves the checksum out. Beside them: correlation with the template in
-the brain, overlap of the brain masks with the template's, and the mean overlap between any two painted people's
-hippocampi, taken to the template by their scans' own transforms. With `--compare` each head is registered with
+file stands nibabel's plain reading of the same file, which leaves the checksum out. Further: correlation with the
+template in the brain, overlap of the brain masks with the template's, and the mean overlap between any two painted
+people's hippocampi, taken to the template by their scans' own transforms. With `--compare` each head is registered with
 antspyx, too (`pip install antspyx`). With `--json` the last line is one JSON object.
 """
 
