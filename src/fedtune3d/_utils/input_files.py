@@ -6,6 +6,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedtune3d._utils.json_values import Json
+
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -69,7 +71,7 @@ def read_input_text(path: Path) -> InputText:
         return InputText(content.decode("latin-1"), True)
 
 
-def read_json_object(path: Path) -> dict[str, object]:
+def read_json_object(path: Path) -> dict[str, Json]:
     """Read a JSON object that somebody else wrote, in UTF-8 or Latin-1.
 
     Raises:

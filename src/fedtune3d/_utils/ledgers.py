@@ -10,10 +10,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fedtune3d._utils.errors import DamagedFileError
 from fedtune3d._utils.files import read_bytes, storage_errors, write_bytes
+from fedtune3d._utils.json_values import Json
 
 LINE, CHAIN = "line", "chain"
 
@@ -26,7 +26,7 @@ class LedgerHead:
     chain: str = ""
 
 
-def append_line(path: Path, value: Mapping[str, Any]) -> LedgerHead:
+def append_line(path: Path, value: Mapping[str, Json]) -> LedgerHead:
     """Add a line, on the disk when this returns. Returns the new head.
 
     Raises:
@@ -49,7 +49,7 @@ def append_line(path: Path, value: Mapping[str, Any]) -> LedgerHead:
     return head
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path) -> list[dict[str, Json]]:
     """Read and verify the lines, without their numbers and chains; an unfinished last one is left out.
 
     Raises:
@@ -79,7 +79,7 @@ def keep_first(path: Path, count: int) -> None:
         write_bytes(path, b"".join(line + b"\n" for line in kept))
 
 
-def _verified_lines(path: Path) -> list[tuple[dict[str, Any], LedgerHead]]:
+def _verified_lines(path: Path) -> list[tuple[dict[str, Json], LedgerHead]]:
     try:
         content = read_bytes(path)
     except FileNotFoundError:
@@ -91,7 +91,7 @@ def _verified_lines(path: Path) -> list[tuple[dict[str, Any], LedgerHead]]:
     return lines
 
 
-def _verified_line(path: Path, line: bytes, number: int, before: LedgerHead) -> tuple[dict[str, Any], LedgerHead]:
+def _verified_line(path: Path, line: bytes, number: int, before: LedgerHead) -> tuple[dict[str, Json], LedgerHead]:
     try:
         value = json.loads(line)
         found = LedgerHead(value.pop(LINE), value.pop(CHAIN))
@@ -103,7 +103,7 @@ def _verified_line(path: Path, line: bytes, number: int, before: LedgerHead) -> 
     return value, head
 
 
-def _chained(before: LedgerHead, value: Mapping[str, Any]) -> tuple[bytes, LedgerHead]:
+def _chained(before: LedgerHead, value: Mapping[str, Json]) -> tuple[bytes, LedgerHead]:
     number = before.lines + 1
     body = json.dumps({LINE: number, **value}, allow_nan=False)
     chain = hashlib.sha256(f"{before.chain}{body}".encode()).hexdigest()

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.json_values import Json
 from fedtune3d._utils.sealed import read_sealed_text, write_sealed_text
 from fedtune3d._utils.version import __version__
 from fedtune3d._utils.yaml_files import read_yaml
@@ -17,7 +18,7 @@ FORMAT = "0.2"
 """Release that last changed what a run folder holds; this version reads no other layout."""
 
 
-def write_run_config(path: Path, public: dict[str, Any]) -> None:
+def write_run_config(path: Path, public: dict[str, Json]) -> None:
     """Write the resolved configuration of a run, without paths, to its `config.yaml`, with a checksum."""
     write_sealed_text(path, yaml.safe_dump({FORMAT_KEY: FORMAT} | public, sort_keys=False))
 

@@ -12,13 +12,13 @@ from safetensors.torch import save_file
 
 from fedtune3d._utils.errors import DamagedFileError, InputError
 from fedtune3d._utils.files import atomic_path, is_verified, mark_verified, storage_errors
-from fedtune3d._utils.typed_json import Json
+from fedtune3d._utils.json_values import Json, JsonLike
 
 State = dict[str, torch.Tensor]
 METADATA = "fedtune3d"
 
 
-def save_state(path: Path, state: State, info: Mapping[str, object] | None = None, *, durable: bool = True) -> None:
+def save_state(path: Path, state: State, info: Mapping[str, JsonLike] | None = None, *, durable: bool = True) -> None:
     """Write a state as safetensors with its checksum, whole or not at all; equal states and infos give equal bytes.
 
     `info` (JSON values) and the checksum share one metadata key, because the order of several is not fixed by the
@@ -98,7 +98,7 @@ def state_sha256(state: State) -> str:
     return digest.hexdigest()
 
 
-def _checksum(state: State, info: Mapping[str, object]) -> str:
+def _checksum(state: State, info: Mapping[str, JsonLike]) -> str:
     text = json.dumps(info, sort_keys=True, allow_nan=False)
     return hashlib.sha256(f"{state_sha256(state)}\n{text}".encode()).hexdigest()
 

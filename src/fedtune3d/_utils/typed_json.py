@@ -2,15 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fedtune3d._utils.errors import DamagedFileError, InputError
+from fedtune3d._utils.json_values import Json
 from fedtune3d._utils.sealed import read_sealed_json, write_sealed_json
-
-Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
-"""Anything that JSON can hold."""
 
 T = TypeVar("T")
 

@@ -7,16 +7,14 @@ The order of a run: `Rule.start` once, then per round `Rule.site_step` for each 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeAlias, TypeVar
+from typing import ClassVar, TypeVar
 
+from fedtune3d._utils.json_values import JsonLike
 from fedtune3d._utils.ranges import require_valid_fields
 from fedtune3d._utils.state_dicts import State
 from fedtune3d._utils.typed_json import from_json
 from fedtune3d.aggregation.site_scores import SiteScore
 from fedtune3d.aggregation.site_step import SiteStep
-
-Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
-"""Anything that JSON can hold; the rule does not change it."""
 
 Value = TypeVar("Value")
 
@@ -47,7 +45,7 @@ class Update:
 class Memory:
     """A rule's memory between rounds: JSON values and named tensors. Saved and loaded without loss."""
 
-    values: Mapping[str, Json] = field(default_factory=dict)
+    values: Mapping[str, JsonLike] = field(default_factory=dict)
     tensors: State = field(default_factory=dict)
 
     def read(self, name: str, kind: type[Value], default: Value | None = None) -> Value:

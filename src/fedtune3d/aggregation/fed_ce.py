@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
+from fedtune3d._utils.json_values import JsonLike
 from fedtune3d._utils.ranges import Positive
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import in_site_order, load_checked, shares, weighted_average
@@ -14,7 +15,6 @@ from fedtune3d.aggregation.changes import PARAMETERS, change, parameters_at_star
 from fedtune3d.aggregation.contract import (
     AVERAGING,
     Aggregate,
-    Json,
     Memory,
     Rule,
     RuleContext,
@@ -143,7 +143,7 @@ class FedCE(Rule):
             }
             for update in ordered
         }
-        values: dict[str, Json] = {WEIGHTS: {**before, **weights}, COSINES: cosine_means, SCORES: score_means}
+        values: dict[str, JsonLike] = {WEIGHTS: {**before, **weights}, COSINES: cosine_means, SCORES: score_means}
         after = Memory({**memory.values, **values})
         return Aggregate(weighted_average(state, ordered, weights), weights, after, signals)
 

@@ -4,10 +4,11 @@ import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import fedtune3d.aggregation as folder
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.json_values import JsonLike
 from fedtune3d._utils.names import unknown_name
 from fedtune3d.aggregation.contract import Rule
 from fedtune3d.aggregation.site_step import SiteStep
@@ -34,7 +35,7 @@ def rules() -> dict[str, type[Rule]]:
     return dict(sorted(rules_by_name.items()))
 
 
-def build_rule(name: str, options: Mapping[str, Any] | None = None) -> Rule:
+def build_rule(name: str, options: Mapping[str, JsonLike] | None = None) -> Rule:
     """The rule of that name with its options; those left out take their defaults.
 
     Raises:

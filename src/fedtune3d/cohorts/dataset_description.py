@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.input_files import read_json_object
+from fedtune3d._utils.json_values import Json
 
 
 def is_simulated(root: Path) -> bool:
@@ -21,7 +22,7 @@ def is_derivative(root: Path) -> bool:
     return description.get("DatasetType") == "derivative" or "PipelineDescription" in description
 
 
-def read_description(root: Path) -> dict[str, object]:
+def read_description(root: Path) -> dict[str, Json]:
     """The description of a folder, or of a table's folder; empty where there is none.
 
     Raises:

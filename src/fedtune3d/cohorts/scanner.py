@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 
 from fedtune3d._utils.input_files import read_json_object
+from fedtune3d._utils.json_values import Json
 
 
 def scanner_of(scan: Path, root: Path) -> str | None:
@@ -12,7 +13,7 @@ def scanner_of(scan: Path, root: Path) -> str | None:
     Sidecars of the folders from the BIDS root down to the scan's count, the nearer ones more (BIDS inheritance).
     A sidecar that cannot be read counts as empty.
     """
-    fields: dict[str, object] = {}
+    fields: dict[str, Json] = {}
     entities = set(_stem(scan).split("_")[:-1])
     folders = [folder for folder in scan.parents if folder.is_relative_to(root)]
     for folder in reversed(folders):
@@ -31,7 +32,7 @@ def _stem(scan: Path) -> str:
 
 
 @cache
-def _read(path: Path) -> dict[str, object]:
+def _read(path: Path) -> dict[str, Json]:
     try:
         return read_json_object(path)
     except (OSError, ValueError):

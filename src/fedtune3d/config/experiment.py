@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.json_values import Json
 from fedtune3d._utils.names import known_name
 from fedtune3d._utils.ranges import Count, CountOrZero, Fraction, Positive
 from fedtune3d._utils.strict import StrictModel, problems_of
@@ -196,7 +197,7 @@ class ExperimentKeys(StrictModel):
         paths = {"output": folder / self.output, "cache": folder / self.cache}
         return self.model_copy(update={"sites": sites, "model": model, "explain": explain, **paths})
 
-    def public(self) -> dict[str, Any]:
+    def public(self) -> dict[str, Json]:
         """The resolved configuration as JSON values: what leaves the site and what is hashed.
 
         Paths and logs are no part of it.
@@ -248,5 +249,5 @@ class Experiment(ExperimentKeys):
         return _sha256({key: value for key, value in self.public().items() if key in SPLIT_CAUSES})
 
 
-def _sha256(values: dict[str, Any]) -> str:
+def _sha256(values: dict[str, Json]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import StudyFolder
@@ -17,10 +17,10 @@ from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.config.experiment import WRITTEN_BY_INIT, Experiment, ExperimentKeys, Seed
 from fedtune3d.models.assembly import NCC, RESNET18
 
-Choice = str | dict[str, Any]
+Choice = str | dict[str, JsonValue]
 """An entry of an axis: a name, or a mapping of the name, its options, and `label` and `training` where wanted."""
 
-REFERENCES: dict[str, dict[str, Any]] = {
+REFERENCES: dict[str, dict[str, JsonValue]] = {
     NCC: {
         "model": {"head": NCC},
         "tuning": {"method": "frozen"},
@@ -49,7 +49,7 @@ class Variant:
     name: str
     label: str
     note: str
-    changes: Mapping[str, Any] = field(hash=False)
+    changes: Mapping[str, JsonValue] = field(hash=False)
 
 
 @dataclass(frozen=True)
@@ -264,18 +264,19 @@ class Study(ExperimentKeys):
 
     def _variant(self, axis: str, choice: Choice) -> Variant:
         key = NAME_KEYS[axis]
-        values: dict[str, Any] = {key: choice} if isinstance(choice, str) else dict(choice)
+        values: dict[str, JsonValue] = {key: choice} if isinstance(choice, str) else dict(choice)
         if key not in values:
             raise ValueError(f"{axis}: an entry needs `{key}`, got {', '.join(values)}")
-        name, label, training = str(values.pop(key)), values.pop("label", None), values.pop("training", None)
+        name, training = str(values.pop(key)), values.pop("training", None)
+        label = None if (given := values.pop("label", None)) is None else str(given)
         changes = self._changes(axis, name, values)
         if training is not None:
             changes = _changed(changes, {"training": training})
-        options = values | (training or {})
+        options = values | (training if isinstance(training, dict) else {})
         note = ", ".join(f"{option}: {value}" for option, value in options.items()) if label is None else label
         return Variant(axis, name, label or _label(name, options), note if label != name else "", changes)
 
-    def _changes(self, axis: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
+    def _changes(self, axis: str, name: str, options: dict[str, JsonValue]) -> dict[str, JsonValue]:
         if axis == "references":
             if name not in REFERENCES:
                 raise ValueError(f"references: expected {' or '.join(REFERENCES)}, got {name!r}")
@@ -300,7 +301,7 @@ WHOLE = ("tuning", "aggregation")
 """Sections that a variant replaces: their keys depend on the method or rule."""
 
 
-def _changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def _changed(values: Mapping[str, JsonValue], changes: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """The values with the changes; sections are changed key by key, but for those of `WHOLE`."""
     merged = dict(values)
     for key, change in changes.items():
@@ -310,7 +311,7 @@ def _changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     return merged
 
 
-def _label(name: str, options: Mapping[str, Any]) -> str:
+def _label(name: str, options: Mapping[str, JsonValue]) -> str:
     """`fedprox-mu0_01`: a label that can stand in the name of a folder."""
     text = "-".join([name, *(f"{key}{value}" for key, value in options.items())])
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from fedtune3d._utils.input_files import read_json_object
+from fedtune3d._utils.json_values import Json
 
 Step = Literal["brain", "bias", "register"]
 STEPS: tuple[Step, ...] = get_args(Step)
@@ -53,7 +54,7 @@ def read_declared(path: Path) -> Declared:
     return Declared(frozenset(done), stripped is False, _brain_mask_beside(path, stem), problem)
 
 
-def _read_sidecar(path: Path) -> tuple[dict[str, object], str | None]:
+def _read_sidecar(path: Path) -> tuple[dict[str, Json], str | None]:
     """The fields of a sidecar, and why they cannot be read; none where there is no sidecar."""
     try:
         return read_json_object(path), None

@@ -14,6 +14,7 @@ import numpy as np
 
 from fedtune3d._utils.errors import DamagedFileError, InputError, ScanError
 from fedtune3d._utils.files import atomic_path, is_verified, mark_verified, sha256_file
+from fedtune3d._utils.json_values import JsonLike
 from fedtune3d._utils.sealed import read_sealed_json, write_sealed_json
 from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.preparation.nifti import require_scan_file
@@ -83,7 +84,7 @@ class PreparedStore:
         """What an entry takes on disk, rounded up."""
         return self.settings.size**3 * 2 + 131_072
 
-    def _causes(self, scan: Path) -> dict[str, object]:
+    def _causes(self, scan: Path) -> dict[str, JsonLike]:
         try:
             require_scan_file(scan)
             declared = read_declared(scan)
@@ -98,7 +99,7 @@ class PreparedStore:
         except OSError as error:
             raise ScanError(f"{scan}: expected a readable scan; {error.strerror}; check the path") from error
 
-    def _target(self, causes: dict[str, object]) -> Path:
+    def _target(self, causes: dict[str, JsonLike]) -> Path:
         return self.folder / f"{hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()}.npy"
 
     def _is_whole(self, target: Path) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtune3d._utils.files import atomic_path, write_json, write_text
-from fedtune3d._utils.typed_json import Json
+from fedtune3d._utils.json_values import Json
 from fedtune3d._utils.version import __version__
 from fedtune3d.simulation.scanning import Scan
 

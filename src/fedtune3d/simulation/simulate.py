@@ -12,7 +12,7 @@ import torch
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import require_free_space, sha256_file, write_json
 from fedtune3d._utils.folders import SimulationFolder
-from fedtune3d._utils.typed_json import Json
+from fedtune3d._utils.json_values import Json
 from fedtune3d.simulation.anatomy import Anatomy
 from fedtune3d.simulation.bids_folder import scan_path, write_scan, write_site_files
 from fedtune3d.simulation.cohort_design import PlannedScan, PlannedSite, plan_sites

@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import forget_verified, mark_verified, require_free_space, sweep_partials
+from fedtune3d._utils.json_values import Json
 from fedtune3d._utils.state_dicts import load_state, peek_info, save_state
 
 FEATURES = "features"
@@ -60,7 +60,7 @@ class CacheEntry:
     """One file of the cache: its causes (empty where the file is damaged), size, and when it was last asked for."""
 
     path: Path
-    causes: dict[str, Any]
+    causes: dict[str, Json]
     size_bytes: int
     used: float
 
@@ -199,7 +199,7 @@ def damage(path: Path) -> str | None:
     return None if state.keys() == {FEATURES} else f"{path}: holds no features"
 
 
-def _causes(path: Path) -> dict[str, Any]:
+def _causes(path: Path) -> dict[str, Json]:
     try:
         causes = peek_info(path).get("causes")
     except InputError:

@@ -133,7 +133,8 @@ def _fault(path: Path) -> str | None:
         voxels = load_prepared(path).voxels
     except InputError as error:
         return str(error)
-    size = causes["settings"]["size"]
+    settings = causes.get("settings")
+    size = settings.get("size") if isinstance(settings, dict) else None
     if (voxels.shape, voxels.dtype) != ((size,) * 3, np.dtype(np.float16)):
         return f"{path}: expected {size} voxels a side in float16, found {voxels.shape} in {voxels.dtype}"
     return None if np.isfinite(voxels).all() else f"{path}: holds NaN or infinity"

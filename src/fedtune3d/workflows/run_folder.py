@@ -4,11 +4,11 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import storage_errors
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.json_values import Json
 from fedtune3d._utils.locks import is_unused
 from fedtune3d._utils.run_config import read_run_config, write_run_config
 from fedtune3d._utils.typed_json import read_typed, write_typed
@@ -16,7 +16,7 @@ from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.summary import Summary
 
 
-def open_run(folder: RunFolder, public: dict[str, Any], *, resume: bool, may_grow: bool = True) -> None:
+def open_run(folder: RunFolder, public: dict[str, Json], *, resume: bool, may_grow: bool = True) -> None:
     """Write the configuration into a new run folder, or check that the folder holds the same run.
 
     Baselines and rounds may be added to a run, and `explain` changed: its rounds are kept, and the evaluation is done
@@ -42,7 +42,7 @@ def open_run(folder: RunFolder, public: dict[str, Any], *, resume: bool, may_gro
     if not differing:
         return
     for difference in differing:
-        if not _is_addition(difference, before, public, may_grow):
+        if not _is_addition(difference, public, may_grow):
             raise InputError(_refusal(folder, differing))
     folder.metrics.unlink(missing_ok=True)
     if folder.saliency.exists() and any(difference.top in ("explain", "training") for difference in differing):
@@ -75,13 +75,15 @@ def _differences(before: object, now: object, key: str = "") -> Iterator[_Differ
         yield _Difference(key, before, now)
 
 
-def _is_addition(difference: _Difference, before: dict[str, Any], now: dict[str, Any], may_grow: bool) -> bool:
+def _is_addition(difference: _Difference, public: dict[str, Json], may_grow: bool) -> bool:
     """Whether the rounds that the folder holds are those of the configuration that is asked for, too."""
+    before, now = difference.before, difference.now
     if difference.key == "baselines":
-        return set(before["baselines"]) <= set(now["baselines"])
+        return isinstance(before, list) and isinstance(now, list) and all(baseline in now for baseline in before)
     if difference.key == "training.rounds":
-        constant = now["training"].get("schedule") == "constant"
-        return may_grow and constant and now["training"]["rounds"] > before["training"]["rounds"]
+        training = public["training"]
+        constant = isinstance(training, dict) and training.get("schedule") == "constant"
+        return may_grow and constant and isinstance(before, int) and isinstance(now, int) and now > before
     return difference.top == "explain"
 
 
@@ -101,7 +103,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _begin(folder: RunFolder, public: dict[str, Any]) -> None:
+def _begin(folder: RunFolder, public: dict[str, Json]) -> None:
     with storage_errors(folder.path):
         if folder.config.exists():
             for path in (folder.flow, folder.audit, folder.profiles, folder.environment):

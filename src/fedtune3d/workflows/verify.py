@@ -92,7 +92,7 @@ def _is_ours(path: Path) -> bool:
 
 def _recorded(ledger: Path) -> Iterator[Path]:
     try:
-        yield from (ledger.with_name(line["file"]) for line in read_lines(ledger))
+        yield from (ledger.with_name(str(line["file"])) for line in read_lines(ledger))
     except DamagedFileError:
         return  # reported as the ledger's own damage
 

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from flwr.app import RecordDict
 from pydantic import ValidationError
@@ -11,7 +10,7 @@ from pydantic import ValidationError
 from fedtune3d._utils.errors import InputError, StorageError
 from fedtune3d._utils.folders import RunFolder, SiteWork
 from fedtune3d._utils.progress import Progress, Silent
-from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.experiment import Experiment, ModelSection
 from fedtune3d.config.site import SiteSection
 from fedtune3d.federation.flower.site_folder import SiteSettings
 from fedtune3d.federation.flower.wire import Occasion, WireError, pack_answer, unpack_task
@@ -122,7 +121,7 @@ class SiteHost:
             raise Refusal("the experiment's hash is another here; install the server's version of fedtune3d")
         if self._only not in (None, occasion.sha256):
             raise Refusal("the experiment is not the one that this site has agreed to (`experiment` in site.yaml)")
-        updates: dict[str, Any] = {
+        updates: dict[str, Path | ModelSection] = {
             "cache": SiteWork(self.settings.work).cache.path,
             "output": SiteWork(self.settings.work).run(experiment.name, occasion.sha256).path,
         }

@@ -1,6 +1,6 @@
 """Declarations of what each field of an answer reveals, and of how many people; a field without one does not leave."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -105,9 +105,9 @@ def declarations_of(answer: type[BaseModel]) -> dict[str, Declaration]:
     return found
 
 
-def require_declared_parts(name: str, declared: Mapping[str, Declaration], parts: Mapping[str, object]) -> None:
+def require_declared_parts(name: str, declared: Mapping[str, Declaration], parts: Iterable[str]) -> None:
     """Check that each part of an answer is declared; `EVERY_PART` declares all. Raises `TypeError`."""
-    if EVERY_PART not in declared and (unknown := sorted(parts.keys() - declared.keys())):
+    if EVERY_PART not in declared and (unknown := sorted(set(parts) - declared.keys())):
         raise TypeError(f"{name}: no declaration of the part {', '.join(unknown)}")
 
 

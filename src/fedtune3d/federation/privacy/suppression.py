@@ -1,6 +1,6 @@
 """Suppression of small numbers: an answer leaves without what too few people stand behind, or not at all."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -12,14 +12,14 @@ Payload = TypeVar("Payload", bound=BaseModel)
 
 
 def suppress(
-    kind: str, payload: Payload, parts: Mapping[str, object], declared: AnswerDeclaration, min_people: int
+    kind: str, payload: Payload, parts: Iterable[str], declared: AnswerDeclaration, min_people: int
 ) -> Payload:
     """Hold back each field of fewer than `min_people` people, as it declares; its default takes its place.
 
     Args:
         kind: The kind of task, for the message.
         payload: The values of the answer.
-        parts: Its state dicts by part.
+        parts: The names of its state dicts.
         declared: What the fields and parts reveal, and of how many people.
         min_people: The policy's minimum.
 

@@ -3,7 +3,7 @@
 import base64
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,16 +91,27 @@ def _table(scans: Sequence[CheckedScan]) -> str:
     return text.getvalue()
 
 
-def _card(scan: CheckedScan) -> dict[str, object]:
+@dataclass(frozen=True)
+class _Card:
+    """What the page shows of a scan: a picture in base64, each measure's value to sort by, and its title and text."""
+
+    name: str
+    reasons: Sequence[str]
+    picture: str
+    sorting: Mapping[str, float]
+    shown: Sequence[tuple[str, str]]
+
+
+def _card(scan: CheckedScan) -> _Card:
     values = [(measure, getattr(scan.prepared.quality, measure.name)) for measure in MEASURES]
     shown = ["n/a" if value is None else f"{value:.{measure.digits}f}" for measure, value in values]
-    return {
-        "name": scan.record.name,
-        "reasons": scan.reasons,
-        "picture": base64.b64encode(draw_outlined(scan.prepared)).decode(),
-        "sorting": {measure.name: value for measure, value in values if value is not None},
-        "shown": [(measure.title, text) for (measure, _), text in zip(values, shown, strict=True)],
-    }
+    return _Card(
+        name=scan.record.name,
+        reasons=scan.reasons,
+        picture=base64.b64encode(draw_outlined(scan.prepared)).decode(),
+        sorting={measure.name: value for measure, value in values if value is not None},
+        shown=[(measure.title, text) for (measure, _), text in zip(values, shown, strict=True)],
+    )
 
 
 def draw_outlined(prepared: PreparedScan) -> bytes:

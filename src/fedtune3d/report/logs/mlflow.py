@@ -15,6 +15,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import MlflowPaths
 from fedtune3d._utils.folders.run import CONFIG
+from fedtune3d._utils.json_values import Json
 from fedtune3d.report.logs.values import Value
 
 TAG = "fedtune3d.run"
@@ -32,7 +33,7 @@ class MlflowLog:
         InputError: When the store cannot be used.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, config: dict[str, Json]) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # seven, by default: four minutes
         from mlflow import MlflowClient
@@ -45,7 +46,7 @@ class MlflowLog:
             local.mkdir(parents=True, exist_ok=True)
         try:
             self.client = MlflowClient(self.uri or f"sqlite:///{MlflowPaths(folder.absolute()).store}")
-            self.run_id = self._open(config["name"], _own_id(MlflowPaths(folder).run_id), local)
+            self.run_id = self._open(str(config["name"]), _own_id(MlflowPaths(folder).run_id), local)
             self.held: set[tuple[str, int]] | None = None
             self._write_config(config)
         except Exception as error:
@@ -75,7 +76,7 @@ class MlflowLog:
         names = self.client.get_run(self.run_id).data.metrics
         return {(name, one.step) for name in names for one in self.client.get_metric_history(self.run_id, name)}
 
-    def _write_config(self, config: dict[str, Any]) -> None:
+    def _write_config(self, config: dict[str, Json]) -> None:
         """The configuration as parameters, and whole as a file. Parameters cannot be changed, so a run's that goes on
         stay as they are; baselines, which can be added to a run, are none."""
         from mlflow.entities import Param
@@ -120,14 +121,14 @@ def _own_id(path: Path) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def _flat(config: Mapping[str, Json], prefix: str = "") -> dict[str, str]:
     """`training.rounds` → `20`; lists as JSON, but of the sites their names."""
     found: dict[str, str] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
             found |= _flat(value, f"{prefix}{key}.")
-        elif prefix + key == "sites":
-            found[key] = ", ".join(site["name"] for site in value)
+        elif prefix + key == "sites" and isinstance(value, list):
+            found[key] = ", ".join(str(site["name"]) for site in value if isinstance(site, dict))
         else:
             found[prefix + key] = value if isinstance(value, str) else json.dumps(value)
     return found

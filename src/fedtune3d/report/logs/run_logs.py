@@ -5,10 +5,11 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.json_values import Json
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.federation.environment import Environment
 from fedtune3d.federation.round_state import RoundsFolder
@@ -50,7 +51,7 @@ class RunLogs:
     when the run is done, or when it is run again with --resume.
     """
 
-    def __init__(self, names: Sequence[str], folder: RunFolder, config: dict[str, Any]) -> None:
+    def __init__(self, names: Sequence[str], folder: RunFolder, config: dict[str, Json]) -> None:
         self.ledger = RoundsFolder(folder.path)
         self.logs = {name: _open(name, folder, config) for name in names}
         self.given: dict[str, int] = dict.fromkeys(names, 0)
@@ -111,7 +112,7 @@ def require_packages(names: Sequence[str]) -> None:
             )
 
 
-def _open(name: str, folder: RunFolder, config: dict[str, Any]) -> Log:
+def _open(name: str, folder: RunFolder, config: dict[str, Json]) -> Log:
     if name == "tensorboard":
         return TensorBoardLog(folder.log(name), config)
     return MlflowLog(folder.log(name), config)

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from fedtune3d._utils.json_values import Json
 from fedtune3d.report.logs.values import Value
 
 
 class TensorBoardLog:
     """Event files in a folder. They are written anew from the ledger when a run goes on, so no step stands twice."""
 
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, config: dict[str, Json]) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         for path in folder.glob("events.out.tfevents.*"):
