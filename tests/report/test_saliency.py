@@ -1,9 +1,7 @@
 """What the report says and draws of where the model looks."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -11,6 +9,8 @@ import pytest
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.typed_json import write_typed
+from fedtune3d.federation.mean_maps import MapInfo
 from fedtune3d.preparation.template import load_template
 from fedtune3d.report import saliency, write_report
 from fedtune3d.report.figures.mean_saliency import draw_mean_saliency
@@ -22,9 +22,9 @@ def contents(make_run: Callable[..., Path]) -> RunContents:
     return read_run(make_run())
 
 
-def token_map(**changes: Any) -> dict[str, Any]:
-    told = {"method": "gradcam", "why": None, "scans": 6, "in_template": 0, "place_mm": 24.0, "similarity": -0.2}
-    return told | {"volumes": {}, "shares": {"trained": {}, "random": {}}} | changes
+def token_map(method: str = "gradcam", in_template: int = 0) -> MapInfo:
+    shares: dict[str, dict[str, tuple[float, float]]] = {"trained": {}, "random": {}}
+    return MapInfo(method, None, 6, in_template, place_mm=24.0, similarity=-0.2, shares=shares)
 
 
 def test_correlations_and_shares_stand_in_rows(contents: RunContents) -> None:
@@ -109,7 +109,7 @@ def test_no_map_at_all_is_a_sentence(make_run: Callable[..., Path]) -> None:
     folder = make_run()
     for path in (folder / "saliency").glob("*.json"):
         why = "NCC trains no weights, so there are none to draw anew for the check"
-        path.write_text(json.dumps({"method": "gradcam", "why": why}))
+        write_typed(path, MapInfo("gradcam", why))
     text = write_report(folder).read_text(encoding="utf-8")
     assert "No map of Amsterdam, Boston, Graz, Lagos: NCC trains no weights" in text
     assert "mean_saliency" not in text

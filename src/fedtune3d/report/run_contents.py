@@ -1,6 +1,5 @@
 """What a run folder holds, read as far as it is there: a run in progress has a ledger and no metrics yet."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.federation.environment import Environment
 from fedtune3d.federation.leak_audit import LeakAudit
 from fedtune3d.federation.ledger import LedgerLine, read_ledger
+from fedtune3d.federation.mean_maps import MapInfo
 from fedtune3d.preparation.profiles import Profiles
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class RunContents:
         flows: Site → who was left out and which split holds how many, as counts that may leave the site.
         audit: Findings of the leak audit, and the people at each site; None where the run has not come that far.
         profiles: The sites' intensity profiles, and the distances between them; None likewise.
-        saliency: Site → what it told of where the final model looks (see `mean_maps.SiteMaps`); empty where not asked.
+        saliency: Site → what it told of where the final model looks ; empty where not asked.
         faults: Site → the scans at fault, with the reason; only sites whose half of the folder is here.
         examples: Site → its example pictures, only where the site's policy lets pictures leave.
     """
@@ -47,7 +47,7 @@ class RunContents:
     flows: dict[str, Flow]
     audit: LeakAudit | None
     profiles: Profiles | None
-    saliency: dict[str, dict[str, Any]]
+    saliency: dict[str, MapInfo]
     faults: dict[str, tuple[BadScan, ...]]
     examples: dict[str, list[Path]]
 
@@ -94,7 +94,7 @@ def read_run(folder: Path) -> RunContents:
         flows=_read_if_there(dict[str, Flow], run.flow) or {},
         audit=_read_if_there(LeakAudit, run.audit),
         profiles=_read_if_there(Profiles, run.profiles),
-        saliency={site: told for site in sites if (told := _read_json(run.saliency_info(site)))},
+        saliency={site: info for site in sites if (info := _read_if_there(MapInfo, run.saliency_info(site)))},
         faults={
             site: read_typed(SiteFlow, path, _ADVICE).bad_scans for site, path in own_halves.items() if path.exists()
         },
@@ -145,13 +145,3 @@ def _policy(config: dict[str, Any], site: str, key: str) -> bool:
 
 def _read_if_there(kind: type[T], path: Path) -> T | None:
     return read_typed(kind, path, _ADVICE) if path.exists() else None
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is no file."""
-    if not path.exists():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise InputError(f"{path}: expected a JSON object; {error}; run again with --resume") from error

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -22,8 +22,8 @@ def draw_learning_curves(ledger: Sequence[LedgerLine], sites: Sequence[str], bes
     figure = new_figure(9.0, 3.9)
     left, right = figure.subplots(1, 2)
     marks = site_marks(sites)
-    _curves(left, rows, marks, "validation_auc")
-    _curves(right, rows, marks, "training_loss")
+    _curves(left, rows, marks, lambda row: row.validation_auc)
+    _curves(right, rows, marks, lambda row: row.training_loss)
     _finish(left, "Validation AUC", "Round of the global state", best_round)
     _finish(right, "Training loss", "Round", None)
     handles, labels = left.get_legend_handles_labels()
@@ -34,11 +34,21 @@ def draw_learning_curves(ledger: Sequence[LedgerLine], sites: Sequence[str], bes
         description="Left: validation AUC of the global state per site and its mean, over the rounds. "
         "Right: training loss per site in each round.",
         figure=figure,
-        rows=rows,
+        rows=[asdict(row) for row in rows],
     )
 
 
-def _rows(ledger: Sequence[LedgerLine], sites: Sequence[str]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class _CurveRow:
+    """A round of a site, or of their mean; the fields are the columns of the figure's table."""
+
+    round: int
+    site: str
+    validation_auc: float | None
+    training_loss: float | None
+
+
+def _rows(ledger: Sequence[LedgerLine], sites: Sequence[str]) -> list[_CurveRow]:
     """One row a round and site (and 'mean'): the AUC of the state after that round, the loss while training it."""
     aucs: dict[tuple[int, str], float | None] = {}
     losses: dict[tuple[int, str], float | None] = {}
@@ -51,23 +61,25 @@ def _rows(ledger: Sequence[LedgerLine], sites: Sequence[str]) -> list[dict[str, 
                 losses[line.round, site] = entry.loss
     rounds = sorted({key[0] for key in (*aucs, *losses)})
     return [
-        {
-            "round": round_,
-            "site": site,
-            "validation_auc": aucs.get((round_, site)),
-            "training_loss": losses.get((round_, site)),
-        }
+        _CurveRow(
+            round=round_,
+            site=site,
+            validation_auc=aucs.get((round_, site)),
+            training_loss=losses.get((round_, site)),
+        )
         for round_ in rounds
         for site in (*sites, "mean")
         if (round_, site) in aucs or (round_, site) in losses
     ]
 
 
-def _curves(axes: Axes, rows: Sequence[Mapping[str, Any]], marks: Mapping[str, Mark], column: str) -> None:
+def _curves(
+    axes: Axes, rows: Sequence[_CurveRow], marks: Mapping[str, Mark], value: Callable[[_CurveRow], float | None]
+) -> None:
     def points(name: str) -> tuple[list[int], list[float]]:
         # NaN breaks the line where there is no number.
-        found = [(row["round"], row[column]) for row in rows if row["site"] == name]
-        return [round_ for round_, _ in found], [math.nan if value is None else value for _, value in found]
+        found = [(row.round, value(row)) for row in rows if row.site == name]
+        return [round_ for round_, _ in found], [math.nan if number is None else number for _, number in found]
 
     draw_site_lines(axes, marks, points)
     rounds, means = points("mean")

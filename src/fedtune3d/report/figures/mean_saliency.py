@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import nibabel
 import numpy as np
@@ -13,11 +12,12 @@ from scipy import ndimage
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d.federation.mean_maps import MapInfo
 from fedtune3d.models.encoders.input_grid import SIZE, SPACING_MM
 from fedtune3d.preparation.grid import extents
 from fedtune3d.preparation.pictures import PLANES, write_letters
 from fedtune3d.preparation.template import Template, load_template
-from fedtune3d.report.figures.drawing import Drawing, new_figure
+from fedtune3d.report.figures.drawing import Cell, Drawing, new_figure
 from fedtune3d.report.figures.saliency import colours_of, draw_plane
 
 STATES = {"trained": "Final model", "random": "What was trained, drawn at random"}
@@ -34,22 +34,22 @@ _MARGIN = 7
 Maps = Mapping[str, Mapping[str, np.ndarray]]
 
 
-def draw_mean_saliency(infos: Mapping[str, Mapping[str, Any]], folder: RunFolder) -> Drawing | None:
+def draw_mean_saliency(infos: Mapping[str, MapInfo], folder: RunFolder) -> Drawing | None:
     """A row a site, cut in three planes through the place where the sites' maps are largest together.
 
     Args:
-        infos: Site → its ``<site>.json`` (see `mean_maps.SiteMaps`).
+        infos: Site → the numbers of its maps.
         folder: Of the run, with the maps.
 
     Returns:
         None where no site has a map.
     """
-    shown = {site: info for site, info in infos.items() if info["why"] is None}
+    shown = {site: info for site, info in infos.items() if info.why is None}
     if not shown:
         return None
     maps = {site: {state: _read(folder.saliency_map(site, state)) for state in STATES} for site in shown}
     info = next(iter(shown.values()))
-    method, unit = METHODS[info["method"]]
+    method, unit = METHODS[info.method]
     template = load_template(SIZE, SPACING_MM)
     rows = dict(list(shown.items())[:MOST_SITES])
     place = _largest(maps, template)
@@ -67,11 +67,11 @@ def draw_mean_saliency(infos: Mapping[str, Mapping[str, Any]], folder: RunFolder
         if number == 0:
             for axes, (site, told) in zip(grid[:, 0], rows.items(), strict=True):
                 name = site if len(site) <= _LONGEST_NAME else f"{site[: _LONGEST_NAME - 1]}…"
-                axes.set_ylabel(f"{name}\n{told['scans']} people", fontsize=8)
+                axes.set_ylabel(f"{name}\n{told.scans} people", fontsize=8)
     left_out = f"; the first {MOST_SITES} of {len(shown)} sites" if len(shown) > MOST_SITES else ""
     return Drawing(
         name="mean_saliency",
-        title=f"Mean saliency map per site over MNI152 ({method}; a place of the map is {info['place_mm']:g} mm "
+        title=f"Mean saliency map per site over MNI152 ({method}; a place of the map is {info.place_mm:g} mm "
         f"wide{left_out}). The maps are in saliency/ as NIfTI",
         description=f"For each site three slices through the MNI152 template under the mean {method} map of the final "
         "model, and the same under that of a model whose trained weights were drawn at random; the table below has "
@@ -130,16 +130,23 @@ def _title(axes: Axes, plane: str, axis: str, millimetres: float, letters: str) 
     write_letters(axes, letters)
 
 
-def _rows(shown: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _rows(shown: Mapping[str, MapInfo]) -> list[dict[str, Cell]]:
     """A row a site, or one for each region at it."""
     rows = []
     for site, info in shown.items():
-        keys = ("method", "place_mm", "scans", "in_template", "similarity")
-        head = {"site": site} | {key: info[key] for key in keys}
-        for region in info["volumes"] or [None]:
-            row: dict[str, Any] = head | {"region": region, "volume": info["volumes"].get(region)}
+        for region in info.volumes or [None]:
+            row: dict[str, Cell] = {
+                "site": site,
+                "method": info.method,
+                "place_mm": info.place_mm,
+                "scans": info.scans,
+                "in_template": info.in_template,
+                "similarity": info.similarity,
+                "region": region,
+                "volume": None if region is None else info.volumes[region],
+            }
             for state in STATES:
-                mean, deviation = info["shares"][state].get(region, (None, None))
+                mean, deviation = (None, None) if region is None else info.shares[state].get(region, (None, None))
                 row |= {f"share_{state}": mean, f"share_{state}_sd": deviation}
             rows.append(row)
     return rows
