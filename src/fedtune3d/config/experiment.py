@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -41,7 +41,7 @@ LOGS = ("tensorboard", "mlflow")
 SPLIT_CAUSES = ("seed", "sites", "labels", "splits")
 
 
-def _log_names(value: Any) -> Any:
+def _log_names(value: object) -> object:
     """One name or several, each once."""
     names = value if isinstance(value, list | tuple) else [] if value is None else [value]
     return tuple(dict.fromkeys(known_name(str(name), LOGS) for name in names))
@@ -114,7 +114,7 @@ class ParticipationSection(StrictModel):
     max_norm: Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)] = 1e6
 
 
-def _method(value: Any) -> Any:
+def _method(value: object) -> object:
     """The name of a method alone stands for the section."""
     return {"method": value} if isinstance(value, str) else value
 

@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingTCPServer
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
@@ -147,7 +147,7 @@ class _Server(ThreadingTCPServer):
         self.watch = watch
         super().__init__((HOST, port), _Handler)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         """A browser that goes away is no news; the run goes on either way."""
         if not isinstance(error := sys.exception(), OSError):
             logger.warning("watch: %s: %s", type(error).__name__, error)
@@ -205,7 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("X-Content-Type-Options", "nosniff")
         self.end_headers()
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         """Nothing: the terminal is the run's."""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sweep_partials
@@ -221,7 +221,7 @@ class _Processes:
             self.running.discard(process)
         return _outcome(code, lines, log)
 
-    def _start(self, errors: Any) -> subprocess.Popen[str] | None:
+    def _start(self, errors: IO[str]) -> subprocess.Popen[str] | None:
         with self.lock:
             if self.stopped:
                 return None

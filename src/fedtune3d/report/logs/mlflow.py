@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import yaml
 
@@ -17,6 +17,8 @@ from fedtune3d._utils.folders import MlflowPaths
 from fedtune3d._utils.folders.run import CONFIG
 from fedtune3d._utils.json_values import Json
 from fedtune3d.report.logs.values import Value
+
+T = TypeVar("T")
 
 TAG = "fedtune3d.run"
 BATCH = 100
@@ -134,5 +136,5 @@ def _flat(config: Mapping[str, Json], prefix: str = "") -> dict[str, str]:
     return found
 
 
-def _batches(items: list[Any]) -> list[list[Any]]:
+def _batches(items: list[T]) -> list[list[T]]:
     return [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
