@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fedtune3d.cli.shared import err, out
+from fedtune3d.cli.shared import err, out, read_experiment
 
 
 def verify(
@@ -13,8 +13,11 @@ def verify(
         Path, typer.Argument(metavar="FOLDER", help="A run folder, a study, a cache, or a site's folder.")
     ],
     inputs: Annotated[
-        bool, typer.Option("--inputs", help="Also compare the sites' scans and tables with those read by the run.")
-    ] = False,
+        Path | None,
+        typer.Option(
+            metavar="EXPERIMENT.yaml", help="Also compare the sites' scans and tables with those read by the run."
+        ),
+    ] = None,
 ) -> None:
     """Check that no file has changed since it was written, and report what can be recomputed.
 
@@ -22,7 +25,7 @@ def verify(
     """
     from fedtune3d.workflows.verify import verify_folder
 
-    result = verify_folder(folder, inputs=inputs)
+    result = verify_folder(folder, None if inputs is None else read_experiment(inputs))
     for damage in result.damages:
         err.print(f"{damage.path}: {damage.problem}; {damage.remedy}", soft_wrap=True, markup=False)
     unchecked = f"; {result.unchecked} carry no checksum" if result.unchecked else ""

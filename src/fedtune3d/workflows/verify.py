@@ -6,15 +6,18 @@ from pathlib import Path
 
 from fedtune3d._utils.errors import DamagedFileError, InputError
 from fedtune3d._utils.files import PARTIAL, forget_verified, sha256_file
-from fedtune3d._utils.folders import RoundsPaths, SiteFolder
+from fedtune3d._utils.folders import RoundsPaths, RunFolder
 from fedtune3d._utils.ledgers import read_lines
 from fedtune3d._utils.locks import HOLDER, LOCK
+from fedtune3d._utils.progress import Silent
 from fedtune3d._utils.run_config import read_run_config
 from fedtune3d._utils.sealed import CHECKSUMS, read_sealed_json, require_recorded
 from fedtune3d._utils.state_dicts import load_info, load_state
 from fedtune3d._utils.typed_json import read_typed
-from fedtune3d.federation.site.inputs import SiteInputs
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.site.inputs import SiteInputs, input_paths
 from fedtune3d.preparation.store import load_prepared
+from fedtune3d.workflows.sites import make_sites
 
 OTHERS = ("tensorboard", "mlflow", "flower", "locks")
 """Folders whose files other programs write, in formats of their own."""
@@ -55,13 +58,13 @@ class Verification:
     damages: tuple[Damage, ...]
 
 
-def verify_folder(folder: Path, *, inputs: bool = False) -> Verification:
+def verify_folder(folder: Path, experiment: Experiment | None = None) -> Verification:
     """Read every byte of a folder and compare it with the checksums that the program keeps.
 
     Args:
         folder: A run folder, a study, a cache, or a site's folder.
-        inputs: Whether to compare the sites' own scans and tables, too, with their SHA-256 when the run read them; only
-            where the run's half at the site and the scans are on this machine.
+        experiment: The experiment of the run, to compare the sites' own scans and tables with those that the run read;
+            None to leave them out.
 
     Raises:
         InputError: If there is no such folder.
@@ -81,8 +84,8 @@ def verify_folder(folder: Path, *, inputs: bool = False) -> Verification:
             check(path)
         except InputError as error:
             damages.append(Damage(path, _problem(path, error), _remedy(path)))
-    if inputs:
-        damages += [damage for path in files if path.name == SiteFolder.INPUTS for damage in _changed_inputs(path)]
+    if experiment is not None:
+        damages += _changed_inputs(RunFolder(folder), experiment)
     return Verification(checked, len(files) - checked, tuple(damages))
 
 
@@ -122,17 +125,17 @@ def _check_rounds(ledger: Path) -> None:
         raise DamagedFileError(ledger, f"has lost lines: expected {committed} or more, found {lines}")
 
 
-def _changed_inputs(path: Path) -> Iterator[Damage]:
-    """The inputs of a site that are no longer what the run read."""
-    known = read_typed(SiteInputs, path, AGAIN_BY_RUN)
-    for name, digest in known.files.items():
-        file = Path(known.root) / name
-        advice = "the run was made with another file: restore it, or run again with another `output`"
-        try:
-            if sha256_file(file) != digest:
-                yield Damage(file, "has changed since the run read it", advice)
-        except OSError as error:
-            yield Damage(file, f"cannot be read ({error.strerror})", advice)
+def _changed_inputs(folder: RunFolder, experiment: Experiment) -> Iterator[Damage]:
+    """The inputs of each site that are no longer what the run read."""
+    advice = "restore it, or run again with another `output`"
+    for site in make_sites(experiment, folder, Silent()):
+        known = read_typed(SiteInputs, folder.site(site.name).inputs, AGAIN_BY_RUN).files
+        now = input_paths(site.root, site.cohort.records, site.section.participants)
+        for name, digest in known.items():
+            if name not in now:
+                yield Damage(site.root, f"{name}, which the run read, is not there", advice)
+            elif sha256_file(now[name]) != digest:
+                yield Damage(now[name], "has changed since the run read it", advice)
 
 
 def _problem(path: Path, error: InputError) -> str:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 _MEMORY = "round-"
 
@@ -11,14 +10,12 @@ _MEMORY = "round-"
 class SiteFolder:
     """``sites/<name>/`` of a run folder."""
 
-    INPUTS: ClassVar[str] = "inputs.json"
-
     path: Path
 
     @property
     def inputs(self) -> Path:
         """The SHA-256 of each scan and table that the run was made from."""
-        return self.path / self.INPUTS
+        return self.path / "inputs.json"
 
     @property
     def splits(self) -> Path:

@@ -10,36 +10,33 @@ from fedtune3d.cohorts.records import ScanRecord
 
 @dataclass(frozen=True)
 class SiteInputs:
-    """The inputs of a site.
+    """The inputs of a site, under names that hold no path: folders may be named after people.
 
     Attributes:
-        root: The folder that the names count from, absolute.
-        files: Name of each scan, sidecar and table → its SHA-256 in hexadecimal.
+        files: ``scan NAME``, ``sidecar NAME`` or ``table FILE`` → SHA-256 in hexadecimal.
     """
 
-    root: str
     files: dict[str, str]
 
 
 def list_inputs(root: Path, records: Iterable[ScanRecord], participants: Path | None) -> SiteInputs:
-    """List the scans of a site with their sidecars, and the tables that their labels come from.
+    """Hash the inputs of a site. Raises `OSError` if a file cannot be read."""
+    return SiteInputs({name: sha256_file(path) for name, path in input_paths(root, records, participants).items()})
+
+
+def input_paths(root: Path, records: Iterable[ScanRecord], participants: Path | None) -> dict[str, Path]:
+    """Find the scans of a site with their sidecars, and the tables that their labels come from.
 
     Args:
         root: The site's folder, or its table of paths.
         records: The scans in use.
         participants: The table of participants, where it stands elsewhere.
-
-    Raises:
-        OSError: If a file cannot be read.
     """
-    folder = (root if root.is_dir() else root.parent).absolute()
-    tables = {root} if root.is_file() else {*root.glob("*.tsv"), *root.glob("*.json"), *root.glob("sub-*/*.tsv")}
-    scans = {record.path for record in records}
-    sidecars = {path.with_name(path.name.split(".")[0] + ".json") for path in scans}
-    extra = {participants} if participants is not None else set()
-    files = [path.absolute() for path in tables | scans | sidecars | extra if path.is_file()]
-    return SiteInputs(str(folder), {_name(path, folder): sha256_file(path) for path in sorted(files)})
-
-
-def _name(path: Path, folder: Path) -> str:
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+    tables = [root] if root.is_file() else [*root.glob("*.tsv"), *root.glob("*.json"), *root.glob("sub-*/*.tsv")]
+    paths = {f"table {path.name}": path for path in sorted(tables)}
+    if participants is not None:
+        paths["table of participants"] = participants
+    for record in records:
+        paths[f"scan {record.name}"] = record.path
+        paths[f"sidecar {record.name}"] = record.path.with_name(record.path.name.split(".")[0] + ".json")
+    return {name: path for name, path in paths.items() if path.is_file()}
