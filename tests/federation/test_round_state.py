@@ -7,17 +7,21 @@ import pytest
 import torch
 
 from fedtune3d._utils.errors import DamagedFileError
-from fedtune3d._utils.ledgers import append_line
 from fedtune3d.aggregation.contract import Memory
+from fedtune3d.federation.ledger import LedgerLine, Validation, append_ledger_line
 from fedtune3d.federation.round_state import RoundsFolder, RoundState
 
 STATE = {"weight": torch.tensor([1.0, 2.0])}
 
 
+def line_of(round_: int) -> LedgerLine:
+    return LedgerLine(round=round_, kind="train", seconds=0.5, sites={}, validation=Validation(round_ - 1, 0.75, 0.5))
+
+
 def commit_two_rounds(folder: RoundsFolder) -> RoundState:
     round_state = RoundState(round=1, state=STATE, memory=Memory({"seen": [1]}, {"m": torch.ones(2)}))
-    round_state = folder.commit(round_state, {"round": 1})
-    return folder.commit(replace(round_state, round=2, versions={"B": 2, "A": 1}), {"round": 2})
+    round_state = folder.commit(round_state, line_of(1))
+    return folder.commit(replace(round_state, round=2, versions={"B": 2, "A": 1}), line_of(2))
 
 
 def test_a_committed_round_is_loaded_as_it_was(tmp_path: Path) -> None:
@@ -41,10 +45,10 @@ def test_only_the_memory_of_the_last_round_is_kept(tmp_path: Path) -> None:
 def test_lines_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
     folder = RoundsFolder(tmp_path)
     commit_two_rounds(folder)
-    append_line(folder.ledger, {"round": 3})  # a kill came before the checkpoint was replaced
+    append_ledger_line(folder.ledger, line_of(3))  # a kill came before the checkpoint was replaced
     assert len(folder.lines()) == 3
     folder.load()
-    assert [line["round"] for line in folder.lines()] == [1, 2]
+    assert [line.round for line in folder.lines()] == [1, 2]
 
 
 def test_a_lost_line_is_damage(tmp_path: Path) -> None:
@@ -58,6 +62,8 @@ def test_a_lost_line_is_damage(tmp_path: Path) -> None:
 
 def test_the_best_state_is_kept_with_its_scores(tmp_path: Path) -> None:
     folder = RoundsFolder(tmp_path)
-    round_state = folder.save_best(RoundState(round=1, state=STATE), {"state_round": 1, "mean_auc": 0.75})
-    assert round_state.best == {"state_round": 1, "mean_auc": 0.75}
+    validation = Validation(state_round=1, mean_auc=0.75, pooled_loss=0.5)
+    round_state = folder.save_best(RoundState(round=1, state=STATE), validation)
+    assert round_state.best is not None
+    assert round_state.best.validation == validation
     assert folder.best.exists()

@@ -67,6 +67,9 @@ class Member(LocalTrainer):
         count = {"A": 6, "B": 10, "C": 8, "D": 4}[self.name]
         return Drawn(self.name, split, count, self.process_model.assembled.model.stage_count - 1)  # type: ignore[arg-type]
 
+    def people(self, split: str) -> int:
+        return len(self.scans(split))
+
 
 class Killed(BaseException):
     """The process is gone: nothing may catch it."""

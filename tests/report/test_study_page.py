@@ -9,6 +9,7 @@ from rich.console import Console
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import SiteFolder, StudyFolder
+from fedtune3d._utils.sealed import write_sealed_text
 from fedtune3d.config.study_results import StudyResults
 from fedtune3d.evaluation import Predictions, paired_delong
 from fedtune3d.evaluation.metrics import RunMetrics, read_metrics
@@ -111,7 +112,8 @@ def write_half(folder: Path, labels: list[int], probabilities: list[float]) -> P
     names = [f"sub-{number}" for number in range(len(labels))]
     folder.mkdir(parents=True, exist_ok=True)
     rows = [f"{name}\tn/a\t{name}\t{label}\ttest\n" for name, label in zip(names, labels, strict=True)]
-    (folder / "splits.tsv").write_text("participant_id\tsession_id\tgroup_id\tlabel\tsplit\n" + "".join(rows))
+    header = "participant_id\tsession_id\tgroup_id\tlabel\tsplit\n"
+    write_sealed_text(SiteFolder(folder).splits, header + "".join(rows))
     scans = [(name, "", "test", label, value) for name, label, value in zip(names, labels, probabilities, strict=True)]
     for method in ("federated", "local", "centralized"):
         write_predictions(SiteFolder(folder).predictions(method), scans)

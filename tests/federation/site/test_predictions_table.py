@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.sealed import write_sealed_text
 from fedtune3d.federation.site.predictions_table import read_predictions, write_predictions
 
 SPLITS = """participant_id\tsession_id\tgroup_id\tlabel\tsplit
@@ -22,7 +23,7 @@ ROWS = [
 
 
 def test_reading_gives_the_same_bits_by_group(tmp_path: Path) -> None:
-    (tmp_path / "splits.tsv").write_text(SPLITS)
+    write_sealed_text(tmp_path / "splits.tsv", SPLITS)
     write_predictions(tmp_path / "predictions-local.tsv", ROWS)
     got = read_predictions(tmp_path, "local")
     assert got.participants == ("sub-1", "sub-1", "twins", "twins")
@@ -32,12 +33,12 @@ def test_reading_gives_the_same_bits_by_group(tmp_path: Path) -> None:
 
 
 def test_a_table_that_does_not_fit_is_named(tmp_path: Path) -> None:
-    (tmp_path / "splits.tsv").write_text(SPLITS)
+    write_sealed_text(tmp_path / "splits.tsv", SPLITS)
     with pytest.raises(InputError, match=r"predictions.tsv: expected a table of a complete run"):
         read_predictions(tmp_path)
     write_predictions(tmp_path / "predictions.tsv", [("sub-9", "", "test", 0, 0.1)])
     with pytest.raises(InputError, match=r"predictions.tsv: expected a row a scan of splits.tsv; \('sub-9', ''\)"):
         read_predictions(tmp_path)
-    (tmp_path / "predictions.tsv").write_text("participant\tprobability\n")
+    write_sealed_text(tmp_path / "predictions.tsv", "participant\tprobability\n")
     with pytest.raises(InputError, match=r"predictions.tsv: expected the columns participant, session"):
         read_predictions(tmp_path)
