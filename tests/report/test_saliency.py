@@ -108,7 +108,7 @@ def test_the_page_shows_it_where_it_was_asked_for(make_run: Callable[..., Path])
 def test_no_map_at_all_is_a_sentence(make_run: Callable[..., Path]) -> None:
     folder = make_run()
     for path in (folder / "saliency").glob("*.json"):
-        why = "NCC trains no weights, so there are none to draw anew for the check"
+        why = "NCC trains no weights, so there are none to randomise for the check"
         write_typed(path, MapInfo("gradcam", why))
     text = write_report(folder).read_text(encoding="utf-8")
     assert "No map of Amsterdam, Boston, Graz, Lagos: NCC trains no weights" in text

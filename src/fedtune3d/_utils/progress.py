@@ -30,7 +30,7 @@ class Silent:
 
 
 class Lines:
-    """A line where something begins, one a minute while it goes on, and one where it is done, for logs.
+    """A line where something begins, one per minute while it runs, and one when it is done, for logs.
 
     What has no steps is not mentioned.
     """

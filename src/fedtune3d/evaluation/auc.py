@@ -1,4 +1,4 @@
-"""The area under the ROC curve, and its 95 % interval with people, not scans, as the unit.
+"""The area under the ROC curve, and its 95% CI with people, not scans, as the unit.
 
 All scans count for the estimate. The bootstrap resamples participants within their class, where a participant's class
 is the label of their scans; those with scans of both labels (converters) form a class of their own, and count as a
@@ -46,7 +46,7 @@ def area_under_curve(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def auc_estimate(predictions: Predictions, rng: np.random.Generator) -> Estimate:
-    """The AUC with its 95 % interval.
+    """The AUC with its 95% CI.
 
     With at least `FEW` participants in each class and an AUC inside (0, 1), the interval is the percentile bootstrap
     by participant within class. Otherwise the bootstrap is too narrow (for an AUC of 0 or 1 it has no width), so

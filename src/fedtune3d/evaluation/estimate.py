@@ -1,4 +1,4 @@
-"""A number with its 95 % interval, the method behind it, and why it may be missing."""
+"""A number with its 95% CI, the method behind it, and why it may be missing."""
 
 from dataclasses import dataclass
 from typing import Literal

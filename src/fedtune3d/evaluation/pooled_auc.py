@@ -18,7 +18,7 @@ def pooled_auc(
     strata: Sequence[tuple[np.ndarray, int, int]],
     rng: np.random.Generator,
 ) -> Estimate:
-    """The AUC with its 95 % interval, as its method says.
+    """The AUC with its 95% CI, as its method says.
 
     Args:
         counts: (2, BINS) of all sites.

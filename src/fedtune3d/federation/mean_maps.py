@@ -93,7 +93,7 @@ def ask_for_maps(
     state: State,
     versions: Mapping[str, int],
 ) -> Iterator[SiteMaps]:
-    """Ask the sites for mean maps of the state, and of one drawn anew (Adebayo et al. 2018, arXiv 1810.03292).
+    """Ask the sites for mean maps of the state and of random weights (Adebayo et al. 2018, arXiv 1810.03292).
 
     Args:
         experiment: With `explain`.

@@ -34,7 +34,7 @@ def prepare_all(
 
     Args:
         records: Scans of one site or several.
-        store: Where prepared scans are kept. What is made stays, so a second call goes on where one was stopped.
+        store: Where prepared scans are kept. What is made stays, so a second call continues where the first stopped.
         workers: Processes; 1 works in this one.
         on_bad_scan: ``stop`` raises at a bad scan; ``skip`` leaves bad ones out.
         progress: Called with (scans done, scans in all).

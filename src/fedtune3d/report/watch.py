@@ -1,4 +1,4 @@
-"""A run's report on loopback while the run goes on: only the page, only under a secret path, only for this machine."""
+"""A run's report on loopback while it runs: only the page, only under a secret path, only for this machine."""
 
 import base64
 import hashlib
@@ -148,7 +148,7 @@ class _Server(ThreadingTCPServer):
         super().__init__((HOST, port), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A browser that goes away is no news; the run goes on either way."""
+        """A browser that goes away is no news; the run continues either way."""
         if not isinstance(error := sys.exception(), OSError):
             logger.warning("watch: %s: %s", type(error).__name__, error)
 

@@ -26,7 +26,7 @@ class SiteMemory:
             return {}
         path = memory_version(self.folder, version)
         if not path.exists():
-            raise InputError(f"{path}: the site's memory of round {version} is missing; start the run anew")
+            raise InputError(f"{path}: the site's memory of round {version} is missing; start the run again")
         parts: dict[str, State] = {}
         for name, tensor in load_state(path).items():
             part, _, inner = name.partition(SEPARATOR)

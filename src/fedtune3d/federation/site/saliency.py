@@ -34,7 +34,7 @@ WIDTHS = {"gradcam": STRIDE, "occlusion": STRIDE, "integrated_gradients": 4}
 def cannot_explain(model: nn.Module, method: str) -> str | None:
     """Why there is no map of this model; None where there can be one."""
     if isinstance(model, Classifier) and isinstance(model.head, NearestCentre):
-        return "NCC trains no weights, so there are none to draw anew for the check"
+        return "NCC trains no weights, so there are none to randomise for the check"
     if method == "gradcam" and not isinstance(model, Classifier):
         return "Grad-CAM needs a head on an encoder; write explain: occlusion or integrated_gradients"
     return None
@@ -65,7 +65,7 @@ def unpack_regions(state: State) -> dict[str, NDArray[np.bool_]]:
 
 @dataclass(frozen=True)
 class MapMaker:
-    """Makes saliency maps of scans, and keeps each in a folder at the site, so that a killed site goes on where it was.
+    """Make saliency maps of scans, each kept in a folder at the site, so that a killed site continues where it was.
 
     Attributes:
         model: In evaluation mode, with the state that is asked about.

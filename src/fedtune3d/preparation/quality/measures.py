@@ -32,7 +32,7 @@ class Quality:
         template_dice: Overlap (Dice) of the brain mask with the template's on the prepared grid.
         snr: White matter's median over the noise's standard deviation.
         cnr: Difference of white and grey matter's medians over the noise's standard deviation.
-        edge_cm2: Area of the brain mask on the scan's outermost planes, in square centimetres: the brain goes on where
+        edge_cm2: Area of the brain mask on the scan's outermost planes, in cm²: the brain continues where
             the field of view ends. A tightly cropped brain touches the edge with up to a few.
         orientation: Which turn of the template fits the brain clearly best; anything but ``as the template`` is
             suspicious.
