@@ -1,14 +1,18 @@
+import errno
 import gzip
+import os
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import nibabel
 import numpy as np
 import pytest
 
-from fedtune3d._utils.errors import ScanError
+from fedtune3d._utils.errors import ScanError, StorageError
 from fedtune3d.preparation.nifti import read_scan
 
 SHAPE = (20, 24, 18)
@@ -230,3 +234,16 @@ def test_a_gzip_file_that_is_named_nii_is_said(tmp_path: Path) -> None:
     path = save(tmp_path, ramp()).rename(tmp_path / "renamed_T1w.nii")
     with pytest.raises(ScanError, match=r"found a gzip file; rename it to \.nii\.gz"):
         read_scan(path)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE])
+def test_a_failing_disk_is_no_bad_scan(save_brain: Any, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    path = save_brain()
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(nibabel, "load", fail)
+    with pytest.raises(StorageError, match=re.escape(f"{path}: {os.strerror(number)}")) as caught:
+        read_scan(path)
+    assert not isinstance(caught.value, ScanError)

@@ -47,6 +47,19 @@ class DamagedFileError(MachineError):
         super().__init__(f"{path}: the file {how}, so it is damaged; {advice}")
 
 
+def raise_if_machine(error: BaseException, path: Path) -> None:
+    """Raise `StorageError` where reading an input failed because of this machine, not because of the file.
+
+    A failing disk or too many open files must not pass for a bad scan, which a run may leave out.
+    """
+    if isinstance(error, OSError) and error.errno in _MACHINE:
+        raise StorageError(path, error) from error
+
+
+_MACHINE = frozenset(
+    {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.ETIMEDOUT}
+)
+
 _REMEDIES = {
     errno.ENOSPC: "free some space and run again with --resume",
     errno.EDQUOT: "free some space and run again with --resume",

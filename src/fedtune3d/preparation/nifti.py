@@ -14,7 +14,7 @@ from nibabel.imageglobals import logger
 from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 
-from fedtune3d._utils.errors import ScanError
+from fedtune3d._utils.errors import ScanError, raise_if_machine
 from fedtune3d._utils.input_files import obstacle
 from fedtune3d.preparation.arrays import Affine, Numbers, Volume
 from fedtune3d.preparation.gzip_files import MAGIC, read_gzip
@@ -61,6 +61,7 @@ def read_scan(path: Path) -> Scan:
     except FileNotFoundError as error:
         raise ScanError(f"{path}: expected a scan, found no file; check the path") from error
     except (OSError, EOFError, zlib.error) as error:
+        raise_if_machine(error, path)
         raise ScanError(
             f"{path}: expected a whole NIfTI file, but it cannot be read to its end; {_line(path, error)}"
         ) from error

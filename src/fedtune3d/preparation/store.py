@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fedtune3d._utils.errors import DamagedFileError, InputError, ScanError
+from fedtune3d._utils.errors import DamagedFileError, InputError, ScanError, raise_if_machine
 from fedtune3d._utils.files import atomic_path, is_verified, mark_verified, sha256_file
 from fedtune3d._utils.json_values import JsonLike
 from fedtune3d._utils.sealed import read_sealed_json, write_sealed_json
@@ -97,6 +97,7 @@ class PreparedStore:
                 "version": PREPARATION_VERSION,
             }
         except OSError as error:
+            raise_if_machine(error, scan)
             raise ScanError(f"{scan}: expected a readable scan; {error.strerror}; check the path") from error
 
     def _target(self, causes: dict[str, JsonLike]) -> Path:
