@@ -114,7 +114,7 @@ def test_the_baselines_stand_beside_the_base_rule(killed_and_resumed: tuple[Path
     assert set(read_metrics(RunFolder(output / "trials" / f"{head}-frozen-median-seed0")).methods) == {"federated"}
 
 
-def test_a_failed_cell_is_shown_and_the_others_go_on(small_experiment: Any, tmp_path: Path) -> None:
+def test_a_failed_trial_is_shown_and_the_others_go_on(small_experiment: Any, tmp_path: Path) -> None:
     weights = {"method": "lora", "blocks": [99], "label": "broken"}  # only the model can tell that there is no block 99
     path = write_study(
         small_experiment,
@@ -134,7 +134,7 @@ def test_a_failed_cell_is_shown_and_the_others_go_on(small_experiment: Any, tmp_
     assert list(results["faults"]) == ["linear-broken-fedavg-seed0"]
     assert results["chosen"]["rule"] == "fedavg"
     page = (tmp_path / "study" / "report.html").read_text()
-    assert "1 cell failed" in page
+    assert "1 trial failed" in page
     assert "expected block numbers" in page
 
 
