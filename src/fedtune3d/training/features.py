@@ -92,8 +92,9 @@ class FeatureCache:
         Raises:
             InputError: If the disk has too little room, or features are not finite.
         """
-        sweep_partials(self.folder)
         missing = [key for key in dict.fromkeys(keys) if not self._is_whole(key)]
+        if missing:  # a walk over the whole cache, which a run that only reads need not wait for
+            sweep_partials(self.folder)
         made = 0
         for blocking in (False, True):  # first what no other process is making, then what another left undone
             busy = []
