@@ -59,12 +59,6 @@ def read_lines(path: Path) -> list[dict[str, Json]]:
     return [value for value, _ in _verified_lines(path)]
 
 
-def read_head(path: Path) -> LedgerHead:
-    """Verify a ledger and return its head. Raises as `read_lines`."""
-    lines = _verified_lines(path)
-    return lines[-1][1] if lines else LedgerHead()
-
-
 def keep_first(path: Path, count: int) -> None:
     """Drop the lines after the first `count`, which were not committed.
 
