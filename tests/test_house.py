@@ -25,7 +25,7 @@ OPEN_MAPPINGS = 10
 # Of functions whose call is a check.
 CHECKERS = {
     *("raises", "warns", "fail", "check", "check_rule", "check_head", "wait_until", "until", "wait_while_running"),
-    *("assert_close", "assert_allclose", "assert_array_equal", "assert_array_less"),
+    *("assert_close", "assert_allclose", "assert_array_equal", "assert_array_less", "assert_uniform"),
 }
 # Only a registry, or a process that a test starts, imports these.
 NOT_IMPORTED = {

@@ -1,0 +1,326 @@
+"""A site's part in an attempt at a sum: what it keeps, what it sends, and what it refuses. Without files or network.
+
+The steps of an attempt, each once: `begin` (fresh keys, signed), `deal` (secrets shared among the sites), `mask` (the
+values under masks), `confirm` (the list of survivors, signed), `reveal` (the shares that unmask the sum). Each returns
+what the site must keep before its answer leaves; asked again for the same, it answers the same.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated
+
+import torch
+from pydantic import Field
+
+from fedtune3d.federation.privacy.refusal import Refusal
+from fedtune3d.federation.privacy.secure_aggregation.fixed_point import to_words
+from fedtune3d.federation.privacy.secure_aggregation.identity import Identity, fingerprint_of
+from fedtune3d.federation.privacy.secure_aggregation.messages import (
+    MIN_SITES,
+    Attempt,
+    Dealing,
+    Hex32,
+    Plan,
+    Revealed,
+    SignedKeys,
+    commitment,
+    digest,
+    key_statement,
+    mask_context,
+    survivor_statement,
+    threshold_of,
+    why_unsafe,
+)
+from fedtune3d.federation.privacy.secure_aggregation.primitives import (
+    SECRET_BYTES,
+    add_mask,
+    agree,
+    derive,
+    is_signed,
+    new_secret,
+    public_key,
+    seal,
+    share_secret,
+    unseal,
+)
+
+
+@dataclass(frozen=True)
+class HeldShares:
+    """A site's shares of another site's secrets: of the seed of its self-mask, and of its private masking key."""
+
+    seed: Hex32
+    key: Hex32
+
+
+@dataclass(frozen=True)
+class SiteAttempt:
+    """Everything that a site keeps of an attempt, secrets included; none of it leaves as it is.
+
+    Attributes:
+        attempt: Which one.
+        keys: The public keys that it offered.
+        encryption: The private key with which it reads its shares.
+        masking: The private key from which pairwise masks follow.
+        seed: The seed of its self-mask.
+        roster: The keys of all sites of the attempt, once it has dealt.
+        dealing: What it dealt.
+        held: Site → the shares that it holds, once it has masked.
+        plan: What was added up, once it has masked.
+        survivors: The list that it has signed, once it has.
+    """
+
+    attempt: Attempt
+    keys: SignedKeys
+    encryption: Hex32
+    masking: Hex32
+    seed: Hex32
+    roster: dict[str, SignedKeys] = field(default_factory=dict)
+    dealing: Dealing | None = None
+    held: dict[str, HeldShares] = field(default_factory=dict)
+    plan: Plan | None = None
+    survivors: tuple[str, ...] | None = None
+
+    @property
+    def site(self) -> str:
+        """The site's name."""
+        return self.keys.site
+
+    @property
+    def threshold(self) -> int:
+        """The fewest sites that can unmask."""
+        return threshold_of(len(self.roster))
+
+
+@dataclass(frozen=True)
+class OwnView:
+    """What the site itself knows to be so: a plan that says otherwise is refused. As in `Plan`."""
+
+    received_sha256: str
+    training_sha256: str
+    layout_sha256: str
+
+
+@dataclass(frozen=True)
+class SitePart:
+    """What a site goes by in all attempts.
+
+    Attributes:
+        identity: Its signing key.
+        trusted: Name → fingerprint of the other sites, as people compared them; None to trust every key, where all
+            sites are of one process.
+        max_share: The greatest share of a sum that any one site may have.
+    """
+
+    identity: Identity
+    trusted: Mapping[str, str] | None
+    max_share: Annotated[float, Field(gt=0, le=1)] = 0.6
+
+    def begin(self, site: str, attempt: Attempt, last: SiteAttempt | None) -> SiteAttempt:
+        """Make fresh keys for an attempt.
+
+        Args:
+            site: The site's name.
+            attempt: The attempt, which must come after the last one.
+            last: What the site kept of the last attempt of the experiment.
+
+        Raises:
+            Refusal: For an attempt that was begun before, or a round that may have been added up.
+        """
+        if last is not None:
+            _require_later(attempt, last)
+        encryption, masking, seed = new_secret(), new_secret(), new_secret()
+        public = public_key(encryption), public_key(masking)
+        signature = self.identity.sign(key_statement(attempt, site, *public))
+        keys = SignedKeys(site, self.identity.public, *public, signature)
+        return SiteAttempt(attempt, keys, encryption, masking, seed)
+
+    def deal(self, kept: SiteAttempt, roster: Mapping[str, SignedKeys]) -> tuple[SiteAttempt, Dealing]:
+        """Share the site's secrets among all sites of the attempt, itself included.
+
+        Raises:
+            Refusal: For fewer than three sites, a key that is not signed by a trusted site, or a second roster.
+        """
+        if kept.dealing is not None:
+            if roster != kept.roster:
+                raise Refusal("secure aggregation: a second list of keys for one attempt")
+            return kept, kept.dealing
+        self._require_trusted(kept, roster)
+        names, threshold = sorted(roster), threshold_of(len(roster))
+        seeds, keys = (share_secret(secret, threshold, names) for secret in (kept.seed, kept.masking))
+        dealing = Dealing(
+            sealed={name: _sealed(kept, roster[name], seeds[name] + keys[name]) for name in names},
+            seed_sha256=commitment("seed", kept.attempt, kept.site, kept.seed),
+            seed_shares_sha256={
+                name: commitment(f"seed share {name}", kept.attempt, kept.site, seeds[name]) for name in names
+            },
+            key_shares_sha256={
+                name: commitment(f"key share {name}", kept.attempt, kept.site, keys[name]) for name in names
+            },
+        )
+        return replace(kept, roster=dict(roster), dealing=dealing), dealing
+
+    def mask(
+        self, kept: SiteAttempt, plan: Plan, sealed: Mapping[str, str], view: OwnView, values: torch.Tensor
+    ) -> tuple[SiteAttempt, torch.Tensor]:
+        """The site's values times its coefficient, in fixed point, under its own mask and one with every other site.
+
+        Args:
+            kept: What the site keeps.
+            plan: What is added up.
+            sealed: Dealer → this site's shares of its secrets, for all sites of the plan.
+            view: What the site knows of its training task and of its values.
+            values: (n,) float64, without the coefficient.
+
+        Returns:
+            What to keep, and (n,) int64 words.
+
+        Raises:
+            Refusal: For a plan that tells too much about a site, differs from what the site knows, or is the second.
+            ValueError: Where a value is too large.
+        """
+        if kept.plan not in (None, plan):
+            raise Refusal("secure aggregation: a second plan for one attempt")
+        self._require_sound(kept, plan, view)
+        if sealed.keys() != plan.coefficients.keys():
+            raise Refusal("secure aggregation: shares of other sites than those of the plan")
+        held = {dealer: _held(kept, dealer, sealed[dealer]) for dealer in plan.sites}
+        words = to_words(values * plan.coefficients[kept.site], len(plan.sites))
+        context = mask_context(kept.attempt, kept.roster, plan)
+        add_mask(words, derive(bytes.fromhex(kept.seed), context), 1)
+        for other in plan.sites:
+            if other != kept.site:
+                pair = pair_mask_key(kept.masking, kept.roster[other].masking, context)
+                add_mask(words, pair, mask_sign(kept.site, other))
+        return replace(kept, plan=plan, held=held), words
+
+    def confirm(self, kept: SiteAttempt, survivors: tuple[str, ...]) -> tuple[SiteAttempt, str]:
+        """Sign the list of the sites whose values are in the sum; from now on no other list is possible.
+
+        Raises:
+            Refusal: For a second list, one of too few sites, or one in which a site has too great a share.
+        """
+        plan = _plan_of(kept)
+        if kept.survivors not in (None, survivors):
+            raise Refusal("secure aggregation: a second list of survivors for one attempt")
+        if list(survivors) != sorted(set(survivors)) or not set(survivors) <= set(plan.sites):
+            raise Refusal("secure aggregation: a list of survivors that names a site twice, or one that did not mask")
+        if kept.site not in survivors:
+            raise Refusal("secure aggregation: this site counts as lost, so it helps with no sum")
+        if len(survivors) < max(MIN_SITES, kept.threshold):
+            raise Refusal(f"secure aggregation: {len(survivors)} survivors, and {kept.threshold} are needed to unmask")
+        if why := why_unsafe({site: plan.coefficients[site] for site in survivors}, self.max_share):
+            raise Refusal(f"secure aggregation: {why}")
+        context = mask_context(kept.attempt, kept.roster, plan)
+        signature = self.identity.sign(survivor_statement(context, survivors))
+        return replace(kept, survivors=survivors), signature
+
+    def reveal(self, kept: SiteAttempt, signatures: Mapping[str, str]) -> Revealed:
+        """Give up the shares that unmask the sum over the survivors whom this site has confirmed.
+
+        Args:
+            kept: What the site keeps.
+            signatures: Survivor → its signature of the same list, of at least the threshold's number of sites.
+
+        Raises:
+            Refusal: Where the site has confirmed no list, or too few others have confirmed the same.
+        """
+        plan, survivors = _plan_of(kept), kept.survivors
+        if survivors is None:
+            raise Refusal("secure aggregation: no list of survivors was confirmed")
+        statement = survivor_statement(mask_context(kept.attempt, kept.roster, plan), survivors)
+        valid = [
+            site
+            for site in sorted(set(signatures) & set(survivors))
+            if is_signed(kept.roster[site].identity, signatures[site], statement)
+        ]
+        if len(valid) < kept.threshold:
+            raise Refusal(f"secure aggregation: {len(valid)} sites have signed this list, {kept.threshold} are needed")
+        return Revealed(
+            seeds={site: kept.held[site].seed for site in survivors},
+            keys={site: kept.held[site].key for site in plan.sites if site not in survivors},
+        )
+
+    def _require_trusted(self, kept: SiteAttempt, roster: Mapping[str, SignedKeys]) -> None:
+        if len(roster) < MIN_SITES:
+            raise Refusal(f"secure aggregation: {len(roster)} sites, at least {MIN_SITES} are needed")
+        if roster.get(kept.site) != kept.keys:
+            raise Refusal("secure aggregation: this site's own keys are missing or exchanged")
+        public = [key for keys in roster.values() for key in (keys.identity, keys.encryption, keys.masking)]
+        if len(set(public)) < len(public):
+            raise Refusal("secure aggregation: two sites with one key")
+        for site, keys in sorted(roster.items()):
+            if keys.site != site or not is_signed(
+                keys.identity, keys.signature, key_statement(kept.attempt, site, keys.encryption, keys.masking)
+            ):
+                raise Refusal(f"secure aggregation: the keys of {site} are not signed for this attempt")
+            if self.trusted is None or site == kept.site:
+                continue
+            if site not in self.trusted:
+                raise Refusal(f"secure aggregation: {site} is not trusted here (`fedtune3d site trust`)")
+            if self.trusted[site] != fingerprint_of(keys.identity):
+                raise Refusal(f"secure aggregation: {site} signs with another key than the one that is trusted here")
+
+    def _require_sound(self, kept: SiteAttempt, plan: Plan, view: OwnView) -> None:
+        if kept.dealing is None:
+            raise Refusal("secure aggregation: a plan before any keys were exchanged")
+        if kept.site not in plan.coefficients or not plan.coefficients.keys() <= kept.roster.keys():
+            raise Refusal("secure aggregation: a plan without this site, or with one that offered no keys")
+        if len(plan.sites) < kept.threshold:
+            raise Refusal(f"secure aggregation: {len(plan.sites)} sites in the plan, {kept.threshold} can unmask")
+        if not all(0 <= coefficient <= 1 for coefficient in plan.coefficients.values()):
+            raise Refusal("secure aggregation: expected coefficients from 0 to 1")
+        if why := why_unsafe(plan.coefficients, self.max_share):
+            raise Refusal(f"secure aggregation: {why}")
+        for what in ("received", "training", "layout"):
+            if getattr(plan, f"{what}_sha256") != getattr(view, f"{what}_sha256"):
+                raise Refusal(f"secure aggregation: the plan's {what}_sha256 is not what this site has")
+
+
+def pair_mask_key(private: str, public: str, context: bytes) -> bytes:
+    """The key of the mask that two sites share; either side, and the server for a lost one, comes to the same."""
+    return derive(agree(private, public), context)
+
+
+def mask_sign(site: str, other: str) -> int:
+    """The sign with which a site applies the mask that it shares with another: the other one's is the opposite."""
+    return 1 if site < other else -1
+
+
+def _require_later(attempt: Attempt, last: SiteAttempt) -> None:
+    before = last.attempt
+    if attempt.experiment != before.experiment:
+        return
+    if (attempt.round, attempt.number) <= (before.round, before.number):
+        raise Refusal(
+            f"secure aggregation: attempt {attempt.number} at round {attempt.round} does not come after attempt "
+            f"{before.number} at round {before.round}; a new run needs another seed or name"
+        )
+    if attempt.round == before.round and last.survivors is not None:
+        raise Refusal(
+            f"secure aggregation: round {attempt.round} may have been added up, and no round is added up twice"
+        )
+
+
+def _plan_of(kept: SiteAttempt) -> Plan:
+    if kept.plan is None:
+        raise Refusal("secure aggregation: this site has masked nothing in this attempt")
+    return kept.plan
+
+
+def _share_key(private: str, public: str, attempt: Attempt, dealer: str, holder: str) -> tuple[bytes, bytes]:
+    about = digest("shares", attempt, dealer, holder)
+    return derive(agree(private, public), about), about
+
+
+def _sealed(kept: SiteAttempt, holder: SignedKeys, shares: str) -> str:
+    key, about = _share_key(kept.encryption, holder.encryption, kept.attempt, kept.site, holder.site)
+    return seal(key, bytes.fromhex(shares), about)
+
+
+def _held(kept: SiteAttempt, dealer: str, sealed: str) -> HeldShares:
+    key, about = _share_key(kept.encryption, kept.roster[dealer].encryption, kept.attempt, dealer, kept.site)
+    content = unseal(key, sealed, about)
+    if content is None or len(content) != 2 * SECRET_BYTES:
+        raise Refusal(f"secure aggregation: the shares from {dealer} are not what that site sealed for this one")
+    return HeldShares(content[:SECRET_BYTES].hex(), content[SECRET_BYTES:].hex())
