@@ -127,7 +127,7 @@ def test_numbers_of_few_people_do_not_leave_nor_what_they_follow_from() -> None:
     assert negative["train"].people == 14
     assert negative["all"] == PeopleOfClass(24, 12, (71.0, 0.8))
     assert description.splits["all"].positive.people == 0
-    assert description.age_auc.undefined == "fewer than 5 people of a class have an age"
+    assert description.age_auc.undefined == "the age of fewer than 5 people of a class is known"
 
 
 def test_age_that_tells_the_label_is_a_warning() -> None:

@@ -81,7 +81,7 @@ def test_weights_drawn_anew_give_another_map(run: RunFolder) -> None:
 
 def test_a_policy_keeps_the_map(run: RunFolder) -> None:
     info = read_typed(MapInfo, run.saliency_info("B"), "")
-    assert info == MapInfo("gradcam", "the site's policy keeps its maps (policy.maps_leave)")
+    assert info == MapInfo("gradcam", "the site's policy does not let maps leave (policy.maps_leave)")
     assert sorted(path.name for path in run.saliency.glob("*.nii.gz")) == ["A_random.nii.gz", "A_trained.nii.gz"]
     assert not (run.site("B").saliency).exists()
 

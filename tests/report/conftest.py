@@ -124,7 +124,7 @@ def draw_profiles(rng: np.random.Generator) -> Profiles:
 def draw_audit() -> LeakAudit:
     """The people at two sites, too few to tell of at the second; one warning."""
     known, few = PeopleOfClass(12, 7, (71.2, 5.1)), PeopleOfClass(None, None, None)
-    age_auc = undefined("fewer than 5 people of a class have an age")
+    age_auc = undefined("the age of fewer than 5 people of a class is known")
     described = {
         site: PeopleDescription(
             splits=dict.fromkeys(("train", "validation", "test", "all"), PeopleByClass(people, people)),

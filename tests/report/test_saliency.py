@@ -108,10 +108,10 @@ def test_the_page_shows_it_where_it_was_asked_for(make_run: Callable[..., Path])
 def test_no_map_at_all_is_a_sentence(make_run: Callable[..., Path]) -> None:
     folder = make_run()
     for path in (folder / "saliency").glob("*.json"):
-        why = "NCC trains no weights, so there are none to randomise for the check"
+        why = "NCC has no trained weights to randomise for the sanity check"
         write_typed(path, MapInfo("gradcam", why))
     text = write_report(folder).read_text(encoding="utf-8")
-    assert "No map of Amsterdam, Boston, Graz, Lagos: NCC trains no weights" in text
+    assert "No map of Amsterdam, Boston, Graz, Lagos: NCC has no trained weights" in text
     assert "mean_saliency" not in text
 
 

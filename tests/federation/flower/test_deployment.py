@@ -85,7 +85,7 @@ def test_a_key_that_the_server_does_not_know_does_not_get_in(deployment: Any, un
     deployment.join("A")
     stranger = deployment.join("B")
     server = deployment.serve(deployment.write("stranger"))
-    until(lambda: "it does not know this site's key" in stranger.text, "the site to say that it is refused")
+    until(lambda: "the server has no key of this site" in stranger.text, "the site to say that it is refused")
     until(lambda: "waiting for B" in server.text.splitlines(), "the server to wait for B alone")
     assert server.stop() == 130
     assert stranger.stop() == 130
@@ -105,5 +105,5 @@ def test_a_site_behind_a_proxy(deployment: Any, forward: Callable[..., Any]) -> 
     assert server.wait() == 0, server.text
     assert sum(map(len, proxy.sent)) > 3000  # the head, at least
     checked = deployment.run("site", "check", deployment.site_folder("B"), environment=environment)
-    assert f"server {deployment.address} (by the proxy {proxy.address}): no answer" in checked.stdout
+    assert f"server {deployment.address} (through the proxy {proxy.address}): no answer" in checked.stdout
     deployment.join("B").stop()

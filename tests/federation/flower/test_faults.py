@@ -77,7 +77,7 @@ def test_the_superlink_killed(joined: Any, until: Callable[..., Any]) -> None:
     until(lambda: len(joined.ledger(path)) >= 2, "two rounds")
     child_of(server, "superlink").kill()
     assert server.wait() == 0, server.text
-    assert "the SuperLink ended" in server.text
+    assert "the SuperLink exited" in server.text
     joined.assert_bits_of_one_process("relinked", **changes)
 
 
@@ -88,7 +88,7 @@ def test_a_site_without_tls(deployment: Any, until: Callable[..., Any]) -> None:
     deployment.configure("B", insecure=True)
     stranger = deployment.join("B")
     server = deployment.serve(deployment.write("plain"))
-    until(lambda: "the SuperNode ended" in stranger.text or "waiting for B" in server.text.splitlines(), "B to wait")
+    until(lambda: "the SuperNode exited" in stranger.text or "waiting for B" in server.text.splitlines(), "B to wait")
     until(lambda: "waiting for B" in server.text.splitlines(), "the server to wait for B alone")
     server.stop()
     stranger.stop()
@@ -103,12 +103,12 @@ def test_a_revoked_key(deployment: Any, until: Callable[..., Any]) -> None:
     path = deployment.write("revoked")
     server = deployment.serve(path)
     assert server.wait() == 2
-    assert "no key of B; add it with `fedtune3d server init`" in server.text
+    assert "no key for B; add it with `fedtune3d server init`" in server.text
     only_a = deployment.write("revoked", sites=[{"name": "A"}], participation={"quorum": 1})
     revoked = deployment.join("B")
     deployment.join("A").stop()
     server = deployment.serve(only_a)  # it waits for A while B knocks
-    until(lambda: "it does not know this site's key" in revoked.text, "B to say that it is refused")
+    until(lambda: "the server has no key of this site" in revoked.text, "B to say that it is refused")
     server.stop()
     key.write_bytes(content)
 
@@ -172,7 +172,8 @@ def test_a_full_disk_at_a_site(deployment: Any, small_disk: Path, until: Callabl
         entry = until(
             lambda: [line["sites"]["B"] for line in deployment.ledger(path) if line["sites"]["B"]["fault"]], "a fault"
         )[0]
-        assert re.search(r"could not do it: \w+|cannot write its egress manifest", entry["fault"]), entry["fault"]
+        fault = entry["fault"]
+        assert re.search(r"could not carry out the task: \w+|cannot write its egress manifest", fault), fault
         assert str(small_disk) not in entry["fault"]
         full = len(deployment.ledger(path))
         filler.unlink()
@@ -246,7 +247,7 @@ def test_a_clock_too_far_off(
     until(lambda: "waiting for B" in server.text.splitlines(), "the server to wait for B alone")
     checked = deployment.run("site", "check", deployment.site_folder("B"), environment={"PYTHONPATH": path})
     assert checked.returncode == 2
-    assert "NOT OK clock: this machine's is" in checked.stdout
+    assert "NOT OK clock: this machine's clock is" in checked.stdout
     server.stop()
     late.stop()
     assert len(deployment.left("B")) == before
@@ -259,7 +260,7 @@ def test_a_refusal_is_one_line_at_both_ends(deployment: Any) -> None:
         deployment.join(name)
     server = deployment.serve(deployment.write("refused"))
     assert server.wait() == 2
-    line = "refused: policy.tunings allows lora, the experiment wants frozen"
+    line = "refused: policy.tunings allows lora, but the experiment uses frozen"
     assert f"site B: {line}; mend it and run again with --resume" in server.text
     assert f"count_scans: {line}" in deployment.join("B").text
     deployment.join("B").stop()

@@ -28,8 +28,8 @@ def host(tmp_path: Path) -> SiteHost:
 
 def test_what_is_no_task_is_refused_on_record(host: SiteHost) -> None:
     reply = unpack_answer(host.answer(flwr.RecordDict()), Task(CountScans()), "A", "")
-    assert reply == Fault("A", "refused: the message holds no JSON under 'head'")
-    assert "the message holds no JSON" in (host.settings.work / "egress.jsonl").read_text()
+    assert reply == Fault("A", "refused: the message has no JSON under 'head'")
+    assert "the message has no JSON" in (host.settings.work / "egress.jsonl").read_text()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's full device")
@@ -52,7 +52,7 @@ def test_an_error_in_code_leaves_by_its_kind_and_its_traceback_stays(
     occasion = Occasion(experiment.public(), experiment.sha256(), None)
     sent = pack_task(Task(CountScans()), occasion, TensorCache().array)
     reply = unpack_answer(host.answer(sent), Task(CountScans()), "A", occasion.sha256)
-    assert reply == Fault("A", "the site could not do it: AttributeError; the site's log says more")
+    assert reply == Fault("A", "the site could not carry out the task: AttributeError; details are in the site's log")
     assert "sub-01" not in (host.settings.work / "egress.jsonl").read_text()
     assert "Traceback (most recent call last)" in caplog.text
     assert "wieght" in caplog.text

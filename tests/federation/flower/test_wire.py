@@ -77,7 +77,7 @@ def test_a_mean_map_comes_back_and_impossible_shares_are_a_fault() -> None:
     assert isinstance(back, Answer)
     assert torch.equal(back.parts["map"]["mean"], answer.parts["map"]["mean"])
     assert back.payload == payload
-    none = Answer("A", MeanSaliency(why="the site's policy keeps its maps (policy.maps_leave)"))
+    none = Answer("A", MeanSaliency(why="the site's policy does not let maps leave (policy.maps_leave)"))
     assert unpack_answer(pack_answer(none, "abc"), Task(MapSaliency()), "A", "abc") == none
     wrong = Answer("A", payload.model_copy(update={"shares": {"brain": (1.5, 0.0)}}), answer.parts)
     found = unpack_answer(pack_answer(wrong, "abc"), Task(MapSaliency()), "A", "abc")
@@ -105,7 +105,7 @@ def spoiled(**changes: Any) -> flwr.RecordDict:
         ({"head": {"format": 1}}, "format"),
         ({"head": {"surplus": 1}}, "surplus"),
         ({"head": "{"}, "the answer: no valid JSON"),
-        ({"head": {"parts": []}}, "a tensor of no part that was announced: 'state'"),
+        ({"head": {"parts": []}}, "a tensor of a part that was not announced: 'state'"),
         ({"body": '{"examples": 1, "people": 1, "loss": NaN}'}, "loss"),
         ({"body": '{"examples": 1, "people": 1, "loss": 1e999}'}, "loss"),
         ({"body": '{"examples": 1, "people": 1}'}, "the answer to train: loss: Field required"),
@@ -124,10 +124,10 @@ def spoiled(**changes: Any) -> flwr.RecordDict:
             "received.auc",
         ),
         ({"data": b"\0" * 23}, "expected 24 bytes for shape (2, 3), got 23"),
-        ({"shape": (2, -3)}, "no shape"),
+        ({"shape": (2, -3)}, "not a valid shape"),
         ({"dtype": "object"}, "expected raw bytes of a known dtype"),
-        ({"dtype": ["float32"]}, "what is no answer (TypeError)"),
-        ({"shape": (0, 2**80), "data": b""}, "what is no answer"),
+        ({"dtype": ["float32"]}, "not a valid answer (TypeError)"),
+        ({"shape": (0, 2**80), "data": b""}, "not a valid answer"),
         ({"stype": "numpy.ndarray"}, "expected raw bytes of a known dtype"),
     ],
 )
@@ -142,7 +142,7 @@ def test_a_part_without_a_declaration_is_a_fault() -> None:
     scored = ScoreAnswer(received=Scores(None, None, None, 0, "no scans"))
     records = pack_answer(Answer("A", scored, {"scan": {"voxels": torch.ones(2)}}), "abc")
     assert unpack_answer(records, Task(Score(), 1), "A", "abc") == Fault(
-        "A", "the answer to score: no declaration of the part scan"
+        "A", "the answer to score: no declaration for the part scan"
     )
 
 

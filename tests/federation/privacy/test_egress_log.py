@@ -32,7 +32,7 @@ def test_a_line_names_every_tensor_and_value(tmp_path: Path) -> None:
 
 def test_faults_stand_in_the_order_in_which_they_left(tmp_path: Path) -> None:
     manifest = EgressManifest(tmp_path / "egress.jsonl")
-    manifest.record_fault("ab12", "policy.hours is 19:00-07:00, and it is 12:00 at the site")
+    manifest.record_fault("ab12", "policy.hours is 19:00-07:00, but it is 12:00 at the site")
     manifest.record("ab12", TASK, ANSWER)
     assert [entry.kind for entry in EgressManifest(manifest.path).entries()] == ["fault", "train"]
 

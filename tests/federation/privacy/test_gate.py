@@ -62,13 +62,13 @@ def guarded(folder: Path, clock: str = "12:00", **policy: Any) -> PolicyGate:
 @pytest.mark.parametrize(
     ("policy", "line"),
     [
-        ({"tunings": ["lora"]}, "policy.tunings allows lora, the experiment wants frozen"),
-        ({"heads": ["linear"]}, "policy.heads allows linear, the experiment wants conv_s"),
-        ({"max_rounds": 19}, "policy.max_rounds is 19, the experiment wants 20 rounds"),
-        ({"max_payload_mb": 1e-5}, "policy.max_payload_mb is 1e-05, the site was asked to take 0.0 MB"),
-        ({"hours": "19:00-07:00"}, "policy.hours is 19:00-07:00, and it is 12:00 at the site"),
-        ({"hours": "13:00-14:00"}, "policy.hours is 13:00-14:00, and it is 12:00 at the site"),
-        ({"min_people": 10}, "policy.min_people is 10, and fewer people stand behind the answer to train"),
+        ({"tunings": ["lora"]}, "policy.tunings allows lora, but the experiment uses frozen"),
+        ({"heads": ["linear"]}, "policy.heads allows linear, but the experiment uses conv_s"),
+        ({"max_rounds": 19}, "policy.max_rounds is 19, but the experiment has 20 rounds"),
+        ({"max_payload_mb": 1e-5}, "policy.max_payload_mb is 1e-05, but the site was asked to receive 0.0 MB"),
+        ({"hours": "19:00-07:00"}, "policy.hours is 19:00-07:00, but it is 12:00 at the site"),
+        ({"hours": "13:00-14:00"}, "policy.hours is 13:00-14:00, but it is 12:00 at the site"),
+        ({"min_people": 10}, "policy.min_people is 10, but the answer to train is about fewer people"),
     ],
 )
 def test_refusals(tmp_path: Path, policy: dict, line: str) -> None:
@@ -112,7 +112,7 @@ def test_counts_of_few_people_are_refused_whatever_their_scans(tmp_path: Path) -
     counts = ScanCounts(simulated=False, people=4, scans=40, own_groups=4, declared_groups={})
     site = guarded(tmp_path, min_people=5)
     site.site = Undeclared(Answer("A", counts))
-    with pytest.raises(Refusal, match=r"min_people is 5, and fewer people stand behind the answer to count_scans$"):
+    with pytest.raises(Refusal, match=r"min_people is 5, but the answer to count_scans is about fewer people$"):
         site.answer(Task(CountScans()))
     assert site.manifest.entries() == []
 
@@ -123,7 +123,7 @@ def test_a_map_of_few_people_is_refused_and_the_reason_for_none_leaves(tmp_path:
     assert site.answer(Task(MapSaliency())).expect(MeanSaliency).why == "no positive people"
     for scans in (0, 4):
         site.site = Undeclared(Answer("A", MeanSaliency(scans=scans), {"map": {"mean": torch.ones(2)}}))
-        with pytest.raises(Refusal, match="fewer people stand behind the answer to map_saliency"):
+        with pytest.raises(Refusal, match="the answer to map_saliency is about fewer people"):
             site.answer(Task(MapSaliency()))
 
 
@@ -162,10 +162,10 @@ class Undeclared:
 @pytest.mark.parametrize(
     ("answer", "line"),
     [
-        (Answer("A", COUNTS), "a task of kind score has no answer of type ScanCounts"),
+        (Answer("A", COUNTS), "a task of kind score is not answered with ScanCounts"),
         (
             Answer("A", ScoreAnswer(received=SCORE, validation_people=3), {"scan": STATE}),
-            "score: no declaration of the part scan",
+            "score: no declaration for the part scan",
         ),
     ],
 )

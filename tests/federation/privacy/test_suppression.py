@@ -37,7 +37,7 @@ def test_a_field_of_too_few_people_is_held_back_alone(people: int, mean: float |
 
 def test_a_part_of_too_few_people_refuses_the_answer() -> None:
     assert suppress("ages", Ages(people=5), {"state": {}}, DECLARED, 5).people == 5
-    with pytest.raises(Refusal, match=r"policy\.min_people is 5, and fewer people stand behind the answer to ages"):
+    with pytest.raises(Refusal, match=r"policy\.min_people is 5, but the answer to ages is about fewer people"):
         suppress("ages", Ages(people=4), {"state": {}}, DECLARED, 5)
 
 

@@ -34,10 +34,10 @@ def test_reading_gives_the_same_bits_by_group(tmp_path: Path) -> None:
 
 def test_a_table_that_does_not_fit_is_named(tmp_path: Path) -> None:
     write_sealed_text(tmp_path / "splits.tsv", SPLITS)
-    with pytest.raises(InputError, match=r"predictions.tsv: expected a table of a complete run"):
+    with pytest.raises(InputError, match=r"predictions.tsv: expected the table of a completed run"):
         read_predictions(tmp_path)
     write_predictions(tmp_path / "predictions.tsv", [("sub-9", "", "test", 0, 0.1)])
-    with pytest.raises(InputError, match=r"predictions.tsv: expected a row a scan of splits.tsv; \('sub-9', ''\)"):
+    with pytest.raises(InputError, match=r"predictions.tsv: expected a row per scan of splits.tsv; \('sub-9', ''\)"):
         read_predictions(tmp_path)
     write_sealed_text(tmp_path / "predictions.tsv", "participant\tprobability\n")
     with pytest.raises(InputError, match=r"predictions.tsv: expected the columns participant, session"):

@@ -123,7 +123,7 @@ def test_a_voxel_map_goes_to_the_template_with_its_shares_and_is_made_once(prepa
 
 def test_models_that_have_no_map_say_why() -> None:
     ncc = assemble("tiny", "random", "ncc", Frozen(), 1).model
-    assert "NCC trains no weights" in (cannot_explain(ncc, "occlusion") or "")
+    assert "NCC has no trained weights" in (cannot_explain(ncc, "occlusion") or "")
     assert "needs a head on an encoder" in (cannot_explain(Sum(), "gradcam") or "")
     assert cannot_explain(Sum(), "occlusion") is None
     assert cannot_explain(assemble("tiny", "random", "conv_s", Frozen(), 1).model, "gradcam") is None

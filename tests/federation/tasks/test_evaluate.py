@@ -42,5 +42,5 @@ def test_what_is_no_summary_is_refused_in_one_line(summary: Summary, change: dic
 
 def test_a_site_that_leaves_out_its_test_scans_is_named() -> None:
     answer = Answer("A", Evaluation(summary=summarise_validation(predictions(8))))
-    with pytest.raises(InputError, match="site A: expected a summary of its test scans"):
+    with pytest.raises(InputError, match="site A: expected a summary of test scans"):
         whole_summary(answer)

@@ -93,7 +93,7 @@ def test_a_kind_with_an_undeclared_field_is_refused(tasks_folder: Path) -> None:
 
 
 def test_an_unknown_kind_is_the_users_error() -> None:
-    with pytest.raises(InputError, match=r"expected a task of assign_splits, .*, got 'diagnose'"):
+    with pytest.raises(InputError, match=r"expected a task of kind assign_splits, .*, got 'diagnose'"):
         task_kind("diagnose")
 
 

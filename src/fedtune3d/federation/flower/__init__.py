@@ -1,1 +1,1 @@
-"""The same rounds on Flower's deployment engine: the sites are other machines, and Flower is the way to reach them."""
+"""Federation over Flower's deployment engine: the same rounds, with sites on other machines."""

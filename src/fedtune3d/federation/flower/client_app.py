@@ -1,4 +1,4 @@
-"""The site on Flower: a ClientApp, and the process that answers what arrives at the site's SuperNode."""
+"""The site's side on Flower: a ClientApp, and the process that answers messages arriving at the site's SuperNode."""
 
 import logging
 import time
@@ -34,7 +34,7 @@ from fedtune3d.federation.flower.site_host import MakeSite, SiteHost
 
 log = logging.getLogger("fedtune3d")
 POLL_SECONDS = 0.2
-AGAIN_SECONDS = 5.0
+RECONNECT_SECONDS = 5.0
 
 
 @cache
@@ -43,7 +43,7 @@ def _host(folder: Path, make_site: MakeSite) -> SiteHost:
 
 
 def make_client_app(make_site: MakeSite) -> ClientApp:
-    """Make the ClientApp of a site; the site's folder stands in the SuperNode's configuration as `site-folder`."""
+    """Create a site's ClientApp; the SuperNode's configuration gives the site's folder as `site-folder`."""
     app = ClientApp()
 
     def answer(message: Message, context: Context) -> Message:
@@ -58,29 +58,30 @@ def make_client_app(make_site: MakeSite) -> ClientApp:
 
 
 def join(folder: Path, make_site: MakeSite, stopped: Callable[[], bool] = lambda: False) -> None:
-    """Keep a site in its federation until `stopped`: a SuperNode, and this process to do what arrives.
+    """Keep a site in its federation until `stopped` returns True.
 
-    Only the code installed here is run, whatever the server sends. A SuperNode that ends is started again.
+    A SuperNode receives messages and this process carries out their tasks. Only code installed here is run, whatever
+    the server sends. If the SuperNode exits, it is started again.
     """
     settings = SiteSettings.read(folder)
     keep_proxies_out_of_this_machine()
     with one_writer(settings.work, "fedtune3d site join"):
-        _host(folder, make_site)  # what is wrong with the folder should show now
+        _host(folder, make_site)  # report problems with the folder before connecting
         app = make_client_app(make_site)
         while not stopped():
             began = time.monotonic()
             try:
                 _serve(folder, settings, app, stopped)
-                why = why_refused(folder, settings)
+                reason = why_refused(folder, settings)
             except OSError as error:
-                why = str(error)  # such as a full disk
+                reason = str(error)  # such as a full disk
             if not stopped():
-                log.warning("%s; trying again", why)
-                time.sleep(max(0.0, AGAIN_SECONDS - (time.monotonic() - began)))
+                log.warning("%s; trying again", reason)
+                time.sleep(max(0.0, RECONNECT_SECONDS - (time.monotonic() - began)))
 
 
 def _serve(folder: Path, settings: SiteSettings, app: ClientApp, stopped: Callable[[], bool]) -> None:
-    """Start a SuperNode and answer its messages until it ends."""
+    """Start a SuperNode and answer its messages until it exits."""
     address = f"127.0.0.1:{settings.runtime_port or free_port()}"
     work = SiteWork(settings.work)
     secret = write_secret(work.secret)

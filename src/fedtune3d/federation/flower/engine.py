@@ -1,7 +1,7 @@
-"""Flower's engine as both sides use it: its processes as children, and its tasks in this process.
+"""Flower's engine as both sides use it: its programs run as child processes, its tasks in this process.
 
-Both run it in its isolation mode ``process``, in which Flower starts no app itself: a process of ours takes the tasks
-and does them with the code that is installed here. What a server sends is data; no code of it is ever run at a site.
+Both sides use the isolation mode ``process``, in which Flower starts no app itself: our own process takes the tasks
+and carries them out with the code installed here. The server sends only data; a site never runs code from the server.
 """
 
 import os
@@ -36,11 +36,11 @@ QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 
 
 def start_child(
-    what: str, arguments: Sequence[str], home: Path, log: Path, extra: Mapping[str, str] | None = None
+    program: str, arguments: Sequence[str], home: Path, log: Path, extra: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a ``superlink`` or ``supernode`` that ends with this process; its output is appended to a log."""
+    """Start a ``superlink`` or ``supernode`` that exits with this process; its output is appended to a log."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "fedtune3d.federation.flower.launch", what, str(os.getpid()), *arguments]
+    command = [sys.executable, "-m", "fedtune3d.federation.flower.launch", program, str(os.getpid()), *arguments]
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
@@ -52,7 +52,7 @@ def start_child(
 
 
 def stop_child(child: subprocess.Popen[bytes]) -> None:
-    """Ask a child process to end, and kill it if it does not."""
+    """Ask a child process to exit, and kill it if it does not."""
     if child.poll() is None:
         child.terminate()
         try:
@@ -63,9 +63,9 @@ def stop_child(child: subprocess.Popen[bytes]) -> None:
 
 
 def keep_proxies_out_of_this_machine() -> None:
-    """Keep connections within this machine off the proxy that the environment names (`HTTPS_PROXY`, `ALL_PROXY`)."""
-    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
-    os.environ["no_proxy"] = ",".join(filter(None, [known, "127.0.0.1"]))
+    """Exclude connections within this machine from the environment's proxy (`HTTPS_PROXY`, `ALL_PROXY`)."""
+    exclusions = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+    os.environ["no_proxy"] = ",".join(filter(None, [exclusions, "127.0.0.1"]))
 
 
 def write_secret(path: Path) -> bytes:
@@ -79,7 +79,7 @@ def write_secret(path: Path) -> bytes:
 
 
 def patient_retries() -> RetryInvoker:
-    """Retries during a short interruption of the connection; after that the error is raised."""
+    """Return a policy that retries during a short connection loss; after that the error is raised."""
     return RetryInvoker(
         wait_gen_factory=lambda: exponential(max_delay=2),
         recoverable_exceptions=httpx.TransportError,
@@ -93,9 +93,9 @@ class Runtime:
 
     Args:
         address: ``host:port``.
-        certificate: Of the authority that signed the API's; None for plain HTTP.
-        secret: What the API was started with.
-        component: The name under which Flower knows the caller.
+        certificate: Certificate of the authority that signed the API's certificate; None for plain HTTP.
+        secret: The secret that the API was started with.
+        component: The caller's name in Flower.
     """
 
     def __init__(self, address: str, certificate: bytes | None, secret: bytes, component: str) -> None:
@@ -116,8 +116,8 @@ class Runtime:
 
     def acquire(self, kind: TaskType) -> str | None:
         """Claim a waiting task of a kind and return its token; None if none is waiting."""
-        found = self._client.AcquireTask(AcquireTaskRequest(supported_task_types=[kind]))
-        return str(found.token) if found.HasField("task") and found.token else None
+        response = self._client.AcquireTask(AcquireTaskRequest(supported_task_types=[kind]))
+        return str(response.token) if response.HasField("task") and response.token else None
 
     @contextmanager
     def task(self, token: str) -> Iterator[RuntimeHttpClient]:
@@ -147,7 +147,7 @@ def _beat(client: RuntimeHttpClient, ended: threading.Event) -> None:
 
 
 def free_port() -> int:
-    """Find a port of this machine that nothing listens on."""
+    """Find a port of this machine on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The sites behind Flower's grid, as the round loop asks them."""
+"""The federation's sites behind Flower's grid, as the round loop sees them."""
 
 import math
 import time
@@ -14,24 +14,24 @@ from fedtune3d.federation.messages import Answer, Fault, Task
 
 POLL_SECONDS = 0.3
 LIFE_SECONDS = 7 * 24 * 3600.0
-AFTER_SECONDS = 5.0  # so that Flower does not give a message up before we do
+MARGIN_SECONDS = 5.0  # so that Flower does not drop a message before our deadline
 MESSAGE_TYPES = {"train": MessageType.TRAIN, "score": MessageType.EVALUATE, "evaluate": MessageType.EVALUATE}
 
 
 class GridFederation:
-    """Reaches sites by Flower messages.
+    """Reach sites through Flower messages.
 
-    Outside the rounds (planning, evaluating) every site is waited for, and has all the time it wants to answer: it may
-    have to prepare its scans. Within them a site that is not there is a fault at once, and one that does not answer by
-    the deadline is one then.
+    Outside the rounds (planning, evaluation) the server waits for every site, with no deadline for the answer, as a
+    site may first have to prepare its scans. During the rounds, a site that is not connected is a fault at once, and
+    a site that has not answered by the deadline becomes one.
 
     Args:
-        grid: Of a running ServerApp.
-        sites: The names that the experiment gives.
-        occasion: What every task belongs to, looked up when the first one is sent.
-        authenticated: Whether Flower has checked who is who; if not, sites are asked for their names.
-        wait_seconds: How long to wait for sites to come outside the rounds; None for good.
-        on_wait: Told whom it waits for whenever that changes.
+        grid: The grid of a running ServerApp.
+        sites: The site names in the experiment.
+        occasion: Returns the experiment that tasks belong to; called when the first task is sent.
+        authenticated: Whether Flower has verified the sites' identities; if not, sites are asked for their names.
+        wait_seconds: How long to wait for sites to connect outside the rounds; None to wait forever.
+        on_wait: Called with the names of the missing sites whenever these change.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class GridFederation:
             yield Fault(site, "is not connected")
         waiting = self._send({site: task for site, task in sorted(tasks.items()) if site in nodes}, nodes, seconds)
         for site in sorted(nodes.keys() & tasks.keys() - set(waiting.values())):
-            yield Fault(site, "the SuperLink did not take the message")
+            yield Fault(site, "the SuperLink did not accept the message")
         while waiting:
             for message_id, site in list(waiting.items()):
                 if (reply := self._pull(message_id, tasks[site], site)) is not None:
                     del waiting[message_id]
                     yield reply
-                    del reply  # before the next one is pulled
+                    del reply  # free it before the next one is pulled
             if until is not None and time.monotonic() > until:
                 break
             if waiting:
@@ -82,7 +82,7 @@ class GridFederation:
             yield Fault(site, f"did not answer within the deadline of {seconds:g} s")
 
     def _send(self, tasks: Mapping[str, Task], nodes: Mapping[str, int], seconds: float | None) -> dict[str, str]:
-        """Send each site its task: message id → site."""
+        """Send each site its task. Returns message id → site."""
         cache, occasion = TensorCache(), self._occasion()
         sent: dict[str, str] = {}
         for site, task in tasks.items():
@@ -90,7 +90,7 @@ class GridFederation:
                 pack_task(task, occasion, cache.array),
                 nodes[site],
                 MESSAGE_TYPES.get(task.kind, MessageType.QUERY),
-                ttl=LIFE_SECONDS if seconds is None else seconds + AFTER_SECONDS,
+                ttl=LIFE_SECONDS if seconds is None else seconds + MARGIN_SECONDS,
                 group_id=str(task.round),
             )
             sent |= {message_id: site for message_id in self._grid.push_messages([message]) if message_id}
@@ -103,7 +103,7 @@ class GridFederation:
         except httpx.HTTPError:
             raise  # the SuperLink's fault, not the site's
         except Exception as error:
-            return Fault(site, f"answered with what is no Flower message ({type(error).__name__})")
+            return Fault(site, f"the reply is not a valid Flower message ({type(error).__name__})")
         if not replies:
             return None
         if replies[0].has_error():
@@ -111,15 +111,15 @@ class GridFederation:
         return unpack_answer(replies[0].content, task, site, self._occasion().sha256)
 
     def _wait_for(self, tasks: Mapping[str, Task]) -> dict[str, int]:
-        """Wait for the sites asked; return the nodes of all, or of those connected when the wait is over."""
+        """Wait for the sites to connect; return the nodes of those connected when all are, or when time is up."""
         until = math.inf if self._wait_seconds is None else time.monotonic() + self._wait_seconds
-        said = ""
+        reported = ""
         while True:
             nodes = self._nodes()
             missing = ", ".join(sorted(tasks.keys() - nodes.keys()))
-            if missing != said:
+            if missing != reported:
                 self._on_wait(missing)
-                said = missing
+                reported = missing
             if not missing or time.monotonic() > until:
                 return nodes
             time.sleep(POLL_SECONDS)
@@ -140,4 +140,4 @@ class GridFederation:
                 try:
                     self._claimed[node_id] = "" if reply.has_error() else site_of(reply.content)
                 except WireError as error:
-                    raise InputError(f"a node without a name answered: {error}") from None
+                    raise InputError(f"a node did not give its site's name: {error}") from None

@@ -1,6 +1,6 @@
-"""A SuperLink or SuperNode of Flower in a process that ends with the one that started it.
+"""Run Flower's SuperLink or SuperNode in a process that exits with its parent.
 
-Run as ``python -m fedtune3d.federation.flower.launch superlink|supernode PARENT_PID …``, and then Flower's arguments.
+Usage: ``python -m fedtune3d.federation.flower.launch superlink|supernode PARENT_PID …``, then Flower's arguments.
 """
 
 import ipaddress
@@ -20,15 +20,15 @@ from fedtune3d.federation.flower.private_api import run_superlink_behind, run_su
 FLEET = "/v1/fleet/"
 GRACE_SECONDS = 10
 DOOR = "FEDTUNE3D_DOOR"
-"""The environment's name for the file that says that sites may come in."""
+"""Environment variable with the path of the file whose existence lets sites connect."""
 
 
 class OnlySitesFromOutside:
-    """Lets other machines reach what sites need, where Flower checks their keys, and nothing else.
+    """Let other machines reach only Flower's Fleet API, which checks the sites' keys.
 
-    Whoever reaches Flower's Control API can start runs and register keys, and it asks for no key of theirs; so here it
-    answers this machine only. Sites are told to come again until `door` exists: the server's sign that it has
-    registered their keys.
+    Anyone who reaches Flower's Control API can start runs and register keys without authentication, so here it answers
+    only this machine. Sites are asked to retry until the file `door` exists, by which the server signals that their
+    keys are registered.
     """
 
     def __init__(self, app: ASGIApp, door: Path) -> None:
@@ -36,18 +36,18 @@ class OnlySitesFromOutside:
         self.door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer with 403 if it is not allowed and with 503 before the SuperLink is ready."""
+        """Forward a request, or answer 403 if it is not allowed and 503 before the SuperLink is ready."""
         answer = self._refusal(scope) if scope["type"] == "http" else None
         await (answer or self.app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         if scope["path"].startswith(FLEET):
             return None if self.door.exists() else PlainTextResponse("not yet", 503)
-        return None if _is_here(scope) else PlainTextResponse("only /v1/fleet/ answers other machines", 403)
+        return None if _is_here(scope) else PlainTextResponse("only /v1/fleet/ is open to other machines", 403)
 
 
 def _is_here(scope: Scope) -> bool:
-    """Tell whether a request comes from this machine."""
+    """Return whether a request comes from this machine."""
     client = scope.get("client")
     return client is not None and ipaddress.ip_address(client[0]).is_loopback
 
@@ -58,7 +58,7 @@ def run_superlink() -> None:
 
 
 def end_with(parent: int) -> None:
-    """Interrupt this process once its parent has ended, and kill it if it does not stop."""
+    """Interrupt this process once its parent has exited, and kill it if it does not stop."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -71,11 +71,11 @@ def end_with(parent: int) -> None:
 
 
 def main() -> None:
-    """Run the Flower program that the command line names."""
-    what, parent, *arguments = sys.argv[1:]
-    sys.argv = [f"flower-{what}", *arguments]
+    """Run the Flower program named on the command line."""
+    program, parent, *arguments = sys.argv[1:]
+    sys.argv = [f"flower-{program}", *arguments]
     end_with(int(parent))
-    {"superlink": run_superlink, "supernode": run_supernode}[what]()
+    {"superlink": run_superlink, "supernode": run_supernode}[program]()
 
 
 if __name__ == "__main__":

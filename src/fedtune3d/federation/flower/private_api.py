@@ -1,10 +1,10 @@
-"""Everything of Flower that is not its public API, imported here and nowhere else.
+"""All uses of Flower's private API, imported here and nowhere else.
 
-The public API (`flwr.app`, `flwr.clientapp`, `flwr.serverapp`) starts apps from code that travels in a bundle. Here
-both sides run the code that is installed, in processes of our own, so the runtime behind the apps is needed: its tasks,
-its HTTP clients with their interceptors, the registration of keys and the start of a run. None of it is promised to
-stay, so `pyproject.toml` pins one minor version of flwr. `tests/federation/flower/test_private_api.py` says when a name
-here may go: as soon as the public API has it.
+The public API (`flwr.app`, `flwr.clientapp`, `flwr.serverapp`) starts apps from code that is sent in a bundle. Here
+both sides run installed code in their own processes, which needs the runtime behind the apps: its tasks, its HTTP
+clients with their interceptors, the registration of keys and the start of a run. None of these are stable, so
+`pyproject.toml` pins one minor version of flwr. `tests/federation/flower/test_private_api.py` fails as soon as the
+public API offers one of the names here, which can then be removed.
 """
 
 import importlib
@@ -72,12 +72,12 @@ __all__ = [
 
 
 def use_retries(grid: HttpGrid, retries: RetryInvoker) -> None:
-    """Let a grid retry during a short interruption of the connection; it has no option for this."""
+    """Let a grid retry during a short connection loss; its constructor has no option for this."""
     grid._retry_invoker = retries
 
 
 def run_superlink_behind(middleware: Middleware) -> None:
-    """Run `flower-superlink` behind a middleware, for which its command has no option."""
+    """Run `flower-superlink` behind a middleware; its command line has no option for this."""
     import uvicorn
     from flwr.superlink.main import create_app
 

@@ -1,4 +1,4 @@
-"""The server on Flower: a ServerApp that runs an experiment over the sites that have joined."""
+"""The server's side on Flower: a ServerApp that runs an experiment with the sites that have joined."""
 
 import hashlib
 import time
@@ -59,7 +59,7 @@ START_SECONDS = 120
 
 
 class SuperLinkLostError(InputError):
-    """The SuperLink ended or does not answer; what was committed is saved."""
+    """The SuperLink exited or does not answer; committed rounds are saved."""
 
 
 def reach_by(
@@ -70,10 +70,10 @@ def reach_by(
     wait_seconds: float | None = None,
     on_wait: Callable[[str], None] = lambda text: None,
 ) -> Reach:
-    """Reaches the sites of an experiment behind a grid; see `GridFederation`."""
+    """Return a function that makes the `GridFederation` of an experiment's sites."""
 
     def reach(process_model: ProcessModel) -> Federation:
-        """Return the sites behind the grid; each receives the experiment when it first joins."""
+        """Return the sites behind the grid; every task carries the experiment."""
         public, sha256 = experiment.public(), experiment.sha256()
         return GridFederation(
             grid,
@@ -88,10 +88,10 @@ def reach_by(
 
 
 def make_server_app(work: Callable[[Experiment, Reach, bool], object]) -> ServerApp:
-    """The ServerApp for a SuperLink that others run: `flwr run`, with the experiment's path in the run configuration.
+    """Create a ServerApp for an existing SuperLink: `flwr run`, with the experiment's path in the run configuration.
 
     Args:
-        work: What to do with the experiment and the way to its sites; the Boolean says whether to resume.
+        work: Called with the experiment, the function that reaches its sites, and whether to resume.
     """
     app = ServerApp()
 
@@ -113,19 +113,19 @@ def serve(
     on_wait: Callable[[str], None],
     on_restart: Callable[[str], None],
 ) -> Result:
-    """Start a SuperLink, admit the sites whose keys are in the folder, and do `work` with them.
+    """Start a SuperLink, admit the sites whose keys are in the folder, and call `work`.
 
-    When the SuperLink ends before the work does, another is started, and the work is told that it is done again.
-    `app` is the folder of the Flower app, which names both halves of the code.
+    If the SuperLink exits before `work` returns, a new one is started and `work` is called again, with True as its
+    second argument. `app` is the folder of the Flower app, which names the ClientApp and the ServerApp.
 
     Raises:
-        InputError: When a site has no key in the folder, the SuperLink cannot start, or the work cannot go on.
+        InputError: If a site has no key in the folder, the SuperLink cannot start, or the work cannot continue.
     """
-    settings, again = folder.settings(), False
+    settings, restarted = folder.settings(), False
     keep_proxies_out_of_this_machine()
     names = [section.name for section in experiment.sites]
     if missing := [name for name in names if not folder.public_key(name).exists()]:
-        raise InputError(f"{folder.path}: no key of {', '.join(missing)}; add it with `fedtune3d server init`")
+        raise InputError(f"{folder.path}: no key for {', '.join(missing)}; add it with `fedtune3d server init`")
     reaching = partial(
         reach_by,
         experiment=experiment,
@@ -138,14 +138,14 @@ def serve(
             with _superlink(folder, settings, app) as link:
                 try:
                     with link.grid(names) as grid:
-                        return work(reaching(grid), again)
+                        return work(reaching(grid), restarted)
                 except httpx.HTTPError as error:
                     if link.is_alive():
                         raise SuperLinkLostError(
                             f"the SuperLink does not answer ({error}); see {link.log}, then run again with --resume"
                         ) from error
-                    on_restart(f"the SuperLink ended; see {link.log}; starting another")
-                    again = True
+                    on_restart(f"the SuperLink exited; see {link.log}; starting a new one")
+                    restarted = True
 
 
 class _SuperLink:
@@ -180,7 +180,7 @@ class _SuperLink:
         self.runtime = Runtime(self.address, self.certificate, self.secret, "SuperExec")
 
     def is_alive(self) -> bool:
-        """Tell whether its process is running."""
+        """Return whether its process is running."""
         return self.child.poll() is None
 
     def close(self) -> None:
@@ -190,17 +190,17 @@ class _SuperLink:
 
     @contextmanager
     def grid(self, sites: list[str]) -> Iterator[Grid]:
-        """Register the sites' keys, start a Flower run, and do its ServerApp's part in this process."""
+        """Register the sites' keys, start a Flower run, and act as its ServerApp in this process."""
         self._control(sites)
         token = self._until_ready(lambda: self.runtime.acquire(TaskType.SERVER_APP))
         grid = HttpGrid(self.address, self.certificate is None, self.certificate, token=token)
         use_retries(grid, patient_retries())
         with self.runtime.task(token) as client:
-            found = client.PullTaskInput(PullTaskInputRequest())
-            context = context_from_proto(found.context)
-            TaskIdentity.task_id, TaskIdentity.run_id = found.task_id, found.run.run_id
-            TaskIdentity.node_id = found.context.node_id
-            grid.set_run(run_from_proto(found.run))
+            task = client.PullTaskInput(PullTaskInputRequest())
+            context = context_from_proto(task.context)
+            TaskIdentity.task_id, TaskIdentity.run_id = task.task_id, task.run.run_id
+            TaskIdentity.node_id = task.context.node_id
+            grid.set_run(run_from_proto(task.run))
             status = SubStatus.FAILED
             try:
                 yield grid
@@ -212,7 +212,7 @@ class _SuperLink:
                         output = PushTaskOutputRequest(context=context_to_proto(context), sub_status=status)
                         client.PushTaskOutput(output)
                 except httpx.HTTPError:
-                    pass  # the run is over for us either way
+                    pass  # our run is over either way
                 grid.close()
 
     def _control(self, sites: list[str]) -> None:
@@ -233,7 +233,7 @@ class _SuperLink:
             self._until_ready(lambda: control.StartRun(StartRunRequest(fab=fab_to_proto(fab))).run_id)
 
     def _until_ready(self, call: Callable[[], Result | None]) -> Result:
-        """Return the result of a call once the SuperLink is up. Raises `InputError` if it ends or takes too long."""
+        """Return the result of a call once the SuperLink is up. Raises `InputError` if it exits or takes too long."""
         until = time.monotonic() + START_SECONDS
         while True:
             try:
@@ -242,7 +242,7 @@ class _SuperLink:
             except httpx.TransportError:
                 pass
             if not self.is_alive() or time.monotonic() > until:
-                raise InputError(f"the SuperLink did not start on port {self.settings.port}; {self.log} says why")
+                raise InputError(f"the SuperLink did not start on port {self.settings.port}; see {self.log}")
             time.sleep(0.2)
 
 
@@ -260,11 +260,11 @@ def _superlink(folder: ServerFolder, settings: ServerSettings, app: Path) -> Ite
 
 
 def _read_public_key(path: Path) -> bytes:
-    """Read a public key in the form that Flower registers. Raises `InputError`."""
+    """Read a public key in the format that Flower registers. Raises `InputError`."""
     try:
         key = serialization.load_ssh_public_key(path.read_bytes())
     except (OSError, ValueError, UnsupportedAlgorithm) as error:
-        raise InputError(f"{path}: expected a public key in OpenSSH's form; {error}") from None
+        raise InputError(f"{path}: expected a public key in OpenSSH format; {error}") from None
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise InputError(f"{path}: expected an ECDSA key (ssh-keygen -t ecdsa -b 384), got another kind")
     return public_key_to_bytes(key)

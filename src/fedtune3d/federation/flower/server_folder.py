@@ -1,4 +1,4 @@
-"""The server's folder: its certificate, the public keys of the sites, and a folder for each site to be handed over."""
+"""The server's folder: its certificate, the sites' public keys, and a folder to hand over to each site."""
 
 import ipaddress
 import shutil
@@ -17,28 +17,28 @@ from fedtune3d._utils.strict import StrictModel, problems_of
 from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.federation.flower.site_folder import Address
 
-YEARS_DAYS = 825
+CERTIFICATE_DAYS = 825
 
 SITE_TEMPLATE = """\
-# What this site is, and what it allows whoever asks. Only this site can change it.
+# This site's settings and policy. Only the site can change them.
 name: {name}
 server: {address}
-data: /path/to/bids      # this site's BIDS folder; it is named nowhere else
-work: work               # prepared scans, features, this site's half of each run
+data: /path/to/bids      # this site's BIDS folder; no other file names it
+work: work               # prepared scans, features, and this site's part of each run
 # weights: /path/to/sam_med3d_turbo.pth
 # experiment: experiment.yaml   # take part in this experiment only
 policy:
-  predictions_leave: false      # per-scan test probabilities; else AUC and intervals are computed here
+  predictions_leave: false      # per-scan test probabilities; if false, AUC and CIs are computed here
   groups_leave: false           # declared group_ids, as pseudonyms
-  maps_leave: false             # a mean saliency map over people, where an experiment asks for one
-  names_leave: false            # ids of scans in what the leak audit finds
+  maps_leave: false             # a mean saliency map over people, if an experiment asks for one
+  names_leave: false            # scan ids in the findings of the leak audit
   min_people: 5                 # fewest people (of each class, in the evaluation) behind a metric that leaves
   min_per_class: 5              # people of a class behind class sums, feature statistics, groups and mean maps
   tunings: [frozen, lora]
   heads: [linear, conv_s, conv_l]
   max_rounds: 100
   max_payload_mb: 100
-  hours: null                   # such as 19:00-07:00, by this site's clock
+  hours: null                   # for example 19:00-07:00, by this site's clock
 """
 
 
@@ -73,15 +73,15 @@ class ServerFolder:
             raise InputError("\n".join(problems_of(path, error, ServerSettings))) from None
 
     def public_key(self, site: str) -> Path:
-        """The file of a site's public key; without it the site cannot join."""
+        """Return the path of a site's public key; without that file the site cannot join."""
         return self.paths.public_key(site)
 
     @classmethod
     def make(cls, path: Path, address: str, sites: Sequence[str]) -> Self:
-        """Make the folder, or add what is missing: a site that has a key keeps it.
+        """Create the folder, or add what is missing; a site that has a key keeps it.
 
         Raises:
-            InputError: When openssl or ssh-keygen is missing or fails, or the folder was made for another address.
+            InputError: If openssl or ssh-keygen is missing or fails, or the folder was made for another address.
         """
         folder = cls(path)
         settings = folder.paths.settings
@@ -97,7 +97,7 @@ class ServerFolder:
         return folder
 
     def _make_certificates(self, host: str) -> None:
-        """Make the federation's own certificate authority and the server's certificate for its host name or IP."""
+        """Create the federation's certificate authority and the server's certificate for its host name or IP."""
         new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-nodes"]
         _call(
             *("openssl", "req", "-x509", *new_key, "-keyout", self.paths.authority_key, "-out", self.paths.authority),
@@ -123,13 +123,13 @@ class ServerFolder:
                 "-CAkey",
                 self.paths.authority_key,
             ),
-            *("-CAcreateserial", "-out", self.paths.certificate, "-days", YEARS_DAYS, "-extfile", extensions),
+            *("-CAcreateserial", "-out", self.paths.certificate, "-days", CERTIFICATE_DAYS, "-extfile", extensions),
         )
         request.unlink()
         extensions.unlink()
 
     def _make_site(self, name: str, address: str) -> None:
-        """Make the folder for a site, with its key, unless the server already knows a key of the site."""
+        """Create a site's folder and key, unless the server already has a key for the site."""
         if self.public_key(name).exists():
             return
         site = self.paths.site(name)
@@ -154,11 +154,11 @@ def _is_address(host: str) -> bool:
 
 
 def _call(*command: object) -> None:
-    """Run a program of OpenSSL or OpenSSH. Raises `InputError`."""
-    words = [str(word) for word in command]
+    """Run an OpenSSL or OpenSSH program. Raises `InputError`."""
+    arguments = [str(argument) for argument in command]
     try:
-        subprocess.run(words, check=True, capture_output=True, text=True)
+        subprocess.run(arguments, check=True, capture_output=True, text=True)
     except FileNotFoundError:
-        raise InputError(f"{words[0]}: not found; install OpenSSL and OpenSSH's client") from None
+        raise InputError(f"{arguments[0]}: not found; install OpenSSL and the OpenSSH client") from None
     except subprocess.CalledProcessError as error:
-        raise InputError(f"{words[0]} failed: {' '.join(error.stderr.split())[-500:]}") from None
+        raise InputError(f"{arguments[0]} failed: {' '.join(error.stderr.split())[-500:]}") from None

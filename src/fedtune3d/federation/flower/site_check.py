@@ -1,4 +1,4 @@
-"""What `site check` looks at, before the day."""
+"""Checks of a site's setup, to be run before joining a federation (`fedtune3d site check`)."""
 
 import os
 import shutil
@@ -22,14 +22,14 @@ SCAN_BYTES = 55_000_000
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check."""
+    """The outcome of a check: whether it passed, and a line for the user."""
 
     good: bool
     text: str
 
 
 def check_site(folder: Path) -> Iterator[Finding]:
-    """Run all checks in turn; only unusable settings end them early."""
+    """Run all checks in turn; only invalid settings stop them early."""
     try:
         settings = SiteSettings.read(folder)
     except InputError as error:
@@ -37,10 +37,10 @@ def check_site(folder: Path) -> Iterator[Finding]:
         return
     yield Finding(True, f"site.yaml: site {settings.name}, server {settings.server}")
     for check in (_key, _data, _disk, _agreement, _server):
-        yield from _found(check, folder, settings)
+        yield from _run_check(check, folder, settings)
 
 
-def _found(
+def _run_check(
     check: Callable[[Path, SiteSettings], Iterator[Finding]], folder: Path, settings: SiteSettings
 ) -> Iterator[Finding]:
     try:
@@ -53,7 +53,7 @@ def _key(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
     path = SitePaths(folder).key
     try:
         key = load_ssh_private_key(path.read_bytes(), None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it asks for a password
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: the key is encrypted
         raise InputError(f"{path}: expected the site's private key; {error}") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise InputError(f"{path}: expected an ECDSA key (ssh-keygen -t ecdsa -b 384), got another kind")
@@ -76,9 +76,9 @@ def _disk(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
         raise InputError(f"{settings.work}: cannot be written to; correct `work` in site.yaml")
     free = shutil.disk_usage(settings.work).free
     scans = sum(1 for _ in settings.data.rglob("*_T1w.nii.gz")) if settings.data.is_dir() else 0
-    wanted = scans * SCAN_BYTES
-    text = f"disk: {free / 1e9:,.0f} GB free in {settings.work}, {scans} scans want up to {wanted / 1e9:,.1f} GB"
-    yield Finding(free > wanted, text)
+    needed = scans * SCAN_BYTES
+    text = f"disk: {free / 1e9:,.0f} GB free in {settings.work}; {scans} scans need up to {needed / 1e9:,.1f} GB"
+    yield Finding(free > needed, text)
 
 
 def _agreement(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
@@ -88,9 +88,9 @@ def _agreement(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
 
 def _server(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
     if settings.insecure:
-        yield Finding(False, f"server {settings.server}: site.yaml says insecure; whoever is in between can read along")
+        yield Finding(False, f"server {settings.server}: `insecure` is set in site.yaml, so traffic is not encrypted")
         return
-    found = contact_server(folder, settings)
-    yield Finding(True, f"server {settings.server}: answers over {found.tls}, and its certificate is the federation's")
-    problem = clock_problem(found.ahead_seconds)
-    yield Finding(problem is None, problem or f"clock: within {abs(found.ahead_seconds) + 1:.0f} s of the server's")
+    contact = contact_server(folder, settings)
+    yield Finding(True, f"server {settings.server}: answers over {contact.tls} with this federation's certificate")
+    problem = clock_problem(contact.ahead_seconds)
+    yield Finding(problem is None, problem or f"clock: within {abs(contact.ahead_seconds) + 1:.0f} s of the server's")

@@ -1,4 +1,4 @@
-"""A site's folder: its key, the server's certificate, and `site.yaml`: where the data are, and what may leave."""
+"""A site's folder: its key, the server's certificate, and `site.yaml` with the data path and the policy."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -18,7 +18,7 @@ Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$|^\[[0-9A-Fa-f:
 
 
 class SitePolicy(Policy):
-    """The policy of a site in a deployment; whatever is not stated is not allowed."""
+    """The policy of a site in a deployment; anything not stated is not allowed."""
 
     predictions_leave: bool = False
     pictures_leave: Literal[False] = False
@@ -32,16 +32,16 @@ class SiteSettings(StrictModel):
     """`site.yaml`.
 
     Attributes:
-        name: Of the site, as the experiment and the server have it.
-        server: Where the server is, ``host:port``.
+        name: The site's name, as in the experiment and at the server.
+        server: The server's address, ``host:port``.
         data: The BIDS or CAPS folder, or a table of paths.
-        participants: Its table of people, where that stands elsewhere.
-        work: Where prepared scans, features and the site's half of each run are kept.
-        weights: The encoder's checkpoint at this site, where an experiment starts from one.
-        fingerprint_key: The key that the sites share for the leak audit; without it the site is not looked at.
-        experiment: An experiment file that is the only one the site takes part in; None for any that the policy allows.
-        runtime_port: A free port of this machine, used by the site's own processes only.
-        insecure: Reach a server without TLS, for tests on one machine.
+        participants: The participants table, if it is not in the data folder.
+        work: Folder for prepared scans, features and the site's part of each run.
+        weights: The encoder's checkpoint at this site, for experiments that start from one.
+        fingerprint_key: The sites' shared key for the leak audit; without it the site is not audited.
+        experiment: The only experiment file that the site takes part in; None for any that the policy allows.
+        runtime_port: A free port of this machine, used only by the site's own processes.
+        insecure: Connect to the server without TLS, for tests on one machine.
         policy: What the site allows.
     """
 
@@ -59,16 +59,16 @@ class SiteSettings(StrictModel):
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read the settings in a site's folder; relative paths start there. Raises `InputError`."""
+        """Read the settings in a site's folder; paths are relative to it. Raises `InputError`."""
         path = SitePaths(folder).settings
         try:
             settings = cls.model_validate(read_yaml(path, if_missing="`fedtune3d server init` writes one"))
         except ValidationError as error:
             raise InputError("\n".join(problems_of(path, error, cls))) from None
         paths = ("data", "participants", "work", "weights", "fingerprint_key", "experiment")
-        found = {name: getattr(settings, name) for name in paths}
-        return settings.model_copy(update={name: folder / path for name, path in found.items() if path is not None})
+        given = {name: getattr(settings, name) for name in paths}
+        return settings.model_copy(update={name: folder / path for name, path in given.items() if path is not None})
 
     def only_experiment(self) -> str | None:
-        """The hash of the one experiment that the site takes part in; None for any."""
+        """Return the hash of the only experiment that the site takes part in; None for any."""
         return None if self.experiment is None else Experiment.from_yaml(self.experiment).sha256()

@@ -1,4 +1,4 @@
-"""The site's end of a message: find the experiment it belongs to, let the guarded site answer, say what may be said."""
+"""Answer a message at the site: open its experiment, ask the site behind its gate, report faults without names."""
 
 import logging
 from collections.abc import Callable
@@ -26,16 +26,16 @@ from fedtune3d.training.faults import SiteFault
 
 log = logging.getLogger("fedtune3d")
 MakeSite = Callable[[Experiment, SiteSection, Path, Progress], Site]
-"""Makes a site from the experiment, the site's own section, its folder, and where progress is shown."""
+"""Creates a site from the experiment, the site's section, its folder, and the progress display."""
 
 
 class SiteHost:
-    """Answers the messages for a site; keeps the site of the last experiment, so that nothing is opened twice.
+    """Answer the messages to a site; the last experiment's site is kept open between messages.
 
     Args:
-        settings: Of the site.
-        make_site: Makes the site for an experiment.
-        progress: Where preparing and encoding are shown.
+        settings: The site's settings.
+        make_site: Creates the site for an experiment.
+        progress: Where the progress of preparation and encoding is shown.
     """
 
     def __init__(self, settings: SiteSettings, make_site: MakeSite, progress: Progress | None = None) -> None:
@@ -46,16 +46,16 @@ class SiteHost:
         self._current: tuple[str, PolicyGate, Site] | None = None
 
     def answer(self, records: RecordDict) -> RecordDict:
-        """Make the reply: an answer, or one line that names no path, person or scan."""
-        sha256, what, reply = self._reply(records)
+        """Return the reply: an answer, or a fault of one line that names no path, person or scan."""
+        sha256, description, reply = self._reply(records)
         if isinstance(reply, Fault):
-            reply = self._written_down(sha256, reply)
+            reply = self._record(sha256, reply)
         else:
-            log.info("%s: answered with %s bytes of tensors", what, f"{parts_bytes(reply.parts):,}")
+            log.info("%s: answered with %s bytes of tensors", description, f"{parts_bytes(reply.parts):,}")
         return pack_answer(reply, sha256)
 
-    def _written_down(self, sha256: str, fault: Fault) -> Fault:
-        """Record a fault and return it; if it cannot be recorded, return a fault that says only that."""
+    def _record(self, sha256: str, fault: Fault) -> Fault:
+        """Record a fault and return it; if it cannot be recorded, return a fault that says only this."""
         try:
             EgressManifest(SiteWork(self.settings.work).egress).record_fault(sha256, fault.reason)
         except StorageError as error:
@@ -64,41 +64,41 @@ class SiteHost:
         return fault
 
     def _reply(self, records: RecordDict) -> tuple[str, str, Answer | Fault]:
-        """Return the experiment's hash, the task in words, and the reply; the task's tensors are released."""
-        sha256, what = "", "message"
+        """Return the experiment's hash, a description of the task, and the reply; the task's tensors are released."""
+        sha256, description = "", "message"
         try:
             task, occasion = unpack_task(records)
-            sha256, what = occasion.sha256, f"{task.kind}, round {task.round}" if task.round else task.kind
-            return sha256, what, self._answered(task, occasion)
+            sha256, description = occasion.sha256, f"{task.kind}, round {task.round}" if task.round else task.kind
+            return sha256, description, self._carry_out(task, occasion)
         except (Refusal, WireError) as refusal:
-            log.warning("%s: refused: %s", what, refusal)
-            return sha256, what, Fault(self.settings.name, f"refused: {refusal}")
+            log.warning("%s: refused: %s", description, refusal)
+            return sha256, description, Fault(self.settings.name, f"refused: {refusal}")
         except SiteFault as fault:
-            log.warning("%s: %s", what, fault)
-            return sha256, what, Fault(self.settings.name, str(fault))
+            log.warning("%s: %s", description, fault)
+            return sha256, description, Fault(self.settings.name, str(fault))
         except Exception as error:
-            log.error("%s: %s", what, error, exc_info=not isinstance(error, InputError))
-            return sha256, what, Fault(self.settings.name, _without_names(error))
+            log.error("%s: %s", description, error, exc_info=not isinstance(error, InputError))
+            return sha256, description, Fault(self.settings.name, _without_names(error))
 
-    def _answered(self, task: Task, occasion: Occasion) -> Answer:
-        guarded, site = self._open(occasion)
+    def _carry_out(self, task: Task, occasion: Occasion) -> Answer:
+        gate, site = self._open(occasion)
         if occasion.weights_sha256 != site.process_model.assembled.weights.sha256:
-            raise Refusal("the encoder's weights here are other than the server's; compare their SHA-256")
-        answer = guarded.answer(task)
+            raise Refusal("the encoder's weights here differ from the server's; compare their SHA-256")
+        answer = gate.answer(task)
         if isinstance(task.instruction, ProfileIntensities):
             for split in SPLITS:
-                site.scans(split)  # encoded before the rounds, so that the first deadline need not allow for it
+                site.scans(split)  # encode before the rounds, so that the first deadline need not allow for it
         return answer
 
     def _open(self, occasion: Occasion) -> tuple[PolicyGate, Site]:
         if self._current is None or self._current[0] != occasion.sha256:
             self._current = None
             experiment = self._experiment(occasion)
-            section = next((part for part in experiment.sites if part.name == self.settings.name), None)
+            section = next((section for section in experiment.sites if section.name == self.settings.name), None)
             if section is None:
                 raise Refusal(f"the experiment has no site {self.settings.name}")
             folder = RunFolder(experiment.output).site(section.name).path
-            own = section.model_copy(
+            section = section.model_copy(
                 update={
                     "root": self.settings.data,
                     "participants": self.settings.participants,
@@ -106,7 +106,7 @@ class SiteHost:
                     "fingerprint_key": self.settings.fingerprint_key,
                 }
             )
-            site = self.make_site(experiment, own, folder, self.progress)
+            site = self.make_site(experiment, section, folder, self.progress)
             gate = PolicyGate(site, experiment, self.settings.policy, folder, declared_answer)
             self._current = occasion.sha256, gate, site
         return self._current[1:]
@@ -118,7 +118,7 @@ class SiteHost:
         except (ValidationError, InputError):
             raise Refusal("the experiment is not valid here; install the server's version of fedtune3d") from None
         if experiment.sha256() != occasion.sha256:
-            raise Refusal("the experiment's hash is another here; install the server's version of fedtune3d")
+            raise Refusal("the experiment's hash differs here; install the server's version of fedtune3d")
         if self._only not in (None, occasion.sha256):
             raise Refusal("the experiment is not the one that this site has agreed to (`experiment` in site.yaml)")
         updates: dict[str, Path | ModelSection] = {
@@ -129,16 +129,16 @@ class SiteHost:
             updates["model"] = experiment.model.model_copy(update={"weights": self._weights(experiment.model.weights)})
         return experiment.model_copy(update=updates)
 
-    def _weights(self, wanted: Path) -> Path:
+    def _weights(self, expected: Path) -> Path:
         if self.settings.weights is None:
-            raise Refusal(f"the experiment starts from {wanted.name}, and `weights` in site.yaml is not given")
-        if self.settings.weights.name != wanted.name:
-            raise Refusal(f"the experiment starts from {wanted.name}, and `weights` in site.yaml has another file name")
+            raise Refusal(f"the experiment starts from {expected.name}, but site.yaml has no `weights`")
+        if self.settings.weights.name != expected.name:
+            raise Refusal(f"the experiment starts from {expected.name}, but `weights` in site.yaml is another file")
         return self.settings.weights
 
 
 def _without_names(error: Exception) -> str:
-    """Describe an error for the server by its kind only: its text could name paths, people and scans."""
-    known = error.reason if isinstance(error, StorageError) else getattr(error, "strerror", None)
-    reason = f" ({known})" if known else ""
-    return f"the site could not do it: {type(error).__name__}{reason}; the site's log says more"
+    """Describe an error to the server by its type only: its text could name paths, people and scans."""
+    cause = error.reason if isinstance(error, StorageError) else getattr(error, "strerror", None)
+    reason = f" ({cause})" if cause else ""
+    return f"the site could not carry out the task: {type(error).__name__}{reason}; details are in the site's log"

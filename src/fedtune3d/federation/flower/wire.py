@@ -1,7 +1,7 @@
-"""Tasks and answers as Flower messages: tensors as raw bytes, the rest as JSON, nothing pickled.
+"""Tasks and answers as Flower messages: tensors as raw bytes, everything else as JSON, nothing pickled.
 
-A message has two records. `tensors` holds one array a tensor, named ``part/name``, its bytes as they lie in memory.
-`about` holds strings: what the message belongs to, and its JSON values. Whatever arrives is checked here before use.
+A message has two records. `tensors` holds one array per tensor, named ``part/name``, with the tensor's bytes as in
+memory. `about` holds strings: the header and the JSON values. Every message is checked here before it is used.
 """
 
 import json
@@ -44,17 +44,17 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class WireError(ValueError):
-    """A message that this program did not write; the text is one line and repeats names only."""
+    """A malformed message; the text is one line and quotes nothing but names."""
 
 
 @dataclass(frozen=True)
 class Occasion:
-    """The experiment that a task belongs to, so that both sides know that they mean the same.
+    """The experiment that a task belongs to, so that both sides can check that they run the same one.
 
     Attributes:
         experiment: The resolved experiment, without paths.
         sha256: Its hash.
-        weights_sha256: Of the encoder's weights; None where there are none to read.
+        weights_sha256: Hash of the encoder's weights; None if they are not read from a file.
     """
 
     experiment: dict[str, JsonValue]
@@ -63,13 +63,13 @@ class Occasion:
 
 
 class TensorCache:
-    """Arrays of tensors that several messages carry, made once; must be discarded before the tensors."""
+    """Arrays of tensors that several messages carry, created once; must be discarded before the tensors."""
 
     def __init__(self) -> None:
         self._arrays: dict[int, Array] = {}
 
     def array(self, tensor: torch.Tensor) -> Array:
-        """The array of a tensor."""
+        """Return the array of a tensor."""
         if id(tensor) not in self._arrays:
             self._arrays[id(tensor)] = _array(tensor)
         return self._arrays[id(tensor)]
@@ -113,7 +113,7 @@ def unpack_task(records: RecordDict) -> tuple[Task, Occasion]:
 
 
 def pack_answer(reply: Answer | Fault, sha256: str) -> RecordDict:
-    """Pack an answer, or the line that says why there is none, as a message to the server."""
+    """Pack an answer or a fault as a message to the server."""
     parts = reply.parts if isinstance(reply, Answer) else {}
     body = to_text(reply.payload) if isinstance(reply, Answer) else ""
     head = {
@@ -127,7 +127,7 @@ def pack_answer(reply: Answer | Fault, sha256: str) -> RecordDict:
 
 
 def unpack_answer(records: RecordDict, task: Task, site: str, sha256: str) -> Answer | Fault:
-    """Unpack a site's answer; a fault if it does not answer this task of this experiment."""
+    """Unpack a site's answer; returns a fault if it is malformed or answers another task or experiment."""
     try:
         head = _read(_AnswerHead, records, HEAD, "the answer")
         if head.site != site:
@@ -146,12 +146,12 @@ def unpack_answer(records: RecordDict, task: Task, site: str, sha256: str) -> An
         return Answer(site, payload, parts)
     except WireError as error:
         return Fault(site, str(error))
-    except Exception as error:  # whatever a site sends, it is that site's fault and nobody else's
-        return Fault(site, f"answered with what is no answer ({type(error).__name__})")
+    except Exception as error:  # whatever a site sends must not stop the other sites
+        return Fault(site, f"the message is not a valid answer ({type(error).__name__})")
 
 
 def site_of(records: RecordDict) -> str:
-    """Read the name that a site claims, as asked without authentication only. Raises `WireError`."""
+    """Read the name that a site claims; used only without authentication. Raises `WireError`."""
     return _read(_AnswerHead, records, HEAD, "the answer").site
 
 
@@ -191,12 +191,12 @@ def _records(
 def _array(tensor: torch.Tensor) -> Array:
     name = str(tensor.dtype).removeprefix("torch.")
     if name not in DTYPES:
-        raise WireError(f"tensors of {name} do not travel")
+        raise WireError(f"tensors of dtype {name} cannot be sent")
     return Array(dtype=name, shape=tuple(tensor.shape), stype=SERIALIZED, data=tensor_bytes(tensor))
 
 
 def _parts(records: RecordDict, names: list[str]) -> dict[str, State]:
-    """Read the tensors, each removed from the message as it is read, so that a large state is not held twice."""
+    """Read the tensors, removing each from the message as it is read, so that a large state is not held twice."""
     parts: dict[str, State] = {name: {} for name in names}
     arrays = records.array_records.get(TENSORS)
     if arrays is None:
@@ -204,7 +204,7 @@ def _parts(records: RecordDict, names: list[str]) -> dict[str, State]:
     for name in list(arrays):
         part, _, inner = name.partition("/")
         if part not in parts:
-            raise WireError(f"a tensor of no part that was announced: {part!r}")
+            raise WireError(f"a tensor of a part that was not announced: {part!r}")
         parts[part][inner] = _tensor(name, arrays.pop(name))
     return parts
 
@@ -214,7 +214,7 @@ def _tensor(name: str, array: Array) -> torch.Tensor:
     if array.stype != SERIALIZED or dtype is None:
         raise WireError(f"{name}: expected raw bytes of a known dtype, got {array.stype!r} of {array.dtype!r}")
     if any(isinstance(length, bool) or not isinstance(length, int) or length < 0 for length in array.shape):
-        raise WireError(f"{name}: no shape: {array.shape!r}")
+        raise WireError(f"{name}: not a valid shape: {array.shape!r}")
     expected = math.prod(array.shape) * dtype.itemsize
     if len(array.data) != expected:
         raise WireError(f"{name}: expected {expected} bytes for shape {tuple(array.shape)}, got {len(array.data)}")
@@ -228,7 +228,7 @@ def _read(model: type[Model], records: RecordDict, key: str, what: str) -> Model
     about = records.config_records.get(ABOUT)
     text = about.get(key) if about is not None else None
     if not isinstance(text, str) or len(text) > MAX_JSON_BYTES:
-        raise WireError(f"the message holds no JSON under {key!r}")
+        raise WireError(f"the message has no JSON under {key!r}")
     try:
         return from_text(model, text, what)
     except ValueError as error:

@@ -1,1 +1,1 @@
-"""What may leave a site: the policy gate and the egress log; everything a reviewer at a hospital must read."""
+"""Control of what leaves a site: the policy gate and the egress log, all that a hospital's reviewer must read."""

@@ -1,4 +1,4 @@
-"""Declarations of what each field of an answer reveals, and of how many people; a field without one does not leave."""
+"""Declarations of what each field of an answer reveals, and about how many people; undeclared fields do not leave."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from fedtune3d.federation.messages import Answer, Task
 
 
 class Reveals(Enum):
-    """What a field tells whoever reads it."""
+    """The kind of information that a field reveals."""
 
     NOTHING = "nothing about people"
     IDENTIFIER = "an identifier"
@@ -21,7 +21,7 @@ class Reveals(Enum):
 
 
 class IfFew(Enum):
-    """What the gate does with a field of fewer people than the policy's `min_people`."""
+    """What the gate does with a field about fewer people than the policy's `min_people`."""
 
     REFUSE = "refuse the answer"
     HOLD_BACK = "send the field's default in its place"
@@ -29,11 +29,11 @@ class IfFew(Enum):
 
 @dataclass(frozen=True)
 class CountedBy:
-    """As many people as another field of the same answer says.
+    """Counted by another field of the same answer.
 
     Attributes:
-        field: The name of that field, a number of people, or None where there is nothing to count.
-        if_few: What happens where they are fewer than the policy's `min_people`.
+        field: The name of that field, which holds a number of people, or None if there is nothing to count.
+        if_few: What happens if this number is below the policy's `min_people`.
     """
 
     field: str
@@ -42,21 +42,21 @@ class CountedBy:
 
 @dataclass(frozen=True)
 class AtLeast:
-    """No fewer than a key of the site's policy says."""
+    """At least as many people as a key of the site's policy requires."""
 
     policy_key: str
 
 
 @dataclass(frozen=True)
 class Exactly:
-    """A fixed number of people."""
+    """Exactly this number of people."""
 
     people: int
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a field reveals, and of how many people; `people` is None where it reveals nothing about any."""
+    """What a field reveals, and about how many people; `people` is None if it reveals nothing about people."""
 
     reveals: Reveals
     people: CountedBy | AtLeast | Exactly | None
@@ -64,13 +64,13 @@ class Declaration:
 
 @dataclass(frozen=True)
 class AnswerDeclaration:
-    """What a kind of task may be answered with.
+    """What the answers to a kind of task may contain.
 
     Attributes:
-        payload: The type of its values.
-        fields: What each field reveals, by dotted path.
-        parts: What each state dict reveals, by part.
-        require_declared: A further check of what an answer to a task may hold; raises `TypeError`.
+        payload: The type of the answer's values.
+        fields: Dotted path of each field → what it reveals.
+        parts: Name of each state dict → what it reveals.
+        require_declared: An additional check of an answer; raises `TypeError`.
     """
 
     payload: type[BaseModel]
@@ -80,46 +80,46 @@ class AnswerDeclaration:
 
 
 def require_nothing(task: Task, answer: Answer) -> None:
-    """Accept every answer: the check of a kind that declares all by fields and parts."""
+    """Accept every answer: for kinds that need no check beyond the declared fields and parts."""
 
 
 NOTHING = Declaration(Reveals.NOTHING, None)
-"""Declares a field about the software, the machine or a reason in the program's own words."""
+"""Declaration of a field that reveals nothing about people: about software or hardware, or a reason in fixed words."""
 
 
 def declarations_of(answer: type[BaseModel]) -> dict[str, Declaration]:
     """Read the declarations of an answer's type.
 
-    A field holds a `Declaration` in its `Annotated` metadata, or is a model whose own fields all do.
+    A field has a `Declaration` in its `Annotated` metadata, or is a model whose fields all have one.
 
     Returns:
         Dotted path → declaration.
 
     Raises:
-        TypeError: Where a field has no declaration, or counts people by a field that does not exist.
+        TypeError: If a field has no declaration, or counts people by a field that does not exist.
     """
-    found = dict(_walk(answer, ""))
-    for path, declaration in found.items():
-        if isinstance(declaration.people, CountedBy) and declaration.people.field not in found:
+    declarations = dict(_walk(answer, ""))
+    for path, declaration in declarations.items():
+        if isinstance(declaration.people, CountedBy) and declaration.people.field not in declarations:
             raise TypeError(f"{answer.__name__}.{path}: counts people by {declaration.people.field!r}, not a field")
-    return found
+    return declarations
 
 
 def require_declared_parts(name: str, declared: Mapping[str, Declaration], parts: Iterable[str]) -> None:
-    """Check that each part of an answer is declared; `EVERY_PART` declares all. Raises `TypeError`."""
+    """Check that every part of an answer is declared; `EVERY_PART` declares all. Raises `TypeError`."""
     if EVERY_PART not in declared and (unknown := sorted(set(parts) - declared.keys())):
-        raise TypeError(f"{name}: no declaration of the part {', '.join(unknown)}")
+        raise TypeError(f"{name}: no declaration for the part {', '.join(unknown)}")
 
 
 EVERY_PART = "*"
-"""In the declared parts of a task kind: whatever state dicts the aggregation rule asks for."""
+"""Name that stands for every part, in kinds of task whose state dicts depend on the aggregation rule."""
 
 
 def _walk(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Declaration]]:
     for name, field in model.model_fields.items():
-        declared = [entry for entry in field.metadata if isinstance(entry, Declaration)]
-        if declared:
-            yield prefix + name, declared[0]
+        declarations = [entry for entry in field.metadata if isinstance(entry, Declaration)]
+        if declarations:
+            yield prefix + name, declarations[0]
         elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _walk(field.annotation, f"{prefix}{name}.")
         else:

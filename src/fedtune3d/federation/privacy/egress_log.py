@@ -1,4 +1,4 @@
-"""The egress manifest: a file at the site that lists, per message, all that left it."""
+"""The egress manifest: a file at the site that lists everything that left it, message by message."""
 
 import hashlib
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ _JSON_OBJECT = TypeAdapter(dict[str, JsonValue])
 
 @dataclass(frozen=True)
 class SentTensor:
-    """A tensor that left, without its numbers.
+    """A tensor that left, without its values.
 
     Attributes:
-        name: Its part and name.
-        dtype: As torch names it, such as ``float32``.
-        shape: Its shape.
-        bytes: Its size.
-        sha256: SHA-256 of its bytes as they lie in memory, in hexadecimal.
+        name: Part and name, ``part/name``.
+        dtype: The dtype's name in torch, for example ``float32``.
+        shape: Shape.
+        bytes: Size in bytes.
+        sha256: Hexadecimal SHA-256 of the tensor's bytes in memory.
     """
 
     name: str
@@ -41,7 +41,7 @@ class SentTensor:
 
 @dataclass(frozen=True)
 class SentValues:
-    """The values that left, to be read, with the size and SHA-256 of their JSON text."""
+    """The values that left, in readable form, with the size and SHA-256 of their JSON text."""
 
     bytes: int
     sha256: str
@@ -49,24 +49,24 @@ class SentValues:
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """The values of a payload's JSON text."""
+        """Create the entry for a payload's JSON text."""
         content = text.encode()
         return cls(len(content), _sha256(content), _JSON_OBJECT.validate_json(content))
 
 
 @dataclass(frozen=True)
 class EgressEntry:
-    """One message that left.
+    """One message that left the site.
 
     Attributes:
-        time: When, by the site's clock, with its offset from UTC.
-        experiment: The hash of the experiment that it was for.
-        kind: The kind of task that it answers, or `FAULT`.
-        round: The round that it belongs to; 0 outside the rounds.
-        namespace: Whose memory it is of: ``""`` for the federation's, else a baseline's.
+        time: Time by the site's clock, with its offset from UTC.
+        experiment: Hash of the experiment.
+        kind: Kind of the task that it answers, or `FAULT`.
+        round: Its round; 0 outside the rounds.
+        namespace: The memory behind the answer: ``""`` for the federation's, else a baseline's.
         tensors: The tensors, sorted by name.
         values: The values; None for a fault.
-        fault: The line that left in an answer's place; None for an answer.
+        fault: The line that left instead of an answer; None for an answer.
     """
 
     time: str
@@ -80,13 +80,13 @@ class EgressEntry:
 
 
 class EgressManifest:
-    """`egress.jsonl`: one line per message, on disk before the message leaves, chained so that a cut is noticed."""
+    """`egress.jsonl`: one line per message, on disk before the message leaves, and hash-chained to reveal deletions."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def record(self, experiment: str, task: Task, answer: Answer) -> None:
-        """Write down an answer that is about to leave. Raises `StorageError` if the disk does not take it."""
+        """Record an answer that is about to leave. Raises `StorageError` if it cannot be written."""
         self._append(
             EgressEntry(
                 time=_now(),
@@ -100,14 +100,14 @@ class EgressManifest:
         )
 
     def record_fault(self, experiment: str, reason: str) -> None:
-        """Write down the line that is about to leave in an answer's place. Raises as `record`."""
+        """Record a fault that is about to leave instead of an answer. Raises `StorageError`, as `record`."""
         self._append(EgressEntry(time=_now(), experiment=experiment, kind=FAULT, fault=reason))
 
     def entries(self) -> list[EgressEntry]:
-        """All that left so far, oldest first.
+        """Return everything that has left so far, oldest first.
 
         Raises:
-            DamagedFileError: Naming the first line that is not what was written.
+            DamagedFileError: If a line is not what was written; names the first such line.
         """
         return [self._read(number, line) for number, line in enumerate(read_lines(self.path), start=1)]
 

@@ -1,4 +1,4 @@
-"""A site behind its policy: what that does not allow is refused, whoever asks, and all that leaves is written down."""
+"""A site behind its policy: what the policy does not allow is refused, and everything that leaves is recorded."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,14 +17,14 @@ from fedtune3d.federation.privacy.suppression import suppress
 
 
 class PolicyGate:
-    """A site as others reach it.
+    """A site behind its policy, as the rest of the federation reaches it.
 
     Args:
-        site: Whose answers are guarded.
-        experiment: What it is asked for.
-        policy: What it allows.
-        folder: Where its egress manifest is kept.
-        declared: What the answer to a kind of task reveals, by the kind's name (`tasks.registry.declared_answer`).
+        site: The site to guard.
+        experiment: The experiment that the tasks belong to.
+        policy: The site's policy.
+        folder: Folder of the egress manifest.
+        declared: Returns what the answers to a kind of task reveal, by its name (`tasks.registry.declared_answer`).
         now: The site's clock.
     """
 
@@ -51,15 +51,15 @@ class PolicyGate:
         ]
 
     def answer(self, task: Task) -> Answer:
-        """What the site answers, cut to what may leave.
+        """Return the site's answer, without what may not leave.
 
         Raises:
-            Refusal: When the policy does not allow the task or its answer.
-            InputError: As the site.
+            Refusal: If the policy does not allow the task or its answer.
+            InputError: If the site raises it.
         """
         self._allow_experiment()
         self._allow_hour()
-        self._allow_payload("asked to take", task.parts)
+        self._allow_payload("asked to receive", task.parts)
         if task.kind == "train":
             self._allow_round(task)
         answer = self._cut(task, self.site.answer(task))
@@ -72,17 +72,17 @@ class PolicyGate:
     def _allow_experiment(self) -> None:
         tuning, head = self.experiment.tuning.method, self.experiment.head_name()
         if self.policy.tunings is not None and tuning not in self.policy.tunings:
-            raise Refusal(f"policy.tunings allows {', '.join(self.policy.tunings)}, the experiment wants {tuning}")
+            raise Refusal(f"policy.tunings allows {', '.join(self.policy.tunings)}, but the experiment uses {tuning}")
         if self.policy.heads is not None and head not in self.policy.heads:
-            raise Refusal(f"policy.heads allows {', '.join(self.policy.heads)}, the experiment wants {head}")
-        most, rounds = self.policy.max_rounds, self.experiment.training.rounds
-        if most is not None and rounds > most:
-            raise Refusal(f"policy.max_rounds is {most}, the experiment wants {rounds} rounds")
+            raise Refusal(f"policy.heads allows {', '.join(self.policy.heads)}, but the experiment uses {head}")
+        max_rounds, rounds = self.policy.max_rounds, self.experiment.training.rounds
+        if max_rounds is not None and rounds > max_rounds:
+            raise Refusal(f"policy.max_rounds is {max_rounds}, but the experiment has {rounds} rounds")
 
     def _allow_round(self, task: Task) -> None:
-        most, before = self.policy.max_rounds, self._trained.count(task.namespace)
-        if most is not None and before >= most:
-            raise Refusal(f"policy.max_rounds is {most}, and {before} training answers have left already")
+        max_rounds, sent = self.policy.max_rounds, self._trained.count(task.namespace)
+        if max_rounds is not None and sent >= max_rounds:
+            raise Refusal(f"policy.max_rounds is {max_rounds}, and {sent} training answers have left already")
 
     def _allow_hour(self) -> None:
         if self.policy.hours is None:
@@ -91,18 +91,18 @@ class PolicyGate:
         now = self.now().time()
         within = first <= now < last if first < last else now >= first or now < last
         if not within:
-            raise Refusal(f"policy.hours is {self.policy.hours}, and it is {now:%H:%M} at the site")
+            raise Refusal(f"policy.hours is {self.policy.hours}, but it is {now:%H:%M} at the site")
 
-    def _allow_payload(self, what: str, parts: Mapping[str, State]) -> None:
-        most, size = self.policy.max_payload_mb, parts_bytes(parts) / 1e6
-        if most is not None and size > most:
-            raise Refusal(f"policy.max_payload_mb is {most:g}, the site was {what} {size:,.1f} MB")
+    def _allow_payload(self, request: str, parts: Mapping[str, State]) -> None:
+        max_mb, size_mb = self.policy.max_payload_mb, parts_bytes(parts) / 1e6
+        if max_mb is not None and size_mb > max_mb:
+            raise Refusal(f"policy.max_payload_mb is {max_mb:g}, but the site was {request} {size_mb:,.1f} MB")
 
     def _cut(self, task: Task, answer: Answer) -> Answer:
-        """Refuse an answer that its kind does not declare, and hold back what too few people stand behind."""
+        """Refuse an answer that its kind does not declare, and hold back fields about too few people."""
         declared = self.declared(task.kind)
         if type(answer.payload) is not declared.payload:
-            raise Refusal(f"a task of kind {task.kind} has no answer of type {type(answer.payload).__name__}")
+            raise Refusal(f"a task of kind {task.kind} is not answered with {type(answer.payload).__name__}")
         try:
             require_declared_parts(task.kind, declared.parts, answer.parts)
             declared.require_declared(task, answer)

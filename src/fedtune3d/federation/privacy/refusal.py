@@ -1,7 +1,7 @@
-"""The answer of a site that will not."""
+"""The error with which a site refuses a task."""
 
 from fedtune3d._utils.errors import InputError
 
 
 class Refusal(InputError):
-    """What a site's policy does not allow. The line names keys of the policy only, so it may leave the site."""
+    """A request that a site's policy does not allow. The message names only policy keys, so it may leave the site."""

@@ -1,4 +1,4 @@
-"""Suppression of small numbers: an answer leaves without what too few people stand behind, or not at all."""
+"""Small-number suppression: an answer leaves without the fields about too few people, or not at all."""
 
 from collections.abc import Iterable
 from typing import TypeVar
@@ -14,17 +14,17 @@ Payload = TypeVar("Payload", bound=BaseModel)
 def suppress(
     kind: str, payload: Payload, parts: Iterable[str], declared: AnswerDeclaration, min_people: int
 ) -> Payload:
-    """Hold back each field of fewer than `min_people` people, as it declares; its default takes its place.
+    """Replace each field about fewer than `min_people` people by its default, if its declaration allows that.
 
     Args:
-        kind: The kind of task, for the message.
+        kind: The kind of task, for messages.
         payload: The values of the answer.
         parts: The names of its state dicts.
-        declared: What the fields and parts reveal, and of how many people.
+        declared: What the fields and parts reveal, and about how many people.
         min_people: The policy's minimum.
 
     Raises:
-        Refusal: Where a field or part of too few people cannot be held back alone.
+        Refusal: If a field or part about too few people cannot be held back alone.
     """
     for part in parts:
         declaration = declared.parts.get(part, declared.parts.get(EVERY_PART))
@@ -60,4 +60,4 @@ def _default_of(payload: BaseModel, name: str) -> object:
 
 
 def _refusal(kind: str, min_people: int) -> Refusal:
-    return Refusal(f"policy.min_people is {min_people}, and fewer people stand behind the answer to {kind}")
+    return Refusal(f"policy.min_people is {min_people}, but the answer to {kind} is about fewer people")

@@ -1,4 +1,4 @@
-"""What a site tells for the leak audit: fingerprints that no one without the key can test, and who is in each split."""
+"""The site's part of the leak audit: keyed fingerprints of its scans, and a description of the people in each split."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,22 +17,22 @@ from fedtune3d.preparation.fingerprints import id_pattern, keyed, normal_id
 from fedtune3d.preparation.near_fingerprints import near_bands
 from fedtune3d.preparation.store import load_prepared
 
-LEAST_KEY_BYTES = 16
+MIN_KEY_BYTES = 16
 KEY_BYTES = 32
-"""Of a key that is drawn for the sites of one process."""
-_OLDEST = 150.0
+"""Length of the key drawn for the sites of one process."""
+_MAX_AGE = 150.0
 _WOMEN, _MEN = ("F", "f", "female", "Female", "W", "w"), ("M", "m", "male", "Male")
 
 
 def read_key(site: str, path: Path) -> bytes:
-    """The key that the sites share, from a file. Raises `InputError` where it cannot be read or is short."""
+    """Read the sites' shared key. Raises `InputError` if the file cannot be read or the key is too short."""
     try:
         key = path.read_bytes().strip()
     except OSError as error:
         raise InputError(f"site {site}: fingerprint_key {path}: cannot be read ({error.strerror})") from error
-    if len(key) < LEAST_KEY_BYTES:
+    if len(key) < MIN_KEY_BYTES:
         raise InputError(
-            f"site {site}: fingerprint_key {path}: expected {LEAST_KEY_BYTES} bytes or more, found {len(key)}; "
+            f"site {site}: fingerprint_key {path}: expected {MIN_KEY_BYTES} bytes or more, found {len(key)}; "
             "make one with `openssl rand -hex 32` and give the same file to every site"
         )
     return key
@@ -40,17 +40,17 @@ def read_key(site: str, path: Path) -> bytes:
 
 @dataclass(frozen=True)
 class ScanFingerprint:
-    """What the server compares of one scan.
+    """A scan's fingerprint, which the server compares with those of other scans.
 
     Attributes:
         scan: Participant and session, or digits that only the site can look up.
         person: The participant, likewise.
-        split: The scan's split; None for none.
+        split: The scan's split, or None.
         group: Keyed hash of the group.
-        id: Keyed hash of the participant's id without case and leading zeros.
-        pattern: Keyed hash of the form of that id.
+        id: Keyed hash of the participant's id, ignoring case and leading zeros.
+        pattern: Keyed hash of the pattern of that id.
         exact: Keyed hash of the image.
-        near: Keyed hashes of the bands of the near fingerprint; empty where it was not asked for.
+        near: Keyed hashes of the bands of the near fingerprint; empty if it was not requested.
     """
 
     scan: str
@@ -65,11 +65,11 @@ class ScanFingerprint:
 
 @dataclass(frozen=True)
 class PeopleOfClass:
-    """The people of one class; None where a number may not leave.
+    """The people of one class; None for a number that may not leave the site.
 
     Attributes:
-        people: How many.
-        women: How many of them are women.
+        people: Number of people.
+        women: Number of women.
         age: Mean and standard deviation, in years.
     """
 
@@ -80,7 +80,7 @@ class PeopleOfClass:
 
 @dataclass(frozen=True)
 class PeopleByClass:
-    """The people of either class."""
+    """The people of each class."""
 
     negative: PeopleOfClass
     positive: PeopleOfClass
@@ -88,13 +88,13 @@ class PeopleByClass:
 
 @dataclass(frozen=True)
 class Fingerprinter:
-    """Fingerprints a site's scans.
+    """Compute the fingerprints of a site's scans.
 
     Attributes:
         site: The site's name.
-        key: Shared by the sites and unknown to the server.
-        names_leave: Whether scans are named as the site names them, or by eight digits that only the site can look up.
-        groups_leave: Whether a declared group can be seen to be another site's, too.
+        key: Key shared by the sites and unknown to the server.
+        names_leave: Whether scans keep their own names, instead of eight digits that only the site can look up.
+        groups_leave: Whether the server can see that a declared group occurs at other sites, too.
     """
 
     site: str
@@ -103,12 +103,12 @@ class Fingerprinter:
     groups_leave: bool
 
     def shown(self, name: str) -> str:
-        """A name as it leaves the site."""
+        """Return a name as it leaves the site."""
         return name if self.names_leave else f"#{keyed(self.key, 'shown', self.site, name)[:8]}"
 
     @property
     def key_check(self) -> str:
-        """A value by which the server sees that all sites have one key."""
+        """A hash that shows the server whether all sites use the same key."""
         return keyed(self.key, "the same key")
 
     def fingerprint(
@@ -118,13 +118,13 @@ class Fingerprinter:
         near: bool,
         progress: Advance,
     ) -> tuple[ScanFingerprint, ...]:
-        """One row per scan.
+        """Compute one fingerprint per scan.
 
         Args:
             prepared: Every usable scan and its prepared .npy.
             splits: (participant, session) → split.
-            near: Whether near fingerprints are wanted, too.
-            progress: Called with (scans done, scans in all).
+            near: Whether to compute near fingerprints, too.
+            progress: Called with (scans done, total scans).
         """
         rows = []
         for done, (record, path) in enumerate(prepared.items(), start=1):
@@ -150,35 +150,35 @@ class Fingerprinter:
 
 
 def people_by_split(
-    records: Sequence[ScanRecord], splits: Mapping[tuple[str, str], str], fewest: int
+    records: Sequence[ScanRecord], splits: Mapping[tuple[str, str], str], min_people: int
 ) -> dict[str, PeopleByClass]:
-    """Classes, sex and age of the people of each split and, under ``all``, of all.
+    """Describe class, sex and age of the people in each split and, under ``all``, of everyone.
 
-    A count under `fewest` is None, and so is whatever it could be calculated from.
+    A count below `min_people` is None, and so is every number from which it could be calculated.
 
     Args:
         records: The usable scans.
         splits: (participant, session) → split.
-        fewest: The fewest people behind a number that leaves.
+        min_people: The minimum number of people behind a number that leaves.
     """
     parts: dict[str, list[ScanRecord]] = {"train": [], "validation": [], "test": []}
     for record in records:
         split = splits.get((record.participant_id, record.session_id))
         if split is not None:
             parts[split].append(record)
-    by_class = [_hide_differences([_people_of(part, label, fewest) for part in parts.values()]) for label in (0, 1)]
+    by_class = [_hide_differences([_people_of(part, label, min_people) for part in parts.values()]) for label in (0, 1)]
     described = {name: PeopleByClass(*classes) for name, *classes in zip(parts, *by_class, strict=True)}
-    return described | {"all": PeopleByClass(*(_people_of(records, label, fewest) for label in (0, 1)))}
+    return described | {"all": PeopleByClass(*(_people_of(records, label, min_people) for label in (0, 1)))}
 
 
-def _people_of(records: Iterable[ScanRecord], label: int, fewest: int) -> PeopleOfClass:
+def _people_of(records: Iterable[ScanRecord], label: int, min_people: int) -> PeopleOfClass:
     people = {record.participant_id: record for record in records if record.label == label}.values()
     ages = [record.age for record in people if record.age is not None]
     women, men = (sum(record.sex in names for record in people) for names in (_WOMEN, _MEN))
-    sexes_leave = women + men == len(people) and _may_leave(women, fewest) and _may_leave(men, fewest)
-    age = (round(float(np.mean(ages)), 1), round(_deviation(ages), 1)) if len(ages) >= max(2, fewest) else None
+    sexes_leave = women + men == len(people) and _may_leave(women, min_people) and _may_leave(men, min_people)
+    age = (round(float(np.mean(ages)), 1), round(_deviation(ages), 1)) if len(ages) >= max(2, min_people) else None
     return PeopleOfClass(
-        people=len(people) if _may_leave(len(people), fewest) else None,
+        people=len(people) if _may_leave(len(people), min_people) else None,
         women=women if sexes_leave else None,
         age=age,
     )
@@ -189,7 +189,7 @@ def _deviation(ages: Sequence[float]) -> float:
 
 
 def _hide_differences(parts: list[PeopleOfClass]) -> list[PeopleOfClass]:
-    """Hide a second split's numbers where one split's are hidden: the sum of all would tell them."""
+    """Hide a second split's numbers if only one split's are hidden: the total would reveal them."""
     hidden_people = [part.people is None for part in parts]
     if sum(hidden_people) == 1:
         smallest = min((part for part in parts if part.people), key=lambda part: part.people or 0, default=None)
@@ -200,20 +200,20 @@ def _hide_differences(parts: list[PeopleOfClass]) -> list[PeopleOfClass]:
     return parts
 
 
-def _may_leave(count: int, least: int) -> bool:
-    return count == 0 or count >= least
+def _may_leave(count: int, minimum: int) -> bool:
+    return count == 0 or count >= minimum
 
 
-def age_auc(records: Sequence[ScanRecord], fewest: int, seed: int) -> Estimate:
-    """The AUC of age for the label; undefined with fewer than `fewest` people of a class."""
+def age_auc(records: Sequence[ScanRecord], min_people: int, seed: int) -> Estimate:
+    """Compute the AUC of age as a predictor of the label; undefined with fewer than `min_people` in a class."""
     with_age = [record for record in records if record.age is not None]
     people = [len({record.group_id for record in with_age if record.label == label}) for label in (0, 1)]
-    if min(people) < fewest:
-        return undefined(f"fewer than {fewest} people of a class have an age")
+    if min(people) < min_people:
+        return undefined(f"the age of fewer than {min_people} people of a class is known")
     predictions = Predictions(
         tuple(record.group_id for record in with_age),
         tuple(record.session_id for record in with_age),
         np.array([record.label for record in with_age], dtype=np.int8),
-        np.array([min(record.age or 0.0, _OLDEST) / _OLDEST for record in with_age]),
+        np.array([min(record.age or 0.0, _MAX_AGE) / _MAX_AGE for record in with_age]),
     )
     return auc_estimate(predictions, numpy_rng(seed, "age AUC"))

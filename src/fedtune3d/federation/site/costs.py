@@ -1,6 +1,6 @@
 """Costs of a model on this machine: a forward pass and a training step, measured on noise in a separate process.
 
-`python -m fedtune3d.federation.site.costs` reads the experiment as a line of JSON and prints a `MeasuredCosts` as one.
+`python -m fedtune3d.federation.site.costs` reads the experiment as one line of JSON and prints `MeasuredCosts` as JSON.
 """
 
 import dataclasses
@@ -34,23 +34,23 @@ SCANS = 2
 
 @dataclass(frozen=True)
 class MeasuredCosts:
-    """Costs of a model with a tuning and a rule, on the machine where it was measured.
+    """Costs of a model with its tuning and rule, on the machine where they were measured.
 
     Attributes:
-        trainable_parameters: How many numbers train.
-        state_bytes: Of what trains: a checkpoint, and the message of the evaluation.
-        bytes_down: To a site in a round of training.
-        bytes_up: From a site in a round of training.
-        scored_states: States that a site scores on its validation scans in a round.
-        scores_training: Whether it also scores its training scans.
-        remembered_bytes: What a site keeps for its next round.
-        feature_bytes: Of a scan and view in the cache; 0 where nothing is cached.
-        encode_seconds: To encode a scan for the cache; 0 where nothing is cached.
-        step_seconds: A training step, per scan of the batch.
-        forward_seconds: A prediction from the cache (or from the scan where nothing is cached), per scan.
-        host_bytes: Peak memory of the process at the experiment's batch size, from batches of one and two.
-        gpu_bytes: The same of the GPU; None where the model computes on the CPU.
-        device: Kind of processor.
+        trainable_parameters: Number of trainable parameters.
+        state_bytes: Size of the trainable state: of a checkpoint, and of the message for an evaluation.
+        bytes_down: Bytes sent to a site per training round.
+        bytes_up: Bytes sent by a site per training round.
+        scored_states: States that a site scores on its validation scans per round.
+        scores_training: Whether a site also scores its training scans.
+        remembered_bytes: Size of what a site keeps for its next round.
+        feature_bytes: Cached bytes per scan and view; 0 if nothing is cached.
+        encode_seconds: Time to encode a scan for the cache; 0 if nothing is cached.
+        step_seconds: Time of a training step per scan in the batch.
+        forward_seconds: Time of a prediction per scan, from the cache if there is one, else from the scan.
+        host_bytes: Peak memory of the process at the experiment's batch size, extrapolated from batches of 1 and 2.
+        gpu_bytes: Peak memory of the GPU; None if the model runs on the CPU.
+        device: Type of processor.
     """
 
     trainable_parameters: int
@@ -71,17 +71,17 @@ class MeasuredCosts:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """How the separate process ended: with costs, or with a fault of the input."""
+    """The result of the separate process: the costs, or the text of an `InputError`."""
 
     costs: MeasuredCosts | None
     fault: str | None
 
 
 def measure_costs(experiment: Experiment) -> MeasuredCosts:
-    """Measure in a separate process, so that peak memory is that of the model alone. Random weights cost the same.
+    """Measure in a separate process, so that its peak memory is the model's; random weights stand in for the file's.
 
     Raises:
-        InputError: When the model cannot be made, such as when an extra is missing or memory runs out.
+        InputError: If the model cannot be built, for example because an extra is missing or memory runs out.
     """
     model = experiment.model.model_copy(update={"weights": "random"})
     values = experiment.model_copy(update={"model": model}).model_dump_json()
@@ -91,15 +91,15 @@ def measure_costs(experiment: Experiment) -> MeasuredCosts:
     try:
         outcome = from_json(_Outcome, json.loads(process.stdout.splitlines()[-1]))
     except (IndexError, ValueError):
-        last = (process.stderr.strip().splitlines() or ["killed, probably because memory ran out"])[-1]
-        raise InputError(f"{experiment.name}: the costs of one scan could not be measured: {last}") from None
+        cause = (process.stderr.strip().splitlines() or ["killed, probably because memory ran out"])[-1]
+        raise InputError(f"{experiment.name}: the costs of one scan could not be measured: {cause}") from None
     if outcome.costs is None:
         raise InputError(f"{experiment.name}: {outcome.fault}")
     return outcome.costs
 
 
 def main() -> None:
-    """Measure the experiment on standard input."""
+    """Measure the experiment read from standard input."""
     experiment = Experiment.model_validate_json(sys.stdin.readline())
     try:
         outcome = _Outcome(measure(experiment), None)
@@ -109,7 +109,7 @@ def main() -> None:
 
 
 def measure(experiment: Experiment) -> MeasuredCosts:
-    """Measure in this process, with the model on its device."""
+    """Measure an experiment's costs in this process, with the model on its device."""
     process_model = ProcessModel(experiment)
     assembled = process_model.assembled
     rule = experiment.rule()
@@ -124,7 +124,7 @@ def measure(experiment: Experiment) -> MeasuredCosts:
     forward_seconds = _timed(lambda: predict_logits(assembled.model, _Noise(features, process_model, SCANS))) / SCANS
     return MeasuredCosts(
         trainable_parameters=sum(
-            dict(assembled.model.named_parameters())[n].numel() for n in assembled.trainable.parameters
+            dict(assembled.model.named_parameters())[name].numel() for name in assembled.trainable.parameters
         ),
         state_bytes=state_bytes(state),
         bytes_down=parts_bytes({STATE: state, **pack_step(step).parts}),
@@ -143,37 +143,37 @@ def measure(experiment: Experiment) -> MeasuredCosts:
 
 
 def _later_step(rule: Rule, state: State, memory: Memory, sites: Sequence[str]) -> SiteStep:
-    """The rule's part at a site after the first round, when it has something to remember."""
+    """Return the rule's site step after the first round, when the rule has something to remember."""
     sent = rule.site_step(memory, sites[0]).expected_parts(state)
     updates = [Update(site, 1, sent.__getitem__) for site in sites]
     return rule.site_step(rule.aggregate(state, updates, memory).memory, sites[0])
 
 
 class _Noise(ScanSet):
-    """Scans of noise, as the trained part of the model takes them."""
+    """Scans of noise, as input to the trainable part of the model."""
 
-    def __init__(self, one: torch.Tensor, process_model: ProcessModel, count: int) -> None:
+    def __init__(self, features: torch.Tensor, process_model: ProcessModel, count: int) -> None:
         super().__init__([index % 2 for index in range(count)], process_model.prefix.end)
-        self.one = one
+        self.features = features
 
     def inputs(self, indices: Sequence[int], views: Sequence[int]) -> torch.Tensor:
-        return torch.stack([self.one for _ in indices])
+        return torch.stack([self.features for _ in indices])
 
     def draw_views(self, count: int, generator: torch.Generator) -> list[int]:
         return [0] * count
 
 
 def _encode(process_model: ProcessModel) -> tuple[torch.Tensor, float]:
-    """What the trained part of the model takes of a scan of noise, and how long that took."""
+    """Return the input to the trainable part of the model for a scan of noise, and the seconds it took to compute."""
     scan = torch.randn(1, SIZE, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     if process_model.prefix.end == 0:
         return scan, 0.0
-    features = process_model.prefix.encode(scan)  # the first pass also sets up the library
+    features = process_model.prefix.encode(scan)  # warm-up: the first pass also initialises libraries
     return features, _timed(lambda: process_model.prefix.encode(scan))
 
 
 def _step(process_model: ProcessModel, features: torch.Tensor) -> tuple[float, int]:
-    """Seconds of a step per scan, and the memory that a batch grows by with each scan."""
+    """Return the seconds of a training step per scan, and the additional memory per scan in a batch."""
     _train(process_model, _Noise(features, process_model, 1))
     before = peak_memory_bytes()
     seconds = _timed(lambda: _train(process_model, _Noise(features, process_model, SCANS)))

@@ -1,4 +1,4 @@
-"""The data of a site: its cohort, prepared scans, splits and features. The only code that knows its paths."""
+"""A site's data: its cohort, prepared scans, splits and features. The only code that knows the site's paths."""
 
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ from fedtune3d.training.dataset import LabelledScan, ScanSet, open_scans
 from fedtune3d.training.features import FeatureCache
 
 SPLITS = ("train", "validation", "test")
-WORTH_PROCESSES = 16  # fewer scans are prepared sooner here than in processes that must first import everything
+MIN_SCANS_FOR_PROCESSES = 16  # fewer scans are prepared faster here than in processes that must first import everything
 
 
 def count_people(records: Iterable[ScanRecord]) -> int:
@@ -34,16 +34,16 @@ def count_people(records: Iterable[ScanRecord]) -> int:
 
 
 class SiteData(LocalTrainer):
-    """One hospital's scans, its half of the run folder and its cache; the kinds of task work on it.
+    """A hospital's scans, its part of the run folder and its cache, which the task handlers work on.
 
     Args:
-        experiment: The run.
-        section: What the experiment says of this site; its root must be given.
+        experiment: The experiment.
+        section: This site's section of the experiment; must have a root.
         folder: ``sites/<name>/`` of the run folder.
-        progress: Where preparing and encoding are shown.
+        progress: Where the progress of preparation and encoding is shown.
         process_model: The model, shared by the sites of a process.
-        workers: Processes that prepare scans.
-        key: Of the leak audit, where the site names none: one drawn for the sites of this process.
+        workers: Number of processes that prepare scans.
+        key: Key for the leak audit if the site names none: drawn for the sites of this process.
     """
 
     def __init__(
@@ -70,12 +70,12 @@ class SiteData(LocalTrainer):
     def root(self) -> Path:
         """The site's folder, or its table of paths."""
         if self.section.root is None:
-            raise InputError(f"site {self.name}: `root`, its folder or table of paths, is not given")
+            raise InputError(f"site {self.name}: `root`, its folder or table of paths, is missing")
         return self.section.root
 
     @cached_property
     def cohort(self) -> Cohort:
-        """Which scans are used, and who is left out."""
+        """The scans in use, and the people left out."""
         section = self.section
         return read_site(
             self.root,
@@ -88,13 +88,13 @@ class SiteData(LocalTrainer):
 
     @property
     def store(self) -> PreparedStore:
-        """Where its prepared scans are kept."""
+        """The store of the site's prepared scans."""
         return PreparedStore(self.cache.prepared, self.experiment.preparation)
 
     @cached_property
     def prepared(self) -> PreparedCohort:
         """Every usable scan, prepared."""
-        workers = self.workers if len(self.cohort.records) >= WORTH_PROCESSES else 1
+        workers = self.workers if len(self.cohort.records) >= MIN_SCANS_FOR_PROCESSES else 1
         with self.progress.bar(f"{self.name}: preparing scans") as advance:
             return prepare_all(self.cohort.records, self.store, workers, self.experiment.on_bad_scan, advance)
 
@@ -105,11 +105,11 @@ class SiteData(LocalTrainer):
 
     @cached_property
     def splits(self) -> dict[str, str]:
-        """Group → split, as saved when the site was told to split."""
+        """Group → split, as saved by the task `assign_splits`."""
         return read_splits(self.files.splits)
 
     def scans(self, split: str) -> ScanSet:
-        """The scans of a split; encodes what the cache does not hold yet."""
+        """Return the scans of a split, encoding those that are not in the cache yet."""
         if split not in self._sets:
             training = self.experiment.training
             augmented = split == "train"
@@ -126,11 +126,11 @@ class SiteData(LocalTrainer):
         return self._sets[split]
 
     def allow_class_sums(self, scans: ScanSet) -> None:
-        """Raise `Refusal` where a class has fewer people in training than the site's policy wants behind a sum."""
-        fewest, required = min(self.people_per_class("train")), self.section.policy.min_per_class
-        if fewest < required:
+        """Raise `Refusal` if a class has fewer training people than the site's policy requires behind a class sum."""
+        people, required = min(self.people_per_class("train")), self.section.policy.min_per_class
+        if people < required:
             raise Refusal(
-                f"{self.name}: policy.min_per_class is {required}, and a class has {fewest} people in training"
+                f"{self.name}: policy.min_per_class is {required}, but a class has {people} people in training"
             )
 
     def people(self, split: str) -> int:
@@ -138,41 +138,41 @@ class SiteData(LocalTrainer):
         return count_people(self.records_of(split))
 
     def people_per_class(self, split: str) -> tuple[int, int]:
-        """Distinct groups (people, unless several share one) with a scan in a split: negative, positive."""
+        """Count the groups with a scan in a split by class: (negative, positive). A group is usually one person."""
         records = self.records_of(split)
         negative, positive = (count_people(record for record in records if record.label == label) for label in (0, 1))
         return negative, positive
 
     def labelled(self, split: str) -> list[LabelledScan]:
-        """The prepared scans of a split with their labels."""
+        """Return the prepared scans of a split with their labels."""
         return [LabelledScan(self.prepared.paths[record], record.label, self.name) for record in self.records_of(split)]
 
     def records_of(self, split: str) -> list[ScanRecord]:
-        """The usable scans of a split that could be prepared."""
+        """Return the prepared scans' records of a split."""
         return [record for record in self.records if self.splits[record.group_id] == split]
 
     def shared_groups(self, records: Sequence[ScanRecord]) -> dict[str, tuple[int, int]]:
-        """Scans of each group that the server splits for all sites, by the name that it sees."""
+        """Count the scans per class of each group that the server splits for all sites, by its pseudonym."""
         declared = count_groups(record for record in records if self.is_shared(record))
         return {self._pseudonym(group): counts for group, counts in declared.items()}
 
     def assign(self, records: Sequence[ScanRecord], shared: Mapping[str, str]) -> dict[str, str]:
-        """Group → split: own groups as this site deals them, the others as `shared` has them."""
-        own = count_groups(record for record in records if not self.is_shared(record))
-        splits = assign_splits(own, self.experiment.seed, self.name, self.experiment.splits.fractions())
+        """Assign groups to splits: shared groups as in `shared`, all others here. Returns group → split."""
+        unshared = count_groups(record for record in records if not self.is_shared(record))
+        splits = assign_splits(unshared, self.experiment.seed, self.name, self.experiment.splits.fractions())
         declared = {record.group_id for record in records if self.is_shared(record)}
         return splits | {group: shared[self._pseudonym(group)] for group in declared}
 
     def is_shared(self, record: ScanRecord) -> bool:
-        """Whether the server splits the record's group, as other sites may have it, too."""
+        """Return whether the server splits the record's group because other sites may have it, too."""
         return record.group_declared and self.section.policy.groups_leave
 
     def _pseudonym(self, group: str) -> str:
-        """A group's name as the server sees it: it links the sites of an experiment, and those that split alike."""
+        """Return a group's pseudonym, equal at all sites of an experiment and in experiments with the same splits."""
         return hmac.new(self.experiment.splits_sha256().encode(), group.encode(), "sha256").hexdigest()
 
     def write_received(self, task: Task) -> State:
-        """Write the state that came with a task, with the layers that this site keeps as its own, and return it."""
+        """Load a task's state into the model, with the layers that this site keeps local, and return it."""
         received = {**task.parts[STATE], **self.memory.load(task.memory_version).get(KEPT_LOCAL, {})}
         self.process_model.assembled.write(received)
         return received

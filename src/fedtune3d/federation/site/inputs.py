@@ -1,4 +1,4 @@
-"""The scans and tables that a site's run was made from, by their SHA-256; the list stays at the site."""
+"""SHA-256 hashes of the scans and tables behind a site's run; the list stays at the site."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from fedtune3d.cohorts.records import ScanRecord
 
 @dataclass(frozen=True)
 class SiteInputs:
-    """The inputs of a site, under names that hold no path: folders may be named after people.
+    """A site's inputs, under names without paths, as folders may be named after people.
 
     Attributes:
         files: ``scan NAME``, ``sidecar NAME`` or ``table FILE`` → SHA-256 in hexadecimal.
@@ -30,7 +30,7 @@ def input_paths(root: Path, records: Iterable[ScanRecord], participants: Path | 
     Args:
         root: The site's folder, or its table of paths.
         records: The scans in use.
-        participants: The table of participants, where it stands elsewhere.
+        participants: The participants table, if it is not in the site's folder.
     """
     tables = [root] if root.is_file() else [*root.glob("*.tsv"), *root.glob("*.json"), *root.glob("sub-*/*.tsv")]
     paths = {f"table {path.name}": path for path in sorted(tables)}

@@ -1,4 +1,4 @@
-"""Local training and scoring at a site, or on the pooled scans of several."""
+"""Local training and scoring at a site, or on the pooled scans of several sites."""
 
 import resource
 import time
@@ -22,7 +22,7 @@ from fedtune3d.training.scores import Scores, score
 
 
 class LocalTrainer:
-    """Base class for anything that trains locally: a site, or several pooled."""
+    """Base class for anything that trains locally: a site, or several sites pooled."""
 
     def __init__(self, name: str, experiment: Experiment, process_model: ProcessModel, memory: Path) -> None:
         self.name = name
@@ -31,15 +31,15 @@ class LocalTrainer:
         self.memory = SiteMemory(memory)
 
     def scans(self, split: str) -> ScanSet:
-        """The scans of a split, as the trained part of the model takes them."""
+        """Return the scans of a split, as input to the trainable part of the model."""
         raise NotImplementedError
 
     def people(self, split: str) -> int:
-        """The number of people behind the scans of a split."""
+        """Count the people behind the scans of a split."""
         raise NotImplementedError
 
     def train(self, task: Task) -> Answer:
-        """Train for one round, with the part of the rule that runs at the site."""
+        """Train for one round, with the aggregation rule's site step."""
         began = time.monotonic()
         step = step_of(task)
         remembered = self.memory.load(task.memory_version)
@@ -63,7 +63,7 @@ class LocalTrainer:
             loss=result.loss,
             received=received_scores,
             sent=scores[SENT_SCORE],
-            scores={name: s for name, own in scores.items() if (s := own.for_rule(step.score_kind))},
+            scores={name: value for name, score in scores.items() if (value := score.for_rule(step.score_kind))},
             validation_people=self.people("validation"),
             received_training_loss=training_loss,
             seconds=round(time.monotonic() - began, 3),
@@ -85,7 +85,7 @@ class LocalTrainer:
         )
 
     def allow_class_sums(self, scans: ScanSet) -> None:
-        """Raise `InputError` where so few people stand behind a class sum that it may not leave."""
+        """Raise `InputError` if too few people are behind a class sum for it to leave the site."""
 
     def score(self, task: Task) -> Answer:
         """Score the state that comes with a task."""
@@ -94,16 +94,16 @@ class LocalTrainer:
         return Answer(self.name, payload)
 
     def _score_state(self, state: State) -> Scores:
-        """Scores of a state on the validation set."""
+        """Score a state on the validation set."""
         return score(self.process_model.assembled, state, self.scans("validation"))
 
     def _training_loss(self, state: State) -> float | None:
-        """Mean cross-entropy of a state over the training scans; None where there are none."""
+        """Compute the mean cross-entropy of a state over the training scans; None if there are none."""
         return score(self.process_model.assembled, state, self.scans("train")).loss
 
 
 def peak_memory_bytes() -> int:
-    """The most memory that this process had resident so far; on Linux without that of the process it began from."""
+    """Return the peak resident memory of this process so far; on Linux, without that of its parent before the fork."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
         return int(status.split("VmHWM:")[1].split()[0]) * 1024

@@ -1,4 +1,4 @@
-"""What a site remembers between rounds, kept per round, so that a lost answer leaves no one disagreeing."""
+"""A site's memory between rounds, one version per round, so that site and server agree even if an answer is lost."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,17 +11,17 @@ SEPARATOR = "/"
 
 
 class SiteMemory:
-    """Versions of a site's memory: one file a round, named by the round that wrote it, with states by part.
+    """Versions of a site's memory: one file of named state dicts per round, named after the round that wrote it.
 
-    A task names the version to start from, which is the last one that the server accepted. A version that was written
-    but never accepted is overwritten when its round is trained again.
+    A task names the version to start from: the last one that the server accepted. A version that was written but never
+    accepted is overwritten when its round is trained again.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def load(self, version: int | None) -> dict[str, State]:
-        """The parts of a version; none for None. Raises `InputError` when the version is gone."""
+        """Load one version; an empty dict if `version` is None. Raises `InputError` if its file is missing."""
         if version is None:
             return {}
         path = memory_version(self.folder, version)
@@ -34,12 +34,12 @@ class SiteMemory:
         return parts
 
     def save(self, version: int, parts: Mapping[str, State]) -> None:
-        """Keep a version, whole or not at all, over one that was never accepted."""
+        """Save a version atomically, replacing one of the same round that was never accepted."""
         flat = {f"{part}{SEPARATOR}{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
         save_state(memory_version(self.folder, version), flat)
 
     def forget_before(self, version: int | None) -> None:
-        """Remove the versions that no task will name any more: all before the oldest one still needed."""
-        for kept, path in memory_versions(self.folder).items():
-            if version is not None and kept < version:
+        """Delete all versions before `version`, the oldest one still needed; none if it is None."""
+        for saved, path in memory_versions(self.folder).items():
+            if version is not None and saved < version:
                 path.unlink()

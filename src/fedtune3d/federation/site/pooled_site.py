@@ -1,4 +1,4 @@
-"""The centralized baseline: all sites in one place."""
+"""The centralized baseline: all sites' scans in one place."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,19 +22,19 @@ class PooledSite(LocalTrainer):
         self._sets: dict[str, ScanSet] = {}
 
     def scans(self, split: str) -> ScanSet:
-        """The scans of a split over all sites, from the sites' own caches."""
+        """Return the scans of a split over all sites, from the sites' own caches."""
         if split not in self._sets:
             self._sets[split] = pool([site.scans(split) for site in self.sites])
         return self._sets[split]
 
     def people(self, split: str) -> int:
-        """The number of people behind the scans of a split; someone who is at two sites counts twice."""
+        """Count the people behind the scans of a split; a person at two sites counts twice."""
         return sum(site.people(split) for site in self.sites)
 
     def answer(self, task: Task) -> Answer:
-        """Train or score; a pooled site is asked for nothing else. Raises `InputError`."""
+        """Carry out a training or scoring task. Raises `InputError` for any other kind."""
         if isinstance(task.instruction, Train):
             return self.train(task)
         if isinstance(task.instruction, Score):
             return self.score(task)
-        raise InputError(f"{self.name}: expected a task of {Train.kind}, {Score.kind}, got {task.kind!r}")
+        raise InputError(f"{self.name}: expected a task of kind {Train.kind} or {Score.kind}, got {task.kind!r}")

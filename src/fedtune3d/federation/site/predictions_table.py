@@ -1,4 +1,4 @@
-"""`predictions.tsv`, which stays at the site: one row a scan."""
+"""`predictions.tsv`, which stays at the site: one row per scan."""
 
 import csv
 from collections.abc import Iterable
@@ -14,12 +14,12 @@ COLUMNS = ("participant", "session", "split", "label", "probability")
 
 
 def scan_name(participant: str, session: str) -> str:
-    """A scan's name within its group, whose people may have sessions of one name."""
+    """Return a scan's name, unique within its group even if several people have sessions of the same name."""
     return f"{participant}_{session}" if session else participant
 
 
 def write_predictions(path: Path, rows: Iterable[tuple[str, str, str, int, float]]) -> None:
-    """Write rows in the order of `COLUMNS`, whole or not at all; reading a probability gives the same bits."""
+    """Write rows in the order of `COLUMNS`, atomically and with probabilities that read back to the same bits."""
     with recorded_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -27,15 +27,15 @@ def write_predictions(path: Path, rows: Iterable[tuple[str, str, str, int, float
 
 
 def read_predictions(site_folder: Path, method: str = "federated", split: str = "test") -> Predictions:
-    """What a method said about the scans of a split, as the statistics take it: by group, from the split table beside.
+    """Read a method's predictions for the scans of a split, with their groups from the split table.
 
     Args:
         site_folder: ``sites/<name>/`` of a run folder, at the site.
-        method: Such as ``federated``, ``local`` or ``centralized``.
+        method: For example ``federated``, ``local`` or ``centralized``.
         split: ``train``, ``validation`` or ``test``.
 
     Raises:
-        InputError: When a table is missing or of another form; names the file.
+        InputError: If a table is missing or malformed, with the file's name.
     """
     groups = {
         (row["participant_id"], row["session_id"].replace("n/a", "")): row["group_id"]
@@ -51,7 +51,7 @@ def read_predictions(site_folder: Path, method: str = "federated", split: str = 
             [float(row["probability"]) for row in rows],  # type: ignore[arg-type]
         )
     except (KeyError, ValueError) as error:
-        raise InputError(f"{path}: expected a row a scan of splits.tsv; {error}; run again with --resume") from error
+        raise InputError(f"{path}: expected a row per scan of splits.tsv; {error}; run again with --resume") from error
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
@@ -63,4 +63,4 @@ def _read(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
                 raise InputError(f"{path}: expected the columns {', '.join(columns)}, got {reader.fieldnames}")
             return list(reader)
     except OSError as error:
-        raise InputError(f"{path}: expected a table of a complete run; {error.strerror}") from error
+        raise InputError(f"{path}: expected the table of a completed run; {error.strerror}") from error

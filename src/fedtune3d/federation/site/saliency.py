@@ -1,4 +1,4 @@
-"""What a site tells of where the model looks: a mean map over people and shares of regions, never a scan's own map."""
+"""Saliency maps at a site: only a mean map over people and the shares of regions leave it, never one scan's map."""
 
 import hashlib
 import json
@@ -28,35 +28,44 @@ from fedtune3d.training.prefix import device_of
 
 MAP, REGIONS = "map", "regions"
 WIDTHS = {"gradcam": STRIDE, "occlusion": STRIDE, "integrated_gradients": 4}
-"""Voxels along each axis of a place of the map that leaves."""
+"""Method → voxels along each axis of one element of the map that leaves the site."""
 
 
 def cannot_explain(model: nn.Module, method: str) -> str | None:
-    """Why there is no map of this model; None where there can be one."""
+    """Return why this model has no saliency map; None if it can have one."""
     if isinstance(model, Classifier) and isinstance(model.head, NearestCentre):
-        return "NCC trains no weights, so there are none to randomise for the check"
+        return "NCC has no trained weights to randomise for the sanity check"
     if method == "gradcam" and not isinstance(model, Classifier):
         return "Grad-CAM needs a head on an encoder; write explain: occlusion or integrated_gradients"
     return None
 
 
-def choose(groups: Sequence[str], most: int, *causes: str | int) -> list[int]:
-    """Which scans: the first of each group, and of more groups than `most` some, drawn by `causes`; in given order."""
+def choose(groups: Sequence[str], max_scans: int, *causes: str | int) -> list[int]:
+    """Choose the first scan of each group, or a random sample of these if they are more than `max_scans`.
+
+    Args:
+        groups: The group of each scan.
+        max_scans: The maximum number of scans.
+        causes: Seed of the sample.
+
+    Returns:
+        Indices of the chosen scans, ascending.
+    """
     firsts = sorted({group: index for index, group in reversed(list(enumerate(groups)))}.values())
-    if len(firsts) <= most:
+    if len(firsts) <= max_scans:
         return firsts
-    return sorted(int(index) for index in numpy_rng(*causes).choice(firsts, most, replace=False))
+    return sorted(int(index) for index in numpy_rng(*causes).choice(firsts, max_scans, replace=False))
 
 
 def pack_regions(regions: Mapping[str, NDArray[np.bool_]]) -> State:
-    """Regions on the template's grid as tensors of bits, to send."""
+    """Pack regions on the template's grid into tensors of bits, to be sent."""
     return {name: torch.from_numpy(np.packbits(region)) for name, region in regions.items()}
 
 
 def unpack_regions(state: State) -> dict[str, NDArray[np.bool_]]:
-    """The regions of `pack_regions`, by name, sorted. Raises `InputError` where they are none."""
-    wanted = (SIZE**3 // 8,)
-    if any(tensor.dtype != torch.uint8 or tensor.shape != wanted for tensor in state.values()):
+    """Unpack the regions of `pack_regions`, sorted by name. Raises `InputError` if they are malformed."""
+    shape = (SIZE**3 // 8,)
+    if any(tensor.dtype != torch.uint8 or tensor.shape != shape for tensor in state.values()):
         raise InputError(f"regions: expected the bits of {SIZE}³ voxels each")
     return {
         name: np.unpackbits(tensor.numpy()).reshape((SIZE,) * 3).astype(bool) for name, tensor in sorted(state.items())
@@ -65,14 +74,14 @@ def unpack_regions(state: State) -> dict[str, NDArray[np.bool_]]:
 
 @dataclass(frozen=True)
 class MapMaker:
-    """Make saliency maps of scans, each kept in a folder at the site, so that a killed site continues where it was.
+    """Compute saliency maps of scans and keep each in a folder at the site, so that a killed site can continue.
 
     Attributes:
-        model: In evaluation mode, with the state that is asked about.
-        settings: How.
-        regions: On the template's grid; of no use to maps that are no finer than a token.
-        causes: What else the maps follow from: a hash of the model's state.
-        folder: Where they are kept.
+        model: The model to explain, in evaluation mode.
+        settings: The method and its options.
+        regions: Regions on the template's grid; used only for voxel-level maps.
+        causes: Hash of the model's state, part of each map's key.
+        folder: Folder in which the maps are kept.
     """
 
     model: nn.Module
@@ -82,27 +91,28 @@ class MapMaker:
     folder: Path
 
     def of(self, path: Path, features: Tensor | None) -> State:
-        """The map of a prepared scan, made unless it is there.
+        """Return the map of a prepared scan, computing it if it is not in the folder.
 
         Args:
-            path: Its .npy.
-            features: Those that the head takes, (1, channels, 8, 8, 8), for Grad-CAM.
+            path: The scan's .npy.
+            features: The head's input for Grad-CAM, (1, channels, 8, 8, 8).
 
         Returns:
-            ``map``, (8, 8, 8) or (32, 32, 32) float32; ``in_template``, 1 where the map's space is the template's;
-            of voxel-level maps ``shares`` and ``volumes``, a number for each region. Nothing where the scan cannot be
+            ``map``, (8, 8, 8) or (32, 32, 32) float32; ``in_template``, 1 if the map is in template space; for
+            voxel-level maps also ``shares`` and ``volumes``, one number per region. Empty if the scan cannot be
             registered to the template.
         """
-        kept = self.folder / f"{self._key(path)}.safetensors"
-        if kept.exists():
-            return load_state(kept)
+        file = self.folder / f"{self._key(path)}.safetensors"
+        if file.exists():
+            return load_state(file)
         prepared = load_prepared(path)
         if self.settings.method == "integrated_gradients":
-            found = self._by_voxel(prepared)
+            result = self._by_voxel(prepared)
         else:
-            found = {MAP: self._by_token(prepared, features), "in_template": torch.tensor(int(prepared.space == SPACE))}
-        save_state(kept, found)
-        return found
+            in_template = torch.tensor(int(prepared.space == SPACE))
+            result = {MAP: self._by_token(prepared, features), "in_template": in_template}
+        save_state(file, result)
+        return result
 
     def _key(self, path: Path) -> str:
         method = (self.settings.method, self.settings.steps)
@@ -132,13 +142,13 @@ class MapMaker:
         if matrix is None:
             return {}
         fine = integrated_gradients(self.model, self._input(prepared), steps=self.settings.steps).cpu()
-        here = [region_in_scan(region, matrix) & prepared.brain for _, region in sorted(self.regions.items())]
+        regions = [region_in_scan(region, matrix) & prepared.brain for _, region in sorted(self.regions.items())]
         on_template = torch.from_numpy(to_template(fine.numpy(), matrix))
         return {
             MAP: places_of(on_template, WIDTHS[self.settings.method]),
             "in_template": torch.tensor(1),
-            "shares": shares_of(np.abs(fine.numpy()), here, prepared.brain),
-            "volumes": shares_of(np.ones_like(fine.numpy()), here, prepared.brain),
+            "shares": shares_of(np.abs(fine.numpy()), regions, prepared.brain),
+            "volumes": shares_of(np.ones_like(fine.numpy()), regions, prepared.brain),
         }
 
     def _input(self, prepared: PreparedScan) -> Tensor:
@@ -147,10 +157,10 @@ class MapMaker:
 
 
 def shares_of(values: NDArray[np.float32], regions: Sequence[NDArray[np.bool_]], brain: NDArray[np.bool_]) -> Tensor:
-    """The part of the brain's sum that lies in each region, (regions,) float64; 0 where the sum is 0."""
-    whole = float(values[brain].sum(dtype=np.float64))
-    parts = [float(values[region].sum(dtype=np.float64)) / whole if whole else 0.0 for region in regions]
-    return torch.tensor(parts, dtype=torch.float64)
+    """Return each region's share of the sum over the brain, (regions,) float64; 0 if that sum is 0."""
+    total = float(values[brain].sum(dtype=np.float64))
+    shares = [float(values[region].sum(dtype=np.float64)) / total if total else 0.0 for region in regions]
+    return torch.tensor(shares, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -159,8 +169,8 @@ class AverageMap:
 
     Attributes:
         map: (8, 8, 8) or (32, 32, 32) float32.
-        scans: How many maps stand behind it.
-        in_template: How many of them lie in MNI152.
+        scans: Number of maps averaged.
+        in_template: Number of these in MNI152 space.
         shares: Region → mean and standard deviation of its share of the brain's saliency.
         volumes: Region → mean share of the brain.
     """
@@ -173,11 +183,11 @@ class AverageMap:
 
 
 def average(maps: Sequence[State], names: Sequence[str]) -> AverageMap:
-    """The mean of scans' maps, and the means (and standard deviations) of the regions' shares.
+    """Average maps, and compute mean and standard deviation of the regions' shares.
 
     Args:
-        maps: Of `MapMaker.of`, one per person; none of them empty.
-        names: Of the regions, sorted.
+        maps: Non-empty maps from `MapMaker.of`, one per person.
+        names: The regions' names, sorted.
     """
     mean = torch.stack([scan_map[MAP] for scan_map in maps]).double().mean(dim=0).float()
     in_template = sum(int(scan_map["in_template"]) for scan_map in maps)

@@ -1,4 +1,4 @@
-"""A site: it answers tasks, whoever carries them."""
+"""A site, which answers tasks independently of how they reach it."""
 
 import copy
 from dataclasses import replace
@@ -12,13 +12,13 @@ from fedtune3d.federation.tasks.registry import task_kind
 
 
 class Site(SiteData):
-    """One hospital: hands each task to the handler of its kind, with the memory of the task's namespace."""
+    """A hospital: passes each task to the handler of its kind, with the memory of the task's namespace."""
 
     def answer(self, task: Task) -> Answer:
         """Carry out the task and return the answer.
 
         Raises:
-            InputError: Where the site's input is at fault, or the site does not know the kind or the namespace.
+            InputError: If the site's input is invalid, or the task's kind or namespace is unknown.
         """
         kind = task_kind(task.kind)
         if not task.namespace:
@@ -31,7 +31,7 @@ class Site(SiteData):
         return kind.handler(self._in_namespace(task.namespace), replace(task, namespace=""))
 
     def _in_namespace(self, namespace: str) -> Self:
-        """The same site with a memory of its own, to train for a baseline alongside the federation."""
-        twin = copy.copy(self)
-        twin.memory = SiteMemory(self.files.memory(namespace))
-        return twin
+        """Return a copy of the site with a separate memory, to train a baseline alongside the federation."""
+        site = copy.copy(self)
+        site.memory = SiteMemory(self.files.memory(namespace))
+        return site

@@ -1,1 +1,1 @@
-"""The kinds of task, one file each: what is asked, what is answered and what the answer reveals, and how it is done."""
+"""The kinds of task, one file each: the instruction, the answer with what it reveals, and the handler at the site."""

@@ -19,7 +19,7 @@ EXAMPLES = 3
 
 
 class AssignSplits(Instruction):
-    """Split own groups at the site, and the groups that sites share as the server split them for all.
+    """Split the site's own groups at the site, and groups shared between sites as the server has split them.
 
     Attributes:
         groups: Pseudonym of each shared group → its split.
@@ -30,7 +30,7 @@ class AssignSplits(Instruction):
 
 
 class SplitFlow(Payload):
-    """The flow of a site's participants (`cohorts/flow.py`), as far as its policy lets counts leave."""
+    """The flow of a site's participants (`cohorts/flow.py`), with the counts that its policy lets leave."""
 
     flow: Annotated[Flow, Declaration(Reveals.COUNT, AtLeast("min_people"))]
 
@@ -43,7 +43,7 @@ class SplitFlow(Payload):
 
 
 def assign_splits(site: SiteData, task: Task) -> Answer:
-    """Split, keep the split and the whole flow at the site, and answer with what may leave."""
+    """Assign the splits, save them and the full flow at the site, and answer with the counts that may leave."""
     splits = site.assign(site.records, task.expect(AssignSplits).groups)
     write_splits(site.files.splits, site.records, splits)
     site.splits = splits

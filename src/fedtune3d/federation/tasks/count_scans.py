@@ -23,14 +23,14 @@ OF_PEOPLE = Declaration(Reveals.COUNT, CountedBy("people"))
 
 
 class ScanCounts(Payload):
-    """How many people, scans and groups a site has.
+    """Numbers of people, scans and groups at a site.
 
     Attributes:
-        simulated: Whether its cohort is simulated.
+        simulated: Whether the cohort is simulated.
         people: People with a usable scan; those who share a group count once.
         scans: Usable scans that could be prepared.
         own_groups: Groups (people) that no other site can have.
-        declared_groups: Pseudonym of each group that other sites may have, too → its [negative, positive] scans.
+        declared_groups: Pseudonym of each group that other sites may have, too → its (negative, positive) scans.
     """
 
     simulated: Annotated[bool, NOTHING]

@@ -1,4 +1,4 @@
-"""Describe the features of the training scans, by which `predict` recognises scans out of distribution."""
+"""Describe the features of the training scans, with which `predict` recognises out-of-distribution scans."""
 
 from typing import Annotated, ClassVar
 
@@ -15,13 +15,13 @@ STATISTICS = "statistics"
 
 
 class DescribeFeatures(Instruction):
-    """Describe the features that the state in part ``"state"`` gives the training scans."""
+    """Describe the training scans' features, computed with the state in part ``"state"``."""
 
     kind: ClassVar[str] = "describe_features"
 
 
 class FeatureDescription(Payload):
-    """Mean and covariance of the features come as part `STATISTICS`; `why` gives the reason where there are none."""
+    """Mean and covariance of the features are in part `STATISTICS`; if there are none, `why` says why."""
 
     why: Annotated[str | None, NOTHING] = None
 
@@ -30,7 +30,7 @@ def describe_features(site: SiteData, task: Task) -> Answer:
     """Describe the features of the site's training scans."""
     model, scans = site.process_model.assembled.model, site.scans("train")
     if not isinstance(model, Classifier):
-        return Answer(site.name, FeatureDescription(why="the model has no encoder apart from its head"))
+        return Answer(site.name, FeatureDescription(why="the model has no encoder separate from its head"))
     if min(site.people_per_class("train")) < site.section.policy.min_per_class or len(scans) < LEAST_SCANS:
         return Answer(site.name, FeatureDescription(why="too few training scans"))
     site.write_received(task)

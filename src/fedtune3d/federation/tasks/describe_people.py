@@ -20,11 +20,11 @@ class DescribePeople(Instruction):
 
 
 class PeopleDescription(Payload):
-    """The people of a site; no number of fewer than the site's policy allows.
+    """The people of a site, without numbers about fewer people than the site's policy allows.
 
     Attributes:
         splits: Split (and ``all``) → its people by class.
-        age_auc: The AUC of age for the label.
+        age_auc: AUC of age as a predictor of the label.
     """
 
     splits: Annotated[dict[str, PeopleByClass], Declaration(Reveals.STATISTIC, OF_A_CLASS)]
@@ -33,10 +33,10 @@ class PeopleDescription(Payload):
 
 def describe_people(site: SiteData, task: Task) -> Answer:
     """Describe the people of the site."""
-    splits, fewest = read_splits_of_scans(site.files.splits), site.section.policy.min_per_class
+    splits, min_people = read_splits_of_scans(site.files.splits), site.section.policy.min_per_class
     description = PeopleDescription(
-        splits=people_by_split(site.records, splits, fewest),
-        age_auc=age_auc(site.records, fewest, site.experiment.seed),
+        splits=people_by_split(site.records, splits, min_people),
+        age_auc=age_auc(site.records, min_people, site.experiment.seed),
     )
     return Answer(site.name, description)
 

@@ -21,11 +21,11 @@ from fedtune3d.training.prediction import predict
 
 
 class Evaluate(Instruction):
-    """Evaluate the state that comes as part ``"state"``.
+    """Evaluate the state in part ``"state"``.
 
     Attributes:
-        method: What trained the state: the federation or a baseline.
-        left_out: The site that a leave-one-site-out baseline is tested at; the others give validation counts only.
+        method: How the state was trained: by the federation or a baseline.
+        left_out: The test site of a leave-one-site-out baseline; the other sites return only validation counts.
     """
 
     kind: ClassVar[str] = "evaluate"
@@ -37,22 +37,22 @@ class Evaluation(Payload):
     """The summary of a site's predictions (`evaluation/summary.py`).
 
     Attributes:
-        summary: Of the test and validation scans, or, where the state is tested at another site, of the latter alone.
+        summary: Summary of the test and validation scans, or of the validation scans alone if another site tests.
     """
 
     summary: Annotated[Summary | ValidationSummary, Declaration(Reveals.STATISTIC, AtLeast("min_people"))]
 
 
 def whole_summary(answer: Answer) -> Summary:
-    """The summary of a site that tested a state. Raises `InputError` where it sent none."""
+    """Return the summary of a site that tested a state. Raises `InputError` if it has no test scans."""
     summary = answer.expect(Evaluation).summary
     if not isinstance(summary, Summary):
-        raise InputError(f"site {answer.site}: expected a summary of its test scans, got one of validation scans alone")
+        raise InputError(f"site {answer.site}: expected a summary of test scans, got one of validation scans only")
     return summary
 
 
 def evaluate(site: SiteData, task: Task) -> Answer:
-    """Predict the scans of the site, keep the predictions there, and answer with their summary."""
+    """Predict the site's scans, keep the predictions at the site, and answer with their summary."""
     instruction = task.expect(Evaluate)
     site.write_received(task)
     if instruction.left_out not in (None, site.name):
@@ -65,7 +65,7 @@ def evaluate(site: SiteData, task: Task) -> Answer:
         for record, probability in zip(site.records_of(split), probabilities[split], strict=True)
     ]
     write_predictions(site.files.predictions(instruction.method), rows)
-    validation, test = (_enough(site, _predictions(site, split, probabilities[split])) for split in SPLITS[1:])
+    validation, test = (_empty_if_few(site, _predictions(site, split, probabilities[split])) for split in SPLITS[1:])
     summary = summarise(
         validation,
         test,
@@ -78,14 +78,14 @@ def evaluate(site: SiteData, task: Task) -> Answer:
 
 
 def _evaluate_validation(site: SiteData) -> Answer:
-    """The counts behind a threshold, of a model that is tested at another site."""
+    """Return the counts from which the threshold is chosen, for a model that is tested at another site."""
     probabilities = predict(site.process_model.assembled.model, site.scans("validation")).tolist()
-    summary = summarise_validation(_enough(site, _predictions(site, "validation", probabilities)))
+    summary = summarise_validation(_empty_if_few(site, _predictions(site, "validation", probabilities)))
     return Answer(site.name, Evaluation(summary=summary))
 
 
 def _axes(site: SiteData) -> Axes:
-    """The group of each test scan by sex, age band and scanner."""
+    """Return the subgroup of each test scan by sex, age band and scanner."""
     records = site.records_of("test")
     return {
         "sex": [record.sex or UNKNOWN for record in records],
@@ -94,8 +94,8 @@ def _axes(site: SiteData) -> Axes:
     }
 
 
-def _enough(site: SiteData, predictions: Predictions) -> Predictions:
-    """The predictions, or none where a class has fewer people than the policy wants behind what leaves."""
+def _empty_if_few(site: SiteData, predictions: Predictions) -> Predictions:
+    """Return the predictions, or empty ones if a class has fewer people than the policy's minimum."""
     people = set(zip(predictions.participants, predictions.labels.tolist(), strict=True))
     counts = Counter(label for _, label in people)
     few = any(count < site.section.policy.min_people for count in counts.values())
@@ -103,7 +103,7 @@ def _enough(site: SiteData, predictions: Predictions) -> Predictions:
 
 
 def _predictions(site: SiteData, split: str, probabilities: Sequence[float]) -> Predictions:
-    """For the statistics, whose unit is the group: scans of one person or one anatomy are not independent."""
+    """Collect predictions by group, as scans of the same person or anatomy are not independent."""
     records = site.records_of(split)
     return Predictions(
         tuple(record.group_id for record in records),

@@ -15,7 +15,7 @@ class FingerprintScans(Instruction):
     """Fingerprint every usable scan.
 
     Attributes:
-        near: Whether fingerprints of nearly equal images are wanted, too, which take about half a second per scan.
+        near: Whether to compute near fingerprints, too, which take about half a second per scan.
     """
 
     kind: ClassVar[str] = "fingerprint_scans"
@@ -26,7 +26,7 @@ class ScanFingerprints(Payload):
     """Fingerprints of a site's scans.
 
     Attributes:
-        key: Shows the server that all sites used one key, without revealing it; None where the site has no key.
+        key: Shows the server whether all sites used the same key, without revealing it; None if the site has no key.
         scans: One row per scan; none without a key.
     """
 
@@ -35,7 +35,7 @@ class ScanFingerprints(Payload):
 
 
 def fingerprint_scans(site: SiteData, task: Task) -> Answer:
-    """Fingerprint the scans of the site; its own names for what is shown stay in its cache."""
+    """Fingerprint the site's scans; the table that translates shown names back stays in the site's cache."""
     policy, key = site.section.policy, site.key
     if site.section.fingerprint_key is not None:
         key = read_key(site.name, site.section.fingerprint_key)

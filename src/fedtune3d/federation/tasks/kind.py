@@ -1,4 +1,4 @@
-"""The declaration of a kind of task, which its module holds under the name `KIND`."""
+"""The definition of a kind of task, which its module exposes as `KIND`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ class TaskKind(Generic[SiteType]):
     """A kind of task.
 
     Attributes:
-        instruction: The type of what is asked.
-        payload: The type of what is answered.
-        handler: Carries a task out at a site.
-        parts: What each state dict of an answer reveals, by part.
-        require_declared: A further check of what an answer to a task may hold; raises `TypeError`.
+        instruction: The type of the instruction.
+        payload: The type of the answer's values.
+        handler: Carries out a task at a site.
+        parts: Name of each state dict in an answer → what it reveals.
+        require_declared: An additional check of an answer; raises `TypeError`.
     """
 
     instruction: type[Instruction]
@@ -35,5 +35,5 @@ class TaskKind(Generic[SiteType]):
 
     @property
     def declaration(self) -> AnswerDeclaration:
-        """What its answers reveal. Raises `TypeError` where a field does not declare it."""
+        """What the answers reveal. Raises `TypeError` if a field has no declaration."""
         return AnswerDeclaration(self.payload, declarations_of(self.payload), self.parts, self.require_declared)

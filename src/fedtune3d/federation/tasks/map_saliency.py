@@ -25,23 +25,23 @@ from fedtune3d.training.fitting import one_head_input
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 ONE_EACH = CountedBy("scans")
-"""One scan per person, so that scans are people; the maps of too few are no answer at all."""
+"""Scans equal people, as each person has one; with too few people the answer is refused."""
 OVER_PEOPLE = Declaration(Reveals.STATISTIC, ONE_EACH)
 
 
 class MapSaliency(Instruction):
-    """Explain the state in part ``"state"``, by the regions of the atlas in part ``"regions"``."""
+    """Explain the state in part ``"state"``, with the atlas regions in part ``"regions"``."""
 
     kind: ClassVar[str] = "map_saliency"
 
 
 class MeanSaliency(Payload):
-    """The mean map comes as part ``"map"``.
+    """The regions' shares; the mean map is in part ``"map"``.
 
     Attributes:
-        why: Why there is no map; None where there is one.
-        scans: Scans behind the mean, one per person.
-        in_template: How many of them lie in MNI152.
+        why: Why there is no map; None if there is one.
+        scans: Number of scans in the mean, one per person.
+        in_template: Number of these in MNI152 space.
         shares: Region → mean and standard deviation of its share of the brain's saliency.
         volumes: Region → its share of the brain.
     """
@@ -54,9 +54,9 @@ class MeanSaliency(Payload):
 
 
 def map_saliency(site: SiteData, task: Task) -> Answer:
-    """Make the maps of the site's positive test people, one scan each, and answer with their mean.
+    """Compute the maps of the site's positive test people, one scan each, and answer with their mean.
 
-    People are chosen by label, not by prediction, so that the maps of two states are of the same scans.
+    People are chosen by label, not by prediction, so that the maps of two states are over the same scans.
     """
     settings = site.experiment.explain
     if settings is None:
@@ -79,7 +79,7 @@ def map_saliency(site: SiteData, task: Task) -> Answer:
 def _make_maps(
     site: SiteData, task: Task, settings: ExplainSection, chosen: list[int]
 ) -> tuple[list[State], list[str]]:
-    """The maps of the chosen test scans, without those that cannot be registered, and the names of the regions."""
+    """Return the maps of those chosen test scans that can be registered, and the names of the regions."""
     model, scans, records = site.process_model.assembled.model, site.scans("test"), site.records_of("test")
     regions = unpack_regions(task.parts.get(REGIONS, {}))
     causes = state_sha256(site.write_received(task))
@@ -96,7 +96,7 @@ def _make_maps(
 def _why_no_maps(site: SiteData, people: int) -> str | None:
     policy = site.section.policy
     if not policy.maps_leave:
-        return "the site's policy keeps its maps (policy.maps_leave)"
+        return "the site's policy does not let maps leave (policy.maps_leave)"
     for key, minimum in (("min_per_class", policy.min_per_class), ("min_people", policy.min_people)):
         if people < minimum:
             return f"fewer than {minimum} positive people in the test set (policy.{key})"

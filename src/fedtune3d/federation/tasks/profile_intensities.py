@@ -1,4 +1,4 @@
-"""The distribution of the voxel intensities inside the brain, over all scans of a site."""
+"""Measure the distribution of voxel intensities inside the brain, over all scans of a site."""
 
 from typing import Annotated, ClassVar
 
@@ -25,13 +25,13 @@ OF_PEOPLE = CountedBy("people", IfFew.HOLD_BACK)
 
 
 class IntensityProfile(Payload):
-    """The range or the density; neither where the site has fewer people than `min_per_class`.
+    """The range or the density; neither if the site has fewer people than `min_per_class`.
 
     Attributes:
-        people: How many people stand behind it; those who share a group count once.
-        scans: How many scans stand behind it.
+        people: Number of people; those who share a group count once.
+        scans: Number of scans.
         range: Lowest and highest intensity.
-        density: At the points of the grid (`preparation.profiles.grid_points`).
+        density: Density at the points of the grid (`preparation.profiles.grid_points`).
     """
 
     people: Annotated[int | None, Declaration(Reveals.COUNT, OF_PEOPLE)] = None

@@ -1,4 +1,4 @@
-"""Score a state on the validation set, so that rounds can be compared."""
+"""Score a state on the validation set, to compare rounds."""
 
 from typing import Annotated, ClassVar, Protocol
 
@@ -11,7 +11,7 @@ from fedtune3d.training.scores import Scores
 
 
 class Score(Instruction):
-    """Score the state that comes as part ``"state"``."""
+    """Score the state in part ``"state"``."""
 
     kind: ClassVar[str] = "score"
 
@@ -23,7 +23,7 @@ class ScoreAnswer(Payload):
     """Scores of the received state on the validation set.
 
     Attributes:
-        received: The scores; None where too few people stand behind them.
+        received: The scores; None if they are about too few people.
         validation_people: People in the validation set.
     """
 

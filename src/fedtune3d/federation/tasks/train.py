@@ -18,11 +18,11 @@ Loss = Annotated[float, Field(ge=0)]
 
 
 class Train(Instruction):
-    """Train for one round from the state that comes as part ``"state"``.
+    """Train for one round from the state in part ``"state"``.
 
     Attributes:
-        rule: The name of the aggregation rule, by which the site looks up the class of its step.
-        step: The step's fields as JSON values; its tensors come as parts (`aggregation.site_step`).
+        rule: Name of the aggregation rule, from which the site looks up the class of the step.
+        step: The step's fields as JSON values; its tensors are parts of the task (`aggregation.site_step`).
     """
 
     kind: ClassVar[str] = "train"
@@ -31,19 +31,19 @@ class Train(Instruction):
 
 
 class TrainAnswer(Payload):
-    """An update's counts and scores; the trained state comes as part ``"state"``.
+    """An update's counts and scores; the trained state is in part ``"state"``.
 
     Attributes:
-        examples: Training scans, by which rules weigh updates.
+        examples: Number of training scans, by which rules weight updates.
         people: People behind the training scans.
         loss: Mean cross-entropy over the last local epoch.
         received: Scores of the received state on the validation set.
         sent: Scores of the sent state on the validation set.
-        scores: Validation scores for the rule by name, those of its own step (`SiteStep.own_scores`) included.
+        scores: Validation scores for the rule, by name, including those of its step (`SiteStep.own_scores`).
         validation_people: People in the validation set.
         received_training_loss: Mean cross-entropy of the received state over the training scans, if the rule needs it.
         seconds: Wall time of the task.
-        peak_memory_bytes: The most memory that the site's process held so far.
+        peak_memory_bytes: Peak memory of the site's process so far.
     """
 
     examples: Annotated[int, Field(ge=0), Declaration(Reveals.COUNT, OF_TRAINING)]
@@ -72,7 +72,7 @@ def train(site: Trains, task: Task) -> Answer:
 
 
 def require_declared_scores(task: Task, answer: Answer) -> None:
-    """Raise `TypeError` where an update holds a score that the task's rule does not declare."""
+    """Raise `TypeError` if an update contains a score that the task's rule does not declare."""
     rule = task.expect(Train).rule
     if unknown := sorted(answer.expect(TrainAnswer).scores.keys() - step_type_of(rule).score_names()):
         raise TypeError(f"train: rule {rule} declares no score {', '.join(unknown)} (SiteStep.own_scores)")
