@@ -60,8 +60,8 @@ def test_equals_the_exact_mean_where_float32_sums_would_drift(make_update):
         ({}, "site B: w missing"),
         ({"w": [1.0, 2.0]}, r"site B: w: expected shape \(1,\), got \(2,\)"),
         ({"w": torch.tensor([1.0], dtype=torch.float64)}, "site B: w: expected torch.float32, got torch.float64"),
-        ({"w": [float("nan")]}, "site B: w: holds NaN or infinite values"),
-        ({"w": [float("-inf")]}, "site B: w: holds NaN or infinite values"),
+        ({"w": [float("nan")]}, "site B: w: contains NaN or infinite values"),
+        ({"w": [float("-inf")]}, "site B: w: contains NaN or infinite values"),
     ],
 )
 def test_refuses_an_update_by_the_name_of_its_site(state_of, make_update, received, message):

@@ -144,7 +144,7 @@ def test_leave_one_out_state_undoes_the_average():
     assert result["w"].item() == pytest.approx(1.0)  # 0.25 · 5 + 0.75 · 1 = 2
     assert result["batches"].item() == 8
     assert result["norm"].item() == 5.0
-    with pytest.raises(ValueError, match="leave-one-out weight: expected 0 to below 1, got 1"):
+    with pytest.raises(ValueError, match="leave-one-out weight: expected a number of at least 0 and below 1, got 1"):
         leave_one_out_state(received, last, weight=1)
 
 

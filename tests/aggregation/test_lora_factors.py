@@ -21,7 +21,7 @@ def test_bad_factors_are_refused():
     a, b = "q.lora_A.weight", "q.lora_B.weight"
     with pytest.raises(InputError, match=r"expected LoRA factors .* got none; choose tuning lora"):
         factor_pairs({"w": torch.zeros(1)})
-    with pytest.raises(InputError, match=r"q.lora_A.weight: expected its partner q.lora_B.weight"):
+    with pytest.raises(InputError, match=r"q.lora_A.weight: expected the matching factor q.lora_B.weight"):
         factor_pairs({a: torch.zeros(2, 5)})
     with pytest.raises(InputError, match=r"shapes \(rank, in\) and \(out, rank\), got \(2, 5\) and \(4, 3\)"):
         factor_pairs({a: torch.zeros(2, 5), b: torch.zeros(4, 3)})

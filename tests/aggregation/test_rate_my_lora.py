@@ -3,7 +3,7 @@ import math
 import pytest
 
 from fedtune3d.aggregation.contract import Memory
-from fedtune3d.aggregation.rate_my_lora import LEAST_RATING, RateMyLoRA
+from fedtune3d.aggregation.rate_my_lora import MIN_RATING, RateMyLoRA
 from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SENT_SCORE, ScoreKind, SiteScore
 
 
@@ -83,5 +83,5 @@ def test_another_kind_of_score_starts_the_comparison_anew(state_of, make_update)
 def test_no_rating_is_zero(state_of, make_update):
     rounds = [{"A": _scores(1.0)}, {"A": _scores(0.0)}]
     result = _rounds(RateMyLoRA(temperature=1e-5), state_of, make_update, rounds)[1]
-    assert _ratings(result) == {"A": LEAST_RATING}
+    assert _ratings(result) == {"A": MIN_RATING}
     assert result.weights == {"A": 1.0}

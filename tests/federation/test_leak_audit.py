@@ -59,7 +59,7 @@ def test_one_image_at_two_sites_and_under_two_ids() -> None:
 
 def test_one_image_twice_under_one_person_is_a_warning() -> None:
     [(level, text)] = found(A=[row("sub-1_ses-1", exact="x"), row("sub-1_ses-2", exact="x")])
-    assert (level, "counted 2 times" in text) == ("warning", True)
+    assert (level, "the same image 2 times" in text) == ("warning", True)
 
 
 @pytest.mark.parametrize(("equal", "suspicious"), [(SUSPICIOUS_BANDS, True), (SUSPICIOUS_BANDS - 1, False)])
@@ -79,24 +79,26 @@ def test_one_persons_sessions_may_look_alike() -> None:
 def test_the_same_ids_and_ids_of_one_form() -> None:
     same = found(A=[row("sub-1", group="A1")], B=[row("sub-1", group="B1", exact="other")])
     assert [text for _, text in same] == [
-        "the same participant ids at A and B: 1, such as sub-1; if they are the same people, give them one group_id"
+        "1 participant ids occur at A and B, such as sub-1; if they are the same people, give them the same group_id"
     ]
     form = found(A=[row("sub-x1", pattern="x#")], B=[row("sub-x2", pattern="x#")])
     assert [text for _, text in form] == [
-        "participant ids of one form at A and B, such as sub-x1 and sub-x2; parts of one cohort?"
+        "participant ids have the same pattern at A and B, such as sub-x1 and sub-x2; parts of the same cohort?"
     ]
     zeros = found(A=[row("sub-01", id="1"), row("sub-1", id="1")])
-    assert [text for _, text in zeros] == ["ids that differ in case or zeros only: A sub-01, sub-1; one person?"]
+    assert [text for _, text in zeros] == [
+        "ids that differ only in case or leading zeros: A sub-01, sub-1; the same person?"
+    ]
 
 
 def test_keys_that_differ_are_no_comparison() -> None:
     answers = {"A": prints("one"), "B": prints("two")}
-    with pytest.raises(InputError, match="expected one fingerprint_key, found 2 different ones"):
+    with pytest.raises(InputError, match="expected the same fingerprint_key, found 2 different ones"):
         find_leaks(answers)
     [finding] = find_leaks({"A": prints(None), "B": prints("two")})
     assert (finding.level, finding.text) == (
         "warning",
-        "not looked for leaks at A: the site names no fingerprint_key",
+        "A not audited for leaks: no fingerprint_key",
     )
 
 
@@ -138,7 +140,7 @@ def test_age_that_tells_the_label_is_a_warning() -> None:
 
     assert told(0) == []
     [text] = told(9)
-    assert text.startswith("A: age alone tells the label, AUC 0.9")
+    assert text.startswith("A: age alone predicts the label, AUC 0.9")
 
 
 def test_a_site_that_tells_the_label_is_a_warning() -> None:
@@ -152,7 +154,7 @@ def test_a_site_that_tells_the_label_is_a_warning() -> None:
     assert told((20, 20), (30, 25)) == []
     [text] = told((10, 40), (40, 10))
     assert text == (
-        "the site alone tells the label, AUC 0.80 [0.70, 0.87], Cramér's V 0.59: positive are A 80 %, B 20 %"
+        "the site alone predicts the label, AUC 0.80 [0.70, 0.87], Cramér's V 0.59; positive: A 80 %, B 20 %"
     )
 
 

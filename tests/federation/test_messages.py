@@ -40,7 +40,7 @@ def test_messages_are_strict() -> None:
 
 def test_answers_outside_the_rounds_come_by_name_and_a_fault_stops() -> None:
     assert [answer.site for answer in answers_of_all(Sites("B", "C", "A"), Task(CountScans()))] == ["A", "B", "C"]
-    with pytest.raises(InputError, match="site B: the line is dead; mend it and run again with --resume"):
+    with pytest.raises(InputError, match="site B: the line is dead; fix this and run again with --resume"):
         answers_of_all(Sites("A", "B", absent="B"), Task(CountScans()))
     with pytest.raises(InputError, match="site A: gone"):
         answer_of(Fault("A", "gone"))

@@ -117,9 +117,9 @@ FAULTS = {
         with_state(lambda s: s | {"head.bias": torch.ones(2).double()}),
         "expected torch.float32, got torch.float64",
     ),
-    "nan": (with_state(lambda s: s | {"head.bias": torch.tensor([1.0, torch.nan])}), "head.bias: holds NaN"),
+    "nan": (with_state(lambda s: s | {"head.bias": torch.tensor([1.0, torch.nan])}), "head.bias: contains NaN"),
     "infinite": (with_state(lambda s: s | {"head.bias": torch.tensor([1.0, torch.inf])}), "NaN or infinite"),
-    "huge": (with_state(lambda s: s | {"head.bias": torch.full((2,), 1e9)}), "over the bound of 1e+06"),
+    "huge": (with_state(lambda s: s | {"head.bias": torch.full((2,), 1e9)}), "above the limit of 1e+06"),
     "no examples": (
         lambda reply: with_payload(reply, examples=0),
         "expected at least 1 training example, got 0",
@@ -128,7 +128,7 @@ FAULTS = {
         lambda reply: with_payload(reply, scores={"made_up": SiteScore(0.5, "auc", 4)}),
         "expected the scores received_score, sent_score, got made_up",
     ),
-    "no state": (lambda reply: dataclasses.replace(reply, parts={}), "holds no state"),
+    "no state": (lambda reply: dataclasses.replace(reply, parts={}), "contains no state"),
 }
 
 
@@ -150,7 +150,9 @@ def test_a_spoilt_update_is_refused_by_name_and_leaves_no_trace(tmp_path: Path, 
 
 def test_without_a_quorum_the_round_is_retried_then_the_run_stops_saved_and_goes_on(tmp_path: Path) -> None:
     sites = spoil("C", raise_it, rounds=(2,))
-    with pytest.raises(QuorumLostError, match="round 2 needs updates of 3 of 3 sites, but in 2 tries too few came"):
+    with pytest.raises(
+        QuorumLostError, match="round 2 needs updates from 3 of 3 sites, but received too few in 2 attempts"
+    ):
         run(tmp_path, sites, quorum=3)
     assert load_info(RoundsFolder(tmp_path).last)["round"] == 1
     mended = two_sites() | {"C": Adder("C", 100.0, 40)}

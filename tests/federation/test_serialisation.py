@@ -16,7 +16,7 @@ def test_a_message_comes_back_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("{", "counts: no valid JSON"),
+        ("{", "counts: not valid JSON"),
         (to_text(COUNTS).replace("3", '"sub-007"', 1), "counts: people: Input should be a valid integer"),
         (to_text(COUNTS).replace("3", "-3", 1), "counts: people: Input should be greater than or equal to 0"),
         ("[]", "counts: ScanCounts: Input should be an object"),

@@ -34,7 +34,7 @@ def test_a_group_of_two_sites_has_one_split_and_the_shares_hold() -> None:
 
 @pytest.mark.parametrize(("there", "missing"), [((False, True), "negative"), ((True, False), "positive")])
 def test_both_classes_must_be_somewhere(there: tuple[bool, bool], missing: str) -> None:
-    with pytest.raises(InputError, match=rf"labels\.{missing}: nobody at any site is {missing}"):
+    with pytest.raises(InputError, match=rf"labels\.{missing}: no one at any site is {missing}"):
         require_both_labels(there)
 
 

@@ -40,7 +40,7 @@ def test_the_norm_of_the_change_is_bounded() -> None:
         state["batches"] += 100  # an integer counts nothing
 
     assert reason(far, max_norm=5.0) is None
-    assert reason(far, max_norm=4.9) == "the norm of the change is 5, over the bound of 4.9"
+    assert reason(far, max_norm=4.9) == "the norm of the change is 5, above the limit of 4.9"
 
 
 def test_the_norm_by_hand() -> None:
@@ -56,7 +56,7 @@ def test_the_norm_by_hand() -> None:
         (lambda state: state.update(extra=torch.zeros(1)), "state: extra not expected"),
         (lambda state: state.update(bias=torch.zeros(3)), "state: bias: expected shape (2,), got (3,)"),
         (lambda state: state.update(bias=torch.zeros(2).double()), "state: bias: expected torch.float32, got"),
-        (lambda state: state["bias"].fill_(float("nan")), "state: bias: holds NaN or infinite values"),
+        (lambda state: state["bias"].fill_(float("nan")), "state: bias: contains NaN or infinite values"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused(change: Callable[[State], object], why: str) -> None:
@@ -80,4 +80,4 @@ def test_an_answer_of_another_kind_or_without_a_state_is_refused() -> None:
     refusal = reason_to_refuse(Answer("A", ScoreAnswer(received=scores)), REFERENCE, SiteStep(), 1.0)
     assert refusal == "expected TrainAnswer, got ScoreAnswer"
     without = Answer("A", TrainAnswer(examples=1, people=1, loss=0.1))
-    assert reason_to_refuse(without, REFERENCE, SiteStep(), 1.0) == "the answer holds no state"
+    assert reason_to_refuse(without, REFERENCE, SiteStep(), 1.0) == "the answer contains no state"

@@ -132,7 +132,7 @@ def draw_audit() -> LeakAudit:
         )
         for site, people in (("Boston", known), ("Graz", few))
     }
-    return LeakAudit((Finding("warning", "the site alone tells the label"),), described)
+    return LeakAudit((Finding("warning", "the site alone predicts the label"),), described)
 
 
 def write_run(folder: Path) -> None:

@@ -171,7 +171,7 @@ def test_what_differs_between_the_sites_is_shown(make_run: Callable[..., Path]) 
     assert "12 (7)" in section
     assert "71.2 ± 5.1" in section
     assert "<td>held back</td>" in section
-    assert "the site alone tells the label" in section
+    assert "the site alone predicts the label" in section
     distance = re.search(r"Boston and Graz</th><td>([\d.]+)</td>", section)
     assert distance
     assert float(distance[1]) == pytest.approx(0.3, abs=0.08)

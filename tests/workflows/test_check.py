@@ -123,7 +123,7 @@ def test_ids_of_one_form_and_ages_that_tell_are_warnings(folder: Path, capsys: p
     rename_people(folder / "B", "sub-utrecht", "sub-")
     code, out, _ = check(folder, capsys)
     assert code == 0
-    assert "warning: the same participant ids at A and B: 6, such as sub-00, sub-01, sub-02" in out
+    assert "warning: 6 participant ids occur at A and B, such as sub-00, sub-01, sub-02" in out
     assert "no leak found, 1 warning\n" in out
 
 
@@ -161,6 +161,6 @@ def test_an_interpolated_copy_at_another_site_is_a_warning(tmp_path: Path, capsy
         main(["check", str(tmp_path / "experiment.yaml"), "--workers", "1"])
     assert not caught.value.code
     [warning] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning:")]
-    assert warning.startswith("warning: perhaps one person under two ids")
+    assert warning.startswith("warning: possibly one person under two ids")
     assert source.parents[1].name in warning
     assert target.parents[1].name in warning

@@ -175,7 +175,7 @@ def test_killed_three_times_and_resumed_gives_the_same_bits(small_experiment: An
 
 def test_a_label_that_nobody_has_stops_before_training(small_experiment: Any, tmp_path: Path) -> None:
     path = small_experiment.write(tmp_path / "run", labels={"positive": ["Alzheimer"], "negative": ["CN"]})
-    with pytest.raises(InputError, match=r"labels\.positive: nobody at any site is positive"):
+    with pytest.raises(InputError, match=r"labels\.positive: no one at any site is positive"):
         run_experiment(Experiment.from_yaml(path))
     assert not (tmp_path / "run" / "rounds.jsonl").exists()
 

@@ -1,4 +1,4 @@
-"""Aggregation rules, from the updates of a round to the next state: one file per rule."""
+"""Aggregation rules, which turn the updates of a round into the next state: one file per rule."""
 
 from fedtune3d.aggregation.contract import Aggregate, Memory, Rule, RuleContext, Update
 from fedtune3d.aggregation.lora import LoraRule

@@ -1,4 +1,4 @@
-"""Base of FedAdam and FedYogi: moments of the mean change, kept at the server."""
+"""Base class of FedAdam and FedYogi: moments of the mean change, kept at the server."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ ROUNDS = "rounds"
 class AdaptiveRule(Rule):
     """Δ = Σ_k n_k Δ_k / Σ_k n_k; m ← β₁ m + (1 − β₁) Δ; v ← `second_moment`; w ← w + η_t m / (√v + τ).
 
-    Reddi et al. 2021, arXiv:2003.00295, Algorithm 2; m and v begin at 0. Buffers are averaged as in FedAvg.
+    Reddi et al. 2021, arXiv:2003.00295, Algorithm 2; m and v start at 0. Buffers are averaged as in FedAvg.
     """
 
     implies = frozenset({WEIGHTS_SUM_TO_ONE})
@@ -31,16 +31,18 @@ class AdaptiveRule(Rule):
 
     @abstractmethod
     def second_moment(self, before: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
-        """v from the v before and Δ²."""
+        """Return the new v, given the previous v and Δ²."""
 
     def rate_in(self, rounds: int) -> float:
-        """η_t in the round of that number, counted from 1 over the rounds that were aggregated."""
+        """Return η_t of a round, counted from 1 over the aggregated rounds."""
         return self.rate
 
     def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
+        """Return the state unchanged, and a memory with the names of the trainable parameters."""
         return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
+        """Update the moments with the mean change, and apply one adaptive step to the state."""
         counts = example_counts(updates)
         means = mean_in_float64(state, updates, counts)
         rounds = memory.read(ROUNDS, int, 0) + 1
@@ -48,9 +50,9 @@ class AdaptiveRule(Rule):
         moments: State = {}
         steps: State = {}
         for name, mean_change in change(state, means, parameters_of(state, memory)).items():
-            nothing = torch.zeros_like(mean_change)
-            first = self.beta_1 * memory.tensors.get(FIRST + name, nothing) + (1 - self.beta_1) * mean_change
-            second = self.second_moment(memory.tensors.get(SECOND + name, nothing), mean_change.square())
+            zeros = torch.zeros_like(mean_change)
+            first = self.beta_1 * memory.tensors.get(FIRST + name, zeros) + (1 - self.beta_1) * mean_change
+            second = self.second_moment(memory.tensors.get(SECOND + name, zeros), mean_change.square())
             moments[FIRST + name], moments[SECOND + name] = first, second
             steps[name] = rate * first / (second.sqrt() + self.tau)
         after = Memory({**memory.values, ROUNDS: rounds}, moments)

@@ -1,4 +1,4 @@
-"""Weighted average of states that holds one of them in memory at a time."""
+"""Weighted average of states, with one of them in memory at a time."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ from fedtune3d.aggregation.site_step import STATE
 
 
 def in_site_order(updates: Sequence[Update]) -> list[Update]:
-    """The updates sorted by the names of their sites.
+    """Sort updates by site name.
 
     Raises:
-        ValueError: Where there is none, a site comes twice, or an update rests on no example.
+        ValueError: If there are no updates, a site occurs twice, or an update has no examples.
     """
     if not updates:
         raise ValueError("no update to aggregate")
@@ -32,7 +32,7 @@ def in_site_order(updates: Sequence[Update]) -> list[Update]:
 
 
 def load_checked(update: Update, state: State) -> State:
-    """The state of an update. Raises `ValueError` naming the site where names, shapes, dtypes or values are wrong."""
+    """Load an update's state. Raises `ValueError` with the site if names, shapes, dtypes or values are wrong."""
     received = update.load(STATE)
     if fault := find_fault(state, received):
         raise ValueError(f"site {update.site}: {fault}")
@@ -40,10 +40,10 @@ def load_checked(update: Update, state: State) -> State:
 
 
 def shares(amounts: Mapping[str, float]) -> dict[str, float]:
-    """Amounts divided by their sum, in the order of the names.
+    """Divide amounts by their sum. Returns them in the order of their names.
 
     Raises:
-        ValueError: Where an amount is negative or not finite, or none is positive.
+        ValueError: If an amount is negative or not finite, or none is positive.
     """
     for site, amount in amounts.items():
         if not math.isfinite(amount) or amount < 0:
@@ -55,19 +55,19 @@ def shares(amounts: Mapping[str, float]) -> dict[str, float]:
 
 
 def example_counts(updates: Sequence[Update]) -> dict[str, float]:
-    """Training examples per site, in the order of the sites' names."""
+    """Return the number of training examples per site, in the order of the sites' names."""
     return {update.site: float(update.examples) for update in in_site_order(updates)}
 
 
 def mean_in_float64(state: State, updates: Sequence[Update], amounts: Mapping[str, float]) -> State:
-    """The average of the updates' states, weighted by `amounts` (any positive sum), in float64 for every dtype.
+    """Average the updates' states, weighted by `amounts` (with any positive sum), in float64 for every dtype.
 
-    Sums run over the sites in the order of their names and are divided once by the sum of the amounts, so the order of
-    `updates` does not change a bit. One update is loaded at a time; those of amount 0 are not loaded.
+    Sums run over the sites in the order of their names and are divided once by the sum of the amounts, so the result
+    is bit-identical for any order of `updates`. One update is loaded at a time; those of amount 0 are not loaded.
 
     Raises:
-        ValueError: Where an update differs from `state` in names, shapes or dtypes, or is not finite (naming the
-            site); where an amount is negative or none is positive.
+        ValueError: If an update differs from `state` in names, shapes or dtypes or is not finite (with the site), an
+            amount is negative, or no amount is positive.
     """
     shares(amounts)
     sums = {name: torch.zeros(tensor.shape, dtype=torch.float64) for name, tensor in state.items()}
@@ -84,24 +84,24 @@ def mean_in_float64(state: State, updates: Sequence[Update], amounts: Mapping[st
 
 
 def weighted_average(state: State, updates: Sequence[Update], amounts: Mapping[str, float]) -> State:
-    """`mean_in_float64` in the dtypes of `state`.
+    """Average the updates' states as `mean_in_float64`, and cast the result to the dtypes of `state`.
 
-    An integer tensor (a count of batches) is the mean rounded to the nearest integer, half to even; a Boolean one is
-    the weighted majority, true at a tie.
+    Integer tensors (batch counters) are rounded to the nearest integer, half to even; Boolean tensors are the weighted
+    majority, true for ties.
     """
     means = mean_in_float64(state, updates, amounts)
     return {name: cast_like(means[name], tensor) for name, tensor in state.items()}
 
 
 def cast_like(values: torch.Tensor, example: torch.Tensor) -> torch.Tensor:
-    """Float64 `values` in the dtype of `example`: integers rounded half to even, Booleans true from 0.5.
+    """Cast float64 `values` to the dtype of `example`: integers rounded half to even, Booleans true from 0.5.
 
     Raises:
-        InputError: Where the result is not finite.
+        InputError: If the result is not finite.
     """
     if example.dtype == torch.bool:
         return values >= 0.5
     cast = values.to(example.dtype) if example.is_floating_point() else values.round().to(example.dtype)
     if example.is_floating_point() and not all_finite(cast):
-        raise InputError(f"the rule's next state has values that {example.dtype} cannot hold; lower the rule's rate")
+        raise InputError(f"the rule's next state has values out of range for {example.dtype}; lower the rule's rate")
     return cast

@@ -1,4 +1,4 @@
-"""Checks of a state dict that a site sent."""
+"""Checks of a state dict sent by a site."""
 
 import torch
 
@@ -6,32 +6,32 @@ from fedtune3d._utils.state_dicts import State
 
 
 def find_fault(expected: State, received: State) -> str | None:
-    """The reason why `received` may not be averaged, in one line; None if it may.
+    """Return why `received` cannot be averaged, in one line; None if it can.
 
     Args:
-        expected: Names, shapes and dtypes to come back (`SiteStep.expected_parts`).
-        received: The state dict that came back.
+        expected: Expected names, shapes and dtypes (`SiteStep.expected_parts`).
+        received: The state dict from the site.
     """
     if missing := sorted(expected.keys() - received.keys()):
-        return f"{_some(missing)} missing"
+        return f"{_abbreviated(missing)} missing"
     if unknown := sorted(received.keys() - expected.keys()):
-        return f"{_some(unknown)} not expected"
+        return f"{_abbreviated(unknown)} not expected"
     for name in sorted(expected):
-        ours, theirs = expected[name], received[name]
-        if ours.shape != theirs.shape:
-            return f"{name}: expected shape {tuple(ours.shape)}, got {tuple(theirs.shape)}"
-        if ours.dtype != theirs.dtype:
-            return f"{name}: expected {ours.dtype}, got {theirs.dtype}"
-        if theirs.is_floating_point() and not all_finite(theirs):
-            return f"{name}: holds NaN or infinite values"
+        reference, tensor = expected[name], received[name]
+        if reference.shape != tensor.shape:
+            return f"{name}: expected shape {tuple(reference.shape)}, got {tuple(tensor.shape)}"
+        if reference.dtype != tensor.dtype:
+            return f"{name}: expected {reference.dtype}, got {tensor.dtype}"
+        if tensor.is_floating_point() and not all_finite(tensor):
+            return f"{name}: contains NaN or infinite values"
     return None
 
 
 def all_finite(tensor: torch.Tensor) -> bool:
-    """Whether no value is NaN or infinite. Either makes the sum so; a sum may also overflow, hence the second look."""
+    """Return whether all values are finite. A finite sum proves it; an infinite one may be mere overflow."""
     return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 
-def _some(names: list[str], most: int = 3) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+def _abbreviated(names: list[str], shown: int = 3) -> str:
+    listed = ", ".join(names[:shown])
+    return listed if len(names) <= shown else f"{listed} and {len(names) - shown} more"

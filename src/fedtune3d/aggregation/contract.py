@@ -1,7 +1,7 @@
 """The contract of an aggregation rule: a frozen dataclass of options with pure methods.
 
-A rule never keeps state on itself. What it must remember between rounds is its `Memory`, which the round loop saves.
-The order of a run: `Rule.start` once, then per round `Rule.site_step` for each site, and `Rule.aggregate`.
+A rule object holds no state. What it must remember between rounds is its `Memory`, which the round loop saves.
+In a run, `Rule.start` is called once, then in every round `Rule.site_step` for each site and `Rule.aggregate`.
 """
 
 from abc import ABC, abstractmethod
@@ -21,15 +21,15 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Update:
-    """An update that one site sends back in a round.
+    """A site's update in a round.
 
     Attributes:
         site: The site's name.
-        examples: Training examples behind it, at least 1.
-        load: Reads one part of the update afresh at each call (from the spool on disk): ``"state"``, the trained state,
-            or another part that the rule's step sends (`SiteStep.expected_parts`).
+        examples: Number of training examples, at least 1.
+        load: Reads one part of the update from the spool on disk at each call: ``"state"``, the trained state, or
+            another part that the rule's step sends (`SiteStep.expected_parts`).
         scores: Scores on the site's validation set by name: `RECEIVED_SCORE`, `SENT_SCORE` and those in
-            `SiteStep.own_scores`. A score that is not defined at the site, or that its policy withholds, is absent.
+            `SiteStep.own_scores`. A score that is undefined at the site, or withheld by its policy, is absent.
         received_training_loss: Mean cross-entropy of the received state over the site's training examples (without
             augmentation, model in evaluation mode); None unless `SiteStep.scores_training` asks for it.
     """
@@ -43,20 +43,20 @@ class Update:
 
 @dataclass(frozen=True)
 class Memory:
-    """A rule's memory between rounds: JSON values and named tensors. Saved and loaded without loss."""
+    """A rule's memory between rounds: JSON values and named tensors, saved and loaded losslessly."""
 
     values: Mapping[str, JsonLike] = field(default_factory=dict)
     tensors: State = field(default_factory=dict)
 
     def read(self, name: str, kind: type[Value], default: Value | None = None) -> Value:
-        """Read the value under `name` as a `kind`, such as ``dict[str, float]`` or a dataclass.
+        """Read the value under `name` as a `kind`, for example ``dict[str, float]`` or a dataclass.
 
         Returns:
-            The value; `default` where the memory has none.
+            The value, or `default` if the memory has none.
 
         Raises:
-            KeyError: Where the memory has none, and no default is given.
-            ValueError: Where the value is of another kind.
+            KeyError: If the memory has no such value and no default is given.
+            ValueError: If the value is of another kind.
         """
         if name not in self.values and default is not None:
             return default
@@ -65,12 +65,13 @@ class Memory:
 
 @dataclass(frozen=True)
 class RuleContext:
-    """The experiment as far as a rule may know it before the first round.
+    """What a rule may know about the experiment before the first round.
 
     Attributes:
-        sites: All sites of the experiment, taking part or not.
-        parameters: Names in the state that train by gradient; the rest are buffers. Empty: all floating-point ones.
-        normalisation: Names in the state that belong to normalisation layers, parameters and buffers.
+        sites: All sites of the experiment, whether or not they take part.
+        parameters: Names in the state that are trained by gradient; the others are buffers. If empty, all
+            floating-point ones.
+        normalisation: Names in the state of the parameters and buffers of normalisation layers.
         optimizer: The local optimiser.
         rate_constant: Whether the learning rate is constant within a round.
     """
@@ -84,14 +85,14 @@ class RuleContext:
 
 @dataclass(frozen=True)
 class Aggregate:
-    """The result of a round by a rule.
+    """The result of aggregating a round.
 
     Attributes:
-        state: The next global state, with the names, shapes and dtypes of the one before.
-        weights: The share of each site, summing to 1; None where the rule has no such thing (the median).
+        state: The next global state, with the same names, shapes and dtypes as the current one.
+        weights: The share of each site, summing to 1; None if the rule has no weights (such as the median).
         memory: The rule's memory for the next round.
-        signals: Per site, every number that the rule looked at to decide, for the ledger.
-        round_signals: Numbers of the round as a whole, such as the averaging error of LoRA factors.
+        signals: Site → all numbers on which the rule's decision is based, for the ledger.
+        round_signals: Numbers for the whole round, such as the averaging error of LoRA factors.
     """
 
     state: State
@@ -105,20 +106,20 @@ WEIGHTS_SUM_TO_ONE = "weights_sum_to_one"
 LONE_SITE_RETURNS_ITSELF = "lone_site_returns_itself"
 EQUAL_UPDATES_RETURN_THEMSELVES = "equal_updates_return_themselves"
 AVERAGING = frozenset({WEIGHTS_SUM_TO_ONE, LONE_SITE_RETURNS_ITSELF, EQUAL_UPDATES_RETURN_THEMSELVES})
-"""Properties of a plain weighted average; the contract suite checks those that a rule declares."""
+"""Properties of a plain weighted average; the contract suite tests those that a rule declares."""
 
 
 class Rule(ABC):
-    """A rule: a frozen dataclass whose fields are its options, by the same keys in the YAML.
+    """Base class of aggregation rules: frozen dataclasses whose fields are the options, with the same keys in the YAML.
 
-    The types of the fields carry their ranges (`_utils/ranges.py`) and are checked whenever a rule is made.
+    The fields' types include their ranges (`_utils/ranges.py`), which are checked when a rule is created.
 
     Class attributes:
         name: The rule's name in the YAML.
-        implies: What its maths implies with the default options, of the three above.
-        step_type: The class of its part at the site.
-        needs_single_updates: It looks at each update alone, so it cannot be combined with secure aggregation.
-        in_product_space: It may run on products of LoRA factors in place of the factors (`lora.py`, ``exact``).
+        implies: Those of the three properties above that hold with the default options.
+        step_type: The class of the rule's site step.
+        needs_single_updates: Whether it needs each update by itself, so that it cannot use secure aggregation.
+        in_product_space: Whether it can run on products of LoRA factors instead of the factors (`lora.py`, ``exact``).
     """
 
     name: ClassVar[str]
@@ -128,17 +129,17 @@ class Rule(ABC):
     in_product_space: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Raise `InputError` naming the first option of the wrong type or out of its range."""
+        """Raise `InputError` with the first option that has the wrong type or is out of range."""
         require_valid_fields(self, f"rule {self.name}: ")
 
     def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
-        """The state and the memory to begin with. Raises `InputError` where the rule does not suit the context."""
+        """Return the initial state and memory. Raises `InputError` if the rule cannot be used in the context."""
         return state, Memory()
 
     def site_step(self, memory: Memory, site: str) -> SiteStep:
-        """The step of `site` in the coming round, an instance of `step_type`."""
+        """Return the step of `site` for the next round, an instance of `step_type`."""
         return SiteStep()
 
     @abstractmethod
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
-        """The next global state from the current one and the accepted updates of a round, in any order."""
+        """Compute the next global state from the current one and the accepted updates of a round, in any order."""

@@ -12,17 +12,17 @@ from fedtune3d.aggregation.adaptive import AdaptiveRule
 class FedAdam(AdaptiveRule):
     """`AdaptiveRule` with v ← β₂ v + (1 − β₂) Δ².
 
-    Reddi et al. 2021, arXiv:2003.00295, Algorithm 2. The paper leaves the bias of the moments uncorrected. Flower
-    corrects it, η_t = η √(1 − β₂^(t+1)) / (1 − β₁^(t+1)) with t from 1 (the exponent is t in Kingma & Ba, 2014); we
-    follow Flower by default.
+    Reddi et al. 2021, arXiv:2003.00295, Algorithm 2. The paper does not correct the bias of the moments. Flower does,
+    η_t = η √(1 − β₂^(t+1)) / (1 − β₁^(t+1)) with t from 1 (the exponent is t in Kingma & Ba, 2014), and is followed
+    here by default.
 
-    Holds three states (float64) and one update; remembers m and v (float64, each the size of the trained parameters).
-    Looks at no score; a site of two participants has a weight to match.
+    Memory use: three states (float64) and one update at a time; m and v (float64, each the size of the trained
+    parameters) are kept between rounds. Uses no validation scores; a site of two participants gets a small weight.
 
     Options:
-        rate: η, above 0; roughly the largest step of one parameter per round. 0.01 by default, ours.
-        beta_1, beta_2: from 0 to below 1.
-        tau: τ, above 0; the larger, the less adaptive.
+        rate: η, above 0; roughly the largest step of one parameter per round. Our default is 0.01.
+        beta_1, beta_2: 0 or more, below 1.
+        tau: τ, above 0; larger values are less adaptive.
         bias_correction: false for the paper's form.
     """
 

@@ -1,4 +1,4 @@
-"""FedAvg: every training example counts the same."""
+"""FedAvg: every training example counts equally."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Rule, U
 
 @dataclass(frozen=True)
 class FedAvg(Rule):
-    """w ← Σ_k n_k w_k / Σ_k n_k, with n_k the training examples of site k.
+    """w ← Σ_k n_k w_k / Σ_k n_k, where n_k is the number of training examples at site k.
 
     McMahan et al. 2017, arXiv:1602.05629, Algorithm 1.
 
-    Holds one state (float64) and one update. Remembers nothing. Looks at no score, so a validation set of one class or
-    none makes no difference; a site of two participants has a weight to match.
+    Memory use: one state (float64) and one update at a time; nothing is kept between rounds. Uses no validation scores,
+    so sites may have validation sets with one class or none; a site of two participants gets a small weight.
     """
 
     name = "fedavg"

@@ -16,12 +16,12 @@ class FedAvgM(Rule):
 
     Hsu et al. 2019, arXiv:1909.06335, §4. The convention is that of torch.optim.SGD without dampening.
 
-    Holds two states (float64) and one update; remembers v (float64, the size of the trained parameters). Looks at no
-    score; a site of two participants has a weight to match.
+    Memory use: two states (float64) and one update at a time; v (float64, the size of the trained parameters) is kept
+    between rounds. Uses no validation scores; a site of two participants gets a small weight.
 
     Options:
         rate: η, above 0.
-        momentum: β, from 0 to below 1. The paper tries up to 0.99; 0.9 by default.
+        momentum: β, 0 or more, below 1. The paper tries values up to 0.99; the default is 0.9.
     """
 
     name = "fedavgm"

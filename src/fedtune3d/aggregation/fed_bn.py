@@ -1,4 +1,4 @@
-"""FedBN: normalisation layers stay at their sites."""
+"""FedBN: each site keeps its own normalisation layers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ LOCAL = "local"
 
 @dataclass(frozen=True)
 class FedBN(Rule):
-    """FedAvg over everything but the parameters and buffers of normalisation layers, which each site keeps as its own.
+    """FedAvg over everything except the parameters and buffers of normalisation layers, which stay at each site.
 
     Li et al. 2021, arXiv:2102.07623. The paper's layers are batch normalisation; here group and layer normalisation
-    count as well. The global state keeps the normalisation layers that it began with: whoever uses it says whose layers
-    it uses. Refused where the trained part has no normalisation layer.
+    count as well. The global state keeps its initial normalisation layers, so its user must choose a site's layers.
+    The rule is refused if the trained part has no normalisation layer.
 
-    Holds one state (float64) and one update; remembers the names that stay. Looks at no score; a site of two
-    participants keeps layers that it fitted on two.
+    Memory use: one state (float64) and one update at a time; the names of the local layers are kept between rounds.
+    Uses no validation scores; a site of two participants keeps layers fitted to these two.
     """
 
     name = "fedbn"
@@ -32,7 +32,7 @@ class FedBN(Rule):
         if not local:
             raise InputError(
                 "rule fedbn: expected normalisation layers in the trained part, got none; choose a head or tuning "
-                "that has them, or rule fedavg"
+                "that has some, or rule fedavg"
             )
         return state, Memory({LOCAL: local})
 

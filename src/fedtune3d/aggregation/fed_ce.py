@@ -1,4 +1,4 @@
-"""FedCE: sites weigh what they contribute, in gradient space and in data space."""
+"""FedCE: sites are weighted by their contributions in gradient space and in data space."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,31 +28,31 @@ WEIGHTS, COSINES, SCORES = "weights", "cosines", "scores"
 Mode = Literal["plus", "times"]
 
 LEAVE_ONE_OUT_SCORE = "leave_one_out_score"
-"""Validation score of the received state with the site's own part taken out (`leave_one_out_state`). Absent in a site's
-first round, when it has no last trained state."""
+"""Validation score of the received state without the site's own contribution (`leave_one_out_state`). Absent in a
+site's first round, when it has not trained yet."""
 
 SENT_STATE = "sent_state"
-"""Part of a site's memory: its state at the end of the last training that the server accepted."""
+"""Part of a site's memory: its state after its last accepted training."""
 
 
 class RunningMean(NamedTuple):
-    """The mean of a site's values so far."""
+    """The number of a site's values so far, and their mean."""
 
     values: int
     mean: float
 
 
 RunningMeans = dict[str, RunningMean]
-"""By site."""
+"""Site → running mean."""
 
 
 @dataclass(frozen=True)
 class LeaveOneOutStep(SiteStep):
-    """The site scores the received state without its own last contribution, and remembers what it trained.
+    """Score the received state without the site's own last contribution, and remember the trained state.
 
     Attributes:
-        weight: c_k, the site's weight in the round before, from 0 to below 1; None where there is nothing to take out.
-        scaling: s = alpha / rank where the rule runs on products of LoRA factors; None in factor space.
+        weight: c_k, the site's weight in the previous round, 0 or more, below 1; None if it contributed nothing.
+        scaling: s = alpha / rank if the rule runs on products of LoRA factors; None in factor space.
     """
 
     own_scores = (LEAVE_ONE_OUT_SCORE,)
@@ -76,32 +76,32 @@ class LeaveOneOutStep(SiteStep):
 class FedCE(Rule):
     """w ← w + Σ_k c_k Δ_k, with c_k ∝ g_k + e_k (``plus``) or g_k e_k (``times``).
 
-    * Gradient space: s_k = cos(Δ_k, Σ_j c_j Δ_j − c_k Δ_k) over the trained parameters, with the c before (uniform at
-      first; 1 / (sites weighed so far + 1) for a site that comes late), 0 where either vector is zero;
+    * Gradient space: s_k = cos(Δ_k, Σ_j c_j Δ_j − c_k Δ_k) over the trained parameters, with the previous c (initially
+      uniform; 1 / (sites weighted so far + 1) for a late site), and 0 if either vector is zero;
       g_k ∝ max(0, 1 − mean over rounds of s_k).
     * Data space: e_k ∝ 1 − mean over rounds of the score, on the site's own validation set, of the leave-one-out state
-      (`leave_one_out_state`), made before the site trains. A site's first round, in which it has no trained state to
-      take out, counts as a score of 0.
+      (`leave_one_out_state`), computed before the site trains. In a site's first round, before it has contributed, the
+      score counts as 0.
 
     g, e and their combination are each clipped below at `epsilon` and divided by their sum over the round's sites.
     Jiang et al. 2023, CVPR, arXiv:2303.16520. The authors' published code and NVFlare 2.9's
-    (nvflare/app_opt/pt/fedce.py) differ; we follow NVFlare's, which keeps the weights of absent sites.
+    (nvflare/app_opt/pt/fedce.py) differ; we follow NVFlare, which keeps the weights of absent sites.
 
-    Validation sets of one class have no AUC: the site sends the loss-based score instead, which is compared with the
-    others' AUC as it stands, and the signal ``leave_one_out_by_loss`` is 1. A site without a validation set sends no
-    score, and its e_k is the mean of the others' that have one (uniform where none has): neither novel nor known. A
-    running mean is left as it is in a round without a score. With a near-perfect score on a tiny validation set
-    e_k → 0; a mislabelled site also looks novel. The leave-one-out state is exact only where all sites took part in
-    the round before; a lone site, whose weight is 1, has none.
+    AUC is undefined on validation sets of one class: the site sends the loss-based score instead, which is compared
+    directly with the other sites' AUC, and the signal ``leave_one_out_by_loss`` is 1. A site without a validation set
+    sends no score; its e_k is the mean over the sites that have one (uniform if none has). Running means do not change
+    in a round without a score. A near-perfect score on a tiny validation set gives e_k → 0; a mislabelled site also
+    looks novel. The leave-one-out state is exact only if all sites took part in the previous round; it does not exist
+    for a lone site, whose weight is 1.
 
-    It looks at single updates, so it cannot be combined with secure aggregation. Holds two states (float64) and one
-    update, each read three times. Remembers per site its weight, and the count and the mean of cosines and of scores;
-    each site remembers its last trained state.
+    The rule needs single updates, so it cannot be combined with secure aggregation. Memory use: two states (float64)
+    and one update at a time, each read three times; each site's weight and the count and mean of its cosines and of
+    its scores are kept between rounds, and each site keeps its last trained state.
 
     Options:
         mode: plus or times.
         score: auc, balanced_accuracy or loss.
-        epsilon: The clip, above 0.
+        epsilon: Lower bound of the shares, above 0.
     """
 
     name = "fedce"
@@ -120,13 +120,13 @@ class FedCE(Rule):
         return LeaveOneOutStep(score_kind=self.score, weight=weight if weight is not None and weight < 1 else None)
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
-        """As above."""
+        """Weight the updates by their contributions, and average them."""
         ordered = in_site_order(updates)
         before = memory.read(WEIGHTS, dict[str, float], {})
         cosines = _cosines(state, ordered, _prior(before, ordered), parameters_of(state, memory))
         cosine_means = _extend(memory.read(COSINES, RunningMeans, {}), cosines)
-        counted = memory.read(SCORES, RunningMeans, {})
-        score_means = _extend(counted, _leave_one_out_scores(ordered, counted))
+        means_before = memory.read(SCORES, RunningMeans, {})
+        score_means = _extend(means_before, _leave_one_out_scores(ordered, means_before))
 
         sites = [update.site for update in ordered]
         in_gradients = self._normalised({site: 1 - cosine_means[site].mean for site in sites})
@@ -155,30 +155,30 @@ class FedCE(Rule):
 
 
 def leave_one_out_state(received: State, last: State, weight: float, scaling: float | None = None) -> State:
-    """w_{−k} = (w − c_k w_k) / (1 − c_k), for a site to score before it trains.
+    """Compute w_{−k} = (w − c_k w_k) / (1 − c_k), which a site scores before it trains.
 
-    In factor space, as of any tensor; in product space (`lora_factors.py`) where `scaling` is given: the factors are
-    then the received ones, and the residual makes up what their product lacks. Integers and Booleans, and names that
-    `last` lacks, are as received.
+    LoRA factors are treated like any tensor, unless `scaling` is given: in product space (`lora_factors.py`), the
+    factors are the received ones, and the residual takes up the rest of the product. Integers, Booleans, and names
+    missing in `last` are returned as received.
 
     Args:
-        received: w, the state that came down this round.
-        last: w_k, the site's own state at the end of its last accepted training, with the names that did not go back.
-        weight: c_k, from 0 to below 1.
+        received: w, the state received in this round.
+        last: w_k, the site's own state after its last accepted training, including names that are not sent.
+        weight: c_k, 0 or more, below 1.
         scaling: s = alpha / rank in product space; None in factor space.
 
     Raises:
-        ValueError: For a weight out of range.
+        ValueError: If the weight is out of range.
     """
     if not 0 <= weight < 1:
-        raise ValueError(f"leave-one-out weight: expected 0 to below 1, got {weight}")
+        raise ValueError(f"leave-one-out weight: expected a number of at least 0 and below 1, got {weight}")
     if scaling is None:
         return {name: _without(tensor, last.get(name), weight) for name, tensor in received.items()}
     pairs = factor_pairs(received)
-    products, own = (to_products(state, pairs, scaling) for state in (received, last))
-    left = {name: _without(tensor, own.get(name), weight) for name, tensor in products.items()}
-    after = from_products(left, received, pairs, scaling)
-    return {name: after[name] for name in received}
+    products, last_products = (to_products(state, pairs, scaling) for state in (received, last))
+    remaining = {name: _without(tensor, last_products.get(name), weight) for name, tensor in products.items()}
+    state = from_products(remaining, received, pairs, scaling)
+    return {name: state[name] for name in received}
 
 
 def _without(tensor: torch.Tensor, own: torch.Tensor | None, weight: float) -> torch.Tensor:
@@ -195,7 +195,7 @@ def _prior(before: Mapping[str, float], updates: Sequence[Update]) -> dict[str, 
 def _cosines(
     state: State, updates: Sequence[Update], prior: Mapping[str, float], names: Sequence[str]
 ) -> dict[str, float]:
-    """cos(Δ_k, Σ_j c_j Δ_j − c_k Δ_k) per site; each update is read twice."""
+    """Compute cos(Δ_k, Σ_j c_j Δ_j − c_k Δ_k) per site; each update is read twice."""
     consensus = {name: torch.zeros(state[name].shape, dtype=torch.float64) for name in names}
     for update in updates:
         for name, difference in change(state, load_checked(update, state), names).items():
@@ -213,19 +213,19 @@ def _dot(left: State, right: State) -> float:
     return math.fsum(float((left[name] * right[name]).sum()) for name in left)
 
 
-def _leave_one_out_scores(updates: Sequence[Update], counted: RunningMeans) -> dict[str, float]:
-    """The scores that count in this round: 0 in the first round of a site that has a validation set."""
+def _leave_one_out_scores(updates: Sequence[Update], means_before: RunningMeans) -> dict[str, float]:
+    """Return the scores to be added in this round: 0 for the first round of a site with a validation set."""
     scores = {}
     for update in updates:
         if LEAVE_ONE_OUT_SCORE in update.scores:
             scores[update.site] = update.scores[LEAVE_ONE_OUT_SCORE].value
-        elif update.scores.keys() & {SENT_SCORE, RECEIVED_SCORE} and update.site not in counted:
+        elif update.scores.keys() & {SENT_SCORE, RECEIVED_SCORE} and update.site not in means_before:
             scores[update.site] = 0.0
     return scores
 
 
 def _extend(means: RunningMeans, values: Mapping[str, float]) -> RunningMeans:
-    """The running means with one more value for some of the sites."""
+    """Return the running means with one new value for some of the sites."""
     extended = dict(means)
     for site, value in values.items():
         count, mean = means.get(site, RunningMean(0, 0.0))
@@ -234,7 +234,7 @@ def _extend(means: RunningMeans, values: Mapping[str, float]) -> RunningMeans:
 
 
 def _novelty(score_means: RunningMeans, sites: Sequence[str]) -> dict[str, float]:
-    """1 − mean score; the mean of the known ones for sites without, 1 where none is known."""
+    """Compute 1 − mean score per site; sites without scores get the mean of the others, or 1 if no site has scores."""
     known = {site: 1 - score_means[site].mean for site in sites if site in score_means}
     neutral = math.fsum(known.values()) / len(known) if known else 1.0
     return {site: known.get(site, neutral) for site in sites}

@@ -1,4 +1,4 @@
-"""FedProx: FedAvg with a pull towards the state that came down."""
+"""FedProx: FedAvg with a proximal term that pulls each site towards the received state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from fedtune3d.aggregation.site_step import GradientCorrection, LocalOptimizer, 
 
 @dataclass(frozen=True)
 class ProximalStep(SiteStep):
-    """The local loss gains μ/2 ‖w − w_received‖² (Li et al. 2020, equation 2), whose gradient is clipped with the rest.
+    """Add μ/2 ‖w − w_received‖² (Li et al. 2020, equation 2) to the local loss; its gradient is clipped with the rest.
 
     Attributes:
         mu: μ, at least 0.
@@ -40,14 +40,14 @@ class _ProximalTerm(GradientCorrection):
 
 @dataclass(frozen=True)
 class FedProx(FedAvg):
-    """FedAvg, where each site's loss has μ/2 ‖w − w_received‖² added over its trained parameters.
+    """FedAvg with μ/2 ‖w − w_received‖² over the trained parameters added to each site's loss.
 
-    Li et al. 2020, arXiv:1812.06127, Algorithm 2. With LoRA the norm is that of the factors' change, in every mode.
+    Li et al. 2020, arXiv:1812.06127, Algorithm 2. With LoRA, the norm is that of the factors' change in every mode.
 
-    Holds, remembers and treats small sites as FedAvg does; looks at no score.
+    Memory use and treatment of small sites are as in FedAvg; uses no validation scores.
 
     Options:
-        mu: μ, at least 0. The paper tries 0.001 to 1; 0.01 by default, ours. 0 is FedAvg.
+        mu: μ, at least 0. The paper tries 0.001 to 1; our default is 0.01. 0 is FedAvg.
     """
 
     name = "fedprox"

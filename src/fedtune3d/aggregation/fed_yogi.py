@@ -1,4 +1,4 @@
-"""FedYogi: Yogi at the server, whose second moment forgets more slowly than Adam's."""
+"""FedYogi: Yogi at the server, whose second moment changes more slowly than Adam's."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,17 @@ from fedtune3d.aggregation.adaptive import AdaptiveRule
 
 @dataclass(frozen=True)
 class FedYogi(AdaptiveRule):
-    """`AdaptiveRule` with v ← v − (1 − β₂) Δ² sign(v − Δ²), without correction of bias.
+    """`AdaptiveRule` with v ← v − (1 − β₂) Δ² sign(v − Δ²), without bias correction.
 
     Reddi et al. 2021, arXiv:2003.00295, Algorithm 2.
 
-    Holds three states (float64) and one update; remembers m and v (float64, each the size of the trained parameters).
-    Looks at no score; a site of two participants has a weight to match.
+    Memory use: three states (float64) and one update at a time; m and v (float64, each the size of the trained
+    parameters) are kept between rounds. Uses no validation scores; a site of two participants gets a small weight.
 
     Options:
-        rate: η, above 0. 0.01 by default.
-        beta_1, beta_2: from 0 to below 1.
-        tau: τ, above 0; the larger, the less adaptive.
+        rate: η, above 0. The default is 0.01.
+        beta_1, beta_2: 0 or more, below 1.
+        tau: τ, above 0; larger values are less adaptive.
     """
 
     name = "fedyogi"

@@ -1,4 +1,4 @@
-"""Krum and multi-Krum: the updates that lie closest to their neighbours."""
+"""Krum and multi-Krum: the updates closest to their nearest neighbours."""
 
 import math
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Rule, U
 
 @dataclass(frozen=True)
 class Krum(Rule):
-    """w ← the mean of the `keep` updates of the least score: the sum of ‖w_k − w_j‖² over the N − f − 2 nearest j.
+    """w ← the mean of the `keep` updates with the lowest scores Σ_j ‖w_k − w_j‖², over the N − f − 2 nearest j.
 
-    Blanchard et al. 2017, arXiv:1703.02757, §4; `keep` 1 is Krum, more is multi-Krum, whose chosen updates count the
-    same, as in the paper (Flower weighs them by examples, which a site could overstate). Distances are over all
-    floating-point tensors. At least one neighbour is counted; ties go to the earlier name. The paper's guarantee needs
-    N ≥ 2 f + 3: the round signal ``guarantee`` is 1 where that holds, 0 where it does not.
+    Blanchard et al. 2017, arXiv:1703.02757, §4; `keep` 1 is Krum, more is multi-Krum, whose chosen updates count
+    equally, as in the paper (Flower weights them by examples, which a site could overstate). Distances are over all
+    floating-point tensors. At least one neighbour is used; ties go to the alphabetically first site. The paper's
+    guarantee requires N ≥ 2 f + 3: the round signal ``guarantee`` is 1 if this holds, else 0.
 
-    Holds the updates of all sites of the round, in their own dtypes. Remembers nothing. The weights are 1 / keep for
-    the chosen and 0 for the rest. Looks at no score; a site of two participants counts as much as the largest, and one
-    whose people differ from the others' is seldom chosen.
+    Memory use: all updates of the round, in their own dtypes; nothing is kept between rounds. The weights are 1 / keep
+    for the chosen sites and 0 for the others. Uses no validation scores; a site of two participants counts as much as
+    the largest, and a site whose people differ from the others' is rarely chosen.
 
     Options:
-        malicious: f, the sites that may be faulty, a whole number of at least 0.
-        keep: How many updates are averaged, at least 1; all of them where a round has fewer.
+        malicious: f, the maximum number of faulty sites, an integer of at least 0.
+        keep: Number of updates to average, at least 1; all of them if a round has fewer.
     """
 
     name = "krum"
@@ -35,6 +35,7 @@ class Krum(Rule):
     keep: Count = 1
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
+        """Average the `keep` updates with the lowest Krum scores."""
         received = {update.site: load_checked(update, state) for update in in_site_order(updates)}
         scores = krum_scores(list(received.values()), self.malicious)
         by_score = sorted(zip(scores, received, strict=True))
@@ -47,7 +48,7 @@ class Krum(Rule):
 
 
 def krum_scores(states: Sequence[State], malicious: int) -> list[float]:
-    """Per state, the sum of its squared distances to its max(1, N − f − 2) nearest others; 0 for a lone one."""
+    """Compute each state's sum of squared distances to its max(1, N − f − 2) nearest others; 0 if there is only one."""
     count = len(states)
     distances = [[0.0] * count for _ in range(count)]
     for i in range(count):

@@ -1,4 +1,4 @@
-"""Any rule over LoRA factors, in one of four ways."""
+"""Any aggregation rule over LoRA factors, in one of four modes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,33 +38,32 @@ FROZEN, INNER = "frozen", "rule"
 
 @dataclass(frozen=True)
 class LoraRule(Rule):
-    """A rule over a state that holds LoRA factors (`lora_factors.py` has names and shapes).
+    """An aggregation rule over a state with LoRA factors (see `lora_factors.py` for names and shapes).
 
-    * ``factors``: the rule runs on A and B as on any tensor. Cheap and inexact: mean(B) mean(A) ≠ mean(B A).
-    * ``exact``: the rule runs in product space, with R + s B A of each site in place of its factors. The next factors
-      are the sites' averaged ones, and what their product lacks is added to the residual R, which comes down to the
-      sites: FedEx-LoRA, Singhal et al. 2024, arXiv:2410.09432. The paper averages only; that any rule's result goes
-      through the residual is ours, as is the rule's own weights in the factors' average (training examples for a rule
-      without weights).
-    * ``freeze_a``: A stays as it began; only B trains and goes back. Exact by construction: FFA-LoRA, Sun et al. 2024,
-      arXiv:2403.12313.
-    * ``restart``: as ``exact``, but A returns to what came down, B to 0, and all of the product goes into the residual:
-      Rate-My-LoRA's printed form.
+    * ``factors``: the rule is applied to A and B as to any tensor. Cheap but inexact: mean(B) mean(A) ≠ mean(B A).
+    * ``exact``: the rule is applied in product space, to each site's R + s B A instead of its factors. The next factors
+      are the sites' averaged ones, and the difference to the aggregated product is added to the residual R, which is
+      sent to the sites: FedEx-LoRA, Singhal et al. 2024, arXiv:2410.09432. The paper covers averaging only; we extend
+      it to any rule's result and average the factors with the rule's weights (by training examples if it has none).
+    * ``freeze_a``: A keeps its initial value; only B is trained and sent back. Exact by construction: FFA-LoRA, Sun et
+      al. 2024, arXiv:2403.12313.
+    * ``restart``: as ``exact``, but A is reset to the value sent to the sites and B to 0, and the whole product goes
+      into the residual: the printed form of Rate-My-LoRA.
 
-    Every round the averaging error of the factors is a round signal, whatever the mode. The proximal term of FedProx is
-    over the factors in every mode. FedCE's cosine and its leave-one-out state are in product space for ``exact`` and
-    ``restart``, in factor space otherwise.
+    The averaging error of the factors is a round signal in every mode. FedProx's proximal term is over the factors in
+    every mode. FedCE's cosine and leave-one-out state are in product space for ``exact`` and ``restart``, otherwise in
+    factor space.
 
-    Holds what the rule holds, with each product (out × in, float64) in place of its factors in product space, and one
-    more product per adapted matrix for the averaging error. Remembers what the rule remembers.
+    Memory use: that of the rule, with each product (out × in, float64) instead of its factors in product space, and one
+    more product per adapted matrix for the averaging error. Between rounds, only the rule's memory is kept.
 
     Args:
-        rule: The rule to run.
-        mode: One of the four.
+        rule: The rule to apply.
+        mode: One of the four modes.
         scaling: s = alpha / rank, above 0.
     """
 
-    needs_single_updates = True  # products, and the averaging error, are of single updates
+    needs_single_updates = True  # products and the averaging error are computed from single updates
     rule: Rule
     mode: LoraMode
     scaling: Positive = 1.0
@@ -73,23 +72,23 @@ class LoraRule(Rule):
         super().__post_init__()
         if self._runs_on_products and not self.rule.in_product_space:
             raise InputError(
-                f"rule {self.rule.name}: what its sites send back is about factors and has no meaning for products; "
+                f"rule {self.rule.name}: its sites send quantities of the factors, which are undefined for products; "
                 f"expected LoRA averaging factors or freeze_a, got {self.mode}"
             )
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """The rule's."""
+        """The rule's name."""
         return self.rule.name
 
     @property
     def step_type(self) -> type[SiteStep]:  # type: ignore[override]
-        """The rule's."""
+        """The rule's class of site steps."""
         return self.rule.step_type
 
     @property
     def implies(self) -> frozenset[str]:  # type: ignore[override]
-        """The rule's; a restart returns nobody's factors."""
+        """The rule's properties; a restart returns no site's factors."""
         return self.rule.implies & {WEIGHTS_SUM_TO_ONE} if self.mode == "restart" else self.rule.implies
 
     @property
@@ -97,7 +96,11 @@ class LoraRule(Rule):
         return self.mode in ("exact", "restart")
 
     def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
-        """The state, with residuals of zeros for ``exact`` and ``restart``. Raises `InputError` without factors."""
+        """Return the initial state, with zero residuals for ``exact`` and ``restart``, and the memory.
+
+        Raises:
+            InputError: If the state has no LoRA factors, or the rule cannot be used in the context.
+        """
         pairs = factor_pairs(state)
         parameters = set(parameters_at_start(state, context))
         if not self._runs_on_products:
@@ -117,6 +120,7 @@ class LoraRule(Rule):
         return replace(step, frozen=(*step.frozen, *_frozen(memory)))
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
+        """Apply the rule to the factors or their products, and report the averaging error."""
         pairs = factor_pairs(state)
         ordered = [self._complete(update, state, memory) for update in in_site_order(updates)]
         if self._runs_on_products:
@@ -130,21 +134,21 @@ class LoraRule(Rule):
     def _aggregate_products(
         self, state: State, updates: Sequence[Update], memory: Memory, pairs: Sequence[FactorPair]
     ) -> Aggregate:
-        in_products = [_with_state(update, lambda own: to_products(own, pairs, self.scaling)) for update in updates]
+        in_products = [_with_state(update, lambda sent: to_products(sent, pairs, self.scaling)) for update in updates]
         result = self.rule.aggregate(to_products(state, pairs, self.scaling), in_products, memory)
         factors = {name: state[name] for pair in pairs for name in (pair.a, pair.b)}
         if self.mode == "restart":
             factors |= {pair.b: torch.zeros_like(state[pair.b]) for pair in pairs}
         else:
             only_factors = [
-                _with_state(update, lambda own: {name: own[name] for name in factors}) for update in updates
+                _with_state(update, lambda sent: {name: sent[name] for name in factors}) for update in updates
             ]
             factors = weighted_average(factors, only_factors, result.weights or example_counts(updates))
-        after = from_products(result.state, factors, pairs, self.scaling)
-        return replace(result, state={name: after[name] for name in state})
+        next_state = from_products(result.state, factors, pairs, self.scaling)
+        return replace(result, state={name: next_state[name] for name in state})
 
     def _complete(self, update: Update, state: State, memory: Memory) -> Update:
-        """The update with the frozen names, which did not come back, as they went down."""
+        """Add the frozen names to an update, with the values that were sent to the site."""
         expected = self.site_step(memory, update.site).expected_parts(state)[STATE]
 
         def complete(received: State) -> State:
@@ -156,7 +160,7 @@ class LoraRule(Rule):
 
 
 def _with_state(update: Update, change: Callable[[State], State]) -> Update:
-    """The update whose state is passed through `change` each time that it is read."""
+    """Return an update whose state is passed through `change` whenever it is loaded."""
 
     def load(part: str) -> State:
         loaded = update.load(part)

@@ -19,13 +19,13 @@ from fedtune3d.aggregation.contract import (
 
 @dataclass(frozen=True)
 class Median(Rule):
-    """w ← the coordinate-wise median of the w_k; of an even number of sites, the mean of the two in the middle.
+    """w ← the coordinate-wise median of the w_k; for an even number of sites, the mean of the middle two.
 
-    Yin et al. 2018, arXiv:1803.01498, Algorithm 1, option I. Integers and Booleans take the median as well.
+    Yin et al. 2018, arXiv:1803.01498, Algorithm 1, option I. The median is also taken of integers and Booleans.
 
-    Holds the updates of all sites of the round, in their own dtypes, and one tensor of each in float64. Remembers
-    nothing, gives no weights. Looks at no score; a site of two participants counts as much as the largest. Of two sites
-    it is SimpleAvg; it withstands fewer than half of the sites.
+    Memory use: all updates of the round, in their own dtypes, and one tensor of each in float64; nothing is kept
+    between rounds. Has no weights and uses no validation scores; a site of two participants counts as much as the
+    largest. With two sites it equals SimpleAvg; it tolerates faults at fewer than half of the sites.
     """
 
     name = "median"
@@ -35,11 +35,11 @@ class Median(Rule):
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         received = [load_checked(update, state) for update in in_site_order(updates)]
         low, high = (len(received) - 1) // 2, len(received) // 2 + 1
-        middle = {name: mean_of_ranks([own[name] for own in received], low, high) for name in state}
+        middle = {name: mean_of_ranks([sent[name] for sent in received], low, high) for name in state}
         return Aggregate({name: cast_like(middle[name], state[name]) for name in state}, None, memory)
 
 
 def mean_of_ranks(tensors: Sequence[torch.Tensor], low: int, high: int) -> torch.Tensor:
-    """The mean, number by number, of those that rank from `low` to `high` − 1 over the tensors, in float64."""
+    """Compute the element-wise mean of the values ranked `low` to `high` − 1 over the tensors, in float64."""
     ranked = torch.stack([tensor.double() for tensor in tensors]).sort(dim=0).values
     return ranked[low:high].mean(dim=0)

@@ -1,4 +1,4 @@
-"""NCC's own rule: class sums and counts are added, never averaged."""
+"""The rule for nearest-centre classification (NCC): class sums and counts are added, not averaged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,14 @@ from fedtune3d.aggregation.contract import LONE_SITE_RETURNS_ITSELF, Aggregate, 
 
 @dataclass(frozen=True)
 class Ncc(Rule):
-    """S_c ← Σ_k S_{k,c} and n_c ← Σ_k n_{k,c}: the centres S_c / n_c are those of all scans, however spread over sites.
+    """S_c ← Σ_k S_{k,c} and n_c ← Σ_k n_{k,c}: the centres S_c / n_c are those of all scans pooled.
 
-    Runs once: the sums of a second round would be the same. A site below its policy's least count per class sends
-    nothing and has no part in the centres; a site of one class adds to that class only. Validation sets play no part.
+    Needs one round; a second would give the same sums. A site with fewer people per class than its policy requires
+    sends nothing and does not contribute; a site with one class contributes to that class only. Validation sets are not
+    used.
 
-    Holds one state (float64) and one update. Remembers nothing. Has no weights: every scan counts the same.
+    Memory use: one state (float64) and one update at a time; nothing is kept between rounds. Has no weights: every scan
+    counts equally.
     """
 
     name = "ncc"
@@ -25,6 +27,7 @@ class Ncc(Rule):
     in_product_space = False
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
+        """Add the sites' class sums and counts."""
         sums = {
             name: torch.zeros(tensor.shape, dtype=torch.float64 if tensor.is_floating_point() else torch.int64)
             for name, tensor in state.items()

@@ -1,4 +1,4 @@
-"""q-FedAvg: sites that the model serves badly move it more."""
+"""q-FedAvg: sites on which the model performs worse get more influence."""
 
 import math
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from fedtune3d.aggregation.changes import PARAMETERS, change, moved, parameters_
 from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, Rule, RuleContext, Update
 from fedtune3d.aggregation.site_step import SiteStep
 
-LEAST_LOSS = 1e-10
+MIN_LOSS = 1e-10
 
 
 @dataclass(frozen=True)
 class TrainingLossStep(SiteStep):
-    """The site also sends the loss of the received state over its training scans, F_k."""
+    """Send the loss of the received state over the site's training scans, F_k, with the update."""
 
     scores_training = True
 
@@ -26,18 +26,18 @@ class QFedAvg(Rule):
     """w ← w + Σ_k F_k^q L Δ_k / Σ_k h_k, with h_k = q F_k^(q−1) ‖L Δ_k‖² + L F_k^q, over the trained parameters.
 
     Li et al. 2020, arXiv:1905.10497, Algorithm 2. F_k is the loss of the received state on the site's training
-    examples; 1e-10 is added to it, as in Flower, so that a loss of 0 has a power. Buffers are averaged with the weights
-    F_k^q / Σ_j F_j^q, which are also what is reported: the step as a whole is shorter than the average's by
-    ``step`` = L Σ F_k^q / Σ h_k (a round signal).
+    examples; 1e-10 is added, as in Flower, so that negative powers of a zero loss are defined. Buffers are averaged
+    with the weights F_k^q / Σ_j F_j^q, which are also the reported weights; the step is scaled relative to that average
+    by ``step`` = L Σ F_k^q / Σ h_k (a round signal).
 
-    Holds one state (float64) and one update, each read twice; remembers nothing but names. Looks at no validation
-    score, so a validation set of one class or none makes no difference; a site of two participants counts as much as
-    the largest where its loss does.
+    Memory use: one state (float64) and one update at a time, each read twice; only names are kept between rounds. Uses
+    no validation scores, so sites may have validation sets with one class or none; a site of two participants counts as
+    much as the largest site with the same loss.
 
     Options:
-        q: at least 0; 0 is SimpleAvg. 0.1 by default, as in Flower.
-        rate: 1 / L, above 0. The paper's L is the reciprocal of the rate of local SGD, tuned at q = 0. Under AdamW
-            Δ / rate is no gradient; 1 by default, ours, which leaves ‖Δ‖² as it is.
+        q: At least 0; 0 is SimpleAvg. The default is 0.1, as in Flower.
+        rate: 1 / L, above 0. In the paper, L is the reciprocal of the local SGD's learning rate, tuned at q = 0. With
+            AdamW, Δ / rate is not a gradient; our default of 1 leaves ‖Δ‖² unscaled.
     """
 
     name = "qfedavg"
@@ -54,14 +54,14 @@ class QFedAvg(Rule):
         return TrainingLossStep()
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
-        """As above. Raises `ValueError` naming a site that sent no finite training loss of at least 0."""
+        """Apply the weighted step. Raises `ValueError` with the site if a training loss is missing, infinite or < 0."""
         names = parameters_of(state, memory)
         lipschitz = 1 / self.rate
         losses = {update.site: _loss(update) for update in in_site_order(updates)}
-        powers = {site: (loss + LEAST_LOSS) ** self.q for site, loss in losses.items()}
+        powers = {site: (loss + MIN_LOSS) ** self.q for site, loss in losses.items()}
         squares = {update.site: _square(state, update, names) for update in in_site_order(updates)}
         total = math.fsum(
-            self.q * (losses[site] + LEAST_LOSS) ** (self.q - 1) * lipschitz**2 * squares[site] + lipschitz * power
+            self.q * (losses[site] + MIN_LOSS) ** (self.q - 1) * lipschitz**2 * squares[site] + lipschitz * power
             for site, power in powers.items()
         )
         step = lipschitz * math.fsum(powers.values()) / total
@@ -79,4 +79,5 @@ def _loss(update: Update) -> float:
 
 
 def _square(state: State, update: Update, names: Sequence[str]) -> float:
-    return math.fsum(float(d.square().sum()) for d in change(state, load_checked(update, state), names).values())
+    changes = change(state, load_checked(update, state), names)
+    return math.fsum(float(difference.square().sum()) for difference in changes.values())

@@ -1,4 +1,4 @@
-"""Rate-My-LoRA: sites whose validation score falls count less."""
+"""Rate-My-LoRA: sites whose validation scores drop get lower weights."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,13 @@ from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SENT_SCORE, ScoreK
 from fedtune3d.aggregation.site_step import SiteStep
 
 Rating = Literal["drop", "ratio", "softmax"]
-LEAST_RATING = 1e-6
+MIN_RATING = 1e-6
 SITES = "sites"
 
 
 @dataclass(frozen=True)
 class ScoreHistory:
-    """A site's scores so far, all of one kind."""
+    """A site's best and last score, both of the same kind."""
 
     kind: ScoreKind
     best: float
@@ -31,32 +31,33 @@ class ScoreHistory:
 class RateMyLoRA(Rule):
     """w ← w + Σ_k r_k n_k Δ_k / Σ_k r_k n_k, with a rating r_k in (0, 1] from the site's own validation scores.
 
-    He et al. 2025, ISBI, arXiv:2501.03223, print W_t = W_{t−1} + Σ_c w_t(c) |D^c| B_c A_c / Σ_c |D^c|: products of
-    LoRA factors, which `lora.py` puts in place of w (``restart`` for the printed form, which begins each round at
-    B = 0; without LoRA, Δ takes the place of B A). Its sum of shares also shrinks the step; `renormalise` false is that
-    printed form. The paper says that sites are penalised after comparing validation accuracy, but no formula of w_t(c)
-    is known to us. So the ratings are ours:
+    He et al. 2025, ISBI, arXiv:2501.03223, give W_t = W_{t−1} + Σ_c w_t(c) |D^c| B_c A_c / Σ_c |D^c| with products of
+    LoRA factors, which `lora.py` substitutes for w (``restart`` is the printed form, which starts each round at B = 0;
+    without LoRA, Δ replaces B A). In that form the weights do not sum to 1, which also shortens the step;
+    `renormalise` false reproduces it. The paper penalises sites after comparing validation accuracies but gives no
+    formula for w_t(c), so the ratings here are ours:
 
-    * ``drop``: exp(−max(0, best − score) / τ), with the score of the state that the site sends back and the best of its
-      rounds before.
-    * ``ratio``: min(1, score of the received state / score of the state that the site last sent): how well the global
-      state that was made with it does against its own.
-    * ``softmax``: of the change of score since the site's last round, over τ; scaled so that the best site of the round
-      has 1.
+    * ``drop``: exp(−max(0, best − score) / τ), where score is that of the state sent by the site, and best the highest
+      in its earlier rounds.
+    * ``ratio``: min(1, score of the received state / score of the state last sent by the site), which compares the
+      global state with the site's own contribution to it.
+    * ``softmax``: softmax of (change in score since the site's last round) / τ, scaled so that the highest rating in
+      the round is 1.
 
-    A site's first round has rating 1 (``drop``, ``ratio``) or change 0 (``softmax``); so has the first after its kind
-    of score has changed. No rating falls below 1e-6, so that a site can recover.
+    In a site's first round, and after the kind of its score has changed, the rating is 1 (``drop``, ``ratio``) or the
+    change is 0 (``softmax``). Ratings are at least 1e-6, so that a site can recover.
 
-    A validation set of one class has no AUC: the site sends the loss-based score, which is compared with its own alone.
-    A site without a validation set has the mean rating of those of its round that have one, 1 where none has. On a
-    validation set of two participants the AUC jumps between 0 and 1 and the rating with it.
+    AUC is undefined on validation sets of one class: the site then sends a loss-based score, which is compared only
+    with its own earlier ones. A site without a validation set gets the mean rating of the others in the round, or 1 if
+    there are none. On a validation set of two participants, the AUC jumps between 0 and 1, and the rating with it.
 
-    Holds one state (float64) and one update. Remembers per site the kind, the best and the last of its scores.
+    Memory use: one state (float64) and one update at a time; for each site the kind, the best and the last of its
+    scores are kept between rounds.
 
     Options:
         rating: drop, ratio or softmax.
         temperature: τ, above 0.
-        renormalise: Whether weights sum to 1 in the step.
+        renormalise: Whether the weights in the step sum to 1.
         score: auc, balanced_accuracy or loss.
     """
 
@@ -71,10 +72,10 @@ class RateMyLoRA(Rule):
         return SiteStep(score_kind=self.score)
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
-        """As above."""
+        """Rate the sites by their scores, and apply the weighted step."""
         ordered = in_site_order(updates)
         histories = memory.read(SITES, dict[str, ScoreHistory], {})
-        scores = {u.site: score for u in ordered if (score := u.scores.get(SENT_SCORE))}
+        scores = {update.site: score for update in ordered if (score := update.scores.get(SENT_SCORE))}
         known = {update.site: _known(histories, update) for update in ordered}
         ratings = self._ratings(ordered, scores, known)
         counts = example_counts(ordered)
@@ -84,10 +85,10 @@ class RateMyLoRA(Rule):
         means = mean_in_float64(state, ordered, amounts)
         floating = [name for name, tensor in state.items() if tensor.is_floating_point()]
         steps = {name: step * (means[name] - state[name].double()) for name in floating}
-        signals = {u.site: _signals(ratings[u.site], scores.get(u.site), known[u.site]) for u in ordered}
-        new = {site: _remember(score, known[site]) for site, score in scores.items()}
-        after = Memory({SITES: {site: asdict(history) for site, history in {**histories, **new}.items()}})
-        return Aggregate(moved(state, means, steps), shares(amounts), after, signals, {"step": step})
+        signals = {site: _signals(ratings[site], scores.get(site), known[site]) for site in known}
+        updated = histories | {site: _remember(score, known[site]) for site, score in scores.items()}
+        next_memory = Memory({SITES: {site: asdict(history) for site, history in updated.items()}})
+        return Aggregate(moved(state, means, steps), shares(amounts), next_memory, signals, {"step": step})
 
     def _ratings(
         self, updates: Sequence[Update], scores: Mapping[str, SiteScore], known: Mapping[str, ScoreHistory | None]
@@ -96,12 +97,12 @@ class RateMyLoRA(Rule):
         if self.rating == "softmax" and rated:
             largest = max(rated.values())
             rated = {site: math.exp((value - largest) / self.temperature) for site, value in rated.items()}
-        rated = {site: max(value, LEAST_RATING) for site, value in rated.items()}
+        rated = {site: max(value, MIN_RATING) for site, value in rated.items()}
         neutral = math.fsum(rated.values()) / len(rated) if rated else 1.0
         return {update.site: rated.get(update.site, neutral) for update in updates}
 
     def _rate(self, update: Update, score: float, known: ScoreHistory | None) -> float:
-        """The rating, or for softmax the change of score that it is made of."""
+        """Compute the rating, or for softmax the change in score."""
         if self.rating == "softmax":
             return score - known.last if known else 0.0
         if not known:
@@ -113,7 +114,7 @@ class RateMyLoRA(Rule):
 
 
 def _known(histories: Mapping[str, ScoreHistory], update: Update) -> ScoreHistory | None:
-    """The history of the site's scores, as far as they are of the same kind as this round's."""
+    """Return the history of the site's scores, if they are of the same kind as this round's."""
     known, score = histories.get(update.site), update.scores.get(SENT_SCORE)
     return known if known and score and known.kind == score.kind else None
 

@@ -1,4 +1,4 @@
-"""Rules by name: to add a rule, put its file into this folder."""
+"""Registry of the aggregation rules: adding a file to this folder registers its rule."""
 
 import dataclasses
 import importlib
@@ -15,10 +15,10 @@ from fedtune3d.aggregation.site_step import SiteStep
 
 
 def rules() -> dict[str, type[Rule]]:
-    """Every rule in this folder's modules, by name, sorted.
+    """Return every rule in this folder's modules, sorted by name.
 
     Raises:
-        TypeError: Where a rule is no frozen dataclass, or two rules share a name.
+        TypeError: If a rule is not a frozen dataclass, or two rules have the same name.
     """
     rules_by_name: dict[str, type[Rule]] = {}
     for module_name in sorted(module.name for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}.")):
@@ -36,10 +36,10 @@ def rules() -> dict[str, type[Rule]]:
 
 
 def build_rule(name: str, options: Mapping[str, JsonLike] | None = None) -> Rule:
-    """The rule of that name with its options; those left out take their defaults.
+    """Create the rule of that name with the given options; others have their defaults.
 
     Raises:
-        InputError: For a name or option that does not exist, naming the nearest one, and for a value out of range.
+        InputError: If a name or option does not exist (with the closest match), or a value is out of range.
     """
     known = rules()
     if name not in known:
@@ -53,10 +53,10 @@ def build_rule(name: str, options: Mapping[str, JsonLike] | None = None) -> Rule
 
 
 def step_type_of(name: str) -> type[SiteStep]:
-    """The class of a rule's part at the site, among the rules installed here.
+    """Return the class of a rule's site step, among the rules installed here.
 
     Raises:
-        InputError: Where no rule of that name is installed.
+        InputError: If no rule of that name is installed.
     """
     known = rules()
     if name not in known:
@@ -65,7 +65,7 @@ def step_type_of(name: str) -> type[SiteStep]:
 
 
 def _is_rule_of(value: object, module_name: str) -> TypeGuard[type[Rule]]:
-    """Whether `value` is a rule that the module defines, and not one that it imports or a base or wrapper of others."""
+    """Return whether `value` is a rule defined in the module, and not imported, a base class or a wrapper."""
     if not isinstance(value, type) or not issubclass(value, Rule) or value.__module__ != module_name:
         return False
     return isinstance(vars(value).get("name"), str)

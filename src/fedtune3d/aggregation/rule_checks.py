@@ -1,7 +1,7 @@
-"""Checks of the server's half of a rule; `fedtune3d.testing.check_rule` runs them all.
+"""Checks of an aggregation rule's server side; `fedtune3d.testing.check_rule` runs them all.
 
-The state of the checks mixes float64, float32, float16 and bfloat16, LoRA factors, a batch counter, a mask and a
-normalisation layer. Rounds have five sites or fewer, among them one without a validation set and one with one class.
+The test state contains float64, float32, float16 and bfloat16 tensors, LoRA factors, a batch counter, a mask and a
+normalisation layer. Rounds have up to five sites, one without a validation set and one with a single class.
 """
 
 import json
@@ -45,7 +45,7 @@ TOLERANCE = 1e-6
 
 
 def first_state() -> State:
-    """The state that the checks begin with."""
+    """Create the initial state of the checks."""
     random = torch_rng("contract suite")
     return {
         "block.q.lora_A.default.weight": torch.randn(2, 5, generator=random),
@@ -61,23 +61,23 @@ def first_state() -> State:
 
 
 def make_update(state: State, step: SiteStep, site: str, round_number: int, like: str | None = None) -> Update:
-    """A possible update of `site` in a round; with `like`, with the state that the site of that name would send."""
+    """Create an update of `site` in a round; with `like`, its state is that of the site of that name."""
     tensors = {
         part: _trained(expected, like or site, round_number)
         if part == STATE
         else _random_like(expected, site, round_number)
         for part, expected in step.expected_parts(state).items()
     }
-    drawn = numpy_rng("contract suite", site, round_number)
-    loss = float(drawn.uniform(0.2, 1.0)) if step.scores_training else None
+    random = numpy_rng("contract suite", site, round_number)
+    loss = float(random.uniform(0.2, 1.0)) if step.scores_training else None
     names: list[str] = []
     if site != NO_VALIDATION:
         remembered = step.to_remember(state, tensors, {})
         names = [RECEIVED_SCORE, SENT_SCORE, *step.states_to_score(state, remembered)]
     scores = {
-        name: SiteScore(float(drawn.uniform(0.4, 0.9)), "loss" if site == ONE_CLASS else "auc", 10) for name in names
+        name: SiteScore(float(random.uniform(0.4, 0.9)), "loss" if site == ONE_CLASS else "auc", 10) for name in names
     }
-    return Update(site, int(drawn.integers(2, 60)), lambda part: tensors[part], scores, loss)
+    return Update(site, int(random.integers(2, 60)), lambda part: tensors[part], scores, loss)
 
 
 def run_rounds(
@@ -86,7 +86,7 @@ def run_rounds(
     arrange: Callable[[list[Update]], list[Update]] = list,
     keep: Callable[[Memory], Memory] = lambda memory: memory,
 ) -> list[Aggregate]:
-    """The aggregates of rounds with the given sites; `arrange` orders updates, `keep` stores memory in between."""
+    """Run rounds with the given sites; `arrange` orders updates, `keep` stores and reloads the memory in between."""
     state, memory = rule.start(first_state(), CONTEXT)
     results = []
     for number, sites in enumerate(rounds):
@@ -98,7 +98,7 @@ def run_rounds(
 
 
 def check_site_order(rule: Rule) -> None:
-    """The order of updates does not change a bit of the state, the weights, the memory or the signals."""
+    """Check that state, weights, memory and signals are bit-identical for any order of updates."""
     rounds = [SITES, SITES[1:], SITES]
     expected = fingerprints(run_rounds(rule, rounds))
     arrangements: tuple[Callable[[list[Update]], list[Update]], ...] = (
@@ -110,7 +110,7 @@ def check_site_order(rule: Rule) -> None:
 
 
 def check_inputs_unchanged(rule: Rule) -> None:
-    """The rule changes neither the state nor the updates nor the memory that it is given."""
+    """Check that the rule does not modify the state, the updates or the memory passed to it."""
     state, memory = rule.start(first_state(), CONTEXT)
     for number in range(3):
         steps = {site: rule.site_step(memory, site) for site in SITES}
@@ -122,7 +122,7 @@ def check_inputs_unchanged(rule: Rule) -> None:
 
 
 def check_memory_on_disk(rule: Rule) -> None:
-    """A memory that was saved and loaded between rounds (JSON and safetensors) gives the same bits."""
+    """Check that a memory saved and loaded between rounds (JSON and safetensors) gives bit-identical results."""
     rounds = [SITES, SITES[:2], SITES]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "memory.safetensors"
@@ -131,12 +131,12 @@ def check_memory_on_disk(rule: Rule) -> None:
             save_state(path, memory.tensors, json.loads(json.dumps(memory.values, allow_nan=False)))
             return Memory(load_info(path), load_state(path))
 
-        same = fingerprints(run_rounds(rule, rounds, keep=keep)) == fingerprints(run_rounds(rule, rounds))
-        _require(same, "the memory differs after being saved and loaded")
+        equal = fingerprints(run_rounds(rule, rounds, keep=keep)) == fingerprints(run_rounds(rule, rounds))
+        _require(equal, "the memory differs after being saved and loaded")
 
 
 def check_names_shapes_dtypes(rule: Rule) -> None:
-    """Names, shapes and dtypes stay, values are finite, and a mask that all sites share is kept."""
+    """Check that names, shapes and dtypes do not change, values are finite, and a mask equal at all sites is kept."""
     state, _ = rule.start(first_state(), CONTEXT)
     for result in run_rounds(rule, [SITES] * 3):
         _require(list(result.state) == list(state), "names or their order have changed")
@@ -152,7 +152,7 @@ def check_names_shapes_dtypes(rule: Rule) -> None:
 
 
 def check_step_is_data(rule: Rule) -> None:
-    """A step of the class that the rule names can be sent as JSON values and state dicts and rebuilt at the site."""
+    """Check that steps are of the rule's `step_type` and survive being sent as JSON values and state dicts."""
     state, memory = rule.start(first_state(), CONTEXT)
     for number in range(2):
         steps = {site: rule.site_step(memory, site) for site in SITES}
@@ -164,12 +164,12 @@ def check_step_is_data(rule: Rule) -> None:
             _require(pack_step(rebuilt).values == packed.values, f"{step} is not the same after being sent to the site")
             names = {*step.keep_local, *step.frozen}
             _require(names <= state.keys(), f"not in the state: {names - state.keys()}")
-        result = rule.aggregate(state, [make_update(state, steps[s], s, number) for s in SITES], memory)
+        result = rule.aggregate(state, [make_update(state, steps[site], site, number) for site in SITES], memory)
         state, memory = result.state, result.memory
 
 
 def check_few_sites(rule: Rule) -> None:
-    """Rounds of one or two sites, of late sites, and of sites without a validation set or with one class, succeed."""
+    """Check rounds with one or two sites, late sites, and sites without a validation set or with one class."""
     for result in run_rounds(rule, [(NO_VALIDATION,), (ONE_CLASS,), (NO_VALIDATION, ONE_CLASS), SITES[:1], SITES]):
         _require(all(bool(torch.isfinite(tensor).all()) for tensor in result.state.values()), "not finite")
         for signals in result.signals.values():
@@ -179,7 +179,7 @@ def check_few_sites(rule: Rule) -> None:
 
 
 def check_refusal(rule: Rule) -> None:
-    """An update with NaN, or without a name, is refused with a `ValueError` that names its site."""
+    """Check that an update with NaN or a missing name is refused with a `ValueError` that names its site."""
     state, memory = rule.start(first_state(), CONTEXT)
     steps = {site: rule.site_step(memory, site) for site in SITES}
     for fault in ("nan", "missing"):
@@ -192,27 +192,27 @@ def check_refusal(rule: Rule) -> None:
         except ValueError as error:
             _require(SITES[1] in str(error), f"the refusal does not name the site: {error}")
         else:
-            raise AssertionError(f"an update with a fault ({fault}) was not refused")
+            raise AssertionError(f"a faulty update ({fault}) was not refused")
 
 
 def check_weights_sum_to_one(rule: Rule) -> None:
-    """If the rule declares it: weights for the sites of the round, summing to 1."""
+    """Check that the weights are those of the round's sites and sum to 1, if the rule declares this."""
     rounds = [SITES, SITES[:3], SITES]
     for sites, result in zip(rounds, run_rounds(rule, rounds), strict=True):
         if WEIGHTS_SUM_TO_ONE in rule.implies:
             weights = result.weights or {}
-            _require(set(weights) == set(sites), f"weights of {sorted(weights)}, expected of {sorted(sites)}")
+            _require(set(weights) == set(sites), f"expected weights of {sorted(sites)}, got {sorted(weights)}")
             _require(abs(math.fsum(weights.values()) - 1) <= TOLERANCE, f"weights do not sum to 1: {weights}")
 
 
 def check_lone_site(rule: Rule) -> None:
-    """If the rule declares it: a lone site returns its own state, also after rounds with others."""
+    """Check that a lone site gets its own state back, also after rounds with others, if the rule declares this."""
     if LONE_SITE_RETURNS_ITSELF in rule.implies:
         _check_returned(rule, SITES[1:2])
 
 
 def check_equal_updates(rule: Rule) -> None:
-    """If the rule declares it: equal updates return themselves, also after rounds with unequal ones."""
+    """Check that equal updates give the same state, also after rounds with unequal ones, if the rule declares this."""
     if EQUAL_UPDATES_RETURN_THEMSELVES in rule.implies:
         _check_returned(rule, SITES)
 
@@ -232,7 +232,7 @@ CHECKS: tuple[Callable[[Rule], None], ...] = (
 
 
 def fingerprints(results: Sequence[Aggregate]) -> list[str]:
-    """Per aggregate, text that differs where one bit does."""
+    """Return a text per aggregate that differs if any bit of it does."""
     return [
         json.dumps(
             [state_sha256(r.state), r.weights, _memory_text(r.memory), r.signals, r.round_signals], sort_keys=True
@@ -250,17 +250,17 @@ def _check_returned(rule: Rule, sites: Sequence[str]) -> None:
     updates = [make_update(state, rule.site_step(memory, site), site, 2, like=SITES[1]) for site in sites]
     after = rule.aggregate(state, updates, memory).state
     for name, tensor in updates[0].load(STATE).items():
-        far = float((after[name].double() - tensor.double()).abs().max())
-        _require(far <= TOLERANCE * max(1.0, float(tensor.double().abs().max())), f"{name}: {far} away")
+        error = float((after[name].double() - tensor.double()).abs().max())
+        _require(error <= TOLERANCE * max(1.0, float(tensor.double().abs().max())), f"{name}: differs by {error}")
 
 
 def _trained(state: State, site: str, round_number: int) -> State:
-    """A state moved at random; the counter goes up by the round's number, the mask is turned."""
-    drawn = torch_rng("contract suite", site, round_number)
+    """Return a randomly changed state; the counter is increased by the round number, the mask is inverted."""
+    random = torch_rng("contract suite", site, round_number)
     moved: State = {}
     for name, tensor in state.items():
         if tensor.is_floating_point():
-            step = 0.1 * torch.randn(tensor.shape, generator=drawn, dtype=torch.float64)
+            step = 0.1 * torch.randn(tensor.shape, generator=random, dtype=torch.float64)
             moved[name] = (tensor.double() + step).to(tensor.dtype)
         else:
             moved[name] = torch.tensor([False, True]) if tensor.dtype == torch.bool else tensor + round_number
@@ -268,17 +268,20 @@ def _trained(state: State, site: str, round_number: int) -> State:
 
 
 def _random_like(tensors: State, site: str, round_number: int) -> State:
-    drawn = torch_rng("contract suite", "control", site, round_number)
-    return {name: torch.randn(t.shape, generator=drawn, dtype=torch.float64).to(t.dtype) for name, t in tensors.items()}
+    random = torch_rng("contract suite", "control", site, round_number)
+    return {
+        name: torch.randn(tensor.shape, generator=random, dtype=torch.float64).to(tensor.dtype)
+        for name, tensor in tensors.items()
+    }
 
 
 def _bits(state: State, memory: Memory, updates: Sequence[Update]) -> list[str | list[str]]:
     return [state_sha256(state), _memory_text(memory), [state_sha256(update.load(STATE)) for update in updates]]
 
 
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise AssertionError(otherwise)
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise AssertionError(message)
 
 
 def _memory_text(memory: Memory) -> str:

@@ -1,4 +1,4 @@
-"""SCAFFOLD: control variates that take each site's drift out of its gradients."""
+"""SCAFFOLD: control variates that correct each site's gradients for its drift."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ CONTROL_CHANGE = "control_change"
 
 @dataclass(frozen=True)
 class ControlVariateStep(SiteStep):
-    """The site adds c − c_k to each gradient after clipping, and sends and remembers its new c_k.
+    """Add c − c_k to each gradient after clipping, send the change of c_k, and remember the new c_k.
 
     Attributes:
         control: The server's control variate c, by parameter name.
@@ -44,7 +44,7 @@ class ControlVariateStep(SiteStep):
         self, parameters: Mapping[str, torch.nn.Parameter], optimizer: LocalOptimizer, remembered: Parts
     ) -> GradientCorrection:
         if (optimizer.name, optimizer.momentum) != ("sgd", 0.0):
-            raise ValueError("SCAFFOLD's control variates need optimizer: sgd without momentum")
+            raise ValueError("SCAFFOLD's control variates require optimizer: sgd without momentum")
         return _ControlVariates(self.control, remembered.get(CONTROL), parameters, optimizer.rates)
 
     def expected_parts(self, state: State) -> dict[str, State]:
@@ -52,8 +52,8 @@ class ControlVariateStep(SiteStep):
         return super().expected_parts(state) | {CONTROL_CHANGE: control}
 
     def to_remember(self, trained: State, sent: Parts, remembered: Parts) -> dict[str, State]:
-        own, change = remembered.get(CONTROL, {}), sent[CONTROL_CHANGE]
-        control = {name: own[name] + step if name in own else step for name, step in change.items()}
+        before, change = remembered.get(CONTROL, {}), sent[CONTROL_CHANGE]
+        control = {name: before[name] + step if name in before else step for name, step in change.items()}
         return super().to_remember(trained, sent, remembered) | {CONTROL: control}
 
 
@@ -81,14 +81,14 @@ class _ControlVariates(GradientCorrection):
 
 
 def gradient_offset(server: State, own: State | None, names: Iterable[str]) -> State:
-    """c − c_k by name; c_k is 0 where the site has none yet."""
+    """Compute c − c_k by name; c_k is 0 if the site has none yet."""
     if own is None:
         return {name: server[name].float() for name in names}
     return {name: server[name].float() - own[name].float() for name in names}
 
 
 def control_change(server: State, received: State, sent: State, steps: int, rates: Mapping[str, float]) -> State:
-    """c_k⁺ − c_k = −c + (w − w_k) / (steps · rate), by name, on the CPU; exact for plain gradient steps."""
+    """Compute c_k⁺ − c_k = −c + (w − w_k) / (steps · rate) by name, on the CPU; exact for plain gradient steps."""
     return {
         name: (received[name] - sent[name]).cpu().float() / (steps * rates[name]) - server[name].cpu().float()
         for name in received
@@ -97,15 +97,15 @@ def control_change(server: State, received: State, sent: State, steps: int, rate
 
 @dataclass(frozen=True)
 class SCAFFOLD(Rule):
-    """w ← w + η Σ_{k∈S} Δ_k / |S|; c ← c + Σ_{k∈S} (c_k⁺ − c_k) / N, over the round's sites S of all N.
+    """w ← w + η Σ_{k∈S} Δ_k / |S|; c ← c + Σ_{k∈S} (c_k⁺ − c_k) / N, for the round's sites S out of N.
 
     Karimireddy et al. 2020, arXiv:1910.06378, Algorithm 1, with option II for the site's control variate:
     c_k⁺ = c_k − c + (w − w_k) / (K η_l) after K steps of rate η_l, each with c − c_k added to its gradient.
-    It holds for plain SGD of a rate constant within a round; anything else is refused. As in the paper, sites count the
-    same whatever their size. Buffers are averaged over S.
+    Valid only for plain SGD with a constant rate within a round; anything else is refused. As in the paper, all sites
+    count equally, whatever their size. Buffers are averaged over S.
 
-    Holds one state (float64), c and one update; remembers c, and each site its c_k, in the parameters' dtypes.
-    Looks at no score. A site of two participants pulls as hard as the largest.
+    Memory use: one state (float64), c and one update at a time; c is kept between rounds, and each site keeps its c_k,
+    in the parameters' dtypes. Uses no validation scores. A site of two participants counts as much as the largest.
 
     Options:
         rate: η, above 0.
@@ -118,11 +118,16 @@ class SCAFFOLD(Rule):
     rate: Positive = 1.0
 
     def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
+        """Return the state unchanged, and a memory with c = 0.
+
+        Raises:
+            InputError: If the optimiser is not SGD or its rate changes within a round.
+        """
         if context.optimizer != "sgd" or not context.rate_constant:
             schedule = "constant" if context.rate_constant else "changing"
             raise InputError(
                 "rule scaffold: expected optimizer sgd with a learning rate constant within a round, "
-                f"got {context.optimizer} with a {schedule} rate; its control variates hold for nothing else"
+                f"got {context.optimizer} with a {schedule} rate; its control variates are valid only for SGD"
             )
         control = {name: torch.zeros_like(state[name]) for name in parameters_at_start(state, context)}
         return state, Memory({SITES: len(context.sites)}, control)
@@ -131,7 +136,7 @@ class SCAFFOLD(Rule):
         return ControlVariateStep(control=dict(memory.tensors))
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
-        """As above. Raises `ValueError` naming the site whose update or change of control does not fit."""
+        """Average the updates and update c. Raises `ValueError` with the site if its update is malformed."""
         equal = dict.fromkeys((update.site for update in updates), 1.0)
         means = mean_in_float64(state, updates, equal)
         steps = {name: self.rate * step for name, step in change(state, means, list(memory.tensors)).items()}

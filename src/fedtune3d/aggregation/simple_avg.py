@@ -1,4 +1,4 @@
-"""SimpleAvg: every site counts the same."""
+"""SimpleAvg: every site counts equally."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Rule, U
 class SimpleAvg(Rule):
     """w ← Σ_k w_k / N over the N sites of the round.
 
-    Holds one state (float64) and one update. Remembers nothing. Looks at no score, so a validation set of one class or
-    none makes no difference; a site of two participants counts as much as the largest.
+    Memory use: one state (float64) and one update at a time; nothing is kept between rounds. Uses no validation scores,
+    so sites may have validation sets with one class or none; a site of two participants counts as much as the largest.
     """
 
     name = "simpleavg"

@@ -1,4 +1,4 @@
-"""Scores that a site sends a rule: of the received state, of the sent one, and of states that the rule's step names."""
+"""Scores that a site sends for a rule: of the received state, the sent state, and others that the rule's step names."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
@@ -6,13 +6,13 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 ScoreKind = Literal["auc", "balanced_accuracy", "loss"]
-"""Kinds of score, all in [0, 1], higher better. ``"loss"`` stands for 1 / (1 + mean cross-entropy), to which a site
-falls back where the kind that its step asks for is not defined, as AUC is not on a validation set of one class."""
+"""Kinds of score, all in [0, 1], higher is better. ``"loss"`` means 1 / (1 + mean cross-entropy), which a site uses if
+the kind that its step asks for is undefined, such as AUC on a validation set of one class."""
 
 SCORE_KINDS: tuple[ScoreKind, ...] = get_args(ScoreKind)
 
 RECEIVED_SCORE = "received_score"
-"""Name of the score, on the site's own validation set, of the state that came down."""
+"""Name of the score, on the site's own validation set, of the received state."""
 
 SENT_SCORE = "sent_score"
 """Name of the score, on the site's own validation set, of the state that the site sends back."""
@@ -20,15 +20,15 @@ SENT_SCORE = "sent_score"
 
 @dataclass(frozen=True)
 class SiteScore:
-    """A score on a site's validation set. A site without a validation set sends none: the name is absent, never NaN.
+    """A score on a site's validation set. A site without a validation set sends none; a score is never NaN.
 
     Attributes:
-        value: In [0, 1]; higher is better.
+        value: The score in [0, 1]; higher is better.
         kind: How it was computed.
-        examples: Validation scans behind it, at least 1.
+        examples: Number of validation scans, at least 1.
 
     Raises:
-        ValueError: For a value, kind or count out of range.
+        ValueError: If the value, kind or count is out of range.
     """
 
     value: Annotated[float, Field(ge=0, le=1)]
@@ -45,5 +45,5 @@ class SiteScore:
 
     @property
     def by_loss(self) -> bool:
-        """Whether the value was computed from the loss."""
+        """True if the value was computed from the loss."""
         return self.kind == "loss"

@@ -1,7 +1,7 @@
-"""The part of a rule that runs at a site, as data: what to score, how to correct gradients, what to send and to keep.
+"""A rule's site step, as data: what to score, how to correct gradients, what to send and what to keep.
 
-A rule subclasses `SiteStep` in its own file and names the class in `Rule.step_type`. The server sends the fields only;
-the site looks the class up by the rule's name among its installed rules, so no code ever travels.
+A rule subclasses `SiteStep` in its own file and names the class in `Rule.step_type`. The server sends only the fields;
+the site looks up the class by the rule's name among its installed rules, so no code is ever sent.
 """
 
 from collections.abc import Mapping
@@ -17,23 +17,23 @@ from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SENT_SCORE, ScoreKind
 
 STATE = "state"
-"""Part of a message: the state dict itself. In an update its names are those of the state that came down, without
+"""Part of a message: the state dict. In an update, its names are those of the received state except those in
 `SiteStep.keep_local` and `SiteStep.frozen`."""
 
 KEPT_LOCAL = "kept_local"
-"""Part of a site's memory: its own version of the names in `SiteStep.keep_local`."""
+"""Part of a site's memory: its own tensors for the names in `SiteStep.keep_local`."""
 
 Parts = Mapping[str, State]
-"""State dicts by the name of the part."""
+"""Name of the part → state dict."""
 
 
 @dataclass(frozen=True)
 class LocalOptimizer:
-    """The optimiser of a site's round, as far as a correction of the gradient may depend on it.
+    """What a gradient correction may know about the optimiser of a site's round.
 
     Attributes:
         name: ``"adamw"`` or ``"sgd"``.
-        momentum: Of sgd.
+        momentum: Momentum of sgd.
         rates: Learning rate of each parameter, constant within the round.
     """
 
@@ -43,39 +43,38 @@ class LocalOptimizer:
 
 
 class GradientCorrection:
-    """Base class of corrections of the gradients in a site's round; changes nothing itself.
+    """Base class of gradient corrections in a site's round; leaves gradients unchanged.
 
-    All methods receive the parameters that train in this round by name, on the model's device.
+    All methods receive this round's trainable parameters by name, on the model's device.
     """
 
     def before_clipping(self, parameters: Mapping[str, torch.nn.Parameter]) -> None:
-        """Add the gradient of a term of the loss to each ``parameter.grad``, in place."""
+        """Add the gradient of an additional loss term to each ``parameter.grad``, in place."""
 
     def after_clipping(self, parameters: Mapping[str, torch.nn.Parameter]) -> None:
         """Shift each ``parameter.grad``, in place."""
 
     def parts_to_send(self, parameters: Mapping[str, torch.nn.Parameter], steps: int) -> dict[str, State]:
-        """State dicts to send next to the trained state after `steps` steps of the optimiser, on the CPU."""
+        """Return the state dicts to send with the trained state after `steps` optimiser steps, on the CPU."""
         return {}
 
 
 @dataclass(frozen=True)
 class SiteStep:
-    """Work that a rule needs done at a site in one round; ``training/`` carries it out.
+    """The part of a rule that runs at a site in one round; ``training/`` carries it out.
 
-    A subclass adds fields: JSON values, which are validated against their annotations at the site, or state dicts
-    (annotated `State`), which travel as parts under the field's name. Every field has a default. Methods are pure.
+    Subclasses add fields: JSON values, which the site validates against their annotations, or state dicts (annotated
+    `State`), which are sent as parts under the field's name. Every field has a default. Methods are pure.
 
     Attributes:
-        keep_local: Names in the state that never leave the site, which continues with its own version of them.
-        frozen: Names in the state that come down but neither train nor return.
-        score_kind: The kind of validation score wanted.
+        keep_local: Names in the state that never leave the site; the site continues with its own tensors.
+        frozen: Names in the state that are sent to the site but neither trained nor sent back.
+        score_kind: The requested kind of validation score.
 
     Class attributes:
         scores_training: Whether to send the loss of the received state over the training scans
             (`Update.received_training_loss`).
-        own_scores: Names of all scores that `states_to_score` may ask for. A score that is not named here does not
-            leave a site.
+        own_scores: Names of all scores that `states_to_score` may ask for. Other scores do not leave the site.
     """
 
     scores_training: ClassVar[bool] = False
@@ -85,53 +84,53 @@ class SiteStep:
     score_kind: ScoreKind = "auc"
 
     def __init_subclass__(cls) -> None:
-        """Refuse a field whose name a message already uses for the state dict itself. Raises `TypeError`."""
+        """Raise `TypeError` if a field has the name that messages use for the state dict."""
         super().__init_subclass__()
         if STATE in get_annotations(cls):
             raise TypeError(f"{cls.__module__}.{cls.__name__}: the field name {STATE!r} is taken; choose another")
 
     @classmethod
     def score_names(cls) -> frozenset[str]:
-        """Names of all validation scores that may come with an update."""
+        """Return the names of all validation scores that an update may contain."""
         return frozenset({RECEIVED_SCORE, SENT_SCORE, *cls.own_scores})
 
     def in_product_space(self, scaling: float) -> Self:
-        """The step where the rule runs on products of LoRA factors (`lora.py`) with s = `scaling`."""
+        """Return the step for a rule that runs on products of LoRA factors (`lora.py`) with s = `scaling`."""
         return self
 
     def states_to_score(self, received: State, remembered: Parts) -> dict[str, State]:
-        """States to score on the validation set next to the received and the trained one, by names in `own_scores`."""
+        """Return further states to score on the validation set, under names in `own_scores`."""
         return {}
 
     def correction(
         self, parameters: Mapping[str, torch.nn.Parameter], optimizer: LocalOptimizer, remembered: Parts
     ) -> GradientCorrection:
-        """The correction of the gradients in this round, made before the first step.
+        """Create the gradient correction of this round, before the first step.
 
         Raises:
-            ValueError: Where the optimiser does not suit the step.
+            ValueError: If the step cannot be used with the optimiser.
         """
         return GradientCorrection()
 
     def expected_parts(self, state: State) -> dict[str, State]:
-        """Names, shapes and dtypes of each part of an update, given the state that the site received."""
+        """Return each part of an update with its names, shapes and dtypes, given the received state."""
         left_out = {*self.keep_local, *self.frozen}
         return {STATE: {name: tensor for name, tensor in state.items() if name not in left_out}}
 
     def to_remember(self, trained: State, sent: Parts, remembered: Parts) -> dict[str, State]:
-        """State dicts that the site keeps for its next round, by part.
+        """Return the state dicts that the site keeps for its next round, by part.
 
         Args:
-            trained: The site's state after training, with the names that did not train as they were received.
+            trained: The site's state after training, including names that were not trained.
             sent: The parts of its update.
-            remembered: What it kept from its last accepted round.
+            remembered: What it kept in its last accepted round.
         """
         return {KEPT_LOCAL: {name: trained[name] for name in self.keep_local}}
 
 
 @dataclass(frozen=True)
 class PackedStep:
-    """A step as a message carries it: JSON values and state dicts by field name."""
+    """A step in the form in which it is sent: JSON values and state dicts by field name."""
 
     values: dict[str, JsonValue]
     parts: dict[str, State]
@@ -152,14 +151,14 @@ def unpack_step(step_type: type[SiteStep], packed: PackedStep) -> SiteStep:
     """Rebuild a step of a known type.
 
     Raises:
-        InputError: Where a field is missing, unknown or of the wrong type.
+        InputError: If a field is missing, unknown or of the wrong type.
     """
     expected = _fields(step_type)
     received = dict.fromkeys(packed.values, False) | dict.fromkeys(packed.parts, True)
     if received != expected:
         raise InputError(
             f"site step: expected {', '.join(sorted(expected))}, got {', '.join(sorted(received))}; "
-            "install the same version of fedtune3d at the server and at the site"
+            "install the same version of fedtune3d at the server and the site"
         )
     values: dict[str, object] = dict(packed.parts)
     for name, value in packed.values.items():
@@ -171,7 +170,7 @@ def unpack_step(step_type: type[SiteStep], packed: PackedStep) -> SiteStep:
 
 
 def _fields(step_type: type[SiteStep]) -> dict[str, bool]:
-    """Whether each field is a state dict, by name."""
+    """Return field name → whether the field is a state dict."""
     hints = get_type_hints(step_type)
     return {field.name: hints[field.name] == State for field in fields(step_type)}
 

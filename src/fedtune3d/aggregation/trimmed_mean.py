@@ -1,4 +1,4 @@
-"""Trimmed mean: of each number, the mean over the sites without the largest and the smallest."""
+"""Trimmed mean: the coordinate-wise mean over sites without the largest and smallest values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,16 +21,17 @@ from fedtune3d.aggregation.median import mean_of_ranks
 
 @dataclass(frozen=True)
 class TrimmedMean(Rule):
-    """w ← the coordinate-wise mean of the w_k without the ⌊β N⌋ largest and as many smallest of N.
+    """w ← the coordinate-wise mean of the w_k without the ⌊β N⌋ largest and the ⌊β N⌋ smallest values.
 
-    Yin et al. 2018, arXiv:1803.01498, Algorithm 1, option II. With fewer than 1 / β sites nothing is cut; the round
-    signal ``cut`` says how many are cut at each end.
+    Yin et al. 2018, arXiv:1803.01498, Algorithm 1, option II. With fewer than 1 / β sites nothing is trimmed; the round
+    signal ``cut`` is the number of values trimmed at each end.
 
-    Holds the updates of all sites of the round, in their own dtypes, and one tensor of each in float64. Remembers
-    nothing, gives no weights. Looks at no score; a site of two participants counts as much as the largest.
+    Memory use: all updates of the round, in their own dtypes, and one tensor of each in float64; nothing is kept
+    between rounds. Has no weights and uses no validation scores; a site of two participants counts as much as the
+    largest.
 
     Options:
-        trim: β, from 0 to below 0.5, cut at each end. 0.2 by default, as in Flower.
+        trim: β, the fraction trimmed at each end, 0 or more, below 0.5. The default is 0.2, as in Flower.
     """
 
     name = "trimmed_mean"
@@ -41,6 +42,6 @@ class TrimmedMean(Rule):
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         received = [load_checked(update, state) for update in in_site_order(updates)]
         cut = int(self.trim * len(received))
-        means = {name: mean_of_ranks([own[name] for own in received], cut, len(received) - cut) for name in state}
+        means = {name: mean_of_ranks([sent[name] for sent in received], cut, len(received) - cut) for name in state}
         trimmed = {name: cast_like(means[name], state[name]) for name in state}
         return Aggregate(trimmed, None, memory, round_signals={"cut": float(cut)})

@@ -1,4 +1,4 @@
-"""The environment of a run: versions, device, and where the encoder's weights came from."""
+"""The environment of a run: versions, device, and the source of the encoder's weights."""
 
 import importlib.metadata
 import platform
@@ -11,27 +11,27 @@ from fedtune3d.evaluation.metrics import WeightsSource
 from fedtune3d.models.hub import HubOrigin
 
 VERSIONED = ("fedtune3d", "torch", "numpy", "scipy", "scikit-learn", "nibabel", "torchio", "nilearn", "safetensors")
-"""Packages whose version is recorded."""
+"""Packages whose versions are recorded."""
 
 
 @dataclass(frozen=True)
 class TracedWeights(WeightsSource):
-    """Weights with their origin on the hub, if `fedtune3d weights fetch` brought the file; else None."""
+    """Weights with their origin on the hub; None unless the file came from `fedtune3d weights fetch`."""
 
     hub: HubOrigin | None
 
 
 @dataclass(frozen=True)
 class Environment:
-    """What ``environment.json`` holds.
+    """The content of ``environment.json``.
 
     Attributes:
-        versions: Package → version, of `VERSIONED`.
-        python: Version.
+        versions: Package → version, for `VERSIONED`.
+        python: Python version.
         platform: Operating system and processor.
         device: ``cpu`` or ``cuda``.
-        threads: Of the processor.
-        weights: Of the encoder, before training.
+        threads: Number of CPU threads.
+        weights: The encoder's weights before training.
         simulated: Whether any site's scans are simulated.
     """
 
@@ -61,6 +61,6 @@ def read_environment(path: Path) -> Environment:
     """Read ``environment.json``, as `write_typed` wrote it.
 
     Raises:
-        InputError: Where the file is missing, damaged or of another version; names it.
+        InputError: If the file is missing, damaged or from another version, with its name.
     """
     return read_typed(Environment, path, "run it again with --resume")

@@ -1,4 +1,4 @@
-"""All sites in this process, one after the other: for a laptop, and for baselines."""
+"""All sites in this process, called one after another: for a laptop, and for baselines."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -9,11 +9,11 @@ from fedtune3d.training.faults import SiteFault
 
 
 class InProcess:
-    """Reaches sites by calling them, in the order of their names.
+    """Reach sites by calling them, in the order of their names.
 
-    A `SiteFault`, and within the rounds a `Refusal`, is the site's fault in this task, and the others continue.
-    Everything else is raised at once: all sites are this process's own, so an error is one of the code, of the user or
-    of this machine, whose full disk must not pass for an absent site.
+    A `SiteFault`, and during the rounds a `Refusal`, becomes the site's fault for this task, and the other sites
+    continue. Any other exception is raised at once: as all sites run in this process, its cause is the code, the user
+    or this machine, and a full disk, for example, must not look like an absent site.
     """
 
     def __init__(self, sites: Mapping[str, Answering]) -> None:
@@ -25,7 +25,7 @@ class InProcess:
         return tuple(self._sites)
 
     def ask(self, tasks: Mapping[str, Task]) -> Iterator[Answer | Fault]:
-        """Yield one answer or fault per site, in the order of names."""
+        """Yield one answer or fault per site, in the order of their names."""
         for name, task in sorted(tasks.items()):
             began = time.monotonic()
             try:

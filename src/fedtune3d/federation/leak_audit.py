@@ -20,14 +20,14 @@ from fedtune3d.federation.tasks.profile_intensities import IntensityProfile, Pro
 from fedtune3d.preparation.near_fingerprints import BANDS, SUSPICIOUS_BANDS
 from fedtune3d.preparation.profiles import Profiles, compare_profiles, shared_grid
 
-TELLING_MARGIN = 0.1
-"""A variable predicts the label when the whole interval of its AUC is further than this from 0.5."""
-_SHOWN = 3
+SHORTCUT_MARGIN = 0.1
+"""A variable counts as predicting the label if the 95% CI of its AUC is entirely further than this from 0.5."""
+_MAX_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding of the audit: a `leak` stops a run, a `warning` does not. The text is one line."""
+    """A finding of the audit, in one line: a `leak` stops a run, a `warning` does not."""
 
     level: Literal["leak", "warning"]
     text: str
@@ -43,8 +43,8 @@ class LeakAudit:
     """Outcome of the leak audit.
 
     Attributes:
-        findings: Leaks first.
-        described: Site → its people.
+        findings: The findings, leaks first.
+        described: Site → description of its people.
     """
 
     findings: tuple[Finding, ...]
@@ -59,11 +59,12 @@ class LeakAudit:
         """Raise `InputError` with one line per leak, if there are any."""
         if self.leaks:
             lines = [f"leak: {finding.text}" for finding in self.leaks]
-            raise InputError("\n".join([*lines, f"{len(lines)} found: leave out one side, or give both one group_id"]))
+            advice = f"{len(lines)} found: leave out one of the two, or give both the same group_id"
+            raise InputError("\n".join([*lines, advice]))
 
 
 def audit_sites(ask: Ask, near: bool) -> LeakAudit:
-    """Compare the split sites' fingerprints and look at who is where; `near` also compares near fingerprints."""
+    """Look for overlaps between splits and sites and for shortcuts to the label; with `near`, also similar images."""
     task = Task(FingerprintScans(near=near))
     fingerprints = {answer.site: answer.expect(ScanFingerprints) for answer in ask(task)}
     described = {answer.site: answer.expect(PeopleDescription) for answer in ask(Task(DescribePeople()))}
@@ -71,7 +72,7 @@ def audit_sites(ask: Ask, near: bool) -> LeakAudit:
 
 
 def profile_sites(ask: Ask) -> Profiles:
-    """Ask the sites for their intensity profiles on one grid; none where each has too few scans for it to leave."""
+    """Collect the sites' intensity profiles on one grid; empty if every site has too few people for one to leave."""
     ranges = [answer.expect(IntensityProfile).range for answer in ask(Task(ProfileIntensities()))]
     known = [site_range for site_range in ranges if site_range is not None]
     if not known:
@@ -97,20 +98,20 @@ class _Scan(ScanFingerprint):
 
 
 def find_leaks(answers: Mapping[str, ScanFingerprints]) -> list[Finding]:
-    """Compare the fingerprints of all sites; leaks come first.
+    """Compare the fingerprints of all sites. Returns the findings, leaks first.
 
-    Leaks: a person (or declared group) in two splits; one image under two people. Warnings: one image twice under one
-    person or group; images of two people that share `SUSPICIOUS_BANDS` bands; ids that are the same, or of the same
-    form, at several sites, or that differ in case or leading zeros only.
+    Leaks: a person (or declared group) in two splits; the same image under two people. Warnings: the same image twice
+    under one person or group; images of two people that share `SUSPICIOUS_BANDS` bands; ids that are equal, or have
+    the same pattern, at several sites; ids that differ only in case or leading zeros.
 
     Raises:
-        InputError: If the sites' keys differ, so that nothing could be compared.
+        InputError: If the sites' keys differ, so that nothing can be compared.
     """
     keys = {prints.key for prints in answers.values() if prints.key is not None}
     if len(keys) > 1:
         raise InputError(
-            f"sites {', '.join(sorted(answers))}: expected one fingerprint_key, found {len(keys)} different ones; give "
-            "every site the same key file"
+            f"sites {', '.join(sorted(answers))}: expected the same fingerprint_key, found {len(keys)} different ones; "
+            "give every site the same key file"
         )
     scans = [_Scan(**vars(scan), site=site) for site, prints in sorted(answers.items()) for scan in prints.scans]
     findings = [
@@ -126,20 +127,21 @@ def find_leaks(answers: Mapping[str, ScanFingerprints]) -> list[Finding]:
 def _without_key(answers: Mapping[str, ScanFingerprints]) -> Iterator[Finding]:
     missing = sorted(site for site, prints in answers.items() if prints.key is None)
     if missing:
-        yield Finding("warning", f"not looked for leaks at {_listed(missing)}: the site names no fingerprint_key")
+        yield Finding("warning", f"{_listed(missing)} not audited for leaks: no fingerprint_key")
 
 
 def _split_people(scans: Sequence[_Scan]) -> Iterator[Finding]:
     people: dict[tuple[str, str], list[_Scan]] = _grouped(scans, lambda scan: (scan.site, scan.person))
-    for (site, person), own in people.items():
-        if len(_splits(own)) > 1:
+    for (site, person), members in people.items():
+        if len(_splits(members)) > 1:
             parts = "; ".join(
-                f"{split}: {', '.join(scan.scan for scan in own if scan.split == split)}" for split in _splits(own)
+                f"{split}: {', '.join(scan.scan for scan in members if scan.split == split)}"
+                for split in _splits(members)
             )
             yield Finding("leak", f"one person in two splits: {site} {person} ({parts})")
     for members in _grouped(scans, lambda scan: scan.group).values():
-        apart = {(scan.site, scan.person) for scan in members}
-        if len(_splits(members)) > 1 and len(apart) > 1:
+        persons = {(scan.site, scan.person) for scan in members}
+        if len(_splits(members)) > 1 and len(persons) > 1:
             first = [next(scan for scan in members if scan.split == split) for split in _splits(members)]
             yield Finding("leak", f"one group_id in two splits: {' and '.join(scan.place for scan in first)}")
 
@@ -150,7 +152,7 @@ def _same_images(scans: Sequence[_Scan]) -> Iterator[Finding]:
         if len({scan.group for scan in copies}) > 1:
             yield Finding("leak", f"the same image under two ids: {places}")
         elif len(copies) > 1:
-            yield Finding("warning", f"the same image counted {len(copies)} times, of one person or group: {places}")
+            yield Finding("warning", f"the same image {len(copies)} times for one person or group: {places}")
 
 
 def _similar_images(scans: Sequence[_Scan]) -> Iterator[Finding]:
@@ -167,7 +169,7 @@ def _similar_images(scans: Sequence[_Scan]) -> Iterator[Finding]:
         if count >= SUSPICIOUS_BANDS and first.group != second.group and first.exact != second.exact:
             yield Finding(
                 "warning",
-                f"perhaps one person under two ids ({count} of {BANDS} bands equal): {first.place} and {second.place}",
+                f"possibly one person under two ids ({count} of {BANDS} bands equal): {first.place} and {second.place}",
             )
 
 
@@ -183,14 +185,15 @@ def _same_ids(scans: Sequence[_Scan]) -> Iterator[Finding]:
             shared[tuple(sites)].append(members[0])
         else:
             names = ", ".join(sorted(person for _, person in people))
-            yield Finding("warning", f"ids that differ in case or zeros only: {sites[0]} {names}; one person?")
+            text = f"ids that differ only in case or leading zeros: {sites[0]} {names}; the same person?"
+            yield Finding("warning", text)
     for sites_of, members in sorted(shared.items()):
         reported.add(frozenset(sites_of))
         yield Finding(
             "warning",
-            f"the same participant ids at {_listed(sites_of)}: {len(members)}, such as "
-            f"{', '.join(scan.person for scan in members[:_SHOWN])}; if they are the same people, give them one "
-            "group_id",
+            f"{len(members)} participant ids occur at {_listed(sites_of)}, such as "
+            f"{', '.join(scan.person for scan in members[:_MAX_EXAMPLES])}; if they are the same people, give them the "
+            "same group_id",
         )
     for members in _grouped(scans, lambda scan: scan.pattern).values():
         sites = sorted({scan.site for scan in members})
@@ -198,9 +201,9 @@ def _same_ids(scans: Sequence[_Scan]) -> Iterator[Finding]:
             reported.add(frozenset(sites))
             yield Finding(
                 "warning",
-                f"participant ids of one form at {_listed(sites)}, such as "
+                f"participant ids have the same pattern at {_listed(sites)}, such as "
                 f"{' and '.join(next(s.person for s in members if s.site == site) for site in sites[:2])}; parts of "
-                "one cohort?",
+                "the same cohort?",
             )
 
 
@@ -220,41 +223,41 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def find_shortcuts(described: Mapping[str, PeopleDescription]) -> list[Finding]:
-    """Warn where age or the site alone predicts the label, by the descriptions of all sites' people."""
+    """Warn if age or the site alone predicts the label, given the descriptions of all sites' people."""
     findings = []
     for site, people in sorted(described.items()):
         limits = people.age_auc.limits
-        if limits is not None and _tells(*limits[1:]):
+        if limits is not None and _predicts_label(*limits[1:]):
             value, low, high = limits
             findings.append(
                 Finding(
                     "warning",
-                    f"{site}: age alone tells the label, AUC {value:.2f} [{low:.2f}, {high:.2f}]; "
-                    "match the classes by age, or report a model of age alongside",
+                    f"{site}: age alone predicts the label, AUC {value:.2f} [{low:.2f}, {high:.2f}]; "
+                    "match the classes by age, or report an age-only model alongside",
                 )
             )
     counts = {site: _people_by_class(people) for site, people in described.items()}
     known = {site: pair for site, pair in counts.items() if pair is not None}
     if len(known) > 1:
         auc, low, high = site_auc(list(known.values()))
-        if _tells(low, high):
+        if _predicts_label(low, high):
             shares = ", ".join(f"{site} {100 * pair[1] / sum(pair):.0f} %" for site, pair in sorted(known.items()))
             findings.append(
                 Finding(
                     "warning",
-                    f"the site alone tells the label, AUC {auc:.2f} [{low:.2f}, {high:.2f}], Cramér's V "
-                    f"{cramers_v(list(known.values())):.2f}: positive are {shares}",
+                    f"the site alone predicts the label, AUC {auc:.2f} [{low:.2f}, {high:.2f}], Cramér's V "
+                    f"{cramers_v(list(known.values())):.2f}; positive: {shares}",
                 )
             )
     return findings
 
 
-def _tells(low: float, high: float) -> bool:
-    return bool(low > 0.5 + TELLING_MARGIN or high < 0.5 - TELLING_MARGIN)
+def _predicts_label(low: float, high: float) -> bool:
+    return bool(low > 0.5 + SHORTCUT_MARGIN or high < 0.5 - SHORTCUT_MARGIN)
 
 
 def _people_by_class(description: PeopleDescription) -> tuple[int, int] | None:
-    """Negatives and positives of a site; None if either number is suppressed."""
+    """Return a site's numbers of negative and positive people; None if either is suppressed."""
     everyone = description.splits.get("all")
     if everyone is None or everyone.negative.people is None or everyone.positive.people is None:
         return None
@@ -262,10 +265,13 @@ def _people_by_class(description: PeopleDescription) -> tuple[int, int] | None:
 
 
 def site_auc(counts: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
-    """Compute the AUC, with its 95% CI (Newcombe), of a site's share of positives as the score of its people.
+    """Compute the AUC of the site as a predictor, each person's score being the site's share of positives.
 
     Args:
-        counts: (negatives, positives) of each site. With people of one class only the AUC is 0.5, its interval all.
+        counts: (negatives, positives) of each site.
+
+    Returns:
+        AUC and its 95% CI (Newcombe); 0.5 and (0, 1) if all people are of one class.
     """
     ordered = sorted((pair for pair in counts if sum(pair)), key=lambda pair: pair[1] / sum(pair))
     negatives, positives = (np.array([pair[label] for pair in ordered]) for label in (0, 1))
@@ -276,7 +282,7 @@ def site_auc(counts: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
 
 
 def cramers_v(counts: Sequence[tuple[int, int]]) -> float:
-    """Cramér's V of site and label, corrected for bias.
+    """Compute the bias-corrected Cramér's V of site and label.
 
     References:
         Bergsma, 2013, J. Korean Stat. Soc. 42:323–328.

@@ -1,4 +1,4 @@
-"""The ledger of the rounds, ``rounds.jsonl``: one line per round, chained, read and written as typed lines."""
+"""The ledger of the rounds, ``rounds.jsonl``: one typed, hash-chained line per round."""
 
 import math
 from dataclasses import dataclass, field
@@ -15,16 +15,16 @@ _ADVICE = "damaged, or written by another version of fedtune3d; run again into a
 
 @dataclass(frozen=True)
 class SiteEntry:
-    """One site in one round; what it did not send is None.
+    """One site in one round; None for values that it did not send.
 
     Attributes:
         participated: Whether its update was accepted.
         bytes_down: Bytes of the tensors sent to the site.
-        bytes_up: Bytes of the tensors that it sent back.
+        bytes_up: Bytes of the tensors sent by the site.
         fault: Why there is no update, in one line.
-        weight: Its share in the average; None where the rule has no such weights.
-        signals: Every number of this site that the rule looked at.
-        examples: Training scans.
+        weight: Its share in the average; None if the rule has no weights.
+        signals: All numbers of this site that the rule used.
+        examples: Number of training scans.
         loss: Mean training cross-entropy.
         received: Validation scores of the global state that it received.
         sent: Validation scores of the state that it sent back.
@@ -57,8 +57,8 @@ class Validation:
 
     Attributes:
         state_round: The round after which the state was the global state.
-        mean_auc: Mean AUC over the sites where it is defined; None where it is at none.
-        pooled_loss: Mean cross-entropy over all validation scans; None without any.
+        mean_auc: Mean AUC over the sites at which it is defined; None if there are none.
+        pooled_loss: Mean cross-entropy over all validation scans; None if there are none.
     """
 
     state_round: int
@@ -67,7 +67,7 @@ class Validation:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """The greater, the better: by AUC, then by loss."""
+        """Sort key, higher is better: AUC first, then loss."""
         return (
             -math.inf if self.mean_auc is None else self.mean_auc,
             -math.inf if self.pooled_loss is None else -self.pooled_loss,
@@ -79,14 +79,14 @@ class LedgerLine:
     """One round of training, or the scoring of the last state.
 
     Attributes:
-        round: The round, from 1; of the last scoring, the one after the last, which has no training.
-        kind: ``"train"``, or ``"score"`` for the last scoring, in which no site trains.
+        round: The round, from 1; the final scoring is numbered one after the last training round.
+        kind: ``"train"``, or ``"score"`` for the final scoring, in which no site trains.
         seconds: Wall time at the server.
-        sites: Site → its part in the round, sorted by name.
-        validation: Of the global state that the sites received.
-        rule: The name of the aggregation rule; None in the last scoring.
-        signals: Numbers of the round as a whole that the rule reports.
-        faults_before: Site → fault of each earlier attempt, which had no quorum.
+        sites: Site → its entry, sorted by name.
+        validation: Validation of the global state that the sites received.
+        rule: The name of the aggregation rule; None in the final scoring.
+        signals: Numbers that the rule reports for the whole round.
+        faults_before: For each earlier attempt without a quorum, site → fault.
     """
 
     round: int
@@ -100,21 +100,21 @@ class LedgerLine:
 
     @property
     def trains(self) -> bool:
-        """Whether it is a round of training."""
+        """True for a training round."""
         return self.kind == "train"
 
 
 def append_ledger_line(path: Path, line: LedgerLine) -> int:
-    """Add a line to the ledger; return how many it then holds. Raises as `append_line`."""
+    """Append a line to the ledger and return the new number of lines. Raises as `append_line`."""
     return append_line(path, to_json(line)).lines
 
 
 def read_ledger(path: Path) -> list[LedgerLine]:
-    """Read and verify a ledger; empty where there is none yet, and without a last line that is still being written.
+    """Read and verify a ledger, without a last line that is still being written; empty if there is no file yet.
 
     Raises:
-        DamagedFileError: Naming the first line that is not what was written.
-        StorageError: If the disk fails.
+        DamagedFileError: If a line is not what was written; names the first such line.
+        StorageError: If the file cannot be read.
     """
     return [_read_line(path, number, value) for number, value in enumerate(read_lines(path), start=1)]
 

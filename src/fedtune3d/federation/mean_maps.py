@@ -1,4 +1,4 @@
-"""Mean saliency maps of a run: of the final model at each site, and of an untrained one to compare with."""
+"""Mean saliency maps of a run at each site: of the final model, and of an untrained one for comparison."""
 
 import gzip
 import math
@@ -32,15 +32,15 @@ TRAINED, RANDOM = "trained", "random"
 
 @dataclass(frozen=True)
 class MapInfo:
-    """Numbers that go with a site's mean maps.
+    """Information about a site's mean maps.
 
     Attributes:
-        method: Of explanation, such as ``integrated_gradients``.
-        why: Why there is no map; None where there is one.
-        scans: Scans behind the mean, one per person.
-        in_template: How many of them lie in MNI152.
+        method: Explanation method, for example ``integrated_gradients``.
+        why: Why there is no map; None if there is one.
+        scans: Number of scans in the mean, one per person.
+        in_template: Number of these in MNI152 space.
         place_mm: Edge length of a voxel of the map, in millimetres.
-        similarity: Of the two maps over the template's brain; None without maps.
+        similarity: Similarity of the two maps over the template's brain; None without maps.
         volumes: Region → its share of the brain.
         shares: `TRAINED` and `RANDOM` → region → mean and standard deviation of its share of the saliency.
     """
@@ -60,9 +60,9 @@ class SiteMaps:
     """The mean maps of a site.
 
     Attributes:
-        site: Its name.
-        maps: `TRAINED` and `RANDOM` → the mean map, (8, 8, 8) or (32, 32, 32) float32; empty where none may leave.
-        info: The numbers that go with them.
+        site: The site's name.
+        maps: `TRAINED` and `RANDOM` → the mean map, (8, 8, 8) or (32, 32, 32) float32; empty if none may leave.
+        info: Information about the maps.
     """
 
     site: str
@@ -71,9 +71,9 @@ class SiteMaps:
 
 
 def random_state(experiment: Experiment) -> State:
-    """What the run trained, as drawn from another seed: the state of a model that has learned nothing.
+    """Return the trainable state of an untrained model, drawn with a different seed.
 
-    Adapters begin at no change, so with LoRA it is the encoder as it came under a new head.
+    LoRA adapters start as the identity, so with LoRA this is the original encoder with a new head.
     """
     section, tuning = experiment.model, experiment.tuning
     assembled = assemble(section.encoder, "random", section.head, tuning, derive_seed(experiment.seed, "saliency"))
@@ -81,7 +81,7 @@ def random_state(experiment: Experiment) -> State:
 
 
 def require_atlas(experiment: Experiment) -> None:
-    """Raise `InputError` where the experiment names an atlas that cannot be used, before anything is trained."""
+    """Raise `InputError` before training if the experiment names an atlas that cannot be used."""
     if experiment.explain is not None and experiment.explain.atlas is not None:
         _regions(experiment, load_template(SIZE, SPACING_MM))
 
@@ -96,14 +96,14 @@ def ask_for_maps(
     """Ask the sites for mean maps of the state and of random weights (Adebayo et al. 2018, arXiv 1810.03292).
 
     Args:
-        experiment: With `explain`.
-        federation: The way to the sites.
-        sites: Those to ask; where there are none nothing is done.
-        state: The final one.
-        versions: Site → the memory that goes with it.
+        experiment: An experiment with a section `explain`.
+        federation: The federation.
+        sites: The sites to ask; may be empty.
+        state: The final state.
+        versions: Site → the version of its memory that belongs to the state.
 
     Raises:
-        InputError: If the atlas cannot be used, or a site fails or sends what is no map.
+        InputError: If the atlas cannot be used, or a site fails or sends an invalid map.
     """
     if not sites:
         return
@@ -115,19 +115,19 @@ def ask_for_maps(
         site: Task(MapSaliency(), parts={STATE: state, **regions}, memory_version=versions.get(site)) for site in sites
     }
     answers = {reply.site: {TRAINED: answer_of(reply)} for reply in federation.ask(trained)}
-    having = [site for site in sites if answers[site][TRAINED].expect(MeanSaliency).why is None]
-    if not having:
+    with_maps = [site for site in sites if answers[site][TRAINED].expect(MeanSaliency).why is None]
+    if not with_maps:
         yield from (_site_maps(method, template, answers[site]) for site in sites)
         return
-    drawn = Task(MapSaliency(), parts={STATE: random_state(experiment), **regions})
-    for reply in federation.ask(dict.fromkeys(having, drawn)):
+    random_task = Task(MapSaliency(), parts={STATE: random_state(experiment), **regions})
+    for reply in federation.ask(dict.fromkeys(with_maps, random_task)):
         answers[reply.site][RANDOM] = answer_of(reply)
     for site in sites:
         yield _site_maps(method, template, answers[site])
 
 
 def write_maps(site_maps: SiteMaps, folder: RunFolder) -> None:
-    """Write `<site>_<state>.nii.gz` in MNI152 millimetres, and `<site>.json` last, which says that the site is done."""
+    """Write `<site>_<state>.nii.gz` in MNI152 space; `<site>.json` is written last and marks the site as done."""
     for name, values in site_maps.maps.items():
         image = as_nifti(values.numpy(), in_template=site_maps.info.in_template == site_maps.info.scans)
         with atomic_path(folder.saliency_map(site_maps.site, name)) as partial:
@@ -136,7 +136,7 @@ def write_maps(site_maps: SiteMaps, folder: RunFolder) -> None:
 
 
 def as_nifti(values: np.ndarray, *, in_template: bool) -> nibabel.Nifti1Image:
-    """A map of the whole prepared grid, (n, n, n), as an image; its sform says 'aligned' where it is not in MNI152."""
+    """Convert a map over the prepared grid, (n, n, n), to NIfTI; the sform code is 'aligned' if it is not in MNI152."""
     width = SIZE // values.shape[0]
     affine = load_template(SIZE, SPACING_MM).affine @ np.array(
         [[width, 0, 0, (width - 1) / 2], [0, width, 0, (width - 1) / 2], [0, 0, width, (width - 1) / 2], [0, 0, 0, 1]]
@@ -172,7 +172,7 @@ def _site_maps(method: str, template: Template, answers: Mapping[str, Answer]) -
 
 
 def _checked_map(answer: Answer, width: int) -> torch.Tensor:
-    """The map that a site sent. Raises `InputError` where it is none."""
+    """Return the map that a site sent. Raises `InputError` if it is missing or invalid."""
     mean_map, shape = answer.parts.get(MAP, {}).get("mean"), (SIZE // width,) * 3
     if mean_map is None or mean_map.shape != shape or not bool(torch.isfinite(mean_map).all()):
         raise InputError(f"site {answer.site}: expected a mean map of {math.prod(shape)} finite numbers")

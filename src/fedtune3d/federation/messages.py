@@ -1,4 +1,4 @@
-"""Tasks and answers: all that goes to a site and all that comes back."""
+"""Tasks and answers: everything that is sent to a site and everything that comes back."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,28 +14,28 @@ LEAVE_ONE_SITE_OUT = "leave_one_site_out"
 
 
 def without(site: str) -> str:
-    """The namespace of the leave-one-site-out baseline that trains without a site."""
+    """Return the namespace of the leave-one-site-out baseline that leaves out `site`."""
     return f"without-{site}"
 
 
 class _Message(BaseModel):
-    """JSON values of a message: strictly typed, nothing unknown, no NaN, unchanged after validation."""
+    """The JSON values of a message: strictly typed and immutable, without unknown fields or NaN."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Instruction(_Message):
-    """What a kind of task asks of a site.
+    """Base class of the instructions, one per kind of task.
 
     Class attributes:
-        kind: The kind's name, which is that of its module in ``federation/tasks/``.
+        kind: The kind's name, equal to that of its module in ``federation/tasks/``.
     """
 
     kind: ClassVar[str]
 
 
 class Payload(_Message):
-    """What a kind of task is answered with. Every field declares what it reveals (`privacy/declarations.py`)."""
+    """Base class of the answers' values. Every field declares what it reveals (`privacy/declarations.py`)."""
 
 
 AnyInstruction = TypeVar("AnyInstruction", bound=Instruction)
@@ -47,15 +47,15 @@ class Task:
     """A task for a site.
 
     Attributes:
-        instruction: What to do; its type is the kind of task.
-        round: The round it belongs to, from 1; 0 outside the rounds.
-        parts: State dicts that come with it: ``"state"``, the global state, and what a rule adds.
-        memory_version: The round whose memory the site starts from: the last one that the server accepted from it;
-            None for none.
-        oldest_version: The oldest memory that a later task may name; older ones can be removed. None to keep all.
-        deadline_seconds: Seconds after which the answer is no longer wanted, checked between batches; None for never.
-        namespace: Whose memory the site uses: ``""``, the federation's; `LOCAL`, that of the local baseline; or, as
-            `without` names it, that of a leave-one-site-out baseline.
+        instruction: What to do; its type determines the kind of task.
+        round: The task's round, from 1; 0 outside the rounds.
+        parts: State dicts by name: ``"state"``, the global state, and others that a rule adds.
+        memory_version: The version of the site's memory to start from: the round of its last accepted update; None for
+            an empty memory.
+        oldest_version: The oldest version that a later task may name; older ones can be deleted. None to keep all.
+        deadline_seconds: Seconds after which the answer is too late, checked between batches; None for no deadline.
+        namespace: The memory that the site uses: ``""`` for the federation's, `LOCAL` for the local baseline's, or the
+            result of `without` for a leave-one-site-out baseline's.
     """
 
     instruction: Instruction
@@ -72,7 +72,7 @@ class Task:
         return self.instruction.kind
 
     def expect(self, kind: type[AnyInstruction]) -> AnyInstruction:
-        """The instruction, known to be of a type. Raises `TypeError` where it is another."""
+        """Return the instruction as the given type. Raises `TypeError` if it is another."""
         if not isinstance(self.instruction, kind):
             raise TypeError(f"expected {kind.__name__}, got {type(self.instruction).__name__}")
         return self.instruction
@@ -80,14 +80,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a site sends back: a payload, and state dicts by part."""
+    """A site's answer: a payload, and state dicts by name."""
 
     site: str
     payload: Payload
     parts: Mapping[str, State] = field(default_factory=dict)
 
     def expect(self, kind: type[AnyPayload]) -> AnyPayload:
-        """The payload, known to be of a type. Raises `InputError` where it is another."""
+        """Return the payload as the given type. Raises `InputError` if it is another."""
         if not isinstance(self.payload, kind):
             raise InputError(f"site {self.site}: expected {kind.__name__}, got {type(self.payload).__name__}")
         return self.payload
@@ -95,21 +95,21 @@ class Answer:
 
 @dataclass(frozen=True)
 class Fault:
-    """A site that did not answer, and why, in one line."""
+    """A site that did not answer, and the reason in one line."""
 
     site: str
     reason: str
 
 
 def answer_of(reply: Answer | Fault) -> Answer:
-    """The answer to a task outside the rounds. Raises `InputError` where there is none: the run cannot continue."""
+    """Return a reply outside the rounds as an answer. Raises `InputError` for a fault, which stops the run."""
     if isinstance(reply, Fault):
-        raise InputError(f"site {reply.site}: {reply.reason}; mend it and run again with --resume")
+        raise InputError(f"site {reply.site}: {reply.reason}; fix this and run again with --resume")
     return reply
 
 
 class Federation(Protocol):
-    """A way to reach the sites."""
+    """The interface to the sites, implemented by each engine."""
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -122,7 +122,7 @@ class Federation(Protocol):
 
 
 class Answering(Protocol):
-    """Anything that answers tasks: a site, or several pooled."""
+    """Anything that answers tasks: a site, a site behind its gate, or several sites pooled."""
 
     def answer(self, task: Task) -> Answer:
         """Carry out the task and return the answer."""
@@ -131,27 +131,27 @@ class Answering(Protocol):
 
 @dataclass(frozen=True)
 class Part:
-    """Some sites of a federation, which work in the namespace of a baseline."""
+    """A subset of a federation's sites, working in the namespace of a baseline."""
 
     federation: Federation
     sites: tuple[str, ...]
     namespace: str
 
     def ask(self, tasks: Mapping[str, Task]) -> Iterator[Answer | Fault]:
-        """Send the sites their tasks, under the namespace."""
+        """Send the sites their tasks in the namespace; see `Federation.ask`."""
         return self.federation.ask({site: replace(task, namespace=self.namespace) for site, task in tasks.items()})
 
 
 def parts_bytes(parts: Mapping[str, State]) -> int:
-    """The bytes of all state dicts of a message."""
+    """Return the size in bytes of all state dicts of a message."""
     return sum(state_bytes(state) for state in parts.values())
 
 
 def answers_of_all(federation: Federation, task: Task) -> list[Answer]:
-    """The answers of all sites to one task outside the rounds, in the order of their names.
+    """Send all sites the same task outside the rounds; return their answers, sorted by site.
 
     Raises:
-        InputError: If a site has none.
+        InputError: If a site does not answer.
     """
     replies = federation.ask(dict.fromkeys(federation.sites, task))
     return sorted((answer_of(reply) for reply in replies), key=lambda answer: answer.site)

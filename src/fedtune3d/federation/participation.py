@@ -1,4 +1,4 @@
-"""Who trains in a round, when not everybody does."""
+"""Selection of the sites that train in a round."""
 
 import math
 
@@ -6,7 +6,7 @@ from fedtune3d._utils.seeds import numpy_rng
 
 
 def choose_participants(sites: tuple[str, ...], fraction: float, seed: int, round_: int) -> tuple[str, ...]:
-    """Draw ⌈fraction · sites⌉ sites for a round, from (seed, round) alone; sorted."""
+    """Draw ⌈fraction · number of sites⌉ sites for a round, from (seed, round) only. Returns sorted names."""
     names = sorted(sites)
     count = math.ceil(fraction * len(names) - 1e-9)
     drawn = numpy_rng(seed, "participants", round_).choice(len(names), size=count, replace=False)

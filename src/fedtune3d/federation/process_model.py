@@ -1,4 +1,4 @@
-"""What the sites of one process share: the model, and what of it is computed once."""
+"""The model that the sites of a process share, and its frozen prefix."""
 
 from functools import cached_property
 
@@ -13,9 +13,9 @@ from fedtune3d.training.prefix import Prefix
 
 
 class ProcessModel:
-    """The model of an experiment on its device, put together when it is first used.
+    """An experiment's model on its device, assembled when first used.
 
-    Sites take turns with it: each writes the state that it was sent before it trains or scores.
+    Sites take turns with it: each loads the state that it received before it trains or scores.
     """
 
     def __init__(self, experiment: Experiment) -> None:
@@ -24,17 +24,17 @@ class ProcessModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the model computes."""
-        wanted = self.experiment.device
-        if wanted == "auto":
-            wanted = "cuda" if torch.cuda.is_available() else "cpu"
-        elif wanted == "cuda" and not torch.cuda.is_available():
+        """The device that the model runs on."""
+        name = self.experiment.device
+        if name == "auto":
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        elif name == "cuda" and not torch.cuda.is_available():
             raise InputError("device: cuda, but PyTorch finds no GPU here; write cpu or auto")
-        return torch.device(wanted)
+        return torch.device(name)
 
     @cached_property
     def assembled(self) -> AssembledModel:
-        """The model, what of it trains, and where its weights came from."""
+        """The model with its trainable part and the source of its weights."""
         section = self.experiment.model
         tuning = self.experiment.tuning
         assembled = assemble(section.encoder, section.weights, section.head, tuning, self.experiment.seed)
@@ -43,16 +43,16 @@ class ProcessModel:
 
     @cached_property
     def prefix(self) -> Prefix:
-        """The part of the model before the first trained parameter."""
+        """The part of the model before the first trainable parameter."""
         return Prefix(self.assembled.model, self.assembled.trainable)
 
     def context(self, sites: tuple[str, ...]) -> RuleContext:
-        """What a rule may know of the experiment."""
+        """Return what an aggregation rule may know about the experiment."""
         assembled = self.assembled
         return RuleContext(
             sites=sites,
             parameters=assembled.trainable.parameters,
             normalisation=normalisation_names(assembled.model, assembled.trainable),
             optimizer=self.experiment.training.optimizer,
-            rate_constant=True,  # the schedule moves between rounds only
+            rate_constant=True,  # the schedule changes the rate only between rounds
         )

@@ -1,4 +1,4 @@
-"""The state of a run between rounds, saved so that a killed run continues to the same bits."""
+"""The state of a run between rounds, saved so that a killed run resumes to bit-identical results."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ class BestState:
     """The best global state by validation so far.
 
     Attributes:
-        validation: Its validation, with the round that it comes from.
+        validation: Its validation, which includes its round.
         versions: Site → the version of the site's memory that belongs to it.
     """
 
@@ -34,16 +34,16 @@ class BestState:
 
 @dataclass(frozen=True)
 class RoundState:
-    """Where a run stands after a round.
+    """The state of a run after a round.
 
     Attributes:
-        round: The last round whose state is the global state; 0 before the first.
+        round: The last completed round; 0 before the first.
         state: The global state.
         memory: The rule's memory.
-        versions: Per site, the last round whose update was accepted.
-        best: The best state by validation so far; None before there is one.
-        finished: Whether the last state was scored, too.
-        ledger_lines: Lines of the ledger up to this round; more were not committed, fewer mean damage.
+        versions: Site → the round of its last accepted update.
+        best: The best state by validation so far, if any.
+        finished: Whether the last state has been scored.
+        ledger_lines: Lines of the ledger up to this round; further lines were not committed, fewer mean damage.
     """
 
     round: int
@@ -57,7 +57,7 @@ class RoundState:
 
 @dataclass(frozen=True)
 class _CheckpointInfo:
-    """All of a `RoundState` but its tensors and the rule's memory, as the checkpoint holds it."""
+    """A `RoundState` without its tensors and the rule's memory, as stored in the checkpoint's metadata."""
 
     round: int
     versions: dict[str, int]
@@ -67,10 +67,10 @@ class _CheckpointInfo:
 
 
 class RoundsFolder:
-    """`rounds.jsonl`, `checkpoints/` and the spool of a run of the round loop.
+    """The files of the round loop: `rounds.jsonl`, `checkpoints/` and the spool.
 
-    `checkpoints/last.safetensors` is the point of no return of a round: it is replaced last, in one rename, after the
-    rule's memory and the ledger's line were written. It holds nothing that differs between equal runs, such as times.
+    A round is committed by replacing `checkpoints/last.safetensors` in one rename, after the rule's memory and the
+    ledger line have been written. The file contains nothing that differs between equal runs, such as times.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -79,7 +79,7 @@ class RoundsFolder:
         self.last, self.best = self.paths.last, self.paths.best
 
     def load(self) -> RoundState | None:
-        """Load the last committed round, or None before the first; ledger lines that were not committed are dropped.
+        """Load the last committed round and drop uncommitted ledger lines; returns None before the first commit.
 
         Raises:
             DamagedFileError: If a file is not what was written.
@@ -101,7 +101,7 @@ class RoundsFolder:
         )
 
     def commit(self, round_state: RoundState, line: LedgerLine | None = None) -> RoundState:
-        """Make `round_state` the one that `load` gives, with its line in the ledger, and return it as it is then."""
+        """Save a round with its ledger line, so that `load` returns it; returns the state with the new line count."""
         save_state(
             self.paths.rule_memory(round_state.round), round_state.memory.tensors, dict(round_state.memory.values)
         )
@@ -121,27 +121,27 @@ class RoundsFolder:
         return round_state
 
     def reopen(self, round_state: RoundState) -> RoundState:
-        """Make a finished run one that can go on, without the ledger's line about its last state.
+        """Reopen a finished run for more rounds, dropping the ledger line of its final scoring.
 
-        The next round scores that state again, so that the run ends as if it had never stopped.
+        The next round scores that state again, so that the result is the same as without the stop.
         """
         reopened = self.commit(replace(round_state, finished=False, ledger_lines=round_state.ledger_lines - 1))
         keep_first(self.ledger, reopened.ledger_lines)
         return reopened
 
     def save_best(self, round_state: RoundState, validation: Validation) -> RoundState:
-        """Keep the state of `round_state`, whose validation is given, as the best so far."""
+        """Save the state of `round_state`, with its validation, as the best so far."""
         best = BestState(validation, dict(sorted(round_state.versions.items())))
         save_state(self.best, round_state.state, to_json(best))
         return replace(round_state, best=best)
 
     def lines(self) -> list[LedgerLine]:
-        """Read the ledger; raises as `read_ledger`."""
+        """Read the ledger. Raises as `read_ledger`."""
         return read_ledger(self.ledger)
 
 
 def read_best_state(path: Path) -> BestState:
-    """Read from which round the best checkpoint comes, and with which validation.
+    """Read the round and validation of the best checkpoint.
 
     Raises:
         InputError: If there is no such file.

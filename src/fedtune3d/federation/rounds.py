@@ -1,4 +1,4 @@
-"""The round loop: tasks out, updates in, the rule's next state, saved before the next round begins."""
+"""The round loop: send tasks, collect updates, apply the rule, and save the next state before the next round."""
 
 import math
 import shutil
@@ -23,22 +23,23 @@ from fedtune3d.federation.update_checks import reason_to_refuse
 
 
 class QuorumLostError(InputError):
-    """Too few sites answered a round, in every try; the state of the round before is saved."""
+    """Too few sites answered in every attempt at a round; the state of the previous round is saved."""
 
 
 @dataclass(frozen=True)
 class RoundSettings:
-    """How many rounds, who takes part, and what is accepted.
+    """Number of rounds, participation, and limits on updates.
 
     Attributes:
-        rounds: Rounds to run.
+        rounds: Number of rounds.
         seed: The run's seed, from which the participants of each round are drawn.
-        fraction: Share of the sites that trains in each round.
-        quorum: Fewest accepted updates for a round to count; None for half of those asked, rounded up.
-        deadline_seconds: Seconds that a site has for a task; None for no limit.
-        retries: How often a round without a quorum is tried again before the run stops.
-        max_norm: The greatest accepted norm of a site's change.
-        participants: Who trains in a round, instead of a drawn share: a run can follow another's record.
+        fraction: Fraction of the sites that train in each round.
+        quorum: Minimum number of accepted updates per round; None for half of the sites asked, rounded up.
+        deadline_seconds: Time limit for a site's task; None for no limit.
+        retries: How often a round without a quorum is repeated before the run stops.
+        max_norm: Maximum norm of a site's change of the state.
+        participants: Returns the sites that train in a round, instead of a random draw; lets a run follow another's
+            record.
     """
 
     rounds: int
@@ -51,13 +52,13 @@ class RoundSettings:
     participants: Callable[[int], tuple[str, ...]] | None = None
 
     def chosen(self, sites: tuple[str, ...], round_: int) -> tuple[str, ...]:
-        """The sites that are asked to train in a round, sorted."""
+        """Return the sites that are asked to train in a round, sorted."""
         if self.participants is not None:
             return tuple(sorted(self.participants(round_)))
         return choose_participants(sites, self.fraction, self.seed, round_)
 
     def needed(self, asked: int) -> int:
-        """The quorum among `asked` sites."""
+        """Return the quorum among `asked` sites."""
         return math.ceil(asked / 2) if self.quorum is None else min(self.quorum, asked)
 
 
@@ -70,15 +71,15 @@ def run_rounds(
     context: RuleContext,
     on_round: Callable[[int, int], None] = lambda done, total: None,
 ) -> RoundState:
-    """Run all rounds that are not done yet, then score the last state. Finished rounds continue where more are wanted.
+    """Run the remaining rounds, then score the last state. A finished run is continued if it now has more rounds.
 
-    The global state after round t is scored by the sites at the start of round t + 1 (after the last round by a task of
-    its own), so a round costs each site one message. The best state is the one with the greatest mean validation AUC
-    over the sites that have one; ties go to the lower pooled loss, then to the earlier round.
+    The sites score the global state after round t at the start of round t + 1 (after the last round, in a separate
+    task), so a round costs each site one message. The best state is the one with the highest mean validation AUC over
+    the sites at which it is defined; ties go to the lower pooled loss, then to the earlier round.
 
     Raises:
-        QuorumLostError: When a round has no quorum after all retries.
-        InputError: When the rule does not suit the context.
+        QuorumLostError: If a round has no quorum after all retries.
+        InputError: If the rule cannot be used in this context.
     """
     round_state = folder.load()
     if round_state is None:
@@ -129,10 +130,10 @@ def _one_round(
     )
     round_state = _keep_if_best(folder, round_state, line.validation)
     versions = round_state.versions | {update.site: round_ for update in collected.updates}
-    after = replace(round_state, round=round_, state=aggregate.state, memory=aggregate.memory, versions=versions)
-    after = folder.commit(after, line)
+    next_state = replace(round_state, round=round_, state=aggregate.state, memory=aggregate.memory, versions=versions)
+    next_state = folder.commit(next_state, line)
     shutil.rmtree(folder.spool, ignore_errors=True)
-    return after
+    return next_state
 
 
 def _training_tasks(
@@ -142,7 +143,7 @@ def _training_tasks(
     round_state: RoundState,
     settings: RoundSettings,
 ) -> dict[str, Task]:
-    """A training task for each chosen site; the others score the state, so that rounds can be compared."""
+    """Create a training task for each chosen site and a scoring task for the others, so that rounds can be compared."""
     best_versions = round_state.best.versions if round_state.best else {}
     tasks = {}
     for site in sites:
@@ -175,7 +176,7 @@ def _collect(
     reference: State,
     max_norm: float,
 ) -> _Collected:
-    """Ask, refuse what cannot be accepted, and spool the rest to disk on arrival: one update is held at a time."""
+    """Collect answers, refuse invalid updates, and spool the others to disk on arrival, one in memory at a time."""
     shutil.rmtree(folder.spool, ignore_errors=True)
     updates, entries = [], {}
     for reply in federation.ask(tasks):
@@ -187,12 +188,12 @@ def _collect(
             if fault is None:
                 updates.append(_spooled(reply, folder))
         entries[site] = entry
-        del reply  # before the next one comes
+        del reply  # free it before the next one arrives
     return _Collected(updates, dict(sorted(entries.items())))
 
 
 def _entry(reply: Answer | Fault, task: Task) -> SiteEntry:
-    """The ledger's entry of a site before its update is checked and weighed."""
+    """Create a site's ledger entry, before its update is checked and weighted."""
     if isinstance(reply, Fault):
         return SiteEntry(bytes_down=parts_bytes(task.parts), fault=reply.reason)
     entry = SiteEntry(bytes_down=parts_bytes(task.parts), bytes_up=parts_bytes(reply.parts))
@@ -215,7 +216,7 @@ def _entry(reply: Answer | Fault, task: Task) -> SiteEntry:
 def _spooled(answer: Answer, folder: RoundsFolder) -> Update:
     paths = {part: folder.paths.update(answer.site, part) for part in answer.parts}
     for part, path in paths.items():
-        save_state(path, answer.parts[part], durable=False)  # a resumed run drops the spool
+        save_state(path, answer.parts[part], durable=False)  # a resumed run discards the spool
     load = partial(_load_part, paths)
     payload = answer.expect(TrainAnswer)
     return Update(answer.site, payload.examples, load, payload.scores, payload.received_training_loss)
@@ -226,7 +227,7 @@ def _load_part(paths: Mapping[str, Path], part: str) -> State:
 
 
 def _validate(state_round: int, entries: Mapping[str, SiteEntry]) -> Validation:
-    """Validation of the state that the sites received: mean AUC over sites, mean loss over all validation scans."""
+    """Compute the validation of the received state: mean AUC over sites, mean loss over all validation scans."""
     scores = [entry.received for entry in entries.values() if entry.received is not None]
     aucs = [score.auc for score in scores if score.auc is not None]
     losses = [(score.loss, score.examples) for score in scores if score.loss is not None]
@@ -239,7 +240,7 @@ def _validate(state_round: int, entries: Mapping[str, SiteEntry]) -> Validation:
 
 
 def _keep_if_best(folder: RoundsFolder, round_state: RoundState, validation: Validation) -> RoundState:
-    """The untrained state of round 0 is never the best: on a small validation set it could be, by luck."""
+    """Save the state if it is the best so far, except that of round 0, which may score well only by chance."""
     if round_state.round == 0 or (round_state.best and round_state.best.validation.rank >= validation.rank):
         return round_state
     return folder.save_best(round_state, validation)
@@ -265,6 +266,7 @@ def _score_last(
 def _quorum_message(round_: int, chosen: tuple[str, ...], settings: RoundSettings, faults: list[dict[str, str]]) -> str:
     reasons = "; ".join(f"{site}: {reason}" for site, reason in sorted(faults[-1].items()))
     return (
-        f"round {round_} needs updates of {settings.needed(len(chosen))} of {len(chosen)} sites, but in {len(faults)} "
-        f"tries too few came ({reasons}); round {round_ - 1} is saved, mend the sites and run again with --resume"
+        f"round {round_} needs updates from {settings.needed(len(chosen))} of {len(chosen)} sites, but received too "
+        f"few in {len(faults)} attempts ({reasons}); round {round_ - 1} is saved; fix the "
+        "sites and run again with --resume"
     )

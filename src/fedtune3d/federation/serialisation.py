@@ -1,4 +1,4 @@
-"""Payloads and instructions as JSON text, and state dicts under flat names: the one form for the wire and the log."""
+"""Payloads and instructions as JSON text, and state dicts under flat names, for both the wire and the egress log."""
 
 import json
 from collections.abc import Mapping
@@ -20,23 +20,23 @@ def from_text(model: type[Model], text: str, what: str) -> Model:
     """Read what `to_text` wrote, strictly.
 
     Args:
-        model: The type to read.
-        text: From outside.
-        what: Names the message in errors.
+        model: The expected type.
+        text: Untrusted text.
+        what: Name of the message, for errors.
 
     Raises:
-        ValueError: In one line, with the field but without its content.
+        ValueError: If the text is invalid; one line with the field but without its content.
     """
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         if first["type"] == "json_invalid":
-            raise ValueError(f"{what}: no valid JSON") from None
+            raise ValueError(f"{what}: not valid JSON") from None
         where = ".".join(str(part) for part in first["loc"]) or model.__name__
         raise ValueError(f"{what}: {where}: {first['msg']}") from None
 
 
 def flat_state(parts: Mapping[str, State]) -> State:
-    """The tensors of a message under the names they travel by, ``part/name``, sorted."""
+    """Return the tensors of a message under their names on the wire, ``part/name``, sorted."""
     return {f"{part}/{name}": parts[part][name] for part in sorted(parts) for name in sorted(parts[part])}

@@ -1,4 +1,4 @@
-"""Preparation before the rounds: count the scans of each site, and split the people of all."""
+"""Before the rounds: count the scans at each site and split the people of all sites."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,25 +13,25 @@ from fedtune3d.federation.tasks.count_scans import CountScans, ScanCounts
 
 
 def count_and_split(experiment: Experiment, ask: Ask) -> tuple[dict[str, ScanCounts], dict[str, Flow]]:
-    """Let every site read, prepare and split its scans; groups that sites declare are split once for all.
+    """Have every site read, prepare and split its scans; groups that sites declare are split at the server.
 
     Returns:
-        What each site reports about its scans, and the flow of its participants.
+        Site → its counts, and site → the flow of its participants.
 
     Raises:
-        InputError: If nobody at any site is of one of the classes.
+        InputError: If a class has no one at any site.
     """
     counts = {answer.site: answer.expect(ScanCounts) for answer in ask(Task(CountScans()))}
     splits = split_shared(experiment, [site.declared_groups for site in counts.values()])
     flows = {answer.site: answer.expect(SplitFlow).flow for answer in ask(Task(AssignSplits(groups=splits)))}
     whole = [flow.splits[WHOLE_SITE] for flow in flows.values()]
-    # A count that a site holds back is not 0.
+    # A suppressed count is None, not 0.
     require_both_labels([any(classes.scans(label) != 0 for classes in whole) for label in (0, 1)])
     return counts, flows
 
 
 def split_shared(experiment: Experiment, counts: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, str]:
-    """Split the groups that several sites may have, by each site's scans of them per class. Returns group → split."""
+    """Split the groups that several sites may share, given each site's scan counts per class. Returns group → split."""
     shared: dict[str, tuple[int, int]] = {}
     for site in counts:
         for group, (negatives, positives) in site.items():
@@ -41,16 +41,16 @@ def split_shared(experiment: Experiment, counts: Iterable[Mapping[str, tuple[int
 
 
 def require_both_labels(present: Sequence[bool]) -> None:
-    """Raise `InputError` if no site has anyone negative, or anyone positive (`present`, in this order)."""
+    """Raise `InputError` if no site has anyone of a class; `present` holds (negative, positive)."""
     for is_present, name in zip(present, ("negative", "positive"), strict=True):
         if not is_present:
             raise InputError(
-                f"labels.{name}: nobody at any site is {name}; `fedtune3d prepare` shows who was left out and why; "
+                f"labels.{name}: no one at any site is {name}; `fedtune3d prepare` shows who was left out and why; "
                 "correct the labels"
             )
 
 
 def count_people(counts: Mapping[str, ScanCounts]) -> int:
-    """Count the people (or anatomies) behind the scans of all sites, each once."""
+    """Count the distinct people (or anatomies) behind the scans of all sites."""
     declared = {group for site in counts.values() for group in site.declared_groups}
     return len(declared) + sum(site.own_groups for site in counts.values())

@@ -1,4 +1,4 @@
-"""A rule's site step as a training task carries it: the rule's name, JSON values and state dicts."""
+"""A rule's site step as part of a training task: the rule's name, JSON values and state dicts."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from fedtune3d.federation.tasks.train import Train
 
 
 def with_step(task: Task, rule_name: str, step: SiteStep) -> Task:
-    """A training task that carries the step of a rule."""
+    """Return `task` as a training task with a rule's site step."""
     packed = pack_step(step)
     return replace(
         task,
@@ -19,10 +19,10 @@ def with_step(task: Task, rule_name: str, step: SiteStep) -> Task:
 
 
 def step_of(task: Task) -> SiteStep:
-    """Rebuild the step that a training task carries, by the rules installed here.
+    """Rebuild a training task's site step from the rules installed here.
 
     Raises:
-        InputError: Where the rule is not installed or its fields differ.
+        InputError: If the rule is not installed or its fields differ.
     """
     parts = {part: state for part, state in task.parts.items() if part != STATE}
     instruction = task.expect(Train)

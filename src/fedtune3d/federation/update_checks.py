@@ -1,4 +1,4 @@
-"""The check at the door: an update is whole, of the right shape and finite, or it is refused by name."""
+"""Check an update on arrival: complete, with the right shapes, finite and bounded, or refused with a reason."""
 
 import torch
 
@@ -10,36 +10,36 @@ from fedtune3d.federation.tasks.train import TrainAnswer
 
 
 def reason_to_refuse(answer: Answer, reference: State, step: SiteStep, max_norm: float) -> str | None:
-    """Why a training answer cannot be accepted, in one line; None when it can.
+    """Return why a training answer cannot be accepted, in one line; None if it can.
 
     Args:
-        answer: What came.
-        reference: The global state that was sent: names, shapes and dtypes to match.
-        step: The rule's part at the site, which says what must come back.
-        max_norm: The greatest Euclidean norm of (state that came − state that was sent).
+        answer: The site's answer.
+        reference: The global state that was sent, with the expected names, shapes and dtypes.
+        step: The rule's site step, which determines the expected parts.
+        max_norm: Maximum Euclidean norm of (received state − reference).
     """
     if not isinstance(answer.payload, TrainAnswer):
         return f"expected {TrainAnswer.__name__}, got {type(answer.payload).__name__}"
     if answer.payload.examples < 1:
         return f"expected at least 1 training example, got {answer.payload.examples}"
     if STATE not in answer.parts:
-        return "the answer holds no state"
-    wanted = step.expected_parts(reference)
-    if answer.parts.keys() != wanted.keys():
-        return f"expected the parts {', '.join(sorted(wanted))}, got {', '.join(sorted(answer.parts))}"
-    for part, expected in sorted(wanted.items()):
+        return "the answer contains no state"
+    expected_parts = step.expected_parts(reference)
+    if answer.parts.keys() != expected_parts.keys():
+        return f"expected the parts {', '.join(sorted(expected_parts))}, got {', '.join(sorted(answer.parts))}"
+    for part, expected in sorted(expected_parts.items()):
         if fault := find_fault(expected, answer.parts[part]):
             return f"{part}: {fault}"
     if unknown := sorted(answer.payload.scores.keys() - step.score_names()):
         return f"expected the scores {', '.join(sorted(step.score_names()))}, got {', '.join(unknown)}"
     norm = change_norm(answer.parts[STATE], reference)
     if not norm <= max_norm:
-        return f"the norm of the change is {norm:.3g}, over the bound of {max_norm:.3g}"
+        return f"the norm of the change is {norm:.3g}, above the limit of {max_norm:.3g}"
     return None
 
 
 def change_norm(state: State, reference: State) -> float:
-    """‖state − reference‖₂ over the floating-point tensors of `state`."""
+    """Compute ‖state − reference‖₂ over the floating-point tensors of `state`."""
     squares = [
         torch.dist(state[name], reference[name]).double().square()
         for name in sorted(state)

@@ -26,7 +26,7 @@ def test_a_site_that_never_comes(deployment: Any) -> None:
     deployment.join("B").stop()
     server = deployment.serve(deployment.write("absent"), "--wait", 0.3)
     assert server.wait() == 2
-    assert "site B: is not connected; mend it and run again with --resume" in server.text
+    assert "site B: is not connected; fix this and run again with --resume" in server.text
     deployment.join("B")
     server = deployment.serve(deployment.write("absent"), "--resume")
     assert server.wait() == 0, server.text
@@ -261,7 +261,7 @@ def test_a_refusal_is_one_line_at_both_ends(deployment: Any) -> None:
     server = deployment.serve(deployment.write("refused"))
     assert server.wait() == 2
     line = "refused: policy.tunings allows lora, but the experiment uses frozen"
-    assert f"site B: {line}; mend it and run again with --resume" in server.text
+    assert f"site B: {line}; fix this and run again with --resume" in server.text
     assert f"count_scans: {line}" in deployment.join("B").text
     deployment.join("B").stop()
     deployment.configure("B")

@@ -40,4 +40,4 @@ def test_a_scan_at_two_hospitals_is_found_and_named_by_neither(
         deployment.join(name)
     unseen = deployment.run(*words)
     assert unseen.returncode == 0, unseen.stderr
-    assert "not looked for leaks at A and B: the site names no fingerprint_key" in unseen.stdout
+    assert "A and B not audited for leaks: no fingerprint_key" in unseen.stdout

@@ -104,7 +104,7 @@ def spoiled(**changes: Any) -> flwr.RecordDict:
         ({"head": {"experiment_sha256": "other"}}, "answered for another experiment"),
         ({"head": {"format": 1}}, "format"),
         ({"head": {"surplus": 1}}, "surplus"),
-        ({"head": "{"}, "the answer: no valid JSON"),
+        ({"head": "{"}, "the answer: not valid JSON"),
         ({"head": {"parts": []}}, "a tensor of a part that was not announced: 'state'"),
         ({"body": '{"examples": 1, "people": 1, "loss": NaN}'}, "loss"),
         ({"body": '{"examples": 1, "people": 1, "loss": 1e999}'}, "loss"),
