@@ -1,6 +1,8 @@
 """Files that are whole or absent."""
 
+import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,31 @@ def test_nan_is_not_json_and_writes_nothing(tmp_path: Path) -> None:
 def test_a_private_file_is_for_its_user_only(tmp_path: Path) -> None:
     write_bytes(tmp_path / "key", b"secret", private=True)
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+
+
+@pytest.fixture
+def umask_027() -> Iterator[None]:
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+def test_permissions_are_those_of_the_umask_even_if_a_writer_replaces_the_file(
+    tmp_path: Path, umask_027: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def set_umask(mask: int) -> int:
+        raise AssertionError("another thread would create its files with this umask")
+
+    monkeypatch.setattr(os, "umask", set_umask)
+    write_text(tmp_path / "text", "")
+    with atomic_path(tmp_path / "replaced") as partial:
+        partial.unlink()
+        partial.touch(0o600)
+    monkeypatch.undo()
+    assert {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in tmp_path.iterdir()} == {
+        "text": "0o640",
+        "replaced": "0o640",
+    }
 
 
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:

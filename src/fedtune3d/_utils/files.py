@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -39,8 +40,9 @@ def atomic_path(target: Path, *, durable: bool = True, private: bool = False) ->
     try:
         with storage_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
+            permissions = _create(partial, 0o600 if private else 0o666)
             yield partial
-            partial.chmod(0o600 if private else 0o666 & ~_umask())
+            partial.chmod(permissions)  # some writers replace the file by one of their own
             if durable:
                 _flush(partial)
             os.replace(partial, target)
@@ -153,10 +155,13 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+def _create(path: Path, mode: int) -> int:
+    """Create an empty file. Returns its permissions: `mode` without what the umask takes away."""
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
+    try:
+        return stat.S_IMODE(os.fstat(handle).st_mode)
+    finally:
+        os.close(handle)
 
 
 def _identity(path: Path) -> tuple[str, int, int, int]:
