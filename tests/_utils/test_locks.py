@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,17 @@ with one_writer(Path(sys.argv[1]), "fedtune3d run"):
 
 
 def test_a_second_writer_is_refused_and_told_who_holds_the_folder(tmp_path: Path) -> None:
-    with one_writer(tmp_path / "run", "fedtune3d run"):
-        holder = rf"run: `fedtune3d run` \(process {os.getpid()} on .*\) is writing"
-        with pytest.raises(InputError, match=holder), one_writer(tmp_path / "run", "fedtune3d report"):
+    def hold() -> None:
+        with one_writer(tmp_path / "run", "fedtune3d report"):
             pass
+
+    with one_writer(tmp_path / "run", "fedtune3d run"), ThreadPoolExecutor(1) as other_thread:
+        holder = rf"run: `fedtune3d run` \(process {os.getpid()} on .*\) is writing"
+        with pytest.raises(InputError, match=holder):
+            other_thread.submit(hold).result()
+        hold()  # in the thread that has it
+        with pytest.raises(InputError, match=holder):
+            other_thread.submit(hold).result()
     with one_writer(tmp_path / "run", "fedtune3d report"):
         assert "report" in (tmp_path / "run" / HOLDER).read_text()
     assert not (tmp_path / "run").exists()  # nothing was written

@@ -1,5 +1,7 @@
 """`fedtune3d run` and `report` as a user meets them: what they print and write, and one line for bad input."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ import pytest
 import torch
 import yaml
 from command_line import call
+
+from fedtune3d._utils.locks import one_writer
 
 
 def test_prepare_run_and_report(capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path) -> None:
@@ -119,3 +123,19 @@ def test_a_study_is_sent_to_benchmark(capsys: pytest.CaptureFixture[str], tmp_pa
     code, _, said = call(capsys, command, path)
     assert code == 2
     assert f"run it with: fedtune3d benchmark {path}" in said.replace("\n", "")
+
+
+@pytest.mark.parametrize("command", ["run", "benchmark"])
+def test_a_second_writer_is_refused_before_torch_is_imported(tmp_path: Path, command: str) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text("output: outputs/one\n")
+    words = [sys.executable, "-X", "importtime", "-m", "fedtune3d", command, path]
+    with one_writer(tmp_path / "outputs" / "one", "fedtune3d run"):
+        second = subprocess.run(words, capture_output=True, text=True)
+    lines = second.stderr.splitlines()
+    imported = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    assert second.returncode == 2
+    assert "is writing to this folder" in next(line for line in lines if line.startswith("fedtune3d: "))
+    assert "fedtune3d._utils.locks" in imported
+    assert not imported & {"torch", "scipy", "matplotlib"}
+    assert list(tmp_path.iterdir()) == [path]

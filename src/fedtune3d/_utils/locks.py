@@ -1,11 +1,13 @@
 """One writer per folder: a second one is refused at once, in a line that says who holds it. Readers are never blocked.
 
-The lock is the operating system's, on ``.lock`` in the folder, so it ends with its process however that ends; who holds
+A thread that holds a folder may hold it once more, so a command can take its lock before it imports what is slow. The
+lock is the operating system's, on ``.lock`` in the folder, so it ends with its process however that ends; who holds
 it is written to ``.lock-holder``. A file system without locks (some network drives) is refused rather than trusted.
 """
 
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -17,6 +19,8 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import storage_errors, write_text
 
 LOCK, HOLDER = ".lock", ".lock-holder"
+_held: set[tuple[Path, int]] = set()
+"""Folder and thread of each lock that this process holds."""
 
 
 @contextmanager
@@ -31,8 +35,13 @@ def one_writer(folder: Path, command: str) -> Iterator[None]:
         InputError: If another process, or another thread of this one, holds the folder.
         StorageError: If the folder cannot be written to.
     """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        key = (folder.resolve(), threading.get_ident())
+    if key in _held:
+        yield
+        return
     lock = FileLock(folder / LOCK, thread_local=False)
     with storage_errors(folder / LOCK):
         try:
@@ -44,10 +53,12 @@ def one_writer(folder: Path, command: str) -> Iterator[None]:
     try:
         since = datetime.now().astimezone().isoformat(timespec="seconds")
         write_text(folder / HOLDER, f"`{command}` (process {os.getpid()} on {socket.gethostname()}, since {since})\n")
+        _held.add(key)
         yield
     finally:
+        _held.discard(key)
         (folder / HOLDER).unlink(missing_ok=True)
-        _remove_if_unused(folder)
+        _remove_if_unused(folder, missing)
         lock.release()
 
 
@@ -56,12 +67,14 @@ def is_unused(folder: Path) -> bool:
     return not folder.exists() or {path.name for path in folder.iterdir()} <= {LOCK, HOLDER}
 
 
-def _remove_if_unused(folder: Path) -> None:
-    """Leave no trace of a command that was refused before it wrote anything."""
+def _remove_if_unused(folder: Path, made: list[Path]) -> None:
+    """Leave no trace of a command that was refused before it wrote anything: no lock, none of the folders it made."""
     with suppress(OSError):
         if is_unused(folder):
             (folder / LOCK).unlink(missing_ok=True)
             folder.rmdir()
+            for path in made[1:]:
+                path.rmdir()
 
 
 def _holder(folder: Path) -> str:

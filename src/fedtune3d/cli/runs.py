@@ -11,6 +11,7 @@ from fedtune3d.cli.shared import (
     Port,
     Watched,
     err,
+    held_output,
     out,
     print_result,
     progress_bars,
@@ -33,17 +34,18 @@ def run(
 
     Can be stopped with Ctrl-C at any time; --resume continues and gives the same result.
     """
-    from fedtune3d.workflows.run import run_experiment
+    with held_output(experiment, "fedtune3d run"):
+        from fedtune3d.workflows.run import run_experiment
 
-    found = read_experiment(experiment)
-    if rounds is not None:
-        found = found.with_rounds(rounds)
-    try:
-        with watched_bars(found.output, watch, port) as progress:
-            folder = run_experiment(found, resume=resume, progress=progress)
-    except KeyboardInterrupt:
-        err.print(f"stopped; continue with: fedtune3d run {experiment} --resume")
-        raise typer.Exit(130) from None
+        found = read_experiment(experiment)
+        if rounds is not None:
+            found = found.with_rounds(rounds)
+        try:
+            with watched_bars(found.output, watch, port) as progress:
+                folder = run_experiment(found, resume=resume, progress=progress)
+        except KeyboardInterrupt:
+            err.print(f"stopped; continue with: fedtune3d run {experiment} --resume")
+            raise typer.Exit(130) from None
     print_result(folder)
 
 
@@ -60,22 +62,23 @@ def benchmark(
 
     Can be stopped with Ctrl-C at any time; the same command continues without repeating finished trials.
     """
-    from fedtune3d.config.study import Study
-    from fedtune3d.report import caveat
-    from fedtune3d.report.study_captions import answer
-    from fedtune3d.report.study_contents import read_study
-    from fedtune3d.report.study_tables import stage_tables
-    from fedtune3d.workflows.study import run_study
+    with held_output(study, "fedtune3d benchmark"):
+        from fedtune3d.config.study import Study
+        from fedtune3d.report import caveat
+        from fedtune3d.report.study_captions import answer
+        from fedtune3d.report.study_contents import read_study
+        from fedtune3d.report.study_tables import stage_tables
+        from fedtune3d.workflows.study import run_study
 
-    grid = Study.from_yaml(study)
-    if plan:
-        print_study_plan(grid, workers)
-    try:
-        with progress_bars() as bars:
-            folder = run_study(grid, workers=workers, progress=bars, tell=err.print)
-    except KeyboardInterrupt:
-        err.print(f"stopped; continue with: fedtune3d benchmark {study}")
-        raise typer.Exit(130) from None
+        grid = Study.from_yaml(study)
+        if plan:
+            print_study_plan(grid, workers)
+        try:
+            with progress_bars() as bars:
+                folder = run_study(grid, workers=workers, progress=bars, tell=err.print)
+        except KeyboardInterrupt:
+            err.print(f"stopped; continue with: fedtune3d benchmark {study}")
+            raise typer.Exit(130) from None
     contents = read_study(folder.path)
     for table in stage_tables(contents):
         out.print(table)

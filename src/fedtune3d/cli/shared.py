@@ -43,6 +43,31 @@ def read_experiment(path: Path) -> "Experiment":
     return Experiment.from_yaml(path)
 
 
+@contextmanager
+def held_output(path: Path, command: str) -> Iterator[None]:
+    """Hold the output folder that an experiment or a study names, so that a second writer does not wait for torch.
+
+    A file with mistakes holds nothing: its validation names them.
+
+    Raises:
+        InputError: If another process holds the folder.
+    """
+    from fedtune3d._utils.folders import DEFAULT_OUTPUT
+    from fedtune3d._utils.locks import one_writer
+    from fedtune3d._utils.user_paths import expand_path
+    from fedtune3d._utils.yaml_files import read_yaml
+
+    try:
+        output = expand_path(read_yaml(path, if_missing="").get("output", DEFAULT_OUTPUT))
+    except (InputError, ValueError):
+        output = None
+    if isinstance(output, str):
+        with one_writer(path.absolute().parent / output, command):
+            yield
+    else:
+        yield
+
+
 def print_result(folder: "RunFolder") -> None:
     """Print the AUCs of a run and the path of its report."""
     from fedtune3d.report import auc_table, caveat

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import DEFAULT_OUTPUT
 from fedtune3d._utils.json_values import Json
 from fedtune3d._utils.names import known_name
 from fedtune3d._utils.ranges import Count, CountOrZero, Fraction, Positive
@@ -139,7 +140,7 @@ class ExperimentKeys(StrictModel):
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
     log: Annotated[tuple[str, ...], BeforeValidator(_log_names)] = ()
-    output: UserPath = Path("runs")
+    output: UserPath = Path(DEFAULT_OUTPUT)
     cache: UserPath = Path("cache")
 
     @model_validator(mode="after")

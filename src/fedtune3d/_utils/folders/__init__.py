@@ -4,12 +4,13 @@ from fedtune3d._utils.folders.cache import CacheFolder, PreparedPaths, SiteCache
 from fedtune3d._utils.folders.deployment import ServerPaths, SitePaths, SiteWork
 from fedtune3d._utils.folders.export import AdapterPaths, ExportFolder
 from fedtune3d._utils.folders.rounds import RoundsPaths
-from fedtune3d._utils.folders.run import MlflowPaths, RunFolder
+from fedtune3d._utils.folders.run import DEFAULT_OUTPUT, MlflowPaths, RunFolder
 from fedtune3d._utils.folders.simulation import SimulationFolder
 from fedtune3d._utils.folders.site import SiteFolder, memory_version, memory_versions
 from fedtune3d._utils.folders.study import StudyFolder
 
 __all__ = [
+    "DEFAULT_OUTPUT",
     "AdapterPaths",
     "CacheFolder",
     "ExportFolder",

@@ -8,6 +8,8 @@ from fedtune3d._utils.folders.rounds import RoundsPaths
 from fedtune3d._utils.folders.site import SiteFolder
 
 CONFIG = "config.yaml"
+DEFAULT_OUTPUT = "runs"
+"""Where an experiment writes that names no `output`, next to its file."""
 
 
 @dataclass(frozen=True)
