@@ -58,6 +58,23 @@ def test_a_lost_line_is_damage(tmp_path: Path) -> None:
     folder.ledger.write_bytes(first + b"\n")
     with pytest.raises(DamagedFileError, match=r"rounds\.jsonl.*lost lines: expected 2 or more, found 1"):
         folder.load()
+    with pytest.raises(DamagedFileError, match=r"rounds\.jsonl.*lost lines: expected 2 or more, found 1"):
+        folder.lines()
+
+
+def test_a_ledger_without_its_checkpoint_is_read_and_not_continued(tmp_path: Path) -> None:
+    folder = RoundsFolder(tmp_path)
+    commit_two_rounds(folder)
+    folder.last.unlink()
+    assert len(folder.lines()) == 2
+    with pytest.raises(DamagedFileError, match=r"last\.safetensors: the file is missing"):
+        folder.load()
+
+
+def test_a_reopened_run_drops_its_last_line_for_readers_as_well(tmp_path: Path) -> None:
+    folder = RoundsFolder(tmp_path)
+    folder.reopen(commit_two_rounds(folder))
+    assert [line.round for line in folder.lines()] == [1]
 
 
 def test_the_best_state_is_kept_with_its_scores(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.run_config import write_run_config
+from fedtune3d.federation.round_state import RoundsFolder, RoundState
 from fedtune3d.report.run_contents import read_run
 
 
@@ -46,6 +47,18 @@ def test_damage_is_named(make_run: Callable[..., Path], name: str, content: str,
     folder = make_run()
     (folder / name).write_text(content)
     with pytest.raises(InputError, match=message):
+        read_run(folder)
+
+
+@pytest.mark.parametrize("at_a_line_end", [True, False])
+def test_a_finished_run_whose_ledger_was_cut_is_refused(make_run: Callable[..., Path], at_a_line_end: bool) -> None:
+    folder = make_run()
+    rounds = RoundsFolder(folder)
+    lines = rounds.lines()
+    rounds.commit(RoundState(round=10, state={}, finished=True, ledger_lines=len(lines)))
+    content = rounds.ledger.read_bytes()
+    rounds.ledger.write_bytes(content[: content[:-1].rfind(b"\n") + (1 if at_a_line_end else 9)])
+    with pytest.raises(InputError, match=rf"rounds\.jsonl: .* expected {len(lines)} or more, found {len(lines) - 1}"):
         read_run(folder)
 
 

@@ -70,6 +70,17 @@ def test_a_cut_ledger_is_found(finished: Path) -> None:
     assert "cannot be made again" in damage.remedy
 
 
+def test_a_cut_egress_log_is_found(finished: Path) -> None:
+    egress = finished / "run" / "sites" / "A" / "egress.jsonl"
+    content = egress.read_bytes()
+    egress.write_bytes(content[: content[:-1].rfind(b"\n") + 1])
+    (damage,) = verify_folder(finished / "run" / "sites" / "A").damages
+    egress.write_bytes(content)
+    assert damage.path == egress
+    assert "has lost lines" in damage.problem
+    assert "tell your data protection officer" in damage.remedy
+
+
 def test_changed_inputs_are_named(finished: Path) -> None:
     table = finished / "A" / "participants.tsv"
     content = table.read_text()

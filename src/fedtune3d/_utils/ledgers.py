@@ -59,6 +59,26 @@ def read_lines(path: Path) -> list[dict[str, Json]]:
     return [value for value, _ in _verified_lines(path)]
 
 
+def read_head(path: Path) -> LedgerHead:
+    """Read the number and chain that the last whole line states; what stands before it is not verified.
+
+    Raises:
+        DamagedFileError: If that line is damaged.
+        StorageError: If the disk fails.
+    """
+    try:
+        with storage_errors(path):
+            return _head_of_tail(path, _last_line_end(path.stat().st_size, path))
+    except FileNotFoundError:
+        return LedgerHead()
+
+
+def require_length(path: Path, found: int, expected: int) -> None:
+    """Raise `DamagedFileError` if a ledger holds fewer lines than were counted when they were written."""
+    if found < expected:
+        raise DamagedFileError(path, f"has lost lines: expected {expected} or more, found {found}")
+
+
 def keep_first(path: Path, count: int) -> None:
     """Drop the lines after the first `count`, which were not committed.
 
@@ -66,8 +86,7 @@ def keep_first(path: Path, count: int) -> None:
         DamagedFileError: If the ledger holds fewer lines, or a damaged one.
     """
     found = len(_verified_lines(path))
-    if found < count:
-        raise DamagedFileError(path, f"has lost lines: expected {count} or more, found {found}")
+    require_length(path, found, count)
     if found > count:
         kept = read_bytes(path).split(b"\n")[:count]
         write_bytes(path, b"".join(line + b"\n" for line in kept))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fedtune3d._utils.errors import DamagedFileError
 from fedtune3d._utils.folders import RoundsPaths
-from fedtune3d._utils.ledgers import keep_first
+from fedtune3d._utils.ledgers import keep_first, require_length
 from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state
 from fedtune3d._utils.typed_json import T, from_json, to_json
 from fedtune3d.aggregation.contract import Memory
@@ -85,6 +85,8 @@ class RoundsFolder:
             DamagedFileError: If a file is not what was written.
         """
         if not self.last.exists():
+            if read_ledger(self.ledger):
+                raise DamagedFileError(self.last, f"is missing, although {self.ledger.name} holds rounds")
             return None
         info = _typed_info(_CheckpointInfo, self.last)
         memory_path = self.paths.rule_memory(info.round)
@@ -136,8 +138,20 @@ class RoundsFolder:
         return replace(round_state, best=best)
 
     def lines(self) -> list[LedgerLine]:
-        """Read the ledger. Raises as `read_ledger`."""
-        return read_ledger(self.ledger)
+        """Read the ledger: the committed rounds, and one that is being committed.
+
+        Raises:
+            DamagedFileError: As `read_ledger`, and if lines are lost that the checkpoint counts.
+        """
+        committed = self._committed_lines()
+        lines = read_ledger(self.ledger)
+        if len(lines) < committed:
+            require_length(self.ledger, len(lines), self._committed_lines())  # `reopen` counts one less
+        return lines
+
+    def _committed_lines(self) -> int:
+        """The lines that the checkpoint counts; 0 where there is none, as in a copy without checkpoints."""
+        return _typed_info(_CheckpointInfo, self.last).ledger_lines if self.last.exists() else 0
 
 
 def read_best_state(path: Path) -> BestState:

@@ -12,8 +12,9 @@ from fedtune3d.cohorts.flow import BadScan, Flow, SiteFlow
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.federation.environment import Environment
 from fedtune3d.federation.leak_audit import LeakAudit
-from fedtune3d.federation.ledger import LedgerLine, read_ledger
+from fedtune3d.federation.ledger import LedgerLine
 from fedtune3d.federation.mean_maps import MapInfo
+from fedtune3d.federation.round_state import RoundsFolder
 from fedtune3d.preparation.profiles import Profiles
 
 T = TypeVar("T")
@@ -89,7 +90,7 @@ def read_run(folder: Path) -> RunContents:
         path=folder,
         config=config,
         environment=_read_if_there(Environment, run.environment),
-        ledger=read_ledger(run.rounds.ledger),
+        ledger=RoundsFolder(folder).lines(),
         metrics=_read_if_there(RunMetrics, run.metrics),
         flows=_read_if_there(dict[str, Flow], run.flow) or {},
         audit=_read_if_there(LeakAudit, run.audit),

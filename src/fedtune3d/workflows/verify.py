@@ -1,20 +1,23 @@
 """Verify every file that a run, a study, a cache or a site keeps, and say which damage can be mended and how."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedtune3d._utils.counted_ledgers import count_path, read_counted_lines
 from fedtune3d._utils.errors import DamagedFileError, InputError
 from fedtune3d._utils.files import PARTIAL, forget_verified, sha256_file
-from fedtune3d._utils.folders import RoundsPaths, RunFolder
+from fedtune3d._utils.folders import RoundsPaths, RunFolder, SiteFolder
 from fedtune3d._utils.ledgers import read_lines
 from fedtune3d._utils.locks import HOLDER, LOCK
 from fedtune3d._utils.progress import Silent
 from fedtune3d._utils.run_config import read_run_config
 from fedtune3d._utils.sealed import CHECKSUMS, read_sealed_json, require_recorded
-from fedtune3d._utils.state_dicts import load_info, load_state
+from fedtune3d._utils.state_dicts import load_state
 from fedtune3d._utils.typed_json import read_typed
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.round_state import RoundsFolder
 from fedtune3d.federation.site.inputs import SiteInputs, input_paths
 from fedtune3d.preparation.store import load_prepared
 from fedtune3d.workflows.sites import make_sites
@@ -106,6 +109,8 @@ def _check_of(path: Path) -> Callable[[Path], object] | None:
         return read_run_config
     if path.name == RoundsPaths(path.parent).ledger.name:
         return _check_rounds
+    if path.name == SiteFolder(path.parent).egress.name:
+        return _check_egress
     checks: dict[str, Callable[[Path], object]] = {
         ".safetensors": load_state,
         ".jsonl": read_lines,
@@ -116,13 +121,23 @@ def _check_of(path: Path) -> Callable[[Path], object] | None:
 
 
 def _check_rounds(ledger: Path) -> None:
-    lines, last = len(read_lines(ledger)), RoundsPaths(ledger.parent).last
+    with _damage_of_others_left_out(ledger):
+        RoundsFolder(ledger.parent).lines()
+
+
+def _check_egress(ledger: Path) -> None:
+    with _damage_of_others_left_out(ledger):
+        read_counted_lines(ledger)
+
+
+@contextmanager
+def _damage_of_others_left_out(ledger: Path) -> Iterator[None]:
+    """Leave out the damage of another file that counts the lines, and that is reported for itself."""
     try:
-        committed = load_info(last).get("ledger_lines") if last.exists() else 0
-    except DamagedFileError:
-        return  # reported as the checkpoint's own damage
-    if isinstance(committed, int) and lines < committed:
-        raise DamagedFileError(ledger, f"has lost lines: expected {committed} or more, found {lines}")
+        yield
+    except DamagedFileError as error:
+        if error.path == ledger or not error.path.exists():
+            raise
 
 
 def _changed_inputs(folder: RunFolder, experiment: Experiment) -> Iterator[Damage]:
@@ -152,6 +167,7 @@ def _remedy(path: Path) -> str:
         return AGAIN_BY_REPORT
     if parts & {"checkpoints", "memory"} or path.name in ("rounds.jsonl", "config.yaml", "splits.tsv", CHECKSUMS):
         return LOST
-    if path.name == "egress.jsonl":
+    egress = SiteFolder(path.parent).egress
+    if path in (egress, count_path(egress)):
         return "the record of what left the site is broken here: keep it, and tell your data protection officer"
     return AGAIN_BY_EVALUATION

@@ -7,7 +7,7 @@ from pathlib import Path
 from flwr.app import RecordDict
 from pydantic import ValidationError
 
-from fedtune3d._utils.errors import InputError, StorageError
+from fedtune3d._utils.errors import InputError, MachineError, StorageError
 from fedtune3d._utils.folders import RunFolder, SiteWork
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d.config.experiment import Experiment, ModelSection
@@ -58,9 +58,10 @@ class SiteHost:
         """Record a fault and return it; if it cannot be recorded, return a fault that says only this."""
         try:
             EgressManifest(SiteWork(self.settings.work).egress).record_fault(sha256, fault.reason)
-        except StorageError as error:
+        except MachineError as error:
             log.error("the egress manifest cannot be written: %s", error)
-            return Fault(self.settings.name, f"the site cannot write its egress manifest ({error.reason})")
+            reason = error.reason if isinstance(error, StorageError) else "it is damaged"
+            return Fault(self.settings.name, f"the site cannot write its egress manifest ({reason})")
         return fault
 
     def _reply(self, records: RecordDict) -> tuple[str, str, Answer | Fault]:

@@ -9,8 +9,8 @@ from typing import Self
 
 from pydantic import JsonValue, TypeAdapter
 
+from fedtune3d._utils.counted_ledgers import append_counted_line, read_counted_lines
 from fedtune3d._utils.errors import DamagedFileError
-from fedtune3d._utils.ledgers import append_line, read_lines
 from fedtune3d._utils.state_dicts import State, tensor_view
 from fedtune3d._utils.typed_json import from_json, to_json
 from fedtune3d.federation.messages import Answer, Task
@@ -80,7 +80,7 @@ class EgressEntry:
 
 
 class EgressManifest:
-    """`egress.jsonl`: one line per message, on disk before the message leaves, and hash-chained to reveal deletions."""
+    """`egress.jsonl`: one line per message, on disk before the message leaves; hash-chained and counted."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -107,12 +107,12 @@ class EgressManifest:
         """Return everything that has left so far, oldest first.
 
         Raises:
-            DamagedFileError: If a line is not what was written; names the first such line.
+            DamagedFileError: If a line is not what was written (names the first such line), or if lines are lost.
         """
-        return [self._read(number, line) for number, line in enumerate(read_lines(self.path), start=1)]
+        return [self._read(number, line) for number, line in enumerate(read_counted_lines(self.path), start=1)]
 
     def _append(self, entry: EgressEntry) -> None:
-        append_line(self.path, to_json(entry))
+        append_counted_line(self.path, to_json(entry))
 
     def _read(self, number: int, line: object) -> EgressEntry:
         try:
