@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import statsmodels.api as sm
-from statsmodels.genmod.generalized_linear_model import GLMResultsWrapper
+from statsmodels.genmod.families import Binomial
+from statsmodels.genmod.generalized_linear_model import GLM, GLMResultsWrapper
 
 from fedtune3d.evaluation.estimate import Estimate, Z, defined, undefined
 from fedtune3d.evaluation.grid import STEPS_PER_UNIT
@@ -67,7 +67,7 @@ def _intercept(sample: Sample) -> Estimate:
 
 def _regression(sample: Sample, design: np.ndarray, offset: np.ndarray) -> Estimate:
     """The first coefficient of a logistic regression of the label, with its normal interval."""
-    model = sm.GLM(sample.labels, design, family=sm.families.Binomial(), offset=offset, freq_weights=sample.weights)
+    model = GLM(sample.labels, design, family=Binomial(), offset=offset, freq_weights=sample.weights)
     fit = model.fit(maxiter=_STEPS, tol=1e-12, tol_criterion="params")
     value, half_width = float(fit.params[0]), Z * math.sqrt(_variance(sample, design, fit)[0, 0])
     people = ", participants as clusters" if sample.several_scans else ""
