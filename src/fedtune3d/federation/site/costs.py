@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.memory import peak_memory_bytes
 from fedtune3d._utils.state_dicts import State, state_bytes
 from fedtune3d._utils.typed_json import from_json, to_json
 from fedtune3d.aggregation.contract import Memory, Rule, Update
@@ -21,7 +22,6 @@ from fedtune3d.aggregation.site_step import STATE, SiteStep, pack_step
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import parts_bytes
 from fedtune3d.federation.process_model import ProcessModel
-from fedtune3d.federation.site.local_trainer import peak_memory_bytes
 from fedtune3d.models.encoders.input_grid import SIZE
 from fedtune3d.models.tuning import read_state
 from fedtune3d.training.dataset import ScanSet
@@ -118,7 +118,7 @@ def measure(experiment: Experiment) -> MeasuredCosts:
     state, memory = rule.start(initial, process_model.context(sites))
     step = _later_step(rule, state, memory, sites)
     sent = step.expected_parts(state)
-    remembered = step.to_remember(state, sent, {}) | step.received_to_remember(state)
+    remembered = step.to_remember(state, sent, {})
     features, encode_seconds = _encode(process_model)
     step_seconds, growth = _step(process_model, features)
     forward_seconds = _timed(lambda: predict_logits(assembled.model, _Noise(features, process_model, SCANS))) / SCANS

@@ -1,9 +1,9 @@
 """Local training and scoring at a site, or on the pooled scans of several sites."""
 
-import resource
 import time
 from pathlib import Path
 
+from fedtune3d._utils.memory import peak_memory_bytes
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SENT_SCORE
 from fedtune3d.aggregation.site_step import KEPT_LOCAL, STATE, Parts, SiteStep
@@ -55,8 +55,7 @@ class LocalTrainer:
         trained = received | read_state(assembled.model, assembled.trainable)
         scores[SENT_SCORE] = self._score_state(trained)
         parts = {STATE: {name: trained[name] for name in step.expected_parts(received)[STATE]}, **result.parts}
-        remember = step.to_remember(trained, parts, remembered) | step.received_to_remember(received)
-        self.memory.save(task.round, remember)
+        self.memory.save(task.round, step.to_remember(trained, parts, remembered))
         self.memory.forget_before(task.oldest_version)
         payload = TrainAnswer(
             examples=result.examples,
@@ -65,7 +64,6 @@ class LocalTrainer:
             received=received_scores,
             sent=scores[SENT_SCORE],
             scores={name: value for name, score in scores.items() if (value := score.for_rule(step.score_kind))},
-            scalars=step.scalars(received, trained, remembered),
             validation_people=self.people("validation"),
             received_training_loss=training_loss,
             seconds=round(time.monotonic() - began, 3),
@@ -102,12 +100,3 @@ class LocalTrainer:
     def _training_loss(self, state: State) -> float | None:
         """Compute the mean cross-entropy of a state over the training scans; None if there are none."""
         return score(self.process_model.assembled, state, self.scans("train")).loss
-
-
-def peak_memory_bytes() -> int:
-    """Return the peak resident memory of this process so far; on Linux, without that of its parent before the fork."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        return int(status.split("VmHWM:")[1].split()[0]) * 1024
-    except (OSError, IndexError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
