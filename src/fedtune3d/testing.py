@@ -58,8 +58,7 @@ def check_site_half(rule: Rule) -> None:
             step = unpack_step(rule.step_type, pack_step(rule.site_step(memory, site)))
             trained = _train_at(site, number, assembled, state, step, kept[site])
             kept[site] = trained.remembered
-            sent = trained.parts.__getitem__
-            updates.append(Update(site, len(SITES), sent, trained.scores, trained.loss, trained.scalars))
+            updates.append(Update(site, len(SITES), trained.parts.__getitem__, trained.scores, trained.loss))
         before = state_sha256(state)
         result = rule.aggregate(state, updates, memory)
         _require(state_sha256(state) == before, f"round {number}: aggregate changed the state that it was given")
@@ -173,7 +172,6 @@ class _Trained:
     remembered: Parts
     scores: dict[str, SiteScore]
     loss: float | None
-    scalars: dict[str, float]
 
 
 def _train_at(
@@ -201,11 +199,7 @@ def _train_at(
     for part, like in expected.items():
         fault = find_fault(like, parts[part])
         _require(fault is None, f"part {part}: {fault}")
-    scalars = step.scalars(received, trained, remembered)
-    unknown = scalars.keys() - set(step.own_scalars)
-    _require(not unknown, f"{type(step).__name__}.scalars: {sorted(unknown)} not in own_scalars")
-    kept = step.to_remember(trained, parts, remembered) | step.received_to_remember(received)
-    return _Trained(parts, kept, scores, loss, scalars)
+    return _Trained(parts, step.to_remember(trained, parts, remembered), scores, loss)
 
 
 def _context(trainable: Trainable) -> RuleContext:

@@ -30,9 +30,7 @@ class Krum(Rule):
 
     name = "krum"
     implies = AVERAGING
-    without_sums = (
-        "it compares updates with each other. Choose fedavg: participation.max_norm then bounds each update at its site"
-    )
+    needs_single_updates = True
     malicious: CountOrZero = 1
     keep: Count = 1
 

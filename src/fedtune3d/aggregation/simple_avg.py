@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.average import shares
-from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Update
-from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
+from fedtune3d.aggregation.average import shares, weighted_average
+from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Rule, Update
 
 
 @dataclass(frozen=True)
-class SimpleAvg(SumRule):
+class SimpleAvg(Rule):
     """w ← Σ_k w_k / N over the N sites of the round.
 
     Memory use: one state (float64) and one update at a time; nothing is kept between rounds. Uses no validation scores,
@@ -20,10 +19,6 @@ class SimpleAvg(SumRule):
     name = "simpleavg"
     implies = AVERAGING
 
-    def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
-        return Weighing(dict.fromkeys((update.site for update in updates), 1.0))
-
-    def step(
-        self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
-    ) -> Aggregate:
-        return Aggregate(sums.average(state), shares(weighing.amounts), memory)
+    def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
+        equal = dict.fromkeys((update.site for update in updates), 1.0)
+        return Aggregate(weighted_average(state, updates, equal), shares(equal), memory)

@@ -65,9 +65,14 @@ Reach = Callable[[Mapping[str, Answering]], Federation]
 
 
 def run_experiment(
-    experiment: Experiment, *, resume: bool = False, progress: Progress | None = None, reach: Reach = InProcess
+    experiment: Experiment,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+    reach: Reach = InProcess,
+    report: bool = True,
 ) -> RunFolder:
-    """Run an experiment in this process and return its run folder, the report included.
+    """Run an experiment in this process and return its run folder.
 
     Args:
         experiment: The experiment to run.
@@ -75,13 +80,17 @@ def run_experiment(
             refused.
         progress: Where progress is shown; by default nowhere.
         reach: How the run reaches the sites of this process.
+        report: Whether to write `report.html` and the figures at the end; `fedtune3d report` writes them later, too.
 
     Raises:
         InputError: When the input is at fault.
     """
     require_roots(experiment)
     with _only_run_in(experiment.output):
-        return _run_here(experiment, resume, progress, reach)
+        folder = _run_here(experiment, resume, progress, reach)
+        if report:
+            write_report(folder.path)
+    return folder
 
 
 def _run_here(experiment: Experiment, resume: bool, progress: Progress | None, reach: Reach) -> RunFolder:
@@ -110,7 +119,9 @@ def run_across(
         raise InputError("baselines: centralized needs all scans in one place; across hospitals leave it out")
     process_model = ProcessModel(experiment)
     with _only_run_in(experiment.output):
-        return _Run(experiment, progress or Silent(), process_model, reach(process_model), None).run(resume=resume)
+        folder = _Run(experiment, progress or Silent(), process_model, reach(process_model), None).run(resume=resume)
+        write_report(folder.path)
+    return folder
 
 
 @contextmanager
@@ -151,7 +162,6 @@ class _Run:
             if not self.folder.metrics.exists():
                 self._train_and_evaluate()
             self.logs.finish(read_metrics(self.folder))
-        write_report(self.folder.path)
         return self.folder
 
     def _train_and_evaluate(self) -> None:

@@ -82,12 +82,13 @@ class Drawing:
         found = io.BytesIO()
         with self._settings():
             self.figure.savefig(found, format="svg", metadata={"Date": None, "Title": self.title})
+        self.figure.set_layout_engine("none")  # its parts stay where they are now: the PNG shows the same picture
         return found.getvalue()
 
     def save(self, folder: Path) -> None:
         """Write `<name>.svg`, `.png` and `.tsv`."""
         with atomic_path(folder / f"{self.name}.svg") as partial:
-            partial.write_bytes(self.svg)
+            partial.write_bytes(self.svg)  # first, for it places the parts
         with atomic_path(folder / f"{self.name}.png") as partial, self._settings():
             self.figure.savefig(partial, format="png", dpi=200)
         write_text(folder / f"{self.name}.tsv", tab_separated(self.rows))
