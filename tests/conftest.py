@@ -11,6 +11,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 import yaml
+from shared_folders import made_once
+
+from fedtune3d._utils.folders import RunFolder
 
 SPACING_MM = 2.5
 SHAPE = (60, 72, 60)
@@ -60,12 +63,19 @@ def write_site(root: Path, people: int, seed: int) -> None:
     (root / "participants.tsv").write_text("\n".join(rows) + "\n")
 
 
-@pytest.fixture(scope="session")
-def small_experiment(tmp_path_factory: pytest.TempPathFactory) -> SmallExperiment:
-    """Sites A (14 people) and B (10), the tiny random encoder, a linear head, two rounds."""
-    folder = tmp_path_factory.mktemp("small")
+def write_small_sites(folder: Path) -> None:
+    """Sites A (14 people) and B (10)."""
     for seed, (name, people) in enumerate({"A": 14, "B": 10}.items()):
         write_site(folder / name, people, seed)
+
+
+@pytest.fixture(scope="session")
+def small_experiment(tmp_path_factory: pytest.TempPathFactory) -> SmallExperiment:
+    """Sites A (14 people) and B (10), the tiny random encoder, a linear head, two rounds.
+
+    All workers share the sites, which no test may change, and the cache, to which every run adds.
+    """
+    folder = made_once(tmp_path_factory, "small", write_small_sites)
     values = {
         "name": "small",
         "seed": 3,
@@ -77,6 +87,19 @@ def small_experiment(tmp_path_factory: pytest.TempPathFactory) -> SmallExperimen
         "threads": 1,
     }
     return SmallExperiment(folder, values)
+
+
+@pytest.fixture(scope="session")
+def small_run(small_experiment: SmallExperiment, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A finished run of the small experiment with two baselines, which all workers share and no test may change."""
+    from fedtune3d.config.experiment import Experiment  # here, so that tests without a run do not wait for torch
+    from fedtune3d.workflows.run import run_experiment
+
+    def run(folder: Path) -> None:
+        path = small_experiment.write(folder / "run", baselines=["local", "centralized"])
+        run_experiment(Experiment.from_yaml(path))
+
+    return RunFolder(made_once(tmp_path_factory, "small-run", run) / "run")
 
 
 @pytest.fixture(scope="session")

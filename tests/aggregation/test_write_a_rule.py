@@ -48,7 +48,7 @@ def test_the_example_does_what_it_says(state_of, make_update):
 
 def test_a_whole_run_by_the_example(small_experiment, tmp_path):
     path = small_experiment.write(tmp_path / "run", aggregation={"rule": "catch_up_avg"})
-    folder = run_experiment(Experiment.from_yaml(path))
+    folder = run_experiment(Experiment.from_yaml(path), report=False)
     rounds = [line for line in read_lines(folder.rounds.ledger) if line["kind"] == "train"]
     assert [set(line["sites"]) for line in rounds] == [{"A", "B"}, {"A", "B"}]
     signals = [entry["signals"] for line in rounds for entry in line["sites"].values()]

@@ -26,8 +26,13 @@ CHOICES = [
 
 
 @pytest.fixture(scope="module")
-def two_sites(tmp_path_factory: pytest.TempPathFactory, write_small_site: Callable[..., None]) -> dict[str, Any]:
-    """Six people a site, and the values of an experiment over them; what is prepared and encoded is shared."""
+def two_sites(
+    tmp_path_factory: pytest.TempPathFactory, write_small_site: Callable[..., None], small_experiment: Any
+) -> dict[str, Any]:
+    """Six people per site, and the values of an experiment over them.
+
+    Their scans are the small experiment's first six, and its cache is theirs.
+    """
     folder = tmp_path_factory.mktemp("two")
     for seed, name in enumerate("AB"):
         write_small_site(folder / name, people=6, seed=seed)
@@ -35,7 +40,7 @@ def two_sites(tmp_path_factory: pytest.TempPathFactory, write_small_site: Callab
         "name": "two",
         "sites": [{"name": name, "root": str(folder / name)} for name in "AB"],
         "labels": {"positive": ["AD"], "negative": ["CN"]},
-        "cache": str(folder / "cache"),
+        "cache": small_experiment.values["cache"],
         "threads": 1,
         "training": {"rounds": 2, "batch_size": 3},
     }
@@ -43,7 +48,7 @@ def two_sites(tmp_path_factory: pytest.TempPathFactory, write_small_site: Callab
 
 def run(values: dict[str, Any], output: Path) -> tuple[Experiment, list[LedgerLine]]:
     experiment = Experiment.model_validate(values | {"output": output})
-    run_experiment(experiment, resume=False, progress=None)
+    run_experiment(experiment, resume=False, progress=None, report=False)
     return experiment, RoundsFolder(output).lines()
 
 

@@ -39,7 +39,8 @@ def run(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> RunF
     return run_experiment(
         Experiment.from_yaml(
             write(small_experiment, tmp_path_factory.mktemp("maps") / "run", policies, explain="gradcam")
-        )
+        ),
+        report=False,
     )
 
 
@@ -102,7 +103,7 @@ def test_a_killed_run_makes_no_map_twice_and_ends_in_the_same_bits(run: RunFolde
     (run.saliency_info("A")).unlink()
     (run.saliency_map("A", "random")).unlink()
     run.metrics.unlink()
-    run_experiment(Experiment.from_yaml(run.path.with_suffix(".yaml")), resume=True)
+    run_experiment(Experiment.from_yaml(run.path.with_suffix(".yaml")), resume=True, report=False)
     assert {path.name: sha256_file(path) for path in run.saliency.iterdir()} == before
     assert {path: path.stat().st_mtime_ns for path in run.site("A").saliency.iterdir()} == kept
 
@@ -137,7 +138,9 @@ def test_shares_of_a_users_atlas_leave_and_those_of_few_people_do_not(small_expe
         "regions": {"left half": [1], "brain": [1, 2]},
     }
     policies = {"A": {"min_per_class": 2}, "B": {"min_per_class": 4}}
-    folder = run_experiment(Experiment.from_yaml(write(small_experiment, tmp_path / "run", policies, explain=explain)))
+    folder = run_experiment(
+        Experiment.from_yaml(write(small_experiment, tmp_path / "run", policies, explain=explain)), report=False
+    )
     found = told(folder, "A")
     assert (found["in_template"], found["place_mm"]) == (found["scans"], 6.0)
     for state in ("trained", "random"):
@@ -160,7 +163,7 @@ def test_an_atlas_that_cannot_be_used_stops_before_the_scans_are_read(small_expe
     explain = {"method": "integrated_gradients", "atlas": "nowhere.nii.gz"}
     path = write(small_experiment, tmp_path / "run", {"A": {}, "B": {}}, explain=explain)
     with pytest.raises(InputError, match=r"nowhere.nii.gz: expected a label map \(NIfTI\)"):
-        run_experiment(Experiment.from_yaml(path))
+        run_experiment(Experiment.from_yaml(path), report=False)
     assert not (tmp_path / "run" / "flow.json").exists()
     path = write(small_experiment, tmp_path / "run", {"A": {}, "B": {}}, explain=explain | {"method": "gradcam"})
     with pytest.raises(InputError, match="explain: a map by gradcam is too coarse for an atlas"):
@@ -196,7 +199,7 @@ def test_attribution_lies_where_the_classes_were_made_to_differ(small_experiment
     training = {"rounds": 1, "batch_size": 4}
     changes = {"model": {"encoder": "resnet18"}, "tuning": {"method": "full"}, "training": training}
     path = small_experiment.write(tmp_path / "run", sites=sites, explain=explain, **changes)
-    found = told(run_experiment(Experiment.from_yaml(path)), "A")
+    found = told(run_experiment(Experiment.from_yaml(path), report=False), "A")
     share, random = (found["shares"][state]["middle"][0] for state in ("trained", "random"))
     volume = found["volumes"]["middle"]
     assert share > 2 * volume, (share, random, volume)

@@ -194,9 +194,10 @@ def test_a_damaged_file_is_said(unfinished: Path) -> None:
         assert ask(watch)[0] == 500
 
 
-def test_a_watched_run_has_the_same_bits(small_experiment: Any, tmp_path: Path) -> None:
-    alone = run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "alone"))).path
-    experiment = Experiment.from_yaml(small_experiment.write(tmp_path / "watched"))
+def test_a_watched_run_has_the_same_bits(small_experiment: Any, small_run: RunFolder, tmp_path: Path) -> None:
+    alone = small_run.path
+    path = small_experiment.write(tmp_path / "watched", baselines=["local", "centralized"])
+    experiment = Experiment.from_yaml(path)
     over, pages = threading.Event(), []
 
     def look(watch: Watch) -> None:

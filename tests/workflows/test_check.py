@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -18,8 +19,11 @@ WriteSite = Callable[..., None]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, write_small_site: WriteSite) -> Path:
-    """Two sites of six people, whose ids have nothing in common."""
+def folder(tmp_path: Path, write_small_site: WriteSite, small_experiment: Any) -> Path:
+    """Two sites of six people, whose ids have nothing in common.
+
+    They have the scans of the small experiment's first six, whose cache they use.
+    """
     for seed, name in enumerate("AB"):
         write_small_site(tmp_path / name, people=6, seed=seed)
     rename_people(tmp_path / "B", "sub-", "sub-utrecht")
@@ -30,6 +34,7 @@ def folder(tmp_path: Path, write_small_site: WriteSite) -> Path:
         "model": {"encoder": "tiny", "head": "linear"},
         "training": {"rounds": 1},
         "threads": 1,
+        "cache": small_experiment.values["cache"],
         "output": "run",
     }
     (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(values))
@@ -91,7 +96,8 @@ def test_names_that_may_not_leave_are_digits_that_the_site_can_look_up(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copyfile(scan_of(folder / "A", "sub-03"), scan_of(folder / "A", "sub-04"))
-    change(folder / "experiment.yaml", sites=[{"name": "A", "root": "A", "policy": {"names_leave": False}}])
+    sites = [{"name": "A", "root": "A", "policy": {"names_leave": False}}]
+    change(folder / "experiment.yaml", sites=sites, cache="cache")
     code, out, [leak] = check(folder, capsys)
     assert code == 2
     assert "sub-0" not in out + leak

@@ -55,7 +55,7 @@ def run(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
         sites = small_experiment.values["sites"][1 if name in ONE_SITE else 0 :]
         sites = [site | {"policy": {"min_per_class": 1}} for site in sites]
         path = small_experiment.write(tmp_path_factory.mktemp(name) / "run", sites=sites, **RUNS[name])
-        return run_experiment(Experiment.from_yaml(path)).path
+        return run_experiment(Experiment.from_yaml(path), report=False).path
 
     return made
 
@@ -199,7 +199,7 @@ def test_a_run_from_a_checkpoint_wants_that_checkpoint(
     model = {"encoder": "tiny", "head": "linear", "weights": str(weights)}
     site = small_experiment.values["sites"][1:]
     file = small_experiment.write(tmp_path / "run", model=model, sites=site, training=QUICK)
-    folder = run_experiment(Experiment.from_yaml(file)).path
+    folder = run_experiment(Experiment.from_yaml(file), report=False).path
     assert RunFolder(folder).environment.read_text().count(origin["revision"]) == 1
     digest = sha256_file(weights)
     with pytest.raises(InputError, match=rf"began with tiny.safetensors \(SHA-256 {digest}\); give its path with --w"):

@@ -26,7 +26,7 @@ def run(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> Path
         splits={"train": 0.7, "validation": 0.15, "test": 0.15},
         model={"encoder": "tiny", "head": "conv_s"},
     )
-    return run_experiment(Experiment.from_yaml(path)).path
+    return run_experiment(Experiment.from_yaml(path), report=False).path
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_a_head_that_trains_nothing_has_no_saliency(small_experiment: Any, tmp_p
         aggregation={"rule": "ncc"},
         training={"rounds": 1},
     )
-    predictor = Predictor(run_experiment(Experiment.from_yaml(path)).path)
+    predictor = Predictor(run_experiment(Experiment.from_yaml(path), report=False).path)
     with pytest.raises(InputError, match="expected a trained head on an encoder, but the run's model is ncc"):
         explain_scan(predictor, predictor.prepare(scan_of(small_experiment, "B", 0)))
 

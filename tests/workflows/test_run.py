@@ -2,19 +2,16 @@
 
 import csv
 import json
-import signal
-import subprocess
-import sys
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import psutil
 import pytest
 import torch
-from waiting import wait_while_running
+from processes import start
+from waiting import wait_until
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sha256_file
@@ -28,12 +25,12 @@ from fedtune3d.federation.site.predictions_table import read_predictions
 from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.run_folder import read_metrics
 
-LONG = {"training": {"rounds": 6, "batch_size": 4}, "baselines": ["local", "centralized"]}
+BASELINES = ["local", "centralized"]
+LONG = {"training": {"rounds": 6, "batch_size": 4}, "baselines": BASELINES}
 
 
-def test_a_run_leaves_what_the_design_says(small_experiment: Any, tmp_path: Path) -> None:
-    path = small_experiment.write(tmp_path / "run", baselines=["local", "centralized"])
-    folder = run_experiment(Experiment.from_yaml(path))
+def test_a_run_leaves_what_the_design_says(small_experiment: Any, small_run: RunFolder) -> None:
+    folder = small_run
     assert folder.report.exists()
     assert {"config.yaml", "environment.json", "rounds.jsonl", "metrics.json", "checkpoints", "sites"} <= {
         item.name for item in folder.path.iterdir()
@@ -68,7 +65,7 @@ def check_that_the_metrics_follow(folder: RunFolder) -> None:
 def test_leaving_one_of_two_sites_out_is_the_others_local_training(small_experiment: Any, tmp_path: Path) -> None:
     """With two sites, who trains without A is B alone, from the same seeds: the same bits, tested at the other site."""
     path = small_experiment.write(tmp_path / "run", baselines=["local", "leave_one_site_out"])
-    folder = run_experiment(Experiment.from_yaml(path))
+    folder = run_experiment(Experiment.from_yaml(path), report=False)
     methods = read_metrics(folder).methods
     for left_out, other in ("AB", "BA"):
         without, alone = (
@@ -83,7 +80,7 @@ def test_leaving_one_of_two_sites_out_is_the_others_local_training(small_experim
     trained = memory_version(folder.site("B").memory("without-A"), 2)
     before, metrics = trained.stat().st_mtime_ns, folder.metrics.read_bytes()
     folder.metrics.unlink()
-    run_experiment(Experiment.from_yaml(path), resume=True)
+    run_experiment(Experiment.from_yaml(path), resume=True, report=False)
     assert trained.stat().st_mtime_ns == before
     assert folder.metrics.read_bytes() == metrics
 
@@ -98,7 +95,7 @@ def test_baselines_know_nothing_of_exact_averagings_residuals(small_experiment: 
             "aggregation": {"rule": "fedavg", "lora": way},
             "baselines": ["local"],
         }
-        folder = run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / way, **values)))
+        folder = run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / way, **values)), report=False)
         states[way] = load_state(folder.local_rounds("A").best)
     assert all(torch.equal(states["exact"][name], tensor) for name, tensor in states["factors"].items())
 
@@ -110,57 +107,47 @@ def test_leaving_a_site_out_needs_two(small_experiment: Any, tmp_path: Path) -> 
         Experiment.from_yaml(path)
 
 
-def test_no_person_is_in_two_splits_and_all_are_predicted(small_experiment: Any, tmp_path: Path) -> None:
-    folder = run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "run")))
-    with folder.site("A").predictions().open() as file:
+def test_no_person_is_in_two_splits_and_all_are_predicted(small_run: RunFolder) -> None:
+    with small_run.site("A").predictions().open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert sorted(row["participant"] for row in rows) == [f"sub-{number:02d}" for number in range(14)]
     assert {row["split"] for row in rows} == {"train", "validation", "test"}
     assert all(row["label"] == str(int(row["participant"][-1]) % 2) for row in rows)
 
 
-def test_a_finished_run_is_not_overwritten(small_experiment: Any, tmp_path: Path) -> None:
-    path = small_experiment.write(tmp_path / "run")
-    run_experiment(Experiment.from_yaml(path))
+def test_a_finished_run_is_not_overwritten(small_experiment: Any, small_run: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(small_run.path, tmp_path / "run")
+    path = small_experiment.write(tmp_path / "run", baselines=BASELINES)
     with pytest.raises(InputError, match="already holds a run; add --resume"):
-        run_experiment(Experiment.from_yaml(path))
-    changed = small_experiment.write(tmp_path / "run", seed=4)
+        run_experiment(Experiment.from_yaml(path), report=False)
+    changed = small_experiment.write(tmp_path / "run", baselines=BASELINES, seed=4)
     with pytest.raises(InputError, match=r"another configuration \(seed: 3 before, \d+ now\)"):
-        run_experiment(Experiment.from_yaml(changed), resume=True)
+        run_experiment(Experiment.from_yaml(changed), resume=True, report=False)
 
 
 def test_missing_roots_are_reported_together(small_experiment: Any, tmp_path: Path) -> None:
     sites = [{"name": "A", "root": "nowhere"}, {"name": "B"}]
     path = small_experiment.write(tmp_path / "run", sites=sites)
     with pytest.raises(InputError, match=r"(?s)site A: .*nowhere: no such folder.*\n.*site B: `root`"):
-        run_experiment(Experiment.from_yaml(path))
+        run_experiment(Experiment.from_yaml(path), report=False)
     assert not (tmp_path / "run").exists()
 
 
-def start(path: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "fedtune3d", "run", str(path), "--resume"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
 def kill_when(path: Path, moment: Callable[[], bool]) -> None:
-    process = start(path)
-    wait_while_running(process, moment, "the moment to kill it")
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    running = start(["run", path, "--resume"], path.with_suffix(".log"))
+    wait_until(lambda: moment() or running.process.exitcode is not None, "the moment to kill it", pause_seconds=0.002)
+    assert running.process.exitcode is None, running.said
+    running.kill()
 
 
 def test_killed_three_times_and_resumed_gives_the_same_bits(small_experiment: Any, tmp_path: Path) -> None:
-    alone = run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "alone", **LONG))).path
+    alone = run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "alone", **LONG)), report=False).path
     path, killed = small_experiment.write(tmp_path / "killed", **LONG), tmp_path / "killed"
     kill_when(path, (killed / "checkpoints" / "rule-00001.safetensors").exists)  # a round is being committed
     kill_when(path, (killed / "spool" / "A.state.safetensors").exists)  # one site has answered, one has not
     kill_when(path, (killed / "baselines" / "centralized" / "rounds.jsonl").exists)  # the last baseline has begun
-    process = start(path)
-    output, _ = process.communicate()
-    assert process.returncode == 0, output
+    last = start(["run", path, "--resume"], tmp_path / "last.log")
+    assert last.wait() == 0, last.said
     for name in (
         "checkpoints/last.safetensors",
         "checkpoints/best.safetensors",
@@ -176,7 +163,7 @@ def test_killed_three_times_and_resumed_gives_the_same_bits(small_experiment: An
 def test_a_label_that_nobody_has_stops_before_training(small_experiment: Any, tmp_path: Path) -> None:
     path = small_experiment.write(tmp_path / "run", labels={"positive": ["Alzheimer"], "negative": ["CN"]})
     with pytest.raises(InputError, match=r"labels\.positive: no one at any site is positive"):
-        run_experiment(Experiment.from_yaml(path))
+        run_experiment(Experiment.from_yaml(path), report=False)
     assert not (tmp_path / "run" / "rounds.jsonl").exists()
 
 
@@ -184,44 +171,36 @@ def test_a_run_that_stopped_before_its_first_round_gives_way(small_experiment: A
     nobody = {"positive": ["CN"], "negative": ["Alzheimer"]}
     wrong = small_experiment.write(tmp_path / "run", labels=nobody)
     with pytest.raises(InputError, match=r"labels.negative: nobody|expected"):
-        run_experiment(Experiment.from_yaml(wrong))
+        run_experiment(Experiment.from_yaml(wrong), report=False)
     right = Experiment.from_yaml(small_experiment.write(tmp_path / "run"))
-    run_experiment(right)
+    run_experiment(right, report=False)
     assert read_metrics(RunFolder(tmp_path / "run")).federated
 
 
 def test_an_output_that_is_a_file_is_one_line(small_experiment: Any, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("mine")
     with pytest.raises(InputError, match=r"run.*; choose another folder"):
-        run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "run")))
+        run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "run")), report=False)
     assert (tmp_path / "run").read_text() == "mine"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_one_line(small_experiment: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="device: cuda, but PyTorch finds no GPU"):
-        run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "run", device="cuda")))
-
-
-def test_the_peak_of_a_process_is_its_own() -> None:
-    """Not that of the process that started it, which Linux's getrusage counts in."""
-    ballast = np.ones(100_000_000)
-    code = "from fedtune3d.federation.site.local_trainer import peak_memory_bytes; print(peak_memory_bytes())"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
-    assert 20_000_000 < int(said) < psutil.Process().memory_info().rss - ballast.nbytes / 4
+        run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "run", device="cuda")), report=False)
 
 
 def test_added_rounds_end_as_if_all_had_been_asked_for_at_once(small_experiment: Any, tmp_path: Path) -> None:
     training = small_experiment.values["training"]
     options = {"aggregation": {"rule": "fedce"}, "baselines": ["local"]}
     whole = small_experiment.write(tmp_path / "whole", training=training | {"rounds": 3}, **options)
-    run_experiment(Experiment.from_yaml(whole))
+    run_experiment(Experiment.from_yaml(whole), report=False)
     grown = small_experiment.write(tmp_path / "grown", training=training | {"rounds": 1}, **options)
-    run_experiment(Experiment.from_yaml(grown))
+    run_experiment(Experiment.from_yaml(grown), report=False)
     grown = small_experiment.write(tmp_path / "grown", training=training | {"rounds": 3}, **options)
-    run_experiment(Experiment.from_yaml(grown), resume=True)
+    run_experiment(Experiment.from_yaml(grown), resume=True, report=False)
     for name in ("checkpoints/last.safetensors", "checkpoints/best.safetensors", "metrics.json"):
         assert (tmp_path / "grown" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     fewer = small_experiment.write(tmp_path / "grown", training=training | {"rounds": 2}, **options)
     with pytest.raises(InputError, match=r"training\.rounds: 3 before, 2 now\) \(rounds can be added"):
-        run_experiment(Experiment.from_yaml(fewer), resume=True)
+        run_experiment(Experiment.from_yaml(fewer), resume=True, report=False)

@@ -157,7 +157,7 @@ class Deployment:
 
     def assert_bits_of_one_process(self, name: str, **changes: Any) -> None:
         """Run the experiment that `write` wrote in one process, too: both must end in the same files."""
-        alone = run_experiment(Experiment.from_yaml(self.write(name, in_process=True, **changes))).path
+        alone = run_experiment(Experiment.from_yaml(self.write(name, in_process=True, **changes)), report=False).path
         for file in (
             "checkpoints/last.safetensors",
             "checkpoints/best.safetensors",

@@ -117,14 +117,14 @@ def write(small_experiment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_run_that_was_stopped_ends_with_the_same_logs(write: Any, tmp_path: Path) -> None:
     path, run = write("run", log=BOTH), tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        run_experiment(Experiment.from_yaml(path), progress=StopAfter(2))
+        run_experiment(Experiment.from_yaml(path), progress=StopAfter(2), report=False)
     assert max(step for name, step in in_mlflow(run, "FAILED") if name == "round/seconds") == 1
     ledger = run / "rounds.jsonl"
     append_ledger_line(ledger, replace(read_ledger(ledger)[-1], round=3))  # killed before it was committed
-    run_experiment(Experiment.from_yaml(path), resume=True)
+    run_experiment(Experiment.from_yaml(path), resume=True, report=False)
     assert in_mlflow(run) == in_the_run(run)
     assert in_tensorboard(run) == pytest.approx(in_the_run(run))
-    run_experiment(Experiment.from_yaml(path), resume=True)  # nothing is left to do
+    run_experiment(Experiment.from_yaml(path), resume=True, report=False)  # nothing is left to do
     assert in_mlflow(run) == in_the_run(run)
     assert in_tensorboard(run) == pytest.approx(in_the_run(run))
 
@@ -145,12 +145,12 @@ def test_a_killed_run_ends_with_the_same_logs(write: Any, tmp_path: Path) -> Non
 
 def test_a_finished_run_is_logged_afterwards_and_its_bits_stay(write: Any, tmp_path: Path) -> None:
     plain = Experiment.from_yaml(write("run"))
-    run = run_experiment(plain).path
+    run = run_experiment(plain, report=False).path
     before = {path: sha256_file(path) for path in (run / "metrics.json", run / "checkpoints" / "last.safetensors")}
     logged = Experiment.from_yaml(write("run", log="tensorboard"))
     assert "log" not in logged.public()
     assert logged.sha256() == plain.sha256()
-    run_experiment(logged, resume=True)
+    run_experiment(logged, resume=True, report=False)
     assert {path: sha256_file(path) for path in before} == before
     assert in_tensorboard(run) == pytest.approx(in_the_run(run))
 
@@ -165,9 +165,9 @@ def test_a_store_that_fails_stops_no_run(
     path = write("run", log="mlflow")
     with monkeypatch.context() as patched:
         patched.setattr(mlflow.MlflowClient, "log_batch", refused_with_metrics(mlflow.MlflowClient.log_batch, refused))
-        run = run_experiment(Experiment.from_yaml(path)).path
+        run = run_experiment(Experiment.from_yaml(path), report=False).path
     assert caplog.text.count("log: mlflow: ConnectionError: the store is gone; the run goes on") == 2  # and at the end
-    run_experiment(Experiment.from_yaml(path), resume=True)
+    run_experiment(Experiment.from_yaml(path), resume=True, report=False)
     assert in_mlflow(run) == in_the_run(run)
 
 
@@ -178,7 +178,7 @@ def refused_with_metrics(real: Any, refused: Any) -> Any:
 def test_a_store_that_is_not_there_stops_the_start(write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "carrier-pigeon://user:secret@loft")
     with pytest.raises(InputError, match=r"log: mlflow: .*correct MLFLOW_TRACKING_URI or `log`") as caught:
-        run_experiment(Experiment.from_yaml(write("run", log="mlflow")))
+        run_experiment(Experiment.from_yaml(write("run", log="mlflow")), report=False)
     assert "secret" not in str(caught.value)
     assert not (tmp_path / "run" / "rounds.jsonl").exists()
 
@@ -189,7 +189,7 @@ def test_a_missing_package_is_named_before_the_run(
 ) -> None:
     monkeypatch.setitem(sys.modules, name, None)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=rf"log: '{name}' needs the package {name}; .* 'fedtune3d\[{name}\]'"):
-        run_experiment(Experiment.from_yaml(write("run", log=name)))
+        run_experiment(Experiment.from_yaml(write("run", log=name)), report=False)
     assert not (tmp_path / "run").exists()
 
 
