@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import httpx
-from flwr.app import Context, Message
+from flwr.app import Context, Error, Message
 from flwr.clientapp import ClientApp
 
 from fedtune3d._utils.folders import SitePaths, SiteWork
@@ -21,7 +21,9 @@ from fedtune3d.federation.flower.engine import (
     stop_child,
     write_secret,
 )
+from fedtune3d.federation.flower.intake import intake_environment
 from fedtune3d.federation.flower.private_api import (
+    ErrorCode,
     SubStatus,
     TaskType,
     pull_task_input,
@@ -85,7 +87,8 @@ def _serve(folder: Path, settings: SiteSettings, app: ClientApp, stopped: Callab
     address = f"127.0.0.1:{settings.runtime_port or free_port()}"
     work = SiteWork(settings.work)
     secret = write_secret(work.secret)
-    child = start_child("supernode", _arguments(folder, settings, address), work.flower, work.log)
+    bounds = intake_environment(settings.policy.max_payload_mb)
+    child = start_child("supernode", _arguments(folder, settings, address), work.flower, work.log, bounds)
     runtime = Runtime(address, None, secret, "SuperExec")
     try:
         while child.poll() is None and not stopped():
@@ -119,9 +122,23 @@ def _answer_one(runtime: Runtime, app: ClientApp) -> bool:
             return False
         with runtime.task(token) as client:
             message, context, _, _ = pull_task_input(client)
-            push_message(client, app(message=message, context=context), context)
+            push_message(client, _answer(app, message, context), context)
             push_task_output(client, context, SubStatus.COMPLETED, "")
     except (httpx.HTTPError, RuntimeError) as error:
         log.debug("the SuperNode: %s", error)
         return False
+    except Exception as error:
+        log.warning("a message that is none ended here: %s", type(error).__name__)
+        return False
     return True
+
+
+def _answer(app: ClientApp, message: Message, context: Context) -> Message:
+    """Answer a message; one that the app cannot take, such as of an unknown type, is answered with an error."""
+    try:
+        return app(message=message, context=context)
+    except Exception as why:
+        log.warning("a message of type %r ended here: %s", message.metadata.message_type, type(why).__name__)
+        return Message(
+            Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, "refused: no message of fedtune3d"), reply_to=message
+        )

@@ -33,6 +33,8 @@ ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 HEARTBEAT_SECONDS = 10
 PATIENCE_SECONDS = 20
 QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
+FRUGAL = {"MALLOC_MMAP_THRESHOLD_": "100000", "MALLOC_TRIM_THRESHOLD_": "100000", "MALLOC_ARENA_MAX": "2"}
+"""Let glibc give pieces of tensors (5 MiB each) back to the system as soon as they are freed."""
 
 
 def start_child(
@@ -47,7 +49,7 @@ def start_child(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**os.environ, **QUIET, "FLWR_HOME": str(home), **(extra or {})},
+            env={**FRUGAL, **os.environ, **QUIET, "FLWR_HOME": str(home), **(extra or {})},
         )
 
 

@@ -18,6 +18,7 @@ from flwr.serverapp import Grid, ServerApp
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.locks import one_writer
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.flower.door import open_door
 from fedtune3d.federation.flower.engine import (
     Runtime,
     keep_proxies_out_of_this_machine,
@@ -224,12 +225,13 @@ class _SuperLink:
             self.certificate,
             [RuntimeVersionHttpInterceptor(component_name="flwr CLI")],
         ) as control:
+            keys = None
             if self.certificate is not None:
-                for site in sites:
-                    key = _read_public_key(self.folder.public_key(site))
+                keys = [_read_public_key(self.folder.public_key(site)) for site in sites]
+                for site, key in zip(sites, keys, strict=True):
                     request = RegisterNodeRequest(public_key=key, name=site)
                     self._until_ready(partial(_register, control, request))
-            self.door.touch()
+            open_door(self.door, keys)
             self._until_ready(lambda: control.StartRun(StartRunRequest(fab=fab_to_proto(fab))).run_id)
 
     def _until_ready(self, call: Callable[[], Result | None]) -> Result:
