@@ -24,6 +24,7 @@ from fedtune3d.cohorts.records import LabelMapping, ScanRecord
 from fedtune3d.cohorts.splits import assign_splits, count_groups
 from fedtune3d.models.assembly import AssembledModel, assemble
 from fedtune3d.models.classifier import Classifier
+from fedtune3d.models.encoders.contract import InputSpec
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.tuning import Frozen, apply_tuning, read_state
 from fedtune3d.preparation.prepare_all import prepare_all
@@ -95,7 +96,7 @@ def encode(options: argparse.Namespace, prepared: dict[ScanRecord, Path], bars: 
     scans = [LabelledScan(path, record.label, record.site) for record, path in prepared.items()]
     with bars.bar("encoding") as advance:
         cache = FeatureCache(options.folder / "features")
-        features = open_scans(scans, Prefix(assembled.model, assembled.trainable), cache, progress=advance)
+        features = open_scans(scans, Prefix(assembled.model, assembled.trainable), cache, InputSpec(), progress=advance)
     assert isinstance(features, FeatureSet)
     return {record: views[0] for record, views in zip(prepared, features.files, strict=True)}
 

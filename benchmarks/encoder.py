@@ -23,7 +23,8 @@ from medim.models.sam_med3d import ImageEncoderViT3D  # type: ignore[import-unty
 from torch import Tensor, nn
 
 from fedtune3d._utils.seeds import torch_rng
-from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
+from fedtune3d.models.encoders import build_encoder
+from fedtune3d.models.encoders.contract import initialise_random
 from fedtune3d.models.linear import fast_linear
 
 SIDES = ("reference", "ours")

@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from fedtune3d.models.encoders.input_grid import STRIDE
 
 from fedtune3d.models.assembly import assemble
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoders.input_grid import STRIDE
 from fedtune3d.models.explanation import grad_cam, integrated_gradients, places_of, similarity
 from fedtune3d.models.tuning import Frozen
 from fedtune3d.preparation.registration import register_to_template

@@ -23,6 +23,7 @@ import torch
 
 from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d.models.assembly import assemble
+from fedtune3d.models.encoders.contract import InputSpec
 from fedtune3d.models.tuning import Frozen, Lora, Tuning, read_state
 from fedtune3d.training.dataset import FeatureSet, LabelledScan, ScanSet, open_scans, read_view
 from fedtune3d.training.features import FeatureCache
@@ -117,7 +118,7 @@ def compare(tuning: Tuning, head: str, scans: Sequence[LabelledScan], repeats: i
             local_round = LocalRound(1, "A", turn + 1, repeats)
             batches: dict[str, ScanSet] = {"uncached": OneBatch(anew, first)}
             start = Seconds.now()
-            batches["cached"] = open_scans(scans[first : first + BATCH_SIZE], prefix, cache)
+            batches["cached"] = open_scans(scans[first : first + BATCH_SIZE], prefix, cache, InputSpec())
             spent = {"encoding": Seconds.now() - start}
             for side in ("cached", "uncached"):
                 start = Seconds.now()

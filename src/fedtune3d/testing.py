@@ -1,8 +1,10 @@
 """Contract suites for extensions: each raises `AssertionError` with a clear message and needs no test runner.
 
-``check_rule(MyRule())`` checks an aggregation rule, its part at the site included; ``check_head("my_head")`` a head.
+``check_rule(MyRule())`` checks an aggregation rule, its part at the site included; ``check_head("my_head")`` a head;
+``check_encoder("my_encoder")`` an encoder.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,16 +20,21 @@ from fedtune3d.aggregation.rule_checks import CHECKS as SERVER_CHECKS
 from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SENT_SCORE, SiteScore
 from fedtune3d.aggregation.site_step import KEPT_LOCAL, STATE, Parts, SiteStep, pack_step, unpack_step
 from fedtune3d.models.assembly import AssembledModel
-from fedtune3d.models.encoders.input_grid import CHANNELS, POSITIONS
+from fedtune3d.models.classifier import Classifier
+from fedtune3d.models.encoder_checks import CHECKS as MODEL_CHECKS
+from fedtune3d.models.encoder_checks import Checked, checked
 from fedtune3d.models.heads import build_head, head_title
-from fedtune3d.models.tuning import Trainable, read_state
+from fedtune3d.models.tuning import Frozen, Trainable, apply_tuning, read_state
 from fedtune3d.models.tuning.trainable import trainable_of
 from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.local import LocalRound, train_locally
+from fedtune3d.training.prefix import Prefix
 from fedtune3d.training.settings import TrainingSettings
 
 ROUNDS = 3
 SITES = ("Aachen", "Basel")
+CHANNELS, POSITIONS = 384, 8
+"""Of the features that heads are checked with: those of SAM-Med3D."""
 
 
 def check_rule(rule: Rule) -> None:
@@ -40,6 +47,34 @@ def check_head(name: str) -> None:
     """Run every check on the head in ``models/heads/<name>.py``. Raises `AssertionError` naming what does not hold."""
     for check in HEAD_CHECKS:
         check(name)
+
+
+def check_encoder(name: str, size: int | None = None) -> None:
+    """Run every check on the encoder in ``models/encoders/<name>.py``.
+
+    Args:
+        name: As in the experiment file.
+        size: Voxels along each axis of the scans that it is checked with; by default its own, or 64 where it takes any.
+
+    Raises:
+        AssertionError: Naming what does not hold.
+    """
+    for check in ENCODER_CHECKS:
+        check(checked(name, size))
+
+
+def check_cache_key(it: Checked) -> None:
+    """Equal weights of an encoder of another name, version or file have other keys in the feature cache."""
+    encoder = it.build()
+    model = Classifier(encoder, build_head("linear", encoder.out_channels))
+    prefix = Prefix(model, apply_tuning(model, Frozen()))
+    spec, key = encoder.spec, prefix.key("scan", "0").digest()
+    for change in ({"name": "another"}, {"version": spec.version + 1}, {"code_sha256": "another"}):
+        encoder.spec = dataclasses.replace(spec, **change)
+        it.require(prefix.key("scan", "0").digest() != key, f"the cache's key is the same with {change}")
+
+
+ENCODER_CHECKS: tuple[Callable[[Checked], None], ...] = (*MODEL_CHECKS, check_cache_key)
 
 
 def check_site_half(rule: Rule) -> None:
@@ -81,14 +116,14 @@ def check_head_shape(name: str) -> None:
 def check_head_seed(name: str) -> None:
     """Weights follow from the name and the seed alone, and drawing them leaves torch's random state as it was."""
     before = torch.get_rng_state()
-    hashes = [state_sha256(build_head(name, seed=seed).state_dict()) for seed in (3, 3)]
+    hashes = [state_sha256(build_head(name, CHANNELS, seed).state_dict()) for seed in (3, 3)]
     _require(hashes[0] == hashes[1], f"head {name}: the same seed gives other weights")
     _require(torch.equal(torch.get_rng_state(), before), f"head {name}: building changes torch's random state")
 
 
 def check_head_batch(name: str) -> None:
     """In evaluation, the logits of a scan do not depend on the scans next to it."""
-    head, features = build_head(name).eval(), _features(3, CHANNELS)
+    head, features = build_head(name, CHANNELS).eval(), _features(3, CHANNELS)
     with torch.inference_mode():
         together, alone = head(features)[1:2], head(features[1:2])
     _require(torch.allclose(together, alone, rtol=1e-4, atol=1e-5), f"head {name}: a scan depends on its batch")
@@ -96,7 +131,7 @@ def check_head_batch(name: str) -> None:
 
 def check_head_learns(name: str) -> None:
     """Every parameter gets a finite gradient, and ten steps lower the loss on two patterns that differ."""
-    head, features, labels = build_head(name), _features(4, CHANNELS), torch.tensor([0, 1, 0, 1])
+    head, features, labels = build_head(name, CHANNELS), _features(4, CHANNELS), torch.tensor([0, 1, 0, 1])
     features = features + (2.0 * labels - 1).view(-1, 1, 1, 1, 1) * _features(1, CHANNELS, "pattern")
     optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3)
     losses = []

@@ -26,7 +26,9 @@ def made(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
     for number in range(2):
         path = small_experiment.folder / "A" / f"sub-{number:02d}" / "anat" / f"sub-{number:02d}_T1w.nii.gz"
         store.get(ScanRecord("A", f"sub-{number:02d}", "", path, number, f"sub-{number:02d}", False, None, None, ""))
-    keys = [FeatureKey(f"scan{number}", "0", "ab", 3, 1, "float32", "cpu", 2, 1, "2") for number in range(3)]
+    keys = [
+        FeatureKey("tiny", 1, "", f"scan{number}", "0", "ab", 3, "float32", "cpu", 2, 1, "2") for number in range(3)
+    ]
     FeatureCache(cache / "B" / "features").features(keys, lambda key: torch.full((384, 8, 8, 8), 0.5))
     return cache
 

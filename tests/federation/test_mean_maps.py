@@ -171,19 +171,19 @@ def test_an_atlas_that_cannot_be_used_stops_before_the_scans_are_read(small_expe
 
 
 def test_what_is_no_map_is_refused() -> None:
-    assert _checked_map(Answer("A", MeanSaliency(), {"map": {"mean": torch.zeros(8, 8, 8)}}), 16).shape == (8, 8, 8)
+    assert _checked_map(Answer("A", MeanSaliency(), {"map": {"mean": torch.zeros(8, 8, 8)}}), 8).shape == (8, 8, 8)
     for wrong in ({}, {"mean": torch.zeros(8, 8)}, {"mean": torch.full((8, 8, 8), torch.nan)}):
         with pytest.raises(InputError, match="site A: expected a mean map of 512 finite numbers"):
-            _checked_map(Answer("A", MeanSaliency(), {"map": wrong}), 16)
+            _checked_map(Answer("A", MeanSaliency(), {"map": wrong}), 8)
 
 
 def test_a_place_of_the_map_lies_in_the_middle_of_its_voxels() -> None:
-    grid = load_template(128, 1.5).affine
-    image = as_nifti(np.zeros((8, 8, 8), np.float32), in_template=True)
+    template = load_template(128, 1.5)
+    image = as_nifti(np.zeros((8, 8, 8), np.float32), template, in_template=True)
     assert image.header.get_zooms() == (24, 24, 24)
-    np.testing.assert_allclose(image.affine @ [1, 2, 3, 1], grid @ [23.5, 39.5, 55.5, 1])
+    np.testing.assert_allclose(image.affine @ [1, 2, 3, 1], template.affine @ [23.5, 39.5, 55.5, 1])
     assert int(image.header["sform_code"]) == 4
-    assert int(as_nifti(np.zeros((32, 32, 32)), in_template=False).header["sform_code"]) == 2
+    assert int(as_nifti(np.zeros((32, 32, 32)), template, in_template=False).header["sform_code"]) == 2
 
 
 @pytest.mark.slow

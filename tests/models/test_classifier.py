@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
+from fedtune3d.models.encoders import build_encoder
+from fedtune3d.models.encoders.contract import initialise_random
 from fedtune3d.models.heads import build_head
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -12,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def model():
     encoder = build_encoder("tiny")
     initialise_random(encoder, seed=1)
-    return Classifier(encoder, build_head("conv_s"))
+    return Classifier(encoder, build_head("conv_s", 384))
 
 
 @pytest.fixture

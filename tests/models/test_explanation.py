@@ -4,7 +4,8 @@ from torch import nn
 
 from fedtune3d._utils.seeds import torch_rng
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
+from fedtune3d.models.encoders import build_encoder
+from fedtune3d.models.encoders.contract import initialise_random
 from fedtune3d.models.explanation import grad_cam, integrated_gradients, occlusion, places_of, similarity
 from fedtune3d.models.heads import build_head
 
@@ -41,14 +42,14 @@ def test_occlusion_finds_the_one_cube_that_counts() -> None:
     brain = torch.ones(64, 64, 64, dtype=torch.bool)
     expected = torch.zeros(4, 4, 4)
     expected[1, 2, 0] = 2.0
-    torch.testing.assert_close(occlusion(Bright(), scan, brain), expected)
+    torch.testing.assert_close(occlusion(Bright(), scan, brain, 16), expected)
 
 
 def test_occlusion_tries_cubes_with_brain_only() -> None:
     brain = torch.zeros(64, 64, 64, dtype=torch.bool)
     brain[20:24, 34:36, 3:5] = True
     calls: list[tuple[int, int]] = []
-    found = occlusion(Bright(), torch.ones(1, 1, 64, 64, 64), brain, progress=lambda *now: calls.append(now))
+    found = occlusion(Bright(), torch.ones(1, 1, 64, 64, 64), brain, 16, progress=lambda *now: calls.append(now))
     assert calls == [(1, 1)]
     assert found.nonzero().tolist() == [[1, 2, 0]]
 

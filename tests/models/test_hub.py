@@ -14,7 +14,7 @@ import torch
 from medim.models.sam_med3d import build_sam3D_vit_b_ori
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d.models.encoders.sam_med3d import ImageEncoder3D
+from fedtune3d.models.encoders.networks.sam_med3d import ImageEncoder3D
 from fedtune3d.models.hub import FILE, PAGE, REPOSITORY, HubOrigin, fetch_weights, read_origin
 from fedtune3d.models.weights import load_encoder_weights
 

@@ -15,7 +15,9 @@ from medim.models.sam_med3d import build_sam3D_vit_b_ori
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import torch_rng
 from fedtune3d._utils.state_dicts import State, save_state, state_sha256
-from fedtune3d.models.encoders.sam_med3d import ImageEncoder3D, build_encoder, initialise_random
+from fedtune3d.models.encoders import build_encoder
+from fedtune3d.models.encoders.contract import initialise_random
+from fedtune3d.models.encoders.networks.sam_med3d import ImageEncoder3D
 from fedtune3d.models.weights import WeightsInfo, load_encoder_weights, randomise_encoder_weights
 
 

@@ -48,3 +48,8 @@ def test_none_leaves_the_voxels_alone() -> None:
 def test_no_spread_is_no_number(method: str) -> None:
     with np.errstate(all="ignore"):
         assert not np.isfinite(normalise_intensity(np.full(100, 7.0), method, tissues(1.0))).any()
+
+
+def test_minmax_by_hand() -> None:
+    np.testing.assert_allclose(normalise_intensity(np.array([50.0, 100.0, 200.0]), "minmax"), [0.25, 0.5, 1.0])
+    np.testing.assert_allclose(normalise_intensity(np.array([-100.0, 0.0, 100.0]), "minmax"), [0.0, 0.5, 1.0])

@@ -28,7 +28,8 @@ from world import (
 )
 
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
+from fedtune3d.models.encoders import build_encoder
+from fedtune3d.models.encoders.contract import initialise_random
 from fedtune3d.workflows.run import run_experiment
 
 WEIGHTS = {"pth": "weights_pth.yaml", "safetensors": "weights_safetensors.yaml"}

@@ -202,6 +202,8 @@ def write_saliency(folder: RunFolder, rng: np.random.Generator) -> None:
             method="integrated_gradients",
             scans=9,
             in_template=9,
+            size=128,
+            spacing_mm=1.5,
             place_mm=6.0,
             similarity=similarity,
             volumes={"hippocampus": 0.006, "ventricles": 0.02},

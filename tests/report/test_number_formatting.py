@@ -44,11 +44,11 @@ def test_the_answer_says_why_there_is_none(metrics: RunMetrics) -> None:
             "scans are simulated: the numbers say nothing about patients.",
             "simulated scans",
         ),
-        (False, "random", "weights are random: .* nothing about SAM-Med3D", "random weights"),
+        (False, "random", "weights are random: .* nothing about a pre-trained one", "random weights"),
         (
             True,
             "random",
-            "simulated and the encoder's weights are random: .* patients or about SAM-Med3D",
+            "simulated and the encoder's weights are random: .* patients or about a pre-trained encoder",
             "simulated scans, random weights",
         ),
     ],

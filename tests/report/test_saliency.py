@@ -24,7 +24,7 @@ def contents(make_run: Callable[..., Path]) -> RunContents:
 
 def token_map(method: str = "gradcam", in_template: int = 0) -> MapInfo:
     shares: dict[str, dict[str, tuple[float, float]]] = {"trained": {}, "random": {}}
-    return MapInfo(method, None, 6, in_template, place_mm=24.0, similarity=-0.2, shares=shares)
+    return MapInfo(method, None, 6, in_template, 128, 1.5, 24.0, similarity=-0.2, shares=shares)
 
 
 def test_correlations_and_shares_stand_in_rows(contents: RunContents) -> None:

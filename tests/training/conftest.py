@@ -9,7 +9,8 @@ import torch
 
 from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
+from fedtune3d.models.encoders import build_encoder
+from fedtune3d.models.encoders.contract import initialise_random
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.tuning import Frozen, Trainable, Tuning, apply_tuning
 from fedtune3d.training.dataset import LabelledScan

@@ -14,7 +14,7 @@ from fedtune3d._utils.seeds import torch_rng
 from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.training.features import SECONDS_A_DAY, FeatureCache, FeatureKey, read_features
 
-KEY = FeatureKey("scan0", "0", "abc", 3, 1, "float32", "cpu AVX512", 2, 1, "2.13.0")
+KEY = FeatureKey("tiny", 1, "", "scan0", "0", "abc", 3, "float32", "cpu AVX512", 2, 1, "2.13.0")
 
 
 def keys(count: int) -> list[FeatureKey]:

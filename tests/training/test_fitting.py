@@ -8,7 +8,7 @@ from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d.aggregation.contract import Memory, Update
 from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoders.sam_med3d import build_encoder
+from fedtune3d.models.encoders import build_encoder
 from fedtune3d.models.nearest_centre import NearestCentre
 from fedtune3d.models.tuning import Frozen, apply_tuning, read_state, write_state
 from fedtune3d.training.dataset import ScanSet

@@ -17,6 +17,7 @@ from fedtune3d.aggregation.fed_prox import ProximalStep
 from fedtune3d.aggregation.scaffold import CONTROL, CONTROL_CHANGE, ControlVariateStep
 from fedtune3d.aggregation.site_step import SiteStep
 from fedtune3d.models.assembly import AssembledModel
+from fedtune3d.models.encoders.contract import InputSpec
 from fedtune3d.models.tuning import Frozen, Full, Lora, Trainable, read_state
 from fedtune3d.training.dataset import FeatureSet, ScanSet, open_scans
 from fedtune3d.training.faults import DeadlineExceeded, NotFinite
@@ -260,7 +261,7 @@ def test_frozen_normalisation_keeps_its_statistics_and_dropout_trains() -> None:
 def test_every_head_and_tuning_trains_what_it_says_and_nothing_else(build_model, scans, features, tuning, head) -> None:
     model, trainable = build_model(tuning, head)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    data = open_scans(scans[:3], Prefix(model, trainable), FeatureCache(features))
+    data = open_scans(scans[:3], Prefix(model, trainable), FeatureCache(features), InputSpec())
     result = train_model(model, trainable, data, TrainingSettings(batch_size=2), FIRST)
     after = model.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
@@ -272,7 +273,7 @@ def test_every_head_and_tuning_trains_what_it_says_and_nothing_else(build_model,
 
 def test_local_epochs_lower_the_loss_and_learn(build_model, scans, features) -> None:
     model, trainable = build_model(head="conv_s")
-    data = open_scans(scans, Prefix(model, trainable), FeatureCache(features))
+    data = open_scans(scans, Prefix(model, trainable), FeatureCache(features), InputSpec())
     losses = [
         train_model(
             model,
@@ -294,7 +295,8 @@ torch.set_num_threads(1)
 torch.manual_seed(99)
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
+from fedtune3d.models.encoders import build_encoder
+from fedtune3d.models.encoders.contract import InputSpec, initialise_random
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.tuning import Frozen, apply_tuning, read_state
 from fedtune3d._utils.state_dicts import state_sha256
@@ -308,7 +310,7 @@ initialise_random(encoder, 1)
 model = Classifier(encoder, build_head("conv_s", encoder.out_channels, 2))
 trainable = apply_tuning(model, Frozen(), 3)
 scans = [LabelledScan(Path(sys.argv[1]) / f"scan{number}.npy", number % 2, "A") for number in range(10)]
-data = open_scans(scans, Prefix(model, trainable), FeatureCache(Path(sys.argv[2])))
+data = open_scans(scans, Prefix(model, trainable), FeatureCache(Path(sys.argv[2])), InputSpec())
 assembled, state = AssembledModel(model, trainable), read_state(model, trainable)
 train_locally(assembled, state, data, TrainingSettings(batch_size=4), LocalRound(7, "A", 2, 3))
 print(state_sha256(read_state(model, trainable)))
@@ -323,7 +325,7 @@ def test_two_processes_give_the_same_bits(build_model, scans, features: Path, tm
         check=True,
     )
     model, trainable = build_model(head="conv_s")
-    data = open_scans(scans, Prefix(model, trainable), FeatureCache(features))
+    data = open_scans(scans, Prefix(model, trainable), FeatureCache(features), InputSpec())
     train_model(
         model,
         trainable,
@@ -338,7 +340,7 @@ def test_another_site_round_or_seed_trains_otherwise(build_model, scans, feature
     hashes = set()
     for occasion in (FIRST, replace(FIRST, seed=2), replace(FIRST, site="B"), replace(FIRST, round=2), FIRST):
         model, trainable = build_model()
-        data = open_scans(scans, Prefix(model, trainable), FeatureCache(features))
+        data = open_scans(scans, Prefix(model, trainable), FeatureCache(features), InputSpec())
         train_model(
             model,
             trainable,
@@ -353,7 +355,7 @@ def test_another_site_round_or_seed_trains_otherwise(build_model, scans, feature
 def test_training_again_from_a_state_gives_the_same_bits(build_model, scans, features: Path) -> None:
     model, trainable = build_model(Lora(blocks="last:1", dropout=0.3), "conv_s")
     received = read_state(model, trainable)
-    data = open_scans(scans[:5], Prefix(model, trainable), FeatureCache(features))
+    data = open_scans(scans[:5], Prefix(model, trainable), FeatureCache(features), InputSpec())
     sent = []
     for _ in range(2):
         train_locally(AssembledModel(model, trainable), received, data, TrainingSettings(), FIRST)
@@ -368,14 +370,14 @@ import torch
 torch.set_num_threads(1)
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoders.sam_med3d import build_encoder
+from fedtune3d.models.encoders import build_encoder
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.tuning import Frozen, apply_tuning, read_state
 from fedtune3d.training.dataset import FeatureSet
 from fedtune3d.training.local import LocalRound, train_locally
 from fedtune3d.training.prediction import predict
 from fedtune3d.training.settings import TrainingSettings
-model = Classifier(build_encoder("tiny"), build_head("linear"))
+model = Classifier(build_encoder("tiny"), build_head("linear", 384))
 trainable = apply_tuning(model, Frozen())
 assembled, state = AssembledModel(model, trainable), read_state(model, trainable)
 for count in (40, 400):

@@ -1,7 +1,15 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
 import torch
 
+from fedtune3d.models.classifier import Classifier
+from fedtune3d.models.encoders.contract import InputSpec
+from fedtune3d.models.encoders.networks.sam_med3d import ImageEncoder3D
 from fedtune3d.models.tuning import Frozen, Full, Lora
-from fedtune3d.training.dataset import LabelledScan, read_view
+from fedtune3d.training.dataset import LabelledScan, open_scans, read_view
+from fedtune3d.training.features import FeatureCache
 from fedtune3d.training.prefix import Prefix, prefix_weights
 
 
@@ -42,7 +50,7 @@ def test_weights_of_the_prefix_and_no_others_change_the_key(build_model) -> None
 def test_prefix_and_rest_give_what_the_whole_model_gives(build_model, scans: list[LabelledScan]) -> None:
     for tuning in (Frozen(), Lora(blocks="last:1")):
         model, trainable = build_model(tuning)
-        voxels = read_view(scans[0], 0, None, 0)
+        voxels = read_view(scans[0], InputSpec(), 0, None, 0)
         kept = Prefix(model, trainable).encode(voxels)
         rest = model.run_stages(kept[None], trainable.prefix_end, model.stage_count)
         assert torch.equal(rest, model(voxels[None]))
@@ -51,10 +59,10 @@ def test_prefix_and_rest_give_what_the_whole_model_gives(build_model, scans: lis
 def test_encoding_alone_or_after_others_gives_the_same_bits(build_model, scans: list[LabelledScan]) -> None:
     model, trainable = build_model()
     prefix = Prefix(model, trainable)
-    alone = prefix.encode(read_view(scans[3], 0, None, 0))
+    alone = prefix.encode(read_view(scans[3], InputSpec(), 0, None, 0))
     for scan in scans[:3]:
-        prefix.encode(read_view(scan, 0, None, 0))
-    assert torch.equal(prefix.encode(read_view(scans[3], 0, None, 0)), alone)
+        prefix.encode(read_view(scan, InputSpec(), 0, None, 0))
+    assert torch.equal(prefix.encode(read_view(scans[3], InputSpec(), 0, None, 0)), alone)
 
 
 def test_threads_are_part_of_the_key(build_model) -> None:
@@ -62,3 +70,33 @@ def test_threads_are_part_of_the_key(build_model) -> None:
     one = prefix.key("a", "0")
     torch.set_num_threads(2)
     assert prefix.key("a", "0") != one
+
+
+class _OtherCode(ImageEncoder3D):
+    """The weights of `tiny`, and other features."""
+
+    def run_stage(self, x: torch.Tensor, stage: int) -> torch.Tensor:
+        return 2 * super().run_stage(x, stage) if stage == 0 else super().run_stage(x, stage)
+
+
+def test_two_encoders_of_equal_weights_do_not_share_features_in_one_cache(
+    tmp_path: Path, build_model, scans: list[LabelledScan]
+) -> None:
+    model, trainable = build_model()
+    first = open_scans(scans[:1], Prefix(model, trainable), FeatureCache(tmp_path), InputSpec()).inputs([0], [0])
+    other = _OtherCode(embed_dim=48, depth=2, num_heads=3, global_attn_indexes=(1,), neck_kernel_size=1)
+    other.load_state_dict(model.encoder.state_dict())
+    other.spec = dataclasses.replace(model.encoder.spec, name="other")
+    prefix = Prefix(Classifier(other, model.head), trainable)
+    assert prefix.weights_sha256 == Prefix(model, trainable).weights_sha256
+    read = open_scans(scans[:1], prefix, FeatureCache(tmp_path), InputSpec()).inputs([0], [0])
+    assert torch.equal(read[0], prefix.encode(read_view(scans[0], InputSpec(), 0, None, 0)).half().float())
+    assert not torch.allclose(read, first)
+
+
+@pytest.mark.parametrize("change", [{"name": "other"}, {"version": 99}, {"code_sha256": "ab"}])
+def test_the_key_changes_with_what_the_encoder_is(build_model, change: dict[str, object]) -> None:
+    model, trainable = build_model()
+    before = Prefix(model, trainable).key("scan", "0")
+    model.encoder.spec = dataclasses.replace(model.encoder.spec, **change)
+    assert Prefix(model, trainable).key("scan", "0").digest() != before.digest()

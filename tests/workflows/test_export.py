@@ -20,7 +20,8 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.local_trainer import LocalTrainer
 from fedtune3d.federation.site.memory import SiteMemory
-from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
+from fedtune3d.models.encoders import build_encoder
+from fedtune3d.models.encoders.contract import initialise_random
 from fedtune3d.models.hub import FILE, REPOSITORY
 from fedtune3d.report.export_info import ClassLabels, InputFormat
 from fedtune3d.workflows.export import export_run, load_exported

@@ -77,7 +77,7 @@ def prepare(
     workers: Annotated[int, typer.Option(help="Number of parallel processes.", min=1)] = 2,
     site: Annotated[str | None, typer.Option(help="Prepare only this site.")] = None,
 ) -> None:
-    """Preprocess all scans for the model (RAS, 1.5 mm, 128 voxels per side, z-scored within the brain).
+    """Preprocess all scans for the model: on the grid and the intensity scale that the encoder takes.
 
     Scans with skull are brain-extracted, bias-corrected and registered to MNI152 (pip install 'fedtune3d\\[raw]').
     Prepared scans are kept in the cache folder; `run` prepares any that are missing. Writes qc.tsv and qc.html per

@@ -7,8 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fedtune3d.federation.site.saliency import WIDTHS
-from fedtune3d.models.encoders.input_grid import SPACING_MM
+from fedtune3d.federation.site.saliency import place_width
 from fedtune3d.report.number_formatting import duration, plural, size
 from fedtune3d.workflows.plan import RunPlan
 from fedtune3d.workflows.plan_study import StudyPlan
@@ -133,7 +132,7 @@ def _saliency_message(plan: RunPlan) -> Message:
     if explain is None:
         return Message("not in this run", "nothing", "nothing")
     fine = explain.method == "integrated_gradients"
-    place_mm = WIDTHS[explain.method] * SPACING_MM
+    place_mm = place_width(explain.method, plan.experiment.map_stride) * plan.experiment.input.spacing_mm
     sites = plan.experiment.sites
     mapped = _listed([site.name for site in sites if site.policy.maps_leave], len(sites))
     return Message(

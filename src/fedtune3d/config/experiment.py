@@ -28,11 +28,14 @@ from fedtune3d.aggregation.lora import LoraMode, LoraRule
 from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.cohorts.records import LabelMapping
 from fedtune3d.config.explain import ExplainSection
+from fedtune3d.config.preparation import PreparationSection
 from fedtune3d.config.site import SiteName, SiteSection
-from fedtune3d.models.assembly import NCC, RESNET18
-from fedtune3d.models.encoders.sam_med3d import ENCODERS
-from fedtune3d.models.heads import head_names
+from fedtune3d.models.assembly import NCC, RESNET18, input_spec
+from fedtune3d.models.encoders import encoder_names, encoder_spec
+from fedtune3d.models.encoders.contract import EncoderSpec, InputSpec
+from fedtune3d.models.heads import head_names, min_positions
 from fedtune3d.models.tuning import Frozen, Lora, Tuning
+from fedtune3d.models.tuning.lora import no_lora
 from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.training.settings import TrainingSettings
 
@@ -79,7 +82,7 @@ class ModelSection(StrictModel):
     @field_validator("encoder")
     @classmethod
     def _known_encoder(cls, name: str) -> str:
-        return known_name(name, (*ENCODERS, RESNET18))
+        return known_name(name, (*encoder_names(), RESNET18))
 
     @field_validator("head")
     @classmethod
@@ -128,7 +131,7 @@ class ExperimentKeys(StrictModel):
     sites: tuple[SiteSection, ...] = Field(min_length=1)
     labels: LabelMapping | None = None
     splits: Splits = Splits()
-    preparation: PreparationSettings = PreparationSettings()
+    preparation: PreparationSection = PreparationSection()
     model: ModelSection = ModelSection()
     tuning: Annotated[Tuning, Field(discriminator="method")] = Frozen()
     training: TrainingSettings = TrainingSettings()
@@ -160,8 +163,8 @@ class ExperimentKeys(StrictModel):
         return self
 
     def _misfits(self) -> list[str]:
-        """List combinations of head, tuning and rule that do not fit together."""
-        problems = []
+        """List combinations of encoder, head, tuning and rule that do not fit together."""
+        problems = self._misfits_of_encoder()
         if self.model.encoder == RESNET18 and self.tuning.method != "full":
             problems.append("model.encoder resnet18 is trained from scratch: write tuning: {method: full}")
         if (self.model.head == NCC) != (self.aggregation.rule == NCC):
@@ -172,6 +175,49 @@ class ExperimentKeys(StrictModel):
         if self.model.head == NCC and (self.tuning.method, self.training.rounds) != ("frozen", 1):
             problems.append("head ncc trains nothing: write tuning: {method: frozen} and training: {rounds: 1}")
         return problems
+
+    def _misfits_of_encoder(self) -> list[str]:
+        """List what does not fit the encoder: a head, LoRA, another grid."""
+        spec, problems = self.encoder, []
+        if spec is None:
+            return []
+        if isinstance(self.tuning, Lora) and spec.adaptable is None:
+            problems.append(no_lora(spec))
+        if spec.features.positions < (fewest := min_positions(self.model.head)):
+            what = "a vector" if spec.features.is_vector else f"a map of {spec.features.positions}³ positions"
+            problems.append(
+                f"head {self.model.head} needs a map of {fewest}³ positions or more, but encoder {spec.name} makes "
+                f"{what}; write head: linear"
+            )
+        if spec.input.fixed_size and self.input.size != spec.input.size:
+            problems.append(f"preparation.size: encoder {spec.name} takes {spec.input.size} voxels only; leave it out")
+        return problems
+
+    @property
+    def encoder(self) -> EncoderSpec | None:
+        """What the encoder says about itself; None for the reference that has none."""
+        return None if self.model.encoder == RESNET18 else encoder_spec(self.model.encoder)
+
+    @property
+    def input(self) -> InputSpec:
+        """The scans that the model is given: those that its encoder takes, unless the file says otherwise."""
+        return self.preparation.input(input_spec(self.model.encoder))
+
+    @property
+    def preparation_settings(self) -> PreparationSettings:
+        """How scans are prepared."""
+        return self.preparation.settings(input_spec(self.model.encoder))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What in the file may spoil the results, though it can be run."""
+        return self.preparation.departures(self.model.encoder, input_spec(self.model.encoder))
+
+    @property
+    def map_stride(self) -> int:
+        """Voxels along each axis behind a place of a coarse saliency map: a position of the features, or an eighth."""
+        spec = self.encoder
+        return self.input.size // (8 if spec is None or spec.features.is_vector else spec.features.positions)
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
@@ -206,6 +252,7 @@ class ExperimentKeys(StrictModel):
         values = self.model_dump(mode="json", exclude={"output", "cache", "log"})
         for site in values["sites"]:
             del site["root"], site["participants"], site["fingerprint_key"]
+        values["preparation"] = self.preparation.public(input_spec(self.model.encoder))
         if isinstance(self.model.weights, Path):
             values["model"]["weights"] = self.model.weights.name
         if values["explain"] is not None:

@@ -63,12 +63,19 @@ class LeakAudit:
             raise InputError("\n".join([*lines, advice]))
 
 
-def audit_sites(ask: Ask, near: bool) -> LeakAudit:
-    """Look for overlaps between splits and sites and for shortcuts to the label; with `near`, also similar images."""
+def audit_sites(ask: Ask, near: bool, warnings: Sequence[str] = ()) -> LeakAudit:
+    """Look for overlaps between splits and sites and for shortcuts to the label.
+
+    Args:
+        ask: Sends all sites a task.
+        near: Whether to look for similar images, too.
+        warnings: What is known before any site is asked (`Experiment.warnings`).
+    """
     task = Task(FingerprintScans(near=near))
     fingerprints = {answer.site: answer.expect(ScanFingerprints) for answer in ask(task)}
     described = {answer.site: answer.expect(PeopleDescription) for answer in ask(Task(DescribePeople()))}
-    return LeakAudit((*find_leaks(fingerprints), *find_shortcuts(described)), described)
+    known = (Finding("warning", text) for text in warnings)
+    return LeakAudit((*find_leaks(fingerprints), *find_shortcuts(described), *known), described)
 
 
 def profile_sites(ask: Ask) -> Profiles:

@@ -18,10 +18,10 @@ from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.aggregation.site_step import STATE
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import Answer, Federation, Task, answer_of
-from fedtune3d.federation.site.saliency import MAP, REGIONS, WIDTHS, pack_regions
+from fedtune3d.federation.site.saliency import MAP, REGIONS, pack_regions, place_width
 from fedtune3d.federation.tasks.map_saliency import MapSaliency, MeanSaliency
 from fedtune3d.models.assembly import assemble
-from fedtune3d.models.encoders.input_grid import SIZE, SPACING_MM
+from fedtune3d.models.encoders.contract import InputSpec
 from fedtune3d.models.explanation import places_of, similarity
 from fedtune3d.models.tuning import read_state
 from fedtune3d.preparation.atlas import load_regions, packaged_atlas
@@ -39,6 +39,8 @@ class MapInfo:
         why: Why there is no map; None if there is one.
         scans: Number of scans in the mean, one per person.
         in_template: Number of these in MNI152 space.
+        size: Voxels of the prepared grid along each axis; 0 without maps.
+        spacing_mm: Edge length of a voxel of that grid.
         place_mm: Edge length of a voxel of the map, in millimetres.
         similarity: Similarity of the two maps over the template's brain; None without maps.
         volumes: Region → its share of the brain.
@@ -49,6 +51,8 @@ class MapInfo:
     why: str | None = None
     scans: int = 0
     in_template: int = 0
+    size: int = 0
+    spacing_mm: float = 0.0
     place_mm: float | None = None
     similarity: float | None = None
     volumes: dict[str, float] = field(default_factory=dict)
@@ -61,7 +65,7 @@ class SiteMaps:
 
     Attributes:
         site: The site's name.
-        maps: `TRAINED` and `RANDOM` → the mean map, (8, 8, 8) or (32, 32, 32) float32; empty if none may leave.
+        maps: `TRAINED` and `RANDOM` → the mean map, (n, n, n) float32; empty if none may leave.
         info: Information about the maps.
     """
 
@@ -83,7 +87,7 @@ def random_state(experiment: Experiment) -> State:
 def require_atlas(experiment: Experiment) -> None:
     """Raise `InputError` before training if the experiment names an atlas that cannot be used."""
     if experiment.explain is not None and experiment.explain.atlas is not None:
-        _regions(experiment, load_template(SIZE, SPACING_MM))
+        _regions(experiment, _template(experiment.input))
 
 
 def ask_for_maps(
@@ -109,7 +113,7 @@ def ask_for_maps(
         return
     assert experiment.explain is not None
     method = experiment.explain.method
-    template = load_template(SIZE, SPACING_MM)
+    template = _template(experiment.input)
     regions = {REGIONS: _regions(experiment, template)} if method == "integrated_gradients" else {}
     trained = {
         site: Task(MapSaliency(), parts={STATE: state, **regions}, memory_version=versions.get(site)) for site in sites
@@ -117,28 +121,34 @@ def ask_for_maps(
     answers = {reply.site: {TRAINED: answer_of(reply)} for reply in federation.ask(trained)}
     with_maps = [site for site in sites if answers[site][TRAINED].expect(MeanSaliency).why is None]
     if not with_maps:
-        yield from (_site_maps(method, template, answers[site]) for site in sites)
+        yield from (_site_maps(experiment, template, answers[site]) for site in sites)
         return
     random_task = Task(MapSaliency(), parts={STATE: random_state(experiment), **regions})
     for reply in federation.ask(dict.fromkeys(with_maps, random_task)):
         answers[reply.site][RANDOM] = answer_of(reply)
     for site in sites:
-        yield _site_maps(method, template, answers[site])
+        yield _site_maps(experiment, template, answers[site])
 
 
 def write_maps(site_maps: SiteMaps, folder: RunFolder) -> None:
     """Write `<site>_<state>.nii.gz` in MNI152 space; `<site>.json` is written last and marks the site as done."""
+    info = site_maps.info
     for name, values in site_maps.maps.items():
-        image = as_nifti(values.numpy(), in_template=site_maps.info.in_template == site_maps.info.scans)
+        template = load_template(info.size, info.spacing_mm)
+        image = as_nifti(values.numpy(), template, in_template=info.in_template == info.scans)
         with atomic_path(folder.saliency_map(site_maps.site, name)) as partial:
             partial.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
     write_typed(folder.saliency_info(site_maps.site), site_maps.info)
 
 
-def as_nifti(values: np.ndarray, *, in_template: bool) -> nibabel.Nifti1Image:
+def _template(taken: InputSpec) -> Template:
+    return load_template(taken.size, taken.spacing_mm)
+
+
+def as_nifti(values: np.ndarray, template: Template, *, in_template: bool) -> nibabel.Nifti1Image:
     """Convert a map over the prepared grid, (n, n, n), to NIfTI; the sform code is 'aligned' if it is not in MNI152."""
-    width = SIZE // values.shape[0]
-    affine = load_template(SIZE, SPACING_MM).affine @ np.array(
+    width = template.brain.shape[0] // values.shape[0]
+    affine = template.affine @ np.array(
         [[width, 0, 0, (width - 1) / 2], [0, width, 0, (width - 1) / 2], [0, 0, width, (width - 1) / 2], [0, 0, 0, 1]]
     )
     image = nibabel.Nifti1Image(values.astype(np.float32), affine)
@@ -153,17 +163,22 @@ def _regions(experiment: Experiment, template: Template) -> State:
     return {} if atlas is None else pack_regions(load_regions(atlas, experiment.explain.regions, template))
 
 
-def _site_maps(method: str, template: Template, answers: Mapping[str, Answer]) -> SiteMaps:
+def _site_maps(experiment: Experiment, template: Template, answers: Mapping[str, Answer]) -> SiteMaps:
+    assert experiment.explain is not None
+    method, taken = experiment.explain.method, experiment.input
+    width = place_width(method, experiment.map_stride)
     trained, site = answers[TRAINED].expect(MeanSaliency), answers[TRAINED].site
     if trained.why is not None:
         return SiteMaps(site, {}, MapInfo(method, trained.why))
-    maps = {name: _checked_map(answer, WIDTHS[method]) for name, answer in answers.items()}
-    brain = places_of(torch.from_numpy(template.brain).float(), WIDTHS[method]) > 0
+    maps = {name: _checked_map(answer, taken.size // width) for name, answer in answers.items()}
+    brain = places_of(torch.from_numpy(template.brain).float(), width) > 0
     info = MapInfo(
         method=method,
         scans=trained.scans,
         in_template=trained.in_template,
-        place_mm=WIDTHS[method] * SPACING_MM,
+        size=taken.size,
+        spacing_mm=taken.spacing_mm,
+        place_mm=width * taken.spacing_mm,
         similarity=similarity(maps[TRAINED][brain], maps[RANDOM][brain]),
         volumes=trained.volumes,
         shares={name: answer.expect(MeanSaliency).shares for name, answer in answers.items()},
@@ -171,9 +186,9 @@ def _site_maps(method: str, template: Template, answers: Mapping[str, Answer]) -
     return SiteMaps(site, maps, info)
 
 
-def _checked_map(answer: Answer, width: int) -> torch.Tensor:
-    """Return the map that a site sent. Raises `InputError` if it is missing or invalid."""
-    mean_map, shape = answer.parts.get(MAP, {}).get("mean"), (SIZE // width,) * 3
+def _checked_map(answer: Answer, places: int) -> torch.Tensor:
+    """Return the map that a site sent, of `places` elements per axis. Raises `InputError` if it is missing or invalid."""
+    mean_map, shape = answer.parts.get(MAP, {}).get("mean"), (places,) * 3
     if mean_map is None or mean_map.shape != shape or not bool(torch.isfinite(mean_map).all()):
         raise InputError(f"site {answer.site}: expected a mean map of {math.prod(shape)} finite numbers")
     return mean_map

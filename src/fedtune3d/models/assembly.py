@@ -9,7 +9,8 @@ from torch import nn
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoders.sam_med3d import build_encoder
+from fedtune3d.models.encoders import build_encoder, encoder_spec
+from fedtune3d.models.encoders.contract import InputSpec
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.nearest_centre import NearestCentre
 from fedtune3d.models.references import ResNet18Reference
@@ -20,6 +21,11 @@ from fedtune3d.models.weights import WeightsInfo, load_encoder_weights, randomis
 
 RESNET18 = "resnet18"
 NCC = "ncc"
+
+
+def input_spec(encoder_name: str) -> InputSpec:
+    """The scans that an encoder, or the reference of this name, takes."""
+    return ResNet18Reference.INPUT if encoder_name == RESNET18 else encoder_spec(encoder_name).input
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from fedtune3d.models.encoders.sam_med3d import ImageEncoder3D
+from fedtune3d.models.encoders.contract import Encoder
 
 
 class StagedModel(Protocol):
@@ -20,13 +20,13 @@ class StagedModel(Protocol):
 
 
 class Classifier(nn.Module):
-    """Scans (B, 1, 128, 128, 128) → logits (B, 2), the positive class second.
+    """Scans (B, 1, s, s, s) → logits (B, 2), the positive class second.
 
     Stages are the encoder's, then the head as the last one. State names are ``encoder.…`` and ``head.…``.
 
     Args:
-        encoder: A chain of stages from scans to features (`models/encoder.py`).
-        head: Features (B, 384, 8, 8, 8) → logits (B, 2) (`models/heads/`).
+        encoder: A chain of stages from scans to features (`models/encoders/contract.py`).
+        head: Features (B, channels, p, p, p) → logits (B, 2) (`models/heads/`).
 
     Attributes:
         stage_count: Number of the encoder's stages plus 1.
@@ -34,7 +34,7 @@ class Classifier(nn.Module):
             compute each stage once more in the backward pass: less memory, about a third more time.
     """
 
-    def __init__(self, encoder: ImageEncoder3D, head: nn.Module) -> None:
+    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoders.input_grid import STRIDE
 
 
 def grad_cam(model: Classifier, features: Tensor) -> Tensor:
@@ -17,10 +16,10 @@ def grad_cam(model: Classifier, features: Tensor) -> Tensor:
 
     Args:
         model: In evaluation mode.
-        features: Of a prepared scan, (1, channels, 8, 8, 8) float32: what all stages but the last give.
+        features: Of a prepared scan, (1, channels, p, p, p) float32: what all stages but the last give.
 
     Returns:
-        (8, 8, 8) float32, at least 0.
+        (p, p, p) float32, at least 0.
     """
     last = model.stage_count - 1
     features = features.detach().clone().requires_grad_()
@@ -60,27 +59,28 @@ def integrated_gradients(
 
 
 def occlusion(
-    model: nn.Module, scan: Tensor, brain: Tensor, *, progress: Callable[[int, int], None] | None = None
+    model: nn.Module, scan: Tensor, brain: Tensor, width: int, *, progress: Callable[[int, int], None] | None = None
 ) -> Tensor:
     """Fall of the score when a cube of the scan is set to the brain's mean (Zeiler & Fergus 2014).
 
     Args:
         model: Scans (B, 1, s, s, s) → logits (B, 2), in evaluation mode.
-        scan: A prepared scan, (1, 1, s, s, s) float32; 0 is the brain's mean.
+        scan: A prepared scan, (1, 1, s, s, s) float32; 0 is the brain's mean, or black.
         brain: (s, s, s) bool. Cubes without brain are not tried; each of the others costs a forward pass.
+        width: Voxels of a cube along each axis; divides s.
         progress: Called with (cubes done, cubes in all).
 
     Returns:
-        (s/16, s/16, s/16) float32: for each cube of `STRIDE` voxels the fall of the difference of the logits, positive
+        (s/width, s/width, s/width) float32: for each cube the fall of the difference of the logits, positive
         where the scan speaks for the positive class; 0 where there is no brain.
     """
-    places = scan.shape[-1] // STRIDE
+    places = scan.shape[-1] // width
     fall = torch.zeros(places, places, places)
-    tried = places_of(brain.float(), STRIDE).nonzero().tolist()
+    tried = places_of(brain.float(), width).nonzero().tolist()
     with torch.inference_mode():
         whole = _margin(model(scan))
         for done, place in enumerate(tried, start=1):
-            x, y, z = (slice(STRIDE * index, STRIDE * (index + 1)) for index in place)
+            x, y, z = (slice(width * index, width * (index + 1)) for index in place)
             hidden = scan.clone()
             hidden[0, 0, x, y, z] = 0
             fall[tuple(place)] = (whole - _margin(model(hidden))).item()

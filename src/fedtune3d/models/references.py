@@ -1,10 +1,13 @@
 """The reference trained from scratch that the study compares with: a 3D ResNet-18."""
 
+from typing import ClassVar
+
 import torch
 from torch import nn
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import global_draws_from
+from fedtune3d.models.encoders.contract import InputSpec
 
 
 class ResNet18Reference(nn.Module):
@@ -25,6 +28,7 @@ class ResNet18Reference(nn.Module):
     """
 
     stage_count = 1
+    INPUT: ClassVar[InputSpec] = InputSpec(size=128, spacing_mm=1.5)
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()

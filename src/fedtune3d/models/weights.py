@@ -13,7 +13,7 @@ import torch
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sha256_file, storage_errors
 from fedtune3d._utils.state_dicts import State, load_safetensors, state_sha256
-from fedtune3d.models.encoders.sam_med3d import ImageEncoder3D, initialise_random
+from fedtune3d.models.encoders.contract import Encoder, initialise_random
 
 PREFIX = "image_encoder."
 _STATE_KEYS = ("model_state_dict", "state_dict", "model")
@@ -42,13 +42,13 @@ class WeightsInfo:
     sha256: str
 
 
-def randomise_encoder_weights(encoder: ImageEncoder3D, seed: int) -> WeightsInfo:
+def randomise_encoder_weights(encoder: Encoder, seed: int) -> WeightsInfo:
     """Draw the encoder's weights from the seed, in place."""
     initialise_random(encoder, seed)
     return WeightsInfo("random", state_sha256(encoder.state_dict()))
 
 
-def load_encoder_weights(encoder: ImageEncoder3D, path: Path) -> WeightsInfo:
+def load_encoder_weights(encoder: Encoder, path: Path) -> WeightsInfo:
     """Load a checkpoint into the encoder, in place; if the file does not fit, the encoder is left unchanged.
 
     Args:

@@ -1,14 +1,10 @@
 """Bring a scan's arbitrary units onto a common scale within its brain; site effects depend on which one is chosen."""
 
-from typing import Literal, get_args
-
 import numpy as np
 from scipy import ndimage
 
+from fedtune3d.models.encoders.contract import Intensity
 from fedtune3d.preparation.arrays import Numbers, Volume
-
-Intensity = Literal["zscore", "white_stripe", "histogram", "none"]
-INTENSITIES: tuple[Intensity, ...] = get_args(Intensity)
 
 STRIPE = 0.05  # of the voxels on either side of the white matter's peak (Shinohara et al.'s tau)
 _RARE = 0.2  # of the highest peak: lower ones on the bright side are vessels and fat
@@ -21,11 +17,12 @@ def normalise_intensity(inside: Volume, method: Intensity, reference: Volume | N
 
     ``zscore``: mean 0, standard deviation 1. ``white_stripe``: mean 0 and standard deviation 1 in the 10 % of voxels
     around the white matter's peak, the last high peak of a T1-weighted brain's histogram. ``histogram``: eleven
-    percentiles moved onto those of the z-scored `reference`, straight lines between and beyond. ``none``: unchanged.
+    percentiles moved onto those of the z-scored `reference`, straight lines between and beyond. ``minmax``: from 0 for
+    black, or the brain's darkest voxel where that is below 0, to 1 for the brightest. ``none``: unchanged.
 
     Args:
         inside: (n,) the scan's voxels in the brain.
-        method: One of `INTENSITIES`.
+        method: One of `models.encoders.contract.INTENSITIES`.
         reference: (m,) the template's voxels in its brain; needed by ``histogram`` only.
 
     Returns:
@@ -38,6 +35,9 @@ def normalise_intensity(inside: Volume, method: Intensity, reference: Volume | N
     values = inside.astype(np.float64)
     if method == "none":
         return values
+    if method == "minmax":
+        lowest = min(0.0, float(values.min()))
+        return np.asarray((values - lowest) / (values.max() - lowest), np.float64)
     if method == "white_stripe":
         stripe = _white_stripe(values)
         scaled: np.ndarray = (values - stripe.mean()) / stripe.std()

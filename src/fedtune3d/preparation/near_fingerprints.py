@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from fedtune3d._utils.seeds import numpy_rng
-from fedtune3d.models.encoders.input_grid import SIZE, SPACING_MM
 from fedtune3d.preparation.fingerprints import keyed
 from fedtune3d.preparation.grid import extents
 from fedtune3d.preparation.template import load_tissue_fractions
 
 if TYPE_CHECKING:
     import SimpleITK
+
+SIZE, SPACING_MM = 128, 1.5
+"""The grid on which fingerprints are computed, whatever grid a scan was prepared on."""
 
 VERSION = "1"
 BANDS = 512
@@ -31,18 +33,39 @@ SUSPICIOUS_BANDS = 6
 """Of `BANDS`; see docs/leaks.md for how often two scans of one person miss it and two of different people reach it."""
 
 _COARSER = 4
+_FWHM_TO_SIGMA = 2 * np.sqrt(2 * np.log(2))
 _SIGMA_VOXELS = 1.7  # 6 mm full width at half maximum, the coarse grid's spacing
 _VOXELS_A_SIGN = 64
 _POLYNOMIAL_DEGREE = 3
 _STEPS = 100
 
 
-def near_bands(prepared: NDArray[np.float16], key: bytes) -> list[str]:
+def near_bands(prepared: NDArray[np.float16], spacing_mm: float, key: bytes) -> list[str]:
     """The HMACs of the bands of a prepared scan (size, size, size), 64 bits each in hexadecimal.
 
     Empty where the registration fails, which is no scan's fault: it can then be compared with none.
     """
-    return [keyed(key, "band", VERSION, str(band), code.tobytes().hex())[:16] for band, code in _codes(prepared)]
+    return [
+        keyed(key, "band", VERSION, str(band), code.tobytes().hex())[:16]
+        for band, code in _codes(on_grid(prepared, spacing_mm))
+    ]
+
+
+def on_grid(prepared: NDArray[np.float16], spacing_mm: float) -> NDArray[np.float16]:
+    """A prepared scan of another grid on that of the fingerprints, centre on centre: linear, smoothed if it is finer.
+
+    What is on this grid already is returned as it is.
+    """
+    if (prepared.shape[0], spacing_mm) == (SIZE, SPACING_MM):
+        return prepared
+    step = SPACING_MM / spacing_mm
+    smooth = ndimage.gaussian_filter(prepared.astype(np.float32), np.sqrt(max(0.0, step**2 - 1)) / _FWHM_TO_SIGMA)
+    start = (prepared.shape[0] - 1) / 2 - step * (SIZE - 1) / 2
+    moved = ndimage.affine_transform(smooth, np.full(3, step), np.full(3, start), (SIZE,) * 3, order=1)
+    inside = ndimage.affine_transform(
+        (prepared != 0).astype(np.float32), np.full(3, step), np.full(3, start), (SIZE,) * 3, order=1
+    )
+    return np.asarray(np.where(inside > 0.5, moved, 0), np.float16)
 
 
 def _codes(prepared: NDArray[np.float16]) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtune3d._utils.errors import InputError, ScanError
+from fedtune3d.models.encoders.contract import Intensity
 from fedtune3d.preparation.arrays import Affine, Mask, Volume
 from fedtune3d.preparation.bias import correct_bias
 from fedtune3d.preparation.brain import Device, extract_brain
 from fedtune3d.preparation.fingerprints import voxels_digest
 from fedtune3d.preparation.grid import centred_grid, crop_affine, crop_to, resample, resample_affinely
-from fedtune3d.preparation.intensity import Intensity, normalise_intensity
+from fedtune3d.preparation.intensity import normalise_intensity
 from fedtune3d.preparation.nifti import Scan, read_scan
 from fedtune3d.preparation.prepared_scan import BACKGROUND, PreparedScan
 from fedtune3d.preparation.quality.measures import measure_quality

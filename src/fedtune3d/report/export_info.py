@@ -48,11 +48,6 @@ class InputFormat:
             version=PREPARATION_VERSION,
         )
 
-    @property
-    def grid(self) -> tuple[int, float, float, int]:
-        """What must agree for a scan to fit the model; the rest is the experiment's choice."""
-        return self.size, self.spacing_mm, self.background, self.version
-
 
 @dataclass(frozen=True)
 class ClassLabels:

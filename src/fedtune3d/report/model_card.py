@@ -5,7 +5,17 @@ from collections.abc import Sequence
 from fedtune3d._utils.folders.export import ADAPTER, ENCODER, HEAD, MODEL
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.report.export_info import ExportInfo
-from fedtune3d.report.number_formatting import METHODS, caveat, head_title, interval, plural, rule_title, tuning_title
+from fedtune3d.report.number_formatting import (
+    METHODS,
+    caveat,
+    encoder_title,
+    head_title,
+    interval,
+    plural,
+    rule_title,
+    tuning_title,
+    weights_title,
+)
 from fedtune3d.report.run_contents import FinishedRun
 from fedtune3d.report.table import shown_methods
 
@@ -80,13 +90,13 @@ def _own_layers(info: ExportInfo) -> str:
 
 def _facts(contents: FinishedRun, info: ExportInfo) -> list[tuple[str, str]]:
     weights, preparation, cost = info.weights, info.preparation, contents.metrics.cost
-    source = "random, drawn from the seed" if weights.source == "random" else f"`{weights.source}`"
+    source = "random, drawn from the seed" if weights.source == "random" else weights_title(weights)
     digest = f", SHA-256 `{weights.sha256}`" if weights.sha256 else ""
     origin = weights.hub
     came_from = f", from {origin.repository} at {origin.revision} on the Hugging Face hub" if origin else ""
     threshold = info.threshold
     return [
-        ("Encoder", f"`{info.encoder}`"),
+        ("Encoder", encoder_title(info.encoder)),
         ("Its weights before training", source + digest + came_from),
         ("Head", head_title(info.head)),
         (

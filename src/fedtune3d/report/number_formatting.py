@@ -2,7 +2,7 @@
 
 from fedtune3d.config.study_results import VariantRecord
 from fedtune3d.evaluation.estimate import Estimate
-from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.evaluation.metrics import RunMetrics, WeightsSource
 from fedtune3d.federation.environment import Environment
 
 METHODS = {
@@ -25,6 +25,18 @@ def _head_label(name: str) -> str:
     from fedtune3d.models import heads
 
     return heads.head_title(name) if name in heads.head_names() else name
+
+
+def encoder_title(name: str) -> str:
+    """`vit_b` → `SAM-Med3D ViT-B (vit_b)`; the name itself where no such encoder is installed."""
+    from fedtune3d.models.encoders import encoder_names, encoder_spec
+
+    return f"{encoder_spec(name).title} ({name})" if name in encoder_names() else name
+
+
+def weights_title(weights: WeightsSource) -> str:
+    """`random`, or `pre-trained, from sam_med3d_turbo.pth`."""
+    return weights.source if weights.source == "random" else f"pre-trained, from {weights.source}"
 
 
 def tuning_title(name: str) -> str:
@@ -139,12 +151,12 @@ def caveat(facts: RunMetrics | Environment | None) -> str:
     if simulated and random:
         sentences.append(
             "The scans are simulated and the encoder's weights are random: "
-            "the numbers say nothing about patients or about SAM-Med3D."
+            "the numbers say nothing about patients or about a pre-trained encoder."
         )
     elif simulated:
         sentences.append("The scans are simulated: the numbers say nothing about patients.")
     elif random:
-        sentences.append("The encoder's weights are random: the numbers say nothing about SAM-Med3D.")
+        sentences.append("The encoder's weights are random: the numbers say nothing about a pre-trained one.")
     if isinstance(facts, RunMetrics) and facts.groups is not None:
         scans = sum(site.scans for site in facts.federated.sites.values())
         if scans > facts.groups:

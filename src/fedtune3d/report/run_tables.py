@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fedtune3d.evaluation.metrics import ModelCost, RunMetrics
 from fedtune3d.report.figures.drawing import Cell
-from fedtune3d.report.number_formatting import METHODS, duration, plural, size
+from fedtune3d.report.number_formatting import METHODS, duration, encoder_title, plural, size, weights_title
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.run_statistics import statistic_methods
 from fedtune3d.report.table import shown_methods
@@ -98,8 +98,8 @@ def what_ran(contents: RunContents) -> list[tuple[str, str]]:
         ("Sites", f"{len(contents.sites)} ({', '.join(contents.sites)})"),
         ("Rounds", f"{trained} of {rounds} done" + _best(metrics)),
         ("Time in rounds", duration(sum(line.seconds for line in contents.ledger))),
-        ("Encoder", config.get("model", {}).get("encoder", "–")),
-        ("Weights", "not recorded yet" if contents.facts is None else contents.facts.weights.source),
+        ("Encoder", encoder_title(config.get("model", {}).get("encoder", "–"))),
+        ("Weights", "not recorded yet" if contents.facts is None else weights_title(contents.facts.weights)),
         ("Device", "–" if environment is None else f"{environment.device}, {plural(environment.threads, 'thread')}"),
         ("Seed", str(config.get("seed", "–"))),
     ]

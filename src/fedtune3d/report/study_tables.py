@@ -11,7 +11,7 @@ from fedtune3d.evaluation.multiplicity import holm
 from fedtune3d.evaluation.paired import Comparison, combine_comparisons, paired_delong
 from fedtune3d.federation.site.predictions_table import read_predictions
 from fedtune3d.report.figures.drawing import Cell
-from fedtune3d.report.number_formatting import duration, size
+from fedtune3d.report.number_formatting import duration, encoder_title, size, weights_title
 from fedtune3d.report.study_captions import state_of_row, with_spread
 from fedtune3d.report.study_contents import Row, StudyContents, StudyEstimate
 
@@ -222,8 +222,8 @@ def config_rows(contents: StudyContents) -> list[tuple[str, str]]:
         ("Design", "stages: each with the best before" if contents.results.design == "stages" else "crossed"),
         ("Seeds", ", ".join(map(str, contents.seeds))),
         ("Trials", f"{len(finished)} of {len(trials)} finished"),
-        ("Encoder", first.config.get("model", {}).get("encoder", "–") if first else "–"),
-        ("Weights", "not recorded yet" if facts is None else facts.weights.source),
+        ("Encoder", encoder_title(first.config.get("model", {}).get("encoder", "–")) if first else "–"),
+        ("Weights", "not recorded yet" if facts is None else weights_title(facts.weights)),
     ]
     if first is not None and (environment := first.environment) is not None:
         lines.append(("Device", f"{environment.device}, threads: {environment.threads}"))

@@ -5,17 +5,19 @@ from typing import Any
 import torch
 
 from fedtune3d._utils.seeds import global_draws_from
-from fedtune3d.models.encoders.input_grid import SPACING_MM
+from fedtune3d.models.encoders.contract import InputSpec
 from fedtune3d.training.settings import AugmentationSettings
 
 
-def augment(voxels: torch.Tensor, settings: AugmentationSettings, *causes: str | int) -> torch.Tensor:
+def augment(voxels: torch.Tensor, taken: InputSpec, settings: AugmentationSettings, *causes: str | int) -> torch.Tensor:
     """A changed copy of a prepared scan, by TorchIO: flip, affine, then bias field, gamma and noise inside the brain.
 
-    The brain is where the moved scan is not 0. Outside it stays 0; inside it is z-scored again, as a prepared scan is.
+    The brain is where the moved scan is not 0. Outside it stays 0; inside it is brought back onto the scale of a
+    prepared scan: from 0 to 1 where that is `minmax`, else z-scored.
 
     Args:
-        voxels: (1, 128, 128, 128) or of another size, axes (1, x, y, z), RAS at 1.5 mm, 0 outside the brain.
+        voxels: (1, s, s, s), axes (1, x, y, z), RAS, 0 outside the brain.
+        taken: The scans that the encoder takes.
         settings: Strengths.
         causes: What the change follows from: (seed, site, scan key, view).
 
@@ -24,12 +26,13 @@ def augment(voxels: torch.Tensor, settings: AugmentationSettings, *causes: str |
     """
     import torchio
 
-    affine = torch.diag(torch.tensor([SPACING_MM, SPACING_MM, SPACING_MM, 1.0])).numpy()
+    affine = torch.diag(torch.tensor([taken.spacing_mm, taken.spacing_mm, taken.spacing_mm, 1.0])).numpy()
     image = torchio.ScalarImage(tensor=voxels.float(), affine=affine)
     with global_draws_from("augmentation", *causes):
         moved = _moves(settings)(image).data
         changed = _intensity_changes(settings)(torchio.ScalarImage(tensor=moved, affine=affine)).data
-    return _zscored(changed.float(), moved != 0)
+    rescaled = _from_0_to_1 if taken.intensity == "minmax" else _zscored
+    return rescaled(changed.float(), moved != 0)
 
 
 def _moves(settings: AugmentationSettings) -> Any:
@@ -63,3 +66,8 @@ def _intensity_changes(settings: AugmentationSettings) -> Any:
 def _zscored(voxels: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:
     inside = voxels[brain]
     return torch.where(brain, (voxels - inside.mean()) / inside.std(), 0.0)
+
+
+def _from_0_to_1(voxels: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:
+    lowest = voxels[brain].min().clamp(max=0)
+    return torch.where(brain, (voxels - lowest) / (voxels[brain].max() - lowest), 0.0)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d.models.encoders.contract import InputSpec
 from fedtune3d.training.augmentation import augment
 from fedtune3d.training.features import FeatureCache, FeatureKey, read_features
 from fedtune3d.training.prefix import Prefix
@@ -18,7 +19,7 @@ from fedtune3d.training.settings import AugmentationSettings
 
 @dataclass(frozen=True)
 class LabelledScan:
-    """A prepared scan on disk (float16, (128, 128, 128), named by its key), its label (1 positive) and its site."""
+    """A prepared scan on disk (float16, (s, s, s), named by its key), its label (1 positive) and its site."""
 
     path: Path
     label: int
@@ -68,17 +69,20 @@ class FeatureSet(ScanSet):
 class PreparedSet(ScanSet):
     """Prepared scans, for a model without a prefix; augmented on the fly by `augmentation`, if given."""
 
-    def __init__(self, scans: Sequence[LabelledScan], augmentation: AugmentationSettings | None, seed: int) -> None:
+    def __init__(
+        self, scans: Sequence[LabelledScan], taken: InputSpec, augmentation: AugmentationSettings | None, seed: int
+    ) -> None:
         super().__init__([scan.label for scan in scans], first_stage=0)
         self.scans = scans
+        self.taken = taken
         self.augmentation = augmentation
         self.seed = seed
 
     def inputs(self, indices: Sequence[int], views: Sequence[int]) -> torch.Tensor:
-        """(B, 1, 128, 128, 128)."""
+        """(B, 1, s, s, s)."""
         return torch.stack(
             [
-                read_view(self.scans[index], view, self.augmentation, self.seed)
+                read_view(self.scans[index], self.taken, view, self.augmentation, self.seed)
                 for index, view in zip(indices, views, strict=True)
             ]
         )
@@ -94,6 +98,7 @@ def open_scans(
     scans: Sequence[LabelledScan],
     prefix: Prefix,
     cache: FeatureCache | None,
+    taken: InputSpec,
     *,
     augmentation: AugmentationSettings | None = None,
     views: int = 1,
@@ -106,6 +111,7 @@ def open_scans(
         scans: Prepared scans, possibly of several sites, possibly none.
         prefix: Of the model; where it is empty there is no cache and the scans themselves are given.
         cache: May be None where the prefix is empty.
+        taken: The scans that the encoder takes.
         augmentation: For training; None for the scans as they are.
         views: Cached views of each scan: itself and ``views - 1`` augmented ones.
         seed: The run's seed, from which augmentations follow.
@@ -115,7 +121,7 @@ def open_scans(
         InputError: If a prepared scan cannot be read, its features are not finite, or the disk is full.
     """
     if prefix.end == 0:
-        return PreparedSet(scans, augmentation, seed)
+        return PreparedSet(scans, taken, augmentation, seed)
     if cache is None:
         raise ValueError("a model with a prefix needs a feature cache, got None")
     if views > 1 and augmentation is None:
@@ -129,7 +135,7 @@ def open_scans(
 
     def compute(key: FeatureKey) -> torch.Tensor:
         scan, view = wanted[key]
-        return prefix.encode(read_view(scan, view, augmentation, seed))
+        return prefix.encode(read_view(scan, taken, view, augmentation, seed))
 
     files = cache.features(keys, compute, progress)
     by_scan = [files[start : start + views] for start in range(0, len(files), views)]
@@ -143,8 +149,10 @@ def view_name(view: int, augmentation: AugmentationSettings | None, seed: int, s
     return json.dumps([view, seed, site, asdict(augmentation)], sort_keys=True)
 
 
-def read_view(scan: LabelledScan, view: int, augmentation: AugmentationSettings | None, seed: int) -> torch.Tensor:
-    """A prepared scan in a view, (1, 128, 128, 128) float32. Raises `InputError` where the file cannot be read."""
+def read_view(
+    scan: LabelledScan, taken: InputSpec, view: int, augmentation: AugmentationSettings | None, seed: int
+) -> torch.Tensor:
+    """A prepared scan in a view, (1, s, s, s) float32. Raises `InputError` where the file cannot be read."""
     try:
         voxels = np.load(scan.path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -152,7 +160,7 @@ def read_view(scan: LabelledScan, view: int, augmentation: AugmentationSettings 
     tensor = torch.from_numpy(voxels.astype(np.float32))[None]
     if view == 0 or augmentation is None:
         return tensor
-    return augment(tensor, augmentation, seed, scan.site, scan.path.stem, view)
+    return augment(tensor, taken, augmentation, seed, scan.site, scan.path.stem, view)
 
 
 def pool(sets: Sequence[ScanSet]) -> ScanSet:
@@ -160,7 +168,7 @@ def pool(sets: Sequence[ScanSet]) -> ScanSet:
     first = sets[0]
     if isinstance(first, PreparedSet):
         scans = [scan for part in sets if isinstance(part, PreparedSet) for scan in part.scans]
-        return PreparedSet(scans, first.augmentation, first.seed)
+        return PreparedSet(scans, first.taken, first.augmentation, first.seed)
     features = [part for part in sets if isinstance(part, FeatureSet)]
     labels = [label for part in features for label in part.labels.tolist()]
     return FeatureSet([files for part in features for files in part.files], labels, first.first_stage)

@@ -27,11 +27,13 @@ class FeatureKey:
     """All that the features of a scan follow from; equal keys have equal features.
 
     Attributes:
+        encoder: Its name.
+        encoder_version: Of the encoder's code.
+        encoder_sha256: Of the encoder's file, where it is no part of this package; else empty.
         scan: Key of the prepared scan, which stands for its bytes and the preparation settings.
         view: ``"0"`` for the scan itself, else which augmentation, with settings and seed (`dataset.view_name`).
         prefix_sha256: Of the prefix's weights.
         prefix_end: Number of leading stages.
-        encoder_version: Of the encoder's code.
         dtype: In which the prefix computes.
         device: Kind of processor.
         threads: Number of threads, which changes the order of sums.
@@ -39,11 +41,13 @@ class FeatureKey:
         torch: Version of torch.
     """
 
+    encoder: str
+    encoder_version: int
+    encoder_sha256: str
     scan: str
     view: str
     prefix_sha256: str
     prefix_end: int
-    encoder_version: int
     dtype: str
     device: str
     threads: int

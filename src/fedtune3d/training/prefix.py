@@ -1,18 +1,17 @@
 """The part of a model before the first trained parameter."""
 
-from typing import Protocol, cast
+from typing import cast
 
 import torch
 from torch import nn
 
 from fedtune3d._utils.state_dicts import State, state_sha256
-from fedtune3d.models.classifier import StagedModel
+from fedtune3d.models.classifier import Classifier, StagedModel
+from fedtune3d.models.encoders.contract import EncoderSpec
 from fedtune3d.models.tuning import Trainable
 from fedtune3d.training.features import FeatureKey
 
-ENCODER_VERSION = 2
-"""To be raised with any change of the encoder's code that changes a bit of what it gives."""
-
+_ENCODER = "encoder."
 BATCH_SIZE = 1
 """Scans are encoded one by one, so that the features of one never depend on which others came with it."""
 
@@ -40,6 +39,11 @@ class Prefix:
         self.end = trainable.prefix_end
         self.weights_sha256 = state_sha256(prefix_weights(model, self.end))
 
+    @property
+    def _spec(self) -> EncoderSpec:
+        assert isinstance(self.model, Classifier)  # what has no encoder has no prefix
+        return self.model.encoder.spec
+
     def key(self, scan: str, view: str) -> FeatureKey:
         """The cache's key of a prepared scan in a view, on this machine as it is set now."""
         return FeatureKey(
@@ -47,7 +51,9 @@ class Prefix:
             view=view,
             prefix_sha256=self.weights_sha256,
             prefix_end=self.end,
-            encoder_version=ENCODER_VERSION,
+            encoder=self._spec.name,
+            encoder_version=self._spec.version,
+            encoder_sha256=self._spec.code_sha256,
             dtype="float32",
             device=_kind_of_processor(device_of(self.model)),
             threads=torch.get_num_threads(),
@@ -56,7 +62,7 @@ class Prefix:
         )
 
     def encode(self, voxels: torch.Tensor) -> torch.Tensor:
-        """(1, 128, 128, 128) → what the prefix gives for this scan alone, without a batch axis, on the CPU."""
+        """(1, s, s, s) → what the prefix gives for this scan alone, without a batch axis, on the CPU."""
         self.model.eval()
         with torch.inference_mode():
             batch = voxels[None].to(device_of(self.model), torch.float32)
@@ -67,25 +73,10 @@ def prefix_weights(model: nn.Module, end: int) -> State:
     """The parameters and buffers of the first `end` stages of an encoder, by name."""
     if end == 0:
         return {}
-    depth = cast(_WithEncoder, model).encoder.depth
-    state = model.state_dict()
-    return {name: state[name] for name in state if name.startswith("encoder.") and _stage_of(name, depth) < end}
-
-
-class _Deep(Protocol):
-    depth: int
-
-
-class _WithEncoder(Protocol):
-    encoder: _Deep
-
-
-def _stage_of(name: str, depth: int) -> int:
-    """The stage of an encoder that a name belongs to: embedding and positions 0, blocks 1 … depth, then the neck."""
-    part, _, rest = name.removeprefix("encoder.").partition(".")
-    if part == "blocks":
-        return 1 + int(rest.partition(".")[0])
-    return depth + 1 if part == "neck" else 0
+    assert isinstance(model, Classifier)
+    encoder, state = model.encoder, model.state_dict()
+    names = (name for name in state if name.startswith(_ENCODER))
+    return {name: state[name] for name in names if encoder.stage_of(name.removeprefix(_ENCODER)) < end}
 
 
 def _kind_of_processor(device: torch.device) -> str:

@@ -45,7 +45,7 @@ def check_experiment(experiment: Experiment, progress: Progress, workers: int = 
             recorded = run_folder.site(site.name).splits
             if recorded.exists():
                 write_sealed_text(site.files.splits, read_sealed_text(recorded))
-        return audit_sites(ask, near)
+        return audit_sites(ask, near, experiment.warnings)
 
 
 def check_across(experiment: Experiment, reach: Callable[[ProcessModel], Federation], near: bool = True) -> LeakAudit:
@@ -56,4 +56,4 @@ def check_across(experiment: Experiment, reach: Callable[[ProcessModel], Federat
     """
     ask = partial(answers_of_all, reach(ProcessModel(experiment)))
     count_and_split(experiment, ask)
-    return audit_sites(ask, near)
+    return audit_sites(ask, near, experiment.warnings)

@@ -16,7 +16,6 @@ from fedtune3d._utils.folders.export import scan_stem
 from fedtune3d._utils.progress import Progress
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoders.input_grid import SPACING_MM, STRIDE
 from fedtune3d.models.explanation import grad_cam, occlusion, similarity
 from fedtune3d.models.heads import build_head
 from fedtune3d.preparation.prepared_scan import PreparedScan
@@ -28,18 +27,22 @@ from fedtune3d.workflows.predict import Prediction, Predictor, as_input
 
 @dataclass(frozen=True)
 class Explanation:
-    """Saliency maps on the prepared grid, (128, 128, 128) float32, 0 outside the brain.
+    """Saliency maps on the prepared grid, (s, s, s) float32, 0 outside the brain.
 
     Attributes:
-        grad_cam: See `models.explanation.grad_cam`; interpolated linearly from the positions of the features.
+        grad_cam: See `models.explanation.grad_cam`; interpolated linearly from the positions of the features. None
+            where the encoder makes a vector, which has no positions.
         occlusion: See `models.explanation.occlusion`.
         random_similarity: The correlation of the Grad-CAM map with that of the same model with a head drawn anew. Near
-            1 the map shows the scan, not what the head has learnt (Adebayo et al. 2018, arXiv 1810.03292).
+            1 the map shows the scan, not what the head has learnt (Adebayo et al. 2018, arXiv 1810.03292). None without
+            a Grad-CAM map.
+        place_mm: Width of a place of the maps.
     """
 
-    grad_cam: np.ndarray
+    grad_cam: np.ndarray | None
     occlusion: np.ndarray
-    random_similarity: float
+    random_similarity: float | None
+    place_mm: float
 
 
 def explain_scan(
@@ -54,14 +57,18 @@ def explain_scan(
     if not isinstance(model, Classifier) or not any(True for _ in model.head.parameters()):
         raise InputError(f"--explain: expected a trained head on an encoder, but the run's model is {head}")
     scan, brain = as_input(prepared), torch.from_numpy(prepared.brain)
+    stride = predictor.experiment.map_stride
+    place_mm = stride * predictor.experiment.input.spacing_mm
+    hidden = np.kron(occlusion(model, scan, brain, stride, progress=progress), np.ones((stride,) * 3, np.float32))
+    if model.encoder.spec.features.is_vector:
+        return Explanation(None, hidden * prepared.brain, None, place_mm)
     with torch.no_grad():
         features = model.run_stages(scan, 0, model.stage_count - 1)
     coarse = grad_cam(model, features)
     drawn = build_head(head, model.encoder.out_channels, derive_seed("explain", predictor.experiment.seed)).eval()
     random = grad_cam(Classifier(model.encoder, drawn).eval(), features)
     fine = functional.interpolate(coarse[None, None], size=scan.shape[2:], mode="trilinear")[0, 0] * brain
-    hidden = np.kron(occlusion(model, scan, brain, progress=progress), np.ones((STRIDE,) * 3, np.float32))
-    return Explanation(fine.numpy(), hidden * prepared.brain, similarity(coarse, random))
+    return Explanation(fine.numpy(), hidden * prepared.brain, similarity(coarse, random), place_mm)
 
 
 def explainer(
@@ -81,31 +88,40 @@ def explainer(
 def write_explanation(
     found: Prediction, prepared: PreparedScan, explanation: Explanation, folder: Path, warning: str = ""
 ) -> list[Path]:
-    """Write both maps as NIfTI on the grid of the scan's own file, and a picture of them; returns the paths.
+    """Write the maps as NIfTI on the grid of the scan's own file, and a picture of them; returns the paths.
 
     `warning` stands in the picture: whether scans were simulated or weights random (`report.caveat`).
     """
     files = ExportFolder(folder)
     written = []
-    for name, volume in (("gradcam", explanation.grad_cam), ("occlusion", explanation.occlusion)):
+    named = {"gradcam": ("Grad-CAM", explanation.grad_cam), "occlusion": ("Occlusion", explanation.occlusion)}
+    maps = {name: (title, volume) for name, (title, volume) in named.items() if volume is not None}
+    for name, (_, volume) in maps.items():
         written.append(files.explanation(found.name, name))
         with atomic_path(written[-1]) as partial:
             partial.write_bytes(_compressed(volume, prepared))
     written.append(files.explanation_picture(found.name))
     draw_saliency(
         np.asarray(prepared.voxels, dtype=np.float32),
-        {"Grad-CAM": explanation.grad_cam, "Occlusion": explanation.occlusion},
+        dict(maps.values()),
         f"{scan_stem(found.name)}: probability {found.probability:.2f}",
         [
-            f"A place of the map is {STRIDE * SPACING_MM:g} mm wide. "
+            f"A place of the map is {explanation.place_mm:g} mm wide. "
             "Maps show what the model used, not where a disease is.",
-            "Correlation of the Grad-CAM map with that of a head with random weights: "
-            f"{explanation.random_similarity:.2f}",
+            *_check_with_random_head(explanation),
             *([warning] if warning else []),
         ],
         written[-1],
     )
     return written
+
+
+def _check_with_random_head(explanation: Explanation) -> list[str]:
+    if explanation.random_similarity is None:
+        return []
+    return [
+        f"Correlation of the Grad-CAM map with that of a head with random weights: {explanation.random_similarity:.2f}"
+    ]
 
 
 def _compressed(volume: np.ndarray, prepared: PreparedScan) -> bytes:

@@ -15,14 +15,14 @@ from fedtune3d._utils.version import __version__
 from fedtune3d.aggregation.contract import Memory
 from fedtune3d.aggregation.site_step import KEPT_LOCAL
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.preparation import PreparationSection
 from fedtune3d.evaluation.metrics import WeightsSource
 from fedtune3d.federation.round_state import read_best_state
 from fedtune3d.federation.site.memory import SiteMemory
-from fedtune3d.models.assembly import AssembledModel, assemble
+from fedtune3d.models.assembly import AssembledModel, assemble, input_spec
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.tuning import Full, Lora
 from fedtune3d.models.tuning.adapters import merge, save_adapter
-from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.report.export_info import FORMAT, ClassLabels, ExportInfo, InputFormat
 from fedtune3d.report.model_card import model_card
 from fedtune3d.report.run_contents import FinishedRun, read_finished_run
@@ -67,15 +67,16 @@ def export_run(
 def load_exported(path: Path) -> tuple[nn.Module, ExportInfo]:
     """Load a merged model that `export_run` wrote, in evaluation mode on the CPU, and the header of its file.
 
-    Prepared scans (B, 1, 128, 128, 128) → logits (B, 2), the positive class second.
+    Prepared scans (B, 1, s, s, s) → logits (B, 2), the positive class second.
 
     Raises:
         InputError: If the file is none of these, is damaged, or takes scans prepared in another way than this version
             of the program prepares them.
     """
     info = _read_info(path)
-    ours = InputFormat.of(PreparationSettings())
-    if info.preparation.grid != ours.grid:
+    wanted = input_spec(info.encoder)
+    ours = InputFormat.of(PreparationSection().settings(wanted))
+    if info.preparation.version != ours.version or (wanted.fixed_size and info.preparation.size != ours.size):
         raise InputError(
             f"{path}: takes scans prepared as {info.preparation}, but this version prepares {ours}; "
             f"use fedtune3d {info.fedtune3d}"
@@ -221,7 +222,7 @@ def _info(experiment: Experiment, contents: FinishedRun, site: str | None) -> Ex
         tuning=experiment.tuning.method,
         rule=experiment.aggregation.rule,
         best_round=metrics.best_round,
-        preparation=InputFormat.of(experiment.preparation),
+        preparation=InputFormat.of(experiment.preparation_settings),
         labels={section.name: ClassLabels.of(experiment.labels_of(section)) for section in experiment.sites},
         threshold=metrics.federated.threshold,
         weights=contents.environment.weights,

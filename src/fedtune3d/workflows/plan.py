@@ -114,7 +114,7 @@ class SiteScans:
         self.sizes = {site.name: _sizes(site, shared) for site in sites}
         missing = {site.name: _not_prepared(site) for site in sites}
         self.missing = {name: len(records) for name, records in missing.items()}
-        settings = experiment.preparation
+        settings = experiment.preparation_settings
         self.prepare_seconds = _seconds_for_one(missing.values(), settings)
         self.entry_bytes = PreparedStore(Path(), settings).entry_bytes
 

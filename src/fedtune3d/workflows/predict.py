@@ -59,7 +59,7 @@ class Predictor:
         site: Whose layers to use, where each site kept some of its own (FedBN).
 
     Attributes:
-        model: Prepared scans (B, 1, 128, 128, 128) → logits (B, 2), in evaluation mode on the CPU.
+        model: Prepared scans (B, 1, s, s, s) → logits (B, 2), in evaluation mode on the CPU.
         metrics: The run's.
         threshold: Probabilities from it up are positive; None where there were no validation scans.
 
@@ -78,7 +78,7 @@ class Predictor:
 
     def prepare(self, scan: Path) -> PreparedScan:
         """The scan as the run's own scans were prepared. Raises `ScanError` where that cannot be done."""
-        return prepare_scan(scan, self.experiment.preparation)
+        return prepare_scan(scan, self.experiment.preparation_settings)
 
     def predict(self, scan: Path, prepared: PreparedScan, name: str = "") -> Prediction:
         """What the model says of a prepared scan; its name is that of its file unless given."""
@@ -105,7 +105,7 @@ class Predictor:
 
 
 def as_input(prepared: PreparedScan) -> torch.Tensor:
-    """A prepared scan as the model takes it, (1, 1, 128, 128, 128) float32."""
+    """A prepared scan as the model takes it, (1, 1, s, s, s) float32."""
     return torch.from_numpy(np.asarray(prepared.voxels, dtype=np.float32))[None, None]
 
 

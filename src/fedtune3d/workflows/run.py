@@ -200,7 +200,7 @@ class _Run:
 
     def _look_at_cohorts(self) -> None:
         """Stop at a leak, and write down what differs between the sites."""
-        audit = audit_sites(self._answers, near=False)
+        audit = audit_sites(self._answers, near=False, warnings=self.experiment.warnings)
         audit.require_none()
         write_typed(self.folder.audit, audit)
         if not self.folder.profiles.exists():

@@ -20,6 +20,7 @@ from fedtune3d.federation.site.saliency import (
     unpack_regions,
 )
 from fedtune3d.models.assembly import assemble
+from fedtune3d.models.encoders.contract import InputSpec
 from fedtune3d.models.tuning import Frozen
 from fedtune3d.preparation.store import PreparedStore
 
@@ -84,11 +85,11 @@ def test_regions_travel_as_bits() -> None:
     regions = {name: np.random.default_rng(seed).random((128,) * 3) < 0.1 for seed, name in enumerate("ba")}
     sent = pack_regions(regions)
     assert all(tensor.numel() == 128**3 // 8 for tensor in sent.values())
-    found = unpack_regions(sent)
+    found = unpack_regions(sent, 128)
     assert list(found) == ["a", "b"]
     assert all(np.array_equal(found[name], regions[name]) for name in regions)
     with pytest.raises(InputError, match="regions: expected the bits of 128³ voxels each"):
-        unpack_regions({"a": torch.zeros(5, dtype=torch.uint8)})
+        unpack_regions({"a": torch.zeros(5, dtype=torch.uint8)}, 128)
 
 
 @pytest.fixture
@@ -102,7 +103,9 @@ def test_a_voxel_map_goes_to_the_template_with_its_shares_and_is_made_once(prepa
     right = np.zeros((128,) * 3, bool)
     right[64:] = True
     model, settings = Sum(), ExplainSection(method="integrated_gradients", steps=2)
-    maker = MapMaker(model.eval(), settings, {"all": ~right | right, "right": right}, "state", tmp_path / "maps")
+    maker = MapMaker(
+        model.eval(), settings, InputSpec(), 16, {"all": ~right | right, "right": right}, "state", tmp_path / "maps"
+    )
     found = maker.of(prepared, None)
     assert model.calls == 2
     assert found["map"].shape == (32, 32, 32)
@@ -117,7 +120,7 @@ def test_a_voxel_map_goes_to_the_template_with_its_shares_and_is_made_once(prepa
     again = maker.of(prepared, None)
     assert model.calls == 2
     assert all(torch.equal(again[name], found[name]) for name in found)
-    MapMaker(model, settings, {}, "another state", tmp_path / "maps").of(prepared, None)
+    MapMaker(model, settings, InputSpec(), 16, {}, "another state", tmp_path / "maps").of(prepared, None)
     assert model.calls == 4
 
 

@@ -23,7 +23,7 @@ def number(text: str) -> int:
 def test_the_table_lists_every_head_with_its_parameters():
     found = re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", DOCUMENT, flags=re.MULTILINE)
     rows = {name: number(count) for name, count in found}
-    assert rows == {name: sum(p.numel() for p in build_head(name).parameters()) for name in head_names()}
+    assert rows == {name: sum(p.numel() for p in build_head(name, 384).parameters()) for name in head_names()}
 
 
 @pytest.mark.parametrize(("name", "title"), [("conv_s", "CONV S"), ("conv_l", "CONV L")])
@@ -31,7 +31,7 @@ def test_the_drawing_is_the_layout(name, title):
     drawing = re.search(rf"^{title} .*?\n\n|^{title} .*?\n```", DOCUMENT, flags=re.MULTILINE | re.DOTALL).group()
     drawn_shapes = [tuple(map(int, shape.split(", "))) for shape in re.findall(r"\(([\d, ]+)\)", drawing)]
     *drawn_counts, total = [number(count) for count in re.findall(r" ([\d,]+)$", drawing, flags=re.MULTILINE)]
-    head, x = build_head(name), torch.zeros(1, 384, 8, 8, 8)
+    head, x = build_head(name, 384), torch.zeros(1, 384, 8, 8, 8)
     shapes = [tuple(x.shape[1:])]
     with torch.inference_mode():
         for part in head:

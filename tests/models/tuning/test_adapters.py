@@ -8,7 +8,8 @@ from safetensors.torch import load_file
 from fedtune3d._utils.errors import InputError
 from fedtune3d.aggregation.lora_factors import factor_pairs, to_products
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
+from fedtune3d.models.encoders import build_encoder
+from fedtune3d.models.encoders.contract import initialise_random
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.tuning import Frozen, Lora, Trainable, apply_tuning, read_state
 from fedtune3d.models.tuning.adapters import merge, save_adapter
@@ -33,7 +34,7 @@ def plain_encoder() -> torch.nn.Module:
 
 def trained_model(settings: Lora) -> Classifier:
     """LoRA with adapters that do something: B drawn at random, as after training."""
-    model = Classifier(plain_encoder(), build_head("linear"))
+    model = Classifier(plain_encoder(), build_head("linear", 384))
     apply_tuning(model, settings)
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
@@ -78,7 +79,7 @@ def test_the_merged_state_is_a_plain_encoder_with_the_same_features(settings, sc
 
 
 def test_merging_untrained_adapters_gives_the_encoder_to_the_bit():
-    model = Classifier(plain_encoder(), build_head("linear"))
+    model = Classifier(plain_encoder(), build_head("linear", 384))
     apply_tuning(model, Lora(blocks="all", projections=("q", "v", "mlp")))
     merged, plain = merge(model), plain_encoder().state_dict()
     assert merged.keys() == plain.keys()
@@ -86,7 +87,7 @@ def test_merging_untrained_adapters_gives_the_encoder_to_the_bit():
 
 
 def test_merging_without_adapters_gives_the_encoder():
-    model = Classifier(plain_encoder(), build_head("linear"))
+    model = Classifier(plain_encoder(), build_head("linear", 384))
     apply_tuning(model, Frozen())
     assert all(torch.equal(tensor, plain_encoder().state_dict()[name]) for name, tensor in merge(model).items())
 
@@ -106,7 +107,7 @@ def test_the_files_are_pefts_own(tmp_path):
 
 
 def test_without_adapters_there_is_nothing_to_save(tmp_path):
-    model = Classifier(plain_encoder(), build_head("linear"))
+    model = Classifier(plain_encoder(), build_head("linear", 384))
     with pytest.raises(InputError, match="expected a model tuned with LoRA to write its adapters; this one has none"):
         save_adapter(model, tmp_path / "adapter")
     assert not (tmp_path / "adapter").exists()

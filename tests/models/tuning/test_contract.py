@@ -7,7 +7,8 @@ import torch
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
+from fedtune3d.models.encoders import build_encoder
+from fedtune3d.models.encoders.contract import initialise_random
 from fedtune3d.models.heads import build_head, head_names
 from fedtune3d.models.tuning import Frozen, Full, Lora, apply_tuning, read_state, write_state
 
@@ -27,7 +28,7 @@ PREFIX_ENDS = {"frozen": 4, "full": 0, "full, checkpointed": 0, "lora": 2, "lora
 def new_model(head: str) -> Classifier:
     encoder = build_encoder("tiny")
     initialise_random(encoder, seed=1)
-    return Classifier(encoder, build_head(head, seed=1))
+    return Classifier(encoder, build_head(head, 384, seed=1))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ import torch
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoders.sam_med3d import build_encoder, initialise_random
+from fedtune3d.models.encoders import build_encoder
+from fedtune3d.models.encoders.contract import initialise_random
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.tuning import Lora, apply_tuning, read_state
 from fedtune3d.models.tuning.lora import chosen_blocks
@@ -19,7 +20,7 @@ GLOBAL_BLOCKS = (2, 5, 8, 11)
 def new_model() -> Classifier:
     encoder = build_encoder("tiny")
     initialise_random(encoder, seed=1)
-    return Classifier(encoder, build_head("linear"))
+    return Classifier(encoder, build_head("linear", 384))
 
 
 @pytest.mark.parametrize(
@@ -104,8 +105,8 @@ def test_peft_is_imported_only_when_used():
     script = (
         "import sys; from fedtune3d.models.classifier import Classifier;"
         "from fedtune3d.models.tuning import Frozen, apply_tuning;"
-        "from fedtune3d.models.encoders.sam_med3d import build_encoder; from fedtune3d.models.heads import build_head;"
-        "apply_tuning(Classifier(build_encoder('tiny'), build_head('linear')), Frozen());"
+        "from fedtune3d.models.encoders import build_encoder; from fedtune3d.models.heads import build_head;"
+        "apply_tuning(Classifier(build_encoder('tiny'), build_head('linear', 384)), Frozen());"
         "assert not {'peft', 'transformers', 'monai'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -9,7 +9,7 @@ from medim.models.sam_med3d import ImageEncoderViT3D
 from torch import nn
 
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoders.sam_med3d import ImageEncoder3D
+from fedtune3d.models.encoders.networks.sam_med3d import ImageEncoder3D
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.tuning import Lora, apply_tuning
 from fedtune3d.models.tuning.adapters import merge, save_adapter

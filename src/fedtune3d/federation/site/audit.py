@@ -145,7 +145,7 @@ class Fingerprinter:
             id=keyed(self.key, "id", normal_id(person)),
             pattern=keyed(self.key, "pattern", id_pattern(person)),
             exact=keyed(self.key, "exact", scan.voxels_sha256),
-            near=tuple(near_bands(np.asarray(scan.voxels), self.key)) if near else (),
+            near=tuple(near_bands(np.asarray(scan.voxels), float(scan.affine[0, 0]), self.key)) if near else (),
         )
 
 

@@ -22,7 +22,6 @@ from fedtune3d.aggregation.site_step import STATE, SiteStep, pack_step
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import parts_bytes
 from fedtune3d.federation.process_model import ProcessModel
-from fedtune3d.models.encoders.input_grid import SIZE
 from fedtune3d.models.tuning import read_state
 from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.fitting import fit_locally
@@ -165,7 +164,8 @@ class _Noise(ScanSet):
 
 def _encode(process_model: ProcessModel) -> tuple[torch.Tensor, float]:
     """Return the input to the trainable part of the model for a scan of noise, and the seconds it took to compute."""
-    scan = torch.randn(1, SIZE, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    size = process_model.experiment.input.size
+    scan = torch.randn(1, size, size, size, generator=torch.Generator().manual_seed(0))
     if process_model.prefix.end == 0:
         return scan, 0.0
     features = process_model.prefix.encode(scan)  # warm-up: the first pass also initialises libraries

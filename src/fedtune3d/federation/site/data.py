@@ -89,7 +89,7 @@ class SiteData(LocalTrainer):
     @property
     def store(self) -> PreparedStore:
         """The store of the site's prepared scans."""
-        return PreparedStore(self.cache.prepared, self.experiment.preparation)
+        return PreparedStore(self.cache.prepared, self.experiment.preparation_settings)
 
     @cached_property
     def prepared(self) -> PreparedCohort:
@@ -118,6 +118,7 @@ class SiteData(LocalTrainer):
                     self.labelled(split),
                     self.process_model.prefix,
                     FeatureCache(self.cache.features),
+                    self.experiment.input,
                     augmentation=training.augmentation if augmented else None,
                     views=training.views if augmented else 1,
                     seed=self.experiment.seed,

@@ -17,7 +17,7 @@ from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d._utils.state_dicts import State, load_state, save_state
 from fedtune3d.config.explain import ExplainSection
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoders.input_grid import SIZE, SPACING_MM, STRIDE
+from fedtune3d.models.encoders.contract import InputSpec
 from fedtune3d.models.explanation import grad_cam, integrated_gradients, occlusion, places_of
 from fedtune3d.models.nearest_centre import NearestCentre
 from fedtune3d.preparation.prepared_scan import PreparedScan
@@ -27,8 +27,12 @@ from fedtune3d.preparation.template_space import region_in_scan, template_to_sca
 from fedtune3d.training.prefix import device_of
 
 MAP, REGIONS = "map", "regions"
-WIDTHS = {"gradcam": STRIDE, "occlusion": STRIDE, "integrated_gradients": 4}
-"""Method → voxels along each axis of one element of the map that leaves the site."""
+_FINE_WIDTH = 4
+
+
+def place_width(method: str, map_stride: int) -> int:
+    """Return the voxels along each axis of one element of the map that leaves; of coarse maps `map_stride`."""
+    return _FINE_WIDTH if method == "integrated_gradients" else map_stride
 
 
 def cannot_explain(model: nn.Module, method: str) -> str | None:
@@ -37,6 +41,8 @@ def cannot_explain(model: nn.Module, method: str) -> str | None:
         return "NCC has no trained weights to randomise for the sanity check"
     if method == "gradcam" and not isinstance(model, Classifier):
         return "Grad-CAM needs a head on an encoder; write explain: occlusion or integrated_gradients"
+    if method == "gradcam" and isinstance(model, Classifier) and model.encoder.spec.features.is_vector:
+        return "Grad-CAM needs a map, and the encoder makes a vector; write explain: occlusion or integrated_gradients"
     return None
 
 
@@ -62,13 +68,13 @@ def pack_regions(regions: Mapping[str, NDArray[np.bool_]]) -> State:
     return {name: torch.from_numpy(np.packbits(region)) for name, region in regions.items()}
 
 
-def unpack_regions(state: State) -> dict[str, NDArray[np.bool_]]:
-    """Unpack the regions of `pack_regions`, sorted by name. Raises `InputError` if they are malformed."""
-    shape = (SIZE**3 // 8,)
+def unpack_regions(state: State, size: int) -> dict[str, NDArray[np.bool_]]:
+    """Unpack the regions of `pack_regions` on a grid of `size` voxels per axis, sorted by name. Raises `InputError` if they are malformed."""
+    shape = (size**3 // 8,)
     if any(tensor.dtype != torch.uint8 or tensor.shape != shape for tensor in state.values()):
-        raise InputError(f"regions: expected the bits of {SIZE}³ voxels each")
+        raise InputError(f"regions: expected the bits of {size}³ voxels each")
     return {
-        name: np.unpackbits(tensor.numpy()).reshape((SIZE,) * 3).astype(bool) for name, tensor in sorted(state.items())
+        name: np.unpackbits(tensor.numpy()).reshape((size,) * 3).astype(bool) for name, tensor in sorted(state.items())
     }
 
 
@@ -79,6 +85,8 @@ class MapMaker:
     Attributes:
         model: The model to explain, in evaluation mode.
         settings: The method and its options.
+        taken: The scans that the model takes.
+        map_stride: Voxels along each axis of one element of a coarse map.
         regions: Regions on the template's grid; used only for voxel-level maps.
         causes: Hash of the model's state, part of each map's key.
         folder: Folder in which the maps are kept.
@@ -86,6 +94,8 @@ class MapMaker:
 
     model: nn.Module
     settings: ExplainSection
+    taken: InputSpec
+    map_stride: int
     regions: Mapping[str, NDArray[np.bool_]]
     causes: str
     folder: Path
@@ -95,10 +105,10 @@ class MapMaker:
 
         Args:
             path: The scan's .npy.
-            features: The head's input for Grad-CAM, (1, channels, 8, 8, 8).
+            features: The head's input for Grad-CAM, (1, channels, p, p, p).
 
         Returns:
-            ``map``, (8, 8, 8) or (32, 32, 32) float32; ``in_template``, 1 if the map is in template space; for
+            ``map``, (p, p, p) float32; ``in_template``, 1 if the map is in template space; for
             voxel-level maps also ``shares`` and ``volumes``, one number per region. Empty if the scan cannot be
             registered to the template.
         """
@@ -128,11 +138,11 @@ class MapMaker:
 
     @cached_property
     def _template(self) -> Template:
-        return load_template(SIZE, SPACING_MM)
+        return load_template(self.taken.size, self.taken.spacing_mm)
 
     def _by_token(self, prepared: PreparedScan, features: Tensor | None) -> Tensor:
         if self.settings.method == "occlusion":
-            return occlusion(self.model, self._input(prepared), torch.from_numpy(prepared.brain))
+            return occlusion(self.model, self._input(prepared), torch.from_numpy(prepared.brain), self.map_stride)
         assert isinstance(self.model, Classifier)
         assert features is not None
         return grad_cam(self.model, features).cpu()
@@ -145,7 +155,7 @@ class MapMaker:
         regions = [region_in_scan(region, matrix) & prepared.brain for _, region in sorted(self.regions.items())]
         on_template = torch.from_numpy(to_template(fine.numpy(), matrix))
         return {
-            MAP: places_of(on_template, WIDTHS[self.settings.method]),
+            MAP: places_of(on_template, _FINE_WIDTH),
             "in_template": torch.tensor(1),
             "shares": shares_of(np.abs(fine.numpy()), regions, prepared.brain),
             "volumes": shares_of(np.ones_like(fine.numpy()), regions, prepared.brain),
@@ -168,7 +178,7 @@ class AverageMap:
     """The mean of several people's maps.
 
     Attributes:
-        map: (8, 8, 8) or (32, 32, 32) float32.
+        map: (p, p, p) float32.
         scans: Number of maps averaged.
         in_template: Number of these in MNI152 space.
         shares: Region → mean and standard deviation of its share of the brain's saliency.

@@ -81,9 +81,17 @@ def _make_maps(
 ) -> tuple[list[State], list[str]]:
     """Return the maps of those chosen test scans that can be registered, and the names of the regions."""
     model, scans, records = site.process_model.assembled.model, site.scans("test"), site.records_of("test")
-    regions = unpack_regions(task.parts.get(REGIONS, {}))
+    regions = unpack_regions(task.parts.get(REGIONS, {}), site.experiment.input.size)
     causes = state_sha256(site.write_received(task))
-    maker = MapMaker(model.eval(), settings, regions, causes, site.files.saliency)
+    maker = MapMaker(
+        model.eval(),
+        settings,
+        site.experiment.input,
+        site.experiment.map_stride,
+        regions,
+        causes,
+        site.files.saliency,
+    )
     maps = []
     with site.progress.bar(f"{site.name}: saliency maps") as advance:
         for index in chosen:

@@ -12,7 +12,6 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.names import unknown_name
 from fedtune3d._utils.seeds import global_draws_from
 from fedtune3d.models import heads
-from fedtune3d.models.encoders.input_grid import CHANNELS
 
 
 def head_names() -> tuple[str, ...]:
@@ -35,7 +34,7 @@ def head_title(name: str) -> str:
     return re.split("[,:.]", documentation.splitlines()[0])[0]
 
 
-def build_head(name: str, in_channels: int = CHANNELS, seed: int = 0) -> nn.Module:
+def build_head(name: str, in_channels: int, seed: int = 0) -> nn.Module:
     """A new head on the CPU: features (B, in_channels, D, H, W) → logits (B, 2), the positive class second.
 
     Args:
@@ -50,6 +49,14 @@ def build_head(name: str, in_channels: int = CHANNELS, seed: int = 0) -> nn.Modu
     with global_draws_from("head", name, seed):
         head: nn.Module = module.build(in_channels)
     return head
+
+
+def min_positions(name: str) -> int:
+    """Positions along each axis that a map must have for a head: its module's `MIN_POSITIONS`, else 1.
+
+    A head that is no module, such as the nearest centre, needs 1.
+    """
+    return int(getattr(_module(name), "MIN_POSITIONS", 1)) if name in head_names() else 1
 
 
 def _module(name: str) -> ModuleType:

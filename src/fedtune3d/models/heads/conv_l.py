@@ -6,6 +6,9 @@ from torch import nn
 
 from fedtune3d.models.heads._blocks import ResidualBlock, conv_norm_gelu, mean_classifier
 
+MIN_POSITIONS = 4
+"""Its convolutions look at neighbours and halve the map."""
+
 
 def build(in_channels: int) -> nn.Module:
     """A large CNN adapter with residual blocks at 8³ and 4³; 6.93 M parameters on 384 channels.

@@ -6,5 +6,5 @@ from fedtune3d.models.heads._blocks import mean_classifier
 
 
 def build(in_channels: int) -> nn.Module:
-    """Mean over the 8 × 8 × 8 positions, then one linear layer; 770 parameters on 384 channels."""
+    """Mean over the positions, then one linear layer; 770 parameters on 384 channels."""
     return mean_classifier(in_channels)

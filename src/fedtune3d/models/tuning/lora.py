@@ -10,18 +10,9 @@ from fedtune3d._utils.ranges import BelowOne, require_valid_fields
 from fedtune3d._utils.seeds import global_draws_from
 from fedtune3d._utils.strict import STRICT
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.encoders.sam_med3d import ImageEncoder3D
+from fedtune3d.models.encoders.contract import AdaptableLayers, Encoder, EncoderSpec, Projection
 from fedtune3d.models.tuning.fused_qkv import SplitQkv
 from fedtune3d.models.tuning.trainable import Trainable, trainable_of
-
-Projection = Literal["q", "k", "v", "out", "mlp"]
-PROJECTIONS: dict[Projection, tuple[str, ...]] = {
-    "q": ("attn.qkv.q",),
-    "k": ("attn.qkv.k",),
-    "v": ("attn.qkv.v",),
-    "out": ("attn.proj",),
-    "mlp": ("mlp.lin1", "mlp.lin2"),
-}
 
 
 @dataclass(frozen=True)
@@ -32,8 +23,8 @@ class Lora:
         rank: Rows of A and columns of B, at least 1.
         alpha: With the rank, the scale of the adapters.
         dropout: Probability of dropping an adapter's input in training, 0 to below 1.
-        blocks: Block numbers from 0, or ``"global"`` (those with global attention: 2, 5, 8, 11 of ViT-B), ``"all"``, or
-            ``"last:k"``.
+        blocks: Block numbers from 0, or ``"global"`` (those whose attention sees the whole scan: 2, 5, 8, 11 of
+            SAM-Med3D's ViT-B), ``"all"``, or ``"last:k"``.
         projections: Any of q, k, v, out and mlp (both its layers).
     """
 
@@ -59,8 +50,9 @@ def apply_lora(model: Classifier, settings: Lora, seed: int = 0) -> Trainable:
     peft = import_peft()
     if hasattr(model.encoder, "peft_config"):
         raise ValueError("the encoder has adapters already; apply a tuning once, to a new model")
-    numbers = chosen_blocks(settings.blocks, model.encoder.depth, model.encoder.global_attn_indexes)
-    targets = _target_names(model.encoder, numbers, settings.projections)
+    adaptable = require_adaptable(model.encoder)
+    numbers = chosen_blocks(settings.blocks, adaptable.depth, adaptable.default_blocks)
+    targets = _target_names(model.encoder, adaptable, numbers, settings.projections)
     config = peft.LoraConfig(
         r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=targets, bias="none"
     )
@@ -69,7 +61,20 @@ def apply_lora(model: Classifier, settings: Lora, seed: int = 0) -> Trainable:
     for name, parameter in model.encoder.named_parameters():
         parameter.requires_grad_(".lora_" in name)
     model.head.requires_grad_(True)
-    return trainable_of(model, prefix_end=1 + numbers[0], trained_parts=("head.",))
+    prefix_end = min(model.encoder.stage_of(f"{target}.weight") for target in targets)
+    return trainable_of(model, prefix_end=prefix_end, trained_parts=("head.",))
+
+
+def require_adaptable(encoder: Encoder) -> AdaptableLayers:
+    """What LoRA can adapt in an encoder. Raises `InputError` where there is nothing."""
+    if encoder.spec.adaptable is None:
+        raise InputError(f"tuning: {no_lora(encoder.spec)}")
+    return encoder.spec.adaptable
+
+
+def no_lora(spec: EncoderSpec) -> str:
+    """Why an encoder without attention cannot be tuned with LoRA, and what to write instead."""
+    return f"encoder {spec.name} has no attention for LoRA to adapt; write tuning: {{method: frozen}} or full"
 
 
 def chosen_blocks(blocks: str | tuple[int, ...], depth: int, global_blocks: tuple[int, ...]) -> list[int]:
@@ -106,11 +111,15 @@ def import_peft() -> Any:
     return peft
 
 
-def _target_names(encoder: ImageEncoder3D, numbers: list[int], projections: tuple[str, ...]) -> list[str]:
-    """The full names of the layers to adapt; splits the `qkv` of those blocks where one of its parts is among them."""
+def _target_names(
+    encoder: Encoder, adaptable: AdaptableLayers, numbers: list[int], projections: tuple[Projection, ...]
+) -> list[str]:
+    """The full names of the layers to adapt; splits the fused layer of those blocks where one of its parts is among
+    them."""
     if {"q", "k", "v"} & set(projections):
+        where, _, name = adaptable.fused.rpartition(".")
         for number in numbers:
-            attention = encoder.get_submodule(f"blocks.{number}.attn")
-            attention.qkv = SplitQkv(attention.qkv)  # type: ignore[arg-type]
-    layers = [layer for projection in PROJECTIONS if projection in projections for layer in PROJECTIONS[projection]]
+            attention = encoder.get_submodule(f"blocks.{number}.{where}")
+            setattr(attention, name, SplitQkv(attention.get_submodule(name)))  # type: ignore[arg-type]
+    layers = [layer for projection, names in adaptable.layers.items() if projection in projections for layer in names]
     return [f"blocks.{number}.{layer}" for number in numbers for layer in layers]

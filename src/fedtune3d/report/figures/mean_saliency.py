@@ -13,7 +13,6 @@ from scipy import ndimage
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d.federation.mean_maps import MapInfo
-from fedtune3d.models.encoders.input_grid import SIZE, SPACING_MM
 from fedtune3d.preparation.grid import extents
 from fedtune3d.preparation.pictures import PLANES, write_letters
 from fedtune3d.preparation.template import Template, load_template
@@ -47,10 +46,10 @@ def draw_mean_saliency(infos: Mapping[str, MapInfo], folder: RunFolder) -> Drawi
     shown = {site: info for site, info in infos.items() if info.why is None}
     if not shown:
         return None
-    maps = {site: {state: _read(folder.saliency_map(site, state)) for state in STATES} for site in shown}
     info = next(iter(shown.values()))
+    maps = {site: {state: _read(folder.saliency_map(site, state), info.size) for state in STATES} for site in shown}
     method, unit = METHODS[info.method]
-    template = load_template(SIZE, SPACING_MM)
+    template = load_template(info.size, info.spacing_mm)
     rows = dict(list(shown.items())[:MOST_SITES])
     place = _largest(maps, template)
     width, height = _LEFT + 2 * 3 * _PANEL + _BETWEEN + 0.1, _TOP + len(rows) * _PANEL + _BOTTOM
@@ -81,13 +80,13 @@ def draw_mean_saliency(infos: Mapping[str, MapInfo], folder: RunFolder) -> Drawi
     )
 
 
-def _read(path: Path) -> np.ndarray:
-    """A map, blown up to the voxels of the prepared grid."""
+def _read(path: Path, size: int) -> np.ndarray:
+    """A map, blown up to the voxels of the prepared grid, (size, size, size)."""
     try:
         coarse = np.asarray(nibabel.Nifti1Image.from_filename(path).dataobj, np.float32)
     except (OSError, nibabel.filebasedimages.ImageFileError) as error:
         raise InputError(f"{path}: expected a mean map; {error}; run again with --resume") from error
-    return np.kron(coarse, np.ones((SIZE // coarse.shape[0],) * 3, np.float32))
+    return np.kron(coarse, np.ones((size // coarse.shape[0],) * 3, np.float32))
 
 
 def _largest(maps: Maps, template: Template) -> tuple[int, int, int]:

@@ -9,7 +9,9 @@ from medim.models.sam_med3d import ImageEncoderViT3D
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import torch_rng
-from fedtune3d.models.encoders.sam_med3d import ImageEncoder3D, build_encoder, initialise_random
+from fedtune3d.models.encoders import build_encoder
+from fedtune3d.models.encoders.contract import initialise_random
+from fedtune3d.models.encoders.networks.sam_med3d import ImageEncoder3D
 
 VIT_B: dict[str, Any] = {
     "img_size": 128,

@@ -5,7 +5,7 @@ import torch
 
 from fedtune3d._utils.seeds import torch_rng
 from fedtune3d.models.encoders import attention
-from fedtune3d.models.encoders.attention import attend, padding_logit
+from fedtune3d.models.encoders.networks.attention import attend, padding_logit
 
 
 def test_padding_logit_sums_over_every_padded_key() -> None:

@@ -5,19 +5,56 @@ with which the released weights were trained. Its windows of 14³ tokens are pad
 window are one virtual key (see `padding_logit`), and padded queries, whose outputs nobody reads, are left out.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import product
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.seeds import torch_rng
-from fedtune3d.models.encoders.attention import attend
-from fedtune3d.models.encoders.input_grid import CHANNELS, SIZE, STRIDE
+from fedtune3d.models.encoders.contract import (
+    AdaptableLayers,
+    Encoder,
+    EncoderSpec,
+    FeatureSpec,
+    InputSpec,
+    Projection,
+)
+from fedtune3d.models.encoders.networks.attention import attend
 from fedtune3d.models.linear import FastLinear, fast_linear
+
+VERSION = 2
+"""To be raised with any change of this file or of `attention` that changes a bit of the features."""
+
+LAYERS: dict[Projection, tuple[str, ...]] = {
+    "q": ("attn.qkv.q",),
+    "k": ("attn.qkv.k",),
+    "v": ("attn.qkv.v",),
+    "out": ("attn.proj",),
+    "mlp": ("mlp.lin1", "mlp.lin2"),
+}
+"""What LoRA can adapt in a block."""
+
+
+def sam_med3d_spec(
+    name: str,
+    title: str,
+    depth: int,
+    global_blocks: Sequence[int],
+    size: int = 128,
+    positions: int = 8,
+    channels: int = 384,
+) -> EncoderSpec:
+    """What an encoder of this architecture says about itself; its input as for the released weights."""
+    return EncoderSpec(
+        name=name,
+        version=VERSION,
+        title=title,
+        input=InputSpec(size=size, spacing_mm=1.5, space="native", intensity="zscore"),
+        features=FeatureSpec(channels, positions),
+        licence="Apache-2.0",
+        adaptable=AdaptableLayers(depth, tuple(sorted(global_blocks)), LAYERS),
+    )
 
 
 class PatchEmbedding(nn.Module):
@@ -157,7 +194,7 @@ class Block(nn.Module):
         return tokens
 
 
-class ImageEncoder3D(nn.Module):
+class ImageEncoder3D(Encoder):
     """The ViT encoder of SAM-Med3D: scans (B, in_chans, s, s, s) → features (B, out_chans, s/p, s/p, s/p).
 
     A chain of `stage_count` stages, so that a leading part can be run once and kept: stage 0 is the patch embedding
@@ -180,14 +217,14 @@ class ImageEncoder3D(nn.Module):
 
     def __init__(
         self,
-        img_size: int = SIZE,
-        patch_size: int = STRIDE,
+        img_size: int = 128,
+        patch_size: int = 16,
         in_chans: int = 1,
         embed_dim: int = 768,
         depth: int = 12,
         num_heads: int = 12,
         mlp_ratio: float = 4.0,
-        out_chans: int = CHANNELS,
+        out_chans: int = 384,
         qkv_bias: bool = True,
         window_size: int = 14,
         global_attn_indexes: Sequence[int] = (2, 5, 8, 11),
@@ -195,9 +232,9 @@ class ImageEncoder3D(nn.Module):
     ) -> None:
         super().__init__()
         self.in_chans, self.img_size = in_chans, img_size
-        self.embed_dim, self.depth, self.out_channels = embed_dim, depth, out_chans
-        self.global_attn_indexes = tuple(global_attn_indexes)
+        self.embed_dim, self.depth = embed_dim, depth
         grid = img_size // patch_size
+        self.spec = sam_med3d_spec("sam_med3d", "SAM-Med3D", depth, global_attn_indexes, img_size, grid, out_chans)
         self.patch_embed = PatchEmbedding(patch_size, in_chans, embed_dim)
         self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, grid, embed_dim))
         self.blocks = nn.ModuleList(
@@ -216,27 +253,15 @@ class ImageEncoder3D(nn.Module):
         """The number of stages: the patch embedding, the blocks and the neck."""
         return self.depth + 2
 
-    def run_stages(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """Run the stages `start` … `stop` − 1.
+    def stage_of(self, name: str) -> int:
+        """Embedding and positions 0, blocks 1 … depth, then the neck."""
+        part, _, rest = name.partition(".")
+        if part == "blocks":
+            return 1 + int(rest.partition(".")[0])
+        return self.depth + 1 if part == "neck" else 0
 
-        Args:
-            x: Scans (B, in_chans, s, s, s) where `start` is 0, else the tokens (B, D, H, W, embed_dim) that stage
-                `start` − 1 gave.
-            start, stop: 0 ≤ start ≤ stop ≤ `stage_count`.
-
-        Returns:
-            Tokens (B, D, H, W, embed_dim), or features (B, out_chans, D, H, W) after the neck.
-
-        Raises:
-            ValueError: Where the stages or the scans' shape are not as above.
-        """
-        if not 0 <= start <= stop <= self.stage_count:
-            raise ValueError(f"stages {start} to {stop}: expected 0 ≤ start ≤ stop ≤ {self.stage_count}")
-        for stage in range(start, stop):
-            x = self._run_stage(x, stage)
-        return x
-
-    def _run_stage(self, x: Tensor, stage: int) -> Tensor:
+    def run_stage(self, x: Tensor, stage: int) -> Tensor:
+        """Scans → tokens (B, D, H, W, embed_dim) → … → features (B, out_chans, D, H, W) after the neck."""
         if stage == 0:
             expected = (self.in_chans, self.img_size, self.img_size, self.img_size)
             if x.shape[1:] != expected:
@@ -255,51 +280,3 @@ class ImageEncoder3D(nn.Module):
         x = self.neck[2](self.neck[1](x).contiguous())
         features: Tensor = self.neck[3](x).contiguous()
         return features
-
-    def forward(self, scans: Tensor) -> Tensor:
-        """(B, in_chans, s, s, s) → (B, out_chans, s/p, s/p, s/p)."""
-        return self.run_stages(scans, 0, self.stage_count)
-
-
-def vit_b() -> ImageEncoder3D:
-    """SAM-Med3D's ViT-B, 92.9 M parameters: (B, 1, 128, 128, 128) → (B, 384, 8, 8, 8)."""
-    return ImageEncoder3D()
-
-
-def tiny() -> ImageEncoder3D:
-    """Two narrow blocks, one windowed and one global, with the shapes of `vit_b`: for trying a pipeline and for tests.
-
-    There are no released weights for it.
-    """
-    return ImageEncoder3D(embed_dim=48, depth=2, num_heads=3, global_attn_indexes=(1,), neck_kernel_size=1)
-
-
-ENCODERS: dict[str, Callable[[], ImageEncoder3D]] = {"vit_b": vit_b, "tiny": tiny}
-
-
-def build_encoder(name: str) -> ImageEncoder3D:
-    """The encoder of that name in `ENCODERS`. Raises `InputError` where there is none."""
-    if name not in ENCODERS:
-        raise InputError(f"encoder {name!r}: expected one of {', '.join(ENCODERS)}")
-    return ENCODERS[name]()
-
-
-def initialise_random(encoder: ImageEncoder3D, seed: int) -> None:
-    """Draw every parameter afresh, in place: the same values for the same seed, on every machine.
-
-    As a fresh vision transformer has them: weights of linear layers normal with σ = 0.02, convolutions normal with
-    σ = 1/√fan-in, norms 1 and 0, other biases 0. Positions and relative positions, which a fresh encoder of SAM has at
-    zero, are normal with σ = 0.02 too, so that features depend on the place.
-    """
-    with torch.no_grad():
-        for name, parameter in encoder.named_parameters():
-            parameter.copy_(_fresh_values(name, parameter.shape, torch_rng("encoder", seed, name)))
-
-
-def _fresh_values(name: str, shape: torch.Size, rng: torch.Generator) -> Tensor:
-    if name.endswith("bias"):
-        return torch.zeros(shape)
-    if len(shape) == 1:
-        return torch.ones(shape)
-    sigma = math.prod(shape[1:]) ** -0.5 if len(shape) == 5 and "pos_embed" not in name else 0.02
-    return torch.randn(shape, generator=rng) * sigma

@@ -1,0 +1,71 @@
+"""The `preparation` of an experiment file: the encoder says how scans are prepared, and the file may say otherwise."""
+
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fedtune3d._utils.json_values import Json
+from fedtune3d._utils.strict import StrictModel
+from fedtune3d.models.encoders.contract import InputSpec, Intensity
+from fedtune3d.preparation.brain import Device
+from fedtune3d.preparation.recognition import STEPS, Step
+from fedtune3d.preparation.settings import PreparationSettings
+
+
+class PreparationSection(StrictModel):
+    """How a scan becomes the model's input; what is left out is as the encoder wants it.
+
+    `steps` are those that every scan shall have behind it, `auto` (of most encoders) all for a head with its skull and
+    none for a brain. `intensity` is the scale of the voxels, `size` and `spacing_mm` are the grid, and `device` is
+    where brains are extracted.
+    """
+
+    steps: Literal["auto"] | tuple[Step, ...] | None = None
+    intensity: Intensity | None = None
+    size: Annotated[int, Field(ge=32, le=512, multiple_of=8)] | None = None
+    spacing_mm: Annotated[float, Field(ge=0.5, le=4, allow_inf_nan=False)] | None = None
+    device: Device = "cpu"
+
+    def input(self, wanted: InputSpec) -> InputSpec:
+        """The scans that the encoder is given: as it wants them, but for what the file says."""
+        return replace(
+            wanted,
+            size=self.size or wanted.size,
+            spacing_mm=self.spacing_mm or wanted.spacing_mm,
+            intensity=self.intensity or wanted.intensity,
+        )
+
+    def settings(self, wanted: InputSpec) -> PreparationSettings:
+        """The settings for an encoder that takes such scans."""
+        given = self.input(wanted)
+        of_encoder: Literal["auto"] | tuple[Step, ...] = STEPS if wanted.space == "mni" else "auto"
+        return PreparationSettings(
+            steps=of_encoder if self.steps is None else self.steps,
+            intensity=given.intensity,
+            device=self.device,
+            size=given.size,
+            spacing_mm=given.spacing_mm,
+        )
+
+    def public(self, wanted: InputSpec) -> dict[str, Json]:
+        """The section as JSON values, what the encoder says filled in; the grid only where the file gives one."""
+        own = self.settings(wanted)
+        steps: Json = "auto" if own.steps == "auto" else list(own.steps)
+        grid: dict[str, Json] = {"size": self.size, "spacing_mm": self.spacing_mm}
+        given = {key: value for key, value in grid.items() if value is not None}
+        return {"steps": steps, "intensity": own.intensity, "device": own.device, **given}
+
+    def departures(self, encoder: str, wanted: InputSpec) -> list[str]:
+        """One sentence per key that gives the encoder other scans than those that it was trained on."""
+        own, wants = self.settings(wanted), PreparationSection().settings(wanted)
+        pairs = [
+            ("size", own.size, wants.size),
+            ("spacing_mm", own.spacing_mm, wants.spacing_mm),
+            ("intensity", own.intensity, wants.intensity),
+        ]
+        return [
+            f"preparation.{key}: encoder {encoder} takes {theirs}, the file says {ours}; released weights may not fit"
+            for key, ours, theirs in pairs
+            if ours != theirs
+        ]
