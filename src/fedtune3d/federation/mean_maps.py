@@ -187,7 +187,7 @@ def _site_maps(experiment: Experiment, template: Template, answers: Mapping[str,
 
 
 def _checked_map(answer: Answer, places: int) -> torch.Tensor:
-    """Return the map that a site sent, of `places` elements per axis. Raises `InputError` if it is missing or invalid."""
+    """Return the map that a site sent, of `places`³ elements. Raises `InputError` if it is missing or invalid."""
     mean_map, shape = answer.parts.get(MAP, {}).get("mean"), (places,) * 3
     if mean_map is None or mean_map.shape != shape or not bool(torch.isfinite(mean_map).all()):
         raise InputError(f"site {answer.site}: expected a mean map of {math.prod(shape)} finite numbers")

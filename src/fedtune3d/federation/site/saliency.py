@@ -69,7 +69,7 @@ def pack_regions(regions: Mapping[str, NDArray[np.bool_]]) -> State:
 
 
 def unpack_regions(state: State, size: int) -> dict[str, NDArray[np.bool_]]:
-    """Unpack the regions of `pack_regions` on a grid of `size` voxels per axis, sorted by name. Raises `InputError` if they are malformed."""
+    """Unpack the regions of `pack_regions` on a grid of `size`³, by name. Raises `InputError` if malformed."""
     shape = (size**3 // 8,)
     if any(tensor.dtype != torch.uint8 or tensor.shape != shape for tensor in state.values()):
         raise InputError(f"regions: expected the bits of {size}³ voxels each")
