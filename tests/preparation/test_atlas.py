@@ -52,7 +52,7 @@ def test_what_is_no_atlas_in_mni152_is_refused(tmp_path: Path, template: Templat
     with pytest.raises(InputError, match=r"in MNI152, but 100% of right lies outside its brain"):
         load_regions(far, {"right": (5,)}, template)
     four = write_atlas(tmp_path / "four.nii.gz", np.zeros((4, 4, 4, 2)))
-    with pytest.raises(InputError, match="with three axes, got 4; probabilities are no labels"):
+    with pytest.raises(InputError, match="with three axes, got 4; probability maps cannot be used"):
         load_regions(four, {"right": (5,)}, template)
     with pytest.raises(InputError, match=r"nothing.nii: expected a label map \(NIfTI\)"):
         load_regions(tmp_path / "nothing.nii", {"right": (5,)}, template)

@@ -191,16 +191,19 @@ SCANS: dict[str, tuple[Callable[[Path], object], str]] = {
     "unpacked, but named .gz": (lambda path: path.write_bytes(raw_bytes(path)), "is not a gzip file"),
     "another kind of file": (lambda path: path.write_bytes(gzip.compress(b"DICM" * 500)), "found another kind"),
     "wrong magic": (lambda path: put(path, MAGIC, np.frombuffer(b"bad\0", np.uint8)), "found another kind"),
-    "axis of no voxels": (lambda path: put(path, DIM + 2, np.int16(0)), "at least 16 voxels an axis"),
+    "axis of no voxels": (lambda path: put(path, DIM + 2, np.int16(0)), "at least 16 voxels per axis"),
     "negative axis": (lambda path: put(path, DIM + 2, np.int16(-60)), "expected"),
     "more voxels than bytes": (lambda path: put(path, DIM + 2, np.int16(600)), "cannot be read to its end"),
-    "fewer voxels than bytes": (halved_header, "the header is not this file's"),
+    "fewer voxels than bytes": (halved_header, "the header does not match the data"),
     "absurd size": (lambda path: put(path, DIM + 2, np.int16([32767] * 3)), "at most 500,000,000 in all"),
     "offset of NaN": (lambda path: put(path, 108, np.float32(np.nan)), "damaged header"),
     "4D": (lambda path: resave(path, lambda voxels: np.stack([voxels] * 2, -1)), "expected one 3D volume, found 4D"),
     "a slice": (lambda path: resave(path, lambda voxels: voxels[:, :, 30:31]), "is it a slice?"),
-    "RGB": (lambda path: resave(path, as_rgb), "RGB and complex are not read"),
-    "complex": (lambda path: resave(path, lambda voxels: voxels.astype("complex64")), "RGB and complex are not read"),
+    "RGB": (lambda path: resave(path, as_rgb), "RGB and complex are not supported"),
+    "complex": (
+        lambda path: resave(path, lambda voxels: voxels.astype("complex64")),
+        "RGB and complex are not supported",
+    ),
     "NaN": (lambda path: resave(path, with_one_nan), "found 1 NaN or infinite"),
     "slope that overflows": (lambda path: put(path, SLOPE, np.float32([3e38, 0])), "NaN or infinite"),
     "infinite intercept": (lambda path: put(path, SLOPE, np.float32([1, np.inf])), "expected"),
@@ -276,7 +279,7 @@ def test_a_sidecar_that_cannot_be_read_is_passed_over_and_counted(bench: Bench, 
     prepared = bench.prepare_and_look()
     assert prepared.code == 0
     assert "A: 4 scans prepared" in prepared.out
-    assert "  warning: 1 sidecar was passed over; sub-00_T1w.json: expected a JSON object" in prepared.out
+    assert "  warning: 1 sidecar was ignored; sub-00_T1w.json: expected a JSON object" in prepared.out
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,8 @@ def test_every_real_type_is_read(tmp_path: Path, dtype: str) -> None:
         (np.where(ramp() == 5, np.nan, ramp()).astype("float32"), "found 9 NaN or infinite"),
         (np.where(ramp() == 5, np.inf, ramp()).astype("float32"), "found 9 NaN or infinite"),
         (np.where(ramp() == 5, 1e300, 1.0), "found 9 NaN or infinite"),
-        (ramp(dtype="complex64"), "one real number a voxel, found the type complex64"),
-        (np.zeros(SHAPE, [("R", "u1"), ("G", "u1"), ("B", "u1")]), "RGB and complex are not read"),
+        (ramp(dtype="complex64"), "one real number per voxel, found type complex64"),
+        (np.zeros(SHAPE, [("R", "u1"), ("G", "u1"), ("B", "u1")]), "RGB and complex are not supported"),
     ],
 )
 def test_wrong_voxels_are_refused(tmp_path: Path, voxels: np.ndarray, message: str) -> None:
@@ -167,7 +167,7 @@ def test_a_header_that_is_not_the_files_is_refused(tmp_path: Path) -> None:
         path.write_bytes(write(content + bytes(15)))  # padding
         assert read_scan(path).voxels.shape == SHAPE
         path.write_bytes(write(content + bytes(16)))
-        assert "expected 17,632 bytes by its header, found 17,648; the header is not" in refusal(path)
+        assert "expected 17,632 bytes from its header, found 17,648; the header does not match" in refusal(path)
 
 
 def in_parts(content: bytes) -> bytes:

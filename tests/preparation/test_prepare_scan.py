@@ -112,10 +112,10 @@ def test_heads_and_crumbs_are_refused(save_brain: SaveBrain, phantom: SimpleName
         prepare_scan(save_brain("head.nii", with_skull(phantom)), PreparationSettings(steps=()))
     small = phantom.image()
     small.set_sform(small.affine @ np.diag([0.5, 0.5, 0.5, 1]), code=1)
-    with pytest.raises(ScanError, match=r"found 18\d mL; is it cropped, or its spacing wrong\?"):
+    with pytest.raises(ScanError, match=r"found 18\d mL; is it cropped, or is its spacing wrong\?"):
         prepare_scan(save_brain("small.nii", small))
     mask = nibabel.Nifti1Image((phantom.image().get_fdata() > 0).astype(np.uint8), phantom.image().affine)
-    with pytest.raises(ScanError, match=r"mask.nii: .* found one value in the whole brain; is it a mask\?"):
+    with pytest.raises(ScanError, match=r"mask.nii: .* found a constant value in the brain; is it a mask\?"):
         prepare_scan(save_brain("mask.nii", mask))
 
 

@@ -83,7 +83,9 @@ def test_the_mask_and_the_steps_that_are_there_already_are_taken(
     assert prepared.brain_ml == pytest.approx(np.asarray(brain.dataobj).sum() * 0.88**3 / 1000, rel=0.03)
     assert dice(prepared.brain, real_head.prepared.brain) > 0.97
     nib.save(nib.Nifti1Image(np.asarray(brain.dataobj)[:-1], brain.affine), mask)
-    with pytest.raises(ScanError, match=r"desc-brain_mask.nii.gz: expected the grid of sub-01_desc-preproc_T1w.nii.gz"):
+    with pytest.raises(
+        ScanError, match=r"desc-brain_mask.nii.gz: expected the shape .* of sub-01_desc-preproc_T1w.nii.gz"
+    ):
         prepare_scan(scan)
 
 

@@ -193,7 +193,7 @@ def test_the_rate_follows_the_round() -> None:
 
 
 def test_a_passed_deadline_stops_between_batches() -> None:
-    with pytest.raises(DeadlineExceeded, match="A, round 1, batch 1: the deadline passed with 3 to go"):
+    with pytest.raises(DeadlineExceeded, match="A, round 1, batch 1: the deadline passed, 3 batches left"):
         train(replace(PLAIN, batch_size=5), deadline=time.monotonic() - 1)
 
 

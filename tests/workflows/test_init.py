@@ -59,7 +59,7 @@ def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_a_table_elsewhere_is_read_and_written_down(sites: list[Path], tmp_path: Path) -> None:
     table = (sites[0] / "participants.tsv").rename(tmp_path / "all.tsv")
     output = tmp_path / "experiment.yaml"
-    with pytest.raises(InputError, match=r"north clinic/participants.tsv: expected a table .* or by --participants"):
+    with pytest.raises(InputError, match=r"north clinic/participants.tsv: expected a table .* or with --participants"):
         write_experiment(sites, output)
     write_experiment(sites, output, [table])
     assert [site.participants for site in Experiment.from_yaml(output).sites] == [tmp_path / "all.tsv"] * 2

@@ -1,1 +1,1 @@
-"""From a file to a prepared scan: reading, brain extraction, bias, registration, intensities, quality control."""
+"""From a file to a prepared scan: reading, brain extraction, bias correction, registration, intensities, quality."""

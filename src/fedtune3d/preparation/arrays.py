@@ -1,4 +1,4 @@
-"""Names for the arrays of this room; every volume has its axes in the order (x, y, z)."""
+"""Types of arrays; every volume has its axes in the order (x, y, z)."""
 
 from typing import TypeAlias
 
@@ -12,7 +12,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 """True in the brain."""
 
 Affine: TypeAlias = NDArray[np.float64]
-"""(4, 4), voxel indices → millimetres in RAS, or from one space's millimetres to another's."""
+"""(4, 4), from voxel indices to millimetres in RAS, or from one space's millimetres to another's."""
 
 Box: TypeAlias = "tuple[slice[int, int, None], slice[int, int, None], slice[int, int, None]]"
 """A part of a volume."""

@@ -1,4 +1,4 @@
-"""Brain extraction with deepbet, a small network whose weights come inside its package."""
+"""Brain extraction with deepbet, a small network whose weights are part of its package."""
 
 from functools import lru_cache
 from typing import Literal, Protocol
@@ -12,7 +12,7 @@ Device = Literal["cpu", "cuda"]
 
 
 class _Network(Protocol):
-    """The methods of deepbet's `BrainExtraction` that are used."""
+    """The methods used of deepbet's `BrainExtraction`."""
 
     def run_model(self, voxels: Volume) -> Volume: ...
 
@@ -20,20 +20,20 @@ class _Network(Protocol):
 
 
 def extract_brain(voxels: Volume, device: Device = "cpu") -> Mask:
-    """The brain of a T1-weighted head, cerebrospinal fluid of the sulci and ventricles included.
+    """Extract the brain from a T1-weighted head, including cerebrospinal fluid in sulci and ventricles.
 
-    On one thread, whatever torch is set to, so that the number of workers changes no voxel.
+    Uses one thread, whatever torch's setting, so that the number of workers does not change any voxel.
 
     Args:
         voxels: (x, y, z) float32, RAS order.
-        device: Where the network computes; masks from a GPU may differ from the processor's in a few voxels.
+        device: The network's device; masks from a GPU and a CPU may differ in a few voxels.
 
     Returns:
-        bool, the shape of `voxels`, one connected piece without holes.
+        bool, the shape of `voxels`, one connected component without holes.
 
     Raises:
-        InputError: If deepbet is not installed, or `device` is not there.
-        ValueError: If no brain was found.
+        InputError: If deepbet is not installed, or `device` is not available.
+        ValueError: If no brain is found.
 
     References:
         Fisch et al., 2024, "deepbet: Fast brain extraction of T1-weighted MRI using Convolutional Neural Networks",
@@ -45,7 +45,7 @@ def extract_brain(voxels: Volume, device: Device = "cpu") -> Mask:
     try:
         share = network.run_model(voxels.copy())
         mask: Mask = network.postprocess(share > 0.5)
-    except (AssertionError, ValueError, RuntimeError) as error:  # what it raises when nothing is brain
+    except (AssertionError, ValueError, RuntimeError) as error:  # raised by deepbet if there is no brain
         raise ValueError("deepbet found no brain in it") from error
     finally:
         torch.set_num_threads(threads)

@@ -1,17 +1,17 @@
-"""Onto the prepared grid: where it lies, and how voxels get there."""
+"""Position of the prepared grid, and resampling onto it."""
 
 import numpy as np
 from scipy import ndimage
 
 from fedtune3d.preparation.arrays import Affine, Box, Mask, Volume
 
-_TRIMMED = 0.001  # of the brain's voxels on each side of an axis, so that a speck does not move its middle
-_MASK_THRESHOLD = 0.499  # just below a half, so that ties do not hang on rounding
+_TRIMMED = 0.001  # fraction of the brain's voxels ignored at each end of an axis, so that specks do not matter
+_MASK_THRESHOLD = 0.499  # just below one half, so that ties do not depend on rounding
 _FWHM_TO_SIGMA = 2 * np.sqrt(2 * np.log(2))
 
 
 def extents(mask: Mask, trimmed: float = 0.0) -> list[tuple[int, int]]:
-    """First and last index of the mask along each axis, leaving out a share of its voxels on either side."""
+    """Return the first and last index of the mask along each axis, ignoring a fraction of its voxels at either end."""
     extents = []
     for axis in range(3):
         others = tuple(other for other in range(3) if other != axis)
@@ -22,7 +22,7 @@ def extents(mask: Mask, trimmed: float = 0.0) -> list[tuple[int, int]]:
 
 
 def centred_grid(mask: Mask, affine: Affine, size: int, spacing_mm: float) -> Affine:
-    """The affine of the prepared grid: RAS axes, its middle voxel on the mask's."""
+    """Return the affine of a prepared grid centred on the mask, with RAS axes."""
     middle = [(first + last + 1) // 2 for first, last in extents(mask, _TRIMMED)]
     grid = np.diag([spacing_mm] * 3 + [1.0])
     grid[:3, 3] = (affine @ [*middle, 1])[:3] - spacing_mm * (size // 2)
@@ -30,7 +30,7 @@ def centred_grid(mask: Mask, affine: Affine, size: int, spacing_mm: float) -> Af
 
 
 def resample(voxels: Volume, source_affine: Affine, mask: Mask, affine: Affine, size: int) -> tuple[Volume, Mask]:
-    """The scan and its brain mask (holes filled) on the grid: float32 and bool, (size, size, size)."""
+    """Resample a scan and its brain mask (holes filled) onto the grid: float32 and bool, (size, size, size)."""
     import torch
     import torchio
 
@@ -47,16 +47,16 @@ def resample(voxels: Volume, source_affine: Affine, mask: Mask, affine: Affine, 
 
 
 def resample_affinely(voxels: Volume, mask: Mask, to_voxels: Affine, size: int) -> tuple[Volume, Mask]:
-    """A scan and its brain mask (holes filled) through an affine map: float32 and bool, (size, size, size).
+    """Resample a scan and its brain mask (holes filled) through an affine map: float32 and bool, (size, size, size).
 
-    One linear interpolation, after the Gaussian smoothing of Cardoso et al. 2015 along voxel axes that lose resolution.
-    The scan may have its skull: the mask follows by itself.
+    Uses one linear interpolation, after Gaussian smoothing (Cardoso et al. 2015) along axes that lose resolution. The
+    scan may include the skull; the mask is resampled separately.
 
     Args:
         voxels: (x, y, z) float32.
         mask: bool, the same shape.
         to_voxels: (4, 4), indices of the prepared grid → indices of `voxels`.
-        size: Of the prepared grid.
+        size: Size of the prepared grid.
     """
     steps = np.linalg.norm(to_voxels[:3, :3], axis=1)
     sigma = np.sqrt(np.maximum(0.0, steps**2 - 1)) / _FWHM_TO_SIGMA
@@ -72,13 +72,13 @@ def resample_affinely(voxels: Volume, mask: Mask, to_voxels: Affine, size: int) 
 
 
 def crop_to(mask: Mask, margin: int) -> Box:
-    """The box around a mask with `margin` voxels on each side, as far as the volume goes."""
+    """Return the box around a mask with a margin of `margin` voxels, clipped to the volume."""
     x, y, z = (slice(max(0, first - margin), last + 1 + margin) for first, last in extents(mask))
     return x, y, z
 
 
 def crop_affine(affine: Affine, box: Box) -> Affine:
-    """The affine of a box cut out of a volume with this `affine`."""
+    """Return the affine of a box cropped from a volume with the given affine."""
     cropped = affine.copy()
     cropped[:3, 3] = (affine @ [*(side.start for side in box), 1])[:3]
     return cropped

@@ -1,4 +1,4 @@
-"""Read a gzip file to its end, so that its checksums are verified, in one pass."""
+"""Read a gzip file to its end in one pass, verifying its checksums."""
 
 import zlib
 from pathlib import Path
@@ -9,18 +9,18 @@ _GZIP_FORMAT = 31  # for zlib: a gzip header, and the CRC-32 and length at the e
 
 
 def read_gzip(path: Path, max_bytes: int) -> tuple[bytes, int]:
-    """Decompress a gzip file of one member or several, padded with zeros or not.
+    """Decompress a gzip file of one or more members, possibly padded with zeros.
 
     Args:
         path: The file.
-        max_bytes: How much to keep; what follows is decompressed and verified, and only counted.
+        max_bytes: How much to keep; the rest is decompressed, verified and counted, but not kept.
 
     Returns:
-        The first `max_bytes` of the content, and the length of the whole.
+        The first `max_bytes` of the content, and the total length.
 
     Raises:
-        EOFError: If the file is cut off.
-        zlib.error: If a checksum or length differs, the stream is damaged, or something else follows its end.
+        EOFError: If the file is truncated.
+        zlib.error: If a checksum or length differs, the stream is damaged, or other data follows its end.
     """
     kept: list[bytes] = []
     length = 0

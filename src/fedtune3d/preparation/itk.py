@@ -1,4 +1,4 @@
-"""Between NumPy volumes in RAS and SimpleITK images, whose world axes point left and posterior."""
+"""Conversion of NumPy volumes in RAS to SimpleITK images, whose world axes point left and posterior (LPS)."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def to_itk(voxels: Volume, affine: Affine) -> "SimpleITK.Image":
-    """A SimpleITK image of (x, y, z) voxels and their affine → RAS millimetres, which must have no shear."""
+    """Create a SimpleITK image from (x, y, z) voxels and their affine to RAS millimetres, which must have no shear."""
     import SimpleITK
 
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(voxels.T))

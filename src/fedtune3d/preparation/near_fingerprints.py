@@ -1,10 +1,10 @@
-"""Near fingerprints: scans of one person look alike when neither the voxels nor the session are the same.
+"""Near fingerprints, which recognise scans of the same person even from different sessions.
 
-What makes a brain this person's is what an affine registration to the MNI152 template and a regression on the template
-leave over. Signs of sparse random projections of that residual form bands; two scans share a band when all its bits are
-equal, which becomes likely only as their residuals correlate (locality-sensitive hashing, Charikar, STOC 2002). Sites
-send each band's HMAC, so the server can count equal bands and nothing else. `benchmarks/fingerprints.py` measures how
-often scans of one person and of two share `SUSPICIOUS_BANDS`.
+The individual part of a brain scan is the residual after affine registration to the MNI152 template and regression on
+the template. Signs of sparse random projections of that residual form bands; two scans share a band if all its bits are
+equal, which is likely only if their residuals correlate (locality-sensitive hashing, Charikar, STOC 2002). Sites send
+each band's HMAC, so the server can only count equal bands. `benchmarks/fingerprints.py` measures how often two scans of
+the same person, and of different people, share `SUSPICIOUS_BANDS`.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ VERSION = "1"
 BANDS = 512
 BITS = 16
 SUSPICIOUS_BANDS = 6
-"""Of `BANDS`; see docs/leaks.md for how often two scans of one person miss it and two of different people reach it."""
+"""Number of equal `BANDS` from which two scans are reported; see docs/leaks.md for misses and false alarms."""
 
 _COARSER = 4
 _FWHM_TO_SIGMA = 2 * np.sqrt(2 * np.log(2))
@@ -41,9 +41,9 @@ _STEPS = 100
 
 
 def near_bands(prepared: NDArray[np.float16], spacing_mm: float, key: bytes) -> list[str]:
-    """The HMACs of the bands of a prepared scan (size, size, size), 64 bits each in hexadecimal.
+    """Compute the HMACs of the bands of a prepared scan (s, s, s), 64 bits each in hexadecimal.
 
-    Empty where the registration fails, which is no scan's fault: it can then be compared with none.
+    Empty if the registration fails; the scan can then not be compared.
     """
     return [
         keyed(key, "band", VERSION, str(band), code.tobytes().hex())[:16]
@@ -52,9 +52,9 @@ def near_bands(prepared: NDArray[np.float16], spacing_mm: float, key: bytes) -> 
 
 
 def on_grid(prepared: NDArray[np.float16], spacing_mm: float) -> NDArray[np.float16]:
-    """A prepared scan of another grid on that of the fingerprints, centre on centre: linear, smoothed if it is finer.
+    """Resample a prepared scan to the grid of the fingerprints, centre to centre: linearly, smoothed if it is finer.
 
-    What is on this grid already is returned as it is.
+    A scan that is on this grid already is returned unchanged.
     """
     if (prepared.shape[0], spacing_mm) == (SIZE, SPACING_MM):
         return prepared
@@ -75,22 +75,22 @@ def _codes(prepared: NDArray[np.float16]) -> Iterator[tuple[int, NDArray[np.uint
 
 
 def project(residual: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(BANDS · BITS,) signs: each of a sum of random voxels of the residual less a sum of others."""
+    """Return (BANDS · BITS,) signs, each of a sum of random voxels of the residual minus a sum of others."""
     added, subtracted = _chosen_voxels(len(residual))
     signs: NDArray[np.bool_] = residual[added].sum(axis=1) > residual[subtracted].sum(axis=1)
     return signs
 
 
 def near_residual(prepared: NDArray[np.float16]) -> NDArray[np.float32] | None:
-    """What is this person's own in a prepared scan: (voxels of the brain at 6 mm,) of unit length, or None.
+    """Compute the individual part of a prepared scan, (brain voxels at 6 mm,) of unit length; None if it fails.
 
-    The scan, smoothed to 6 mm, is brought onto the template by an affine registration (correlation as the metric), and
-    what the template's intensities, tissue maps, their squares and gradients, and a polynomial of degree 3 explain is
-    taken out: contrast, bias field and what is left of size and position.
+    The scan, smoothed to 6 mm, is registered affinely to the template (correlation metric). The part explained by the
+    template's intensities, tissue maps, their squares and gradients, and a polynomial of degree 3 is regressed out:
+    contrast, bias field, and remaining differences in size and position.
     """
     inside = prepared != 0
     voxels = prepared.astype(np.float32)
-    voxels[inside] = (voxels[inside] - voxels[inside].mean()) / voxels[inside].std()  # whatever scale it came on
+    voxels[inside] = (voxels[inside] - voxels[inside].mean()) / voxels[inside].std()  # for any intensity scale
     transform = _register(voxels)
     if transform is None:
         return None
@@ -107,13 +107,13 @@ def near_residual(prepared: NDArray[np.float16]) -> NDArray[np.float32] | None:
 
 
 def _register(voxels: NDArray[np.float32]) -> "SimpleITK.Transform | None":
-    """The affine from the template's millimetres to the scan's, both from the middle of their grids."""
+    """Return the affine from template to scan millimetres, both with the origin at the centre of their grids."""
     import SimpleITK as sitk
 
     n = voxels.shape[0] // _COARSER
     coarse = voxels.reshape(n, _COARSER, n, _COARSER, n, _COARSER).mean(axis=(1, 3, 5))
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)  # sums in another order would be other bits
+    method.SetNumberOfThreads(1)  # the order of summation affects the bits
     method.SetMetricAsCorrelation()
     method.SetInterpolator(sitk.sitkLinear)
     method.SetInitialTransform(sitk.AffineTransform(3), inPlace=False)
@@ -130,7 +130,7 @@ def _register(voxels: NDArray[np.float32]) -> "SimpleITK.Transform | None":
 
 
 def _image(voxels: NDArray[np.float32], spacing_mm: float) -> "SimpleITK.Image":
-    """Voxels (x, y, z) with the origin in the middle of the grid."""
+    """Create an image from voxels (x, y, z), with the origin at the centre of the grid."""
     import SimpleITK as sitk
 
     image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.T, dtype=np.float32))
@@ -141,21 +141,21 @@ def _image(voxels: NDArray[np.float32], spacing_mm: float) -> "SimpleITK.Image":
 
 @cache
 def _template() -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
-    """MNI152 at 6 mm (32, 32, 32), z-scored in the brain; the brain less its rim; what it explains, as orthonormal
-    columns (voxels of that brain, columns)."""
+    """Return MNI152 at 6 mm (32, 32, 32), z-scored in the brain; the eroded brain mask; and the regressors as
+    orthonormal columns (voxels in the mask, columns)."""
     maps = _template_maps(SIZE // _COARSER)
     template, grey, white, fluid, mask = maps
     brain = ndimage.binary_erosion(mask > 0.9)
-    gradients = [part for one in (template, grey, fluid) for part in np.gradient(one)]
+    gradients = [gradient for volume in (template, grey, fluid) for gradient in np.gradient(volume)]
     squares = [template**2, grey**2, white**2, fluid**2, grey * white, grey * fluid]
     sharp = [template, grey, white, fluid, *gradients, *squares]
-    blurred = [ndimage.gaussian_filter(one, 1.0) for one in sharp]
-    columns = np.stack([one[brain] for one in (*sharp, *blurred, *_polynomials(template.shape[0]))], axis=1)
+    blurred = [ndimage.gaussian_filter(volume, 1.0) for volume in sharp]
+    columns = np.stack([volume[brain] for volume in (*sharp, *blurred, *_polynomials(template.shape[0]))], axis=1)
     return template, brain, np.linalg.qr(columns.astype(np.float64))[0].astype(np.float32)
 
 
 def _template_maps(size: int) -> NDArray[np.float32]:
-    """Intensity, grey matter, white matter, fluid and mask (5, size, size, size), centred on the brain."""
+    """Load intensity, grey matter, white matter, fluid and mask, (5, size, size, size), centred on the brain."""
     from nilearn.datasets import load_mni152_template
 
     (fluid, grey, white), affine, mask = load_tissue_fractions()
@@ -166,9 +166,9 @@ def _template_maps(size: int) -> NDArray[np.float32]:
     return np.stack(
         [
             ndimage.affine_transform(
-                ndimage.gaussian_filter(one, 0.4 * step), np.full(3, step), start, (size,) * 3, order=1
+                ndimage.gaussian_filter(volume, 0.4 * step), np.full(3, step), start, (size,) * 3, order=1
             )
-            for one in (intensity, grey, white, fluid, mask.astype(np.float32))
+            for volume in (intensity, grey, white, fluid, mask.astype(np.float32))
         ]
     )
 
@@ -181,7 +181,7 @@ def _polynomials(size: int) -> Iterator[NDArray[np.float32]]:
 
 @cache
 def _chosen_voxels(voxels: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Two index arrays (BANDS · BITS, 64), the same everywhere."""
+    """Draw two index arrays (BANDS · BITS, 64), the same at every site."""
     rng = numpy_rng("near fingerprint", VERSION)
     added, subtracted = rng.integers(0, voxels, (2, BANDS * BITS, _VOXELS_A_SIGN))
     return added, subtracted

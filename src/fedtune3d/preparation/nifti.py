@@ -1,4 +1,4 @@
-"""Read one NIfTI scan, or say in one line what is wrong with it."""
+"""Read a NIfTI scan, or report in one line what is wrong with it."""
 
 import warnings
 import zlib
@@ -34,8 +34,8 @@ class Scan:
     Attributes:
         voxels: float32 (x, y, z), finite, not constant; axes run roughly right, anterior, superior.
         affine: (4, 4) float64, voxel indices of `voxels` → world millimetres, RAS.
-        source_shape: The three axes as the file has them.
-        source_affine: (4, 4) float64, the file's.
+        source_shape: The file's three axes.
+        source_affine: (4, 4) float64, the file's affine.
     """
 
     voxels: Volume
@@ -45,13 +45,13 @@ class Scan:
 
 
 def read_scan(path: Path) -> Scan:
-    """Read a 3D NIfTI scan (or a 4D one of a single volume), oriented to the closest canonical axes.
+    """Read a 3D NIfTI scan (or a 4D one with a single volume), oriented to the closest canonical axes.
 
     Raises:
-        ScanError: If it cannot be read whole, holds more than its header says, has not three axes of 16 voxels or more,
-            has no orientation (sform and qform codes of 0), a spacing outside 0.2 to 6.5 mm, a position 100 m or more
-            away, a shear, voxels that are not real numbers, a NaN or an infinity, one value everywhere, or a checksum
-            that differs. One line, naming the file. An uncompressed file has no checksum.
+        ScanError: If the file is incomplete or longer than its header says, does not have three axes of at least 16
+            voxels, has no orientation (sform and qform codes of 0), a spacing outside 0.2 to 6.5 mm, a position 100 m
+            or more from the origin, a shear, voxels that are not real numbers, NaN or infinite values, a constant
+            value, or a wrong checksum (uncompressed files have none). One line with the file's name.
     """
     try:
         require_scan_file(path)
@@ -73,14 +73,14 @@ def read_scan(path: Path) -> Scan:
 
 
 def require_scan_file(path: Path) -> None:
-    """Refuse what is no file, or a pointer to content that is elsewhere, before it is read to its end.
+    """Check that a path is a regular file with content, before it is read to its end.
 
     Raises:
-        ScanError: For a folder, a pipe, a device, dropped content of DataLad, or a gzip file that is named .nii.
+        ScanError: For a folder, a pipe, a device, dropped DataLad content, or a gzip file named .nii.
         OSError: If there is no such file, or it cannot be read.
     """
-    if found := obstacle(path):
-        raise ScanError(f"{path}: expected a scan, {found}")
+    if reason := obstacle(path):
+        raise ScanError(f"{path}: expected a scan, {reason}")
     if path.suffix.lower() == ".nii":
         with path.open("rb") as file:
             if file.read(len(MAGIC)) == MAGIC:
@@ -105,7 +105,7 @@ def _read(path: Path) -> Scan:
 
 @contextmanager
 def _quiet_nibabel() -> Iterator[None]:
-    """Keep to itself how nibabel repairs headers, and what NumPy says of numbers that are checked here anyway."""
+    """Silence nibabel's messages about header repairs, and NumPy's warnings on numbers that are checked here anyway."""
     before, logger.disabled = logger.disabled, True
     try:
         with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
@@ -115,12 +115,12 @@ def _quiet_nibabel() -> Iterator[None]:
 
 
 def _open(path: Path) -> nibabel.filebasedimages.FileBasedImage:
-    """Read the header of whatever nibabel reads."""
+    """Read the header of any file that nibabel can read."""
     try:
         return nibabel.load(path)
     except (OSError, EOFError, zlib.error, MemoryError, nibabel.filebasedimages.ImageFileError, HeaderDataError):
         raise
-    except Exception as error:  # nibabel's readers of other formats raise whatever they meet in a foreign file
+    except Exception as error:  # nibabel's readers of other formats can raise anything on a foreign file
         reason = _line(path, error) or type(error).__name__
         raise ScanError(
             f"{path}: expected a NIfTI file, found another kind or a damaged header; {reason}; convert it to .nii.gz"
@@ -128,24 +128,26 @@ def _open(path: Path) -> nibabel.filebasedimages.FileBasedImage:
 
 
 def _check_header(path: Path, image: nibabel.Nifti1Image) -> None:
-    """Check all that can be known before the voxels are read."""
+    """Check everything that is known before the voxels are read."""
     shape = image.shape
     if len(shape) < 3 or any(size != 1 for size in shape[3:]):
-        raise ScanError(f"{path}: expected one 3D volume, found {len(shape)}D of shape {shape}; give one volume a file")
+        raise ScanError(
+            f"{path}: expected one 3D volume, found {len(shape)}D of shape {shape}; save each volume in its own file"
+        )
     if min(shape[:3]) < MIN_VOXELS_PER_AXIS or np.prod(shape, dtype=float) > MAX_VOXELS:
         raise ScanError(
-            f"{path}: expected a 3D volume of at least {MIN_VOXELS_PER_AXIS} voxels an axis and at most "
-            f"{MAX_VOXELS:,} in all, found shape {shape[:3]}; is it a slice?"
+            f"{path}: expected a 3D volume of at least {MIN_VOXELS_PER_AXIS} voxels per axis and at most "
+            f"{MAX_VOXELS:,} in total, found shape {shape[:3]}; is it a slice?"
         )
     kind = image.get_data_dtype()
     if kind.fields is not None or kind.kind not in "iufb":
         raise ScanError(
-            f"{path}: expected one real number a voxel, found the type {kind}; RGB and complex are not read"
+            f"{path}: expected one real number per voxel, found type {kind}; RGB and complex are not supported"
         )
     if image.header["sform_code"] == 0 and image.header["qform_code"] == 0:
         raise ScanError(
-            f"{path}: expected an orientation, found sform and qform codes of 0; left and right cannot be told apart: "
-            "convert the scan from DICOM again"
+            f"{path}: expected an orientation, found sform and qform codes of 0; left and right cannot be "
+            "distinguished; convert the scan from DICOM again"
         )
     _check_grid(path, image)
 
@@ -153,7 +155,7 @@ def _check_header(path: Path, image: nibabel.Nifti1Image) -> None:
 def _check_grid(path: Path, image: nibabel.Nifti1Image) -> None:
     spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
     if image.header["sform_code"] == 0:
-        spacing = _raw_spacing(path, image)  # nibabel would take a spacing of 0 for 1 mm
+        spacing = _raw_spacing(path, image)  # nibabel would change a spacing of 0 to 1 mm
     low, high = SPACING_RANGE_MM
     position = image.affine[:3, 3]
     if not np.all(np.abs(position) < MAX_POSITION_MM):
@@ -170,7 +172,7 @@ def _check_grid(path: Path, image: nibabel.Nifti1Image) -> None:
 
 
 def _raw_spacing(path: Path, image: nibabel.Nifti1Image) -> Numbers:
-    """The three spacings as they stand in the file, without nibabel's repairs."""
+    """Read the three spacings from the file, without nibabel's repairs."""
     with ImageOpener(str(path)) as file:
         spacing: np.ndarray = np.abs(type(image.header).from_fileobj(file, check=False)["pixdim"][1:4]).astype(
             np.float64
@@ -179,9 +181,10 @@ def _raw_spacing(path: Path, image: nibabel.Nifti1Image) -> Numbers:
 
 
 def _read_to_end(path: Path, image: nibabel.Nifti1Image) -> nibabel.Nifti1Image:
-    """Read a compressed file whole, with its checksums, and refuse a file that holds more than its header says.
+    """Read a compressed file completely, with its checksums, and refuse a file that is longer than its header says.
 
-    Of such a file only a part, or shifted voxels, would be read. A file that holds less fails when its voxels are read.
+    Only a part of such a file, or shifted voxels, would be read. A file that is too short fails when its voxels are
+    read.
     """
     assert isinstance(image.dataobj, ArrayProxy)  # it was read from a file
     expected = image.dataobj.offset + int(np.prod(image.shape, dtype=np.int64)) * image.get_data_dtype().itemsize
@@ -192,8 +195,8 @@ def _read_to_end(path: Path, image: nibabel.Nifti1Image) -> nibabel.Nifti1Image:
         length = path.stat().st_size
     if length - expected > _MAX_PADDING:
         raise ScanError(
-            f"{path}: expected {expected:,} bytes by its header, found {length:,}; the header is not this file's, "
-            "convert the scan again"
+            f"{path}: expected {expected:,} bytes from its header, found {length:,}; the header does not match the "
+            "data, convert the scan again"
         )
     return image
 
@@ -205,9 +208,9 @@ def _check_voxels(path: Path, voxels: Volume) -> None:
     low, high = float(voxels.min()), float(voxels.max())
     if low == high:
         content = "all zero" if low == 0 else f"{low:g} everywhere"
-        raise ScanError(f"{path}: expected a T1-weighted image, found a volume that is {content}; leave it out")
+        raise ScanError(f"{path}: expected a T1-weighted image, found a volume that is {content}; exclude it")
 
 
 def _line(path: Path, error: Exception) -> str:
-    """The error in one line; where it names the file again, without the folder, which is the site's own matter."""
+    """Return the error in one line; without the folder if it names the file, as folders must not leave the site."""
     return " ".join(str(error).replace(str(path), path.name).split())

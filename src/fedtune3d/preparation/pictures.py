@@ -1,4 +1,4 @@
-"""Pictures of a prepared scan, made at its site."""
+"""Pictures of a prepared scan, drawn at its site."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from fedtune3d._utils.files import atomic_path
 from fedtune3d.preparation.arrays import Volume
 
 PLANES = (
-    # title, axis that is cut, letters left, right, bottom, top
+    # title, axis of the cut, letters at left, right, bottom, top
     ("sagittal", 0, "PAIS"),
     ("coronal", 1, "LRIS"),
     ("axial", 2, "LRPA"),
@@ -21,14 +21,14 @@ PLANES = (
 
 
 def write_example(voxels: Volume | NDArray[np.float16], path: Path) -> None:
-    """Write the three middle slices of a scan as one small PNG, with letters for the directions.
+    """Write the three middle slices of a scan as one small PNG, labelled with directions.
 
-    The person's left is on the left of the picture (neurological convention). Grey runs from the 1st to the 99th
-    percentile of the voxels other than 0, which is the background of a prepared scan and is shown black.
+    The person's left is on the left of the picture (neurological convention). The grey scale spans the 1st to 99th
+    percentile of the non-zero voxels; 0, the background of a prepared scan, is black.
 
     Args:
-        voxels: (x, y, z) in RAS order, such as (128, 128, 128) float16.
-        path: The PNG, written whole or not at all.
+        voxels: (x, y, z) in RAS order, for example (128, 128, 128) float16.
+        path: The PNG, written atomically.
     """
     values = np.asarray(voxels, dtype=np.float32)
     figure = Figure(figsize=(4.5, 1.5), dpi=100, facecolor="black")
@@ -42,24 +42,24 @@ def write_example(voxels: Volume | NDArray[np.float16], path: Path) -> None:
 
 
 def _render_grey(figure: Figure) -> Image.Image:
-    """One byte a pixel: a third of the size in colour."""
+    """Render with one byte per pixel, a third of the size in colour."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., 0])
 
 
 def _slice(values: Volume, axis: int) -> Volume:
-    """(rows, columns) in [0, 1]: the first remaining axis runs right, the second up."""
+    """Return the middle slice (rows, columns) in [0, 1]; the first remaining axis points right, the second up."""
     inside = values[values != 0]
     low, high = np.percentile(inside, (1, 99)) if inside.size else (0.0, 1.0)
     cut = np.take(values, values.shape[axis] // 2, axis=axis).T
-    # Brain stays apart from the black background: its darkest grey is 0.08.
+    # The brain's darkest grey is 0.08, to distinguish it from the black background.
     grey = 0.08 + 0.92 * np.clip((cut - low) / max(high - low, 1e-6), 0, 1)
     return np.where(cut == 0, 0.0, grey)
 
 
 def write_letters(axes: Axes, letters: str) -> None:
-    """Write which side is which: left, right, bottom, top of the picture, as letters such as ``"LRIS"``."""
+    """Label the left, right, bottom and top of a picture with letters such as ``"LRIS"``."""
     places = ((0.04, 0.5), (0.96, 0.5), (0.5, 0.05), (0.5, 0.95))
     for letter, (x, y) in zip(letters, places, strict=True):
         axes.text(x, y, letter, transform=axes.transAxes, color="white", fontsize=8, ha="center", va="center")

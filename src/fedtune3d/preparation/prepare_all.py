@@ -1,4 +1,4 @@
-"""Prepare the scans of one site or several, in parallel, keeping what was made."""
+"""Prepare the scans of one or more sites in parallel, keeping those that are done."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from fedtune3d.preparation.store import PreparedStore
 
 @dataclass(frozen=True)
 class PreparedCohort:
-    """Where each usable record's voxels are, which records were left out and why, both in given order; and warnings."""
+    """The prepared files of usable records, the bad records with reasons, both in the given order, and warnings."""
 
     paths: dict[ScanRecord, Path]
     bad: list[tuple[ScanRecord, str]]
@@ -30,18 +30,18 @@ def prepare_all(
     on_bad_scan: Literal["stop", "skip"] = "stop",
     progress: Callable[[int, int], None] | None = None,
 ) -> PreparedCohort:
-    """Prepare what the store lacks, in parallel over processes of one thread each; their number changes no voxel.
+    """Prepare scans missing in the store, in parallel single-threaded processes; their number does not affect voxels.
 
     Args:
-        records: Scans of one site or several.
-        store: Where prepared scans are kept. What is made stays, so a second call continues where the first stopped.
-        workers: Processes; 1 works in this one.
-        on_bad_scan: ``stop`` raises at a bad scan; ``skip`` leaves bad ones out.
-        progress: Called with (scans done, scans in all).
+        records: Scans of one or more sites.
+        store: The store of prepared scans. A second call continues where the first one stopped.
+        workers: Number of processes; 1 means this process.
+        on_bad_scan: ``stop`` raises at a bad scan; ``skip`` leaves bad scans out.
+        progress: Called with (scans done, total scans).
 
     Raises:
-        ScanError: At the first bad scan in the order of the records, when `on_bad_scan` is ``stop``.
-        InputError: If the disk is too full for what is missing, or a site has no usable scan left.
+        ScanError: For the first bad scan in the order of the records, if `on_bad_scan` is ``stop``.
+        InputError: If the disk has too little space, or a site has no usable scan.
     """
     outcomes = {record: _outcome(store.find, record) for record in records}
     missing = [record for record, outcome in outcomes.items() if outcome is None]
@@ -65,7 +65,7 @@ Outcome = Path | ScanError | None
 def _walk(
     store: PreparedStore, known: dict[ScanRecord, Outcome], missing: Sequence[ScanRecord], workers: int
 ) -> Iterator[tuple[ScanRecord, Outcome]]:
-    """Every record with its outcome: first those known, then, as they are made, those missing, in their order."""
+    """Yield every record with its outcome: first the known ones, then the missing ones, as they are prepared."""
     yield from [(record, outcome) for record, outcome in known.items() if outcome is not None]
     if workers == 1 or len(missing) < 2:
         yield from ((record, _outcome(store.get, record)) for record in missing)
@@ -99,7 +99,7 @@ def _sidecar_warnings(records: Iterable[ScanRecord]) -> tuple[str, ...]:
     if not problems:
         return ()
     count = "1 sidecar was" if len(problems) == 1 else f"{len(problems)} sidecars were"
-    return (f"{count} passed over; {problems[0]}",)
+    return (f"{count} ignored; {problems[0]}",)
 
 
 def _require_usable_sites(paths: dict[ScanRecord, Path], bad: list[tuple[ScanRecord, str]]) -> None:

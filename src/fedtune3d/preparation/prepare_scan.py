@@ -1,4 +1,4 @@
-"""From one scan file to the encoder's input: the brain, the steps that are still to do, the grid, the intensities."""
+"""From a scan file to the encoder's input: brain extraction, the remaining steps, resampling and intensities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,35 +23,36 @@ from fedtune3d.preparation.registration import register_to_template
 from fedtune3d.preparation.settings import DEFAULT_SETTINGS, PreparationSettings
 from fedtune3d.preparation.template import SPACE, Template, load_template
 
-PREPARATION_VERSION = 2  # raised whenever the same scan and settings give other voxels
-BRAIN_RANGE_ML = (600.0, 2300.0)  # the MNI152 template's has 1,890 mL, heads with their skull over 3,000 mL
+PREPARATION_VERSION = 2  # increased whenever the same scan and settings give different voxels
+BRAIN_RANGE_ML = (600.0, 2300.0)  # the MNI152 template's brain has 1,890 mL, heads with skull over 3,000 mL
 OWN_SPACE = "scan"
-_FAINT = 0.02  # of the 99th percentile: what is darker belongs to the background (ringing, noise after masking)
-_MAX_DEVIATIONS = 50  # bright vessels reach about 15; one stray voxel beyond this flattens all the rest
+_FAINT = 0.02  # relative to the 99th percentile; darker voxels are background (ringing, noise after masking)
+_MAX_DEVIATIONS = 50  # bright vessels reach about 15; a single outlier beyond this compresses all other intensities
 _MARGIN = 4  # voxels kept around the brain
 
 
 def prepare_scan(path: Path, settings: PreparationSettings = DEFAULT_SETTINGS) -> PreparedScan:
-    """Bring a scan onto the prepared grid, with the steps that it still needs.
+    """Prepare a scan: apply the steps that it still needs and resample it to the prepared grid.
 
-    A head with its skull, by default: brain extraction (or the brain mask beside the file, where there is one), bias
-    correction, affine registration to MNI152; the grid is the template's. A brain that BIDS says lies in MNI152 space
-    is put on the template's grid as it lies. Any other brain stays as it lies, on a grid centred on it: grid voxel
-    (size/2, size/2, size/2) sits on the scan's voxel nearest to the middle of the brain's extent, so a scan of the
-    grid's own spacing is copied unblurred. All take one linear interpolation, after the Gaussian smoothing of Cardoso
-    et al. 2015 along axes that lose resolution.
+    By default, a head with its skull gets brain extraction (or the brain mask next to the file, if there is one), bias
+    correction and affine registration to MNI152, and is resampled to the template's grid. A brain that is in MNI152
+    space according to BIDS is resampled to the template's grid without registration. Any other brain keeps its pose on
+    a grid centred on it: grid voxel (size/2, size/2, size/2) is at the scan's voxel nearest to the centre of the
+    brain's extent, so a scan with the grid's spacing is copied without blurring. All use one linear interpolation,
+    after Gaussian smoothing (Cardoso et al. 2015) along axes that lose resolution.
 
-    A scan counts as a brain where its name or sidecar says so, or where what is brighter or darker than zero by more
-    than 2 % of the 99th percentile fills no more than 2,300 mL.
+    A scan counts as a brain if its name or sidecar says so, or if the voxels whose magnitude exceeds 2% of the 99th
+    percentile fill at most 2,300 mL.
 
-    Outside the brain stands 0, the brain's mean. SAM-Med3D's own pipeline (``ZNormalization(masking_method=x > 0)``)
-    leaves −mean/sd there, about −3 to −5 and another number in every scan; a constant tells nothing about a site's
-    contrast, survives augmentation by gain, bias field and padding, and marks the brain.
+    Outside the brain, voxels are 0, the brain's mean. SAM-Med3D's own pipeline
+    (``ZNormalization(masking_method=x > 0)``) leaves −mean/sd there, about −3 to −5 and different in every scan; a
+    constant reveals nothing about a site's contrast, survives augmentation by gain, bias field and padding, and marks
+    the brain.
 
     Raises:
-        ScanError: If the scan cannot be read (see `nifti.read_scan`), has its skull though `settings` leave out the
-            brain extraction, has no brain, or a spike beyond 50 standard deviations. One line.
-        InputError: If brain extraction is needed and not installed.
+        ScanError: If the scan cannot be read (see `nifti.read_scan`), has its skull although `settings` exclude brain
+            extraction, has no brain, or has an outlier beyond 50 standard deviations. One line.
+        InputError: If brain extraction is needed but not installed.
     """
     scan, declared = read_scan(path), read_declared(path)
     brain = _find_brain(scan.voxels)
@@ -101,7 +102,7 @@ class _Work:
 
 @dataclass(frozen=True)
 class _Placed:
-    """On the prepared grid, intensities as they were."""
+    """A scan on the prepared grid, before intensity normalisation."""
 
     voxels: Volume
     brain: Mask
@@ -113,27 +114,27 @@ class _Placed:
 def _steps_to_do(declared: Declared, bright_ml: float, settings: PreparationSettings) -> tuple[Step, ...]:
     has_brain_only = "brain" in declared.done or (not declared.has_skull and bright_ml <= BRAIN_RANGE_ML[1])
     if settings.steps == "auto":
-        wanted: Sequence[Step] = () if has_brain_only else STEPS
+        requested: Sequence[Step] = () if has_brain_only else STEPS
     else:
-        wanted = settings.steps
+        requested = settings.steps
     done = declared.done | ({"brain"} if has_brain_only else set())
-    return tuple(step for step in STEPS if step in wanted and step not in done)
+    return tuple(step for step in STEPS if step in requested and step not in done)
 
 
 def _extract(path: Path, scan: Scan, declared: Declared, device: Device) -> Mask:
-    """The brain by the mask beside the scan, else by the network."""
+    """Return the brain mask from the file next to the scan, or else from the network."""
     if declared.brain_mask is None:
         try:
             return extract_brain(scan.voxels, device)
         except ValueError as error:
             if isinstance(error, InputError):
                 raise InputError(f"{path}: {error}") from error
-            raise ScanError(f"{path}: expected a T1-weighted head, but {error}; look at it") from error
+            raise ScanError(f"{path}: expected a T1-weighted head, but {error}; inspect it") from error
     mask = read_scan(declared.brain_mask)
     if mask.voxels.shape != scan.voxels.shape or not np.allclose(mask.affine, scan.affine, atol=1e-3):
         raise ScanError(
-            f"{declared.brain_mask}: expected the grid of {path.name}, {scan.source_shape}, found another, "
-            f"{mask.source_shape}, or another affine; put it right or away"
+            f"{declared.brain_mask}: expected the shape {scan.source_shape} and the affine of {path.name}, found "
+            f"{mask.source_shape} or another affine; correct or remove it"
         )
     return mask.voxels > 0.5
 
@@ -144,14 +145,14 @@ def _check_brain(path: Path, scan: Scan, brain: Mask, brain_ml: float) -> None:
         reason = (
             "raw heads need brain extraction first: write preparation: {steps: auto}"
             if brain_ml > high
-            else "is it cropped, or its spacing wrong?"
+            else "is it cropped, or is its spacing wrong?"
         )
         raise ScanError(
             f"{path}: expected a brain-extracted scan, with {low:,.0f} to {high:,.0f} mL above zero, "
             f"found {brain_ml:,.0f} mL; {reason}"
         )
     if np.ptp(scan.voxels[brain]) == 0:
-        raise ScanError(f"{path}: expected a T1-weighted image, found one value in the whole brain; is it a mask?")
+        raise ScanError(f"{path}: expected a T1-weighted image, found a constant value in the brain; is it a mask?")
 
 
 def _place_in_template(path: Path, work: _Work, template: Template, size: int, *, register: bool) -> _Placed:
@@ -159,13 +160,13 @@ def _place_in_template(path: Path, work: _Work, template: Template, size: int, *
     if register:
         try:
             to_scan = register_to_template(np.where(work.brain, work.voxels, np.float32(0)), work.affine, template)
-        except RuntimeError as error:  # ITK's, when the two do not overlap any more
+        except RuntimeError as error:  # from ITK, if the two no longer overlap
             reason = str(error).strip().splitlines()[-1]
-            raise ScanError(f"{path}: cannot be registered to the template ({reason}); look at it") from error
+            raise ScanError(f"{path}: cannot be registered to the template ({reason}); inspect it") from error
     to_voxels = np.linalg.inv(work.affine) @ to_scan @ template.affine
     voxels, brain = resample_affinely(work.voxels, work.brain, to_voxels, size)
     if not brain.any():
-        raise ScanError(f"{path}: expected a brain where the template has its own, found none; is its space right?")
+        raise ScanError(f"{path}: expected a brain at the template's position, found none; is its space correct?")
     return _Placed(voxels, brain, template.affine, SPACE, to_scan)
 
 
@@ -174,7 +175,7 @@ def _millilitres(brain: Mask, affine: Affine) -> float:
 
 
 def _find_brain(voxels: Volume) -> Mask:
-    """Where the magnitude is more than faint; bool, the shape of `voxels`."""
+    """Return where the magnitude exceeds the background's; bool, the shape of `voxels`."""
     nonzero = np.abs(voxels[voxels != 0])
     threshold = _FAINT * np.percentile(nonzero, 99)
     mask: np.ndarray = voxels > threshold
@@ -186,14 +187,14 @@ def _find_brain(voxels: Volume) -> Mask:
 def _normalise(
     path: Path, voxels: Volume, brain: Mask, intensity: Intensity, template: Template
 ) -> NDArray[np.float16]:
-    """The chosen scale in the brain, `BACKGROUND` outside; float16, finite."""
+    """Normalise intensities in the brain and set `BACKGROUND` outside; float16, finite."""
     prepared = np.full(voxels.shape, BACKGROUND, dtype=np.float16)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         prepared[brain] = normalise_intensity(voxels[brain], intensity, template.voxels[template.brain])
         largest = float(np.abs(normalise_intensity(voxels[brain], "zscore")).max())
     if intensity != "zscore" and not np.isfinite(prepared).all():
-        raise ScanError(f"{path}: intensity {intensity} gives numbers beyond float16's 65,504; choose zscore")
-    if not largest <= _MAX_DEVIATIONS:  # so that a NaN is caught too
+        raise ScanError(f"{path}: intensity {intensity} gives values beyond float16's 65,504; choose zscore")
+    if not largest <= _MAX_DEVIATIONS:  # also catches NaN
         raise ScanError(
             f"{path}: expected every voxel within {_MAX_DEVIATIONS} standard deviations of the brain's mean, "
             f"found one at {largest:,.0f}; clip the spikes first"

@@ -14,20 +14,20 @@ BACKGROUND = 0.0  # every prepared voxel outside the brain; see `prepare_scan`
 
 @dataclass(frozen=True)
 class PreparedScan:
-    """A scan as the encoder takes it.
+    """A scan as input to the encoder.
 
     Attributes:
         voxels: float16 (x, y, z) in RAS order, by default mean 0 and standard deviation 1 in the brain, `BACKGROUND`
             outside.
-        brain: bool, the same shape: what was taken for brain, holes filled.
-        affine: (4, 4) float64, voxel indices → millimetres of `space`, RAS, axes along the world's.
-        space: ``scan``, the file's own world, or the name of the template's (MNI152NLin2009aSym).
+        brain: bool, the same shape: the brain mask, with holes filled.
+        affine: (4, 4) float64, voxel indices → millimetres of `space`, RAS, axes parallel to the world's.
+        space: ``scan``, the file's world space, or the name of the template's (MNI152NLin2009aSym).
         to_scan: (4, 4) float64, millimetres of `space` → the file's world millimetres; the identity in space ``scan``.
         source_shape: The file's three axes.
-        source_affine: (4, 4) float64, the file's.
-        brain_ml: The volume of what was taken for brain, in the file's voxels, in millilitres.
-        steps: What was done here: ``brain``, ``bias``, ``register``, in this order.
-        quality: What was measured of it.
+        source_affine: (4, 4) float64, the file's affine.
+        brain_ml: Volume of the brain mask, from the file's voxels, in millilitres.
+        steps: Steps applied: ``brain``, ``bias``, ``register``, in this order.
+        quality: Quality measures.
         voxels_sha256: `fingerprints.voxels_digest` of the file.
     """
 

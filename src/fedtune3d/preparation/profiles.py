@@ -1,4 +1,4 @@
-"""Intensity profiles: how the voxels of a site's brains are distributed, as a curve that shows no scan."""
+"""Intensity profiles: the distribution of voxel intensities over all brains of a site."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from fedtune3d.preparation.store import load_prepared
 
 POINTS = 256
 BANDWIDTH = 0.01
-"""Standard deviation of the Gaussian kernel, over the width of the grid."""
+"""Standard deviation of the Gaussian kernel, relative to the width of the grid."""
 _FINER = 8
 _TAIL = 0.001
 _EVERY = 16
@@ -21,7 +21,7 @@ _EVERY = 16
 
 @dataclass(frozen=True)
 class SiteProfile:
-    """A site's scans, and the density of their brain voxels at `grid_points`."""
+    """The number of a site's scans, and the density of their brain voxels at `grid_points`."""
 
     scans: int
     density: tuple[float, ...]
@@ -29,12 +29,12 @@ class SiteProfile:
 
 @dataclass(frozen=True)
 class Profiles:
-    """What ``profiles.json`` holds: the sites' intensity profiles on one grid.
+    """The content of ``profiles.json``: the sites' intensity profiles on one grid.
 
     Attributes:
-        grid: Its lowest and highest intensity; None where no profile may leave its site.
-        sites: Site → its profile; sites with too few scans are left out.
-        wasserstein: Two sites, and the distance between their profiles in units of intensity.
+        grid: The grid's lowest and highest intensity; None if no profile may leave its site.
+        sites: Site → its profile; sites with too few people are left out.
+        wasserstein: Pairs of sites with the distance between their profiles, in units of intensity.
     """
 
     grid: tuple[float, float] | None
@@ -43,26 +43,26 @@ class Profiles:
 
 
 def load_brain(prepared: Path) -> NDArray[np.float32]:
-    """The voxels of a prepared scan inside the brain, (n,)."""
+    """Load the voxels of a prepared scan inside the brain, (n,)."""
     scan = load_prepared(prepared)
     return np.asarray(scan.voxels[scan.brain], np.float32)
 
 
 def intensity_range(brains: Iterable[NDArray[np.float32]]) -> list[float]:
-    """Lowest and highest intensity without 0.1 % on either side, of every 16th voxel, rounded to two digits."""
+    """Return the 0.1% and 99.9% quantiles of intensity over every 16th voxel, rounded to two digits."""
     low, high = np.quantile(np.concatenate([brain[::_EVERY] for brain in brains]), (_TAIL, 1 - _TAIL))
     return [float(f"{low:.1e}"), float(f"{high:.1e}")]
 
 
 def shared_grid(ranges: Iterable[Sequence[float]]) -> tuple[float, float]:
-    """One range for all sites, a twentieth wider than their own on either side."""
+    """Return one range for all sites, extended by 5% on either side."""
     lows, highs = zip(*ranges, strict=True)
     margin = 0.05 * (max(highs) - min(lows)) or 1.0
     return min(lows) - margin, max(highs) + margin
 
 
 def grid_points(low: float, high: float) -> NDArray[np.float64]:
-    """The (256,) intensities at which a profile is told."""
+    """Return the (256,) intensities at which profiles are evaluated."""
     step = (high - low) / POINTS
     return np.asarray(low + step * (np.arange(POINTS) + 0.5), np.float64)
 
@@ -70,13 +70,13 @@ def grid_points(low: float, high: float) -> NDArray[np.float64]:
 def intensity_profile(
     brains: Iterable[NDArray[np.float32]], low: float, high: float, progress: Callable[[int], None] = lambda done: None
 ) -> list[float]:
-    """The density of all voxels of all brains together at `grid_points`, by a Gaussian kernel.
+    """Estimate the density of the voxels of all brains at `grid_points`, with a Gaussian kernel.
 
-    The kernel is applied to counts in bins an eighth as wide as the grid's steps, a twentieth of its standard
-    deviation. Voxels outside the grid do not count.
+    The kernel is applied to counts in bins of an eighth of the grid's step, which is a twentieth of its standard
+    deviation. Voxels outside the grid are ignored.
 
     Returns:
-        256 numbers of four digits, which integrate to 1 over the grid.
+        256 numbers with four significant digits, which integrate to 1 over the grid.
     """
     counts = np.zeros(POINTS * _FINER)
     for done, brain in enumerate(brains, start=1):
@@ -89,11 +89,11 @@ def intensity_profile(
 
 
 def compare_profiles(low: float, high: float, profiles: Mapping[str, tuple[int, Sequence[float]]]) -> Profiles:
-    """Put profiles on one grid together, with the distance between any two.
+    """Combine profiles on one grid, with the distance between every two.
 
     Args:
-        low: Of the grid.
-        high: Of the grid.
+        low: The grid's lowest intensity.
+        high: The grid's highest intensity.
         profiles: Site → number of scans, density.
     """
     sites = {site: SiteProfile(scans, tuple(density)) for site, (scans, density) in sorted(profiles.items())}
@@ -104,8 +104,8 @@ def compare_profiles(low: float, high: float, profiles: Mapping[str, tuple[int, 
 
 
 def wasserstein(first: Sequence[float], second: Sequence[float], low: float, high: float) -> float:
-    """The first Wasserstein distance of two profiles on one grid, in units of intensity: the area between their
-    distribution functions (Vallender, 1974, Theory Probab. Appl. 18:784–786)."""
+    """Compute the first Wasserstein distance of two profiles on one grid, in units of intensity: the area between
+    their distribution functions (Vallender, 1974, Theory Probab. Appl. 18:784–786)."""
     step = (high - low) / POINTS
-    between = np.cumsum((np.asarray(first) - np.asarray(second)) * step)
-    return float(np.abs(between).sum() * step)
+    difference = np.cumsum((np.asarray(first) - np.asarray(second)) * step)
+    return float(np.abs(difference).sum() * step)

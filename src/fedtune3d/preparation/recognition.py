@@ -1,4 +1,4 @@
-"""What was done to a scan already, as far as BIDS says so: by its name, its sidecar, or the mask beside it."""
+"""Steps already applied to a scan, according to BIDS: its name, its sidecar, or a mask next to it."""
 
 import re
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ _UNBIASED = {"preproc", "crop"}  # fMRIPrep's and sMRIPrep's desc-preproc, CAPS 
 
 @dataclass(frozen=True)
 class Declared:
-    """What the data set says of a scan.
+    """What the data set declares about a scan.
 
     Attributes:
-        done: The steps behind it.
-        has_skull: Whether its sidecar says that the skull is still there (``SkullStripped: false``).
-        brain_mask: The brain mask beside it, as fMRIPrep writes one; None where there is none.
-        sidecar_problem: Why its sidecar cannot be read; nothing is taken from it then.
+        done: Steps already applied.
+        has_skull: Whether its sidecar says that the skull is present (``SkullStripped: false``).
+        brain_mask: The brain mask next to it, as written by fMRIPrep, or None.
+        sidecar_problem: Why its sidecar cannot be read; it is ignored then.
     """
 
     done: frozenset[Step]
@@ -32,11 +32,11 @@ class Declared:
 
 
 def read_declared(path: Path) -> Declared:
-    """What BIDS or CAPS says of the scan at `path`.
+    """Read what BIDS or CAPS declares about the scan at `path`.
 
-    ``desc-brain`` and a sidecar's ``SkullStripped: true`` mean a brain; ``desc-preproc`` and CAPS' ``t1_linear`` a
-    corrected bias field; ``space-MNI152…`` (CAPS t1-linear, fMRIPrep) and CAPS' ``t1_linear`` a registered scan.
-    A sidecar that cannot be read says nothing.
+    ``desc-brain`` and ``SkullStripped: true`` in a sidecar mean an extracted brain; ``desc-preproc`` and CAPS'
+    ``t1_linear`` a corrected bias field; ``space-MNI152…`` (CAPS t1-linear, fMRIPrep) and CAPS' ``t1_linear`` a
+    registered scan. A sidecar that cannot be read is ignored.
     """
     stem = re.sub(r"\.nii(\.gz)?$", "", path.name)
     entities = dict(part.split("-", 1) for part in stem.split("_") if "-" in part)
@@ -51,11 +51,11 @@ def read_declared(path: Path) -> Declared:
         done.add("bias")
     if entities.get("space", "").startswith("MNI152") or linear:
         done.add("register")
-    return Declared(frozenset(done), stripped is False, _brain_mask_beside(path, stem), problem)
+    return Declared(frozenset(done), stripped is False, _find_brain_mask(path, stem), problem)
 
 
 def _read_sidecar(path: Path) -> tuple[dict[str, Json], str | None]:
-    """The fields of a sidecar, and why they cannot be read; none where there is no sidecar."""
+    """Return the fields of a sidecar, and why it cannot be read; empty if there is none."""
     try:
         return read_json_object(path), None
     except FileNotFoundError:
@@ -64,7 +64,7 @@ def _read_sidecar(path: Path) -> tuple[dict[str, Json], str | None]:
         return {}, f"{path.name}: {error}"
 
 
-def _brain_mask_beside(path: Path, stem: str) -> Path | None:
+def _find_brain_mask(path: Path, stem: str) -> Path | None:
     kept = [part for part in stem.split("_")[:-1] if not part.startswith("desc-")]
     ending = path.name.removeprefix(stem)
     mask = path.with_name("_".join([*kept, "desc-brain_mask"]) + ending)

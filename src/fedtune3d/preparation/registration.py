@@ -13,15 +13,15 @@ SEED = 1
 
 
 def register_to_template(brain_voxels: Volume, affine: Affine, template: Template) -> Affine:
-    """The affine map that takes the template's millimetres to the scan's, where the two brains correlate most.
+    """Register a brain affinely to the template with SimpleITK, maximising correlation.
 
-    Twelve parameters, from the two centres of mass; correlation on two levels (6 mm, then 3 mm) over every second
-    voxel, gradient descent with a shrinking step. SimpleITK; the same bits on every run: one thread, fixed samples.
+    Twelve parameters, initialised by the two centres of mass; two levels (6 mm, then 3 mm) over every second voxel;
+    regular-step gradient descent. Bit-identical on every run, as one thread and fixed samples are used.
 
     Args:
         brain_voxels: (x, y, z) float32, 0 outside the brain.
         affine: (4, 4), voxel indices → the scan's millimetres, RAS, without shear.
-        template: What to register to.
+        template: The template.
 
     Returns:
         (4, 4) float64, template mm → scan mm.
@@ -43,9 +43,9 @@ def register_to_template(brain_voxels: Volume, affine: Affine, template: Templat
     start = SimpleITK.CenteredTransformInitializer(fixed, moving, SimpleITK.AffineTransform(3), moments)
     method.SetInitialTransform(start, inPlace=True)
     method.Execute(fixed, moving)
-    found = SimpleITK.AffineTransform(start)
-    matrix, centre = np.reshape(found.GetMatrix(), (3, 3)), np.array(found.GetCenter())
+    transform = SimpleITK.AffineTransform(start)
+    matrix, centre = np.reshape(transform.GetMatrix(), (3, 3)), np.array(transform.GetCenter())
     in_lps = np.eye(4)
     in_lps[:3, :3] = matrix
-    in_lps[:3, 3] = np.array(found.GetTranslation()) + centre - matrix @ centre
+    in_lps[:3, 3] = np.array(transform.GetTranslation()) + centre - matrix @ centre
     return TO_LPS @ in_lps @ TO_LPS

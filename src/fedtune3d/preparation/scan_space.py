@@ -1,4 +1,4 @@
-"""Back from the prepared grid to the grid of the scan's file."""
+"""Resampling from the prepared grid back to the grid of the scan's file."""
 
 import nibabel
 import numpy as np
@@ -9,18 +9,18 @@ from fedtune3d.preparation.prepared_scan import PreparedScan
 
 
 def to_scan_space(volume: AnyVolume, prepared: PreparedScan, order: int = 1) -> nibabel.Nifti1Image:
-    """A volume on the prepared grid, such as a saliency map, as a NIfTI on the grid of the scan's own file.
+    """Resample a volume on the prepared grid, such as a saliency map, to the grid of the scan's file.
 
     Args:
-        volume: (size, size, size) numbers, on the grid of `prepared`.
-        prepared: Of the scan; `preparation.load_prepared` reads it.
-        order: 1 interpolates linearly; 0 takes the nearest voxel, for labels (the volume's type is kept then).
+        volume: (size, size, size), on the grid of `prepared`.
+        prepared: The prepared scan, from `preparation.store.load_prepared`.
+        order: 1 for linear interpolation; 0 for the nearest voxel, which keeps labels and the volume's dtype.
 
     Returns:
-        An image of the file's shape and affine, 0 beyond the prepared grid; its header holds nothing else of the file.
+        A NIfTI image with the file's shape and affine, 0 outside the prepared grid; its header copies nothing else.
 
     Raises:
-        ValueError: If the volume has another shape than the prepared scan.
+        ValueError: If the volume's shape differs from the prepared scan's.
     """
     if volume.shape != prepared.voxels.shape:
         raise ValueError(f"expected a volume of shape {prepared.voxels.shape}, got {volume.shape}")

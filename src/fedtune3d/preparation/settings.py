@@ -1,4 +1,4 @@
-"""What is done to a scan on its way to the encoder."""
+"""Settings of the preparation of scans."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,15 +10,15 @@ from fedtune3d.preparation.recognition import STEPS, Step
 
 @dataclass(frozen=True)
 class PreparationSettings:
-    """How a scan becomes the model's input.
+    """Settings with which a scan becomes the model's input.
 
     Attributes:
-        steps: Which of `recognition.STEPS` every scan shall have behind it, in any order; those that BIDS says are done
-            are not done again. ``auto``: all for a head with its skull, none for a brain.
-        intensity: How voxels are brought onto a common scale; see `intensity.normalise_intensity`.
-        device: Where brains are extracted.
-        size: Voxels of the prepared grid along each axis.
-        spacing_mm: Their size.
+        steps: The steps in `recognition.STEPS` that every scan must have had, in any order; those that are done
+            according to BIDS are not repeated. ``auto``: all for a head with its skull, none for a brain.
+        intensity: Intensity normalisation; see `intensity.normalise_intensity`.
+        device: Device for brain extraction.
+        size: Number of voxels of the prepared grid along each axis.
+        spacing_mm: Voxel size.
     """
 
     steps: Literal["auto"] | tuple[Step, ...] = "auto"
@@ -28,7 +28,7 @@ class PreparationSettings:
     spacing_mm: float = InputSpec().spacing_mm
 
     def causes(self) -> dict[str, str | int | float | list[str]]:
-        """All that a prepared scan follows from, besides the scan, as JSON values; the steps in the order taken."""
+        """Return everything that determines a prepared scan besides the scan, as JSON values; steps in order."""
         steps: str | list[str] = "auto" if self.steps == "auto" else [step for step in STEPS if step in self.steps]
         return {
             "size": self.size,

@@ -1,4 +1,4 @@
-"""Prepared scans on disk, each found again by its causes."""
+"""Prepared scans on disk, keyed by everything that determines them."""
 
 import hashlib
 import json
@@ -26,11 +26,11 @@ from fedtune3d.preparation.settings import DEFAULT_SETTINGS, PreparationSettings
 
 
 class PreparedStore:
-    """A folder of prepared scans, each found by its causes: the scan file's bytes, the settings, the code's version.
+    """A folder of prepared scans, keyed by the scan file's bytes, the settings and the code's version.
 
-    An entry is ``<key>.npy``, float16 (size, size, size), ``<key>.npz`` with the brain mask, packed to bits, and, last,
-    ``<key>.json`` with affines, brain volume, quality and causes. None holds a name or a path. Several processes may
-    share a folder. `load_prepared` reads an entry. The .json is sealed and holds the checksums of the other two.
+    An entry is ``<key>.npy``, float16 (size, size, size), ``<key>.npz`` with the brain mask, packed to bits, and,
+    written last, ``<key>.json`` with affines, brain volume, quality and the key's causes. No file contains a name or a
+    path. Several processes may share a folder. The .json is sealed and contains the checksums of the other two files.
     """
 
     def __init__(self, folder: Path, settings: PreparationSettings = DEFAULT_SETTINGS) -> None:
@@ -38,7 +38,7 @@ class PreparedStore:
         self.settings = settings
 
     def get(self, record: ScanRecord) -> Path:
-        """The .npy of a record's scan, prepared now unless it is there whole. Raises `ScanError`."""
+        """Return the .npy of a record's scan, preparing it if it is missing or damaged. Raises `ScanError`."""
         causes = self._causes(record.path)
         target = self._target(causes)
         if not self._is_whole(target):
@@ -68,20 +68,20 @@ class PreparedStore:
         return target
 
     def find(self, record: ScanRecord) -> Path | None:
-        """The .npy of a record's scan if it is there whole, else None. Raises `ScanError` if the scan is unreadable.
+        """Return the .npy of a record's scan if it is intact, else None. Raises `ScanError` if the scan is unreadable.
 
-        The time of the .json says when an entry was last asked for.
+        The modification time of the .json records the entry's last use.
         """
         target = self._target(self._causes(record.path))
         if not self._is_whole(target):
             return None
-        with suppress(OSError):  # a cache that may only be read serves as well
+        with suppress(OSError):  # the cache may be read-only
             os.utime(target.with_suffix(".json"))
         return target
 
     @property
     def entry_bytes(self) -> int:
-        """What an entry takes on disk, rounded up."""
+        """Size of an entry on disk, rounded up."""
         return self.settings.size**3 * 2 + 131_072
 
     def _causes(self, scan: Path) -> dict[str, JsonLike]:
@@ -124,7 +124,7 @@ def _verify(path: Path, checksum: str) -> None:
 
 
 def load_prepared(path: Path) -> PreparedScan:
-    """The entry whose .npy is `path`; its voxels stay on disk until they are read.
+    """Load the entry whose .npy is `path`; its voxels are memory-mapped.
 
     Raises:
         InputError: If one of its three files is missing or damaged.

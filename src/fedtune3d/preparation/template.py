@@ -1,4 +1,4 @@
-"""The MNI152 template on the prepared grid; it comes inside nilearn."""
+"""The MNI152 template, from nilearn, on the prepared grid."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from fedtune3d.preparation.arrays import Affine, Mask, Volume
 
-SPACE = "MNI152NLin2009aSym"  # nilearn's template, by the name that BIDS gives it
+SPACE = "MNI152NLin2009aSym"  # BIDS' name for nilearn's template
 _FWHM_TO_SIGMA = 2 * np.sqrt(2 * np.log(2))
 
 
@@ -20,7 +20,7 @@ class Template:
     Attributes:
         voxels: float32 (size, size, size), RAS, 0 outside the brain.
         brain: bool, the same shape.
-        affine: (4, 4), voxel indices → MNI152 millimetres; its middle voxel is the middle of the brain's extent.
+        affine: (4, 4), voxel indices → MNI152 millimetres; the central voxel is at the centre of the brain's extent.
     """
 
     voxels: Volume
@@ -30,7 +30,7 @@ class Template:
 
 @lru_cache(maxsize=2)
 def load_template(size: int, spacing_mm: float) -> Template:
-    """The template on a grid of `size` voxels of `spacing_mm` a side, smoothed as the coarser grid asks for.
+    """Load the template on a grid of `size` voxels of `spacing_mm` per axis, smoothed for the coarser resolution.
 
     References:
         Fonov et al., 2011, NeuroImage 54(1) (ICBM 152 nonlinear symmetric 2009a).
@@ -57,9 +57,9 @@ def load_template(size: int, spacing_mm: float) -> Template:
 
 
 def load_tissue_fractions() -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_]]:
-    """CSF, grey and white matter (3, X, Y, Z) at 1 mm that sum to 1 in the brain, their affine, and the brain mask.
+    """Load CSF, grey and white matter fractions (3, X, Y, Z) at 1 mm, summing to 1 in the brain; affine; brain mask.
 
-    The averaged maps are blurrier than one person's brain; squaring them before normalising sharpens borders.
+    The averaged maps are blurrier than an individual brain; squaring them before normalising sharpens borders.
     """
     from nilearn.datasets import load_mni152_gm_template, load_mni152_template, load_mni152_wm_template
 

@@ -1,4 +1,4 @@
-"""Between a prepared scan and the MNI152 template, where the scan was not brought there already."""
+"""Mapping between a prepared scan and the MNI152 template, if the scan is not in template space."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,9 @@ from fedtune3d.preparation.template import SPACE, Template
 
 
 def template_to_scan(prepared: PreparedScan, template: Template) -> NDArray[np.float64] | None:
-    """Indices of the template's grid → indices of the prepared scan's: affine (4, 4), or None where that fails.
+    """Return the affine (4, 4) from template to prepared-scan indices; None if the registration fails.
 
-    The identity for a scan that was brought to the template; for any other by `register_to_template`.
+    It is the identity for a scan in template space, and otherwise from `register_to_template`.
     """
     if prepared.space == SPACE:
         return np.eye(4)
@@ -20,17 +20,17 @@ def template_to_scan(prepared: PreparedScan, template: Template) -> NDArray[np.f
     bright = np.where(prepared.brain, voxels - voxels[prepared.brain].min(), np.float32(0))
     try:
         to_scan = register_to_template(bright, prepared.affine, template)
-    except RuntimeError:  # ITK's, when the two do not overlap any more
+    except RuntimeError:  # from ITK, if the two no longer overlap
         return None
     return np.asarray(np.linalg.inv(prepared.affine) @ to_scan @ template.affine)
 
 
 def to_template(volume: NDArray[np.float32], matrix: NDArray[np.float64]) -> NDArray[np.float32]:
-    """A map on the scan's grid, on the template's: linear, its sum kept as far as it lies within the grid.
+    """Resample a map linearly from the scan's grid to the template's, preserving its sum within the grid.
 
     Args:
         volume: (s, s, s).
-        matrix: Of `template_to_scan`.
+        matrix: The result of `template_to_scan`.
     """
     if np.array_equal(matrix, np.eye(4)):
         return volume
@@ -39,7 +39,7 @@ def to_template(volume: NDArray[np.float32], matrix: NDArray[np.float64]) -> NDA
 
 
 def region_in_scan(region: NDArray[np.bool_], matrix: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """A region on the template's grid, on the scan's, by the nearest voxel."""
+    """Resample a region from the template's grid to the scan's, by the nearest voxel."""
     back = np.linalg.inv(matrix)
     moved = ndimage.affine_transform(region.astype(np.uint8), back[:3, :3], back[:3, 3], order=0, prefilter=False)
     return np.asarray(moved.astype(bool))

@@ -1,4 +1,4 @@
-"""Random changes to a prepared scan that follow from their causes only."""
+"""Random augmentation of a prepared scan, determined by its seeds."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from fedtune3d.training.settings import AugmentationSettings
 
 
 def augment(voxels: torch.Tensor, taken: InputSpec, settings: AugmentationSettings, *causes: str | int) -> torch.Tensor:
-    """A changed copy of a prepared scan, by TorchIO: flip, affine, then bias field, gamma and noise inside the brain.
+    """Augment a prepared scan with TorchIO: flip, affine, then bias field, gamma and noise inside the brain.
 
-    The brain is where the moved scan is not 0. Outside it stays 0; inside it is brought back onto the scale of a
-    prepared scan: from 0 to 1 where that is `minmax`, else z-scored.
+    The brain is where the transformed scan is not 0. Outside, voxels stay 0; inside, they are scaled like a prepared
+    scan again: from 0 to 1 for `minmax`, z-scored otherwise.
 
     Args:
         voxels: (1, s, s, s), axes (1, x, y, z), RAS, 0 outside the brain.
-        taken: The scans that the encoder takes.
+        taken: The encoder's input specification.
         settings: Strengths.
-        causes: What the change follows from: (seed, site, scan key, view).
+        causes: Seeds of the random draws: (seed, site, scan key, view).
 
     Returns:
         A float32 tensor of the same shape.
@@ -29,13 +29,13 @@ def augment(voxels: torch.Tensor, taken: InputSpec, settings: AugmentationSettin
     affine = torch.diag(torch.tensor([taken.spacing_mm, taken.spacing_mm, taken.spacing_mm, 1.0])).numpy()
     image = torchio.ScalarImage(tensor=voxels.float(), affine=affine)
     with global_draws_from("augmentation", *causes):
-        moved = _moves(settings)(image).data
+        moved = _spatial_transforms(settings)(image).data
         changed = _intensity_changes(settings)(torchio.ScalarImage(tensor=moved, affine=affine)).data
     rescaled = _from_0_to_1 if taken.intensity == "minmax" else _zscored
     return rescaled(changed.float(), moved != 0)
 
 
-def _moves(settings: AugmentationSettings) -> Any:
+def _spatial_transforms(settings: AugmentationSettings) -> Any:
     import torchio
 
     flip = torchio.RandomFlip(axes=(0,), flip_probability=settings.flip_probability)
@@ -46,8 +46,8 @@ def _moves(settings: AugmentationSettings) -> Any:
         isotropic=True,
         default_pad_value=0,
     )
-    moves = settings.rotation_degrees or settings.scaling or settings.translation_mm
-    return torchio.Compose([flip, affine] if moves else [flip])
+    uses_affine = settings.rotation_degrees or settings.scaling or settings.translation_mm
+    return torchio.Compose([flip, affine] if uses_affine else [flip])
 
 
 def _intensity_changes(settings: AugmentationSettings) -> Any:

@@ -1,4 +1,4 @@
-"""Labelled scans as input of the trained part of a model: cached features or prepared scans."""
+"""Labelled scans as input to the trainable part of a model: cached features or prepared scans."""
 
 import json
 from abc import ABC, abstractmethod
@@ -27,11 +27,11 @@ class LabelledScan:
 
 
 class ScanSet(ABC):
-    """Scans by index. Holds paths and labels only, whatever the number of scans.
+    """Scans by index. Keeps only paths and labels in memory.
 
     Attributes:
         labels: (n,) int64.
-        first_stage: The stage of the model that takes the inputs.
+        first_stage: The stage of the model that receives the inputs.
     """
 
     def __init__(self, labels: Sequence[int], first_stage: int) -> None:
@@ -43,31 +43,31 @@ class ScanSet(ABC):
 
     @abstractmethod
     def inputs(self, indices: Sequence[int], views: Sequence[int]) -> torch.Tensor:
-        """A float32 batch of these scans, each in its view; view 0 is the scan itself."""
+        """Return a float32 batch of these scans, each in its view; view 0 is the scan itself."""
 
     @abstractmethod
     def draw_views(self, count: int, generator: torch.Generator) -> list[int]:
-        """A view for each of `count` scans in an epoch of training."""
+        """Draw a view for each of `count` scans in a training epoch."""
 
 
 class FeatureSet(ScanSet):
-    """Scans whose prefix is in the cache: a file for each scan and view."""
+    """Scans whose features are in the cache, one file per scan and view."""
 
     def __init__(self, files: Sequence[Sequence[Path]], labels: Sequence[int], first_stage: int) -> None:
         super().__init__(labels, first_stage)
         self.files = files
 
     def inputs(self, indices: Sequence[int], views: Sequence[int]) -> torch.Tensor:
-        """(B, …) as stage `first_stage` takes it."""
+        """Return a batch (B, …) of inputs to stage `first_stage`."""
         return read_features(self.files[index][view] for index, view in zip(indices, views, strict=True))
 
     def draw_views(self, count: int, generator: torch.Generator) -> list[int]:
-        """Draw among the cached views with equal probability."""
+        """Draw from the cached views with equal probability."""
         return torch.randint(len(self.files[0]), (count,), generator=generator).tolist()
 
 
 class PreparedSet(ScanSet):
-    """Prepared scans, for a model without a prefix; augmented on the fly by `augmentation`, if given."""
+    """Prepared scans, for a model without a prefix; augmented on the fly if `augmentation` is given."""
 
     def __init__(
         self, scans: Sequence[LabelledScan], taken: InputSpec, augmentation: AugmentationSettings | None, seed: int
@@ -79,7 +79,7 @@ class PreparedSet(ScanSet):
         self.seed = seed
 
     def inputs(self, indices: Sequence[int], views: Sequence[int]) -> torch.Tensor:
-        """(B, 1, s, s, s)."""
+        """Return a batch (B, 1, s, s, s)."""
         return torch.stack(
             [
                 read_view(self.scans[index], self.taken, view, self.augmentation, self.seed)
@@ -88,7 +88,7 @@ class PreparedSet(ScanSet):
         )
 
     def draw_views(self, count: int, generator: torch.Generator) -> list[int]:
-        """Draw a new augmentation each time; view 0, the scan itself, if there is none."""
+        """Draw a new augmentation for each scan; view 0, the scan itself, without augmentation."""
         if self.augmentation is None:
             return [0] * count
         return torch.randint(1, 2**62, (count,), generator=generator).tolist()
@@ -105,17 +105,17 @@ def open_scans(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> ScanSet:
-    """Open scans as input of the model after `prefix`; encodes those that are not in the cache.
+    """Open scans as input to the model after `prefix`, encoding those that are not in the cache.
 
     Args:
-        scans: Prepared scans, possibly of several sites, possibly none.
-        prefix: Of the model; where it is empty there is no cache and the scans themselves are given.
-        cache: May be None where the prefix is empty.
-        taken: The scans that the encoder takes.
-        augmentation: For training; None for the scans as they are.
-        views: Cached views of each scan: itself and ``views - 1`` augmented ones.
-        seed: The run's seed, from which augmentations follow.
-        progress: Called with (scans encoded, scans to encode) after each.
+        scans: Prepared scans, possibly from several sites; may be empty.
+        prefix: The model's prefix; if it is empty, the prepared scans are used directly.
+        cache: The feature cache; may be None if the prefix is empty.
+        taken: The encoder's input specification.
+        augmentation: For training; None for scans without augmentation.
+        views: Number of cached views per scan: the scan itself and ``views - 1`` augmented ones.
+        seed: The run's seed, from which augmentations are drawn.
+        progress: Called with (scans encoded, scans to encode) after each scan.
 
     Raises:
         InputError: If a prepared scan cannot be read, its features are not finite, or the disk is full.
@@ -143,7 +143,7 @@ def open_scans(
 
 
 def view_name(view: int, augmentation: AugmentationSettings | None, seed: int, site: str) -> str:
-    """Name of a view by all of its causes except the scan; ``"0"`` for the scan itself, whatever the settings."""
+    """Return a view's name, which encodes everything it depends on except the scan; ``"0"`` for the scan itself."""
     if view == 0 or augmentation is None:
         return "0"
     return json.dumps([view, seed, site, asdict(augmentation)], sort_keys=True)
@@ -152,7 +152,7 @@ def view_name(view: int, augmentation: AugmentationSettings | None, seed: int, s
 def read_view(
     scan: LabelledScan, taken: InputSpec, view: int, augmentation: AugmentationSettings | None, seed: int
 ) -> torch.Tensor:
-    """A prepared scan in a view, (1, s, s, s) float32. Raises `InputError` where the file cannot be read."""
+    """Read a prepared scan in a view, (1, s, s, s) float32. Raises `InputError` if the file cannot be read."""
     try:
         voxels = np.load(scan.path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -164,7 +164,7 @@ def read_view(
 
 
 def pool(sets: Sequence[ScanSet]) -> ScanSet:
-    """The scans of several sets of one kind as one set, in the order given."""
+    """Join several sets of the same kind into one, in the given order."""
     first = sets[0]
     if isinstance(first, PreparedSet):
         scans = [scan for part in sets if isinstance(part, PreparedSet) for scan in part.scans]

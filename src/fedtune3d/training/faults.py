@@ -1,4 +1,4 @@
-"""Faults of one site in one task, which a run survives; any other error is in code or data and stops the run."""
+"""Faults of one site in one task, after which a run continues; any other error stops the run."""
 
 
 class SiteFault(RuntimeError):
@@ -6,7 +6,7 @@ class SiteFault(RuntimeError):
 
 
 class DeadlineExceeded(SiteFault):
-    """The time for this round was over before training was; the message says how far it had come."""
+    """The deadline passed before training finished; the message says how much was left."""
 
 
 class NotFinite(SiteFault):

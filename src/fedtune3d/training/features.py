@@ -1,4 +1,4 @@
-"""The feature cache: the output of a model's prefix for a scan and view, computed once and kept on disk."""
+"""The feature cache: outputs of a model's prefix per scan and view, computed once and kept on disk."""
 
 import json
 import os
@@ -24,20 +24,20 @@ STALE_PARTIAL_SECONDS = 3_600
 
 @dataclass(frozen=True)
 class FeatureKey:
-    """All that the features of a scan follow from; equal keys have equal features.
+    """Everything that a scan's features depend on; equal keys have equal features.
 
     Attributes:
-        encoder: Its name.
-        encoder_version: Of the encoder's code.
-        encoder_sha256: Of the encoder's file, where it is no part of this package; else empty.
-        scan: Key of the prepared scan, which stands for its bytes and the preparation settings.
-        view: ``"0"`` for the scan itself, else which augmentation, with settings and seed (`dataset.view_name`).
-        prefix_sha256: Of the prefix's weights.
-        prefix_end: Number of leading stages.
-        dtype: In which the prefix computes.
-        device: Kind of processor.
-        threads: Number of threads, which changes the order of sums.
-        batch_size: Scans encoded together.
+        encoder: Name of the encoder.
+        encoder_version: Version of the encoder's code.
+        encoder_sha256: SHA-256 of the encoder's file if it is not part of this package; else empty.
+        scan: Key of the prepared scan, which identifies its content and the preparation settings.
+        view: ``"0"`` for the scan itself, else the augmentation with its settings and seed (`dataset.view_name`).
+        prefix_sha256: SHA-256 of the prefix's weights.
+        prefix_end: Number of stages in the prefix.
+        dtype: The dtype in which the prefix is computed.
+        device: Type of processor.
+        threads: Number of threads, which affects the order of summation.
+        batch_size: Number of scans encoded together.
         torch: Version of torch.
     """
 
@@ -55,13 +55,13 @@ class FeatureKey:
     torch: str
 
     def digest(self) -> str:
-        """The name of the entry: a hash of all causes."""
+        """Return the entry's name: a hash over all fields."""
         return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One file of the cache: its causes (empty where the file is damaged), size, and when it was last asked for."""
+    """A file in the cache: its key's fields (empty if the file is damaged), size, and time of last use."""
 
     path: Path
     causes: dict[str, Json]
@@ -70,10 +70,10 @@ class CacheEntry:
 
 
 class FeatureCache:
-    """Features on disk, one safetensors file per key, with causes and checksum in its header.
+    """Features on disk, one safetensors file per key, with the key's fields and a checksum in its header.
 
-    Files are whole or absent. Processes that share the folder wait for each other's entries instead of computing them
-    twice. An entry is checked in full when a process first asks for it, and computed again if it is damaged.
+    Files are written atomically. Processes that share the folder wait for each other's entries instead of computing
+    them twice. A process verifies each entry when it first uses it, and computes damaged entries again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,21 +86,21 @@ class FeatureCache:
         compute: Callable[[FeatureKey], torch.Tensor],
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Path]:
-        """The files of `keys`, in their order, made where they are missing or damaged.
+        """Return the files of `keys`, in order, computing those that are missing or damaged.
 
         Args:
-            keys: May repeat.
-            compute: Features of a key; kept as float16 where that is finite throughout, else as float32.
-            progress: Called with (entries made, entries to make) after each.
+            keys: Keys, possibly repeated.
+            compute: Computes a key's features; kept as float16 if they are finite in it, else as float32.
+            progress: Called with (entries made, entries to make) after each entry.
 
         Raises:
-            InputError: If the disk has too little room, or features are not finite.
+            InputError: If the disk has too little space, or features are not finite.
         """
         missing = [key for key in dict.fromkeys(keys) if not self._is_whole(key)]
-        if missing:  # a walk over the whole cache, which a run that only reads need not wait for
+        if missing:  # lists the whole cache, which a run that only reads need not wait for
             sweep_partials(self.folder)
         made = 0
-        for blocking in (False, True):  # first what no other process is making, then what another left undone
+        for blocking in (False, True):  # first those that no other process is computing, then what is still missing
             busy = []
             for key in missing:
                 if not self._make(key, compute, blocking, len(missing)):
@@ -113,12 +113,12 @@ class FeatureCache:
         return [self.path(key) for key in keys]
 
     def path(self, key: FeatureKey) -> Path:
-        """Path of the entry of a key, whether or not it exists."""
+        """Return the path of a key's entry, which may not exist."""
         digest = key.digest()
         return self.folder / digest[:2] / f"{digest}.safetensors"
 
     def _make(self, key: FeatureKey, compute: Callable[[FeatureKey], torch.Tensor], blocking: bool, left: int) -> bool:
-        """Make an entry unless it is whole by now; False where another process holds its lock and we do not wait."""
+        """Compute an entry unless it exists by now; False if another process holds its lock and `blocking` is False."""
         lock = FileLock(self.folder / "locks" / key.digest()[:2])
         Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -142,14 +142,14 @@ class FeatureCache:
         if path not in self._checked:
             if damage(path):
                 return False
-            with suppress(OSError):  # a cache that may only be read serves as well
+            with suppress(OSError):  # the cache may be read-only
                 os.utime(path)
             mark_verified(path)
             self._checked.add(path)
         return True
 
     def list_entries(self) -> list[CacheEntry]:
-        """All entries by name, from their headers alone."""
+        """List all entries by name, reading only their headers."""
         entries = []
         for path in self._files():
             status = path.stat()
@@ -157,7 +157,7 @@ class FeatureCache:
         return entries
 
     def check(self, progress: Callable[[int, int], None] | None = None) -> dict[Path, str]:
-        """The damaged entries and what is wrong with each; reads every byte."""
+        """Verify all entries, reading every byte. Returns damaged file → what is wrong with it."""
         files = self._files()
         forget_verified()
         faults = {}
@@ -191,17 +191,17 @@ class FeatureCache:
 
 
 def read_features(paths: Iterable[Path]) -> torch.Tensor:
-    """The features of several entries as one float32 batch; nothing stays mapped or in memory but the batch."""
+    """Read several entries into one float32 batch; files do not stay mapped or in memory."""
     return torch.stack([load_state(path)[FEATURES].float() for path in paths])
 
 
 def damage(path: Path) -> str | None:
-    """The fault of an entry, in one line; None if it is intact. Reads every byte."""
+    """Return what is wrong with an entry, in one line; None if it is intact. Reads every byte."""
     try:
         state = load_state(path)
     except InputError as error:
         return str(error)
-    return None if state.keys() == {FEATURES} else f"{path}: holds no features"
+    return None if state.keys() == {FEATURES} else f"{path}: contains no features"
 
 
 def _causes(path: Path) -> dict[str, Json]:
@@ -213,7 +213,7 @@ def _causes(path: Path) -> dict[str, Json]:
 
 
 def _narrowed(values: torch.Tensor, key: FeatureKey) -> torch.Tensor:
-    """The values in float16 where all are finite in it, else in float32."""
+    """Convert features to float16 if they are finite in it, else to float32."""
     if not values.isfinite().all():
         raise InputError(
             f"prepared scan {key.scan}, view {key.view}: expected finite features from the encoder, "

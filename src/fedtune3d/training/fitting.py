@@ -18,10 +18,10 @@ class _Fitted(Protocol):
 
 
 def fit_locally(model: nn.Module, data: ScanSet) -> TrainingResult:
-    """Fit the model's head, which has no trainable parameter, to the unaugmented training scans (view 0).
+    """Fit the model's head, which has no trainable parameters, to the unaugmented training scans (view 0).
 
     Returns:
-        The loss is the mean cross-entropy after the fit; no steps.
+        A result whose loss is the mean cross-entropy after the fit, with 0 steps.
 
     Raises:
         ValueError: If there are no scans.
@@ -35,13 +35,13 @@ def fit_locally(model: nn.Module, data: ScanSet) -> TrainingResult:
 
 
 def head_inputs(model: nn.Module, data: ScanSet) -> Iterator[torch.Tensor]:
-    """Inputs of the head for each unaugmented scan (view 0), (channels, D, H, W), one by one."""
+    """Yield the head's input for each unaugmented scan (view 0), (channels, D, H, W)."""
     for index in range(len(data)):
         yield one_head_input(model, data, index)[0]
 
 
 def one_head_input(model: nn.Module, data: ScanSet, index: int) -> torch.Tensor:
-    """Input of the head for one unaugmented scan (view 0), (1, channels, D, H, W)."""
+    """Compute the head's input for one unaugmented scan (view 0), (1, channels, D, H, W)."""
     with torch.inference_mode():
         inputs = data.inputs([index], [0]).to(device_of(model))
         return staged(model).run_stages(inputs, data.first_stage, staged(model).stage_count - 1)

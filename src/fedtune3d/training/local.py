@@ -1,4 +1,4 @@
-"""Local training of one site in one round."""
+"""Local training at a site in one round."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ NOTHING_REMEMBERED: Parts = MappingProxyType({})
 
 @dataclass(frozen=True)
 class LocalRound:
-    """Seed, site and round, from which every random draw of a round follows."""
+    """Seed, site and round, which determine all random draws in the round."""
 
     seed: int
     site: str
@@ -37,14 +37,14 @@ class LocalRound:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """Outcome of a site's training in a round; the model holds the trained state.
+    """Result of a site's training in a round; the trained state is in the model.
 
     Attributes:
-        loss: Mean (class-weighted) cross-entropy over the last local epoch, without what a rule adds to it.
-        examples: Training scans.
-        steps: Steps of the optimiser.
+        loss: Mean (class-weighted) cross-entropy over the last local epoch, without terms added by a rule.
+        examples: Number of training scans.
+        steps: Number of optimiser steps.
         seconds: Wall time.
-        parts: State dicts that the rule's step sends next to the trained state.
+        parts: State dicts that the rule's step sends with the trained state.
     """
 
     loss: float
@@ -66,28 +66,28 @@ def train_locally(
     deadline: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainingResult:
-    """Train a model for one round from `state`; the same arguments give the same bits, whatever the model held before.
+    """Train a model for one round from `state`; equal arguments give bit-identical results.
 
-    Each optimiser step follows the gradient of the mean cross-entropy over its scans (class-weighted: a scan counts
-    n / (2 · n of its class)), corrected by the rule's step before and after the gradient is clipped to `clip_norm`.
-    Names in `step.frozen` do not train. Where the model trains BatchNorm, a lone last scan of an epoch is left out,
-    because one scan has no batch statistics.
+    Each optimiser step follows the gradient of the mean cross-entropy over its scans (class-weighted: a scan has the
+    weight n / (2 · n of its class)), corrected by the rule's step before and after the gradient is clipped to
+    `clip_norm`. Names in `step.frozen` are not trained. If the model trains BatchNorm, a last batch of a single scan
+    is left out, because one scan has no batch statistics.
 
     Args:
-        assembled: The model, which holds the trained state afterwards.
+        assembled: The model; contains the trained state afterwards.
         state: The state dict to start from.
         data: The site's training scans, at least one.
         settings: Optimiser, epochs, batches.
-        local_round: Seed, site and round, from which every random draw follows.
-        step: The rule's part at the site.
-        remembered: What the site kept for the rule from its last accepted round.
-        deadline: `time.monotonic()` after which the result is no longer wanted; checked before each batch.
-        progress: Called with (batches done, batches in all) after each batch.
+        local_round: Seed, site and round, which determine all random draws.
+        step: The rule's site step.
+        remembered: What the site kept for the rule in its last accepted round.
+        deadline: Time by `time.monotonic()` after which the result is too late; checked before each batch.
+        progress: Called with (batches done, total batches) after each batch.
 
     Raises:
-        DeadlineExceeded, NotFinite: The model then holds a partly trained state.
-        InputError: Where the state does not fit the model.
-        ValueError: If there are no scans, or the step does not suit the optimiser.
+        DeadlineExceeded, NotFinite: The model then contains a partly trained state.
+        InputError: If the state does not match the model.
+        ValueError: If there are no scans, or the step cannot be used with the optimiser.
     """
     if not len(data):
         raise ValueError(f"{local_round.site}: expected at least one training scan, got none")
@@ -109,18 +109,18 @@ def train_locally(
 
 
 def set_training_mode(model: nn.Module, trainable: Trainable) -> None:
-    """Training mode, but for layers that have tensors of their own none of which trains (a frozen BatchNorm)."""
+    """Put a model into training mode, except layers whose tensors are all frozen (such as a frozen BatchNorm)."""
     trained = set(trainable.names)
     model.train()
     for prefix, module in model.named_modules():
-        own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-        names = {f"{prefix}.{name}" if prefix else name for name, _ in own}
+        tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        names = {f"{prefix}.{name}" if prefix else name for name, _ in tensors}
         if names and not names & trained:
             module.training = False
 
 
 def class_weights(labels: torch.Tensor) -> torch.Tensor:
-    """(2,) weights n / (2 · n of the class), so that both classes count alike; 1 where there is one class only."""
+    """Return class weights n / (2 · n of the class), (2,), which balance the classes; 1 if there is only one class."""
     counts = torch.bincount(labels, minlength=2).float()
     return len(labels) / (2 * counts) if counts.min() > 0 else torch.ones(2)
 
@@ -131,7 +131,7 @@ def _trains_batch_norm(model: nn.Module) -> bool:
 
 
 class _Trainer:
-    """A site's round in progress: model, data, optimiser and the rule's correction of the gradients."""
+    """A site's round in progress: model, data, optimiser and the rule's gradient correction."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class _Trainer:
         self.steps = 0
 
     def run(self, deadline: float | None, progress: Callable[[int, int], None] | None) -> float:
-        """All local epochs; the mean loss of the last."""
+        """Run all local epochs; returns the mean loss of the last."""
         epochs = [self._epoch(epoch) for epoch in range(self.settings.local_epochs)]
         total = sum(len(batches) for batches, _ in epochs)
         done = 0
@@ -162,11 +162,12 @@ class _Trainer:
             losses, scans = 0.0, sum(map(len, batches))
             for start in range(0, len(batches), self.settings.accumulation):
                 group = batches[start : start + self.settings.accumulation]
-                behind = sum(map(len, group))
+                group_scans = sum(map(len, group))
                 for batch in group:
                     if deadline is not None and time.monotonic() > deadline:
-                        raise DeadlineExceeded(f"{self._where(done)}: the deadline passed with {total - done} to go")
-                    losses += self._backward(batch, [views[index] for index in batch], behind, done) * behind
+                        raise DeadlineExceeded(f"{self._where(done)}: the deadline passed, {total - done} batches left")
+                    batch_views = [views[index] for index in batch]
+                    losses += self._backward(batch, batch_views, group_scans, done) * group_scans
                     done += 1
                     if progress:
                         progress(done, total)
@@ -174,9 +175,9 @@ class _Trainer:
         return losses / scans
 
     def _epoch(self, epoch: int) -> tuple[list[Batch], list[int]]:
-        """The batches of an epoch, shuffled, and the view of each scan in it."""
-        occasion = self.local_round
-        rng = torch_rng("epoch", occasion.seed, occasion.site, occasion.round, epoch)
+        """Return the shuffled batches of an epoch, and the view of each scan."""
+        local_round = self.local_round
+        rng = torch_rng("epoch", local_round.seed, local_round.site, local_round.round, epoch)
         order = torch.randperm(len(self.data), generator=rng).tolist()
         size = self.settings.batch_size
         batches = [order[start : start + size] for start in range(0, len(order), size)]
@@ -184,13 +185,13 @@ class _Trainer:
             batches.pop()
         return batches, self.data.draw_views(len(self.data), rng)
 
-    def _backward(self, batch: Batch, views: list[int], behind: int, done: int) -> float:
-        """Add the gradient of a batch's part of the mean loss over the `behind` scans of the step; return that part."""
+    def _backward(self, batch: Batch, views: list[int], step_scans: int, done: int) -> float:
+        """Add the gradient of a batch's share of the mean loss over the step's scans; return that share."""
         inputs = self.data.inputs(batch, views).to(self.device)
         logits = staged(self.model).run_stages(inputs, self.data.first_stage, staged(self.model).stage_count)
         labels = self.data.labels[batch]
-        each = functional.cross_entropy(logits.float(), labels.to(self.device), reduction="none")
-        loss = (each * self.weights[labels].to(self.device)).sum() / behind
+        losses = functional.cross_entropy(logits.float(), labels.to(self.device), reduction="none")
+        loss = (losses * self.weights[labels].to(self.device)).sum() / step_scans
         value = loss.item()
         if not torch.isfinite(loss):
             raise NotFinite(f"{self._where(done)}: the loss is {value}; lower the learning rate or check the scans")

@@ -1,4 +1,4 @@
-"""The optimiser of a round, with a learning rate for the head and one for the encoder."""
+"""The optimiser of a round, with separate learning rates for head and encoder."""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,7 +11,7 @@ from fedtune3d.training.settings import TrainingSettings, rate_factor
 def learning_rates(
     names: Iterable[str], settings: TrainingSettings, round_number: int, rounds: int
 ) -> dict[str, float]:
-    """The learning rate of each name in round `round_number` of `rounds`; constant within the round."""
+    """Return the learning rate of each name in round `round_number` of `rounds`; it is constant within the round."""
     factor = rate_factor(settings, round_number, rounds)
     return {
         name: factor * (settings.encoder_learning_rate if name.startswith("encoder.") else settings.head_learning_rate)
@@ -22,7 +22,7 @@ def learning_rates(
 def build_optimizer(
     parameters: Mapping[str, nn.Parameter], rates: Mapping[str, float], settings: TrainingSettings
 ) -> torch.optim.Optimizer:
-    """A new optimiser over the parameters; biases and norms (one axis) are not decayed."""
+    """Create an optimiser over the parameters; biases and norms (one axis) have no weight decay."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in sorted(parameters.items()):
         decay = settings.weight_decay if parameter.ndim > 1 else 0.0

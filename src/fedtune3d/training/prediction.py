@@ -11,14 +11,14 @@ from fedtune3d.training.faults import NotFinite
 from fedtune3d.training.prefix import device_of, staged
 
 CACHED_BATCH_SIZE = 8
-"""Cached features per batch: per scan, a head takes about a third of the time that it takes for a single scan."""
+"""Cached features per batch; a head then takes about a third of its time per scan for single scans."""
 
 
 def predict_logits(model: nn.Module, data: ScanSet, batch_size: int | None = None) -> NDArray[np.float64]:
-    """Logits (n, 2) of the scans as they are (view 0), in the order of the set, in evaluation mode.
+    """Compute the logits (n, 2) of the unaugmented scans (view 0), in the set's order and in evaluation mode.
 
-    Batches have one size, the last filled up with copies of its last scan, because kernels are chosen by shape: so the
-    prediction for a scan depends neither on the other scans in the set nor on their order.
+    All batches have the same size, the last being padded with copies of its last scan, because kernels are chosen by
+    shape: so a scan's prediction depends neither on the other scans in the set nor on their order.
 
     Args:
         batch_size: By default `CACHED_BATCH_SIZE` for cached features, and 1 for prepared scans.
@@ -32,10 +32,10 @@ def predict_logits(model: nn.Module, data: ScanSet, batch_size: int | None = Non
     with torch.inference_mode():
         for start in range(0, len(data), batch_size):
             batch = range(start, min(start + batch_size, len(data)))
-            filled = [*batch, *[batch[-1]] * (batch_size - len(batch))]
-            inputs = data.inputs(filled, [0] * batch_size).to(device_of(model))
-            given = staged(model).run_stages(inputs, data.first_stage, staged(model).stage_count)
-            logits[start : batch.stop] = given[: len(batch)].double().cpu().numpy()
+            padded = [*batch, *[batch[-1]] * (batch_size - len(batch))]
+            inputs = data.inputs(padded, [0] * batch_size).to(device_of(model))
+            outputs = staged(model).run_stages(inputs, data.first_stage, staged(model).stage_count)
+            logits[start : batch.stop] = outputs[: len(batch)].double().cpu().numpy()
     if not np.isfinite(logits).all():
         first = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
         raise NotFinite(f"scan {first} of {len(data)}: the model gives NaN or infinity")
@@ -43,7 +43,7 @@ def predict_logits(model: nn.Module, data: ScanSet, batch_size: int | None = Non
 
 
 def predict(model: nn.Module, data: ScanSet, batch_size: int | None = None) -> NDArray[np.float64]:
-    """The probability of the positive class for each scan, (n,) float64; otherwise as `predict_logits`."""
+    """Compute the probability of the positive class for each scan, (n,) float64; see `predict_logits`."""
     logits = predict_logits(model, data, batch_size)
     probabilities: np.ndarray = expit(logits[:, 1] - logits[:, 0])
     return probabilities

@@ -1,4 +1,4 @@
-"""The part of a model before the first trained parameter."""
+"""The part of a model before its first trainable parameter."""
 
 from typing import cast
 
@@ -13,25 +13,25 @@ from fedtune3d.training.features import FeatureKey
 
 _ENCODER = "encoder."
 BATCH_SIZE = 1
-"""Scans are encoded one by one, so that the features of one never depend on which others came with it."""
+"""Scans are encoded one at a time, so that a scan's features never depend on other scans."""
 
 
 def staged(model: nn.Module) -> StagedModel:
-    """The same model, seen as a chain of stages."""
+    """Return the same model, typed as a chain of stages."""
     return cast(StagedModel, model)
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """The device that holds the model."""
+    """Return the model's device."""
     return next(model.parameters()).device
 
 
 class Prefix:
-    """The leading stages of a model that hold nothing trained, ready to encode.
+    """The leading stages of a model without trainable parameters, ready to encode.
 
     Args:
-        model: With its tuning applied and its weights loaded.
-        trainable: Says where the prefix ends; with 0 there is none.
+        model: The model, with its tuning applied and its weights loaded.
+        trainable: Says where the prefix ends; at 0 there is none.
     """
 
     def __init__(self, model: nn.Module, trainable: Trainable) -> None:
@@ -45,7 +45,7 @@ class Prefix:
         return self.model.encoder.spec
 
     def key(self, scan: str, view: str) -> FeatureKey:
-        """The cache's key of a prepared scan in a view, on this machine as it is set now."""
+        """Return the cache key of a prepared scan in a view, with this machine's current settings."""
         return FeatureKey(
             scan=scan,
             view=view,
@@ -55,14 +55,14 @@ class Prefix:
             encoder_version=self._spec.version,
             encoder_sha256=self._spec.code_sha256,
             dtype="float32",
-            device=_kind_of_processor(device_of(self.model)),
+            device=_processor(device_of(self.model)),
             threads=torch.get_num_threads(),
             batch_size=BATCH_SIZE,
             torch=torch.__version__,
         )
 
     def encode(self, voxels: torch.Tensor) -> torch.Tensor:
-        """(1, s, s, s) → what the prefix gives for this scan alone, without a batch axis, on the CPU."""
+        """Encode one scan (1, s, s, s). Returns the prefix's output without a batch axis, on the CPU."""
         self.model.eval()
         with torch.inference_mode():
             batch = voxels[None].to(device_of(self.model), torch.float32)
@@ -70,7 +70,7 @@ class Prefix:
 
 
 def prefix_weights(model: nn.Module, end: int) -> State:
-    """The parameters and buffers of the first `end` stages of an encoder, by name."""
+    """Return the parameters and buffers of the first `end` stages of an encoder, by name."""
     if end == 0:
         return {}
     assert isinstance(model, Classifier)
@@ -79,7 +79,7 @@ def prefix_weights(model: nn.Module, end: int) -> State:
     return {name: state[name] for name in names if encoder.stage_of(name.removeprefix(_ENCODER)) < end}
 
 
-def _kind_of_processor(device: torch.device) -> str:
+def _processor(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda {torch.cuda.get_device_name(device)}"
     return f"{device.type} {torch.backends.cpu.get_cpu_capability()}"

@@ -18,14 +18,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of a model on labelled scans; a score that is not defined is None, and `why` gives the reason.
+    """Scores of a model on labelled scans; undefined scores are None, and `why` gives the reason.
 
     Attributes:
         auc: Area under the ROC curve.
         balanced_accuracy: Mean of sensitivity and specificity at probability 0.5.
         loss: Mean cross-entropy, unweighted.
-        examples: Scans.
-        why: Why something is not defined; None where all is.
+        examples: Number of scans.
+        why: Why a score is undefined; None if all are defined.
     """
 
     auc: Share | None
@@ -34,28 +34,28 @@ class Scores:
     examples: Annotated[int, Field(ge=0)]
     why: str | None
 
-    def for_rule(self, wanted: ScoreKind) -> SiteScore | None:
-        """The score of the kind wanted, or by loss where that kind is not defined; None on an empty set.
+    def for_rule(self, kind: ScoreKind) -> SiteScore | None:
+        """Return the score of a kind, or the loss-based score if that kind is undefined; None for an empty set.
 
         Raises:
-            ValueError: For an unknown kind.
+            ValueError: If the kind is unknown.
         """
-        if wanted not in SCORE_KINDS:
-            raise ValueError(f"score kind: expected one of {', '.join(SCORE_KINDS)}, got {wanted!r}")
+        if kind not in SCORE_KINDS:
+            raise ValueError(f"score kind: expected one of {', '.join(SCORE_KINDS)}, got {kind!r}")
         if self.loss is None:
             return None
-        value = {"auc": self.auc, "balanced_accuracy": self.balanced_accuracy, "loss": None}[wanted]
+        value = {"auc": self.auc, "balanced_accuracy": self.balanced_accuracy, "loss": None}[kind]
         if value is None:
             return SiteScore(1 / (1 + self.loss), "loss", self.examples)
-        return SiteScore(value, wanted, self.examples)
+        return SiteScore(value, kind, self.examples)
 
 
 def score(assembled: AssembledModel, state: State, data: ScanSet, batch_size: int | None = None) -> Scores:
-    """Scores of a state on a set, in evaluation mode and without augmentation; the model holds the state afterwards.
+    """Score a state on a set, in evaluation mode and without augmentation; the model contains the state afterwards.
 
     Raises:
-        InputError: Where the state does not fit the model.
-        NotFinite: If the model gives NaN or infinity.
+        InputError: If the state does not match the model.
+        NotFinite: If the model's output is NaN or infinite.
     """
     assembled.write(state)
     if not len(data):
@@ -66,5 +66,5 @@ def score(assembled: AssembledModel, state: State, data: ScanSet, batch_size: in
     if len(np.unique(labels)) < 2:
         return Scores(None, None, loss, len(labels), "one class only")
     balanced = float(balanced_accuracy_score(labels, margins > 0))
-    # Not `evaluation.auc.area_under_curve`: the two differ in the last bit, and ties between rounds are broken by it.
+    # Not `evaluation.auc.area_under_curve`: it differs in the last bit, which would change ties between rounds.
     return Scores(float(roc_auc_score(labels, margins)), balanced, loss, len(labels), None)

@@ -14,16 +14,16 @@ Strength = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 
 @dataclass(frozen=True)
 class AugmentationSettings:
-    """Strengths of the random changes to a prepared scan; 0 leaves a change out.
+    """Strengths of the random augmentations of a prepared scan; 0 disables one.
 
     Attributes:
-        flip_probability: Of mirroring left and right, 0 to 1.
-        rotation_degrees: Largest rotation about each axis.
-        scaling: Largest relative change of size.
-        translation_mm: Largest shift along each axis.
-        bias_field: Largest coefficient of the multiplicative field's polynomial, of order 3.
-        log_gamma: Largest |log γ|.
-        noise: Largest standard deviation of Gaussian noise inside the brain, in units of the scan's own.
+        flip_probability: Probability of a left-right flip, 0 to 1.
+        rotation_degrees: Maximum rotation about each axis.
+        scaling: Maximum relative change in size.
+        translation_mm: Maximum shift along each axis.
+        bias_field: Maximum coefficient of the multiplicative field's polynomial of order 3.
+        log_gamma: Maximum |log γ|.
+        noise: Maximum standard deviation of Gaussian noise inside the brain, in units of the scan's.
     """
 
     __pydantic_config__ = STRICT
@@ -39,25 +39,25 @@ class AugmentationSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Length and settings of a site's training in each round. Optimisers start afresh in every round.
+    """Settings of a site's training in each round. Optimisers are reset at the start of every round.
 
     Attributes:
-        rounds: Rounds of the run.
+        rounds: Number of rounds.
         optimizer: ``"adamw"`` (decoupled weight decay) or ``"sgd"``.
-        local_epochs: Passes over the site's training scans in a round, at least 1.
-        batch_size: Scans in a batch; may exceed the number of scans.
-        head_learning_rate: For every name that does not start with ``encoder.``.
+        local_epochs: Passes over the site's training scans per round, at least 1.
+        batch_size: Scans per batch; may exceed the number of scans.
+        head_learning_rate: For all names that do not start with ``encoder.``.
         encoder_learning_rate: For names that do: adapters, or the encoder itself.
-        weight_decay: For tensors of two axes or more; biases and norms have none.
-        momentum: Of sgd.
-        warmup_rounds: Rounds of a linear rise of the learning rates, before the schedule begins.
-        schedule: ``"constant"``, or ``"cosine"`` down to nearly 0 in the last round. Rates are constant within a round.
-        clip_norm: Largest 2-norm of the gradient of a step; None for no bound.
-        accumulation: Batches behind one step of the optimiser.
-        class_weighted: Weigh classes in the loss by the inverse of their share of the site's training scans.
-        augmentation: Random changes to scans in training; None for none.
-        views: Views of a scan that the cache holds: the scan itself and ``views - 1`` augmented ones, of which each
-            epoch draws one per scan. Full tuning, which has no cache, draws a new augmentation each time instead.
+        weight_decay: For tensors with at least two axes; biases and norms have none.
+        momentum: Momentum of sgd.
+        warmup_rounds: Rounds in which the learning rates rise linearly, before the schedule begins.
+        schedule: ``"constant"``, or ``"cosine"`` to nearly 0 in the last round. Rates are constant within a round.
+        clip_norm: Maximum 2-norm of a step's gradient; None for no limit.
+        accumulation: Batches per optimiser step.
+        class_weighted: Weight classes in the loss by the inverse of their share of the site's training scans.
+        augmentation: Random augmentations during training, or None.
+        views: Cached views per scan: the scan itself and ``views - 1`` augmented ones, of which each epoch draws one
+            per scan. Full tuning, which has no cache, draws a new augmentation each time instead.
     """
 
     __pydantic_config__ = STRICT
@@ -80,9 +80,9 @@ class TrainingSettings:
 
 
 def rate_factor(settings: TrainingSettings, round_number: int, rounds: int) -> float:
-    """The share of the full learning rate in round `round_number` (from 1) of `rounds`: above 0, at most 1.
+    """Return the fraction of the full learning rate in round `round_number` (from 1) of `rounds`: above 0, at most 1.
 
-    Warm-up: t / (warmup_rounds + 1). Then cosine: (1 + cos(π s / S)) / 2, with s of the schedule's S rounds behind.
+    Warm-up: t / (warmup_rounds + 1). Then cosine: (1 + cos(π s / S)) / 2, after s of the schedule's S rounds.
     """
     if round_number <= settings.warmup_rounds:
         return round_number / (settings.warmup_rounds + 1)

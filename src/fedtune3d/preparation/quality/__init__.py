@@ -1,1 +1,1 @@
-"""How good a scan is: what is measured of it, which scans stand out in their site, and a page to look at them."""
+"""Quality control: measures of each scan, suspicious scans within a site, and a page to inspect them."""

@@ -1,4 +1,4 @@
-"""Which scans of a site stand out: by absolute limits, and by robust z-scores among the site's scans."""
+"""Suspicious scans of a site: by absolute limits, and by robust z-scores among the site's scans."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ import numpy as np
 from fedtune3d.preparation.arrays import Numbers
 from fedtune3d.preparation.quality.measures import AS_IT_LIES, Quality
 
-LARGEST_Z = 3.5  # Iglewicz and Hoaglin, 1993, How to Detect and Handle Outliers
-FEWEST_SCANS = 10  # with fewer, the median absolute deviation says little
-_LEAST_SPREAD = 0.05  # of the median's magnitude; so nothing within 26 % of the median stands out
+MAX_Z = 3.5  # Iglewicz and Hoaglin, 1993, How to Detect and Handle Outliers
+MIN_SCANS = 10  # with fewer, the median absolute deviation is unreliable
+_MIN_SPREAD = 0.05  # relative to the median; values within 26% of the median are therefore never suspicious
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number of `Quality`, how it is shown, and where it is suspicious.
+    """A measure in `Quality`, its format, and its limits.
 
     Attributes:
-        name: Its attribute there and column in qc.tsv.
-        title: With its unit.
-        digits: Shown after the point.
-        sides: Which deviations from the site's median are suspicious: ``low``, ``high``, ``both`` or none.
+        name: Its attribute in `Quality` and column in qc.tsv.
+        title: Title with unit.
+        digits: Number of decimals shown.
+        sides: Which deviations from the site's median are suspicious: ``low``, ``high``, ``both`` or ``""`` for none.
         low, high: Absolute limits; None for no limit.
-        registered: Whether the limits hold for registered scans only.
+        registered: Whether the limits apply only to registered scans.
     """
 
     name: str
@@ -42,19 +42,19 @@ MEASURES = (
     Measure("snr", "Signal to noise", 1, "low"),
     Measure("cnr", "Contrast to noise", 1, "low", low=1.0),
     Measure("edge_cm2", "Brain on the scan's edge (cm²)", 1, high=15),
-    Measure("header_degrees", "sform against qform (°)", 1, high=5),
+    Measure("header_degrees", "Angle between sform and qform (°)", 1, high=5),
 )
 
 
 def flag_scans(qualities: Sequence[Quality], registered: Sequence[bool]) -> list[list[str]]:
-    """Why each scan of a site is suspicious, one short reason each; empty for those that are not.
+    """Return the short reasons why each scan of a site is suspicious; empty for unsuspicious scans.
 
-    The robust z-score is 0.6745 (x − median) / MAD; it needs ten scans that have the measure. Scans that were
-    registered and those that were not are compared with their own kind.
+    The robust z-score is 0.6745 (x − median) / MAD; it requires ten scans with the measure. Registered and
+    unregistered scans are assessed separately.
     """
     reasons: list[list[str]] = [[] for _ in qualities]
     for kind in (False, True):
-        members = [index for index, is_so in enumerate(registered) if is_so == kind]
+        members = [index for index, is_registered in enumerate(registered) if is_registered == kind]
         for measure in MEASURES:
             known = [index for index in members if getattr(qualities[index], measure.name) is not None]
             values = np.array([getattr(qualities[index], measure.name) for index in known], dtype=np.float64)
@@ -68,11 +68,11 @@ def flag_scans(qualities: Sequence[Quality], registered: Sequence[bool]) -> list
 
 
 def robust_scores(values: Numbers) -> Numbers:
-    """0.6745 (x − median) / MAD of values (n,), the MAD at least 5 % of the median; zeros for fewer than ten."""
-    if len(values) < FEWEST_SCANS:
+    """Compute 0.6745 (x − median) / MAD of (n,) values, with MAD ≥ 5% of the median; zeros for fewer than ten."""
+    if len(values) < MIN_SCANS:
         return np.zeros(len(values))
     middle = np.median(values)
-    spread = max(float(np.median(np.abs(values - middle))), _LEAST_SPREAD * abs(float(middle)), 1e-9)
+    spread = max(float(np.median(np.abs(values - middle))), _MIN_SPREAD * abs(float(middle)), 1e-9)
     scores: Numbers = 0.6745 * (values - middle) / spread
     return scores
 
@@ -84,7 +84,7 @@ def _reason(measure: Measure, value: float, score: float, registered: bool) -> s
             return f"{shown}: below {measure.low:g}"
         if measure.high is not None and value > measure.high:
             return f"{shown}: above {measure.high:g}"
-    deviates = {"low": score < -LARGEST_Z, "high": score > LARGEST_Z, "both": abs(score) > LARGEST_Z}
+    deviates = {"low": score < -MAX_Z, "high": score > MAX_Z, "both": abs(score) > MAX_Z}
     if deviates.get(measure.sides):
-        return f"{shown}: unlike the site's others (robust z {score:+.1f})"
+        return f"{shown}: outlier among the site's scans (robust z {score:+.1f})"
     return None

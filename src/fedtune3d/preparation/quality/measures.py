@@ -1,4 +1,4 @@
-"""What is measured of a scan while it is prepared."""
+"""Quality measures of a scan, computed during preparation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,29 +15,29 @@ from fedtune3d.preparation.template import Template
 
 AS_IT_LIES = "as the template"
 _TURNS = {AS_IT_LIES: (), "upside down": (2,), "back to front": (1,), "upside down and back to front": (1, 2)}
-_FITS = 0.2  # correlation
-_CLEARLY = 0.05
+_MIN_CORRELATION = 0.2
+_MIN_GAIN = 0.05
 _BINS = 128
 _MAD_TO_SIGMA = 1.4826
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Measures of one scan; None where one cannot be taken.
+    """Quality measures of one scan; None if a measure cannot be computed.
 
     Attributes:
-        brain_ml: Volume of the brain mask in the scan's own voxels, in millilitres.
-        template_correlation: Pearson's r with the MNI152 template where both have brain. Of use as a number after
-            registration; before it, only between scans of a site.
+        brain_ml: Volume of the brain mask, from the scan's own voxels, in millilitres.
+        template_correlation: Pearson's r with the MNI152 template in the intersection of the brains. Meaningful as an
+            absolute number only after registration; otherwise only for comparing a site's scans.
         template_dice: Overlap (Dice) of the brain mask with the template's on the prepared grid.
-        snr: White matter's median over the noise's standard deviation.
-        cnr: Difference of white and grey matter's medians over the noise's standard deviation.
-        edge_cm2: Area of the brain mask on the scan's outermost planes, in cm²: the brain continues where
-            the field of view ends. A tightly cropped brain touches the edge with up to a few.
-        orientation: Which turn of the template fits the brain clearly best; anything but ``as the template`` is
-            suspicious.
-        header_degrees: The angle between the orientations that the header's sform and qform give, with 180 where they
-            are each other's mirror image; None where only one is set.
+        snr: Median of white matter divided by the noise's standard deviation.
+        cnr: Difference of the medians of white and grey matter divided by the noise's standard deviation.
+        edge_cm2: Area of the brain mask on the scan's outermost planes, in cm², where the field of view cuts the brain
+            off. A tightly cropped complete brain touches the edge with up to a few cm².
+        orientation: The orientation of the template that fits the brain clearly best; anything but ``as the template``
+            is suspicious.
+        header_degrees: Angle between the orientations in the header's sform and qform, 180 for mirror images; None if
+            only one is set.
     """
 
     brain_ml: float
@@ -59,19 +59,19 @@ def measure_quality(
     brain_on_grid: Mask,
     template: Template,
 ) -> Quality:
-    """Measure a scan.
+    """Compute the quality measures of a scan.
 
-    A head that was mirrored left to right with its header agreeing cannot be told: brain and template are all but
-    symmetric. What can be told is that sform and qform contradict each other (`Quality.header_degrees`).
+    A left-right mirrored head with a consistent header cannot be detected, as brain and template are nearly symmetric.
+    Contradicting sform and qform can (`Quality.header_degrees`).
 
     Args:
         path: The scan's file, for its header.
-        scan: As read.
-        brain: bool, its brain in its own voxels.
-        inside: Its voxels in the brain, in their order, after bias correction where there was one.
-        on_grid: float32 (size, size, size), on the prepared grid, before normalisation.
+        scan: The scan as read.
+        brain: bool, its brain mask on its own grid.
+        inside: Its voxels in the brain, in array order, after bias correction if that was applied.
+        on_grid: float32 (size, size, size), the scan on the prepared grid, before normalisation.
         brain_on_grid: bool, the same shape.
-        template: On the same grid.
+        template: The template on the same grid.
     """
     snr, cnr = _to_noise(scan.voxels, brain, inside)
     both = int(np.count_nonzero(brain_on_grid & template.brain))
@@ -90,13 +90,13 @@ def measure_quality(
 
 
 def _orientation(fits: Mapping[str, float]) -> str:
-    """The turn that fits best, where it fits clearly better and fits at all; else as it lies."""
+    """Return the orientation that fits best, if it fits well and clearly better; otherwise the scan's own."""
     best = max(fits, key=lambda name: fits[name])
-    return best if fits[best] > max(_FITS, fits[AS_IT_LIES] + _CLEARLY) else AS_IT_LIES
+    return best if fits[best] > max(_MIN_CORRELATION, fits[AS_IT_LIES] + _MIN_GAIN) else AS_IT_LIES
 
 
 def _correlation(voxels: Volume, brain: Mask, template: Template, flipped: tuple[int, ...]) -> float:
-    """Pearson's r with the flipped template where both have brain."""
+    """Compute Pearson's r with the flipped template in the intersection of the brains."""
     both = brain & np.flip(template.brain, flipped)
     if not both.any():
         return 0.0
@@ -107,13 +107,13 @@ def _correlation(voxels: Volume, brain: Mask, template: Template, flipped: tuple
 
 
 def _to_noise(voxels: Volume, brain: Mask, inside: Volume) -> tuple[float | None, float | None]:
-    """Signal and contrast over noise.
+    """Compute the signal-to-noise and contrast-to-noise ratios.
 
     White and grey matter are the brightest two of three classes by Otsu's thresholds (Liao et al., 2001). The noise's
-    standard deviation is 1.4826 times the median absolute pseudo-residual in the white: a voxel less the mean of its
-    six neighbours, times √(6/7) (Gasser et al., 1986; Coupé et al., 2008, IEEE Transactions on Medical Imaging 27(4)),
-    which needs no air around the head and so holds for masked scans, too. None for scans with negative voxels, whose
-    zero is arbitrary.
+    standard deviation is 1.4826 times the median absolute pseudo-residual in white matter: a voxel minus the mean of
+    its six neighbours, times √(6/7) (Gasser et al., 1986; Coupé et al., 2008, IEEE Transactions on Medical Imaging
+    27(4)). As this needs no air around the head, it also works for masked scans. None for scans with negative voxels,
+    whose zero is arbitrary.
     """
     if inside.min() < 0:
         return None, None
@@ -134,7 +134,7 @@ def _to_noise(voxels: Volume, brain: Mask, inside: Volume) -> tuple[float | None
 
 
 def two_thresholds(values: Volume) -> tuple[float, float]:
-    """The two thresholds that part values into the three classes of the largest variance between them (Otsu)."""
+    """Compute the two thresholds that maximise the variance between three classes (Otsu)."""
     first, last = np.percentile(values, (0.5, 99.5))
     counts, edges = np.histogram(values, bins=_BINS, range=(first, last))
     weight = np.concatenate([[0.0], np.cumsum(counts, dtype=np.float64)])
@@ -162,7 +162,7 @@ def _edge_cm2(brain: Mask, affine: Affine) -> float:
 
 def _header_degrees(path: Path) -> float | None:
     image = nibabel.load(path)
-    assert isinstance(image, nibabel.Nifti1Image)  # as read_scan found it
+    assert isinstance(image, nibabel.Nifti1Image)  # as checked by read_scan
     header = image.header
     sform, qform = header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]
     if sform is None or qform is None:

@@ -1,4 +1,4 @@
-"""qc.tsv and qc.html of a site: every scan's measures and picture. Both stay at the site."""
+"""qc.tsv and qc.html of a site, with every scan's measures and picture. Both stay at the site."""
 
 import base64
 import csv
@@ -22,13 +22,13 @@ from fedtune3d.preparation.prepared_scan import PreparedScan
 from fedtune3d.preparation.quality.flags import MEASURES, flag_scans
 from fedtune3d.preparation.store import load_prepared
 
-_OUTLINE = (230, 159, 0)  # orange, which the colour-blind tell from grey
+_OUTLINE = (230, 159, 0)  # orange, distinguishable from grey for colour-blind readers
 _GREYS = 31
 
 
 @dataclass(frozen=True)
 class CheckedScan:
-    """A scan, as prepared, with why it is suspicious (empty where it is not)."""
+    """A prepared scan with the reasons why it is suspicious, if any."""
 
     record: ScanRecord
     prepared: PreparedScan
@@ -36,17 +36,17 @@ class CheckedScan:
 
 
 def check_quality(cohort: PreparedCohort) -> list[CheckedScan]:
-    """The prepared scans of one site with what speaks against each."""
+    """Return the prepared scans of a site, with the reasons why they are suspicious."""
     prepared = [load_prepared(path) for path in cohort.paths.values()]
     reasons = flag_scans([scan.quality for scan in prepared], [scan.space != OWN_SPACE for scan in prepared])
     return [CheckedScan(*parts) for parts in zip(cohort.paths, prepared, reasons, strict=True)]
 
 
 def write_quality(folder: Path, site: str, cohort: PreparedCohort) -> list[CheckedScan]:
-    """Write `qc.tsv` and `qc.html` of a site into `folder`, and return what they show.
+    """Write `qc.tsv` and `qc.html` of a site into `folder`, and return the scans they show.
 
-    The page is one file that opens offline: a picture of every scan with the outline of its brain mask, sorted by any
-    measure at a click, scans that could not be prepared listed at the end.
+    The page is a single file that opens offline. It shows every scan with the outline of its brain mask, can be sorted
+    by any measure, and lists scans that could not be prepared at the end.
     """
     scans = check_quality(cohort)
     paths = SiteCache(folder)
@@ -93,7 +93,7 @@ def _table(scans: Sequence[CheckedScan]) -> str:
 
 @dataclass(frozen=True)
 class _Card:
-    """What the page shows of a scan: a picture in base64, each measure's value to sort by, and its title and text."""
+    """A scan on the page: a picture in base64, the values to sort by, and each measure's title and text."""
 
     name: str
     reasons: Sequence[str]
@@ -115,7 +115,7 @@ def _card(scan: CheckedScan) -> _Card:
 
 
 def draw_outlined(prepared: PreparedScan) -> bytes:
-    """A small PNG: the middle sagittal, coronal and axial slice, the person's left on the left, the mask's outline."""
+    """Draw the middle sagittal, coronal and axial slices with the mask's outline as a small PNG, left on the left."""
     inside = prepared.voxels[prepared.brain].astype(np.float32)
     low, high = np.percentile(inside, (1, 99))
     pixels = np.hstack([_paint(prepared, axis, low, high) for axis in range(3)])
@@ -128,7 +128,7 @@ def draw_outlined(prepared: PreparedScan) -> bytes:
 
 
 def _paint(prepared: PreparedScan, axis: int, low: float, high: float) -> NDArray[np.uint8]:
-    """Palette indices of a slice; where brain and surroundings meet, the outline's."""
+    """Return the palette indices of a slice, with the outline around the brain."""
     middle = prepared.voxels.shape[axis] // 2
     values, brain = (np.take(volume, middle, axis=axis).T[::-1] for volume in (prepared.voxels, prepared.brain))
     grey = np.clip((values.astype(np.float32) - low) / max(high - low, 1e-6), 0, 1)
