@@ -35,5 +35,5 @@ def test_derivatives_take_the_table_of_the_raw_folder_above(tmp_path: Path) -> N
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="none: expected a folder that can be read"), readable(tmp_path):
+    with pytest.raises(InputError, match="none: expected a readable folder"), readable(tmp_path):
         list(anat_folders(tmp_path / "none"))

@@ -58,7 +58,7 @@ def test_sessions_of_one_person_in_two_groups_are_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("rows", "line"),
     [
-        ("01|70\nsub-01|71", "expected one row a participant, but sub-01 stands in lines 2 and 3"),
+        ("01|70\nsub-01|71", "expected one row per participant, but sub-01 is in lines 2 and 3"),
         ("n/a|70", "line 2: expected a participant_id, got none"),
         ("../x|70", "line 2: expected a participant_id of letters, digits"),
     ],
@@ -86,7 +86,7 @@ def test_ages_as_tables_write_them(tmp_path: Path, text: str, age: str | None) -
     people = read_people(table, [])
     assert people.by_participant["sub-01"]["age"] == age
     expected = (
-        f"participants.tsv: age: 2 values taken as missing; expected years (0 to 120), got {text!r} in line 2 first"
+        f"participants.tsv: age: 2 values treated as missing; expected years (0 to 120), got {text!r} in line 2 first"
     )
     assert people.warnings == (() if age else (expected,))
 

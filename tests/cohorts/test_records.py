@@ -9,7 +9,7 @@ CDR = LabelMapping(positive="cdr >= 1", negative="cdr == 0")
 
 
 def test_a_mapping_with_a_value_in_both_lists_is_refused() -> None:
-    with pytest.raises(InputError, match="AD stands in positive and in negative"):
+    with pytest.raises(InputError, match="AD is in both positive and negative"):
         LabelMapping(positive=("AD", "MCI"), negative=("CN", "AD"))
     with pytest.raises(InputError, match=r"negative: expected at least one"):
         LabelMapping(positive=("AD",), negative=())

@@ -84,7 +84,7 @@ def test_covariates_and_labels_may_stand_in_sessions_alone(site: Callable[[str],
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("baseline n/a n/a n/a\nses-baseline n/a n/a n/a\n", "but sub-01 ses-baseline stands in lines 2 and 3"),
+        ("baseline n/a n/a n/a\nses-baseline n/a n/a n/a\n", "but sub-01 ses-baseline is in lines 2 and 3"),
         ("../x n/a n/a -3\n", "line 2: expected a session_id of letters"),
     ],
 )

@@ -155,7 +155,7 @@ def test_a_diagnosis_change_counts_both_labels() -> None:
         ),
         (
             "participant_id\tsession_id\tgroup_id\tlabel\tsplit\na\ts1\ta\t1\ttest\na\ts2\ta\t1\ttrain\n",
-            "line 3: group a stands in test and in train",
+            "line 3: group a is in both test and train",
         ),
     ],
 )

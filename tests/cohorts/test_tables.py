@@ -31,7 +31,7 @@ def test_a_table_with_a_bom_windows_line_ends_quotes_and_blank_lines(tmp_path: P
         ("participant_id,age\n", "expected a column participant_id, found the columns participant_id,age"),
         ("participant_id\tage\tage\n", "expected each column once, found age twice"),
         ("participant_id\tage\nsub-01\n", "line 2: expected 2 fields as in the header, got 1"),
-        ("participant_id\n".encode("utf-16-le"), "found zero bytes, as UTF-16 has them"),
+        ("participant_id\n".encode("utf-16-le"), "found zero bytes, as in UTF-16"),
     ],
 )
 def test_a_malformed_table_is_one_line(tmp_path: Path, content: str | bytes, line: str) -> None:

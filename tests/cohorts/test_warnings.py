@@ -12,6 +12,6 @@ def test_one_line_per_table_and_column_with_the_first_value() -> None:
     values.add(Path("site/participants.tsv"), 5, "sex", "?")
     values.add(Path("site/participants.tsv"), 4, "age", "older")
     assert values.lines == (
-        "participants.tsv: age: 2 values taken as missing; expected years (0 to 120), got 'old' in line 3 first",
-        "participants.tsv: sex: 1 value taken as missing; expected F or M, got '?' in line 5",
+        "participants.tsv: age: 2 values treated as missing; expected years (0 to 120), got 'old' in line 3 first",
+        "participants.tsv: sex: 1 value treated as missing; expected F or M, got '?' in line 5",
     )

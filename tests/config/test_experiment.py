@@ -69,10 +69,10 @@ def test_unknown_key_inside_a_list_and_a_union(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": {"positive": ["AD"], "negative": ["AD"]}}, "labels: AD stands in positive and in negative"),
+        ({"labels": {"positive": ["AD"], "negative": ["AD"]}}, "labels: AD is in both positive and negative"),
         ({"labels": None}, "site A has no labels"),
         ({"sites": [{"name": "A"}, {"name": "A"}]}, "A is used twice"),
-        ({"splits": {"train": 0.5, "validation": 0.5, "test": 0.5}}, "splits: train + validation + test must be 1"),
+        ({"splits": {"train": 0.5, "validation": 0.5, "test": 0.5}}, "splits: train + validation + test must sum to 1"),
         ({"name": "a/b"}, "name: String should match pattern"),
         ({"tuning": {"method": "magic"}}, "tuning: "),
         ({"aggregation": {"rule": "fedavg", "mu": 1}}, "'mu'"),

@@ -126,4 +126,4 @@ def test_every_problem_is_found_before_anything_runs(tmp_path: Path) -> None:
     assert "expected ncc or resnet18" in problems(write(tmp_path, references=["ncx"]))[0]
     assert "write `seeds: [0, 1, 2]`" in problems(write(tmp_path, seed=3))[0]
     assert "seeds must differ" in problems(write(tmp_path, seeds=[1, 1]))[0]
-    assert "plain SGD only" in problems(write(tmp_path, rules=["scaffold"]))[0]
+    assert "requires plain SGD" in problems(write(tmp_path, rules=["scaffold"]))[0]

@@ -166,7 +166,7 @@ def test_an_atlas_that_cannot_be_used_stops_before_the_scans_are_read(small_expe
         run_experiment(Experiment.from_yaml(path), report=False)
     assert not (tmp_path / "run" / "flow.json").exists()
     path = write(small_experiment, tmp_path / "run", {"A": {}, "B": {}}, explain=explain | {"method": "gradcam"})
-    with pytest.raises(InputError, match="explain: a map by gradcam is too coarse for an atlas"):
+    with pytest.raises(InputError, match="explain: gradcam maps are too coarse for an atlas"):
         Experiment.from_yaml(path)
 
 

@@ -297,7 +297,7 @@ def test_an_age_that_cannot_be_read_is_missing_and_counted(bench: Bench, age: st
     in_place_of_first_age(age)(bench.site)
     prepared = bench.prepare_and_look()
     assert prepared.code == 0
-    line = f"age: 1 value taken as missing; expected years (0 to 120), got {age!r} in line 2"
+    line = f"age: 1 value treated as missing; expected years (0 to 120), got {age!r} in line 2"
     assert f"  warning: participants.tsv: {line}" in prepared.out
 
 
@@ -341,15 +341,15 @@ TABLES: dict[str, tuple[Callable[[Path], object], str]] = {
     "UTF-16": (lambda site: (site / TABLE).write_text((site / TABLE).read_text(), encoding="utf-16"), "expected UTF-8"),
     "UTF-16 without BOM": (
         lambda site: (site / TABLE).write_text((site / TABLE).read_text(), encoding="utf-16-le"),
-        "as UTF-16 has them",
+        "as in UTF-16",
     ),
     "spreadsheet": (lambda site: (site / TABLE).write_bytes(b"PK\x03\x04\x14\x00\x06\x00\xe9"), "expected UTF-8"),
     "commas for tabs": (edit(lambda text: text.replace("\t", ",")), "is it tab-separated"),
     "no column of diagnoses": (edit(lambda text: text.replace("diagnosis", "group")), "expected a column diagnosis"),
     "no column of ids": (edit(lambda text: text.replace("participant_id", "id")), "expected a column participant_id"),
     "a column twice": (edit(lambda text: text.replace("sex", "age")), "expected each column once, found age twice"),
-    "a row twice": (with_row("sub-00\tCN\t60\tM\n"), "but sub-00 stands in lines 2 and 6; keep one"),
-    "one person in both classes": (with_row("00\tAD\t60\tM\n"), "but sub-00 stands in lines 2 and 6; keep one"),
+    "a row twice": (with_row("sub-00\tCN\t60\tM\n"), "but sub-00 is in lines 2 and 6; keep one"),
+    "one person in both classes": (with_row("00\tAD\t60\tM\n"), "but sub-00 is in lines 2 and 6; keep one"),
     "a row too short": (with_row("sub-09\tCN\n"), "line 6: expected 4 fields as in the header, got 2"),
     "a tab in a field": (with_row('sub-09\t"C\tN"\t60\tM\n'), "line 6: expected 4 fields as in the header, got 5"),
     "no id": (with_row("n/a\tCN\t60\tM\n"), "line 6: expected a participant_id, got none"),
@@ -446,10 +446,10 @@ TABLES_OF_PATHS = {
     "absent file": ("nowhere.nii.gz\t1\tn/a\tAD\n", "nowhere.nii.gz: expected a readable scan; No such file"),
     "a folder": ("sub-00\t1\tn/a\tAD\n", "sub-00: expected a scan, found a folder"),
     "no scan but text": ("participants.tsv\t1\tn/a\tAD\n", "participants.tsv: expected a NIfTI file"),
-    "one scan for two people": (f"{FIRST}\t1\tn/a\tAD\n{FIRST}\t2\tn/a\tCN\n", "stands in lines 2 and 3; keep one"),
+    "one scan for two people": (f"{FIRST}\t1\tn/a\tAD\n{FIRST}\t2\tn/a\tCN\n", "is in lines 2 and 3; keep one"),
     "two labels for one session": (
         f"{FIRST}\t1\tn/a\tAD\n{str(FIRST).replace('00', '01')}\t1\tn/a\tCN\n",
-        "line 3: expected the values of an earlier row of sub-1, found others",
+        "line 3: expected the same values as an earlier row of sub-1, found others",
     ),
 }
 
@@ -472,7 +472,7 @@ def test_an_absent_file_of_a_table_can_be_skipped(bench: Bench) -> None:
 
 
 LABELS = {
-    "a value in both lists": ({"positive": ["AD", "CN"], "negative": ["CN"]}, "CN stands in positive and in negative"),
+    "a value in both lists": ({"positive": ["AD", "CN"], "negative": ["CN"]}, "CN is in both positive and negative"),
     "an expression that is none": (
         {"positive": "cdr => 1", "negative": ["CN"]},
         "labels.positive: label expression 'cdr => 1'",

@@ -142,5 +142,5 @@ def test_the_terminal_shows_three_tables(finished_study: Path, capsys: pytest.Ca
 
 
 def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no study"):
+    with pytest.raises(InputError, match="is not a study"):
         write_study_report(tmp_path)

@@ -103,7 +103,7 @@ def test_baselines_know_nothing_of_exact_averagings_residuals(small_experiment: 
 def test_leaving_a_site_out_needs_two(small_experiment: Any, tmp_path: Path) -> None:
     sites = [{"name": "A", "root": str(small_experiment.folder / "A")}]
     path = small_experiment.write(tmp_path / "run", sites=sites, baselines=["leave_one_site_out"])
-    with pytest.raises(InputError, match="leave_one_site_out needs two sites"):
+    with pytest.raises(InputError, match="leave_one_site_out needs at least two sites"):
         Experiment.from_yaml(path)
 
 

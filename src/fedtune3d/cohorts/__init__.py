@@ -1,1 +1,1 @@
-"""From a site's BIDS folder to prepared scans and splits."""
+"""From a site's tables and folders to people, labels and splits."""

@@ -8,25 +8,29 @@ from fedtune3d._utils.json_values import Json
 
 
 def is_simulated(root: Path) -> bool:
-    """Whether the folder's description has the key ``Simulated``, as `simulate` writes it; False where there is none.
+    """Return whether the description has ``Simulated: true``, as `simulate` writes it; False if there is none.
 
     Raises:
-        InputError: If the file is there but no JSON object.
+        InputError: If the file is not a JSON object.
     """
     return read_description(root).get("Simulated") is True
 
 
 def is_derivative(root: Path) -> bool:
-    """Whether the folder calls itself a derivative; early ones have ``PipelineDescription``. Raises `InputError`."""
+    """Return whether the folder declares itself a derivative (``PipelineDescription`` in older data sets).
+
+    Raises:
+        InputError: If the file is not a JSON object.
+    """
     description = read_description(root)
     return description.get("DatasetType") == "derivative" or "PipelineDescription" in description
 
 
 def read_description(root: Path) -> dict[str, Json]:
-    """The description of a folder, or of a table's folder; empty where there is none.
+    """Read the description of a folder, or of a table's folder; empty if there is none.
 
     Raises:
-        InputError: If the file is there but no JSON object.
+        InputError: If the file is not a JSON object.
     """
     path = (root.parent if root.is_file() else root) / "dataset_description.json"
     try:

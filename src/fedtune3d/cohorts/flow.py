@@ -1,7 +1,7 @@
-"""The flow of participants: who was found, who was left out and why, and who is in which split, as counts.
+"""The flow of participants: counts of those found, left out (with reasons), and in each split.
 
-The counts behind a flow diagram (STARD 2015, item 19; CONSORT 2010, item 13). In participants and in scans, found
-equals left out plus included. A person is left out for the reason that took the last of their scans.
+These are the counts of a flow diagram (STARD 2015, item 19; CONSORT 2010, item 13). For participants and for scans,
+found equals left out plus included. A person is left out for the reason that excluded the last of their scans.
 """
 
 import os
@@ -17,7 +17,7 @@ WHOLE_SITE = "all"
 
 @dataclass(frozen=True)
 class Counts:
-    """How many participants, and how many scans; None where the number is held back at its site."""
+    """Numbers of participants and scans; None if a number is suppressed at its site."""
 
     participants: int | None
     scans: int | None
@@ -27,13 +27,13 @@ class Counts:
 
     @property
     def held_back(self) -> bool:
-        """Whether either number is."""
+        """True if either number is suppressed."""
         return self.participants is None or self.scans is None
 
     def masked(self, min_people: int) -> "Counts":
-        """Both counts held back where from 1 to below `min_people` people, or scans, are behind them.
+        """Suppress both counts if either is at least 1 but below `min_people`.
 
-        Without a whole participant there can be scans of some who have others; fewer scans are of fewer people.
+        Scans are checked, too: scans can be left out without any participant, and few scans are of few people.
         """
         few = any(count is not None and 0 < count < min_people for count in (self.participants, self.scans))
         return HELD_BACK if few else self
@@ -45,7 +45,7 @@ HELD_BACK = Counts(None, None)
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Participants and scans that were left out for one of `records.REASONS`, and a detail from the site's table."""
+    """Participants and scans left out for one of `records.REASONS`, with a detail from the site's table."""
 
     reason: str
     detail: str
@@ -54,18 +54,18 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class ByClass:
-    """The counts of one class and of the other."""
+    """Counts per class."""
 
     negative: Counts
     positive: Counts
 
     @property
     def total(self) -> Counts:
-        """Both classes."""
+        """Counts over both classes."""
         return self.negative + self.positive
 
     def scans(self, label: int) -> int | None:
-        """Scans of the positive class (1) or of the negative (0)."""
+        """Return the number of scans of the positive (1) or negative (0) class."""
         return (self.positive if label else self.negative).scans
 
 
@@ -75,10 +75,10 @@ class Flow:
 
     Attributes:
         found: All participants and scans.
-        left_out: Who was left out, in the order in which the reasons are checked.
-        included: Everyone else.
+        left_out: Those left out, in the order in which the reasons are checked.
+        included: All others.
         both_classes: Included participants with scans in both classes, who count as positive, and all their scans.
-        splits: The included by class: `WHOLE_SITE`, and, once the site is split, ``train``, ``validation``, ``test``.
+        splits: Included participants by class: `WHOLE_SITE`, and after splitting ``train``, ``validation``, ``test``.
     """
 
     found: Counts
@@ -90,7 +90,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class BadScan:
-    """A scan at fault, by the name of its participant and session, and why; it stays at its site."""
+    """A bad scan, named by participant and session, and the reason; stays at its site."""
 
     scan: str
     why: str
@@ -98,7 +98,7 @@ class BadScan:
 
 @dataclass(frozen=True)
 class SiteFlow:
-    """What a site keeps of its flow: the counts, none of them masked, and the scans at fault."""
+    """The flow kept at a site: all counts, without suppression, and the bad scans."""
 
     flow: Flow
     bad_scans: tuple[BadScan, ...]
@@ -110,9 +110,9 @@ def count_flow(
     """Count the flow of a site.
 
     Args:
-        cohort: What was read.
-        bad: Records that could not be prepared, each with the message.
-        splits: Group → split, where the site is split already.
+        cohort: The site's cohort.
+        bad: Records that could not be prepared, each with the error message.
+        splits: Group → split, if the site is already split.
     """
     faults = dict(bad)
     exclusions = [*cohort.exclusions, *(_fault(record, why) for record, why in faults.items())]
@@ -132,12 +132,12 @@ def count_flow(
 
 
 def leaving(flow: Flow, details: bool, min_people: int = 1) -> Flow:
-    """The part of a flow that may leave its site.
+    """Return the flow with the counts that may leave its site.
 
     Args:
-        flow: Of the site, nothing masked.
-        details: Whether the details of reasons may leave: words of the site's own table, such as diagnoses.
-        min_people: Counts of fewer people (but none) are held back, and so are the totals that would give them away.
+        flow: The site's flow, without suppression.
+        details: Whether the details of reasons, quoted from the site's table (such as diagnoses), may leave.
+        min_people: Counts from 1 to below this number are suppressed, as are totals that would reveal them.
     """
     steps = [
         replace(step, counts=step.counts.masked(min_people))
@@ -161,12 +161,12 @@ def leaving(flow: Flow, details: bool, min_people: int = 1) -> Flow:
 
 
 def without_folder(record: ScanRecord, why: str) -> str:
-    """Why a record is at fault, without its path; other files of its folder are named without the folder."""
+    """Return the reason why a record is bad without its path, naming other files without their folder."""
     return why.removeprefix(f"{record.path}: ").replace(f"{record.path.parent}{os.sep}", "")
 
 
 def _fault(record: ScanRecord, why: str) -> Exclusion:
-    """A fault in a few words that name no file: what was expected, from the message that says so."""
+    """Summarise a fault without file names, as what the error message says was expected."""
     expected = re.search(r"expected [^,;]+", without_folder(record, why))
     return Exclusion(record.participant_id, FAULT, expected[0] if expected else "", 1)
 
@@ -176,9 +176,9 @@ def _count_left_out(exclusions: Sequence[Exclusion], included: set[str]) -> tupl
     counts: dict[tuple[str, str], Counts] = {}
     for exclusion in exclusions:
         person = exclusion.participant_id
-        took_the_person = person not in included and last[person] is exclusion
+        excludes_person = person not in included and last[person] is exclusion
         reason = (exclusion.reason, exclusion.detail)
-        counts[reason] = counts.get(reason, NOBODY) + Counts(int(took_the_person), exclusion.scans)
+        counts[reason] = counts.get(reason, NOBODY) + Counts(int(excludes_person), exclusion.scans)
     ordered = sorted(counts, key=lambda reason: (REASONS.index(reason[0]), reason[1]))
     return tuple(LeftOut(*reason, counts[reason]) for reason in ordered)
 
@@ -203,7 +203,7 @@ def _people(records: Iterable[ScanRecord], label: int) -> set[str]:
 
 
 def _count_classes(records: Sequence[ScanRecord]) -> ByClass:
-    """Scans by their own class; a participant with scans in both is positive."""
+    """Count scans by their own class, and participants with scans in both classes as positive."""
     positive = _people(records, 1)
     negative = _people(records, 0) - positive
     scans = [sum(record.label == label for record in records) for label in (0, 1)]

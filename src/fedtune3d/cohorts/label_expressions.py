@@ -1,10 +1,10 @@
-"""Label expressions on the columns of a table, such as ``cdr >= 1 and age < 90``: a small grammar, never run as code.
+"""Label expressions on table columns, such as ``cdr >= 1 and age < 90``: a small grammar, never evaluated as code.
 
     expression = all {"or" all}
     all        = comparison {"and" comparison}
     comparison = column ("==" | "!=" | "<" | "<=" | ">" | ">=") value
 
-A column or value with spaces is quoted. Numbers compare as numbers; words are only equal or not.
+Columns or values with spaces are quoted. Numbers are compared as numbers; words only for equality.
 """
 
 import operator
@@ -26,7 +26,7 @@ _TOKEN = re.compile(r"""\s*(?:(?P<sign><=|>=|==|!=|<|>)|(?P<quoted>"[^"]*"|'[^']
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 
 Row = Mapping[str, str | None]
-Token = tuple[str, str]  # sign, quoted or word; the text
+Token = tuple[str, str]  # kind (sign, quoted or word) and text
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Comparison:
     value: float | str
 
     def holds(self, row: Row) -> bool | None:
-        """Whether it holds; None where the row has no value, or no number where a number is needed."""
+        """Return whether it holds; None if the row's value is missing, or is not a number although one is needed."""
         cell = row.get(self.column)
         if cell is None:
             return None
@@ -50,12 +50,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class LabelExpression:
-    """Alternatives, of which one must hold; each is a list of comparisons that must all hold."""
+    """A disjunction of conjunctions of comparisons."""
 
     alternatives: tuple[tuple[Comparison, ...], ...]
 
     def holds(self, row: Row) -> bool | None:
-        """Whether it holds; None where that depends on an unknown value (Kleene's three-valued logic)."""
+        """Return whether it holds; None if that depends on an unknown value (Kleene's three-valued logic)."""
         return _any(_all(comparison.holds(row) for comparison in part) for part in self.alternatives)
 
     @property
@@ -65,20 +65,20 @@ class LabelExpression:
 
 
 def as_number(text: str) -> float | None:
-    """The number that a cell holds (``0.5``, or ``0,5`` as some spreadsheets write it), else None."""
+    """Parse a cell as a number (``0.5``, or ``0,5`` as some spreadsheets write it); None if it is not one."""
     return float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else None
 
 
 def one_of(column: str, words: Iterable[str]) -> LabelExpression:
-    """Build the expression that a column holds one of some words."""
+    """Build the expression that a column equals one of some words."""
     return LabelExpression(tuple((Comparison(column, "==", word),) for word in words))
 
 
 def parse_label_expression(text: str) -> LabelExpression:
-    """Read a label expression.
+    """Parse a label expression.
 
     Raises:
-        InputError: If it cannot be read; says where.
+        InputError: If it cannot be parsed, with the position.
     """
     alternatives = _split(_tokens(text), "or")
     return LabelExpression(
@@ -107,7 +107,7 @@ def _comparison(text: str, tokens: list[Token]) -> Comparison:
     number = None if kind == "quoted" else as_number(value)
     if number is None and sign not in ("==", "!="):
         raise InputError(
-            f"label expression {text!r}: expected a number after {sign}, found {value}; words go with == or !="
+            f"label expression {text!r}: expected a number after {sign}, found {value}; use == or != with words"
         )
     return Comparison(column, sign, value if number is None else number)
 
@@ -128,8 +128,8 @@ def _tokens(text: str) -> list[Token]:
     while rest := text[position:].strip():
         match = _TOKEN.match(text, position)
         if match is None:
-            hint = "; equal is ==" if rest[0] == "=" else ""
-            raise InputError(f"label expression {text!r}: cannot be read at {rest}{hint}")
+            hint = "; write == for equality" if rest[0] == "=" else ""
+            raise InputError(f"label expression {text!r}: cannot be parsed at {rest}{hint}")
         kind = str(match.lastgroup)
         tokens.append((kind, match[kind].strip("\"'") if kind == "quoted" else match[kind]))
         position = match.end()

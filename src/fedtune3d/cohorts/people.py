@@ -1,4 +1,4 @@
-"""What a site's tables say of each person and of each session: participants.tsv, and sessions.tsv beside it."""
+"""A site's tables of people and sessions: participants.tsv, and the sessions.tsv files next to it."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -11,8 +11,8 @@ from fedtune3d.cohorts.label_expressions import as_number
 from fedtune3d.cohorts.tables import Row, Table, read_table
 from fedtune3d.cohorts.warnings import UnreadableValues
 
-_OLDEST = 120
-ACCEPTED = {"age": f"years (0 to {_OLDEST})", "acq_time": "a time such as 2020-12-31T23:59:59"}
+_MAX_AGE = 120
+ACCEPTED = {"age": f"years (0 to {_MAX_AGE})", "acq_time": "a time such as 2020-12-31T23:59:59"}
 _AGE = re.compile(r"(?:>=?\s*)?(?P<number>\d+(?:[.,]\d+)?)\s*(?P<unit>[YyMmWwDd]?)\+?")
 _PER_YEAR = {"": 1.0, "Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
 _IDENTIFIER = re.compile(r"[\w.+-]{1,100}")
@@ -23,11 +23,11 @@ class People:
     """The rows of a site's tables.
 
     Attributes:
-        path: The table to name in a message.
-        columns: Those of all tables.
-        by_participant: What holds for a person: participant → row.
-        by_session: What holds for a session: participant → session → row.
-        warnings: What could not be read and was left aside, one line per table and column.
+        path: The table to name in messages.
+        columns: The columns of all tables.
+        by_participant: Participant → row.
+        by_session: Participant → session → row.
+        warnings: Values that could not be read and were ignored, one line per table and column.
     """
 
     path: Path
@@ -37,36 +37,39 @@ class People:
     warnings: tuple[str, ...] = ()
 
     def row(self, participant: str, session: str) -> Row | None:
-        """What is known of a person at a session, where the session's own values win; None where no table has it.
+        """Return the values for a person's session, which override those for the person; None if no table has any.
 
-        A scan without a session (fMRIPrep makes one of several sessions) has the values that all sessions share.
+        A scan without a session (such as fMRIPrep's average over sessions) has the values shared by all sessions.
         """
         sessions, general = self.by_session.get(participant, {}), self.by_participant.get(participant)
-        own = _shared_values(list(sessions.values())) if not session and "" not in sessions else sessions.get(session)
-        if own is None or general is None:
-            return own or general
-        return general | {column: value for column, value in own.items() if value is not None}
+        if session or "" in sessions:
+            specific = sessions.get(session)
+        else:
+            specific = _shared_values(list(sessions.values()))
+        if specific is None or general is None:
+            return specific or general
+        return general | {column: value for column, value in specific.items() if value is not None}
 
     def rows(self) -> Iterator[Row]:
-        """The rows of everyone; see `rows_of`."""
+        """Yield the rows of all participants; see `rows_of`."""
         for participant in self.ids:
             yield from self.rows_of(participant)
 
     def rows_of(self, participant: str) -> Iterator[Row]:
-        """What is known of a person at each session that a table has, or in general where none has any."""
+        """Yield the values for each session of a person in the tables; those for the person if there are none."""
         for session in self.by_session.get(participant, {"": {}}):
             yield self.row(participant, session) or {}
 
     @property
     def ids(self) -> list[str]:
-        """Every participant of the tables, once."""
+        """All participants in the tables, once each."""
         return list(self.by_participant | self.by_session)
 
     def group(self, participant: str) -> str | None:
-        """The group that the tables declare for a person, whom they may declare by naming a group after them.
+        """Return the group that the tables declare for a person, if any.
 
         Raises:
-            InputError: If sessions of one person are in two groups, which would part them.
+            InputError: If sessions of one person are in different groups, which would split the person.
         """
         rows = [self.by_participant.get(participant, {}), *self.by_session.get(participant, {}).values()]
         declared = sorted({group for row in rows if (group := row.get("group_id")) is not None})
@@ -78,7 +81,7 @@ class People:
         return declared[0] if declared else None
 
     def acquired(self, participant: str, session: str) -> datetime | None:
-        """When the session was scanned, where ``acq_time`` says so; without a time zone, UTC."""
+        """Return the acquisition time of a session from ``acq_time``, if given; UTC unless it has a time zone."""
         text = self.by_session.get(participant, {}).get(session, {}).get("acq_time")
         if text is None:
             return None
@@ -87,24 +90,25 @@ class People:
 
 
 def read_people(table: Path, participants: Iterable[str]) -> People:
-    """Read participants.tsv, and ``sub-*/sub-*_sessions.tsv`` beside it for the participants given.
+    """Read participants.tsv, and ``sub-*/sub-*_sessions.tsv`` next to it for the given participants.
 
-    A participants.tsv with a column ``session_id`` holds one row a session, as ClinicaDL writes it.
+    A participants.tsv with a column ``session_id`` has one row per session, as ClinicaDL writes it.
 
     Raises:
-        InputError: If a table is malformed (see `read_table`), or a participant or session stands twice (``01`` and
-            ``sub-01`` are one).
+        InputError: If a table is malformed (see `read_table`), or a participant or session is repeated (``01`` and
+            ``sub-01`` are the same).
     """
-    whole = read_table(table, ("participant_id",), "a table of participants")
-    tables = [whole]
+    participants_table = read_table(table, ("participant_id",), "a table of participants")
+    tables = [participants_table]
     unreadable = UnreadableValues(ACCEPTED)
     by_participant: dict[str, Row] = {}
     by_session: dict[str, dict[str, Row]] = {}
-    if "session_id" in whole.columns:
-        for (participant, session), row in keyed_rows(whole, unreadable).items():
+    if "session_id" in participants_table.columns:
+        for (participant, session), row in keyed_rows(participants_table, unreadable).items():
             by_session.setdefault(participant, {})[session] = row
     else:
-        by_participant = {participant: row for (participant, _), row in keyed_rows(whole, unreadable).items()}
+        rows = keyed_rows(participants_table, unreadable)
+        by_participant = {participant: row for (participant, _), row in rows.items()}
     for participant in participants:
         path = table.parent / participant / f"{participant}_sessions.tsv"
         if path.exists() or path.is_symlink():
@@ -118,7 +122,7 @@ def read_people(table: Path, participants: Iterable[str]) -> People:
 
 
 def warnings_of(tables: Iterable[Table], unreadable: UnreadableValues) -> tuple[str, ...]:
-    """One line per encoding other than UTF-8, and per column with unreadable values."""
+    """Return one line on encodings other than UTF-8, and one per column with unreadable values."""
     latin1 = [table.path.name for table in tables if table.is_latin1]
     if not latin1:
         return unreadable.lines
@@ -129,14 +133,14 @@ def warnings_of(tables: Iterable[Table], unreadable: UnreadableValues) -> tuple[
 def keyed_rows(
     table: Table, unreadable: UnreadableValues, participant: str | None = None
 ) -> dict[tuple[str, str], Row]:
-    """The rows by participant and session; see `identified_rows`. Raises `InputError` if one stands twice."""
+    """Return the rows by (participant, session); see `identified_rows`. Raises `InputError` for repeated keys."""
     rows: dict[tuple[str, str], Row] = {}
     lines: dict[tuple[str, str], int] = {}
     for line, key, row in identified_rows(table, unreadable, participant):
         if key in rows:
             raise InputError(
-                f"{table.path}: expected one row a {'session' if key[1] else 'participant'}, but "
-                f"{' '.join(filter(None, key))} stands in lines {lines[key]} and {line}; keep one"
+                f"{table.path}: expected one row per {'session' if key[1] else 'participant'}, but "
+                f"{' '.join(filter(None, key))} is in lines {lines[key]} and {line}; keep one"
             )
         rows[key], lines[key] = row, line
     return rows
@@ -145,12 +149,12 @@ def keyed_rows(
 def identified_rows(
     table: Table, unreadable: UnreadableValues, participant: str | None = None
 ) -> list[tuple[int, tuple[str, str], Row]]:
-    """Each row's line, participant and session (empty where the table has none), and values, ages as plain numbers.
+    """Return each row's line number, (participant, session), and values, with ages as plain numbers.
 
     Args:
         table: The table.
-        unreadable: Takes the ages and times that cannot be read; they are missing then.
-        participant: Whose table it is, where it has no column that says so.
+        unreadable: Collects ages and times that cannot be read, which count as missing.
+        participant: The table's participant, if it has no column ``participant_id``.
 
     Raises:
         InputError: If an identifier is missing, or cannot be part of a file name.
@@ -173,12 +177,12 @@ def identified_rows(
 
 
 def prefixed(prefix: str, name: str) -> str:
-    """The name with its BIDS prefix, ``sub-`` or ``ses-``."""
+    """Return a name with its BIDS prefix, ``sub-`` or ``ses-``."""
     return name if name.startswith(prefix) else prefix + name
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    """A sorting key that reads runs of digits as numbers, so that ses-M6 comes before ses-M12."""
+    """Return a natural sort key, in which digits count as numbers: ses-M6 comes before ses-M12."""
     return [(int(part), part) if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
@@ -197,16 +201,16 @@ def _shared_values(rows: list[Row]) -> Row | None:
 
 
 def _age(text: str) -> str | None:
-    """Years as a number; ``89+`` and ``>89``, as de-identified tables write the oldest, count as 89.
+    """Convert an age to years; ``89+`` and ``>89``, as in de-identified tables, count as 89.
 
-    DICOM's ``090Y`` and ``006M`` are read, too; None for whatever else, such as ``60-65``.
+    DICOM's ``090Y`` and ``006M`` are supported. None for anything else, such as ``60-65``.
     """
     match = _AGE.fullmatch(text)
     years = as_number(match["number"]) if match else None
     if match is None or years is None:
         return None
     years /= _PER_YEAR[match["unit"].upper()]
-    return f"{years:g}" if 0 <= years <= _OLDEST else None
+    return f"{years:g}" if 0 <= years <= _MAX_AGE else None
 
 
 def _time(text: str) -> str | None:

@@ -1,6 +1,6 @@
-"""From a site's folder or table to its cohort: which scans are used, with which label, and who is left out and why.
+"""From a site's folder or table to its cohort: the scans in use with their labels, and those left out with reasons.
 
-A format is one file in `formats` that finds scans; all that follows is the same for every format.
+Each format is one file in `formats`, which finds scans; everything after that is the same for all formats.
 """
 
 from collections import Counter
@@ -36,20 +36,20 @@ def read_site(
 ) -> Cohort:
     """Read the usable T1-weighted scans of a site.
 
-    In this order are left out: people whom no table has, people without a scan, sessions not chosen, further scans of a
-    session (the first by name is taken: run-1), scans without a label. The label is that of the session, so a person
-    who falls ill between two sessions may have scans in both classes.
+    The following are left out, in this order: people in no table, people without a scan, sessions not chosen, further
+    scans of a session (the first by name is used: run-1), scans without a label. Labels are per session, so a person
+    who converts between two sessions may have scans in both classes.
 
     Args:
         root: A raw BIDS folder, BIDS derivatives, a CAPS folder, or a TSV of paths.
         site: The site's name.
-        labels: What is positive and what negative.
+        labels: Definition of the positive and negative classes.
         sessions: ``all``, each person's ``first`` or ``last`` session with a T1w scan, or names of sessions.
-        format: The name of a format, or ``auto``: the one that recognises `root`.
+        format: The name of a format, or ``auto`` for the one that recognises `root`.
         participants: The participants.tsv, if it is not in `root` (or, for derivatives, in the raw folder above).
 
     Raises:
-        InputError: If the folder or a table is missing or malformed, or nothing usable is left.
+        InputError: If the folder or a table is missing or malformed, or no scan is usable.
     """
     kind, scans, people = _open(root, format, participants)
     _require_columns(people, labels)
@@ -89,7 +89,7 @@ def read_site(
 
 
 def list_diagnoses(root: Path, format: str = AUTO, participants: Path | None = None) -> Counter[str]:
-    """Count people by diagnosis (missing: ``n/a``), each once for each that they have.
+    """Count people by diagnosis (``n/a`` if missing); a person with several diagnoses counts once for each.
 
     Raises `InputError` as `read_site`.
     """
@@ -116,11 +116,11 @@ def _open(root: Path, format: str, participants: Path | None) -> tuple[str, Scan
 def _take_scans(
     participant: str,
     by_session: dict[str, list[Path]],
-    wanted: str | tuple[str, ...],
+    selection: str | tuple[str, ...],
     people: People,
     exclusions: list[Exclusion],
 ) -> Iterator[tuple[str, Path]]:
-    """One scan of each chosen session of a person, noting in `exclusions` what is left out."""
+    """Yield one scan per chosen session of a person, adding what is left out to `exclusions`."""
 
     def leave_out(reason: str, scans: int) -> None:
         exclusions.append(Exclusion(participant, reason, "", scans))
@@ -131,7 +131,7 @@ def _take_scans(
     if not by_session:
         leave_out(NO_SCAN, 0)
     ordered = order_sessions(participant, by_session.keys() - set(unknown), people)
-    chosen = choose_sessions(ordered, wanted)
+    chosen = choose_sessions(ordered, selection)
     if not_chosen := sum(len(by_session[session]) for session in ordered if session not in chosen):
         leave_out(NOT_CHOSEN, not_chosen)
     if further := sum(len(by_session[session]) - 1 for session in chosen):
@@ -142,24 +142,24 @@ def _take_scans(
 def _require_columns(people: People, labels: LabelMapping) -> None:
     for column in labels.columns:
         if column not in people.columns:
-            alike = [other for other in people.columns if other.lower() == column.lower()]
-            hint = f"did you mean {alike[0]}?" if alike else "is it tab-separated, with a header?"
+            similar = [other for other in people.columns if other.lower() == column.lower()]
+            hint = f"did you mean {similar[0]}?" if similar else "is it tab-separated, with a header?"
             raise InputError(
                 f"{people.path}: expected a column {column}, found the columns {', '.join(people.columns)}; {hint}"
             )
 
 
 def _require_usable_label(people: People, labels: LabelMapping) -> None:
-    found = [labels.label(row) for row in people.rows()]
-    general = [labels.label(row) for row in people.by_participant.values()]
-    if not any(isinstance(label, int) for label in found + general):
-        unusable = Counter(label.detail or label.reason for label in found if isinstance(label, Unlabelled))
+    by_session = [labels.label(row) for row in people.rows()]
+    by_person = [labels.label(row) for row in people.by_participant.values()]
+    if not any(isinstance(label, int) for label in by_session + by_person):
+        unusable = Counter(label.detail or label.reason for label in by_session if isinstance(label, Unlabelled))
         listed = ", ".join(f"{name}: {count}" for name, count in sorted(unusable.items()))
         raise InputError(f"{people.path}: expected {labels}, found {listed or 'no participant'}; correct the labels")
 
 
 def _listed(exclusions: list[Exclusion]) -> str:
     counts: Counter[str] = Counter()
-    for one in exclusions:
-        counts[one.reason] += max(1, one.scans)
+    for exclusion in exclusions:
+        counts[exclusion.reason] += max(1, exclusion.scans)
     return ", ".join(f"{reason}: {count}" for reason, count in counts.items())

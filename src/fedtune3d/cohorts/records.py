@@ -1,4 +1,4 @@
-"""The parts of a site's cohort: scans, each with its label, person and group, and who was left out."""
+"""The parts of a site's cohort: scans with label, person and group, and exclusions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,19 +23,19 @@ OTHER_LABEL = "neither positive nor negative"
 BOTH_LABELS = "both positive and negative"
 FAULT = "scan at fault"
 REASONS = (NO_ROW, NO_SCAN, NOT_CHOSEN, FURTHER_SCAN, LABEL_UNKNOWN, OTHER_LABEL, BOTH_LABELS, FAULT)
-"""Why something is left out, in the order in which the reasons are checked."""
+"""Reasons for exclusion, in the order in which they are checked."""
 
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """Why a row has no label: one of `REASONS`, and a detail from the site's own table."""
+    """A row without a label: one of `REASONS`, and a detail from the site's table."""
 
     reason: str
     detail: str
 
 
 def _diagnoses(value: object) -> object:
-    """Pass on a label expression that can be read, or a list of diagnoses; pydantic checks the rest."""
+    """Check a label expression or a list of diagnoses; pydantic checks the rest."""
     if isinstance(value, str):
         parse_label_expression(value)
         return value
@@ -54,11 +54,11 @@ Diagnoses = Annotated[tuple[str, ...] | str, BeforeValidator(_diagnoses)]
 
 @dataclass(frozen=True)
 class LabelMapping:
-    """What counts as positive (label 1) and as negative (label 0); anything else is left out.
+    """Definition of the positive (label 1) and negative (label 0) classes; everything else is left out.
 
     Each is a list of values of the column ``diagnosis``, compared as written in the table, or a label expression on any
-    columns such as ``cdr >= 1`` (see `label_expressions`). Raises `InputError` when a list is empty, a value stands in
-    both or an expression cannot be read.
+    columns such as ``cdr >= 1`` (see `label_expressions`). Raises `InputError` if a list is empty, a value is in both
+    lists, or an expression cannot be parsed.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
@@ -67,13 +67,13 @@ class LabelMapping:
     negative: Diagnoses
 
     def __post_init__(self) -> None:
-        for name, wanted in (("positive", self.positive), ("negative", self.negative)):
-            if not wanted:
+        for name, diagnoses in (("positive", self.positive), ("negative", self.negative)):
+            if not diagnoses:
                 raise InputError(f"{name}: expected at least one diagnosis value, got none; name one")
         if isinstance(self.positive, tuple) and isinstance(self.negative, tuple):
             both = sorted(set(self.positive) & set(self.negative))
             if both:
-                raise InputError(f"{', '.join(both)} stands in positive and in negative; leave it in one of the two")
+                raise InputError(f"{', '.join(both)} is in both positive and negative; keep it in one of them")
         _ = self.expressions
 
     @cached_property
@@ -89,7 +89,7 @@ class LabelMapping:
         )
 
     def label(self, row: Mapping[str, str | None]) -> int | Unlabelled:
-        """1, 0, or why there is none. A row that is positive needs no values that would show it is not negative."""
+        """Return 1, 0, or why there is no label. A row known to be positive need not be known to be not negative."""
         positive, negative = (expression.holds(row) for expression in self.expressions)
         if positive and negative:
             return Unlabelled(BOTH_LABELS, "")
@@ -101,28 +101,28 @@ class LabelMapping:
 
     def __str__(self) -> str:
         positive, negative = (
-            wanted if isinstance(wanted, str) else ", ".join(wanted) for wanted in (self.positive, self.negative)
+            classes if isinstance(classes, str) else ", ".join(classes) for classes in (self.positive, self.negative)
         )
         return f"positive ({positive}) or negative ({negative})"
 
     def _unknown(self, row: Mapping[str, str | None]) -> list[str]:
-        """List what each column lacks, such as ``cdr missing`` or ``mmse no number``."""
+        """List why columns cannot be evaluated, such as ``cdr missing`` or ``mmse no number``."""
         comparisons = [comparison for expression in self.expressions for comparison in expression.comparisons]
         columns = dict.fromkeys(comparison.column for comparison in comparisons if comparison.holds(row) is None)
         return [f"{column} {'missing' if row.get(column) is None else 'no number'}" for column in columns]
 
 
-def _expression(wanted: tuple[str, ...] | str) -> LabelExpression:
-    return parse_label_expression(wanted) if isinstance(wanted, str) else one_of(DIAGNOSIS, wanted)
+def _expression(diagnoses: tuple[str, ...] | str) -> LabelExpression:
+    return parse_label_expression(diagnoses) if isinstance(diagnoses, str) else one_of(DIAGNOSIS, diagnoses)
 
 
 @dataclass(frozen=True)
 class ScanRecord:
-    """One T1-weighted scan of one person.
+    """A T1-weighted scan of a person.
 
-    `participant_id` starts with ``sub-`` and `session_id` with ``ses-`` (or is empty when the person has no session
-    folders), however they are written in the table. People of one `group_id` must not be split; where none is
-    declared it is the participant's id.
+    `participant_id` starts with ``sub-`` and `session_id` with ``ses-`` (or is empty if the person has no session
+    folders), however they are written in the table. People with the same `group_id` must be in the same split; it
+    defaults to the participant's id.
     """
 
     site: str
@@ -138,13 +138,13 @@ class ScanRecord:
 
     @property
     def name(self) -> str:
-        """Participant and session as BIDS writes them, such as ``sub-01_ses-M00``."""
+        """Participant and session in BIDS notation, such as ``sub-01_ses-M00``."""
         return f"{self.participant_id}_{self.session_id}" if self.session_id else self.participant_id
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Scans of one person that were left out (or, with none, the person), for one of `REASONS`."""
+    """Scans of a person (or, with 0 scans, the person) left out for one of `REASONS`."""
 
     participant_id: str
     reason: str
@@ -154,7 +154,7 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Cohort:
-    """The usable scans of a site, in the order of participant and session, what was left out, and warnings."""
+    """The usable scans of a site, sorted by participant and session; the exclusions; and warnings."""
 
     site: str
     records: tuple[ScanRecord, ...]

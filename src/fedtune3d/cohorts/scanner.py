@@ -8,10 +8,10 @@ from fedtune3d._utils.json_values import Json
 
 
 def scanner_of(scan: Path, root: Path) -> str | None:
-    """Manufacturer, model and field strength, such as ``Siemens Prisma 3 T``; None where no sidecar names any.
+    """Read manufacturer, model and field strength, such as ``Siemens Prisma 3 T``; None if no sidecar has any.
 
-    Sidecars of the folders from the BIDS root down to the scan's count, the nearer ones more (BIDS inheritance).
-    A sidecar that cannot be read counts as empty.
+    Sidecars in all folders from the BIDS root down to the scan's are used; nearer ones take precedence (BIDS
+    inheritance). A sidecar that cannot be read counts as empty.
     """
     fields: dict[str, Json] = {}
     entities = set(_stem(scan).split("_")[:-1])
@@ -36,4 +36,4 @@ def _read(path: Path) -> dict[str, Json]:
     try:
         return read_json_object(path)
     except (OSError, ValueError):
-        return {}  # a scanner is good to know, not needed; the preparation counts such sidecars
+        return {}  # the scanner is optional; the preparation reports such sidecars

@@ -1,4 +1,4 @@
-"""Train, validation and test sets that never part a group, stratified by class, the same from the same seed."""
+"""Train, validation and test sets: stratified by class, with groups kept together, determined by the seed."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ _FILLING_ORDER = (0, 2, 1)  # train, then test, then validation
 
 
 def count_groups(records: Iterable[ScanRecord]) -> dict[str, tuple[int, int]]:
-    """Scans of each group as (negatives, positives)."""
+    """Count the scans of each group as (negatives, positives)."""
     counts: dict[str, tuple[int, int]] = {}
     for record in records:
         negatives, positives = counts.get(record.group_id, (0, 0))
@@ -27,10 +27,10 @@ def count_groups(records: Iterable[ScanRecord]) -> dict[str, tuple[int, int]]:
 
 
 def split_sizes(n_groups: int, fractions: Sequence[float] = DEFAULT_FRACTIONS) -> tuple[int, int, int]:
-    """Groups of one class in (train, validation, test), by largest remainder.
+    """Compute the number of groups of one class in (train, validation, test), by largest remainder.
 
-    Equal remainders go to train, then test, then validation: 15 groups at 50/20/30 give 8, 3, 4. While there are groups
-    enough, no set with a positive fraction stays empty: train is served first, then test, then validation.
+    Ties go to train, then test, then validation: 15 groups at 50/20/30 give 8, 3, 4. If there are enough groups, no set
+    with a positive fraction is empty; otherwise train is filled first, then test, then validation.
 
     Raises:
         ValueError: If there are not three fractions, one is negative, or they do not sum to 1.
@@ -43,10 +43,10 @@ def split_sizes(n_groups: int, fractions: Sequence[float] = DEFAULT_FRACTIONS) -
     by_remainder = sorted(_FILLING_ORDER, key=lambda split: sizes[split] - quotas[split])
     for split in by_remainder[: n_groups - sum(sizes)]:
         sizes[split] += 1
-    wanted = [split for split in _FILLING_ORDER if shares[split] > 0][:n_groups]
-    for split in wanted:
+    required = [split for split in _FILLING_ORDER if shares[split] > 0][:n_groups]
+    for split in required:
         if sizes[split] == 0:
-            sizes[max(_FILLING_ORDER, key=lambda other: (sizes[other], other not in wanted))] -= 1
+            sizes[max(_FILLING_ORDER, key=lambda other: (sizes[other], other not in required))] -= 1
             sizes[split] = 1
     return sizes[0], sizes[1], sizes[2]
 
@@ -59,12 +59,12 @@ def assign_splits(
 ) -> dict[str, str]:
     """Assign each group to ``train``, ``validation`` or ``test``, stratified by class.
 
-    A group's class is that of most of its scans; ties count as positive. In each class the numbers of groups are those
-    of `split_sizes`; groups with many scans are spread so that each set's mean number of scans per group stays near the
-    class's.
+    A group's class is that of most of its scans; ties count as positive. In each class, the numbers of groups are those
+    of `split_sizes`; groups with many scans are distributed so that each set's mean number of scans per group is close
+    to the class's.
 
     Args:
-        groups: Group → scans as (negatives, positives); see `count_groups`. Its order is irrelevant.
+        groups: Group → scans as (negatives, positives), in any order; see `count_groups`.
         seed: The experiment's seed.
         scope: The site's name, or ``shared`` for groups that several sites declare.
         fractions: Shares of train, validation and test.
@@ -79,7 +79,7 @@ def assign_splits(
 
 
 def _split_class(scans: Mapping[str, int], fractions: Sequence[float], causes: tuple[str | int, ...]) -> dict[str, str]:
-    """Deal the groups of a class, largest first and equal ones shuffled, to the set that lacks most scans per group."""
+    """Assign the groups of a class, largest first with ties shuffled, to the set that lacks most scans per group."""
     open_places = list(split_sizes(len(scans), fractions))
     mean = Fraction(sum(scans.values()), max(1, len(scans)))
     lacking = [places * mean for places in open_places]
@@ -97,7 +97,7 @@ def _split_class(scans: Mapping[str, int], fractions: Sequence[float], causes: t
 
 
 def write_splits(path: Path, records: Iterable[ScanRecord], splits: Mapping[str, str]) -> None:
-    """Write one row a scan, tab-separated, whole or not at all. Raises `KeyError` for a group without a split."""
+    """Write one row per scan, tab-separated and atomically. Raises `KeyError` for a group without a split."""
     table = io.StringIO()
     writer = csv.writer(table, delimiter="\t", lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -108,28 +108,28 @@ def write_splits(path: Path, records: Iterable[ScanRecord], splits: Mapping[str,
 
 
 def read_splits(path: Path) -> dict[str, str]:
-    """Read group → split as `write_splits` wrote it.
+    """Read group → split, as written by `write_splits`.
 
     Raises:
-        InputError: If the file is missing or of another form, or if a group stands in two splits.
+        InputError: If the file is missing or malformed, or a group is in two splits.
     """
     splits: dict[str, str] = {}
     for number, row in _read_rows(path):
         group, split = row[2], row[4]
         if splits.setdefault(group, split) != split:
             raise InputError(
-                f"{path}: line {number}: group {group} stands in {splits[group]} and in {split}; keep it in one"
+                f"{path}: line {number}: group {group} is in both {splits[group]} and {split}; keep it in one"
             )
     return splits
 
 
 def read_splits_of_scans(path: Path) -> dict[tuple[str, str], str]:
-    """Read (participant, session) → split, whatever group the row names. Raises `InputError` for another form."""
+    """Read (participant, session) → split. Raises `InputError` if the file is missing or malformed."""
     return {(row[0], "" if row[1] == "n/a" else row[1]): row[4] for _, row in _read_rows(path)}
 
 
 def _read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line number and fields of each row of a table of splits."""
+    """Yield line number and fields of each row of a table of splits."""
     try:
         rows = list(csv.reader(io.StringIO(read_sealed_text(path), newline=""), delimiter="\t"))
     except (OSError, UnicodeDecodeError) as error:

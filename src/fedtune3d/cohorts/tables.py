@@ -1,4 +1,4 @@
-"""Read a tab-separated table as people save it, or say in one line what is wrong with it."""
+"""Read a tab-separated table in its common variants, or report in one line what is wrong with it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Row = dict[str, str | None]
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its columns, and each row's line and values, None where a value is missing; and if it is Latin-1."""
+    """A table: its columns, its rows as (line number, values or None), and whether it is Latin-1."""
 
     path: Path
     columns: tuple[str, ...]
@@ -25,16 +25,16 @@ class Table:
 def read_table(path: Path, required: Sequence[str], what: str) -> Table:
     """Read a TSV file: UTF-8 with or without BOM, else Latin-1; any line ending; ``n/a`` and empty mean missing.
 
-    Blank lines are passed over, and a pair of quotes around a field is dropped.
+    Blank lines are skipped, and quotes around a field are removed.
 
     Args:
         path: The file.
-        required: Columns that must be there.
-        what: What the table holds, such as ``a table of participants``, for the message.
+        required: Required columns.
+        what: A description for messages, such as ``a table of participants``.
 
     Raises:
-        InputError: If the file is missing, no text or empty, lacks a column, has one twice, or has a row of another
-            length than its header.
+        InputError: If the file is missing, not text or empty, lacks or repeats a column, or has a row whose length
+            differs from the header's.
     """
     content = _read_text(path, what)
     lines = _lines(content.text)
@@ -47,8 +47,8 @@ def read_table(path: Path, required: Sequence[str], what: str) -> Table:
                 f"{path}: expected a column {column}, found the columns {', '.join(columns)}; "
                 "is it tab-separated, with a header?"
             )
-    if twice := [column for column in columns if column and columns.count(column) > 1]:
-        raise InputError(f"{path}: expected each column once, found {twice[0]} twice; rename or remove one")
+    if repeated := [column for column in columns if column and columns.count(column) > 1]:
+        raise InputError(f"{path}: expected each column once, found {repeated[0]} twice; rename or remove one")
     rows = []
     for number, fields in lines[1:]:
         if len(fields) != len(columns):
@@ -61,20 +61,20 @@ def read_table(path: Path, required: Sequence[str], what: str) -> Table:
 
 def _read_text(path: Path, what: str) -> InputText:
     try:
-        if found := obstacle(path):
-            raise InputError(f"{path}: expected {what}, {found}")
+        if reason := obstacle(path):
+            raise InputError(f"{path}: expected {what}, {reason}")
         content = read_input_text(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected {what}, found none; check the path") from error
     except OSError as error:
         raise InputError(f"{path}: expected {what} that can be read; {error.strerror}") from error
     if "\0" in content.text:
-        raise InputError(f"{path}: expected UTF-8 text, found zero bytes, as UTF-16 has them; save it as UTF-8")
+        raise InputError(f"{path}: expected UTF-8 text, found zero bytes, as in UTF-16; save it as UTF-8")
     return content
 
 
 def _lines(text: str) -> list[tuple[int, list[str]]]:
-    """Line number and fields of each line that is not blank."""
+    """Return line number and fields of each non-blank line."""
     numbered = enumerate(text.split("\n"), start=1)
     return [(number, list(_fields(line))) for number, line in numbered if line.strip()]
 

@@ -1,1 +1,1 @@
-"""The YAML, typed and validated once."""
+"""The YAML configuration, typed and validated once."""

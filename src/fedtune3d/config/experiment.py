@@ -1,4 +1,4 @@
-"""The typed configuration of a run: one YAML file, validated once, before any scan or weight is read."""
+"""The typed configuration of a run: one YAML file, validated before any scan or weights are read."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ SPLIT_CAUSES = ("seed", "sites", "labels", "splits")
 
 
 def _log_names(value: object) -> object:
-    """One name or several, each once."""
+    """Convert one or more names to a tuple without duplicates."""
     names = value if isinstance(value, list | tuple) else [] if value is None else [value]
     return tuple(dict.fromkeys(known_name(str(name), LOGS) for name in names))
 
@@ -61,18 +61,18 @@ class Splits(StrictModel):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if abs(self.train + self.validation + self.test - 1) > 1e-9:
-            raise ValueError(f"train + validation + test must be 1, but are {sum(self.fractions()):g}")
+            raise ValueError(f"train + validation + test must sum to 1, but sum to {sum(self.fractions()):g}")
         return self
 
     def fractions(self) -> tuple[float, float, float]:
-        """In the order train, validation, test."""
+        """Return the fractions in the order train, validation, test."""
         return self.train, self.validation, self.test
 
 
 class ModelSection(StrictModel):
     """The encoder, its weights (`random`, drawn from the seed, or a checkpoint file) and the head.
 
-    The encoder `resnet18` is the reference that has none of these: a whole classifier, trained from scratch.
+    The encoder `resnet18` is a reference without weights or head: a complete classifier, trained from scratch.
     """
 
     encoder: str = "vit_b"
@@ -91,7 +91,7 @@ class ModelSection(StrictModel):
 
 
 class AggregationSection(StrictModel):
-    """The rule, its options, and with LoRA how the rule is applied to the factors."""
+    """The aggregation rule, its options, and how it is applied to LoRA factors."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -104,12 +104,12 @@ class AggregationSection(StrictModel):
         return self
 
     def build(self) -> Rule:
-        """The rule with its options. Raises `InputError` when there is none of this name, or an option is wrong."""
+        """Create the rule with its options. Raises `InputError` if the rule is unknown or an option is invalid."""
         return build_rule(self.rule, self.model_extra or {})
 
 
 class ParticipationSection(StrictModel):
-    """Which sites take part in a round, and how failures are handled."""
+    """Participation of sites in rounds, and handling of failures."""
 
     fraction: Fraction = 1.0
     quorum: Count | None = None
@@ -119,7 +119,7 @@ class ParticipationSection(StrictModel):
 
 
 def _method(value: object) -> object:
-    """The name of a method alone stands for the section."""
+    """Expand the name of a method to the section."""
     return {"method": value} if isinstance(value, str) else value
 
 
@@ -150,10 +150,10 @@ class ExperimentKeys(StrictModel):
     def _sites_complete(self) -> Self:
         problems = []
         names = [site.name for site in self.sites]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            problems.append(f"site names must differ, but {', '.join(twice)} is used twice")
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            problems.append(f"site names must differ, but {', '.join(repeated)} is used twice")
         if "leave_one_site_out" in self.baselines and len(names) < 2:
-            problems.append("baselines: leave_one_site_out needs two sites or more; leave it out")
+            problems.append("baselines: leave_one_site_out needs at least two sites; remove it")
         problems += self._misfits()
         for site in self.sites:
             if site.labels is None and self.labels is None:
@@ -163,21 +163,21 @@ class ExperimentKeys(StrictModel):
         return self
 
     def _misfits(self) -> list[str]:
-        """List combinations of encoder, head, tuning and rule that do not fit together."""
+        """List invalid combinations of encoder, head, tuning and rule."""
         problems = self._misfits_of_encoder()
         if self.model.encoder == RESNET18 and self.tuning.method != "full":
             problems.append("model.encoder resnet18 is trained from scratch: write tuning: {method: full}")
         if (self.model.head == NCC) != (self.aggregation.rule == NCC):
-            problems.append("NCC is a head and a rule: write ncc for model.head and for aggregation.rule")
+            problems.append("NCC is both a head and a rule: write ncc for model.head and for aggregation.rule")
         plain_sgd = (self.training.optimizer, self.training.momentum) == ("sgd", 0.0)
         if self.aggregation.rule == "scaffold" and not plain_sgd:
-            problems.append("rule scaffold holds for plain SGD only: write training: {optimizer: sgd, momentum: 0}")
+            problems.append("rule scaffold requires plain SGD: write training: {optimizer: sgd, momentum: 0}")
         if self.model.head == NCC and (self.tuning.method, self.training.rounds) != ("frozen", 1):
-            problems.append("head ncc trains nothing: write tuning: {method: frozen} and training: {rounds: 1}")
+            problems.append("head ncc is not trained: write tuning: {method: frozen} and training: {rounds: 1}")
         return problems
 
     def _misfits_of_encoder(self) -> list[str]:
-        """List what does not fit the encoder: a head, LoRA, another grid."""
+        """List settings that do not fit the encoder: head, LoRA, grid size."""
         spec, problems = self.encoder, []
         if spec is None:
             return []
@@ -195,12 +195,12 @@ class ExperimentKeys(StrictModel):
 
     @property
     def encoder(self) -> EncoderSpec | None:
-        """What the encoder says about itself; None for the reference that has none."""
+        """The encoder's specification; None for the reference model, which has no encoder."""
         return None if self.model.encoder == RESNET18 else encoder_spec(self.model.encoder)
 
     @property
     def input(self) -> InputSpec:
-        """The scans that the model is given: those that its encoder takes, unless the file says otherwise."""
+        """The model's input: that of its encoder, unless the file overrides it."""
         return self.preparation.input(input_spec(self.model.encoder))
 
     @property
@@ -210,21 +210,21 @@ class ExperimentKeys(StrictModel):
 
     @property
     def warnings(self) -> list[str]:
-        """What in the file may spoil the results, though it can be run."""
+        """Settings with which the run is possible, but which may harm its results."""
         return self.preparation.departures(self.model.encoder, input_spec(self.model.encoder))
 
     @property
     def map_stride(self) -> int:
-        """Voxels along each axis behind a place of a coarse saliency map: a position of the features, or an eighth."""
+        """Voxels along each axis per cell of a coarse saliency map: one feature position, or an eighth of the grid."""
         spec = self.encoder
         return self.input.size // (8 if spec is None or spec.features.is_vector else spec.features.positions)
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
-        """Read and validate a YAML file; its relative paths count from the file's own folder.
+        """Read and validate a YAML file, whose relative paths are relative to its own folder.
 
         Raises:
-            InputError: Naming every problem found, one a line.
+            InputError: If the file is invalid, with one line per problem.
         """
         path = Path(path)
         values = read_yaml(path, if_missing=WRITTEN_BY_INIT)
@@ -245,10 +245,7 @@ class ExperimentKeys(StrictModel):
         return self.model_copy(update={"sites": sites, "model": model, "explain": explain, **paths})
 
     def public(self) -> dict[str, Json]:
-        """The resolved configuration as JSON values: what leaves the site and what is hashed.
-
-        Paths and logs are no part of it.
-        """
+        """Return the resolved configuration without paths and logs, as JSON values: what is sent and hashed."""
         values = self.model_dump(mode="json", exclude={"output", "cache", "log"})
         for site in values["sites"]:
             del site["root"], site["participants"], site["fingerprint_key"]
@@ -261,39 +258,39 @@ class ExperimentKeys(StrictModel):
 
 
 class Experiment(ExperimentKeys):
-    """One run: the sites, the model, what trains and how, and the rule that aggregates the updates."""
+    """A run: sites, model, tuning, training, and the aggregation rule."""
 
     def labels_of(self, site: SiteSection) -> LabelMapping:
-        """The label mapping of a site: its own, else the experiment's."""
+        """Return the label mapping of a site: its own, or else the experiment's."""
         labels = site.labels or self.labels
         assert labels is not None  # validated
         return labels
 
     def with_rounds(self, rounds: int) -> Self:
-        """The same experiment with another number of rounds, at least 1."""
+        """Return a copy of the experiment with another number of rounds, at least 1."""
         return self.model_copy(update={"training": replace(self.training, rounds=rounds)})
 
     def rule(self) -> Rule:
-        """The aggregation rule, wrapped for LoRA factors where the tuning is LoRA."""
+        """Create the aggregation rule, wrapped for LoRA factors if the tuning is LoRA."""
         rule = self.aggregation.build()
         if not isinstance(self.tuning, Lora):
             return rule
         return LoraRule(rule, self.aggregation.lora, self.tuning.alpha / self.tuning.rank)
 
     def rule_of_one(self) -> Rule:
-        """The rule of a baseline, where one site trains alone: its state is the next state."""
+        """Create the rule for a baseline in which one site trains alone and its state is the next state."""
         return build_rule(NCC if self.model.head == NCC else "fedavg")
 
     def head_name(self) -> str:
-        """What classifies: the head, or the reference that is a whole classifier."""
+        """Return the name of the head, or of the reference that is a complete classifier."""
         return RESNET18 if self.model.encoder == RESNET18 else self.model.head
 
     def sha256(self) -> str:
-        """The identity of the experiment, on which server and sites must agree; paths play no part in it."""
+        """Return the experiment's hash, which must be equal at the server and the sites; paths are not included."""
         return _sha256(self.public())
 
     def splits_sha256(self) -> str:
-        """The identity of who is in which split: experiments that agree in it are tested on the same people."""
+        """Return the hash of everything that determines the splits; if equal, experiments test on the same people."""
         return _sha256({key: value for key, value in self.public().items() if key in SPLIT_CAUSES})
 
 

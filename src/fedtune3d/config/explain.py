@@ -1,4 +1,4 @@
-"""Where the final model looks: the section of saliency maps."""
+"""The configuration of saliency maps."""
 
 from typing import Annotated, Literal, Self
 
@@ -11,14 +11,14 @@ from fedtune3d.preparation.atlas import FREESURFER_REGIONS
 
 
 class ExplainSection(StrictModel):
-    """Where the final model looks: a mean map over positive test scans a site (docs/explain.md).
+    """Mean saliency maps of the final model over positive test scans, one per site (docs/explain.md).
 
     Attributes:
-        method: How a map is made; `models/explanation.py`.
-        scans: Most scans at a site, one a person.
-        steps: Points of the path of integrated gradients.
-        atlas: A label map in MNI152, read by the server; by default the one that `cohorts.atlas` finds.
-        regions: Name → labels in the atlas; by default those of FreeSurfer.
+        method: Explanation method; see `models/explanation.py`.
+        scans: Maximum number of scans per site, one per person.
+        steps: Number of points on the path of integrated gradients.
+        atlas: A label map in MNI152 space, read by the server; defaults to `preparation.atlas.packaged_atlas`.
+        regions: Name → labels in the atlas; by default FreeSurfer's.
     """
 
     method: Literal["gradcam", "occlusion", "integrated_gradients"]
@@ -30,5 +30,5 @@ class ExplainSection(StrictModel):
     @model_validator(mode="after")
     def _fine_enough(self) -> Self:
         if self.atlas is not None and self.method != "integrated_gradients":
-            raise ValueError(f"a map by {self.method} is too coarse for an atlas; leave it out, or take another method")
+            raise ValueError(f"{self.method} maps are too coarse for an atlas; remove it, or use integrated_gradients")
         return self

@@ -12,15 +12,16 @@ from fedtune3d.models.heads import head_names
 
 
 class Policy(StrictModel):
-    """Which tasks a site carries out, and what may leave it besides state dicts, counts and summaries.
+    """The tasks that a site carries out, and what may leave it besides state dicts, counts and summaries.
 
     Attributes:
-        predictions_leave: Whether the test probabilities of single scans leave, without names.
-        pictures_leave: Whether example pictures stand in the report.
+        predictions_leave: Whether per-scan test probabilities leave, without names.
+        pictures_leave: Whether example pictures are shown in the report.
         groups_leave: Whether the groups that the site declares leave, as pseudonyms with their counts per class, so
-            that sites that share people split them alike.
-        maps_leave: Whether a mean saliency map over people leaves, where the experiment asks for one.
-        names_leave: Whether the leak audit names scans by their ids, or by eight digits that only the site can look up.
+            that sites with the same people assign them to the same splits.
+        maps_leave: Whether a mean saliency map over people leaves, if the experiment asks for one.
+        names_leave: Whether the leak audit names scans by their ids, instead of eight digits that only the site can
+            look up.
         min_per_class: Minimum number of people of a class behind class sums (NCC), feature statistics, a mean
             saliency map, and the numbers of a group such as a sex or an age band: a sum over a few people would expose
             them.
@@ -30,7 +31,7 @@ class Policy(StrictModel):
         heads: The heads that the site trains; None for all.
         max_rounds: Maximum number of training answers that leave for one experiment, repeated requests included.
         max_payload_mb: Maximum size of the tensors in one message, either way, in megabytes.
-        hours: When the site answers, by its own clock, such as ``"19:00-07:00"``; None for always.
+        hours: Hours in which the site answers, by its own clock, such as ``"19:00-07:00"``; None for always.
     """
 
     predictions_leave: bool = True

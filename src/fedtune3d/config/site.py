@@ -1,4 +1,4 @@
-"""One site of an experiment: its name, its scans, and where it differs from the rest."""
+"""The configuration of a site: its name, its data, and settings that differ from the experiment's."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -16,15 +16,15 @@ SiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 
 
 def _format(name: str) -> str:
-    """The name of a format of a site's data."""
+    """Check the name of a data format."""
     return known_name(name, (AUTO, *format_names()))
 
 
 class SiteSection(StrictModel):
-    """One site: its name, its scans, and where it differs from the rest.
+    """A site: its name, its data, and settings that differ from the experiment's.
 
-    `root` is a BIDS or CAPS folder or a table of paths; `participants` its table, where that stands elsewhere.
-    `fingerprint_key` is a file with the key that the sites share for the leak audit (see docs/leaks.md).
+    `root` is a BIDS or CAPS folder or a table of paths; `participants` is its participants table, if that is elsewhere.
+    `fingerprint_key` is a file with the sites' shared key for the leak audit (see docs/leaks.md).
     """
 
     name: SiteName
@@ -37,6 +37,6 @@ class SiteSection(StrictModel):
     policy: Policy = Policy()
 
     def with_paths_from(self, folder: Path) -> Self:
-        """The same with its relative paths counted from a folder."""
+        """Return a copy in which relative paths start from `folder`."""
         paths = {"root": self.root, "participants": self.participants, "fingerprint_key": self.fingerprint_key}
         return self.model_copy(update={key: path if path is None else folder / path for key, path in paths.items()})

@@ -18,7 +18,7 @@ from fedtune3d.config.experiment import WRITTEN_BY_INIT, Experiment, ExperimentK
 from fedtune3d.models.assembly import NCC, RESNET18
 
 Choice = str | dict[str, JsonValue]
-"""An entry of an axis: a name, or a mapping of the name, its options, and `label` and `training` where wanted."""
+"""An entry of an axis: a name, or a mapping with the name, its options, and optionally `label` and `training`."""
 
 REFERENCES: dict[str, dict[str, JsonValue]] = {
     NCC: {
@@ -39,10 +39,10 @@ class Variant:
 
     Attributes:
         axis: A key of `NAME_KEYS`.
-        name: Of the head, reference, tuning method or rule.
-        label: Tells it from the others of its axis; part of the names of its trials.
+        name: Name of the head, reference, tuning method or rule.
+        label: Distinguishes it from the others on its axis; part of its trials' names.
         note: Shown next to its name in reports: the user's label or the options; often empty.
-        changes: What it changes in the experiment; sections of keys are changed key by key.
+        changes: Its changes to the experiment; sections are merged key by key.
     """
 
     axis: str
@@ -54,7 +54,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Combination:
-    """A head (or reference), a tuning and a rule: one trial per seed."""
+    """A head (or reference), a tuning and a rule; it has one trial per seed."""
 
     head: Variant
     tuning: Variant
@@ -62,22 +62,22 @@ class Combination:
 
     @property
     def is_reference(self) -> bool:
-        """Whether it is a reference, which brings its own tuning and rule."""
+        """True for a reference, which has its own tuning and rule."""
         return self.head.axis == "references"
 
     @property
     def name(self) -> str:
-        """`conv_s-frozen-fedavg`; of a reference, its label."""
+        """The name, such as `conv_s-frozen-fedavg`; for a reference, its label."""
         return self.head.label if self.is_reference else f"{self.head.label}-{self.tuning.label}-{self.rule.label}"
 
     def trial(self, seed: int) -> str:
-        """The name of its trial with a seed: of the experiment and of the run folder."""
+        """Return the name of the trial with a seed, used for the experiment and the run folder."""
         return f"{self.name}-seed{seed}"
 
 
 PARTS = ("head", "tuning", "rule")
 STAGES = dict(zip(("heads", "tunings", "rules"), PARTS, strict=True))
-"""The stages that a report shows, and the part that differs within each."""
+"""Stage in a report → the part that varies in it."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ class Stage:
     """A stage of a study.
 
     Attributes:
-        name: A key of `STAGES`, or ``trials`` for all of a crossed study.
-        combinations: In the order of the study file.
-        is_view: Whether it only groups trials of an earlier stage, so that nothing is to run.
+        name: A key of `STAGES`, or ``trials`` for all trials of a crossed study.
+        combinations: The combinations, in the order of the study file.
+        is_view: Whether it only regroups trials of an earlier stage, with nothing to run.
         has_baselines: Whether one of its combinations also trains the baselines.
     """
 
@@ -98,11 +98,11 @@ class Stage:
 
 
 Choose = Callable[[Sequence[str], Sequence[Combination]], Combination]
-"""Chooses the combination with the best of the given parts."""
+"""Chooses a combination by the given parts (the best, in a study)."""
 
 
-def _towards(head: Variant, tuning: Variant) -> Choose:
-    """Choose whatever leads to a head and a tuning."""
+def _choose_fixed(head: Variant, tuning: Variant) -> Choose:
+    """Return a choice that always selects the given head and tuning."""
     return lambda parts, combinations: max(
         combinations, key=lambda combination: (combination.head == head, combination.tuning == tuning)
     )
@@ -113,7 +113,8 @@ class Study(ExperimentKeys):
 
     With `design` ``stages``, as in the published study, first the heads are compared (with the file's own tuning and
     rule), then the tunings with the best head, then the rules with the best of both. ``crossed`` runs every
-    combination. The best has the greatest validation AUC, mean over sites and seeds; test scans have no part.
+    combination. The best combination has the highest validation AUC, averaged over sites and seeds; test scans are not
+    used.
     """
 
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
@@ -134,7 +135,7 @@ class Study(ExperimentKeys):
     def _choices_named(self) -> Self:
         problems = [problem for axis in NAME_KEYS for problem in self._axis_problems(axis)]
         if "seed" in self.model_fields_set:
-            problems.append("a study has seeds: write `seeds: [0, 1, 2]` in place of `seed`")
+            problems.append("a study has several seeds: write `seeds: [0, 1, 2]` instead of `seed`")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -144,15 +145,15 @@ class Study(ExperimentKeys):
             labels = [self._variant(axis, choice).label for choice in getattr(self, axis)]
         except ValueError as error:
             return [str(error)]
-        twice = sorted({label for label in labels if labels.count(label) > 1})
-        return [f"{axis}: {label} is used twice; give one of them another `label`" for label in twice]
+        repeated = sorted({label for label in labels if labels.count(label) > 1})
+        return [f"{axis}: {label} is used twice; give one of them another `label`" for label in repeated]
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
-        """Read and validate a study file, every trial that it can lead to included.
+        """Read and validate a study file, including every trial that it can lead to.
 
         Raises:
-            InputError: Naming every problem found, one a line.
+            InputError: If the file is invalid, with one line per problem.
         """
         study = super().from_yaml(path)
         problems: list[str] = []
@@ -160,55 +161,55 @@ class Study(ExperimentKeys):
             try:
                 study.experiment(combination, study.seeds[0])
             except ValidationError as error:
-                found = problems_of(Path(path), error, Experiment)
-                problems += [f"{line} (in {combination.name})" for line in found if not _is_in(line, problems)]
+                lines = problems_of(Path(path), error, Experiment)
+                problems += [f"{line} (in {combination.name})" for line in lines if not _is_in(line, problems)]
         if problems:
             raise InputError("\n".join(problems))
         return study
 
     @cached_property
     def variants(self) -> dict[str, tuple[Variant, ...]]:
-        """The values of each axis; where the file gives none, the one of its own `model`, `tuning` or `aggregation`."""
-        own: dict[str, Choice] = {
+        """Axis → its values; by default the one in the file's `model`, `tuning` or `aggregation`."""
+        defaults: dict[str, Choice] = {
             "heads": self.model.head,
             "tunings": self.tuning.method,
             "rules": self.aggregation.rule,
         }
-        found = {axis: getattr(self, axis) or ((own[axis],) if axis in own else ()) for axis in NAME_KEYS}
-        return {axis: tuple(self._variant(axis, choice) for choice in choices) for axis, choices in found.items()}
+        axes = {axis: getattr(self, axis) or ((defaults[axis],) if axis in defaults else ()) for axis in NAME_KEYS}
+        return {axis: tuple(self._variant(axis, choice) for choice in choices) for axis, choices in axes.items()}
 
     @property
     def base(self) -> Combination:
-        """The file's own head, tuning and rule: with which the heads are compared."""
-        own = {"heads": self.model.head, "tunings": self.tuning.method, "rules": self.aggregation.rule}
-        return Combination(*(self._own(axis, own[axis]) for axis in AXES))
+        """The file's own head, tuning and rule, with which the heads are compared."""
+        defaults = {"heads": self.model.head, "tunings": self.tuning.method, "rules": self.aggregation.rule}
+        return Combination(*(self._default(axis, defaults[axis]) for axis in AXES))
 
     def heads_stage(self, tuning: Variant | None = None, rule: Variant | None = None) -> list[Combination]:
-        """Each head and each reference."""
+        """Return the combinations of all heads and references with a tuning and a rule."""
         tuning, rule = tuning or self.base.tuning, rule or self.base.rule
-        found = self.variants
-        return [Combination(head, tuning, rule) for head in (*found["heads"], *found["references"])]
+        variants = self.variants
+        return [Combination(head, tuning, rule) for head in (*variants["heads"], *variants["references"])]
 
     def tunings_stage(self, head: Variant, rule: Variant | None = None) -> list[Combination]:
-        """Each tuning with a head."""
+        """Return the combinations of all tunings with a head and a rule."""
         return [Combination(head, tuning, rule or self.base.rule) for tuning in self.variants["tunings"]]
 
     def rules_stage(self, head: Variant, tuning: Variant) -> list[Combination]:
-        """Each rule with a head and a tuning."""
+        """Return the combinations of all rules with a head and a tuning."""
         return [Combination(head, tuning, rule) for rule in self.variants["rules"]]
 
     def crossed(self) -> list[Combination]:
-        """Every head with every tuning and every rule, then the references."""
+        """Return all combinations of heads, tunings and rules, followed by the references."""
         product = itertools.product(*(self.variants[axis] for axis in AXES))
         references = [Combination(head, self.base.tuning, self.base.rule) for head in self.variants["references"]]
         return [*itertools.starmap(Combination, product), *references]
 
     def walk(self, choose: Choose) -> Iterator[Stage]:
-        """Yield the stages in order: the only place that knows which stage follows which choice.
+        """Yield the stages in order; the only code that knows which stage follows which choice.
 
         Args:
-            choose: Called when the stage before is done, with the parts to choose and the stage's combinations; returns
-                the combination whose parts the next stages build on.
+            choose: Called after each stage with the parts to choose and the stage's combinations; returns the
+                combination whose parts the next stages use.
         """
         if self.design == "crossed":
             trials = self.crossed()
@@ -229,21 +230,21 @@ class Study(ExperimentKeys):
         choose(("rule",), rules)
 
     def possible(self) -> list[Combination]:
-        """Every combination that a stage can lead to, whichever is the best, in the order of the stages."""
+        """Return every combination that can occur, whichever are chosen, in the order of the stages."""
         if self.design == "crossed":
             return self.crossed()
         goals = itertools.product(self.variants["heads"], self.variants["tunings"])
-        stages = [stage for goal in goals for stage in self.walk(_towards(*goal))]
+        stages = [stage for goal in goals for stage in self.walk(_choose_fixed(*goal))]
         in_order = sorted(stages, key=lambda stage: list(STAGES).index(stage.name))
         return list(dict.fromkeys(combination for stage in in_order for combination in stage.combinations))
 
     def experiment(
         self, combination: Combination, seed: int, baselines: Sequence[str] = (), output: Path | None = None
     ) -> Experiment:
-        """The experiment of a trial.
+        """Build the experiment of a trial.
 
         Raises:
-            ValidationError: Where the parts do not go together.
+            ValidationError: If the parts cannot be combined.
         """
         values = self.model_dump(include=set(ExperimentKeys.model_fields))
         values |= {"name": combination.trial(seed), "seed": seed, "baselines": tuple(baselines)}
@@ -254,11 +255,11 @@ class Study(ExperimentKeys):
         return Experiment.model_validate(values)
 
     def trial_folder(self, combination: Combination, seed: int) -> Path:
-        """The run folder of a trial."""
+        """Return the run folder of a trial."""
         return StudyFolder(self.output).trial(combination.trial(seed)).path
 
-    def _own(self, axis: str, name: str) -> Variant:
-        """The variant of the file's own section: the one on the axis that is the same, else one of its own."""
+    def _default(self, axis: str, name: str) -> Variant:
+        """Return the variant of the file's own section: the equal one on the axis, or else a new one."""
         plain = self._variant(axis, name)
         return next((variant for variant in self.variants[axis] if variant.changes == plain.changes), plain)
 
@@ -286,23 +287,23 @@ class Study(ExperimentKeys):
         if axis == "tunings":
             same = not options and name == self.tuning.method
             return {"tuning": asdict(self.tuning) if same else {"method": name, **options}}
-        own = self.aggregation
-        same = not options and name == own.rule
-        return {"aggregation": own.model_dump() if same else {"rule": name, "lora": own.lora, **options}}
+        section = self.aggregation
+        same = not options and name == section.rule
+        return {"aggregation": section.model_dump() if same else {"rule": name, "lora": section.lora, **options}}
 
 
 def is_study(path: Path) -> bool:
-    """Whether a file has a key that only a study has."""
+    """Return whether a file has a key that only studies have."""
     only_in_studies = Study.model_fields.keys() - ExperimentKeys.model_fields.keys()
     return not only_in_studies.isdisjoint(read_yaml(path, if_missing=WRITTEN_BY_INIT))
 
 
 WHOLE = ("tuning", "aggregation")
-"""Sections that a variant replaces: their keys depend on the method or rule."""
+"""Sections that a variant replaces completely, as their keys depend on the method or rule."""
 
 
 def _changed(values: Mapping[str, JsonValue], changes: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """The values with the changes; sections are changed key by key, but for those of `WHOLE`."""
+    """Apply changes to values; sections are merged key by key, except those in `WHOLE`."""
     merged = dict(values)
     for key, change in changes.items():
         before = merged.get(key)
@@ -312,7 +313,7 @@ def _changed(values: Mapping[str, JsonValue], changes: Mapping[str, JsonValue]) 
 
 
 def _label(name: str, options: Mapping[str, JsonValue]) -> str:
-    """`fedprox-mu0_01`: a label that can stand in the name of a folder."""
+    """Return a label that can be part of a folder name, such as `fedprox-mu0_01`."""
     text = "-".join([name, *(f"{key}{value}" for key, value in options.items())])
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text)
 

@@ -11,7 +11,7 @@ from fedtune3d.config.study import Combination, Variant
 
 @dataclass(frozen=True)
 class VariantRecord:
-    """A head, tuning or rule; attributes as of `config.study.Variant`."""
+    """A head, tuning or rule; for the attributes see `config.study.Variant`."""
 
     name: str
     label: str
@@ -19,7 +19,7 @@ class VariantRecord:
 
     @classmethod
     def of(cls, variant: Variant) -> Self:
-        """The record of a variant."""
+        """Create the record of a variant."""
         return cls(variant.name, variant.label, variant.note)
 
 
@@ -29,12 +29,12 @@ class CombinationRecord:
 
     Attributes:
         name: The combination's name.
-        reference: Whether it is a reference, which brings its own tuning and rule.
+        reference: Whether it is a reference, which has its own tuning and rule.
         head: The head or reference.
         tuning: The tuning.
         rule: The aggregation rule.
-        trials: Seed → name of the trial, which is that of its run folder.
-        validation: Mean validation AUC over sites and seeds; None where no trial has one.
+        trials: Seed → name of the trial and its run folder.
+        validation: Mean validation AUC over sites and seeds; None if no trial has one.
     """
 
     name: str
@@ -47,7 +47,7 @@ class CombinationRecord:
 
     @classmethod
     def of(cls, combination: Combination, seeds: tuple[int, ...], validation: float | None) -> Self:
-        """The record of a combination."""
+        """Create the record of a combination."""
         return cls(
             combination.name,
             combination.is_reference,
@@ -59,7 +59,7 @@ class CombinationRecord:
         )
 
     def part(self, name: str) -> VariantRecord:
-        """The ``head``, ``tuning`` or ``rule``."""
+        """Return the ``head``, ``tuning`` or ``rule``."""
         return {"head": self.head, "tuning": self.tuning, "rule": self.rule}[name]
 
 
@@ -68,13 +68,13 @@ class StudyResults:
     """The record of a study.
 
     Attributes:
-        name: Of the study.
+        name: Name of the study.
         design: ``stages`` or ``crossed``.
-        seeds: In the order of the study file.
-        sites: In the order of the study file.
-        baselines: In the order of the study file.
-        chosen: ``head``, ``tuning`` and ``rule`` → label of the variant chosen by validation, as far as chosen.
-        stages: Stage → its combinations, of the stages that have begun.
+        seeds: Seeds, in the order of the study file.
+        sites: Sites, in the order of the study file.
+        baselines: Baselines, in the order of the study file.
+        chosen: ``head``, ``tuning`` and ``rule`` → label of the variant chosen by validation, for the choices made.
+        stages: Stage → its combinations, for stages that have begun.
         faults: Trial → why it failed.
     """
 
@@ -95,14 +95,14 @@ class StudyResults:
         }
 
     def write(self, folder: StudyFolder) -> None:
-        """Write the record into a study folder, whole or not at all."""
+        """Write the record to a study folder, atomically."""
         write_typed(folder.results, self)
 
     @classmethod
     def read(cls, folder: StudyFolder) -> Self:
-        """Read the record of a study folder. Raises `InputError` where there is none, or it is damaged."""
+        """Read the record of a study folder. Raises `InputError` if it is missing or damaged."""
         if not folder.results.exists():
             raise InputError(
-                f"{folder.results}: missing, so {folder.path} is no study; run `fedtune3d benchmark` first"
+                f"{folder.results}: missing, so {folder.path} is not a study; run `fedtune3d benchmark` first"
             )
         return read_typed(cls, folder.results, "run `fedtune3d benchmark` again")

@@ -127,7 +127,7 @@ def test_tolerates_how_tables_are_saved(tmp_path: Path, table: bytes, empty_site
         ("participant_id\tdiagnosis\tdiagnosis\nsub-01\tAD\tCN\n", "expected each column once, found diagnosis twice"),
         ("participant_id\tdiagnosis\nsub-01\tAD\t70\n", "line 2: expected 2 fields as in the header, got 3"),
         ("participant_id\tdiagnosis\nn/a\tAD\n", "line 2: expected a participant_id, got none"),
-        (TWO + "01\tCN\t70\tM\tn/a\n", "sub-01 stands in lines 2 and 4; keep one"),
+        (TWO + "01\tCN\t70\tM\tn/a\n", "sub-01 is in lines 2 and 4; keep one"),
         ((HEADER + "sub-01\tDémence\t1\tF\t\n").encode("latin-1"), "found diagnosis Démence: 1"),
         (TWO.encode("utf-16"), "expected UTF-8 text, found zero bytes"),
         (

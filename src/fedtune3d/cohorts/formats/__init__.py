@@ -1,4 +1,4 @@
-"""Formats of a site's data, one file each."""
+"""Formats of a site's data, one file per format."""
 
 from fedtune3d.cohorts.formats._registry import AUTO, Format, format_names, load_format, recognise
 

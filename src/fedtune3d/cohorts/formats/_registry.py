@@ -1,4 +1,4 @@
-"""Formats by name: every module in this folder without a leading underscore is one."""
+"""Registry of the formats: every module in this folder without a leading underscore is one."""
 
 import importlib
 import pkgutil
@@ -16,41 +16,41 @@ _FALLBACK = "bids"
 
 
 class Format(Protocol):
-    """The contract of a module in this folder."""
+    """The interface of the modules in this folder."""
 
     PATTERN: str
-    """Where scans are expected, for a message: ``sub-*/[ses-*/]anat/*_T1w.nii[.gz]``."""
+    """Where scans are expected, for messages: ``sub-*/[ses-*/]anat/*_T1w.nii[.gz]``."""
 
     def recognises(self, root: Path) -> bool:
-        """Whether a folder or file shows that it is of this format; a quick look."""
+        """Return whether a folder or file is recognisably of this format, by a quick check."""
 
     def read(self, root: Path, participants: Path | None) -> tuple[Scans, People]:
-        """Read the scans, and what the tables say of the people. Raises `InputError`.
+        """Read the scans and the tables of people. Raises `InputError`.
 
         Args:
             root: The folder or file.
-            participants: The table of participants, where the experiment names one.
+            participants: The participants table, if the experiment names one.
         """
 
 
 def format_names() -> tuple[str, ...]:
-    """The names of all formats, sorted: the files in this folder."""
+    """Return the names of all formats, sorted: the modules in this folder."""
     names = (module.name for module in pkgutil.iter_modules(formats.__path__))
     return tuple(sorted(name for name in names if not name.startswith("_")))
 
 
 def load_format(name: str) -> Format:
-    """A format by its name. Raises `InputError` where there is none."""
+    """Load a format by name. Raises `InputError` if there is none."""
     if name not in (names := format_names()):
         raise InputError(f"{unknown_name('format', name, names)}; docs/data.md says how to add one")
     return cast(Format, importlib.import_module(f"{formats.__name__}.{name}"))
 
 
 def recognise(root: Path) -> str:
-    """The name of the format that recognises a folder or file; a folder that none recognises is raw BIDS.
+    """Return the name of the format that recognises a folder or file; unrecognised folders count as raw BIDS.
 
     Raises:
-        InputError: If there is no such file or folder, no format for a file, or more than one for `root`.
+        InputError: If there is no such file or folder, no format recognises a file, or several recognise `root`.
     """
     if not root.exists():
         raise InputError(f"{root}: expected a BIDS or CAPS folder or a .tsv of paths, found nothing; check the path")

@@ -9,7 +9,7 @@ PATTERN = "sub-*/[ses-*/]anat/*_T1w.nii[.gz]"
 
 
 def recognises(root: Path) -> bool:
-    """No folder for certain: what no other format recognises is taken for raw BIDS."""
+    """Return False: raw BIDS is the fallback for folders that no other format recognises."""
     return False
 
 

@@ -1,6 +1,6 @@
 """A ClinicaDL or Clinica CAPS folder, after ``t1-linear``.
 
-Its scans are bias-corrected, brought to the template by an affine transform, cropped or not, with the skull.
+Its scans are bias-corrected and affinely registered to the template, with the skull, and may be cropped.
 """
 
 from pathlib import Path
@@ -13,12 +13,12 @@ PATTERN = "subjects/sub-*/ses-*/t1_linear/*_space-*_T1w.nii.gz"
 
 
 def recognises(root: Path) -> bool:
-    """Whether it is a folder with ``subjects``."""
+    """Return whether the folder contains ``subjects``."""
     return (root / "subjects").is_dir()
 
 
 def read(root: Path, participants: Path | None) -> tuple[Scans, People]:
-    """Read the ``t1-linear`` scan of each session, the cropped one where there are both, and the tables.
+    """Read the ``t1-linear`` scan of each session, preferring the cropped one, and the tables.
 
     Raises:
         InputError: If a folder cannot be read or a table is malformed.

@@ -1,8 +1,8 @@
 """BIDS derivatives, such as fMRIPrep's ``sub-*/[ses-*/]anat/*_desc-preproc_T1w.nii.gz``.
 
-Of several versions of one scan, one in the person's own space is preferred to one in a template's: fMRIPrep reaches a
-template by a warp that bends every brain to the same shape, and removes atrophy with it. Then one without its skull is
-preferred, and then a preprocessed one.
+Among several versions of a scan, one in the person's own space is preferred to one in template space: fMRIPrep's
+nonlinear warp gives every brain the same shape and so removes atrophy. Next, a skull-stripped version is preferred, and
+then a preprocessed one.
 """
 
 import re
@@ -13,13 +13,13 @@ from fedtune3d.cohorts.folders import Scans, anat_folders, read_people_of, reada
 from fedtune3d.cohorts.people import People, natural
 
 PATTERN = "sub-*/[ses-*/]anat/*_T1w.nii[.gz]"
-_VERSION = ("space", "cohort", "res", "desc")  # the entities in which versions of one scan differ
+_VERSION = ("space", "cohort", "res", "desc")  # entities that distinguish versions of the same scan
 _OWN_SPACES = ("", "T1w", "orig", "individual", "scanner", "ACPC")
 _DESCRIPTIONS = ("brain", "skullstripped", "preproc", "")
 
 
 def recognises(root: Path) -> bool:
-    """Whether it is a folder whose dataset_description.json calls it a derivative, and that is not a CAPS folder."""
+    """Return whether a folder's dataset_description.json declares it a derivative and it is not a CAPS folder."""
     return root.is_dir() and not (root / "subjects").is_dir() and is_derivative(root)
 
 
@@ -44,7 +44,7 @@ def find_scans(root: Path) -> Scans:
 
 
 def entities(path: Path) -> dict[str, str]:
-    """The entities of a BIDS file name, such as ``{"sub": "01", "space": "MNI152NLin2009cAsym"}``."""
+    """Parse the entities of a BIDS file name, such as ``{"sub": "01", "space": "MNI152NLin2009cAsym"}``."""
     parts = re.sub(r"\.nii(\.gz)?$", "", path.name).split("_")[:-1]
     return {key: value for key, _, value in (part.partition("-") for part in parts)}
 

@@ -13,40 +13,40 @@ PATTERN = "a path"
 
 
 def recognises(root: Path) -> bool:
-    """Whether it is a .tsv file."""
+    """Return whether it is a .tsv file."""
     return root.is_file() and root.suffix.lower() == ".tsv"
 
 
 def read(root: Path, participants: Path | None) -> tuple[Scans, People]:
     """Read a table of scans, one row per scan; paths are relative to the table's own folder.
 
-    All scans must stand below that folder, so that the folder is all that a run may read. Links in it may lead
-    elsewhere. The table describes its participants itself, so `participants` is not used.
+    All scans must be below that folder, so that a run reads nothing outside it; symbolic links may lead elsewhere. The
+    table itself describes the participants, so `participants` is not used.
 
     Raises:
-        InputError: As `read_people`, or if a path is missing, leads out of the folder or stands twice, or rows of one
+        InputError: As `read_people`, or if a path is missing, outside the folder or repeated, or rows of the same
             session differ in more than the path.
     """
-    whole = read_table(root, ("path", "participant_id"), "a table of scans")
+    table = read_table(root, ("path", "participant_id"), "a table of scans")
     scans: Scans = {}
     sessions: dict[str, dict[str, Row]] = {}
     lines: dict[Path, int] = {}
     unreadable = UnreadableValues(ACCEPTED)
-    for line, (participant, session), row in identified_rows(whole, unreadable):
+    for line, (participant, session), row in identified_rows(table, unreadable):
         path = _inside(root, line, row["path"])
         if path in lines:
             raise InputError(
-                f"{root}: expected each scan once, but {row['path']} stands in lines {lines[path]} and {line}; keep one"
+                f"{root}: expected each scan once, but {row['path']} is in lines {lines[path]} and {line}; keep one"
             )
         lines[path] = line
         scans.setdefault(participant, {}).setdefault(session, []).append(path)
         rest = {column: value for column, value in row.items() if column != "path"}
         if sessions.setdefault(participant, {}).setdefault(session, rest) != rest:
             raise InputError(
-                f"{root}: line {line}: expected the values of an earlier row of {participant} {session}".rstrip()
+                f"{root}: line {line}: expected the same values as an earlier row of {participant} {session}".rstrip()
                 + ", found others; correct one, or give them different session_ids"
             )
-    return scans, People(root, whole.columns, {}, sessions, warnings_of([whole], unreadable))
+    return scans, People(root, table.columns, {}, sessions, warnings_of([table], unreadable))
 
 
 def _inside(table: Path, line: int, text: str | None) -> Path:
