@@ -92,7 +92,7 @@ def test_what_has_no_fit_says_why(one_scan_each: Callable) -> None:
     apart = calibration(Sample.of_predictions(one_scan_each(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.3, 0.4]))))
     assert apart.slope.undefined == "the classes do not overlap"
     alike = calibration(Sample.of_predictions(one_scan_each([0, 1, 0, 1], [0.5, 0.501, 0.502, 0.5])))
-    assert alike.slope.undefined == "the probabilities hardly differ"
+    assert alike.slope.undefined == "the probabilities are nearly constant"
     assert alike.intercept.value == pytest.approx(0, abs=0.01)
     assert apart.intercept.value > 0
     alone = calibration(Sample.of_predictions(one_scan_each(np.array([1, 1]), np.array([0.9, 1.0]))))

@@ -87,7 +87,7 @@ def test_where_there_is_no_variance_it_says_so(one_scan_each: Callable) -> None:
     perfect = one_scan_each(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9]))
     assert delong_estimate(perfect).undefined == "an AUC of 1 has no variance"
     lone = one_scan_each(np.array([0, 0, 1]), np.array([0.1, 0.6, 0.5]))
-    assert delong_estimate(lone).undefined == "under two participants in a class"
+    assert delong_estimate(lone).undefined == "fewer than two participants in a class"
     assert "one class only" in delong_estimate(one_scan_each(np.array([1, 1]), np.array([0.1, 0.6]))).undefined
 
 

@@ -43,13 +43,15 @@ def test_order_of_rows_does_not_matter_and_swapping_turns_the_sign(ovarian: Call
 
 def test_scans_that_differ_are_refused(ovarian: Callable) -> None:
     first = ovarian("albumin")
-    with pytest.raises(InputError, match="1 are only in the first and 0 only in the second; compare runs of one seed"):
+    with pytest.raises(
+        InputError, match="1 are only in the first and 0 only in the second; compare runs with the same seed"
+    ):
         paired_delong(first, reordered(first, np.arange(1, 43)))
     flipped = Predictions(first.participants, first.sessions, 1 - first.labels, first.probabilities)
     with pytest.raises(InputError, match="the same labels"):
         paired_delong(first, flipped)
     twice = Predictions(("a", "a"), ("", ""), np.array([0, 1]), np.array([0.2, 0.4]))
-    with pytest.raises(InputError, match="stand twice"):
+    with pytest.raises(InputError, match="are repeated"):
         paired_delong(twice, twice)
 
 
@@ -63,7 +65,7 @@ def test_models_that_rank_alike_have_no_p_value(ovarian: Callable) -> None:
         0,
         None,
     )
-    assert "rank the scans alike" in got.difference.undefined
+    assert "rank the scans equally" in got.difference.undefined
 
 
 @pytest.mark.parametrize("scans_each", [1, 3])

@@ -42,10 +42,8 @@ class People:
         A scan without a session (such as fMRIPrep's average over sessions) has the values shared by all sessions.
         """
         sessions, general = self.by_session.get(participant, {}), self.by_participant.get(participant)
-        if session or "" in sessions:
-            specific = sessions.get(session)
-        else:
-            specific = _shared_values(list(sessions.values()))
+        has_session = session or "" in sessions
+        specific = sessions.get(session) if has_session else _shared_values(list(sessions.values()))
         if specific is None or general is None:
             return specific or general
         return general | {column: value for column, value in specific.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Predictions in, numbers out."""
+"""Statistics: from predictions to metrics with confidence intervals."""
 
 from fedtune3d.evaluation.combination import combine
 from fedtune3d.evaluation.delong import delong_estimate

@@ -1,8 +1,8 @@
 """The area under the ROC curve, and its 95% CI with people, not scans, as the unit.
 
-All scans count for the estimate. The bootstrap resamples participants within their class, where a participant's class
-is the label of their scans; those with scans of both labels (converters) form a class of their own, and count as a
-participant of either class wherever participants are counted.
+The estimate uses all scans. The bootstrap resamples participants within their class, where a participant's class is the
+label of their scans; those with scans of both labels (converters) form a class of their own, and count in both classes
+wherever participants are counted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,23 +20,23 @@ _CHUNK_ELEMENTS = 2_000_000
 
 
 def auc_from_counts(negatives: np.ndarray, positives: np.ndarray) -> np.ndarray:
-    """The AUC from counts per class on rising bins: the share of pairs in the right order, ties counting half.
+    """Compute the AUC from counts per class on ascending bins: the share of correctly ordered pairs, with ties as half.
 
     Args:
-        negatives: (…, bins) integer counts; leading axes are drawn through (such as bootstrap draws).
-        positives: (…, bins) integer counts. Each class needs a count.
+        negatives: (…, bins) integer counts; leading axes, such as bootstrap draws, are kept.
+        positives: (…, bins) integer counts. Each class needs at least one count.
 
     References:
         Bamber, 1975, J. Math. Psychol. 12:387–415 (the AUC as the Mann–Whitney statistic).
     """
     below = np.cumsum(negatives, axis=-1) - negatives
-    twice_right = np.sum(positives * (2 * below + negatives), axis=-1)
-    auc: np.ndarray = twice_right / (2 * negatives.sum(axis=-1) * positives.sum(axis=-1))
+    twice_correct = np.sum(positives * (2 * below + negatives), axis=-1)
+    auc: np.ndarray = twice_correct / (2 * negatives.sum(axis=-1) * positives.sum(axis=-1))
     return auc
 
 
 def area_under_curve(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The AUC of (n,) 0/1 labels and probabilities. Raises ValueError where a class has no scan."""
+    """Compute the AUC of (n,) 0/1 labels and probabilities. Raises `ValueError` if a class has no scan."""
     labels = np.asarray(labels)
     bins = np.unique(probabilities, return_inverse=True)[1].reshape(-1)
     negatives, positives = (np.bincount(bins[labels == label], minlength=len(bins)) for label in (0, 1))
@@ -46,12 +46,12 @@ def area_under_curve(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def auc_estimate(predictions: Predictions, rng: np.random.Generator) -> Estimate:
-    """The AUC with its 95% CI.
+    """Estimate the AUC with its 95% CI.
 
     With at least `FEW` participants in each class and an AUC inside (0, 1), the interval is the percentile bootstrap
     by participant within class. Otherwise the bootstrap is too narrow (for an AUC of 0 or 1 it has no width), so
-    Newcombe's method 5 is used with the number of participants per class, and the estimate is marked 'few'. Where
-    people have several scans, that interval is on the wide side, as if their scans were copies of one another.
+    Newcombe's method 5 is used with the number of participants per class, and the estimate is marked 'few'. If people
+    have several scans, that interval is conservative: it treats a person's scans as copies of one another.
     """
     missing = why_undefined(*np.bincount(predictions.labels, minlength=2))
     if missing:
@@ -65,20 +65,20 @@ def auc_estimate(predictions: Predictions, rng: np.random.Generator) -> Estimate
 
 
 def participant_strata(predictions: Predictions) -> np.ndarray:
-    """(participants,) int: 0 only negative scans, 1 only positive ones, 2 both; in the order of participant codes."""
+    """Return (participants,) int in the order of participant codes: 0 only negative scans, 1 only positive, 2 both."""
     codes = predictions.participant_codes()
     has_negative, has_positive = (np.bincount(codes, weights=predictions.labels == label) > 0 for label in (0, 1))
     return np.where(has_negative & has_positive, 2, np.where(has_positive, 1, 0))
 
 
 def bootstrap_auc(predictions: Predictions, strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(DRAWS,) AUCs, each with the participants of every stratum drawn with replacement.
+    """Compute (DRAWS,) bootstrap AUCs, drawing the participants of every stratum with replacement.
 
     Args:
         predictions: Scans of both classes.
         strata: (participants,) int, the stratum of each participant in the order of participant codes. Those with only
-            negative scans, only positive ones and both must be in different strata, so that no draw lacks a class.
-        rng: Drawn from stratum by stratum.
+            negative scans, only positive scans, and both must be in different strata, so that no draw lacks a class.
+        rng: Random generator, used stratum by stratum.
     """
     codes = predictions.participant_codes()
     order = np.argsort(predictions.probabilities, kind="stable")
@@ -99,40 +99,40 @@ def bootstrap_auc(predictions: Predictions, strata: np.ndarray, rng: np.random.G
 
 
 def bootstrap_grid_auc(strata: Sequence[tuple[np.ndarray, int, int]], rng: np.random.Generator) -> np.ndarray:
-    """(DRAWS,) AUCs of `draw_grid_counts`."""
+    """Compute the (DRAWS,) AUCs of `draw_grid_counts`."""
     return np.concatenate([auc_from_counts(*drawn) for drawn in draw_grid_counts(strata, rng)])
 
 
 def draw_grid_counts(
     strata: Sequence[tuple[np.ndarray, int, int]], rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """`DRAWS` times counts on a rising scale, in parts; in each as many scans of a stratum as it has participants.
+    """Draw `DRAWS` bootstrap counts on an ascending scale, each with one scan per participant of a stratum.
 
     Args:
-        strata: (counts (bins,), participants, label) of each stratum. With one scan a participant this is the bootstrap
-            by participant; with several, the spread is on the wide side, as if a person's scans were copies.
-        rng: Drawn from stratum by stratum.
+        strata: (counts (bins,), participants, label) of each stratum. With one scan per participant, this is the
+            bootstrap by participant; with several, it is conservative: it treats a person's scans as copies.
+        rng: Random generator, used stratum by stratum.
 
     Yields:
-        (draws, bins that hold anything) counts of negatives, and of positives.
+        (draws, non-empty bins) counts of negatives, and of positives, in chunks of draws.
     """
     used = np.flatnonzero(np.sum([counts for counts, _, _ in strata], axis=0))
     for draws in _chunks(len(used)):
         drawn = np.zeros((2, draws, len(used)), dtype=np.int64)
         for counts, participants, label in strata:
-            own = np.flatnonzero(counts[used])
-            drawn[label][:, own] += rng.multinomial(participants, counts[used][own] / counts.sum(), size=draws)
+            bins = np.flatnonzero(counts[used])
+            drawn[label][:, bins] += rng.multinomial(participants, counts[used][bins] / counts.sum(), size=draws)
         yield drawn[0], drawn[1]
 
 
 def percentile_interval(draws: np.ndarray) -> tuple[float, float]:
-    """The 2.5 % and 97.5 % quantiles of bootstrap draws (Efron and Tibshirani, 1993, chapter 13)."""
+    """Return the 2.5% and 97.5% quantiles of bootstrap draws (Efron and Tibshirani, 1993, chapter 13)."""
     low, high = np.quantile(draws, (0.025, 0.975))
     return float(low), float(high)
 
 
 def _chunks(width: int) -> Iterator[int]:
-    """Splits `DRAWS` so that no array of draws × width grows past some tens of megabytes."""
+    """Split `DRAWS` into chunks, so that arrays of draws × width stay below a few tens of megabytes."""
     step = max(1, _CHUNK_ELEMENTS // width)
     for start in range(0, DRAWS, step):
         yield min(step, DRAWS - start)

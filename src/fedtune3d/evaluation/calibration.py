@@ -17,8 +17,8 @@ _STEPS = 50
 
 @dataclass(frozen=True)
 class Calibration:
-    """Slope 1 and intercept 0 are perfect; a slope below 1 means probabilities that are too extreme, an intercept
-    above 0 probabilities that are too low overall."""
+    """Calibration measures. Slope 1 and intercept 0 are perfect; with a slope below 1, probabilities are too extreme;
+    with an intercept above 0, they are too low overall."""
 
     slope: Estimate
     intercept: Estimate
@@ -27,13 +27,13 @@ class Calibration:
 
 
 def calibration(sample: Sample) -> Calibration:
-    """Slope, intercept (calibration-in-the-large), Brier score and calibration error of the test scans.
+    """Compute slope, intercept (calibration-in-the-large), Brier score and calibration error of the test scans.
 
-    The slope is that of a logistic regression of the label on the logit of the probability, and the intercept that of
-    one with the slope held at 1. Their intervals are normal; where somebody has several scans they are robust to that,
-    with participants as clusters, or, where participants are not known, widened as if a person's scans were copies.
-    A probability beyond a logit of ±10 counts as that. No slope is given where the logits' standard deviation is under
-    a step of the grid, 1/64: it would be that of noise.
+    The slope is that of a logistic regression of the label on the logit of the probability; the intercept is that of
+    the regression with the slope fixed at 1. Their intervals are normal. If people have several scans, the variance is
+    cluster-robust with participants as clusters or, if participants are not known, inflated as if a person's scans were
+    copies. Logits are clipped to ±10. The slope is undefined if the logits' standard deviation is below a step of the
+    grid, 1/64, as it would only reflect noise.
 
     References:
         Cox, 1958, Biometrika 45:562–565; Van Calster et al., 2019, BMC Med. 17:230; Brier, 1950, Mon. Weather Rev.
@@ -55,7 +55,7 @@ def _slope(sample: Sample) -> Estimate:
     if by_class[0].max() <= by_class[1].min() or by_class[1].max() <= by_class[0].min():
         return undefined("the classes do not overlap")
     if sample.deviation < 1 / STEPS_PER_UNIT:
-        return undefined("the probabilities hardly differ")
+        return undefined("the probabilities are nearly constant")
     return _regression(
         sample, np.stack([sample.logits, np.ones(len(sample.logits))], axis=1), np.zeros_like(sample.logits)
     )
@@ -66,7 +66,7 @@ def _intercept(sample: Sample) -> Estimate:
 
 
 def _regression(sample: Sample, design: np.ndarray, offset: np.ndarray) -> Estimate:
-    """The first coefficient of a logistic regression of the label, with its normal interval."""
+    """Estimate the first coefficient of a logistic regression of the label, with its normal interval."""
     model = GLM(sample.labels, design, family=Binomial(), offset=offset, freq_weights=sample.weights)
     fit = model.fit(maxiter=_STEPS, tol=1e-12, tol_criterion="params")
     value, half_width = float(fit.params[0]), Z * math.sqrt(_variance(sample, design, fit)[0, 0])
@@ -76,10 +76,10 @@ def _regression(sample: Sample, design: np.ndarray, offset: np.ndarray) -> Estim
 
 
 def _variance(sample: Sample, design: np.ndarray, fit: GLMResultsWrapper) -> np.ndarray:
-    """The inverse information; with several scans a person the sandwich over people or, where these are not known, the
-    inverse times scans / people.
+    """Return the inverse information; with several scans per person, the sandwich estimator with people as clusters or,
+    if people are not known, the inverse information times scans / people.
 
-    The sandwich carries the factor I / (I − 1) for I people (Liang and Zeger, 1986, Biometrika 73:13–22).
+    The sandwich estimator has the factor I / (I − 1) for I people (Liang and Zeger, 1986, Biometrika 73:13–22).
     """
     inverse: np.ndarray = fit.cov_params()
     if not sample.several_scans:

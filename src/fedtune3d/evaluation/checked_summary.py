@@ -1,4 +1,4 @@
-"""A site's summary as the server takes it: checked against itself, its counts as arrays."""
+"""A site's summary at the server: checked for consistency, with its counts as arrays."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -14,13 +14,13 @@ from fedtune3d.evaluation.summary import VERSION, Summary, TestSummary
 
 @dataclass(frozen=True, eq=False)
 class CheckedSummary:
-    """A summary whose counts agree with one another.
+    """A summary with consistent counts.
 
     Attributes:
-        test: The site's test scans, as sent.
+        test: The summary of the site's test scans, as sent.
         validation_counts: (2, BINS) int64, negatives first.
         test_counts: (2, BINS) int64, negatives first.
-        predictions: None where they stay at the site.
+        predictions: The test predictions; None if they stay at the site.
     """
 
     test: TestSummary
@@ -33,7 +33,7 @@ class CheckedSummary:
         """Check the summary that a site sent.
 
         Raises:
-            InputError: Where it is of another version or grid, or its numbers contradict one another; names the site.
+            InputError: If it is of another version or grid, or its numbers are inconsistent, with the site's name.
         """
         if (summary.version, summary.grid) != (VERSION, GRID):
             raise InputError(

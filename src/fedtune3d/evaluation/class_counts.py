@@ -1,4 +1,4 @@
-"""Scans counted per class on the grid, as they leave a site."""
+"""Counts of scans per class on the grid, in the form that leaves a site."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from fedtune3d.evaluation.predictions import Predictions
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """Scans per bin of the grid: bin → count, for the bins that hold any; see `grid.to_sparse`."""
+    """Scans per bin of the grid: bin → count for non-empty bins; see `grid.to_sparse`."""
 
     negative: Mapping[str, int]
     positive: Mapping[str, int]
 
     @classmethod
     def of(cls, predictions: Predictions) -> Self:
-        """The counts of all scans in `predictions`."""
+        """Count all scans in `predictions`."""
         negative, positive = (grid_counts(predictions.probabilities[predictions.labels == label]) for label in (0, 1))
         return cls(to_sparse(negative), to_sparse(positive))
 
     @classmethod
     def total(cls, parts: Iterable[Self]) -> Self:
-        """The sum of several counts."""
+        """Add several counts."""
         negative, positive = np.sum([part.dense() for part in parts], axis=0)
         return cls(to_sparse(negative), to_sparse(positive))
 
     def dense(self) -> np.ndarray:
-        """(2, BINS) int64, negatives first. Raises ValueError where a bin or a count is impossible."""
+        """Return (2, BINS) int64 counts, negatives first. Raises `ValueError` if a bin or a count is impossible."""
         return np.stack([from_sparse(self.negative), from_sparse(self.positive)])

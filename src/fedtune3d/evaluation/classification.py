@@ -14,7 +14,7 @@ BALANCED = "mean of sensitivity and specificity, Wilson limits combined by MOVER
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """How well a threshold separates the classes."""
+    """Classification performance at a threshold."""
 
     balanced_accuracy: Estimate
     sensitivity: Estimate
@@ -24,17 +24,17 @@ class OperatingPoint:
 def operating_point(
     negatives: np.ndarray, positives: np.ndarray, participants: tuple[int, int], threshold: float | None
 ) -> OperatingPoint:
-    """The operating point at a threshold on the grid; a scan is positive at or above it.
+    """Compute the operating point at a threshold on the grid; a scan is positive at or above it.
 
     Sensitivity and specificity are shares of scans; their interval is Wilson's with the number of participants of that
-    class as n, which with one scan a participant is Wilson's interval, and with several is on the wide side. Balanced
-    accuracy is their mean; the two are independent, so its interval follows from theirs (MOVER, see `mean_interval`).
+    class as n, which is conservative if participants have several scans. Balanced accuracy is their mean; as the two
+    are independent, its interval follows from theirs (MOVER, see `mean_interval`).
 
     Args:
-        negatives: (BINS,) test counts of `grid.grid_counts`.
+        negatives: (BINS,) test counts from `grid.grid_counts`.
         positives: The same for the positive class.
-        participants: How many participants have a negative scan, and how many a positive one.
-        threshold: A value of `grid.EDGES`, or None where there is none; then nothing is defined.
+        participants: Numbers of participants with a negative scan and with a positive scan.
+        threshold: A value in `grid.EDGES`; if None, all estimates are undefined.
     """
     if threshold is None:
         nothing = undefined("no threshold: the validation scans are of one class only")
@@ -47,10 +47,10 @@ def operating_point(
     )
 
 
-def _share(right: int, scans: int, participants: int, name: str) -> Estimate:
+def _share(correct: int, scans: int, participants: int, name: str) -> Estimate:
     if scans == 0:
         return undefined(f"no {name} test scans")
-    return defined(right / scans, wilson(right / scans, participants), WILSON, few=participants < FEW)
+    return defined(correct / scans, wilson(correct / scans, participants), WILSON, few=participants < FEW)
 
 
 def _balanced(sensitivity: Estimate, specificity: Estimate) -> Estimate:

@@ -26,39 +26,39 @@ from fedtune3d.evaluation.summary import Summary
 from fedtune3d.evaluation.threshold import choose_threshold, threshold_at_specificity
 
 SPECIFICITY = 0.9
-"""Sensitivity is also given at the threshold of this specificity on the validation scans."""
+"""Sensitivity is also reported at the threshold with this specificity on the validation scans."""
 
 
 class _Thresholds(NamedTuple):
-    """With the greatest Youden's J, and at `SPECIFICITY`; None where there is none."""
+    """The threshold with the highest Youden's J, and the one at `SPECIFICITY`; None if there is none."""
 
     youden: float | None
     at_specificity: float | None
 
 
 class _OperatingPoints(NamedTuple):
-    """A model on test scans at both thresholds."""
+    """A model's operating points on test scans at both thresholds."""
 
     at_threshold: OperatingPoint
     at_specificity: AtSpecificity
 
 
 def combine(summaries: Mapping[str, Summary], seed: int, shared_model: bool = True) -> MethodMetrics:
-    """The metrics of a method from its sites' summaries.
+    """Compute the metrics of a method from its sites' summaries.
 
     Args:
-        summaries: Site → what `summarise` returned there. The order of sites does not matter.
-        seed: Of the pooled bootstrap.
-        shared_model: False where each site has a model of its own (as for the local baseline): the thresholds are then
-            each site's own, and nothing is pooled, as the probabilities of different models are not on one scale.
+        summaries: Site → result of `summarise` there, in any order.
+        seed: Seed of the pooled bootstrap.
+        shared_model: False if each site has its own model (as for the local baseline): then each site has its own
+            thresholds, and nothing is pooled, as the probabilities of different models are not comparable.
 
     Raises:
-        InputError: If a summary is of another version or grid, or its counts disagree; names the site.
+        InputError: If a summary is of another version or grid, or its counts are inconsistent, with the site's name.
     """
     checked = {site: CheckedSummary.of(site, summaries[site]) for site in sorted(summaries)}
-    everything = list(checked.values())
+    all_summaries = list(checked.values())
     shared = shared_model and bool(checked)
-    pooled_thresholds = _thresholds(everything)
+    pooled_thresholds = _thresholds(all_summaries)
     sites = {
         site: _site_metrics(summary, pooled_thresholds if shared else _thresholds([summary]))
         for site, summary in checked.items()
@@ -66,14 +66,14 @@ def combine(summaries: Mapping[str, Summary], seed: int, shared_model: bool = Tr
     return MethodMetrics(
         threshold=pooled_thresholds.youden if shared else None,
         sites=sites,
-        pooled=_pooled_metrics(everything, pooled_thresholds, seed) if shared else None,
+        pooled=_pooled_metrics(all_summaries, pooled_thresholds, seed) if shared else None,
         mean_auc=mean_over_sites({site: metrics.auc for site, metrics in sites.items()}),
         groups=_groups(checked, pooled_thresholds.youden) if shared else None,
     )
 
 
 def _thresholds(summaries: Sequence[CheckedSummary]) -> _Thresholds:
-    """On the validation scans of these sites together."""
+    """Choose the thresholds on the pooled validation scans of these sites."""
     if not summaries:
         return _Thresholds(None, None)
     negatives, positives = np.sum([summary.validation_counts for summary in summaries], axis=0)
@@ -111,7 +111,7 @@ def _operating_points(participants: tuple[int, int], counts: np.ndarray, thresho
 
 
 def _pooled_metrics(summaries: Sequence[CheckedSummary], thresholds: _Thresholds, seed: int) -> PooledMetrics:
-    """All test scans together. A person known to two sites counts twice: sites share no names to tell."""
+    """Compute the metrics of all test scans. A person at two sites counts twice, as sites do not share names."""
     counts = np.sum([summary.test_counts for summary in summaries], axis=0)
     people_by_site = [summary.test.participants_by_class for summary in summaries]
     negative, positive = (int(people) for people in np.sum(people_by_site, axis=0))
@@ -144,7 +144,7 @@ def _pooled_metrics(summaries: Sequence[CheckedSummary], thresholds: _Thresholds
 
 
 def _shared_predictions(summaries: Sequence[CheckedSummary]) -> Predictions | None:
-    """All sites' predictions, or None where a site with test scans keeps them."""
+    """Return all sites' predictions, or None if a site with test scans does not share them."""
     with_scans = [summary for summary in summaries if summary.test.scans]
     predictions = [summary.predictions for summary in with_scans if summary.predictions is not None]
     return pool(predictions) if predictions and len(predictions) == len(with_scans) else None
@@ -157,7 +157,7 @@ def _pooled_delong(counts: np.ndarray, by_class: tuple[int, int], predictions: P
 
 
 def _groups(checked: Mapping[str, CheckedSummary], threshold: float | None) -> dict[str, AxisMetrics]:
-    """Along every axis that any site reports, and by site."""
+    """Compute the metrics of the groups along every axis that any site reports, and by site."""
     metrics = {}
     for axis in sorted({axis for summary in checked.values() for axis in summary.test.groups}):
         sites = [summary.test.groups[axis] for summary in checked.values() if axis in summary.test.groups]

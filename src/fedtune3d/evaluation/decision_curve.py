@@ -8,12 +8,12 @@ from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.sample import Sample
 
 THRESHOLDS = np.round(np.arange(0.05, 0.951, 0.05), 2)
-"""Threshold probabilities: at 0.2, one positive found is worth four negatives treated in vain."""
+"""Threshold probabilities: at 0.2, one true positive is worth four false positives."""
 
 
 @dataclass(frozen=True)
 class DecisionPoint:
-    """Net benefit per scan, of the model and of treating all; treating none has 0."""
+    """Net benefit per scan of the model and of treating all; that of treating none is 0."""
 
     threshold: float
     net_benefit: Estimate
@@ -21,10 +21,11 @@ class DecisionPoint:
 
 
 def decision_curve(sample: Sample) -> tuple[DecisionPoint, ...]:
-    """Per threshold t: true positives / n − false positives / n · t / (1 − t), a scan being positive at or above t.
+    """Compute the net benefit per threshold t: (true positives − false positives · t / (1 − t)) / n.
 
-    It holds for the share of positives among these scans; in a case–control cohort that is not the clinic's. Empty
-    where there are no scans. The intervals are normal, with participants as clusters.
+    A scan is positive at or above t. The net benefit applies to the prevalence in these scans, which in a case–control
+    cohort is not that of the clinic. Empty if there are no scans. The intervals are normal, with participants as
+    clusters.
 
     References:
         Vickers and Elkin, 2006, Med. Decis. Making 26:565–574.
@@ -35,7 +36,7 @@ def decision_curve(sample: Sample) -> tuple[DecisionPoint, ...]:
     points = []
     for threshold in THRESHOLDS.tolist():
         odds = threshold / (1 - threshold)
-        worth = np.where(sample.labels == 1, 1.0, -odds) * (sample.probabilities >= threshold)
-        benefit = sample.mean(worth, "normal interval, participants as clusters")
+        utility = np.where(sample.labels == 1, 1.0, -odds) * (sample.probabilities >= threshold)
+        benefit = sample.mean(utility, "normal interval, participants as clusters")
         points.append(DecisionPoint(threshold=threshold, net_benefit=benefit, treat_all=share - (1 - share) * odds))
     return tuple(points)

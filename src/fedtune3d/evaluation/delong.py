@@ -1,4 +1,4 @@
-"""The variance of an AUC without resampling: DeLong's, and Obuchowski's where a participant has several scans."""
+"""The variance of an AUC without resampling: DeLong's, and Obuchowski's for participants with several scans."""
 
 import math
 
@@ -14,10 +14,10 @@ OBUCHOWSKI = "Obuchowski 1997, participants as clusters, normal interval"
 
 
 def delong_estimate(predictions: Predictions) -> Estimate:
-    """The AUC with the normal interval of its clustered variance, cut at 0 and 1.
+    """Estimate the AUC with the normal interval from its clustered variance, clipped to [0, 1].
 
-    With one scan a participant this is DeLong's interval, as pROC and SAS give it. Not defined with under two
-    participants of a class, nor where the variance is 0 (an AUC of 0 or 1).
+    With one scan per participant, this is DeLong's interval, as in pROC and SAS. Undefined with fewer than two
+    participants in a class, or if the variance is 0 (an AUC of 0 or 1).
     """
     missing = why_undefined(*np.bincount(predictions.labels, minlength=2))
     if missing:
@@ -25,7 +25,7 @@ def delong_estimate(predictions: Predictions) -> Estimate:
     auc, placements = structural_components(predictions.labels, predictions.probabilities)
     variance = clustered_variance(placements - auc, predictions)
     if variance is None:
-        return undefined("under two participants in a class")
+        return undefined("fewer than two participants in a class")
     if variance == 0:
         return undefined(f"an AUC of {auc:g} has no variance")
     half_width = Z * math.sqrt(variance)
@@ -34,50 +34,48 @@ def delong_estimate(predictions: Predictions) -> Estimate:
 
 
 def method_name(predictions: Predictions) -> str:
-    """Which of the two the clustered variance is here: with one scan a participant they are one."""
+    """Return the name of the variance: with one scan per participant, Obuchowski's equals DeLong's."""
     return DELONG if len(set(predictions.participants)) == len(predictions) else OBUCHOWSKI
 
 
 def structural_components(labels: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:
-    """The AUC, and of each scan the share of the other class's scans that it is on the right side of, ties half.
+    """Compute the AUC and, for each scan, the share of the other class's scans that it is ordered correctly with.
 
     Args:
-        labels: (n,) 0 or 1, both there.
-        scores: (n,) in any unit.
+        labels: (n,) 0 or 1, with both classes.
+        scores: (n,) in any unit; ties count half.
 
     Returns:
-        The AUC and (n,) components: V₁₀ at positive scans, V₀₁ at negative ones; the mean over either class is the AUC.
+        The AUC and (n,) components: V₁₀ at positive scans, V₀₁ at negative ones; their mean over each class is the AUC.
 
     References:
         DeLong, DeLong and Clarke-Pearson, 1988, Biometrics 44:837–845 (V₁₀ and V₀₁); by midranks as in Sun and
         Xu, 2014, IEEE Signal Process. Lett. 21:1389–1393.
     """
     labels = np.asarray(labels)
-    own = np.empty(len(labels))
+    rank_in_class = np.empty(len(labels))
     for label in (0, 1):
-        own[labels == label] = rankdata(scores[labels == label])
-    of_other_class_below = rankdata(scores) - own
+        rank_in_class[labels == label] = rankdata(scores[labels == label])
+    other_class_below = rankdata(scores) - rank_in_class
     positives = int(labels.sum())
-    components = np.where(
-        labels == 1, of_other_class_below / (len(labels) - positives), 1 - of_other_class_below / positives
-    )
+    components = np.where(labels == 1, other_class_below / (len(labels) - positives), 1 - other_class_below / positives)
     return float(components[labels == 1].mean()), components
 
 
 def clustered_variance(deviations: np.ndarray, predictions: Predictions) -> float | None:
-    """The variance of an AUC, or of a difference of two AUCs of the same scans, with participants as clusters.
+    """Compute the variance of an AUC, or of a difference of two AUCs on the same scans, with participants as clusters.
 
-    S₁₀/M + S₀₁/N + 2 S₁₁/(M N) of M positive and N negative scans, where I₁₀ participants have positive scans, I₀₁
+    S₁₀/M + S₀₁/N + 2 S₁₁/(M N) for M positive and N negative scans, where I₁₀ participants have positive scans, I₀₁
     negative ones and I any: S₁₀ = I₁₀ / ((I₁₀ − 1) M) Σᵢ aᵢ², S₀₁ likewise, S₁₁ = I / (I − 1) Σᵢ aᵢ bᵢ, and aᵢ and bᵢ
-    are the sums of the deviations of a participant's positive and negative scans. With one scan a participant it is
-    DeLong's variance.
+    are the sums of the deviations of a participant's positive and negative scans. With one scan per participant, this
+    is DeLong's variance.
 
     Args:
-        deviations: (n,) structural components less their AUC, or the difference of two such.
+        deviations: (n,) structural components minus their AUC, or the difference of two such.
         predictions: The (n,) scans.
 
     Returns:
-        None with under two participants of a class.
+        The variance; None with fewer than two participants in a class.
 
     References:
         Obuchowski, 1997, Biometrics 53:567–578.
@@ -88,31 +86,33 @@ def clustered_variance(deviations: np.ndarray, predictions: Predictions) -> floa
     scans = {label: int(np.sum(labels == label)) for label in (0, 1)}
     if min(clusters.values()) < 2:
         return None
-    own = sum(clusters[label] / (clusters[label] - 1) * np.sum((sums[label] / scans[label]) ** 2) for label in (0, 1))
+    within = sum(
+        clusters[label] / (clusters[label] - 1) * np.sum((sums[label] / scans[label]) ** 2) for label in (0, 1)
+    )
     people = len(sums[0])
     shared = 2 * people / (people - 1) * np.sum(sums[0] * sums[1]) / (scans[0] * scans[1])
-    return max(0.0, float(own + shared))
+    return max(0.0, float(within + shared))
 
 
 def delong_from_counts(
     negatives: np.ndarray, positives: np.ndarray, participants: tuple[int, int], source: str = FROM_COUNTS
 ) -> Estimate:
-    """The AUC of counts on rising bins with DeLong's interval, the participants of each class as its number.
+    """Estimate the AUC from counts on ascending bins, with DeLong's interval for the number of participants per class.
 
-    With one scan a participant it is DeLong's interval of the binned scans; with several it is on the wide side, as if
-    a person's scans were copies of one another. Not defined where `delong_estimate` is not.
+    With one scan per participant, it is DeLong's interval of the binned scans; with several, it is conservative: it
+    treats a person's scans as copies of one another. Undefined in the same cases as `delong_estimate`.
 
     Args:
         negatives: (bins,) counts.
         positives: (bins,) counts.
-        participants: People with a negative scan, and with a positive one.
-        source: What was counted, for the method's name.
+        participants: Numbers of people with a negative scan and with a positive scan.
+        source: Source of the counts, for the method's name.
     """
     missing = why_undefined(int(negatives.sum()), int(positives.sum()))
     if missing:
         return undefined(missing)
     if min(participants) < 2:
-        return undefined("under two participants in a class")
+        return undefined("fewer than two participants in a class")
     components = {
         1: (np.cumsum(negatives) - negatives / 2) / negatives.sum(),
         0: 1 - (np.cumsum(positives) - positives / 2) / positives.sum(),

@@ -1,18 +1,18 @@
-"""A number with its 95% CI, the method behind it, and why it may be missing."""
+"""An estimate with its 95% CI and the method, or the reason why it is undefined."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 FEW = 10
-"""Under this many participants in a class an estimate is marked 'few' and gets an interval made for small samples."""
+"""With fewer participants in a class, an estimate is marked 'few' and has an interval for small samples."""
 
 Z = 1.959963984540054
-"""The 97.5 % quantile of the standard normal distribution."""
+"""The 97.5% quantile of the standard normal distribution."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Either `value`, `low` and `high` are numbers, or all three are None and `undefined` gives the reason."""
+    """An estimate: `value`, `low` and `high` are numbers, or all three are None and `undefined` gives the reason."""
 
     value: float | None
     low: float | None
@@ -23,14 +23,14 @@ class Estimate:
 
     @property
     def limits(self) -> tuple[float, float, float] | None:
-        """Value, lower and upper limit; None where the estimate is undefined."""
+        """Value, lower and upper limit; None if the estimate is undefined."""
         if self.value is None or self.low is None or self.high is None:
             return None
         return self.value, self.low, self.high
 
 
 def defined(value: float, interval: tuple[float, float], method: str, few: bool) -> Estimate:
-    """An estimate with its interval."""
+    """Create an estimate with its interval."""
     low, high = interval
     return Estimate(
         value=float(value), low=float(low), high=float(high), method=method, mark="few" if few else None, undefined=None
@@ -38,5 +38,5 @@ def defined(value: float, interval: tuple[float, float], method: str, few: bool)
 
 
 def undefined(why: str) -> Estimate:
-    """An estimate that cannot be made, and why."""
+    """Create an undefined estimate with the reason."""
     return Estimate(value=None, low=None, high=None, method="", mark=None, undefined=why)

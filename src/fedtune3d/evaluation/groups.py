@@ -1,7 +1,7 @@
-"""Numbers by group of people (sex, age band, scanner, site) and how far each group is from the rest.
+"""Metrics by group of people (sex, age band, scanner, site), and the gap between each group and all others.
 
-A site sends the counts of a group only where enough people of each class are in it, and never so that those of a small
-group could be obtained by subtracting the others from the whole.
+A site sends the counts of a group only if it has enough people of each class, and never in a way that would reveal a
+small group by subtracting the others from the total.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ OLDEST = "80 and over"
 UNKNOWN = "unknown"
 
 Axes = Mapping[str, Sequence[str]]
-"""Axis, such as ``sex``, → the group of each scan of a split."""
+"""Axis, such as ``sex`` → the group of each scan of a split."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class GroupCounts:
 
     @classmethod
     def of(cls, predictions: Predictions) -> Self:
-        """The counts of a group's test scans."""
+        """Count a group's test scans."""
         return cls(participants_by_class(predictions), ClassCounts.of(predictions))
 
 
 @dataclass(frozen=True)
 class AxisCounts:
-    """The groups along one axis at one site that are large enough to leave, and the number of those that are not."""
+    """The groups along one axis at a site that are large enough to leave, and the number of suppressed groups."""
 
     groups: Mapping[str, GroupCounts]
     held_back: int
@@ -68,27 +68,27 @@ class GroupMetrics(GroupMeasures):
 
 @dataclass(frozen=True)
 class AxisMetrics:
-    """The groups along one axis over all sites, and how many groups the sites held back."""
+    """The groups along one axis over all sites, and the number of groups that the sites suppressed."""
 
     groups: Mapping[str, GroupMetrics]
     held_back: int
 
 
 def age_band(age: float | None) -> str:
-    """``under 60``, ``60–69``, ``70–79``, ``80 and over`` or ``unknown``, from years."""
+    """Return the age band of an age in years: ``under 60``, ``60–69``, ``70–79``, ``80 and over`` or ``unknown``."""
     if age is None:
         return UNKNOWN
     return next((name for limit, name in AGE_BANDS if age < limit), OLDEST)
 
 
 def summarise_groups(test: Predictions, axes: Axes, min_per_class: int) -> dict[str, AxisCounts]:
-    """Axis → the groups of one site, without those of too few people.
+    """Count the groups of a site along each axis, suppressing those with too few people.
 
     Args:
         test: The test scans.
         axes: The group of each scan, by axis.
-        min_per_class: The fewest people of either class in a group whose counts leave. Where all groups held back have
-            fewer than that together, the smallest other group is held back, too.
+        min_per_class: Minimum number of people of each class in a group whose counts leave. If all suppressed groups
+            together have fewer, the smallest other group is suppressed, too.
     """
     return {axis: _summarise_axis(test, np.array(names, dtype=str), min_per_class) for axis, names in axes.items()}
 
@@ -107,8 +107,8 @@ def _summarise_axis(test: Predictions, names: np.ndarray, min_per_class: int) ->
     return AxisCounts({name: groups[name] for name in sorted(leaving)}, len(held_back))
 
 
-def _rows(test: Predictions, chosen: np.ndarray) -> Predictions:
-    rows = np.flatnonzero(chosen)
+def _rows(test: Predictions, mask: np.ndarray) -> Predictions:
+    rows = np.flatnonzero(mask)
     return Predictions(
         tuple(test.participants[row] for row in rows),
         tuple(test.sessions[row] for row in rows),
@@ -118,14 +118,14 @@ def _rows(test: Predictions, chosen: np.ndarray) -> Predictions:
 
 
 def combine_groups(sites: Sequence[AxisCounts], threshold: float | None) -> dict[str, GroupMetrics]:
-    """Each group over the sites that sent its counts, and its gap to all other such groups together.
+    """Compute the metrics of each group over the sites that sent its counts, and its gap to all other groups.
 
-    Intervals of an AUC are DeLong's, with few people or an AUC of 0 or 1 Newcombe's; those of a gap follow from those
-    of its two sides (MOVER).
+    Intervals of an AUC are DeLong's, or Newcombe's with few people or an AUC of 0 or 1; those of a gap follow from
+    the intervals of its two terms (MOVER).
 
     Args:
-        sites: One axis of `summarise_groups`, of each site.
-        threshold: For sensitivity and specificity.
+        sites: One axis of `summarise_groups`, for each site.
+        threshold: Threshold for sensitivity and specificity.
     """
     counts: dict[str, np.ndarray] = {}
     people: dict[str, np.ndarray] = {}
@@ -143,23 +143,25 @@ def gaps(
     finest: Mapping[str, np.ndarray] | None = None,
     source: str = FROM_COUNTS,
 ) -> dict[str, GroupMetrics]:
-    """As `combine_groups`, from the (2, BINS) counts and (2,) people of each group; the AUC from `finest` (2, bins)
-    counts on another scale where these are known, which `source` names."""
+    """Compute metrics and gaps from the (2, BINS) counts and (2,) people of each group; see `combine_groups`.
+
+    The AUC is computed from `finest`, (2, bins) counts on another scale, if given; `source` names these.
+    """
     ranks = counts if finest is None else finest
     metrics = {}
     for name in sorted(counts):
         others = [other for other in counts if other != name]
-        own = _measures(counts[name], ranks[name], people[name], threshold, source)
+        group = _measures(counts[name], ranks[name], people[name], threshold, source)
         if others:
-            scans, ranked, persons = (np.sum([of[other] for other in others], axis=0) for of in (counts, ranks, people))
-            differences = _differences(own, _measures(scans, ranked, persons, threshold, source))
+            rest = [np.sum([values[other] for other in others], axis=0) for values in (counts, ranks, people)]
+            differences = _differences(group, _measures(*rest, threshold, source))
         else:
             nothing = undefined("no other group")
             differences = GroupMeasures(nothing, nothing, nothing)
         metrics[name] = GroupMetrics(
-            auc=own.auc,
-            sensitivity=own.sensitivity,
-            specificity=own.specificity,
+            auc=group.auc,
+            sensitivity=group.sensitivity,
+            specificity=group.specificity,
             participants_by_class=(int(people[name][0]), int(people[name][1])),
             scans=int(counts[name].sum()),
             gaps=differences,
@@ -183,17 +185,17 @@ def _auc(counts: np.ndarray, people: tuple[int, int], source: str) -> Estimate:
     return defined(float(value), newcombe(float(value), *people), f"{NEWCOMBE}; {source}", few=True)
 
 
-def _differences(own: GroupMeasures, rest: GroupMeasures) -> GroupMeasures:
+def _differences(group: GroupMeasures, rest: GroupMeasures) -> GroupMeasures:
     return GroupMeasures(
-        _difference(own.auc, rest.auc),
-        _difference(own.sensitivity, rest.sensitivity),
-        _difference(own.specificity, rest.specificity),
+        _difference(group.auc, rest.auc),
+        _difference(group.sensitivity, rest.sensitivity),
+        _difference(group.specificity, rest.specificity),
     )
 
 
-def _difference(own: Estimate, rest: Estimate) -> Estimate:
-    if own.limits is None or rest.limits is None:
-        return undefined(own.undefined or rest.undefined or "")
-    few = bool(own.mark or rest.mark)
-    interval = difference_interval(own.limits, rest.limits)
-    return defined(own.limits[0] - rest.limits[0], interval, "difference, limits by MOVER", few)
+def _difference(group: Estimate, rest: Estimate) -> Estimate:
+    if group.limits is None or rest.limits is None:
+        return undefined(group.undefined or rest.undefined or "")
+    few = bool(group.mark or rest.mark)
+    interval = difference_interval(group.limits, rest.limits)
+    return defined(group.limits[0] - rest.limits[0], interval, "difference, limits by MOVER", few)

@@ -1,4 +1,4 @@
-"""Closed-form 95 % intervals: of a proportion, of an AUC from few people, and of a mean of independent estimates."""
+"""Closed-form 95% CIs for a proportion, an AUC from few people, and a mean of independent estimates."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from fedtune3d.evaluation.estimate import Z
 
 
 def wilson(proportion: float, n: float) -> tuple[float, float]:
-    """The score interval of a proportion from `n` > 0 independent observations.
+    """Compute the score interval of a proportion from `n` > 0 independent observations.
 
     References:
         Wilson, 1927, J. Am. Stat. Assoc. 22:209–212.
@@ -21,12 +21,12 @@ def wilson(proportion: float, n: float) -> tuple[float, float]:
 
 
 def newcombe(auc: float, negatives: int, positives: int) -> tuple[float, float]:
-    """The score-type interval of an AUC: the θ with (θ − AUC)² = z² V(θ).
+    """Compute the score-type interval of an AUC: the θ with (θ − AUC)² = z² V(θ).
 
     V(θ) = θ(1−θ) [1 + N*(1−θ)/(2−θ) + N* θ/(1+θ)] / (negatives · positives), N* = (negatives + positives)/2 − 1:
-    Hanley and McNeil's variance, balanced, and taken at the limit rather than at the estimate, so that an AUC of 0 or 1
-    still has an interval that depends on how many people are behind it. The method that the paper recommends; its
-    coverage with 3 to 9 people a class is simulated in the tests.
+    Hanley and McNeil's variance, balanced, and evaluated at the limit rather than at the estimate, so that an AUC of 0
+    or 1 still has an interval that depends on the number of people. This is the method that the paper recommends; its
+    coverage with 3 to 9 people per class is simulated in the tests.
 
     Args:
         auc: The estimate, in [0, 1].
@@ -53,10 +53,10 @@ def _newcombe_lower(auc: float, negatives: int, positives: int) -> float:
 
 
 def mean_interval(values: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float]:
-    """The interval of the plain mean of independent estimates, from their own intervals (MOVER).
+    """Compute the interval of the unweighted mean of independent estimates from their intervals (MOVER).
 
     low = mean − √Σ(value − low)² / k and high = mean + √Σ(high − value)² / k: each estimate's variance is recovered
-    from the side of its interval that matters, so asymmetric intervals stay asymmetric and any kinds of interval mix.
+    from the relevant side of its interval, so asymmetric intervals stay asymmetric and their methods may differ.
 
     References:
         Zou, Huang and Zhang, 2009, Comput. Stat. Data Anal. 53:1080–1085, for linear functions of estimates;
@@ -70,9 +70,9 @@ def mean_interval(values: Sequence[float], lows: Sequence[float], highs: Sequenc
 
 
 def difference_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
-    """The interval of first − second, independent estimates given as (value, low, high) (MOVER).
+    """Compute the interval of first − second for independent estimates given as (value, low, high) (MOVER).
 
-    With Wilson's limits of two proportions it is Newcombe's method 10.
+    With Wilson's limits of two proportions, this is Newcombe's method 10.
 
     References:
         Zou and Donner, 2008, Stat. Med. 27:1693–1702; Newcombe, 1998, Stat. Med. 17:873–890.

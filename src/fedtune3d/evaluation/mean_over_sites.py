@@ -1,4 +1,4 @@
-"""The plain mean of a number over sites, each counting once however many scans it has."""
+"""The unweighted mean of an estimate over sites."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ MOVER = "mean over sites, the sites' limits combined by MOVER (Zou et al. 2009)"
 
 @dataclass(frozen=True)
 class SiteMean(Estimate):
-    """The mean, and the names of the sites behind it."""
+    """The mean over sites, and the names of these sites."""
 
     sites: tuple[str, ...]
 
 
 def mean_over_sites(estimates: Mapping[str, Estimate]) -> SiteMean:
-    """The mean over the sites that have an AUC (or another share); its interval follows from theirs by `mean_interval`.
+    """Compute the mean of an AUC (or another proportion) over sites, with the interval from `mean_interval`.
 
     Args:
-        estimates: Site → estimate. Those that are not defined are left out; the rest are named in ``sites``.
+        estimates: Site → estimate. Undefined estimates are left out; the other sites are named in ``sites``.
     """
-    having = {site: estimate.limits for site, estimate in estimates.items() if estimate.limits is not None}
-    if not having:
+    limits = {site: estimate.limits for site, estimate in estimates.items() if estimate.limits is not None}
+    if not limits:
         return SiteMean(**vars(undefined("no site has an AUC")), sites=())
-    values, lows, highs = zip(*having.values(), strict=True)
-    few = any(estimates[site].mark for site in having)
+    values, lows, highs = zip(*limits.values(), strict=True)
+    few = any(estimates[site].mark for site in limits)
     mean = defined(float(np.mean(values)), mean_interval(values, lows, highs), MOVER, few)
-    return SiteMean(**vars(mean), sites=tuple(having))
+    return SiteMean(**vars(mean), sites=tuple(limits))

@@ -1,4 +1,4 @@
-"""The metrics of a method and of a whole run: what `metrics.json` holds."""
+"""The metrics of a method and of a run: the content of `metrics.json`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ class AtSpecificity:
     """The operating point at the threshold that has a given specificity on the validation scans.
 
     Attributes:
-        target: That specificity.
-        threshold: None where no threshold has it.
-        sensitivity: On the test scans.
-        specificity: On the test scans.
+        target: The required specificity on the validation scans.
+        threshold: The threshold; None if no threshold reaches it.
+        sensitivity: Sensitivity on the test scans.
+        specificity: Specificity on the test scans.
     """
 
     target: float
@@ -34,23 +34,23 @@ class AtSpecificity:
 
 @dataclass(frozen=True)
 class TestMetrics:
-    """How well a model does on test scans: of one site, or of all together.
+    """The performance of a model on the test scans of one site, or of all sites.
 
     Attributes:
-        participants: People; one known to two sites counts twice.
-        participants_by_class: People with a negative scan, and people with a positive one.
-        scans: Scans.
-        positives: Positive scans.
-        threshold: The one with the largest Youden's J on the validation scans; None where these are of one class.
-        balanced_accuracy: At the threshold, as are sensitivity and specificity.
-        at_specificity: At the threshold of a given specificity.
-        auc: With its interval by resampling people.
-        auc_delong: With the interval of DeLong or Obuchowski.
+        participants: Number of people; a person at two sites counts twice.
+        participants_by_class: Numbers of people with a negative scan and with a positive scan.
+        scans: Number of scans.
+        positives: Number of positive scans.
+        threshold: Threshold with the highest Youden's J on the validation scans; None if these are of one class.
+        balanced_accuracy: Balanced accuracy at the threshold, as are sensitivity and specificity.
+        at_specificity: Operating point at the threshold with a given specificity.
+        auc: AUC with its interval by resampling people.
+        auc_delong: AUC with DeLong's or Obuchowski's interval.
         calibration: Slope, intercept, Brier score and calibration error.
-        roc: None where a class has no scan; with a band only for all sites together.
+        roc: ROC curve, with a band only for all sites together; None if a class has no scans.
     """
 
-    __test__ = False  # no test case, though its name begins so
+    __test__ = False  # not a test class, despite its name
 
     participants: int
     participants_by_class: tuple[int, int]
@@ -72,9 +72,9 @@ class PooledMetrics(TestMetrics):
     """All sites' test scans together.
 
     Attributes:
-        calibration_curve: Observed against predicted in ten bins; empty without scans.
+        calibration_curve: Observed against predicted proportions in ten bins; empty without scans.
         decision_curve: Net benefit by threshold; empty without scans.
-        grid_error: The most by which an AUC of all scans from counts on the grid errs; None where there is no AUC.
+        grid_error: Upper bound on the error of the AUC from counts on the grid; None if there is no AUC.
     """
 
     calibration_curve: tuple[CurvePoint, ...]
@@ -87,11 +87,11 @@ class MethodMetrics:
     """The metrics of a method, such as ``federated`` or ``local``.
 
     Attributes:
-        threshold: Chosen on all sites' validation scans; None where there is none, or each site has its own.
+        threshold: Chosen on all sites' validation scans; None if there is none, or each site has its own.
         sites: Site → its metrics.
-        pooled: None where each site has its own model, whose probabilities are on no common scale.
-        mean_auc: Over the sites that have an AUC.
-        groups: Axis (``sex``, …, ``site``) → its groups; None where each site has its own model.
+        pooled: Metrics over all sites; None if each site has its own model, as probabilities are then not comparable.
+        mean_auc: Mean over the sites that have an AUC.
+        groups: Axis (``sex``, …, ``site``) → its groups; None if each site has its own model.
     """
 
     threshold: float | None
@@ -102,14 +102,14 @@ class MethodMetrics:
 
     @property
     def parts(self) -> dict[str, TestMetrics]:
-        """Site → its metrics, and ``Pooled`` → those of all test scans together, where there are any."""
+        """Site → its metrics, and ``Pooled`` → those of all test scans, if any."""
         pooled: dict[str, TestMetrics] = {} if self.pooled is None else {"Pooled": self.pooled}
         return dict(self.sites) | pooled
 
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """Where the encoder's weights came from: a file's name or ``random``, and its SHA-256 or None."""
+    """The source of the encoder's weights: a file's name or ``random``, and its SHA-256 or None."""
 
     source: str
     sha256: str | None
@@ -117,7 +117,7 @@ class WeightsSource:
 
 @dataclass(frozen=True)
 class ModelCost:
-    """Parameters, and the bytes that a site exchanges per round, both ways."""
+    """Numbers of parameters, and bytes exchanged per round and site in both directions."""
 
     trainable_parameters: int
     parameters: int
@@ -129,15 +129,15 @@ class RunMetrics:
     """The evaluation of a run.
 
     Attributes:
-        version: Of this format.
+        version: Version of this format.
         experiment: The experiment's name.
         simulated: Whether any site's scans are simulated.
-        weights: Of the encoder, before training.
-        head: By its name in the configuration.
-        tuning: Likewise.
-        rule: Likewise.
-        best_round: The round of the state that was evaluated.
-        groups: People or anatomies that are never split, over all sites; None where not known.
+        weights: The encoder's weights before training.
+        head: The head's name in the configuration.
+        tuning: The tuning's name.
+        rule: The rule's name.
+        best_round: The round of the evaluated state.
+        groups: Number of people (or anatomies) over all sites; None if unknown.
         cost: Parameters and traffic.
         methods: Method → its metrics; ``federated`` is always there.
     """
@@ -161,9 +161,9 @@ class RunMetrics:
 
 
 def read_metrics(path: Path) -> RunMetrics:
-    """Read ``metrics.json``, as `write_typed` wrote it.
+    """Read ``metrics.json``, as written by `write_typed`.
 
     Raises:
-        InputError: Where the file is missing, damaged or of another version; names it.
+        InputError: If the file is missing, damaged or from another version, with its name.
     """
     return read_typed(RunMetrics, path, "run it again with --resume")

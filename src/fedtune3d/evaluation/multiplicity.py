@@ -1,4 +1,4 @@
-"""Many tests in one table."""
+"""Correction for multiple testing."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ from statsmodels.stats.multitest import multipletests
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """P-values adjusted so that the chance of any false rejection in the table stays under the level.
+    """Adjust p-values to control the family-wise error rate.
 
-    The k-th smallest of m is multiplied by m − k + 1, made non-decreasing, and cut at 1. None, a test that could not be
-    made, stays None and does not count.
+    The k-th smallest of m is multiplied by m − k + 1, made non-decreasing, and clipped to 1. None, for a test that
+    could not be made, stays None and does not count.
 
     Raises:
         ValueError: If a p-value is not in [0, 1].

@@ -1,6 +1,6 @@
-"""Two models on the same scans: the difference of their AUCs, tested.
+"""Paired test of the difference in AUC between two models on the same scans.
 
-`paired_delong` runs at a site, where the scans have names; `combine_comparisons` at the server, on numbers alone.
+`paired_delong` runs at a site, where the scans have names; `combine_comparisons` runs at the server, on numbers only.
 """
 
 import math
@@ -18,7 +18,7 @@ from fedtune3d.evaluation.predictions import Predictions, participants_by_class,
 
 @dataclass(frozen=True)
 class Comparison:
-    """The first AUC minus the second. `standard_error` is None where there is no difference to speak of."""
+    """The first AUC minus the second. `standard_error` is None if the difference is undefined."""
 
     first: float | None
     second: float | None
@@ -30,14 +30,14 @@ class Comparison:
 
 
 def paired_delong(first: Predictions, second: Predictions) -> Comparison:
-    """Compare two models on identical scans; rows may stand in any order.
+    """Compare two models on identical scans, with rows in any order.
 
-    Two-sided, by the normal distribution of difference / standard error, with participants as clusters (with one scan a
-    participant, DeLong's test). Where both models rank every pair of scans alike, the standard error is 0 and there is
-    no interval and no p-value.
+    The test is two-sided, using the normal distribution of difference / standard error, with participants as clusters
+    (DeLong's test with one scan per participant). If both models rank every pair of scans equally, the standard error
+    is 0 and there is no interval and no p-value.
 
     Raises:
-        InputError: If the two are not of the same scans with the same labels, as of different seeds or sites.
+        InputError: If the two differ in scans or labels, for example from different seeds or sites.
 
     References:
         DeLong, DeLong and Clarke-Pearson, 1988, Biometrics 44:837–845; Obuchowski, 1997, Biometrics 53:567–578.
@@ -47,44 +47,47 @@ def paired_delong(first: Predictions, second: Predictions) -> Comparison:
     missing = why_undefined(*np.bincount(first.labels, minlength=2))
     if missing:
         return _comparison(None, None, undefined(missing), None, len(first))
-    (one, ones), (other, others) = (structural_components(part.labels, part.probabilities) for part in (first, second))
-    variance = clustered_variance((ones - one) - (others - other), first)
+    (first_auc, first_components), (second_auc, second_components) = (
+        structural_components(part.labels, part.probabilities) for part in (first, second)
+    )
+    variance = clustered_variance((first_components - first_auc) - (second_components - second_auc), first)
     if variance is None:
-        return _comparison(one, other, undefined("under two participants in a class"), None, len(first))
+        reason = undefined("fewer than two participants in a class")
+        return _comparison(first_auc, second_auc, reason, None, len(first))
     few = min(participants_by_class(first)) < FEW
     error = math.sqrt(variance)
-    difference = _difference(one - other, error, f"paired, {method_name(first)}", few)
-    return _comparison(one, other, difference, error, len(first))
+    difference = _difference(first_auc - second_auc, error, f"paired, {method_name(first)}", few)
+    return _comparison(first_auc, second_auc, difference, error, len(first))
 
 
 def combine_comparisons(comparisons: Mapping[str, Comparison]) -> Comparison:
-    """The mean over sites of the difference, sites counting equally and independent of one another.
+    """Average the difference over sites, which count equally and are independent.
 
     Args:
-        comparisons: Site → `paired_delong` there. Sites where an AUC is not defined are left out.
+        comparisons: Site → result of `paired_delong`. Sites with an undefined AUC are left out.
 
     Returns:
-        A comparison of the mean AUCs, with the sites it rests on.
+        A comparison of the mean AUCs, with the names of the sites used.
     """
-    having = {
+    usable = {
         site: comparison
         for site, comparison in sorted(comparisons.items())
         if comparison.first is not None and comparison.standard_error is not None
     }
-    scans = sum(comparison.scans for comparison in having.values())
-    if not having:
+    scans = sum(comparison.scans for comparison in usable.values())
+    if not usable:
         return _comparison(None, None, undefined("no site has both AUCs"), None, scans)
-    first = float(np.mean([comparison.first for comparison in having.values()]))
-    second = float(np.mean([comparison.second for comparison in having.values()]))
-    error = math.hypot(*(comparison.standard_error or 0.0 for comparison in having.values())) / len(having)
-    few = any(comparison.difference.mark for comparison in having.values())
+    first = float(np.mean([comparison.first for comparison in usable.values()]))
+    second = float(np.mean([comparison.second for comparison in usable.values()]))
+    error = math.hypot(*(comparison.standard_error or 0.0 for comparison in usable.values())) / len(usable)
+    few = any(comparison.difference.mark for comparison in usable.values())
     difference = _difference(first - second, error, "mean over sites of the paired differences, normal interval", few)
-    return _comparison(first, second, difference, error, scans, tuple(having))
+    return _comparison(first, second, difference, error, scans, tuple(usable))
 
 
 def _difference(value: float, error: float, method: str, few: bool) -> Estimate:
     if error == 0:
-        return undefined("both rank the scans alike, so the difference has no variance")
+        return undefined("both models rank the scans equally, so the difference has no variance")
     return defined(value, (max(-1.0, value - Z * error), min(1.0, value + Z * error)), method, few)
 
 
@@ -121,12 +124,14 @@ def _in_order(predictions: Predictions) -> Predictions:
 def _require_same_scans(first: Predictions, second: Predictions) -> None:
     scans, others = (list(zip(part.participants, part.sessions, strict=True)) for part in (first, second))
     if len(set(scans)) < len(scans):
-        raise InputError("paired comparison: expected one row a scan, but a participant and session stand twice")
+        raise InputError("paired comparison: expected one row per scan, but a participant and session are repeated")
     if scans != others:
-        alone, others_alone = len(set(scans) - set(others)), len(set(others) - set(scans))
+        only_first, only_second = len(set(scans) - set(others)), len(set(others) - set(scans))
         raise InputError(
-            f"paired comparison: expected predictions of the same scans, but {alone} are only in the first and "
-            f"{others_alone} only in the second; compare runs of one seed and split"
+            f"paired comparison: expected predictions of the same scans, but {only_first} are only in the first and "
+            f"{only_second} only in the second; compare runs with the same seed and splits"
         )
     if not np.array_equal(first.labels, second.labels):
-        raise InputError("paired comparison: expected the same labels, but they differ; compare runs of one labelling")
+        raise InputError(
+            "paired comparison: expected the same labels, but they differ; compare runs with the same labels"
+        )

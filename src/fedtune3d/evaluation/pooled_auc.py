@@ -1,4 +1,4 @@
-"""The AUC of all sites' test scans together, from their predictions or, where those stay, from counts on the grid."""
+"""The AUC of all sites' test scans, from their predictions or, if these do not leave, from counts on the grid."""
 
 from collections.abc import Sequence
 
@@ -18,14 +18,14 @@ def pooled_auc(
     strata: Sequence[tuple[np.ndarray, int, int]],
     rng: np.random.Generator,
 ) -> Estimate:
-    """The AUC with its 95% CI, as its method says.
+    """Estimate the pooled AUC with its 95% CI; the estimate's method says how.
 
     Args:
-        counts: (2, BINS) of all sites.
-        participants: People with a negative scan, and with a positive one.
-        predictions: Of all sites, named by `pool`, or None where a site keeps them.
-        strata: Of `strata_by_site`, of the counts on the grid.
-        rng: Of the bootstrap.
+        counts: (2, BINS) counts over all sites.
+        participants: Numbers of people with a negative scan and with a positive scan.
+        predictions: All sites' predictions, from `pool`; None if a site does not share them.
+        strata: Result of `strata_by_site` for the counts on the grid.
+        rng: Random generator of the bootstrap.
     """
     missing = why_undefined(int(counts[0].sum()), int(counts[1].sum()))
     if missing:
@@ -43,14 +43,14 @@ def pooled_auc(
     else:
         draws = auc.bootstrap_grid_auc(strata, rng)
     method = (
-        f"percentile bootstrap by participant within class and site (sites with under {FEW} of a class together), "
+        f"percentile bootstrap by participant within class and site (sites with fewer than {FEW} of a class pooled), "
         f"{auc.DRAWS} draws; {source}"
     )
     return defined(value, auc.percentile_interval(draws), method, few=False)
 
 
 def pool(sites: Sequence[Predictions]) -> Predictions:
-    """All sites' rows, each participant under the site's number and own name, which sort by site."""
+    """Pool all sites' rows, with participants renamed to site number and name, which sort by site."""
     names = tuple(f"{site:06d}/{name}" for site, part in enumerate(sites) for name in part.participants)
     sessions = tuple(name for part in sites for name in part.sessions)
     labels, probabilities = (
@@ -60,23 +60,23 @@ def pool(sites: Sequence[Predictions]) -> Predictions:
 
 
 def _strata_by_site(predictions: Predictions) -> np.ndarray:
-    """(participants,) strata by class and site. Sites with under `FEW` people of a class share one stratum of it, as
-    resampling a handful of people within each of many sites would give an interval that is too narrow."""
+    """Return (participants,) strata by class and site. Sites with fewer than `FEW` people of a class share one, as
+    resampling a handful of people within each of many sites would give too narrow an interval."""
     classes = auc.participant_strata(predictions)
     sites = np.array([int(name.split("/")[0]) for name in sorted(set(predictions.participants))])
     strata = classes.copy()
     for site in np.unique(sites):
         for label in np.unique(classes):
-            here = (sites == site) & (classes == label)
-            if here.sum() >= FEW:
-                strata[here] = 3 * (site + 1) + label
+            members = (sites == site) & (classes == label)
+            if members.sum() >= FEW:
+                strata[members] = 3 * (site + 1) + label
     return strata
 
 
 def strata_by_site(
     counts: Sequence[np.ndarray], people: Sequence[tuple[int, int]]
 ) -> list[tuple[np.ndarray, int, int]]:
-    """The strata of the bootstrap by site, from each site's (2, bins) counts and its participants by class."""
+    """Return the strata of the bootstrap by site, from each site's (2, bins) counts and participants by class."""
     strata = []
     for label in (0, 1):
         parts = [(site[label], of_class[label]) for site, of_class in zip(counts, people, strict=True)]

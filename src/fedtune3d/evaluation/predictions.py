@@ -7,11 +7,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Predictions:
-    """One row a scan, in any order. Arrays are copied and made read-only; no rows at all is a valid, empty split.
+    """Predictions with one row per scan, in any order; may be empty. Arrays are copied and made read-only.
 
     Attributes:
-        participants: Names, unique within the site; several scans of one person carry the same name.
-        sessions: Scan names, which tell a participant's scans apart; ``""`` where there is but one.
+        participants: Names, unique within the site; all scans of a person have the same name.
+        sessions: Names that distinguish a participant's scans; ``""`` if there is only one.
         labels: (n,) int8, 1 positive and 0 negative.
         probabilities: (n,) float64 in [0, 1], the probability of the positive class.
 
@@ -56,12 +56,12 @@ class Predictions:
         )
 
     def participant_codes(self) -> np.ndarray:
-        """(n,) int64: 0, 1, … for each participant, in the order of their names."""
+        """Return (n,) int64 codes 0, 1, … of the participants, in the order of their names."""
         return np.unique(np.array(self.participants, dtype=str), return_inverse=True)[1].reshape(-1)
 
 
 def why_undefined(negatives: int, positives: int) -> str | None:
-    """Why there is no AUC with these numbers of test scans, or None where there is one."""
+    """Return why there is no AUC with these numbers of test scans; None if there is one."""
     if negatives + positives == 0:
         return "no test scans, or too few for the policy"
     if negatives == 0:
@@ -72,7 +72,7 @@ def why_undefined(negatives: int, positives: int) -> str | None:
 
 
 def participants_by_class(predictions: Predictions) -> tuple[int, int]:
-    """How many participants have a negative scan, and how many a positive one."""
+    """Count the participants with a negative scan and those with a positive scan."""
     codes = predictions.participant_codes()
     negative, positive = (len(np.unique(codes[predictions.labels == label])) for label in (0, 1))
     return negative, positive

@@ -10,14 +10,14 @@ from fedtune3d.evaluation.intervals import wilson
 from fedtune3d.evaluation.sample import Sample
 
 EDGES = np.linspace(0, 1, 11)
-"""Ten bins of equal width; a bin holds its lower edge, and the last one holds 1, too."""
+"""Ten bins of equal width; a bin includes its lower edge, and the last one also 1."""
 
 WILSON = "Wilson, by participants"
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A bin that holds scans."""
+    """A non-empty bin of the calibration curve."""
 
     low_edge: float
     high_edge: float
@@ -28,14 +28,14 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class CalibrationError:
-    """The error, and what a perfectly calibrated model would show with as many scans in the same bins."""
+    """The calibration error, and its expected value for a perfectly calibrated model with the same scans per bin."""
 
     value: float | None
     if_calibrated: float | None
 
 
 def calibration_curve(sample: Sample) -> tuple[CurvePoint, ...]:
-    """Per bin of `EDGES` that holds scans: their mean probability, and the share of positives with its interval."""
+    """Compute, for each non-empty bin, the mean probability and the share of positives with its interval."""
     bins, points = _bins(sample), []
     for index in np.unique(bins):
         rows = bins == index
@@ -57,10 +57,10 @@ def calibration_curve(sample: Sample) -> tuple[CurvePoint, ...]:
 
 
 def calibration_error(sample: Sample) -> CalibrationError:
-    """The expected calibration error: Σ over bins of |positives − summed probabilities|, over all scans.
+    """Compute the expected calibration error: Σ over bins of |positives − sum of probabilities| / number of scans.
 
-    It is above 0 by chance alone, the more so the fewer scans there are; `if_calibrated` is its mean were each bin's
-    positives binomial with the bin's mean probability, one scan a person (de Moivre's mean absolute deviation).
+    It is above 0 by chance, more so with fewer scans. `if_calibrated` is its expected value if each bin's positives are
+    binomial with the bin's mean probability, for one scan per person (de Moivre's mean absolute deviation).
 
     References:
         Naeini, Cooper and Hauskrecht, 2015, AAAI, 2901–2907, for the positive class; Diaconis and Zabell, 1991, Stat.
@@ -87,6 +87,6 @@ def _sums(sample: Sample, rows: np.ndarray) -> tuple[float, float, float]:
 
 
 def _mean_absolute_deviation(n: int, p: float) -> float:
-    """E|X − np| of a binomial X."""
+    """Compute E|X − np| of a binomial X."""
     above = int(n * p) + 1
     return float(2 * above * (1 - p) * binom.pmf(above, n, p))

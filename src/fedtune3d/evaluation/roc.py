@@ -1,4 +1,4 @@
-"""The ROC curve from counts on a rising scale, with a band."""
+"""The ROC curve from counts on an ascending scale, with a band."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ FALSE_POSITIVE_RATES = np.round(np.linspace(0, 1, 51), 2)
 
 @dataclass(frozen=True)
 class RocCurve:
-    """Columns, one entry for each of `FALSE_POSITIVE_RATES`; `low` and `high` are empty where there is no band."""
+    """An ROC curve with one entry per value in `FALSE_POSITIVE_RATES`; `low` and `high` are empty without a band."""
 
     false_positive_rate: tuple[float, ...]
     sensitivity: tuple[float, ...]
@@ -23,13 +23,15 @@ class RocCurve:
 def roc_curve(
     counts: np.ndarray, strata: Sequence[tuple[np.ndarray, int, int]], rng: np.random.Generator | None
 ) -> RocCurve | None:
-    """The greatest sensitivity at no more than each false positive rate, with its pointwise 95 % bootstrap band.
+    """Compute the highest sensitivity at or below each false positive rate, with its pointwise 95% bootstrap band.
 
     Args:
-        counts: (2, bins) counts of negatives and positives (`scale.finest_counts`). None is returned where a class has
-            none.
-        strata: As `auc.bootstrap_grid_auc` takes them.
-        rng: Drawn from as there; without it there is no band.
+        counts: (2, bins) counts of negatives and positives (`scale.finest_counts`).
+        strata: Strata as in `auc.bootstrap_grid_auc`.
+        rng: Random generator of the bootstrap; None for no band.
+
+    Returns:
+        The curve; None if a class has no scans.
     """
     if not counts.any(axis=1).all():
         return None
@@ -46,12 +48,12 @@ def roc_curve(
 
 
 def sensitivities(negatives: np.ndarray, positives: np.ndarray) -> np.ndarray:
-    """(draws, len(FALSE_POSITIVE_RATES)) from (draws, bins) counts of either class on rising bins."""
+    """Compute the (draws, len(FALSE_POSITIVE_RATES)) sensitivities from (draws, bins) counts per class."""
     false, true = (
         np.pad(np.cumsum(counts[:, ::-1], axis=1), ((0, 0), (1, 0))) / counts.sum(axis=1, keepdims=True)
         for counts in (negatives, positives)
     )
-    found = np.empty((len(false), len(FALSE_POSITIVE_RATES)))
+    result = np.empty((len(false), len(FALSE_POSITIVE_RATES)))
     for row, (rates, values) in enumerate(zip(false, true, strict=True)):
-        found[row] = values[np.searchsorted(rates, FALSE_POSITIVE_RATES + 1e-12, side="right") - 1]
-    return found
+        result[row] = values[np.searchsorted(rates, FALSE_POSITIVE_RATES + 1e-12, side="right") - 1]
+    return result

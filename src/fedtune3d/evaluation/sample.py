@@ -1,4 +1,4 @@
-"""Probabilities and labels as the statistics beside the AUC take them: a site's own rows, or counts on the grid."""
+"""Probabilities and labels for statistics other than the AUC: from single predictions, or from counts on the grid."""
 
 import math
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ FROM_COUNTS = "from counts on a grid"
 
 @dataclass(frozen=True)
 class Sample:
-    """Scans, as many of each row as `weights` says.
+    """Weighted rows of scans.
 
     Attributes:
-        logits: (rows,) log-odds of the positive class, cut at ±`LOGIT_LIMIT`.
+        logits: (rows,) log-odds of the positive class, clipped to ±`LOGIT_LIMIT`.
         labels: (rows,) 0 or 1.
-        weights: (rows,) scans.
-        codes: (rows,) participant of each row, or None where it is not known.
-        participants: How many people have a negative scan, and how many a positive one.
-        people: How many people there are.
+        weights: (rows,) number of scans.
+        codes: (rows,) participant of each row; None if not known.
+        participants: Numbers of people with a negative scan and with a positive scan.
+        people: Number of people.
     """
 
     logits: np.ndarray
@@ -36,7 +36,7 @@ class Sample:
 
     @classmethod
     def of_predictions(cls, predictions: Predictions) -> Self:
-        """One row a scan."""
+        """Create a sample with one row per scan."""
         with np.errstate(divide="ignore"):
             logits = np.log(predictions.probabilities) - np.log1p(-predictions.probabilities)
         codes = predictions.participant_codes()
@@ -51,7 +51,7 @@ class Sample:
 
     @classmethod
     def of_counts(cls, counts: np.ndarray, participants: tuple[int, int], people: int) -> Self:
-        """One row a bin and class of (2, BINS) counts, at the bin's middle, half a step of 1/64 off at most."""
+        """Create a sample with one row per class and non-empty bin of (2, BINS) counts, at the bin's centre."""
         used = counts.reshape(-1) > 0
         return cls(
             np.tile(MIDDLE_LOGITS, 2)[used],
@@ -70,7 +70,7 @@ class Sample:
 
     @property
     def scans(self) -> int:
-        """How many scans there are."""
+        """Number of scans."""
         return round(float(self.weights.sum()))
 
     @property
@@ -80,30 +80,30 @@ class Sample:
 
     @property
     def several_scans(self) -> bool:
-        """Whether somebody has several scans, so that scans are not independent."""
+        """True if a person has several scans, so that scans are not independent."""
         return self.scans > self.people
 
     @property
     def few(self) -> bool:
-        """Whether under `FEW` people of a class stand behind it."""
+        """True if a class has fewer than `FEW` people."""
         return min(self.participants) < FEW
 
     @property
     def source(self) -> str:
-        """For the method of an estimate."""
+        """The source of the numbers, for the method of an estimate."""
         return FROM_COUNTS if self.codes is None else FROM_PREDICTIONS
 
     def people_among(self, rows: np.ndarray) -> float:
-        """People behind the rows that are True; where participants are not known, their share by scans."""
+        """Count the people in the selected rows; if participants are not known, in proportion to scans."""
         if self.codes is None:
             return float(self.weights[rows].sum() * self.people / self.scans)
         return len(np.unique(self.codes[rows]))
 
     def mean(self, values: np.ndarray, method: str) -> Estimate:
-        """The mean over scans of (rows,) values with its normal interval, participants as clusters.
+        """Estimate the mean over scans of (rows,) values with its normal interval, with participants as clusters.
 
-        Where participants are not known and have several scans, it is on the wide side, as if a person's scans were
-        copies of one another.
+        If participants are not known and have several scans, the interval is conservative: it treats a person's scans
+        as copies of one another.
         """
         mean = float(self.weights @ values / self.scans)
         deviations = values - mean

@@ -1,4 +1,4 @@
-"""Test scans of several sites counted on one rising scale: their own probabilities where these left, else the grid."""
+"""Counts of several sites' test scans on one ascending scale: their probabilities if shared, else the grid."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,12 @@ from fedtune3d.evaluation.sample import FROM_COUNTS, FROM_PREDICTIONS
 
 
 def finest_counts(summaries: Sequence[CheckedSummary]) -> tuple[list[np.ndarray], str]:
-    """Count the test scans of each site by class, as finely as what left the sites allows.
+    """Count the test scans of each site by class, on the finest scale that is available for all sites.
 
     Returns:
-        For each summary (2, bins) int64 counts of negatives and positives, on bins that rise with the probability: one
-        for each distinct probability of these sites where all predictions left, so that ranks are exact, else `BINS`
-        of the grid. And what they are counted from, `FROM_PREDICTIONS` or `FROM_COUNTS`.
+        For each summary, (2, bins) int64 counts of negatives and positives on bins ascending in probability: one bin
+        per distinct probability if all sites share predictions, so that ranks are exact, else the `BINS` of the grid.
+        And their source, `FROM_PREDICTIONS` or `FROM_COUNTS`.
     """
     if any(summary.predictions is None and summary.test.scans for summary in summaries):
         return [summary.test_counts for summary in summaries], FROM_COUNTS

@@ -1,6 +1,6 @@
-"""The summary that a site sends of its predictions, without names.
+"""The summary of its predictions that a site sends, without names.
 
-Whether the test probabilities themselves leave is the site's policy; where they stay, counts on a grid stand in.
+The site's policy decides whether the test probabilities leave; otherwise, only their counts on a grid do.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,9 +31,9 @@ class SharedPredictions:
     """Test scans whose probabilities leave the site, sorted by probability.
 
     Attributes:
-        participants: (n,) a number for each person, in the order of their first scan; it follows no name.
+        participants: (n,) a number per person, in the order of their first scan, unrelated to names.
         labels: (n,) 0 or 1.
-        probabilities: (n,) of the positive class.
+        probabilities: (n,) probability of the positive class.
     """
 
     participants: tuple[int, ...]
@@ -42,7 +42,7 @@ class SharedPredictions:
 
     @classmethod
     def of(cls, test: Predictions) -> Self:
-        """The rows of `test` under opaque numbers that follow the probabilities, not the names."""
+        """Create the rows of `test` with opaque participant numbers in the order of probabilities, not of names."""
         order = np.lexsort((test.participant_codes(), test.labels, test.probabilities))
         numbers: dict[str, int] = {}
         return cls(
@@ -52,7 +52,7 @@ class SharedPredictions:
         )
 
     def predictions(self) -> Predictions:
-        """The rows with names made of the numbers. Raises ValueError where they are no predictions."""
+        """Return the rows as predictions, named by the numbers. Raises `ValueError` if they are invalid."""
         names = tuple(f"{number:09d}" for number in self.participants)
         return Predictions(names, ("",) * len(names), np.array(self.labels, int), np.array(self.probabilities, float))
 
@@ -62,19 +62,19 @@ class TestSummary:
     """The test scans of a site.
 
     Attributes:
-        participants: People.
-        participants_by_class: People with a negative scan, and people with a positive one.
-        scans: Scans.
-        positives: Positive scans.
+        participants: Number of people.
+        participants_by_class: Numbers of people with a negative scan and with a positive scan.
+        scans: Number of scans.
+        positives: Number of positive scans.
         auc: AUC with its interval by resampling people (see `auc.auc_estimate`).
-        auc_delong: AUC with the interval of DeLong or Obuchowski.
+        auc_delong: AUC with DeLong's or Obuchowski's interval.
         calibration: Slope, intercept, Brier score and calibration error.
         counts: Scans per class on the grid.
         groups: Axis → the groups that are large enough to leave.
-        predictions: None where the site's policy keeps them.
+        predictions: The predictions; None if the site's policy does not let them leave.
     """
 
-    __test__ = False  # no test case, though its name begins so
+    __test__ = False  # not a test class, despite its name
 
     participants: int
     participants_by_class: tuple[int, int]
@@ -93,8 +93,8 @@ class ValidationSummary:
     """The validation scans of a site, from which thresholds are chosen.
 
     Attributes:
-        version: Of this format.
-        grid: The grid that all counts refer to.
+        version: Version of this format.
+        grid: The grid of all counts.
         validation: Scans per class on the grid.
     """
 
@@ -105,7 +105,7 @@ class ValidationSummary:
 
 @dataclass(frozen=True)
 class Summary(ValidationSummary):
-    """All that leaves a site after evaluation of one model."""
+    """Everything that leaves a site after the evaluation of a model."""
 
     test: TestSummary
 
@@ -121,12 +121,12 @@ def summarise(
     """Summarise a site's predictions.
 
     Args:
-        validation: For the thresholds. May be empty or of one class.
-        test: For everything else. May be empty or of one class: an undefined estimate then gives the reason.
-        seed: Of the bootstrap.
+        validation: Validation scans, for the thresholds. May be empty or of one class.
+        test: Test scans. May be empty or of one class; undefined estimates then give the reason.
+        seed: Seed of the bootstrap.
         share_predictions: Whether test probabilities and labels leave.
         axes: The group of each test scan by axis, such as sex; see `groups.summarise_groups`.
-        min_per_class: The fewest people of either class in a group whose counts leave.
+        min_per_class: Minimum number of people of each class in a group whose counts leave.
     """
     summary = TestSummary(
         participants=len(set(test.participants)),
@@ -144,17 +144,17 @@ def summarise(
 
 
 def summarise_validation(validation: Predictions) -> ValidationSummary:
-    """Summarise validation scans alone."""
+    """Summarise validation scans only."""
     return ValidationSummary(VERSION, GRID, ClassCounts.of(validation))
 
 
 def pool_validation(parts: Iterable[ValidationSummary]) -> ClassCounts:
-    """The validation counts of several sites together."""
+    """Add the validation counts of several sites."""
     return ClassCounts.total(part.validation for part in parts)
 
 
 def read_summary(site: str, value: object) -> Summary:
-    """The summary of a site, from JSON. Raises `InputError`, which names the site, where it is none."""
+    """Read a site's summary from JSON. Raises `InputError` with the site's name if it is invalid."""
     try:
         return from_json(Summary, value)
     except ValueError as error:

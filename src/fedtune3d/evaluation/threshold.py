@@ -1,4 +1,4 @@
-"""Thresholds, chosen on validation counts."""
+"""Choice of thresholds on validation counts."""
 
 import numpy as np
 
@@ -6,21 +6,21 @@ from fedtune3d.evaluation.grid import EDGES
 
 
 def choose_threshold(negatives: np.ndarray, positives: np.ndarray) -> float | None:
-    """The threshold on the grid with the largest Youden's J = sensitivity + specificity − 1.
+    """Choose the threshold on the grid with the highest Youden's J = sensitivity + specificity − 1.
 
-    A scan is positive at or above it. Thresholds between the same two scans are equally good: of all the best, the
-    longest unbroken run is taken (the widest gap in the logit, the lowest of several), and its middle, so that a new
-    scan has room on either side.
+    A scan is positive at or above it. Thresholds between the same two scans are equivalent: among the best, the middle
+    of the longest contiguous run is chosen (the widest gap in the logit, the lowest if there are several), which leaves
+    a margin on either side.
 
     Args:
-        negatives: (BINS,) validation counts of `grid.grid_counts`, summed over sites.
+        negatives: (BINS,) validation counts from `grid.grid_counts`, summed over sites.
         positives: The same for the positive class.
 
     Returns:
-        A value of `grid.EDGES`, or None where a class has no validation scan.
+        A value in `grid.EDGES`, or None if a class has no validation scans.
 
     References:
-        Youden, 1950, Cancer 3:32–35. The paper leaves ties open.
+        Youden, 1950, Cancer 3:32–35. The paper does not specify ties.
     """
     if not negatives.any() or not positives.any():
         return None
@@ -34,17 +34,17 @@ def choose_threshold(negatives: np.ndarray, positives: np.ndarray) -> float | No
 
 
 def threshold_at_specificity(negatives: np.ndarray, positives: np.ndarray, specificity: float) -> float | None:
-    """The threshold on the grid with the greatest sensitivity among those of at least this specificity.
+    """Choose the threshold on the grid with the highest sensitivity among those with at least this specificity.
 
-    Of thresholds between the same two scans the middle one, so that a new scan has room on either side.
+    Among thresholds between the same two scans, the middle one is chosen, which leaves a margin on either side.
 
     Args:
-        negatives: (BINS,) validation counts of `grid.grid_counts`, summed over sites.
+        negatives: (BINS,) validation counts from `grid.grid_counts`, summed over sites.
         positives: The same for the positive class.
-        specificity: In [0, 1].
+        specificity: Required specificity in [0, 1].
 
     Returns:
-        A value of `grid.EDGES`, or None where a class has no validation scan, or no threshold is that specific.
+        A value in `grid.EDGES`, or None if a class has no validation scans or no threshold is specific enough.
     """
     if not negatives.any() or not positives.any():
         return None
@@ -54,5 +54,5 @@ def threshold_at_specificity(negatives: np.ndarray, positives: np.ndarray, speci
         return None
     first = specific[0]
     same = (true_negatives == true_negatives[first]) & (false_negatives == false_negatives[first])
-    alike = np.flatnonzero(same)
-    return float(EDGES[alike[len(alike) // 2]])
+    equivalent = np.flatnonzero(same)
+    return float(EDGES[equivalent[len(equivalent) // 2]])
