@@ -1,7 +1,7 @@
-"""Contract suites for extensions: each raises `AssertionError` with a clear message and needs no test runner.
+"""Contract tests for extensions: each raises `AssertionError` with a clear message and needs no test runner.
 
-``check_rule(MyRule())`` checks an aggregation rule, its part at the site included; ``check_head("my_head")`` a head;
-``check_encoder("my_encoder")`` an encoder.
+``check_rule(MyRule())`` checks an aggregation rule with its site step; ``check_head("my_head")`` checks a head;
+``check_encoder("my_encoder")`` checks an encoder.
 """
 
 import dataclasses
@@ -38,13 +38,13 @@ CHANNELS, POSITIONS = 384, 8
 
 
 def check_rule(rule: Rule) -> None:
-    """Run every check on a rule. Raises `AssertionError` naming what does not hold."""
+    """Run all checks of a rule. Raises `AssertionError` with the first failure."""
     for check in RULE_CHECKS:
         check(rule)
 
 
 def check_head(name: str) -> None:
-    """Run every check on the head in ``models/heads/<name>.py``. Raises `AssertionError` naming what does not hold."""
+    """Run all checks of the head in ``models/heads/<name>.py``. Raises `AssertionError` with the first failure."""
     for check in HEAD_CHECKS:
         check(name)
 
@@ -53,18 +53,18 @@ def check_encoder(name: str, size: int | None = None) -> None:
     """Run every check on the encoder in ``models/encoders/<name>.py``.
 
     Args:
-        name: As in the experiment file.
-        size: Voxels along each axis of the scans that it is checked with; by default its own, or 64 where it takes any.
+        name: The name in the experiment file.
+        size: Voxels along each axis of the test scans; by default the encoder's own size, or 64 if it accepts any.
 
     Raises:
-        AssertionError: Naming what does not hold.
+        AssertionError: If a check fails.
     """
     for check in ENCODER_CHECKS:
         check(checked(name, size))
 
 
 def check_cache_key(it: Checked) -> None:
-    """Equal weights of an encoder of another name, version or file have other keys in the feature cache."""
+    """Check that equal weights under another encoder name, version or file have another key in the feature cache."""
     encoder = it.build()
     model = Classifier(encoder, build_head("linear", encoder.out_channels))
     prefix = Prefix(model, apply_tuning(model, Frozen()))
@@ -78,9 +78,9 @@ ENCODER_CHECKS: tuple[Callable[[Checked], None], ...] = (*MODEL_CHECKS, check_ca
 
 
 def check_site_half(rule: Rule) -> None:
-    """Two sites train three rounds by the rule: what they send is what the rule expects, and the state stays finite.
+    """Check three rounds of training at two sites: they send what the rule expects, and the state stays finite.
 
-    Each step takes the way of a real run: packed, unpacked by class, carried out by `train_locally`.
+    Each step is handled as in a real run: packed, unpacked by class, and carried out by `train_locally`.
     """
     model = _SmallModel()
     trainable = trainable_of(model, 0, ("",))
@@ -96,7 +96,7 @@ def check_site_half(rule: Rule) -> None:
             updates.append(Update(site, len(SITES), trained.parts.__getitem__, trained.scores, trained.loss))
         before = state_sha256(state)
         result = rule.aggregate(state, updates, memory)
-        _require(state_sha256(state) == before, f"round {number}: aggregate changed the state that it was given")
+        _require(state_sha256(state) == before, f"round {number}: aggregate modified its argument `state`")
         _require(find_fault(state, result.state) is None, f"round {number}: {find_fault(state, result.state)}")
         state, memory = result.state, result.memory
 
@@ -105,7 +105,7 @@ RULE_CHECKS: tuple[Callable[[Rule], None], ...] = (*SERVER_CHECKS, check_site_ha
 
 
 def check_head_shape(name: str) -> None:
-    """Logits are (scans, 2), finite, for one scan and for several, and for another number of channels."""
+    """Check that logits are finite and (scans, 2), for one and several scans and different numbers of channels."""
     for channels, scans in ((CHANNELS, 1), (CHANNELS, 3), (16, 2)):
         features = _features(scans, channels)
         logits = build_head(name, channels)(features)
@@ -114,15 +114,15 @@ def check_head_shape(name: str) -> None:
 
 
 def check_head_seed(name: str) -> None:
-    """Weights follow from the name and the seed alone, and drawing them leaves torch's random state as it was."""
+    """Check that weights depend only on name and seed, and drawing them does not change torch's random state."""
     before = torch.get_rng_state()
     hashes = [state_sha256(build_head(name, CHANNELS, seed).state_dict()) for seed in (3, 3)]
-    _require(hashes[0] == hashes[1], f"head {name}: the same seed gives other weights")
+    _require(hashes[0] == hashes[1], f"head {name}: the same seed gives different weights")
     _require(torch.equal(torch.get_rng_state(), before), f"head {name}: building changes torch's random state")
 
 
 def check_head_batch(name: str) -> None:
-    """In evaluation, the logits of a scan do not depend on the scans next to it."""
+    """Check that in evaluation mode, a scan's logits do not depend on the other scans in the batch."""
     head, features = build_head(name, CHANNELS).eval(), _features(3, CHANNELS)
     with torch.inference_mode():
         together, alone = head(features)[1:2], head(features[1:2])
@@ -130,7 +130,7 @@ def check_head_batch(name: str) -> None:
 
 
 def check_head_learns(name: str) -> None:
-    """Every parameter gets a finite gradient, and ten steps lower the loss on two patterns that differ."""
+    """Check that every parameter has a finite gradient, and ten steps lower the loss on two distinct patterns."""
     head, features, labels = build_head(name, CHANNELS), _features(4, CHANNELS), torch.tensor([0, 1, 0, 1])
     features = features + (2.0 * labels - 1).view(-1, 1, 1, 1, 1) * _features(1, CHANNELS, "pattern")
     optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3)
@@ -144,11 +144,11 @@ def check_head_learns(name: str) -> None:
             _require(not fault, f"head {name}: {parameter_name} has no finite gradient")
         optimizer.step()
         losses.append(loss.item())
-    _require(losses[-1] < losses[0], f"head {name}: the loss does not fall: {losses}")
+    _require(losses[-1] < losses[0], f"head {name}: the loss does not decrease: {losses}")
 
 
 def check_head_title(name: str) -> None:
-    """The module has a docstring whose first line is the head's title."""
+    """Check that the module has a docstring, whose first line is the head's title."""
     try:
         head_title(name)
     except InputError as error:
@@ -212,7 +212,7 @@ class _Trained:
 def _train_at(
     site: str, number: int, assembled: AssembledModel, state: State, step: SiteStep, remembered: Parts
 ) -> _Trained:
-    """One site's round: what it sends and keeps."""
+    """Train one site for one round. Returns what it sends and keeps."""
     received = state | remembered.get(KEPT_LOCAL, {})
     drawn = numpy_rng("site half", site, number)
     scored = [RECEIVED_SCORE, SENT_SCORE]
@@ -246,6 +246,6 @@ def _features(scans: int, channels: int, *causes: str) -> torch.Tensor:
     return torch.randn(scans, channels, *(POSITIONS,) * 3, generator=torch_rng("features", scans, channels, *causes))
 
 
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise AssertionError(otherwise)
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise AssertionError(message)

@@ -20,7 +20,7 @@ def test_a_storage_error_names_the_file_the_cause_and_the_remedy(number: int, re
 
 
 def test_an_unknown_cause_has_a_remedy_too() -> None:
-    assert str(StorageError(Path("a"), OSError("odd"))) == "a: odd; mend it and run again"
+    assert str(StorageError(Path("a"), OSError("odd"))) == "a: odd; fix this and run again"
 
 
 def test_a_damaged_file_is_named_with_what_is_wrong() -> None:

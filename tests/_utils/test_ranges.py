@@ -53,4 +53,4 @@ def test_a_long_value_is_shown_in_short() -> None:
     assert shown("brief") == "'brief'"
     assert shown(10**400).startswith("1000")
     assert len(shown(10**400)) < 100
-    assert shown(10**5000) == "a number of thousands of digits"
+    assert shown(10**5000) == "a number with thousands of digits"

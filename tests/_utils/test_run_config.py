@@ -29,6 +29,6 @@ def test_a_configuration_edited_by_hand_is_refused(tmp_path: Path) -> None:
 def test_a_run_folder_of_another_version_is_refused_in_one_line(tmp_path: Path, first_line: str, version: str) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(f"{first_line}name: x\nbaselines: []\n")
-    line = rf"^{re.escape(str(path))}: this run folder needs fedtune3d {version}, and this is [^\n]*$"
+    line = rf"^{re.escape(str(path))}: this run folder needs fedtune3d {version}, but this is [^\n]*$"
     with pytest.raises(InputError, match=line):
         read_run_config(path)

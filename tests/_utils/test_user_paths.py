@@ -19,7 +19,7 @@ def test_home_and_variables_are_expanded(tmp_path: Path, monkeypatch: pytest.Mon
     [
         ("$NOT_THERE_AT_ALL/A", "the environment variable NOT_THERE_AT_ALL in .* is not set"),
         ("${NOT_THERE_AT_ALL}/A", "NOT_THERE_AT_ALL"),
-        ("~nobody-of-this-name/A", "names nobody's home folder; write the whole path"),
+        ("~nobody-of-this-name/A", "but there is no such user; write the full path"),
         ("A\0", "zero byte"),
     ],
 )

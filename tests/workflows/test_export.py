@@ -203,12 +203,14 @@ def test_a_run_from_a_checkpoint_wants_that_checkpoint(
     folder = run_experiment(Experiment.from_yaml(file), report=False).path
     assert RunFolder(folder).environment.read_text().count(origin["revision"]) == 1
     digest = sha256_file(weights)
-    with pytest.raises(InputError, match=rf"began with tiny.safetensors \(SHA-256 {digest}\); give its path with --w"):
+    with pytest.raises(
+        InputError, match=rf"started from tiny.safetensors \(SHA-256 {digest}\); give its path with --w"
+    ):
         export_run(folder, tmp_path / "out", merged=True)
     other = tmp_path / "other.safetensors"
     initialise_random(encoder, 12)
     save_state(other, dict(encoder.state_dict()))
-    with pytest.raises(InputError, match=f"expected the file that .* began with, SHA-256 {digest}, but this has"):
+    with pytest.raises(InputError, match=f"expected the file that .* started from, SHA-256 {digest}, got"):
         export_run(folder, tmp_path / "out", merged=True, weights=other)
     path, card = export_run(folder, tmp_path / "out", merged=True, weights=weights)
     assert torch.equal(logits_of_file(path, scans), logits_of_run(folder, scans))
@@ -223,7 +225,7 @@ def test_the_reference_has_no_head_to_write_alone(run: Run, tmp_path: Path) -> N
 
 def test_what_is_no_exported_model_is_refused(run: Run, tmp_path: Path) -> None:
     path, _ = export_run(run("frozen"), tmp_path / "model", merged=True)
-    with pytest.raises(InputError, match="expected a model that `fedtune3d export RUN --merged` wrote"):
+    with pytest.raises(InputError, match="expected a model written by `fedtune3d export RUN --merged`"):
         load_exported(RunFolder(run("frozen")).best_checkpoint)
     head = export_run(run("frozen"), tmp_path / "head", merged=False)[0]
     with pytest.raises(InputError, match=r"found head \(format 2\)"):
@@ -240,7 +242,7 @@ def test_a_file_for_scans_of_another_preparation_is_refused(run: Run, tmp_path: 
     told = load_info(path)
     told["preparation"]["version"] = 1
     save_state(path, load_state(path), told)
-    with pytest.raises(InputError, match=r"takes scans prepared as .*version=2.*; use fedtune3d \d"):
+    with pytest.raises(InputError, match=r"expects scans prepared as .*version=2.*; use fedtune3d \d"):
         load_exported(path)
 
 
@@ -252,7 +254,7 @@ def test_only_a_finished_run_is_exported(run: Run, tmp_path: Path) -> None:
         export_run(unfinished, tmp_path / "out", merged=True)
     with pytest.raises(InputError, match="is not a run folder"):
         export_run(tmp_path / "nowhere", tmp_path / "out", merged=True)
-    with pytest.raises(InputError, match=r"began with random weights.*leave it out"):
+    with pytest.raises(InputError, match=r"started from random weights; remove --weights"):
         export_run(run("frozen"), tmp_path / "out", merged=True, weights=tmp_path / "any.pth")
 
 

@@ -32,7 +32,7 @@ def test_the_file_is_a_valid_experiment_with_the_diagnoses_sorted(sites: list[Pa
     values = yaml.safe_load(output.read_text())
     assert values["labels"] == {"positive": ["AD", "MCI"], "negative": ["CN", "hc"]}
     assert values["sites"][0] == {"name": "north-clinic", "root": os.path.join("..", "north clinic")}
-    assert "# Found: AD (3), CN (1), MCI (1), hc (1). Sort them." in output.read_text()
+    assert "# Found: AD (3), CN (1), MCI (1), hc (1). Check their assignment." in output.read_text()
     experiment = Experiment.from_yaml(output)
     assert [site.name for site in experiment.sites] == ["north-clinic", "south"]
     assert experiment.sites[0].root.resolve() == sites[0].resolve()

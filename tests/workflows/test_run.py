@@ -118,7 +118,7 @@ def test_no_person_is_in_two_splits_and_all_are_predicted(small_run: RunFolder) 
 def test_a_finished_run_is_not_overwritten(small_experiment: Any, small_run: RunFolder, tmp_path: Path) -> None:
     shutil.copytree(small_run.path, tmp_path / "run")
     path = small_experiment.write(tmp_path / "run", baselines=BASELINES)
-    with pytest.raises(InputError, match="already holds a run; add --resume"):
+    with pytest.raises(InputError, match="already contains a run; add --resume"):
         run_experiment(Experiment.from_yaml(path), report=False)
     changed = small_experiment.write(tmp_path / "run", baselines=BASELINES, seed=4)
     with pytest.raises(InputError, match=r"another configuration \(seed: 3 before, \d+ now\)"):

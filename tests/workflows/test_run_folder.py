@@ -61,13 +61,13 @@ def test_a_new_folder_gets_the_configuration_with_the_release_of_its_layout(tmp_
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.docx").touch()
-    with pytest.raises(InputError, match="holds files but no run of this program"):
+    with pytest.raises(InputError, match="contains files but no run"):
         open_run(RunFolder(tmp_path), deepcopy(PUBLIC), resume=True)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
 
 
 def test_a_run_is_continued_only_when_asked(finished: RunFolder) -> None:
-    with pytest.raises(InputError, match="already holds a run; add --resume"):
+    with pytest.raises(InputError, match="already contains a run; add --resume"):
         open_run(finished, deepcopy(PUBLIC), resume=False)
     open_run(finished, deepcopy(PUBLIC), resume=True)
     assert read_metrics(finished) == METRICS
@@ -95,7 +95,7 @@ def test_what_leaves_the_rounds_as_they_are_may_be_added(finished: RunFolder, ad
     ],
 )
 def test_another_run_is_refused_with_what_differs(finished: RunFolder, change: dict[str, Any], named: str) -> None:
-    with pytest.raises(InputError, match="holds a run of another configuration") as caught:
+    with pytest.raises(InputError, match="contains a run with another configuration") as caught:
         open_run(finished, changed(**change), resume=True)
     assert named in str(caught.value)
     assert read_metrics(finished) == METRICS  # nothing was touched

@@ -85,7 +85,7 @@ def test_a_killed_study_goes_on_without_doing_a_finished_cell_again(killed_and_r
 def test_a_second_call_does_nothing_again(killed_and_resumed: tuple[Path, dict], small_experiment: Any) -> None:
     output, _ = killed_and_resumed
     before, told = finished_cells(output), []
-    run_study(Study.from_yaml(output.with_suffix(".yaml")), tell=told.append)
+    run_study(Study.from_yaml(output.with_suffix(".yaml")), on_message=told.append)
     assert finished_cells(output) == before
     assert [line.split(":")[0] for line in told] == [
         f"best {part} by validation" for part in ("head", "tuning", "rule")

@@ -67,7 +67,7 @@ def test_a_cut_ledger_is_found(finished: Path) -> None:
     (damage,) = verify_folder(finished / "run").damages
     ledger.write_bytes(content)
     assert damage.problem == "the file has lost lines: expected 3 or more, found 2"
-    assert "cannot be made again" in damage.remedy
+    assert "cannot be recreated" in damage.remedy
 
 
 def test_a_cut_egress_log_is_found(finished: Path) -> None:
@@ -94,7 +94,7 @@ def test_changed_inputs_are_named(finished: Path) -> None:
     table.write_text(content)
     assert damages == {
         table: "has changed since the run read it",
-        finished / "B": "scan sub-00, which the run read, is not there",
+        finished / "B": "scan sub-00, which the run read, is missing",
     }
 
 

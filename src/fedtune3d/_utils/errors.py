@@ -1,39 +1,39 @@
-"""Errors that are no fault of the code: the command line prints their one line and exits with 2."""
+"""Errors that are not caused by the code: the command line prints their one line and exits with code 2."""
 
 import errno
 from pathlib import Path
 
 
 class InputError(ValueError):
-    """The user's input is at fault.
+    """The user's input is invalid.
 
-    The message is one line: which file or key, what was expected, what came, what to do. The command line prints it
-    and exits with 2; nothing was half-written.
+    The message is one line: which file or key, what was expected, what was found, what to do. The command line prints
+    it and exits with code 2; no file is left half-written.
     """
 
 
 class ScanError(InputError):
-    """One scan is at fault; with ``on_bad_scan: skip`` it is left out, counted and listed instead."""
+    """A scan is bad; with ``on_bad_scan: skip`` it is left out, counted and listed instead."""
 
 
 class MachineError(InputError):
-    """This machine is at fault, not what the user wrote: a run stops, and continues with --resume.
+    """This machine failed, not the user's input: a run stops, and can continue with --resume.
 
-    In one process such a fault is never taken for a site's: a result without that site would be another result.
+    In one process, such an error never counts as a site's fault: without that site, the result would be different.
     """
 
 
 class StorageError(MachineError):
-    """The disk or a folder's permissions stand in the way. The line names the file; `reason` does not."""
+    """A disk error, or missing permissions. The message names the file; `reason` does not."""
 
     def __init__(self, path: Path, error: OSError) -> None:
         self.reason = error.strerror or str(error)
-        super().__init__(f"{path}: {self.reason}; {_REMEDIES.get(error.errno or 0, 'mend it and run again')}")
+        super().__init__(f"{path}: {self.reason}; {_REMEDIES.get(error.errno or 0, 'fix this and run again')}")
         self.path = path
 
 
 class DamagedFileError(MachineError):
-    """A file that the program wrote is not what it was.
+    """A file written by the program has changed.
 
     Args:
         path: The file.
@@ -48,9 +48,9 @@ class DamagedFileError(MachineError):
 
 
 def raise_if_machine(error: BaseException, path: Path) -> None:
-    """Raise `StorageError` where reading an input failed because of this machine, not because of the file.
+    """Raise `StorageError` if reading an input failed because of this machine, not because of the file.
 
-    A failing disk or too many open files must not pass for a bad scan, which a run may leave out.
+    A failing disk or too many open files must not count as a bad scan, which a run may leave out.
     """
     if isinstance(error, OSError) and error.errno in _MACHINE:
         raise StorageError(path, error) from error
@@ -70,7 +70,7 @@ _REMEDIES = {
     errno.EEXIST: "choose another folder",
     errno.EISDIR: "choose another name",
     errno.ENAMETOOLONG: "choose a shorter name",
-    errno.EIO: "the disk fails: copy the data elsewhere and run again with --resume",
+    errno.EIO: "the disk is failing: copy the data elsewhere and run again with --resume",
     errno.EMFILE: "too many files are open: raise the limit (`ulimit -n`) and run again with --resume",
     errno.ENFILE: "too many files are open: close programs and run again with --resume",
 }

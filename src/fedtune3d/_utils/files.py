@@ -27,14 +27,14 @@ _verified: set[tuple[str, int, int, int]] = set()
 
 @contextmanager
 def atomic_path(target: Path, *, durable: bool = True, private: bool = False) -> Iterator[Path]:
-    """Yield a temporary path next to `target`, renamed to it when the block ends well and removed when it does not.
+    """Yield a temporary path next to `target`, renamed to it if the block succeeds and removed if it fails.
 
-    The temporary name keeps the target's suffixes, for writers that choose a format by them. Without `durable` the disk
-    is not waited for: for what can be made again after a loss of power. A `private` file is for this user only,
-    otherwise it has the permissions that the umask gives.
+    The temporary name keeps the target's suffixes, for writers that choose a format by them. Without `durable`, the
+    file is not flushed to disk; use it for files that can be recreated after a power loss. A `private` file is readable
+    by this user only; other files have the umask's permissions.
 
     Raises:
-        StorageError: If the disk or the folder does not take the file.
+        StorageError: If the file cannot be written.
     """
     partial = target.with_name(f".{_owner()}-{uuid.uuid4().hex[:12]}{PARTIAL}{target.name}")
     try:
@@ -49,28 +49,28 @@ def atomic_path(target: Path, *, durable: bool = True, private: bool = False) ->
             if durable:
                 _flush(target.parent)
     finally:
-        with suppress(OSError):  # gone, or an error that is already on its way
+        with suppress(OSError):  # already renamed, or another error is being raised
             partial.unlink()
 
 
 def write_bytes(target: Path, content: bytes, *, durable: bool = True, private: bool = False) -> None:
-    """Write bytes, whole or not at all. Raises `StorageError` as `atomic_path`."""
+    """Write bytes atomically. Raises `StorageError` as `atomic_path`."""
     with atomic_path(target, durable=durable, private=private) as partial, partial.open("wb") as file:
         file.write(content)
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all. Raises `StorageError` as `atomic_path`."""
+    """Write UTF-8 text atomically. Raises `StorageError` as `atomic_path`."""
     write_bytes(target, text.encode())
 
 
 def write_json(target: Path, value: object) -> None:
-    """Write indented JSON, whole or not at all. NaN and infinity, which are not JSON, raise `ValueError`."""
+    """Write indented JSON atomically. NaN and infinity, which are not JSON, raise `ValueError`."""
     write_text(target, json_text(value))
 
 
 def json_text(value: object) -> str:
-    """Return `value` as indented JSON with a line end. NaN and infinity, which are not JSON, raise `ValueError`."""
+    """Return `value` as indented JSON with a final newline. NaN and infinity raise `ValueError`."""
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
@@ -81,7 +81,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def is_verified(path: Path) -> bool:
-    """Tell whether this process has verified the file, and it has not been written since."""
+    """Return whether this process has verified the file and it has not been written since."""
     return _identity(path) in _verified
 
 
@@ -91,14 +91,14 @@ def forget_verified() -> None:
 
 
 def mark_verified(path: Path) -> None:
-    """Note that the file as it is now has been verified in this process."""
+    """Record that this process has verified the file in its current state."""
     _verified.add(_identity(path))
 
 
 def sweep_partials(folder: Path) -> None:
-    """Remove what killed processes of this machine left half-written below a folder.
+    """Remove partial files of killed processes of this machine below a folder.
 
-    Files of running processes and of other machines stay, so that several processes may share the folder.
+    Files of running processes and of other machines are kept, so that several processes may share the folder.
     """
     for path in folder.rglob(f".*{PARTIAL}*"):
         host, _, rest = path.name[1:].partition("-")
@@ -109,7 +109,7 @@ def sweep_partials(folder: Path) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal. Raises `OSError`, also for a pipe: it might never end."""
+    """Return the hexadecimal SHA-256 of a file. Raises `OSError`, also for a pipe, which might never end."""
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     with path.open("rb") as file:
@@ -117,7 +117,7 @@ def sha256_file(path: Path) -> str:
 
 
 def require_free_space(folder: Path, needed_bytes: int, what: str) -> None:
-    """Raise `InputError` when the disk of `folder` (which need not exist yet) has too little room for `what`."""
+    """Raise `InputError` if the disk of `folder` (which need not exist yet) has too little space for `what`."""
     existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     if free < needed_bytes:
@@ -129,7 +129,7 @@ def require_free_space(folder: Path, needed_bytes: int, what: str) -> None:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn an `OSError` within the block into a `StorageError` that names the file; a missing file stays what it is."""
+    """Turn an `OSError` in the block, except `FileNotFoundError`, into a `StorageError` that names the file."""
     try:
         yield
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Files that come from outside: what is there in place of a file that can be read, and text in whatever encoding."""
+"""Files from outside: detect paths that are not readable files, and read text in unknown encodings."""
 
 import json
 import os
@@ -19,11 +19,11 @@ _POINTERS = ((b"/annex/objects/", "git-annex"), (b"version https://git-lfs.githu
 
 
 def obstacle(path: Path) -> str | None:
-    """Say what is at `path` in place of a file that can be read; None where there is such a file, or nothing at all.
+    """Describe what is at `path` instead of a readable file; None if there is such a file, or nothing.
 
-    Looks before the file is opened, so that a named pipe without a writer does not block. Finds dropped content of
-    DataLad and git-annex (a link into ``.git/annex`` that leads nowhere, or a pointer file), pointers of Git LFS, other
-    broken links, folders, pipes and devices. Raises `OSError`.
+    Checks the path before opening it, so that a named pipe without a writer does not block. Detects dropped content of
+    DataLad and git-annex (a broken link into ``.git/annex``, or a pointer file), Git LFS pointers, other broken links,
+    folders, pipes and devices. Raises `OSError`.
     """
     try:
         mode = path.stat().st_mode
@@ -36,14 +36,14 @@ def obstacle(path: Path) -> str | None:
         start = file.read(64)
     for marker, program in _POINTERS:
         if start.startswith(marker):
-            return f"found a pointer of {program}, whose content is not here; {_fetch(program, path)}"
+            return f"found a pointer of {program}, whose content is missing; {_fetch(program, path)}"
     return None
 
 
 def _broken_link(path: Path) -> str:
     target = os.readlink(path)
     if "annex/objects" in target:
-        return f"found a link of git-annex, whose content is not here; {_fetch('git-annex', path)}"
+        return f"found a link of git-annex, whose content is missing; {_fetch('git-annex', path)}"
     return f"found a link to {target}, which does not exist; restore its target"
 
 
@@ -60,7 +60,7 @@ class InputText:
 
 
 def read_input_text(path: Path) -> InputText:
-    """Read text in UTF-8, with or without a byte-order mark, or else in Latin-1; line ends become line feeds.
+    """Read text as UTF-8, with or without a byte-order mark, or else as Latin-1; line ends become line feeds.
 
     Raises `OSError`.
     """
@@ -72,20 +72,20 @@ def read_input_text(path: Path) -> InputText:
 
 
 def read_json_object(path: Path) -> dict[str, Json]:
-    """Read a JSON object that somebody else wrote, in UTF-8 or Latin-1.
+    """Read a JSON object from outside, in UTF-8 or Latin-1.
 
     Raises:
-        FileNotFoundError: If there is no such file, and no link that should lead to one.
+        FileNotFoundError: If there is no such file or link.
         OSError: If it cannot be read.
-        ValueError: If it holds no JSON object; on one line, without the path.
+        ValueError: If it is not a JSON object; one line without the path.
     """
-    if found := obstacle(path):
-        raise ValueError(f"expected a JSON object, {found}")
+    if reason := obstacle(path):
+        raise ValueError(f"expected a JSON object, {reason}")
     try:
         value = json.loads(read_input_text(path).text)
     except RecursionError:
         raise ValueError("expected a JSON object, found one that is nested too deeply") from None
-    except ValueError as error:  # a number of thousands of digits, too
+    except ValueError as error:  # also for a number with thousands of digits
         raise ValueError(f"expected a JSON object; {' '.join(str(error).split())}") from None
     if not isinstance(value, dict):
         raise ValueError(f"expected a JSON object, got {type(value).__name__}")

@@ -1,7 +1,7 @@
-"""JSON lines that notice a cut or an edit: each line carries its number and a hash over itself and all before it.
+"""JSON lines in which deletions and edits are detected: each line has its number and a hash over itself and all before.
 
-``{"line": 3, "chain": "9f…", …}``: ``chain`` is the SHA-256, in hexadecimal, of the chain before (empty for the first
-line) and of the line's own JSON without it. A last line that a kill left unfinished gives way to the next one.
+``{"line": 3, "chain": "9f…", …}``: ``chain`` is the hexadecimal SHA-256 of the previous chain (empty for the first
+line) and of the line's JSON without it. A last line left unfinished by a kill is overwritten by the next one.
 """
 
 import hashlib
@@ -20,19 +20,19 @@ LINE, CHAIN = "line", "chain"
 
 @dataclass(frozen=True)
 class LedgerHead:
-    """The end of a ledger: its number of lines and the last line's chain; 0 and empty where there is none."""
+    """The end of a ledger: its number of lines and the last line's chain; 0 and empty for no lines."""
 
     lines: int = 0
     chain: str = ""
 
 
 def append_line(path: Path, value: Mapping[str, Json]) -> LedgerHead:
-    """Add a line, on the disk when this returns. Returns the new head.
+    """Append a line, flushed to disk, and return the new head.
 
     Raises:
         ValueError: For NaN and infinity, which are not JSON.
         DamagedFileError: If the last line is damaged.
-        StorageError: If the disk does not take it.
+        StorageError: If the line cannot be written.
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,11 +50,11 @@ def append_line(path: Path, value: Mapping[str, Json]) -> LedgerHead:
 
 
 def read_lines(path: Path) -> list[dict[str, Json]]:
-    """Read and verify the lines, without their numbers and chains; an unfinished last one is left out.
+    """Read and verify the lines, without their numbers and chains; an unfinished last line is left out.
 
     Raises:
-        DamagedFileError: Naming the first line that is not what was written.
-        StorageError: If the disk fails.
+        DamagedFileError: If a line is not what was written; names the first such line.
+        StorageError: If the file cannot be read.
     """
     return [value for value, _ in _verified_lines(path)]
 

@@ -1,8 +1,8 @@
-"""One writer per folder: a second one is refused at once, in a line that says who holds it. Readers are never blocked.
+"""One writer per folder: a second one is refused at once, with a message that names the first. Readers never wait.
 
-A thread that holds a folder may hold it once more, so a command can take its lock before it imports what is slow. The
-lock is the operating system's, on ``.lock`` in the folder, so it ends with its process however that ends; who holds
-it is written to ``.lock-holder``. A file system without locks (some network drives) is refused rather than trusted.
+A thread that holds a folder may take it again, so a command can lock it before its slow imports. The lock is the
+operating system's, on ``.lock`` in the folder, so it ends with its process, even after a crash; its holder is written
+to ``.lock-holder``. File systems without locks (some network drives) are refused.
 """
 
 import os
@@ -25,11 +25,11 @@ _held: set[tuple[Path, int]] = set()
 
 @contextmanager
 def one_writer(folder: Path, command: str) -> Iterator[None]:
-    """Hold a folder, which is made if need be, for the block.
+    """Hold a folder, created if missing, as its only writer during the block.
 
     Args:
-        folder: What the block writes to.
-        command: What is running, for the line that another writer gets, such as ``fedtune3d run``.
+        folder: The folder that the block writes to.
+        command: The running command, for the message to other writers, such as ``fedtune3d run``.
 
     Raises:
         InputError: If another process, or another thread of this one, holds the folder.
@@ -63,12 +63,12 @@ def one_writer(folder: Path, command: str) -> Iterator[None]:
 
 
 def is_unused(folder: Path) -> bool:
-    """Tell whether a folder is missing, or holds nothing but the files of the lock."""
+    """Return whether a folder is missing, or contains nothing but the files of the lock."""
     return not folder.exists() or {path.name for path in folder.iterdir()} <= {LOCK, HOLDER}
 
 
 def _remove_if_unused(folder: Path, made: list[Path]) -> None:
-    """Leave no trace of a command that was refused before it wrote anything: no lock, none of the folders it made."""
+    """Remove the lock and the created folders of a command that was refused before it wrote anything."""
     with suppress(OSError):
         if is_unused(folder):
             (folder / LOCK).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Names that a user wrote: refuse an unknown one with the nearest known one."""
+"""Checks of names in user input, with the closest match in the message."""
 
 import difflib
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
 
 
 def known_name(name: str, known: Iterable[str]) -> str:
-    """Return the name itself. Raises ValueError, with the nearest known name, when it is not one of `known`."""
+    """Return the name if it is one of `known`. Raises `ValueError` with the closest known name otherwise."""
     if name not in (names := sorted(known)):
         raise ValueError(unknown_name("name", name, names))
     return name

@@ -1,4 +1,4 @@
-"""Progress on what takes over two seconds: bars on a terminal, lines in a log, or nothing."""
+"""Progress of work that takes more than about two seconds: bars on a terminal, lines in a log, or nothing."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,54 +13,52 @@ Advance = Callable[[int, int], None]
 
 
 class Progress(Protocol):
-    """Where progress is shown."""
+    """A display of progress."""
 
     def bar(self, text: str) -> AbstractContextManager[Advance]:
-        """A bar for the length of a block, moved by calling it with (done, total)."""
+        """Show a bar during a block; call the yielded function with (done, total) to update it."""
         ...
 
 
 class Silent:
-    """Shows nothing."""
+    """A display that shows nothing."""
 
     @contextmanager
     def bar(self, text: str) -> Iterator[Advance]:
-        """Ignore what it is told."""
+        """Yield a function that does nothing."""
         yield lambda done, total: None
 
 
 class Lines:
-    """A line where something begins, one per minute while it runs, and one when it is done, for logs.
+    """A display for logs: one line at the start, one per minute, and one at the end; none for work without steps."""
 
-    What has no steps is not mentioned.
-    """
-
-    def __init__(self, say: Callable[[str], None], every_seconds: float = 60) -> None:
-        self.say = say
+    def __init__(self, print_line: Callable[[str], None], every_seconds: float = 60) -> None:
+        self.print_line = print_line
         self.every_seconds = every_seconds
 
     @contextmanager
     def bar(self, text: str) -> Iterator[Advance]:
-        """Say `text` at the first step, and then how far it is."""
-        said: float | None = None
+        """Print `text` at the first step, and then the progress."""
+        last_printed: float | None = None
 
         def advance(done: int, total: int) -> None:
-            nonlocal said
-            if said is None:
-                self.say(f"{text}: {total}")
-            elif time.monotonic() - said < self.every_seconds:
+            """Print a line at the first step, and after that at most every `every_seconds`."""
+            nonlocal last_printed
+            if last_printed is None:
+                self.print_line(f"{text}: {total}")
+            elif time.monotonic() - last_printed < self.every_seconds:
                 return
             else:
-                self.say(f"{text}: {done} of {total}")
-            said = time.monotonic()
+                self.print_line(f"{text}: {done} of {total}")
+            last_printed = time.monotonic()
 
         yield advance
-        if said is not None:
-            self.say(f"{text}: done")
+        if last_printed is not None:
+            self.print_line(f"{text}: done")
 
 
 class Bars:
-    """Bars on a console, one below the other; each stays when it is done."""
+    """A display with bars on a console, which stay when they are done."""
 
     def __init__(self, console: Console) -> None:
         self.bars = RichBars(
@@ -81,6 +79,6 @@ class Bars:
 
     @contextmanager
     def bar(self, text: str) -> Iterator[Advance]:
-        """A bar that appears at its first step."""
+        """Show a bar, from its first step."""
         task = self.bars.add_task(text, total=None, visible=False)
         yield lambda done, total: self.bars.update(task, completed=done, total=total, visible=True)

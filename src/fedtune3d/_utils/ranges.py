@@ -1,6 +1,6 @@
-"""Ranges of numbers that a user may write, and the check of a dataclass against the types of its fields.
+"""Ranges of numbers in user input, and the check of a dataclass against the types of its fields.
 
-Every range is finite: a value outside of it is a slip, and is refused before it can crash a process.
+Every range is finite: a value outside it is a mistake, and is refused before it can crash a process.
 """
 
 import dataclasses
@@ -15,10 +15,10 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from fedtune3d._utils.errors import InputError
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
-"""A number of things, at least one."""
+"""A count of at least 1."""
 
 CountOrZero = Annotated[int, Field(ge=0, le=100_000)]
-"""A number of things, perhaps none."""
+"""A count of at least 0."""
 
 Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 """A number above 0."""
@@ -30,13 +30,13 @@ LearningRate = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 """A step size of an optimiser."""
 
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-"""From 0 to 1, both included."""
+"""From 0 to 1, inclusive."""
 
 BelowOne = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-"""From 0 to 1, without 1 itself."""
+"""From 0 to below 1."""
 
 Fraction = Annotated[float, Field(ge=1e-6, le=1, allow_inf_nan=False)]
-"""A share that is not empty."""
+"""A fraction above 0, at most 1."""
 
 
 def require_valid_fields(instance: object, prefix: str) -> None:
@@ -44,26 +44,26 @@ def require_valid_fields(instance: object, prefix: str) -> None:
 
     Args:
         instance: A dataclass whose fields have types such as those above.
-        prefix: Stands before the field's name in the message, such as ``rule fedprox: `` or ``lora.``.
+        prefix: Prefix of the field's name in messages, such as ``rule fedprox: `` or ``lora.``.
 
     Raises:
-        InputError: Naming the first field at fault, what was expected and what came.
+        InputError: If a field is invalid, with the first such field, what was expected and what was found.
     """
     checks = _checks(type(instance))  # type: ignore[arg-type]  # a type is hashable
-    for name, (adapter, wanted) in checks.items():
+    for name, (adapter, expected) in checks.items():
         value = getattr(instance, name)
         try:
             adapter.validate_python(value, strict=True)
         except ValidationError:
-            raise InputError(f"{prefix}{name}: expected {wanted}, got {shown(value)}") from None
+            raise InputError(f"{prefix}{name}: expected {expected}, got {shown(value)}") from None
 
 
 def shown(value: object) -> str:
-    """Return a value as it may stand in one line: at most 100 characters, a whole number of any length included."""
+    """Return a value's text for a one-line message, at most 100 characters, also for very long integers."""
     try:
         text = repr(value)
-    except ValueError:  # Python writes no number of more than 4,300 digits
-        return "a number of thousands of digits"
+    except ValueError:  # Python does not convert integers with more than 4,300 digits
+        return "a number with thousands of digits"
     return text if len(text) <= 100 else f"{text[:60]}… ({len(text)} characters)"
 
 
@@ -72,20 +72,20 @@ def _checks(kind: type) -> dict[str, tuple[TypeAdapter[Any], str]]:
     hints = typing.get_type_hints(kind, include_extras=True)
     names = [field.name for field in dataclasses.fields(kind) if field.init]
     config = ConfigDict(allow_inf_nan=False, arbitrary_types_allowed=True)
-    return {name: (TypeAdapter(hints[name], config=config), _wanted(hints[name])) for name in names}
+    return {name: (TypeAdapter(hints[name], config=config), _description(hints[name])) for name in names}
 
 
-def _wanted(hint: Any) -> str:
+def _description(hint: Any) -> str:
     """Describe a type: ``a whole number from 1 to 100000``, ``one of a, b``."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        return f"{_wanted(arguments[0])} {_bounds(arguments[1:])}".rstrip()
+        return f"{_description(arguments[0])} {_bounds(arguments[1:])}".rstrip()
     if origin is typing.Literal:
         return f"one of {', '.join(str(choice) for choice in arguments)}"
     if origin is tuple:
-        return f"a list, each entry {_wanted(arguments[0])}".replace("a list, each entry one of", "any of")
+        return f"a list, each entry {_description(arguments[0])}".replace("a list, each entry one of", "any of")
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(_wanted(argument) for argument in arguments)
+        return " or ".join(_description(argument) for argument in arguments)
     return {int: "a whole number", float: "a number", bool: "true or false", str: "a text", types.NoneType: "null"}.get(
         hint, getattr(hint, "__name__", str(hint))
     )
@@ -115,5 +115,5 @@ def _bounds(metadata: tuple[Any, ...]) -> str:
 
 
 def _number(bound: Any) -> str:
-    """`1,000,000` or `0.000001`: without exponents as far as a person reads it so."""
+    """Format a bound, such as `1,000,000` or `0.000001`, without an exponent where that is readable."""
     return f"{bound:,.6f}".rstrip("0").rstrip(".") if 1e-6 <= abs(bound) < 1e12 else f"{bound:g}"

@@ -1,4 +1,4 @@
-"""The resolved configuration in a run folder, with the release whose layout the folder has."""
+"""The resolved configuration in a run folder, with the release that defines the folder's layout."""
 
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ from fedtune3d._utils.version import __version__
 from fedtune3d._utils.yaml_files import read_yaml
 
 FORMAT_KEY = "fedtune3d"
-"""Key of `config.yaml` that names the release whose layout the run folder has; folders of 0.1 have none."""
+"""Key of `config.yaml` with the release that defines the run folder's layout; absent in folders of 0.1."""
 
 FORMAT = "0.2"
-"""Release that last changed what a run folder holds; this version reads no other layout."""
+"""Release that last changed the layout of run folders; this version reads no other layout."""
 
 
 def write_run_config(path: Path, public: dict[str, Json]) -> None:
@@ -27,14 +27,14 @@ def read_run_config(path: Path) -> dict[str, Any]:
     """Read the resolved configuration of a run from its `config.yaml`.
 
     Raises:
-        InputError: If there is none, or a version of this package with another layout wrote it.
+        InputError: If it is missing, or was written by a version with another layout.
         DamagedFileError: If it is not what was written.
     """
     config = read_yaml(path, if_missing=f"{path.parent} is not a run folder; give the `output` of an experiment")
     written_by = str(config.pop(FORMAT_KEY, "0.1"))
     if written_by != FORMAT:
         raise InputError(
-            f"{path}: this run folder needs fedtune3d {written_by}, and this is {__version__}; "
+            f"{path}: this run folder needs fedtune3d {written_by}, but this is {__version__}; "
             "use that version, or run the experiment again with another `output`"
         )
     read_sealed_text(path)  # after the version: another layout need not have a checksum

@@ -1,8 +1,8 @@
-"""Sealed files: each carries a SHA-256 of its content, which is verified when a process first opens it.
+"""Sealed files: each has a SHA-256 of its content, which is verified when a process first opens it.
 
 JSON has it under the key ``checksum``, YAML in a comment on its last line, any other format in ``checksums.jsonl`` next
-to the file, where the checksum is noted before the file is renamed: after a kill in between, the file has the content
-before, whose checksum is noted there as well.
+to the file. There, the checksum is recorded before the file is renamed: after a kill in between, the file has its
+previous content, whose checksum is recorded as well.
 """
 
 import hashlib
@@ -31,12 +31,12 @@ _DIGEST_LENGTH = 64
 
 
 def write_sealed_text(target: Path, text: str) -> None:
-    """Write UTF-8 text with its checksum, whole or not at all. Raises `StorageError` as `atomic_path`."""
+    """Write UTF-8 text with its checksum, atomically. Raises `StorageError` as `atomic_path`."""
     write_text(target, _seal(target, text))
 
 
 def write_sealed_json(target: Path, value: object) -> None:
-    """Write indented JSON, an object with a key or more, with its checksum, whole or not at all.
+    """Write a non-empty JSON object, indented and with its checksum, atomically.
 
     Raises:
         ValueError: For NaN and infinity, which are not JSON; for anything but an object.
@@ -51,7 +51,7 @@ def read_sealed_text(path: Path) -> str:
     Raises:
         FileNotFoundError: If there is no such file.
         DamagedFileError: If the content is not what was written.
-        StorageError: If the disk fails.
+        StorageError: If the file cannot be read.
     """
     content = read_bytes(path)
     try:
@@ -76,30 +76,30 @@ def read_sealed_json(path: Path) -> object:
 
 
 def record_checksum(path: Path, content: bytes | None = None) -> None:
-    """Note the checksum of a file's (coming) content in ``checksums.jsonl`` next to it, before the file is renamed."""
+    """Record the checksum of a file's content in ``checksums.jsonl`` next to it, before the file is renamed."""
     digest = sha256_file(path) if content is None else hashlib.sha256(content).hexdigest()
     append_line(_checksums(path), {"file": path.name, "sha256": digest})
 
 
 def require_recorded(path: Path, content: bytes | None = None) -> None:
-    """Verify a file against ``checksums.jsonl``. Raises `DamagedFileError` unless its content was written by us.
+    """Verify a file against ``checksums.jsonl``. Raises `DamagedFileError` unless its content is recorded there.
 
-    After a kill between the note and the rename a file has the content before, so any content ever noted is whole.
+    After a kill between recording and renaming, a file has its previous content, so any recorded content is valid.
     """
     if content is None and is_verified(path):
         return
     digest = sha256_file(path) if content is None else hashlib.sha256(content).hexdigest()
-    noted = [line["sha256"] for line in read_lines(_checksums(path)) if line["file"] == path.name]
-    if not noted:
+    recorded = [line["sha256"] for line in read_lines(_checksums(path)) if line["file"] == path.name]
+    if not recorded:
         raise DamagedFileError(path, f"has no checksum in {_checksums(path).name}")
-    if digest not in noted:
+    if digest not in recorded:
         raise DamagedFileError(path, "does not match its checksum")
     mark_verified(path)
 
 
 @contextmanager
 def recorded_path(target: Path) -> Iterator[Path]:
-    """`atomic_path` for a file of any format that is then verified by `require_recorded`."""
+    """Yield a temporary path as `atomic_path`, and record the checksum for `require_recorded`."""
     with atomic_path(target) as partial:
         yield partial
         record_checksum(target, read_bytes(partial))
@@ -113,7 +113,7 @@ def _seal(target: Path, text: str) -> str:
     digest = hashlib.sha256(text.encode()).hexdigest()
     if target.suffix == ".json":
         if not text.startswith("{\n") or text.startswith(_JSON_HEAD):
-            raise ValueError(f"{target}: expected a JSON object with a key or more to seal")
+            raise ValueError(f"{target}: expected a non-empty JSON object to seal")
         return f"{_JSON_HEAD}{digest}{_JSON_NECK}{text[2:]}"
     if target.suffix in (".yaml", ".yml"):
         return f"{text}{_YAML_FOOT}{digest}\n"

@@ -1,4 +1,4 @@
-"""Random numbers that depend on their causes only: (seed, site, round, …)."""
+"""Random numbers determined by their causes only: (seed, site, round, …)."""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import torch
 
 
 def derive_seed(*causes: str | int) -> int:
-    """A 63-bit seed from its causes, the same on every machine and in every process.
+    """Derive a 63-bit seed from causes, the same on every machine and in every process.
 
     >>> derive_seed(1, "site-A", 3) == derive_seed(1, "site-A", 3) != derive_seed(1, "site-B", 3)
     True
@@ -19,20 +19,20 @@ def derive_seed(*causes: str | int) -> int:
 
 
 def numpy_rng(*causes: str | int) -> np.random.Generator:
-    """A NumPy generator seeded by its causes."""
+    """Create a NumPy generator seeded by its causes."""
     return np.random.default_rng(derive_seed(*causes))
 
 
 def torch_rng(*causes: str | int) -> torch.Generator:
-    """A CPU torch generator seeded by its causes."""
+    """Create a torch generator on the CPU, seeded by its causes."""
     return torch.Generator().manual_seed(derive_seed(*causes))
 
 
 @contextmanager
 def global_draws_from(*causes: str | int, device: torch.device | None = None) -> Iterator[None]:
-    """Within the block torch's global generators follow from `causes`; afterwards they are as before.
+    """Seed torch's global generators from `causes` during the block, and restore them afterwards.
 
-    For what takes no generator: dropout, TorchIO. `device` names the accelerator whose generator is meant as well.
+    For code that takes no generator, such as dropout and TorchIO. `device` adds an accelerator's generator.
     """
     accelerators = [device] if device is not None and device.type == "cuda" else []
     with torch.random.fork_rng(devices=accelerators):

@@ -1,4 +1,4 @@
-"""State dicts on disk and in memory: name → tensor, what trains. The file format is safetensors."""
+"""State dicts (name → tensor) on disk and in memory. The file format is safetensors."""
 
 import hashlib
 import json
@@ -19,13 +19,13 @@ METADATA = "fedtune3d"
 
 
 def save_state(path: Path, state: State, info: Mapping[str, JsonLike] | None = None, *, durable: bool = True) -> None:
-    """Write a state as safetensors with its checksum, whole or not at all; equal states and infos give equal bytes.
+    """Write a state as safetensors with its checksum, atomically; equal states and infos give identical bytes.
 
-    `info` (JSON values) and the checksum share one metadata key, because the order of several is not fixed by the
-    format. For `durable` see `atomic_path`.
+    `info` (JSON values) and the checksum share one metadata key, because the format does not fix the order of several
+    keys. For `durable` see `atomic_path`.
 
     Raises:
-        StorageError: If the disk does not take the file.
+        StorageError: If the file cannot be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(state.items())}
     values = dict(info or {})
@@ -33,12 +33,12 @@ def save_state(path: Path, state: State, info: Mapping[str, JsonLike] | None = N
     with atomic_path(path, durable=durable) as partial:
         try:
             save_file(tensors, partial, metadata={METADATA: metadata})
-        except SafetensorError as error:  # its only reason here is the disk
+        except SafetensorError as error:  # can only be caused by the disk here
             raise OSError(_errno_of(error), str(error), str(path)) from error
 
 
 def load_state(path: Path) -> State:
-    """Read a state that `save_state` wrote onto the CPU, verified when this process first opens the file.
+    """Read a state written by `save_state` onto the CPU; it is verified when this process first opens the file.
 
     Raises:
         InputError: If there is no such file.
@@ -48,21 +48,21 @@ def load_state(path: Path) -> State:
 
 
 def load_info(path: Path) -> dict[str, Json]:
-    """Read the info that `save_state` put next to the tensors. Verifies the file and raises as `load_state`."""
+    """Read the info stored by `save_state`. Verifies the file and raises as `load_state`."""
     if not path.exists() or not is_verified(path):
         return _load(path)[1]
     return peek_info(path)
 
 
 def peek_info(path: Path) -> dict[str, Json]:
-    """Read the info without reading the tensors, so nothing is verified: for listings. Raises as `load_state`."""
+    """Read the info without the tensors and without verifying, for listings. Raises as `load_state`."""
     with _opened(path) as file:
         info, _ = _metadata(path, file.metadata())
     return info
 
 
 def load_safetensors(path: Path) -> State:
-    """Read a safetensors file that others wrote, which carries no checksum, onto the CPU.
+    """Read a safetensors file from outside, without a checksum, onto the CPU.
 
     Raises:
         InputError: If there is no such file, or it is not safetensors.
@@ -75,12 +75,12 @@ def load_safetensors(path: Path) -> State:
 
 
 def state_bytes(state: State) -> int:
-    """Count the bytes that the tensors of a state take on the wire, without their names."""
+    """Return the size in bytes of the tensors of a state."""
     return sum(tensor.numel() * tensor.element_size() for tensor in state.values())
 
 
 def tensor_view(tensor: torch.Tensor) -> memoryview:
-    """Return the bytes of a tensor as they lie in memory, row by row; little-endian wherever torch runs."""
+    """Return a view of a tensor's bytes in memory, row-major; little-endian on every platform of torch."""
     return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
 
 
@@ -90,7 +90,7 @@ def tensor_bytes(tensor: torch.Tensor) -> bytes:
 
 
 def state_sha256(state: State) -> str:
-    """Return the SHA-256 over names, dtypes, shapes and bytes, whatever the order of the names."""
+    """Return the SHA-256 over names, dtypes, shapes and bytes, independent of the order of the names."""
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -136,7 +136,7 @@ def _metadata(path: Path, metadata: Mapping[str, str] | None) -> tuple[dict[str,
 
 
 def _errno_of(error: SafetensorError) -> int:
-    """The operating system's number in a message such as ``I/O error: No space left on device (os error 28)``."""
+    """Parse the errno in a message such as ``I/O error: No space left on device (os error 28)``."""
     _, mark, number = str(error).rpartition("(os error ")
     digits = number.partition(")")[0]
     return int(digits) if mark and digits.isdigit() else 0

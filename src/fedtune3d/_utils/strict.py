@@ -1,4 +1,4 @@
-"""A part of a configuration file, and what is said of the problems in one: file, key, what was expected, what came."""
+"""Sections of a configuration file, and messages for problems in them: file, key, what was expected and found."""
 
 import dataclasses
 import types
@@ -12,7 +12,7 @@ from fedtune3d._utils.names import did_you_mean
 from fedtune3d._utils.ranges import shown
 
 STRICT = ConfigDict(extra="forbid")
-"""For `__pydantic_config__` of a room's frozen dataclass that is a section of the YAML: unknown keys are refused."""
+"""Refuses unknown keys; for `__pydantic_config__` of a frozen dataclass that is a section of the YAML."""
 
 RENAMED_IN_0_2 = {
     "least_examples": "`min_people`, which counts people, not scans",
@@ -21,22 +21,22 @@ RENAMED_IN_0_2 = {
     "largest_payload_mb": "`max_payload_mb`",
     "largest_norm": "`max_norm`",
 }
-"""Keys of version 0.1, and what to write in their place."""
+"""Keys of version 0.1, and their replacements."""
 
 
 class StrictModel(BaseModel):
-    """A part of the YAML: unknown keys are refused, values do not change after validation."""
+    """A section of the YAML: unknown keys are refused, values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def problems_of(path: Path, error: ValidationError, model: type[StrictModel]) -> list[str]:
-    """One line for each problem of a validation: file, key, what is wrong with it."""
+    """Return one line per problem of a validation: file, key, and what is wrong."""
     lines = []
     problems = error.errors()
     for problem in problems:
         if problem["type"] == "too_short" and any(_is_inside(other["loc"], problem["loc"]) for other in problems):
-            continue  # entries at fault count as missing, and are named themselves
+            continue  # invalid entries count as missing, and are reported themselves
         location = _location(problem["loc"])
         key = ".".join(str(part) for part in location) or "the experiment"
         is_unknown = problem["type"] in ("extra_forbidden", "unexpected_keyword_argument")
@@ -46,20 +46,20 @@ def problems_of(path: Path, error: ValidationError, model: type[StrictModel]) ->
             known = _keys_at(model, location[:-1])
             message = f"unknown key{did_you_mean(str(location[-1]), known)} (known here: {', '.join(sorted(known))})"
         elif problem["type"] == "missing":
-            message = "missing, but needed"
+            message = "missing, but required"
         elif problem["type"] == "union_tag_not_found":
             message = f"missing key {problem['ctx']['discriminator']}"
         elif problem["type"] in ("model_type", "dataclass_type"):
             message = f"expected keys and values, got {shown(problem['input'])}"
         else:
-            came = "" if problem["type"] == "value_error" else f", got {shown(problem['input'])}"
-            message = problem["msg"].removeprefix("Value error, ") + came
+            got = "" if problem["type"] == "value_error" else f", got {shown(problem['input'])}"
+            message = problem["msg"].removeprefix("Value error, ") + got
         lines.append(f"{path}: {key}: {message}")
     return lines
 
 
 def _location(parts: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Where a problem is in the YAML: without the names that pydantic gives to the members of a union."""
+    """Return the location of a problem in the YAML, without pydantic's names for the members of a union."""
     return tuple(
         part
         for before, part in zip(("", *parts), parts, strict=False)
@@ -76,7 +76,7 @@ def _is_inside(inner: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bo
 
 
 def _keys_at(model: type[StrictModel], location: tuple[str | int, ...]) -> set[str]:
-    """The keys that the section (or the sections of a union) at a location of the YAML knows."""
+    """Return the valid keys of the section (or of all sections of a union) at a location in the YAML."""
     sections: set[type] = {model}
     for part in location:
         if isinstance(part, str):
@@ -90,7 +90,7 @@ def _keys_at(model: type[StrictModel], location: tuple[str | int, ...]) -> set[s
 
 
 def _fields_of(section: type) -> dict[str, Any]:
-    """Key → type of the keys of a section, a model or a dataclass."""
+    """Return key → type of a section, which is a model or a dataclass."""
     if issubclass(section, StrictModel):
         return {key: field.annotation for key, field in section.model_fields.items()}
     hints = typing.get_type_hints(section)

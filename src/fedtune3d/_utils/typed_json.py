@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON and back: strict, so that a damaged or outdated value is refused and never half-read."""
+"""Strict conversion of frozen dataclasses to JSON and back: damaged or outdated values are refused."""
 
 import json
 from pathlib import Path
@@ -16,10 +16,10 @@ _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
 def to_json(value: object) -> dict[str, Json]:
-    """A dataclass, or a mapping to dataclasses, as a JSON object: tuples become lists, numbers keep all bits.
+    """Convert a dataclass, or a mapping to dataclasses, to a JSON object; tuples become lists, numbers keep all bits.
 
     Raises:
-        TypeError: Where the value is no object in JSON.
+        TypeError: If the value is not an object in JSON.
     """
     plain: Json = _adapter(type(value)).dump_python((value,), mode="json", warnings="error")[0]
     if not isinstance(plain, dict):
@@ -28,10 +28,10 @@ def to_json(value: object) -> dict[str, Json]:
 
 
 def from_json(kind: type[T], value: object) -> T:
-    """A value of type `kind` from what `to_json` gave: no key missing, none unknown, nothing converted.
+    """Convert the result of `to_json` back to a `kind`, without missing or unknown keys and without conversions.
 
     Raises:
-        ValueError: On one line, with the first key at fault, what was expected there and what came.
+        ValueError: If a key is invalid; one line with the first such key and what was expected.
     """
     try:
         return _adapter(kind).validate_json(json.dumps([value]))[0]
@@ -40,16 +40,16 @@ def from_json(kind: type[T], value: object) -> T:
 
 
 def write_typed(path: Path, value: object) -> None:
-    """Write a value, an object in JSON, as sealed JSON; raises as `write_sealed_json`."""
+    """Write a value as sealed JSON. Raises as `write_sealed_json`."""
     write_sealed_json(path, to_json(value))
 
 
 def read_typed(kind: type[T], path: Path, advice: str) -> T:
-    """Read a value that `write_typed` wrote.
+    """Read a value written by `write_typed`.
 
     Raises:
-        InputError: Where the file cannot be read or holds no such value; the line names the file, the key at fault and
-            ends with `advice`, which says what to do.
+        InputError: If the file cannot be read or is invalid; one line with the file, the invalid key and `advice`,
+            which says what to do.
         StorageError: If the disk fails.
     """
     try:
@@ -66,7 +66,7 @@ _ADAPTERS: dict[object, object] = {}
 
 
 def _adapter(kind: type[T]) -> TypeAdapter[tuple[T]]:
-    # A dataclass alone would not take the configuration; as a member of a tuple it does.
+    # The configuration does not apply to a dataclass alone, but to a tuple's member.
     adapter = _ADAPTERS.get(kind)
     if not isinstance(adapter, TypeAdapter):
         adapter = TypeAdapter(tuple.__class_getitem__(kind), config=_STRICT)  # type: ignore[arg-type]

@@ -11,10 +11,10 @@ _VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})")
 
 
 def expand_path(value: object) -> object:
-    """Expand ``~``, ``~name``, ``$NAME`` and ``${NAME}`` in a path; anything but text is returned as it is.
+    """Expand ``~``, ``~name``, ``$NAME`` and ``${NAME}`` in a path; values other than text are returned unchanged.
 
     Raises:
-        ValueError: If a variable is not set, nobody has the name after ``~``, or the text can be no path.
+        ValueError: If a variable is not set, there is no user with the name after ``~``, or the text is not a path.
     """
     if not isinstance(value, str):
         return value
@@ -23,10 +23,10 @@ def expand_path(value: object) -> object:
     for match in _VARIABLE.finditer(value):
         name = match[1] or match[2]
         if name not in os.environ:
-            raise ValueError(f"the environment variable {name} in {value} is not set; set it, or write the whole path")
+            raise ValueError(f"the environment variable {name} in {value} is not set; set it, or write the full path")
     expanded = os.path.expanduser(os.path.expandvars(value))
     if expanded.startswith("~"):
-        raise ValueError(f"expected a path, got {value}, which names nobody's home folder; write the whole path")
+        raise ValueError(f"expected a path, got {value}, but there is no such user; write the full path")
     return expanded
 
 

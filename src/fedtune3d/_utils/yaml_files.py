@@ -9,9 +9,10 @@ from fedtune3d._utils.errors import InputError
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, of which YAML libraries silently take the last."""
+    """A safe loader that refuses duplicate keys, of which YAML libraries silently use the last."""
 
     def compose_mapping_node(self, anchor: dict[typing.Any, yaml.Node]) -> yaml.MappingNode:
+        """Compose a mapping. Raises `_DuplicateKeyError` if a key occurs twice."""
         # Keys are compared before merge keys (`<<`) are expanded, because a key may override a merged one.
         node = super().compose_mapping_node(anchor)
         first_uses: dict[tuple[str, str], yaml.ScalarNode] = {}
@@ -33,7 +34,7 @@ def read_yaml(path: Path, if_missing: str) -> dict[str, object]:
 
     Args:
         path: The file.
-        if_missing: What to do where there is no such file; ends the message.
+        if_missing: What to do if there is no such file; ends the message.
 
     Raises:
         InputError: If the file is missing or unreadable, is not YAML, gives a key twice, or is not a mapping.

@@ -31,15 +31,15 @@ def check(folder: CacheFolder) -> None:
     """Read every entry and list the damaged ones, which the next run recomputes."""
     from fedtune3d.workflows.cache import open_cache
 
-    found: dict[Path, str] = {}
+    damaged: dict[Path, str] = {}
     with progress_bars() as bars:
         for part in open_cache(folder):
             with bars.bar(f"{part.site}: checking {part.kind}") as advance:
-                found |= part.entries.check(advance)
-    for fault in found.values():
+                damaged |= part.entries.check(advance)
+    for fault in damaged.values():
         out.print(f"damaged: {fault}", soft_wrap=True)
-    out.print(f"{len(found)} damaged; `cache prune` removes them" if found else "nothing is damaged")
-    if found:
+    out.print(f"{len(damaged)} damaged; `cache prune` removes them" if damaged else "nothing is damaged")
+    if damaged:
         raise typer.Exit(1)
 
 

@@ -15,16 +15,16 @@ from fedtune3d.workflows.plan_study import StudyPlan
 
 def run_tables(plan: RunPlan) -> RenderableType:
     """The plan of a run: costs per site, content of each kind of message, and totals."""
-    found, rounds = plan.costs, plan.experiment.training.rounds
+    costs, rounds = plan.costs, plan.experiment.training.rounds
     baselines = ", baselines included" if plan.experiment.baselines else ""
-    gpu = "none used" if found.gpu_bytes is None else size(found.gpu_bytes)
+    gpu = "none used" if costs.gpu_bytes is None else size(costs.gpu_bytes)
     slowest = max(rounds * site.round_seconds + site.evaluate_seconds + site.first_seconds for site in plan.sites)
     facts = [
-        ("Trains", f"{found.trainable_parameters:,} parameters, {plural(rounds, 'round')}"),
-        ("To each site, per round", size(found.bytes_down)),
-        ("From each site, per round", size(found.bytes_up)),
+        ("Trains", f"{costs.trainable_parameters:,} parameters, {plural(rounds, 'round')}"),
+        ("To each site, per round", size(costs.bytes_down)),
+        ("From each site, per round", size(costs.bytes_up)),
         ("Total traffic per site, both directions", size(plan.bytes_per_site)),
-        ("RAM per site", size(found.host_bytes)),
+        ("RAM per site", size(costs.host_bytes)),
         ("GPU memory per site", gpu),
         ("Run folder (checkpoints)", size(plan.run_folder_bytes)),
         ("Scans still to prepare", f"{sum(site.to_prepare for site in plan.sites)}"),
@@ -38,7 +38,7 @@ def run_tables(plan: RunPlan) -> RenderableType:
         Text(),
         _message_table(plan),
         Text(
-            f"Measured on this machine with one random volume ({found.device}, threads: {plan.experiment.threads}). "
+            f"Measured on this machine with one random volume ({costs.device}, threads: {plan.experiment.threads}). "
             "Times are estimates. Traffic counts tensors; other content adds a few kilobytes per message."
         ),
     )
@@ -65,7 +65,7 @@ def _site_table(plan: RunPlan) -> Table:
 
 @dataclass(frozen=True)
 class Message:
-    """A kind of message: when it goes, and what it holds each way."""
+    """A kind of message: when it is sent, and its content in each direction."""
 
     when: str
     down: str
@@ -73,8 +73,8 @@ class Message:
 
 
 def messages(plan: RunPlan) -> dict[str, Message]:
-    """Every kind of task and its answer, by kind (`federation/tasks/`)."""
-    found = plan.costs
+    """Describe every kind of task and its answer, by kind (`federation/tasks/`)."""
+    costs = plan.costs
     sites = plan.experiment.sites
     whose = _listed([site.name for site in sites if site.policy.predictions_leave], len(sites))
     named = _listed([site.name for site in sites if site.policy.names_leave], len(sites))
@@ -84,44 +84,44 @@ def messages(plan: RunPlan) -> dict[str, Message]:
         "count_scans": Message("once", "nothing", f"number of scans; {groups}whether the scans are simulated"),
         "assign_splits": Message(
             "once",
-            "which pseudonym is in which split",
-            "counts of scans and people by split and class, and of those left out by reason",
+            "the split of each pseudonym",
+            "numbers of scans and people by split and class, and of those left out by reason",
         ),
         "fingerprint_scans": Message(
             "once, and in `fedtune3d check`",
             "nothing",
-            "for each scan keyed hashes of its bytes, its person and its group, and its split; scans are named by the "
-            f"site's own ids: of {named} (policy names_leave), elsewhere by eight digits",
+            "for each scan, keyed hashes of its image, its person and its group, and its split; scans are named by the "
+            f"site's own ids at {named} (policy names_leave), otherwise by eight digits",
         ),
         "describe_people": Message(
             "once, and in `fedtune3d check`",
             "nothing",
-            "people by split, class and sex, mean and deviation of age, where enough people are behind them",
+            "people by split, class and sex, mean and standard deviation of age, for enough people",
         ),
         "profile_intensities": Message(
             "twice", "the range of all sites' intensities", "range, then density of brain intensities"
         ),
         "train": Message(
             "each round",
-            f"the model's trained part ({size(found.bytes_down)}), numbers of the rule",
-            f"its new values ({size(found.bytes_up)}), number of scans, loss, validation scores, seconds, memory",
+            f"the model's trained part ({size(costs.bytes_down)}), parameters of the rule",
+            f"its new values ({size(costs.bytes_up)}), number of scans, loss, validation scores, seconds, memory",
         ),
         "score": Message(
-            "once, and in rounds that the site does not train in",
-            f"the model's trained part ({size(found.state_bytes)})",
+            "once, and in rounds in which the site does not train",
+            f"the model's trained part ({size(costs.state_bytes)})",
             "validation scores, number of scans",
         ),
         "evaluate": Message(
             f"once for each of {', '.join(('federated', *plan.experiment.baselines))}",
-            f"the model's trained part ({size(found.state_bytes)})",
-            "AUC with interval, counts of probabilities per class on a grid, numbers of people and scans, the same by "
-            "sex, age band and scanner where enough people are behind them; probability and label of each test scan, "
-            f"without names: of {whose} (policy predictions_leave)",
+            f"the model's trained part ({size(costs.state_bytes)})",
+            "AUC with CI, counts of probabilities per class on a grid, numbers of people and scans, the same by sex, "
+            "age band and scanner for enough people; probability and label of each test scan, without names, from "
+            f"{whose} (policy predictions_leave)",
         ),
         "describe_features": Message(
             "once",
-            f"the model's trained part ({size(found.state_bytes)})",
-            "mean and covariance of the features of the training scans, where enough scans are behind them",
+            f"the model's trained part ({size(costs.state_bytes)})",
+            "mean and covariance of the features of the training scans, for enough scans",
         ),
         "map_saliency": _saliency_message(plan),
     }
@@ -136,11 +136,11 @@ def _saliency_message(plan: RunPlan) -> Message:
     sites = plan.experiment.sites
     mapped = _listed([site.name for site in sites if site.policy.maps_leave], len(sites))
     return Message(
-        "twice, after the last round; its time is not in this plan",
+        "twice, after the last round; not included in the times above",
         f"the model's trained part ({state})" + (", regions of an atlas" if fine else ""),
-        f"mean saliency map of positive test scans (places of {place_mm:g} mm), number of scans"
+        f"mean saliency map of positive test scans (resolution {place_mm:g} mm), number of scans"
         + (", shares of regions" if fine else "")
-        + f", where enough people are behind them: of {mapped} (policy maps_leave)",
+        + f", for enough people, from {mapped} (policy maps_leave)",
     )
 
 
@@ -151,8 +151,8 @@ def _listed(names: list[str], all_sites: int) -> str:
 def _message_table(plan: RunPlan) -> Table:
     shown = _listed([site.name for site in plan.experiment.sites if site.policy.pictures_leave], len(plan.sites))
     title = (
-        "What goes to a site and what leaves it: no scan and no date is in any message. In one process the report also "
-        f"shows slices of a few scans (policy.pictures_leave), here of {shown}."
+        "Content of the messages to and from a site: no scans and no dates. In one process, the report also shows "
+        f"slices of a few scans (policy.pictures_leave), here from {shown}."
     )
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 1, 0), title_justify="left")
     for name in ("Message", "When", "To the site", "From the site"):

@@ -20,19 +20,20 @@ def prediction_table(predictions: Sequence[Prediction], threshold: float | None)
     table.add_column("Probability", justify="right")
     table.add_column("Predicted class")
     table.add_column("Similar to training scans?")
-    for found in predictions:
-        table.add_row(found.name, f"{found.probability:.3f}", _verdict(found), _likeness(found))
+    for prediction in predictions:
+        row = (prediction.name, f"{prediction.probability:.3f}", _predicted_class(prediction), _similarity(prediction))
+        table.add_row(*row)
     return table
 
 
-def _verdict(found: Prediction) -> str:
-    if found.positive is None:
+def _predicted_class(prediction: Prediction) -> str:
+    if prediction.positive is None:
         return "no threshold"
-    return "positive" if found.positive else "negative"
+    return "positive" if prediction.positive else "negative"
 
 
-def _likeness(found: Prediction) -> str:
-    if found.distance is None:
+def _similarity(prediction: Prediction) -> str:
+    if prediction.distance is None:
         return "unknown"
-    ratio = f"{found.distance:.1f} × the typical distance from {found.nearest_site}"
-    return f"OUT OF DISTRIBUTION: {ratio}" if found.out_of_distribution else f"yes: {ratio}"
+    ratio = f"{prediction.distance:.1f} × the typical distance from {prediction.nearest_site}"
+    return f"OUT OF DISTRIBUTION: {ratio}" if prediction.out_of_distribution else f"yes: {ratio}"

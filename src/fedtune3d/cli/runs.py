@@ -37,12 +37,12 @@ def run(
     with held_output(experiment, "fedtune3d run"):
         from fedtune3d.workflows.run import run_experiment
 
-        found = read_experiment(experiment)
+        settings = read_experiment(experiment)
         if rounds is not None:
-            found = found.with_rounds(rounds)
+            settings = settings.with_rounds(rounds)
         try:
-            with watched_bars(found.output, watch, port) as progress:
-                folder = run_experiment(found, resume=resume, progress=progress)
+            with watched_bars(settings.output, watch, port) as progress:
+                folder = run_experiment(settings, resume=resume, progress=progress)
         except KeyboardInterrupt:
             err.print(f"stopped; continue with: fedtune3d run {experiment} --resume")
             raise typer.Exit(130) from None
@@ -75,7 +75,7 @@ def benchmark(
             print_study_plan(grid, workers)
         try:
             with progress_bars() as bars:
-                folder = run_study(grid, workers=workers, progress=bars, tell=err.print)
+                folder = run_study(grid, workers=workers, progress=bars, on_message=err.print)
         except KeyboardInterrupt:
             err.print(f"stopped; continue with: fedtune3d benchmark {study}")
             raise typer.Exit(130) from None
@@ -86,8 +86,8 @@ def benchmark(
     if text := caveat(contents.facts):
         out.print(text)
     out.print(f"report: {folder.report}", soft_wrap=True)
-    for cell, fault in contents.results.faults.items():
-        err.print(f"failed: {cell}: {fault}", markup=False)
+    for trial, fault in contents.results.faults.items():
+        err.print(f"failed: {trial}: {fault}", markup=False)
     if contents.results.faults:
         raise typer.Exit(1)
 

@@ -65,19 +65,19 @@ def run(
     """Train across the sites that have joined, evaluate at each site, and write the report."""
     from fedtune3d.workflows.run import run_across
 
-    found = read_experiment(experiment)
+    settings = read_experiment(experiment)
     try:
-        with watched_bars(found.output, watch, port) as progress:
-            done = _serve(
-                found,
+        with watched_bars(settings.output, watch, port) as progress:
+            run_folder = _serve(
+                settings,
                 folder,
                 wait,
-                lambda reach, again: run_across(found, reach, resume=resume or again, progress=progress),
+                lambda reach, restarted: run_across(settings, reach, resume=resume or restarted, progress=progress),
             )
     except KeyboardInterrupt:
         err.print(f"stopped; continue with: fedtune3d server run {experiment} --folder {folder} --resume")
         raise typer.Exit(130) from None
-    print_result(done)
+    print_result(run_folder)
 
 
 @commands.command("check")
@@ -96,9 +96,9 @@ def check(
     """
     from fedtune3d.workflows.check import check_across
 
-    found = read_experiment(experiment)
+    settings = read_experiment(experiment)
     with err.status("sites are preparing, splitting and fingerprinting their scans"):
-        audit = _serve(found, folder, wait, lambda reach, again: check_across(found, reach, near))
+        audit = _serve(settings, folder, wait, lambda reach, restarted: check_across(settings, reach, near))
     print_audit(audit)
 
 

@@ -64,14 +64,14 @@ def predict(
 
     predictor = Predictor(run_folder, weights, site)
     with progress_bars() as bars, bars.bar("predicting") as advance:
-        shown = None if explain is None else explainer(predictor, explain, bars, _say_written)
-        found = predict_scans(predictor, scans, advance, shown)
+        write_maps = None if explain is None else explainer(predictor, explain, bars, _print_written)
+        predictions = predict_scans(predictor, scans, advance, write_maps)
     if output is not None:
-        write_predictions_of(found, output)
-    out.print(prediction_table(found, predictor.threshold))
+        write_predictions_of(predictions, output)
+    out.print(prediction_table(predictions, predictor.threshold))
     if text := caveat(predictor.metrics):
         out.print(text)
 
 
-def _say_written(path: Path) -> None:
+def _print_written(path: Path) -> None:
     out.print(f"wrote {path}", soft_wrap=True)

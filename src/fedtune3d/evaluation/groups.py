@@ -153,8 +153,10 @@ def gaps(
         others = [other for other in counts if other != name]
         group = _measures(counts[name], ranks[name], people[name], threshold, source)
         if others:
-            rest = [np.sum([values[other] for other in others], axis=0) for values in (counts, ranks, people)]
-            differences = _differences(group, _measures(*rest, threshold, source))
+            scans, ranked, persons = (
+                np.sum([values[other] for other in others], axis=0) for values in (counts, ranks, people)
+            )
+            differences = _differences(group, _measures(scans, ranked, persons, threshold, source))
         else:
             nothing = undefined("no other group")
             differences = GroupMeasures(nothing, nothing, nothing)

@@ -1,1 +1,1 @@
-"""Everything a user can do, one file each. The only room that puts the others together."""
+"""Everything that a user can do, one file each. The only room that combines the others."""

@@ -21,16 +21,16 @@ from fedtune3d.workflows.sites import make_sites
 
 
 def check_experiment(experiment: Experiment, progress: Progress, workers: int = 2, near: bool = True) -> LeakAudit:
-    """Prepare what is missing, split as a run would, and audit; where the output folder holds a split, that one.
+    """Prepare missing scans, split as a run would (or use the splits in the output folder), and audit.
 
     Args:
-        experiment: Whose sites are looked at. Nothing is written but prepared scans into its cache.
+        experiment: The experiment. Only prepared scans are written, to its cache.
         progress: Where progress is shown.
-        workers: Processes that prepare scans.
-        near: Whether near fingerprints are compared, too, which takes about half a second a scan.
+        workers: Number of processes that prepare scans.
+        near: Whether to compare near fingerprints, too, which takes about half a second per scan.
 
     Raises:
-        InputError: When the input is at fault; leaks are findings.
+        InputError: If the input is invalid; leaks are findings, not errors.
     """
     require_roots(experiment)
     run_folder = RunFolder(experiment.output)
@@ -49,10 +49,10 @@ def check_experiment(experiment: Experiment, progress: Progress, workers: int = 
 
 
 def check_across(experiment: Experiment, reach: Callable[[ProcessModel], Federation], near: bool = True) -> LeakAudit:
-    """Let sites elsewhere prepare and split as a run would, and audit what they tell; see `run_across`.
+    """Have remote sites prepare and split their scans as a run would, and audit their answers; see `run_across`.
 
     Raises:
-        InputError: When a site cannot answer, or refuses to; leaks are findings.
+        InputError: If a site cannot or will not answer; leaks are findings, not errors.
     """
     ask = partial(answers_of_all, reach(ProcessModel(experiment)))
     count_and_split(experiment, ask)

@@ -30,13 +30,13 @@ class Explanation:
     """Saliency maps on the prepared grid, (s, s, s) float32, 0 outside the brain.
 
     Attributes:
-        grad_cam: See `models.explanation.grad_cam`; interpolated linearly from the positions of the features. None
-            where the encoder makes a vector, which has no positions.
+        grad_cam: See `models.explanation.grad_cam`; interpolated linearly from the feature positions. None if
+            the encoder's features are a vector, which has no positions.
         occlusion: See `models.explanation.occlusion`.
-        random_similarity: The correlation of the Grad-CAM map with that of the same model with a head drawn anew. Near
-            1 the map shows the scan, not what the head has learnt (Adebayo et al. 2018, arXiv 1810.03292). None without
+        random_similarity: Correlation of the Grad-CAM map with that of the same encoder under a random head. Near 1,
+            the map shows the scan, not what the head has learnt (Adebayo et al. 2018, arXiv 1810.03292). None without
             a Grad-CAM map.
-        place_mm: Width of a place of the maps.
+        place_mm: Resolution of the maps.
     """
 
     grad_cam: np.ndarray | None
@@ -48,10 +48,10 @@ class Explanation:
 def explain_scan(
     predictor: Predictor, prepared: PreparedScan, progress: Callable[[int, int], None] | None = None
 ) -> Explanation:
-    """Saliency maps of a prepared scan; `progress` is called with (cubes hidden, cubes in all).
+    """Compute the saliency maps of a prepared scan; `progress` is called with (cubes occluded, total cubes).
 
     Raises:
-        InputError: If the model has no encoder apart from its head, or its head trains nothing (NCC).
+        InputError: If the model has no separate encoder, or its head has no trained parameters (NCC).
     """
     model, head = predictor.model, predictor.experiment.head_name()
     if not isinstance(model, Classifier) or not any(True for _ in model.head.parameters()):
@@ -74,39 +74,39 @@ def explain_scan(
 def explainer(
     predictor: Predictor, folder: Path, progress: Progress, wrote: Callable[[Path], None]
 ) -> Callable[[Prediction, PreparedScan], None]:
-    """What `predict_scans` calls for each scan: makes its maps and writes them; `wrote` is told every file."""
+    """Return the callback for `predict_scans` that computes and writes each scan's maps; `wrote` gets every path."""
 
-    def explain(found: Prediction, prepared: PreparedScan) -> None:
-        with progress.bar(f"explaining {found.name}") as advance:
+    def explain(prediction: Prediction, prepared: PreparedScan) -> None:
+        with progress.bar(f"explaining {prediction.name}") as advance:
             explanation = explain_scan(predictor, prepared, advance)
-        for path in write_explanation(found, prepared, explanation, folder, caveat(predictor.metrics)):
+        for path in write_explanation(prediction, prepared, explanation, folder, caveat(predictor.metrics)):
             wrote(path)
 
     return explain
 
 
 def write_explanation(
-    found: Prediction, prepared: PreparedScan, explanation: Explanation, folder: Path, warning: str = ""
+    prediction: Prediction, prepared: PreparedScan, explanation: Explanation, folder: Path, warning: str = ""
 ) -> list[Path]:
-    """Write the maps as NIfTI on the grid of the scan's own file, and a picture of them; returns the paths.
+    """Write the maps as NIfTI on the grid of the scan's file, and a picture of them; returns the paths.
 
-    `warning` stands in the picture: whether scans were simulated or weights random (`report.caveat`).
+    `warning` is shown in the picture: whether scans were simulated or weights random (`report.caveat`).
     """
     files = ExportFolder(folder)
     written = []
     named = {"gradcam": ("Grad-CAM", explanation.grad_cam), "occlusion": ("Occlusion", explanation.occlusion)}
     maps = {name: (title, volume) for name, (title, volume) in named.items() if volume is not None}
     for name, (_, volume) in maps.items():
-        written.append(files.explanation(found.name, name))
+        written.append(files.explanation(prediction.name, name))
         with atomic_path(written[-1]) as partial:
             partial.write_bytes(_compressed(volume, prepared))
-    written.append(files.explanation_picture(found.name))
+    written.append(files.explanation_picture(prediction.name))
     draw_saliency(
         np.asarray(prepared.voxels, dtype=np.float32),
         dict(maps.values()),
-        f"{scan_stem(found.name)}: probability {found.probability:.2f}",
+        f"{scan_stem(prediction.name)}: probability {prediction.probability:.2f}",
         [
-            f"A place of the map is {explanation.place_mm:g} mm wide. "
+            f"The map's resolution is {explanation.place_mm:g} mm. "
             "Maps show what the model used, not where a disease is.",
             *_check_with_random_head(explanation),
             *([warning] if warning else []),

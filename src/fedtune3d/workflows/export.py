@@ -1,4 +1,4 @@
-"""A run's model as files for others: one self-contained file, or only what was trained; each with its model card."""
+"""Export a run's model as one self-contained file, or only its trained parts, with a model card."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -31,22 +31,22 @@ from fedtune3d.report.run_contents import FinishedRun, read_finished_run
 def export_run(
     run_folder: Path, output: Path, *, merged: bool, weights: Path | None = None, site: str | None = None
 ) -> list[Path]:
-    """Write the best state of a finished run, and its model card, into a folder.
+    """Write the best state of a finished run, with a model card, to a folder.
 
     Args:
-        run_folder: Of a finished run.
-        output: Made where it is missing.
-        merged: Write the whole model into one file, adapters and residuals merged in; otherwise only what was trained:
-            the head, and the adapters in PEFT's format (LoRA) or the encoder (full tuning).
-        weights: The checkpoint that the run began with, where it began with one and `merged` wants it.
-        site: Whose layers to write, where each site kept some of its own (FedBN).
+        run_folder: Folder of a finished run.
+        output: Output folder, created if missing.
+        merged: Write the complete model to one file, with adapters and residuals merged; otherwise only the trained
+            parts: the head, and the adapters in PEFT's format (LoRA) or the encoder (full tuning).
+        weights: The checkpoint that the run started from, if any; needed only with `merged`.
+        site: The site whose layers to write, if each site kept some of its own (FedBN).
 
     Returns:
-        What was written.
+        The files written.
 
     Raises:
-        InputError: If the run is not complete, the weights are not the run's, or what was trained is not all in the
-            adapters (exact LoRA averaging), so that only the merged model can be written.
+        InputError: If the run is not complete, the weights are not the run's, or the adapters do not contain all that
+            was trained (exact LoRA averaging), so that only the merged model can be written.
     """
     run = RunFolder(run_folder)
     contents, experiment = _finished(run_folder)
@@ -65,20 +65,20 @@ def export_run(
 
 
 def load_exported(path: Path) -> tuple[nn.Module, ExportInfo]:
-    """Load a merged model that `export_run` wrote, in evaluation mode on the CPU, and the header of its file.
+    """Load a merged model written by `export_run`, in evaluation mode on the CPU, and the header of its file.
 
-    Prepared scans (B, 1, s, s, s) → logits (B, 2), the positive class second.
+    The model maps prepared scans (B, 1, s, s, s) to logits (B, 2), with the positive class second.
 
     Raises:
-        InputError: If the file is none of these, is damaged, or takes scans prepared in another way than this version
-            of the program prepares them.
+        InputError: If the file is not such a model, is damaged, or expects scans prepared in another way than by this
+            version.
     """
     info = _read_info(path)
-    wanted = input_spec(info.encoder)
-    ours = InputFormat.of(PreparationSection().settings(wanted))
-    if info.preparation.version != ours.version or (wanted.fixed_size and info.preparation.size != ours.size):
+    expected = input_spec(info.encoder)
+    current = InputFormat.of(PreparationSection().settings(expected))
+    if info.preparation.version != current.version or (expected.fixed_size and info.preparation.size != current.size):
         raise InputError(
-            f"{path}: takes scans prepared as {info.preparation}, but this version prepares {ours}; "
+            f"{path}: expects scans prepared as {info.preparation}, but this version prepares {current}; "
             f"use fedtune3d {info.fedtune3d}"
         )
     state = load_state(path)
@@ -86,8 +86,8 @@ def load_exported(path: Path) -> tuple[nn.Module, ExportInfo]:
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        what = " ".join(str(error).split())
-        raise InputError(f"{path}: does not fit encoder {info.encoder} with head {info.head}: {what}") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: does not match encoder {info.encoder} with head {info.head}: {reason}") from error
     return model.eval(), info
 
 
@@ -95,7 +95,7 @@ def _read_info(path: Path) -> ExportInfo:
     header = load_info(path)
     if header.get("format") != FORMAT or header.get("contains") != "model":
         raise InputError(
-            f"{path}: expected a model that `fedtune3d export RUN --merged` wrote (format {FORMAT}), found "
+            f"{path}: expected a model written by `fedtune3d export RUN --merged` (format {FORMAT}), found "
             f"{header.get('contains', 'another file')} (format {header.get('format', 'none')}); export the run again"
         )
     try:
@@ -105,18 +105,18 @@ def _read_info(path: Path) -> ExportInfo:
 
 
 def _own_layers(run: RunFolder, experiment: Experiment, site: str | None) -> State:
-    """The layers that a site kept as its own in the best state; none where the rule lets none stay."""
+    """Return the layers that a site kept local in the best state; empty if the rule has no local layers."""
     names = [section.name for section in experiment.sites]
     kept = _kept_names(run, experiment)
     if not kept:
         if site is not None:
             raise InputError(
-                f"--site {site}: rule {experiment.aggregation.rule} has one model for all sites; leave it out"
+                f"--site {site}: rule {experiment.aggregation.rule} has one model for all sites; remove --site"
             )
         return {}
     if site not in names:
         raise InputError(
-            f"{run.path}: each site kept {len(kept)} tensors of its own ({kept[0]}, …); say whose to export with "
+            f"{run.path}: each site kept {len(kept)} tensors of its own ({kept[0]}, …); choose a site with "
             f"--site, one of {', '.join(names)}"
         )
     versions = read_best_state(run.best_checkpoint).versions
@@ -127,14 +127,14 @@ def _own_layers(run: RunFolder, experiment: Experiment, site: str | None) -> Sta
 
 
 def _kept_names(run: RunFolder, experiment: Experiment) -> tuple[str, ...]:
-    """The names that the rule leaves with the sites, as its saved memory says."""
+    """Return the names that the rule keeps local, from its saved memory."""
     path = run.rounds.rule_memories()[-1]
     memory = Memory(load_info(path), load_state(path))
     return experiment.rule().site_step(memory, experiment.sites[0].name).keep_local
 
 
 def trained_model(run_folder: Path, weights: Path | None, site: str | None) -> tuple[FinishedRun, AssembledModel]:
-    """The best state of a finished run in its model, in evaluation mode on the CPU; arguments as of `export_run`."""
+    """Load the best state of a finished run into its model, in evaluation mode on the CPU; see `export_run`."""
     contents, experiment = _finished(run_folder)
     state = load_state(RunFolder(run_folder).best_checkpoint) | _own_layers(RunFolder(run_folder), experiment, site)
     return contents, _with_state(experiment, contents, state, weights)
@@ -151,8 +151,8 @@ def _with_state(experiment: Experiment, contents: FinishedRun, state: State, wei
     if assembled.weights.sha256 != recorded.sha256:
         versions = contents.environment.versions
         raise InputError(
-            f"{contents.path}: the random weights drawn here are not the run's; use torch {versions['torch']}, as "
-            "it did"
+            f"{contents.path}: the random weights drawn here differ from the run's; use torch {versions['torch']}, as "
+            "the run did"
         )
     assembled.write(state)
     assembled.model.eval()
@@ -169,15 +169,17 @@ def _whole_model(experiment: Experiment, contents: FinishedRun, state: State, we
 
 
 def _trained_parts(experiment: Experiment, state: State, output: Path) -> dict[str, State]:
-    """The head and, with full tuning, the encoder; with LoRA the adapters are written here, by PEFT."""
+    """Return the head and, with full tuning, the encoder; with LoRA, also write the adapters."""
     tuning = experiment.tuning
     parts = {HEAD: _below("head.", state)}
     if not parts[HEAD]:
-        raise InputError(f"model.encoder {experiment.model.encoder}: trains as a whole and has no head; add --merged")
+        raise InputError(
+            f"model.encoder {experiment.model.encoder}: is trained as a whole and has no head; add --merged"
+        )
     if isinstance(tuning, Full):
         parts[ENCODER] = _below("encoder.", state)
     if isinstance(tuning, Lora):
-        assembled = _assemble(experiment, None)  # an adapter file holds nothing of the weights under it
+        assembled = _assemble(experiment, None)  # an adapter file does not contain the base weights
         assembled.write(state)
         assert isinstance(assembled.model, Classifier)
         save_adapter(assembled.model, ExportFolder(output).adapter.path)
@@ -189,17 +191,17 @@ def _below(prefix: str, state: State) -> State:
 
 
 def _require_weights(run: Path, recorded: WeightsSource, weights: Path | None) -> Path | None:
-    """The checkpoint that the run began with; None where its weights were random."""
+    """Return the checkpoint that the run started from; None if its weights were random."""
     if recorded.source == "random":
         if weights is not None:
-            raise InputError(f"--weights {weights}: {run} began with random weights, drawn from its seed; leave it out")
+            raise InputError(f"--weights {weights}: {run} started from random weights; remove --weights")
         return None
     if weights is None or not weights.is_file():
-        what = "give its path with --weights" if weights is None else f"there is no file {weights}"
-        raise InputError(f"{run}: began with {recorded.source} (SHA-256 {recorded.sha256}); {what}")
-    if (found := sha256_file(weights)) != recorded.sha256:
+        advice = "give its path with --weights" if weights is None else f"there is no file {weights}"
+        raise InputError(f"{run}: started from {recorded.source} (SHA-256 {recorded.sha256}); {advice}")
+    if (sha256 := sha256_file(weights)) != recorded.sha256:
         raise InputError(
-            f"{weights}: expected the file that {run} began with, SHA-256 {recorded.sha256}, but this has {found}"
+            f"{weights}: expected the file that {run} started from, SHA-256 {recorded.sha256}, got {sha256}"
         )
     return weights
 
@@ -210,7 +212,7 @@ def _assemble(experiment: Experiment, weights: Path | None) -> AssembledModel:
 
 
 def _info(experiment: Experiment, contents: FinishedRun, site: str | None) -> ExportInfo:
-    """The header of the export; `contains` and `state_sha256` differ between its files and are filled in for each."""
+    """Create the header of the export; `contains` and `state_sha256` are filled in for each file."""
     metrics = contents.metrics
     return ExportInfo(
         format=FORMAT,

@@ -15,25 +15,25 @@ from fedtune3d.cohorts.reading import list_diagnoses
 CONTROL_WORDS = ("CN", "HC", "NC", "control", "healthy", "normal")
 
 TEMPLATE = """\
-# An experiment of fedtune3d. A key that is not given has its default; a run writes them all into its config.yaml.
+# A fedtune3d experiment. Missing keys have their defaults; a run writes all of them to its config.yaml.
 name: {name}
 seed: {seed}
 
 sites:
 {sites}
-# {found}
-# Any diagnosis that stands in neither list is left out and counted. A rule may stand for a list: positive: "cdr >= 1"
+# {note}
+# Diagnoses in neither list are left out and counted. Instead of a list, write an expression: positive: "cdr >= 1"
 labels:
   positive: {positive}
   negative: {negative}
 
 model:
   encoder: vit_b
-  weights: random        # drawn from the seed, and called random everywhere; or the path of sam_med3d_turbo.pth
+  weights: random        # drawn from the seed, and reported as random; or the path of sam_med3d_turbo.pth
   head: conv_s
 
 tuning:
-  method: frozen         # only the head trains
+  method: frozen         # only the head is trained
 
 training:
   rounds: {rounds}
@@ -55,16 +55,16 @@ cache: cache
 def write_experiment(site_folders: Sequence[Path], output: Path, participants: Sequence[Path] = ()) -> None:
     """Write an experiment file for sites (folders or tables of paths), with their diagnoses for the user to sort.
 
-    Diagnoses that look like a control group go to `negative`, the rest to `positive`.
+    Diagnoses that look like a control group go to `negative`, all others to `positive`.
 
     Args:
         site_folders: The sites.
         output: The file to write.
-        participants: Tables of participants that are not in the sites' folders: one for all sites, or one per site.
+        participants: Participants tables outside the sites' folders: one for all sites, or one per site.
 
     Raises:
-        InputError: When a site cannot be read or has no diagnoses, two have the same name, the number of tables is
-            another than that of sites, or the file exists.
+        InputError: If a site cannot be read or has no diagnoses, two have the same name, the number of tables differs
+            from that of sites, or the file exists.
     """
     if output.exists():
         raise InputError(f"{output}: exists already; choose another name with --output, or delete it")
@@ -74,21 +74,20 @@ def write_experiment(site_folders: Sequence[Path], output: Path, participants: S
             f"got {len(participants)}"
         )
     tables = list(participants) * (len(site_folders) if len(participants) == 1 else 1)
-    found = count_diagnoses(site_folders, tables)
-    lowered = {word.lower() for word in CONTROL_WORDS}
-    negative = [diagnosis for diagnosis in sorted(found) if diagnosis.lower() in lowered]
-    positive = [diagnosis for diagnosis in sorted(found) if diagnosis.lower() not in lowered]
-    counts = ", ".join(f"{diagnosis} ({count})" for diagnosis, count in sorted(found.items()))
-    text = fill_template(
-        output, "experiment", 0, site_folders, positive, negative, f"Found: {counts}. Sort them.", 20, tables
-    )
+    counts = count_diagnoses(site_folders, tables)
+    control = {word.lower() for word in CONTROL_WORDS}
+    negative = [diagnosis for diagnosis in sorted(counts) if diagnosis.lower() in control]
+    positive = [diagnosis for diagnosis in sorted(counts) if diagnosis.lower() not in control]
+    listed = ", ".join(f"{diagnosis} ({count})" for diagnosis, count in sorted(counts.items()))
+    note = f"Found: {listed}. Check their assignment."
+    text = fill_template(output, "experiment", 0, site_folders, positive, negative, note, 20, tables)
     write_text(output, text)
 
 
 def count_diagnoses(site_folders: Sequence[Path], tables: Sequence[Path] = ()) -> Counter[str]:
-    """Count the people of each diagnosis over all sites, from their own tables or from one given for each.
+    """Count the people with each diagnosis over all sites, from their own tables or the given ones.
 
-    Raises `InputError` when a site cannot be read.
+    Raises `InputError` if a site cannot be read.
     """
     counts = Counter[str]()
     for folder, table in zip_longest(site_folders, tables):
@@ -107,18 +106,18 @@ def fill_template(
     folders: Sequence[Path],
     positive: Sequence[str],
     negative: Sequence[str],
-    found: str,
+    note: str,
     rounds: int,
     tables: Sequence[Path] = (),
 ) -> str:
-    """Fill the template of an experiment file; the sites' paths count from the file's own folder.
+    """Fill in the template of an experiment file; the sites' paths are relative to the file's folder.
 
     Raises:
-        InputError: When two folders give the same site name.
+        InputError: If two folders give the same site name.
     """
     names = [_site_name(folder) for folder in folders]
-    if twice := sorted({site for site in names if names.count(site) > 1}):
-        raise InputError(f"two folders give the site name {twice[0]}; rename one of the folders")
+    if repeated := sorted({site for site in names if names.count(site) > 1}):
+        raise InputError(f"two folders give the site name {repeated[0]}; rename one of the folders")
     sites = [
         {"name": site, "root": _relative(folder, output)}
         | ({} if table is None else {"participants": _relative(table, output)})
@@ -128,7 +127,7 @@ def fill_template(
         name=name,
         seed=seed,
         sites=yaml.safe_dump(sites, sort_keys=False),
-        found=found,
+        note=note,
         positive=_inline(positive),
         negative=_inline(negative),
         rounds=rounds,
@@ -137,8 +136,8 @@ def fill_template(
 
 
 def _site_name(folder: Path) -> str:
-    whole = folder.resolve()
-    name = whole.stem if whole.is_file() else whole.name
+    resolved = folder.resolve()
+    name = resolved.stem if resolved.is_file() else resolved.name
     name = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in name)
     return name.strip("-") or "site"
 

@@ -1,4 +1,4 @@
-"""What a run will cost and send, said before any of it is computed."""
+"""Estimate the cost and traffic of a run before it starts."""
 
 import tempfile
 import time
@@ -26,17 +26,17 @@ from fedtune3d.workflows.sites import make_sites
 
 @dataclass(frozen=True)
 class SitePlan:
-    """What a site holds, sends and computes.
+    """The estimated scans, time and disk space of a site.
 
     Attributes:
-        site: Its name.
-        scans: All scans, and how many of them train, validate and test if none is at fault.
-        to_prepare: Scans that are not prepared yet.
-        round_seconds: Training and scoring in a round.
-        first_seconds: Preparing those scans, and encoding all for the cache, once.
-        evaluate_seconds: Predicting all scans at the end.
-        prepared_bytes: Prepared scans on disk.
-        features_bytes: Features on disk.
+        site: The site's name.
+        scans: Numbers of all, training, validation and test scans, if none is bad.
+        to_prepare: Number of scans that are not prepared yet.
+        round_seconds: Time of training and scoring per round.
+        first_seconds: Time of preparing those scans and encoding all scans for the cache, once.
+        evaluate_seconds: Time of predicting all scans at the end.
+        prepared_bytes: Size of prepared scans on disk.
+        features_bytes: Size of features on disk.
     """
 
     site: str
@@ -59,52 +59,52 @@ class RunPlan:
 
     @property
     def federated_seconds(self) -> float:
-        """All rounds and the evaluation, one site after the other; without preparing and encoding."""
+        """Time of all rounds and the evaluation, with sites in turn, without preparing and encoding."""
         rounds = self.experiment.training.rounds
         return sum(rounds * site.round_seconds + site.evaluate_seconds for site in self.sites)
 
     @property
     def first_seconds(self) -> float:
-        """Preparing and encoding at all sites."""
+        """Time of preparing and encoding at all sites."""
         return sum(site.first_seconds for site in self.sites)
 
     @property
     def seconds(self) -> float:
-        """All of it in one process, baselines included: each trains as much as the federated rounds do."""
+        """Total time in one process, including baselines, each of which takes as long as the federated rounds."""
         return self.first_seconds + self.federated_seconds * (1 + len(self.experiment.baselines))
 
     @property
     def bytes_per_site(self) -> int:
-        """All tensors to and from a site: rounds, the last scoring, evaluation, usual features (these down only)."""
-        found = self.costs
+        """Size of all tensors to and from a site: rounds, final scoring, evaluation, and task describe_features."""
+        costs = self.costs
         rounds = self.experiment.training.rounds
-        return rounds * (found.bytes_down + found.bytes_up) + 3 * found.state_bytes
+        return rounds * (costs.bytes_down + costs.bytes_up) + 3 * costs.state_bytes
 
     @property
     def run_folder_bytes(self) -> int:
-        """Checkpoints and what sites remember."""
+        """Size of checkpoints and of the sites' memory."""
         sites, baselines = len(self.sites), self.experiment.baselines
         trainings = 1 + ("centralized" in baselines) + sites * ("local" in baselines)
         return 2 * trainings * self.costs.state_bytes + 2 * sites * self.costs.remembered_bytes
 
 
 def plan_run(experiment: Experiment) -> RunPlan:
-    """Count the scans of every site, try one, and say what the run will cost.
+    """Count the scans of every site, time one, and estimate the cost of the run.
 
     Raises:
-        InputError: When a site's folder cannot be read, or the model cannot be made.
+        InputError: If a site's folder cannot be read, or the model cannot be built.
     """
     return plan_with(experiment, measure_costs(experiment), SiteScans(experiment))
 
 
 class SiteScans:
-    """The scans of each site, by split; which are prepared, and how long one takes.
+    """The number of scans at each site, by split, and the time to prepare one.
 
     Attributes:
-        sizes: Site → scans in all, and how many train, validate and test.
-        missing: Site → scans that are not prepared yet.
-        prepare_seconds: For one of those.
-        entry_bytes: What a prepared scan takes on disk.
+        sizes: Site → numbers of all, training, validation and test scans.
+        missing: Site → number of scans that are not prepared yet.
+        prepare_seconds: Time to prepare one scan.
+        entry_bytes: Size of a prepared scan on disk.
     """
 
     def __init__(self, experiment: Experiment) -> None:
@@ -120,7 +120,7 @@ class SiteScans:
 
     @property
     def all_prepare_seconds(self) -> float:
-        """For all that is missing."""
+        """Time to prepare all missing scans."""
         return self.prepare_seconds * sum(self.missing.values())
 
 
@@ -134,15 +134,15 @@ def _sizes(site: Site, shared: Mapping[str, str]) -> tuple[int, int, int, int]:
 def _not_prepared(site: Site) -> list[ScanRecord]:
     missing = []
     for record in site.cohort.records:
-        with suppress(ScanError):  # a bad scan is for `prepare` to name
+        with suppress(ScanError):  # `prepare` reports bad scans
             if site.store.find(record) is None:
                 missing.append(record)
     return missing
 
 
 def _seconds_for_one(missing: Iterable[list[ScanRecord]], settings: PreparationSettings) -> float:
-    """For the first scan that can be prepared, into folders that are thrown away; the second time, as the first also
-    imports what preparing takes."""
+    """Time the preparation of the first usable scan in a temporary folder; the second run, as the first one includes
+    imports."""
     for records in missing:
         with suppress(InputError):
             seconds = [_timed(records[:1], settings) for _ in range(2)]
@@ -158,24 +158,24 @@ def _timed(records: Sequence[ScanRecord], settings: PreparationSettings) -> floa
         return time.perf_counter() - began
 
 
-def plan_with(experiment: Experiment, found: MeasuredCosts, scans: SiteScans) -> RunPlan:
-    """The plan of a run from what was measured and counted."""
+def plan_with(experiment: Experiment, costs: MeasuredCosts, scans: SiteScans) -> RunPlan:
+    """Create the plan of a run from measured costs and counted scans."""
     training = experiment.training
-    views = training.views if found.feature_bytes else 1
+    views = training.views if costs.feature_bytes else 1
     sites = []
-    for name, (every, train, validation, test) in scans.sizes.items():
-        scored = found.scored_states * validation + found.scores_training * train
-        entries = (train * views + validation + test) if found.feature_bytes else 0
+    for name, (total, train, validation, test) in scans.sizes.items():
+        scored = costs.scored_states * validation + costs.scores_training * train
+        entries = (train * views + validation + test) if costs.feature_bytes else 0
         sites.append(
             SitePlan(
                 site=name,
-                scans=(every, train, validation, test),
+                scans=(total, train, validation, test),
                 to_prepare=scans.missing[name],
-                round_seconds=training.local_epochs * train * found.step_seconds + scored * found.forward_seconds,
-                first_seconds=scans.missing[name] * scans.prepare_seconds + entries * found.encode_seconds,
-                evaluate_seconds=every * found.forward_seconds,
-                prepared_bytes=every * scans.entry_bytes,
-                features_bytes=entries * found.feature_bytes,
+                round_seconds=training.local_epochs * train * costs.step_seconds + scored * costs.forward_seconds,
+                first_seconds=scans.missing[name] * scans.prepare_seconds + entries * costs.encode_seconds,
+                evaluate_seconds=total * costs.forward_seconds,
+                prepared_bytes=total * scans.entry_bytes,
+                features_bytes=entries * costs.feature_bytes,
             )
         )
-    return RunPlan(experiment, found, sites)
+    return RunPlan(experiment, costs, sites)

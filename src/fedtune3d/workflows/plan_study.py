@@ -1,4 +1,4 @@
-"""What a study will cost: its trials by stage, before any of them runs."""
+"""Estimate the cost of a study before it starts, by stage."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from fedtune3d.workflows.study import is_finished
 
 @dataclass(frozen=True)
 class StagePlan:
-    """A stage of a study: how many trials, how many are done, and the time of the rest."""
+    """A stage of a study: numbers of all and of finished trials, and the time of the others."""
 
     stage: str
     trials: int
@@ -29,7 +29,7 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """The plan of a study. Where a stage waits for a choice, it is planned with the most expensive combination."""
+    """The plan of a study. Stages that depend on a choice are planned with the most expensive combination."""
 
     stages: list[StagePlan]
     first_seconds: float
@@ -38,19 +38,19 @@ class StudyPlan:
     host_bytes: int
 
 
-def plan_study(study: Study, tell: Callable[[str], None] = lambda text: None) -> StudyPlan:
-    """Try one scan with every model of the study and say what all of it will cost; what was tried once is remembered.
+def plan_study(study: Study, on_message: Callable[[str], None] = lambda text: None) -> StudyPlan:
+    """Time one scan with every model of the study, and estimate the study's cost; measured times are kept.
 
     Raises:
-        InputError: When a site's folder cannot be read, or a model cannot be made.
+        InputError: If a site's folder cannot be read, or a model cannot be built.
     """
-    return _StudyPlanner(study, tell).run()
+    return _StudyPlanner(study, on_message).run()
 
 
 class _StudyPlanner:
-    def __init__(self, study: Study, tell: Callable[[str], None]) -> None:
+    def __init__(self, study: Study, on_message: Callable[[str], None]) -> None:
         self.study = study
-        self.tell = tell
+        self.on_message = on_message
         self.scans = SiteScans(study.experiment(study.possible()[0], study.seeds[0]))
         self.folder = StudyFolder(study.output)
         self.known: dict[str, MeasuredCosts] = {}
@@ -58,26 +58,26 @@ class _StudyPlanner:
             self.known = read_typed(dict[str, MeasuredCosts], self.folder.costs, "delete it to measure again")
 
     def run(self) -> StudyPlan:
-        """Plan stage by stage; where one waits for a choice, with the most expensive combination."""
-        stages = [stage for stage in self.study.walk(self._dearest) if not stage.is_view]
-        plans = {one: self._plan(one) for stage in stages for one in stage.combinations}
+        """Plan all stages; those that depend on a choice with the most expensive combination."""
+        stages = [stage for stage in self.study.walk(self._most_expensive) if not stage.is_view]
+        plans = {combination: self._plan(combination) for stage in stages for combination in stage.combinations}
         seen: set[Combination] = set()
-        shown = []
+        stage_plans = []
         for stage in stages:
             new = [combination for combination in stage.combinations if combination not in seen]
             seen |= set(new)
-            shown.append(self._stage(stage, new, plans))
-        every_seed = len(self.study.seeds)
+            stage_plans.append(self._stage(stage, new, plans))
+        seed_count = len(self.study.seeds)
         features = {(plan.costs.feature_bytes, plan.experiment.tuning): plan for plan in plans.values()}
-        seeds = every_seed if self.study.model.weights == "random" else 1
+        seeds = seed_count if self.study.model.weights == "random" else 1
         first = sum(plan.first_seconds - self.scans.all_prepare_seconds for plan in features.values()) * seeds
         any_plan = next(iter(plans.values()))
         return StudyPlan(
-            stages=shown,
+            stages=stage_plans,
             first_seconds=first + self.scans.all_prepare_seconds,
             cache_bytes=sum(site.prepared_bytes for site in any_plan.sites)
             + seeds * sum(site.features_bytes for plan in features.values() for site in plan.sites),
-            trials_bytes=every_seed * sum(plan.run_folder_bytes for plan in plans.values()),
+            trials_bytes=seed_count * sum(plan.run_folder_bytes for plan in plans.values()),
             host_bytes=max(plan.costs.host_bytes for plan in plans.values()),
         )
 
@@ -91,30 +91,30 @@ class _StudyPlanner:
         return StagePlan(stage.name, len(trials), len(trials) - len(left), seconds, at_most)
 
     def _baseline_seconds(self, combinations: Sequence[Combination], plans: dict[Combination, RunPlan]) -> float:
-        """The time of all baselines with the most expensive of the combinations; 0 where a combination has them."""
+        """Return the time of all baselines with the most expensive combination; 0 if a combination has them."""
         baselines, seeds = self.study.baselines, self.study.seeds
         for combination in combinations:
             if all(is_finished(self.study.experiment(combination, seed, baselines)) for seed in seeds):
                 return 0.0
-        dearest = max(plans[combination].federated_seconds for combination in combinations)
-        return dearest * len(baselines) * len(seeds)
+        longest = max(plans[combination].federated_seconds for combination in combinations)
+        return longest * len(baselines) * len(seeds)
 
-    def _dearest(self, parts: Sequence[str], combinations: Sequence[Combination]) -> Combination:
-        own = [combination for combination in combinations if not combination.is_reference]
-        return max(own, key=lambda combination: self._plan(combination).federated_seconds)
+    def _most_expensive(self, parts: Sequence[str], combinations: Sequence[Combination]) -> Combination:
+        candidates = [combination for combination in combinations if not combination.is_reference]
+        return max(candidates, key=lambda combination: self._plan(combination).federated_seconds)
 
     def _plan(self, combination: Combination) -> RunPlan:
         experiment = self.study.experiment(combination, self.study.seeds[0])
         return plan_with(experiment, self._costs(experiment), self.scans)
 
     def _costs(self, experiment: Experiment) -> MeasuredCosts:
-        """Measure an experiment's model, tuning and rule; rounds and seed do not matter, so it is done once."""
+        """Measure the costs of an experiment's model, tuning and rule, once for all rounds and seeds."""
         causes = experiment.model_dump(mode="json", include={"model", "tuning", "aggregation", "threads", "device"})
         causes["versions"] = [__version__, torch.__version__]
         causes["batch_size"] = experiment.training.batch_size
         key = json.dumps(causes, sort_keys=True)
         if key not in self.known:
-            self.tell(f"trying one scan: {experiment.name.rpartition('-')[0]}")
+            self.on_message(f"timing one scan: {experiment.name.rpartition('-')[0]}")
             self.known[key] = measure_costs(experiment)
             write_typed(self.folder.costs, self.known)
         return self.known[key]

@@ -1,4 +1,4 @@
-"""A run's model on new scans: how likely the positive class is, and whether a scan is like the training scans."""
+"""Predict new scans with a run's model, and detect those that differ from the training scans."""
 
 import csv
 import io
@@ -25,16 +25,16 @@ from fedtune3d.workflows.export import trained_model
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a run's model says of one scan.
+    """The prediction for one scan.
 
     Attributes:
-        scan: Its file.
-        name: As much of its path as tells it from the other scans.
-        probability: Of the positive class.
-        positive: Whether that reaches the run's threshold; None where the run has none.
-        nearest_site: The training site whose scans' features are nearest to this scan's; None where no site sent any.
-        distance: To that site, over the distance that 95 % of new scans like its own stay below; above 1 the scan is
-            out of distribution for every site. None as `nearest_site`.
+        scan: The scan's file.
+        name: The end of its path that distinguishes it from the other scans.
+        probability: Probability of the positive class.
+        positive: Whether the probability reaches the run's threshold; None if the run has none.
+        nearest_site: The training site with the most similar features; None if no site sent feature statistics.
+        distance: Distance to that site, relative to the 95% quantile for new scans like the site's own; above 1, the
+            scan is out of distribution for every site. None if `nearest_site` is.
     """
 
     scan: Path
@@ -46,22 +46,22 @@ class Prediction:
 
     @property
     def out_of_distribution(self) -> bool | None:
-        """Whether the scan is unlike the scans of every training site; None where that is not known."""
+        """True if the scan differs from the scans of every training site; None if unknown."""
         return None if self.distance is None else self.distance > 1
 
 
 class Predictor:
-    """The best state of a finished run, for new scans.
+    """Predicts new scans with the best state of a finished run.
 
     Args:
-        run_folder: Of a finished run.
-        weights: The checkpoint that the run began with, where it began with one.
-        site: Whose layers to use, where each site kept some of its own (FedBN).
+        run_folder: Folder of a finished run.
+        weights: The checkpoint that the run started from, if any.
+        site: The site whose layers to use, if each site kept some of its own (FedBN).
 
     Attributes:
         model: Prepared scans (B, 1, s, s, s) → logits (B, 2), in evaluation mode on the CPU.
-        metrics: The run's.
-        threshold: Probabilities from it up are positive; None where there were no validation scans.
+        metrics: The run's metrics.
+        threshold: Probabilities at or above it are positive; None if there were no validation scans.
 
     Raises:
         InputError: If the run is not complete, or the weights are not the run's.
@@ -73,25 +73,25 @@ class Predictor:
         self.experiment = Experiment.model_validate(contents.config)
         self.metrics = contents.metrics
         self.threshold = contents.metrics.federated.threshold
-        self.usual = _read_feature_statistics(RunFolder(run_folder), contents.sites)
+        self.statistics = _read_feature_statistics(RunFolder(run_folder), contents.sites)
         torch.set_num_threads(self.experiment.threads)
 
     def prepare(self, scan: Path) -> PreparedScan:
-        """The scan as the run's own scans were prepared. Raises `ScanError` where that cannot be done."""
+        """Prepare a scan as the run's scans were prepared. Raises `ScanError` if that is impossible."""
         return prepare_scan(scan, self.experiment.preparation_settings)
 
     def predict(self, scan: Path, prepared: PreparedScan, name: str = "") -> Prediction:
-        """What the model says of a prepared scan; its name is that of its file unless given."""
+        """Predict a prepared scan; by default, its name is that of its file."""
         with torch.inference_mode():
-            logits, features = self._look(as_input(prepared))
+            logits, features = self._logits_and_features(as_input(prepared))
         probability = float(torch.softmax(logits.double(), dim=1)[0, 1])
         positive = None if self.threshold is None else probability >= self.threshold
         nearest = None if features is None else min(self._distances(features), default=None)
         distance, site = nearest or (None, None)
         return Prediction(scan, name or scan.name, probability, positive, site, distance)
 
-    def _look(self, scan: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Logits, and the features under them where the model has an encoder apart from its head."""
+    def _logits_and_features(self, scan: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Compute the logits, and the encoder's features if the model has a separate encoder."""
         if not isinstance(self.model, Classifier):
             return self.model(scan), None
         last = self.model.stage_count - 1
@@ -100,12 +100,12 @@ class Predictor:
 
     def _distances(self, features: torch.Tensor) -> Iterator[tuple[float, str]]:
         (pooled,) = pool_features(features)
-        for site, usual in self.usual.items():
-            yield usual.distance(pooled) / usual.limit, site
+        for site, statistics in self.statistics.items():
+            yield statistics.distance(pooled) / statistics.limit, site
 
 
 def as_input(prepared: PreparedScan) -> torch.Tensor:
-    """A prepared scan as the model takes it, (1, 1, s, s, s) float32."""
+    """Convert a prepared scan to the model's input, (1, 1, s, s, s) float32."""
     return torch.from_numpy(np.asarray(prepared.voxels, dtype=np.float32))[None, None]
 
 
@@ -115,16 +115,16 @@ def predict_scans(
     progress: Callable[[int, int], None] | None = None,
     explain: Callable[[Prediction, PreparedScan], None] | None = None,
 ) -> list[Prediction]:
-    """What the run's model says of each scan, in the given order.
+    """Predict scans with a run's model, in the given order.
 
     Args:
         predictor: The run's model.
-        scans: NIfTI files, raw heads or brains, as the run's preparation takes them.
-        progress: Called with (scans done, scans in all).
+        scans: NIfTI files, of heads or brains, as supported by the run's preparation.
+        progress: Called with (scans done, total scans).
         explain: Called with each prediction and its prepared scan.
 
     Raises:
-        InputError: At the first file that is missing or cannot be prepared, or is given twice; names it.
+        InputError: If a file is missing, given twice or cannot be prepared, with its name.
     """
     missing = [scan for scan in scans if not scan.is_file()]
     if missing:
@@ -141,35 +141,36 @@ def predict_scans(
 
 
 def distinct_names(scans: Sequence[Path]) -> list[str]:
-    """As much of the end of each path as makes them differ: ``t1.nii.gz``, or ``p1/t1.nii.gz`` and ``p2/t1.nii.gz``.
+    """Return the shortest distinct ends of paths: ``t1.nii.gz``, or ``p1/t1.nii.gz`` and ``p2/t1.nii.gz``.
 
     Raises:
         InputError: If a scan is given twice.
     """
-    whole = [scan.resolve() for scan in scans]
-    twice = [scan for scan in scans if whole.count(scan.resolve()) > 1]
-    if twice:
-        raise InputError(f"{twice[0]}: given twice; give each scan once")
-    for parts in range(1, 1 + max((len(path.parts) for path in whole), default=0)):
-        names = ["/".join(path.parts[-parts:]) for path in whole]
+    paths = [scan.resolve() for scan in scans]
+    repeated = [scan for scan in scans if paths.count(scan.resolve()) > 1]
+    if repeated:
+        raise InputError(f"{repeated[0]}: given twice; give each scan once")
+    for parts in range(1, 1 + max((len(path.parts) for path in paths), default=0)):
+        names = ["/".join(path.parts[-parts:]) for path in paths]
         if len(set(names)) == len(names):
             return names
     return []
 
 
 def write_predictions_of(predictions: Sequence[Prediction], path: Path) -> None:
-    """Write a TSV with a line for each scan; what is not known is ``n/a``, as in BIDS."""
+    """Write a TSV with one row per scan; unknown values are ``n/a``, as in BIDS."""
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(("scan", "probability", "positive", "out_of_distribution", "nearest_site", "distance"))
-    for found in predictions:
-        row = (found.positive, found.out_of_distribution, found.nearest_site, found.distance)
-        writer.writerow((found.scan, found.probability, *("n/a" if value is None else value for value in row)))
+    for prediction in predictions:
+        optional = (prediction.positive, prediction.out_of_distribution, prediction.nearest_site, prediction.distance)
+        values = ("n/a" if value is None else value for value in optional)
+        writer.writerow((prediction.scan, prediction.probability, *values))
     write_text(path, text.getvalue())
 
 
 def _read_feature_statistics(run: RunFolder, sites: Sequence[str]) -> dict[str, FeatureStatistics]:
-    """By site, of those that sent any."""
+    """Read the feature statistics of the sites that sent them."""
     paths = {site: run.feature_statistics(site) for site in sites}
     try:
         return {site: FeatureStatistics.from_state(load_state(path)) for site, path in paths.items() if path.exists()}

@@ -1,4 +1,4 @@
-"""`fedtune3d prepare`: every scan of the sites in the form that the model takes, and what is wrong with the others."""
+"""`fedtune3d prepare`: prepare all scans of the sites, and list those that are bad or suspicious."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from fedtune3d.workflows.sites import make_sites
 
 @dataclass(frozen=True)
 class PreparedSite:
-    """What `prepare` tells of a site.
+    """The result of `prepare` for a site.
 
     Attributes:
-        scans: How many are prepared.
-        bad: Those left out, and why.
-        suspicious: Those that quality control says to look at, and why; they take part.
-        flow: Of its participants.
-        warnings: What could not be read and was left aside, counted.
+        scans: Number of prepared scans.
+        bad: Scans left out, with reasons.
+        suspicious: Scans flagged by quality control, with reasons; they are used.
+        flow: Flow of its participants.
+        warnings: What could not be read and was ignored, with counts.
         page: The page of quality control.
     """
 
@@ -39,34 +39,34 @@ class PreparedSite:
 def prepare_sites(
     experiment: Experiment, progress: Progress, workers: int, only: str | None = None
 ) -> dict[str, PreparedSite]:
-    """Prepare the scans of every site, or of the one named. All tables are read before the first scan."""
+    """Prepare the scans of every site, or only of the one named; all tables are read before the first scan."""
     sites = make_sites(experiment, RunFolder(experiment.output), progress, workers=workers, only=only)
     require_roots(experiment)
     for site in sites:
         _ = site.cohort
-    found = {}
+    prepared = {}
     for site in sites:
         bad = [(record.name, without_folder(record, why)) for record, why in site.prepared.bad]
         checked = write_quality(site.cache.path, site.name, site.prepared)
         suspicious = [(scan.record.name, "; ".join(scan.reasons)) for scan in checked if scan.reasons]
         warnings = (*site.cohort.warnings, *site.prepared.warnings)
         flow = count_flow(site.cohort, site.prepared.bad)
-        found[site.name] = PreparedSite(len(checked), bad, suspicious, flow, warnings, site.cache.quality_page)
-    return found
+        prepared[site.name] = PreparedSite(len(checked), bad, suspicious, flow, warnings, site.cache.quality_page)
+    return prepared
 
 
 def read_tables(sites: Sequence[Site]) -> None:
-    """Read who is at every site, before the first scan of any is touched.
+    """Read the tables of all sites, before any scan is read.
 
     Raises:
-        InputError: If a table is at fault, or nobody at any of these sites is of one class.
+        InputError: If a table is invalid, or no one at any of these sites is of one of the classes.
     """
     labels = {record.label for site in sites for record in site.cohort.records}
     require_both_labels([0 in labels, 1 in labels])
 
 
 def require_roots(experiment: Experiment) -> None:
-    """All sites whose folder or table is not there, together, before any scan is read."""
+    """Check that all sites' folders or tables exist, before any scan is read. Raises `InputError` with all problems."""
     problems = []
     for site in experiment.sites:
         if site.root is None:

@@ -1,4 +1,4 @@
-"""One run in this process: plan, rounds, baselines, evaluation, report."""
+"""Run an experiment: splits, audit, rounds, baselines, evaluation, report."""
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -59,7 +59,7 @@ from fedtune3d.workflows.sites import make_sites
 
 CENTRALIZED = "centralized"
 OWN_MODELS = (LOCAL, LEAVE_ONE_SITE_OUT)
-"""The methods that have a model for each site, so that nothing is pooled."""
+"""The methods with a separate model for each site, for which nothing is pooled."""
 
 Reach = Callable[[Mapping[str, Answering]], Federation]
 
@@ -76,14 +76,13 @@ def run_experiment(
 
     Args:
         experiment: The experiment to run.
-        resume: Continue the run in the output folder, or start it there; otherwise a folder that holds a run is
-            refused.
+        resume: Continue the run in the output folder, if there is one; otherwise, a folder with a run is refused.
         progress: Where progress is shown; by default nowhere.
-        reach: How the run reaches the sites of this process.
-        report: Whether to write `report.html` and the figures at the end; `fedtune3d report` writes them later, too.
+        reach: Creates the federation from this process's sites.
+        report: Whether to write `report.html` and the figures at the end; `fedtune3d report` can also write them later.
 
     Raises:
-        InputError: When the input is at fault.
+        InputError: If the input is invalid.
     """
     require_roots(experiment)
     with _only_run_in(experiment.output):
@@ -110,13 +109,13 @@ def _run_here(experiment: Experiment, resume: bool, progress: Progress | None, r
 def run_across(
     experiment: Experiment, reach: Callable[[ProcessModel], Federation], *, resume: bool, progress: Progress | None
 ) -> RunFolder:
-    """Run `experiment` over sites elsewhere, whose scans and policies only they know; `reach` says how.
+    """Run an experiment with remote sites, which keep their scans and policies; `reach` creates the federation.
 
     Raises:
-        InputError: As `run_experiment`; when a site cannot plan or evaluate; when a baseline needs all scans.
+        InputError: As `run_experiment`; if a site cannot plan or evaluate; if a baseline needs all scans in one place.
     """
     if CENTRALIZED in experiment.baselines:
-        raise InputError("baselines: centralized needs all scans in one place; across hospitals leave it out")
+        raise InputError("baselines: centralized needs all scans in one place; remove it for runs across hospitals")
     process_model = ProcessModel(experiment)
     with _only_run_in(experiment.output):
         folder = _Run(experiment, progress or Silent(), process_model, reach(process_model), None).run(resume=resume)
@@ -126,14 +125,14 @@ def run_across(
 
 @contextmanager
 def _only_run_in(output: Path) -> Iterator[None]:
-    """Hold the run folder, without what killed runs left half-written in it."""
+    """Hold the run folder as its only writer, after removing partial files of killed runs."""
     with one_writer(output, "fedtune3d run"):
         sweep_partials(output)
         yield
 
 
 class _Run:
-    """The parts of a run that its steps share: the model, the way to the sites, the folder and its logs."""
+    """A run in progress, with what its steps share: model, federation, folder and logs."""
 
     logs: RunLogs
 
@@ -154,7 +153,7 @@ class _Run:
         self.sites = tuple(section.name for section in experiment.sites)
 
     def run(self, *, resume: bool) -> RunFolder:
-        """All steps; those that are done already are not done again."""
+        """Carry out all steps that are not done yet."""
         require_packages(self.experiment.log)
         public = self.experiment.public()
         open_run(self.folder, public, resume=resume, may_grow=self.pooled is not None)
@@ -165,10 +164,10 @@ class _Run:
         return self.folder
 
     def _train_and_evaluate(self) -> None:
-        assembled = self.process_model.assembled  # a checkpoint that does not fit should not wait for the scans
+        assembled = self.process_model.assembled  # fails on a wrong checkpoint before scans are prepared
         require_atlas(self.experiment)
         counts = self._count_and_split()
-        self._look_at_cohorts()
+        self._audit_cohorts()
         initial = read_state(assembled.model, assembled.trainable)
         self.logs.describe(self._write_environment(assembled, counts))
         methods, summaries = {}, {}
@@ -193,13 +192,13 @@ class _Run:
         write_metrics(self.folder, metrics, by_site)
 
     def _count_and_split(self) -> dict[str, ScanCounts]:
-        """Let every site read, prepare and split its scans; groups that sites declare are split once for all."""
+        """Have every site read, prepare and split its scans; groups that sites declare are split at the server."""
         counts, flows = count_and_split(self.experiment, self._answers)
         write_typed(self.folder.flow, flows)
         return counts
 
-    def _look_at_cohorts(self) -> None:
-        """Stop at a leak, and write down what differs between the sites."""
+    def _audit_cohorts(self) -> None:
+        """Stop at a leak, and record the differences between the sites."""
         audit = audit_sites(self._answers, near=False, warnings=self.experiment.warnings)
         audit.require_none()
         write_typed(self.folder.audit, audit)
@@ -207,11 +206,11 @@ class _Run:
             write_typed(self.folder.profiles, profile_sites(self._answers))
 
     def _answers(self, task: Task) -> list[Answer]:
-        """The answers of all sites to one task outside the rounds, in the order of their names."""
+        """Send all sites the same task outside the rounds; return their answers, sorted by site."""
         return answers_of_all(self.federation, task)
 
     def _methods(self) -> dict[str, Callable[[State], dict[str, State]]]:
-        """How each method trains: from the initial state to the state that each site is evaluated with."""
+        """Return method → function from the initial state to the state with which each site is evaluated."""
         methods: dict[str, Callable[[State], dict[str, State]]] = {"federated": self._federated}
         methods |= {name: getattr(self, f"_{name}") for name in self.experiment.baselines}
         return methods
@@ -224,8 +223,8 @@ class _Run:
     def _local(self, initial: State) -> dict[str, State]:
         states = {}
         for name in self.sites:
-            alone = Part(self.federation, (name,), LOCAL)
-            states[name] = self._rounds(alone, RoundsFolder(self.folder.local_rounds(name).path), initial)
+            lone_site = Part(self.federation, (name,), LOCAL)
+            states[name] = self._rounds(lone_site, RoundsFolder(self.folder.local_rounds(name).path), initial)
         return states
 
     def _centralized(self, initial: State) -> dict[str, State]:
@@ -234,7 +233,7 @@ class _Run:
         return dict.fromkeys(self.sites, best)
 
     def _leave_one_site_out(self, initial: State) -> dict[str, State]:
-        """The state for each site, by the experiment's rule from the others; what stays local starts there anew."""
+        """Train a state for each site from all others, by the experiment's rule; local layers are the initial ones."""
         states = {}
         for name in self.sites:
             folder, rule = RoundsFolder(self.folder.rounds_without(name).path), self.experiment.aggregation.rule
@@ -246,7 +245,7 @@ class _Run:
         return Part(self.federation, others, without(left_out))
 
     def _validation_without(self, left_out: str, state: State) -> ClassCounts:
-        """What the model that was trained without a site says of the others' validation scans, for its thresholds."""
+        """Return the validation counts of the other sites for the model trained without a site, for its thresholds."""
         others = self._without(left_out)
         versions = read_best_state(self.folder.rounds_without(left_out).best).versions
         instruction = Evaluate(method="leave_one_site_out", left_out=left_out)
@@ -259,7 +258,7 @@ class _Run:
     def _rounds(
         self, federation: Federation, folder: RoundsFolder, initial: State, rule_name: str | None = None
     ) -> State:
-        """Run the rounds, by the experiment's rule or, for a baseline, one that returns a lone state."""
+        """Run the rounds and return the best state, by the experiment's rule or, without a name, a lone site's rule."""
         federated = rule_name is not None
         rule = self.experiment.rule() if federated else self.experiment.rule_of_one()
         options = self.experiment.participation
@@ -286,7 +285,7 @@ class _Run:
         return load_state(folder.best)
 
     def _evaluate(self, method: str, states: Mapping[str, State]) -> tuple[MethodMetrics, dict[str, Summary]]:
-        """The method's metrics, and the summaries behind them."""
+        """Evaluate the sites' states. Returns the method's metrics, and site → summary."""
         task = partial(Task, Evaluate.model_validate({"method": method}))
         versions = read_best_state(self.folder.best_checkpoint).versions if method == "federated" else {}
         tasks = {site: task(parts={STATE: state}, memory_version=versions.get(site)) for site, state in states.items()}
@@ -301,9 +300,9 @@ class _Run:
         return combine(summaries, self.experiment.seed, shared_model=method not in OWN_MODELS), summaries
 
     def _write_feature_statistics(self) -> None:
-        """What the best state's features of each site's training scans are like, for `fedtune3d predict`."""
+        """Save statistics of the best state's features at each site, for `fedtune3d predict`."""
         if not isinstance(self.process_model.assembled.model, Classifier):
-            return  # no encoder apart from its head
+            return  # no separate encoder
         best, versions = load_state(self.folder.best_checkpoint), read_best_state(self.folder.best_checkpoint).versions
         tasks = {
             site: Task(DescribeFeatures(), parts={STATE: best}, memory_version=versions.get(site))
@@ -314,14 +313,14 @@ class _Run:
                 save_state(self.folder.feature_statistics(answer.site), answer.parts[STATISTICS], {})
 
     def _write_saliency(self) -> None:
-        """Where the best state looks at each site that has not told it yet, where the experiment asks for it."""
+        """Save the saliency maps of the best state, if requested, for each site that does not have them yet."""
         if self.experiment.explain is None:
             return
         sites = [name for name in self.sites if not self.folder.saliency_info(name).exists()]
         best = load_state(self.folder.best_checkpoint)
         versions = read_best_state(self.folder.best_checkpoint).versions
-        for found in ask_for_maps(self.experiment, self.federation, sites, best, versions):
-            write_maps(found, self.folder)
+        for site_maps in ask_for_maps(self.experiment, self.federation, sites, best, versions):
+            write_maps(site_maps, self.folder)
 
     def _write_environment(self, assembled: AssembledModel, counts: Mapping[str, ScanCounts]) -> Environment:
         environment = Environment.here(
@@ -334,7 +333,7 @@ class _Run:
         return environment
 
     def _weights(self, assembled: AssembledModel) -> TracedWeights:
-        """Where the encoder's weights came from, with the commit on the hub if `weights fetch` brought the file."""
+        """Return the source of the encoder's weights, with the hub's commit if they came from `weights fetch`."""
         path, sha256 = self.experiment.model.weights, assembled.weights.sha256
         origin = read_origin(path, sha256) if isinstance(path, Path) else None
         return TracedWeights(assembled.weights.source, sha256, origin)

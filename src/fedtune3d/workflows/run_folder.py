@@ -1,4 +1,4 @@
-"""The files of a run folder that the run itself writes and reads: opening it, and the marks of a complete run."""
+"""Opening a run folder, and reading and writing the files that mark a complete run."""
 
 import json
 import shutil
@@ -17,26 +17,26 @@ from fedtune3d.evaluation.summary import Summary
 
 
 def open_run(folder: RunFolder, public: dict[str, Json], *, resume: bool, may_grow: bool = True) -> None:
-    """Write the configuration into a new run folder, or check that the folder holds the same run.
+    """Write the configuration to a new run folder, or check that the folder contains the same run.
 
-    Baselines and rounds may be added to a run, and `explain` changed: its rounds are kept, and the evaluation is done
-    again. A run that stopped before its first round is replaced.
+    Baselines and rounds may be added to a run, and `explain` may change: its rounds are kept, and the evaluation is
+    repeated. A run that stopped before its first round is replaced.
 
     Args:
         folder: The run folder.
         public: The resolved configuration, without paths.
-        resume: Whether a run in the folder is to be continued.
-        may_grow: Whether rounds may be added; across hospitals the sites know the experiment by its hash.
+        resume: Whether to continue a run in the folder.
+        may_grow: Whether rounds may be added; not across hospitals, where sites identify the experiment by its hash.
 
     Raises:
-        InputError: When the folder holds a run and `resume` is False, holds a run of another configuration, or
+        InputError: If the folder contains a run and `resume` is False, contains a run with another configuration, or
             cannot be written.
     """
     if not folder.config.exists() or not _has_rounds(folder):
         _begin(folder, public)
         return
     if not resume:
-        raise InputError(f"{folder.path}: already holds a run; add --resume to continue it, or change `output`")
+        raise InputError(f"{folder.path}: already contains a run; add --resume to continue it, or change `output`")
     before = read_run_config(folder.config)
     differing = list(_differences(before, public))
     if not differing:
@@ -52,7 +52,7 @@ def open_run(folder: RunFolder, public: dict[str, Json], *, resume: bool, may_gr
 
 @dataclass(frozen=True)
 class _Difference:
-    """A key of the configuration, dotted, with its value in the run folder and the one that is asked for now."""
+    """A dotted key of the configuration, with its value in the run folder and the new one."""
 
     key: str
     before: object
@@ -76,7 +76,7 @@ def _differences(before: object, now: object, key: str = "") -> Iterator[_Differ
 
 
 def _is_addition(difference: _Difference, public: dict[str, Json], may_grow: bool) -> bool:
-    """Whether the rounds that the folder holds are those of the configuration that is asked for, too."""
+    """Return whether the rounds in the folder are also valid for the new configuration."""
     before, now = difference.before, difference.now
     if difference.key == "baselines":
         return isinstance(before, list) and isinstance(now, list) and all(baseline in now for baseline in before)
@@ -91,9 +91,9 @@ def _refusal(folder: RunFolder, differing: Sequence[_Difference]) -> str:
     shown = "; ".join(map(str, differing[:5])) + (f"; and {len(differing) - 5} more" if len(differing) > 5 else "")
     hint = ""
     if any(difference.key == "training.rounds" for difference in differing):
-        hint = " (rounds can be added in one process, with a constant schedule, where nothing else differs)"
+        hint = " (rounds can be added in one process, with a constant schedule, if nothing else differs)"
     return (
-        f"{folder.path}: holds a run of another configuration ({shown}){hint}; "
+        f"{folder.path}: contains a run with another configuration ({shown}){hint}; "
         "change `output`, or undo the change to resume"
     )
 
@@ -109,17 +109,17 @@ def _begin(folder: RunFolder, public: dict[str, Json]) -> None:
             for path in (folder.flow, folder.audit, folder.profiles, folder.environment):
                 path.unlink(missing_ok=True)
         elif not is_unused(folder.path):
-            raise InputError(f"{folder.path}: holds files but no run of this program; change `output`")
+            raise InputError(f"{folder.path}: contains files but no run; change `output`")
         write_run_config(folder.config, public)
 
 
 def _has_rounds(folder: RunFolder) -> bool:
-    """Whether a round was begun, or the run is complete."""
+    """Return whether a round has begun, or the run is complete."""
     return any(path.exists() for path in (folder.metrics, folder.rounds.ledger, folder.rounds.checkpoints))
 
 
 def read_metrics(folder: RunFolder) -> RunMetrics:
-    """Read the results of the evaluation. Raises `InputError` when the run is not complete."""
+    """Read the results of the evaluation. Raises `InputError` if the run is not complete."""
     if not folder.metrics.exists():
         raise InputError(f"{folder.metrics}: missing, the run is not complete; run it again with --resume")
     return read_typed(RunMetrics, folder.metrics, "run it again with --resume")

@@ -1,4 +1,4 @@
-"""Serve an experiment to sites elsewhere: a SuperLink for as long as there is work to do with them."""
+"""Serve an experiment to remote sites, with a SuperLink that runs as long as the work."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,18 +21,18 @@ def serve_experiment(
     on_wait: Callable[[str], None],
     on_restart: Callable[[str], None],
 ) -> Result:
-    """Wait for the experiment's sites at the server of `folder`, and do `work` with them.
+    """Start the server of `folder`, and call `work` with the experiment's sites.
 
     Args:
-        experiment: Which sites to wait for.
-        folder: The server's folder, which `fedtune3d server init` wrote.
-        work: Called with the way to the sites, and whether an earlier attempt was cut off.
-        wait_minutes: How long to wait for a site that is not connected; None for ever.
-        on_wait: Called with the names of the missing sites; with an empty text when all are there.
-        on_restart: Called with the reason when the SuperLink had to be started again.
+        experiment: The experiment, whose sites may join.
+        folder: The server's folder, created by `fedtune3d server init`.
+        work: Called with the function that reaches the sites, and whether an earlier attempt was interrupted.
+        wait_minutes: How long to wait for a site that is not connected; None to wait forever.
+        on_wait: Called with the names of the missing sites, and with an empty text when all are connected.
+        on_restart: Called with the reason when the SuperLink is restarted.
 
     Raises:
-        InputError: When a site has no key, the SuperLink cannot start, or the work cannot continue.
+        InputError: If a site has no key, the SuperLink cannot start, or the work cannot continue.
     """
     return serve(
         experiment,

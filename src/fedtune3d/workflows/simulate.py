@@ -1,4 +1,4 @@
-"""`fedtune3d simulate`: simulated hospitals with an experiment file for them."""
+"""`fedtune3d simulate`: simulated hospitals and an experiment file for them."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,14 +27,14 @@ def write_simulation(
     """Write simulated sites, an experiment file for them and the figure of their intensity profiles.
 
     Args:
-        folder: Where to write; made when missing.
+        folder: Output folder, created if missing.
         sites: Number of sites.
-        scans: Number of scans over all sites.
-        seed: Cause of everything random.
-        anatomies: Folder of label maps to draw people from; None for the MNI152 template.
-        workers: Processes that work at once.
-        progress: Called with (scans done, scans in all).
-        site_effects: Settings of scanners to fix rather than draw.
+        scans: Total number of scans.
+        seed: Random seed.
+        anatomies: Folder of label maps from which people are drawn; None for the MNI152 template.
+        workers: Number of parallel processes.
+        progress: Called with (scans done, total scans).
+        site_effects: Scanner settings to fix instead of drawing them.
 
     Returns:
         The path of the experiment file.
@@ -54,10 +54,10 @@ def write_simulation(
     )
     files = SimulationFolder(folder)
     _draw_profiles(files.figures, folders)
-    found = count_diagnoses(folders)
-    negative = [diagnosis for diagnosis in sorted(found) if diagnosis in ("CN", "control")]
-    positive = [diagnosis for diagnosis in sorted(found) if diagnosis not in negative]
-    note = "These sites are simulated: no result on them says anything about patients."
+    counts = count_diagnoses(folders)
+    negative = [diagnosis for diagnosis in sorted(counts) if diagnosis in ("CN", "control")]
+    positive = [diagnosis for diagnosis in sorted(counts) if diagnosis not in negative]
+    note = "These sites are simulated: results on them say nothing about patients."
     write_text(
         files.experiment,
         fill_template(files.experiment, "simulated", seed, folders, positive, negative, note, rounds=20),
@@ -71,8 +71,8 @@ def _draw_profiles(folder: Path, sites: Sequence[Path]) -> None:
         site.name: [simulated_brain(path) for path in sorted(site.rglob("*_T1w.nii.gz"))[:PROFILED_SCANS]]
         for site in sites
     }
-    low, high = shared_grid(intensity_range(own) for own in brains.values())
-    profiles = {site: (len(own), intensity_profile(own, low, high)) for site, own in brains.items()}
+    low, high = shared_grid(intensity_range(scans) for scans in brains.values())
+    profiles = {site: (len(scans), intensity_profile(scans, low, high)) for site, scans in brains.items()}
     drawing = draw_intensity_profiles(compare_profiles(low, high, profiles))
     assert drawing is not None
     drawing.note("simulated scans")

@@ -1,4 +1,4 @@
-"""The sites of this process: the only place that makes them."""
+"""Creation of the sites of this process; no other code creates sites."""
 
 from pathlib import Path
 
@@ -21,16 +21,16 @@ def make_sites(
     key: bytes | None = None,
     only: str | None = None,
 ) -> list[Site]:
-    """Make the sites of an experiment, in its order, around one shared model.
+    """Create the sites of an experiment, in its order, with one shared model.
 
     Args:
-        experiment: Names the sites and their folders.
-        folder: Of the run, with the half of each site.
-        progress: Where preparing and encoding are shown.
-        process_model: The model that the sites share; None for a new one.
-        workers: Processes that prepare scans.
-        key: Of the leak audit, for sites that name none.
-        only: The one site to make; None for all.
+        experiment: The experiment.
+        folder: The run folder, with each site's part.
+        progress: Where the progress of preparation and encoding is shown.
+        process_model: The shared model; None for a new one.
+        workers: Number of processes that prepare scans.
+        key: Key for the leak audit, for sites that name none.
+        only: The only site to create; None for all.
 
     Raises:
         InputError: If the experiment has no site named `only`.
@@ -38,7 +38,7 @@ def make_sites(
     sections = [section for section in experiment.sites if only in (None, section.name)]
     if not sections:
         known = ", ".join(section.name for section in experiment.sites)
-        raise InputError(f"--site {only}: no site of the experiment; it has {known}")
+        raise InputError(f"--site {only}: the experiment has no such site; its sites are {known}")
     shared = process_model or ProcessModel(experiment)
     return [
         Site(experiment, section, folder.site(section.name).path, progress, shared, workers, key=key)
@@ -47,5 +47,5 @@ def make_sites(
 
 
 def make_hosted_site(experiment: Experiment, section: SiteSection, folder: Path, progress: Progress) -> Site:
-    """Make the one site of a hospital's own process, with a model of its own."""
+    """Create the site of a hospital's own process, with its own model."""
     return Site(experiment, section, folder, progress, ProcessModel(experiment))

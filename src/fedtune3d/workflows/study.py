@@ -1,4 +1,4 @@
-"""A study from end to end: its trials in stages, what is chosen between them, the report."""
+"""Run a study: its trials in stages, the choices between stages, and the report."""
 
 import json
 import subprocess
@@ -23,42 +23,42 @@ from fedtune3d.federation.round_state import read_best_state
 from fedtune3d.report.logs import require_packages
 from fedtune3d.workflows.run_folder import open_run, read_metrics
 
-Tell = Callable[[str], None]
+OnMessage = Callable[[str], None]
 
 
 def run_study(
-    study: Study, *, workers: int = 1, progress: Progress | None = None, tell: Tell = lambda text: None
+    study: Study, *, workers: int = 1, progress: Progress | None = None, on_message: OnMessage = lambda text: None
 ) -> StudyFolder:
-    """Run every trial that is not finished, choose between the stages, and write the report.
+    """Run all unfinished trials, make the choices between stages, and write the report.
 
-    The same call continues a study that was stopped. A trial that fails is recorded and the others continue; the next
-    call tries it again.
+    The same call continues a study that was stopped. If a trial fails, the failure is recorded and the others continue;
+    the next call repeats it.
 
     Args:
-        study: The grid.
-        workers: Trials that run at once, each in its own process.
-        progress: Where preparing the scans is shown.
-        tell: Called with a line for each trial that ends, and each choice.
+        study: The study.
+        workers: Number of trials that run in parallel, each in its own process.
+        progress: Where the progress of scan preparation is shown.
+        on_message: Called with a line for each trial that ends, and for each choice.
 
     Raises:
-        InputError: When the input is at fault, another process runs the study, or all trials failed that a choice
-            depends on.
+        InputError: If the input is invalid, another process runs the study, or all trials on which a choice depends
+            failed.
     """
     require_packages(study.log)
     folder = StudyFolder(study.output)
     with one_writer(folder.path, "fedtune3d benchmark"):
         sweep_partials(folder.path)
-        return _StudyRun(study, folder, workers, progress or Silent(), tell).run()
+        return _StudyRun(study, folder, workers, progress or Silent(), on_message).run()
 
 
 def is_finished(experiment: Experiment) -> bool:
-    """Whether the run folder holds all that the experiment asks for."""
+    """Return whether the run folder contains everything that the experiment asks for."""
     folder = RunFolder(experiment.output)
     return folder.metrics.exists() and set(experiment.baselines) <= set(read_metrics(folder).methods)
 
 
 def validation_auc(folder: RunFolder) -> float | None:
-    """The validation AUC of the evaluated state, mean over the sites that have one."""
+    """Return the validation AUC of the evaluated state, averaged over the sites that have one."""
     return read_best_state(folder.best_checkpoint).validation.mean_auc
 
 
@@ -68,7 +68,7 @@ class _StudyRun:
     folder: StudyFolder
     workers: int
     progress: Progress
-    tell: Tell
+    on_message: OnMessage
 
     def __post_init__(self) -> None:
         self.faults: dict[str, str] = {}
@@ -77,7 +77,7 @@ class _StudyRun:
         self.processes = _Processes(self.folder)
 
     def run(self) -> StudyFolder:
-        """All stages, then the results and the report; those are written also where a stage raises."""
+        """Run all stages, then write the results and the report, also if a stage raises."""
         from fedtune3d.report.study_page import write_study_report
 
         self._check_trials()
@@ -94,65 +94,67 @@ class _StudyRun:
         best = self._best(combinations)
         for part in parts:
             self.chosen[part] = getattr(best, part)
-            self.tell(f"best {part} by validation: {self.chosen[part].label}")
+            self.on_message(f"best {part} by validation: {self.chosen[part].label}")
         return best
 
     def _best(self, combinations: Sequence[Combination]) -> Combination:
-        """The greatest mean validation AUC over seeds; of equals the first."""
-        scores = {one: self._validation(one) for one in combinations if not one.is_reference}
-        having = {one: score for one, score in scores.items() if score is not None}
-        if not having:
-            faults = "; ".join(sorted(set(self.faults.values()))) or "no site has scans of both classes for validation"
+        """Return the combination with the highest mean validation AUC over seeds; the first if there are ties."""
+        candidates = {
+            combination: self._validation(combination) for combination in combinations if not combination.is_reference
+        }
+        scores = {combination: score for combination, score in candidates.items() if score is not None}
+        if not scores:
+            faults = "; ".join(sorted(set(self.faults.values()))) or "no site has validation scans of both classes"
             raise InputError(f"{self.folder.path}: no trial has a validation AUC to choose by: {faults}")
-        return max(having, key=lambda one: having[one])
+        return max(scores, key=lambda combination: scores[combination])
 
     def _validation(self, combination: Combination) -> float | None:
         folders = [RunFolder(self.study.trial_folder(combination, seed)) for seed in self.study.seeds]
         scores = [validation_auc(folder) for folder in folders if folder.metrics.exists()]
-        found = [score for score in scores if score is not None]
-        return sum(found) / len(found) if found else None
+        known = [score for score in scores if score is not None]
+        return sum(known) / len(known) if known else None
 
     def _run(self, stage: Stage) -> None:
-        """Run the trials of a stage; in the last one the first of the baselines' rule also trains the baselines."""
+        """Run the trials of a stage; in the stage with baselines, one combination also trains the baselines."""
         if stage.has_baselines:
-            self.stages.pop("trials", None)  # its stages show them
+            self.stages.pop("trials", None)  # shown by the other stages
         self.stages[stage.name] = stage.combinations
         self._write()
         if stage.is_view:
             return
-        bearer = self._bearer(stage.combinations) if stage.has_baselines else None
+        with_baselines = self._with_baselines(stage.combinations) if stage.has_baselines else None
         experiments = [
-            self._experiment(combination, seed, self.study.baselines if combination == bearer else ())
+            self._experiment(combination, seed, self.study.baselines if combination == with_baselines else ())
             for combination in stage.combinations
             for seed in self.study.seeds
         ]
-        wanted = [experiment for experiment in experiments if not is_finished(experiment)]
-        for experiment, fault in self.processes.run(wanted, self.workers):
-            self._ended(experiment, fault)
+        unfinished = [experiment for experiment in experiments if not is_finished(experiment)]
+        for experiment, fault in self.processes.run(unfinished, self.workers):
+            self._record_end(experiment, fault)
 
-    def _bearer(self, combinations: Sequence[Combination]) -> Combination:
-        """The combination whose run trains the baselines, too: they are alike for every rule."""
+    def _with_baselines(self, combinations: Sequence[Combination]) -> Combination:
+        """Return the combination whose run also trains the baselines, which are the same for every rule."""
         base = self.study.base.rule
-        return next((one for one in combinations if one.rule == base), combinations[0])
+        return next((combination for combination in combinations if combination.rule == base), combinations[0])
 
     def _experiment(self, combination: Combination, seed: int, baselines: Sequence[str]) -> Experiment:
-        """A trial's experiment, with the baselines that its run folder already has."""
+        """Return a trial's experiment, including the baselines that its run folder already has."""
         folder = RunFolder(self.study.trial_folder(combination, seed))
-        there = read_run_config(folder.config)["baselines"] if folder.config.exists() else ()
-        return self.study.experiment(combination, seed, list(dict.fromkeys((*there, *baselines))))
+        existing = read_run_config(folder.config)["baselines"] if folder.config.exists() else ()
+        return self.study.experiment(combination, seed, list(dict.fromkeys((*existing, *baselines))))
 
-    def _ended(self, experiment: Experiment, fault: str | None) -> None:
+    def _record_end(self, experiment: Experiment, fault: str | None) -> None:
         if fault is None:
             mean = read_metrics(RunFolder(experiment.output)).federated.mean_auc.value
-            said = "no test AUC" if mean is None else f"test AUC {mean:.2f}"
+            outcome = "no test AUC" if mean is None else f"test AUC {mean:.2f}"
         else:
             self.faults[experiment.name] = fault
-            said = f"failed: {fault}"
-        self.tell(f"{experiment.name}: {said}")
+            outcome = f"failed: {fault}"
+        self.on_message(f"{experiment.name}: {outcome}")
         self._write()
 
     def _check_trials(self) -> None:
-        """Raise `InputError` where a trial's folder holds another configuration, before anything runs."""
+        """Raise `InputError` if a trial's folder contains another configuration, before anything runs."""
         for combination in self.study.possible():
             for seed in self.study.seeds:
                 folder = RunFolder(self.study.trial_folder(combination, seed))
@@ -183,7 +185,7 @@ class _StudyRun:
 
 
 class _Processes:
-    """Trials as processes, which end when this one does."""
+    """Runs trials in processes that exit with this one."""
 
     def __init__(self, folder: StudyFolder) -> None:
         self.folder = folder
@@ -192,9 +194,9 @@ class _Processes:
         self.stopped = False
 
     def run(self, experiments: Sequence[Experiment], workers: int) -> Iterable[tuple[Experiment, str | None]]:
-        """Yield each experiment as it ends, with its fault, or None where it succeeded."""
+        """Yield each experiment as it ends, with its fault, or None if it succeeded."""
         with ThreadPoolExecutor(max_workers=workers) as pool:
-            futures = {pool.submit(self._one, experiment): experiment for experiment in experiments}
+            futures = {pool.submit(self._run_trial, experiment): experiment for experiment in experiments}
             try:
                 for future in as_completed(futures):
                     yield futures[future], future.result()
@@ -203,7 +205,7 @@ class _Processes:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _one(self, experiment: Experiment) -> str | None:
+    def _run_trial(self, experiment: Experiment) -> str | None:
         log = self.folder.log(experiment.name)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("w", encoding="utf-8") as errors:
@@ -244,10 +246,10 @@ class _Processes:
 
 
 def _outcome(code: int, lines: Sequence[str], log: Path) -> str | None:
-    """Why a trial failed; None where it succeeded."""
+    """Return why a trial failed; None if it succeeded."""
     try:
-        said = json.loads(lines[-1])
+        outcome = json.loads(lines[-1])
     except (IndexError, ValueError):
-        return f"its process ended with {f'signal {-code}' if code < 0 else f'code {code}'}; see {log}"
-    fault: str | None = said["fault"]
+        return f"its process exited with {f'signal {-code}' if code < 0 else f'code {code}'}; see {log}"
+    fault: str | None = outcome["fault"]
     return fault

@@ -1,7 +1,7 @@
-"""One trial of a study in its own process: its peak memory is its own, and a crash affects no other trial.
+"""One trial of a study in its own process, so that its peak memory is its own and a crash affects no other trial.
 
-`python -m fedtune3d.workflows.trial` reads the experiment as a line of JSON and runs it. It ends when its standard
-input does, so that no trial outlives a killed study.
+`python -m fedtune3d.workflows.trial` reads the experiment as a line of JSON and runs it. It exits when its standard
+input is closed, so that no trial outlives a killed study.
 """
 
 import json
@@ -16,9 +16,9 @@ from fedtune3d.workflows.run import run_experiment
 
 
 def main() -> None:
-    """Run the experiment on standard input; the last line of standard output says in JSON how it ended."""
+    """Run the experiment read from standard input; the last line of standard output is its outcome as JSON."""
     experiment = Experiment.model_validate_json(sys.stdin.readline())
-    threading.Thread(target=_end_with_the_study, daemon=True).start()
+    threading.Thread(target=_exit_with_study, daemon=True).start()
     fault = None
     try:
         run_experiment(experiment, resume=True)
@@ -30,7 +30,7 @@ def main() -> None:
     print(json.dumps({"fault": fault}), flush=True)
 
 
-def _end_with_the_study() -> None:
+def _exit_with_study() -> None:
     sys.stdin.read()
     os._exit(1)
 

@@ -1,4 +1,4 @@
-"""Verify every file that a run, a study, a cache or a site keeps, and say which damage can be mended and how."""
+"""Verify every file of a run, a study, a cache or a site, and say which damage can be repaired and how."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,17 +23,17 @@ from fedtune3d.preparation.store import load_prepared
 from fedtune3d.workflows.sites import make_sites
 
 OTHERS = ("tensorboard", "mlflow", "flower", "locks")
-"""Folders whose files other programs write, in formats of their own."""
+"""Folders whose files are written by other programs, in their own formats."""
 
-AGAIN_BY_RUN = "run again with --resume: it is made again"
+AGAIN_BY_RUN = "run again with --resume: it is recreated"
 AGAIN_BY_EVALUATION = "delete metrics.json and run again with --resume: the evaluation is repeated from the checkpoints"
 AGAIN_BY_REPORT = "`fedtune3d report` writes it again"
-LOST = "it cannot be made again: restore the folder from a backup, or delete it and run the experiment again"
+LOST = "it cannot be recreated: restore the folder from a backup, or delete it and run the experiment again"
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A file that is not what was written.
+    """A file whose content is not what was written.
 
     Attributes:
         path: The file.
@@ -51,9 +51,9 @@ class Verification:
     """The result of `verify_folder`.
 
     Attributes:
-        checked: Files whose checksum was verified.
-        unchecked: Files that carry none, such as logs of other programs.
-        damages: The damaged files, by path.
+        checked: Number of files whose checksum was verified.
+        unchecked: Number of files without a checksum, such as logs of other programs.
+        damages: The damaged files, sorted by path.
     """
 
     checked: int
@@ -66,8 +66,8 @@ def verify_folder(folder: Path, experiment: Experiment | None = None) -> Verific
 
     Args:
         folder: A run folder, a study, a cache, or a site's folder.
-        experiment: The experiment of the run, to compare the sites' own scans and tables with those that the run read;
-            None to leave them out.
+        experiment: The run's experiment, to compare the sites' scans and tables with those that the run read; None to
+            skip this.
 
     Raises:
         InputError: If there is no such folder.
@@ -104,7 +104,7 @@ def _recorded(ledger: Path) -> Iterator[Path]:
 
 
 def _check_of(path: Path) -> Callable[[Path], object] | None:
-    """How a file is verified that carries its own checksum; None where it carries none."""
+    """Return the check of a file that contains its own checksum; None if it contains none."""
     if path.name == "config.yaml":
         return read_run_config
     if path.name == RoundsPaths(path.parent).ledger.name:
@@ -141,14 +141,14 @@ def _damage_of_others_left_out(ledger: Path) -> Iterator[None]:
 
 
 def _changed_inputs(folder: RunFolder, experiment: Experiment) -> Iterator[Damage]:
-    """The inputs of each site that are no longer what the run read."""
+    """Yield the inputs of each site that differ from what the run read."""
     advice = "restore it, or run again with another `output`"
     for site in make_sites(experiment, folder, Silent()):
         known = read_typed(SiteInputs, folder.site(site.name).inputs, AGAIN_BY_RUN).files
         now = input_paths(site.root, site.cohort.records, site.section.participants)
         for name, digest in known.items():
             if name not in now:
-                yield Damage(site.root, f"{name}, which the run read, is not there", advice)
+                yield Damage(site.root, f"{name}, which the run read, is missing", advice)
             elif sha256_file(now[name]) != digest:
                 yield Damage(now[name], "has changed since the run read it", advice)
 
@@ -160,7 +160,7 @@ def _problem(path: Path, error: InputError) -> str:
 def _remedy(path: Path) -> str:
     parts = set(path.parts)
     if parts & {"prepared", "features"}:
-        return "the next run makes it again; `fedtune3d cache prune` removes it"
+        return "the next run recreates it; `fedtune3d cache prune` removes it"
     if parts & {"spool", "examples"}:
         return AGAIN_BY_RUN
     if parts & {"figures", "tables"} or path.suffix in (".html", ".svg", ".png"):
@@ -169,5 +169,5 @@ def _remedy(path: Path) -> str:
         return LOST
     egress = SiteFolder(path.parent).egress
     if path in (egress, count_path(egress)):
-        return "the record of what left the site is broken here: keep it, and tell your data protection officer"
+        return "the record of what left the site is damaged: keep it, and inform your data protection officer"
     return AGAIN_BY_EVALUATION

@@ -94,7 +94,7 @@ def test_a_derivative_below_its_raw_folder_is_read_with_the_raw_tables(
 def test_a_table_elsewhere_is_named(tmp_path: Path, empty_site: Callable[..., Path]) -> None:
     root = empty_site(tmp_path / "out", None, ["sub-01/anat/sub-01_desc-preproc_T1w.nii.gz"])
     with pytest.raises(
-        InputError, match=r"out/participants\.tsv: expected a table .* by the site's key `participants`"
+        InputError, match=r"out/participants\.tsv: expected a table .* in the site's key `participants`"
     ):
         read_site(root, "A", LABELS, format="derivatives")
     (tmp_path / "people.tsv").write_text(TABLE)

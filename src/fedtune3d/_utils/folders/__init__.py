@@ -1,4 +1,4 @@
-"""Folders and the names of the files in them: the only place that knows a file's name. Paths only, no reading."""
+"""Folders and the names of the files in them, which no other code knows. Only paths; nothing is read here."""
 
 from fedtune3d._utils.folders.cache import CacheFolder, PreparedPaths, SiteCache
 from fedtune3d._utils.folders.deployment import ServerPaths, SitePaths, SiteWork

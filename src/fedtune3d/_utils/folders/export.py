@@ -1,4 +1,4 @@
-"""Where `export` and `explain` write."""
+"""The output folder of `export` and `explain`."""
 
 from dataclasses import dataclass
 from pathlib import Path

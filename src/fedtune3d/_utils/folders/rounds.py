@@ -1,4 +1,4 @@
-"""What the round loop keeps: the ledger, checkpoints, the rule's memory, updates in transit."""
+"""Files of the round loop: the ledger, checkpoints, the rule's memory, updates in transit."""
 
 from dataclasses import dataclass
 from pathlib import Path

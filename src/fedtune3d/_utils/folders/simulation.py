@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class SimulationFolder:
-    """What stands beside the simulated sites."""
+    """The files next to the simulated sites."""
 
     path: Path
 

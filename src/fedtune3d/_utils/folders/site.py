@@ -1,4 +1,4 @@
-"""A site's half of a run folder. It never leaves the site."""
+"""A site's part of a run folder, which never leaves the site."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ class SiteFolder:
 
     @property
     def flow(self) -> Path:
-        """The flow of participants in full, with the scans at fault."""
+        """The flow of participants with all counts, and the bad scans."""
         return self.path / "flow.json"
 
     @property
