@@ -78,7 +78,7 @@ def test_a_cut_egress_log_is_found(finished: Path) -> None:
     egress.write_bytes(content)
     assert damage.path == egress
     assert "has lost lines" in damage.problem
-    assert "tell your data protection officer" in damage.remedy
+    assert "inform your data protection officer" in damage.remedy
 
 
 def test_changed_inputs_are_named(finished: Path) -> None:

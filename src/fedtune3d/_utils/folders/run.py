@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedtune3d._utils.folders.export import ExportFolder
+from fedtune3d._utils.folders.reported import ReportedFolder
 from fedtune3d._utils.folders.rounds import RoundsPaths
 from fedtune3d._utils.folders.site import SiteFolder
 
@@ -12,11 +13,8 @@ DEFAULT_OUTPUT = "runs"
 """Where an experiment writes that names no `output`, next to its file."""
 
 
-@dataclass(frozen=True)
-class RunFolder:
+class RunFolder(ReportedFolder):
     """The paths of one run."""
-
-    path: Path
 
     @property
     def config(self) -> Path:
@@ -47,16 +45,6 @@ class RunFolder:
     def profiles(self) -> Path:
         """The sites' intensity profiles, and the distances between them."""
         return self.path / "profiles.json"
-
-    @property
-    def report(self) -> Path:
-        """The page to open."""
-        return self.path / "report.html"
-
-    @property
-    def figures(self) -> Path:
-        """The figures of the report, each as SVG, PNG and the table behind it."""
-        return self.path / "figures"
 
     def log(self, name: str) -> Path:
         """The folder of a log by its name, ``tensorboard`` or ``mlflow``."""

@@ -1,16 +1,13 @@
 """A study's folder."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from fedtune3d._utils.folders.reported import ReportedFolder
 from fedtune3d._utils.folders.run import RunFolder
 
 
-@dataclass(frozen=True)
-class StudyFolder:
+class StudyFolder(ReportedFolder):
     """The paths of a study."""
-
-    path: Path
 
     @property
     def results(self) -> Path:
@@ -21,16 +18,6 @@ class StudyFolder:
     def costs(self) -> Path:
         """The costs that the plan measured on this machine."""
         return self.path / "costs.json"
-
-    @property
-    def report(self) -> Path:
-        """The page to open."""
-        return self.path / "report.html"
-
-    @property
-    def figures(self) -> Path:
-        """The figures of the report."""
-        return self.path / "figures"
 
     @property
     def efficiency_table(self) -> Path:
