@@ -1,28 +1,35 @@
 """The cache as a table."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from fedtune3d.cli.cache_table import cache_table
-from fedtune3d.training.features import CacheEntry
+from fedtune3d.training.cache_entries import CacheEntries, CacheEntry
 from fedtune3d.workflows.cache import SiteEntries
 
 
-@dataclass
-class Listed:
+class Listed(CacheEntries):
     """Entries that are only listed."""
 
-    listed: list[CacheEntry] = field(default_factory=list)
+    def __init__(self, listed: Sequence[CacheEntry] = ()) -> None:
+        super().__init__(Path())
+        self.listed = list(listed)
 
     def list_entries(self) -> list[CacheEntry]:
         return self.listed
 
-    def check(self, progress: object = None) -> dict[Path, str]:
+    def entry_paths(self) -> list[Path]:
         raise NotImplementedError
 
-    def prune(self, unused_days: float | None = None) -> list[Path]:
+    def damage(self, path: Path) -> str | None:
+        raise NotImplementedError
+
+    def leftovers(self) -> list[Path]:
+        raise NotImplementedError
+
+    def remove(self, path: Path) -> None:
         raise NotImplementedError
 
 

@@ -12,7 +12,8 @@ import torch
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import torch_rng
 from fedtune3d._utils.state_dicts import load_state
-from fedtune3d.training.features import SECONDS_A_DAY, FeatureCache, FeatureKey, read_features
+from fedtune3d.training.cache_entries import SECONDS_PER_DAY
+from fedtune3d.training.features import FeatureCache, FeatureKey, read_features
 
 KEY = FeatureKey("tiny", 1, "", "scan0", "0", "abc", 3, "float32", "cpu AVX512", 2, 1, "2.13.0")
 
@@ -139,7 +140,7 @@ def test_entries_are_listed_with_their_causes(tmp_path: Path) -> None:
 def test_prune_removes_the_damaged_the_leftover_and_the_unused(tmp_path: Path) -> None:
     files = FeatureCache(tmp_path).features(keys(3), drawn)
     damage_by_cutting(files[0])
-    long_ago = time.time() - 10 * SECONDS_A_DAY
+    long_ago = time.time() - 10 * SECONDS_PER_DAY
     os.utime(files[1], (long_ago, long_ago))
     leftover = files[2].with_name(".0.partial." + files[2].name)
     leftover.write_bytes(b"half")
@@ -150,7 +151,7 @@ def test_prune_removes_the_damaged_the_leftover_and_the_unused(tmp_path: Path) -
 
 def test_asking_for_an_entry_keeps_it_from_pruning(tmp_path: Path) -> None:
     (file,) = FeatureCache(tmp_path).features([KEY], drawn)
-    long_ago = time.time() - 10 * SECONDS_A_DAY
+    long_ago = time.time() - 10 * SECONDS_PER_DAY
     os.utime(file, (long_ago, long_ago))
     FeatureCache(tmp_path).features([KEY], refuse)
     assert FeatureCache(tmp_path).prune(unused_days=7) == []

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -13,13 +12,12 @@ import torch
 from filelock import FileLock, Timeout
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import forget_verified, mark_verified, require_free_space, sweep_partials
+from fedtune3d._utils.files import mark_verified, require_free_space, sweep_partials
 from fedtune3d._utils.json_values import Json
 from fedtune3d._utils.state_dicts import load_state, peek_info, save_state
+from fedtune3d.training.cache_entries import CacheEntries, CacheEntry, is_fresh
 
 FEATURES = "features"
-SECONDS_A_DAY = 86_400
-STALE_PARTIAL_SECONDS = 3_600
 
 
 @dataclass(frozen=True)
@@ -59,17 +57,7 @@ class FeatureKey:
         return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class CacheEntry:
-    """A file in the cache: its key's fields (empty if the file is damaged), size, and time of last use."""
-
-    path: Path
-    causes: dict[str, Json]
-    size_bytes: int
-    used: float
-
-
-class FeatureCache:
+class FeatureCache(CacheEntries):
     """Features on disk, one safetensors file per key, with the key's fields and a checksum in its header.
 
     Files are written atomically. Processes that share the folder wait for each other's entries instead of computing
@@ -77,7 +65,7 @@ class FeatureCache:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self._checked: set[Path] = set()
 
     def features(
@@ -151,43 +139,27 @@ class FeatureCache:
     def list_entries(self) -> list[CacheEntry]:
         """List all entries by name, reading only their headers."""
         entries = []
-        for path in self._files():
+        for path in self.entry_paths():
             status = path.stat()
             entries.append(CacheEntry(path, _causes(path), status.st_size, status.st_mtime))
         return entries
 
-    def check(self, progress: Callable[[int, int], None] | None = None) -> dict[Path, str]:
-        """Verify all entries, reading every byte. Returns damaged file → what is wrong with it."""
-        files = self._files()
-        forget_verified()
-        faults = {}
-        for number, path in enumerate(files, start=1):
-            if fault := damage(path):
-                faults[path] = fault
-            if progress:
-                progress(number, len(files))
-        return faults
-
-    def prune(self, unused_days: float | None = None) -> list[Path]:
-        """Remove damaged entries, what killed processes left, and entries that no run asked for in `unused_days`.
-
-        Returns:
-            The removed files.
-        """
-        now = time.time()
-        doomed = list(self.check())
-        if unused_days is not None:
-            before = now - unused_days * SECONDS_A_DAY
-            doomed += [entry.path for entry in self.list_entries() if entry.used < before and entry.path not in doomed]
-        partials = self.folder.glob("*/.*.partial.*")
-        doomed += [path for path in partials if path.stat().st_mtime < now - STALE_PARTIAL_SECONDS]
-        for path in doomed:
-            path.unlink(missing_ok=True)
-            self._checked.discard(path)
-        return doomed
-
-    def _files(self) -> list[Path]:
+    def entry_paths(self) -> list[Path]:
+        """Return the file of each entry, sorted."""
         return sorted(path for path in self.folder.glob("??/*.safetensors") if not path.name.startswith("."))
+
+    def damage(self, path: Path) -> str | None:
+        """Return what is wrong with an entry, in one line; None if it is intact. Reads every byte."""
+        return damage(path)
+
+    def leftovers(self) -> list[Path]:
+        """Return stale partial files."""
+        return [path for path in self.folder.glob("*/.*.partial.*") if not is_fresh(path)]
+
+    def remove(self, path: Path) -> None:
+        """Delete an entry."""
+        path.unlink(missing_ok=True)
+        self._checked.discard(path)
 
 
 def read_features(paths: Iterable[Path]) -> torch.Tensor:
