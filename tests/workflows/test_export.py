@@ -219,7 +219,7 @@ def test_a_run_from_a_checkpoint_wants_that_checkpoint(
 
 @pytest.mark.slow
 def test_the_reference_has_no_head_to_write_alone(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="resnet18: trains as a whole and has no head; add --merged"):
+    with pytest.raises(InputError, match="resnet18: is trained as a whole and has no head; add --merged"):
         export_run(run("resnet18"), tmp_path, merged=False)
 
 
