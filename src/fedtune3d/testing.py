@@ -34,7 +34,7 @@ from fedtune3d.training.settings import TrainingSettings
 ROUNDS = 3
 SITES = ("Aachen", "Basel")
 CHANNELS, POSITIONS = 384, 8
-"""Of the features that heads are checked with: those of SAM-Med3D."""
+"""Shape of the features with which heads are checked: that of SAM-Med3D."""
 
 
 def check_rule(rule: Rule) -> None:
