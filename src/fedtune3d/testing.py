@@ -93,7 +93,8 @@ def check_site_half(rule: Rule) -> None:
             step = unpack_step(rule.step_type, pack_step(rule.site_step(memory, site)))
             trained = _train_at(site, number, assembled, state, step, kept[site])
             kept[site] = trained.remembered
-            updates.append(Update(site, len(SITES), trained.parts.__getitem__, trained.scores, trained.loss))
+            sent = trained.parts.__getitem__
+            updates.append(Update(site, len(SITES), sent, trained.scores, trained.loss, trained.scalars))
         before = state_sha256(state)
         result = rule.aggregate(state, updates, memory)
         _require(state_sha256(state) == before, f"round {number}: aggregate modified its argument `state`")
@@ -207,6 +208,7 @@ class _Trained:
     remembered: Parts
     scores: dict[str, SiteScore]
     loss: float | None
+    scalars: dict[str, float]
 
 
 def _train_at(
@@ -234,7 +236,11 @@ def _train_at(
     for part, like in expected.items():
         fault = find_fault(like, parts[part])
         _require(fault is None, f"part {part}: {fault}")
-    return _Trained(parts, step.to_remember(trained, parts, remembered), scores, loss)
+    scalars = step.scalars(received, trained, remembered)
+    unknown = scalars.keys() - set(step.own_scalars)
+    _require(not unknown, f"{type(step).__name__}.scalars: {sorted(unknown)} not in own_scalars")
+    kept = step.to_remember(trained, parts, remembered) | step.received_to_remember(received)
+    return _Trained(parts, kept, scores, loss, scalars)
 
 
 def _context(trainable: Trainable) -> RuleContext:

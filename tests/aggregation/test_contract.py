@@ -11,8 +11,10 @@ from fedtune3d.testing import RULE_CHECKS, check_rule
 
 VARIANTS = {
     "fedadam-paper": ("fedadam", {"bias_correction": False}),
+    "fedce-lagged": ("fedce", {"lagged": True}),
     "fedce-times": ("fedce", {"mode": "times"}),
     "krum-multi": ("krum", {"keep": 3}),
+    "qfedavg-site_norms": ("qfedavg", {"site_norms": True}),
     "rate_my_lora-ratio": ("rate_my_lora", {"rating": "ratio"}),
     "rate_my_lora-softmax": ("rate_my_lora", {"rating": "softmax"}),
 }

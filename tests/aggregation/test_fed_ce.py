@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -160,3 +162,41 @@ def test_leave_one_out_state_in_product_space():
     torch.testing.assert_close(products[2], (products[0] - 0.4 * products[1]) / 0.6, rtol=0, atol=1e-5)
     for name in names:
         assert torch.equal(result[name], received[name])
+
+
+def test_lagged_cosines_are_those_that_a_server_would_compute_one_round_later(state_of, make_update):
+    rule = FedCE(lagged=True)
+    state, memory = _start(rule, state_of)
+    sent = {"A": {"w": [1.0, 2.0]}, "B": {"w": [-1.0, 0.5]}, "C": {"w": [0.3, 3.0]}}
+    scores = {"A": _scored(0.2), "B": _scored(0.5), "C": _scored(0.9)}
+    updates = [make_update(site, values, scores=scores[site]) for site, values in sent.items()]
+    first = rule.aggregate(state, updates, memory)
+    assert all("cosine" not in signals for signals in first.signals.values())
+    changes = {site: torch.tensor(values["w"]).double() - state["w"].double() for site, values in sent.items()}
+    consensus = sum(first.weights[site] * change for site, change in changes.items())
+    for site, change in changes.items():
+        step = rule.site_step(first.memory, site)
+        remembered = step.to_remember(state_of(sent[site]), {}, {}) | step.received_to_remember(state)
+        cosine = step.scalars(first.state, first.state, remembered)["cosine"]
+        others = consensus - first.weights[site] * change
+        assert cosine == pytest.approx(float(change @ others / change.norm() / others.norm()), abs=1e-6)
+        assert step.scalars(first.state, first.state, {}) == {}
+
+
+def test_a_site_that_was_away_adds_no_lagged_cosine(state_of, make_update):
+    rule = FedCE(lagged=True)
+    state, memory = _start(rule, state_of)
+    scalars = {"A": 0.5, "B": -0.5}
+    updates = [make_update(site, {"w": [1.0, 1.0]}, scores=VALIDATED) for site in "ABC"]
+    first = rule.aggregate(state, updates, memory)
+    second = rule.aggregate(
+        first.state,
+        [dataclasses.replace(u, scalars={"cosine": scalars[u.site]}) for u in updates if u.site in scalars],
+        first.memory,
+    )
+    assert second.signals["A"]["cosine_mean"] == 0.5
+    assert rule.site_step(second.memory, "C").last_weight is None
+    assert rule.site_step(second.memory, "C").weight == pytest.approx(1 / 3)
+    third = rule.aggregate(second.state, updates, second.memory)
+    assert "cosine_mean" not in third.signals["C"]
+    assert third.signals["C"]["gradient_share"] == pytest.approx(1 / 3)  # the mean of 1 − 0.5 and 1 + 0.5

@@ -148,4 +148,3 @@ def test_the_wrapper_is_no_rule_of_its_own():
     assert not any(issubclass(rule, LoraRule) for rule in rules().values())
     wrapped = LoraRule(FedAvg(), "exact")
     assert wrapped.name == "fedavg"
-    assert wrapped.needs_single_updates

@@ -8,16 +8,17 @@ import torch
 
 from fedtune3d._utils.ranges import BelowOne, Positive
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.average import example_counts, mean_in_float64, shares
+from fedtune3d.aggregation.average import example_counts, shares
 from fedtune3d.aggregation.changes import PARAMETERS, change, moved, parameters_at_start, parameters_of
-from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, Rule, RuleContext, Update
+from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, RuleContext, Update
+from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
 
 FIRST, SECOND = "first.", "second."
 ROUNDS = "rounds"
 
 
 @dataclass(frozen=True)
-class AdaptiveRule(Rule):
+class AdaptiveRule(SumRule):
     """Δ = Σ_k n_k Δ_k / Σ_k n_k; m ← β₁ m + (1 − β₁) Δ; v ← `second_moment`; w ← w + η_t m / (√v + τ).
 
     Reddi et al. 2021, arXiv:2003.00295, Algorithm 2; m and v start at 0. Buffers are averaged as in FedAvg.
@@ -41,10 +42,13 @@ class AdaptiveRule(Rule):
         """Return the state unchanged, and a memory with the names of the trainable parameters."""
         return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
-    def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
-        """Update the moments with the mean change, and apply one adaptive step to the state."""
-        counts = example_counts(updates)
-        means = mean_in_float64(state, updates, counts)
+    def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
+        return Weighing(example_counts(updates))
+
+    def step(
+        self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
+    ) -> Aggregate:
+        means = sums.mean(state)
         rounds = memory.read(ROUNDS, int, 0) + 1
         rate = self.rate_in(rounds)
         moments: State = {}
@@ -56,4 +60,6 @@ class AdaptiveRule(Rule):
             moments[FIRST + name], moments[SECOND + name] = first, second
             steps[name] = rate * first / (second.sqrt() + self.tau)
         after = Memory({**memory.values, ROUNDS: rounds}, moments)
-        return Aggregate(moved(state, means, steps), shares(counts), after, round_signals={"server_rate": rate})
+        return Aggregate(
+            moved(state, means, steps), shares(weighing.amounts), after, round_signals={"server_rate": rate}
+        )

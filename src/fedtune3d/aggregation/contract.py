@@ -32,6 +32,7 @@ class Update:
             `SiteStep.own_scores`. A score that is undefined at the site, or withheld by its policy, is absent.
         received_training_loss: Mean cross-entropy of the received state over the site's training examples (without
             augmentation, model in evaluation mode); None unless `SiteStep.scores_training` asks for it.
+        scalars: Other numbers that the rule's step makes at the site, by names in `SiteStep.own_scalars`.
     """
 
     site: str
@@ -39,6 +40,7 @@ class Update:
     load: Callable[[str], State]
     scores: Mapping[str, SiteScore] = field(default_factory=dict)
     received_training_loss: float | None = None
+    scalars: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -112,20 +114,21 @@ AVERAGING = frozenset({WEIGHTS_SUM_TO_ONE, LONE_SITE_RETURNS_ITSELF, EQUAL_UPDAT
 class Rule(ABC):
     """Base class of aggregation rules: frozen dataclasses whose fields are the options, with the same keys in the YAML.
 
-    The fields' types include their ranges (`_utils/ranges.py`), which are checked when a rule is created.
+    The fields' types include their ranges (`_utils/ranges.py`), which are checked when a rule is created. A rule
+    that needs only sums over the updates is a `SumRule` (`sums.py`), which can also run under secure aggregation.
 
     Class attributes:
         name: The rule's name in the YAML.
         implies: Those of the three properties above that hold with the default options.
         step_type: The class of the rule's site step.
-        needs_single_updates: Whether it needs each update by itself, so that it cannot use secure aggregation.
+        without_sums: For a rule that is not a `SumRule`: what to choose instead under secure aggregation.
         in_product_space: Whether it can run on products of LoRA factors instead of the factors (`lora.py`, ``exact``).
     """
 
     name: ClassVar[str]
     implies: ClassVar[frozenset[str]] = frozenset()
     step_type: ClassVar[type[SiteStep]] = SiteStep
-    needs_single_updates: ClassVar[bool] = False
+    without_sums: ClassVar[str] = "choose a rule of sums, such as fedavg"
     in_product_space: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.average import example_counts, shares, weighted_average
-from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Rule, Update
+from fedtune3d.aggregation.average import example_counts, shares
+from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Update
+from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
 
 
 @dataclass(frozen=True)
-class FedAvg(Rule):
+class FedAvg(SumRule):
     """w ← Σ_k n_k w_k / Σ_k n_k, where n_k is the number of training examples at site k.
 
     McMahan et al. 2017, arXiv:1602.05629, Algorithm 1.
@@ -21,6 +22,10 @@ class FedAvg(Rule):
     name = "fedavg"
     implies = AVERAGING
 
-    def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
-        counts = example_counts(updates)
-        return Aggregate(weighted_average(state, updates, counts), shares(counts), memory)
+    def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
+        return Weighing(example_counts(updates))
+
+    def step(
+        self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
+    ) -> Aggregate:
+        return Aggregate(sums.average(state), shares(weighing.amounts), memory)

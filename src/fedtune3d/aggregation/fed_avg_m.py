@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from fedtune3d._utils.ranges import BelowOne, Positive
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.average import example_counts, mean_in_float64, shares
+from fedtune3d.aggregation.average import example_counts, shares
 from fedtune3d.aggregation.changes import PARAMETERS, change, moved, parameters_at_start, parameters_of
-from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, Rule, RuleContext, Update
+from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, RuleContext, Update
+from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
 
 
 @dataclass(frozen=True)
-class FedAvgM(Rule):
+class FedAvgM(SumRule):
     """v ← β v + Σ_k n_k Δ_k / Σ_k n_k; w ← w + η v. Buffers are averaged as in FedAvg.
 
     Hsu et al. 2019, arXiv:1909.06335, §4. The convention is that of torch.optim.SGD without dampening.
@@ -32,11 +33,15 @@ class FedAvgM(Rule):
     def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
         return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
-    def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
-        counts = example_counts(updates)
-        means = mean_in_float64(state, updates, counts)
+    def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
+        return Weighing(example_counts(updates))
+
+    def step(
+        self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
+    ) -> Aggregate:
+        means = sums.mean(state)
         velocity = change(state, means, parameters_of(state, memory))
         for name, before in memory.tensors.items():
             velocity[name] = self.momentum * before + velocity[name]
         steps = {name: self.rate * tensor for name, tensor in velocity.items()}
-        return Aggregate(moved(state, means, steps), shares(counts), Memory(memory.values, velocity))
+        return Aggregate(moved(state, means, steps), shares(weighing.amounts), Memory(memory.values, velocity))

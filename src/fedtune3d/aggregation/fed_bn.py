@@ -5,15 +5,16 @@ from dataclasses import dataclass
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.average import example_counts, shares, weighted_average
-from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Rule, RuleContext, Update
+from fedtune3d.aggregation.average import example_counts, shares
+from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, RuleContext, Update
 from fedtune3d.aggregation.site_step import SiteStep
+from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
 
 LOCAL = "local"
 
 
 @dataclass(frozen=True)
-class FedBN(Rule):
+class FedBN(SumRule):
     """FedAvg over everything except the parameters and buffers of normalisation layers, which stay at each site.
 
     Li et al. 2021, arXiv:2102.07623. The paper's layers are batch normalisation; here group and layer normalisation
@@ -39,12 +40,16 @@ class FedBN(Rule):
     def site_step(self, memory: Memory, site: str) -> SiteStep:
         return SiteStep(keep_local=tuple(_local(memory)))
 
-    def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
-        counts = example_counts(updates)
+    def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
+        return Weighing(example_counts(updates))
+
+    def step(
+        self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
+    ) -> Aggregate:
         local = _local(memory)
         shared = {name: tensor for name, tensor in state.items() if name not in local}
-        averaged = weighted_average(shared, updates, counts)
-        return Aggregate({name: averaged.get(name, state[name]) for name in state}, shares(counts), memory)
+        averaged = sums.average(shared)
+        return Aggregate({name: averaged.get(name, state[name]) for name in state}, shares(weighing.amounts), memory)
 
 
 def _local(memory: Memory) -> list[str]:

@@ -3,33 +3,39 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import torch
 
 from fedtune3d._utils.json_values import JsonLike
 from fedtune3d._utils.ranges import Positive
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.average import in_site_order, load_checked, shares, weighted_average
+from fedtune3d.aggregation.average import in_site_order, load_checked, shares
 from fedtune3d.aggregation.changes import PARAMETERS, change, parameters_at_start, parameters_of
 from fedtune3d.aggregation.contract import (
     AVERAGING,
     Aggregate,
     Memory,
-    Rule,
     RuleContext,
     Update,
 )
 from fedtune3d.aggregation.lora_factors import factor_pairs, from_products, to_products
 from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SENT_SCORE, ScoreKind
 from fedtune3d.aggregation.site_step import Parts, SiteStep
+from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
 
-WEIGHTS, COSINES, SCORES = "weights", "cosines", "scores"
+WEIGHTS, COSINES, SCORES, LAST_WEIGHTS = "weights", "cosines", "scores", "last_weights"
 Mode = Literal["plus", "times"]
 
 LEAVE_ONE_OUT_SCORE = "leave_one_out_score"
 """Validation score of the received state without the site's own contribution (`leave_one_out_state`). Absent in a
 site's first round, when it has not trained yet."""
+
+COSINE = "cosine"
+"""Scalar of a site in the lagged form: s_k of the round before."""
+
+RECEIVED_STATE = "received_state"
+"""Part of a site's memory in the lagged form: the state that it trained from."""
 
 SENT_STATE = "sent_state"
 """Part of a site's memory: its state after its last accepted training."""
@@ -53,11 +59,17 @@ class LeaveOneOutStep(SiteStep):
     Attributes:
         weight: c_k, the site's weight in the previous round, 0 or more, below 1; None if it contributed nothing.
         scaling: s = alpha / rank if the rule runs on products of LoRA factors; None in factor space.
+        cosine_over: In the lagged form, the parameters over which the site computes its cosine; otherwise empty.
+        last_weight: In the lagged form, c_k in the round immediately before; None if the site had no part in it.
     """
 
     own_scores = (LEAVE_ONE_OUT_SCORE,)
+    own_scalars = (COSINE,)
+    per_site = ("weight", "last_weight")
     weight: float | None = None
     scaling: float | None = None
+    cosine_over: tuple[str, ...] = ()
+    last_weight: float | None = None
 
     def in_product_space(self, scaling: float) -> "LeaveOneOutStep":
         return replace(self, scaling=scaling)
@@ -68,12 +80,26 @@ class LeaveOneOutStep(SiteStep):
         without = leave_one_out_state(received, remembered[SENT_STATE], self.weight, self.scaling)
         return {LEAVE_ONE_OUT_SCORE: without}
 
+    def scalars(self, received: State, trained: State, remembered: Parts) -> dict[str, float]:
+        """The cosine of the round before: w_{t+1} − w_t is the step that all sites made together."""
+        if self.last_weight is None or not {RECEIVED_STATE, SENT_STATE} <= remembered.keys():
+            return {}
+        states = [remembered[RECEIVED_STATE], remembered[SENT_STATE], received]
+        if self.scaling is not None:
+            states = [to_products(state, factor_pairs(state), self.scaling) for state in states]
+        before, own, after = states
+        consensus, change_of_own = change(before, after, self.cosine_over), change(before, own, self.cosine_over)
+        return {COSINE: cosine_to_others(consensus, change_of_own, self.last_weight)}
+
     def to_remember(self, trained: State, sent: Parts, remembered: Parts) -> dict[str, State]:
         return super().to_remember(trained, sent, remembered) | {SENT_STATE: trained}
 
+    def received_to_remember(self, received: State) -> dict[str, State]:
+        return {RECEIVED_STATE: received} if self.cosine_over else {}
+
 
 @dataclass(frozen=True)
-class FedCE(Rule):
+class FedCE(SumRule):
     """w ← w + Σ_k c_k Δ_k, with c_k ∝ g_k + e_k (``plus``) or g_k e_k (``times``).
 
     * Gradient space: s_k = cos(Δ_k, Σ_j c_j Δ_j − c_k Δ_k) over the trained parameters, with the previous c (initially
@@ -94,58 +120,83 @@ class FedCE(Rule):
     looks novel. The leave-one-out state is exact only if all sites took part in the previous round; it does not exist
     for a lone site, whose weight is 1.
 
-    The rule needs single updates, so it cannot be combined with secure aggregation. Memory use: two states (float64)
-    and one update at a time, each read three times; each site's weight and the count and mean of its cosines and of
-    its scores are kept between rounds, and each site keeps its last trained state.
+    In the lagged form, which secure aggregation requires, each site computes its own s_k when it receives the state of
+    the next round: that state minus the previous one is Σ_j c_j Δ_j with the weights of that round, and the site knows
+    its own Δ_k and c_k. So s_k uses the weights of its own round instead of the previous one's, and counts one round
+    later; in the first round the weights follow from e_k alone. A site that missed the previous round adds no cosine;
+    a site without any has the mean of the others.
+
+    Memory use: two states (float64) and one update at a time, each read three times (lagged: one state); each site's
+    weight and the count and mean of its cosines and of its scores are kept between rounds, and each site keeps its last
+    trained state (lagged: also the state from which it trained).
 
     Options:
         mode: plus or times.
         score: auc, balanced_accuracy or loss.
         epsilon: Lower bound of the shares, above 0.
+        lagged: Whether the sites compute their cosines, one round later.
     """
 
     name = "fedce"
     step_type = LeaveOneOutStep
     implies = AVERAGING
-    needs_single_updates = True
     mode: Mode = "plus"
     score: ScoreKind = "auc"
     epsilon: Positive = 1e-6
+    lagged: bool = False
 
     def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
         return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
     def site_step(self, memory: Memory, site: str) -> SiteStep:
         weight = memory.read(WEIGHTS, dict[str, float], {}).get(site)
-        return LeaveOneOutStep(score_kind=self.score, weight=weight if weight is not None and weight < 1 else None)
+        step = LeaveOneOutStep(score_kind=self.score, weight=weight if weight is not None and weight < 1 else None)
+        if not self.lagged:
+            return step
+        last = memory.read(LAST_WEIGHTS, dict[str, float], {}).get(site)
+        return replace(step, cosine_over=tuple(memory.read(PARAMETERS, list[str], [])), last_weight=last)
+
+    def on_sums(self) -> Self:
+        return replace(self, lagged=True)
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         """Weight the updates by their contributions, and average them."""
-        ordered = in_site_order(updates)
-        before = memory.read(WEIGHTS, dict[str, float], {})
-        cosines = _cosines(state, ordered, _prior(before, ordered), parameters_of(state, memory))
-        cosine_means = _extend(memory.read(COSINES, RunningMeans, {}), cosines)
-        means_before = memory.read(SCORES, RunningMeans, {})
-        score_means = _extend(means_before, _leave_one_out_scores(ordered, means_before))
+        if not self.lagged:
+            ordered = in_site_order(updates)
+            prior = _prior(memory.read(WEIGHTS, dict[str, float], {}), ordered)
+            cosines = _cosines(state, ordered, prior, parameters_of(state, memory))
+            updates = [replace(update, scalars={COSINE: cosines[update.site]}) for update in ordered]
+        return super().aggregate(state, updates, memory)
 
+    def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
+        ordered = in_site_order(updates)
+        cosine_means, score_means = _with_new(ordered, memory)
         sites = [update.site for update in ordered]
-        in_gradients = self._normalised({site: 1 - cosine_means[site].mean for site in sites})
+        in_gradients = self._normalised(_novelty(cosine_means, sites))
         in_data = self._normalised(_novelty(score_means, sites))
         weights = self._normalised({site: self._combine(in_gradients[site], in_data[site]) for site in sites})
-
         signals = {
             update.site: {
-                "cosine": cosines[update.site],
-                "cosine_mean": cosine_means[update.site].mean,
+                **_cosine_signals(update, cosine_means),
                 "gradient_share": in_gradients[update.site],
                 "data_share": in_data[update.site],
                 **_score_signals(update, score_means),
             }
             for update in ordered
         }
+        return Weighing(weights, signals)
+
+    def step(
+        self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
+    ) -> Aggregate:
+        weights = shares(weighing.amounts) if self.lagged else weighing.amounts
+        cosine_means, score_means = _with_new(in_site_order(updates), memory)
+        before = memory.read(WEIGHTS, dict[str, float], {})
         values: dict[str, JsonLike] = {WEIGHTS: {**before, **weights}, COSINES: cosine_means, SCORES: score_means}
+        if self.lagged:
+            values[LAST_WEIGHTS] = dict(weights)
         after = Memory({**memory.values, **values})
-        return Aggregate(weighted_average(state, ordered, weights), weights, after, signals)
+        return Aggregate(sums.average(state), weights, after, weighing.signals)
 
     def _combine(self, in_gradients: float, in_data: float) -> float:
         return in_gradients + in_data if self.mode == "plus" else in_gradients * in_data
@@ -200,13 +251,25 @@ def _cosines(
     for update in updates:
         for name, difference in change(state, load_checked(update, state), names).items():
             consensus[name].add_(difference, alpha=prior[update.site])
-    cosines = {}
-    for update in updates:
-        own = change(state, load_checked(update, state), names)
-        others = {name: consensus[name] - prior[update.site] * own[name] for name in names}
-        norms = math.sqrt(_dot(own, own)) * math.sqrt(_dot(others, others))
-        cosines[update.site] = max(-1.0, min(1.0, _dot(own, others) / norms)) if norms > 0 else 0.0
-    return cosines
+    return {
+        update.site: cosine_to_others(consensus, change(state, load_checked(update, state), names), prior[update.site])
+        for update in updates
+    }
+
+
+def cosine_to_others(consensus: State, own: State, weight: float) -> float:
+    """cos(Δ_k, S − c_k Δ_k), given S, Δ_k and c_k; 0 where either vector is zero."""
+    others = {name: tensor - weight * own[name] for name, tensor in consensus.items()}
+    norms = math.sqrt(_dot(own, own)) * math.sqrt(_dot(others, others))
+    return max(-1.0, min(1.0, _dot(own, others) / norms)) if norms > 0 else 0.0
+
+
+def _with_new(updates: Sequence[Update], memory: Memory) -> tuple[RunningMeans, RunningMeans]:
+    """The running means of cosines and of scores with those of this round."""
+    cosines = {update.site: update.scalars[COSINE] for update in updates if COSINE in update.scalars}
+    counted = memory.read(SCORES, RunningMeans, {})
+    cosine_means = _extend(memory.read(COSINES, RunningMeans, {}), cosines)
+    return cosine_means, _extend(counted, _leave_one_out_scores(updates, counted))
 
 
 def _dot(left: State, right: State) -> float:
@@ -238,6 +301,12 @@ def _novelty(score_means: RunningMeans, sites: Sequence[str]) -> dict[str, float
     known = {site: 1 - score_means[site].mean for site in sites if site in score_means}
     neutral = math.fsum(known.values()) / len(known) if known else 1.0
     return {site: known.get(site, neutral) for site in sites}
+
+
+def _cosine_signals(update: Update, cosine_means: RunningMeans) -> dict[str, float]:
+    signals = {COSINE: update.scalars[COSINE]} if COSINE in update.scalars else {}
+    known = {"cosine_mean": cosine_means[update.site].mean} if update.site in cosine_means else {}
+    return signals | known
 
 
 def _score_signals(update: Update, score_means: RunningMeans) -> dict[str, float]:

@@ -30,7 +30,9 @@ class Krum(Rule):
 
     name = "krum"
     implies = AVERAGING
-    needs_single_updates = True
+    without_sums = (
+        "it compares updates with each other. Choose fedavg: participation.max_norm then bounds each update at its site"
+    )
     malicious: CountOrZero = 1
     keep: Count = 1
 

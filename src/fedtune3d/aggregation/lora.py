@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import torch
 
@@ -29,6 +29,7 @@ from fedtune3d.aggregation.lora_factors import (
     zero_residuals,
 )
 from fedtune3d.aggregation.site_step import STATE, SiteStep
+from fedtune3d.aggregation.sums import SumRule, Sums, Weighing, on_sums
 
 LoraMode = Literal["factors", "exact", "freeze_a", "restart"]
 MODES: tuple[LoraMode, ...] = get_args(LoraMode)
@@ -37,7 +38,7 @@ FROZEN, INNER = "frozen", "rule"
 
 
 @dataclass(frozen=True)
-class LoraRule(Rule):
+class LoraRule(SumRule):
     """An aggregation rule over a state with LoRA factors (see `lora_factors.py` for names and shapes).
 
     * ``factors``: the rule is applied to A and B as to any tensor. Cheap but inexact: mean(B) mean(A) ≠ mean(B A).
@@ -50,9 +51,10 @@ class LoraRule(Rule):
     * ``restart``: as ``exact``, but A is reset to the value sent to the sites and B to 0, and the whole product goes
       into the residual: the printed form of Rate-My-LoRA.
 
-    The averaging error of the factors is a round signal in every mode. FedProx's proximal term is over the factors in
-    every mode. FedCE's cosine and leave-one-out state are in product space for ``exact`` and ``restart``, otherwise in
-    factor space.
+    The averaging error of the factors is a round signal in every mode, unless secure aggregation hides the updates; the
+    sums of ``exact`` and ``restart`` are then sums of products, which are dense matrices. FedProx's proximal term is
+    over the factors in every mode. FedCE's cosine and leave-one-out state are in product space for ``exact`` and
+    ``restart``, otherwise in factor space.
 
     Memory use: that of the rule, with each product (out × in, float64) instead of its factors in product space, and one
     more product per adapted matrix for the averaging error. Between rounds, only the rule's memory is kept.
@@ -63,7 +65,6 @@ class LoraRule(Rule):
         scaling: s = alpha / rank, above 0.
     """
 
-    needs_single_updates = True  # products and the averaging error are computed from single updates
     rule: Rule
     mode: LoraMode
     scaling: Positive = 1.0
@@ -131,21 +132,57 @@ class LoraRule(Rule):
         signals = result.round_signals | {AVERAGING_ERROR: averaging_error(ordered, weights, pairs)}
         return replace(result, memory=_wrap(result.memory, _frozen(memory)), round_signals=signals)
 
+    def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
+        return self._rule_of_sums.weigh(updates, _unwrap(memory))
+
+    def step(
+        self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
+    ) -> Aggregate:
+        frozen, inner = _frozen(memory), _unwrap(memory)
+        if not self._runs_on_products:
+            result = self._rule_of_sums.step(state, _Completed(sums, frozen), updates, weighing, inner)
+            return replace(result, memory=_wrap(result.memory, frozen))
+        pairs = factor_pairs(state)
+        result = self._rule_of_sums.step(to_products(state, pairs, self.scaling), sums, updates, weighing, inner)
+        factors = self._next_factors(state, pairs, sums.average)
+        after = from_products(result.state, factors, pairs, self.scaling)
+        return replace(result, state={name: after[name] for name in state}, memory=_wrap(result.memory, frozen))
+
+    def to_sum(self, state: State) -> State:
+        if not self._runs_on_products:
+            return state
+        pairs = factor_pairs(state)
+        factors = {} if self.mode == "restart" else {name: state[name] for pair in pairs for name in (pair.a, pair.b)}
+        return to_products(state, pairs, self.scaling) | factors
+
+    def on_sums(self) -> Self:
+        return replace(self, rule=on_sums(self.rule))
+
+    @property
+    def _rule_of_sums(self) -> SumRule:
+        if not isinstance(self.rule, SumRule):
+            raise TypeError(f"rule {self.rule.name} needs to see each update")
+        return self.rule
+
+    def _next_factors(self, state: State, pairs: Sequence[FactorPair], average: Callable[[State], State]) -> State:
+        factors = {name: state[name] for pair in pairs for name in (pair.a, pair.b)}
+        if self.mode == "restart":
+            return factors | {pair.b: torch.zeros_like(state[pair.b]) for pair in pairs}
+        return average(factors)
+
     def _aggregate_products(
         self, state: State, updates: Sequence[Update], memory: Memory, pairs: Sequence[FactorPair]
     ) -> Aggregate:
         in_products = [_with_state(update, lambda sent: to_products(sent, pairs, self.scaling)) for update in updates]
         result = self.rule.aggregate(to_products(state, pairs, self.scaling), in_products, memory)
-        factors = {name: state[name] for pair in pairs for name in (pair.a, pair.b)}
-        if self.mode == "restart":
-            factors |= {pair.b: torch.zeros_like(state[pair.b]) for pair in pairs}
-        else:
-            only_factors = [
-                _with_state(update, lambda sent: {name: sent[name] for name in factors}) for update in updates
-            ]
-            factors = weighted_average(factors, only_factors, result.weights or example_counts(updates))
-        next_state = from_products(result.state, factors, pairs, self.scaling)
-        return replace(result, state={name: next_state[name] for name in state})
+
+        def average(factors: State) -> State:
+            own = [_with_state(update, lambda own: {name: own[name] for name in factors}) for update in updates]
+            return weighted_average(factors, own, result.weights or example_counts(updates))
+
+        factors = self._next_factors(state, pairs, average)
+        after = from_products(result.state, factors, pairs, self.scaling)
+        return replace(result, state={name: after[name] for name in state})
 
     def _complete(self, update: Update, state: State, memory: Memory) -> Update:
         """Add the frozen names to an update, with the values that were sent to the site."""
@@ -157,6 +194,21 @@ class LoraRule(Rule):
             return received | {name: state[name] for name in _frozen(memory)}
 
         return _with_state(update, complete)
+
+
+@dataclass(frozen=True)
+class _Completed(Sums):
+    """Sums without the frozen names, whose mean is what went down."""
+
+    sums: Sums
+    frozen: Sequence[str]
+
+    def mean(self, expected: State) -> State:
+        means = self.sums.mean({name: tensor for name, tensor in expected.items() if name not in self.frozen})
+        return {name: means[name] if name in means else tensor.double() for name, tensor in expected.items()}
+
+    def total(self, part: str, expected: State) -> State:
+        return self.sums.total(part, expected)
 
 
 def _with_state(update: Update, change: Callable[[State], State]) -> Update:

@@ -30,7 +30,7 @@ class Median(Rule):
 
     name = "median"
     implies = frozenset({LONE_SITE_RETURNS_ITSELF, EQUAL_UPDATES_RETURN_THEMSELVES})
-    needs_single_updates = True
+    without_sums = "a median is no sum. Choose fedavg: participation.max_norm then bounds each update at its site"
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         received = [load_checked(update, state) for update in in_site_order(updates)]

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.average import cast_like, in_site_order, load_checked
-from fedtune3d.aggregation.contract import LONE_SITE_RETURNS_ITSELF, Aggregate, Memory, Rule, Update
+from fedtune3d.aggregation.average import cast_like
+from fedtune3d.aggregation.contract import LONE_SITE_RETURNS_ITSELF, Aggregate, Memory, Update
+from fedtune3d.aggregation.site_step import STATE
+from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
 
 
 @dataclass(frozen=True)
-class Ncc(Rule):
+class Ncc(SumRule):
     """S_c ← Σ_k S_{k,c} and n_c ← Σ_k n_{k,c}: the centres S_c / n_c are those of all scans pooled.
 
     Needs one round; a second would give the same sums. A site with fewer people per class than its policy requires
@@ -26,14 +26,11 @@ class Ncc(Rule):
     implies = frozenset({LONE_SITE_RETURNS_ITSELF})
     in_product_space = False
 
-    def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
-        """Add the sites' class sums and counts."""
-        sums = {
-            name: torch.zeros(tensor.shape, dtype=torch.float64 if tensor.is_floating_point() else torch.int64)
-            for name, tensor in state.items()
-        }
-        for update in in_site_order(updates):
-            received = load_checked(update, state)
-            for name, total in sums.items():
-                total += received[name].to(total.dtype)
-        return Aggregate({name: cast_like(sums[name], tensor) for name, tensor in state.items()}, None, memory)
+    def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
+        return Weighing(dict.fromkeys((update.site for update in updates), 1.0))
+
+    def step(
+        self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
+    ) -> Aggregate:
+        totals = sums.total(STATE, state)
+        return Aggregate({name: cast_like(totals[name], tensor) for name, tensor in state.items()}, None, memory)

@@ -2,27 +2,43 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from fedtune3d._utils.ranges import NonNegative, Positive
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.average import in_site_order, load_checked, mean_in_float64, shares
+from fedtune3d.aggregation.average import in_site_order, load_checked, shares
 from fedtune3d.aggregation.changes import PARAMETERS, change, moved, parameters_at_start, parameters_of
-from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, Rule, RuleContext, Update
-from fedtune3d.aggregation.site_step import SiteStep
+from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, RuleContext, Update
+from fedtune3d.aggregation.site_step import Parts, SiteStep
+from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
 
 MIN_LOSS = 1e-10
+
+SQUARED_CHANGE = "squared_change"
+"""Scalar of a site: ‖Δ_k‖² over the trained parameters."""
 
 
 @dataclass(frozen=True)
 class TrainingLossStep(SiteStep):
-    """Send the loss of the received state over the site's training scans, F_k, with the update."""
+    """Send the loss of the received state over the site's training scans, F_k, with the update.
+
+    Attributes:
+        norm_over: The parameters over which the site also sends ‖Δ_k‖²; empty if the server computes it.
+    """
 
     scores_training = True
+    own_scalars = (SQUARED_CHANGE,)
+    norm_over: tuple[str, ...] = ()
+
+    def scalars(self, received: State, trained: State, remembered: Parts) -> dict[str, float]:
+        if not self.norm_over:
+            return {}
+        return {SQUARED_CHANGE: _square(received, trained, self.norm_over)}
 
 
 @dataclass(frozen=True)
-class QFedAvg(Rule):
+class QFedAvg(SumRule):
     """w ← w + Σ_k F_k^q L Δ_k / Σ_k h_k, with h_k = q F_k^(q−1) ‖L Δ_k‖² + L F_k^q, over the trained parameters.
 
     Li et al. 2020, arXiv:1905.10497, Algorithm 2. F_k is the loss of the received state on the site's training
@@ -38,36 +54,52 @@ class QFedAvg(Rule):
         q: At least 0; 0 is SimpleAvg. The default is 0.1, as in Flower.
         rate: 1 / L, above 0. In the paper, L is the reciprocal of the local SGD's learning rate, tuned at q = 0. With
             AdamW, Δ / rate is not a gradient; our default of 1 leaves ‖Δ‖² unscaled.
+        site_norms: Whether each site computes its own ‖Δ_k‖², as it does under secure aggregation.
     """
 
     name = "qfedavg"
     step_type = TrainingLossStep
     implies = frozenset({WEIGHTS_SUM_TO_ONE})
-    needs_single_updates = True
     q: NonNegative = 0.1
     rate: Positive = 1.0
+    site_norms: bool = False
 
     def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
         return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
     def site_step(self, memory: Memory, site: str) -> SiteStep:
-        return TrainingLossStep()
+        return TrainingLossStep(norm_over=tuple(memory.read(PARAMETERS, list[str], [])) if self.site_norms else ())
+
+    def on_sums(self) -> Self:
+        return replace(self, site_norms=True)
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         """Apply the weighted step. Raises `ValueError` with the site if a training loss is missing, infinite or < 0."""
-        names = parameters_of(state, memory)
-        lipschitz = 1 / self.rate
+        if not self.site_norms:
+            names = parameters_of(state, memory)
+            squares = {u.site: _square(state, load_checked(u, state), names) for u in in_site_order(updates)}
+            updates = [replace(update, scalars={SQUARED_CHANGE: squares[update.site]}) for update in updates]
+        return super().aggregate(state, updates, memory)
+
+    def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
         losses = {update.site: _loss(update) for update in in_site_order(updates)}
-        powers = {site: (loss + MIN_LOSS) ** self.q for site, loss in losses.items()}
-        squares = {update.site: _square(state, update, names) for update in in_site_order(updates)}
+        signals = {site: {"received_training_loss": loss} for site, loss in losses.items()}
+        return Weighing({site: (loss + MIN_LOSS) ** self.q for site, loss in losses.items()}, signals)
+
+    def step(
+        self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
+    ) -> Aggregate:
+        lipschitz, powers = 1 / self.rate, weighing.amounts
+        losses = {update.site: _loss(update) for update in in_site_order(updates)}
+        squares = {update.site: _squared_change(update) for update in in_site_order(updates)}
         total = math.fsum(
             self.q * (losses[site] + MIN_LOSS) ** (self.q - 1) * lipschitz**2 * squares[site] + lipschitz * power
             for site, power in powers.items()
         )
         step = lipschitz * math.fsum(powers.values()) / total
-        means = mean_in_float64(state, updates, powers)
+        means, names = sums.mean(state), parameters_of(state, memory)
         steps = {name: step * mean_change for name, mean_change in change(state, means, names).items()}
-        signals = {site: {"received_training_loss": losses[site], "squared_change": squares[site]} for site in losses}
+        signals = {site: {**known, SQUARED_CHANGE: squares[site]} for site, known in weighing.signals.items()}
         return Aggregate(moved(state, means, steps), shares(powers), memory, signals, {"step": step})
 
 
@@ -78,6 +110,12 @@ def _loss(update: Update) -> float:
     return loss
 
 
-def _square(state: State, update: Update, names: Sequence[str]) -> float:
-    changes = change(state, load_checked(update, state), names)
-    return math.fsum(float(difference.square().sum()) for difference in changes.values())
+def _squared_change(update: Update) -> float:
+    square = update.scalars.get(SQUARED_CHANGE)
+    if square is None or not math.isfinite(square) or square < 0:
+        raise ValueError(f"site {update.site}: expected {SQUARED_CHANGE}, finite and at least 0, got {square}")
+    return square
+
+
+def _square(state: State, after: State, names: Sequence[str]) -> float:
+    return math.fsum(float(difference.square().sum()) for difference in change(state, after, names).values())

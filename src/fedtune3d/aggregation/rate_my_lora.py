@@ -7,11 +7,12 @@ from typing import Literal
 
 from fedtune3d._utils.ranges import Positive
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.average import example_counts, in_site_order, mean_in_float64, shares
+from fedtune3d.aggregation.average import example_counts, in_site_order, shares
 from fedtune3d.aggregation.changes import moved
-from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Rule, Update
+from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Update
 from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SENT_SCORE, ScoreKind, SiteScore
 from fedtune3d.aggregation.site_step import SiteStep
+from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
 
 Rating = Literal["drop", "ratio", "softmax"]
 MIN_RATING = 1e-6
@@ -28,7 +29,7 @@ class ScoreHistory:
 
 
 @dataclass(frozen=True)
-class RateMyLoRA(Rule):
+class RateMyLoRA(SumRule):
     """w ← w + Σ_k r_k n_k Δ_k / Σ_k r_k n_k, with a rating r_k in (0, 1] from the site's own validation scores.
 
     He et al. 2025, ISBI, arXiv:2501.03223, give W_t = W_{t−1} + Σ_c w_t(c) |D^c| B_c A_c / Σ_c |D^c| with products of
@@ -71,24 +72,28 @@ class RateMyLoRA(Rule):
     def site_step(self, memory: Memory, site: str) -> SiteStep:
         return SiteStep(score_kind=self.score)
 
-    def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
-        """Rate the sites by their scores, and apply the weighted step."""
+    def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
         ordered = in_site_order(updates)
-        histories = memory.read(SITES, dict[str, ScoreHistory], {})
-        scores = {update.site: score for update in ordered if (score := update.scores.get(SENT_SCORE))}
-        known = {update.site: _known(histories, update) for update in ordered}
+        scores, known = _sent_scores(ordered), _known(memory.read(SITES, dict[str, ScoreHistory], {}), ordered)
         ratings = self._ratings(ordered, scores, known)
         counts = example_counts(ordered)
-        amounts = {site: ratings[site] * counts[site] for site in counts}
-        step = 1.0 if self.renormalise else math.fsum(amounts.values()) / math.fsum(counts.values())
+        signals = {u.site: _signals(ratings[u.site], scores.get(u.site), known[u.site]) for u in ordered}
+        return Weighing({site: ratings[site] * counts[site] for site in counts}, signals)
 
-        means = mean_in_float64(state, ordered, amounts)
+    def step(
+        self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
+    ) -> Aggregate:
+        ordered, amounts = in_site_order(updates), weighing.amounts
+        counts = example_counts(ordered)
+        step = 1.0 if self.renormalise else math.fsum(amounts.values()) / math.fsum(counts.values())
+        means = sums.mean(state)
         floating = [name for name, tensor in state.items() if tensor.is_floating_point()]
         steps = {name: step * (means[name] - state[name].double()) for name in floating}
-        signals = {site: _signals(ratings[site], scores.get(site), known[site]) for site in known}
-        updated = histories | {site: _remember(score, known[site]) for site, score in scores.items()}
-        next_memory = Memory({SITES: {site: asdict(history) for site, history in updated.items()}})
-        return Aggregate(moved(state, means, steps), shares(amounts), next_memory, signals, {"step": step})
+        histories = memory.read(SITES, dict[str, ScoreHistory], {})
+        known = _known(histories, ordered)
+        new = {site: _remember(score, known[site]) for site, score in _sent_scores(ordered).items()}
+        after = Memory({SITES: {site: asdict(history) for site, history in {**histories, **new}.items()}})
+        return Aggregate(moved(state, means, steps), shares(amounts), after, weighing.signals, {"step": step})
 
     def _ratings(
         self, updates: Sequence[Update], scores: Mapping[str, SiteScore], known: Mapping[str, ScoreHistory | None]
@@ -113,10 +118,18 @@ class RateMyLoRA(Rule):
         return 1.0 if received is None or known.last == 0 else min(1.0, received.value / known.last)
 
 
-def _known(histories: Mapping[str, ScoreHistory], update: Update) -> ScoreHistory | None:
-    """Return the history of the site's scores, if they are of the same kind as this round's."""
-    known, score = histories.get(update.site), update.scores.get(SENT_SCORE)
-    return known if known and score and known.kind == score.kind else None
+def _sent_scores(updates: Sequence[Update]) -> dict[str, SiteScore]:
+    return {update.site: score for update in updates if (score := update.scores.get(SENT_SCORE))}
+
+
+def _known(histories: Mapping[str, ScoreHistory], updates: Sequence[Update]) -> dict[str, ScoreHistory | None]:
+    """The history of each site's scores, as far as they are of the same kind as this round's."""
+    scores = _sent_scores(updates)
+    known: dict[str, ScoreHistory | None] = {}
+    for update in updates:
+        history, score = histories.get(update.site), scores.get(update.site)
+        known[update.site] = history if history and score and history.kind == score.kind else None
+    return known
 
 
 def _remember(score: SiteScore, known: ScoreHistory | None) -> ScoreHistory:

@@ -72,12 +72,13 @@ def make_update(state: State, step: SiteStep, site: str, round_number: int, like
     loss = float(random.uniform(0.2, 1.0)) if step.scores_training else None
     names: list[str] = []
     if site != NO_VALIDATION:
-        remembered = step.to_remember(state, tensors, {})
+        remembered = step.to_remember(state, tensors, {}) | step.received_to_remember(state)
         names = [RECEIVED_SCORE, SENT_SCORE, *step.states_to_score(state, remembered)]
     scores = {
         name: SiteScore(float(random.uniform(0.4, 0.9)), "loss" if site == ONE_CLASS else "auc", 10) for name in names
     }
-    return Update(site, int(random.integers(2, 60)), lambda part: tensors[part], scores, loss)
+    scalars = step.scalars(state, state | tensors[STATE], step.to_remember(state, tensors, {}))
+    return Update(site, int(random.integers(2, 60)), lambda part: tensors[part], scores, loss, scalars)
 
 
 def run_rounds(

@@ -8,18 +8,17 @@ import torch
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.ranges import Positive
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.average import in_site_order, mean_in_float64, shares
+from fedtune3d.aggregation.average import shares
 from fedtune3d.aggregation.changes import change, moved, parameters_at_start
-from fedtune3d.aggregation.checks import find_fault
 from fedtune3d.aggregation.contract import (
     AVERAGING,
     Aggregate,
     Memory,
-    Rule,
     RuleContext,
     Update,
 )
 from fedtune3d.aggregation.site_step import GradientCorrection, LocalOptimizer, Parts, SiteStep
+from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
 
 SITES = "sites"
 
@@ -96,7 +95,7 @@ def control_change(server: State, received: State, sent: State, steps: int, rate
 
 
 @dataclass(frozen=True)
-class SCAFFOLD(Rule):
+class SCAFFOLD(SumRule):
     """w ← w + η Σ_{k∈S} Δ_k / |S|; c ← c + Σ_{k∈S} (c_k⁺ − c_k) / N, for the round's sites S out of N.
 
     Karimireddy et al. 2020, arXiv:1910.06378, Algorithm 1, with option II for the site's control variate:
@@ -135,22 +134,18 @@ class SCAFFOLD(Rule):
     def site_step(self, memory: Memory, site: str) -> SiteStep:
         return ControlVariateStep(control=dict(memory.tensors))
 
-    def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
-        """Average the updates and update c. Raises `ValueError` with the site if its update is malformed."""
-        equal = dict.fromkeys((update.site for update in updates), 1.0)
-        means = mean_in_float64(state, updates, equal)
+    def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
+        return Weighing(dict.fromkeys((update.site for update in updates), 1.0))
+
+    def step(
+        self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
+    ) -> Aggregate:
+        """As above. Raises `ValueError` naming the site whose update or change of control does not fit."""
+        means = sums.mean(state)
         steps = {name: self.rate * step for name, step in change(state, means, list(memory.tensors)).items()}
-        control = _next_control(memory, updates)
-        return Aggregate(moved(state, means, steps), shares(equal), Memory(memory.values, control))
-
-
-def _next_control(memory: Memory, updates: Sequence[Update]) -> State:
-    sums = {name: torch.zeros(tensor.shape, dtype=torch.float64) for name, tensor in memory.tensors.items()}
-    for update in in_site_order(updates):
-        received = update.load(CONTROL_CHANGE)
-        if fault := find_fault(dict(memory.tensors), received):
-            raise ValueError(f"site {update.site}: {CONTROL_CHANGE}: {fault}")
-        for name, accumulated in sums.items():
-            accumulated.add_(received[name].double())
-    sites = max(memory.read(SITES, int), len(updates))
-    return {name: (tensor.double() + sums[name] / sites).to(tensor.dtype) for name, tensor in memory.tensors.items()}
+        changes = sums.total(CONTROL_CHANGE, dict(memory.tensors))
+        sites = max(memory.read(SITES, int), len(updates))
+        control = {
+            name: (tensor.double() + changes[name] / sites).to(tensor.dtype) for name, tensor in memory.tensors.items()
+        }
+        return Aggregate(moved(state, means, steps), shares(weighing.amounts), Memory(memory.values, control))

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.average import shares, weighted_average
-from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Rule, Update
+from fedtune3d.aggregation.average import shares
+from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Update
+from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
 
 
 @dataclass(frozen=True)
-class SimpleAvg(Rule):
+class SimpleAvg(SumRule):
     """w ← Σ_k w_k / N over the N sites of the round.
 
     Memory use: one state (float64) and one update at a time; nothing is kept between rounds. Uses no validation scores,
@@ -19,6 +20,10 @@ class SimpleAvg(Rule):
     name = "simpleavg"
     implies = AVERAGING
 
-    def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
-        equal = dict.fromkeys((update.site for update in updates), 1.0)
-        return Aggregate(weighted_average(state, updates, equal), shares(equal), memory)
+    def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
+        return Weighing(dict.fromkeys((update.site for update in updates), 1.0))
+
+    def step(
+        self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
+    ) -> Aggregate:
+        return Aggregate(sums.average(state), shares(weighing.amounts), memory)

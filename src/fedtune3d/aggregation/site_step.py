@@ -75,10 +75,14 @@ class SiteStep:
         scores_training: Whether to send the loss of the received state over the training scans
             (`Update.received_training_loss`).
         own_scores: Names of all scores that `states_to_score` may ask for. Other scores do not leave the site.
+        own_scalars: Names of all other numbers that `scalars` may return. Others do not leave the site.
+        per_site: Names of the fields that differ between sites; all others are the same throughout a round.
     """
 
     scores_training: ClassVar[bool] = False
     own_scores: ClassVar[tuple[str, ...]] = ()
+    own_scalars: ClassVar[tuple[str, ...]] = ()
+    per_site: ClassVar[tuple[str, ...]] = ()
     keep_local: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ()
     score_kind: ScoreKind = "auc"
@@ -100,6 +104,10 @@ class SiteStep:
 
     def states_to_score(self, received: State, remembered: Parts) -> dict[str, State]:
         """Return further states to score on the validation set, under names in `own_scores`."""
+        return {}
+
+    def scalars(self, received: State, trained: State, remembered: Parts) -> dict[str, float]:
+        """Numbers about the training that the rule needs, by names in `own_scalars`; `trained` is complete."""
         return {}
 
     def correction(
@@ -126,6 +134,10 @@ class SiteStep:
             remembered: What it kept in its last accepted round.
         """
         return {KEPT_LOCAL: {name: trained[name] for name in self.keep_local}}
+
+    def received_to_remember(self, received: State) -> dict[str, State]:
+        """State dicts of what came down that the site keeps for its next round, by part."""
+        return {}
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class TrimmedMean(Rule):
 
     name = "trimmed_mean"
     implies = frozenset({LONE_SITE_RETURNS_ITSELF, EQUAL_UPDATES_RETURN_THEMSELVES})
-    needs_single_updates = True
+    without_sums = "it ranks updates. Choose fedavg: participation.max_norm then bounds each update at its site"
     trim: Annotated[float, Field(ge=0, lt=0.5, allow_inf_nan=False)] = 0.2
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:

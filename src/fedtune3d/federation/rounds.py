@@ -219,7 +219,7 @@ def _spooled(answer: Answer, folder: RoundsFolder) -> Update:
         save_state(path, answer.parts[part], durable=False)  # a resumed run discards the spool
     load = partial(_load_part, paths)
     payload = answer.expect(TrainAnswer)
-    return Update(answer.site, payload.examples, load, payload.scores, payload.received_training_loss)
+    return Update(answer.site, payload.examples, load, payload.scores, payload.received_training_loss, payload.scalars)
 
 
 def _load_part(paths: Mapping[str, Path], part: str) -> State:

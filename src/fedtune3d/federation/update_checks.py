@@ -32,6 +32,8 @@ def reason_to_refuse(answer: Answer, reference: State, step: SiteStep, max_norm:
             return f"{part}: {fault}"
     if unknown := sorted(answer.payload.scores.keys() - step.score_names()):
         return f"expected the scores {', '.join(sorted(step.score_names()))}, got {', '.join(unknown)}"
+    if unknown := sorted(answer.payload.scalars.keys() - set(step.own_scalars)):
+        return f"expected the numbers {', '.join(sorted(step.own_scalars)) or '(none)'}, got {', '.join(unknown)}"
     norm = change_norm(answer.parts[STATE], reference)
     if not norm <= max_norm:
         return f"the norm of the change is {norm:.3g}, above the limit of {max_norm:.3g}"

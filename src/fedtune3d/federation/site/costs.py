@@ -117,7 +117,7 @@ def measure(experiment: Experiment) -> MeasuredCosts:
     state, memory = rule.start(initial, process_model.context(sites))
     step = _later_step(rule, state, memory, sites)
     sent = step.expected_parts(state)
-    remembered = step.to_remember(state, sent, {})
+    remembered = step.to_remember(state, sent, {}) | step.received_to_remember(state)
     features, encode_seconds = _encode(process_model)
     step_seconds, growth = _step(process_model, features)
     forward_seconds = _timed(lambda: predict_logits(assembled.model, _Noise(features, process_model, SCANS))) / SCANS

@@ -55,7 +55,8 @@ class LocalTrainer:
         trained = received | read_state(assembled.model, assembled.trainable)
         scores[SENT_SCORE] = self._score_state(trained)
         parts = {STATE: {name: trained[name] for name in step.expected_parts(received)[STATE]}, **result.parts}
-        self.memory.save(task.round, step.to_remember(trained, parts, remembered))
+        remember = step.to_remember(trained, parts, remembered) | step.received_to_remember(received)
+        self.memory.save(task.round, remember)
         self.memory.forget_before(task.oldest_version)
         payload = TrainAnswer(
             examples=result.examples,
@@ -64,6 +65,7 @@ class LocalTrainer:
             received=received_scores,
             sent=scores[SENT_SCORE],
             scores={name: value for name, score in scores.items() if (value := score.for_rule(step.score_kind))},
+            scalars=step.scalars(received, trained, remembered),
             validation_people=self.people("validation"),
             received_training_loss=training_loss,
             seconds=round(time.monotonic() - began, 3),

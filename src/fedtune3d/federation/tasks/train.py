@@ -40,6 +40,7 @@ class TrainAnswer(Payload):
         received: Scores of the received state on the validation set.
         sent: Scores of the sent state on the validation set.
         scores: Validation scores for the rule, by name, including those of its step (`SiteStep.own_scores`).
+        scalars: Other numbers that the rule's step computes at the site (`SiteStep.own_scalars`).
         validation_people: People in the validation set.
         received_training_loss: Mean cross-entropy of the received state over the training scans, if the rule needs it.
         seconds: Wall time of the task.
@@ -52,6 +53,7 @@ class TrainAnswer(Payload):
     received: Annotated[Scores | None, OVER_VALIDATION] = None
     sent: Annotated[Scores | None, OVER_VALIDATION] = None
     scores: Annotated[dict[str, SiteScore], OVER_VALIDATION] = Field(default_factory=dict)
+    scalars: Annotated[dict[str, float], Declaration(Reveals.STATISTIC, OF_TRAINING)] = Field(default_factory=dict)
     validation_people: Annotated[int, Field(ge=0), Declaration(Reveals.COUNT, OF_VALIDATION)] = 0
     received_training_loss: Annotated[Loss | None, Declaration(Reveals.STATISTIC, OF_TRAINING)] = None
     seconds: Annotated[float, Field(ge=0), NOTHING] = 0.0
@@ -72,10 +74,13 @@ def train(site: Trains, task: Task) -> Answer:
 
 
 def require_declared_scores(task: Task, answer: Answer) -> None:
-    """Raise `TypeError` if an update contains a score that the task's rule does not declare."""
-    rule = task.expect(Train).rule
-    if unknown := sorted(answer.expect(TrainAnswer).scores.keys() - step_type_of(rule).score_names()):
+    """Raise `TypeError` if an update contains a score or other number that the task's rule does not declare."""
+    rule, payload = task.expect(Train).rule, answer.expect(TrainAnswer)
+    step_type = step_type_of(rule)
+    if unknown := sorted(payload.scores.keys() - step_type.score_names()):
         raise TypeError(f"train: rule {rule} declares no score {', '.join(unknown)} (SiteStep.own_scores)")
+    if unknown := sorted(payload.scalars.keys() - set(step_type.own_scalars)):
+        raise TypeError(f"train: rule {rule} declares no number {', '.join(unknown)} (SiteStep.own_scalars)")
 
 
 KIND = TaskKind(
