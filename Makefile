@@ -52,7 +52,7 @@ test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-shuffled: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --random-order --random-order-seed=$(or $(RANDOM_SEED),$(shell date +%s))
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --random-order --random-order-seed=$(or $(RANDOM_SEED),$(shell date +%s))
 
 test-all: install
 	$(BIN)/python -m pytest -m 'slow or not slow'
