@@ -1,5 +1,6 @@
 """Exported models against the models of the runs that they come from."""
 
+import csv
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import peft
 import pytest
 import torch
+from scan_records import make_record
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sha256_file, write_json
@@ -23,6 +25,7 @@ from fedtune3d.federation.site.memory import SiteMemory
 from fedtune3d.models.encoders import build_encoder
 from fedtune3d.models.encoders.contract import initialise_random
 from fedtune3d.models.hub import FILE, REPOSITORY
+from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.report.export_info import ClassLabels, InputFormat
 from fedtune3d.workflows.export import export_run, load_exported
 from fedtune3d.workflows.run import run_experiment
@@ -262,11 +265,12 @@ def test_the_exported_model_gives_the_predictions_of_the_run(run: Run, small_exp
     """End to end, from the prepared scans: full tuning has no cache whose float16 would stand between."""
     path, _ = export_run(run("full"), tmp_path, merged=True)
     model, _ = load_exported(path)
-    rows = RunFolder(run("full")).site("B").predictions().read_text().splitlines()
-    header, lines = rows[0].split("\t"), [row.split("\t") for row in rows[1:]]
-    told = np.sort([float(line[header.index("probability")]) for line in lines])
-    prepared = sorted((small_experiment.folder / "cache" / "B" / "prepared").glob("*.npy"))
+    with RunFolder(run("full")).site("B").predictions().open() as file:
+        told = {row["participant"]: float(row["probability"]) for row in csv.DictReader(file, delimiter="\t")}
+    store = PreparedStore(small_experiment.folder / "cache" / "B" / "prepared")
+    found = {}
     with torch.inference_mode():
-        batch = torch.stack([torch.from_numpy(np.load(file).astype(np.float32))[None] for file in prepared])
-        found = np.sort([float(model(scan[None]).softmax(dim=1)[0, 1]) for scan in batch])
-    np.testing.assert_allclose(found, told, rtol=1e-4)
+        for path in (small_experiment.folder / "B").rglob("*_T1w.nii.gz"):
+            scan = torch.from_numpy(np.load(store.get(make_record(path, "B"))).astype(np.float32))
+            found[path.name.partition("_")[0]] = float(model(scan[None, None]).softmax(dim=1)[0, 1])
+    assert found == pytest.approx(told, rel=1e-4)

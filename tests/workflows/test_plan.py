@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d.cli.plan_tables import messages, run_tables
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.site.costs import MeasuredCosts, measure
@@ -30,19 +31,24 @@ def plan(found: tuple[Experiment, MeasuredCosts]) -> RunPlan:
     return plan_with(*found, SiteScans(found[0]))
 
 
-def test_the_bytes_are_those_of_the_ledger(found: tuple[Experiment, MeasuredCosts], plan: RunPlan) -> None:
-    experiment, costs = found
-    folder = run_experiment(experiment, report=False)
-    lines = [json.loads(line) for line in (folder.path / "rounds.jsonl").read_text().splitlines()]
+@pytest.fixture(scope="module")
+def run(found: tuple[Experiment, MeasuredCosts], plan: RunPlan) -> RunFolder:
+    """What was planned, carried out."""
+    return run_experiment(found[0], report=False)
+
+
+def test_the_bytes_are_those_of_the_ledger(found: tuple[Experiment, MeasuredCosts], run: RunFolder) -> None:
+    _, costs = found
+    lines = [json.loads(line) for line in run.rounds.ledger.read_text().splitlines()]
     for line in lines[:-1]:
         for entry in line["sites"].values():
             assert (entry["bytes_down"], entry["bytes_up"]) == (costs.bytes_down, costs.bytes_up)
-    assert read_metrics(folder).cost.trainable_parameters == costs.trainable_parameters
+    assert read_metrics(run).cost.trainable_parameters == costs.trainable_parameters
 
 
+@pytest.mark.usefixtures("run")
 def test_the_cache_is_as_large_as_said(found: tuple[Experiment, MeasuredCosts], plan: RunPlan) -> None:
     experiment, _ = found
-    run_experiment(experiment, resume=True, report=False)
     for site in plan.sites:
         # The cache also holds what other tests left there.
         entries: Counter[str] = Counter()
@@ -57,17 +63,16 @@ def test_the_cache_is_as_large_as_said(found: tuple[Experiment, MeasuredCosts], 
         assert sum(0 <= size - each < 1_500 for size in sizes) >= site.scans[0]
 
 
-def test_the_splits_are_those_of_the_run(found: tuple[Experiment, MeasuredCosts], plan: RunPlan) -> None:
-    folder = run_experiment(found[0], resume=True, report=False)
+def test_the_splits_are_those_of_the_run(run: RunFolder, plan: RunPlan) -> None:
     for site in plan.sites:
-        rows = folder.site(site.site).splits.read_text().splitlines()[1:]
+        rows = run.site(site.site).splits.read_text().splitlines()[1:]
         counts = Counter(row.rpartition("\t")[2] for row in rows)
         assert site.scans == (len(rows), counts["train"], counts["validation"], counts["test"])
 
 
+@pytest.mark.usefixtures("run")
 def test_what_is_prepared_is_not_counted_again(found: tuple[Experiment, MeasuredCosts], plan: RunPlan) -> None:
     experiment, costs = found
-    run_experiment(experiment, resume=True, report=False)
     again = plan_with(experiment, costs, SiteScans(experiment))
     assert [site.to_prepare for site in again.sites] == [0, 0]
     site, every = again.sites[0], plan.sites[0].scans[0]
