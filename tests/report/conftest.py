@@ -1,4 +1,4 @@
-"""A run folder as a finished run leaves it, with every number from the real `summarise` and `combine`."""
+"""Run folders for the report: one that a run wrote, and one drawn here for the states that no quick run reaches."""
 
 import shutil
 from collections.abc import Callable
@@ -12,6 +12,7 @@ import torch
 from ledger_editing import change_ledger, write_ledger
 from run_editing import change_config
 from scipy.stats import norm
+from shared_folders import made_once
 
 from fedtune3d._utils.folders import RunFolder, StudyFolder
 from fedtune3d._utils.run_config import write_run_config
@@ -136,7 +137,7 @@ def draw_audit() -> LeakAudit:
 
 
 def write_run(folder: Path) -> None:
-    """Write the folder of a finished run, with pictures of three sites; the half of the last site is not there."""
+    """Draw the folder of a finished run, with pictures of three sites; the half of the last site is not there."""
     rng = np.random.default_rng(3)
     config = {
         "name": "demo",
@@ -246,10 +247,31 @@ def let_pictures_leave(folder: Path, sites: tuple[str, ...]) -> None:
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The one finished run that all tests copy."""
-    folder = tmp_path_factory.mktemp("report") / "run"
-    write_run(folder)
-    return folder
+    """The drawn run that all tests copy, its numbers by the real `summarise` and `combine`.
+
+    It has what no run of seconds has: ten rounds of which a site missed one, test sets that give intervals, a site with
+    one class, counts that are held back, saliency maps. `small_run` is a folder that a run wrote.
+    """
+    return made_once(tmp_path_factory, "drawn-run", lambda folder: write_run(folder / "run")) / "run"
+
+
+@pytest.fixture(scope="session")
+def finished_page(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the drawn run, in its folder; no test may change it."""
+
+    def write(folder: Path) -> None:
+        shutil.copytree(finished_run, folder / "run")
+        write_report(folder / "run")
+
+    return made_once(tmp_path_factory, "drawn-page", write) / "run" / "report.html"
+
+
+@pytest.fixture(params=["drawn", "written by a run"])
+def any_page(request: pytest.FixtureRequest) -> Path:
+    """The page of the drawn run, and that of a run; no test may change them."""
+    if request.param == "drawn":
+        return Path(request.getfixturevalue("finished_page"))
+    return Path(request.getfixturevalue("small_run").report)
 
 
 @pytest.fixture
@@ -317,8 +339,10 @@ STUDY_STAGES = {
 @pytest.fixture(scope="session")
 def finished_study(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The one finished study, with its report and one of its trials'."""
-    folder = tmp_path_factory.mktemp("study") / "study"
-    write_study(folder, finished_run)
-    write_report(folder / "trials" / "linear-frozen-fedavg-seed0")
-    write_study_report(folder)
-    return folder
+
+    def write(folder: Path) -> None:
+        write_study(folder / "study", finished_run)
+        write_report(folder / "study" / "trials" / "linear-frozen-fedavg-seed0")
+        write_study_report(folder / "study")
+
+    return made_once(tmp_path_factory, "study", write) / "study"

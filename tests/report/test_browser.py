@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fedtune3d.report import write_report
+from fedtune3d._utils.folders import RunFolder
 
 
 @pytest.fixture
@@ -76,8 +76,8 @@ def test_a_cells_report_opens(open_page: Callable[[Path], Any], study_page: Path
     assert "federated fine-tuning report" in page.inner_text("h1")
 
 
-def test_a_runs_page_sorts_and_filters(open_page: Callable[[Path], Any], make_run: Callable[..., Path]) -> None:
-    page = open_page(write_report(make_run()))
+def test_a_runs_page_sorts_and_filters(open_page: Callable[[Path], Any], finished_page: Path) -> None:
+    page = open_page(finished_page)
     page.locator("section[aria-labelledby=auc] th", has_text="Scans").first.get_by_role("button").click()
     rows = page.locator("section[aria-labelledby=auc] table.sortable tbody tr")
     counts = [int(cell.inner_text()) for cell in rows.locator(":scope[data-site] > :nth-child(3)").all()]
@@ -88,9 +88,9 @@ def test_a_runs_page_sorts_and_filters(open_page: Callable[[Path], Any], make_ru
 
 
 def test_no_serious_fault_of_accessibility(
-    open_page: Callable[[Path], Any], study_page: Path, make_run: Callable[..., Path], serious_faults: Any
+    open_page: Callable[[Path], Any], study_page: Path, finished_page: Path, small_run: RunFolder, serious_faults: Any
 ) -> None:
-    for path in (study_page, write_report(make_run())):
+    for path in (study_page, finished_page, small_run.report):
         assert serious_faults(open_page(path)) == []
 
 

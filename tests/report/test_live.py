@@ -8,7 +8,7 @@ import pytest
 from ledger_editing import change_ledger
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d.report import write_report
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d.report.live import LivePage, about, status_of
 from fedtune3d.report.run_contents import read_run
 
@@ -87,8 +87,8 @@ def test_it_writes_nothing_and_leaves_out_what_is_not_there_yet(make_run: Callab
     assert "EventSource" in page
 
 
-def test_the_final_page_has_nothing_of_it(make_run: Callable[..., Path]) -> None:
-    page = write_report(make_run()).read_text()
+def test_the_final_page_has_nothing_of_it(small_run: RunFolder) -> None:
+    page = small_run.report.read_text()
     assert "EventSource" not in page
     assert 'id="status"' not in page
 

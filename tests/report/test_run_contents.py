@@ -18,6 +18,16 @@ def test_reads_what_is_there(make_run: Callable[..., Path]) -> None:
     assert {site: len(paths) for site, paths in contents.examples.items()} == {"Graz": 4, "Lagos": 0}
 
 
+def test_reads_what_a_run_wrote(small_run: RunFolder) -> None:
+    contents = read_run(small_run.path)
+    assert contents.sites == sorted(contents.flows) == ["A", "B"]
+    assert [line.kind for line in contents.ledger] == ["train", "train", "score"]
+    assert {site: len(paths) for site, paths in contents.examples.items()} == {"A": 3, "B": 3}
+    assert contents.metrics is not None
+    assert contents.audit is not None
+    assert contents.profiles is not None
+
+
 def test_a_line_that_is_being_written_is_left_out(make_run: Callable[..., Path]) -> None:
     folder = make_run(finished=False)
     with (folder / "rounds.jsonl").open("a") as file:

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from ledger_editing import change_ledger
 
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d.report import run_tables
+from fedtune3d.report.number_formatting import size
 from fedtune3d.report.run_contents import RunContents, read_run
 
 
@@ -21,6 +23,16 @@ def test_costs_are_added_up_from_the_ledger(contents: RunContents) -> None:
     assert rows["Graz"]["total"] == "136 MB"  # 20 × 6.8
     assert (rows["Boston"]["rounds"], rows["Graz"]["rounds"]) == ("10", "9")
     assert (rows["Graz"]["up"], rows["Graz"]["seconds"], rows["Graz"]["memory"]) == ("6.8 MB", "3.0 s", "910 MB")
+
+
+def test_costs_of_a_run_are_those_of_its_ledger(small_run: RunFolder) -> None:
+    contents = read_run(small_run.path)
+    rows = {row["site"]: row for row in run_tables.cost_rows(contents)}
+    assert list(rows) == ["A", "B"]
+    for site, row in rows.items():
+        entries = [line.sites[site] for line in contents.ledger]
+        assert row["total"] == size(sum(entry.bytes_both_ways for entry in entries))
+        assert row["rounds"] == "2"
 
 
 def test_bad_scans_are_named_only_where_predictions_leave(contents: RunContents) -> None:

@@ -93,16 +93,13 @@ def test_the_figure_cuts_through_the_largest_place_and_keeps_one_scale(tmp_path:
     assert "a place of the map is 24 mm wide" in drawing.title
 
 
-def test_the_page_shows_it_where_it_was_asked_for(make_run: Callable[..., Path]) -> None:
-    folder = make_run()
-    text = write_report(folder).read_text(encoding="utf-8")
+def test_the_page_shows_it_where_it_was_asked_for(finished_page: Path, small_run: RunFolder) -> None:
+    text = finished_page.read_text(encoding="utf-8")
     assert "Where the model looks" in text
     assert "6 mm" in text
     assert "1.2 ± 0.3 %" in text
-    assert (folder / "figures" / "mean_saliency.tsv").read_text().count("\n") == 1 + 4
-    for path in (folder / "saliency").iterdir():
-        path.unlink()
-    assert "Where the model looks" not in write_report(folder).read_text(encoding="utf-8")
+    assert (finished_page.parent / "figures" / "mean_saliency.tsv").read_text().count("\n") == 1 + 4
+    assert "Where the model looks" not in small_run.report.read_text(encoding="utf-8")
 
 
 def test_no_map_at_all_is_a_sentence(make_run: Callable[..., Path]) -> None:

@@ -32,6 +32,15 @@ def test_every_number_is_in_the_terminal_table(make_run: Callable[..., Path]) ->
     assert "–" in pooled  # nothing is pooled over local models
 
 
+def test_every_number_of_a_run_is_in_the_terminal_table(small_run: RunFolder) -> None:
+    metrics = read_metrics(small_run.metrics)
+    lines = printed(metrics, 140).splitlines()
+    for site in "AB":
+        row = next(line for line in lines if site in line.split()[:2])
+        for method in metrics.methods.values():
+            assert "{:.2f} [{:.2f}, {:.2f}]".format(*(method.sites[site].auc.limits or ())) in row
+
+
 def test_an_interval_stays_on_one_line_in_a_narrow_terminal(make_run: Callable[..., Path]) -> None:
     metrics = read_metrics(RunFolder(make_run()).metrics)
     text = printed(metrics, 80)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d.report.figures.auc_per_site import draw_auc_per_site
 from fedtune3d.report.figures.drawing import site_marks
 from fedtune3d.report.figures.learning_curves import draw_learning_curves
@@ -56,6 +57,18 @@ def test_learning_curves_are_the_ledger(contents: RunContents) -> None:
     losses = dict(zip(*line_of(loss_axes, "Graz"), strict=True))
     assert np.isnan(losses[3])
     assert losses[4] == contents.ledger[3].sites["Graz"].loss
+
+
+def test_the_curves_of_a_run_are_its_ledger(small_run: RunFolder) -> None:
+    ledger = read_run(small_run.path).ledger
+    curves, weights = draw_learning_curves(ledger, ["A", "B"], best_round=1), draw_weights(ledger, ["A", "B"], "FedAvg")
+    auc_axes, loss_axes = curves.figure.axes
+    for site in "AB":
+        entries = [line.sites[site] for line in ledger]
+        assert line_of(auc_axes, site) == ([0, 1, 2], [entry.received.auc for entry in entries])
+        losses = dict(zip(*line_of(loss_axes, site), strict=True))
+        assert [losses[1], losses[2]] == [entry.loss for entry in entries[:2]]
+        assert line_of(weights.figure.axes[0], site) == ([1, 2], [entry.weight for entry in entries[:2]])
 
 
 def test_weights_break_where_a_site_was_absent(contents: RunContents) -> None:
