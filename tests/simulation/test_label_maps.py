@@ -40,7 +40,7 @@ def test_closing_keeps_the_fluid_between_folds_and_drops_what_lies_outside() -> 
         ("anatomy_id\tage\nanatomy-0\t3\n", "expected the column diagnosis, found anatomy_id, age"),
         ("anatomy_id\tdiagnosis\nanatomy-0\tMCI\n", "diagnosis of 'anatomy-0': expected one of .*, got 'MCI'"),
         ("anatomy_id\tdiagnosis\nanatomy-9\tAD\n", "anatomy-9.nii.gz: expected the label map"),
-        ("anatomy_id\tdiagnosis\nanatomy-0\tAD\nanatomy-0\tAD\n", "anatomy-0 stands there more than once"),
+        ("anatomy_id\tdiagnosis\nanatomy-0\tAD\nanatomy-0\tAD\n", "anatomy-0 occurs more than once"),
     ],
 )
 def test_bad_tables(tmp_path: Path, make_label_maps: Callable[..., Path], table: str | None, message: str) -> None:

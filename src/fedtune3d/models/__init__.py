@@ -1,1 +1,1 @@
-"""The encoder, the heads, the references, and what of them trains."""
+"""Encoders, heads and reference models, and which of their parameters are trained."""

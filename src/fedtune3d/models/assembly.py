@@ -1,4 +1,4 @@
-"""A model put together from its parts, ready to train: encoder, weights, head, tuning."""
+"""Assembly of a trainable model from encoder, weights, head and tuning."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,23 +24,23 @@ NCC = "ncc"
 
 
 def input_spec(encoder_name: str) -> InputSpec:
-    """The scans that an encoder, or the reference of this name, takes."""
+    """Return the input specification of the encoder or reference model of this name."""
     return ResNet18Reference.INPUT if encoder_name == RESNET18 else encoder_spec(encoder_name).input
 
 
 @dataclass(frozen=True)
 class AssembledModel:
-    """A model, what of it trains, and where its encoder's weights came from."""
+    """A model, its trainable parameters, and the source of its encoder's weights."""
 
     model: nn.Module
     trainable: Trainable
     weights: WeightsInfo = field(default_factory=lambda: WeightsInfo("random", ""))
 
     def write(self, state: State) -> None:
-        """Put a state into the model: what trains, and what exact LoRA averaging added to frozen weights.
+        """Load a state into the model: the trainable parameters, and what exact LoRA averaging added to frozen weights.
 
         Raises:
-            InputError: Where names or shapes are not the model's.
+            InputError: If names or shapes are not those of the model.
         """
         residuals = {name: tensor for name, tensor in state.items() if name.endswith(RESIDUAL_SUFFIX)}
         if isinstance(self.model, Classifier):
@@ -60,7 +60,7 @@ def assemble(
         encoder_name: A name of `build_encoder`, or ``"resnet18"``, the reference, which has no head.
         weights: ``"random"``, drawn from the seed, or a checkpoint file.
         head_name: A name of `build_head`, whose weights are drawn from the seed; or ``"ncc"``, which has none.
-        tuning: What trains.
+        tuning: Determines the trainable parameters.
         seed: The run's seed.
 
     Raises:

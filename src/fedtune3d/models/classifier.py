@@ -15,7 +15,7 @@ class StagedModel(Protocol):
     stage_count: int
 
     def run_stages(self, x: torch.Tensor, start: int, stop: int) -> torch.Tensor:
-        """Run stages `start` to `stop` − 1 on what comes before stage `start`."""
+        """Run stages `start` to `stop` − 1 on the output of stage `start` − 1."""
         ...
 
 
@@ -30,8 +30,8 @@ class Classifier(nn.Module):
 
     Attributes:
         stage_count: Number of the encoder's stages plus 1.
-        gradient_checkpointing: Where gradients are wanted, keep only what stands between the encoder's stages and
-            compute each stage once more in the backward pass: less memory, about a third more time.
+        gradient_checkpointing: If gradients are needed, keep only the activations between the encoder's stages and
+            recompute each stage in the backward pass: less memory, about a third more time.
     """
 
     def __init__(self, encoder: Encoder, head: nn.Module) -> None:
@@ -42,7 +42,7 @@ class Classifier(nn.Module):
         self.gradient_checkpointing = False
 
     def run_stages(self, x: torch.Tensor, start: int, stop: int) -> torch.Tensor:
-        """Run stages `start` to `stop` − 1 on what comes before stage `start`; ValueError where there are none such."""
+        """Run stages `start` to `stop` − 1 on the output of stage `start` − 1. ValueError if the range is invalid."""
         if not 0 <= start <= stop <= self.stage_count:
             raise ValueError(f"stages: expected 0 <= start <= stop <= {self.stage_count}, got {start} and {stop}")
         encoder_stop = min(stop, self.stage_count - 1)

@@ -27,26 +27,26 @@ class Checked:
     """An encoder to check.
 
     Attributes:
-        name: As in the experiment file.
-        size: Voxels along each axis of the scans that it is checked with; the shape of the features is checked at the
-            size that it states, whatever this is.
+        name: The name in the experiment file.
+        size: Voxels along each axis of the test scans; the shape of the features is always checked at the size that the
+            encoder specifies.
     """
 
     name: str
     size: int
 
     def build(self, seed: int = 1) -> Encoder:
-        """A new one with random weights, in evaluation mode."""
+        """Build an encoder with random weights, in evaluation mode."""
         encoder = build_encoder(self.name)
         initialise_random(encoder, seed)
         return encoder.eval()
 
     def scans(self, count: int) -> Tensor:
-        """(count, 1, size, size, size), at most 4: noise in a ball, 0 outside, as prepared scans are."""
+        """Return at most 4 test scans (count, 1, size, size, size): noise in a ball, else 0, like prepared scans."""
         return _balls(self.size)[:count]
 
     def require(self, holds: bool, complaint: str) -> None:
-        """Raise `AssertionError` with the encoder's name where something does not hold."""
+        """Raise `AssertionError` with the encoder's name if a condition does not hold."""
         if not holds:
             raise AssertionError(f"encoder {self.name}: {complaint}")
 
@@ -60,13 +60,13 @@ def _balls(size: int) -> Tensor:
 
 
 def checked(name: str, size: int | None) -> Checked:
-    """The encoder of a name with scans of a size; by default the encoder's own, or small ones where it takes them."""
+    """Return the encoder with its test scans; by default of the encoder's own size, or of a small one if accepted."""
     spec = build_encoder(name).spec
     return Checked(name, size or (spec.input.size if spec.input.fixed_size else min(SMALL, spec.input.size)))
 
 
 def check_spec(it: Checked) -> None:
-    """What it says about itself is complete."""
+    """Check that the specification is complete."""
     spec = it.build().spec
     it.require(isinstance(spec, EncoderSpec), f"`spec` is {type(spec).__name__}, expected EncoderSpec")
     it.require(spec.version >= 1 and bool(spec.title and spec.licence), "expected a version from 1, a title, a licence")
@@ -78,7 +78,7 @@ def check_spec(it: Checked) -> None:
 
 
 def check_shape(it: Checked) -> None:
-    """Features have the stated shape at the stated size, and are finite at the size of the check."""
+    """Check that features have the specified shape at the specified size, and are finite for the test scans."""
     encoder = it.build()
     with torch.inference_mode():
         features, size = encoder(it.scans(1)), encoder.spec.input.size
@@ -90,7 +90,7 @@ def check_shape(it: Checked) -> None:
 
 
 def check_chain(it: Checked) -> None:
-    """The stages one after the other are the forward pass, to the bit, and an empty range is nothing."""
+    """Check that the stages in turn equal the forward pass bit for bit, and that an empty range does nothing."""
     encoder, scans = it.build(), it.scans(1)
     with torch.inference_mode():
         x = scans
@@ -103,7 +103,7 @@ def check_chain(it: Checked) -> None:
 
 
 def check_stages(it: Checked) -> None:
-    """Each weight belongs to one stage, which alone reads it: so the weights of a prefix reproduce the prefix."""
+    """Check that each weight is read by one stage only, so that a prefix depends only on its own weights."""
     encoder, x = it.build(), it.scans(1)
     stages = {name: encoder.stage_of(name) for name in encoder.state_dict()}
     wrong = [name for name, stage in stages.items() if not 0 <= stage < encoder.stage_count]
@@ -123,7 +123,7 @@ def check_stages(it: Checked) -> None:
 
 
 def check_batch(it: Checked) -> None:
-    """The features of a scan do not depend on the scans next to it."""
+    """Check that a scan's features do not depend on the other scans in the batch."""
     encoder, scans = it.build(), it.scans(4)
     with torch.inference_mode():
         together, alone = encoder(scans)[1:2], encoder(scans[1:2])
@@ -131,7 +131,7 @@ def check_batch(it: Checked) -> None:
 
 
 def check_state(it: Checked) -> None:
-    """Its state, saved and loaded into one with other weights, gives the same features."""
+    """Check that a saved state, loaded into an encoder with other weights, gives the same features."""
     first, second, scan = it.build(1), it.build(2), it.scans(1)
     same = state_sha256(first.state_dict()) == state_sha256(it.build(1).state_dict())
     it.require(same, "the same seed draws other weights")
@@ -144,7 +144,7 @@ def check_state(it: Checked) -> None:
 
 
 def check_gradients(it: Checked) -> None:
-    """Every parameter gets a finite gradient, so that full tuning trains all of it."""
+    """Check that every parameter gets a finite gradient, so that full tuning trains the whole encoder."""
     encoder = it.build()
     features = encoder(it.scans(1))
     (features * torch.randn(features.shape, generator=torch_rng("encoder check"))).sum().backward()
@@ -154,7 +154,7 @@ def check_gradients(it: Checked) -> None:
 
 
 def check_adapters(it: Checked) -> None:
-    """New adapters, whose B is zero, change nothing; without attention there is nothing to check."""
+    """Check that new adapters, whose B is zero, change nothing. Encoders without attention are not checked."""
     encoder, scan = it.build(), it.scans(1)
     if encoder.spec.adaptable is None:
         return

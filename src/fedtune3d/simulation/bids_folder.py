@@ -1,4 +1,4 @@
-"""A simulated site on disk: BIDS, and every file of it says that it is simulated."""
+"""A simulated site on disk as a BIDS folder; every file states that it is simulated."""
 
 import csv
 import gzip
@@ -25,14 +25,14 @@ COLUMNS: dict[str, Json] = {
 
 
 def scan_path(site_folder: Path, participant: str) -> Path:
-    """Where a participant's scan stands; `participant` begins with `sub-`."""
+    """Return the path of a participant's scan; `participant` begins with `sub-`."""
     return site_folder / participant / "anat" / f"{participant}_T1w.nii.gz"
 
 
 def write_scan(path: Path, scan: Scan, stored_as: str) -> None:
     """Write a scan as NIfTI, with its sidecar first; the same bytes for the same scan.
 
-    `int16` is scaled by a slope; `float32` holds whole numbers, as scanner software leaves them.
+    `int16` is scaled by a slope; `float32` holds whole numbers, as written by scanner software.
     """
     write_json(
         path.with_name(path.name.removesuffix(".nii.gz") + ".json"),
@@ -60,7 +60,7 @@ def simulated_brain(path: Path) -> NDArray[np.float32]:
 def write_site_files(
     site_folder: Path, site: str, rows: Sequence[dict[str, str]], parameters: Mapping[str, Json]
 ) -> None:
-    """Write what a BIDS folder needs beside its scans; `participants.tsv`, without which no one reads it, last."""
+    """Write all files of a BIDS folder but its scans; last `participants.tsv`, which marks it as complete."""
     write_json(
         site_folder / "dataset_description.json",
         {

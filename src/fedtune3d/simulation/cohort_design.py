@@ -1,4 +1,4 @@
-"""Who is scanned where: the plan of a simulation, made before the first scan."""
+"""The design of a simulation: who is scanned at which site, planned before the first scan."""
 
 import string
 from collections.abc import Sequence
@@ -40,10 +40,10 @@ def plan_sites(
     people: Sequence[LabelMap] | None,
     site_effects: Sequence[str] = (),
 ) -> list[PlannedSite]:
-    """The sites in order of their names, from the template or from the label maps of real people.
+    """Plan the sites in order of their names, from the template or from the label maps of real people.
 
     Raises:
-        InputError: If a site effect is not known, a number is out of its range, or there are too few scans for each
+        InputError: If a site effect is unknown, a number is out of range, or there are too few scans for each
             site to have `min_per_class` of each class in validation and test.
     """
     if not 1 <= sites <= len(string.ascii_uppercase):

@@ -38,7 +38,7 @@ def random_velocity(
 def exponentiate(velocity: NDArray[np.float32], spacing_mm: float) -> NDArray[np.float32]:
     """The displacement (3, X, Y, Z) in mm of a velocity field in mm after unit time, by scaling and squaring.
 
-    Outside the grid the field goes on as at its border.
+    Outside the grid, the field continues with the values at its border.
     """
     displacement = torch.from_numpy(velocity / np.float32(spacing_mm * 2**SQUARINGS))
     x, y, z = (torch.arange(n, dtype=torch.float32) for n in velocity.shape[1:])

@@ -51,7 +51,7 @@ class LabelMap:
 
 
 def list_label_maps(folder: Path) -> list[LabelMap]:
-    """The people of `anatomies.tsv` (columns anatomy_id and diagnosis), in order of their ids.
+    """Read the people of `anatomies.tsv` (columns anatomy_id and diagnosis), in order of their ids.
 
     Diagnoses AD, dementia or impaired count as AD; CN, control or healthy as CN.
 
@@ -76,7 +76,7 @@ def list_label_maps(folder: Path) -> list[LabelMap]:
     ids = [person.anatomy_id for person in people]
     twice = sorted({name for name in ids if ids.count(name) > 1})
     if twice:
-        raise InputError(f"{table}: expected each anatomy_id once, but {twice[0]} stands there more than once")
+        raise InputError(f"{table}: expected each anatomy_id once, but {twice[0]} occurs more than once")
     return sorted(people, key=lambda person: person.anatomy_id)
 
 
@@ -94,7 +94,7 @@ def _label_map_of_row(folder: Path, table: Path, row: dict[str, str]) -> LabelMa
 
 
 def read_label_map(person: LabelMap) -> Anatomy:
-    """The anatomy of one label map; what lies outside the brain is left out.
+    """Read the anatomy of one label map without anything outside the brain.
 
     The brain is every label below 500 but outer CSF, closed by 4 mm, so that the fluid of the sulci belongs to it.
 

@@ -1,4 +1,4 @@
-"""Simulated people: age, sex, and how far age and disease have gone in the brain."""
+"""Simulated people: age, sex, and atrophy of the brain by age and disease."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ class Person:
 
 
 def draw_person(diagnosis: str, site: SiteEffect, seed: int, site_name: str, participant: str) -> Person:
-    """A person with the given diagnosis; the same for the same (seed, site, participant)."""
+    """Draw a person with the given diagnosis; the same for the same (seed, site, participant)."""
     rng = numpy_rng(seed, site_name, participant, "person")
     impaired = diagnosis == "AD"
     age, sex, scale = draw_demographics(rng, site.mean_age + (MEAN_AGE_GAP_YEARS if impaired else 0.0))
@@ -56,13 +56,13 @@ def draw_person(diagnosis: str, site: SiteEffect, seed: int, site_name: str, par
 
 
 def draw_person_of_anatomy(diagnosis: str, seed: int, anatomy: str) -> Person:
-    """A real anatomy's person: age, sex and size are the anatomy's at every site, and so is the atrophy."""
+    """Draw the person of a real anatomy: age, sex, size and atrophy are the anatomy's at every site."""
     age, sex, _ = draw_demographics(numpy_rng(seed, anatomy, "person"), REFERENCE_AGE)
     return Person(diagnosis, age, sex, (1.0, 1.0, 1.0), 0.0, 0.0, 0.0)
 
 
 def draw_demographics(rng: np.random.Generator, mean_age: float) -> tuple[float, str, tuple[float, float, float]]:
-    """Age in years (55 to 95), sex, and brain size; men's brains are larger by about a tenth in volume."""
+    """Draw age in years (55 to 95), sex, and brain size; men's brains are about 10% larger in volume."""
     age = round(float(np.clip(rng.normal(mean_age, 6.5), 55.0, 95.0)), 1)
     sex = "F" if rng.random() < 0.52 else "M"
     whole = (0.905 if sex == "F" else 0.935) * np.exp(rng.normal(0.0, 0.025))

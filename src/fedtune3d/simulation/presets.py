@@ -1,4 +1,4 @@
-"""What a user may ask of a simulated site: 'what if site C is a 1.5 T scanner with 3 mm slices?'"""
+"""Site effects set by the user: 'what if site C is a 1.5 T scanner with 3 mm slices?'"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -56,11 +56,11 @@ def parse_site_effects(texts: Sequence[str], sites: Sequence[str]) -> dict[str, 
     """Site → fields of `SiteEffect` to set, from texts such as ``site_c=1.5T,slices=3mm``.
 
     Args:
-        texts: One a site; a later setting of the same field wins.
-        sites: The names that there are, ``site-A``, ``site-B``, …; case and the sign between do not matter.
+        texts: One per site; a later setting of the same field overrides an earlier one.
+        sites: The names of the sites, ``site-A``, ``site-B``, …; case and separator do not matter.
 
     Raises:
-        InputError: At the first site, setting or value that is not known.
+        InputError: If a site, setting or value is unknown; names the first one.
     """
     found: dict[str, dict[str, float]] = {}
     for text in texts:
@@ -76,7 +76,7 @@ def parse_site_effects(texts: Sequence[str], sites: Sequence[str]) -> dict[str, 
 def change_effects(
     effects: Mapping[str, SiteEffect], changes: Mapping[str, Mapping[str, float]]
 ) -> dict[str, SiteEffect]:
-    """The effects with what was asked for in the place of what was drawn."""
+    """Return the effects with the requested values instead of the drawn ones."""
     # Every field that can be set is a float.
     return {site: replace(effect, **changes.get(site, {})) for site, effect in effects.items()}  # type: ignore[arg-type]
 

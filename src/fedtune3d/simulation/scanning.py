@@ -35,7 +35,7 @@ class Scan:
 
 
 def make_scan(anatomy: Anatomy, person: Person, site: SiteEffect, seed: int, site_name: str, participant: str) -> Scan:
-    """The scan of a person at a site; the same bits for the same (seed, site, participant)."""
+    """Make the scan of a person at a site; the same bits for the same (seed, site, participant)."""
     rng = numpy_rng(seed, site_name, participant, "scan")
     return scan_person(anatomy, person, person_displacement(anatomy, person, rng), site, rng)
 
@@ -71,7 +71,7 @@ def person_displacement(anatomy: Anatomy, person: Person, rng: np.random.Generat
 def field_of_view(
     anatomy: Anatomy, person: Person, site: SiteEffect, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], tuple[int, int, int], NDArray[np.float64], int]:
-    """The scan's grid, with the head a little turned and shifted in the scanner.
+    """Return the scan's grid, with the head slightly rotated and shifted in the scanner.
 
     Returns:
         The affine from fine voxels to the anatomy's space in mm (before the displacement), the fine grid's shape, the
@@ -102,7 +102,7 @@ def field_of_view(
 
 
 def rigid(angles: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The (4, 4) matrix that turns about x, y and z by `angles` in radians, then shifts."""
+    """Return the (4, 4) matrix that rotates about x, y and z by `angles` in radians, then translates."""
     pose = np.eye(4)
     pose[:3, :3] = Rotation.from_euler("xyz", angles).as_matrix()
     pose[:3, 3] = shift
@@ -115,7 +115,7 @@ def sample_tissues(
     to_anatomy: NDArray[np.float64],
     shape: tuple[int, int, int],
 ) -> NDArray[np.float32]:
-    """The anatomy's four tissue maps (4, X, Y, Z) on the scan's fine grid, through the person's displacement."""
+    """Sample the anatomy's four tissue maps (4, X, Y, Z) on the scan's fine grid, through the person's displacement."""
     points = affine_points(np.linalg.inv(anatomy.affine) @ to_anatomy, shape)
     spacing = float(anatomy.affine[0, 0])
     moved = points + sample(torch.from_numpy(displacement), points * (spacing / VELOCITY_SPACING_MM)) / spacing
@@ -124,13 +124,13 @@ def sample_tissues(
 
 
 def thin_cortex(tissues: NDArray[np.float32], thinning: float) -> NDArray[np.float32]:
-    """The tissue maps with a share of the thinnable grey matter turned to fluid."""
+    """Return the tissue maps with a share of the thinnable grey matter replaced by fluid."""
     lost = np.float32(thinning) * tissues[THINNABLE]
     return np.stack([tissues[CSF] + lost, tissues[GREY] - lost, tissues[WHITE], tissues[THINNABLE] - lost])
 
 
 def paint(tissues: NDArray[np.float32], site: SiteEffect, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Intensities over white matter's: the site's contrast, with a person's small departures from it and a texture."""
+    """Compute intensities relative to white matter: the site's contrast, a person's small deviations, and a texture."""
     grey, fluid = np.array([site.grey_contrast, site.fluid_contrast]) * np.exp(rng.normal(0.0, 0.03, 2))
     painted = np.float32(fluid) * tissues[CSF] + np.float32(grey) * tissues[GREY] + tissues[WHITE]
     texture = ndi.gaussian_filter(rng.standard_normal(painted.shape, dtype=np.float32), 1.0, truncate=2.5)
@@ -139,7 +139,7 @@ def paint(tissues: NDArray[np.float32], site: SiteEffect, rng: np.random.Generat
 
 
 def bias_field(shape: tuple[int, int, int], strength: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A smooth positive field: the exponential of a random polynomial of degree 2, of the given standard deviation."""
+    """Draw a smooth positive field, an exponential of a random quadratic polynomial of given standard deviation."""
     coefficients = rng.standard_normal((3, 3, 3)) * (np.indices((3, 3, 3)).sum(axis=0) <= 2)
     x, y, z = (np.linspace(-1.0, 1.0, n, dtype=np.float32) for n in shape)
     logarithm = np.polynomial.legendre.leggrid3d(x, y, z, coefficients.astype(np.float32)).astype(np.float32)
@@ -149,7 +149,7 @@ def bias_field(shape: tuple[int, int, int], strength: float, rng: np.random.Gene
 
 
 def average_slabs(maps: NDArray[np.float32], axis: int, slabs: int) -> NDArray[np.float32]:
-    """Maps (C, X, Y, Z) with each `slabs` neighbours along spatial axis `axis` averaged into one."""
+    """Average every `slabs` neighbours of maps (C, X, Y, Z) along spatial axis `axis`."""
     if slabs == 1:
         return maps
     shape = list(maps.shape)
@@ -161,7 +161,7 @@ def average_slabs(maps: NDArray[np.float32], axis: int, slabs: int) -> NDArray[n
 def move_head(
     image: NDArray[np.float32], affine: NDArray[np.float64], motion_mm: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """The image of a head that moves three times during the scan: parts of k-space from moved copies, by TorchIO.
+    """Simulate a head that moves three times during the scan: parts of k-space come from moved copies (TorchIO).
 
     References:
         Shaw et al., MIDL 2019 (the model behind `torchio.Motion`).
@@ -178,7 +178,7 @@ def move_head(
 
 
 def add_rician_noise(image: NDArray[np.float32], noise: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """The magnitude of the image with Gaussian noise of standard deviation `noise` in its two channels.
+    """Return the magnitude of the image with Gaussian noise of standard deviation `noise` in its two channels.
 
     References:
         Gudbjartsson and Patz, Magnetic Resonance in Medicine 1995, equation 1.

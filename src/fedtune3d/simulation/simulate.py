@@ -1,4 +1,4 @@
-"""Simulate hospital sites: plan, make what is missing in parallel, describe."""
+"""Simulate hospital sites: plan them, make missing scans in parallel, and describe them."""
 
 import json
 import warnings
@@ -38,23 +38,24 @@ def simulate_sites(
 ) -> list[Path]:
     """Write simulated hospital sites as BIDS folders `out/site-A`, `out/site-B`, …; returns the folders.
 
-    The same arguments give the same bytes, whatever the number of workers. A scan that is already there is not made
-    again, so a simulation that was stopped goes on where it was.
+    The same arguments give the same bytes, whatever the number of workers. Scans that exist already
+    are not made again, so an interrupted simulation continues where it stopped.
 
     Args:
-        out: Folder for the sites; made when missing.
+        out: Folder for the sites; created if missing.
         sites: Number of sites, 1 to 26; their sizes are unequal.
-        scans: Number of scans of all sites together.
-        seed: Cause of everything random, with site and participant.
+        scans: Total number of scans over all sites.
+        seed: Seed of everything random, together with site and participant.
         anatomies: Folder of FreeSurfer-style label maps with `anatomies.tsv`; None draws people from MNI152.
         min_per_class: Scans of each class that every site has in validation and in test under the default split.
-        workers: Processes, of one thread each. 1 works in this process.
+        workers: Number of processes with one thread each; 1 works in this process.
         progress: Called with (scans done, scans in all).
-        site_effects: What to set at a site rather than draw, such as ``site_c=1.5T,slices=3mm`` (see `presets`).
+        site_effects: Values to set at a site instead of drawing them, such as ``site_c=1.5T,slices=3mm`` (see
+            `presets`).
 
     Raises:
-        InputError: Numbers too small or out of range, a folder that holds something else, a disk too full, or anatomies
-            that cannot be read.
+        InputError: If a number is out of range, the folder contains something else, the disk is too full, or anatomies
+            cannot be read.
     """
     people = None if anatomies is None else list_label_maps(anatomies)
     planned = plan_sites(sites, scans, seed, min_per_class, people, site_effects)
@@ -90,7 +91,7 @@ def _parameters(
     people: Sequence[LabelMap] | None,
     site_effects: Sequence[str],
 ) -> dict[str, Json]:
-    """All that the bytes of a simulation depend on."""
+    """Return everything that the bytes of a simulation depend on."""
     parameters: dict[str, Json] = {
         "Version": SIMULATION_VERSION,
         "Sites": sites,
@@ -107,7 +108,7 @@ def _parameters(
 
 
 def _claim_folder(out: Path, folders: Sequence[Path], parameters: dict[str, Json]) -> None:
-    """Write `simulation.json`, or check that the one that is there has the same parameters."""
+    """Write `simulation.json`, or check that an existing one has the same parameters."""
     record = SimulationFolder(out).parameters
     if record.exists():
         try:
@@ -178,7 +179,7 @@ def _row(scan: PlannedScan) -> dict[str, str]:
 
 
 def _described(site: PlannedSite, parameters: dict[str, Json]) -> dict[str, Json]:
-    """What the site's description says of how it was made."""
+    """Describe how the site was made, for its description file."""
     effect = {**asdict(site.effect)}
     if not site.effect.motion_mm:
         del effect["motion_mm"]  # as it was before there was motion

@@ -1,4 +1,4 @@
-"""What a site's scanner and its patients do to its scans."""
+"""Effects of a site's scanner and population on its scans."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class SiteEffect:
     """One site's scanner and population.
 
     Attributes:
-        positive_share: Wanted share of people with AD.
+        positive_share: Target share of people with AD.
         mean_age: Mean age of the healthy in years.
         white_level: Intensity of white matter in the scanner's own units (its gain).
         grey_contrast: Intensity of grey matter over that of white.
@@ -24,7 +24,7 @@ class SiteEffect:
         voxel_mm: In-plane voxel size.
         slice_mm: Slice thickness.
         slice_axis: Axis of `axis_codes` across the slices.
-        axis_codes: Where the voxel axes point, as in nibabel.
+        axis_codes: Orientation of the voxel axes, as in nibabel.
         stored_as: `int16` (with a slope) or `float32`.
         motion_mm: Standard deviation of the head's moves during the scan, in mm and in degrees; 0 for none.
     """
@@ -47,8 +47,8 @@ class SiteEffect:
 def draw_site_effects(count: int, seed: int) -> list[SiteEffect]:
     """Effects of `count` sites that differ in each quantity.
 
-    Each range is cut into `count` strata, dealt to the sites in a random order (Latin hypercube sampling), so that few
-    sites are spread over the whole range too.
+    Each range is divided into `count` strata, assigned to the sites in a random order (Latin hypercube sampling), so
+    that even a few sites cover the whole range.
     """
     rng = numpy_rng(seed, "site effects", count)
 

@@ -1,4 +1,4 @@
-"""How many scans each simulated site has, and of which class."""
+"""Numbers of scans per simulated site and class."""
 
 from itertools import count
 
@@ -14,10 +14,10 @@ SMALLEST_SHARE = 0.64  # of an equal share: 16 % of the scans for four sites
 
 
 def least_per_site(min_per_class: int, people_per_class: tuple[int, int] | None) -> int:
-    """The fewest scans with which a site has `min_per_class` of each class in validation and test.
+    """Return the fewest scans with which a site has `min_per_class` of each class in validation and test.
 
-    With people of their own anatomies (their numbers per class) whole people go to a set, one at least, so each needs
-    `min_per_class` scans.
+    If people have anatomies of their own (their numbers per class are given), whole people are assigned to a set, at
+    least one each, so each person needs `min_per_class` scans.
     """
     if people_per_class is not None:
         return sum(people_per_class) * min_per_class
@@ -30,7 +30,7 @@ def least_of_class(min_per_class: int) -> int:
 
 
 def site_sizes(sites: int, scans: int, smallest: int, seed: int) -> list[int]:
-    """Scans of each site, `scans` in all, in an order that the seed shuffles.
+    """Return the number of scans of each site, `scans` in total, shuffled by the seed.
 
     The shares form a geometric series whose largest is 2.15 times its smallest, so that four sites have about
     16, 21, 27 and 35 % of the scans. No site has fewer than `smallest` scans or than 0.64 of an equal share.
@@ -52,7 +52,7 @@ def site_sizes(sites: int, scans: int, smallest: int, seed: int) -> list[int]:
 
 
 def largest_remainder(shares: NDArray[np.float64], total: int) -> NDArray[np.int64]:
-    """Whole numbers in proportion to the shares that sum to the total; equal remainders go to the later."""
+    """Return whole numbers in proportion to the shares that sum to the total; of equal remainders, later ones win."""
     quotas = shares / shares.sum() * total
     sizes: np.ndarray = np.floor(quotas).astype(int)
     rest = np.argsort(quotas - sizes, kind="stable")[::-1][: total - sizes.sum()]
@@ -61,6 +61,6 @@ def largest_remainder(shares: NDArray[np.float64], total: int) -> NDArray[np.int
 
 
 def positives_of_site(size: int, wanted_share: float, min_per_class: int) -> int:
-    """Scans of the positive class nearest to the wanted share that leave enough of both classes."""
+    """Return the number of positive scans closest to the target share that leaves enough of both classes."""
     least = least_of_class(min_per_class)
     return int(np.clip(round(size * wanted_share), least, size - least))

@@ -1,4 +1,4 @@
-"""The default anatomy: the MNI152 template and tissue maps that come inside nilearn.
+"""The default anatomy: the MNI152 template and tissue maps that nilearn includes.
 
 They carry no label for ventricle and hippocampus, so we draw these regions in MNI space: tubes around centre lines,
 refined by the tissue maps (fluid over one half for ventricles, grey matter over one half for hippocampi). The points of
@@ -83,7 +83,7 @@ def squared_distance_to_segment(
 def boundary_velocity(region: NDArray[np.bool_], reach_mm: float) -> NDArray[np.float32]:
     """Velocity (3, X', Y', Z') on the 3 mm grid that moves the boundary outwards by 1 mm on average in unit time.
 
-    It falls to 1/e at `reach_mm` outside and to zero in the middle of the region, where outwards has no direction.
+    It falls to 1/e at `reach_mm` outside and to zero in the middle of the region, where there is no outward direction.
     """
     distance = ndi.distance_transform_edt(~region, SPACING_MM) - ndi.distance_transform_edt(region, SPACING_MM)
     smooth = ndi.gaussian_filter(distance.astype(np.float32), 1.0)

@@ -1,4 +1,4 @@
-"""Image encoders, one file each; `contract` says what an encoder is, `networks` holds what several are made of."""
+"""Image encoders, one file each; `contract` defines their interface, `networks` holds the networks that they share."""
 
 from fedtune3d.models.encoders._registry import build_encoder, encoder_names, encoder_spec
 

@@ -1,4 +1,4 @@
-"""Encoders by name: every module in this folder without a leading underscore, but for the contract, is an encoder."""
+"""Encoders by name: every module in this folder without a leading underscore, except `contract`, is an encoder."""
 
 import importlib
 import pkgutil
@@ -13,13 +13,13 @@ _CONTRACT = "contract"
 
 
 def encoder_names() -> tuple[str, ...]:
-    """The names of all encoders, sorted: the files in this folder."""
+    """Return the names of all encoders, sorted."""
     modules = [module.name for module in pkgutil.iter_modules(encoders.__path__) if not module.ispkg]
     return tuple(sorted(name for name in modules if not name.startswith("_") and name != _CONTRACT))
 
 
 def encoder_spec(name: str) -> EncoderSpec:
-    """What an encoder says about itself; makes no model.
+    """Return the specification of an encoder without building it.
 
     Raises:
         InputError: If there is no such encoder.
@@ -29,7 +29,7 @@ def encoder_spec(name: str) -> EncoderSpec:
 
 
 def build_encoder(name: str) -> Encoder:
-    """The encoder of that name, on the CPU, its weights not yet set.
+    """Build an encoder on the CPU, with its weights not yet set.
 
     Raises:
         InputError: If there is no such encoder, or it needs a package that is not installed.

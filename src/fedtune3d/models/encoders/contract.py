@@ -1,4 +1,4 @@
-"""The contract of an encoder: what it says about itself, once, and the chain of stages that it is."""
+"""The contract of an encoder: its specification, and its network as a chain of stages."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -18,18 +18,18 @@ Projection = Literal["q", "k", "v", "out", "mlp"]
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The scans that an encoder takes. Prepared scans are brains without their skull, one channel, axes RAS.
+    """The input of an encoder. Prepared scans are skull-stripped brains with one channel and axes RAS.
 
-    An encoder whose network was trained on other axes turns the scan in its first stage, and its features back in its
-    last, so that no other part of the program can get an orientation wrong.
+    An encoder whose network was trained with another orientation reorients the scan in its first stage and the features
+    in its last, so that orientation matters nowhere else.
 
     Attributes:
         size: Voxels along each axis.
-        spacing_mm: Width of a voxel.
-        space: ``mni`` where brains are registered to MNI152, too; ``native`` leaves them as they lie (see
+        spacing_mm: Voxel size.
+        space: ``mni`` if brains are also registered to MNI152; ``native`` if they are not (see
             `preparation.prepare_scan`).
         intensity: Scale of the voxels in the brain (`preparation.intensity.normalise_intensity`); 0 outside.
-        fixed_size: Whether the network takes no other size.
+        fixed_size: Whether the network accepts only this size.
     """
 
     size: int = 128
@@ -41,9 +41,9 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """The features that an encoder makes of a scan, (channels, positions, positions, positions).
+    """The features of a scan, (channels, positions, positions, positions).
 
-    One position is a vector: it says nothing about the place.
+    Features with a single position are a vector without spatial information.
     """
 
     channels: int
@@ -51,12 +51,12 @@ class FeatureSpec:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Of the features of a scan."""
+        """Shape of the features of a scan."""
         return self.channels, self.positions, self.positions, self.positions
 
     @property
     def is_vector(self) -> bool:
-        """Whether there is one position only."""
+        """Whether there is only one position."""
         return self.positions == 1
 
 
@@ -66,7 +66,7 @@ class AdaptableLayers:
 
     Attributes:
         depth: Number of blocks; block `n` is the module ``blocks.n``.
-        default_blocks: The blocks that ``global`` stands for: those whose attention sees the whole scan.
+        default_blocks: The blocks that ``global`` selects: those whose attention spans the whole scan.
         layers: Projection → its layers, named from the block on. Those of q, k and v are the parts of `fused`.
         fused: The layer that projects to q, k and v at once.
     """
@@ -79,19 +79,19 @@ class AdaptableLayers:
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """What an encoder says about itself; every other part of the program reads it here.
+    """The specification of an encoder; every other part of the program relies on it.
 
     Attributes:
-        name: As in the experiment file.
-        version: Raised with any change of the code that changes a bit of the features. With the name, the first cause
-            in the feature cache's keys.
-        title: For reports.
-        input: The scans that it takes.
-        features: What it makes of them.
-        licence: Of the released weights, or of the code where there are none.
+        name: The name in the experiment file.
+        version: Must be increased with every change to the code that changes the features by even a bit. Part of the
+            feature cache's keys, together with the name.
+        title: Name in reports.
+        input: Specification of the input.
+        features: Shape of the features.
+        licence: Licence of the released weights, or of the code if no weights are released.
         cohorts: Public cohorts whose scans it was pre-trained on, by the names that studies use.
-        adaptable: What LoRA can adapt; None where there is no attention.
-        code_sha256: Of the file of an encoder that is no part of this package; empty for all others.
+        adaptable: Layers that LoRA can adapt; None without attention.
+        code_sha256: SHA-256 of the encoder's file if it is not part of this package; else empty.
     """
 
     name: str
@@ -108,11 +108,11 @@ class EncoderSpec:
 class Encoder(nn.Module, ABC):
     """Scans (B, 1, s, s, s) → features (B, channels, p, p, p), as a chain of stages that can be cut after any of them.
 
-    A leading part without trained parameters is run once per scan and kept. `fedtune3d.testing.check_encoder` checks
-    an encoder.
+    A leading part without trained parameters is run once per scan, and its output is cached.
+    `fedtune3d.testing.check_encoder` checks an encoder.
 
     Attributes:
-        spec: What it says about itself.
+        spec: Its specification.
     """
 
     spec: EncoderSpec
@@ -124,11 +124,11 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def run_stage(self, x: Tensor, stage: int) -> Tensor:
-        """Run one stage on what the stage before gave; on scans where it is 0."""
+        """Run one stage on the output of the stage before; stage 0 on scans."""
 
     @abstractmethod
     def stage_of(self, name: str) -> int:
-        """The stage that reads the parameter or buffer of this name."""
+        """Return the stage that reads the parameter or buffer of this name."""
 
     @property
     def out_channels(self) -> int:
@@ -139,14 +139,14 @@ class Encoder(nn.Module, ABC):
         """Run the stages `start` … `stop` − 1.
 
         Args:
-            x: Scans (B, 1, s, s, s) where `start` is 0, else what stage `start` − 1 gave.
+            x: Scans (B, 1, s, s, s) if `start` is 0, else the output of stage `start` − 1.
             start, stop: 0 ≤ start ≤ stop ≤ `stage_count`.
 
         Returns:
-            What stage `stop` − 1 gives: the features after the last one; `x` for an empty range.
+            The output of stage `stop` − 1, which is the features for the last stage; `x` for an empty range.
 
         Raises:
-            ValueError: Where the stages or the scans' shape are not as above.
+            ValueError: If the stages or the scans' shape are not as above.
         """
         if not 0 <= start <= stop <= self.stage_count:
             raise ValueError(f"stages {start} to {stop}: expected 0 ≤ start ≤ stop ≤ {self.stage_count}")
@@ -161,9 +161,9 @@ class Encoder(nn.Module, ABC):
     def fresh_values(self, name: str, shape: torch.Size, rng: torch.Generator) -> Tensor:
         """Draw a parameter of a random encoder.
 
-        Biases are 0, other vectors (the scales of norms) 1, convolutions normal with σ = 1/√fan-in, all else normal
-        with σ = 0.02, positions included: a fresh encoder of SAM has them at zero, and its features would not depend on
-        the place.
+        Biases are 0, other vectors (the scales of norms) 1, convolutions normal with σ = 1/√fan-in, and all else normal
+        with σ = 0.02. This includes position embeddings, which SAM initialises to zero: its features would not depend
+        on position.
         """
         if name.endswith("bias"):
             return torch.zeros(shape)
@@ -174,16 +174,16 @@ class Encoder(nn.Module, ABC):
         return torch.randn(shape, generator=rng) * sigma
 
     def from_released(self, stored: State) -> State:
-        """The encoder's own state in a checkpoint as its authors released it, by the encoder's own names.
+        """Convert a checkpoint as released by the encoder's authors to the encoder's own parameter names.
 
         Args:
-            stored: The tensors of the file, by the authors' names, whatever else the file holds left out.
+            stored: The tensors of the file under the authors' names, without any other content of the file.
         """
         return stored
 
 
 def initialise_random(encoder: Encoder, seed: int) -> None:
-    """Draw every parameter afresh, in place: the same values for the same seed, on every machine."""
+    """Initialise every parameter randomly, in place; the values depend only on the seed, not on the machine."""
     with torch.no_grad():
         for name, parameter in encoder.named_parameters():
             parameter.copy_(encoder.fresh_values(name, parameter.shape, torch_rng("encoder", seed, name)))

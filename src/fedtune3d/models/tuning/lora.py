@@ -66,7 +66,7 @@ def apply_lora(model: Classifier, settings: Lora, seed: int = 0) -> Trainable:
 
 
 def require_adaptable(encoder: Encoder) -> AdaptableLayers:
-    """What LoRA can adapt in an encoder. Raises `InputError` where there is nothing."""
+    """Return the layers of an encoder that LoRA can adapt. Raises `InputError` if there are none."""
     if encoder.spec.adaptable is None:
         raise InputError(f"tuning: {no_lora(encoder.spec)}")
     return encoder.spec.adaptable

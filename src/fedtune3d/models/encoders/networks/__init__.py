@@ -1,1 +1,1 @@
-"""The networks that encoders are made of: blocks without a specification of their own."""
+"""Networks from which encoders are built; they have no specification of their own."""

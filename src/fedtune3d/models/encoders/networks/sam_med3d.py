@@ -33,7 +33,7 @@ LAYERS: dict[Projection, tuple[str, ...]] = {
     "out": ("attn.proj",),
     "mlp": ("mlp.lin1", "mlp.lin2"),
 }
-"""What LoRA can adapt in a block."""
+"""Layers of a block that LoRA can adapt."""
 
 
 def sam_med3d_spec(
@@ -45,7 +45,7 @@ def sam_med3d_spec(
     positions: int = 8,
     channels: int = 384,
 ) -> EncoderSpec:
-    """What an encoder of this architecture says about itself; its input as for the released weights."""
+    """Return the specification of an encoder of this architecture, with the input of the released weights."""
     return EncoderSpec(
         name=name,
         version=VERSION,
