@@ -205,7 +205,7 @@ class ExperimentKeys(StrictModel):
 
     @property
     def preparation_settings(self) -> PreparationSettings:
-        """How scans are prepared."""
+        """Settings of the preparation of scans."""
         return self.preparation.settings(input_spec(self.model.encoder))
 
     @property

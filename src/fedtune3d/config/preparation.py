@@ -14,7 +14,7 @@ from fedtune3d.preparation.settings import PreparationSettings
 
 
 class PreparationSection(StrictModel):
-    """How a scan becomes the model's input; what is left out is as the encoder wants it.
+    """Settings of the preparation of scans; omitted keys are those of the encoder.
 
     `steps` are those that every scan shall have behind it, `auto` (of most encoders) all for a head with its skull and
     none for a brain. `intensity` is the scale of the voxels, `size` and `spacing_mm` are the grid, and `device` is

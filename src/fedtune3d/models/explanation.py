@@ -12,11 +12,11 @@ def grad_cam(model: Classifier, features: Tensor) -> Tensor:
     """Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391, equations 1 and 2) on the features that the head takes.
 
     The score is the difference of the logits, positive class minus negative, so the map shows evidence for the
-    positive class. It is as coarse as the features.
+    positive class. Its resolution is that of the features.
 
     Args:
         model: In evaluation mode.
-        features: Of a prepared scan, (1, channels, p, p, p) float32: what all stages but the last give.
+        features: Features of a prepared scan, (1, channels, p, p, p) float32: the output of all stages but the last.
 
     Returns:
         (p, p, p) float32, at least 0.
@@ -45,7 +45,7 @@ def integrated_gradients(
         progress: Called with (steps done, steps in all).
 
     Returns:
-        (s, s, s) float32, positive where the scan speaks for the positive class.
+        (s, s, s) float32, positive where the scan is evidence for the positive class.
     """
     total = torch.zeros_like(scan)
     for step in range(steps):
@@ -72,7 +72,7 @@ def occlusion(
 
     Returns:
         (s/width, s/width, s/width) float32: for each cube the fall of the difference of the logits, positive
-        where the scan speaks for the positive class; 0 where there is no brain.
+        where the scan is evidence for the positive class; 0 where there is no brain.
     """
     places = scan.shape[-1] // width
     fall = torch.zeros(places, places, places)
@@ -90,7 +90,7 @@ def occlusion(
 
 
 def places_of(volume: Tensor, width: int) -> Tensor:
-    """The sum over each cube of `width` voxels: (s, s, s) → (s/width, s/width, s/width)."""
+    """Sum over each cube of `width` voxels: (s, s, s) → (s/width, s/width, s/width)."""
     return nn.functional.avg_pool3d(volume[None, None], width)[0, 0] * width**3
 
 

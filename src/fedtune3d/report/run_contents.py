@@ -68,7 +68,7 @@ class RunContents:
         return self.metrics or self.environment
 
     def policy(self, site: str, key: str) -> bool:
-        """Whether a site's policy allows something; what the configuration does not allow is not allowed."""
+        """Return whether a site's policy allows something; anything that the configuration does not allow is denied."""
         return _policy(self.config, site, key)
 
 

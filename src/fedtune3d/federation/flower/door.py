@@ -186,7 +186,7 @@ class Door:
         return next_message
 
     def _is_known(self, headers: Mapping[bytes, bytes]) -> bool:
-        """Whether a known key has signed a time that is near this machine's."""
+        """Return whether a known key has signed a time close to this machine's."""
         keys = self._known_keys()
         if keys is None:
             return True

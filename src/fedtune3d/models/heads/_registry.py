@@ -35,12 +35,12 @@ def head_title(name: str) -> str:
 
 
 def build_head(name: str, in_channels: int, seed: int = 0) -> nn.Module:
-    """A new head on the CPU: features (B, in_channels, D, H, W) → logits (B, 2), the positive class second.
+    """Build a head on the CPU: features (B, in_channels, D, H, W) → logits (B, 2), the positive class second.
 
     Args:
         name: One of `head_names()`, a file of this folder with a function ``build(in_channels) -> nn.Module``.
         in_channels: Channels of the encoder's features.
-        seed: The initial weights depend on it and the name alone; the global random state stays as it was.
+        seed: The initial weights depend only on seed and name; the global random state is not changed.
 
     Raises:
         InputError: If there is no such head.
@@ -52,9 +52,9 @@ def build_head(name: str, in_channels: int, seed: int = 0) -> nn.Module:
 
 
 def min_positions(name: str) -> int:
-    """Positions along each axis that a map must have for a head: its module's `MIN_POSITIONS`, else 1.
+    """Return the fewest positions per axis of a feature map for a head: its module's `MIN_POSITIONS`, else 1.
 
-    A head that is no module, such as the nearest centre, needs 1.
+    A head without a module, such as the nearest class centre, needs 1.
     """
     return int(getattr(_module(name), "MIN_POSITIONS", 1)) if name in head_names() else 1
 

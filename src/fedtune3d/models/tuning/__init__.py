@@ -1,4 +1,4 @@
-"""Tuning: what of a model trains, said once."""
+"""Tuning: which parameters of a model are trained."""
 
 from fedtune3d.models.tuning.apply import Tuning, apply_tuning
 from fedtune3d.models.tuning.frozen import Frozen

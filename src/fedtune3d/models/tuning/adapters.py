@@ -27,7 +27,7 @@ def adapted_layers(model: Classifier) -> dict[str, Any]:
 def merge(model: Classifier) -> State:
     """The plain encoder's state (the names and shapes of the released checkpoint, on the CPU), adapters merged in.
 
-    Without LoRA it is the encoder's state as it stands. The model is left unchanged.
+    Without LoRA, this is the encoder's unchanged state. The model is not modified.
     """
     state = {
         name.replace(".base_layer.", "."): tensor.detach().to("cpu", copy=True)

@@ -1,4 +1,4 @@
-"""From settings to what trains."""
+"""Application of tuning settings to a model."""
 
 from torch import nn
 
@@ -13,13 +13,13 @@ Tuning = Frozen | Full | Lora
 
 
 def apply_tuning(model: nn.Module, settings: Tuning, seed: int = 0) -> Trainable:
-    """Set what trains, in place, and say it.
+    """Freeze and unfreeze parameters in place, and return the trainable part.
 
     Args:
         model: A `Classifier`, its weights already loaded (adapters are put around them); or a reference, which has no
             encoder to keep and trains in full.
         settings: `Frozen`, `Full` or `Lora`.
-        seed: Adapters' initial weights depend on it alone.
+        seed: Adapters' initial weights depend only on it.
 
     Raises:
         InputError: If the settings do not fit the model, or LoRA is asked for without the extra that it needs.

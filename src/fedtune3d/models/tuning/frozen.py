@@ -1,4 +1,4 @@
-"""Frozen tuning: the head trains, the encoder stays."""
+"""Frozen tuning: only the head is trained."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -18,7 +18,7 @@ class Frozen:
 
 
 def apply_frozen(model: Classifier) -> Trainable:
-    """Freeze the encoder; the prefix is the whole of it."""
+    """Freeze the encoder, which becomes the prefix."""
     model.requires_grad_(False)
     model.head.requires_grad_(True)
     return trainable_of(model, prefix_end=model.stage_count - 1, trained_parts=("head.",))

@@ -1,4 +1,4 @@
-"""Full tuning: everything trains."""
+"""Full tuning: all parameters are trained."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +16,7 @@ class Full:
 
     Attributes:
         gradient_checkpointing: Compute the encoder's stages again in the backward pass instead of keeping what is
-            inside them, for small GPUs. A reference has no encoder and does without.
+            inside them, for small GPUs. Has no effect on reference models, which have no encoder.
     """
 
     __pydantic_config__ = STRICT

@@ -44,7 +44,7 @@ class Lora:
 def apply_lora(model: Classifier, settings: Lora, seed: int = 0) -> Trainable:
     """Put adapters into the encoder, in place (A from the seed, B zero); the prefix ends before the first of them.
 
-    The outputs stay what they were. In the blocks whose q, k or v is adapted, `qkv` becomes three layers. Where the
+    The outputs do not change. In the blocks whose q, k or v is adapted, `qkv` becomes three layers. Where the
     encoder passes a zero row through `qkv` for its padding, the adapters act on that row too.
     """
     peft = import_peft()
@@ -73,7 +73,7 @@ def require_adaptable(encoder: Encoder) -> AdaptableLayers:
 
 
 def no_lora(spec: EncoderSpec) -> str:
-    """Why an encoder without attention cannot be tuned with LoRA, and what to write instead."""
+    """Explain why an encoder without attention cannot be tuned with LoRA, and what to write instead."""
     return f"encoder {spec.name} has no attention for LoRA to adapt; write tuning: {{method: frozen}} or full"
 
 
@@ -101,7 +101,7 @@ def chosen_blocks(blocks: str | tuple[int, ...], depth: int, global_blocks: tupl
 
 
 def import_peft() -> Any:
-    """The package `peft`. Raises `InputError` saying what to install where it is missing."""
+    """Import `peft`. Raises `InputError` with the command to install it if it is missing."""
     try:
         import peft
     except ImportError as error:

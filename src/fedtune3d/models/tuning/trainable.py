@@ -17,7 +17,7 @@ class Trainable:
     Attributes:
         names: Parameters and buffers that training changes, sorted: the state that a site sends and a checkpoint holds.
         parameters: Those among them that the optimiser sees, sorted.
-        prefix_end: Leading stages that hold nothing trained; later stages are computed again in every step.
+        prefix_end: Number of leading stages without trained parameters; later stages are recomputed in every step.
     """
 
     names: tuple[str, ...]
@@ -29,7 +29,7 @@ def trainable_of(model: nn.Module, prefix_end: int, trained_parts: Collection[st
     """Read the trainable part off a model whose parameters have been frozen and unfrozen.
 
     Args:
-        model: Its ``requires_grad`` flags say which parameters train.
+        model: Its ``requires_grad`` flags determine the trained parameters.
         prefix_end: The number of leading stages that hold none of them.
         trained_parts: Prefixes of names below which buffers (running statistics of normalisation layers) change in
             training, so that they belong to the state; ``""`` is the whole model.
@@ -41,7 +41,7 @@ def trainable_of(model: nn.Module, prefix_end: int, trained_parts: Collection[st
 
 
 def read_state(model: nn.Module, trainable: Trainable) -> State:
-    """Clones, on the CPU, of what trains: the payload of a site."""
+    """Clone the trainable state to the CPU: the payload of a site."""
     tensors = model.state_dict()
     return {name: tensors[name].detach().to("cpu", copy=True) for name in trainable.names}
 
@@ -50,7 +50,7 @@ def write_state(model: nn.Module, trainable: Trainable, state: State) -> None:
     """Copy `state` into the model; nothing is written unless all of it fits.
 
     Raises:
-        InputError: If names, shapes or dtypes differ from what trains; names the first mismatch.
+        InputError: If names, shapes or dtypes differ from the trainable state; names the first mismatch.
     """
     if state.keys() != set(trainable.names):
         missing = sorted(set(trainable.names) - state.keys())

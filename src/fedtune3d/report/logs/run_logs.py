@@ -90,7 +90,7 @@ class RunLogs:
             self._try(name, partial(log.add, evaluation_values(metrics)))
 
     def _try(self, name: str, call: Callable[[], None]) -> bool:
-        """Whether the call went well; the first failure of a log is warned of."""
+        """Return whether the call succeeded; the first failure of a log is shown as a warning."""
         try:
             call()
         except Exception as error:
