@@ -9,7 +9,9 @@ from fedtune3d.models.encoders.contract import InputSpec
 from fedtune3d.training.settings import AugmentationSettings
 
 
-def augment(voxels: torch.Tensor, taken: InputSpec, settings: AugmentationSettings, *causes: str | int) -> torch.Tensor:
+def augment(
+    voxels: torch.Tensor, input_spec: InputSpec, settings: AugmentationSettings, *causes: str | int
+) -> torch.Tensor:
     """Augment a prepared scan with TorchIO: flip, affine, then bias field, gamma and noise inside the brain.
 
     The brain is where the transformed scan is not 0. Outside, voxels stay 0; inside, they are scaled like a prepared
@@ -17,7 +19,7 @@ def augment(voxels: torch.Tensor, taken: InputSpec, settings: AugmentationSettin
 
     Args:
         voxels: (1, s, s, s), axes (1, x, y, z), RAS, 0 outside the brain.
-        taken: The encoder's input specification.
+        input_spec: The encoder's input specification.
         settings: Strengths.
         causes: Seeds of the random draws: (seed, site, scan key, view).
 
@@ -26,12 +28,14 @@ def augment(voxels: torch.Tensor, taken: InputSpec, settings: AugmentationSettin
     """
     import torchio
 
-    affine = torch.diag(torch.tensor([taken.spacing_mm, taken.spacing_mm, taken.spacing_mm, 1.0])).numpy()
+    affine = torch.diag(
+        torch.tensor([input_spec.spacing_mm, input_spec.spacing_mm, input_spec.spacing_mm, 1.0])
+    ).numpy()
     image = torchio.ScalarImage(tensor=voxels.float(), affine=affine)
     with global_draws_from("augmentation", *causes):
         moved = _spatial_transforms(settings)(image).data
         changed = _intensity_changes(settings)(torchio.ScalarImage(tensor=moved, affine=affine)).data
-    rescaled = _from_0_to_1 if taken.intensity == "minmax" else _zscored
+    rescaled = _from_0_to_1 if input_spec.intensity == "minmax" else _zscored
     return rescaled(changed.float(), moved != 0)
 
 

@@ -70,11 +70,11 @@ class PreparedSet(ScanSet):
     """Prepared scans, for a model without a prefix; augmented on the fly if `augmentation` is given."""
 
     def __init__(
-        self, scans: Sequence[LabelledScan], taken: InputSpec, augmentation: AugmentationSettings | None, seed: int
+        self, scans: Sequence[LabelledScan], input_spec: InputSpec, augmentation: AugmentationSettings | None, seed: int
     ) -> None:
         super().__init__([scan.label for scan in scans], first_stage=0)
         self.scans = scans
-        self.taken = taken
+        self.input_spec = input_spec
         self.augmentation = augmentation
         self.seed = seed
 
@@ -82,7 +82,7 @@ class PreparedSet(ScanSet):
         """Return a batch (B, 1, s, s, s)."""
         return torch.stack(
             [
-                read_view(self.scans[index], self.taken, view, self.augmentation, self.seed)
+                read_view(self.scans[index], self.input_spec, view, self.augmentation, self.seed)
                 for index, view in zip(indices, views, strict=True)
             ]
         )
@@ -98,7 +98,7 @@ def open_scans(
     scans: Sequence[LabelledScan],
     prefix: Prefix,
     cache: FeatureCache | None,
-    taken: InputSpec,
+    input_spec: InputSpec,
     *,
     augmentation: AugmentationSettings | None = None,
     views: int = 1,
@@ -111,7 +111,7 @@ def open_scans(
         scans: Prepared scans, possibly from several sites; may be empty.
         prefix: The model's prefix; if it is empty, the prepared scans are used directly.
         cache: The feature cache; may be None if the prefix is empty.
-        taken: The encoder's input specification.
+        input_spec: The encoder's input specification.
         augmentation: For training; None for scans without augmentation.
         views: Number of cached views per scan: the scan itself and ``views - 1`` augmented ones.
         seed: The run's seed, from which augmentations are drawn.
@@ -121,7 +121,7 @@ def open_scans(
         InputError: If a prepared scan cannot be read, its features are not finite, or the disk is full.
     """
     if prefix.end == 0:
-        return PreparedSet(scans, taken, augmentation, seed)
+        return PreparedSet(scans, input_spec, augmentation, seed)
     if cache is None:
         raise ValueError("a model with a prefix needs a feature cache, got None")
     if views > 1 and augmentation is None:
@@ -135,7 +135,7 @@ def open_scans(
 
     def compute(key: FeatureKey) -> torch.Tensor:
         scan, view = wanted[key]
-        return prefix.encode(read_view(scan, taken, view, augmentation, seed))
+        return prefix.encode(read_view(scan, input_spec, view, augmentation, seed))
 
     files = cache.features(keys, compute, progress)
     by_scan = [files[start : start + views] for start in range(0, len(files), views)]
@@ -150,7 +150,7 @@ def view_name(view: int, augmentation: AugmentationSettings | None, seed: int, s
 
 
 def read_view(
-    scan: LabelledScan, taken: InputSpec, view: int, augmentation: AugmentationSettings | None, seed: int
+    scan: LabelledScan, input_spec: InputSpec, view: int, augmentation: AugmentationSettings | None, seed: int
 ) -> torch.Tensor:
     """Read a prepared scan in a view, (1, s, s, s) float32. Raises `InputError` if the file cannot be read."""
     try:
@@ -160,7 +160,7 @@ def read_view(
     tensor = torch.from_numpy(voxels.astype(np.float32))[None]
     if view == 0 or augmentation is None:
         return tensor
-    return augment(tensor, taken, augmentation, seed, scan.site, scan.path.stem, view)
+    return augment(tensor, input_spec, augmentation, seed, scan.site, scan.path.stem, view)
 
 
 def pool(sets: Sequence[ScanSet]) -> ScanSet:
@@ -168,7 +168,7 @@ def pool(sets: Sequence[ScanSet]) -> ScanSet:
     first = sets[0]
     if isinstance(first, PreparedSet):
         scans = [scan for part in sets if isinstance(part, PreparedSet) for scan in part.scans]
-        return PreparedSet(scans, first.taken, first.augmentation, first.seed)
+        return PreparedSet(scans, first.input_spec, first.augmentation, first.seed)
     features = [part for part in sets if isinstance(part, FeatureSet)]
     labels = [label for part in features for label in part.labels.tolist()]
     return FeatureSet([files for part in features for files in part.files], labels, first.first_stage)

@@ -31,7 +31,7 @@ class Prefix:
 
     Args:
         model: The model, with its tuning applied and its weights loaded.
-        trainable: Says where the prefix ends; at 0 there is none.
+        trainable: Gives the number of stages in the prefix, which may be 0.
     """
 
     def __init__(self, model: nn.Module, trainable: Trainable) -> None:
