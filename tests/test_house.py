@@ -139,6 +139,7 @@ TESTED_ELSEWHERE = {
     "simulation/site_effects.py": "simulation/test_scanning.py",
     "testing.py": "aggregation/test_contract.py",
     "training/faults.py": "training/test_local.py",
+    "workflows/best_state.py": "workflows/test_run.py",
     "workflows/cache.py": "cli/test_cache.py",
     "workflows/explain.py": "workflows/test_predict.py",
     "workflows/flower_app/fedtune3d_app.py": "federation/flower/test_deployment.py",

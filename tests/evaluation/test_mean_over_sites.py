@@ -4,7 +4,7 @@ from fedtune3d.evaluation.estimate import defined, undefined
 from fedtune3d.evaluation.mean_over_sites import mean_over_sites
 
 
-def test_limits_by_hand() -> None:
+def test_limits_from_bootstraps_by_hand() -> None:
     """Mean (0.8 + 0.6) / 2; half-widths √(0.1² + 0.1²) / 2 below and √(0.06² + 0.08²) / 2 above."""
     sites = {
         "A": defined(0.8, (0.7, 0.86), "m", few=False),

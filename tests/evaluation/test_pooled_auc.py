@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fedtune3d.evaluation.auc_estimate import AucInterval
 from fedtune3d.evaluation.class_counts import ClassCounts
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.pooled_auc import pool, pooled_auc, strata_by_site
@@ -18,7 +19,7 @@ A = site([0, 0, 1], [0.1, 0.6, 0.9])
 B = site([0, 1], [0.3, 0.2])
 
 
-def estimate(*sites: Predictions, shared: bool) -> Estimate:
+def estimate(*sites: Predictions, shared: bool, interval: AucInterval = "score") -> Estimate:
     counts = [ClassCounts.of(part).dense() for part in sites]
     people = [participants_by_class(part) for part in sites]
     total = tuple(sum(numbers) for numbers in zip(*people, strict=True))
@@ -27,6 +28,7 @@ def estimate(*sites: Predictions, shared: bool) -> Estimate:
         (total[0], total[1]),
         pool(sites) if shared else None,
         strata_by_site(counts, people),
+        interval,
         np.random.default_rng(0),
     )
 
@@ -68,7 +70,7 @@ def test_many_people_get_an_interval_by_resampling_around_the_value(shared: bool
     rng = np.random.default_rng(1)
     labels = np.repeat([0, 1], 30)
     drawn = site(labels.tolist(), (1 / (1 + np.exp(-rng.normal(labels, 1)))).tolist())
-    found = estimate(drawn, drawn, shared=shared)
+    found = estimate(drawn, drawn, shared=shared, interval="bootstrap")
     assert "percentile bootstrap by participant" in found.method
     value, low, high = found.limits or (0, 0, 0)
     assert 0.5 < low < value < high < 1

@@ -8,9 +8,10 @@ from sklearn.metrics import roc_auc_score
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.typed_json import from_json, to_json
+from fedtune3d.evaluation.auc_interval import AucVariance, mean_auc_interval, newcombe
 from fedtune3d.evaluation.combination import combine
 from fedtune3d.evaluation.grid import EDGES
-from fedtune3d.evaluation.intervals import mean_interval, newcombe
+from fedtune3d.evaluation.intervals import mean_interval
 from fedtune3d.evaluation.metrics import MethodMetrics
 from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.evaluation.summary import SharedPredictions, read_summary, summarise
@@ -106,14 +107,29 @@ def test_local_models_have_their_own_thresholds_and_no_pool() -> None:
     assert {site: metrics.sites[site].threshold for site in "AB"} == alone
 
 
-def test_mean_interval_combines_the_sites_limits() -> None:
-    metrics = combine(two_sites(False, ((30, 20), (4, 5)))[1], seed=2)
+def test_interval_of_the_mean_is_made_of_the_sites_variances() -> None:
+    summaries = two_sites(False, ((30, 20), (4, 5)))[1]
+    metrics = combine(summaries, seed=2)
     estimates = [metrics.sites[site].auc for site in "AB"]
-    expected = mean_interval(*zip(*(estimate.limits for estimate in estimates), strict=True))
+    variances = [AucVariance(summaries["A"].test.auc_variance_ratio, 30, 20)]
+    variances.append(AucVariance(summaries["B"].test.auc_variance_ratio, 4, 5))
+    expected = mean_auc_interval([estimate.value for estimate in estimates], variances)
     assert (metrics.mean_auc.low, metrics.mean_auc.high) == pytest.approx(expected)
     assert [e.mark for e in estimates] == [None, "few"]
     assert metrics.mean_auc.mark == "few"
     assert metrics.pooled.auc.mark is None
+
+
+def test_the_study_s_bootstrap_is_selectable_and_named() -> None:
+    rng = np.random.default_rng(4)
+    tests = {site: drawn(rng, 30, 20, 0.8) for site in "AB"}
+    summaries = {site: summarise(EMPTY, test, 1, True, auc_interval="bootstrap") for site, test in tests.items()}
+    metrics = combine(summaries, seed=2, auc_interval="bootstrap")
+    limits = [metrics.sites[site].auc.limits for site in "AB"]
+    assert metrics.mean_auc.limits[1:] == pytest.approx(mean_interval(*zip(*limits, strict=True)))
+    for estimate in (metrics.sites["A"].auc, metrics.pooled.auc):
+        assert estimate.method.startswith("percentile bootstrap by participant within class")
+    assert "MOVER" in metrics.mean_auc.method
 
 
 def test_many_tiny_sites_do_not_feign_certainty() -> None:
@@ -160,12 +176,14 @@ def test_several_scans_a_person_widen_the_grid_interval_to_the_people() -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda s: s.update(version=99), r"site A: expected version 3 .* got version 99 .*same fedtune3d"),
-        (lambda s: s["grid"].update(logit_limit=5), r"site A: expected version 3 on Grid\(logit_limit=10"),
+        (lambda s: s.update(version=99), r"site A: expected version 4 .* got version 99 .*same fedtune3d"),
+        (lambda s: s["grid"].update(logit_limit=5), r"site A: expected version 4 on Grid\(logit_limit=10"),
         (lambda s: s["test"].update(scans=3), r"site A: 3 scans, 20 positive, but counts of 50 and 20"),
         (lambda s: s["test"]["counts"]["negative"].update({"9999": 1}), r"site A: bin 9999"),
-        (lambda s: s.pop("validation"), r"site A: expected version 3 \(validation: Field required.*same fedtune3d"),
-        (lambda s: s["test"].update(names=["sub-000"]), r"site A: expected version 3 \(test.names: Unexpected"),
+        (lambda s: s.pop("validation"), r"site A: expected version 4 \(validation: Field required.*same fedtune3d"),
+        (lambda s: s["test"].update(names=["sub-000"]), r"site A: expected version 4 \(test.names: Unexpected"),
+        (lambda s: s["test"].update(auc_variance_ratio=-1.0), r"site A: an AUC of 0.* with a variance ratio of -1"),
+        (lambda s: s["test"].update(auc_variance_ratio=None), r"site A: an AUC of 0.* with a variance ratio of None"),
         (lambda s: s["test"]["predictions"]["labels"].reverse(), r"site A: the predictions and the counts disagree"),
     ],
 )

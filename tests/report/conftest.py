@@ -92,7 +92,7 @@ def draw_metrics(rng: np.random.Generator, best_round: int) -> RunMetrics:
             summaries[site] = summarise(validation, test, 1, share_predictions=True, axes=axes)
         methods[name] = combine(summaries, seed=1, shared_model=name != "local")
     return RunMetrics(
-        version=2,
+        version=3,
         experiment="demo",
         simulated=True,
         weights=WeightsSource("random", "0" * 64),

@@ -172,8 +172,39 @@ def test_auc_of_each_site(run: Run) -> None:
             delong = sites[site]["auc_delong"]
             assert (delong["value"], delong["low"]) == pytest.approx((auc, max(0, auc - Z * error)))
             assert delong["high"] == pytest.approx(min(1, auc + Z * error))
-        values = [site["auc"]["value"] for site in sites.values() if site["auc"]["value"] is not None]
-        assert run.metrics["methods"][method]["mean_auc"]["value"] == pytest.approx(np.mean(values))
+            variance = score_variance(auc, error**2, *SIZES[site])
+            for limit in (sites[site]["auc"]["low"], sites[site]["auc"]["high"]):
+                assert (limit - auc) ** 2 == pytest.approx(Z**2 * variance(limit), rel=1e-6)
+
+
+def hanley_mcneil(theta: float, negatives: int, positives: int) -> float:
+    """With Q1 = θ/(2−θ) and Q2 = 2θ²/(1+θ), balanced as by Newcombe."""
+    star = (negatives + positives) / 2 - 1
+    q1, q2 = theta / (2 - theta), 2 * theta**2 / (1 + theta)
+    return (theta * (1 - theta) + star * (q1 - theta**2) + star * (q2 - theta**2)) / (negatives * positives)
+
+
+def score_variance(auc: float, delong: float, negatives: int, positives: int) -> Callable[[float], float]:
+    """Between DeLong's and Hanley and McNeil's, the latter with the weight of 15 people."""
+    middle = (auc * negatives * positives + 0.5) / (negatives * positives + 1)
+    people = min(negatives, positives) - 1
+    ratio = (people * delong / hanley_mcneil(middle, negatives, positives) + 15) / (people + 15)
+    return lambda theta: ratio * hanley_mcneil(theta, negatives, positives)
+
+
+def test_mean_auc_over_sites(run: Run) -> None:
+    for method in METHODS:
+        sites, found = run.metrics["methods"][method]["sites"], run.metrics["methods"][method]["mean_auc"]
+        having = [site for site in SIZES if sites[site]["auc"]["value"] is not None]
+        assert found["sites"] == having
+        assert found["value"] == pytest.approx(np.mean([sites[site]["auc"]["value"] for site in having]))
+        if run.keeps:
+            continue
+        by_site = {site: direct_delong(table_rows(run, site, method, "test")) for site in having}
+        variances = [score_variance(auc, error**2, *SIZES[site]) for site, (auc, error) in by_site.items()]
+        for limit in (found["low"], found["high"]):
+            total = sum(variance(limit) for variance in variances) / len(having) ** 2
+            assert (limit - found["value"]) ** 2 == pytest.approx(Z**2 * total, rel=1e-6)
 
 
 def test_thresholds_are_the_best_on_validation_scans(run: Run) -> None:
@@ -227,6 +258,15 @@ def recalibrated(rows: Rows, slope: bool) -> float:
     return sm.GLM(rows.labels, design, family=sm.families.Binomial(), offset=None if slope else logits).fit().params[0]
 
 
+def intercept_statistic(rows: Rows, intercept: float) -> float:
+    """The squared sum of residuals over its robust variance, people as clusters."""
+    logits = np.log(rows.probabilities / (1 - rows.probabilities))
+    residuals = rows.labels - 1 / (1 + np.exp(-logits - intercept))
+    people = np.unique(rows.people)
+    sums = np.array([residuals[rows.people == person].sum() for person in people])
+    return residuals.sum() ** 2 / (np.sum(sums**2) * len(people) / (len(people) - 1))
+
+
 def calibration_error(rows: Rows) -> float:
     bins = np.minimum((rows.probabilities * 10).astype(int), 9)
     return sum(abs(np.sum((rows.labels - rows.probabilities)[bins == index])) for index in range(10)) / len(bins)
@@ -241,9 +281,15 @@ def test_calibration_and_net_benefit(run: Run) -> None:
             rows, got = split_rows(run, method, "test", sites), part["calibration"]
             assert got["brier"]["value"] == pytest.approx(brier_score_loss(rows.labels, rows.probabilities))
             assert got["error"]["value"] == pytest.approx(calibration_error(rows))
-            if len(set(rows.labels)) == 2:
+            people = [len(set(rows.people[rows.labels == label])) for label in (0, 1)]
+            if min(people) < 10:
+                assert got["slope"]["value"] is got["intercept"]["value"] is None
+            else:
                 assert got["slope"]["value"] == pytest.approx(recalibrated(rows, slope=True), rel=1e-5)
                 assert got["intercept"]["value"] == pytest.approx(recalibrated(rows, slope=False), rel=1e-5)
+                if not run.keeps:
+                    for limit in (got["intercept"]["low"], got["intercept"]["high"]):
+                        assert intercept_statistic(rows, limit) == pytest.approx(Z**2, rel=1e-6)
     rows, pooled = split_rows(run, "federated", "test"), run.metrics["methods"]["federated"]["pooled"]
     for point in pooled["decision_curve"]:
         called, odds = rows.probabilities >= point["threshold"], point["threshold"] / (1 - point["threshold"])

@@ -22,7 +22,7 @@ PUBLIC = {
 }
 
 METRICS = RunMetrics(
-    version=2,
+    version=3,
     experiment="x",
     simulated=True,
     weights=WeightsSource("random", None),

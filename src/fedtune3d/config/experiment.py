@@ -27,6 +27,7 @@ from fedtune3d.aggregation.contract import Rule
 from fedtune3d.aggregation.lora import LoraMode, LoraRule
 from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.cohorts.records import LabelMapping
+from fedtune3d.config.evaluation import EvaluationSection
 from fedtune3d.config.explain import ExplainSection
 from fedtune3d.config.preparation import PreparationSection
 from fedtune3d.config.site import SiteName, SiteSection
@@ -138,6 +139,7 @@ class ExperimentKeys(StrictModel):
     aggregation: AggregationSection = AggregationSection()
     participation: ParticipationSection = ParticipationSection()
     baselines: tuple[Literal["local", "centralized", "leave_one_site_out"], ...] = ()
+    evaluation: EvaluationSection = EvaluationSection()
     explain: Annotated[ExplainSection | None, BeforeValidator(_method)] = None
     on_bad_scan: Literal["stop", "skip"] = "stop"
     threads: Annotated[int, Field(ge=1, le=1024)] = 2

@@ -1,4 +1,4 @@
-"""The area under the ROC curve, and its 95% CI with people, not scans, as the unit.
+"""The area under the ROC curve, and its bootstrap with people, not scans, as the unit.
 
 The estimate uses all scans. The bootstrap resamples participants within their class, where a participant's class is the
 label of their scans; those with scans of both labels (converters) form a class of their own, and count in both classes
@@ -9,13 +9,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from fedtune3d.evaluation.estimate import FEW, Estimate, defined, undefined
-from fedtune3d.evaluation.intervals import newcombe
-from fedtune3d.evaluation.predictions import Predictions, participants_by_class, why_undefined
+from fedtune3d.evaluation.predictions import Predictions
 
 DRAWS = 2_000
-BOOTSTRAP = f"percentile bootstrap by participant within class, {DRAWS} draws"
-NEWCOMBE = "Newcombe 2006 method 5, by participants"
 _CHUNK_ELEMENTS = 2_000_000
 
 
@@ -43,25 +39,6 @@ def area_under_curve(labels: np.ndarray, probabilities: np.ndarray) -> float:
     if not negatives.any() or not positives.any():
         raise ValueError("AUC needs scans of both classes")
     return float(auc_from_counts(negatives, positives))
-
-
-def auc_estimate(predictions: Predictions, rng: np.random.Generator) -> Estimate:
-    """Estimate the AUC with its 95% CI.
-
-    With at least `FEW` participants in each class and an AUC inside (0, 1), the interval is the percentile bootstrap
-    by participant within class. Otherwise the bootstrap is too narrow (for an AUC of 0 or 1 it has no width), so
-    Newcombe's method 5 is used with the number of participants per class, and the estimate is marked 'few'. If people
-    have several scans, that interval is conservative: it treats a person's scans as copies of one another.
-    """
-    missing = why_undefined(*np.bincount(predictions.labels, minlength=2))
-    if missing:
-        return undefined(missing)
-    value = area_under_curve(predictions.labels, predictions.probabilities)
-    counts = participants_by_class(predictions)
-    if min(counts) < FEW or value in (0, 1):
-        return defined(value, newcombe(value, *counts), NEWCOMBE, few=True)
-    draws = bootstrap_auc(predictions, participant_strata(predictions), rng)
-    return defined(value, percentile_interval(draws), BOOTSTRAP, few=False)
 
 
 def participant_strata(predictions: Predictions) -> np.ndarray:

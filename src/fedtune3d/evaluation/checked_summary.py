@@ -1,11 +1,13 @@
 """A site's summary at the server: checked for consistency, with its counts as arrays."""
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d.evaluation.auc_interval import AucVariance
 from fedtune3d.evaluation.class_counts import ClassCounts
 from fedtune3d.evaluation.grid import GRID
 from fedtune3d.evaluation.predictions import Predictions
@@ -28,6 +30,12 @@ class CheckedSummary:
     test_counts: np.ndarray
     predictions: Predictions | None
 
+    @property
+    def auc_variance(self) -> AucVariance | None:
+        """The variance of the site's AUC; None where it has none."""
+        ratio = self.test.auc_variance_ratio
+        return None if ratio is None else AucVariance(ratio, *self.test.participants_by_class)
+
     @classmethod
     def of(cls, site: str, summary: Summary) -> Self:
         """Check the summary that a site sent.
@@ -48,6 +56,11 @@ class CheckedSummary:
                 raise ValueError(
                     f"{test.scans} scans, {test.positives} positive, but counts of {counted[0]} and {counted[1]}"
                 )
+            ratio = test.auc_variance_ratio
+            if (ratio is None) != (test.auc.value is None) or (ratio is not None and not 0 < ratio < math.inf):
+                raise ValueError(f"an AUC of {test.auc.value} with a variance ratio of {ratio}")
+            if ratio is not None and min(test.participants_by_class) < 1:
+                raise ValueError(f"an AUC of {test.participants_by_class} people of the classes")
             predictions = None if test.predictions is None else test.predictions.predictions()
             if predictions is not None and ClassCounts.of(predictions) != test.counts:
                 raise ValueError("the predictions and the counts disagree")

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fedtune3d._utils.seeds import numpy_rng
+from fedtune3d.evaluation.auc_estimate import AucInterval
 from fedtune3d.evaluation.calibration import calibration
 from fedtune3d.evaluation.checked_summary import CheckedSummary
 from fedtune3d.evaluation.classification import OperatingPoint, operating_point
@@ -14,6 +15,7 @@ from fedtune3d.evaluation.delong import delong_estimate, delong_from_counts
 from fedtune3d.evaluation.estimate import FEW, Estimate
 from fedtune3d.evaluation.grid import auc_error_bound
 from fedtune3d.evaluation.groups import AxisMetrics, combine_groups, gaps
+from fedtune3d.evaluation.heterogeneity import heterogeneity
 from fedtune3d.evaluation.mean_over_sites import mean_over_sites
 from fedtune3d.evaluation.metrics import AtSpecificity, MethodMetrics, PooledMetrics, TestMetrics
 from fedtune3d.evaluation.pooled_auc import pool, pooled_auc, strata_by_site
@@ -43,7 +45,9 @@ class _OperatingPoints(NamedTuple):
     at_specificity: AtSpecificity
 
 
-def combine(summaries: Mapping[str, Summary], seed: int, shared_model: bool = True) -> MethodMetrics:
+def combine(
+    summaries: Mapping[str, Summary], seed: int, shared_model: bool = True, auc_interval: AucInterval = "score"
+) -> MethodMetrics:
     """Compute the metrics of a method from its sites' summaries.
 
     Args:
@@ -51,6 +55,7 @@ def combine(summaries: Mapping[str, Summary], seed: int, shared_model: bool = Tr
         seed: Seed of the pooled bootstrap.
         shared_model: False if each site has its own model (as for the local baseline): then each site has its own
             thresholds, and nothing is pooled, as the probabilities of different models are not comparable.
+        auc_interval: How the sites made the intervals of their AUCs; the pooled and the mean AUC follow them.
 
     Raises:
         InputError: If a summary is of another version or grid, or its counts are inconsistent, with the site's name.
@@ -63,11 +68,19 @@ def combine(summaries: Mapping[str, Summary], seed: int, shared_model: bool = Tr
         site: _site_metrics(summary, pooled_thresholds if shared else _thresholds([summary]))
         for site, summary in checked.items()
     }
+    aucs = {site: metrics.auc for site, metrics in sites.items()}
+    variances = {site: variance for site, part in checked.items() if (variance := part.auc_variance) is not None}
+    mean = mean_over_sites(aucs, variances if auc_interval == "score" else None)
     return MethodMetrics(
         threshold=pooled_thresholds.youden if shared else None,
         sites=sites,
-        pooled=_pooled_metrics(all_summaries, pooled_thresholds, seed) if shared else None,
-        mean_auc=mean_over_sites({site: metrics.auc for site, metrics in sites.items()}),
+        pooled=_pooled_metrics(all_summaries, pooled_thresholds, seed, auc_interval) if shared else None,
+        mean_auc=mean,
+        heterogeneity=heterogeneity(
+            [value for site in mean.sites if (value := aucs[site].value) is not None],
+            [variances[site] for site in mean.sites],
+            few=mean.mark is not None,
+        ),
         groups=_groups(checked, pooled_thresholds.youden) if shared else None,
     )
 
@@ -110,7 +123,9 @@ def _operating_points(participants: tuple[int, int], counts: np.ndarray, thresho
     )
 
 
-def _pooled_metrics(summaries: Sequence[CheckedSummary], thresholds: _Thresholds, seed: int) -> PooledMetrics:
+def _pooled_metrics(
+    summaries: Sequence[CheckedSummary], thresholds: _Thresholds, seed: int, auc_interval: AucInterval
+) -> PooledMetrics:
     """Compute the metrics of all test scans. A person at two sites counts twice, as sites do not share names."""
     counts = np.sum([summary.test_counts for summary in summaries], axis=0)
     people_by_site = [summary.test.participants_by_class for summary in summaries]
@@ -133,7 +148,7 @@ def _pooled_metrics(summaries: Sequence[CheckedSummary], thresholds: _Thresholds
         sensitivity=points.at_threshold.sensitivity,
         specificity=points.at_threshold.specificity,
         at_specificity=points.at_specificity,
-        auc=pooled_auc(counts, by_class, predictions, on_grid, numpy_rng(seed, "pooled AUC")),
+        auc=pooled_auc(counts, by_class, predictions, on_grid, auc_interval, numpy_rng(seed, "pooled AUC")),
         auc_delong=_pooled_delong(counts, by_class, predictions),
         calibration=calibration(sample),
         calibration_curve=calibration_curve(sample),

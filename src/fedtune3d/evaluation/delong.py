@@ -22,15 +22,23 @@ def delong_estimate(predictions: Predictions) -> Estimate:
     missing = why_undefined(*np.bincount(predictions.labels, minlength=2))
     if missing:
         return undefined(missing)
+    auc, variance = auc_and_variance(predictions)
+    return _normal(auc, variance, method_name(predictions), few=min(participants_by_class(predictions)) < FEW)
+
+
+def auc_and_variance(predictions: Predictions) -> tuple[float, float | None]:
+    """The AUC of scans of both classes and its clustered variance; None with under two participants of a class."""
     auc, placements = structural_components(predictions.labels, predictions.probabilities)
-    variance = clustered_variance(placements - auc, predictions)
+    return auc, clustered_variance(placements - auc, predictions)
+
+
+def _normal(auc: float, variance: float | None, method: str, few: bool) -> Estimate:
     if variance is None:
         return undefined("fewer than two participants in a class")
     if variance == 0:
         return undefined(f"an AUC of {auc:g} has no variance")
     half_width = Z * math.sqrt(variance)
-    interval = max(0.0, auc - half_width), min(1.0, auc + half_width)
-    return defined(auc, interval, method_name(predictions), few=min(participants_by_class(predictions)) < FEW)
+    return defined(auc, (max(0.0, auc - half_width), min(1.0, auc + half_width)), method, few)
 
 
 def method_name(predictions: Predictions) -> str:
@@ -99,8 +107,7 @@ def delong_from_counts(
 ) -> Estimate:
     """Estimate the AUC from counts on ascending bins, with DeLong's interval for the number of participants per class.
 
-    With one scan per participant, it is DeLong's interval of the binned scans; with several, it is conservative: it
-    treats a person's scans as copies of one another. Undefined in the same cases as `delong_estimate`.
+    Undefined in the same cases as `delong_estimate`.
 
     Args:
         negatives: (bins,) counts.
@@ -111,19 +118,32 @@ def delong_from_counts(
     missing = why_undefined(int(negatives.sum()), int(positives.sum()))
     if missing:
         return undefined(missing)
-    if min(participants) < 2:
-        return undefined("fewer than two participants in a class")
+    auc, variance = auc_and_variance_from_counts(negatives, positives, participants)
+    return _normal(auc, variance, f"{DELONG}; {source}", few=min(participants) < FEW)
+
+
+def auc_and_variance_from_counts(
+    negatives: np.ndarray, positives: np.ndarray, participants: tuple[int, int]
+) -> tuple[float, float | None]:
+    """Compute the AUC of counts on rising bins and DeLong's variance; None with fewer than two people in a class.
+
+    With one scan per participant, it is DeLong's variance of the binned scans; with several, it is conservative: it
+    treats a person's scans as copies of one another.
+
+    Args:
+        negatives: (bins,) counts, not all 0.
+        positives: (bins,) counts, not all 0.
+        participants: People with a negative scan, and with a positive one.
+    """
     components = {
         1: (np.cumsum(negatives) - negatives / 2) / negatives.sum(),
         0: 1 - (np.cumsum(positives) - positives / 2) / positives.sum(),
     }
     auc = float(positives @ components[1] / positives.sum())
+    if min(participants) < 2:
+        return auc, None
     variance = sum(
         counts @ (components[label] - auc) ** 2 / counts.sum() / (participants[label] - 1)
         for label, counts in ((0, negatives), (1, positives))
     )
-    if variance == 0:
-        return undefined(f"an AUC of {auc:g} has no variance")
-    half_width = Z * math.sqrt(variance)
-    interval = max(0.0, auc - half_width), min(1.0, auc + half_width)
-    return defined(auc, interval, f"{DELONG}; {source}", few=min(participants) < FEW)
+    return auc, float(variance)

@@ -10,12 +10,11 @@ from typing import Self
 
 import numpy as np
 
-from fedtune3d.evaluation.auc import NEWCOMBE, auc_from_counts
+from fedtune3d.evaluation.auc_estimate import score_estimate_from_counts
 from fedtune3d.evaluation.class_counts import ClassCounts
 from fedtune3d.evaluation.classification import operating_point
-from fedtune3d.evaluation.delong import delong_from_counts
-from fedtune3d.evaluation.estimate import FEW, Estimate, defined, undefined
-from fedtune3d.evaluation.intervals import difference_interval, newcombe
+from fedtune3d.evaluation.estimate import Estimate, defined, undefined
+from fedtune3d.evaluation.intervals import difference_interval
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class
 from fedtune3d.evaluation.sample import FROM_COUNTS
 
@@ -120,8 +119,7 @@ def _rows(test: Predictions, mask: np.ndarray) -> Predictions:
 def combine_groups(sites: Sequence[AxisCounts], threshold: float | None) -> dict[str, GroupMetrics]:
     """Compute the metrics of each group over the sites that sent its counts, and its gap to all other groups.
 
-    Intervals of an AUC are DeLong's, or Newcombe's with few people or an AUC of 0 or 1; those of a gap follow from
-    the intervals of its two terms (MOVER).
+    Intervals of an AUC are score intervals; those of a gap follow from the intervals of its two terms (MOVER).
 
     Args:
         sites: One axis of `summarise_groups`, for each site.
@@ -176,15 +174,8 @@ def _measures(
 ) -> GroupMeasures:
     both = (int(people[0]), int(people[1]))
     point = operating_point(counts[0], counts[1], both, threshold)
-    return GroupMeasures(_auc(ranks, both, source), point.sensitivity, point.specificity)
-
-
-def _auc(counts: np.ndarray, people: tuple[int, int], source: str) -> Estimate:
-    estimate = delong_from_counts(counts[0], counts[1], people, source)
-    if not counts.any(axis=1).all() or (min(people) >= FEW and estimate.value is not None):
-        return estimate
-    value = auc_from_counts(counts[0], counts[1])
-    return defined(float(value), newcombe(float(value), *people), f"{NEWCOMBE}; {source}", few=True)
+    auc = score_estimate_from_counts(ranks[0], ranks[1], both, source)
+    return GroupMeasures(auc, point.sensitivity, point.specificity)
 
 
 def _differences(group: GroupMeasures, rest: GroupMeasures) -> GroupMeasures:

@@ -1,9 +1,7 @@
-"""Closed-form 95% CIs for a proportion, an AUC from few people, and a mean of independent estimates."""
+"""Closed-form 95% CIs for a proportion, and for means and differences of independent estimates."""
 
 import math
 from collections.abc import Sequence
-
-from scipy.optimize import brentq
 
 from fedtune3d.evaluation.estimate import Z
 
@@ -18,38 +16,6 @@ def wilson(proportion: float, n: float) -> tuple[float, float]:
     half_width = Z * math.sqrt(proportion * (1 - proportion) / n + Z**2 / (4 * n**2))
     scale = 1 + Z**2 / n
     return max(0.0, (centre - half_width) / scale), min(1.0, (centre + half_width) / scale)
-
-
-def newcombe(auc: float, negatives: int, positives: int) -> tuple[float, float]:
-    """Compute the score-type interval of an AUC: the θ with (θ − AUC)² = z² V(θ).
-
-    V(θ) = θ(1−θ) [1 + N*(1−θ)/(2−θ) + N* θ/(1+θ)] / (negatives · positives), N* = (negatives + positives)/2 − 1:
-    Hanley and McNeil's variance, balanced, and evaluated at the limit rather than at the estimate, so that an AUC of 0
-    or 1 still has an interval that depends on the number of people. This is the method that the paper recommends; its
-    coverage with 3 to 9 people per class is simulated in the tests.
-
-    Args:
-        auc: The estimate, in [0, 1].
-        negatives: People of the negative class, at least 1.
-        positives: People of the positive class, at least 1.
-
-    References:
-        Newcombe, 2006, Stat. Med. 25:559–573, method 5. Hanley and McNeil, 1982, Radiology 143:29–36.
-    """
-    # V is symmetric in θ and 1 − θ.
-    return _newcombe_lower(auc, negatives, positives), 1 - _newcombe_lower(1 - auc, negatives, positives)
-
-
-def _newcombe_lower(auc: float, negatives: int, positives: int) -> float:
-    if auc == 0:
-        return 0.0
-    balanced = (negatives + positives) / 2 - 1
-
-    def excess(theta: float) -> float:
-        spread = 1 + balanced * ((1 - theta) / (2 - theta) + theta / (1 + theta))
-        return (theta - auc) ** 2 - Z**2 * theta * (1 - theta) * spread / (negatives * positives)
-
-    return float(brentq(excess, 0.0, auc * (1 - 1e-12)))
 
 
 def mean_interval(values: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float]:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedtune3d.evaluation.auc_interval import AucVariance, mean_auc_interval
 from fedtune3d.evaluation.estimate import Estimate, defined, undefined
 from fedtune3d.evaluation.intervals import mean_interval
 
+MEAN_SCORE = "mean over sites, score interval from the sum of the sites' variances"
 MOVER = "mean over sites, the sites' limits combined by MOVER (Zou et al. 2009)"
 
 
@@ -18,16 +20,22 @@ class SiteMean(Estimate):
     sites: tuple[str, ...]
 
 
-def mean_over_sites(estimates: Mapping[str, Estimate]) -> SiteMean:
-    """Compute the mean of an AUC (or another proportion) over sites, with the interval from `mean_interval`.
+def mean_over_sites(estimates: Mapping[str, Estimate], variances: Mapping[str, AucVariance] | None = None) -> SiteMean:
+    """Compute the mean AUC over sites.
 
     Args:
         estimates: Site → estimate. Undefined estimates are left out; the other sites are named in ``sites``.
+        variances: Site → variance of its AUC, for the score interval of the mean. None if the sites' own intervals
+            are bootstraps: the interval then comes from `mean_interval`, which under-covers with few people.
     """
     limits = {site: estimate.limits for site, estimate in estimates.items() if estimate.limits is not None}
     if not limits:
         return SiteMean(**vars(undefined("no site has an AUC")), sites=())
     values, lows, highs = zip(*limits.values(), strict=True)
+    if variances is None:
+        interval, method = mean_interval(values, lows, highs), MOVER
+    else:
+        interval, method = mean_auc_interval(values, [variances[site] for site in limits]), MEAN_SCORE
     few = any(estimates[site].mark for site in limits)
-    mean = defined(float(np.mean(values)), mean_interval(values, lows, highs), MOVER, few)
+    mean = defined(float(np.mean(values)), interval, method, few)
     return SiteMean(**vars(mean), sites=tuple(limits))

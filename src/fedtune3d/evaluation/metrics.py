@@ -10,6 +10,7 @@ from fedtune3d.evaluation.calibration import Calibration
 from fedtune3d.evaluation.decision_curve import DecisionPoint
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.groups import AxisMetrics
+from fedtune3d.evaluation.heterogeneity import Heterogeneity
 from fedtune3d.evaluation.mean_over_sites import SiteMean
 from fedtune3d.evaluation.reliability import CurvePoint
 from fedtune3d.evaluation.roc import RocCurve
@@ -44,7 +45,7 @@ class TestMetrics:
         threshold: Threshold with the highest Youden's J on the validation scans; None if these are of one class.
         balanced_accuracy: Balanced accuracy at the threshold, as are sensitivity and specificity.
         at_specificity: Operating point at the threshold with a given specificity.
-        auc: AUC with its interval by resampling people.
+        auc: AUC with its interval, by default the score interval.
         auc_delong: AUC with DeLong's or Obuchowski's interval.
         calibration: Slope, intercept, Brier score and calibration error.
         roc: ROC curve, with a band only for all sites together; None if a class has no scans.
@@ -91,6 +92,7 @@ class MethodMetrics:
         sites: Site → its metrics.
         pooled: Metrics over all sites; None if each site has its own model, as probabilities are then not comparable.
         mean_auc: Mean over the sites that have an AUC.
+        heterogeneity: Spread of the AUCs between sites; None with fewer than five sites that have one.
         groups: Axis (``sex``, …, ``site``) → its groups; None if each site has its own model.
     """
 
@@ -98,6 +100,7 @@ class MethodMetrics:
     sites: Mapping[str, TestMetrics]
     pooled: PooledMetrics | None
     mean_auc: SiteMean
+    heterogeneity: Heterogeneity | None
     groups: Mapping[str, AxisMetrics] | None
 
     @property
@@ -142,7 +145,7 @@ class RunMetrics:
         methods: Method → its metrics; ``federated`` is always there.
     """
 
-    version: Literal[2]
+    version: Literal[3]
     experiment: str
     simulated: bool
     weights: WeightsSource

@@ -1,14 +1,17 @@
 """The AUC of all sites' test scans, from their predictions or, if these do not leave, from counts on the grid."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from fedtune3d.evaluation import auc
+from fedtune3d.evaluation.auc_estimate import NEWCOMBE, AucInterval, auc_estimate, score_estimate_from_counts
+from fedtune3d.evaluation.auc_interval import newcombe
 from fedtune3d.evaluation.estimate import FEW, Estimate, defined, undefined
 from fedtune3d.evaluation.grid import auc_error_bound
-from fedtune3d.evaluation.intervals import newcombe
 from fedtune3d.evaluation.predictions import Predictions, why_undefined
+from fedtune3d.evaluation.sample import FROM_COUNTS, FROM_PREDICTIONS
 
 
 def pooled_auc(
@@ -16,6 +19,7 @@ def pooled_auc(
     participants: tuple[int, int],
     predictions: Predictions | None,
     strata: Sequence[tuple[np.ndarray, int, int]],
+    interval: AucInterval,
     rng: np.random.Generator,
 ) -> Estimate:
     """Estimate the pooled AUC with its 95% CI; the estimate's method says how.
@@ -25,19 +29,24 @@ def pooled_auc(
         participants: Numbers of people with a negative scan and with a positive scan.
         predictions: All sites' predictions, from `pool`; None if a site does not share them.
         strata: Result of `strata_by_site` for the counts on the grid.
+        interval: As in `auc_estimate`; the bootstrap resamples within sites, too.
         rng: Random generator of the bootstrap.
     """
     missing = why_undefined(int(counts[0].sum()), int(counts[1].sum()))
     if missing:
         return undefined(missing)
+    grid = f"{FROM_COUNTS}, AUC error at most {auc_error_bound(*counts):.1g}"
+    if interval == "score":
+        if predictions is None:
+            return score_estimate_from_counts(counts[0], counts[1], participants, grid)
+        estimate = auc_estimate(predictions, interval, rng)
+        return replace(estimate, method=f"{estimate.method}; {FROM_PREDICTIONS}")
     if predictions is not None:
-        value = auc.area_under_curve(predictions.labels, predictions.probabilities)
-        source = "from predictions"
+        value, source = auc.area_under_curve(predictions.labels, predictions.probabilities), FROM_PREDICTIONS
     else:
-        value = float(auc.auc_from_counts(*counts))
-        source = f"from counts on a grid, AUC error at most {auc_error_bound(*counts):.1g}"
+        value, source = float(auc.auc_from_counts(*counts)), grid
     if min(participants) < FEW or value in (0, 1):
-        return defined(value, newcombe(value, *participants), f"{auc.NEWCOMBE}; {source}", few=True)
+        return defined(value, newcombe(value, *participants), f"{NEWCOMBE}; {source}", few=True)
     if predictions is not None:
         draws = auc.bootstrap_auc(predictions, _strata_by_site(predictions), rng)
     else:

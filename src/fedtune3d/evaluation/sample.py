@@ -106,11 +106,16 @@ class Sample:
         as copies of one another.
         """
         mean = float(self.weights @ values / self.scans)
-        deviations = values - mean
-        if self.codes is None:
-            variance = float(self.weights @ deviations**2) / self.scans / max(1, self.people - 1)
-        else:
-            sums = np.bincount(self.codes, weights=deviations)
-            variance = float(sums @ sums) / self.scans**2 * self.people / max(1, self.people - 1)
-        half_width = Z * math.sqrt(variance)
+        half_width = Z * math.sqrt(self.variance_of_sum(values - mean)) / self.scans
         return defined(mean, (mean - half_width, mean + half_width), f"{method}; {self.source}", self.few)
+
+    def variance_of_sum(self, deviations: np.ndarray) -> float:
+        """The variance of the sum over scans of (rows,) deviations from 0, participants as clusters.
+
+        It carries the factor I / (I − 1) for I people. Where participants are not known and have several scans, it is
+        on the wide side, as if a person's scans were copies of one another.
+        """
+        if self.codes is None:
+            return float(self.weights @ deviations**2) * self.scans / max(1, self.people - 1)
+        sums = np.bincount(self.codes, weights=deviations)
+        return float(sums @ sums) * self.people / max(1, self.people - 1)

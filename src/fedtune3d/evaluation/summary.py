@@ -12,7 +12,7 @@ import numpy as np
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d._utils.typed_json import from_json
-from fedtune3d.evaluation.auc import auc_estimate
+from fedtune3d.evaluation.auc_estimate import AucInterval, auc_estimate, variance_of
 from fedtune3d.evaluation.calibration import Calibration, calibration
 from fedtune3d.evaluation.class_counts import ClassCounts
 from fedtune3d.evaluation.delong import delong_estimate
@@ -22,7 +22,7 @@ from fedtune3d.evaluation.groups import Axes, AxisCounts, summarise_groups
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class
 from fedtune3d.evaluation.sample import Sample
 
-VERSION = 3
+VERSION = 4
 MIN_PER_CLASS = 5
 
 
@@ -66,7 +66,9 @@ class TestSummary:
         participants_by_class: Numbers of people with a negative scan and with a positive scan.
         scans: Number of scans.
         positives: Number of positive scans.
-        auc: AUC with its interval by resampling people (see `auc.auc_estimate`).
+        auc: AUC with its interval (see `auc_estimate.auc_estimate`).
+        auc_variance_ratio: Ratio of `AucVariance`, from which the server makes the interval of the mean over sites;
+            None without an AUC.
         auc_delong: AUC with DeLong's or Obuchowski's interval.
         calibration: Slope, intercept, Brier score and calibration error.
         counts: Scans per class on the grid.
@@ -81,6 +83,7 @@ class TestSummary:
     scans: int
     positives: int
     auc: Estimate
+    auc_variance_ratio: float | None
     auc_delong: Estimate
     calibration: Calibration
     counts: ClassCounts
@@ -117,6 +120,7 @@ def summarise(
     share_predictions: bool,
     axes: Axes | None = None,
     min_per_class: int = MIN_PER_CLASS,
+    auc_interval: AucInterval = "score",
 ) -> Summary:
     """Summarise a site's predictions.
 
@@ -127,13 +131,16 @@ def summarise(
         share_predictions: Whether test probabilities and labels leave.
         axes: The group of each test scan by axis, such as sex; see `groups.summarise_groups`.
         min_per_class: Minimum number of people of each class in a group whose counts leave.
+        auc_interval: How the interval of the AUC is made.
     """
+    variance = variance_of(test)
     summary = TestSummary(
         participants=len(set(test.participants)),
         participants_by_class=participants_by_class(test),
         scans=len(test),
         positives=int(test.labels.sum()),
-        auc=auc_estimate(test, numpy_rng(seed, "site AUC")),
+        auc=auc_estimate(test, auc_interval, numpy_rng(seed, "site AUC")),
+        auc_variance_ratio=None if variance is None else variance.ratio,
         auc_delong=delong_estimate(test),
         calibration=calibration(Sample.of_predictions(test)),
         counts=ClassCounts.of(test),

@@ -11,7 +11,7 @@ import numpy as np
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.evaluation.auc import auc_from_counts
-from fedtune3d.evaluation.intervals import newcombe
+from fedtune3d.evaluation.auc_interval import newcombe
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.site.audit import ScanFingerprint
 from fedtune3d.federation.tasks.describe_people import DescribePeople, PeopleDescription

@@ -15,6 +15,8 @@ def interval_methods(metrics: RunMetrics) -> list[str]:
     methods = statistic_methods(metrics)
     for name in shown_methods(metrics):
         methods.add(metrics.methods[name].mean_auc.method)
+        if (between := metrics.methods[name].heterogeneity) is not None:
+            methods.add(between.new_site.method)
         for test in metrics.methods[name].parts.values():
             estimates = (test.auc, test.balanced_accuracy, test.sensitivity, test.specificity)
             methods |= {estimate.method for estimate in estimates}

@@ -27,6 +27,7 @@ from fedtune3d.report.study_tables import (
     config_rows,
     cost_data,
     cost_rows,
+    interval_methods,
     paired_rows,
 )
 
@@ -91,6 +92,7 @@ def _render(contents: StudyContents, drawings: dict[str, Drawing], differences: 
         costs=cost_rows(contents),
         cost_columns=COST_COLUMNS,
         differences=differences,
+        interval_methods={stage: interval_methods(rows) for stage, rows in contents.stages.items()},
         trials=_trial_rows(contents),
     )
 

@@ -1,5 +1,6 @@
 """The tables of a study: the three of its stages, efficiency, paired differences; for the terminal and the page."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -66,6 +67,12 @@ def auc_data(rows: list[Row]) -> list[dict[str, Cell]]:
         for row in rows
         for site, found in (*row.sites.items(), ("Mean", row.mean))
     ]
+
+
+def interval_methods(rows: Sequence[Row]) -> list[str]:
+    """Every method by which an interval of a stage was made, once, sorted."""
+    estimates = [found.estimate for row in rows for found in (*row.sites.values(), row.mean)]
+    return sorted({method for estimate in estimates for method in estimate.method.split("; ")} - {""})
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from fedtune3d._utils.files import sweep_partials
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.locks import one_writer
 from fedtune3d._utils.progress import Progress, Silent
-from fedtune3d._utils.state_dicts import State, load_state, save_state, state_bytes
+from fedtune3d._utils.state_dicts import State, load_state, state_bytes
 from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.aggregation.site_step import STATE
 from fedtune3d.config.experiment import Experiment
@@ -23,7 +23,7 @@ from fedtune3d.evaluation.summary import Summary, pool_validation
 from fedtune3d.federation.environment import Environment, TracedWeights
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.leak_audit import audit_sites, profile_sites
-from fedtune3d.federation.mean_maps import ask_for_maps, require_atlas, write_maps
+from fedtune3d.federation.mean_maps import require_atlas
 from fedtune3d.federation.messages import (
     LEAVE_ONE_SITE_OUT,
     LOCAL,
@@ -44,15 +44,14 @@ from fedtune3d.federation.site.audit import KEY_BYTES
 from fedtune3d.federation.site.pooled_site import PooledSite
 from fedtune3d.federation.splitting import count_and_split, count_people
 from fedtune3d.federation.tasks.count_scans import ScanCounts
-from fedtune3d.federation.tasks.describe_features import STATISTICS, DescribeFeatures
 from fedtune3d.federation.tasks.evaluate import Evaluate, Evaluation, whole_summary
 from fedtune3d.federation.tasks.registry import declared_answer
 from fedtune3d.models.assembly import AssembledModel
-from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.hub import read_origin
 from fedtune3d.models.tuning import read_state
 from fedtune3d.report import write_report
 from fedtune3d.report.logs import RunLogs, require_packages
+from fedtune3d.workflows.best_state import write_feature_statistics, write_saliency
 from fedtune3d.workflows.prepare import read_tables, require_roots
 from fedtune3d.workflows.run_folder import open_run, read_metrics, write_metrics
 from fedtune3d.workflows.sites import make_sites
@@ -173,10 +172,10 @@ class _Run:
         methods, summaries = {}, {}
         for name, train in self._methods().items():
             methods[name], summaries[name] = self._evaluate(name, train(initial))
-        self._write_feature_statistics()
-        self._write_saliency()
+        write_feature_statistics(self.process_model, self.federation, self.sites, self.folder)
+        write_saliency(self.experiment, self.federation, self.sites, self.folder)
         metrics = RunMetrics(
-            version=2,
+            version=3,
             experiment=self.experiment.name,
             simulated=any(site.simulated for site in counts.values()),
             weights=WeightsSource(assembled.weights.source, assembled.weights.sha256),
@@ -297,30 +296,13 @@ class _Run:
         if method == LEAVE_ONE_SITE_OUT:
             for site, state in states.items():
                 summaries[site] = replace(summaries[site], validation=self._validation_without(site, state))
-        return combine(summaries, self.experiment.seed, shared_model=method not in OWN_MODELS), summaries
-
-    def _write_feature_statistics(self) -> None:
-        """Save statistics of the best state's features at each site, for `fedtune3d predict`."""
-        if not isinstance(self.process_model.assembled.model, Classifier):
-            return  # no separate encoder
-        best, versions = load_state(self.folder.best_checkpoint), read_best_state(self.folder.best_checkpoint).versions
-        tasks = {
-            site: Task(DescribeFeatures(), parts={STATE: best}, memory_version=versions.get(site))
-            for site in self.sites
-        }
-        for reply in self.federation.ask(tasks):
-            if STATISTICS in (answer := answer_of(reply)).parts:
-                save_state(self.folder.feature_statistics(answer.site), answer.parts[STATISTICS], {})
-
-    def _write_saliency(self) -> None:
-        """Save the saliency maps of the best state, if requested, for each site that does not have them yet."""
-        if self.experiment.explain is None:
-            return
-        sites = [name for name in self.sites if not self.folder.saliency_info(name).exists()]
-        best = load_state(self.folder.best_checkpoint)
-        versions = read_best_state(self.folder.best_checkpoint).versions
-        for site_maps in ask_for_maps(self.experiment, self.federation, sites, best, versions):
-            write_maps(site_maps, self.folder)
+        metrics = combine(
+            summaries,
+            self.experiment.seed,
+            shared_model=method not in OWN_MODELS,
+            auc_interval=self.experiment.evaluation.auc_interval,
+        )
+        return metrics, summaries
 
     def _write_environment(self, assembled: AssembledModel, counts: Mapping[str, ScanCounts]) -> Environment:
         environment = Environment.here(

@@ -19,8 +19,8 @@ from fedtune3d.evaluation.summary import Summary
 def open_run(folder: RunFolder, public: dict[str, Json], *, resume: bool, may_grow: bool = True) -> None:
     """Write the configuration to a new run folder, or check that the folder contains the same run.
 
-    Baselines and rounds may be added to a run, and `explain` may change: its rounds are kept, and the evaluation is
-    repeated. A run that stopped before its first round is replaced.
+    Baselines and rounds may be added to a run, and `explain` and `evaluation` may change: its rounds are kept, and the
+    evaluation is repeated. A run that stopped before its first round is replaced.
 
     Args:
         folder: The run folder.
@@ -84,7 +84,7 @@ def _is_addition(difference: _Difference, public: dict[str, Json], may_grow: boo
         training = public["training"]
         constant = isinstance(training, dict) and training.get("schedule") == "constant"
         return may_grow and constant and isinstance(before, int) and isinstance(now, int) and now > before
-    return difference.top == "explain"
+    return difference.top in ("explain", "evaluation")
 
 
 def _refusal(folder: RunFolder, differing: Sequence[_Difference]) -> str:

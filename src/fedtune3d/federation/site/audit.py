@@ -10,7 +10,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.progress import Advance
 from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d.cohorts.records import ScanRecord
-from fedtune3d.evaluation.auc import auc_estimate
+from fedtune3d.evaluation.auc_estimate import auc_estimate
 from fedtune3d.evaluation.estimate import Estimate, undefined
 from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.preparation.fingerprints import id_pattern, keyed, normal_id
@@ -216,4 +216,4 @@ def age_auc(records: Sequence[ScanRecord], min_people: int, seed: int) -> Estima
         np.array([record.label for record in with_age], dtype=np.int8),
         np.array([min(record.age or 0.0, _MAX_AGE) / _MAX_AGE for record in with_age]),
     )
-    return auc_estimate(predictions, numpy_rng(seed, "age AUC"))
+    return auc_estimate(predictions, "score", numpy_rng(seed, "age AUC"))

@@ -73,6 +73,7 @@ def evaluate(site: SiteData, task: Task) -> Answer:
         share_predictions=policy.predictions_leave,
         axes=_axes(site) if len(test) else {},
         min_per_class=policy.min_per_class,
+        auc_interval=site.experiment.evaluation.auc_interval,
     )
     return Answer(site.name, Evaluation(summary=summary))
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fedtune3d.report.figures.auc_per_site import draw_rows
 from fedtune3d.report.figures.drawing import BLACK, GREY, Drawing, Mark, site_marks
 from fedtune3d.report.study_contents import Row, StudyEstimate
-from fedtune3d.report.study_tables import TITLES, auc_data
+from fedtune3d.report.study_tables import TITLES, auc_data, interval_methods
 from fedtune3d.report.table import AucRow
 
 _DOTTED = (0, (1, 1.2))
@@ -32,8 +32,8 @@ def draw_study_auc(stage: str, rows: Sequence[Row]) -> Drawing:
     return Drawing(
         name=f"auc_by_{stage.removesuffix('s')}",
         title=title,
-        description=f"Test AUC with 95 % intervals per site for {', '.join(row.title for row in rows)}; "
-        "the table holds the same numbers.",
+        description=f"Test AUC with 95% CIs per site for {', '.join(row.title for row in rows)}; the table has the "
+        f"same numbers. Intervals: {'; '.join(interval_methods(rows))}.",
         figure=draw_rows(lines, {row.title: mark for row, mark in zip(rows, _marks(rows), strict=True)}),
         rows=auc_data(list(rows)),
     )

@@ -1,0 +1,15 @@
+"""How test results are evaluated."""
+
+from fedtune3d._utils.strict import StrictModel
+from fedtune3d.evaluation.auc_estimate import AucInterval
+
+
+class EvaluationSection(StrictModel):
+    """How test results are evaluated (docs/evaluation.md).
+
+    Attributes:
+        auc_interval: How the 95% CI of an AUC is made: ``"score"``, which keeps its coverage with few people,
+            or ``"bootstrap"``, as the published study asks for, which is too narrow with few people or at a high AUC.
+    """
+
+    auc_interval: AucInterval = "score"
