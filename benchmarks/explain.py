@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from fedtune3d.models.encoders.input_grid import STRIDE
 
 from fedtune3d.models.assembly import assemble
 from fedtune3d.models.classifier import Classifier
@@ -23,6 +22,7 @@ from fedtune3d.preparation.registration import register_to_template
 from fedtune3d.preparation.template import load_template
 
 STEPS, MANY_STEPS = 16, 64
+WIDTH = 16  # voxels of a cube of occlusion: a position of SAM-Med3D's features
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
     voxels = np.where(template.brain, (template.voxels - inside.mean()) / inside.std(), np.float32(0))
     scan = torch.from_numpy(voxels.astype(np.float32))[None, None]
     found = {
-        **cost(model_of(options.encoder), scan, int((places_of((scan[0, 0] != 0).float(), STRIDE) > 0).sum())),
+        **cost(model_of(options.encoder), scan, int((places_of((scan[0, 0] != 0).float(), WIDTH) > 0).sum())),
         "registration": seconds(lambda: register_to_template(template.voxels, template.affine, template), 1),
         "steps_similarity": convergence(model_of("tiny"), scan),
     }

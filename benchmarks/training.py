@@ -70,7 +70,7 @@ class EncodingSet(FeatureSet):
 
     def inputs(self, indices: Sequence[int], views: Sequence[int]) -> torch.Tensor:
         """As `FeatureSet.inputs` gives it, narrowed to float16 as the cache narrows it."""
-        given = [self.prefix.encode(read_view(self.scans[index], 0, None, 0)).half() for index in indices]
+        given = [self.prefix.encode(read_view(self.scans[index], InputSpec(), 0, None, 0)).half() for index in indices]
         self.prefix.model.train()
         return torch.stack(given).float()
 

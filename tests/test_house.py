@@ -90,6 +90,8 @@ TESTED_ELSEWHERE = {
     "training/cache_entries.py": "training/test_features.py",
     "models/assembly.py": "training/test_local.py",
     "models/encoder_checks.py": "models/encoders/test_contract.py",
+    "models/encoders/networks/link_net.py": "models/encoders/test_deepbet.py",
+    "models/packaged_weights.py": "models/encoders/test_deepbet.py",
     "models/encoders/_registry.py": "models/encoders/test_contract.py",
     "models/encoders/tiny.py": "models/encoders/test_contract.py",
     "models/encoders/vit_b.py": "models/encoders/test_contract.py",

@@ -70,20 +70,41 @@ class Splits(StrictModel):
         return self.train, self.validation, self.test
 
 
+def default_weights(encoder: str) -> Literal["random", "packaged"]:
+    """The weights of an encoder for which a file gives none."""
+    return "packaged" if encoder in encoder_names() and encoder_spec(encoder).is_packaged else "random"
+
+
 class ModelSection(StrictModel):
-    """The encoder, its weights (`random`, drawn from the seed, or a checkpoint file) and the head.
+    """The encoder, its weights and the head.
+
+    The weights are `random`, drawn from the seed, the path of a checkpoint file, or `packaged`, which come inside an
+    installed package. An encoder that has packaged weights starts from these unless the file says otherwise.
 
     The encoder `resnet18` is a reference without weights or head: a complete classifier, trained from scratch.
     """
 
     encoder: str = "vit_b"
-    weights: Literal["random"] | UserPath = "random"
+    weights: Literal["random", "packaged"] | UserPath = "random"
     head: str = "conv_s"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_weights(cls, values: object) -> object:
+        if not isinstance(values, dict) or "weights" in values or values.get("encoder") not in encoder_names():
+            return values
+        return {**values, "weights": default_weights(values["encoder"])}
 
     @field_validator("encoder")
     @classmethod
     def _known_encoder(cls, name: str) -> str:
         return known_name(name, (*encoder_names(), RESNET18))
+
+    @model_validator(mode="after")
+    def _weights_exist(self) -> Self:
+        if self.weights == "packaged" and default_weights(self.encoder) != "packaged":
+            raise ValueError(f"weights: encoder {self.encoder} has no packaged weights; write random or a path")
+        return self
 
     @field_validator("head")
     @classmethod

@@ -1,8 +1,6 @@
 """Assembly of a trainable model from encoder, weights, head and tuning."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
 
 from torch import nn
 
@@ -13,11 +11,12 @@ from fedtune3d.models.encoders import build_encoder, encoder_spec
 from fedtune3d.models.encoders.contract import InputSpec
 from fedtune3d.models.heads import build_head
 from fedtune3d.models.nearest_centre import NearestCentre
+from fedtune3d.models.packaged_weights import Weights, set_encoder_weights
 from fedtune3d.models.references import ResNet18Reference
 from fedtune3d.models.tuning import Trainable, Tuning, apply_tuning, write_state
 from fedtune3d.models.tuning.residuals import SUFFIX as RESIDUAL_SUFFIX
 from fedtune3d.models.tuning.residuals import clear_residuals, write_residuals
-from fedtune3d.models.weights import WeightsInfo, load_encoder_weights, randomise_encoder_weights
+from fedtune3d.models.weights import WeightsInfo
 
 RESNET18 = "resnet18"
 NCC = "ncc"
@@ -51,14 +50,12 @@ class AssembledModel:
         write_state(self.model, self.trainable, {name: value for name, value in state.items() if name not in residuals})
 
 
-def assemble(
-    encoder_name: str, weights: Literal["random"] | Path, head_name: str, tuning: Tuning, seed: int
-) -> AssembledModel:
+def assemble(encoder_name: str, weights: Weights, head_name: str, tuning: Tuning, seed: int) -> AssembledModel:
     """Build the classifier; the same arguments give the same bits.
 
     Args:
         encoder_name: A name of `build_encoder`, or ``"resnet18"``, the reference, which has no head.
-        weights: ``"random"``, drawn from the seed, or a checkpoint file.
+        weights: See `models.packaged_weights.Weights`.
         head_name: A name of `build_head`, whose weights are drawn from the seed; or ``"ncc"``, which has none.
         tuning: Determines the trainable parameters.
         seed: The run's seed.
@@ -70,10 +67,7 @@ def assemble(
         reference = ResNet18Reference(derive_seed(seed, "encoder"))
         return AssembledModel(reference, apply_tuning(reference, tuning), WeightsInfo("random", ""))
     encoder = build_encoder(encoder_name)
-    if isinstance(weights, Path):
-        info = load_encoder_weights(encoder, weights)
-    else:
-        info = randomise_encoder_weights(encoder, derive_seed(seed, "encoder"))
+    info = set_encoder_weights(encoder, weights, derive_seed(seed, "encoder"))
     if head_name == NCC:
         head: nn.Module = NearestCentre(encoder.out_channels)
     else:

@@ -34,7 +34,7 @@ class WeightsInfo:
     """Origin of an encoder's weights.
 
     Attributes:
-        source: ``"random"``, or the file's name.
+        source: ``"random"``, the file's name, or the package with its version and the file in it.
         sha256: Of the file's bytes; of the state (`state_dicts.state_sha256`) where the weights are random.
     """
 
@@ -63,13 +63,18 @@ def load_encoder_weights(encoder: Encoder, path: Path) -> WeightsInfo:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; give the path of a SAM-Med3D checkpoint, or leave the weights random")
+        raise InputError(f"{path}: no such file; give the path of a checkpoint, or leave the weights random")
     stored = load_safetensors(path) if path.suffix == ".safetensors" else _load_released(path)
     with_prefix = {name.removeprefix(PREFIX): tensor for name, tensor in stored.items() if name.startswith(PREFIX)}
     state = with_prefix or stored
+    load_fitting(encoder, path, state)
+    return WeightsInfo(path.name, sha256_file(path))
+
+
+def load_fitting(encoder: Encoder, path: Path, state: State) -> None:
+    """Load a state into the encoder, in place. Raises `InputError` naming the file where anything does not fit."""
     _require_fit(path, encoder.state_dict(), state)
     encoder.load_state_dict(state)
-    return WeightsInfo(path.name, sha256_file(path))
 
 
 def _load_released(path: Path) -> State:

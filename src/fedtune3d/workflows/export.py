@@ -16,11 +16,11 @@ from fedtune3d.aggregation.contract import Memory
 from fedtune3d.aggregation.site_step import KEPT_LOCAL
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.preparation import PreparationSection
-from fedtune3d.evaluation.metrics import WeightsSource
 from fedtune3d.federation.round_state import read_best_state
 from fedtune3d.federation.site.memory import SiteMemory
 from fedtune3d.models.assembly import AssembledModel, assemble, input_spec
 from fedtune3d.models.classifier import Classifier
+from fedtune3d.models.packaged_weights import Weights
 from fedtune3d.models.tuning import Full, Lora
 from fedtune3d.models.tuning.adapters import merge, save_adapter
 from fedtune3d.report.export_info import FORMAT, ClassLabels, ExportInfo, InputFormat
@@ -147,12 +147,12 @@ def _finished(run_folder: Path) -> tuple[FinishedRun, Experiment]:
 
 def _with_state(experiment: Experiment, contents: FinishedRun, state: State, weights: Path | None) -> AssembledModel:
     recorded = contents.environment.weights
-    assembled = _assemble(experiment, _require_weights(contents.path, recorded, weights))
+    assembled = _assemble(experiment, _weights_of_run(experiment, contents, weights))
     if assembled.weights.sha256 != recorded.sha256:
         versions = contents.environment.versions
         raise InputError(
-            f"{contents.path}: the random weights drawn here differ from the run's; use torch {versions['torch']}, as "
-            "the run did"
+            f"{contents.path}: the {recorded.source} weights here differ from the run's (SHA-256 {recorded.sha256}); "
+            f"use torch {versions['torch']} and the packages of the run"
         )
     assembled.write(state)
     assembled.model.eval()
@@ -179,7 +179,7 @@ def _trained_parts(experiment: Experiment, state: State, output: Path) -> dict[s
     if isinstance(tuning, Full):
         parts[ENCODER] = _below("encoder.", state)
     if isinstance(tuning, Lora):
-        assembled = _assemble(experiment, None)  # an adapter file does not contain the base weights
+        assembled = _assemble(experiment, "random")  # an adapter file does not contain the base weights
         assembled.write(state)
         assert isinstance(assembled.model, Classifier)
         save_adapter(assembled.model, ExportFolder(output).adapter.path)
@@ -190,12 +190,13 @@ def _below(prefix: str, state: State) -> State:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
-def _require_weights(run: Path, recorded: WeightsSource, weights: Path | None) -> Path | None:
-    """Return the checkpoint that the run started from; None if its weights were random."""
-    if recorded.source == "random":
+def _weights_of_run(experiment: Experiment, contents: FinishedRun, weights: Path | None) -> Weights:
+    """Return the weights that the run started from."""
+    run, recorded, initial = contents.path, contents.environment.weights, experiment.model.weights
+    if not isinstance(initial, Path):
         if weights is not None:
-            raise InputError(f"--weights {weights}: {run} started from random weights; remove --weights")
-        return None
+            raise InputError(f"--weights {weights}: {run} started from {initial} weights; remove --weights")
+        return initial
     if weights is None or not weights.is_file():
         advice = "give its path with --weights" if weights is None else f"there is no file {weights}"
         raise InputError(f"{run}: started from {recorded.source} (SHA-256 {recorded.sha256}); {advice}")
@@ -206,9 +207,9 @@ def _require_weights(run: Path, recorded: WeightsSource, weights: Path | None) -
     return weights
 
 
-def _assemble(experiment: Experiment, weights: Path | None) -> AssembledModel:
+def _assemble(experiment: Experiment, weights: Weights) -> AssembledModel:
     section = experiment.model
-    return assemble(section.encoder, weights or "random", section.head, experiment.tuning, experiment.seed)
+    return assemble(section.encoder, weights, section.head, experiment.tuning, experiment.seed)
 
 
 def _info(experiment: Experiment, contents: FinishedRun, site: str | None) -> ExportInfo:

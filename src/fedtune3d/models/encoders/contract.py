@@ -78,6 +78,27 @@ class AdaptableLayers:
 
 
 @dataclass(frozen=True)
+class Release:
+    """A file of released weights.
+
+    Attributes:
+        file: Its name.
+        source: Where it comes from, for a reader: the package, or the page.
+        size_bytes: Of the file.
+        sha256: Of the file's bytes.
+        package: The installed package that holds it; empty where it is fetched or copied.
+        package_path: Its path from the folder that holds the package.
+    """
+
+    file: str
+    source: str
+    size_bytes: int
+    sha256: str
+    package: str = ""
+    package_path: str = ""
+
+
+@dataclass(frozen=True)
 class EncoderSpec:
     """The specification of an encoder; every other part of the program relies on it.
 
@@ -90,6 +111,7 @@ class EncoderSpec:
         features: Shape of the features.
         licence: Licence of the released weights, or of the code if no weights are released.
         cohorts: Public cohorts whose scans it was pre-trained on, by the names that studies use.
+        release: Released weights; None if there are none.
         adaptable: Layers that LoRA can adapt; None without attention.
         code_sha256: SHA-256 of the encoder's file if it is not part of this package; else empty.
     """
@@ -101,8 +123,14 @@ class EncoderSpec:
     features: FeatureSpec
     licence: str
     cohorts: tuple[str, ...] = ()
+    release: Release | None = None
     adaptable: AdaptableLayers | None = None
     code_sha256: str = ""
+
+    @property
+    def is_packaged(self) -> bool:
+        """Whether the released weights come inside a package, so that they need no download."""
+        return self.release is not None and bool(self.release.package)
 
 
 class Encoder(nn.Module, ABC):
