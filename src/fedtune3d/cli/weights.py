@@ -7,19 +7,56 @@ import typer
 
 from fedtune3d.cli.shared import out
 
-commands = typer.Typer(no_args_is_help=True, help="The released SAM-Med3D weights.")
+commands = typer.Typer(no_args_is_help=True, help="Released weights of the encoders.")
+
+Folder = Annotated[Path, typer.Option("--to", help="Folder of the files.")]
 
 
 @commands.command()
 def fetch(
-    to: Annotated[Path, typer.Option(help="Folder to save the file in.")] = Path("weights"),
+    encoder: Annotated[str, typer.Argument(help="An encoder: vit_b, meshnet or volumes.")] = "vit_b",
+    to: Folder = Path("weights"),
 ) -> None:
-    """Download sam_med3d_turbo.pth, verify it, and print the line for the experiment file.
+    """Download an encoder's released weights, verify them, and print the line for the experiment file.
 
     Needs internet access. Without it, the error message explains how to copy the file from another machine.
     """
+    from fedtune3d._utils.errors import InputError
+    from fedtune3d.models.encoders import encoder_spec
     from fedtune3d.models.hub import fetch_weights
+    from fedtune3d.models.releases import fetch_release
 
-    path, origin = fetch_weights(to)
-    out.print(f"{path}: SHA-256 {origin.sha256}, matches the hub's for revision {origin.revision}", soft_wrap=True)
+    spec = encoder_spec(encoder)
+    if encoder == "vit_b":
+        path, origin = fetch_weights(to)
+        out.print(f"{path}: SHA-256 {origin.sha256}, matches the hub's for revision {origin.revision}", soft_wrap=True)
+    elif spec.release is None:
+        raise InputError(f"encoder {encoder}: there are no released weights to fetch; write weights: random")
+    elif spec.is_packaged:
+        raise InputError(f"encoder {encoder}: its weights come inside {spec.release.source}; nothing is to be fetched")
+    else:
+        path = fetch_release(spec.release, to)
+        out.print(f"{path}: SHA-256 {spec.release.sha256}, as expected; licence: {spec.licence}", soft_wrap=True)
     out.print(f"In the experiment file, under `model`, set: weights: {path.absolute()}", soft_wrap=True)
+
+
+@commands.command("list")
+def list_all(to: Folder = Path("weights")) -> None:
+    """List the released weights: licence, size, source, and whether they are on this machine."""
+    from fedtune3d.cli.weights_table import weights_table
+    from fedtune3d.models.releases import list_weights
+
+    out.print(weights_table(list_weights(to)))
+
+
+@commands.command()
+def check(path: Annotated[Path, typer.Argument(metavar="FILE", help="A file of weights.")]) -> None:
+    """Say which encoder a file of weights fits: every name, shape and value is checked."""
+    from fedtune3d._utils.files import sha256_file
+    from fedtune3d.models.releases import recognise
+
+    sha256 = sha256_file(path)
+    for spec in recognise(path):
+        known = spec.release is not None and spec.release.sha256 == sha256
+        what = "the authors' own file" if known else "not a file that this program knows by its SHA-256"
+        out.print(f"{path}: fits encoder {spec.name} ({spec.title}); SHA-256 {sha256}, {what}", soft_wrap=True)

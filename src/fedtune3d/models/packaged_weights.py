@@ -56,7 +56,7 @@ def load_packaged_weights(encoder: Encoder) -> WeightsInfo:
     scripted = torch.jit.load(str(path), map_location="cpu")
     load_fitting(encoder, path, encoder.from_released(dict(scripted.state_dict())))
     version = importlib.metadata.version(release.package)
-    return WeightsInfo(f"{release.package} {version}, {release.file}", release.sha256)
+    return WeightsInfo(f"{release.package} {version}, {release.file}", found)
 
 
 def packaged_file(release: Release) -> Path | None:

@@ -53,8 +53,8 @@ def load_encoder_weights(encoder: Encoder, path: Path) -> WeightsInfo:
 
     Args:
         encoder: Every parameter of it must be in the file, in its shape, and the file may hold no other encoder's.
-        path: `.safetensors` with the encoder's keys, with or without the prefix ``image_encoder.``; or, by any other
-            suffix, a file of `torch.save`: a state dict with the encoder's keys, or with ``image_encoder.*`` among
+        path: Safetensors with the encoder's keys, with or without the prefix ``image_encoder.``; or else a file of
+            `torch.save`: a state dict with the encoder's keys, or with ``image_encoder.*`` among
             those of the whole model, alone or under ``model_state_dict`` as in the released file. Nothing but tensors
             and plain values is unpickled.
 
@@ -64,7 +64,7 @@ def load_encoder_weights(encoder: Encoder, path: Path) -> WeightsInfo:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of a checkpoint, or leave the weights random")
-    stored = load_safetensors(path) if path.suffix == ".safetensors" else _load_released(path)
+    stored = load_safetensors(path) if _is_safetensors(path) else _load_released(path)
     with_prefix = {name.removeprefix(PREFIX): tensor for name, tensor in stored.items() if name.startswith(PREFIX)}
     state = with_prefix or stored
     load_fitting(encoder, path, state)
@@ -75,6 +75,13 @@ def load_fitting(encoder: Encoder, path: Path, state: State) -> None:
     """Load a state into the encoder, in place. Raises `InputError` naming the file where anything does not fit."""
     _require_fit(path, encoder.state_dict(), state)
     encoder.load_state_dict(state)
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether the name or the first bytes say so: the length of a JSON header, then that header."""
+    with storage_errors(path), path.open("rb") as file:
+        head = file.read(10)
+    return path.suffix == ".safetensors" or (head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 1 << 27)
 
 
 def _load_released(path: Path) -> State:

@@ -84,16 +84,18 @@ class Release:
     Attributes:
         file: Its name.
         source: Where it comes from, for a reader: the package, or the page.
-        size_bytes: Of the file.
-        sha256: Of the file's bytes.
+        size_bytes: Of the file; None where its source states it.
+        sha256: Of the file's bytes; None where its source states it.
+        loaded: Whether the tests have loaded the authors' own file, and not only files of its format.
         package: The installed package that holds it; empty where it is fetched or copied.
         package_path: Its path from the folder that holds the package.
     """
 
     file: str
     source: str
-    size_bytes: int
-    sha256: str
+    size_bytes: int | None
+    sha256: str | None
+    loaded: bool
     package: str = ""
     package_path: str = ""
 

@@ -22,6 +22,7 @@ SPEC = EncoderSpec(
         source="deepbet 1.0.2 (PyPI)",
         size_bytes=8698000,
         sha256="de8ee7c69654d0dd3935dc4a5d84571d8ecf4637a6bfc01df399c4c2bc86e0fd",
+        loaded=True,
         package="deepbet",
         package_path="data/models/model.pt",
     ),

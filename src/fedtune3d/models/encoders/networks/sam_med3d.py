@@ -19,6 +19,7 @@ from fedtune3d.models.encoders.contract import (
     FeatureSpec,
     InputSpec,
     Projection,
+    Release,
 )
 from fedtune3d.models.encoders.networks.attention import attend
 from fedtune3d.models.linear import FastLinear, fast_linear
@@ -44,6 +45,7 @@ def sam_med3d_spec(
     size: int = 128,
     positions: int = 8,
     channels: int = 384,
+    release: Release | None = None,
 ) -> EncoderSpec:
     """Return the specification of an encoder of this architecture, with the input of the released weights."""
     return EncoderSpec(
@@ -53,6 +55,7 @@ def sam_med3d_spec(
         input=InputSpec(size=size, spacing_mm=1.5, space="native", intensity="zscore"),
         features=FeatureSpec(channels, positions),
         licence="Apache-2.0",
+        release=release,
         adaptable=AdaptableLayers(depth, tuple(sorted(global_blocks)), LAYERS),
     )
 

@@ -1,0 +1,32 @@
+"""MeshNet's soft maps of 18 structures, pooled: a segmentation network as an encoder."""
+
+from torch import Tensor
+from torch.nn import functional
+
+from fedtune3d.models.encoders.contract import Encoder, EncoderSpec, FeatureSpec
+from fedtune3d.models.encoders.networks.mesh_net import CLASSES
+from fedtune3d.models.encoders.networks.mesh_net_encoder import INPUT, LICENCE, RELEASE, MeshNetEncoder
+
+POSITIONS = 8
+
+SPEC = EncoderSpec(
+    name="meshnet",
+    version=1,
+    title="MeshNet soft maps",
+    input=INPUT,
+    features=FeatureSpec(channels=len(CLASSES), positions=POSITIONS),
+    licence=LICENCE,
+    release=RELEASE,
+)
+
+
+class SoftMaps(MeshNetEncoder):
+    """(B, 1, s, s, s) → (B, 18, 8, 8, 8): the share of each structure in each cube of the scan."""
+
+    def features_of(self, shares: Tensor) -> Tensor:
+        return functional.adaptive_avg_pool3d(shares, POSITIONS)
+
+
+def build() -> Encoder:
+    """With the weights of a fresh network."""
+    return SoftMaps(SPEC)

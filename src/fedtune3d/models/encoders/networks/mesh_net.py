@@ -1,0 +1,51 @@
+"""MeshNet, which segments a brain into 18 classes with dilated convolutions (Fedorov et al. 2017, arXiv 1612.00940).
+
+As in brainchop's `model18cls` (MIT): same parameters and names (``model.0.weight`` …), same outputs.
+"""
+
+import torch
+from torch import Tensor, nn
+
+CHANNELS = 21
+DILATIONS = (1, 2, 4, 8, 16, 8, 4, 2, 1)
+CLASSES = (
+    *("unknown", "cerebral white matter", "cerebral cortex", "lateral ventricle", "inferior lateral ventricle"),
+    *("cerebellar white matter", "cerebellar cortex", "thalamus", "caudate", "putamen", "pallidum"),
+    *("3rd ventricle", "4th ventricle", "brain stem", "hippocampus", "amygdala", "accumbens", "ventral diencephalon"),
+)
+"""In the order of the output's channels, both sides together."""
+
+
+def layers() -> nn.Sequential:
+    """The ten convolutions with the ELUs between, as brainchop numbers them."""
+    modules: list[nn.Module] = []
+    for number, dilation in enumerate(DILATIONS):
+        before = 1 if number == 0 else CHANNELS
+        modules += [nn.Conv3d(before, CHANNELS, 3, padding=dilation, dilation=dilation), nn.ELU(inplace=True)]
+    return nn.Sequential(*modules, nn.Conv3d(CHANNELS, len(CLASSES), 1))
+
+
+def run_layer(model: nn.Sequential, x: Tensor, number: int) -> Tensor:
+    """Run one of the ten convolutions on what the one before gave: scans (B, 1, x, y, z) from 0 to 1 at 1 mm, then 21
+    channels, at last logits (B, 18, x, y, z).
+
+    The network was trained on FreeSurfer's axes (left, inferior, anterior). Scans come on RAS axes and are turned by
+    the first convolution, logits are turned back by the last: transposed input would find nothing.
+    """
+    if number == 0:
+        x = to_lia(x)
+    x = model[2 * number](x)
+    if number == len(DILATIONS):
+        return to_ras(x)
+    given: Tensor = model[2 * number + 1](x)
+    return given
+
+
+def to_lia(volumes: Tensor) -> Tensor:
+    """Turn (B, C, x, y, z) from axes right, anterior, superior to left, inferior, anterior."""
+    return torch.flip(volumes.permute(0, 1, 2, 4, 3), dims=(2, 3)).contiguous()
+
+
+def to_ras(volumes: Tensor) -> Tensor:
+    """Undo `to_lia`."""
+    return torch.flip(volumes, dims=(2, 3)).permute(0, 1, 2, 4, 3).contiguous()

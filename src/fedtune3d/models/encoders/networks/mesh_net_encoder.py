@@ -1,0 +1,43 @@
+"""Encoders whose features are what MeshNet segments."""
+
+from abc import abstractmethod
+
+from torch import Tensor
+
+from fedtune3d.models.encoders.contract import Encoder, EncoderSpec, InputSpec, Release
+from fedtune3d.models.encoders.networks.mesh_net import DILATIONS, layers, run_layer
+
+INPUT = InputSpec(size=192, spacing_mm=1.0, space="native", intensity="minmax", fixed_size=False)
+LICENCE = "MIT"
+RELEASE = Release(
+    file="model.pth",
+    source="https://raw.githubusercontent.com/neuroneural/brainchop-models/"
+    "3d81b598b4c3d09e61d8a3664247fc939ccd384c/meshnet/model18cls/model.pth",
+    size_bytes=387_240,
+    sha256="0798b61d58626010708284cab719f2674c817c789acb84e8eec5265a46e8fbbc",
+    loaded=True,
+)
+"""brainchop's `model18cls`, which is safetensors whatever its name."""
+
+
+class MeshNetEncoder(Encoder):
+    """MeshNet with features of its soft maps: stages 0 to 8 are the dilated convolutions, 9 is the rest."""
+
+    stage_count = len(DILATIONS) + 1
+
+    def __init__(self, spec: EncoderSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.model = layers()
+
+    def run_stage(self, x: Tensor, stage: int) -> Tensor:
+        """Scans → 21 channels on LIA axes → … → features."""
+        given = run_layer(self.model, x, stage)
+        return self.features_of(given.softmax(dim=1)) if stage == self.stage_count - 1 else given
+
+    def stage_of(self, name: str) -> int:
+        return int(name.split(".")[1]) // 2
+
+    @abstractmethod
+    def features_of(self, shares: Tensor) -> Tensor:
+        """Features of the share of each class in each voxel, (B, 18, x, y, z), axes RAS."""
