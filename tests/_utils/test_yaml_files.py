@@ -38,6 +38,12 @@ def test_the_same_key_in_two_sections_and_an_overridden_merge_are_no_duplicates(
     ("text", "message"),
     [
         ("a: [", "not YAML at line 1, column 5"),
+        (
+            f"a: 1\nseed: {'9' * 5000}\n",
+            "not YAML at line 2, column 7: expected a whole number of at most 4,300 digits, found 5,000",
+        ),
+        ("a: " + "[" * 100_000, "its values are nested too deeply"),
+        ("a: !!int x\n", "not YAML at line 1, column 4: expected a whole number of digits, found 'x'"),
         ("- a", "expected keys and values at the top level, got list"),
         ("", "expected keys and values at the top level, got NoneType"),
         ("day: 2020-13-45", "not YAML: month must be in 1..12"),

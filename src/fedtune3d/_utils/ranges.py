@@ -10,32 +10,48 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 import annotated_types
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from fedtune3d._utils.errors import InputError
 
-Count = Annotated[int, Field(ge=1, le=100_000)]
+
+def _no_boolean(value: object) -> object:
+    """Refuse true and false, which Python counts as 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError(
+            f"expected a number, got {str(value).lower()}, which is also how YAML reads yes, no, on and off"
+        )
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_no_boolean)]
+"""A whole number in a configuration."""
+
+Number = Annotated[float, BeforeValidator(_no_boolean)]
+"""A number in a configuration."""
+
+Count = Annotated[Whole, Field(ge=1, le=100_000)]
 """A count of at least 1."""
 
-CountOrZero = Annotated[int, Field(ge=0, le=100_000)]
+CountOrZero = Annotated[Whole, Field(ge=0, le=100_000)]
 """A count of at least 0."""
 
-Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0, le=1e9, allow_inf_nan=False)]
 """A number above 0."""
 
-NonNegative = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+NonNegative = Annotated[Number, Field(ge=0, le=1e9, allow_inf_nan=False)]
 """A number of at least 0."""
 
-LearningRate = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+LearningRate = Annotated[Number, Field(gt=0, le=1e6, allow_inf_nan=False)]
 """A step size of an optimiser."""
 
-Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Probability = Annotated[Number, Field(ge=0, le=1, allow_inf_nan=False)]
 """From 0 to 1, inclusive."""
 
-BelowOne = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+BelowOne = Annotated[Number, Field(ge=0, lt=1, allow_inf_nan=False)]
 """From 0 to below 1."""
 
-Fraction = Annotated[float, Field(ge=1e-6, le=1, allow_inf_nan=False)]
+Fraction = Annotated[Number, Field(ge=1e-6, le=1, allow_inf_nan=False)]
 """A fraction above 0, at most 1."""
 
 

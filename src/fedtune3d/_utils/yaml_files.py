@@ -4,6 +4,7 @@ import typing
 from pathlib import Path
 
 import yaml
+from yaml.constructor import ConstructorError
 
 from fedtune3d._utils.errors import InputError
 
@@ -22,6 +23,18 @@ class _Loader(yaml.SafeLoader):
                 if first is not key:
                     raise _DuplicateKeyError(key.value, first.start_mark.line + 1, key.start_mark.line + 1)
         return node
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        try:
+            return int(super().construct_yaml_int(node))
+        except ValueError:
+            text = str(node.value)
+            is_long = len(text) > 4_300
+            wanted = f"at most 4,300 digits, found {len(text):,}" if is_long else f"digits, found {text[:40]!r}"
+            raise ConstructorError(None, None, f"expected a whole number of {wanted}", node.start_mark) from None
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 class _DuplicateKeyError(yaml.YAMLError):
@@ -52,7 +65,7 @@ def read_yaml(path: Path, if_missing: str) -> dict[str, object]:
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise InputError(f"{path}: not YAML{where}: {error.problem}") from None
     except RecursionError:
-        raise InputError(f"{path}: not an experiment: its values are nested too deeply") from None
+        raise InputError(f"{path}: its values are nested too deeply to be read; flatten them") from None
     except (yaml.YAMLError, ValueError) as error:  # a control character, or a date that does not exist
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from fedtune3d._utils.ranges import Number
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import cast_like, in_site_order, load_checked
 from fedtune3d.aggregation.contract import (
@@ -37,7 +38,7 @@ class TrimmedMean(Rule):
     name = "trimmed_mean"
     implies = frozenset({LONE_SITE_RETURNS_ITSELF, EQUAL_UPDATES_RETURN_THEMSELVES})
     without_sums = "it ranks updates. Choose fedavg: participation.max_norm then bounds each update at its site"
-    trim: Annotated[float, Field(ge=0, lt=0.5, allow_inf_nan=False)] = 0.2
+    trim: Annotated[Number, Field(ge=0, lt=0.5, allow_inf_nan=False)] = 0.2
 
     def aggregate(self, state: State, updates: Sequence[Update], memory: Memory) -> Aggregate:
         received = [load_checked(update, state) for update in in_site_order(updates)]

@@ -19,7 +19,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import DEFAULT_OUTPUT
 from fedtune3d._utils.json_values import Json
 from fedtune3d._utils.names import known_name
-from fedtune3d._utils.ranges import Count, CountOrZero, Fraction, Positive
+from fedtune3d._utils.ranges import Count, CountOrZero, Fraction, Number, Positive, Whole
 from fedtune3d._utils.strict import StrictModel, problems_of
 from fedtune3d._utils.user_paths import UserPath
 from fedtune3d._utils.yaml_files import read_yaml
@@ -40,7 +40,7 @@ from fedtune3d.models.tuning.lora import no_lora
 from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.training.settings import TrainingSettings
 
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
 WRITTEN_BY_INIT = "`fedtune3d init` writes one"
 LOGS = ("tensorboard", "mlflow")
 SPLIT_CAUSES = ("seed", "sites", "labels", "splits")
@@ -137,7 +137,7 @@ class ParticipationSection(StrictModel):
     quorum: Count | None = None
     deadline_seconds: Positive | None = None
     retries: CountOrZero = 1
-    max_norm: Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)] = 1e6
+    max_norm: Annotated[Number, Field(gt=0, le=1e30, allow_inf_nan=False)] = 1e6
 
 
 def _method(value: object) -> object:
@@ -163,7 +163,7 @@ class ExperimentKeys(StrictModel):
     evaluation: EvaluationSection = EvaluationSection()
     explain: Annotated[ExplainSection | None, BeforeValidator(_method)] = None
     on_bad_scan: Literal["stop", "skip"] = "stop"
-    threads: Annotated[int, Field(ge=1, le=1024)] = 2
+    threads: Annotated[Whole, Field(ge=1, le=1024)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
     log: Annotated[tuple[str, ...], BeforeValidator(_log_names)] = ()
     output: UserPath = Path(DEFAULT_OUTPUT)

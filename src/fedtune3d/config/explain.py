@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fedtune3d._utils.ranges import Count
+from fedtune3d._utils.ranges import Count, Whole
 from fedtune3d._utils.strict import StrictModel
 from fedtune3d._utils.user_paths import UserPath
 from fedtune3d.preparation.atlas import FREESURFER_REGIONS
@@ -23,9 +23,9 @@ class ExplainSection(StrictModel):
 
     method: Literal["gradcam", "occlusion", "integrated_gradients"]
     scans: Count = 20
-    steps: Annotated[int, Field(ge=1, le=10_000)] = 16
+    steps: Annotated[Whole, Field(ge=1, le=10_000)] = 16
     atlas: UserPath | None = None
-    regions: dict[str, tuple[int, ...]] = FREESURFER_REGIONS
+    regions: dict[str, tuple[Whole, ...]] = FREESURFER_REGIONS
 
     @model_validator(mode="after")
     def _fine_enough(self) -> Self:

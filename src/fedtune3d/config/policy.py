@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from fedtune3d._utils.names import known_name
-from fedtune3d._utils.ranges import Count, Positive
+from fedtune3d._utils.ranges import Count, Positive, Whole
 from fedtune3d._utils.strict import StrictModel
 from fedtune3d.models.assembly import NCC, RESNET18
 from fedtune3d.models.heads import head_names
@@ -43,7 +43,7 @@ class Policy(StrictModel):
     min_people: Count = 1
     tunings: tuple[Literal["frozen", "full", "lora"], ...] | None = None
     heads: tuple[str, ...] | None = None
-    max_rounds: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    max_rounds: Annotated[Whole, Field(ge=1, le=10**9)] | None = None
     max_payload_mb: Positive | None = None
     hours: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")] | None = None
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fedtune3d._utils.json_values import Json
+from fedtune3d._utils.ranges import Number, Whole
 from fedtune3d._utils.strict import StrictModel
 from fedtune3d.models.encoders.contract import InputSpec, Intensity
 from fedtune3d.preparation.brain import Device
@@ -23,8 +24,8 @@ class PreparationSection(StrictModel):
 
     steps: Literal["auto"] | tuple[Step, ...] | None = None
     intensity: Intensity | None = None
-    size: Annotated[int, Field(ge=32, le=512, multiple_of=8)] | None = None
-    spacing_mm: Annotated[float, Field(ge=0.5, le=4, allow_inf_nan=False)] | None = None
+    size: Annotated[Whole, Field(ge=32, le=512, multiple_of=8)] | None = None
+    spacing_mm: Annotated[Number, Field(ge=0.5, le=4, allow_inf_nan=False)] | None = None
     device: Device = "cpu"
 
     def input(self, wanted: InputSpec) -> InputSpec:

@@ -6,10 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fedtune3d._utils.ranges import BelowOne, Count, CountOrZero, LearningRate, NonNegative, Positive, Probability
+from fedtune3d._utils.ranges import (
+    BelowOne,
+    Count,
+    CountOrZero,
+    LearningRate,
+    NonNegative,
+    Number,
+    Positive,
+    Probability,
+    Whole,
+)
 from fedtune3d._utils.strict import STRICT
 
-Strength = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
+Strength = Annotated[Number, Field(ge=0, le=2, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -29,9 +39,9 @@ class AugmentationSettings:
     __pydantic_config__ = STRICT
 
     flip_probability: Probability = 0.5
-    rotation_degrees: Annotated[float, Field(ge=0, le=180, allow_inf_nan=False)] = 10.0
+    rotation_degrees: Annotated[Number, Field(ge=0, le=180, allow_inf_nan=False)] = 10.0
     scaling: BelowOne = 0.1
-    translation_mm: Annotated[float, Field(ge=0, le=50, allow_inf_nan=False)] = 5.0
+    translation_mm: Annotated[Number, Field(ge=0, le=50, allow_inf_nan=False)] = 5.0
     bias_field: Strength = 0.3
     log_gamma: Strength = 0.2
     noise: Strength = 0.1
@@ -75,7 +85,7 @@ class TrainingSettings:
     clip_norm: Positive | None = 1.0
     accumulation: Count = 1
     class_weighted: bool = True
-    views: Annotated[int, Field(ge=1, le=1000)] = 1
+    views: Annotated[Whole, Field(ge=1, le=1000)] = 1
     augmentation: AugmentationSettings | None = None
 
 

@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import SitePaths
+from fedtune3d._utils.ranges import Whole
 from fedtune3d._utils.strict import StrictModel, problems_of
 from fedtune3d._utils.user_paths import UserPath
 from fedtune3d._utils.yaml_files import read_yaml
@@ -25,7 +26,7 @@ class SitePolicy(Policy):
     groups_leave: bool = False
     maps_leave: bool = False
     names_leave: bool = False
-    min_people: Annotated[int, Field(ge=1)] = 5
+    min_people: Annotated[Whole, Field(ge=1)] = 5
 
 
 class SiteSettings(StrictModel):
@@ -53,7 +54,7 @@ class SiteSettings(StrictModel):
     weights: UserPath | None = None
     fingerprint_key: UserPath | None = None
     experiment: UserPath | None = None
-    runtime_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    runtime_port: Annotated[Whole, Field(ge=1, le=65535)] | None = None
     insecure: bool = False
     policy: SitePolicy = SitePolicy()
 

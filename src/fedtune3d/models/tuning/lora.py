@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.ranges import BelowOne, require_valid_fields
+from fedtune3d._utils.ranges import BelowOne, Number, Whole, require_valid_fields
 from fedtune3d._utils.seeds import global_draws_from
 from fedtune3d._utils.strict import STRICT
 from fedtune3d.models.classifier import Classifier
@@ -31,10 +31,10 @@ class Lora:
     __pydantic_config__ = STRICT
 
     method: Literal["lora"] = "lora"
-    rank: Annotated[int, Field(ge=1, le=4096)] = 4
-    alpha: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 8
+    rank: Annotated[Whole, Field(ge=1, le=4096)] = 4
+    alpha: Annotated[Number, Field(gt=0, le=1e6, allow_inf_nan=False)] = 8
     dropout: BelowOne = 0.0
-    blocks: str | tuple[int, ...] = "global"
+    blocks: str | tuple[Whole, ...] = "global"
     projections: Annotated[tuple[Projection, ...], Field(min_length=1)] = ("q", "v")
 
     def __post_init__(self) -> None:
