@@ -1,6 +1,10 @@
 """Progress in words."""
 
-from fedtune3d._utils.progress import Lines
+import io
+
+from rich.console import Console
+
+from fedtune3d._utils.progress import Bars, Lines
 
 
 def test_a_line_where_it_begins_and_where_it_ends() -> None:
@@ -11,6 +15,16 @@ def test_a_line_where_it_begins_and_where_it_ends() -> None:
     with Lines(said.append).bar("nothing to do"):
         pass
     assert said == ["preparing scans: 3", "preparing scans: done"]
+
+
+def test_a_note_is_a_line_of_its_own_in_a_log_and_above_bars() -> None:
+    said: list[str] = []
+    Lines(said.append).note("A: warning: [1 value]")
+    assert said == ["A: warning: [1 value]"]
+    with Bars(Console(file=io.StringIO(), force_terminal=True)) as bars, bars.bar("rounds") as advance:
+        advance(1, 2)
+        bars.note("A: warning: [1 value]")
+        assert "A: warning: [1 value]" in bars.bars.console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_line_now_and_then_while_it_goes_on() -> None:

@@ -1,5 +1,6 @@
 """`fedtune3d run` and `report` as a user meets them: what they print and write, and one line for bad input."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,10 @@ import torch
 import yaml
 from command_line import call
 
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.locks import one_writer
+from fedtune3d._utils.typed_json import read_typed
+from fedtune3d.cohorts.flow import SiteFlow
 
 
 def test_prepare_run_and_report(capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path) -> None:
@@ -34,6 +38,27 @@ def test_prepare_run_and_report(capsys: pytest.CaptureFixture[str], small_experi
     (tmp_path / "run" / "report.html").unlink()
     assert call(capsys, "report", tmp_path / "run")[0] == 0
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_values_that_cannot_be_read_are_counted_by_whatever_reads_the_table(
+    capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path
+) -> None:
+    shutil.copytree(small_experiment.folder / "A", tmp_path / "A")
+    table = tmp_path / "A" / "participants.tsv"
+    table.write_text(table.read_text().replace("\t60\t", "\t60-65\t").replace("\t61\t", "\told\t"))
+    roots = {"A": tmp_path / "A", "B": small_experiment.folder / "B"}
+    sites = [{"name": name, "root": str(root)} for name, root in roots.items()]
+    path = small_experiment.write(tmp_path / "run", sites=sites)
+    words = "participants.tsv: age: 2 values treated as missing; expected years (0 to 120), got '60-65' in line 2 first"
+    for command in (["prepare", path], ["check", path, "--no-near"], ["run", path]):
+        code, _, err = call(capsys, *command)
+        assert code == 0
+        assert err.splitlines().count(f"A: warning: {words}") == 1
+    kept = read_typed(SiteFlow, RunFolder(tmp_path / "run").site("A").flow, "")
+    assert [(warning.count, warning.line) for warning in kept.warnings] == [(2, words)]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "<td>values of age treated as missing</td>" in page
+    assert "60-65" not in page
 
 
 def no_participants(folder: Path) -> dict[str, Any]:

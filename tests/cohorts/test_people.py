@@ -88,7 +88,7 @@ def test_ages_as_tables_write_them(tmp_path: Path, text: str, age: str | None) -
     expected = (
         f"participants.tsv: age: 2 values treated as missing; expected years (0 to 120), got {text!r} in line 2 first"
     )
-    assert people.warnings == (() if age else (expected,))
+    assert [warning.line for warning in people.warnings] == ([] if age else [expected])
 
 
 def test_a_scan_without_a_session_has_what_all_sessions_share(tmp_path: Path) -> None:

@@ -77,6 +77,9 @@ def test_covariates_and_labels_may_stand_in_sessions_alone(site: Callable[[str],
         ("ses-followup", 1, "CN"),
     ]
     assert [(one.reason, one.detail) for one in cohort.exclusions] == [("label not known", "CDR no number")]
+    (warning,) = cohort.warnings
+    row = "in the row of sub-01 ses-screening"
+    assert warning.line == f"participants.tsv: CDR: 1 value without a label; expected a number, got 'high' {row}"
     with pytest.raises(InputError, match=r"expected a column cdr, found the columns .*; did you mean CDR\?"):
         read_site(root, "A", LabelMapping(positive="cdr >= 1", negative="cdr == 0"))
 

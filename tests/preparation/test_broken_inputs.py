@@ -289,7 +289,7 @@ def test_a_sidecar_is_read_in_any_encoding(bench: Bench, content: str, encoding:
     (bench.site / FIRST).with_name("sub-00_T1w.json").write_bytes(content.encode(encoding))
     prepared = bench.prepare_and_look()
     assert prepared.code == 0
-    assert "warning" not in prepared.out
+    assert "warning" not in prepared.err
 
 
 @pytest.mark.parametrize("age", ["60-65", "unknown", "-60", "1943", "sixty", "Y"])
@@ -298,13 +298,13 @@ def test_an_age_that_cannot_be_read_is_missing_and_counted(bench: Bench, age: st
     prepared = bench.prepare_and_look()
     assert prepared.code == 0
     line = f"age: 1 value treated as missing; expected years (0 to 120), got {age!r} in line 2"
-    assert f"  warning: participants.tsv: {line}" in prepared.out
+    assert f"A: warning: participants.tsv: {line}" in prepared.err.splitlines()
 
 
 @pytest.mark.parametrize("age", ["090Y", ">89", "89+", " 70 y", "0,5", "006M"])
 def test_ages_are_read_as_they_are_written(bench: Bench, age: str) -> None:
     in_place_of_first_age(age)(bench.site)
-    assert "warning" not in bench.prepare_and_look().out
+    assert "warning" not in bench.prepare_and_look().err
 
 
 def edit(change: Callable[[str], str]) -> Callable[[Path], object]:

@@ -182,6 +182,9 @@ def stop_after_round(experiment: Path, rounds: int) -> None:
 
             yield advance
 
+        def note(self, text: str) -> None:
+            """Nobody looks at it."""
+
     try:
         run_experiment(Experiment.from_yaml(experiment), resume=False, progress=Stopping())
     except KeyboardInterrupt:

@@ -19,6 +19,7 @@ from fedtune3d._utils.run_config import write_run_config
 from fedtune3d._utils.state_dicts import save_state
 from fedtune3d._utils.typed_json import to_json, write_typed
 from fedtune3d.cohorts.flow import BadScan, ByClass, Counts, Flow, LeftOut, SiteFlow
+from fedtune3d.cohorts.warnings import ReadingWarning
 from fedtune3d.config.study_results import CombinationRecord, StudyResults, VariantRecord
 from fedtune3d.evaluation import Predictions, combine, summarise
 from fedtune3d.evaluation.estimate import undefined
@@ -223,10 +224,15 @@ def write_site_half(folder: Path, brain: np.ndarray) -> None:
     """What stays at a site, as far as a report shows it."""
     site = folder.name
     bad = () if site == "Graz" else (BadScan(f"sub-{site}09", "truncated"),)
+    warnings = tuple(
+        ReadingWarning(f"values of {column} treated as missing", count, f"{column}: {count} values, got 'x'")
+        for column, count in (("age", 30), ("acq_time", 2))
+        if site == "Boston"
+    )
     write_example(brain, folder / "examples" / "0.png")
     for number in (1, 2, 3):
         shutil.copy(folder / "examples" / "0.png", folder / "examples" / f"{number}.png")
-    write_typed(folder / "flow.json", SiteFlow(draw_flow(folder.name), bad))
+    write_typed(folder / "flow.json", SiteFlow(draw_flow(folder.name), bad, warnings))
 
 
 def stop_after_four_rounds(folder: Path) -> None:

@@ -39,6 +39,15 @@ def test_bad_scans_are_named_only_where_predictions_leave(contents: RunContents)
     assert [bad["site"] for bad in run_tables.bad_scans(contents)] == ["Amsterdam"]
 
 
+def test_values_that_could_not_be_read_are_counted_as_far_as_the_policy_allows(contents: RunContents) -> None:
+    assert [(row["site"], row["what"], row["count"]) for row in run_tables.warning_rows(contents)] == [
+        ("Boston", "values of age treated as missing", "30"),
+        ("Boston", "values of acq_time treated as missing", "2"),
+    ]
+    strict = {"sites": [{"name": "Boston", "policy": {"min_people": 3}}]}
+    assert [row["count"] for row in run_tables.warning_rows(replace(contents, config=strict))] == ["30", "held back"]
+
+
 def test_faults_of_earlier_tries_are_listed_too(make_run: Callable[..., Path]) -> None:
     folder = make_run()
     faults = ({"Lagos": "connection lost"},)

@@ -36,6 +36,9 @@ class StepByStep:
 
         yield advance
 
+    def note(self, text: str) -> None:
+        """Nobody looks at it."""
+
 
 @contextmanager
 def watched_run(experiment: Experiment) -> Iterator[tuple[Watch, StepByStep]]:

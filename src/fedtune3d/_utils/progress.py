@@ -19,6 +19,10 @@ class Progress(Protocol):
         """Show a bar during a block; call the yielded function with (done, total) to update it."""
         ...
 
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        ...
+
 
 class Silent:
     """A display that shows nothing."""
@@ -27,6 +31,9 @@ class Silent:
     def bar(self, text: str) -> Iterator[Advance]:
         """Yield a function that does nothing."""
         yield lambda done, total: None
+
+    def note(self, text: str) -> None:
+        """Ignore the line."""
 
 
 class Lines:
@@ -56,6 +63,10 @@ class Lines:
         if last_printed is not None:
             self.print_line(f"{text}: done")
 
+    def note(self, text: str) -> None:
+        """Print the line."""
+        self.print_line(text)
+
 
 class Bars:
     """A display with bars on a console, which stay when they are done."""
@@ -82,3 +93,7 @@ class Bars:
         """Show a bar, from its first step."""
         task = self.bars.add_task(text, total=None, visible=False)
         yield lambda done, total: self.bars.update(task, completed=done, total=total, visible=True)
+
+    def note(self, text: str) -> None:
+        """Print the line above the bars."""
+        self.bars.console.print(text, markup=False, highlight=False, soft_wrap=True)

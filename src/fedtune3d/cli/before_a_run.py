@@ -92,8 +92,6 @@ def prepare(
         left_out = f", {len(prepared.bad)} left out" if prepared.bad else ""
         suspicious = f", {len(prepared.suspicious)} suspicious" if prepared.suspicious else ""
         out.print(f"{name}: {prepared.scans} scans prepared{left_out}{suspicious}")
-        for warning in prepared.warnings:
-            out.print(f"  warning: {warning}", soft_wrap=True, markup=False)
         for scan, why in [*prepared.bad, *prepared.suspicious]:
             out.print(f"  {scan}: {why}", soft_wrap=True, markup=False)
         out.print(f"  quality control: {prepared.page}", soft_wrap=True, markup=False)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from fedtune3d.cohorts.records import FAULT, REASONS, Cohort, Exclusion, ScanRecord
 from fedtune3d.cohorts.splits import SPLITS
+from fedtune3d.cohorts.warnings import ReadingWarning
 
 WHOLE_SITE = "all"
 
@@ -98,10 +99,11 @@ class BadScan:
 
 @dataclass(frozen=True)
 class SiteFlow:
-    """The flow kept at a site: all counts, without suppression, and the bad scans."""
+    """The flow kept at a site: all counts, without suppression, the bad scans, and what could not be read."""
 
     flow: Flow
     bad_scans: tuple[BadScan, ...]
+    warnings: tuple[ReadingWarning, ...] = ()
 
 
 def count_flow(

@@ -9,7 +9,7 @@ from pathlib import Path
 from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.label_expressions import as_number
 from fedtune3d.cohorts.tables import Row, Table, read_table
-from fedtune3d.cohorts.warnings import UnreadableValues
+from fedtune3d.cohorts.warnings import ReadingWarning, UnreadableValues
 
 _MAX_AGE = 120
 ACCEPTED = {"age": f"years (0 to {_MAX_AGE})", "acq_time": "a time such as 2020-12-31T23:59:59"}
@@ -27,14 +27,14 @@ class People:
         columns: The columns of all tables.
         by_participant: Participant → row.
         by_session: Participant → session → row.
-        warnings: Values that could not be read and were ignored, one line per table and column.
+        warnings: Values that could not be read and were ignored, by table and column.
     """
 
     path: Path
     columns: tuple[str, ...]
     by_participant: dict[str, Row]
     by_session: dict[str, dict[str, Row]]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[ReadingWarning, ...] = ()
 
     def row(self, participant: str, session: str) -> Row | None:
         """Return the values for a person's session, which override those for the person; None if no table has any.
@@ -119,13 +119,14 @@ def read_people(table: Path, participants: Iterable[str]) -> People:
     return People(table, columns, by_participant, by_session, warnings_of(tables, unreadable))
 
 
-def warnings_of(tables: Iterable[Table], unreadable: UnreadableValues) -> tuple[str, ...]:
-    """Return one line on encodings other than UTF-8, and one per column with unreadable values."""
+def warnings_of(tables: Iterable[Table], unreadable: UnreadableValues) -> tuple[ReadingWarning, ...]:
+    """Return one for an encoding other than UTF-8, and one per column with unreadable values."""
     latin1 = [table.path.name for table in tables if table.is_latin1]
     if not latin1:
-        return unreadable.lines
+        return unreadable.warnings
     more = f", and {len(latin1) - 1} more" if latin1[1:] else ""
-    return (f"{latin1[0]}: not UTF-8, read as Latin-1{more}", *unreadable.lines)
+    line = f"{latin1[0]}: not UTF-8, read as Latin-1{more}"
+    return (ReadingWarning("tables not in UTF-8, read as Latin-1", len(latin1), line), *unreadable.warnings)
 
 
 def keyed_rows(
@@ -169,7 +170,7 @@ def identified_rows(
             if text is not None and (value := read(text)) != text:
                 row = row | {column: value}
                 if value is None:
-                    unreadable.add(table.path, line, column, text)
+                    unreadable.add(table.path, f"line {line}", column, text)
         rows.append((line, (person, session or ""), row))
     return rows
 

@@ -22,8 +22,10 @@ from fedtune3d.cohorts.records import (
     LabelMapping,
     ScanRecord,
     Unlabelled,
+    scan_name,
 )
 from fedtune3d.cohorts.sessions import choose_sessions, order_sessions
+from fedtune3d.cohorts.warnings import ReadingWarning, UnreadableValues
 
 
 def read_site(
@@ -85,7 +87,7 @@ def read_site(
             f"check the ids and sessions in {people.path} against the scans"
         )
     records.sort(key=lambda record: (natural(record.participant_id), natural(record.session_id)))
-    return Cohort(site, tuple(records), tuple(exclusions), people.warnings)
+    return Cohort(site, tuple(records), tuple(exclusions), people.warnings + _unreadable_labels(people, labels))
 
 
 def list_diagnoses(root: Path, format: str = AUTO, participants: Path | None = None) -> Counter[str]:
@@ -103,6 +105,19 @@ def list_diagnoses(root: Path, format: str = AUTO, participants: Path | None = N
     for participant in people.ids:
         counts.update({row.get(DIAGNOSIS) or "n/a" for row in people.rows_of(participant)})
     return counts
+
+
+def list_scans(root: Path, format: str = AUTO, participants: Path | None = None) -> dict[str, Path]:
+    """Name → file of each scan that `read_site` could take, whatever its label: the first of each session.
+
+    Raises `InputError` as `read_site`.
+    """
+    _, scans, _ = _open(root, format, participants)
+    return {
+        scan_name(participant, session): paths[0]
+        for participant, by_session in scans.items()
+        for session, paths in by_session.items()
+    }
 
 
 def _open(root: Path, format: str, participants: Path | None) -> tuple[str, Scans, People]:
@@ -155,7 +170,20 @@ def _require_usable_label(people: People, labels: LabelMapping) -> None:
     if not any(isinstance(label, int) for label in by_session + by_person):
         unusable = Counter(label.detail or label.reason for label in by_session if isinstance(label, Unlabelled))
         listed = ", ".join(f"{name}: {count}" for name, count in sorted(unusable.items()))
-        raise InputError(f"{people.path}: expected {labels}, found {listed or 'no participant'}; correct the labels")
+        first = "".join(f"; {warning.line}" for warning in _unreadable_labels(people, labels)[:1])
+        raise InputError(
+            f"{people.path}: expected {labels}, found {listed or 'no participant'}{first}; correct the labels"
+        )
+
+
+def _unreadable_labels(people: People, labels: LabelMapping) -> tuple[ReadingWarning, ...]:
+    """The values of rows that have no label because a column that it depends on holds no number there."""
+    unreadable = UnreadableValues(dict.fromkeys(labels.columns, "a number"), "without a label")
+    for participant in people.ids:
+        for session in people.by_session.get(participant, {"": {}}):
+            for column, text in labels.unreadable(people.row(participant, session) or {}).items():
+                unreadable.add(people.path, f"the row of {participant} {session}".rstrip(), column, text)
+    return unreadable.warnings
 
 
 def _listed(exclusions: list[Exclusion]) -> str:

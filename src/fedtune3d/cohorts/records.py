@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, ConfigDict
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.ranges import shown
 from fedtune3d.cohorts.label_expressions import LabelExpression, one_of, parse_label_expression
+from fedtune3d.cohorts.warnings import ReadingWarning
 
 DIAGNOSIS = "diagnosis"
 
@@ -105,11 +106,20 @@ class LabelMapping:
         )
         return f"positive ({positive}) or negative ({negative})"
 
+    def unreadable(self, row: Mapping[str, str | None]) -> dict[str, str]:
+        """Column → value of a row without a label where the value is no number, which its label depends on."""
+        if not isinstance(self.label(row), Unlabelled):
+            return {}
+        return {column: text for column in self._unknown_columns(row) if (text := row.get(column)) is not None}
+
     def _unknown(self, row: Mapping[str, str | None]) -> list[str]:
         """List why columns cannot be evaluated, such as ``cdr missing`` or ``mmse no number``."""
-        comparisons = [comparison for expression in self.expressions for comparison in expression.comparisons]
-        columns = dict.fromkeys(comparison.column for comparison in comparisons if comparison.holds(row) is None)
+        columns = self._unknown_columns(row)
         return [f"{column} {'missing' if row.get(column) is None else 'no number'}" for column in columns]
+
+    def _unknown_columns(self, row: Mapping[str, str | None]) -> list[str]:
+        comparisons = [comparison for expression in self.expressions for comparison in expression.comparisons]
+        return list(dict.fromkeys(comparison.column for comparison in comparisons if comparison.holds(row) is None))
 
 
 def _expression(diagnoses: tuple[str, ...] | str) -> LabelExpression:
@@ -139,7 +149,12 @@ class ScanRecord:
     @property
     def name(self) -> str:
         """Participant and session in BIDS notation, such as ``sub-01_ses-M00``."""
-        return f"{self.participant_id}_{self.session_id}" if self.session_id else self.participant_id
+        return scan_name(self.participant_id, self.session_id)
+
+
+def scan_name(participant: str, session: str) -> str:
+    """The name of a person's scan at a session, which is empty where there are no sessions."""
+    return f"{participant}_{session}" if session else participant
 
 
 @dataclass(frozen=True)
@@ -159,4 +174,4 @@ class Cohort:
     site: str
     records: tuple[ScanRecord, ...]
     exclusions: tuple[Exclusion, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[ReadingWarning, ...] = ()

@@ -5,9 +5,24 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class _Place:
-    line: int
-    value: str
+class ReadingWarning:
+    """Values or files of one kind that could not be read, or only with a guess.
+
+    Attributes:
+        what: In words that name no file, person or value, such as ``values of age treated as missing``.
+        count: How many.
+        line: All of it in one line, with the first file and value, for the site itself.
+    """
+
+    what: str
+    count: int
+    line: str
+
+
+@dataclass(frozen=True)
+class _Value:
+    where: str
+    text: str
 
 
 @dataclass
@@ -16,21 +31,27 @@ class UnreadableValues:
 
     Attributes:
         accepted: Column → description of accepted values.
+        consequence: What is done with such a value.
     """
 
     accepted: dict[str, str]
-    _places: dict[tuple[Path, str], list[_Place]] = field(default_factory=dict)
+    consequence: str = "treated as missing"
+    _values: dict[tuple[Path, str], list[_Value]] = field(default_factory=dict)
 
-    def add(self, path: Path, line: int, column: str, value: str) -> None:
-        """Record a value."""
-        self._places.setdefault((path, column), []).append(_Place(line, value))
+    def add(self, path: Path, where: str, column: str, text: str) -> None:
+        """Record a value; `where` names its row, such as ``line 3``."""
+        self._values.setdefault((path, column), []).append(_Value(where, text))
 
     @property
-    def lines(self) -> tuple[str, ...]:
-        """One line per table and column, with the number of values and an example."""
+    def warnings(self) -> tuple[ReadingWarning, ...]:
+        """One per table and column, with the number of values and an example."""
         return tuple(
-            f"{path.name}: {column}: {len(places)} {'value' if len(places) == 1 else 'values'} treated as missing; "
-            f"expected {self.accepted[column]}, got {places[0].value!r} in line {places[0].line}"
-            + (" first" if len(places) > 1 else "")
-            for (path, column), places in self._places.items()
+            ReadingWarning(
+                f"values of {column} {self.consequence}",
+                len(values),
+                f"{path.name}: {column}: {len(values)} {'value' if len(values) == 1 else 'values'} {self.consequence}; "
+                f"expected {self.accepted[column]}, got {values[0].text!r} in {values[0].where}"
+                + (" first" if len(values) > 1 else ""),
+            )
+            for (path, column), values in self._values.items()
         )

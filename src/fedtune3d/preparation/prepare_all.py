@@ -10,6 +10,7 @@ from joblib.externals.loky import ProcessPoolExecutor
 from fedtune3d._utils.errors import InputError, ScanError
 from fedtune3d._utils.files import require_free_space, sweep_partials
 from fedtune3d.cohorts.records import ScanRecord
+from fedtune3d.cohorts.warnings import ReadingWarning
 from fedtune3d.preparation.recognition import read_declared
 from fedtune3d.preparation.store import PreparedStore
 
@@ -20,7 +21,7 @@ class PreparedCohort:
 
     paths: dict[ScanRecord, Path]
     bad: list[tuple[ScanRecord, str]]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[ReadingWarning, ...] = ()
 
 
 def prepare_all(
@@ -94,12 +95,12 @@ def _use_one_thread() -> None:
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
-def _sidecar_warnings(records: Iterable[ScanRecord]) -> tuple[str, ...]:
+def _sidecar_warnings(records: Iterable[ScanRecord]) -> tuple[ReadingWarning, ...]:
     problems = [problem for record in records if (problem := read_declared(record.path).sidecar_problem)]
     if not problems:
         return ()
     count = "1 sidecar was" if len(problems) == 1 else f"{len(problems)} sidecars were"
-    return (f"{count} ignored; {problems[0]}",)
+    return (ReadingWarning("sidecars ignored", len(problems), f"{count} ignored; {problems[0]}"),)
 
 
 def _require_usable_sites(paths: dict[ScanRecord, Path], bad: list[tuple[ScanRecord, str]]) -> None:

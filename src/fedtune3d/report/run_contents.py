@@ -9,6 +9,8 @@ from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.run_config import read_run_config
 from fedtune3d._utils.typed_json import read_typed
 from fedtune3d.cohorts.flow import BadScan, Flow, SiteFlow
+from fedtune3d.cohorts.warnings import ReadingWarning
+from fedtune3d.config.policy import Policy
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.federation.environment import Environment
 from fedtune3d.federation.leak_audit import LeakAudit
@@ -37,6 +39,7 @@ class RunContents:
         profiles: The sites' intensity profiles, and the distances between them; None likewise.
         saliency: Site → what it told of where the final model looks ; empty where not asked.
         faults: Site → the scans at fault, with the reason; only sites whose half of the folder is here.
+        warnings: Site → what could not be read in its tables and sidecars; likewise.
         examples: Site → its example pictures, only where the site's policy lets pictures leave.
     """
 
@@ -50,6 +53,7 @@ class RunContents:
     profiles: Profiles | None
     saliency: dict[str, MapInfo]
     faults: dict[str, tuple[BadScan, ...]]
+    warnings: dict[str, tuple[ReadingWarning, ...]]
     examples: dict[str, list[Path]]
 
     @property
@@ -69,7 +73,12 @@ class RunContents:
 
     def policy(self, site: str, key: str) -> bool:
         """Return whether a site's policy allows something; anything that the configuration does not allow is denied."""
-        return _policy(self.config, site, key)
+        return bool(_policy(self.config, site, key))
+
+    def min_people(self, site: str) -> int:
+        """Return the fewest people of whom a site's policy lets a count leave."""
+        fewest = _policy(self.config, site, "min_people")
+        return fewest if isinstance(fewest, int) else Policy().min_people
 
 
 def read_run(folder: Path) -> RunContents:
@@ -84,7 +93,8 @@ def read_run(folder: Path) -> RunContents:
         sites = [section["name"] for section in config["sites"]]
     except (TypeError, KeyError) as error:
         raise InputError(f"{run.config}: expected the configuration of a run; {error}") from error
-    own_halves = {site: run.site(site).flow for site in sites}
+    paths = {site: run.site(site).flow for site in sites}
+    own_halves = {site: read_typed(SiteFlow, path, _ADVICE) for site, path in paths.items() if path.exists()}
     allowed = [site for site in sites if _policy(config, site, "pictures_leave")]
     return RunContents(
         path=folder,
@@ -96,9 +106,8 @@ def read_run(folder: Path) -> RunContents:
         audit=_read_if_there(LeakAudit, run.audit),
         profiles=_read_if_there(Profiles, run.profiles),
         saliency={site: info for site in sites if (info := _read_if_there(MapInfo, run.saliency_info(site)))},
-        faults={
-            site: read_typed(SiteFlow, path, _ADVICE).bad_scans for site, path in own_halves.items() if path.exists()
-        },
+        faults={site: half.bad_scans for site, half in own_halves.items()},
+        warnings={site: half.warnings for site, half in own_halves.items()},
         examples={site: sorted(run.site(site).examples.glob("*.png")) for site in allowed},
     )
 
@@ -139,9 +148,9 @@ def _stamp(path: Path) -> str:
     return f"{stat.st_mtime_ns:x}.{stat.st_size:x}"
 
 
-def _policy(config: dict[str, Any], site: str, key: str) -> bool:
+def _policy(config: dict[str, Any], site: str, key: str) -> object:
     section = next(section for section in config["sites"] if section["name"] == site)
-    return bool(section.get("policy", {}).get(key, False))
+    return section.get("policy", {}).get(key)
 
 
 def _read_if_there(kind: type[T], path: Path) -> T | None:

@@ -33,6 +33,19 @@ def bad_scans(contents: RunContents) -> list[dict[str, str]]:
     ]
 
 
+def warning_rows(contents: RunContents) -> list[dict[str, str]]:
+    """Site, kind and number of the values and files that could not be read; numbers as the site's policy allows."""
+    return [
+        {
+            "site": site,
+            "what": warning.what,
+            "count": str(warning.count) if warning.count >= contents.min_people(site) else "held back",
+        }
+        for site, warnings in contents.warnings.items()
+        for warning in warnings
+    ]
+
+
 def round_rows(contents: RunContents) -> list[dict[str, Cell]]:
     """Every round: how many of the sites' updates were in it, who was at fault, the mean validation AUC after it."""
     scored = {line.validation.state_round: line.validation.mean_auc for line in contents.ledger}

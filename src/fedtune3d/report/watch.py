@@ -136,6 +136,10 @@ class _Followed:
             finally:
                 self.doing.pop(id(inner), None)
 
+    def note(self, text: str) -> None:
+        """A line of the other one."""
+        self.progress.note(text)
+
 
 class _Server(ThreadingTCPServer):
     """On loopback only. Unlike `HTTPServer`, it asks no name server for its own name."""

@@ -24,7 +24,6 @@ class PreparedSite:
         bad: Scans left out, with reasons.
         suspicious: Scans flagged by quality control, with reasons; they are used.
         flow: Flow of its participants.
-        warnings: What could not be read and was ignored, with counts.
         page: The page of quality control.
     """
 
@@ -32,7 +31,6 @@ class PreparedSite:
     bad: list[tuple[str, str]]
     suspicious: list[tuple[str, str]]
     flow: Flow
-    warnings: tuple[str, ...]
     page: Path
 
 
@@ -49,9 +47,8 @@ def prepare_sites(
         bad = [(record.name, without_folder(record, why)) for record, why in site.prepared.bad]
         checked = write_quality(site.cache.path, site.name, site.prepared)
         suspicious = [(scan.record.name, "; ".join(scan.reasons)) for scan in checked if scan.reasons]
-        warnings = (*site.cohort.warnings, *site.prepared.warnings)
         flow = count_flow(site.cohort, site.prepared.bad)
-        prepared[site.name] = PreparedSite(len(checked), bad, suspicious, flow, warnings, site.cache.quality_page)
+        prepared[site.name] = PreparedSite(len(checked), bad, suspicious, flow, site.cache.quality_page)
     return prepared
 
 

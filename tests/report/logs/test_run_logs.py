@@ -44,6 +44,9 @@ class StopAfter:
 
         yield advance
 
+    def note(self, text: str) -> None:
+        """Nobody looks at it."""
+
 
 def in_tensorboard(run: Path) -> Held:
     """Name and step → value; fails where a step stands twice."""

@@ -13,6 +13,7 @@ from fedtune3d.aggregation.site_step import KEPT_LOCAL, STATE
 from fedtune3d.cohorts.reading import read_site
 from fedtune3d.cohorts.records import Cohort, ScanRecord
 from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits
+from fedtune3d.cohorts.warnings import ReadingWarning
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.site import SiteSection
 from fedtune3d.federation.messages import Task
@@ -77,7 +78,7 @@ class SiteData(LocalTrainer):
     def cohort(self) -> Cohort:
         """The scans in use, and the people left out."""
         section = self.section
-        return read_site(
+        cohort = read_site(
             self.root,
             self.name,
             self.experiment.labels_of(section),
@@ -85,6 +86,8 @@ class SiteData(LocalTrainer):
             section.format,
             section.participants,
         )
+        self._note(cohort.warnings)
+        return cohort
 
     @property
     def store(self) -> PreparedStore:
@@ -96,7 +99,18 @@ class SiteData(LocalTrainer):
         """Every usable scan, prepared."""
         workers = self.workers if len(self.cohort.records) >= MIN_SCANS_FOR_PROCESSES else 1
         with self.progress.bar(f"{self.name}: preparing scans") as advance:
-            return prepare_all(self.cohort.records, self.store, workers, self.experiment.on_bad_scan, advance)
+            prepared = prepare_all(self.cohort.records, self.store, workers, self.experiment.on_bad_scan, advance)
+        self._note(prepared.warnings)
+        return prepared
+
+    @property
+    def warnings(self) -> tuple[ReadingWarning, ...]:
+        """What could not be read in its tables and sidecars."""
+        return self.cohort.warnings + self.prepared.warnings
+
+    def _note(self, warnings: Iterable[ReadingWarning]) -> None:
+        for warning in warnings:
+            self.progress.note(f"{self.name}: warning: {warning.line}")
 
     @property
     def records(self) -> list[ScanRecord]:
