@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fedtune3d.cli.shared import err, out, read_experiment
+from fedtune3d.cli.shared import err, out
 
 
 def verify(
@@ -15,7 +15,9 @@ def verify(
     inputs: Annotated[
         Path | None,
         typer.Option(
-            metavar="EXPERIMENT.yaml", help="Also compare the sites' scans and tables with those read by the run."
+            metavar="PATH",
+            help="Also compare the scans and tables with those that the runs read: the experiment file, "
+            "or, at a hospital, the site's folder.",
         ),
     ] = None,
 ) -> None:
@@ -24,11 +26,13 @@ def verify(
     Reads every file in full. Exits with code 0 if all are intact, 2 if any is damaged.
     """
     from fedtune3d.workflows.verify import verify_folder
+    from fedtune3d.workflows.verify_inputs import verify_inputs
 
-    result = verify_folder(folder, None if inputs is None else read_experiment(inputs))
-    for damage in result.damages:
+    result = verify_folder(folder)
+    damages = result.damages + (verify_inputs(folder, inputs) if inputs is not None else ())
+    for damage in damages:
         err.print(f"{damage.path}: {damage.problem}; {damage.remedy}", soft_wrap=True, markup=False)
     unchecked = f"; {result.unchecked} carry no checksum" if result.unchecked else ""
-    out.print(f"{result.checked} files verified, {len(result.damages)} damaged{unchecked}", soft_wrap=True)
-    if result.damages:
+    out.print(f"{result.checked} files verified, {len(damages)} damaged{unchecked}", soft_wrap=True)
+    if damages:
         raise typer.Exit(2)

@@ -116,6 +116,12 @@ def read_info(path: Path) -> Any:
     return read_sealed_json(path.with_suffix(".json"))
 
 
+def scan_sha256(path: Path) -> str:
+    """The SHA-256 of the scan that was prepared to the .npy at `path`. Raises as `read_info`."""
+    digest: str = read_info(path)["causes"]["scan_sha256"]
+    return digest
+
+
 def _verify(path: Path, checksum: str) -> None:
     if not is_verified(path):
         if sha256_file(path) != checksum:

@@ -7,20 +7,15 @@ from pathlib import Path
 
 from fedtune3d._utils.counted_ledgers import count_path, read_counted_lines
 from fedtune3d._utils.errors import DamagedFileError, InputError
-from fedtune3d._utils.files import PARTIAL, forget_verified, sha256_file
-from fedtune3d._utils.folders import RoundsPaths, RunFolder, SiteFolder
+from fedtune3d._utils.files import PARTIAL, forget_verified
+from fedtune3d._utils.folders import RoundsPaths, SiteFolder
 from fedtune3d._utils.ledgers import read_lines
 from fedtune3d._utils.locks import HOLDER, LOCK
-from fedtune3d._utils.progress import Silent
 from fedtune3d._utils.run_config import read_run_config
 from fedtune3d._utils.sealed import CHECKSUMS, read_sealed_json, require_recorded
 from fedtune3d._utils.state_dicts import load_state
-from fedtune3d._utils.typed_json import read_typed
-from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.round_state import RoundsFolder
-from fedtune3d.federation.site.inputs import SiteInputs, input_paths
 from fedtune3d.preparation.store import load_prepared
-from fedtune3d.workflows.sites import make_sites
 
 OTHERS = ("tensorboard", "mlflow", "flower", "locks")
 """Folders whose files are written by other programs, in their own formats."""
@@ -61,13 +56,11 @@ class Verification:
     damages: tuple[Damage, ...]
 
 
-def verify_folder(folder: Path, experiment: Experiment | None = None) -> Verification:
+def verify_folder(folder: Path) -> Verification:
     """Read every byte of a folder and compare it with the checksums that the program keeps.
 
     Args:
         folder: A run folder, a study, a cache, or a site's folder.
-        experiment: The run's experiment, to compare the sites' scans and tables with those that the run read; None to
-            skip this.
 
     Raises:
         InputError: If there is no such folder.
@@ -87,8 +80,6 @@ def verify_folder(folder: Path, experiment: Experiment | None = None) -> Verific
             check(path)
         except InputError as error:
             damages.append(Damage(path, _problem(path, error), _remedy(path)))
-    if experiment is not None:
-        damages += _changed_inputs(RunFolder(folder), experiment)
     return Verification(checked, len(files) - checked, tuple(damages))
 
 
@@ -138,19 +129,6 @@ def _damage_of_others_left_out(ledger: Path) -> Iterator[None]:
     except DamagedFileError as error:
         if error.path == ledger or not error.path.exists():
             raise
-
-
-def _changed_inputs(folder: RunFolder, experiment: Experiment) -> Iterator[Damage]:
-    """Yield the inputs of each site that differ from what the run read."""
-    advice = "restore it, or run again with another `output`"
-    for site in make_sites(experiment, folder, Silent()):
-        known = read_typed(SiteInputs, folder.site(site.name).inputs, AGAIN_BY_RUN).files
-        now = input_paths(site.root, site.cohort.records, site.section.participants)
-        for name, digest in known.items():
-            if name not in now:
-                yield Damage(site.root, f"{name}, which the run read, is missing", advice)
-            elif sha256_file(now[name]) != digest:
-                yield Damage(now[name], "has changed since the run read it", advice)
 
 
 def _problem(path: Path, error: InputError) -> str:

@@ -1,11 +1,12 @@
 """SHA-256 hashes of the scans and tables behind a site's run; the list stays at the site."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedtune3d._utils.files import sha256_file
 from fedtune3d.cohorts.records import ScanRecord
+from fedtune3d.preparation.store import scan_sha256
 
 
 @dataclass(frozen=True)
@@ -19,24 +20,41 @@ class SiteInputs:
     files: dict[str, str]
 
 
-def list_inputs(root: Path, records: Iterable[ScanRecord], participants: Path | None) -> SiteInputs:
-    """Hash the inputs of a site. Raises `OSError` if a file cannot be read."""
-    return SiteInputs({name: sha256_file(path) for name, path in input_paths(root, records, participants).items()})
+def list_inputs(root: Path, prepared: Mapping[ScanRecord, Path], participants: Path | None) -> SiteInputs:
+    """List the inputs of a site with their hashes; those of the scans are known since these were prepared.
+
+    Args:
+        root: The site's folder, or its table of paths.
+        prepared: Where each scan in use was prepared to.
+        participants: The table of participants, where it stands elsewhere.
+
+    Raises:
+        DamagedFileError: If the record of a prepared scan is damaged.
+        OSError: If a table or sidecar cannot be read.
+    """
+    known = {f"scan {record.name}": scan_sha256(path) for record, path in prepared.items()}
+    paths = input_paths(root, {record.name: record.path for record in prepared}, participants)
+    return SiteInputs({name: known.get(name) or sha256_file(path) for name, path in paths.items()})
 
 
-def input_paths(root: Path, records: Iterable[ScanRecord], participants: Path | None) -> dict[str, Path]:
+def input_paths(root: Path, scans: Mapping[str, Path], participants: Path | None) -> dict[str, Path]:
     """Find the scans of a site with their sidecars, and the tables that their labels come from.
 
     Args:
         root: The site's folder, or its table of paths.
-        records: The scans in use.
+        scans: Scans by their names.
         participants: The participants table, if it is not in the site's folder.
     """
     tables = [root] if root.is_file() else [*root.glob("*.tsv"), *root.glob("*.json"), *root.glob("sub-*/*.tsv")]
     paths = {f"table {path.name}": path for path in sorted(tables)}
     if participants is not None:
         paths["table of participants"] = participants
-    for record in records:
-        paths[f"scan {record.name}"] = record.path
-        paths[f"sidecar {record.name}"] = record.path.with_name(record.path.name.split(".")[0] + ".json")
+    for name, scan in scans.items():
+        paths[f"scan {name}"] = scan
+        paths[f"sidecar {name}"] = scan.with_name(scan.name.split(".")[0] + ".json")
     return {name: path for name, path in paths.items() if path.is_file()}
+
+
+def is_table(name: str) -> bool:
+    """Whether an input is a table by its name, and not a scan or its sidecar."""
+    return name.startswith("table ")

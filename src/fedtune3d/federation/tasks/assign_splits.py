@@ -50,7 +50,7 @@ def assign_splits(site: SiteData, task: Task) -> Answer:
     flow = count_flow(site.cohort, site.prepared.bad, splits)
     bad = tuple(BadScan(record.name, without_folder(record, why)) for record, why in site.prepared.bad)
     write_typed(site.files.flow, SiteFlow(flow, bad, site.warnings))
-    write_typed(site.files.inputs, list_inputs(site.root, site.records, site.section.participants))
+    write_typed(site.files.inputs, list_inputs(site.root, site.prepared.paths, site.section.participants))
     policy = site.section.policy
     if policy.pictures_leave:
         _write_examples(site)
