@@ -3,17 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import pytest
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.federation.mean_maps import MapInfo
-from fedtune3d.preparation.template import load_template
 from fedtune3d.report import saliency, write_report
-from fedtune3d.report.figures.mean_saliency import draw_mean_saliency
 from fedtune3d.report.run_contents import RunContents, read_run
 
 
@@ -61,36 +57,6 @@ def test_where_the_scans_lie_and_why_there_are_no_shares() -> None:
     (no_atlas,) = saliency.notes({"A": token_map(method="integrated_gradients", in_template=6)})
     assert "install fedtune3d[atlas]" in no_atlas
     assert saliency.map_rows({"A": token_map()})[0]["similarity"] == "−0.20"
-
-
-def test_the_figure_cuts_through_the_largest_place_and_keeps_one_scale(tmp_path: Path) -> None:
-    template = load_template(128, 1.5)
-    place = (5, 3, 4)  # of 24 mm, wholly inside the brain
-    infos = {}
-    for site, height in (("A", 1.0), ("B", 3.0)):
-        values = np.zeros((8, 8, 8), np.float32)
-        values[place] = height
-        values[0, 0, 0] = 50  # outside the brain: of no account
-        for state in ("trained", "random"):
-            image = nib.Nifti1Image(values * (state == "trained"), np.eye(4))
-            target = RunFolder(tmp_path).saliency_map(site, state)
-            target.parent.mkdir(exist_ok=True)
-            nib.save(image, target)
-        infos[site] = token_map()
-    drawing = draw_mean_saliency(infos, RunFolder(tmp_path))
-    assert drawing is not None
-    assert [row["site"] for row in drawing.rows] == ["A", "B"]
-    assert drawing.rows[0]["region"] is None
-    left = drawing.figure.axes[:6]
-    cuts = [axes.get_images()[1] for axes in left]
-    assert {cut.norm.vmax for cut in cuts} == {3.0}
-    assert [float(cut.get_array().max()) for cut in cuts] == [1.0] * 3 + [3.0] * 3
-    middle = template.affine @ [*(16 * index + 7.5 for index in place), 1]
-    for axes, millimetres in zip(left, middle[:3], strict=False):
-        assert float(axes.get_title().split("=")[1].removesuffix(" mm").replace("−", "-")) == pytest.approx(
-            millimetres, abs=2
-        )
-    assert "a place of the map is 24 mm wide" in drawing.title
 
 
 def test_the_page_shows_it_where_it_was_asked_for(finished_page: Path, small_run: RunFolder) -> None:

@@ -16,11 +16,9 @@ from fedtune3d.evaluation.metrics import RunMetrics, read_metrics
 from fedtune3d.federation.ledger import read_ledger
 from fedtune3d.federation.site.predictions_table import write_predictions
 from fedtune3d.report import write_study_report
-from fedtune3d.report.figures.forest import draw_forest
-from fedtune3d.report.figures.study_auc import draw_study_auc
 from fedtune3d.report.study_captions import answer
 from fedtune3d.report.study_contents import read_study
-from fedtune3d.report.study_tables import PairedRow, cost_rows, paired_rows, stage_tables
+from fedtune3d.report.study_tables import cost_rows, paired_rows, stage_tables
 
 
 class Text(HTMLParser):
@@ -85,26 +83,6 @@ def test_several_seeds_are_mean_and_spread(finished_study: Path, tmp_path: Path)
     assert row.mean.estimate.low == pytest.approx((one.low + other.low) / 2)
     assert row.mean.sd == pytest.approx(statistics.stdev([one.value, other.value]))
     assert f"± {row.mean.sd:.2f} [" in write_study_report(folder).read_text()
-
-
-def test_the_figure_draws_each_variant_at_each_site(finished_study: Path) -> None:
-    rows = read_study(finished_study).stages["heads"]
-    drawing = draw_study_auc("heads", rows)
-    assert len(drawing.rows) == 3 * 5
-    points = [line.get_xdata()[0] for line in drawing.figure.axes[0].get_lines() if len(line.get_xdata()) == 1]
-    assert sorted(points) == sorted(row["auc"] for row in drawing.rows if row["auc"] is not None)
-
-
-def test_the_forest_draws_differences_with_their_p_values() -> None:
-    names, labels = tuple("abcdefghij"), [0] * 5 + [1] * 5
-    first = Predictions(names, ("",) * 10, labels, [0.1, 0.2, 0.3, 0.7, 0.4, 0.6, 0.5, 0.8, 0.9, 0.35])
-    second = Predictions(names, ("",) * 10, labels, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
-    comparison = paired_delong(first, second)
-    drawing = draw_forest([PairedRow("heads", "Linear", "CONV S", 0, comparison, 0.04)])
-    assert drawing is not None
-    assert drawing.rows[0]["difference"] == comparison.difference.value < 0
-    assert [label.get_text() for label in drawing.figure.axes[0].get_yticklabels()] == ["Linear − CONV S"]
-    assert draw_forest([]) is None
 
 
 def write_half(folder: Path, labels: list[int], probabilities: list[float]) -> Predictions:

@@ -1,7 +1,7 @@
 """`verify`: whatever changes in a run folder or a cache is found and named, with what helps."""
 
 import random
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ from fedtune3d.workflows.verify import verify_folder
 
 
 @pytest.fixture(scope="module")
-def finished(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished run of FedCE, its cache and its sites."""
+def finished(
+    small_experiment: Any, tmp_path_factory: pytest.TempPathFactory, write_small_site: Callable[..., None]
+) -> Path:
+    """A folder with a finished run of FedCE over six people per site, its cache and its sites."""
     folder = tmp_path_factory.mktemp("verify")
     sites = []
-    for name in "AB":
-        shutil.copytree(small_experiment.folder / name, folder / name)
+    for seed, name in enumerate("AB"):
+        write_small_site(folder / name, people=6, seed=seed)
         sites.append({"name": name, "root": str(folder / name)})
     changes = {"sites": sites, "cache": str(folder / "cache"), "aggregation": {"rule": "fedce"}}
     run_experiment(Experiment.from_yaml(small_experiment.write(folder / "run", **changes)))
