@@ -1,7 +1,7 @@
 """Three hospitals on one machine: a SuperLink and three SuperNodes over TLS, each a process of its own.
 
-Simulates the hospitals, runs `server init`, `site check`, `site join` and `server run` as people do, then runs the same
-experiment in one process under the same policy, and compares the two: python examples/federation.py FOLDER
+Simulates the hospitals, runs `server init`, `site approve`, `site join` and `server run` as people do, then runs the
+same experiment in one process under the same policy, and compares the two: python examples/federation.py FOLDER
 """
 
 import shutil
@@ -79,6 +79,12 @@ def set_up(folder: Path, roots: dict[str, Path]) -> list[Path]:
     return folders
 
 
+def approve(folders: list[Path], experiment: Path) -> None:
+    """Each hospital's yes to the experiment, by script."""
+    for folder in folders:
+        call("site", "approve", folder, experiment, "--yes")
+
+
 def join(folders: list[Path]) -> list[subprocess.Popen[bytes]]:
     """Start the sites, each with a log beside its folder."""
     joined = []
@@ -98,6 +104,7 @@ def main() -> None:
     folders = set_up(folder, roots)
     for run in ("across", "within"):
         shutil.rmtree(folder / run, ignore_errors=True)
+    approve(folders, across)
     joined = join(folders)
     try:
         call("server", "run", across, "--folder", folder / "server")

@@ -59,8 +59,12 @@ TESTED_ELSEWHERE = {
     "federation/flower/server_folder.py": "federation/flower/test_folders.py",
     "federation/flower/site_check.py": "federation/flower/test_folders.py",
     "federation/flower/site_folder.py": "federation/flower/test_folders.py",
+    "federation/privacy/approval.py": "workflows/test_withdraw.py",
+    "federation/privacy/consent.py": "federation/flower/test_curious_server.py",
     "federation/privacy/declarations.py": "federation/tasks/test_registry.py",
+    "federation/privacy/minimums.py": "federation/flower/test_curious_server.py",
     "federation/privacy/refusal.py": "federation/privacy/test_gate.py",
+    "federation/privacy/screen.py": "workflows/test_withdraw.py",
     "federation/process_model.py": "federation/test_heads_and_tunings.py",
     "federation/site/audit.py": "federation/test_leak_audit.py",
     "federation/site/costs.py": "workflows/test_plan.py",
@@ -125,6 +129,7 @@ TESTED_ELSEWHERE = {
     "simulation/anatomy.py": "simulation/test_label_maps.py",
     "testing.py": "aggregation/test_contract.py",
     "training/faults.py": "training/test_local.py",
+    "workflows/approve.py": "workflows/test_withdraw.py",
     "workflows/best_state.py": "workflows/test_run.py",
     "workflows/cache.py": "cli/test_cache.py",
     "workflows/explain.py": "workflows/test_predict.py",
@@ -133,6 +138,7 @@ TESTED_ELSEWHERE = {
     "workflows/prepare.py": "federation/test_heads_and_tunings.py",
     "workflows/serve.py": "federation/flower/test_deployment.py",
     "workflows/simulate.py": "workflows/test_check.py",
+    "workflows/site_log.py": "workflows/test_withdraw.py",
     "workflows/sites.py": "federation/flower/test_site_host.py",
 }
 

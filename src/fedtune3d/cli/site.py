@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fedtune3d.cli.shared import err, out
+from fedtune3d.cli.shared import ExperimentFile, err, out
 
 commands = typer.Typer(no_args_is_help=True, help="Across hospitals: one site; its scans stay where they are.")
 
@@ -14,9 +14,9 @@ SiteFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The site's f
 
 @commands.command("join")
 def join_federation(folder: SiteFolder) -> None:
-    """Join the federation until Ctrl-C: connect to the server and carry out the tasks that site.yaml allows.
+    """Join the federation until Ctrl-C: connect to the server and answer the experiments approved here.
 
-    Makes outgoing connections only. Everything that leaves is logged in work/runs/*/sites/*/egress.jsonl.
+    Makes outgoing connections only. `fedtune3d site log` shows everything that leaves.
     """
     import logging
 
@@ -34,7 +34,7 @@ def join_federation(folder: SiteFolder) -> None:
 
 @commands.command("check")
 def check(folder: SiteFolder) -> None:
-    """Check settings, data, disk, key, network, certificate and clock before a run."""
+    """Check settings, data, disk, key, policy, approvals, network, certificate and clock before a run."""
     from fedtune3d.federation.flower.site_check import check_site
 
     failed = False
@@ -43,3 +43,89 @@ def check(folder: SiteFolder) -> None:
         out.print(f"{'ok     ' if finding.good else 'NOT OK '}{finding.text}", markup=False, soft_wrap=True)
     if failed:
         raise typer.Exit(2)
+
+
+@commands.command("approve")
+def approve(
+    folder: SiteFolder,
+    experiment: ExperimentFile,
+    yes: Annotated[bool, typer.Option("--yes", help="Approve without asking, for scripts.")] = False,
+) -> None:
+    """Show on one screen what an experiment asks of this site, and approve it.
+
+    Only approved experiments are answered. Any change of the experiment file, except paths, and any change of its
+    people, needs a new approval.
+    """
+    from fedtune3d.workflows import approve as workflow
+
+    request = workflow.read_request(folder, experiment)
+    out.print(request.screen, markup=False)
+    out.print("")
+    if not yes and not typer.confirm("Approve?"):
+        err.print("not approved")
+        raise typer.Exit(1)
+    approval = workflow.approve(folder, request)
+    out.print(f"approved: {approval.name} ({approval.short})", markup=False)
+
+
+@commands.command("approvals")
+def approvals(folder: SiteFolder) -> None:
+    """List the experiments that were approved here, revoked ones included."""
+    from fedtune3d._utils.folders import SitePaths
+    from fedtune3d.cli.site_tables import approvals_table
+    from fedtune3d.federation.privacy.approval import Approvals
+
+    out.print(approvals_table(Approvals(SitePaths(folder).approvals).all()))
+
+
+@commands.command("revoke")
+def revoke(
+    folder: SiteFolder,
+    experiment: Annotated[str, typer.Argument(metavar="HASH", help="The experiment's hash, or its first digits.")],
+) -> None:
+    """Revoke an approval: no further answer leaves, also none that is being computed."""
+    from fedtune3d._utils.folders import SitePaths
+    from fedtune3d.federation.privacy.approval import Approvals
+
+    revoked = Approvals(SitePaths(folder).approvals).revoke(experiment)
+    out.print(f"revoked: {revoked.name} ({revoked.short}); what left before cannot be taken back", markup=False)
+
+
+@commands.command("withdraw")
+def withdraw(
+    folder: SiteFolder,
+    person: Annotated[str, typer.Argument(metavar="PERSON", help="The participant_id, with or without sub-.")],
+) -> None:
+    """Take a person out of everything to come, and delete what the site keeps of them besides its own data."""
+    from fedtune3d.workflows.withdraw import CANNOT_BE_UNDONE, withdraw_person
+
+    withdraw_person(folder, person)
+    out.print("The person is out of everything to come; prepared scans, features and table rows are deleted.")
+    out.print("Running experiments go on without them: they train, but counts and statistics stay here.")
+    out.print(CANNOT_BE_UNDONE)
+
+
+@commands.command("forget")
+def forget(
+    folder: SiteFolder,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking, for scripts.")] = False,
+) -> None:
+    """Delete what the federation left here: prepared scans, features, predictions, memory, stored answers.
+
+    The approvals, the budget and the log of what left stay.
+    """
+    from fedtune3d.workflows.withdraw import forget_federation
+
+    if not yes and not typer.confirm(f"Delete what {folder} keeps of all its runs?"):
+        raise typer.Exit(1)
+    deleted = forget_federation(folder)
+    out.print(f"deleted {len(deleted)} files and folders; approvals, budget and log stay", markup=False)
+
+
+@commands.command("log")
+def log(folder: SiteFolder) -> None:
+    """Show what left this site: when, under which approval, why, what it reveals, and of how many people."""
+    from fedtune3d.cli.site_tables import log_table
+    from fedtune3d.workflows.site_log import read_log
+
+    out.print(log_table(read_log(folder)))

@@ -6,7 +6,7 @@ found equals left out plus included. A person is left out for the reason that ex
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fedtune3d.cohorts.records import FAULT, REASONS, Cohort, Exclusion, ScanRecord
@@ -89,6 +89,11 @@ class Flow:
     splits: dict[str, ByClass]
 
 
+HELD_BACK_BOTH = ByClass(HELD_BACK, HELD_BACK)
+NOTHING_SHOWN = Flow(HELD_BACK, (), HELD_BACK, HELD_BACK, {WHOLE_SITE: HELD_BACK_BOTH})
+"""A flow of which the site holds everything back."""
+
+
 @dataclass(frozen=True)
 class BadScan:
     """A bad scan, named by participant and session, and the reason; stays at its site."""
@@ -133,25 +138,28 @@ def count_flow(
     )
 
 
-def leaving(flow: Flow, details: bool, min_people: int = 1) -> Flow:
+def leaving(flow: Flow, details: bool, min_people: int = 1, small: Collection[str] = ()) -> Flow:
     """Return the flow with the counts that may leave its site.
 
     Args:
         flow: The site's flow, without suppression.
         details: Whether the details of reasons, quoted from the site's table (such as diagnoses), may leave.
         min_people: Counts from 1 to below this number are suppressed, as are totals that would reveal them.
+        small: Splits of which no count leaves.
     """
     steps = [
         replace(step, counts=step.counts.masked(min_people))
         for step in (flow.left_out if details else _without_details(flow.left_out))
     ]
     splits = {
-        name: ByClass(classes.negative.masked(min_people), classes.positive.masked(min_people))
+        name: HELD_BACK_BOTH
+        if name in small
+        else ByClass(classes.negative.masked(min_people), classes.positive.masked(min_people))
         for name, classes in flow.splits.items()
     }
     splits_shown = not any(classes.total.held_back for classes in splits.values())
     if not splits_shown:
-        splits[WHOLE_SITE] = ByClass(HELD_BACK, HELD_BACK)
+        splits[WHOLE_SITE] = HELD_BACK_BOTH
     all_shown = splits_shown and not any(step.counts.held_back for step in steps)
     return Flow(
         found=flow.found.masked(min_people) if all_shown else HELD_BACK,

@@ -4,7 +4,7 @@ Each format is one file in `formats`, which finds scans; everything after that i
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
@@ -88,6 +88,20 @@ def read_site(
         )
     records.sort(key=lambda record: (natural(record.participant_id), natural(record.session_id)))
     return Cohort(site, tuple(records), tuple(exclusions), people.warnings + _unreadable_labels(people, labels))
+
+
+def column_values(
+    root: Path, columns: Iterable[str], format: str = AUTO, participants: Path | None = None
+) -> dict[str, dict[str, set[str]]]:
+    """Read columns of a site's tables: column → person → values. Raises `InputError` as `read_site`."""
+    _, _, people = _open(root, format, participants)
+    return {
+        column: {
+            person: {value for row in people.rows_of(person) if (value := row.get(column)) is not None}
+            for person in people.ids
+        }
+        for column in columns
+    }
 
 
 def list_diagnoses(root: Path, format: str = AUTO, participants: Path | None = None) -> Counter[str]:

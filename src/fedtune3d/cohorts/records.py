@@ -1,7 +1,7 @@
 """The parts of a site's cohort: scans with label, person and group, and exclusions."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -175,3 +175,11 @@ class Cohort:
     records: tuple[ScanRecord, ...]
     exclusions: tuple[Exclusion, ...] = ()
     warnings: tuple[ReadingWarning, ...] = ()
+
+    def without(self, leaves_out: Callable[[str], bool]) -> "Cohort":
+        """Return the cohort as if the tables had never named some participants."""
+        return replace(
+            self,
+            records=tuple(record for record in self.records if not leaves_out(record.participant_id)),
+            exclusions=tuple(one for one in self.exclusions if not leaves_out(one.participant_id)),
+        )

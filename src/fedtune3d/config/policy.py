@@ -24,12 +24,12 @@ class Policy(StrictModel):
             look up.
         min_per_class: Minimum number of people of a class behind class sums (NCC), feature statistics, a mean
             saliency map, and the numbers of a group such as a sex or an age band: a sum over a few people would expose
-            them.
-        min_people: Minimum number of people (of each class, in the evaluation) behind a metric or a count that leaves.
+            them. Across hospitals no experiment with a smaller class is answered.
+        min_people: Minimum number of people of a class in a split that is trained on, or of which a number leaves.
             People who share a group count once.
         tunings: The tunings that the site trains; None for all.
         heads: The heads that the site trains; None for all.
-        max_rounds: Maximum number of training answers that leave for one experiment, repeated requests included.
+        max_rounds: Maximum number of rounds of an experiment.
         max_payload_mb: Maximum size of the tensors in one message, either way, in megabytes.
         hours: Hours in which the site answers, by its own clock, such as ``"19:00-07:00"``; None for always.
     """

@@ -123,7 +123,7 @@ def ask_for_maps(
     if not with_maps:
         yield from (_site_maps(experiment, template, answers[site]) for site in sites)
         return
-    random_task = Task(MapSaliency(), parts={STATE: random_state(experiment), **regions})
+    random_task = Task(MapSaliency(random=True), parts={STATE: random_state(experiment), **regions})
     for reply in federation.ask(dict.fromkeys(with_maps, random_task)):
         answers[reply.site][RANDOM] = answer_of(reply)
     for site in sites:

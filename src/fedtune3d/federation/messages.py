@@ -33,6 +33,16 @@ class Instruction(_Message):
 
     kind: ClassVar[str]
 
+    @property
+    def purpose(self) -> str:
+        """Words that set the task apart from others of its kind in a site's budget; empty where all are alike."""
+        return ""
+
+    @property
+    def tested_namespace(self) -> str | None:
+        """The namespace whose rounds the state in part ``"state"`` must come from; None where none is given."""
+        return None
+
 
 class Payload(_Message):
     """Base class of the answers' values. Every field declares what it reveals (`privacy/declarations.py`)."""

@@ -189,7 +189,14 @@ def _collect(
                 updates.append(_spooled(reply, folder))
         entries[site] = entry
         del reply  # free it before the next one arrives
-    return _Collected(updates, dict(sorted(entries.items())))
+    return _Collected(_with_examples(updates), dict(sorted(entries.items())))
+
+
+def _with_examples(updates: list[Update]) -> list[Update]:
+    """Weigh updates whose site withholds its number of scans as the (lower) median of the others, or all alike."""
+    known = sorted(update.examples for update in updates if update.examples)
+    middle = known[(len(known) - 1) // 2] if known else 1
+    return [update if update.examples else replace(update, examples=middle) for update in updates]
 
 
 def _entry(reply: Answer | Fault, task: Task) -> SiteEntry:
@@ -219,7 +226,8 @@ def _spooled(answer: Answer, folder: RoundsFolder) -> Update:
         save_state(path, answer.parts[part], durable=False)  # a resumed run discards the spool
     load = partial(_load_part, paths)
     payload = answer.expect(TrainAnswer)
-    return Update(answer.site, payload.examples, load, payload.scores, payload.received_training_loss, payload.scalars)
+    examples = payload.examples or 0
+    return Update(answer.site, examples, load, payload.scores, payload.received_training_loss, payload.scalars)
 
 
 def _load_part(paths: Mapping[str, Path], part: str) -> State:

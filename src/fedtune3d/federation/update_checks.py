@@ -20,7 +20,7 @@ def reason_to_refuse(answer: Answer, reference: State, step: SiteStep, max_norm:
     """
     if not isinstance(answer.payload, TrainAnswer):
         return f"expected {TrainAnswer.__name__}, got {type(answer.payload).__name__}"
-    if answer.payload.examples < 1:
+    if answer.payload.examples is not None and answer.payload.examples < 1:
         return f"expected at least 1 training example, got {answer.payload.examples}"
     if STATE not in answer.parts:
         return "the answer contains no state"

@@ -243,10 +243,10 @@ class _Run:
         others = tuple(name for name in self.sites if name != left_out)
         return Part(self.federation, others, without(left_out))
 
-    def _validation_without(self, left_out: str, state: State) -> ClassCounts:
+    def _validation_without(self, left_out: str) -> ClassCounts:
         """Return the validation counts of the other sites for the model trained without a site, for its thresholds."""
-        others = self._without(left_out)
-        versions = read_best_state(self.folder.rounds_without(left_out).best).versions
+        others, best = self._without(left_out), self.folder.rounds_without(left_out).best
+        versions, state = read_best_state(best).versions, load_state(best)
         instruction = Evaluate(method="leave_one_site_out", left_out=left_out)
         tasks = {
             name: Task(instruction, parts={STATE: state}, memory_version=versions.get(name)) for name in others.sites
@@ -294,8 +294,8 @@ class _Run:
                 summaries[reply.site] = whole_summary(answer_of(reply))
                 advance(len(summaries), len(tasks))
         if method == LEAVE_ONE_SITE_OUT:
-            for site, state in states.items():
-                summaries[site] = replace(summaries[site], validation=self._validation_without(site, state))
+            for site in states:
+                summaries[site] = replace(summaries[site], validation=self._validation_without(site))
         metrics = combine(
             summaries,
             self.experiment.seed,

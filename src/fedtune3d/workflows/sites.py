@@ -1,5 +1,6 @@
 """Creation of the sites of this process; no other code creates sites."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
@@ -46,6 +47,12 @@ def make_sites(
     ]
 
 
-def make_hosted_site(experiment: Experiment, section: SiteSection, folder: Path, progress: Progress) -> Site:
-    """Create the site of a hospital's own process, with its own model."""
-    return Site(experiment, section, folder, progress, ProcessModel(experiment))
+def make_hosted_site(
+    experiment: Experiment,
+    section: SiteSection,
+    folder: Path,
+    progress: Progress,
+    withdrawn: Callable[[str], bool],
+) -> Site:
+    """Create the site of a hospital's own process, with its own model and without the people who have withdrawn."""
+    return Site(experiment, section, folder, progress, ProcessModel(experiment), withdrawn=withdrawn)

@@ -8,7 +8,7 @@ from pathlib import Path
 from fedtune3d._utils.counted_ledgers import count_path, read_counted_lines
 from fedtune3d._utils.errors import DamagedFileError, InputError
 from fedtune3d._utils.files import PARTIAL, forget_verified
-from fedtune3d._utils.folders import RoundsPaths, SiteFolder
+from fedtune3d._utils.folders import RoundsPaths, SiteFolder, SitePaths
 from fedtune3d._utils.ledgers import read_lines
 from fedtune3d._utils.locks import HOLDER, LOCK
 from fedtune3d._utils.run_config import read_run_config
@@ -20,6 +20,11 @@ from fedtune3d.preparation.store import load_prepared
 OTHERS = ("tensorboard", "mlflow", "flower", "locks")
 """Folders whose files are written by other programs, in their own formats."""
 
+_COUNTED = (
+    SiteFolder(Path()).egress.name,
+    SitePaths(Path()).approvals.name,
+    SitePaths(Path()).charges.name,
+)
 AGAIN_BY_RUN = "run again with --resume: it is recreated"
 AGAIN_BY_EVALUATION = "delete metrics.json and run again with --resume: the evaluation is repeated from the checkpoints"
 AGAIN_BY_REPORT = "`fedtune3d report` writes it again"
@@ -100,8 +105,8 @@ def _check_of(path: Path) -> Callable[[Path], object] | None:
         return read_run_config
     if path.name == RoundsPaths(path.parent).ledger.name:
         return _check_rounds
-    if path.name == SiteFolder(path.parent).egress.name:
-        return _check_egress
+    if path.name in _COUNTED:
+        return _check_counted
     checks: dict[str, Callable[[Path], object]] = {
         ".safetensors": load_state,
         ".jsonl": read_lines,
@@ -116,7 +121,7 @@ def _check_rounds(ledger: Path) -> None:
         RoundsFolder(ledger.parent).lines()
 
 
-def _check_egress(ledger: Path) -> None:
+def _check_counted(ledger: Path) -> None:
     with _damage_of_others_left_out(ledger):
         read_counted_lines(ledger)
 
@@ -145,7 +150,6 @@ def _remedy(path: Path) -> str:
         return AGAIN_BY_REPORT
     if parts & {"checkpoints", "memory"} or path.name in ("rounds.jsonl", "config.yaml", "splits.tsv", CHECKSUMS):
         return LOST
-    egress = SiteFolder(path.parent).egress
-    if path in (egress, count_path(egress)):
-        return "the record of what left the site is damaged: keep it, and inform your data protection officer"
+    if any(path in (path.with_name(name), count_path(path.with_name(name))) for name in _COUNTED):
+        return "the record of what the site allowed and sent is damaged: keep it, inform your data protection officer"
     return AGAIN_BY_EVALUATION

@@ -18,6 +18,7 @@ from waiting import PATIENCE_SECONDS, wait_until
 
 from fedtune3d._utils.files import sha256_file
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.workflows.approve import approve, read_request
 from fedtune3d.workflows.run import run_experiment
 
 pytest.importorskip("flwr")
@@ -106,7 +107,7 @@ class Deployment:
         (self.site_folder(name) / "site.yaml").write_text(yaml.safe_dump(values | changes))
 
     def write(self, name: str, *, in_process: bool = False, **changes: Any) -> Path:
-        """Write an experiment file: for the server, without any root; or for one process, with the sites' policy."""
+        """Write an experiment file: for the server, which the sites approve; or for one process."""
         policy = {"predictions_leave": False, "pictures_leave": False, "groups_leave": False, "min_per_class": 1}
         sites = [
             {"name": site, "policy": policy} | ({"root": str(root)} if in_process else {})
@@ -117,6 +118,9 @@ class Deployment:
         path.write_text(
             yaml.safe_dump(self.values | cache | {"sites": sites, "output": str(path.with_suffix(""))} | changes)
         )
+        if not in_process:
+            for site in self.roots:
+                approve(self.site_folder(site), read_request(self.site_folder(site), path))
         return path
 
     def join(self, name: str, *start: str, environment: Any = None) -> Program:

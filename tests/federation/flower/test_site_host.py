@@ -10,7 +10,6 @@ from fedtune3d.federation.messages import Fault, Task
 
 flwr = pytest.importorskip("flwr.app")
 
-from fedtune3d.federation.flower.site_folder import SiteSettings  # noqa: E402
 from fedtune3d.federation.flower.site_host import SiteHost  # noqa: E402
 from fedtune3d.federation.flower.wire import Occasion, TensorCache, pack_task, unpack_answer  # noqa: E402
 from fedtune3d.federation.site.site import Site  # noqa: E402
@@ -23,7 +22,7 @@ def host(tmp_path: Path) -> SiteHost:
     """Site A, whose data nobody has looked for yet."""
     (tmp_path / "site.yaml").write_text(yaml.safe_dump({"name": "A", "server": "localhost:1", "data": "bids"}))
     (tmp_path / "work").mkdir()
-    return SiteHost(SiteSettings.read(tmp_path), make_hosted_site)
+    return SiteHost(tmp_path, make_hosted_site)
 
 
 def test_what_is_no_task_is_refused_on_record(host: SiteHost) -> None:
@@ -48,6 +47,7 @@ def test_an_error_in_code_leaves_by_its_kind_and_its_traceback_stays(
     def broken(*given: object) -> Site:
         raise AttributeError("no attribute 'wieght' in /data/sub-01")
 
+    host.approvals.approve(experiment, "", {"everyone": (), "negative": (), "positive": ()})
     host.make_site = broken
     occasion = Occasion(experiment.public(), experiment.sha256(), None)
     sent = pack_task(Task(CountScans()), occasion, TensorCache().array)

@@ -81,7 +81,7 @@ def test_every_kind_declares_every_field() -> None:
 
 
 def test_a_file_adds_a_kind(tasks_folder: Path) -> None:
-    declared = 'Annotated[int, Declaration(Reveals.COUNT, CountedBy("women"))]'
+    declared = 'Annotated[int, Declaration(Reveals.COUNT, CountedBy("women"))] = 0'
     (tasks_folder / "count_women.py").write_text(NEW_KIND.replace("{declared}", declared))
     assert task_kind("count_women").payload.__name__ == "Women"
 
@@ -89,6 +89,13 @@ def test_a_file_adds_a_kind(tasks_folder: Path) -> None:
 def test_a_kind_with_an_undeclared_field_is_refused(tasks_folder: Path) -> None:
     (tasks_folder / "count_women.py").write_text(NEW_KIND.replace("{declared}", "int"))
     with pytest.raises(TypeError, match=r"Women\.women: no declaration of what it reveals"):
+        task_kinds()
+
+
+def test_a_field_about_people_needs_a_default_that_leaves_in_its_place(tasks_folder: Path) -> None:
+    declared = 'Annotated[int, Declaration(Reveals.COUNT, CountedBy("women"))]'
+    (tasks_folder / "count_women.py").write_text(NEW_KIND.replace("{declared}", declared))
+    with pytest.raises(TypeError, match=r"Women\.women: no default, so it cannot be withheld"):
         task_kinds()
 
 
@@ -100,7 +107,7 @@ def test_an_unknown_kind_is_the_users_error() -> None:
 def test_people_are_counted_by_a_field_that_exists() -> None:
     class Mean(Payload):
         why: Annotated[str, NOTHING]
-        age: Annotated[float, Declaration(Reveals.STATISTIC, CountedBy("people"))]
+        age: Annotated[float | None, Declaration(Reveals.STATISTIC, CountedBy("people"))] = None
 
     with pytest.raises(TypeError, match=r"Mean\.age: counts people by 'people', not a field"):
         declarations_of(Mean)

@@ -35,6 +35,21 @@ class SitePaths:
         """The public half of the site's key."""
         return self.path / "site.key.pub"
 
+    @property
+    def approvals(self) -> Path:
+        """What people at the site decided: one JSON line per decision."""
+        return self.path / "approvals.jsonl"
+
+    @property
+    def charges(self) -> Path:
+        """What was asked under each approval: one JSON line per task."""
+        return self.path / "charges.jsonl"
+
+    @property
+    def people_key(self) -> Path:
+        """The key of the hashes of people in these files."""
+        return self.path / "people.key"
+
 
 @dataclass(frozen=True)
 class SiteWork:

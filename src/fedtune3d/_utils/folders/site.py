@@ -33,6 +33,11 @@ class SiteFolder:
         return self.path / "egress.jsonl"
 
     @property
+    def answers(self) -> Path:
+        """The folder of answers that left, to be sent again to the same tasks."""
+        return self.path / "answers"
+
+    @property
     def examples(self) -> Path:
         """The folder of example pictures."""
         return self.path / "examples"

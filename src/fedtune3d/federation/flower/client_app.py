@@ -41,7 +41,7 @@ RECONNECT_SECONDS = 5.0
 
 @cache
 def _host(folder: Path, make_site: MakeSite) -> SiteHost:
-    return SiteHost(SiteSettings.read(folder), make_site, Lines(log.info))
+    return SiteHost(folder, make_site, Lines(log.info))
 
 
 def make_client_app(make_site: MakeSite) -> ClientApp:

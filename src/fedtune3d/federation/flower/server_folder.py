@@ -26,7 +26,7 @@ server: {address}
 data: /path/to/bids      # this site's BIDS folder; no other file names it
 work: work               # prepared scans, features, and this site's part of each run
 # weights: /path/to/sam_med3d_turbo.pth
-# experiment: experiment.yaml   # take part in this experiment only
+columns: [diagnosis]     # what labels may use; never ids
 policy:
   predictions_leave: false      # per-scan test probabilities; if false, AUC and CIs are computed here
   groups_leave: false           # declared group_ids, as pseudonyms

@@ -15,6 +15,7 @@ from fedtune3d._utils.folders import SitePaths
 from fedtune3d.cohorts.reading import list_diagnoses
 from fedtune3d.federation.flower.reachability import clock_problem, contact_server
 from fedtune3d.federation.flower.site_folder import SiteSettings
+from fedtune3d.federation.privacy.approval import Approvals
 
 SCAN_BYTES = 55_000_000
 """Rounded up: a prepared scan (4 MB) and its features before the neck (50 MB)."""
@@ -36,7 +37,7 @@ def check_site(folder: Path) -> Iterator[Finding]:
         yield Finding(False, str(error))
         return
     yield Finding(True, f"site.yaml: site {settings.name}, server {settings.server}")
-    for check in (_key, _data, _disk, _agreement, _server):
+    for check in (_key, _data, _disk, _minimums, _approvals, _server):
         yield from _run_check(check, folder, settings)
 
 
@@ -81,9 +82,21 @@ def _disk(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
     yield Finding(free > needed, text)
 
 
-def _agreement(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
-    if settings.experiment is not None:
-        yield Finding(True, f"experiment: {settings.experiment}, {settings.only_experiment()}")
+def _minimums(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
+    policy = settings.policy
+    yield Finding(
+        True,
+        f"policy: no experiment with a class of under {policy.min_per_class} people here; nothing leaves of a split "
+        f"with a class of under {policy.min_people}, so the training set needs {policy.min_people} of each class",
+    )
+    yield Finding(True, f"columns that labels may use: {', '.join(settings.columns) or 'none'}")
+
+
+def _approvals(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
+    standing = [approval for approval in Approvals(SitePaths(folder).approvals).all() if approval.revoked is None]
+    listed = ", ".join(f"{approval.name} ({approval.short})" for approval in standing)
+    advice = f"none yet; run `fedtune3d site approve {folder} experiment.yaml`"
+    yield Finding(True, f"approved experiments: {listed or advice}")
 
 
 def _server(folder: Path, settings: SiteSettings) -> Iterator[Finding]:

@@ -11,9 +11,11 @@ from fedtune3d._utils.ranges import Whole
 from fedtune3d._utils.strict import StrictModel, problems_of
 from fedtune3d._utils.user_paths import UserPath
 from fedtune3d._utils.yaml_files import read_yaml
+from fedtune3d.cohorts.records import DIAGNOSIS
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.policy import Policy
-from fedtune3d.config.site import SiteName
+from fedtune3d.config.site import SiteName, SiteSection
+from fedtune3d.federation.privacy.refusal import Refusal
 
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$|^\[[0-9A-Fa-f:]+\]:\d{1,5}$")]
 
@@ -40,7 +42,7 @@ class SiteSettings(StrictModel):
         work: Folder for prepared scans, features and the site's part of each run.
         weights: The encoder's checkpoint at this site, for experiments that start from one.
         fingerprint_key: The sites' shared key for the leak audit; without it the site is not audited.
-        experiment: The only experiment file that the site takes part in; None for any that the policy allows.
+        columns: The columns of its table that labels may use; never ids, nor columns that differ for every person.
         runtime_port: A free port of this machine, used only by the site's own processes.
         insecure: Connect to the server without TLS, for tests on one machine.
         policy: What the site allows.
@@ -53,7 +55,7 @@ class SiteSettings(StrictModel):
     work: UserPath = Path("work")
     weights: UserPath | None = None
     fingerprint_key: UserPath | None = None
-    experiment: UserPath | None = None
+    columns: tuple[str, ...] = (DIAGNOSIS,)
     runtime_port: Annotated[Whole, Field(ge=1, le=65535)] | None = None
     insecure: bool = False
     policy: SitePolicy = SitePolicy()
@@ -66,10 +68,19 @@ class SiteSettings(StrictModel):
             settings = cls.model_validate(read_yaml(path, if_missing="`fedtune3d server init` writes one"))
         except ValidationError as error:
             raise InputError("\n".join(problems_of(path, error, cls))) from None
-        paths = ("data", "participants", "work", "weights", "fingerprint_key", "experiment")
+        paths = ("data", "participants", "work", "weights", "fingerprint_key")
         given = {name: getattr(settings, name) for name in paths}
         return settings.model_copy(update={name: folder / path for name, path in given.items() if path is not None})
 
-    def only_experiment(self) -> str | None:
-        """Return the hash of the only experiment that the site takes part in; None for any."""
-        return None if self.experiment is None else Experiment.from_yaml(self.experiment).sha256()
+    def section_of(self, experiment: Experiment) -> SiteSection:
+        """Return the site's section of an experiment, with its own data and policy. Raises `Refusal` if it has none."""
+        section = next((part for part in experiment.sites if part.name == self.name), None)
+        if section is None:
+            raise Refusal(f"the experiment has no site {self.name}")
+        own = {
+            "root": self.data,
+            "participants": self.participants,
+            "policy": self.policy,
+            "fingerprint_key": self.fingerprint_key,
+        }
+        return section.model_copy(update=own)

@@ -8,15 +8,20 @@ from flwr.app import RecordDict
 from pydantic import ValidationError
 
 from fedtune3d._utils.errors import InputError, MachineError, StorageError
-from fedtune3d._utils.folders import RunFolder, SiteWork
+from fedtune3d._utils.folders import RunFolder, SitePaths, SiteWork
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d.config.experiment import Experiment, ModelSection
 from fedtune3d.config.site import SiteSection
 from fedtune3d.federation.flower.site_folder import SiteSettings
 from fedtune3d.federation.flower.wire import Occasion, WireError, pack_answer, unpack_task
 from fedtune3d.federation.messages import Answer, Fault, Task, parts_bytes
+from fedtune3d.federation.privacy.account import Account
+from fedtune3d.federation.privacy.approval import Approvals
+from fedtune3d.federation.privacy.budget import budget_of
+from fedtune3d.federation.privacy.consent import Consent, require_answerable
 from fedtune3d.federation.privacy.egress_log import EgressManifest
 from fedtune3d.federation.privacy.gate import PolicyGate
+from fedtune3d.federation.privacy.people import hash_person, people_sets, site_key
 from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.site.data import SPLITS
 from fedtune3d.federation.site.site import Site
@@ -25,25 +30,26 @@ from fedtune3d.federation.tasks.registry import declared_answer
 from fedtune3d.training.faults import SiteFault
 
 log = logging.getLogger("fedtune3d")
-MakeSite = Callable[[Experiment, SiteSection, Path, Progress], Site]
-"""Creates a site from the experiment, the site's section, its folder, and the progress display."""
+MakeSite = Callable[[Experiment, SiteSection, Path, Progress, Callable[[str], bool]], Site]
+"""Creates a site from the experiment, the site's section, its folder, the progress display, and who has withdrawn."""
 
 
 class SiteHost:
     """Answer the messages to a site; the last experiment's site is kept open between messages.
 
     Args:
-        settings: The site's settings.
+        folder: The site's folder, with its approvals.
         make_site: Creates the site for an experiment.
         progress: Where the progress of preparation and encoding is shown.
     """
 
-    def __init__(self, settings: SiteSettings, make_site: MakeSite, progress: Progress | None = None) -> None:
-        self.settings = settings
+    def __init__(self, folder: Path, make_site: MakeSite, progress: Progress | None = None) -> None:
+        self.paths = SitePaths(folder)
+        self.settings = SiteSettings.read(folder)
         self.make_site = make_site
         self.progress = progress or Silent()
-        self._only = settings.only_experiment()
-        self._current: tuple[str, PolicyGate, Site] | None = None
+        self.approvals = Approvals(self.paths.approvals)
+        self._current: tuple[object, PolicyGate, Site] | None = None
 
     def answer(self, records: RecordDict) -> RecordDict:
         """Return the reply: an answer, or a fault of one line that names no path, person or scan."""
@@ -92,25 +98,38 @@ class SiteHost:
         return answer
 
     def _open(self, occasion: Occasion) -> tuple[PolicyGate, Site]:
-        if self._current is None or self._current[0] != occasion.sha256:
+        """The site of an approved experiment, opened again where it was approved again or somebody withdrew."""
+        approval = self.approvals.require(occasion.sha256, self.settings.name)
+        causes = (approval.experiment, approval.time, self.approvals.withdrawn())
+        if self._current is None or self._current[0] != causes:
             self._current = None
             experiment = self._experiment(occasion)
-            section = next((section for section in experiment.sites if section.name == self.settings.name), None)
-            if section is None:
-                raise Refusal(f"the experiment has no site {self.settings.name}")
+            section = self.settings.section_of(experiment)
             folder = RunFolder(experiment.output).site(section.name).path
-            section = section.model_copy(
-                update={
-                    "root": self.settings.data,
-                    "participants": self.settings.participants,
-                    "policy": self.settings.policy,
-                    "fingerprint_key": self.settings.fingerprint_key,
-                }
-            )
-            site = self.make_site(experiment, section, folder, self.progress)
-            gate = PolicyGate(site, experiment, self.settings.policy, folder, declared_answer)
-            self._current = occasion.sha256, gate, site
+            site = self.make_site(experiment, section, folder, self.progress, self._withdrawn())
+            consent = self._consent(experiment, site)
+            gate = PolicyGate(site, experiment, self.settings.policy, folder, declared_answer, consent)
+            self._current = causes, gate, site
         return self._current[1:]
+
+    def _withdrawn(self) -> Callable[[str], bool]:
+        key, withdrawn = site_key(self.paths.people_key), self.approvals.withdrawn()
+        return lambda participant: hash_person(key, participant) in withdrawn
+
+    def _consent(self, experiment: Experiment, site: Site) -> Consent:
+        """Check who and what the experiment is about here, as `site approve` did."""
+        require_answerable(experiment, site.section, self.settings.columns, site.cohort)
+        records = site.cohort.records
+        people = people_sets(records, site.own_splits(records), site_key(self.paths.people_key))
+        account = Account(
+            self.paths.charges,
+            site.files.answers,
+            experiment.sha256(),
+            site.name,
+            budget_of(experiment, site.name),
+            experiment.training.rounds,
+        )
+        return Consent.open(self.approvals, account, people, self.settings.policy)
 
     def _experiment(self, occasion: Occasion) -> Experiment:
         """Return the experiment as this site runs it: with its own folders and weights, and the same hash."""
@@ -120,8 +139,6 @@ class SiteHost:
             raise Refusal("the experiment is not valid here; install the server's version of fedtune3d") from None
         if experiment.sha256() != occasion.sha256:
             raise Refusal("the experiment's hash differs here; install the server's version of fedtune3d")
-        if self._only not in (None, occasion.sha256):
-            raise Refusal("the experiment is not the one that this site has agreed to (`experiment` in site.yaml)")
         updates: dict[str, Path | ModelSection] = {
             "cache": SiteWork(self.settings.work).cache.path,
             "output": SiteWork(self.settings.work).run(experiment.name, occasion.sha256).path,

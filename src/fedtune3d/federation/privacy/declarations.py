@@ -96,7 +96,8 @@ def declarations_of(answer: type[BaseModel]) -> dict[str, Declaration]:
         Dotted path → declaration.
 
     Raises:
-        TypeError: If a field has no declaration, or counts people by a field that does not exist.
+        TypeError: If a field has no declaration, reveals something about people but has no default that can leave
+            instead, or counts people by a field that does not exist.
     """
     declarations = dict(_walk(answer, ""))
     for path, declaration in declarations.items():
@@ -111,6 +112,11 @@ def require_declared_parts(name: str, declared: Mapping[str, Declaration], parts
         raise TypeError(f"{name}: no declaration for the part {', '.join(unknown)}")
 
 
+def default_of(payload: BaseModel, name: str) -> object:
+    """A field's default, which leaves in the place of what is held back."""
+    return type(payload).model_fields[name].get_default(call_default_factory=True, validated_data={})
+
+
 EVERY_PART = "*"
 """Name that stands for every part, in kinds of task whose state dicts depend on the aggregation rule."""
 
@@ -119,6 +125,8 @@ def _walk(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Declaratio
     for name, field in model.model_fields.items():
         declarations = [entry for entry in field.metadata if isinstance(entry, Declaration)]
         if declarations:
+            if declarations[0].reveals is not Reveals.NOTHING and field.is_required():
+                raise TypeError(f"{model.__name__}.{name}: no default, so it cannot be withheld")
             yield prefix + name, declarations[0]
         elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _walk(field.annotation, f"{prefix}{name}.")

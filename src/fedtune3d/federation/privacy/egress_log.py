@@ -13,7 +13,18 @@ from fedtune3d._utils.counted_ledgers import append_counted_line, read_counted_l
 from fedtune3d._utils.errors import DamagedFileError
 from fedtune3d._utils.state_dicts import State, tensor_view
 from fedtune3d._utils.typed_json import from_json, to_json
+from fedtune3d.config.policy import Policy
 from fedtune3d.federation.messages import Answer, Task
+from fedtune3d.federation.privacy.declarations import (
+    EVERY_PART,
+    AnswerDeclaration,
+    AtLeast,
+    CountedBy,
+    Declaration,
+    Exactly,
+    Reveals,
+    default_of,
+)
 from fedtune3d.federation.serialisation import flat_state, to_text
 
 FAULT = "fault"
@@ -55,6 +66,48 @@ class SentValues:
 
 
 @dataclass(frozen=True)
+class SentField:
+    """What a field or a state dict of a message reveals.
+
+    Attributes:
+        name: Of the field or of the part.
+        reveals: Its declared meaning, such as ``a count``.
+        people: How many people stand behind it, such as ``31`` or ``5 or more``.
+    """
+
+    name: str
+    reveals: str
+    people: str
+
+
+def sent_fields(declared: AnswerDeclaration, answer: Answer, policy: Policy) -> tuple[SentField, ...]:
+    """What an answer reveals, field by field and part by part, without the fields that were left at their defaults."""
+    payload = answer.payload
+    fields = {
+        name: declaration
+        for name, declaration in declared.fields.items()
+        if declaration.reveals is not Reveals.NOTHING and getattr(payload, name) != default_of(payload, name)
+    }
+    parts = {part: declared.parts.get(part, declared.parts.get(EVERY_PART)) for part in sorted(answer.parts)}
+    described = {**fields, **{f"tensors {name}": part for name, part in parts.items() if part is not None}}
+    return tuple(
+        SentField(name, declaration.reveals.value, _people(declaration, answer, policy))
+        for name, declaration in described.items()
+    )
+
+
+def _people(declaration: Declaration, answer: Answer, policy: Policy) -> str:
+    match declaration.people:
+        case CountedBy(field):
+            return str(getattr(answer.payload, field) or "withheld")
+        case AtLeast(key):
+            return f"{getattr(policy, key)} or more"
+        case Exactly(people):
+            return f"{people} each"
+    return ""
+
+
+@dataclass(frozen=True)
 class EgressEntry:
     """One message that left the site.
 
@@ -67,6 +120,8 @@ class EgressEntry:
         tensors: The tensors, sorted by name.
         values: The values; None for a fault.
         fault: The line that left instead of an answer; None for an answer.
+        reason: Why it was allowed to leave.
+        fields: What its fields and state dicts reveal, and of how many people.
     """
 
     time: str
@@ -77,6 +132,8 @@ class EgressEntry:
     tensors: tuple[SentTensor, ...] = ()
     values: SentValues | None = None
     fault: str | None = None
+    reason: str = ""
+    fields: tuple[SentField, ...] = ()
 
 
 class EgressManifest:
@@ -85,7 +142,9 @@ class EgressManifest:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def record(self, experiment: str, task: Task, answer: Answer) -> None:
+    def record(
+        self, experiment: str, task: Task, answer: Answer, reason: str = "", fields: tuple[SentField, ...] = ()
+    ) -> None:
         """Record an answer that is about to leave. Raises `StorageError` if it cannot be written."""
         self._append(
             EgressEntry(
@@ -96,6 +155,8 @@ class EgressManifest:
                 namespace=task.namespace,
                 tensors=_sent_tensors(answer.parts),
                 values=SentValues.of(to_text(answer.payload)),
+                reason=reason,
+                fields=fields,
             )
         )
 

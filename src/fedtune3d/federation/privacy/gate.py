@@ -10,10 +10,14 @@ from fedtune3d._utils.state_dicts import State
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.policy import Policy
 from fedtune3d.federation.messages import Answer, Answering, Task, parts_bytes
+from fedtune3d.federation.privacy.consent import WITHHELD, Consent
 from fedtune3d.federation.privacy.declarations import AnswerDeclaration, require_declared_parts
-from fedtune3d.federation.privacy.egress_log import EgressManifest
+from fedtune3d.federation.privacy.egress_log import EgressManifest, sent_fields
 from fedtune3d.federation.privacy.refusal import Refusal
-from fedtune3d.federation.privacy.suppression import suppress
+from fedtune3d.federation.privacy.suppression import reveals_numbers, suppress, withhold
+from fedtune3d.models.assembly import NCC
+
+OWN_DATA = "one process: the data are whose the run is"
 
 
 class PolicyGate:
@@ -25,6 +29,7 @@ class PolicyGate:
         policy: The site's policy.
         folder: Folder of the egress manifest.
         declared: Returns what the answers to a kind of task reveal, by its name (`tasks.registry.declared_answer`).
+        consent: Approval and budget; None in one process, where the run's owner owns the data.
         now: The site's clock.
     """
 
@@ -35,6 +40,7 @@ class PolicyGate:
         policy: Policy,
         folder: Path,
         declared: Callable[[str], AnswerDeclaration],
+        consent: Consent | None = None,
         now: Callable[[], datetime] = datetime.now,
     ) -> None:
         self.site = site
@@ -42,32 +48,55 @@ class PolicyGate:
         self.policy = policy
         self.manifest = EgressManifest(SiteFolder(folder).egress)
         self.declared = declared
+        self.consent = consent
         self.now = now
         self._sha256 = experiment.sha256()
-        self._trained = [
-            entry.namespace
-            for entry in self.manifest.entries()
-            if entry.kind == "train" and entry.experiment == self._sha256
-        ]
 
     def answer(self, task: Task) -> Answer:
         """Return the site's answer, without what may not leave.
 
         Raises:
-            Refusal: If the policy does not allow the task or its answer.
+            Refusal: If the approval, the budget or the policy does not allow the task or its answer.
             InputError: If the site raises it.
         """
+        if self.consent is not None:
+            self.consent.require_approved()
         self._allow_experiment()
         self._allow_hour()
         self._allow_payload("asked to receive", task.parts)
-        if task.kind == "train":
-            self._allow_round(task)
-        answer = self._cut(task, self.site.answer(task))
+        declared = self.declared(task.kind)
+        if self.consent is None:
+            answer, reason = self._cut(task, self.site.answer(task), declared), OWN_DATA
+        else:
+            answer, reason = self._agreed(task, declared, self.consent)
         self._allow_payload("asked to send", answer.parts)
-        self.manifest.record(self._sha256, task, answer)
-        if task.kind == "train":
-            self._trained.append(task.namespace)
+        if self.consent is not None:
+            self.consent.require_approved()  # it may have been revoked while the site was computing
+        self.manifest.record(self._sha256, task, answer, reason, sent_fields(declared, answer, self.policy))
         return answer
+
+    def _agreed(self, task: Task, declared: AnswerDeclaration, consent: Consent) -> tuple[Answer, str]:
+        """The answer to a task that the budget allows, and why it is allowed; the same task has the same answer."""
+        if consent.withholds and task.kind == "train":
+            self._require_plain_training()
+        reason = consent.account.charge(task)
+        stored = consent.account.stored(task, declared.payload)
+        if stored is not None:
+            return stored, reason
+        answer = self._cut(task, self.site.answer(task), declared)
+        if consent.withholds:
+            answer = withhold(answer, declared, WITHHELD)
+            reason = f"{reason}; withheld: {WITHHELD}"
+        elif reveals_numbers(answer, declared):
+            consent.note_release()
+        consent.account.keep(task, answer)
+        return answer, reason
+
+    def _require_plain_training(self) -> None:
+        """Raise `Refusal` where an update would hold statistics of the training scans, which are withheld."""
+        step = self.experiment.aggregation.build().step_type
+        if self.experiment.head_name() == NCC or step.scores_training or step.own_scalars:
+            raise Refusal(f"the rule needs statistics of the training scans, which this site withholds: {WITHHELD}")
 
     def _allow_experiment(self) -> None:
         tuning, head = self.experiment.tuning.method, self.experiment.head_name()
@@ -78,11 +107,6 @@ class PolicyGate:
         max_rounds, rounds = self.policy.max_rounds, self.experiment.training.rounds
         if max_rounds is not None and rounds > max_rounds:
             raise Refusal(f"policy.max_rounds is {max_rounds}, but the experiment has {rounds} rounds")
-
-    def _allow_round(self, task: Task) -> None:
-        max_rounds, sent = self.policy.max_rounds, self._trained.count(task.namespace)
-        if max_rounds is not None and sent >= max_rounds:
-            raise Refusal(f"policy.max_rounds is {max_rounds}, and {sent} training answers have left already")
 
     def _allow_hour(self) -> None:
         if self.policy.hours is None:
@@ -98,9 +122,8 @@ class PolicyGate:
         if max_mb is not None and size_mb > max_mb:
             raise Refusal(f"policy.max_payload_mb is {max_mb:g}, but the site was {request} {size_mb:,.1f} MB")
 
-    def _cut(self, task: Task, answer: Answer) -> Answer:
+    def _cut(self, task: Task, answer: Answer, declared: AnswerDeclaration) -> Answer:
         """Refuse an answer that its kind does not declare, and hold back fields about too few people."""
-        declared = self.declared(task.kind)
         if type(answer.payload) is not declared.payload:
             raise Refusal(f"a task of kind {task.kind} is not answered with {type(answer.payload).__name__}")
         try:

@@ -1,11 +1,21 @@
-"""Small-number suppression: an answer leaves without the fields about too few people, or not at all."""
+"""Suppression: an answer leaves without the fields about too few people, without any numbers, or not at all."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TypeVar
 
 from pydantic import BaseModel
 
-from fedtune3d.federation.privacy.declarations import EVERY_PART, AnswerDeclaration, CountedBy, Declaration, IfFew
+from fedtune3d.federation.messages import Answer
+from fedtune3d.federation.privacy.declarations import (
+    EVERY_PART,
+    AnswerDeclaration,
+    CountedBy,
+    Declaration,
+    IfFew,
+    Reveals,
+    default_of,
+)
 from fedtune3d.federation.privacy.refusal import Refusal
 
 Payload = TypeVar("Payload", bound=BaseModel)
@@ -35,10 +45,49 @@ def suppress(
         if not _has_few(payload, declaration, min_people) or _is_default(payload, name):
             continue
         if _may_be_held_back(declaration):
-            held_back[name] = _default_of(payload, name)
+            held_back[name] = default_of(payload, name)
         else:
             raise _refusal(kind, min_people)
     return payload.model_copy(update=held_back) if held_back else payload
+
+
+def withhold(answer: Answer, declared: AnswerDeclaration, why: str) -> Answer:
+    """The answer without anything about people but the tensors of an update: the fields' defaults take their places.
+
+    Args:
+        answer: Of the site.
+        declared: What its fields and parts reveal.
+        why: The reason, for kinds that give one.
+    """
+    hidden = {
+        name: default_of(answer.payload, name)
+        for name, declaration in declared.fields.items()
+        if declaration.reveals is not Reveals.NOTHING
+    }
+    if "why" in declared.fields:
+        hidden["why"] = why
+    parts = {
+        part: state
+        for part, state in answer.parts.items()
+        if declared.parts.get(part, declared.parts.get(EVERY_PART, _UNDECLARED)).reveals is Reveals.TENSOR
+    }
+    return replace(answer, payload=answer.payload.model_copy(update=hidden), parts=parts)
+
+
+def reveals_numbers(answer: Answer, declared: AnswerDeclaration) -> bool:
+    """Whether an answer holds anything that `withhold` would take out of it."""
+    kept = withhold(answer, declared, "")
+    return (
+        any(
+            getattr(kept.payload, name) != getattr(answer.payload, name)
+            for name, declaration in declared.fields.items()
+            if declaration.reveals is not Reveals.NOTHING
+        )
+        or kept.parts.keys() != answer.parts.keys()
+    )
+
+
+_UNDECLARED = Declaration(Reveals.IDENTIFIER, None)
 
 
 def _has_few(payload: BaseModel, declaration: Declaration, min_people: int) -> bool:
@@ -52,11 +101,7 @@ def _may_be_held_back(declaration: Declaration) -> bool:
 
 def _is_default(payload: BaseModel, name: str) -> bool:
     field = type(payload).model_fields[name]
-    return not field.is_required() and bool(getattr(payload, name) == _default_of(payload, name))
-
-
-def _default_of(payload: BaseModel, name: str) -> object:
-    return type(payload).model_fields[name].get_default(call_default_factory=True, validated_data={})
+    return not field.is_required() and bool(getattr(payload, name) == default_of(payload, name))
 
 
 def _refusal(kind: str, min_people: int) -> Refusal:

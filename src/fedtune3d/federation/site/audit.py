@@ -1,6 +1,6 @@
 """The site's part of the leak audit: keyed fingerprints of its scans, and a description of the people in each split."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -86,6 +86,10 @@ class PeopleByClass:
     positive: PeopleOfClass
 
 
+_NOT_SHOWN = PeopleOfClass(None, None, None)
+_NOBODY_SHOWN = PeopleByClass(_NOT_SHOWN, _NOT_SHOWN)
+
+
 @dataclass(frozen=True)
 class Fingerprinter:
     """Compute the fingerprints of a site's scans.
@@ -150,16 +154,21 @@ class Fingerprinter:
 
 
 def people_by_split(
-    records: Sequence[ScanRecord], splits: Mapping[tuple[str, str], str], min_people: int
+    records: Sequence[ScanRecord],
+    splits: Mapping[tuple[str, str], str],
+    min_people: int,
+    small: Collection[str] = (),
 ) -> dict[str, PeopleByClass]:
     """Describe class, sex and age of the people in each split and, under ``all``, of everyone.
 
-    A count below `min_people` is None, and so is every number from which it could be calculated.
+    A count below `min_people` is None, and so is every number from which it could be calculated. Nothing is reported of
+    small splits and, if there are any, of all people.
 
     Args:
         records: The usable scans.
         splits: (participant, session) → split.
         min_people: The minimum number of people behind a number that leaves.
+        small: The splits of which no number leaves.
     """
     parts: dict[str, list[ScanRecord]] = {"train": [], "validation": [], "test": []}
     for record in records:
@@ -168,7 +177,9 @@ def people_by_split(
             parts[split].append(record)
     by_class = [_hide_differences([_people_of(part, label, min_people) for part in parts.values()]) for label in (0, 1)]
     described = {name: PeopleByClass(*classes) for name, *classes in zip(parts, *by_class, strict=True)}
-    return described | {"all": PeopleByClass(*(_people_of(records, label, min_people) for label in (0, 1)))}
+    described["all"] = PeopleByClass(*(_people_of(records, label, min_people) for label in (0, 1)))
+    hidden = {*small, "all"} if small else set()
+    return {name: _NOBODY_SHOWN if name in hidden else people for name, people in described.items()}
 
 
 def _people_of(records: Iterable[ScanRecord], label: int, min_people: int) -> PeopleOfClass:
@@ -193,7 +204,7 @@ def _hide_differences(parts: list[PeopleOfClass]) -> list[PeopleOfClass]:
     hidden_people = [part.people is None for part in parts]
     if sum(hidden_people) == 1:
         smallest = min((part for part in parts if part.people), key=lambda part: part.people or 0, default=None)
-        parts = [PeopleOfClass(None, None, None) if part is smallest else part for part in parts]
+        parts = [_NOT_SHOWN if part is smallest else part for part in parts]
     if sum(part.women is None for part in parts) == 1:
         smallest = min((part for part in parts if part.women), key=lambda part: part.women or 0, default=None)
         parts = [replace(part, women=None) if part is smallest else part for part in parts]

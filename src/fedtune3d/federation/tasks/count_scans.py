@@ -6,7 +6,7 @@ from pydantic import Field
 
 from fedtune3d.cohorts.dataset_description import is_simulated
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
-from fedtune3d.federation.privacy.declarations import NOTHING, CountedBy, Declaration, Exactly, Reveals
+from fedtune3d.federation.privacy.declarations import NOTHING, CountedBy, Declaration, Exactly, IfFew, Reveals
 from fedtune3d.federation.site.data import SiteData, count_people
 from fedtune3d.federation.tasks.kind import TaskKind
 
@@ -19,11 +19,11 @@ class CountScans(Instruction):
     kind: ClassVar[str] = "count_scans"
 
 
-OF_PEOPLE = Declaration(Reveals.COUNT, CountedBy("people"))
+OF_PEOPLE = Declaration(Reveals.COUNT, CountedBy("people", IfFew.HOLD_BACK))
 
 
 class ScanCounts(Payload):
-    """Numbers of people, scans and groups at a site.
+    """Numbers of people, scans and groups at a site; None where a total would reveal a small split.
 
     Attributes:
         simulated: Whether the cohort is simulated.
@@ -34,21 +34,24 @@ class ScanCounts(Payload):
     """
 
     simulated: Annotated[bool, NOTHING]
-    people: Annotated[Count, OF_PEOPLE]
-    scans: Annotated[Count, OF_PEOPLE]
-    own_groups: Annotated[Count, OF_PEOPLE]
-    declared_groups: Annotated[dict[str, tuple[Count, Count]], Declaration(Reveals.IDENTIFIER, Exactly(1))]
+    people: Annotated[Count | None, OF_PEOPLE] = None
+    scans: Annotated[Count | None, OF_PEOPLE] = None
+    own_groups: Annotated[Count | None, OF_PEOPLE] = None
+    declared_groups: Annotated[dict[str, tuple[Count, Count]], Declaration(Reveals.IDENTIFIER, Exactly(1))] = Field(
+        default_factory=dict
+    )
 
 
 def count_scans(site: SiteData, task: Task) -> Answer:
     """Count the scans of the site."""
-    counts = ScanCounts(
-        simulated=is_simulated(site.root),
-        people=count_people(site.records),
-        scans=len(site.records),
-        own_groups=len({record.group_id for record in site.records if not site.is_shared(record)}),
-        declared_groups=site.shared_groups(site.records),
-    )
+    counts = ScanCounts(simulated=is_simulated(site.root), declared_groups=site.shared_groups(site.records))
+    if not site.small_splits():
+        totals = {
+            "people": count_people(site.records),
+            "scans": len(site.records),
+            "own_groups": len({record.group_id for record in site.records if not site.is_shared(record)}),
+        }
+        counts = counts.model_copy(update=totals)
     return Answer(site.name, counts)
 
 

@@ -19,6 +19,11 @@ class DescribeFeatures(Instruction):
 
     kind: ClassVar[str] = "describe_features"
 
+    @property
+    def tested_namespace(self) -> str | None:
+        """The federation's."""
+        return ""
+
 
 class FeatureDescription(Payload):
     """Mean and covariance of the features are in part `STATISTICS`; if there are none, `why` says why."""

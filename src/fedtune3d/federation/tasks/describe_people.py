@@ -2,8 +2,10 @@
 
 from typing import Annotated, ClassVar
 
+from pydantic import Field
+
 from fedtune3d.cohorts.splits import read_splits_of_scans
-from fedtune3d.evaluation.estimate import Estimate
+from fedtune3d.evaluation.estimate import Estimate, undefined
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
 from fedtune3d.federation.privacy.declarations import AtLeast, Declaration, Reveals
 from fedtune3d.federation.site.audit import PeopleByClass, age_auc, people_by_split
@@ -27,15 +29,17 @@ class PeopleDescription(Payload):
         age_auc: AUC of age as a predictor of the label.
     """
 
-    splits: Annotated[dict[str, PeopleByClass], Declaration(Reveals.STATISTIC, OF_A_CLASS)]
-    age_auc: Annotated[Estimate, Declaration(Reveals.STATISTIC, OF_A_CLASS)]
+    splits: Annotated[dict[str, PeopleByClass], Declaration(Reveals.STATISTIC, OF_A_CLASS)] = Field(
+        default_factory=dict
+    )
+    age_auc: Annotated[Estimate, Declaration(Reveals.STATISTIC, OF_A_CLASS)] = undefined("held back by the site")
 
 
 def describe_people(site: SiteData, task: Task) -> Answer:
     """Describe the people of the site."""
     splits, min_people = read_splits_of_scans(site.files.splits), site.section.policy.min_per_class
     description = PeopleDescription(
-        splits=people_by_split(site.records, splits, min_people),
+        splits=people_by_split(site.records, splits, min_people, site.small_splits()),
         age_auc=age_auc(site.records, min_people, site.experiment.seed),
     )
     return Answer(site.name, description)

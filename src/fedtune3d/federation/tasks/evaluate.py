@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import derive_seed
@@ -12,7 +13,7 @@ from fedtune3d.cohorts.scanner import scanner_of
 from fedtune3d.evaluation.groups import UNKNOWN, Axes, age_band
 from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.evaluation.summary import Summary, ValidationSummary, summarise, summarise_validation
-from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
+from fedtune3d.federation.messages import LOCAL, Answer, Instruction, Payload, Task, without
 from fedtune3d.federation.privacy.declarations import AtLeast, Declaration, Reveals
 from fedtune3d.federation.site.data import SPLITS, SiteData
 from fedtune3d.federation.site.predictions_table import scan_name, write_predictions
@@ -32,6 +33,21 @@ class Evaluate(Instruction):
     method: Literal["federated", "local", "centralized", "leave_one_site_out"]
     left_out: str | None = None
 
+    @property
+    def purpose(self) -> str:
+        """The method, and whom a leave-one-site-out baseline left out."""
+        return self.method if self.left_out is None else f"{self.method} {without(self.left_out)}"
+
+    @property
+    def tested_namespace(self) -> str | None:
+        """The method's own; None for the state of the rounds that this site was left out of."""
+        if self.left_out is not None:
+            return without(self.left_out)
+        return {"federated": "", LOCAL: LOCAL}.get(self.method)
+
+
+NOBODY = Predictions((), (), np.array([], np.int8), np.array([]))
+
 
 class Evaluation(Payload):
     """The summary of a site's predictions (`evaluation/summary.py`).
@@ -40,7 +56,9 @@ class Evaluation(Payload):
         summary: Summary of the test and validation scans, or of the validation scans alone if another site tests.
     """
 
-    summary: Annotated[Summary | ValidationSummary, Declaration(Reveals.STATISTIC, AtLeast("min_people"))]
+    summary: Annotated[Summary | ValidationSummary, Declaration(Reveals.STATISTIC, AtLeast("min_people"))] = Field(
+        default_factory=lambda: summarise(NOBODY, NOBODY, 0, share_predictions=False)
+    )
 
 
 def whole_summary(answer: Answer) -> Summary:
@@ -100,7 +118,7 @@ def _empty_if_few(site: SiteData, predictions: Predictions) -> Predictions:
     people = set(zip(predictions.participants, predictions.labels.tolist(), strict=True))
     counts = Counter(label for _, label in people)
     few = any(count < site.section.policy.min_people for count in counts.values())
-    return Predictions((), (), np.array([], np.int8), np.array([])) if few else predictions
+    return NOBODY if few else predictions
 
 
 def _predictions(site: SiteData, split: str, probabilities: Sequence[float]) -> Predictions:

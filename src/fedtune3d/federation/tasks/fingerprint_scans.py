@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from fedtune3d._utils.files import write_text
 from fedtune3d.cohorts.splits import read_splits_of_scans
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
-from fedtune3d.federation.privacy.declarations import NOTHING, Declaration, Exactly, Reveals
+from fedtune3d.federation.privacy.declarations import Declaration, Exactly, Reveals
 from fedtune3d.federation.site.audit import Fingerprinter, ScanFingerprint, read_key
 from fedtune3d.federation.site.data import SiteData
 from fedtune3d.federation.tasks.kind import TaskKind
@@ -21,17 +21,25 @@ class FingerprintScans(Instruction):
     kind: ClassVar[str] = "fingerprint_scans"
     near: bool = False
 
+    @property
+    def purpose(self) -> str:
+        """Whether near fingerprints are wanted."""
+        return "near" if self.near else "exact"
+
+
+OF_ONE = Declaration(Reveals.IDENTIFIER, Exactly(1))
+
 
 class ScanFingerprints(Payload):
-    """Fingerprints of a site's scans.
+    """Fingerprints of a site's scans; none where a split is too small for its scans to be counted.
 
     Attributes:
-        key: Shows the server whether all sites used the same key, without revealing it; None if the site has no key.
+        key: Shows the server that all sites used one key, without revealing it; None without fingerprints.
         scans: One row per scan; none without a key.
     """
 
-    key: Annotated[str | None, NOTHING]
-    scans: Annotated[tuple[ScanFingerprint, ...], Declaration(Reveals.IDENTIFIER, Exactly(1))]
+    key: Annotated[str | None, OF_ONE] = None
+    scans: Annotated[tuple[ScanFingerprint, ...], OF_ONE] = ()
 
 
 def fingerprint_scans(site: SiteData, task: Task) -> Answer:
@@ -39,8 +47,8 @@ def fingerprint_scans(site: SiteData, task: Task) -> Answer:
     policy, key = site.section.policy, site.key
     if site.section.fingerprint_key is not None:
         key = read_key(site.name, site.section.fingerprint_key)
-    if key is None:
-        return Answer(site.name, ScanFingerprints(key=None, scans=()))
+    if key is None or site.small_splits():
+        return Answer(site.name, ScanFingerprints())
     fingerprinter = Fingerprinter(site.name, key, policy.names_leave, policy.groups_leave)
     if not policy.names_leave:
         own_names = (name for record in site.records for name in (record.participant_id, record.name))

@@ -30,9 +30,24 @@ OVER_PEOPLE = Declaration(Reveals.STATISTIC, ONE_EACH)
 
 
 class MapSaliency(Instruction):
-    """Explain the state in part ``"state"``, with the atlas regions in part ``"regions"``."""
+    """Explain the state in part ``"state"``, with the atlas regions in part ``"regions"``.
+
+    Attributes:
+        random: Whether the state holds the random weights that the trained ones are compared with.
+    """
 
     kind: ClassVar[str] = "map_saliency"
+    random: bool = False
+
+    @property
+    def purpose(self) -> str:
+        """The state of the federation, or random weights."""
+        return "random" if self.random else "trained"
+
+    @property
+    def tested_namespace(self) -> str | None:
+        """The federation's; random weights are of no namespace."""
+        return None if self.random else ""
 
 
 class MeanSaliency(Payload):

@@ -14,6 +14,7 @@ from fedtune3d.training.scores import Scores
 
 OF_TRAINING = CountedBy("people")
 OVER_VALIDATION = Declaration(Reveals.STATISTIC, OF_VALIDATION)
+Examples = Annotated[int, Field(ge=0)]
 Loss = Annotated[float, Field(ge=0)]
 
 
@@ -29,12 +30,17 @@ class Train(Instruction):
     rule: str
     step: dict[str, JsonValue]
 
+    @property
+    def purpose(self) -> str:
+        """The rule, as each has a step of its own."""
+        return self.rule
+
 
 class TrainAnswer(Payload):
     """An update's counts and scores; the trained state is in part ``"state"``.
 
     Attributes:
-        examples: Number of training scans, by which rules weight updates.
+        examples: Training scans, by which rules weigh updates; None if the site withholds the number.
         people: People behind the training scans.
         loss: Mean cross-entropy over the last local epoch.
         received: Scores of the received state on the validation set.
@@ -47,9 +53,9 @@ class TrainAnswer(Payload):
         peak_memory_bytes: Peak memory of the site's process so far.
     """
 
-    examples: Annotated[int, Field(ge=0), Declaration(Reveals.COUNT, OF_TRAINING)]
-    people: Annotated[int, Field(ge=0), Declaration(Reveals.COUNT, OF_TRAINING)]
-    loss: Annotated[float, Declaration(Reveals.STATISTIC, OF_TRAINING)]
+    examples: Annotated[Examples | None, Declaration(Reveals.COUNT, OF_TRAINING)] = None
+    people: Annotated[int, Field(ge=0), Declaration(Reveals.COUNT, OF_TRAINING)] = 0
+    loss: Annotated[float | None, Declaration(Reveals.STATISTIC, OF_TRAINING)] = None
     received: Annotated[Scores | None, OVER_VALIDATION] = None
     sent: Annotated[Scores | None, OVER_VALIDATION] = None
     scores: Annotated[dict[str, SiteScore], OVER_VALIDATION] = Field(default_factory=dict)

@@ -1,0 +1,176 @@
+"""Which experiments people at a site have approved, and who withdrew: a chained file in the site's folder."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from fedtune3d._utils.counted_ledgers import append_counted_line, read_counted_lines
+from fedtune3d._utils.errors import DamagedFileError, InputError
+from fedtune3d._utils.typed_json import from_json, to_json
+from fedtune3d._utils.version import __version__
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.privacy.people import CLASSES, PeopleSets, without_people
+from fedtune3d.federation.privacy.refusal import Refusal
+
+SHOWN_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One line of the file.
+
+    Attributes:
+        time: When, by the site's clock, with its offset from UTC.
+        what: What was decided; ``released`` is noted by the program before the first number about a set of people
+            leaves.
+        experiment: The experiment's hash; empty for a withdrawal.
+        name: The experiment's name.
+        file: The text of the experiment file that was read; empty unless approved.
+        version: The version of fedtune3d that showed it.
+        people: The people it was approved for, or of whom numbers were released; see `people.people_sets`.
+        withdrawn: The hash of a person who withdrew.
+    """
+
+    time: str
+    what: Literal["approved", "revoked", "withdrawn", "released"]
+    experiment: str = ""
+    name: str = ""
+    file: str = ""
+    version: str = ""
+    people: Mapping[str, tuple[str, ...]] | None = None
+    withdrawn: str | None = None
+
+
+@dataclass(frozen=True)
+class Approval:
+    """An experiment that the site answers.
+
+    Attributes:
+        experiment: Its hash.
+        name: Its name.
+        time: When it was approved.
+        version: The version of fedtune3d that showed it.
+        people: Whom it was approved for, without those who have withdrawn since.
+        revoked: When the approval was revoked; None where it stands.
+    """
+
+    experiment: str
+    name: str
+    time: str
+    version: str
+    people: PeopleSets
+    revoked: str | None = None
+
+    @property
+    def short(self) -> str:
+        """The first digits of the hash, by which people name it."""
+        return self.experiment[:SHOWN_DIGITS]
+
+
+class Approvals:
+    """The decisions of a site. Every question reads the file again, so that a revocation holds at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def approve(self, experiment: Experiment, file: str, people: PeopleSets) -> Approval:
+        """Write down that an experiment was approved, for these people."""
+        self._append(
+            Decision(
+                _now(),
+                "approved",
+                experiment=experiment.sha256(),
+                name=experiment.name,
+                file=file,
+                version=__version__,
+                people=people,
+            )
+        )
+        return self.require(experiment.sha256(), "")
+
+    def revoke(self, experiment: str) -> Approval:
+        """Write down that an experiment is answered no more. Raises `InputError` where it is not approved."""
+        standing = [approval for approval in self.all() if approval.experiment.startswith(experiment)]
+        standing = [approval for approval in standing if approval.revoked is None]
+        if len(standing) != 1 or len(experiment) < 4:
+            known = ", ".join(f"{approval.short} ({approval.name})" for approval in self.all() if not approval.revoked)
+            raise InputError(f"{experiment}: expected the hash of one approved experiment; there is {known or 'none'}")
+        self._append(Decision(_now(), "revoked", experiment=standing[0].experiment, name=standing[0].name))
+        return standing[0]
+
+    def withdraw(self, person: str) -> None:
+        """Write down that a person, by their hash, is out of everything to come."""
+        self._append(Decision(_now(), "withdrawn", withdrawn=person))
+
+    def note_release(self, experiment: str, people: PeopleSets) -> None:
+        """Write down that numbers about these people are about to leave, unless that stands there already."""
+        if not any(other == experiment and dict(sets) == dict(people) for other, sets in self.released()):
+            self._append(Decision(_now(), "released", experiment=experiment, people=people))
+
+    def all(self) -> list[Approval]:
+        """The approvals, revoked ones included, the latest of each experiment, oldest first."""
+        approvals: dict[str, Approval] = {}
+        gone: list[str] = []
+        for decision in self._decisions():
+            if decision.what == "approved" and decision.people is not None:
+                approvals.pop(decision.experiment, None)
+                approvals[decision.experiment] = Approval(
+                    decision.experiment, decision.name, decision.time, decision.version, decision.people
+                )
+            elif decision.what == "revoked" and decision.experiment in approvals:
+                revoked = replace(approvals[decision.experiment], revoked=decision.time)
+                approvals[decision.experiment] = revoked
+            elif decision.withdrawn is not None:
+                gone.append(decision.withdrawn)
+        return [replace(approval, people=without_people(approval.people, gone)) for approval in approvals.values()]
+
+    def require(self, experiment: str, site: str) -> Approval:
+        """The approval of an experiment. Raises `Refusal`, in words for whoever runs the server."""
+        found = next((approval for approval in self.all() if approval.experiment == experiment), None)
+        short = experiment[:SHOWN_DIGITS]
+        if found is None:
+            raise Refusal(
+                f"site {site} has not approved this experiment ({short}…); run `fedtune3d site approve FOLDER "
+                "experiment.yaml` there"
+            )
+        if found.revoked is not None:
+            raise Refusal(f"site {site} has revoked its approval of this experiment ({short}…)")
+        return found
+
+    def released(self) -> list[tuple[str, PeopleSets]]:
+        """Experiment and people of all that numbers were released of."""
+        return [
+            (decision.experiment, decision.people)
+            for decision in self._decisions()
+            if decision.what == "released" and decision.people is not None
+        ]
+
+    def withdrawn(self) -> frozenset[str]:
+        """The hashes of the people who have withdrawn."""
+        return frozenset(decision.withdrawn for decision in self._decisions() if decision.withdrawn is not None)
+
+    def _decisions(self) -> Iterator[Decision]:
+        for number, line in enumerate(read_counted_lines(self.path), start=1):
+            try:
+                yield from_json(Decision, line)
+            except ValueError as error:
+                raise DamagedFileError(self.path, f"has an unexpected line {number} ({error})") from error
+
+    def _append(self, decision: Decision) -> None:
+        append_counted_line(self.path, to_json(decision))
+
+
+def require_same_people(approval: Approval, people: PeopleSets, site: str) -> None:
+    """Raise `Refusal` where the people here are no longer those of the approval."""
+    for name in CLASSES:
+        if set(approval.people.get(name, ())) != set(people[name]):
+            raise Refusal(
+                f"the people at site {site} have changed since it approved this experiment ({approval.short}…); "
+                "run `fedtune3d site approve` there again"
+            )
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")

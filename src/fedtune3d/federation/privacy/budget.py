@@ -1,0 +1,111 @@
+"""How often a site answers tasks of each kind: it follows from the approved experiment alone.
+
+Tasks of one kind are told apart by their namespace and by `Instruction.purpose`: an evaluation of the local baseline is
+not one of the federation. What the experiment does not need has no allowance.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.messages import LEAVE_ONE_SITE_OUT, LOCAL, Task, without
+from fedtune3d.federation.participation import choose_participants
+from fedtune3d.models.assembly import RESNET18
+
+OUTSIDE_ROUNDS = frozenset({0})
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What one purpose is allowed.
+
+    Attributes:
+        times: Different tasks in all.
+        rounds: The rounds that they may belong to; `OUTSIDE_ROUNDS` for what is asked before or after.
+        per_round: Different tasks for any one of these rounds.
+    """
+
+    times: int
+    rounds: frozenset[int] = OUTSIDE_ROUNDS
+    per_round: int = 1
+
+
+def purpose_of(task: Task) -> str:
+    """Name what a task is for, such as ``evaluate local`` or ``train fedavg (without-utrecht)``."""
+    words = " ".join(filter(None, (task.kind, task.instruction.purpose)))
+    return f"{words} ({task.namespace})" if task.namespace else words
+
+
+def budget_of(experiment: Experiment, site: str) -> dict[str, Allowance]:
+    """What a run of the experiment, and a `server check` before it, needs of one of its sites.
+
+    Args:
+        experiment: The approved one.
+        site: The site's name.
+
+    Returns:
+        Purpose (`purpose_of`) → allowance.
+    """
+    once = (
+        *("count_scans", "assign_splits", "describe_people"),
+        *("fingerprint_scans near", "fingerprint_scans exact"),
+        *("profile_intensities range", "profile_intensities density"),
+        *_evaluations(experiment, site),
+        *_descriptions_of_the_result(experiment),
+    )
+    allowed = {purpose: Allowance(1) for purpose in once if purpose}
+    for rounds in _trainings(experiment, site):
+        allowed |= rounds
+    return allowed
+
+
+def _evaluations(experiment: Experiment, site: str) -> Iterator[str]:
+    """One per method; under leave-one-site-out also the validation counts for each site that was left out."""
+    yield "evaluate federated"
+    if LOCAL in experiment.baselines:
+        yield f"evaluate {LOCAL}"
+    if LEAVE_ONE_SITE_OUT in experiment.baselines:
+        yield f"evaluate {LEAVE_ONE_SITE_OUT}"
+        for other in _others(experiment, site):
+            yield f"evaluate {LEAVE_ONE_SITE_OUT} {without(other)} ({without(other)})"
+
+
+def _descriptions_of_the_result(experiment: Experiment) -> Iterator[str]:
+    if experiment.model.encoder != RESNET18:
+        yield "describe_features"
+    if experiment.explain is not None:
+        yield from ("map_saliency trained", "map_saliency random")
+
+
+def _trainings(experiment: Experiment, site: str) -> Iterator[Mapping[str, Allowance]]:
+    """The rounds of the federation and of each baseline that the site trains for."""
+    sites = tuple(section.name for section in experiment.sites)
+    fraction, seed = experiment.participation.fraction, experiment.seed
+
+    def trains_among(names: tuple[str, ...]) -> Callable[[int], bool]:
+        return lambda round_: site in choose_participants(names, fraction, seed, round_)
+
+    rule = experiment.rule().name
+    yield _rounds(experiment, rule, "", trains_among(sites))
+    if LOCAL in experiment.baselines:
+        yield _rounds(experiment, experiment.rule_of_one().name, LOCAL, lambda round_: True)
+    if LEAVE_ONE_SITE_OUT in experiment.baselines:
+        for left_out in _others(experiment, site):
+            names = tuple(name for name in sites if name != left_out)
+            yield _rounds(experiment, rule, without(left_out), trains_among(names))
+
+
+def _rounds(experiment: Experiment, rule: str, namespace: str, trains: Callable[[int], bool]) -> dict[str, Allowance]:
+    """Training where the site is drawn, scoring in the other rounds and after the last; each with the retries."""
+    tries, last = 1 + experiment.participation.retries, experiment.training.rounds
+    training = frozenset(round_ for round_ in range(1, last + 1) if trains(round_))
+    scoring = frozenset(range(1, last + 2)) - training
+    suffix = f" ({namespace})" if namespace else ""
+    return {
+        f"train {rule}{suffix}": Allowance(len(training) * tries, training, tries),
+        f"score{suffix}": Allowance(len(scoring) * tries, scoring, tries),
+    }
+
+
+def _others(experiment: Experiment, site: str) -> list[str]:
+    return [section.name for section in experiment.sites if section.name != site]

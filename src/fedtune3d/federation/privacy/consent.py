@@ -1,0 +1,73 @@
+"""What a site has agreed to for one experiment: its approval, the people it is about, and its budget."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+from fedtune3d.cohorts.reading import column_values
+from fedtune3d.cohorts.records import Cohort
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.policy import Policy
+from fedtune3d.config.site import SiteSection
+from fedtune3d.federation.privacy.account import Account
+from fedtune3d.federation.privacy.approval import Approvals, require_same_people
+from fedtune3d.federation.privacy.columns import require_columns
+from fedtune3d.federation.privacy.minimums import people_by_class, require_classes
+from fedtune3d.federation.privacy.people import PeopleSets, too_close
+
+WITHHELD = "its people differ by too few from those of an earlier experiment"
+
+
+def require_answerable(experiment: Experiment, section: SiteSection, columns: Iterable[str], cohort: Cohort) -> None:
+    """Check that a site answers any question at all about the people of an experiment.
+
+    Args:
+        experiment: The one to be approved, or to be answered.
+        section: The site's, with its root and policy.
+        columns: Those that labels may use.
+        cohort: The site's people, as the experiment labels them.
+
+    Raises:
+        Refusal: Where labels use a column that they may not, or a class has too few people.
+    """
+    labels = experiment.labels_of(section)
+    assert section.root is not None
+    values = column_values(section.root, labels.columns, section.format, section.participants)
+    require_columns(labels, columns, values)
+    require_classes(people_by_class(cohort.records), section.policy, section.name)
+
+
+@dataclass(frozen=True)
+class Consent:
+    """The agreement of a site to one experiment, as it stands.
+
+    Attributes:
+        approvals: The decisions of the site.
+        account: What was asked so far.
+        people: Whom the experiment is about here and now.
+        withholds: Whether counts and statistics stay here (`WITHHELD`).
+    """
+
+    approvals: Approvals
+    account: Account
+    people: PeopleSets
+    withholds: bool
+
+    @classmethod
+    def open(cls, approvals: Approvals, account: Account, people: PeopleSets, policy: Policy) -> Self:
+        """The agreement, with what earlier releases make of it.
+
+        Raises:
+            Refusal: Where the experiment is not approved, or its people have changed.
+        """
+        require_same_people(approvals.require(account.experiment, account.site), people, account.site)
+        withholds = any(too_close(people, released, policy.min_people) for _, released in approvals.released())
+        return cls(approvals, account, people, withholds)
+
+    def require_approved(self) -> None:
+        """Raise `Refusal` where the approval does not stand any more."""
+        self.approvals.require(self.account.experiment, self.account.site)
+
+    def note_release(self) -> None:
+        """Remember, before the first number about these people leaves, that it did."""
+        self.approvals.note_release(self.account.experiment, self.people)

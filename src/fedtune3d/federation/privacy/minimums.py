@@ -1,0 +1,47 @@
+"""The minimums of a site's policy, which count people, and hold for every kind of task."""
+
+from collections.abc import Iterable, Mapping
+
+from fedtune3d.cohorts.records import ScanRecord
+from fedtune3d.config.policy import Policy
+from fedtune3d.federation.privacy.refusal import Refusal
+
+ByClass = tuple[int, int]
+"""People: negative, positive."""
+
+
+def people_by_class(records: Iterable[ScanRecord]) -> ByClass:
+    """Count the people of each class; those who share a group count once, as they may be one person."""
+    groups: tuple[set[str], set[str]] = (set(), set())
+    for record in records:
+        groups[record.label].add(record.group_id)
+    return len(groups[0]), len(groups[1])
+
+
+def too_few(counts: ByClass, minimum: int) -> bool:
+    """Whether a class has people, but fewer than the minimum."""
+    return any(0 < count < minimum for count in counts)
+
+
+def require_classes(counts: ByClass, policy: Policy, site: str) -> None:
+    """Raise `Refusal` where a class of an experiment has too few people at a site for any question about it."""
+    if too_few(counts, policy.min_per_class):
+        raise Refusal(
+            f"policy.min_per_class of site {site} is {policy.min_per_class}, and a class has fewer people there"
+        )
+
+
+def require_training(counts: ByClass, policy: Policy, site: str) -> None:
+    """Raise `Refusal` where a class has so few people in training that an update would be about them."""
+    if too_few(counts, policy.min_people):
+        raise Refusal(
+            f"policy.min_people of site {site} is {policy.min_people}, and a class has fewer people in training"
+        )
+
+
+def small_splits(splits: Mapping[str, ByClass], policy: Policy) -> frozenset[str]:
+    """The splits of which no number leaves: a class has people in them, but fewer than `min_people`.
+
+    Where there is one, no total over the splits leaves either: the others would be subtracted from it.
+    """
+    return frozenset(name for name, counts in splits.items() if too_few(counts, policy.min_people))

@@ -1,0 +1,153 @@
+"""The one screen that a data protection officer reads before saying yes: it is made from the declarations of the kinds
+of task that the experiment needs, so it cannot leave one out."""
+
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+
+from fedtune3d.cohorts.records import LabelMapping
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.policy import Policy
+from fedtune3d.config.site import SiteSection
+from fedtune3d.federation.messages import LEAVE_ONE_SITE_OUT
+from fedtune3d.federation.privacy.budget import budget_of
+from fedtune3d.federation.privacy.consent import WITHHELD
+from fedtune3d.federation.privacy.declarations import (
+    AnswerDeclaration,
+    AtLeast,
+    CountedBy,
+    Declaration,
+    Exactly,
+    Reveals,
+)
+from fedtune3d.federation.privacy.minimums import ByClass, small_splits
+
+WIDTH = 80
+_SPLIT_NAMES = ("train", "validation", "test")
+
+
+def approval_screen(
+    experiment: Experiment,
+    section: SiteSection,
+    people: ByClass,
+    splits: Mapping[str, ByClass],
+    declared: Callable[[str], AnswerDeclaration],
+    withholds: bool,
+) -> str:
+    """The screen, lines of at most 80 characters.
+
+    Args:
+        experiment: What is to be approved.
+        section: The site's section, with its policy.
+        people: People of each class here.
+        splits: Split → people of each class in it.
+        declared: What the answer to a kind of task reveals, by the kind's name.
+        withholds: Whether counts and statistics will stay here.
+    """
+    return "\n".join(
+        [
+            f"Experiment {experiment.name} ({experiment.sha256()[:12]}), for site {section.name}",
+            "",
+            "WHO IS ASKED ABOUT",
+            *_who(experiment.labels_of(section), section, people, splits),
+            "",
+            "WHAT IS TRAINED",
+            *_what(experiment),
+            "",
+            "WHAT LEAVES, HOW OFTEN AT MOST, AND OF HOW MANY PEOPLE",
+            *_leaves(experiment, section, declared, withholds),
+            "",
+            "WHAT COULD BE INFERRED AT WORST",
+            *_worst(experiment, section.policy),
+        ]
+    )
+
+
+def _who(labels: LabelMapping, section: SiteSection, people: ByClass, splits: Mapping[str, ByClass]) -> Iterator[str]:
+    for name, wanted, count in (("positive", labels.positive, people[1]), ("negative", labels.negative, people[0])):
+        expression = wanted if isinstance(wanted, str) else f"diagnosis is {' or '.join(wanted)}"
+        yield from _wrapped(f"{name}: {expression} ({count} people here)")
+    sessions = section.sessions if isinstance(section.sessions, str) else ", ".join(section.sessions)
+    yield from _wrapped(f"columns of the table: {', '.join(labels.columns)}; sessions: {sessions}")
+    shares = (f"{name} {sum(splits[name])}" for name in _SPLIT_NAMES)
+    yield from _wrapped(f"people in each split: {', '.join(shares)}")
+    if small := small_splits(splits, section.policy):
+        yield from _wrapped(
+            f"too small for any number to leave, or for the total: {', '.join(sorted(small))}"
+            + ("; the site will not train" if "train" in small else "")
+        )
+
+
+def _what(experiment: Experiment) -> Iterator[str]:
+    training, participation = experiment.training, experiment.participation
+    rates = [f"head {training.head_learning_rate:g}"]
+    if experiment.tuning.method != "frozen":
+        rates.append(f"encoder {training.encoder_learning_rate:g}")
+    yield from _wrapped(
+        f"{experiment.head_name()} on the encoder {experiment.model.encoder}, tuning {experiment.tuning.method}; "
+        f"rule {experiment.aggregation.rule}; sites {', '.join(site.name for site in experiment.sites)}"
+    )
+    yield from _wrapped(
+        f"optimiser {training.optimizer}, rate of the {', of the '.join(rates)}; {training.rounds} rounds (each at "
+        f"most {1 + participation.retries} times) of {training.local_epochs} passes over the training scans, "
+        f"{training.batch_size} at a time"
+    )
+    if experiment.baselines:
+        named = ", ".join(name.replace("_", " ") for name in experiment.baselines)
+        yield from _wrapped(f"for comparison as many rounds again for each of: {named}")
+
+
+def _leaves(
+    experiment: Experiment, section: SiteSection, declared: Callable[[str], AnswerDeclaration], withholds: bool
+) -> Iterator[str]:
+    times: dict[str, int] = {}
+    for purpose, allowance in budget_of(experiment, section.name).items():
+        kind = purpose.split()[0]
+        times[kind] = times.get(kind, 0) + allowance.times
+    for kind, count in sorted(times.items()):
+        answer = declared(kind)
+        entries = [*answer.fields.values(), *answer.parts.values()]
+        meanings = [entry for entry in entries if _leaves_here(entry, withholds)]
+        words = ", ".join(sorted({f"{entry.reveals.value} of {_people(entry, section.policy)}" for entry in meanings}))
+        if words and count:
+            yield from _wrapped(f"{count} × {kind.replace('_', ' ')}: {words}")
+    if withholds:
+        yield from _wrapped(f"Counts and statistics are withheld: {WITHHELD}.")
+
+
+def _leaves_here(entry: Declaration, withholds: bool) -> bool:
+    return entry.reveals is Reveals.TENSOR if withholds else entry.reveals is not Reveals.NOTHING
+
+
+def _people(entry: Declaration, policy: Policy) -> str:
+    match entry.people:
+        case Exactly(people):
+            return f"{people} person" if people == 1 else f"{people} people"
+        case AtLeast(key):
+            return f"{getattr(policy, key)} people or more"
+        case CountedBy():
+            return f"{policy.min_people} people or more"
+    return "nobody"
+
+
+def _worst(experiment: Experiment, policy: Policy) -> Iterator[str]:
+    yield from _wrapped(
+        "From updates it can be guessed whether a person was in the training, and images of single scans can be "
+        "approximated; more so the more is trained, the fewer the people and the fewer the steps."
+    )
+    if experiment.training.optimizer == "sgd":
+        yield from _wrapped("With plain sgd and few steps an update is close to a mean over the training scans.")
+    yield from _wrapped(
+        "A server that deviates from the protocol can send states made to single people out, and read from the "
+        "update their pooled features (not their images)."
+    )
+    if experiment.tuning.method == "full":
+        yield from _wrapped("Tuning full: the whole encoder leaves, which tells most about single scans.")
+    if LEAVE_ONE_SITE_OUT in experiment.baselines:
+        yield from _wrapped("Leave one site out trains on the same people once for each other site.")
+    if policy.predictions_leave:
+        yield from _wrapped("The probability of each test scan leaves, without a name.")
+    yield from _wrapped("What has left cannot be taken back. The whole text: docs/threat-model.md, docs/dpia.md.")
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)

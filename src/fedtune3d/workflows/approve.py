@@ -1,0 +1,71 @@
+"""`fedtune3d site approve`: what an experiment asks of a site, on one screen, and the site's yes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedtune3d._utils.folders import RunFolder, SitePaths, SiteWork
+from fedtune3d._utils.progress import Silent
+from fedtune3d.cohorts.splits import SPLITS
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.flower.site_folder import SiteSettings
+from fedtune3d.federation.privacy.approval import Approval, Approvals
+from fedtune3d.federation.privacy.consent import require_answerable
+from fedtune3d.federation.privacy.minimums import people_by_class
+from fedtune3d.federation.privacy.people import PeopleSets, hash_person, people_sets, site_key, too_close
+from fedtune3d.federation.privacy.screen import approval_screen
+from fedtune3d.federation.tasks.registry import declared_answer
+from fedtune3d.workflows.sites import make_hosted_site
+
+
+@dataclass(frozen=True)
+class Request:
+    """An experiment that waits for a site's yes.
+
+    Attributes:
+        experiment: As the site read it.
+        file: The text of its file.
+        people: Whom it is about.
+        screen: What it asks, in words.
+    """
+
+    experiment: Experiment
+    file: str
+    people: PeopleSets
+    screen: str
+
+
+def read_request(folder: Path, file: Path) -> Request:
+    """Read an experiment file and the site's tables; nothing is written but the key of the people's hashes.
+
+    Raises:
+        Refusal: Where the site could not answer the experiment whoever approves it.
+        InputError: Where the file or the tables are at fault.
+    """
+    settings, paths, experiment = SiteSettings.read(folder), SitePaths(folder), Experiment.from_yaml(file)
+    key, approvals = site_key(paths.people_key), Approvals(paths.approvals)
+    withdrawn = approvals.withdrawn()
+    section = settings.section_of(experiment)
+    run = SiteWork(settings.work).run(experiment.name, experiment.sha256())
+    site = make_hosted_site(
+        experiment,
+        section,
+        RunFolder(run.path).site(section.name).path,
+        Silent(),
+        lambda participant: hash_person(key, participant) in withdrawn,
+    )
+    require_answerable(experiment, section, settings.columns, site.cohort)
+    records = site.cohort.records
+    splits = site.own_splits(records)
+    people = people_sets(records, splits, key)
+    by_split = {
+        name: people_by_class(record for record in records if splits.get(record.group_id) == name) for name in SPLITS
+    }
+    minimum = settings.policy.min_people
+    withholds = any(too_close(people, released, minimum) for _, released in approvals.released())
+    screen = approval_screen(experiment, section, people_by_class(records), by_split, declared_answer, withholds)
+    return Request(experiment, file.read_text(encoding="utf-8"), people, screen)
+
+
+def approve(folder: Path, request: Request) -> Approval:
+    """Write down the site's yes."""
+    return Approvals(SitePaths(folder).approvals).approve(request.experiment, request.file, request.people)

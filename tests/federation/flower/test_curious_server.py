@@ -1,0 +1,402 @@
+"""What a curious server tries, with real messages to a real site under the site.yaml that `server init` writes.
+
+The server's side is a script. Each attempt ends in the line that the hospital reads in its log.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from scan_records import make_record
+
+from fedtune3d._utils.state_dicts import State
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.messages import LOCAL, Answer, Fault, Payload, Task
+from fedtune3d.federation.privacy.refusal import Refusal
+from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.site.site import Site
+from fedtune3d.federation.tasks.assign_splits import AssignSplits, SplitFlow
+from fedtune3d.federation.tasks.count_scans import CountScans, ScanCounts
+from fedtune3d.federation.tasks.describe_features import DescribeFeatures
+from fedtune3d.federation.tasks.describe_people import DescribePeople, PeopleDescription
+from fedtune3d.federation.tasks.evaluate import Evaluate, Evaluation, whole_summary
+from fedtune3d.federation.tasks.fingerprint_scans import FingerprintScans, ScanFingerprints
+from fedtune3d.federation.tasks.profile_intensities import IntensityProfile, ProfileIntensities
+from fedtune3d.federation.tasks.score import Score, ScoreAnswer
+from fedtune3d.federation.tasks.train import Train, TrainAnswer
+from fedtune3d.models.assembly import AssembledModel
+from fedtune3d.models.tuning import read_state
+from fedtune3d.preparation.store import PreparedStore
+from fedtune3d.workflows.approve import approve, read_request
+from fedtune3d.workflows.sites import make_hosted_site
+
+flwr = pytest.importorskip("flwr.app")
+
+from fedtune3d.federation.flower.server_folder import SITE_TEMPLATE  # noqa: E402
+from fedtune3d.federation.flower.site_host import SiteHost  # noqa: E402
+from fedtune3d.federation.flower.wire import Occasion, TensorCache, pack_task, unpack_answer  # noqa: E402
+
+PEOPLE = 48
+CLASSES = {"positive": ["AD"], "negative": ["CN"]}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, write_small_site: Callable[..., None]) -> Path:
+    """A hospital of 48 people, two of whom were really scanned; everyone else shares their images."""
+    folder = tmp_path_factory.mktemp("hospital")
+    root = folder / "bids"
+    write_small_site(root, 2, seed=5)
+    rows = ["participant_id\tdiagnosis\tage\tmmse\tmrn"]
+    for number in range(PEOPLE):
+        name, diagnosis = f"sub-{number:02d}", "AD" if number % 2 else "CN"
+        rows.append(f"{name}\t{diagnosis}\t{60 + number % 30}\t{10 + number % 20}\t{73_000_000 + 17 * number}")
+        scan = root / name / "anat" / f"{name}_T1w.nii.gz"
+        if not scan.exists():
+            scan.parent.mkdir(parents=True)
+            os.link(root / f"sub-{number % 2:02d}" / "anat" / f"sub-{number % 2:02d}_T1w.nii.gz", scan)
+    (root / "participants.tsv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@dataclasses.dataclass
+class Hospital:
+    """A site's folder, with the site that answers in it."""
+
+    folder: Path
+    host: SiteHost
+
+    def approve(self, experiment: Path) -> None:
+        """The data protection officer's yes."""
+        approve(self.folder, read_request(self.folder, experiment))
+
+    def restart(self) -> None:
+        """As after a kill: nothing is remembered but what is on disk."""
+        self.host = SiteHost(self.folder, self.host.make_site)
+
+
+@dataclasses.dataclass
+class Server:
+    """A server's script: it sends what it likes, under an experiment."""
+
+    experiment: Experiment
+    hospital: Hospital
+
+    @property
+    def state(self) -> State:
+        """The state that an honest run would begin with."""
+        return read_state(self._assembled.model, self._assembled.trainable)
+
+    @cached_property
+    def _assembled(self) -> AssembledModel:
+        return ProcessModel(self.experiment).assembled
+
+    def ask(self, task: Task) -> Answer | Fault:
+        """Send a task as a message and read the reply."""
+        occasion = Occasion(self.experiment.public(), self.experiment.sha256(), self._assembled.weights.sha256)
+        records = self.hospital.host.answer(pack_task(task, occasion, TensorCache().array))
+        return unpack_answer(records, task, "A", occasion.sha256)
+
+    def told(self, task: Task) -> Payload:
+        """The payload of an answer."""
+        reply = self.ask(task)
+        assert isinstance(reply, Answer), reply
+        return reply.payload
+
+    def refused(self, task: Task) -> str:
+        """The line of a refusal."""
+        reply = self.ask(task)
+        assert isinstance(reply, Fault), reply
+        assert reply.reason.startswith("refused: ")
+        return reply.reason.removeprefix("refused: ")
+
+    def prepare(self) -> None:
+        """Let the site count and split."""
+        self.told(Task(CountScans()))
+        self.told(Task(AssignSplits(groups={})))
+
+    def train(self, round_: int, state: State, **more: Any) -> State:
+        """One round; returns the update."""
+        reply = self.ask(Task(Train(rule="fedavg", step=STEP), round_, parts={"state": state}, **more))
+        assert isinstance(reply, Answer), reply
+        return reply.parts["state"]
+
+
+STEP = {"keep_local": [], "frozen": [], "score_kind": "auc"}
+
+
+@pytest.fixture(scope="module")
+def cache(data: Path) -> Path:
+    """The prepared scans of the hospital."""
+    folder = data.parent / "cache"
+    for person in ("sub-00", "sub-01"):
+        PreparedStore(folder / "A" / "prepared").get(make_record(data / person / "anat" / f"{person}_T1w.nii.gz"))
+    return folder
+
+
+@pytest.fixture
+def hospital(tmp_path: Path, data: Path, cache: Path) -> Hospital:
+    """Site A with the site.yaml that `server init` writes, but for the path of its data."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "cache").symlink_to(cache)
+    settings = SITE_TEMPLATE.format(name="A", server="localhost:1", address="localhost:1")
+    (tmp_path / "site.yaml").write_text(settings.replace("/path/to/bids", str(data)))
+    return Hospital(tmp_path, SiteHost(tmp_path, make_hosted_site))
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Writes an experiment file."""
+
+    def written(name: str = "honest", **changes: Any) -> Path:
+        values = {
+            "name": name,
+            "seed": 3,
+            "sites": [{"name": "A"}, {"name": "B"}],
+            "labels": CLASSES,
+            "model": {"encoder": "tiny", "head": "linear"},
+            "training": {"rounds": 2, "batch_size": 8},
+            "threads": 1,
+        }
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(values | changes))
+        return path
+
+    return written
+
+
+@pytest.fixture
+def server(hospital: Hospital, write: Callable[..., Path]) -> Server:
+    """A server whose experiment the hospital has approved."""
+    path = write()
+    hospital.approve(path)
+    return Server(Experiment.from_yaml(path), hospital)
+
+
+def columns(hospital: Hospital, *names: str) -> None:
+    path = hospital.folder / "site.yaml"
+    path.write_text(path.read_text().replace("[diagnosis]", f"[{', '.join(names)}]"))
+    hospital.restart()
+
+
+ONE_PERSON = {"positive": 'participant_id == "sub-03"', "negative": 'participant_id != "sub-03"'}
+ONE_STEP = {"rounds": 1, "optimizer": "sgd", "head_learning_rate": 1.0, "batch_size": 100, "clip_norm": None}
+
+
+def test_what_was_not_approved_is_not_answered(hospital: Hospital, write: Callable[..., Path]) -> None:
+    server = Server(Experiment.from_yaml(write(labels=ONE_PERSON, training=ONE_STEP)), hospital)
+    short = server.experiment.sha256()[:12]
+    line = (
+        f"site A has not approved this experiment ({short}…); run `fedtune3d site approve FOLDER experiment.yaml` there"
+    )
+    tasks = [Task(CountScans()), Task(Train(rule="fedavg", step=STEP), 1, parts={"state": server.state})]
+    for task in (*tasks, Task(DescribePeople()), Task(FingerprintScans())):
+        assert server.refused(task) == line
+
+
+def test_an_experiment_altered_after_its_approval_is_another(server: Server, write: Callable[..., Path]) -> None:
+    altered = Server(Experiment.from_yaml(write("honest", training=ONE_STEP)), server.hospital)
+    assert "has not approved this experiment" in altered.refused(Task(CountScans()))
+
+
+@pytest.mark.parametrize(
+    ("labels", "listed", "line"),
+    [
+        (ONE_PERSON, ["diagnosis"], "labels use the column participant_id, which tells people apart"),
+        (ONE_PERSON, ["participant_id"], "labels use the column participant_id, which tells people apart"),
+        ({"positive": "mrn >= 73000100", "negative": "mrn < 73000100"}, ["mrn"], "labels use the column mrn, which"),
+        ({"positive": "age >= 70", "negative": "age < 70"}, ["diagnosis"], "`columns` in site.yaml lists diagnosis"),
+        (
+            {"positive": "age >= 89", "negative": "age < 89"},
+            ["age"],
+            "policy.min_per_class of site A is 5, and a class",
+        ),
+    ],
+)
+def test_single_people_and_columns_cannot_be_asked_for_even_by_mistake(
+    hospital: Hospital, write: Callable[..., Path], labels: dict, listed: list[str], line: str
+) -> None:
+    """One person against the rest; an 8-digit number, bit by bit; a column nobody listed; the one person over 89."""
+    columns(hospital, *listed)
+    with pytest.raises(Refusal) as raised:
+        read_request(hospital.folder, write(labels=labels))
+    assert line in str(raised.value)
+
+
+def test_a_patient_with_nine_sessions_is_one_person(hospital: Hospital, write: Callable[..., Path], data: Path) -> None:
+    other = hospital.folder / "nine"
+    for path in data.rglob("*_T1w.nii.gz"):
+        for session in range(9 if path.name.startswith("sub-01_") else 1):
+            name = path.name.split("_")[0]
+            scan = other / name / f"ses-{session}" / "anat" / f"{name}_ses-{session}_T1w.nii.gz"
+            scan.parent.mkdir(parents=True)
+            os.link(path, scan)
+    rows = (data / "participants.tsv").read_text().replace("\tAD\t", "\tCN\t").replace("sub-01\tCN", "sub-01\tAD")
+    (other / "participants.tsv").write_text(rows)
+    settings = hospital.folder / "site.yaml"
+    settings.write_text(settings.read_text().replace(str(data), str(other)))
+    with pytest.raises(Refusal, match=r"policy\.min_per_class of site A is 5, and a class has fewer people there"):
+        read_request(hospital.folder, write())
+
+
+def test_two_experiments_that_differ_in_one_person_release_one_set_of_numbers(
+    hospital: Hospital, write: Callable[..., Path]
+) -> None:
+    columns(hospital, "diagnosis", "age")
+    labels = [{"positive": f"diagnosis == AD and age < {age}", "negative": "diagnosis == CN"} for age in (85, 87)]
+    servers = []
+    for number, mapping in enumerate(labels):
+        path = write(f"try-{number}", labels=mapping, splits={"train": 0.4, "validation": 0.3, "test": 0.3})
+        hospital.approve(path)
+        servers.append(Server(Experiment.from_yaml(path), hospital))
+    first, second = servers
+    counts = first.told(Task(CountScans()))
+    assert isinstance(counts, ScanCounts)
+    assert counts.people == 24 + sum(60 + number % 30 < 85 for number in range(1, PEOPLE, 2))
+    first.told(Task(AssignSplits(groups={})))
+    assert second.told(Task(CountScans())) == ScanCounts(simulated=False)
+    assert second.told(Task(AssignSplits(groups={}))) == SplitFlow()
+    assert second.told(Task(DescribePeople())) == PeopleDescription()
+    assert second.told(Task(ProfileIntensities())) == IntensityProfile()
+    assert second.told(Task(FingerprintScans())) == ScanFingerprints()
+    reply = second.ask(Task(Train(rule="fedavg", step=STEP), 1, parts={"state": second.state}))
+    assert isinstance(reply, Answer)
+    payload = reply.expect(TrainAnswer)
+    assert (payload.examples, payload.people, payload.loss, payload.scores) == (None, 0, None, {})
+    assert set(reply.parts) == {"state"}
+    summary = whole_summary(Answer("A", second.told(evaluate("federated", second.state))))
+    assert (summary.test.scans, summary.test.auc.value, summary.validation.negative) == (0, None, {})
+
+
+def evaluate(method: Any, state: State, **more: Any) -> Task:
+    return Task(Evaluate(method=method), parts={"state": state}, **more)
+
+
+def test_no_task_gives_away_the_counts_of_a_small_split(hospital: Hospital, write: Callable[..., Path]) -> None:
+    """A validation set of 2 of each class, which the total less the other splits would tell."""
+    path = write(splits={"train": 0.5, "validation": 0.1, "test": 0.4})
+    hospital.approve(path)
+    server = Server(Experiment.from_yaml(path), hospital)
+    assert server.told(Task(CountScans())) == ScanCounts(simulated=False)
+    flow = server.told(Task(AssignSplits(groups={})))
+    assert isinstance(flow, SplitFlow)
+    shown = {
+        name: (split.negative.participants, split.positive.participants) for name, split in flow.flow.splits.items()
+    }
+    assert shown == {"all": (None, None), "train": (12, 12), "validation": (None, None), "test": (10, 10)}
+    assert flow.flow.included.held_back
+    people = server.told(Task(DescribePeople()))
+    assert isinstance(people, PeopleDescription)
+    described = {name: (part.negative.people, part.positive.people) for name, part in people.splits.items()}
+    assert described == shown | {"test": (None, None)}
+    assert server.told(Task(FingerprintScans())) == ScanFingerprints()
+    assert server.told(Task(ProfileIntensities())) == IntensityProfile()
+    payload = server.told(Task(Train(rule="fedavg", step=STEP), 1, parts={"state": server.state}))
+    assert isinstance(payload, TrainAnswer)
+    assert (payload.examples, payload.validation_people, payload.received) == (24, 0, None)
+
+
+def test_a_training_set_of_few_people_of_a_class_is_not_used(hospital: Hospital, write: Callable[..., Path]) -> None:
+    path = write(splits={"train": 0.1, "validation": 0.45, "test": 0.45}, baselines=["leave_one_site_out"])
+    hospital.approve(path)
+    server = Server(Experiment.from_yaml(path), hospital)
+    server.prepare()
+    line = "policy.min_people of site A is 5, and a class has fewer people in training"
+    for namespace in ("", "without-B"):
+        train = Task(Train(rule="fedavg", step=STEP), 1, parts={"state": server.state}, namespace=namespace)
+        assert server.refused(train) == line
+
+
+def crafted(state: State, value: float) -> State:
+    return {name: torch.full_like(tensor, value) for name, tensor in state.items()}
+
+
+def test_crafted_states_are_not_evaluated(server: Server) -> None:
+    """One evaluation, of a state of the rounds: not of weights that read a channel of each test scan."""
+    server.prepare()
+    line = "the state is none that this site received in the rounds of this method"
+    assert server.refused(evaluate("federated", crafted(server.state, 1.0))).endswith(line)
+    first = server.state
+    second = server.train(1, first)
+    server.train(2, second, memory_version=1)
+    server.told(Task(Score(), 3, parts={"state": crafted(second, 0.5)}))
+    for value in range(5):
+        assert server.refused(evaluate("federated", crafted(second, float(value)))).endswith(line)
+        features = Task(DescribeFeatures(), parts={"state": crafted(second, float(value))})
+        assert server.refused(features).endswith(line)
+    told = server.told(evaluate("federated", second))
+    assert isinstance(told, Evaluation)
+    assert server.told(evaluate("federated", second)) == told  # again, uncharged
+    assert "needs 1 × evaluate federated, and that was answered already" in server.refused(evaluate("federated", first))
+
+
+def test_the_budget_holds_over_restarts_and_all_purposes(server: Server) -> None:
+    server.prepare()
+    states = [crafted(server.state, value / 10) for value in range(6)]
+    for state in states[:2]:
+        server.train(1, state)
+        server.hospital.restart()
+    for state in states[2:]:
+        task = Task(Train(rule="fedavg", step=STEP), 1, parts={"state": state})
+        assert "needs 2 × train fedavg in round 1, and those were answered already" in server.refused(task)
+        server.hospital.restart()
+    for number, state in enumerate(states):
+        task = Task(Score(), 3, parts={"state": state})
+        if number < 2:
+            assert isinstance(server.told(task), ScoreAnswer)
+        else:
+            assert "needs 2 × score in round 3" in server.refused(task)
+    for namespace in (LOCAL, "without-B"):
+        task = Task(Train(rule="fedavg", step=STEP), 1, parts={"state": states[0]}, namespace=namespace)
+        assert server.refused(task) == f"the approved experiment needs no train fedavg ({namespace}) in round 1"
+    assert "needs no evaluate local" in server.refused(evaluate(LOCAL, states[0]))
+    assert "needs no score in round 1" in server.refused(Task(Score(), 1, parts={"state": states[0]}))
+    assert "needs no train ncc" in server.refused(Task(Train(rule="ncc", step={}), 1, parts={"state": states[0]}))
+
+
+def test_a_server_that_lost_an_answer_is_given_it_again(server: Server) -> None:
+    server.prepare()
+    update = server.train(1, server.state)
+    server.hospital.restart()
+    again = server.train(1, server.state)
+    assert all(torch.equal(update[name], again[name]) for name in update)
+    charges = (server.hospital.folder / "charges.jsonl").read_text().splitlines()
+    assert len(charges) == 3
+
+
+def test_a_revocation_holds_for_the_answer_that_is_being_computed(server: Server) -> None:
+    hospital, short = server.hospital, server.experiment.sha256()[:12]
+
+    def slow(*given: Any) -> Site:
+        site = make_hosted_site(*given)
+        answer = site.answer
+
+        def revoked_meanwhile(task: Task) -> Answer:
+            made = answer(task)
+            hospital.host.approvals.revoke(short)
+            return made
+
+        site.answer = revoked_meanwhile  # type: ignore[method-assign]
+        return site
+
+    hospital.host = SiteHost(hospital.folder, slow)
+    line = f"site A has revoked its approval of this experiment ({short}…)"
+    assert server.refused(Task(CountScans())) == line
+    assert server.refused(Task(DescribePeople())) == line
+
+
+def test_people_who_are_added_need_a_new_approval(server: Server, data: Path) -> None:
+    site = server.hospital
+    table = data / "participants.tsv"
+    kept = table.read_text()
+    try:
+        table.write_text(kept.replace("sub-05\tAD", "sub-05\tCN"))
+        site.restart()
+        assert "the people at site A have changed since it approved" in server.refused(Task(CountScans()))
+    finally:
+        table.write_text(kept)

@@ -1,0 +1,159 @@
+"""A site's folder by the commands of its people: approve, list, revoke, withdraw, forget, the log, and its cuts."""
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from command_line import call
+
+from fedtune3d._utils.errors import DamagedFileError, InputError
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.messages import Answer, Task
+from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.tasks.assign_splits import AssignSplits
+from fedtune3d.federation.tasks.count_scans import CountScans
+from fedtune3d.federation.tasks.train import Train, TrainAnswer
+from fedtune3d.models.tuning import read_state
+from fedtune3d.workflows.approve import approve, read_request
+from fedtune3d.workflows.site_log import read_log
+from fedtune3d.workflows.sites import make_hosted_site
+from fedtune3d.workflows.verify import verify_folder
+from fedtune3d.workflows.withdraw import withdraw_person
+
+flwr = pytest.importorskip("flwr.app")
+
+from fedtune3d.federation.flower.site_host import SiteHost  # noqa: E402
+from fedtune3d.federation.flower.wire import Occasion, TensorCache, pack_task, unpack_answer  # noqa: E402
+
+STEP = {"keep_local": [], "frozen": [], "score_kind": "auc"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, write_small_site: Callable[..., None]) -> Path:
+    """A site of fourteen people whose policy counts from two on, and an experiment file."""
+    write_small_site(tmp_path / "bids", 14, seed=8)
+    policy = {"min_people": 2, "min_per_class": 2}
+    settings = {"name": "A", "server": "localhost:1", "data": "bids", "policy": policy}
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump(settings))
+    values = {
+        "name": "small",
+        "sites": [{"name": "A"}],
+        "labels": {"positive": ["AD"], "negative": ["CN"]},
+        "splits": {"train": 0.5, "validation": 0.25, "test": 0.25},
+        "model": {"encoder": "tiny", "head": "linear"},
+        "training": {"rounds": 3},
+        "threads": 1,
+    }
+    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(values))
+    return tmp_path
+
+
+def share_images(root: Path) -> None:
+    """Give everyone of a class one image, so that there are two to prepare."""
+    scans = sorted(root.rglob("*_T1w.nii.gz"))
+    for number, path in enumerate(scans[2:]):
+        path.unlink()
+        os.link(scans[number % 2], path)
+
+
+class Server:
+    """Sends tasks to the site in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.experiment = Experiment.from_yaml(folder / "experiment.yaml")
+        self.host = SiteHost(folder, make_hosted_site)
+        assembled = ProcessModel(self.experiment).assembled
+        self.state = read_state(assembled.model, assembled.trainable)
+        self.occasion = Occasion(self.experiment.public(), self.experiment.sha256(), assembled.weights.sha256)
+
+    def ask(self, task: Task) -> Answer:
+        """The answer to a task, which must be one."""
+        reply = unpack_answer(
+            self.host.answer(pack_task(task, self.occasion, TensorCache().array)), task, "A", self.occasion.sha256
+        )
+        assert isinstance(reply, Answer), reply
+        return reply
+
+    def train(self, round_: int) -> TrainAnswer:
+        """The payload of an update."""
+        task = Task(Train(rule="fedavg", step=STEP), round_, parts={"state": self.state})
+        return self.ask(task).expect(TrainAnswer)
+
+
+def names_in(folder: Path, person: str) -> list[Path]:
+    """The files that the site wrote and that name a person."""
+    written = [path for path in (folder / "work").rglob("*") if path.is_file()]
+    return [path for path in written if person.encode() in path.read_bytes()]
+
+
+def test_a_person_who_withdraws_is_out_of_what_is_kept_and_of_what_comes(folder: Path) -> None:
+    approve(folder, read_request(folder, folder / "experiment.yaml"))
+    server = Server(folder)
+    server.ask(Task(CountScans()))
+    server.ask(Task(AssignSplits(groups={})))
+    before = server.train(1)
+    assert (before.examples, before.people) == (6, 6)
+    run = next((folder / "work").glob("runs/*/sites/A"))
+    splits = (run / "splits.tsv").read_text()
+    person = next(line.split("\t")[0] for line in splits.splitlines() if line.endswith("train"))
+    prepared, features = ((folder / "work" / "cache" / "A").rglob(ending) for ending in ("*.npy", "features/??/*"))
+    kept = len(list(prepared)), len(list(features))
+    assert names_in(folder, person)
+
+    withdraw_person(folder, person.removeprefix("sub-"))
+    assert names_in(folder, person) == []
+    prepared, features = ((folder / "work" / "cache" / "A").rglob(ending) for ending in ("*.npy", "features/??/*"))
+    assert (len(list(prepared)), len(list(features))) == (kept[0] - 1, kept[1] - 1)
+    assert not list(run.glob("answers/*"))
+    others = [line for line in splits.splitlines() if not line.startswith(person)]
+    assert (run / "splits.tsv").read_text().splitlines() == others  # nobody else changes sides
+
+    after = server.train(2)
+    assert (after.examples, after.people, after.loss) == (None, 0, None)  # or a subtraction would tell the one
+    assert "its people differ by too few" in read_log(folder)[-1].reason
+    assert person not in (folder / "approvals.jsonl").read_text()
+    with pytest.raises(InputError, match="sub-99: expected a participant of the tables"):
+        withdraw_person(folder, "sub-99")
+
+
+def require_that_a_cut_is_seen(folder: Path, ledger: Path) -> None:
+    """Cut the last line of a ledger for a while, and check that `verify` and `site log` notice."""
+    whole = ledger.read_bytes()
+    ledger.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))
+    assert [damage.path for damage in verify_folder(folder).damages] == [ledger]
+    if ledger.name == "egress.jsonl":
+        with pytest.raises(DamagedFileError, match="has lost lines"):
+            read_log(folder)
+    ledger.write_bytes(whole)
+
+
+def test_the_commands_of_a_site(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    share_images(folder / "bids")
+    code, shown, _ = call(capsys, "site", "approve", folder, folder / "experiment.yaml", "--yes")
+    assert code == 0
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "positive: diagnosis is AD (7 people here)" in shown
+    short = Experiment.from_yaml(folder / "experiment.yaml").sha256()[:12]
+    assert f"approved: small ({short})" in shown
+    assert short in call(capsys, "site", "approvals", folder)[1]
+    server = Server(folder)
+    server.ask(Task(CountScans()))
+    server.ask(Task(AssignSplits(groups={})))
+    assert "a count" in call(capsys, "site", "log", folder)[1]
+    assert verify_folder(folder).damages == ()
+    for name in ("approvals.jsonl", "charges.jsonl", "egress.jsonl"):
+        require_that_a_cut_is_seen(folder, next(folder.rglob(name)))
+    assert call(capsys, "site", "revoke", folder, short)[0] == 0
+    assert call(capsys, "site", "revoke", folder, short)[0] == 2
+    assert call(capsys, "site", "forget", folder, "--yes")[0] == 0
+    left = {path.name for path in (folder / "work").rglob("*") if path.is_file()}
+    assert left == {"egress.jsonl", "egress.count.json"}
+
+
+def test_a_no_is_no(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert call(capsys, "site", "approve", folder, folder / "experiment.yaml")[0] == 1
+    assert not (folder / "approvals.jsonl").exists()
