@@ -76,4 +76,4 @@ lock:
 		--no-emit-package torch --no-emit-package triton pyproject.toml | grep -v -E '^(nvidia|cuda)-' > requirements.lock
 
 clean:
-	rm -rf $(VENV) $(DEMO) $(FEDERATION) $(STUDY) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(DEMO) $(FEDERATION) $(STUDY) reliability .pytest_cache .mypy_cache .ruff_cache

@@ -15,7 +15,6 @@ import random
 import shutil
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import Any
 
 from commands import draw_nothing
 from processes import refused_in_one_line, start
+from record import Record
 from world import EXPERIMENT, RUN, Result, cache_result, copy_world, leftovers, run_result, write_world
 
 PACKAGE, UTILITIES = "/fedtune3d/", "/fedtune3d/_utils/"
@@ -198,8 +198,12 @@ def _compared(command: Command, world: Path, expected: Result, outcome: str) -> 
     return outcome, ""
 
 
-def inject(folder: Path, sample: int | None, seed: int) -> Counter[tuple[str, str]]:
-    """Fail every place with every error, or a sample of these, and print the failures. Returns counts of outcomes."""
+def inject(folder: Path, sample: int | None, seed: int, record: Record | None = None) -> Counter[tuple[str, str]]:
+    """Fail every place with every error, or a sample of these, and print the failures. Returns counts of outcomes.
+
+    Those on record are not repeated.
+    """
+    record = record or Record(None)
     raw = folder / "raw"
     raw.mkdir()
     write_world(raw)
@@ -214,12 +218,15 @@ def inject(folder: Path, sample: int | None, seed: int) -> Counter[tuple[str, st
         cases = random.Random(seed).sample(cases, min(sample, len(cases)))
     counts: Counter[tuple[str, str]] = Counter()
     for command, base, expected, place, error in cases:
-        world = copy_world(base, folder / "case")
-        outcome, why = fail_once(command, place, error, world, expected)
+        case = f"{command.name}: {error} at {place.site} ({place.call})"
+        if case not in record.cases:
+            world = copy_world(base, folder / "case")
+            record.add(case, fail_once(command, place, error, world, expected))
+            shutil.rmtree(world)
+        outcome, why = record.cases[case]  # type: ignore[misc]
         counts[error, outcome] += 1
         if why:
-            print(f"{command.name}: {error} at {place.site} ({place.call}): {why}", flush=True)
-        shutil.rmtree(world)
+            print(f"{case}: {why}", flush=True)
     return counts
 
 
@@ -229,17 +236,18 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="so many of all pairs of place and error")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print the counts as JSON on the last line")
+    parser.add_argument("--record", type=Path, help="keep every case there, and do not repeat those that are there")
     options = parser.parse_args()
-    began = time.monotonic()
+    record = Record(options.record, seed=options.seed, sample=options.sample)
     draw_nothing()
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        counts = inject(Path(folder), options.sample, options.seed)
+        counts = inject(Path(folder), options.sample, options.seed, record)
     print(f"{'error':14}" + "".join(f"{outcome:>26}" for outcome in OUTCOMES))
     for error in ERRORS:
         print(f"{error:14}" + "".join(f"{counts[error, outcome]:26}" for outcome in OUTCOMES))
     if options.json:
         numbers = {error: {outcome: counts[error, outcome] for outcome in OUTCOMES} for error in ERRORS}
-        print(json.dumps({"program": "faults", "seconds": round(time.monotonic() - began), "counts": numbers}))
+        print(json.dumps({"program": "faults", **record.cost(), "counts": numbers}))
     return int(any(counts[error, "failed"] for error in ERRORS))
 
 

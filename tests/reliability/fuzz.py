@@ -12,9 +12,9 @@ import resource
 import shutil
 import sys
 import tempfile
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,6 +23,7 @@ from queue import Empty, Queue
 from commands import call, draw_nothing
 from kinds import KINDS, Kind, build_states, expected_results, files_of
 from mutations import mutate
+from record import Record
 from world import Result, copy_world
 
 CASE_SECONDS = 120
@@ -139,32 +140,33 @@ class Worker:
         self.pipe.recv()
 
 
-def fuzz(numbers: list[int], seed: int, workers: int, folder: Path) -> list[Case]:
-    """Run cases in worker processes. Returns them in the order of their numbers."""
+def fuzz(numbers: list[int], seed: int, workers: int, folder: Path, record: Record | None = None) -> list[Case]:
+    """Run the cases that are not on record in worker processes. Returns all of them in the order of their numbers."""
+    record = record or Record(None)
     draw_nothing()
     build_states(folder)
     expected = expected_results(folder)
     queue: Queue[int] = Queue()
     for number in numbers:
-        queue.put(number)
+        if str(number) not in record.cases:
+            queue.put(number)
 
-    def drain(worker: Worker) -> list[Case]:
-        cases = []
-        while True:
-            try:
-                cases.append(worker.run(queue.get_nowait()))
-                if cases[-1].outcome in FAILURES:
-                    print_failure(cases[-1])
-            except Empty:
-                return cases
+    def drain(worker: Worker) -> None:
+        with suppress(Empty):
+            while True:
+                case = worker.run(queue.get_nowait())
+                record.add(str(case.number), asdict(case))
+                if case.outcome in FAILURES:
+                    print_failure(case)
 
     crew = [Worker(seed, folder, expected) for _ in range(workers)]
     try:
         with ThreadPoolExecutor(workers) as pool:
-            return sorted((case for cases in pool.map(drain, crew) for case in cases), key=lambda case: case.number)
+            list(pool.map(drain, crew))
     finally:
         for worker in crew:
             worker.stop()
+    return [Case(**record.cases[str(number)]) for number in numbers]  # type: ignore[arg-type]
 
 
 def print_failure(case: Case) -> None:
@@ -186,10 +188,10 @@ def print_table(cases: list[Case]) -> None:
             )
 
 
-def summarise(cases: list[Case], seconds: float) -> dict[str, object]:
+def summarise(cases: list[Case], record: Record) -> dict[str, object]:
     """Counts by kind and outcome as JSON values."""
     counts = {kind.name: Counter(case.outcome for case in cases if case.kind == kind.name) for kind in KINDS}
-    return {"program": "fuzz", "cases": len(cases), "seconds": round(seconds), "counts": counts}
+    return {"program": "fuzz", "cases": len(cases), **record.cost(), "counts": counts}
 
 
 def main() -> int:
@@ -200,17 +202,15 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", type=int, action="append", help="run this case alone; may be given several times")
     parser.add_argument("--json", action="store_true", help="print the counts as JSON on the last line")
-    parser.add_argument("--log", type=Path, help="write every case as a line of JSON")
+    parser.add_argument("--record", type=Path, help="keep every case there, and do not repeat those that are there")
     options = parser.parse_args()
-    began = time.monotonic()
+    record = Record(options.record, seed=options.seed)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         numbers = options.only or list(range(options.cases))
-        cases = fuzz(numbers, options.seed, options.workers, Path(folder))
-    if options.log:
-        options.log.write_text("".join(json.dumps(asdict(case)) + "\n" for case in cases))
+        cases = fuzz(numbers, options.seed, options.workers, Path(folder), record)
     print_table(cases)
     if options.json:
-        print(json.dumps(summarise(cases, time.monotonic() - began)))
+        print(json.dumps(summarise(cases, record)))
     return int(any(case.outcome in FAILURES for case in cases))
 
 

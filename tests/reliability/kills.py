@@ -17,6 +17,7 @@ from pathlib import Path
 
 from commands import draw_nothing
 from processes import FINISH_SECONDS, start
+from record import Record
 from world import (
     EXPERIMENT,
     RUN,
@@ -63,6 +64,12 @@ class Count:
     kills: int = 0
     trials: int = 0
     failures: list[str] = field(default_factory=list)
+
+    def add(self, kills: int, failure: str) -> None:
+        """Count a trial with so many kills, and why it failed, if it did."""
+        self.kills += kills
+        self.trials += 1
+        self.failures += [failure] if failure else []
 
 
 def _run(world: Path) -> Words:
@@ -113,13 +120,19 @@ def build_bases(folder: Path) -> None:
     _finish(_run(copy_world(prepared, folder / "finished")), folder)
 
 
-def kill_repeatedly(scenario: Scenario, kills: int, folder: Path, draw: random.Random) -> Count:
-    """Run trials of a scenario until so many kills were made."""
-    base = folder / scenario.base
+def kill_repeatedly(scenario: Scenario, kills: int, folder: Path, seed: int = 1, record: Record | None = None) -> Count:
+    """Run trials of a scenario until so many kills were made, those on record included."""
+    record = record or Record(None)
+    base, count = folder / scenario.base, Count()
     undisturbed = copy_world(base, folder / "undisturbed")
     seconds = _finish(scenario.command(undisturbed), folder)
-    expected, count = scenario.result(undisturbed), Count()
+    expected = scenario.result(undisturbed)
     while count.kills < kills:
+        case = f"{scenario.name} {count.trials}"
+        if case in record.cases:
+            count.add(*record.cases[case])  # type: ignore[misc]
+            continue
+        draw = random.Random(f"{seed} {case}")
         world = copy_world(base, folder / "trial")
         moments = []
         for _ in range(min(KILLS_PER_TRIAL, kills - count.kills)):
@@ -129,10 +142,10 @@ def kill_repeatedly(scenario: Scenario, kills: int, folder: Path, draw: random.R
                 moments.pop()
                 break
             running.kill()
-        count.kills += len(moments)
-        count.trials += 1
-        if fault := _fault(scenario, world, expected, folder):
-            count.failures.append(f"killed after {moments} s: {fault}")
+        fault = _fault(scenario, world, expected, folder)
+        failure = f"killed after {moments} s: {fault}" if fault else ""
+        record.add(case, [len(moments), failure])
+        count.add(len(moments), failure)
         shutil.rmtree(world)
     shutil.rmtree(undisturbed)
     return count
@@ -164,9 +177,11 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="the scenarios whose names begin so")
+    parser.add_argument("--record", type=Path, help="keep every trial there, and do not repeat those that are there")
     parser.add_argument("--json", action="store_true", help="print the counts as JSON on the last line")
     options = parser.parse_args()
-    began, counts = time.monotonic(), {}
+    record = Record(options.record, seed=options.seed, kills=options.kills)
+    counts = {}
     draw_nothing()
     with tempfile.TemporaryDirectory(prefix="kills-") as name:
         folder = Path(name)
@@ -174,7 +189,7 @@ def main() -> int:
         for scenario in SCENARIOS:
             if scenario.name.startswith(options.only or ""):
                 kills = max(1, round(scenario.share * options.kills))
-                count = kill_repeatedly(scenario, kills, folder, random.Random(f"{options.seed} {scenario.name}"))
+                count = kill_repeatedly(scenario, kills, folder, options.seed, record)
                 counts[scenario.name] = count
                 print(f"{scenario.name:24}{count.kills:6} kills{count.trials:6} trials{len(count.failures):6} failed")
                 for failure in count.failures:
@@ -185,7 +200,7 @@ def main() -> int:
             name: {"kills": count.kills, "trials": count.trials, "failed": len(count.failures)}
             for name, count in counts.items()
         }
-        print(json.dumps({"program": "kills", "seconds": round(time.monotonic() - began), "counts": numbers}))
+        print(json.dumps({"program": "kills", **record.cost(), "counts": numbers}))
     return int(any(count.failures for count in counts.values()))
 
 

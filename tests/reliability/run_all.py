@@ -1,6 +1,7 @@
 """Run every program of this folder and write what came of them into docs/reliability.md.
 
-`python tests/reliability/run_all.py`, or `make reliability`; about an hour on two cores. --scale 0.05 tries it out
+`python tests/reliability/run_all.py`, or `make reliability`; about an hour on two cores. What was done is kept in
+`reliability/`, one file per program, so the same command continues where it was stopped. --scale 0.05 tries it out
 without touching the document.
 """
 
@@ -52,7 +53,9 @@ def main() -> int:
     """Run the programs. Returns 1 where a case failed; the counts are then not written."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="part of the full numbers of cases, to try it out")
+    parser.add_argument("--record", type=Path, default=Path("reliability"), help="the folder that keeps what was done")
     options = parser.parse_args()
+    options.record.mkdir(exist_ok=True)
     sample = () if options.scale >= 1 else ("--sample", max(1, round(200 * options.scale)))
     programs: tuple[tuple[str, str, tuple[object, ...]], ...] = (
         ("fuzz", "Damaged file", ("--cases", max(1, round(2000 * options.scale)))),
@@ -60,11 +63,12 @@ def main() -> int:
         ("faults", "Injected error", sample),
         ("twice", "Started at once", ("--trials", max(1, round(50 * options.scale)))),
     )
-    parts, well = [f"Measured on {date.today().isoformat()} by `make reliability`."], True
+    parts, well = [f"Written on {date.today().isoformat()} by `make reliability`."], True
     for name, head, arguments in programs:
-        values, good = run_program(name, *arguments)
+        values, good = run_program(name, *arguments, "--record", options.record / f"{name}.jsonl")
         well &= good
-        parts.append(f"`{name}.py`, {values['seconds']} s:\n\n{counts_table(values, head)}")
+        cost = f"{values['seconds'] / 60:.0f} minutes, {values['cpu_seconds'] / 60:.0f} CPU minutes"
+        parts.append(f"`{name}.py`, commit {values['commit']}, {cost}:\n\n{counts_table(values, head)}")
     if well and options.scale >= 1:
         write_counts(parts)
     return int(not well)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from commands import draw_nothing
 from processes import Running, refused_in_one_line, start
+from record import Record
 from world import EXPERIMENT, RUN, Result, copy_world, leftovers, run_result, write_world
 
 REFUSAL_SECONDS = 5
@@ -64,8 +65,9 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print the counts as JSON on the last line")
+    parser.add_argument("--record", type=Path, help="keep every trial there, and do not repeat those that are there")
     options = parser.parse_args()
-    began, draw = time.monotonic(), random.Random(options.seed)
+    record = Record(options.record, seed=options.seed)
     draw_nothing()
     counts: Counter[tuple[str, str]] = Counter()
     slowest = 0.0
@@ -73,14 +75,17 @@ def main() -> int:
         folder = Path(name)
         base, expected, seconds = build_base(folder)
         for number in range(options.trials):
-            pair, delay = PAIRS[number % len(PAIRS)], draw.choice((0.0, draw.uniform(0, seconds)))
-            world = copy_world(base, folder / "trial")
-            outcome, why, refusal_seconds = try_pair(pair, delay, world, expected)
+            pair, draw = PAIRS[number % len(PAIRS)], random.Random(f"{options.seed} {number}")
+            if str(number) not in record.cases:
+                world = copy_world(base, folder / "trial")
+                delay = draw.choice((0.0, draw.uniform(0, seconds)))
+                record.add(str(number), try_pair(pair, delay, world, expected))
+                shutil.rmtree(world)
+            outcome, why, refusal_seconds = record.cases[str(number)]  # type: ignore[misc]
             counts[" and ".join(pair), outcome] += 1
             slowest = max(slowest, refusal_seconds)
             if why:
-                print(f"{number}: {' and '.join(pair)}, {delay:.2f} s apart: {why}", flush=True)
-            shutil.rmtree(world)
+                print(f"{number}: {' and '.join(pair)}: {why}", flush=True)
     names = [" and ".join(pair) for pair in PAIRS]
     print(f"{'pair':32}" + "".join(f"{outcome:>22}" for outcome in OUTCOMES))
     for name in names:
@@ -89,7 +94,7 @@ def main() -> int:
     if options.json:
         numbers = {name: {outcome: counts[name, outcome] for outcome in OUTCOMES} for name in names}
         values = {"slowest_refusal_seconds": round(slowest, 1), "counts": numbers}
-        print(json.dumps({"program": "twice", "seconds": round(time.monotonic() - began), **values}))
+        print(json.dumps({"program": "twice", **record.cost(), **values}))
     return int(any(counts[name, "failed"] for name in names))
 
 
