@@ -13,7 +13,7 @@ def test_steps_stand_in_the_order_in_which_they_are_taken() -> None:
 def test_only_what_a_model_cannot_do_without_must_agree() -> None:
     default, chosen = (InputFormat.of(PreparationSettings(intensity=name)) for name in ("zscore", "histogram"))
     assert default != chosen
-    assert default.grid == chosen.grid
+    assert (default.size, default.spacing_mm) == (chosen.size, chosen.spacing_mm)
 
 
 def test_a_rule_on_columns_is_the_only_label() -> None:
