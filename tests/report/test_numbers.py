@@ -15,6 +15,7 @@ import pytest
 import statsmodels.api as sm
 from run_editing import change_config, change_metrics
 from scipy.stats import norm
+from shared_folders import made_once
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
@@ -51,8 +52,18 @@ class Run(NamedTuple):
 @pytest.fixture(scope="module", params=[(), ("Boston",)], ids=["all predictions leave", "Boston keeps its own"])
 def run(request: pytest.FixtureRequest, finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run whose numbers come from `summarise` at the sites and `combine`, with its report."""
-    folder, keeps = tmp_path_factory.mktemp("numbers") / "run", request.param
-    shutil.copytree(finished_run, folder)
+    keeps = request.param
+
+    def write(place: Path) -> None:
+        write_run(Path(shutil.copytree(finished_run, place / "run")), keeps)
+
+    folder = made_once(tmp_path_factory, "-".join(("numbers", *keeps)), write) / "run"
+    summaries = {site: json.loads((folder / "summaries" / f"{site}.json").read_text()) for site in SIZES}
+    return Run(folder, keeps, json.loads((folder / "metrics.json").read_text()), summaries)
+
+
+def write_run(folder: Path, keeps: tuple[str, ...]) -> None:
+    """Give a run folder other numbers, of sites of which some keep their predictions, and write its report."""
     rng, sent = np.random.default_rng(3), {}
     for method, auc in METHODS.items():
         sent[method] = {site: write_site(folder, site, method, auc, rng, site not in keeps) for site in SIZES}
@@ -67,8 +78,6 @@ def run(request: pytest.FixtureRequest, finished_run: Path, tmp_path_factory: py
 
     change_config(folder, keep_predictions)
     write_report(folder)
-    summaries = {site: json.loads((folder / "summaries" / f"{site}.json").read_text()) for site in SIZES}
-    return Run(folder, keeps, json.loads((folder / "metrics.json").read_text()), summaries)
 
 
 def write_site(folder: Path, site: str, method: str, auc: float, rng: np.random.Generator, share: bool) -> Summary:
