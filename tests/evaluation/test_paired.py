@@ -1,11 +1,19 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.typed_json import from_json, to_json
-from fedtune3d.evaluation.paired import Comparison, combine_comparisons, paired_delong
+from fedtune3d.evaluation.paired import (
+    Comparison,
+    combine_comparisons,
+    paired_delong,
+    paired_over_seeds,
+    require_possible,
+)
 from fedtune3d.evaluation.predictions import Predictions
 
 
@@ -94,3 +102,60 @@ def test_sites_are_combined_from_numbers_alone(ovarian: Callable, one_scan_each:
     assert got.scans == 86
     nothing = combine_comparisons({"one class": comparisons["one class"]})
     assert (nothing.p_value, nothing.difference.undefined) == (None, "no site has both AUCs")
+
+
+def renamed(predictions: Predictions, prefix: str) -> Predictions:
+    names = tuple(prefix + name for name in predictions.participants)
+    return Predictions(names, predictions.sessions, predictions.labels, predictions.probabilities)
+
+
+def test_the_same_people_in_two_seeds_add_no_certainty(ovarian: Callable) -> None:
+    pair = ovarian("albumin"), ovarian("K-G")
+    once, twice = paired_over_seeds({0: pair}), paired_over_seeds({0: pair, 1: pair})
+    assert once == paired_delong(*pair)
+    assert twice.standard_error == pytest.approx(once.standard_error)
+    assert twice.difference.limits == pytest.approx(once.difference.limits)
+    assert "clusters over seeds" in twice.difference.method
+
+
+def test_other_people_in_each_seed_are_independent(ovarian: Callable) -> None:
+    pairs = {seed: tuple(renamed(ovarian(test), str(seed)) for test in ("albumin", "K-G")) for seed in range(3)}
+    once, thrice = paired_delong(*pairs[0]), paired_over_seeds(pairs)
+    assert thrice.standard_error == pytest.approx(once.standard_error / np.sqrt(3))
+    assert thrice.difference.value == pytest.approx(once.difference.value)
+    assert thrice.scans == 3 * once.scans
+
+
+def test_partly_the_same_people_by_resampling(clustered: Callable) -> None:
+    """The standard error over two seeds with half of the people in common, against a bootstrap of people."""
+    rng = np.random.default_rng(4)
+    everyone = [clustered(np.random.default_rng(seed), 90, 1, auc, False) for seed, auc in ((1, 0.8), (2, 0.7))]
+    rows = {0: np.arange(60), 1: np.arange(30, 90)}
+    seeds = {seed: tuple(reordered(part, own) for part in everyone) for seed, own in rows.items()}
+    got = paired_over_seeds(seeds)
+    labels = everyone[0].labels
+    drawn = []
+    for _ in range(800):
+        chosen = np.concatenate(
+            [rng.choice(np.flatnonzero(labels == label), np.sum(labels == label)) for label in (0, 1)]
+        )
+        aucs = []
+        for own in rows.values():
+            kept = chosen[np.isin(chosen, own)]
+            one, other = (roc_auc_score(labels[kept], part.probabilities[kept]) for part in everyone)
+            aucs.append(one - other)
+        drawn.append(np.mean(aucs))
+    assert got.standard_error == pytest.approx(np.std(drawn), rel=0.12)
+
+
+def test_a_comparison_that_cannot_be_is_refused(ovarian: Callable) -> None:
+    sent = paired_delong(ovarian("albumin"), ovarian("K-G"))
+    require_possible(sent)
+    for change in (
+        {"p_value": 0.001},
+        {"standard_error": -1.0},
+        {"first": 1.2},
+        {"difference": replace(sent.difference, value=0.3)},
+    ):
+        with pytest.raises(ValueError, match="comparison of the AUCs"):
+            require_possible(replace(sent, **change))

@@ -21,7 +21,8 @@ from fedtune3d._utils.typed_json import to_json, write_typed
 from fedtune3d.cohorts.flow import BadScan, ByClass, Counts, Flow, LeftOut, SiteFlow
 from fedtune3d.cohorts.warnings import ReadingWarning
 from fedtune3d.config.study_results import CombinationRecord, StudyResults, VariantRecord
-from fedtune3d.evaluation import Predictions, combine, summarise
+from fedtune3d.evaluation import MethodMetrics, Predictions, Summary, combine, summarise
+from fedtune3d.evaluation.against_baselines import against_baselines
 from fedtune3d.evaluation.estimate import undefined
 from fedtune3d.evaluation.metrics import ModelCost, RunMetrics, WeightsSource
 from fedtune3d.federation.environment import Environment, TracedWeights
@@ -84,14 +85,24 @@ def best_round(ledger: list[LedgerLine]) -> int:
 
 
 def draw_metrics(rng: np.random.Generator, best_round: int) -> RunMetrics:
-    methods = {}
+    methods: dict[str, MethodMetrics] = {}
+    sent: dict[str, dict[str, Summary]] = {}
+    tests: dict[str, Predictions] = {}
     for name, auc in (("federated", 0.82), ("local", 0.72), ("centralized", 0.85)):
         summaries = {}
         for site, size in SIZES.items():
             axes = {"sex": ["F" if row % 3 else "M" for row in range(sum(size))], "scanner": ["unknown"] * sum(size)}
             validation, test = draw_predictions(rng, 9, 8, auc), draw_predictions(rng, *size, auc)
-            summaries[site] = summarise(validation, test, 1, share_predictions=True, axes=axes)
-        methods[name] = combine(summaries, seed=1, shared_model=name != "local")
+            federated = tests.setdefault(site, test)
+            summaries[site] = summarise(
+                validation,
+                test,
+                1,
+                share_predictions=True,
+                axes=axes,
+                federated=None if name == "federated" else federated,
+            )
+        methods[name], sent[name] = combine(summaries, seed=1, shared_model=name != "local"), summaries
     return RunMetrics(
         version=3,
         experiment="demo",
@@ -104,6 +115,7 @@ def draw_metrics(rng: np.random.Generator, best_round: int) -> RunMetrics:
         groups=None,
         cost=ModelCost(1_703_042, 90_000_000, 13_624_336),
         methods=methods,
+        against=against_baselines(sent),
     )
 
 

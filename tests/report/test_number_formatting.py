@@ -96,7 +96,8 @@ def test_names_that_are_not_known_stand_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "–"), (1.0, "1.00"), (0.042, "0.04"), (0.0082, "0.008"), (0.0004, "<0.001")]
+    ("value", "text"),
+    [(None, "–"), (1.0, "1.00"), (0.042, "0.042"), (0.42, "0.42"), (0.0082, "0.008"), (0.0004, "<0.001")],
 )
 def test_p_values(value: float | None, text: str) -> None:
     assert words.p_value(value) == text

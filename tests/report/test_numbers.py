@@ -17,11 +17,13 @@ from run_editing import change_config, change_metrics
 from scipy.stats import norm
 from shared_folders import made_once
 from sklearn.metrics import brier_score_loss, roc_auc_score
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.typed_json import to_json, write_typed
 from fedtune3d.evaluation import Predictions, Summary, combine, summarise
+from fedtune3d.evaluation.against_baselines import against_baselines
 from fedtune3d.evaluation.summary import read_summary
 from fedtune3d.federation.site.predictions_table import write_predictions
 from fedtune3d.report import write_report
@@ -65,12 +67,15 @@ def run(request: pytest.FixtureRequest, finished_run: Path, tmp_path_factory: py
 def write_run(folder: Path, keeps: tuple[str, ...]) -> None:
     """Give a run folder other numbers, of sites of which some keep their predictions, and write its report."""
     rng, sent = np.random.default_rng(3), {}
+    federated: dict[str, Predictions] = {}
     for method, auc in METHODS.items():
-        sent[method] = {site: write_site(folder, site, method, auc, rng, site not in keeps) for site in SIZES}
+        sent[method] = {
+            site: write_site(folder, site, method, auc, rng, site not in keeps, federated) for site in SIZES
+        }
     for site in SIZES:
         write_typed(folder / "summaries" / f"{site}.json", {method: sent[method][site] for method in METHODS})
     methods = {method: combine(sent[method], 1, method != "local") for method in METHODS}
-    change_metrics(folder, lambda metrics: replace(metrics, methods=methods))
+    change_metrics(folder, lambda metrics: replace(metrics, methods=methods, against=against_baselines(sent)))
 
     def keep_predictions(config: dict[str, Any]) -> None:
         for section in config["sites"]:
@@ -80,7 +85,15 @@ def write_run(folder: Path, keeps: tuple[str, ...]) -> None:
     write_report(folder)
 
 
-def write_site(folder: Path, site: str, method: str, auc: float, rng: np.random.Generator, share: bool) -> Summary:
+def write_site(
+    folder: Path,
+    site: str,
+    method: str,
+    auc: float,
+    rng: np.random.Generator,
+    share: bool,
+    federated: dict[str, Predictions],
+) -> Summary:
     """Draw a site's predictions, write its tables as a site does, and give its summary."""
     parts, rows, splits = {}, [], ["participant_id\tsession_id\tgroup_id\tlabel\tsplit"]
     for split in ("validation", "test"):
@@ -99,7 +112,10 @@ def write_site(folder: Path, site: str, method: str, auc: float, rng: np.random.
     (folder / "sites" / site / "splits.tsv").write_text("\n".join(splits) + "\n")
     write_predictions(RunFolder(folder).site(site).predictions(method), rows)
     sex = [sex_of(name) for name in parts["test"].participants]
-    return summarise(parts["validation"], parts["test"], 1, share, {"sex": sex})
+    other = federated.setdefault(site, parts["test"]) if method != "federated" else None
+    if method == "federated":
+        federated[site] = parts["test"]
+    return summarise(parts["validation"], parts["test"], 1, share, {"sex": sex}, federated=other)
 
 
 def sex_of(name: str) -> str:
@@ -214,6 +230,45 @@ def test_mean_auc_over_sites(run: Run) -> None:
         for limit in (found["low"], found["high"]):
             total = sum(variance(limit) for variance in variances) / len(having) ** 2
             assert (limit - found["value"]) ** 2 == pytest.approx(Z**2 * total, rel=1e-6)
+
+
+def paired_error(first: Rows, second: Rows) -> float:
+    """The standard error of a difference of AUCs, pair by pair, people as clusters (nobody is of both classes)."""
+    psi = []
+    for rows in (first, second):
+        cases, controls = (rows.probabilities[rows.labels == label] for label in (1, 0))
+        psi.append((cases[:, None] > controls) + 0.5 * (cases[:, None] == controls))
+    variance, apart = 0.0, psi[0] - psi[1]
+    for axis, label in ((1, 1), (0, 0)):
+        parts, people = apart.mean(axis=axis) - apart.mean(), first.people[first.labels == label]
+        sums = [parts[people == person].sum() for person in np.unique(people)]
+        variance += len(sums) / (len(sums) - 1) * np.sum(np.square(sums)) / len(parts) ** 2
+    return float(np.sqrt(variance))
+
+
+def test_federated_minus_local(run: Run, tables: dict[str, list[list[str]]]) -> None:
+    found = run.metrics["against"]["local"]
+    differences, errors = [], []
+    for site in (name for name in SIZES if SIZES[name][1]):
+        got = found["sites"][site]["comparison"]
+        aucs = [run.metrics["methods"][method]["sites"][site]["auc"]["value"] for method in METHODS]
+        assert (got["first"], got["second"]) == pytest.approx(tuple(aucs))
+        differences.append(aucs[0] - aucs[1])
+        errors.append(got["standard_error"])
+        if site not in run.keeps:
+            error = paired_error(*(table_rows(run, site, method, "test") for method in METHODS))
+            assert got["standard_error"] == pytest.approx(error)
+        assert got["p_value"] == pytest.approx(2 * norm.sf(abs(differences[-1]) / errors[-1]))
+        assert got["difference"]["low"] == pytest.approx(max(-1, differences[-1] - Z * errors[-1]))
+    mean, error = found["mean"]["comparison"], np.sqrt(np.sum(np.square(errors))) / len(errors)
+    assert mean["difference"]["value"] == pytest.approx(np.mean(differences))
+    assert mean["p_value"] == pytest.approx(2 * norm.sf(abs(np.mean(differences)) / error))
+    p_values = [found["sites"][site]["comparison"]["p_value"] for site in SIZES if SIZES[site][1]]
+    adjusted = multipletests(p_values, method="holm")[1]
+    assert [found["sites"][site]["p_holm"] for site in SIZES if SIZES[site][1]] == pytest.approx(adjusted.tolist())
+    rows = table_of(tables, "minus that of the baseline")
+    assert rows[0][5] == shown(mean["difference"], "+")
+    assert [row[5] for row in rows[1:]] == [shown(found["sites"][s]["comparison"]["difference"], "+") for s in SIZES]
 
 
 def test_thresholds_are_the_best_on_validation_scans(run: Run) -> None:
@@ -435,7 +490,7 @@ def test_the_page_shows_these_numbers_and_no_others(run: Run, tables: dict[str, 
     assert [[row[0], *row[4:]] for row in got] == [*per_site, mean, pooled]
     delong = [[site, *(shown(methods[name]["sites"][site]["auc_delong"]) for name in METHODS)] for site in SIZES]
     last = ["Pooled", shown(methods["federated"]["pooled"]["auc_delong"]), "–"]
-    assert table_of(tables, "by DeLong") == [*delong, last]
+    assert table_of(tables, "interval by DeLong") == [*delong, last]
     keys = ("balanced_accuracy", "sensitivity", "specificity")
     for name in METHODS:
         title = name.capitalize()

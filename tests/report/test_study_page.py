@@ -13,9 +13,11 @@ from fedtune3d._utils.sealed import write_sealed_text
 from fedtune3d.config.study_results import StudyResults
 from fedtune3d.evaluation import Predictions, paired_delong
 from fedtune3d.evaluation.metrics import RunMetrics, read_metrics
+from fedtune3d.evaluation.paired import paired_over_seeds
 from fedtune3d.federation.ledger import read_ledger
 from fedtune3d.federation.site.predictions_table import write_predictions
 from fedtune3d.report import write_study_report
+from fedtune3d.report.figures.forest import draw_forest
 from fedtune3d.report.study_captions import answer
 from fedtune3d.report.study_contents import read_study
 from fedtune3d.report.study_tables import cost_rows, paired_rows, stage_tables
@@ -109,6 +111,35 @@ def test_sites_that_keep_their_predictions_compare_them_themselves(finished_stud
     (row,) = [row for row in paired_rows(contents) if row.stage == "heads"]
     assert row.comparison.difference.value == paired_delong(one, other).difference.value
     assert row.comparison.sites == ("Boston",)
+
+
+def test_all_seeds_together_come_before_each_seed(finished_study: Path, tmp_path: Path) -> None:
+    """One comparison over both seeds, people as clusters over them, then one per seed."""
+    folder = Path(shutil.copytree(finished_study, tmp_path / "study"))
+    pairs, labels = {}, [0] * 5 + [1] * 5
+    values = [0.1, 0.2, 0.3, 0.7, 0.4, 0.6, 0.5, 0.8, 0.9, 0.35]
+    for seed in (0, 1):
+        trials = [folder / "trials" / f"{head}-frozen-fedavg-seed{seed}" for head in ("linear", "conv_s")]
+        for trial in trials if seed else []:
+            shutil.copytree(str(trial).replace("seed1", "seed0"), trial)
+        own = values if seed == 0 else values[1:] + values[:1]
+        linear, conv_s = (trial / "sites" / "Boston" for trial in trials)
+        pairs[seed] = write_half(linear, labels, own), write_half(conv_s, labels, own[::-1])
+    study = StudyFolder(folder)
+    results = StudyResults.read(study)
+    heads = tuple(
+        replace(record, trials=record.trials | ({} if record.reference else {1: f"{record.name}-seed1"}))
+        for record in results.stages["heads"]
+    )
+    replace(results, seeds=(0, 1), stages={"heads": heads}).write(study)
+    rows = [row for row in paired_rows(read_study(folder)) if row.stage == "heads"]
+    expected = paired_over_seeds(pairs)
+    assert [row.seed for row in rows] == [None, 0, 1]
+    assert rows[0].comparison.standard_error == pytest.approx(expected.standard_error)
+    assert rows[0].comparison.difference.value == pytest.approx(expected.difference.value)
+    drawing = draw_forest(rows)
+    assert [row["seed"] for row in drawing.rows] == ["all", 0, 1]
+    assert "all seeds" in drawing.title
 
 
 def test_the_terminal_shows_three_tables(finished_study: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from fedtune3d._utils.seeds import derive_seed
 from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation import combine, summarise
+from fedtune3d.evaluation.against_baselines import against_baselines
 from fedtune3d.evaluation.summary import read_summary
 from fedtune3d.federation.site.predictions_table import read_predictions
 from fedtune3d.workflows.run import run_experiment
@@ -50,15 +51,22 @@ def test_a_run_leaves_what_the_design_says(small_experiment: Any, small_run: Run
 def check_that_the_metrics_follow(folder: RunFolder) -> None:
     """From what the sites sent, and what they sent from their tables of predictions."""
     sent = {site: json.loads(folder.summary(site).read_text()) for site in "AB"}
+    by_method = {
+        method: {site: read_summary(site, sent[site][method]) for site in sent}
+        for method in read_metrics(folder).methods
+    }
+    assert read_metrics(folder).against == against_baselines(by_method)
     for method, metrics in read_metrics(folder).methods.items():
-        summaries = {site: read_summary(site, sent[site][method]) for site in sent}
+        summaries = by_method[method]
         assert metrics == combine(summaries, 3, method != "local")
         for site, summary in summaries.items():
             validation, test = (
                 read_predictions(folder.site(site).path, method, split) for split in ("validation", "test")
             )
             assert set(summary.test.groups) == {"sex", "age", "scanner"}
-            expected = summarise(validation, test, derive_seed(3, site, "summary"), share_predictions=True)
+            seed = derive_seed(3, site, "summary")
+            other = None if method == "federated" else read_predictions(folder.site(site).path, "federated")
+            expected = summarise(validation, test, seed, share_predictions=True, federated=other)
             assert summary == replace(expected, test=replace(expected.test, groups=summary.test.groups))
 
 

@@ -33,6 +33,7 @@ METRICS = RunMetrics(
     groups=None,
     cost=ModelCost(770, 1000, 6160),
     methods={},
+    against={},
 )
 
 

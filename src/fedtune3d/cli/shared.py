@@ -70,11 +70,13 @@ def held_output(path: Path, command: str) -> Iterator[None]:
 
 def print_result(folder: "RunFolder") -> None:
     """Print the AUCs of a run and the path of its report."""
-    from fedtune3d.report import auc_table, caveat
+    from fedtune3d.report import against_table, auc_table, caveat
     from fedtune3d.workflows.run_folder import read_metrics
 
     metrics = read_metrics(folder)
     out.print(auc_table(metrics))
+    if (differences := against_table(metrics)) is not None:
+        out.print(differences)
     if text := caveat(metrics):
         out.print(text)
     out.print(f"report: {folder.report}", soft_wrap=True)

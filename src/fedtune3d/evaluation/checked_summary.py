@@ -10,6 +10,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d.evaluation.auc_interval import AucVariance
 from fedtune3d.evaluation.class_counts import ClassCounts
 from fedtune3d.evaluation.grid import GRID
+from fedtune3d.evaluation.paired import require_possible
 from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.evaluation.summary import VERSION, Summary, TestSummary
 
@@ -61,6 +62,8 @@ class CheckedSummary:
                 raise ValueError(f"an AUC of {test.auc.value} with a variance ratio of {ratio}")
             if ratio is not None and min(test.participants_by_class) < 1:
                 raise ValueError(f"an AUC of {test.participants_by_class} people of the classes")
+            if test.against_federated is not None:
+                require_possible(test.against_federated)
             predictions = None if test.predictions is None else test.predictions.predictions()
             if predictions is not None and ClassCounts.of(predictions) != test.counts:
                 raise ValueError("the predictions and the counts disagree")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from fedtune3d._utils.typed_json import read_typed
+from fedtune3d.evaluation.against_baselines import AgainstBaseline
 from fedtune3d.evaluation.calibration import Calibration
 from fedtune3d.evaluation.decision_curve import DecisionPoint
 from fedtune3d.evaluation.estimate import Estimate
@@ -143,6 +144,7 @@ class RunMetrics:
         groups: Number of people (or anatomies) over all sites; None if unknown.
         cost: Parameters and traffic.
         methods: Method → its metrics; ``federated`` is always there.
+        against: Baseline → the federated model minus it, on the same test scans.
     """
 
     version: Literal[3]
@@ -156,6 +158,7 @@ class RunMetrics:
     groups: int | None
     cost: ModelCost
     methods: Mapping[str, MethodMetrics]
+    against: Mapping[str, AgainstBaseline]
 
     @property
     def federated(self) -> MethodMetrics:

@@ -85,6 +85,70 @@ def combine_comparisons(comparisons: Mapping[str, Comparison]) -> Comparison:
     return _comparison(first, second, difference, error, scans, tuple(usable))
 
 
+def paired_over_seeds(seeds: Mapping[int, tuple[Predictions, Predictions]]) -> Comparison:
+    """Compare two models over several seeds of one site: the mean over seeds of the difference of their AUCs.
+
+    A person who is in the test sets of several seeds is one cluster over all of them, so overlapping test sets add no
+    certainty that is not there. The models of each seed are taken as given.
+
+    Args:
+        seeds: Seed → both models' predictions of that seed's test scans. Seeds without an AUC are left out.
+
+    References:
+        Obuchowski, 1997, Biometrics 53:567–578, for the clusters; the sum over seeds is linear in the same components.
+    """
+    if len(seeds) == 1:
+        return paired_delong(*next(iter(seeds.values())))
+    aucs, parts, few, scans = [], [], False, 0
+    for pair in seeds.values():
+        first, second = (_in_order(predictions) for predictions in pair)
+        _require_same_scans(first, second)
+        if why_undefined(*np.bincount(first.labels, minlength=2)) or min(participants_by_class(first)) < 2:
+            continue
+        both = [structural_components(part.labels, part.probabilities) for part in (first, second)]
+        aucs.append([auc for auc, _ in both])
+        parts.append(_influence((both[0][1] - both[0][0]) - (both[1][1] - both[1][0]), first))
+        few, scans = few or min(participants_by_class(first)) < FEW, scans + len(first)
+    if not aucs:
+        return _comparison(None, None, undefined("no seed has both AUCs"), None, scans)
+    people = sorted({person for part in parts for person in part})
+    sums = np.array([sum(part.get(person, 0.0) for part in parts) for person in people]) / len(aucs)
+    error = math.sqrt(float(sums @ sums))
+    one, other = (float(mean) for mean in np.mean(aucs, axis=0))
+    method = f"paired, mean over {len(aucs)} seeds, participants as clusters over seeds, normal interval"
+    return _comparison(one, other, _difference(one - other, error, method, few), error, scans)
+
+
+def _influence(deviations: np.ndarray, predictions: Predictions) -> dict[str, float]:
+    """Participant → their part in the AUC's error, scaled so that the sum of squares is Obuchowski's variance."""
+    codes, labels = predictions.participant_codes(), predictions.labels
+    total = np.zeros(codes.max() + 1)
+    for label, clusters in zip((0, 1), participants_by_class(predictions), strict=True):
+        own = np.bincount(codes, weights=deviations * (labels == label))
+        total += math.sqrt(clusters / (clusters - 1)) * own / np.sum(labels == label)
+    return dict(zip(sorted(set(predictions.participants)), total.tolist(), strict=True))
+
+
+def require_possible(comparison: Comparison) -> None:
+    """Check a comparison that a site sent. Raises ValueError where its numbers cannot be."""
+    aucs, error, p_value = (comparison.first, comparison.second), comparison.standard_error, comparison.p_value
+    if any(auc is not None and not 0 <= auc <= 1 for auc in aucs) or (error is not None and not 0 <= error <= 1):
+        raise ValueError(f"a comparison of the AUCs {aucs} with a standard error of {error}")
+    if None not in (*aucs, error) and comparison != _retested(comparison):
+        raise ValueError(f"a comparison of the AUCs {aucs} whose difference or p-value ({p_value}) does not follow")
+
+
+def _retested(comparison: Comparison) -> Comparison:
+    """The comparison as it follows from its AUCs and standard error."""
+    first, second, error = comparison.first, comparison.second, comparison.standard_error
+    assert first is not None
+    assert second is not None
+    assert error is not None
+    sent = comparison.difference
+    difference = _difference(first - second, error, sent.method, few=sent.mark is not None)
+    return _comparison(first, second, difference, error, comparison.scans, comparison.sites)
+
+
 def _difference(value: float, error: float, method: str, few: bool) -> Estimate:
     if error == 0:
         return undefined("both models rank the scans equally, so the difference has no variance")

@@ -19,6 +19,7 @@ from fedtune3d.evaluation.delong import delong_estimate
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.grid import GRID, Grid
 from fedtune3d.evaluation.groups import Axes, AxisCounts, summarise_groups
+from fedtune3d.evaluation.paired import Comparison, paired_delong
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class
 from fedtune3d.evaluation.sample import Sample
 
@@ -74,6 +75,7 @@ class TestSummary:
         counts: Scans per class on the grid.
         groups: Axis → the groups that are large enough to leave.
         predictions: The predictions; None if the site's policy does not let them leave.
+        against_federated: The federated model's AUC minus this model's on the same scans; None for the federated model.
     """
 
     __test__ = False  # not a test class, despite its name
@@ -88,6 +90,7 @@ class TestSummary:
     calibration: Calibration
     counts: ClassCounts
     groups: Mapping[str, AxisCounts]
+    against_federated: Comparison | None
     predictions: SharedPredictions | None
 
 
@@ -121,6 +124,7 @@ def summarise(
     axes: Axes | None = None,
     min_per_class: int = MIN_PER_CLASS,
     auc_interval: AucInterval = "score",
+    federated: Predictions | None = None,
 ) -> Summary:
     """Summarise a site's predictions.
 
@@ -132,6 +136,7 @@ def summarise(
         axes: The group of each test scan by axis, such as sex; see `groups.summarise_groups`.
         min_per_class: Minimum number of people of each class in a group whose counts leave.
         auc_interval: How the interval of the AUC is made.
+        federated: The federated model's predictions of the same test scans, to compare a baseline with.
     """
     variance = variance_of(test)
     summary = TestSummary(
@@ -145,6 +150,7 @@ def summarise(
         calibration=calibration(Sample.of_predictions(test)),
         counts=ClassCounts.of(test),
         groups=summarise_groups(test, axes or {}, min_per_class),
+        against_federated=None if federated is None else paired_delong(federated, test),
         predictions=SharedPredictions.of(test) if share_predictions else None,
     )
     return Summary(VERSION, GRID, ClassCounts.of(validation), summary)

@@ -1,8 +1,9 @@
 """A run folder in; figures, tables and one HTML page out."""
 
+from fedtune3d.report.against import against_table
 from fedtune3d.report.number_formatting import caveat
 from fedtune3d.report.page import write_report
 from fedtune3d.report.study_page import write_study_report
 from fedtune3d.report.table import auc_table
 
-__all__ = ["auc_table", "caveat", "write_report", "write_study_report"]
+__all__ = ["against_table", "auc_table", "caveat", "write_report", "write_study_report"]

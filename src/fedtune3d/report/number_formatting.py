@@ -95,7 +95,7 @@ def p_value(value: float | None) -> str:
         return "–"
     if value < 0.001:
         return "<0.001"
-    return f"{value:.3f}" if value < 0.01 else f"{value:.2f}"
+    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
 
 
 def size(count: float | None) -> str:

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.version import __version__
-from fedtune3d.report import balance, flow, number_formatting, run_statistics, run_tables, saliency, table
+from fedtune3d.report import against, balance, flow, number_formatting, run_statistics, run_tables, saliency, table
 from fedtune3d.report.figures.auc_per_site import draw_auc_per_site
 from fedtune3d.report.figures.calibration import draw_calibration
 from fedtune3d.report.figures.drawing import Drawing
@@ -112,6 +112,8 @@ def _render(contents: RunContents, drawings: dict[str, Drawing], live: dict[str,
         figures={name: as_figure(drawing, saved=live is None) for name, drawing in drawings.items()},
         methods={name: number_formatting.METHODS[name] for name in table.shown_methods(metrics)} if metrics else {},
         auc_rows=table.auc_rows(metrics) if metrics else [],
+        against_rows=against.against_rows(metrics) if metrics else [],
+        budget_note=against.budget_note(contents),
         interval_methods=run_tables.interval_methods(metrics) if metrics else [],
         delong_rows=run_statistics.delong_rows(metrics) if metrics else [],
         group_rows=run_statistics.group_rows(metrics) if metrics else [],

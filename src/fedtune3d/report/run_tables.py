@@ -20,6 +20,9 @@ def interval_methods(metrics: RunMetrics) -> list[str]:
         for test in metrics.methods[name].parts.values():
             estimates = (test.auc, test.balanced_accuracy, test.sensitivity, test.specificity)
             methods |= {estimate.method for estimate in estimates}
+    for against in metrics.against.values():
+        for tested in (against.mean, *against.sites.values()):
+            methods.add(tested.comparison.difference.method)
     return sorted(methods - {""})
 
 

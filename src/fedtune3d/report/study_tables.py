@@ -9,7 +9,8 @@ from rich.text import Text
 
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d.evaluation.multiplicity import holm
-from fedtune3d.evaluation.paired import Comparison, combine_comparisons, paired_delong
+from fedtune3d.evaluation.paired import Comparison, combine_comparisons, paired_over_seeds
+from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.federation.site.predictions_table import read_predictions
 from fedtune3d.report.figures.drawing import Cell
 from fedtune3d.report.number_formatting import duration, encoder_title, size, weights_title
@@ -145,55 +146,67 @@ def cost_data(contents: StudyContents) -> list[dict[str, Cell]]:
 
 @dataclass(frozen=True)
 class PairedRow:
-    """A variant less the chosen one of its stage, on the same test scans of one seed."""
+    """A variant minus the chosen one of its stage, on the same test scans of one seed; None for all seeds together."""
 
     stage: str
     title: str
     chosen: str
-    seed: int
+    seed: int | None
     comparison: Comparison
     adjusted: float | None
 
 
 def paired_rows(contents: StudyContents) -> list[PairedRow]:
-    """Each variant, reference and baseline of a stage against the chosen one, per seed.
+    """Each variant, reference and baseline of a stage against the chosen one: over all seeds, then per seed.
 
-    P-values are adjusted by Holm over all comparisons of one seed. Each site compares its own predictions, and only the
-    difference and its standard error are taken from there, so its policy on predictions plays no part. Only sites
-    whose half of the run folders is here have one.
+    P-values are adjusted by Holm over the comparisons of all seeds together, and over those of each seed. Each site
+    compares its own predictions, and only the difference and its standard error are taken from there, so its policy on
+    predictions plays no part. Only sites whose half of the run folders is here have one.
     """
-    found = []
-    for seed in contents.seeds:
-        pairs = [
-            (stage, row, chosen, compare(contents, row, chosen, seed))
-            for stage, rows in contents.stages.items()
-            for chosen in [row for row in rows if row.chosen]
-            for row in rows
-            if row.key != chosen.key
-        ]
-        made = [(stage, row, chosen, comparison) for stage, row, chosen, comparison in pairs if comparison]
-        adjusted = holm([comparison.p_value for *_, comparison in made])
-        found += [
-            PairedRow(stage, row.title, chosen.title, seed, comparison, p_value)
-            for (stage, row, chosen, comparison), p_value in zip(made, adjusted, strict=True)
-        ]
-    return found
+    seeds: list[tuple[int | None, list[int]]] = [(seed, [seed]) for seed in contents.seeds]
+    if len(contents.seeds) > 1:
+        seeds.insert(0, (None, contents.seeds))
+    return [row for shown, behind in seeds for row in _paired_rows(contents, shown, behind)]
 
 
-def compare(contents: StudyContents, row: Row, chosen: Row, seed: int) -> Comparison | None:
-    """The mean over sites of the difference row − chosen; None where no site has predictions of both here."""
+def _paired_rows(contents: StudyContents, shown: int | None, seeds: list[int]) -> list[PairedRow]:
+    pairs = [
+        (stage, row, chosen, compare(contents, row, chosen, seeds))
+        for stage, rows in contents.stages.items()
+        for chosen in [row for row in rows if row.chosen]
+        for row in rows
+        if row.key != chosen.key
+    ]
+    made = [(stage, row, chosen, comparison) for stage, row, chosen, comparison in pairs if comparison]
+    adjusted = holm([comparison.p_value for *_, comparison in made])
+    return [
+        PairedRow(stage, row.title, chosen.title, shown, comparison, p_value)
+        for (stage, row, chosen, comparison), p_value in zip(made, adjusted, strict=True)
+    ]
+
+
+def compare(contents: StudyContents, row: Row, chosen: Row, seeds: Sequence[int]) -> Comparison | None:
+    """The mean over sites and seeds of the difference row − chosen; None where no site has predictions of both here."""
+    by_site = {}
+    for site in contents.sites:
+        pairs = {seed: pair for seed in seeds if (pair := _predictions_of_both(contents, row, chosen, seed, site))}
+        if pairs:
+            by_site[site] = paired_over_seeds(pairs)
+    return combine_comparisons(by_site) if by_site else None
+
+
+def _predictions_of_both(
+    contents: StudyContents, row: Row, chosen: Row, seed: int, site: str
+) -> tuple[Predictions, Predictions] | None:
+    """Both models' test predictions of a seed at a site; None where one is not here."""
     trials = [compared.trials.get(seed) for compared in (row, chosen)]
     first, second = (contents.runs.get(trial) if trial else None for trial in trials)
     if first is None or second is None or not first.metrics or not second.metrics:
         return None
-    by_site = {}
-    for site in contents.sites:
-        halves = [RunFolder(run.path).site(site) for run in (first, second)]
-        if all(half.predictions().exists() for half in halves):
-            by_site[site] = paired_delong(
-                read_predictions(halves[0].path, row.method), read_predictions(halves[1].path, chosen.method)
-            )
-    return combine_comparisons(by_site) if by_site else None
+    halves = [RunFolder(run.path).site(site) for run in (first, second)]
+    if not all(half.predictions().exists() for half in halves):
+        return None
+    return read_predictions(halves[0].path, row.method), read_predictions(halves[1].path, chosen.method)
 
 
 def paired_data(rows: list[PairedRow]) -> list[dict[str, Cell]]:
@@ -203,7 +216,7 @@ def paired_data(rows: list[PairedRow]) -> list[dict[str, Cell]]:
             "stage": row.stage,
             "variant": row.title,
             "less": row.chosen,
-            "seed": row.seed,
+            "seed": "all" if row.seed is None else row.seed,
             "difference": row.comparison.difference.value,
             "low": row.comparison.difference.low,
             "high": row.comparison.difference.high,

@@ -16,6 +16,7 @@ from fedtune3d._utils.state_dicts import State, load_state, state_bytes
 from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.aggregation.site_step import STATE
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.evaluation.against_baselines import against_baselines
 from fedtune3d.evaluation.class_counts import ClassCounts
 from fedtune3d.evaluation.combination import combine
 from fedtune3d.evaluation.metrics import MethodMetrics, ModelCost, RunMetrics, WeightsSource
@@ -186,6 +187,7 @@ class _Run:
             groups=count_people(counts),
             cost=_cost(assembled, initial),
             methods=methods,
+            against=against_baselines(summaries),
         )
         by_site = {site: {name: sent[site] for name, sent in summaries.items()} for site in self.sites}
         write_metrics(self.folder, metrics, by_site)

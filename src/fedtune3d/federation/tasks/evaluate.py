@@ -16,7 +16,7 @@ from fedtune3d.evaluation.summary import Summary, ValidationSummary, summarise, 
 from fedtune3d.federation.messages import LOCAL, Answer, Instruction, Payload, Task, without
 from fedtune3d.federation.privacy.declarations import AtLeast, Declaration, Reveals
 from fedtune3d.federation.site.data import SPLITS, SiteData
-from fedtune3d.federation.site.predictions_table import scan_name, write_predictions
+from fedtune3d.federation.site.predictions_table import read_predictions, scan_name, write_predictions
 from fedtune3d.federation.tasks.kind import TaskKind
 from fedtune3d.training.prediction import predict
 
@@ -92,8 +92,16 @@ def evaluate(site: SiteData, task: Task) -> Answer:
         axes=_axes(site) if len(test) else {},
         min_per_class=policy.min_per_class,
         auc_interval=site.experiment.evaluation.auc_interval,
+        federated=_federated(site, instruction.method) if len(test) else None,
     )
     return Answer(site.name, Evaluation(summary=summary))
+
+
+def _federated(site: SiteData, method: str) -> Predictions | None:
+    """What the federated model said about the test scans, for the comparison with a baseline; None for itself."""
+    if method == "federated" or not site.files.predictions("federated").exists():
+        return None
+    return read_predictions(site.files.path, "federated")
 
 
 def _evaluate_validation(site: SiteData) -> Answer:

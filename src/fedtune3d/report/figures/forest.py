@@ -8,13 +8,16 @@ from fedtune3d.report.study_tables import TITLES, PairedRow, paired_data
 
 
 def draw_forest(rows: Sequence[PairedRow]) -> Drawing | None:
-    """A line for each variant of the first seed less the one chosen; the data hold every seed. None without any."""
+    """A line for each variant minus the one chosen, over all seeds, with each seed as a dot; None without any."""
     shown = [row for row in rows if row.seed == rows[0].seed]
     if not shown:
         return None
     figure = new_figure(8.4, 1.3 + 0.31 * len(shown))
     axes = figure.add_subplot()
     for height, row in enumerate(shown):
+        of_seeds = [other.comparison.difference.value for other in rows if _same(row, other)]
+        dots = [value for value in of_seeds if value is not None]
+        axes.plot(dots, [height + 0.22] * len(dots), ".", color=GREY, markersize=4)
         difference = row.comparison.difference
         if difference.limits is None:
             axes.text(0, height, f" {difference.undefined}", fontsize=7, va="center", color=GREY)
@@ -44,12 +47,22 @@ def draw_forest(rows: Sequence[PairedRow]) -> Drawing | None:
     stages = ", ".join(dict.fromkeys(TITLES[row.stage].lower() for row in shown))
     return Drawing(
         name="paired_differences",
-        title=f"Paired differences from the chosen, seed {shown[0].seed} (p adjusted by Holm)",
-        description=f"For {stages}: the test AUC of each variant less that of the chosen one on the same scans, with "
-        "95 % intervals by DeLong's method and p-values adjusted by Holm.",
+        title=f"Paired differences from the chosen, {_which(shown[0].seed)} (p adjusted by Holm)",
+        description=f"For {stages}: the test AUC of each variant minus that of the chosen one on the same scans, with "
+        "95% CIs by DeLong's or Obuchowski's method and p-values adjusted by Holm; grey dots are single seeds.",
         figure=figure,
         rows=paired_data(list(rows)),
     )
+
+
+def _same(row: PairedRow, other: PairedRow) -> bool:
+    """Whether `other` is the same difference of one seed, where `row` is that of all."""
+    same = (row.stage, row.title, row.chosen) == (other.stage, other.title, other.chosen)
+    return same and row.seed is None and other.seed is not None
+
+
+def _which(seed: int | None) -> str:
+    return "all seeds" if seed is None else f"seed {seed}"
 
 
 def _bounds(rows: Sequence[PairedRow]) -> list[float]:
