@@ -1,6 +1,6 @@
 """Counts of scans per class on the grid, in the form that leaves a site."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -32,3 +32,7 @@ class ClassCounts:
     def dense(self) -> np.ndarray:
         """Return (2, BINS) int64 counts, negatives first. Raises `ValueError` if a bin or a count is impossible."""
         return np.stack([from_sparse(self.negative), from_sparse(self.positive)])
+
+
+CountScans = Callable[[Predictions], ClassCounts]
+"""A way to count scans: `ClassCounts.of`, or a coarser one."""

@@ -5,7 +5,8 @@ cluster near 0 and 1. A step is at most 0.004 in probability, at 0.5, and decrea
 edges of the grid, so the confusion counts at them are exact. An AUC from the grid counts pairs inside one bin as ties,
 so its error is at most half the share of such pairs, which `auc_error_bound` computes.
 
-Counts contain no names, but at a small site they amount to its rounded probabilities per class.
+Counts contain no names, but at a small site they amount to its rounded probabilities per class; across hospitals bins
+are therefore merged until enough people are in each (`federation/privacy/bins.py`).
 """
 
 from collections.abc import Mapping

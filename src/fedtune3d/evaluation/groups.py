@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from fedtune3d.evaluation.auc_estimate import score_estimate_from_counts
-from fedtune3d.evaluation.class_counts import ClassCounts
+from fedtune3d.evaluation.class_counts import ClassCounts, CountScans
 from fedtune3d.evaluation.classification import operating_point
 from fedtune3d.evaluation.estimate import Estimate, defined, undefined
 from fedtune3d.evaluation.intervals import difference_interval
@@ -34,9 +34,9 @@ class GroupCounts:
     counts: ClassCounts
 
     @classmethod
-    def of(cls, predictions: Predictions) -> Self:
+    def of(cls, predictions: Predictions, count: CountScans = ClassCounts.of) -> Self:
         """Count a group's test scans."""
-        return cls(participants_by_class(predictions), ClassCounts.of(predictions))
+        return cls(participants_by_class(predictions), count(predictions))
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ def age_band(age: float | None) -> str:
     return next((name for limit, name in AGE_BANDS if age < limit), OLDEST)
 
 
-def summarise_groups(test: Predictions, axes: Axes, min_per_class: int) -> dict[str, AxisCounts]:
+def summarise_groups(
+    test: Predictions, axes: Axes, min_per_class: int, count: CountScans = ClassCounts.of
+) -> dict[str, AxisCounts]:
     """Count the groups of a site along each axis, suppressing those with too few people.
 
     Args:
@@ -88,14 +90,17 @@ def summarise_groups(test: Predictions, axes: Axes, min_per_class: int) -> dict[
         axes: The group of each scan, by axis.
         min_per_class: Minimum number of people of each class in a group whose counts leave. If all suppressed groups
             together have fewer, the smallest other group is suppressed, too.
+        count: How scans are counted on the grid.
     """
-    return {axis: _summarise_axis(test, np.array(names, dtype=str), min_per_class) for axis, names in axes.items()}
+    return {
+        axis: _summarise_axis(test, np.array(names, dtype=str), min_per_class, count) for axis, names in axes.items()
+    }
 
 
-def _summarise_axis(test: Predictions, names: np.ndarray, min_per_class: int) -> AxisCounts:
+def _summarise_axis(test: Predictions, names: np.ndarray, min_per_class: int, count: CountScans) -> AxisCounts:
     if set(names) <= {UNKNOWN}:
         return AxisCounts({}, 0)
-    groups = {str(name): GroupCounts.of(_rows(test, names == name)) for name in np.unique(names)}
+    groups = {str(name): GroupCounts.of(_rows(test, names == name), count) for name in np.unique(names)}
     people = {name: group.participants_by_class for name, group in groups.items()}
     leaving = sorted(
         (name for name in groups if min(people[name]) >= min_per_class), key=lambda name: sum(people[name])

@@ -14,7 +14,7 @@ from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d._utils.typed_json import from_json
 from fedtune3d.evaluation.auc_estimate import AucInterval, auc_estimate, variance_of
 from fedtune3d.evaluation.calibration import Calibration, calibration
-from fedtune3d.evaluation.class_counts import ClassCounts
+from fedtune3d.evaluation.class_counts import ClassCounts, CountScans
 from fedtune3d.evaluation.delong import delong_estimate
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.grid import GRID, Grid
@@ -123,6 +123,7 @@ def summarise(
     share_predictions: bool,
     axes: Axes | None = None,
     min_per_class: int = MIN_PER_CLASS,
+    count: CountScans = ClassCounts.of,
     auc_interval: AucInterval = "score",
     federated: Predictions | None = None,
 ) -> Summary:
@@ -135,6 +136,7 @@ def summarise(
         share_predictions: Whether test probabilities and labels leave.
         axes: The group of each test scan by axis, such as sex; see `groups.summarise_groups`.
         min_per_class: Minimum number of people of each class in a group whose counts leave.
+        count: How scans are counted on the grid. Test probabilities that leave are counted as they are.
         auc_interval: How the interval of the AUC is made.
         federated: The federated model's predictions of the same test scans, to compare a baseline with.
     """
@@ -148,17 +150,17 @@ def summarise(
         auc_variance_ratio=None if variance is None else variance.ratio,
         auc_delong=delong_estimate(test),
         calibration=calibration(Sample.of_predictions(test)),
-        counts=ClassCounts.of(test),
-        groups=summarise_groups(test, axes or {}, min_per_class),
+        counts=ClassCounts.of(test) if share_predictions else count(test),
+        groups=summarise_groups(test, axes or {}, min_per_class, count),
         against_federated=None if federated is None else paired_delong(federated, test),
         predictions=SharedPredictions.of(test) if share_predictions else None,
     )
-    return Summary(VERSION, GRID, ClassCounts.of(validation), summary)
+    return Summary(VERSION, GRID, count(validation), summary)
 
 
-def summarise_validation(validation: Predictions) -> ValidationSummary:
+def summarise_validation(validation: Predictions, count: CountScans = ClassCounts.of) -> ValidationSummary:
     """Summarise validation scans only."""
-    return ValidationSummary(VERSION, GRID, ClassCounts.of(validation))
+    return ValidationSummary(VERSION, GRID, count(validation))
 
 
 def pool_validation(parts: Iterable[ValidationSummary]) -> ClassCounts:

@@ -36,7 +36,9 @@ def describe_features(site: SiteData, task: Task) -> Answer:
     model, scans = site.process_model.assembled.model, site.scans("train")
     if not isinstance(model, Classifier):
         return Answer(site.name, FeatureDescription(why="the model has no encoder separate from its head"))
-    if min(site.people_per_class("train")) < site.section.policy.min_per_class or len(scans) < LEAST_SCANS:
+    policy = site.section.policy
+    minimum = max(policy.min_people, policy.min_per_class)
+    if min(site.people_per_class("train")) < minimum or len(scans) < LEAST_SCANS:
         return Answer(site.name, FeatureDescription(why="too few training scans"))
     site.write_received(task)
     statistics = FeatureStatistics.of(pool_features(features.cpu() for features in head_inputs(model, scans)))

@@ -14,6 +14,7 @@ from fedtune3d.evaluation.groups import UNKNOWN, Axes, age_band
 from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.evaluation.summary import Summary, ValidationSummary, summarise, summarise_validation
 from fedtune3d.federation.messages import LOCAL, Answer, Instruction, Payload, Task, without
+from fedtune3d.federation.privacy.bins import coarse_counting
 from fedtune3d.federation.privacy.declarations import AtLeast, Declaration, Reveals
 from fedtune3d.federation.site.data import SPLITS, SiteData
 from fedtune3d.federation.site.predictions_table import read_predictions, scan_name, write_predictions
@@ -90,7 +91,8 @@ def evaluate(site: SiteData, task: Task) -> Answer:
         derive_seed(site.experiment.seed, site.name, "summary"),
         share_predictions=policy.predictions_leave,
         axes=_axes(site) if len(test) else {},
-        min_per_class=policy.min_per_class,
+        min_per_class=max(policy.min_per_class, policy.min_people),
+        count=coarse_counting(policy.min_people),
         auc_interval=site.experiment.evaluation.auc_interval,
         federated=_federated(site, instruction.method) if len(test) else None,
     )
@@ -107,7 +109,8 @@ def _federated(site: SiteData, method: str) -> Predictions | None:
 def _evaluate_validation(site: SiteData) -> Answer:
     """Return the counts from which the threshold is chosen, for a model that is tested at another site."""
     probabilities = predict(site.process_model.assembled.model, site.scans("validation")).tolist()
-    summary = summarise_validation(_empty_if_few(site, _predictions(site, "validation", probabilities)))
+    predictions = _empty_if_few(site, _predictions(site, "validation", probabilities))
+    summary = summarise_validation(predictions, coarse_counting(site.section.policy.min_people))
     return Answer(site.name, Evaluation(summary=summary))
 
 
