@@ -89,6 +89,7 @@ TESTED_ELSEWHERE = {
     "models/encoders/networks/mesh_net.py": "models/encoders/test_meshnet.py",
     "models/encoders/networks/mesh_net_encoder.py": "models/encoders/test_meshnet.py",
     "models/encoders/volumes.py": "models/encoders/test_meshnet.py",
+    "models/encoders/networks/residual_encoder.py": "models/encoders/test_openmind_resenc.py",
     "models/encoders/networks/link_net.py": "models/encoders/test_deepbet.py",
     "models/packaged_weights.py": "models/encoders/test_deepbet.py",
     "models/encoders/_registry.py": "models/encoders/test_contract.py",

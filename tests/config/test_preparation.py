@@ -47,3 +47,32 @@ def test_a_departure_warns_and_another_size_is_refused_where_the_network_takes_o
     path.write_text(EXPERIMENT + "preparation: {size: 96}\n")
     with pytest.raises(InputError, match="encoder tiny takes 128 voxels only; leave it out"):
         Experiment.from_yaml(path)
+
+
+@pytest.mark.parametrize(
+    ("cohort", "weights", "warned"), [("openneuro", "packaged", 1), ("ADNI", "packaged", 0), ("OpenNeuro", "random", 0)]
+)
+def test_a_site_whose_cohort_the_encoder_has_seen_is_warned_of(
+    tmp_path: Path, cohort: str, weights: str, warned: int
+) -> None:
+    path = tmp_path / "experiment.yaml"
+    model = f"model: {{encoder: deepbet, weights: {weights}, head: linear}}"
+    path.write_text(
+        EXPERIMENT.replace("model: {encoder: tiny}", model).replace("root: A", f"root: A, cohort: {cohort}")
+    )
+    warnings = Experiment.from_yaml(path).warnings
+    assert [warning.partition(",")[0] for warning in warnings] == [
+        f"site A: encoder deepbet was pre-trained on scans of {cohort}"
+    ] * warned
+
+
+def test_heads_and_tunings_that_do_not_fit_the_encoder_are_refused_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    for model, reason in (
+        ("{encoder: volumes, head: conv_s}", r"head conv_s needs a map of 4³ .* makes a vector; write head: linear"),
+        ("{encoder: deepbet}\ntuning: {method: lora}", "encoder deepbet has no attention for LoRA to adapt"),
+        ("{encoder: tiny, weights: packaged}", "encoder tiny has no packaged weights"),
+    ):
+        path.write_text(EXPERIMENT.replace("{encoder: tiny}", model))
+        with pytest.raises(InputError, match=reason):
+            Experiment.from_yaml(path)

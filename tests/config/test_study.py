@@ -123,7 +123,32 @@ def test_every_problem_is_found_before_anything_runs(tmp_path: Path) -> None:
     assert "conv_s-lora-rnak2-fedavg" in lines[0]
     assert "heads: linear is used twice" in problems(write(tmp_path, heads=["linear", "linear"]))[0]
     assert "an entry needs `rule`" in problems(write(tmp_path, rules=[{"name": "fedavg"}]))[0]
-    assert "expected ncc or resnet18" in problems(write(tmp_path, references=["ncx"]))[0]
+    assert "expected ncc or resnet18 or random" in problems(write(tmp_path, references=["ncx"]))[0]
     assert "write `seeds: [0, 1, 2]`" in problems(write(tmp_path, seed=3))[0]
     assert "seeds must differ" in problems(write(tmp_path, seeds=[1, 1]))[0]
     assert "requires plain SGD" in problems(write(tmp_path, rules=["scaffold"]))[0]
+
+
+def test_an_entry_of_heads_may_bring_its_encoder_and_weights(tmp_path: Path) -> None:
+    heads = [
+        {"head": "linear", "label": "deepbet"},
+        {"head": "linear", "encoder": "tiny", "label": "tiny"},
+        {"head": "linear", "encoder": "volumes", "weights": "files/model.pth", "label": "volumes"},
+    ]
+    references = ["random", {"reference": "random", "model": {"encoder": "volumes"}, "label": "volumes-random"}]
+    model = {"encoder": "deepbet", "head": "linear"}
+    study = Study.from_yaml(write(tmp_path, model=model, heads=heads, references=references))
+    models = {one.head.label: study.experiment(one, 0).model for one in study.heads_stage()}
+    assert {label: (section.encoder, section.weights) for label, section in models.items()} == {
+        "deepbet": ("deepbet", "packaged"),
+        "tiny": ("tiny", "random"),
+        "volumes": ("volumes", tmp_path / "files" / "model.pth"),
+        "random": ("deepbet", "random"),
+        "volumes-random": ("volumes", "random"),
+    }
+    sizes = {one.head.label: study.experiment(one, 0).preparation_settings.size for one in study.heads_stage()}
+    assert (sizes["deepbet"], sizes["volumes"]) == (128, 192)
+
+
+def test_random_weights_are_no_reference_of_random_weights(tmp_path: Path) -> None:
+    assert "the study's weights are random; leave it out" in problems(write(tmp_path, references=["random"]))[0]

@@ -87,6 +87,7 @@ class ModelSection(StrictModel):
     encoder: str = "vit_b"
     weights: Literal["random", "packaged"] | UserPath = "random"
     head: str = "conv_s"
+    accept_licence: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -102,6 +103,12 @@ class ModelSection(StrictModel):
 
     @model_validator(mode="after")
     def _weights_exist(self) -> Self:
+        spec = encoder_spec(self.encoder) if self.encoder in encoder_names() else None
+        if spec is not None and not spec.permissive and self.weights != "random" and not self.accept_licence:
+            raise ValueError(
+                f"weights: the licence of encoder {spec.name} is {spec.licence}; read its terms, and write "
+                "accept_licence: true to accept them"
+            )
         if self.weights == "packaged" and default_weights(self.encoder) != "packaged":
             raise ValueError(f"weights: encoder {self.encoder} has no packaged weights; write random or a path")
         return self
@@ -234,7 +241,20 @@ class ExperimentKeys(StrictModel):
     @property
     def warnings(self) -> list[str]:
         """Settings with which the run is possible, but which may harm its results."""
-        return self.preparation.departures(self.model.encoder, input_spec(self.model.encoder))
+        return [*self.preparation.departures(self.model.encoder, input_spec(self.model.encoder)), *self._overlaps()]
+
+    def _overlaps(self) -> list[str]:
+        """List the sites whose cohort the encoder may have seen before any training here."""
+        spec = self.encoder
+        if spec is None or self.model.weights == "random":
+            return []
+        seen = {cohort.casefold() for cohort in spec.cohorts}
+        return [
+            f"site {site.name}: encoder {spec.name} was pre-trained on scans of {site.cohort}, and may have seen its "
+            "test people; scores there may be too good"
+            for site in self.sites
+            if site.cohort is not None and site.cohort.casefold() in seen
+        ]
 
     @property
     def map_stride(self) -> int:
@@ -272,7 +292,11 @@ class ExperimentKeys(StrictModel):
         values = self.model_dump(mode="json", exclude={"output", "cache", "log"})
         for site in values["sites"]:
             del site["root"], site["participants"], site["fingerprint_key"]
+            if site["cohort"] is None:
+                del site["cohort"]
         values["preparation"] = self.preparation.public(input_spec(self.model.encoder))
+        if not self.model.accept_licence:
+            del values["model"]["accept_licence"]
         if isinstance(self.model.weights, Path):
             values["model"]["weights"] = self.model.weights.name
         if values["explain"] is not None:

@@ -25,6 +25,7 @@ class SiteSection(StrictModel):
 
     `root` is a BIDS or CAPS folder or a table of paths; `participants` is its participants table, if that is elsewhere.
     `fingerprint_key` is a file with the sites' shared key for the leak audit (see docs/leaks.md).
+    `cohort` names the public cohort that the data come from, such as ADNI.
     """
 
     name: SiteName
@@ -34,6 +35,7 @@ class SiteSection(StrictModel):
     participants: UserPath | None = None
     labels: LabelMapping | None = None
     sessions: Literal["all", "first", "last"] | tuple[str, ...] = "all"
+    cohort: str | None = None
     policy: Policy = Policy()
 
     def with_paths_from(self, folder: Path) -> Self:

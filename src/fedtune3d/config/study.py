@@ -13,12 +13,16 @@ from pydantic import Field, JsonValue, ValidationError, field_validator, model_v
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import StudyFolder
 from fedtune3d._utils.strict import problems_of
+from fedtune3d._utils.user_paths import expand_path
 from fedtune3d._utils.yaml_files import read_yaml
-from fedtune3d.config.experiment import WRITTEN_BY_INIT, Experiment, ExperimentKeys, Seed
+from fedtune3d.config.experiment import WRITTEN_BY_INIT, Experiment, ExperimentKeys, Seed, default_weights
 from fedtune3d.models.assembly import NCC, RESNET18
 
 Choice = str | dict[str, JsonValue]
 """An entry of an axis: a name, or a mapping with the name, its options, and optionally `label` and `training`."""
+
+RANDOM = "random"
+"""The reference with the study's own encoder, head, tuning and rule, but random weights."""
 
 REFERENCES: dict[str, dict[str, JsonValue]] = {
     NCC: {
@@ -28,6 +32,7 @@ REFERENCES: dict[str, dict[str, JsonValue]] = {
         "training": {"rounds": 1},
     },
     RESNET18: {"model": {"encoder": RESNET18, "weights": "random"}, "tuning": {"method": "full"}},
+    RANDOM: {"model": {"weights": "random"}},
 }
 NAME_KEYS = {"heads": "head", "references": "reference", "tunings": "method", "rules": "rule"}
 AXES = ("heads", "tunings", "rules")
@@ -167,6 +172,12 @@ class Study(ExperimentKeys):
             raise InputError("\n".join(problems))
         return study
 
+    def _with_paths_from(self, folder: Path) -> Self:
+        """Also resolve the weights of single heads and references."""
+        resolved = super()._with_paths_from(folder)
+        axes = {axis: tuple(_resolve_weights(choice, folder) for choice in getattr(self, axis)) for axis in _WITH_MODEL}
+        return resolved.model_copy(update=axes)
+
     @cached_property
     def variants(self) -> dict[str, tuple[Variant, ...]]:
         """Axis → its values; by default the one in the file's `model`, `tuning` or `aggregation`."""
@@ -281,15 +292,30 @@ class Study(ExperimentKeys):
         if axis == "references":
             if name not in REFERENCES:
                 raise ValueError(f"references: expected {' or '.join(REFERENCES)}, got {name!r}")
+            if name == RANDOM and self.model.weights == "random" and "model" not in options:
+                raise ValueError("references: random: the study's weights are random; leave it out")
             return _changed(REFERENCES[name], options)
         if axis == "heads":
-            return {"model": {"head": name, **options}}
+            encoder = options.get("encoder", self.model.encoder)
+            own = {} if encoder == self.model.encoder else {"weights": default_weights(str(encoder))}
+            return {"model": {"head": name, **own, **options}}
         if axis == "tunings":
             same = not options and name == self.tuning.method
             return {"tuning": asdict(self.tuning) if same else {"method": name, **options}}
         section = self.aggregation
         same = not options and name == section.rule
         return {"aggregation": section.model_dump() if same else {"rule": name, "lora": section.lora, **options}}
+
+
+_WITH_MODEL = ("heads", "references")
+
+
+def _resolve_weights(choice: Choice, folder: Path) -> Choice:
+    """Return an entry of an axis in which a path of weights starts from `folder`."""
+    weights = choice.get("weights") if isinstance(choice, dict) else None
+    if isinstance(choice, str) or not isinstance(weights, str) or weights in ("random", "packaged"):
+        return choice
+    return {**choice, "weights": str(folder / str(expand_path(weights)))}
 
 
 def is_study(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Encoder weights from files: the format of the released SAM-Med3D checkpoints, or plain safetensors."""
+"""Encoder weights from files: checkpoints as the encoders' authors released them, or plain safetensors."""
 
 import argparse
 import pickle
@@ -15,8 +15,7 @@ from fedtune3d._utils.files import sha256_file, storage_errors
 from fedtune3d._utils.state_dicts import State, load_safetensors, state_sha256
 from fedtune3d.models.encoders.contract import Encoder, initialise_random
 
-PREFIX = "image_encoder."
-_STATE_KEYS = ("model_state_dict", "state_dict", "model")
+_STATE_KEYS = ("model_state_dict", "state_dict", "network_weights", "model")
 
 # What SAM-Med3D's training script saves next to the tensors: its arguments, and losses as NumPy scalars.
 _numpy_scalar = np.float64(0).__reduce__()[0]
@@ -53,10 +52,10 @@ def load_encoder_weights(encoder: Encoder, path: Path) -> WeightsInfo:
 
     Args:
         encoder: Every parameter of it must be in the file, in its shape, and the file may hold no other encoder's.
-        path: Safetensors with the encoder's keys, with or without the prefix ``image_encoder.``; or else a file of
-            `torch.save`: a state dict with the encoder's keys, or with ``image_encoder.*`` among
-            those of the whole model, alone or under ``model_state_dict`` as in the released file. Nothing but tensors
-            and plain values is unpickled.
+        path: Safetensors with the encoder's keys, with or without the prefix of its release (``image_encoder.`` of
+            SAM-Med3D's); or else a file of `torch.save`: a state dict with the encoder's keys, or with the prefix among
+            those of the whole model, alone or under a key such as ``model_state_dict`` as in the released file. Nothing
+            but tensors and plain values is unpickled.
 
     Raises:
         InputError: Naming the file and the first mismatches.
@@ -64,10 +63,10 @@ def load_encoder_weights(encoder: Encoder, path: Path) -> WeightsInfo:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of a checkpoint, or leave the weights random")
-    stored = load_safetensors(path) if _is_safetensors(path) else _load_released(path)
-    with_prefix = {name.removeprefix(PREFIX): tensor for name, tensor in stored.items() if name.startswith(PREFIX)}
-    state = with_prefix or stored
-    load_fitting(encoder, path, state)
+    prefix = encoder.released_prefix
+    stored = load_safetensors(path) if _is_safetensors(path) else _load_released(path, prefix)
+    with_prefix = {name.removeprefix(prefix): tensor for name, tensor in stored.items() if name.startswith(prefix)}
+    load_fitting(encoder, path, encoder.from_released(with_prefix or stored))
     return WeightsInfo(path.name, sha256_file(path))
 
 
@@ -84,7 +83,7 @@ def _is_safetensors(path: Path) -> bool:
     return path.suffix == ".safetensors" or (head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 1 << 27)
 
 
-def _load_released(path: Path) -> State:
+def _load_released(path: Path, prefix: str) -> State:
     if known := _other_content(path):
         raise InputError(f"{path}: expected a PyTorch checkpoint, but the file is {known}")
     try:
@@ -96,11 +95,11 @@ def _load_released(path: Path) -> State:
     if state is None:
         raise InputError(
             f"{path}: expected a state dict, or a dict with one under {' or '.join(map(repr, _STATE_KEYS))}; got "
-            f"{_kind(checkpoint)}; give the file that SAM-Med3D's authors released"
+            f"{_kind(checkpoint)}; give the file that the encoder's authors released"
         )
-    encoder_state = {name: tensor for name, tensor in state.items() if name.startswith(PREFIX)}
+    encoder_state = {name: tensor for name, tensor in state.items() if name.startswith(prefix)}
     if not encoder_state and state is not checkpoint:
-        raise InputError(f"{path}: expected keys '{PREFIX}*' in the state dict; got {_first(list(state))}")
+        raise InputError(f"{path}: expected keys '{prefix}*' in the state dict; got {_first(list(state))}")
     return encoder_state or state
 
 

@@ -54,6 +54,7 @@ def rule_title(name: str) -> str:
 _SHORT = {
     "ncc": "NCC",
     "resnet18": "ResNet-18",
+    "random": "Random weights",
     "frozen": "frozen",
     "full": "full",
     "lora": "LoRA",

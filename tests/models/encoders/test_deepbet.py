@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from fedtune3d._utils.errors import InputError
 from fedtune3d.models import packaged_weights
 from fedtune3d.models.encoders import build_encoder, encoder_spec
-from fedtune3d.models.encoders.deepbet import DeepbetEncoder, standardise
-from fedtune3d.models.encoders.networks.link_net import WIDTHS, residual_stage
+from fedtune3d.models.encoders.deepbet import DeepbetEncoder, standardise, to_positions
 from fedtune3d.models.packaged_weights import load_packaged_weights, packaged_file
 from fedtune3d.testing import check_encoder
+
+LAYERS = ("init", "down0", "down1", "down2", "down3")
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +34,7 @@ def test_deepbet_keeps_the_contract() -> None:
 def test_every_layer_equals_the_packaged_network(scripted: torch.jit.ScriptModule) -> None:
     encoder = DeepbetEncoder().eval()
     load_packaged_weights(encoder)
-    ours: dict[str, nn.Module] = {name: encoder.get_submodule(name) for name in ("init", "down0", "down1", "down2")}
-    ours["down3"] = residual_stage(WIDTHS[2], WIDTHS[3]).eval()
-    ours["down3"].load_state_dict(scripted.down3.state_dict())
+    ours: dict[str, nn.Module] = {name: encoder.get_submodule(name) for name in LAYERS}
     relu: Callable[[Tensor], Tensor] = getattr(scripted.conv, "2")  # one module, passed to every layer
     x = theirs = torch.randn(1, 1, 64, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -67,3 +66,11 @@ def test_the_background_is_as_dark_as_the_darkest_voxels() -> None:
     assert given[0] == given[1] == given[6] == given.min()
     assert given[4] == given[5] == given.max()
     assert (given.mean().item(), given.std().item()) == (pytest.approx(0.449), pytest.approx(0.226))
+
+
+@pytest.mark.parametrize("size", [4, 8, 32])
+def test_maps_of_all_sizes_keep_their_mean(size: int) -> None:
+    maps = torch.randn(1, 3, size, size, size, generator=torch.Generator().manual_seed(0))
+    given = to_positions(maps)
+    assert given.shape == (1, 3, 8, 8, 8)
+    torch.testing.assert_close(given.mean(dim=(2, 3, 4)), maps.mean(dim=(2, 3, 4)))

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -112,6 +112,7 @@ class EncoderSpec:
         input: Specification of the input.
         features: Shape of the features.
         licence: Licence of the released weights, or of the code if no weights are released.
+        permissive: Whether the licence allows any use; of others the terms must be accepted in the experiment file.
         cohorts: Public cohorts whose scans it was pre-trained on, by the names that studies use.
         release: Released weights; None if there are none.
         adaptable: Layers that LoRA can adapt; None without attention.
@@ -124,6 +125,7 @@ class EncoderSpec:
     input: InputSpec
     features: FeatureSpec
     licence: str
+    permissive: bool = True
     cohorts: tuple[str, ...] = ()
     release: Release | None = None
     adaptable: AdaptableLayers | None = None
@@ -143,9 +145,12 @@ class Encoder(nn.Module, ABC):
 
     Attributes:
         spec: Its specification.
+        released_prefix: Before the encoder's names in a checkpoint as its authors released it; what has another prefix
+            is left out there.
     """
 
     spec: EncoderSpec
+    released_prefix: ClassVar[str] = ""
 
     @property
     @abstractmethod

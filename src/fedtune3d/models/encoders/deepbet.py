@@ -1,22 +1,23 @@
-"""deepbet's brain-extraction network up to its third residual stage: pre-trained on real heads, without a download."""
+"""The encoder of deepbet's brain-extraction network: pre-trained on real heads, without a download."""
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.models.encoders.contract import Encoder, EncoderSpec, FeatureSpec, InputSpec, Release
 from fedtune3d.models.encoders.networks.link_net import WIDTHS, residual_stage, stem
 
-RESIDUAL_STAGES = 3
-"""Of four; see docs/encoders.md for how it was chosen."""
+POSITIONS = 8
 
 SPEC = EncoderSpec(
     name="deepbet",
-    version=1,
+    version=2,
     title="deepbet LinkNet encoder",
     input=InputSpec(size=128, spacing_mm=1.5, space="native", intensity="zscore"),
-    features=FeatureSpec(channels=WIDTHS[RESIDUAL_STAGES - 1], positions=8),
+    features=FeatureSpec(channels=sum(WIDTHS), positions=POSITIONS),
     licence="MIT",
+    cohorts=("OpenNeuro",),
     release=Release(
         file="model.pt",
         source="deepbet 1.0.2 (PyPI)",
@@ -33,28 +34,45 @@ _MEAN, _DEVIATION = 0.449, 0.226  # to which deepbet standardises
 
 
 class DeepbetEncoder(Encoder):
-    """(B, 1, 128, 128, 128) → (B, 64, 8, 8, 8). Stage 0 is the stem, the others are the residual stages."""
+    """(B, 1, 128, 128, 128) → (B, 240, 8, 8, 8): the maps of all four residual stages, each brought to 8³.
+
+    One stage: a head takes all of the maps, so nothing shorter than the whole network could be kept. Why all four:
+    see docs/encoders.md.
+    """
 
     spec = SPEC
-    stage_count = 1 + RESIDUAL_STAGES
+    stage_count = 1
 
     def __init__(self) -> None:
         super().__init__()
         self.init = stem()
-        for number, (before, after) in enumerate(zip(WIDTHS[:1] + WIDTHS, WIDTHS[:RESIDUAL_STAGES], strict=False)):
+        for number, (before, after) in enumerate(zip(WIDTHS[:1] + WIDTHS, WIDTHS, strict=False)):
             self.add_module(f"down{number}", residual_stage(before, after))
 
     def run_stage(self, x: Tensor, stage: int) -> Tensor:
-        given: Tensor = self.init(standardise(x)) if stage == 0 else self.get_submodule(f"down{stage - 1}")(x)
-        return given
+        x = self.init(standardise(x))
+        maps = []
+        for number in range(len(WIDTHS)):
+            x = self.get_submodule(f"down{number}")(x)
+            maps.append(to_positions(x))
+        return torch.cat(maps, dim=1)
 
     def stage_of(self, name: str) -> int:
-        part = name.partition(".")[0]
-        return 0 if part == "init" else 1 + int(part.removeprefix("down"))
+        return 0
 
     def from_released(self, stored: State) -> State:
-        """Without the decoder and the last residual stage."""
+        """Without the decoder."""
         return {name: stored[name] for name in self.state_dict() if name in stored}
+
+
+def to_positions(maps: Tensor) -> Tensor:
+    """Bring (B, C, s, s, s) to (B, C, 8, 8, 8): finer maps by their mean, coarser ones by repetition.
+
+    The mean over positions, which a linear head takes, stays what it was.
+    """
+    if maps.shape[-1] < POSITIONS:
+        return functional.interpolate(maps, size=(POSITIONS,) * 3, mode="nearest")
+    return functional.adaptive_avg_pool3d(maps, POSITIONS)
 
 
 def standardise(scans: Tensor) -> Tensor:
@@ -73,5 +91,5 @@ def standardise(scans: Tensor) -> Tensor:
 
 
 def build() -> Encoder:
-    """The network with the weights of a fresh one."""
+    """With the weights of a fresh network."""
     return DeepbetEncoder()

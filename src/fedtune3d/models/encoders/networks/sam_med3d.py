@@ -7,6 +7,7 @@ window are one virtual key (see `padding_logit`), and padded queries, whose outp
 
 from collections.abc import Sequence
 from itertools import product
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -217,6 +218,8 @@ class ImageEncoder3D(Encoder):
         global_attn_indexes: The blocks that attend over all tokens instead of windows.
         neck_kernel_size: Odd extent of the neck's second convolution; the reference's is 3.
     """
+
+    released_prefix: ClassVar[str] = "image_encoder."
 
     def __init__(
         self,
