@@ -255,7 +255,7 @@ def test_a_clock_too_far_off(
 
 def test_a_refusal_is_one_line_at_both_ends(deployment: Any) -> None:
     deployment.join("B").stop()
-    deployment.configure("B", policy={"tunings": ["lora"]})
+    deployment.configure("B", policy={"tunings": ["lora"], "min_people": 1, "min_per_class": 1})
     for name in ("A", "B"):
         deployment.join(name)
     server = deployment.serve(deployment.write("refused"))

@@ -6,8 +6,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from filelock import FileLock
+
 from fedtune3d._utils.counted_ledgers import append_counted_line, read_counted_lines
 from fedtune3d._utils.errors import DamagedFileError, InputError
+from fedtune3d._utils.files import storage_errors
 from fedtune3d._utils.typed_json import from_json, to_json
 from fedtune3d._utils.version import __version__
 from fedtune3d.config.experiment import Experiment
@@ -159,7 +162,10 @@ class Approvals:
                 raise DamagedFileError(self.path, f"has an unexpected line {number} ({error})") from error
 
     def _append(self, decision: Decision) -> None:
-        append_counted_line(self.path, to_json(decision))
+        with storage_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path.with_suffix(".lock")):  # `site approve` may run next to `site join`
+            append_counted_line(self.path, to_json(decision))
 
 
 def require_same_people(approval: Approval, people: PeopleSets, site: str) -> None:
