@@ -144,12 +144,13 @@ def fuzz(numbers: list[int], seed: int, workers: int, folder: Path, record: Reco
     """Run the cases that are not on record in worker processes. Returns all of them in the order of their numbers."""
     record = record or Record(None)
     draw_nothing()
-    build_states(folder)
-    expected = expected_results(folder)
+    missing = [number for number in numbers if str(number) not in record.cases]
     queue: Queue[int] = Queue()
-    for number in numbers:
-        if str(number) not in record.cases:
-            queue.put(number)
+    for number in missing:
+        queue.put(number)
+    if missing:
+        build_states(folder)
+    expected = expected_results(folder) if missing else {}
 
     def drain(worker: Worker) -> None:
         with suppress(Empty):
@@ -159,7 +160,7 @@ def fuzz(numbers: list[int], seed: int, workers: int, folder: Path, record: Reco
                 if case.outcome in FAILURES:
                     print_failure(case)
 
-    crew = [Worker(seed, folder, expected) for _ in range(workers)]
+    crew = [Worker(seed, folder, expected) for _ in range(min(workers, len(missing)))]
     try:
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(drain, crew))

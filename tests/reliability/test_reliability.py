@@ -1,6 +1,8 @@
 """A sample of each reliability program. The whole of them is `make reliability`."""
 
 import random
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import faults
@@ -8,8 +10,13 @@ import fuzz
 import kills
 import pytest
 import twice
-from kinds import KINDS
+from commands import draw_nothing
+from kinds import KINDS, RESUME, build_states, expected_results
+from matplotlib.figure import Figure
 from mutations import BINARY, TEXT, mutate
+from processes import start
+from waiting import wait_until
+from world import EXPERIMENT, RUN, copy_world, leftovers
 
 
 def test_every_kind_comes_up_in_its_turn() -> None:
@@ -30,6 +37,56 @@ def test_a_mutation_changes_the_file_and_is_drawn_again_from_the_same_seed(tmp_p
         assert written[0] == written[1] != content
     assert drawn == {mutation.__name__ for mutation in TEXT}
     assert set(BINARY) < set(TEXT)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _drawing() -> Iterator[None]:
+    """The programs leave out drawing in their processes; the tests that follow in this one draw again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", Figure.savefig)
+        draw_nothing()
+        yield
+
+
+SAMPLED = (
+    *("scan .nii.gz", "participants.tsv", "experiment .yaml", "prepared scan"),
+    *("checkpoints of a stopped run", "ledgers", "config.yaml"),
+)
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The worlds of prepared scans and of a run that was stopped after one of two rounds."""
+    folder = tmp_path_factory.mktemp("states")
+    build_states(folder, last="stopped")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(states: Path) -> fuzz.Expected:
+    return expected_results(states, [kind for kind in KINDS if kind.name in SAMPLED])
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_a_damaged_file_of_this_kind_is_refused_or_changes_nothing(
+    states: Path, expected: fuzz.Expected, name: str
+) -> None:
+    number = next(number for number in range(1000) if fuzz.kind_of(number).name == name)
+    case = fuzz.run_case(number, 3, states, expected)
+    assert case.outcome not in fuzz.FAILURES, f"{case.file} {case.mutation}: {case.lines}"
+
+
+def test_a_run_killed_once_ends_in_the_undisturbed_bits(states: Path, expected: fuzz.Expected, tmp_path: Path) -> None:
+    world = copy_world(states / "stopped", tmp_path / "world")
+    running = start(["run", world / EXPERIMENT, "--resume"], tmp_path / "log")
+    checkpoint = world / RUN / "checkpoints" / "last.safetensors"
+    before = checkpoint.stat().st_mtime_ns
+    wait_until(lambda: checkpoint.stat().st_mtime_ns != before, "another round", pause_seconds=0.01)
+    running.kill()
+    assert running.process.exitcode == -signal.SIGKILL
+    assert RESUME.command(world).code == 0
+    assert RESUME.result(world).differing(expected["stopped", RESUME.name]) == []
+    assert leftovers(world) == []
 
 
 @pytest.mark.slow
