@@ -186,6 +186,7 @@ def fail_once(command: Command, place: Place, error: str, world: Path, expected:
         return "failed", f"does not name a file: {line}"
     again = start(command.words(world), world / "log")
     if again.wait() != 0:
+        again.kill()
         return "failed", f"afterwards the command ends with exit code {again.process.exitcode}: {again.said[-700:]}"
     return _compared(command, world, expected, "stopped, then same bits")
 

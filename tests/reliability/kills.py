@@ -154,8 +154,11 @@ def kill_repeatedly(scenario: Scenario, kills: int, folder: Path, seed: int = 1,
 def _fault(scenario: Scenario, world: Path, expected: Result, folder: Path) -> str | None:
     """What is wrong once the command has finished after the kills; None where all is well."""
     running = start(scenario.command(world), folder / "log")
-    if running.wait() != 0:
-        return f"exit code {running.process.exitcode}: {running.said}"
+    if (code := running.wait()) is None:
+        running.kill()
+        return "hangs"
+    if code != 0:
+        return f"exit code {code}: {running.said}"
     if differing := scenario.result(world).differing(expected):
         return f"differs: {', '.join(differing)}"
     if left := leftovers(world):

@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from commands import draw_nothing
-from processes import Running, refused_in_one_line, start
+from processes import FINISH_SECONDS, Running, refused_in_one_line, start
 from record import Record
 from world import EXPERIMENT, RUN, Result, copy_world, leftovers, run_result, write_world
 
@@ -50,10 +50,12 @@ def try_pair(pair: tuple[str, str], delay_seconds: float, world: Path, expected:
 
 
 def _wait_for_both(first: Running, second: Running) -> dict[Path, float]:
-    """Wait until both have ended. Returns when each did, by its log."""
+    """Wait until both have ended; kill what hangs. Returns when each ended, by its log."""
     ended: dict[Path, float] = {}
     while len(ended) < 2:
         for running in (first, second):
+            if time.monotonic() > running.began + 2 * FINISH_SECONDS:
+                running.kill()
             if running.log not in ended and running.wait(0.02) is not None:
                 ended[running.log] = time.monotonic()
     return ended
