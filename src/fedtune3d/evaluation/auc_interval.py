@@ -38,7 +38,7 @@ class AucVariance:
         return self.ratio * newcombe_variance(theta, self.negatives, self.positives)
 
 
-def newcombe_variance(theta: float, negatives: int, positives: int) -> float:
+def newcombe_variance(theta: float, negatives: float, positives: float) -> float:
     """The variance of an AUC by its model: θ(1−θ) [1 + N*(1−θ)/(2−θ) + N* θ/(1+θ)] / (negatives · positives).
 
     N* = (negatives + positives)/2 − 1: Hanley and McNeil's variance under exponential scores, balanced.
@@ -70,7 +70,7 @@ def shrunken_variance(auc: float, delong: float | None, negatives: int, positive
     return AucVariance((degrees * delong / model + PRIOR_PEOPLE) / (degrees + PRIOR_PEOPLE), negatives, positives)
 
 
-def away_from_ends(auc: float, negatives: int, positives: int) -> float:
+def away_from_ends(auc: float, negatives: float, positives: float) -> float:
     """The AUC with half a pair of people added on the right side and half on the wrong one."""
     pairs = negatives * positives
     return (auc * pairs + 0.5) / (pairs + 1)

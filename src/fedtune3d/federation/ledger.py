@@ -59,11 +59,13 @@ class Validation:
         state_round: The round after which the state was the global state.
         mean_auc: Mean AUC over the sites at which it is defined; None if there are none.
         pooled_loss: Mean cross-entropy over all validation scans; None if there are none.
+        auc_error: Standard error of `mean_auc`; None if there is none.
     """
 
     state_round: int
     mean_auc: float | None
     pooled_loss: float | None
+    auc_error: float | None = None
 
     @property
     def rank(self) -> tuple[float, float]:

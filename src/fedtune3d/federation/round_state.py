@@ -44,6 +44,7 @@ class RoundState:
         best: The best state by validation so far, if any.
         finished: Whether the last state has been scored.
         ledger_lines: Lines of the ledger up to this round; further lines were not committed, fewer mean damage.
+        validations: Validation in each of these lines, in their order.
     """
 
     round: int
@@ -53,6 +54,7 @@ class RoundState:
     best: BestState | None = None
     finished: bool = False
     ledger_lines: int = 0
+    validations: tuple[Validation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class RoundsFolder:
             best=info.best,
             finished=info.finished,
             ledger_lines=info.ledger_lines,
+            validations=tuple(line.validation for line in read_ledger(self.ledger)),
         )
 
     def commit(self, round_state: RoundState, line: LedgerLine | None = None) -> RoundState:
@@ -108,7 +111,9 @@ class RoundsFolder:
             self.paths.rule_memory(round_state.round), round_state.memory.tensors, dict(round_state.memory.values)
         )
         if line is not None:
-            round_state = replace(round_state, ledger_lines=append_ledger_line(self.ledger, line))
+            validations = (*round_state.validations, line.validation)
+            lines = append_ledger_line(self.ledger, line)
+            round_state = replace(round_state, ledger_lines=lines, validations=validations)
         info = _CheckpointInfo(
             round=round_state.round,
             versions=dict(sorted(round_state.versions.items())),
@@ -127,7 +132,8 @@ class RoundsFolder:
 
         The next round scores that state again, so that the result is the same as without the stop.
         """
-        reopened = self.commit(replace(round_state, finished=False, ledger_lines=round_state.ledger_lines - 1))
+        lines, validations = round_state.ledger_lines - 1, round_state.validations[:-1]
+        reopened = self.commit(replace(round_state, finished=False, ledger_lines=lines, validations=validations))
         keep_first(self.ledger, reopened.ledger_lines)
         return reopened
 

@@ -12,6 +12,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State, load_state, save_state
 from fedtune3d.aggregation.contract import Rule, RuleContext, Update
 from fedtune3d.aggregation.site_step import STATE, SiteStep
+from fedtune3d.federation.best_round import is_best, mean_auc_error
 from fedtune3d.federation.ledger import LedgerLine, SiteEntry, Validation
 from fedtune3d.federation.messages import Answer, Fault, Federation, Task, parts_bytes
 from fedtune3d.federation.participation import choose_participants
@@ -20,6 +21,7 @@ from fedtune3d.federation.step_messages import with_step
 from fedtune3d.federation.tasks.score import Score, ScoreAnswer
 from fedtune3d.federation.tasks.train import TrainAnswer
 from fedtune3d.federation.update_checks import reason_to_refuse
+from fedtune3d.training.settings import BestRound
 
 
 class QuorumLostError(InputError):
@@ -38,6 +40,7 @@ class RoundSettings:
         deadline_seconds: Time limit for a site's task; None for no limit.
         retries: How often a round without a quorum is repeated before the run stops.
         max_norm: Maximum norm of a site's change of the state.
+        best_round: How the state to evaluate is chosen (`best_round.is_best`).
         participants: Returns the sites that train in a round, instead of a random draw; lets a run follow another's
             record.
     """
@@ -49,6 +52,7 @@ class RoundSettings:
     deadline_seconds: float | None = None
     retries: int = 1
     max_norm: float = 1e6
+    best_round: BestRound = "highest_auc"
     participants: Callable[[int], tuple[str, ...]] | None = None
 
     def chosen(self, sites: tuple[str, ...], round_: int) -> tuple[str, ...]:
@@ -128,7 +132,7 @@ def _one_round(
         signals=aggregate.round_signals,
         faults_before=tuple(faults_before),
     )
-    round_state = _keep_if_best(folder, round_state, line.validation)
+    round_state = _keep_if_best(folder, round_state, line.validation, settings.best_round)
     versions = round_state.versions | {update.site: round_ for update in collected.updates}
     next_state = replace(round_state, round=round_, state=aggregate.state, memory=aggregate.memory, versions=versions)
     next_state = folder.commit(next_state, line)
@@ -244,12 +248,16 @@ def _validate(state_round: int, entries: Mapping[str, SiteEntry]) -> Validation:
         state_round=state_round,
         mean_auc=sum(aucs) / len(aucs) if aucs else None,
         pooled_loss=sum(loss * examples for loss, examples in losses) / scans if scans else None,
+        auc_error=mean_auc_error(scores),
     )
 
 
-def _keep_if_best(folder: RoundsFolder, round_state: RoundState, validation: Validation) -> RoundState:
+def _keep_if_best(
+    folder: RoundsFolder, round_state: RoundState, validation: Validation, choice: BestRound
+) -> RoundState:
     """Save the state if it is the best so far, except that of round 0, which may score well only by chance."""
-    if round_state.round == 0 or (round_state.best and round_state.best.validation.rank >= validation.rank):
+    earlier = [past for past in round_state.validations if past.state_round > 0]
+    if round_state.round == 0 or not is_best(validation, earlier, choice):
         return round_state
     return folder.save_best(round_state, validation)
 
@@ -267,7 +275,7 @@ def _score_last(
         sites=dict(sorted(entries.items())),
         validation=_validate(round_state.round, entries),
     )
-    round_state = replace(_keep_if_best(folder, round_state, line.validation), finished=True)
+    round_state = replace(_keep_if_best(folder, round_state, line.validation, settings.best_round), finished=True)
     return folder.commit(round_state, line)
 
 

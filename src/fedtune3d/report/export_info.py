@@ -78,7 +78,7 @@ class ExportInfo:
         head: As in the experiment file; ``resnet18`` for the reference of this name, which has none.
         tuning: What was trained.
         rule: The aggregation rule.
-        best_round: The round of the state, the best by validation; None where no round was.
+        best_round: The round of the state, chosen by validation; None where no round was.
         preparation: How scans are prepared for it.
         labels: Site → its classes. Of the two logits of a scan the second is the positive class's; its probability is
             their softmax.

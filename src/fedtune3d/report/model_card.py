@@ -104,7 +104,7 @@ def _facts(contents: FinishedRun, info: ExportInfo) -> list[tuple[str, str]]:
             f"{tuning_title(info.tuning)}, {cost.trainable_parameters:,} of {cost.parameters:,} parameters",
         ),
         ("Aggregation", rule_title(info.rule)),
-        ("Round", f"{info.best_round} of {contents.config['training']['rounds']}, the best by validation"),
+        ("Round", f"{info.best_round} of {contents.config['training']['rounds']}, chosen by validation"),
         ("Seed", str(contents.config["seed"])),
         (
             "Input",

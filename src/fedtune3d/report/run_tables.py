@@ -131,7 +131,7 @@ def what_ran(contents: RunContents) -> list[tuple[str, str]]:
 def _best(metrics: RunMetrics | None) -> str:
     if metrics is None or metrics.best_round is None:
         return ""
-    return f"; evaluated: round {metrics.best_round}, the best by validation"
+    return f"; evaluated: round {metrics.best_round}, chosen by validation"
 
 
 def cost_lines(cost: ModelCost) -> list[tuple[str, str]]:

@@ -21,6 +21,8 @@ from fedtune3d._utils.strict import STRICT
 
 Strength = Annotated[Number, Field(ge=0, le=2, allow_inf_nan=False)]
 
+BestRound = Literal["latest_within_error", "highest_auc", "last"]
+
 
 @dataclass(frozen=True)
 class AugmentationSettings:
@@ -66,6 +68,8 @@ class TrainingSettings:
         accumulation: Batches per optimiser step.
         class_weighted: Weight classes in the loss by the inverse of their share of the site's training scans.
         augmentation: Random augmentations during training, or None.
+        best_round: How the round is chosen whose state is evaluated (`federation/best_round.py`):
+            ``"latest_within_error"``, ``"highest_auc"`` or ``"last"``.
         views: Cached views per scan: the scan itself and ``views - 1`` augmented ones, of which each epoch draws one
             per scan. Full tuning, which has no cache, draws a new augmentation each time instead.
     """
@@ -85,6 +89,7 @@ class TrainingSettings:
     clip_norm: Positive | None = 1.0
     accumulation: Count = 1
     class_weighted: bool = True
+    best_round: BestRound = "highest_auc"
     views: Annotated[Whole, Field(ge=1, le=1000)] = 1
     augmentation: AugmentationSettings | None = None
 

@@ -265,6 +265,7 @@ class _Run:
         options = self.experiment.participation
         settings = RoundSettings(
             rounds=self.experiment.training.rounds,
+            best_round=self.experiment.training.best_round,
             seed=self.experiment.seed,
             fraction=options.fraction if federated else 1.0,
             quorum=options.quorum,

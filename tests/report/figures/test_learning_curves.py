@@ -28,7 +28,7 @@ def test_learning_curves_are_the_ledger(contents: RunContents) -> None:
     assert rounds == list(range(11))  # the state of round 0 to that of round 10
     assert values == [line.sites["Boston"].received.auc for line in contents.ledger]
     assert line_of(auc_axes, "mean over sites")[1] == [line.validation.mean_auc for line in contents.ledger]
-    assert line_of(auc_axes, "best round (4)")[0] == [4, 4]
+    assert line_of(auc_axes, "evaluated (4)")[0] == [4, 4]
     losses = dict(zip(*line_of(loss_axes, "Graz"), strict=True))
     assert np.isnan(losses[3])
     assert losses[4] == contents.ledger[3].sites["Graz"].loss

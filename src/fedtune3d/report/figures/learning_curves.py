@@ -123,4 +123,4 @@ def _finish(axes: Axes, title: str, x_label: str, best_round: int | None) -> Non
     axes.set_ylabel(title, fontsize=9)
     axes.margins(y=0.08)
     if best_round is not None:
-        axes.axvline(best_round, color=GREY, linewidth=1.0, linestyle=(0, (2, 2)), label=f"best round ({best_round})")
+        axes.axvline(best_round, color=GREY, linewidth=1.0, linestyle=(0, (2, 2)), label=f"evaluated ({best_round})")
