@@ -59,7 +59,6 @@ TESTED_ELSEWHERE = {
     "federation/flower/server_folder.py": "federation/flower/test_folders.py",
     "federation/flower/site_check.py": "federation/flower/test_folders.py",
     "federation/flower/site_folder.py": "federation/flower/test_folders.py",
-    "federation/privacy/consent.py": "federation/flower/test_curious_server.py",
     "federation/privacy/declarations.py": "federation/tasks/test_registry.py",
     "federation/privacy/minimums.py": "federation/flower/test_curious_server.py",
     "federation/privacy/refusal.py": "federation/privacy/test_gate.py",

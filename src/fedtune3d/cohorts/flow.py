@@ -90,7 +90,7 @@ class Flow:
 
 
 HELD_BACK_BOTH = ByClass(HELD_BACK, HELD_BACK)
-NOTHING_SHOWN = Flow(HELD_BACK, (), HELD_BACK, HELD_BACK, {WHOLE_SITE: HELD_BACK_BOTH})
+NOTHING_SHOWN = Flow(HELD_BACK, (), HELD_BACK, HELD_BACK, dict.fromkeys((WHOLE_SITE, *SPLITS), HELD_BACK_BOTH))
 """A flow of which the site holds everything back."""
 
 

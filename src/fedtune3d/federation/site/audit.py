@@ -87,7 +87,7 @@ class PeopleByClass:
 
 
 _NOT_SHOWN = PeopleOfClass(None, None, None)
-_NOBODY_SHOWN = PeopleByClass(_NOT_SHOWN, _NOT_SHOWN)
+NOBODY_SHOWN = PeopleByClass(_NOT_SHOWN, _NOT_SHOWN)
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def people_by_split(
     described = {name: PeopleByClass(*classes) for name, *classes in zip(parts, *by_class, strict=True)}
     described["all"] = PeopleByClass(*(_people_of(records, label, min_people) for label in (0, 1)))
     hidden = {*small, "all"} if small else set()
-    return {name: _NOBODY_SHOWN if name in hidden else people for name, people in described.items()}
+    return {name: NOBODY_SHOWN if name in hidden else people for name, people in described.items()}
 
 
 def _people_of(records: Iterable[ScanRecord], label: int, min_people: int) -> PeopleOfClass:

@@ -8,8 +8,8 @@ from fedtune3d.cohorts.splits import read_splits_of_scans
 from fedtune3d.evaluation.estimate import Estimate, undefined
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
 from fedtune3d.federation.privacy.declarations import AtLeast, Declaration, Reveals
-from fedtune3d.federation.site.audit import PeopleByClass, age_auc, people_by_split
-from fedtune3d.federation.site.data import SiteData
+from fedtune3d.federation.site.audit import NOBODY_SHOWN, PeopleByClass, age_auc, people_by_split
+from fedtune3d.federation.site.data import SPLITS, SiteData
 from fedtune3d.federation.tasks.kind import TaskKind
 
 OF_A_CLASS = AtLeast("min_per_class")
@@ -30,7 +30,7 @@ class PeopleDescription(Payload):
     """
 
     splits: Annotated[dict[str, PeopleByClass], Declaration(Reveals.STATISTIC, OF_A_CLASS)] = Field(
-        default_factory=dict
+        default_factory=lambda: dict.fromkeys((*SPLITS, "all"), NOBODY_SHOWN)
     )
     age_auc: Annotated[Estimate, Declaration(Reveals.STATISTIC, OF_A_CLASS)] = undefined("held back by the site")
 
