@@ -99,6 +99,9 @@ class ModelSection(StrictModel):
     @field_validator("encoder")
     @classmethod
     def _known_encoder(cls, name: str) -> str:
+        if name.endswith(".py"):
+            own = f"put {Path(name).name} into fedtune3d/models/encoders and write encoder: {Path(name).stem}"
+            raise ValueError(f"expected a name, got a file; {own}")
         return known_name(name, (*encoder_names(), RESNET18))
 
     @model_validator(mode="after")

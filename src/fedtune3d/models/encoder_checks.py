@@ -53,6 +53,7 @@ class Checked:
 
 
 @lru_cache(maxsize=1)
+@torch.inference_mode(False)  # so that gradients can follow, whoever asks first
 def _balls(size: int) -> Tensor:
     axis = torch.linspace(-1.2, 1.2, size)
     ball = (axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2) < 1
