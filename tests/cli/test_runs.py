@@ -32,7 +32,7 @@ def test_prepare_run_and_report(capsys: pytest.CaptureFixture[str], small_experi
     ]
     code, out, _ = call(capsys, "run", path)
     assert code == 0
-    assert "Test AUC [95 % interval]" in out
+    assert "Test AUC [95% CI]" in out
     assert "weights are random" in out
     assert f"report: {tmp_path / 'run' / 'report.html'}" in out
     (tmp_path / "run" / "report.html").unlink()

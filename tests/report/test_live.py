@@ -20,8 +20,8 @@ def keep_rounds(folder: Path, rounds: int) -> None:
 @pytest.mark.parametrize(
     ("rounds", "expected"),
     [
-        (11, "Running: all 10 rounds are done; the evaluation follows."),
-        (10, "Running: all 10 rounds are done; the evaluation follows."),
+        (11, "Running: all 10 rounds are done; evaluation follows."),
+        (10, "Running: all 10 rounds are done; evaluation follows."),
         (4, "Running: round 5 of 10, about 2 min left in the rounds."),  # 6 of 12.5 s
         (0, "Running: round 1 of 10."),
     ],
@@ -35,11 +35,11 @@ def test_what_the_run_is_at(make_run: Callable[..., Path], rounds: int, expected
 
 def test_before_the_rounds_and_after_the_evaluation(make_run: Callable[..., Path]) -> None:
     folder = make_run()
-    assert status_of(read_run(folder)) == "Running: the report is being written."
+    assert status_of(read_run(folder)) == "Running: writing the report."
     keep_rounds(folder, 0)
     for name in ("metrics.json", "environment.json"):
         (folder / name).unlink()
-    assert status_of(read_run(folder)) == "Running: 10 rounds to come; first the sites prepare their scans."
+    assert status_of(read_run(folder)) == "Running: the sites prepare their scans; 10 rounds to come."
 
 
 def test_a_slow_first_round_does_not_tell_what_is_left(make_run: Callable[..., Path]) -> None:
@@ -97,8 +97,8 @@ def test_it_waits_where_there_is_no_run_yet_and_says_what_is_damaged(
     make_run: Callable[..., Path], tmp_path: Path
 ) -> None:
     waiting = LivePage(tmp_path / "none")
-    assert waiting.status()["status"] == "Running: it begins."
-    assert "Running: it begins." in waiting.html()
+    assert waiting.status()["status"] == "Running: starting up."
+    assert "Running: starting up." in waiting.html()
     folder = make_run(finished=False)
     (folder / "audit.json").write_text("{")
     with pytest.raises(InputError, match=r"audit\.json: the file has lost its checksum"):

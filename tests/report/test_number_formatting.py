@@ -26,7 +26,7 @@ def test_the_answer_is_one_sentence(metrics: RunMetrics) -> None:
     expected = "CONV S head, frozen encoder, FedAvg: mean test AUC over 2 sites 0.81 [0.74, 0.88], 41.0 MB of traffic."
     assert words.answer(with_mean(metrics, mean, ("A", "B")), 41_000_000) == expected
     few = words.answer(with_mean(metrics, replace(mean, mark="few"), ("A",)), 5_000)
-    assert "over 1 site 0.81 [0.74, 0.88], resting on few people, 5.0 kB" in few
+    assert "over 1 site 0.81 [0.74, 0.88] (few people), 5.0 kB" in few
 
 
 def test_the_answer_says_why_there_is_none(metrics: RunMetrics) -> None:

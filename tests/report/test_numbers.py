@@ -542,7 +542,7 @@ def tables_by_order(run: Run, title: str) -> list[tuple[str, list[list[str]]]]:
 
     parser = Ordered()
     parser.feed((run.folder / "report.html").read_text(encoding="utf-8"))
-    return [found for found in parser.all if found[0] == f"{title}, test scans [95 % interval]"]
+    return [found for found in parser.all if found[0] == f"{title}, test scans [95% CI]"]
 
 
 def test_the_data_behind_the_figures_are_these_numbers(run: Run) -> None:

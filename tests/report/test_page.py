@@ -112,7 +112,7 @@ def test_policy_keeps_pictures_and_names_at_the_site(make_run: Callable[..., Pat
     pictures = [attributes["alt"] or "" for tag, attributes in outline.tags if tag == "img"]
     assert sum("example scan" in alt for alt in pictures) == 3
     assert all("Graz" in alt for alt in pictures if "example scan" in alt)
-    assert outline.text.count("the site's policy keeps its pictures") == 3
+    assert outline.text.count("the site's policy does not let pictures leave") == 3
     assert "sub-Amsterdam09" in outline.text
     assert "sub-Boston09" not in outline.text  # predictions may not leave Boston
 

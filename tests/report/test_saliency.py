@@ -40,7 +40,7 @@ def test_correlations_and_shares_stand_in_rows(contents: RunContents) -> None:
 
 def test_a_map_that_hardly_changes_is_said_in_words(contents: RunContents) -> None:
     (warning,) = saliency.warnings(contents.saliency)
-    assert warning.startswith("Boston: this map hardly changes when what was trained is drawn at random")
+    assert warning.startswith("Boston: this map hardly changes when the trained weights are randomised")
     assert "(correlation 0.91)" in warning
 
 
@@ -53,7 +53,7 @@ def test_one_reason_of_several_sites_is_said_once(contents: RunContents) -> None
 def test_where_the_scans_lie_and_why_there_are_no_shares() -> None:
     centred, coarse = saliency.notes({"A": token_map(), "B": token_map(in_template=6)})
     assert "Scans of A that were not registered to MNI152" in centred
-    assert "A place of 24 mm is wider than a hippocampus" in coarse
+    assert "At 24 mm a map is too coarse for a hippocampus" in coarse
     (no_atlas,) = saliency.notes({"A": token_map(method="integrated_gradients", in_template=6)})
     assert "install fedtune3d[atlas]" in no_atlas
     assert saliency.map_rows({"A": token_map()})[0]["similarity"] == "−0.20"

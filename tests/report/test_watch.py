@@ -190,7 +190,7 @@ def test_a_run_that_fails_says_why(unfinished: Path) -> None:
 def test_a_damaged_file_is_said(unfinished: Path) -> None:
     (unfinished / "audit.json").write_text("{")
     with Watch(unfinished) as watch:
-        assert "audit.json: the file has lost its checksum" in watch.told()["status"]
+        assert "audit.json: the file has lost its checksum" in watch.message()["status"]
         assert ask(watch)[0] == 500
 
 

@@ -119,7 +119,7 @@ def test_a_run_that_failed_is_said_to_have(page: Any, tmp_path: Path) -> None:
     def fail() -> None:
         with Watch(tmp_path / "none") as watch:
             page.goto(watch.url)
-            sync_api.expect(page.locator("#status")).to_have_text("Running: it begins.")
+            sync_api.expect(page.locator("#status")).to_have_text("Running: starting up.")
             raise InputError("site B: no answer")
 
     with pytest.raises(InputError, match="no answer"):

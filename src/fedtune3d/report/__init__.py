@@ -1,4 +1,4 @@
-"""A run folder in; figures, tables and one HTML page out."""
+"""Reports: read a run or study folder and write its figures, tables and one HTML page."""
 
 from fedtune3d.report.against import against_table
 from fedtune3d.report.number_formatting import caveat

@@ -1,4 +1,4 @@
-"""Who is at each site: classes, sex and age per split, for the terminal and for the page."""
+"""Class balance, sex and age per site and split, for the terminal and for the page."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -16,7 +16,7 @@ _SPLITS = ("train", "validation", "test", "all")
 
 
 class BalanceRow(NamedTuple):
-    """One split of one site; each class as people with women, and age, ready to print. `age_auc` is of ``all``."""
+    """One split of one site: people (women) and age of each class, formatted. `age_auc` is set only for ``all``."""
 
     site: str
     split: str
@@ -26,7 +26,7 @@ class BalanceRow(NamedTuple):
 
 
 def balance_rows(described: Mapping[str, PeopleDescription]) -> list[BalanceRow]:
-    """A row for each site and split, and one for all its people."""
+    """Return one row per site and split, and one per site for all its people."""
     return [
         BalanceRow(
             site,
@@ -49,7 +49,7 @@ def _class(group: PeopleOfClass) -> tuple[str, str]:
 
 
 def balance_table(described: Mapping[str, PeopleDescription]) -> Table:
-    """People, women and age (mean ± standard deviation) of each class per site and split; under it the AUC of age."""
+    """Tabulate people, women and age (mean ± SD) of each class per site and split; the caption has the AUC of age."""
     table = Table(title="People per site and split", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Site")
     table.add_column("Split", no_wrap=True)
@@ -63,6 +63,6 @@ def balance_table(described: Mapping[str, PeopleDescription]) -> Table:
         )
     notes = [f"AUC of age for the label, {row.site}: {row.age_auc}" for row in rows if row.age_auc]
     if any(part in (HELD_BACK, "–") or "(–)" in part for row in rows for part in (*row.positive, *row.negative)):
-        notes.insert(0, f"{HELD_BACK}, –: not sent by the site, for too few people")
+        notes.insert(0, f"{HELD_BACK}, –: not sent by the site because there are too few people")
     table.caption, table.caption_justify = Text("\n".join(notes)), "left"
     return table

@@ -1,4 +1,4 @@
-"""The header of an exported file: which model it holds, and what the model takes and gives."""
+"""The header of an exported file: the model in it, its input and its output."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from fedtune3d.preparation.recognition import STEPS
 from fedtune3d.preparation.settings import PreparationSettings
 
 FORMAT = 2
-"""Raised whenever a file of the format before could be read wrongly."""
+"""Version of the file format; incremented whenever a file of the previous version would be misread."""
 
 
 @dataclass(frozen=True)
 class InputFormat:
-    """How scans are prepared for the model.
+    """Preparation that the model expects of its input scans.
 
     Attributes:
         size: Voxels along each axis.
-        spacing_mm: Their size.
+        spacing_mm: Edge length of a voxel.
         steps: Preparation steps, as in the experiment file.
         intensity: Normalisation, as in the experiment file.
         background: Value outside the brain.
-        version: Of the preparation; another one gives other voxels.
+        version: Version of the preparation code; another version gives different voxels.
     """
 
     size: int
@@ -37,7 +37,7 @@ class InputFormat:
 
     @classmethod
     def of(cls, settings: PreparationSettings) -> "InputFormat":
-        """The format that this version of the program prepares with these settings."""
+        """Return the format that this version of the program produces with these settings."""
         chosen = settings.steps
         return cls(
             size=settings.size,
@@ -51,42 +51,42 @@ class InputFormat:
 
 @dataclass(frozen=True)
 class ClassLabels:
-    """The diagnoses (or the one rule on columns) that count as positive and as negative."""
+    """The diagnoses (or the single label expression) that count as positive and as negative."""
 
     positive: tuple[str, ...]
     negative: tuple[str, ...]
 
     @classmethod
     def of(cls, mapping: LabelMapping) -> "ClassLabels":
-        """The labels of a site; a rule becomes the only entry."""
+        """Return the labels of a site; a label expression becomes the only entry."""
         positive, negative = (
-            (wanted,) if isinstance(wanted, str) else wanted for wanted in (mapping.positive, mapping.negative)
+            (labels,) if isinstance(labels, str) else labels for labels in (mapping.positive, mapping.negative)
         )
         return cls(positive, negative)
 
 
 @dataclass(frozen=True)
 class ExportInfo:
-    """What the header of an exported file says of the model in it.
+    """Description of an exported model, written to the header of its file.
 
     Attributes:
-        format: Of the file.
+        format: Version of the file format.
         contains: ``model``, ``head`` or ``encoder``.
         fedtune3d: The version that wrote it.
         experiment: The experiment's name.
         encoder: As in the experiment file.
-        head: As in the experiment file; ``resnet18`` for the reference of this name, which has none.
-        tuning: What was trained.
+        head: As in the experiment file; ``resnet18`` for the reference network of that name, which has no head.
+        tuning: The tuning method: ``full``, ``frozen`` or ``lora``.
         rule: The aggregation rule.
-        best_round: The round of the state, chosen by validation; None where no round was.
-        preparation: How scans are prepared for it.
-        labels: Site → its classes. Of the two logits of a scan the second is the positive class's; its probability is
-            their softmax.
-        threshold: Probabilities from it up count as positive; chosen on validation scans, None where there were none.
-        weights: Of the encoder, before training.
+        best_round: The round whose state is exported, chosen by validation; None without rounds.
+        preparation: Preparation that the model expects of its input scans.
+        labels: Site → its classes. The second of the two logits belongs to the positive class; their softmax gives
+            its probability.
+        threshold: Probabilities at or above it are positive; chosen on validation scans, None if there were none.
+        weights: Origin of the encoder's weights before training.
         simulated: Whether any site's scans were simulated.
-        layers_of: The site whose own layers the file holds, where each site kept some (FedBN); None otherwise.
-        state_sha256: Of the tensors in the file (`state_dicts.state_sha256`).
+        layers_of: The site whose local layers the file holds, if each site keeps its own (FedBN); None otherwise.
+        state_sha256: SHA-256 of the tensors in the file (`state_dicts.state_sha256`).
     """
 
     format: int

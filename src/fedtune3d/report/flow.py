@@ -1,4 +1,4 @@
-"""The flow of participants: who was found, left out and why, and included, per class and split; one column per site."""
+"""Flow of participants: found, left out (with reasons) and included, per class and split; one column per site."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _SPLITS = {"train": "Training", "validation": "Validation", "test": "Test"}
 
 @dataclass(frozen=True)
 class FlowRow:
-    """A line of the flow: its title, whether it details the line above, and one cell per site and one for all."""
+    """A line of the flow: title, whether it details the line above, and one cell per site plus one for all sites."""
 
     title: str
     part: bool
@@ -24,10 +24,12 @@ class FlowRow:
 
 
 def flow_rows(flows: Sequence[Flow | None]) -> list[FlowRow]:
-    """The flow as rows of ``participants (scans)``; ``–`` where a site's is not here, ``held back`` what may not leave.
+    """Return the flow as rows of ``participants (scans)``.
+
+    A cell is ``–`` if the site's flow is missing, and ``held back`` if its policy does not let the count leave.
 
     Args:
-        flows: Of each site, or None where it is not here.
+        flows: The flow of each site; None if it is missing.
     """
     known = [flow for flow in flows if flow is not None]
     rows = [
@@ -47,7 +49,7 @@ def flow_rows(flows: Sequence[Flow | None]) -> list[FlowRow]:
 
 
 def flow_table(flows: Mapping[str, Flow]) -> Table:
-    """The flow for the terminal."""
+    """Tabulate the flow for the terminal."""
     table = Table(title="Participants (scans)", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("")
     for column in flow_columns(list(flows)):
@@ -58,12 +60,12 @@ def flow_table(flows: Mapping[str, Flow]) -> Table:
 
 
 def flow_columns(sites: Sequence[str]) -> list[str]:
-    """The sites, and ``All`` where there are several."""
+    """Return the column heads: the sites, and ``All`` if there are several."""
     return [*sites, *(["All"] if len(sites) > 1 else [])]
 
 
 def _reasons(flows: Sequence[Flow]) -> list[tuple[str, str]]:
-    """Every reason that a site has, each site's in its order."""
+    """Return all reasons for leaving people out, keeping the order within each site."""
     places: dict[tuple[str, str], int] = {}
     for flow in flows:
         for place, step in enumerate(flow.left_out):

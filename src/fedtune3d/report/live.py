@@ -1,4 +1,4 @@
-"""The report of a run in progress: drawn when it is asked for, where the run folder has changed since."""
+"""The report of a run in progress, redrawn on request if the run folder has changed."""
 
 import math
 import threading
@@ -12,11 +12,11 @@ from fedtune3d.report.page import asset, environment, render_live
 from fedtune3d.report.run_contents import RunContents, read_run, version_of
 
 PACE = 5
-"""What is left is told from the median of so many last rounds: the first one also encodes the scans."""
+"""Number of recent rounds whose median duration predicts the time left; the first round also encodes the scans."""
 
 
 class LivePage:
-    """The page and the status of a run folder, for several readers in threads of their own."""
+    """The page and the status of a run folder; safe to call from several threads."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -25,13 +25,13 @@ class LivePage:
         self._page: tuple[str, str] | None = None
 
     def status(self) -> Mapping[str, str]:
-        """`version`, which changes when the page would, and `status`, what the run is at, in a sentence."""
+        """Return `version`, which changes whenever the page would, and `status`, one sentence on the run's progress."""
         with self._lock:
             version, contents = self._read()
-        return {"version": version, "status": "Running: it begins." if contents is None else status_of(contents)}
+        return {"version": version, "status": "Running: starting up." if contents is None else status_of(contents)}
 
     def html(self) -> str:
-        """The page, which follows the run by its script; a page that only waits where there is no run folder yet."""
+        """Return the page, whose script follows the run; a waiting page if there is no run folder yet."""
         live = dict(self.status())
         with self._lock:
             version, contents = self._read()
@@ -41,7 +41,7 @@ class LivePage:
             return self._page[1]
 
     def _read(self) -> tuple[str, RunContents | None]:
-        version = version_of(self.folder)  # before what it is of: at worst the page is drawn once more
+        version = version_of(self.folder)  # read before the contents: at worst the page is drawn once too often
         if self._contents is None or self._contents[0] != version:
             has_begun = RunFolder(self.folder).config.exists()
             self._contents = (version, read_run(self.folder) if has_begun else None)
@@ -49,22 +49,22 @@ class LivePage:
 
 
 def status_of(contents: RunContents) -> str:
-    """`Running: round 3 of 10, about 4 min left in the rounds.`"""
+    """Describe the progress of a run: `Running: round 3 of 10, about 4 min left in the rounds.`"""
     rounds = contents.config["training"]["rounds"]
     seconds = [line.seconds for line in contents.ledger if line.trains]
     if contents.metrics:
-        return "Running: the report is being written."
+        return "Running: writing the report."
     if len(seconds) == rounds:
-        after = "baselines and evaluation follow" if contents.config.get("baselines") else "the evaluation follows"
+        after = "baselines and evaluation follow" if contents.config.get("baselines") else "evaluation follows"
         return f"Running: all {plural(rounds, 'round')} are done; {after}."
     if not contents.environment:
-        return f"Running: {plural(rounds, 'round')} to come; first the sites prepare their scans."
+        return f"Running: the sites prepare their scans; {plural(rounds, 'round')} to come."
     left = f", {about((rounds - len(seconds)) * median(seconds[-PACE:]))} left in the rounds" if seconds else ""
     return f"Running: round {len(seconds) + 1} of {rounds}{left}."
 
 
 def about(seconds: float) -> str:
-    """`under a minute`, `about 4 min`, `about 2 h 10 min`: as exact as such a guess can be."""
+    """Format an estimated duration: `under a minute`, `about 4 min`, `about 2 h 10 min`."""
     minutes = math.ceil(seconds / 60)
     if minutes <= 1:
         return "under a minute"

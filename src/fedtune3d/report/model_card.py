@@ -1,4 +1,4 @@
-"""The model card of an export: what the model is, what it was made from, what it was measured to do, and what not."""
+"""The model card of an export: the model, its training data, its measured performance and its limits."""
 
 from collections.abc import Sequence
 
@@ -27,13 +27,13 @@ brain-extracted T1-weighted scan of an adult, of a kind like those of the sites 
 It must not inform the diagnosis or the treatment of anyone.**"""
 
 LIMITS = """\
-- It says how alike a scan is to the two classes below and nothing of any other disease.
+- It tells the two classes below apart and says nothing about any other disease.
 - It was measured on test scans of the sites below only. With another scanner, sequence, age range or share of patients
   it may do worse, and the numbers below do not tell by how much.
 - The probability was not calibrated; the threshold was chosen on the sites' validation scans for balanced accuracy.
-- The round was chosen by validation scores, so those are no measure of it; only the test numbers below are.
-- Weights can betray something of the scans that they were trained on. Nothing was done against this beyond keeping the
-  scans at their sites."""
+- The round was chosen by validation scores, so they are biased; only the test numbers below are not.
+- Weights can reveal information about the scans that they were trained on. The only protection is that the scans stay
+  at their sites."""
 
 HOW_TO_USE = """\
 ```python
@@ -44,18 +44,18 @@ model, info = load_exported("model.safetensors")   # prepared scans (B, 1, 128, 
 
 
 def model_card(contents: FinishedRun, info: ExportInfo, files: Sequence[str]) -> str:
-    """The card as Markdown, from the half of the run folder that may leave its sites.
+    """Write the card as Markdown, from the half of the run folder that may leave its sites.
 
     Args:
         contents: A finished run.
         info: The header of the exported files.
-        files: The names of the files and folders next to the card.
+        files: Names of the files and folders next to the card.
     """
     metrics = contents.metrics
     warning = caveat(metrics)
     sections = [
         f"# {info.experiment}",
-        "A classifier of brain MRI scans in two classes, made by federated fine-tuning over "
+        "A two-class classifier of brain MRI scans, fine-tuned by federated learning across "
         f"{plural(len(contents.sites), 'site')}.",
         f"> **{warning}**" if warning else "",
         _own_layers(info),
@@ -130,7 +130,7 @@ def _class_rows(info: ExportInfo) -> list[tuple[str, ...]]:
 
 
 def _data(contents: FinishedRun) -> str:
-    """Per site the scans of each split; of the test set people and positives, too."""
+    """Tabulate the scans of each split per site, with people and positive scans of the test set."""
     tested = contents.metrics.federated.sites
     rows = []
     for site in contents.sites:
@@ -145,14 +145,14 @@ def _data(contents: FinishedRun) -> str:
 
 
 def _measured(contents: FinishedRun, info: ExportInfo) -> str:
-    """Federated numbers per site and pooled, then the mean AUC of every method."""
+    """Tabulate the federated model's metrics per site and pooled, then the mean AUC of every method."""
     metrics = contents.metrics
     rows = [
         (name, *map(_cell, (test.auc, test.balanced_accuracy, test.sensitivity, test.specificity)))
         for name, test in metrics.federated.parts.items()
         if info.layers_of in (None, name)
     ]
-    text = "With 95 % intervals; `few` marks a class of under ten people.\n\n" + _table(("Site", *MEASURES), rows)
+    text = "Brackets are 95% CIs; `few` marks fewer than ten people in a class.\n\n" + _table(("Site", *MEASURES), rows)
     if info.layers_of is not None:
         return text
     means = [(METHODS[name], _cell(metrics.methods[name].mean_auc)) for name in shown_methods(metrics)]

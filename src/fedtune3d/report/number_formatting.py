@@ -1,4 +1,4 @@
-"""Numbers and names as a reader sees them, and the sentences made of them."""
+"""Formatting of numbers and names for readers, and the sentences built from them."""
 
 from fedtune3d.config.study_results import VariantRecord
 from fedtune3d.evaluation.estimate import Estimate
@@ -17,7 +17,7 @@ _TUNINGS = {"frozen": "frozen encoder", "full": "full fine-tuning", "lora": "LoR
 
 
 def head_title(name: str) -> str:
-    """`conv_s` → `CONV S head`; the name itself where no such head is installed."""
+    """Return the title of a head: `conv_s` → `CONV S head`; the name itself if no such head is installed."""
     return f"{_head_label(name)} head"
 
 
@@ -28,24 +28,24 @@ def _head_label(name: str) -> str:
 
 
 def encoder_title(name: str) -> str:
-    """`vit_b` → `SAM-Med3D ViT-B (vit_b)`; the name itself where no such encoder is installed."""
+    """Return the title of an encoder: `vit_b` → `SAM-Med3D ViT-B (vit_b)`; the name itself if it is not installed."""
     from fedtune3d.models.encoders import encoder_names, encoder_spec
 
     return f"{encoder_spec(name).title} ({name})" if name in encoder_names() else name
 
 
 def weights_title(weights: WeightsSource) -> str:
-    """`random`, or `pre-trained, from sam_med3d_turbo.pth`."""
+    """Describe the encoder's weights: `random`, or `pre-trained, from sam_med3d_turbo.pth`."""
     return weights.source if weights.source == "random" else f"pre-trained, from {weights.source}"
 
 
 def tuning_title(name: str) -> str:
-    """`frozen` → `frozen encoder`."""
+    """Return the title of a tuning method: `frozen` → `frozen encoder`."""
     return _TUNINGS.get(name, name)
 
 
 def rule_title(name: str) -> str:
-    """The name of the rule's class, which carries the paper's: `fedavg` → `FedAvg`."""
+    """Return the name of a rule's class, which is the paper's: `fedavg` → `FedAvg`."""
     from fedtune3d.aggregation.registry import rules
 
     return rules()[name].__name__ if name in rules() else name
@@ -62,19 +62,19 @@ _SHORT = {
 
 
 def variant_title(part: str, variant: VariantRecord) -> str:
-    """The short title of a study's head, tuning or rule; its options stand in brackets."""
+    """Return the short title of a study's head, tuning or rule, with its options in brackets."""
     name = variant.name
     title = rule_title(name) if part == "rule" else _SHORT.get(name) or _head_label(name)
     return f"{title} ({variant.note})" if variant.note else title
 
 
 def interval(estimate: Estimate) -> str:
-    """`0.81 [0.74, 0.88]`, or why there is no such number."""
+    """Format an estimate and its CI as `0.81 [0.74, 0.88]`, or give the reason why it is undefined."""
     return _with_limits(estimate, ".2f")
 
 
 def difference(estimate: Estimate) -> str:
-    """`+0.03 [−0.05, +0.11]`, or why there is no such number."""
+    """Format a difference and its CI as `+0.03 [−0.05, +0.11]`, or give the reason why it is undefined."""
     return _with_limits(estimate, "+.2f")
 
 
@@ -86,12 +86,12 @@ def _with_limits(estimate: Estimate, digits: str) -> str:
 
 
 def threshold(probability: float | None) -> str:
-    """`0.512`; a dash where there is none."""
+    """Format a threshold as `0.512`; a dash if there is none."""
     return "–" if probability is None else f"{probability:.3f}"
 
 
 def p_value(value: float | None) -> str:
-    """`0.42`, `0.003`, `<0.001`; a dash where there is none."""
+    """Format a p-value as `0.42`, `0.003` or `<0.001`; a dash if there is none."""
     if value is None:
         return "–"
     if value < 0.001:
@@ -100,7 +100,7 @@ def p_value(value: float | None) -> str:
 
 
 def size(count: float | None) -> str:
-    """Bytes as `6.8 MB` (10⁶ bytes)."""
+    """Format a number of bytes as `6.8 MB` (10⁶ bytes)."""
     if count is None:
         return "–"
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -110,7 +110,7 @@ def size(count: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as `4.2 s`, `3 min 20 s` or `2 h 5 min`."""
+    """Format a number of seconds as `4.2 s`, `3 min 20 s` or `2 h 5 min`."""
     if seconds is None:
         return "–"
     if seconds < 60:
@@ -120,30 +120,30 @@ def duration(seconds: float | None) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """`1 scan`, `2 scans`."""
+    """Format a count with its noun: `1 scan`, `2 scans`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def setup(metrics: RunMetrics) -> str:
-    """`CONV S head, frozen encoder, FedAvg`."""
+    """Describe the combination of a run: `CONV S head, frozen encoder, FedAvg`."""
     return ", ".join((head_title(metrics.head), tuning_title(metrics.tuning), rule_title(metrics.rule)))
 
 
 def answer(metrics: RunMetrics, total_bytes: int) -> str:
-    """The run's main result and its traffic, in one sentence."""
+    """State the run's main result and its traffic in one sentence."""
     mean = metrics.federated.mean_auc
     if mean.value is None:
         return f"{setup(metrics)}: the mean test AUC is {interval(mean)}."
-    few = ", resting on few people" if mean.mark else ""
+    few = " (few people)" if mean.mark else ""
     sites = plural(len(mean.sites), "site")
     return f"{setup(metrics)}: mean test AUC over {sites} {interval(mean)}{few}, {size(total_bytes)} of traffic."
 
 
 def caveat(facts: RunMetrics | Environment | None) -> str:
-    """Warn of simulated scans, random weights, and many scans of few groups; empty where there is none of these.
+    """Warn of simulated scans, random weights, and many scans of few groups; empty if none of these applies.
 
     Args:
-        facts: The metrics or the environment of a run; None where it has neither yet.
+        facts: The metrics or the environment of a run; None if it has neither yet.
     """
     if facts is None:
         return ""
@@ -169,7 +169,7 @@ def caveat(facts: RunMetrics | Environment | None) -> str:
 
 
 def short_caveat(facts: RunMetrics | Environment | None) -> str:
-    """`simulated scans, random weights`, for a figure; empty where neither applies."""
+    """Return a short caveat for figures: `simulated scans, random weights`; empty if neither applies."""
     if facts is None:
         return ""
     parts = ["simulated scans"] if facts.simulated else []

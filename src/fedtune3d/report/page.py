@@ -1,4 +1,4 @@
-"""The report: one HTML page that opens offline, and the figures beside it."""
+"""The report of a run: one HTML page that opens offline, with its figures next to it."""
 
 import base64
 from dataclasses import dataclass
@@ -23,18 +23,18 @@ from fedtune3d.report.figures.weights_per_round import draw_weights
 from fedtune3d.report.run_contents import RunContents, read_run
 
 PICTURE_BUDGET_BYTES = 2_500_000
-"""Example pictures past this are left out of the page (they stay in the run folder), which keeps it under 5 MB."""
+"""Limit on the example pictures in a page, which keeps it under 5 MB; the others stay in the run folder."""
 PICTURES_PER_SITE = 3
 
 
 def write_report(run_folder: Path) -> Path:
     """Write `report.html` and `figures/` of a run folder from what it holds, and return the page's path.
 
-    A run in progress gives a page without results. Pictures and names of scans stand in it only where the site's policy
-    in the configuration lets them leave.
+    The page of a run in progress has no results. Pictures and names of scans are included only if the site's policy in
+    the configuration lets them leave.
 
     Raises:
-        InputError: When the folder holds no run, or a file in it is damaged.
+        InputError: If the folder holds no run, or a file in it is damaged.
     """
     contents = read_run(Path(run_folder))
     drawings = _draw(contents)
@@ -46,17 +46,17 @@ def write_report(run_folder: Path) -> Path:
 
 
 def render_live(contents: RunContents, live: dict[str, str]) -> str:
-    """The page of a run in progress, which follows the run from where it is served; writes nothing.
+    """Render the page of a run in progress, which follows the run while it is served; writes nothing.
 
     Args:
-        contents: The run folder, read.
-        live: `status`, what the run is at, in a sentence; `version`, which changes when the page would.
+        contents: The contents of the run folder.
+        live: `status`, one sentence on the run's progress; `version`, which changes whenever the page would.
     """
     return _render(contents, _draw(contents), live)
 
 
 def _draw(contents: RunContents) -> dict[str, Drawing]:
-    """The figures by name that there are data for."""
+    """Draw the figures for which there are data, by name."""
     rule = number_formatting.rule_title(contents.config.get("aggregation", {}).get("rule", "the rule"))
     drawn = [
         draw_auc_per_site(contents.metrics) if contents.metrics else None,
@@ -69,14 +69,14 @@ def _draw(contents: RunContents) -> dict[str, Drawing]:
         draw_weights(contents.ledger, contents.sites, rule),
         draw_mean_saliency(contents.saliency, RunFolder(contents.path)),
     ]
-    found = {drawing.name: drawing for drawing in drawn if drawing is not None}
-    for drawing in found.values():
+    drawings = {drawing.name: drawing for drawing in drawn if drawing is not None}
+    for drawing in drawings.values():
         drawing.note(number_formatting.short_caveat(contents.facts))
-    return found
+    return drawings
 
 
 def environment() -> Environment:
-    """The templates, with the filters that all pages use."""
+    """Return the Jinja environment with the templates and filters of all pages."""
     templates = Environment(
         loader=PackageLoader("fedtune3d.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -92,7 +92,7 @@ def environment() -> Environment:
 
 
 def asset(name: str) -> str:
-    """The style or the script of a page, to stand in it."""
+    """Read a style sheet or script to embed in a page."""
     return (files("fedtune3d.report") / "templates" / name).read_text(encoding="utf-8")
 
 
@@ -141,7 +141,7 @@ def _render(contents: RunContents, drawings: dict[str, Drawing], live: dict[str,
 
 @dataclass(frozen=True)
 class PageFigure:
-    """A figure in a page; `source` is its data URI, and `saved` says whether its files are in the folder, too."""
+    """A figure in a page; `source` is its data URI, and `saved` whether its files are in the folder as well."""
 
     name: str
     title: str
@@ -161,7 +161,7 @@ def _data_uri(content: bytes, kind: str) -> str:
 
 @dataclass(frozen=True)
 class SiteExamples:
-    """A site's example pictures as data URIs, and why there are none or no more; empty where all are shown."""
+    """A site's example pictures as data URIs, and the reason if some are missing; empty if all are shown."""
 
     site: str
     sources: tuple[str, ...]
@@ -173,14 +173,14 @@ def _examples(contents: RunContents) -> list[SiteExamples]:
     for site in contents.sites:
         sources, why = [], ""
         if not contents.policy(site, "pictures_leave"):
-            why = "the site's policy keeps its pictures"
+            why = "the site's policy does not let pictures leave"
         for path in contents.examples.get(site, [])[:PICTURES_PER_SITE]:
             content = path.read_bytes()
             spent += len(content)
             if spent > PICTURE_BUDGET_BYTES:
-                why = f"more pictures are in sites/{site}/examples; the page would grow too large"
+                why = f"more pictures are in sites/{site}/examples; they would make this page too large"
                 break
             sources.append(_data_uri(content, "png"))
-        why = why or ("" if sources else "there are none in this run folder")
+        why = why or ("" if sources else "this run folder has none")
         shown.append(SiteExamples(site, tuple(sources), why))
     return shown

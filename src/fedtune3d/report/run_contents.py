@@ -1,4 +1,4 @@
-"""What a run folder holds, read as far as it is there: a run in progress has a ledger and no metrics yet."""
+"""Reading of a run folder, complete or not: a run in progress has a ledger but no metrics yet."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,21 +26,21 @@ _ADVICE = "run again with --resume"
 
 @dataclass(frozen=True)
 class RunContents:
-    """A run folder, read.
+    """The contents of a run folder.
 
     Attributes:
         path: The folder.
         config: The resolved configuration.
-        environment: Versions, device, weights; None where the run has not come that far.
+        environment: Versions, device, weights; None if the run has not got that far.
         ledger: The lines of the federated rounds.
         metrics: The evaluation; None while the run continues.
-        flows: Site → who was left out and which split holds how many, as counts that may leave the site.
-        audit: Findings of the leak audit, and the people at each site; None where the run has not come that far.
-        profiles: The sites' intensity profiles, and the distances between them; None likewise.
-        saliency: Site → what it told of where the final model looks ; empty where not asked.
-        faults: Site → the scans at fault, with the reason; only sites whose half of the folder is here.
-        warnings: Site → what could not be read in its tables and sidecars; likewise.
-        examples: Site → its example pictures, only where the site's policy lets pictures leave.
+        flows: Site → its flow of participants, as counts that may leave the site.
+        audit: Findings of the leak audit, and the people at each site; None if the run has not got that far.
+        profiles: The sites' intensity profiles, and the distances between them; None if the run has not got that far.
+        saliency: Site → its mean saliency maps; empty if they were not requested.
+        faults: Site → its faulty scans, with the reason; only sites whose half of the folder is present.
+        warnings: Site → unreadable entries of its tables and sidecars; only sites as in `faults`.
+        examples: Site → its example pictures; only sites whose policy lets pictures leave.
     """
 
     path: Path
@@ -63,12 +63,12 @@ class RunContents:
 
     @property
     def total_bytes(self) -> int:
-        """What went to and from all sites in the federated rounds."""
+        """Traffic to and from all sites in the federated rounds, in bytes."""
         return sum(entry.bytes_both_ways for line in self.ledger for entry in line.sites.values())
 
     @property
     def facts(self) -> RunMetrics | Environment | None:
-        """Where scans and weights came from: the metrics, else the environment, which is written earlier."""
+        """The origin of scans and weights: the metrics, else the environment, which is written earlier."""
         return self.metrics or self.environment
 
     def policy(self, site: str, key: str) -> bool:
@@ -85,7 +85,7 @@ def read_run(folder: Path) -> RunContents:
     """Read a run folder.
 
     Raises:
-        InputError: When the folder holds no run, or a file in it is damaged; names the file.
+        InputError: If the folder holds no run, or a file in it is damaged; names the file.
     """
     run = RunFolder(folder)
     config = read_run_config(run.config)
@@ -93,8 +93,8 @@ def read_run(folder: Path) -> RunContents:
         sites = [section["name"] for section in config["sites"]]
     except (TypeError, KeyError) as error:
         raise InputError(f"{run.config}: expected the configuration of a run; {error}") from error
-    paths = {site: run.site(site).flow for site in sites}
-    own_halves = {site: read_typed(SiteFlow, path, _ADVICE) for site, path in paths.items() if path.exists()}
+    flow_paths = {site: run.site(site).flow for site in sites}
+    site_flows = {site: read_typed(SiteFlow, path, _ADVICE) for site, path in flow_paths.items() if path.exists()}
     allowed = [site for site in sites if _policy(config, site, "pictures_leave")]
     return RunContents(
         path=folder,
@@ -106,15 +106,15 @@ def read_run(folder: Path) -> RunContents:
         audit=_read_if_there(LeakAudit, run.audit),
         profiles=_read_if_there(Profiles, run.profiles),
         saliency={site: info for site in sites if (info := _read_if_there(MapInfo, run.saliency_info(site)))},
-        faults={site: half.bad_scans for site, half in own_halves.items()},
-        warnings={site: half.warnings for site, half in own_halves.items()},
+        faults={site: flow.bad_scans for site, flow in site_flows.items()},
+        warnings={site: flow.warnings for site, flow in site_flows.items()},
         examples={site: sorted(run.site(site).examples.glob("*.png")) for site in allowed},
     )
 
 
 @dataclass(frozen=True)
 class FinishedRun(RunContents):
-    """A complete run: its metrics and its environment are there."""
+    """A complete run, which has metrics and an environment."""
 
     environment: Environment
     metrics: RunMetrics
@@ -124,7 +124,7 @@ def read_finished_run(folder: Path) -> FinishedRun:
     """Read the folder of a complete run.
 
     Raises:
-        InputError: As `read_run`, and when the run is not complete.
+        InputError: As `read_run`, and if the run is not complete.
     """
     contents, run = read_run(folder), RunFolder(folder)
     if contents.metrics is None or contents.environment is None:
@@ -134,7 +134,7 @@ def read_finished_run(folder: Path) -> FinishedRun:
 
 
 def version_of(folder: Path) -> str:
-    """A text that is another when a file of the run has changed; example pictures are there before `flow.json` is."""
+    """Return a string that changes with the files of the run; example pictures are written before `flow.json`."""
     run = RunFolder(folder)
     paths = (run.config, run.environment, run.metrics, run.flow, run.audit, run.profiles, run.rounds.ledger)
     return "-".join(map(_stamp, paths))

@@ -1,4 +1,4 @@
-"""The tables of calibration, of the operating point at a given specificity, and of the gaps between groups."""
+"""Tables of calibration, of the operating point at a given specificity, and of gaps between groups."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from fedtune3d.evaluation.sample import FROM_COUNTS
 from fedtune3d.report.table import AucRow, auc_rows, shown_methods
 
 AXES = {"sex": "Sex", "age": "Age", "scanner": "Scanner", "site": "Site"}
-"""What groups are of, in the order in which it is shown."""
+"""The axes of the groups and their titles, in the order in which they are shown."""
 SEEN_ERROR = 0.005
-"""An error of an AUC from here up shows in two digits."""
+"""Smallest error of an AUC that is visible when it is printed with two digits."""
 
 
 @dataclass(frozen=True)
 class GroupRow:
-    """A group on an axis, both as titles, with the metrics of its test scans."""
+    """A group on an axis (both as titles), with the metrics of its test scans."""
 
     axis: str
     name: str
@@ -25,13 +25,13 @@ class GroupRow:
 
     @property
     def people(self) -> str:
-        """`25 + 30`: people with a positive scan, and without one."""
+        """Number of people with and without a positive scan: `25 + 30`."""
         negatives, positives = self.metrics.participants_by_class
         return f"{positives} + {negatives}"
 
 
 def delong_rows(metrics: RunMetrics) -> list[AucRow]:
-    """The rows of the AUC table, without the mean, with DeLong's (or Obuchowski's) interval."""
+    """Return the rows of the AUC table, without the mean, with DeLong's (or Obuchowski's) CI."""
     methods = [metrics.methods[name] for name in shown_methods(metrics)]
     rows = []
     for row in auc_rows(metrics):
@@ -42,7 +42,7 @@ def delong_rows(metrics: RunMetrics) -> list[AucRow]:
 
 
 def group_rows(metrics: RunMetrics) -> list[GroupRow]:
-    """Each group of the federated model's test scans; axes with fewer than two known groups are left out."""
+    """Return the groups of the federated model's test scans; axes with fewer than two known groups are left out."""
     return [
         GroupRow(AXES.get(axis, axis), name, group)
         for axis, measured in _axes(metrics).items()
@@ -51,13 +51,13 @@ def group_rows(metrics: RunMetrics) -> list[GroupRow]:
 
 
 def held_back(metrics: RunMetrics) -> list[str]:
-    """`sex: 2`, … for each axis of which sites held groups back."""
+    """Return `sex: 2`, … for each axis on which sites held groups back."""
     axes = metrics.federated.groups or {}
     return [f"{AXES.get(axis, axis).lower()}: {part.held_back}" for axis, part in axes.items() if part.held_back]
 
 
 def grid_note(metrics: RunMetrics) -> str:
-    """Warn where so many scans share a bin of the grid that an AUC errs visibly; empty where the grid is fine."""
+    """Warn if so many scans share a bin of the grid that an AUC is visibly off; empty if the grid is fine enough."""
     pooled = metrics.federated.pooled
     if pooled is None or pooled.grid_error is None or pooled.grid_error < SEEN_ERROR:
         return ""
@@ -72,7 +72,7 @@ def grid_note(metrics: RunMetrics) -> str:
 
 
 def statistic_methods(metrics: RunMetrics) -> set[str]:
-    """Every method by which an interval in these tables was made."""
+    """Return the methods behind the CIs in these tables."""
     estimates: list[Estimate] = []
     for name in shown_methods(metrics):
         for test in metrics.methods[name].parts.values():

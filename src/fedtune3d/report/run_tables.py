@@ -11,7 +11,7 @@ from fedtune3d.report.table import shown_methods
 
 
 def interval_methods(metrics: RunMetrics) -> list[str]:
-    """Every method by which an interval of the run was made, once, sorted."""
+    """Return the methods behind the CIs of the run, sorted."""
     methods = statistic_methods(metrics)
     for name in shown_methods(metrics):
         methods.add(metrics.methods[name].mean_auc.method)
@@ -27,7 +27,7 @@ def interval_methods(metrics: RunMetrics) -> list[str]:
 
 
 def bad_scans(contents: RunContents) -> list[dict[str, str]]:
-    """The scans that were left out as faulty, and why; only of sites whose predictions may leave: both name people."""
+    """Return the faulty scans and their reasons; only of sites whose predictions may leave, as both name people."""
     return [
         {"site": site, "scan": bad.scan, "why": bad.why}
         for site, faults in contents.faults.items()
@@ -50,7 +50,7 @@ def warning_rows(contents: RunContents) -> list[dict[str, str]]:
 
 
 def round_rows(contents: RunContents) -> list[dict[str, Cell]]:
-    """Every round: how many of the sites' updates were in it, who was at fault, the mean validation AUC after it."""
+    """Return one row per round: number of updates, sites with a fault, and mean validation AUC afterwards."""
     scored = {line.validation.state_round: line.validation.mean_auc for line in contents.ledger}
     return [
         {
@@ -67,7 +67,7 @@ def round_rows(contents: RunContents) -> list[dict[str, Cell]]:
 
 
 def left_out_rows(contents: RunContents) -> list[dict[str, Cell]]:
-    """Every round that a site did not take part in because of a fault, and the fault."""
+    """Return one row per site and round missed because of a fault, with the fault."""
     rows: list[dict[str, Cell]] = []
     for line in contents.ledger:
         for faults in line.faults_before:
@@ -79,7 +79,7 @@ def left_out_rows(contents: RunContents) -> list[dict[str, Cell]]:
 
 
 def cost_rows(contents: RunContents) -> list[dict[str, str]]:
-    """Per site, over the rounds: bytes each way a round, bytes in all, seconds, greatest memory."""
+    """Return per site: bytes each way per round, total bytes, seconds per round and peak memory."""
     rows = []
     for site in contents.sites:
         entries = [line.sites[site] for line in contents.ledger if site in line.sites]
@@ -107,7 +107,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def what_ran(contents: RunContents) -> list[tuple[str, str]]:
-    """The run in a few lines: name and value."""
+    """Summarise the run as names and values."""
     config, environment, metrics = contents.config, contents.environment, contents.metrics
     trained = sum(line.trains for line in contents.ledger)
     rounds = config.get("training", {}).get("rounds", trained)
@@ -135,7 +135,7 @@ def _best(metrics: RunMetrics | None) -> str:
 
 
 def cost_lines(cost: ModelCost) -> list[tuple[str, str]]:
-    """The costs that all sites share: trainable parameters and traffic."""
+    """Return the costs that are equal for all sites: trainable parameters and traffic."""
     return [
         ("Trainable parameters", f"{cost.trainable_parameters:,} of {cost.parameters:,}"),
         ("Traffic per round and site, both ways", size(cost.bytes_per_round_and_site)),

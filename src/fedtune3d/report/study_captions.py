@@ -1,23 +1,25 @@
-"""A study's numbers and sentences as a reader sees them."""
+"""Captions and formatted numbers of a study."""
 
 from fedtune3d.report.number_formatting import caveat, interval, plural, size
 from fedtune3d.report.study_contents import Row, StudyContents, StudyEstimate
 
 
 def with_spread(over_seeds: StudyEstimate) -> str:
-    """`0.81 [0.74, 0.88]` of one seed, `0.81 ± 0.02 [0.74, 0.88]` of several, or why there is no such number."""
+    """Format an estimate: `0.81 [0.74, 0.88]` for one seed, `0.81 ± 0.02 [0.74, 0.88]` for several, or the reason."""
     text = interval(over_seeds.estimate)
     return text if over_seeds.sd is None else text.replace(" [", f" ± {over_seeds.sd:.2f} [", 1)
 
 
 def answer(contents: StudyContents) -> str | None:
-    """`CONV S, frozen, FedCE: mean test AUC over 3 sites 0.87 [0.84, 0.90], 41 MB of traffic.`; None before the end."""
+    """State a study's main result, or None before its end.
+
+    Example: `CONV S, frozen, FedCE: mean test AUC over 3 sites 0.87 [0.84, 0.90], 41 MB of traffic.`"""
     row = contents.answer
     if row is None or row.cost is None:
         return None
     having = sum(bool(estimate.values) for estimate in row.sites.values())
     seeds = f" (mean of {len(row.mean.values)} seeds)" if len(row.mean.values) > 1 else ""
-    few = ", resting on few people" if row.mean.estimate.mark else ""
+    few = " (few people)" if row.mean.estimate.mark else ""
     traffic = size(row.cost.total_bytes)
     sites = plural(having, "site")
     return (
@@ -26,7 +28,7 @@ def answer(contents: StudyContents) -> str | None:
 
 
 def how_chosen(contents: StudyContents) -> str:
-    """By what the best was chosen, and what that does to its test AUC."""
+    """Explain how the best combination was chosen, and what that implies for its test AUC."""
     seeds = "" if len(contents.seeds) == 1 else " and seeds"
     return (
         f"Head, tuning and rule were chosen by validation AUC (mean over sites{seeds}; of equals the first); "
@@ -36,10 +38,10 @@ def how_chosen(contents: StudyContents) -> str:
 
 
 def study_caveat(contents: StudyContents) -> str:
-    """What a reader must know before any number; empty where there is nothing of the kind."""
+    """Return the caveat of a study; empty if there is none."""
     return caveat(contents.facts)
 
 
 def state_of_row(row: Row) -> str:
-    """A word beside a row: chosen, reference, baseline."""
+    """Return the mark of a row: chosen, reference or baseline."""
     return "chosen" if row.chosen else {"reference": "reference", "baseline": "baseline"}.get(row.kind, "")

@@ -1,4 +1,4 @@
-"""What a study folder holds, read as far as it is there: the stages, and each trial's run folder."""
+"""Reading of a study folder, complete or not: its stages, and the run folder of each trial."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -22,9 +22,9 @@ class StudyEstimate:
     """An estimate over seeds: the mean of the values and of the limits of their intervals, and the spread.
 
     Attributes:
-        estimate: With one seed, that seed's; with several, the means. Where no seed has a value, it says why.
+        estimate: The single seed's, or the means over several; gives the reason if no seed has a value.
         sd: Standard deviation over seeds (n − 1); None with one seed.
-        values: Seed → value, of the seeds that have one.
+        values: Seed → value, for the seeds that have one.
     """
 
     estimate: Estimate
@@ -34,7 +34,7 @@ class StudyEstimate:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a combination costs, the same for all seeds but for chance: means over seeds, the greatest memory."""
+    """The cost of a combination: means over seeds, and the peak memory over all of them."""
 
     trainable_parameters: float
     bytes_per_round_and_site: float
@@ -50,16 +50,16 @@ class Row:
 
     Attributes:
         key: Unique in the stage: the combination's name, or ``local`` and ``centralized``.
-        title: What differs from the other rows, such as `CONV S`.
+        title: The part that differs from the other rows, such as `CONV S`.
         method: ``federated``, ``local`` or ``centralized``.
         kind: ``variant``, ``reference`` or ``baseline``.
         parts: Head, tuning and rule as titles.
         trials: Seed → name of the trial.
-        chosen: Whether it was chosen, by validation.
-        validation: Mean validation AUC over sites and seeds, by which is chosen; None for a baseline.
+        chosen: Whether it has the best validation AUC.
+        validation: Mean validation AUC over sites and seeds, the criterion of choice; None for a baseline.
         sites: Site → test AUC.
-        mean: Mean over sites of the test AUC.
-        cost: None for a baseline, and where no seed is finished.
+        mean: Mean test AUC over sites.
+        cost: None for a baseline, and if no seed is finished.
     """
 
     key: str
@@ -77,12 +77,12 @@ class Row:
 
 @dataclass(frozen=True)
 class StudyContents:
-    """A study, read.
+    """The contents of a study folder.
 
     Attributes:
         path: The folder.
         results: The record of the study.
-        runs: Trial → its run folder, as far as it has begun.
+        runs: Trial → its run, if it has begun.
     """
 
     path: Path
@@ -101,14 +101,14 @@ class StudyContents:
 
     @property
     def facts(self) -> RunMetrics | None:
-        """Where scans and weights came from, by the first finished trial that has an encoder."""
+        """The origin of scans and weights, from the first finished trial that has an encoder."""
         finished = [run.metrics for run in self.runs.values() if run.metrics is not None]
         with_encoder = [metrics for metrics in finished if metrics.head != "resnet18"]
         return next(iter(with_encoder or finished), None)
 
     @cached_property
     def stages(self) -> dict[str, list[Row]]:
-        """The rows of each stage that was begun; the rules' with the baselines below."""
+        """The rows of each stage that has begun; the baselines follow the rules."""
         return {stage: self._rows(stage) for stage in STAGES if stage in self.results.stages}
 
     @property
@@ -118,7 +118,7 @@ class StudyContents:
         return chosen[0] if chosen else None
 
     def finished(self, trials: Mapping[int, str], method: str = "federated") -> dict[int, RunContents]:
-        """Seed → run, of the trials that have results of a method."""
+        """Return seed → run, for the trials that have results of a method."""
         runs = {seed: self.runs[trial] for seed, trial in trials.items() if trial in self.runs}
         return {seed: run for seed, run in runs.items() if run.metrics is not None and method in run.metrics.methods}
 
@@ -172,7 +172,7 @@ def read_study(folder: Path) -> StudyContents:
     """Read a study folder and the run folders in it.
 
     Raises:
-        InputError: When the folder holds no study, or a file in it is damaged; names the file.
+        InputError: If the folder holds no study, or a file in it is damaged; names the file.
     """
     study = StudyFolder(folder)
     results = StudyResults.read(study)
@@ -193,13 +193,13 @@ def _over_seeds(estimates: Mapping[int, Estimate], missing: str) -> StudyEstimat
         reasons = [estimate.undefined or missing for estimate in estimates.values()]
         return StudyEstimate(undefined(reasons[0] if reasons else missing), None, {})
     values = {seed: value for seed, (value, _, _) in limits.items()}
-    having = [estimates[seed] for seed in limits]
+    defined = [estimates[seed] for seed in limits]
     estimate = Estimate(
         value=statistics.fmean(values.values()),
         low=statistics.fmean(low for _, low, _ in limits.values()),
         high=statistics.fmean(high for _, _, high in limits.values()),
-        method="; ".join(sorted({estimate.method for estimate in having})),
-        mark="few" if any(estimate.mark for estimate in having) else None,
+        method="; ".join(sorted({estimate.method for estimate in defined})),
+        mark="few" if any(estimate.mark for estimate in defined) else None,
         undefined=None,
     )
     return StudyEstimate(estimate, over_seeds(values).sd, values)

@@ -1,4 +1,4 @@
-"""The report of a study: one HTML page that opens offline, and the figures and tables beside it."""
+"""The report of a study: one HTML page that opens offline, with its figures and tables next to it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from fedtune3d.config.study import STAGES
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.federation.round_state import read_best_state
 from fedtune3d.preparation.profiles import Profiles
-from fedtune3d.report import number_formatting as words
+from fedtune3d.report import number_formatting
 from fedtune3d.report.figures.drawing import Drawing, tab_separated
 from fedtune3d.report.figures.forest import draw_forest
 from fedtune3d.report.figures.intensity_profiles import draw_intensity_profiles
@@ -33,12 +33,12 @@ from fedtune3d.report.study_tables import (
 
 
 def write_study_report(folder: Path) -> Path:
-    """Write `report.html`, `figures/` and `tables/` of a study folder from what it holds; returns the page's path.
+    """Write `report.html`, `figures/` and `tables/` of a study folder from its contents; return the page's path.
 
-    A study in progress gives a page with what is there.
+    The page of a study in progress has the results so far.
 
     Raises:
-        InputError: When the folder holds no study, or a file in it is damaged.
+        InputError: If the folder holds no study, or a file in it is damaged.
     """
     contents = read_study(Path(folder))
     differences = paired_rows(contents)
@@ -52,7 +52,7 @@ def write_study_report(folder: Path) -> Path:
 
 
 def _draw(contents: StudyContents, differences: list[PairedRow]) -> dict[str, Drawing]:
-    """The figures by name that there are data for."""
+    """Draw the figures for which there are data, by name."""
     drawn = [
         *(draw_study_auc(stage, rows) for stage, rows in contents.stages.items()),
         draw_study_weights(contents),
@@ -60,10 +60,10 @@ def _draw(contents: StudyContents, differences: list[PairedRow]) -> dict[str, Dr
         draw_forest(differences),
         draw_intensity_profiles(_profiles(contents)),
     ]
-    found = {drawing.name: drawing for drawing in drawn if drawing is not None}
-    for drawing in found.values():
-        drawing.note(words.short_caveat(contents.facts))
-    return found
+    drawings = {drawing.name: drawing for drawing in drawn if drawing is not None}
+    for drawing in drawings.values():
+        drawing.note(number_formatting.short_caveat(contents.facts))
+    return drawings
 
 
 def _profiles(contents: StudyContents) -> Profiles | None:
@@ -98,13 +98,11 @@ def _render(contents: StudyContents, drawings: dict[str, Drawing], differences: 
 
 
 def _held_fixed(contents: StudyContents, stage: str) -> str:
-    """What the variants of a stage share."""
+    """Describe the parts that are the same for all variants of a stage."""
     variant = next(row for row in contents.stages[stage] if row.kind == "variant")
     shared = [title for part, title in zip(STAGES.values(), variant.parts, strict=True) if part != STAGES[stage]]
-    references = (
-        " References bring their own." if any(row.kind == "reference" for row in contents.stages[stage]) else ""
-    )
-    return f"All with: {', '.join(shared)}.{references}"
+    references = " References have their own." if any(row.kind == "reference" for row in contents.stages[stage]) else ""
+    return f"Held fixed: {', '.join(shared)}.{references}"
 
 
 @dataclass(frozen=True)
@@ -112,10 +110,10 @@ class TrialRow:
     """A trial in the table of all trials.
 
     Attributes:
-        name: Of the trial.
-        seed: Of the run.
-        link: To its report; None where there is none yet.
-        validation: Mean validation AUC; None before the trial is finished, or where no site has one.
+        name: Name of the trial.
+        seed: Seed of its run.
+        link: Relative path of its report; None if there is none yet.
+        validation: Mean validation AUC; None before the trial is finished, or if no site has one.
         test: Mean test AUC; None before the trial is finished.
         state: ``not begun``, ``begun``, ``finished`` or ``failed: …``.
     """
@@ -129,7 +127,7 @@ class TrialRow:
 
 
 def _trial_rows(contents: StudyContents) -> list[TrialRow]:
-    """Every trial once, in the order of the stages."""
+    """Return each trial once, in the order of the stages."""
     seeds = {
         trial: seed
         for rows in contents.stages.values()

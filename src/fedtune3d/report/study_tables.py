@@ -1,4 +1,4 @@
-"""The tables of a study: the three of its stages, efficiency, paired differences; for the terminal and the page."""
+"""The tables of a study (its three stages, efficiency, paired differences), for the terminal and for the page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,27 +21,27 @@ TITLES = {"heads": "Heads", "tunings": "Tunings", "rules": "Aggregation rules"}
 
 
 def stage_tables(contents: StudyContents) -> list[Table]:
-    """A table for each stage: test AUC per site, a row a variant."""
+    """Return one table per stage: test AUC per site, one row per variant."""
     return [_stage_table(contents, stage, rows) for stage, rows in contents.stages.items()]
 
 
 def _stage_table(contents: StudyContents, stage: str, rows: list[Row]) -> Table:
-    title = f"{TITLES[stage]}: test AUC [95 % interval]"
+    title = f"{TITLES[stage]}: test AUC [95% CI]"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     for name in (TITLES[stage], "Valid.", *contents.sites, "Mean"):
         table.add_column(Text(name))
     for row in rows:
-        cells = [_two_lines(found) for found in (*row.sites.values(), row.mean)]
+        cells = [_two_lines(estimate) for estimate in (*row.sites.values(), row.mean)]
         shown = Text("\n".join(filter(None, (row.title, state_of_row(row)))), style="bold" if row.chosen else "")
         table.add_row(shown, _two_digits(row.validation), *cells)
     return table
 
 
-def _two_lines(found: StudyEstimate) -> Text:
-    """The interval below its number; of a reason, what stands in brackets is left to the page."""
-    if found.estimate.value is None:
-        return Text(with_spread(found).split(" (")[0])
-    return Text(with_spread(found).replace(" [", "\n["))
+def _two_lines(estimate: StudyEstimate) -> Text:
+    """Put the CI below its number; a reason is shortened by its part in brackets, which only the page shows."""
+    if estimate.estimate.value is None:
+        return Text(with_spread(estimate).split(" (")[0])
+    return Text(with_spread(estimate).replace(" [", "\n["))
 
 
 def _two_digits(value: float | None) -> str:
@@ -49,36 +49,36 @@ def _two_digits(value: float | None) -> str:
 
 
 def auc_data(rows: list[Row]) -> list[dict[str, Cell]]:
-    """The rows of a stage as tab-separated data: one line a variant and site (and 'Mean')."""
+    """Return the rows of a stage as tabular data: one line per variant and site (and 'Mean')."""
     return [
         {
             "variant": row.title,
             "kind": row.kind,
             "chosen": row.chosen,
             "site": site,
-            "auc": found.estimate.value,
-            "low": found.estimate.low,
-            "high": found.estimate.high,
-            "sd_over_seeds": found.sd,
-            "seeds": len(found.values),
-            "mark": found.estimate.mark,
-            "undefined": found.estimate.undefined,
-            "interval": found.estimate.method,
+            "auc": cell.estimate.value,
+            "low": cell.estimate.low,
+            "high": cell.estimate.high,
+            "sd_over_seeds": cell.sd,
+            "seeds": len(cell.values),
+            "mark": cell.estimate.mark,
+            "undefined": cell.estimate.undefined,
+            "interval": cell.estimate.method,
         }
         for row in rows
-        for site, found in (*row.sites.items(), ("Mean", row.mean))
+        for site, cell in (*row.sites.items(), ("Mean", row.mean))
     ]
 
 
 def interval_methods(rows: Sequence[Row]) -> list[str]:
-    """Every method by which an interval of a stage was made, once, sorted."""
-    estimates = [found.estimate for row in rows for found in (*row.sites.values(), row.mean)]
+    """Return the methods behind the CIs of a stage, sorted."""
+    estimates = [cell.estimate for row in rows for cell in (*row.sites.values(), row.mean)]
     return sorted({method for estimate in estimates for method in estimate.method.split("; ")} - {""})
 
 
 @dataclass(frozen=True)
 class CostRow:
-    """A federated combination with its cost, once, whichever stages it stands in."""
+    """A federated combination with its cost; appears once, even if it is in several stages."""
 
     row: Row
     title: str
@@ -90,7 +90,7 @@ class CostRow:
         return self.row.cost.total_bytes
 
     def cells(self) -> list[tuple[str, float | None]]:
-        """Text and number to sort by, in the order of `COST_COLUMNS`."""
+        """Return the cells in the order of `COST_COLUMNS`: text, and the number to sort by."""
         cost = self.row.cost
         assert cost is not None
         return [
@@ -106,26 +106,26 @@ class CostRow:
 COST_COLUMNS = (
     "Rounds",
     "Trainable parameters",
-    "Both ways a round and site",
+    "Traffic per round and site, both ways",
     "Peak memory",
-    "Time a round",
-    "Traffic in all",
+    "Time per round",
+    "Total traffic",
 )
 
 
 def cost_rows(contents: StudyContents) -> list[CostRow]:
-    """Every federated combination that has results, in the order of the stages."""
-    found: dict[str, CostRow] = {}
+    """Return the federated combinations that have results, in the order of the stages."""
+    cost_rows: dict[str, CostRow] = {}
     for rows in contents.stages.values():
         for row in rows:
             if row.cost is not None:
                 title = row.title if row.kind == "reference" else ", ".join(row.parts)
-                found.setdefault(row.key, CostRow(row, title))
-    return list(found.values())
+                cost_rows.setdefault(row.key, CostRow(row, title))
+    return list(cost_rows.values())
 
 
 def cost_data(contents: StudyContents) -> list[dict[str, Cell]]:
-    """The efficiency table as tab-separated data."""
+    """Return the efficiency table as tabular data."""
     return [
         {
             "combination": cost_row.title,
@@ -210,7 +210,7 @@ def _predictions_of_both(
 
 
 def paired_data(rows: list[PairedRow]) -> list[dict[str, Cell]]:
-    """The paired differences as tab-separated data."""
+    """Return the paired differences as tabular data."""
     return [
         {
             "stage": row.stage,
@@ -231,7 +231,7 @@ def paired_data(rows: list[PairedRow]) -> list[dict[str, Cell]]:
 
 
 def config_rows(contents: StudyContents) -> list[tuple[str, str]]:
-    """The study in a few lines: name and value."""
+    """Summarise the study as names and values."""
     facts = contents.facts
     trials = {trial for rows in contents.stages.values() for row in rows for trial in row.trials.values()}
     finished = [trial for trial in trials if trial in contents.runs and contents.runs[trial].metrics]
@@ -239,7 +239,10 @@ def config_rows(contents: StudyContents) -> list[tuple[str, str]]:
     lines = [
         ("Study", contents.results.name),
         ("Sites", f"{len(contents.sites)} ({', '.join(contents.sites)})"),
-        ("Design", "stages: each with the best before" if contents.results.design == "stages" else "crossed"),
+        (
+            "Design",
+            "stages, each with the best of the one before" if contents.results.design == "stages" else "crossed",
+        ),
         ("Seeds", ", ".join(map(str, contents.seeds))),
         ("Trials", f"{len(finished)} of {len(trials)} finished"),
         ("Encoder", encoder_title(first.config.get("model", {}).get("encoder", "–")) if first else "–"),

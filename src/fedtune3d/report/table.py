@@ -16,10 +16,10 @@ class AucRow(NamedTuple):
     """A site, the mean over sites, or all sites pooled.
 
     Attributes:
-        name: Of the site, or ``Mean`` or ``Pooled``.
+        name: Name of the site, or ``Mean`` or ``Pooled``.
         kind: ``site``, ``mean`` or ``pooled``.
-        test: The metrics that hold the numbers of people and scans; None where there are none to show.
-        estimates: One per method, in the order of the methods; None where a method has no such number.
+        test: The metrics that hold the numbers of people and scans; None if there are none to show.
+        estimates: One per method, in the order of the methods; None if a method has no such number.
         by_seed: The values of single seeds behind each estimate; empty unless a study has several seeds.
     """
 
@@ -31,12 +31,12 @@ class AucRow(NamedTuple):
 
 
 def shown_methods(metrics: RunMetrics) -> list[str]:
-    """The methods that were evaluated, in the order in which they are shown."""
+    """Return the evaluated methods in the order in which they are shown."""
     return [name for name in METHODS if name in metrics.methods]
 
 
 def auc_rows(metrics: RunMetrics) -> list[AucRow]:
-    """One row per site, then the mean over sites, then all test scans pooled."""
+    """Return one row per site, then the mean over sites, then all test scans pooled."""
     methods = [metrics.methods[name] for name in shown_methods(metrics)]
     rows = [
         AucRow(site, "site", test, [method.sites[site].auc if site in method.sites else None for method in methods])
@@ -50,8 +50,8 @@ def auc_rows(metrics: RunMetrics) -> list[AucRow]:
 
 
 def auc_table(metrics: RunMetrics) -> Table:
-    """Test AUC with 95% CIs per site, federated next to the baselines; 'few' and 'not defined' where they apply."""
-    table = Table(title="Test AUC [95 % interval]", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    """Tabulate test AUC and 95% CI per site, federated next to the baselines, with 'few' and 'not defined' marks."""
+    table = Table(title="Test AUC [95% CI]", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Site", no_wrap=True)
     table.add_column("Scans (pos.)", justify="right", max_width=9)
     for name in shown_methods(metrics):
@@ -69,7 +69,7 @@ def _scans(test: TestMetrics | None) -> str:
 
 
 def _cell(estimate: Estimate | None) -> str:
-    """The number with its CI; a reason why there is none, without its part in brackets."""
+    """Format an estimate with its CI, or the reason why there is none without its part in brackets."""
     if estimate is None:
         return "–"
     if estimate.value is None:

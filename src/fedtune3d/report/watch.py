@@ -1,4 +1,4 @@
-"""A run's report on loopback while it runs: only the page, only under a secret path, only for this machine."""
+"""A local web server that shows the report of a run while it runs, under a secret path and on loopback only."""
 
 import base64
 import hashlib
@@ -28,27 +28,27 @@ from fedtune3d.report.live import LivePage
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
-TELL_SECONDS = 1.0
-"""How often readers are told what is new, at the most."""
+UPDATE_SECONDS = 1.0
+"""Minimum time between two messages to a reader."""
 ALIVE_SECONDS = 10.0
-"""How often a reader is written to when nothing is new, so that one who has gone is noticed."""
+"""Time between two keep-alive messages, by which a closed connection is noticed."""
 END_SECONDS = 5.0
-"""How long the end of a run waits for its readers to have the final page."""
+"""Maximum time that the end of a run waits for its readers to load the final page."""
 
 
 class Watch:
-    """Serves the page of a run on loopback for the length of a block, which ends with the run's own report.html.
+    """Serve the page of a run on loopback within a `with` block; the final page is the run's own report.html.
 
-    The address holds a secret, as other users of this machine can reach its loopback, too. A page is drawn in the
-    thread that was asked for it, only where the run folder has changed since; nothing is written, and nothing that the
-    run computes with (PyTorch, its random numbers) is touched.
+    The address contains a secret because other users of the machine can reach its loopback as well. A page is drawn in
+    the thread of its request, and only if the run folder has changed. Nothing is written, and nothing that the run
+    computes with (PyTorch, its random numbers) is touched.
 
     Args:
-        output: The run folder; it need not be there yet.
-        port: None for a free one.
+        output: The run folder; it need not exist yet.
+        port: None for any free port.
 
     Raises:
-        InputError: When the port is taken.
+        InputError: If the port is taken.
     """
 
     def __init__(self, output: Path, port: int | None = None) -> None:
@@ -56,7 +56,7 @@ class Watch:
         self.page = LivePage(output)
         self.secret = secrets.token_urlsafe(16)
         self.changed = threading.Condition()
-        self.state, self.last_word = "running", ""
+        self.state, self.final_status = "running", ""
         self.doing: dict[int, str] = {}
         self.readers = 0
         try:
@@ -74,32 +74,33 @@ class Watch:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         with self.changed:
-            self.state, self.last_word = ("done", "Done.") if error is None else ("stopped", f"Stopped: {_said(error)}")
+            self.state = "done" if error is None else "stopped"
+            self.final_status = "Done." if error is None else f"Stopped: {_reason(error)}"
             self.changed.notify_all()
             self.changed.wait_for(lambda: self.readers == 0, END_SECONDS)
         self.server.shutdown()
         self.server.server_close()
 
     def following(self, progress: Progress) -> Progress:
-        """The same progress, which the page shows, too."""
+        """Return a progress that is shown on the page as well."""
         return _Followed(progress, self.doing)
 
-    def told(self) -> dict[str, str]:
-        """What a reader is told: `state`, `version`, `status` and what is being done just now, as `doing`."""
+    def message(self) -> dict[str, str]:
+        """Return the message to a reader: `state`, `version`, `status` and the current activity, as `doing`."""
         try:
             at = self.page.status()
         except InputError as error:  # a damaged file: the page stays as it is
             at = {"version": "", "status": str(error)}
-        told = {"state": self.state, "doing": next(reversed(list(self.doing.values())), ""), **at}
-        return told if self.state == "running" else told | {"status": self.last_word, "doing": ""}
+        message = {"state": self.state, "doing": next(reversed(list(self.doing.values())), ""), **at}
+        return message if self.state == "running" else message | {"status": self.final_status, "doing": ""}
 
     def html(self) -> bytes:
-        """The page; when the run is done, its report as it was written."""
+        """Return the page; when the run is done, its report as written."""
         return self.run.report.read_bytes() if self.state == "done" else self.page.html().encode()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Count a reader, for whom the end of the run waits."""
+        """Count a reader, so that the end of the run waits for it."""
         with self.changed:
             self.readers += 1
         try:
@@ -110,21 +111,21 @@ class Watch:
                 self.changed.notify_all()
 
 
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
-        return "go on with --resume"
+        return "interrupted; continue with --resume"
     return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
 
 
 class _Followed:
-    """Another progress, with the bars that are open now in words."""
+    """A wrapper of a progress that also describes its open bars in words."""
 
     def __init__(self, progress: Progress, doing: dict[int, str]) -> None:
         self.progress, self.doing = progress, doing
 
     @contextmanager
     def bar(self, text: str) -> Iterator[Advance]:
-        """A bar of the other one."""
+        """Open a bar of the wrapped progress."""
         with self.progress.bar(text) as inner:
 
             def advance(done: int, total: int) -> None:
@@ -142,7 +143,7 @@ class _Followed:
 
 
 class _Server(ThreadingTCPServer):
-    """On loopback only. Unlike `HTTPServer`, it asks no name server for its own name."""
+    """A server on loopback. Unlike `HTTPServer`, it does not look up its own host name."""
 
     daemon_threads = True
     allow_reuse_address = os.name == "posix"  # elsewhere this would share a port that is taken
@@ -152,27 +153,27 @@ class _Server(ThreadingTCPServer):
         super().__init__((HOST, port), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A browser that goes away is no news; the run continues either way."""
+        """Log errors, except for closed connections; the run continues either way."""
         if not isinstance(error := sys.exception(), OSError):
             logger.warning("watch: %s: %s", type(error).__name__, error)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers two addresses: the page, and the stream of what is new."""
+    """Handle the requests for two addresses: the page, and the stream of updates."""
 
     server: _Server
     timeout = 30
     server_version, sys_version = "fedtune3d", ""
 
     def do_GET(self) -> None:
-        """Refuse other host names: a page elsewhere could have its own name point to this machine."""
+        """Serve the page or the stream; refuse other host names, which protects against DNS rebinding."""
         watch = self.server.watch
         if self.headers.get("Host", "").lower() not in (f"{HOST}:{watch.port}", f"localhost:{watch.port}"):
             return self.send_error(HTTPStatus.FORBIDDEN)
         if hmac.compare_digest(self.path.encode(), f"/{watch.secret}/".encode()):
             return self._send_page(watch)
         if hmac.compare_digest(self.path.encode(), f"/{watch.secret}/events".encode()):
-            return self._tell(watch)
+            return self._stream(watch)
         return self.send_error(HTTPStatus.NOT_FOUND)
 
     def _send_page(self, watch: Watch) -> None:
@@ -183,22 +184,22 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_head("text/html; charset=utf-8", _policy(page))
         self.wfile.write(page)
 
-    def _tell(self, watch: Watch) -> None:
-        """What is new, as server-sent events, until the run ends and the reader has closed the stream."""
+    def _stream(self, watch: Watch) -> None:
+        """Send updates as server-sent events until the run ends and the reader has closed the stream."""
         before, written = None, 0.0
         with watch.reading():
             self._send_head("text/event-stream", "default-src 'none'")
             while True:
-                told = watch.told()
-                if told != before or time.monotonic() > written + ALIVE_SECONDS:
-                    self.wfile.write(f"data: {json.dumps(told)}\n\n".encode() if told != before else b":\n\n")
-                    before, written = told, time.monotonic()
-                if told["state"] != "running":
+                message = watch.message()
+                if message != before or time.monotonic() > written + ALIVE_SECONDS:
+                    self.wfile.write(f"data: {json.dumps(message)}\n\n".encode() if message != before else b":\n\n")
+                    before, written = message, time.monotonic()
+                if message["state"] != "running":
                     self.connection.settimeout(END_SECONDS)
                     self.connection.recv(1)
                     return
                 with watch.changed:
-                    watch.changed.wait(TELL_SECONDS)
+                    watch.changed.wait(UPDATE_SECONDS)
 
     def _send_head(self, kind: str, policy: str) -> None:
         self.send_response(HTTPStatus.OK)
@@ -210,11 +211,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the terminal is the run's."""
+        """Print nothing: the terminal belongs to the run."""
 
 
 def _policy(page: bytes) -> str:
-    """No script but the page's own, no connection but back here, nothing from elsewhere."""
+    """Return a Content-Security-Policy with the page's own scripts and connections to this server only."""
     scripts = re.findall(rb"<script>(.*?)</script>", page, flags=re.DOTALL)
     hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" for script in scripts)
     return (

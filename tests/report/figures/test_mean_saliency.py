@@ -40,4 +40,4 @@ def test_the_figure_cuts_through_the_largest_place_and_keeps_one_scale(tmp_path:
         assert float(axes.get_title().split("=")[1].removesuffix(" mm").replace("−", "-")) == pytest.approx(
             millimetres, abs=2
         )
-    assert "a place of the map is 24 mm wide" in drawing.title
+    assert "at a resolution of 24 mm" in drawing.title

@@ -169,7 +169,9 @@ def test_a_store_that_fails_stops_no_run(
     with monkeypatch.context() as patched:
         patched.setattr(mlflow.MlflowClient, "log_batch", refused_with_metrics(mlflow.MlflowClient.log_batch, refused))
         run = run_experiment(Experiment.from_yaml(path), report=False).path
-    assert caplog.text.count("log: mlflow: ConnectionError: the store is gone; the run goes on") == 2  # and at the end
+    assert (
+        caplog.text.count("log: mlflow: ConnectionError: the store is gone; the run continues") == 2
+    )  # and at the end
     run_experiment(Experiment.from_yaml(path), resume=True, report=False)
     assert in_mlflow(run) == in_the_run(run)
 

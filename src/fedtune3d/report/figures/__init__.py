@@ -1,1 +1,1 @@
-"""One figure a file: each takes what was read from a run folder and gives a drawing with the data behind it."""
+"""Figures, one per file: each turns the contents of a run or study folder into a drawing and its data."""

@@ -1,4 +1,4 @@
-"""AUC per site with intervals, the methods beside one another."""
+"""Test AUC with CIs per site, the methods next to each other."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,11 +12,11 @@ from fedtune3d.report.figures.drawing import BLACK, GREY, METHOD_MARKS, Cell, Dr
 from fedtune3d.report.number_formatting import METHODS, interval
 from fedtune3d.report.table import AucRow, auc_rows, shown_methods
 
-_SLOT = 0.22  # between two methods of a row, where rows are 1 apart
+_SLOT = 0.22  # distance of two methods in a row; rows are 1 apart
 
 
 def draw_auc_per_site(metrics: RunMetrics) -> Drawing:
-    """Draw a row per site, then mean and pooled; a hollow mark rests on few people; a missing number is explained."""
+    """Draw one row per site, then mean and pooled; hollow marks have few people, undefined values give the reason."""
     methods, rows = shown_methods(metrics), auc_rows(metrics)
     series = {METHODS[name]: METHOD_MARKS[name] for name in methods}
     data = [
@@ -28,9 +28,9 @@ def draw_auc_per_site(metrics: RunMetrics) -> Drawing:
     return Drawing(
         name="auc_per_site",
         title="Test AUC per site",
-        description="Test AUC with 95 % intervals per site, "
+        description="Test AUC with 95% CIs per site, "
         + ", ".join(METHODS[name].lower() for name in methods)
-        + " side by side; the table holds the same numbers.",
+        + " side by side; the table has the same numbers.",
         figure=draw_rows(rows, series),
         rows=data,
     )
@@ -39,7 +39,7 @@ def draw_auc_per_site(metrics: RunMetrics) -> Drawing:
 def draw_rows(rows: Sequence[AucRow], series: Mapping[str, Mark]) -> Figure:
     """Draw the AUC and CI of each series in each row; the estimates of a row are in the order of the series.
 
-    The values of single seeds, where a row has them, are drawn as ticks on the interval.
+    The values of single seeds, if a row has them, are drawn as ticks on the CI.
     """
     estimates = [estimate for row in rows for estimate in row.estimates if estimate is not None]
     by_seed = [value for row in rows for values in row.by_seed for value in values]
@@ -114,7 +114,7 @@ def _label(axes: Axes, rows: Sequence[AucRow]) -> None:
     axes.set_yticks(range(len(rows)), [_row_label(row) for row in rows], fontsize=9)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("Test AUC, 95 % interval (dashed: chance)", fontsize=9)
+    axes.set_xlabel("Test AUC, 95% CI (dashed: chance)", fontsize=9)
     axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)

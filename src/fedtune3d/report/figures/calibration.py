@@ -1,4 +1,4 @@
-"""Whether the probabilities mean what they say, and what deciding by them would be worth."""
+"""Calibration curve and decision curve."""
 
 import math
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def draw_calibration(metrics: RunMetrics) -> Drawing | None:
     return Drawing(
         name="calibration",
         title="Calibration and net benefit, federated",
-        description="Left: share of positive test scans against the mean probability in ten bins, with 95 % intervals, "
+        description="Left: share of positive test scans against the mean probability in ten bins, with 95% CIs, "
         "and the scans in each bin. Right: net benefit of deciding by the model, of treating all and of treating none.",
         figure=figure,
         rows=[*_curve_rows(points), *_worth_rows(decisions)],
@@ -48,7 +48,7 @@ def _draw_curve(axes: Axes, points: Sequence[CurvePoint]) -> None:
         marker="o",
         markersize=5,
         linewidth=0.8,
-        label="model, 95 % intervals",
+        label="model, 95% CI",
     )
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_ylabel("Share of positive scans", fontsize=9)
@@ -71,7 +71,7 @@ def _draw_worth(axes: Axes, decisions: Sequence[DecisionPoint]) -> None:
     lows, highs = [_or_nan(benefit.low) for benefit in benefits], [_or_nan(benefit.high) for benefit in benefits]
     axes.fill_between(thresholds, lows, highs, color=BLUE, alpha=0.18, linewidth=0)
     values = [_or_nan(benefit.value) for benefit in benefits]
-    axes.plot(thresholds, values, color=BLUE, linewidth=2, label="model, 95 % band")
+    axes.plot(thresholds, values, color=BLUE, linewidth=2, label="model, 95% CI")
     everyone = [point.treat_all for point in decisions]
     axes.plot(thresholds, everyone, color=VERMILION, linewidth=1.3, linestyle=(0, (5, 2)), label="treat all")
     axes.axhline(0, color=BLACK, linewidth=1, linestyle=(0, (1, 1.2)), label="treat none")

@@ -1,4 +1,4 @@
-"""What every figure shares: how it is saved, and the colours and marks, safe for colour-blind readers."""
+"""Saving of figures, and the colours and marks that they share, chosen for colour-blind readers."""
 
 import io
 import threading
@@ -19,19 +19,19 @@ BLACK = "#000000"
 GREY = "#767676"
 NOTE = "#8a5a00"
 BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"
-"""The palette of Okabe and Ito, 2008 (jfly.uni-koeln.de/color), without its yellow, which is faint on white."""
+"""The palette of Okabe and Ito, 2008 (jfly.uni-koeln.de/color), without its yellow, which is too faint on white."""
 
 
 _DRAWING = threading.Lock()
-"""Matplotlib's settings are the whole process's, and a page that is watched is drawn in a thread of its own."""
+"""Guards Matplotlib's settings, which are global, as the pages of a watched run are drawn in other threads."""
 
 
 Cell: TypeAlias = str | float | bool | None
-"""A value in the data behind a figure."""
+"""A value in the data of a figure."""
 
 
 class Mark(NamedTuple):
-    """How a method or a site is drawn: never by colour alone."""
+    """Colour, marker and line style of a method or a site, so that colour is never the only difference."""
 
     colour: str
     marker: str
@@ -50,7 +50,7 @@ _SITE_LINES: tuple[LineStyleType, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (
 
 
 def site_marks(sites: Sequence[str]) -> dict[str, Mark]:
-    """Colour, marker and dashes of each site, the same in every figure; a combination repeats after 60 sites."""
+    """Return the mark of each site, the same in every figure; marks repeat after 60 sites."""
     return {
         site: Mark(
             _SITE_COLOURS[index % len(_SITE_COLOURS)],
@@ -63,7 +63,7 @@ def site_marks(sites: Sequence[str]) -> dict[str, Mark]:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with its name (of its files), its description for those who cannot see it, and the data behind it."""
+    """A figure with the name of its files, its description (alternative text) and its data."""
 
     name: str
     title: str
@@ -72,41 +72,41 @@ class Drawing:
     rows: Sequence[Mapping[str, Cell]]
 
     def note(self, text: str) -> None:
-        """Write a line on top, so that it goes wherever the figure goes; nothing where `text` is empty."""
+        """Write a line above the figure, which stays with it when it is copied; does nothing if `text` is empty."""
         if text:
             self.figure.suptitle(text, x=0.995, ha="right", fontsize=8, color=NOTE)
 
     @cached_property
     def svg(self) -> bytes:
-        """The figure as SVG; equal drawings give equal bytes. Nothing may be changed after it is asked for."""
-        found = io.BytesIO()
+        """The figure as SVG; equal drawings give equal bytes. The figure must not be changed afterwards."""
+        buffer = io.BytesIO()
         with self._settings():
-            self.figure.savefig(found, format="svg", metadata={"Date": None, "Title": self.title})
-        self.figure.set_layout_engine("none")  # its parts stay where they are now: the PNG shows the same picture
-        return found.getvalue()
+            self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": self.title})
+        self.figure.set_layout_engine("none")  # fix the layout, so that the PNG shows the same picture
+        return buffer.getvalue()
 
     def save(self, folder: Path) -> None:
         """Write `<name>.svg`, `.png` and `.tsv`."""
         with atomic_path(folder / f"{self.name}.svg") as partial:
-            partial.write_bytes(self.svg)  # first, for it places the parts
+            partial.write_bytes(self.svg)  # first, as it fixes the layout
         with atomic_path(folder / f"{self.name}.png") as partial, self._settings():
             self.figure.savefig(partial, format="png", dpi=200)
         write_text(folder / f"{self.name}.tsv", tab_separated(self.rows))
 
     @contextmanager
     def _settings(self) -> Iterator[None]:
-        # Text as paths: it looks the same without the font.
+        # Text as paths, so that it looks the same without the font.
         with _DRAWING, matplotlib.rc_context({"svg.hashsalt": self.name, "svg.fonttype": "path"}):
             yield
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure in inches, whose parts are moved apart when it is drawn."""
+    """Return an empty figure of the given size in inches, with constrained layout."""
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def tab_separated(rows: Sequence[Mapping[str, Cell]]) -> str:
-    """Tab-separated, an empty cell for None; columns are those of the first row."""
+    """Format rows as tab-separated text with the columns of the first row; None becomes an empty cell."""
     header = list(rows[0]) if rows else []
     lines = [["" if row[column] is None else str(row[column]) for column in header] for row in rows]
     return "".join("\t".join(line) + "\n" for line in [header, *lines])

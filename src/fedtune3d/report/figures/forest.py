@@ -34,7 +34,7 @@ def draw_forest(rows: Sequence[PairedRow]) -> Drawing | None:
             axes.axhline(height - 0.5, color=GREY, linewidth=0.7)
     limit = max(0.05, *(abs(bound) for bound in _bounds(shown))) * 1.08
     axes.set_xlim(-limit, limit)
-    axes.set_xlabel("Difference of test AUC, mean over sites, 95 % interval (left: worse than the chosen)", fontsize=9)
+    axes.set_xlabel("Difference of test AUC, mean over sites, 95% CI (left: worse than the chosen)", fontsize=9)
     right = axes.secondary_yaxis("right")
     right.set_yticks(range(len(shown)), [_p(row.adjusted) for row in shown], fontsize=8)
     right.tick_params(length=0)
@@ -67,7 +67,7 @@ def _which(seed: int | None) -> str:
 
 def _bounds(rows: Sequence[PairedRow]) -> list[float]:
     limits = [row.comparison.difference.limits for row in rows]
-    return [bound for found in limits if found is not None for bound in found[1:]] or [0.0]
+    return [bound for pair in limits if pair is not None for bound in pair[1:]] or [0.0]
 
 
 def _p(value: float | None) -> str:

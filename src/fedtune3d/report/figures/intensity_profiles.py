@@ -1,4 +1,4 @@
-"""How the intensities of each site's brains are distributed after normalisation."""
+"""Distribution of the intensities in each site's brains after normalisation."""
 
 from fedtune3d.preparation.profiles import Profiles, grid_points
 from fedtune3d.report.figures.drawing import GREY, Drawing, new_figure, site_marks
@@ -6,7 +6,7 @@ from fedtune3d.report.figures.learning_curves import MANY_SITES
 
 
 def draw_intensity_profiles(profiles: Profiles | None) -> Drawing | None:
-    """Draw all sites' kernel densities on one axes; None where there are none yet, or none may leave."""
+    """Draw all sites' kernel densities on one axes; None if there are none yet, or none may leave."""
     if profiles is None or profiles.grid is None:
         return None
     sites, points = profiles.sites, grid_points(*profiles.grid)
@@ -35,7 +35,7 @@ def draw_intensity_profiles(profiles: Profiles | None) -> Drawing | None:
         name="intensity_profiles",
         title="Intensity profile per site",
         description="Kernel density of the intensities of all brain voxels of each site's prepared scans, all sites on "
-        "one axes; the table of distances tells how far apart they lie.",
+        "one axes; the table has the distances between them.",
         figure=figure,
         rows=[
             {"site": site, "intensity": float(f"{point:.6g}"), "density": density}

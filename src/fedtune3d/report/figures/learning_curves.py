@@ -11,11 +11,11 @@ from fedtune3d.federation.ledger import LedgerLine
 from fedtune3d.report.figures.drawing import BLACK, GREY, Drawing, Mark, new_figure, site_marks
 
 MANY_SITES = 12
-"""With more sites than this, a line a site would be a tangle: they are drawn grey and unnamed, with the mean on top."""
+"""With more sites than this, the lines of sites are drawn grey and unnamed, with the mean on top."""
 
 
 def draw_learning_curves(ledger: Sequence[LedgerLine], sites: Sequence[str], best_round: int | None) -> Drawing | None:
-    """Validation AUC of the state after each round, and the training loss in each; None before the first round."""
+    """Draw the validation AUC after each round and the training loss in it; None before the first round."""
     rows = _rows(ledger, sites)
     if not rows:
         return None
@@ -40,7 +40,7 @@ def draw_learning_curves(ledger: Sequence[LedgerLine], sites: Sequence[str], bes
 
 @dataclass(frozen=True)
 class _CurveRow:
-    """A round of a site, or of their mean; the fields are the columns of the figure's table."""
+    """A round of a site, or of the mean over sites; the fields are the columns of the figure's data."""
 
     round: int
     site: str
@@ -49,7 +49,7 @@ class _CurveRow:
 
 
 def _rows(ledger: Sequence[LedgerLine], sites: Sequence[str]) -> list[_CurveRow]:
-    """One row a round and site (and 'mean'): the AUC of the state after that round, the loss while training it."""
+    """Return one row per round and site (and 'mean'): AUC of the state after the round, and loss during it."""
     aucs: dict[tuple[int, str], float | None] = {}
     losses: dict[tuple[int, str], float | None] = {}
     for line in ledger:
@@ -78,8 +78,8 @@ def _curves(
 ) -> None:
     def points(name: str) -> tuple[list[int], list[float]]:
         # NaN breaks the line where there is no number.
-        found = [(row.round, value(row)) for row in rows if row.site == name]
-        return [round_ for round_, _ in found], [math.nan if number is None else number for _, number in found]
+        values = [(row.round, value(row)) for row in rows if row.site == name]
+        return [round_ for round_, _ in values], [math.nan if number is None else number for _, number in values]
 
     draw_site_lines(axes, marks, points)
     rounds, means = points("mean")
@@ -90,7 +90,7 @@ def _curves(
 def draw_site_lines(
     axes: Axes, marks: Mapping[str, Mark], points: Callable[[str], tuple[list[int], list[float]]]
 ) -> None:
-    """A line a site, named in the legend unless there are many."""
+    """Draw one line per site, named in the legend unless there are many sites."""
     many = len(marks) > MANY_SITES
     for index, (site, mark) in enumerate(marks.items()):
         if many:
@@ -108,7 +108,7 @@ def draw_site_lines(
 
 
 def style_rounds(axes: Axes, title: str, x_label: str) -> None:
-    """Whole rounds on x, light grid, title on the left."""
+    """Style axes over rounds: integer ticks on x, light grid, title on the left."""
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlabel(x_label, fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -1,4 +1,4 @@
-"""Where the final model looks: each site's mean saliency map over MNI152, beside that of a model drawn at random."""
+"""Each site's mean saliency map over MNI152, next to that of a model with randomised weights."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,11 +19,11 @@ from fedtune3d.preparation.template import Template, load_template
 from fedtune3d.report.figures.drawing import Cell, Drawing, new_figure
 from fedtune3d.report.figures.saliency import colours_of, draw_plane
 
-STATES = {"trained": "Final model", "random": "What was trained, drawn at random"}
+STATES = {"trained": "Final model", "random": "Trained weights randomised"}
 METHODS = {
     "gradcam": ("Grad-CAM", "Grad-CAM (arbitrary units)"),
-    "occlusion": ("occlusion", "Fall of the score when hidden (difference of logits)"),
-    "integrated_gradients": ("integrated gradients", "Part of the score (difference of logits)"),
+    "occlusion": ("occlusion", "Drop of the score when hidden (difference of logits)"),
+    "integrated_gradients": ("integrated gradients", "Contribution to the score (difference of logits)"),
 }
 MOST_SITES = 12
 _LONGEST_NAME = 20
@@ -34,14 +34,14 @@ Maps = Mapping[str, Mapping[str, np.ndarray]]
 
 
 def draw_mean_saliency(infos: Mapping[str, MapInfo], folder: RunFolder) -> Drawing | None:
-    """A row a site, cut in three planes through the place where the sites' maps are largest together.
+    """Draw one row per site: three planes through the point where the sites' maps are jointly largest.
 
     Args:
         infos: Site → the numbers of its maps.
-        folder: Of the run, with the maps.
+        folder: The run folder, which holds the maps.
 
     Returns:
-        None where no site has a map.
+        None if no site has a map.
     """
     shown = {site: info for site, info in infos.items() if info.why is None}
     if not shown:
@@ -54,7 +54,7 @@ def draw_mean_saliency(infos: Mapping[str, MapInfo], folder: RunFolder) -> Drawi
     place = _largest(maps, template)
     width, height = _LEFT + 2 * 3 * _PANEL + _BETWEEN + 0.1, _TOP + len(rows) * _PANEL + _BOTTOM
     figure = new_figure(width, height)
-    figure.set_layout_engine("none")  # by hand: the solver's last digits, and so the SVG, change from call to call
+    figure.set_layout_engine("none")  # fixed: the solver's last digits differ from call to call, and with them the SVG
     for number, (state, title) in enumerate(STATES.items()):
         left = (_LEFT + number * (3 * _PANEL + _BETWEEN)) / width
         right, bottom, top = left + 3 * _PANEL / width, _BOTTOM / height, 1 - _TOP / height
@@ -64,16 +64,16 @@ def draw_mean_saliency(infos: Mapping[str, MapInfo], folder: RunFolder) -> Drawi
         drawn = _draw_state(grid, {site: maps[site][state] for site in rows}, place, template)
         _draw_bar(figure, drawn, (left + 0.3 / width, 0.5 / height, (3 * _PANEL - 0.6) / width, 0.1 / height), unit)
         if number == 0:
-            for axes, (site, told) in zip(grid[:, 0], rows.items(), strict=True):
+            for axes, (site, numbers) in zip(grid[:, 0], rows.items(), strict=True):
                 name = site if len(site) <= _LONGEST_NAME else f"{site[: _LONGEST_NAME - 1]}…"
-                axes.set_ylabel(f"{name}\n{told.scans} people", fontsize=8)
+                axes.set_ylabel(f"{name}\n{numbers.scans} people", fontsize=8)
     left_out = f"; the first {MOST_SITES} of {len(shown)} sites" if len(shown) > MOST_SITES else ""
     return Drawing(
         name="mean_saliency",
-        title=f"Mean saliency map per site over MNI152 ({method}; a place of the map is {info.place_mm:g} mm "
-        f"wide{left_out}). The maps are in saliency/ as NIfTI",
+        title=f"Mean saliency map per site over MNI152 ({method} at a resolution of {info.place_mm:g} mm"
+        f"{left_out}). The maps are in saliency/ as NIfTI",
         description=f"For each site three slices through the MNI152 template under the mean {method} map of the final "
-        "model, and the same under that of a model whose trained weights were drawn at random; the table below has "
+        "model, and the same under that of a model whose trained weights were randomised; the table below has "
         "their correlation.",
         figure=figure,
         rows=_rows(shown),
@@ -81,7 +81,7 @@ def draw_mean_saliency(infos: Mapping[str, MapInfo], folder: RunFolder) -> Drawi
 
 
 def _read(path: Path, size: int) -> np.ndarray:
-    """A map, blown up to the voxels of the prepared grid, (size, size, size)."""
+    """Read a map and upsample it to the voxels of the prepared grid, (size, size, size)."""
     try:
         coarse = np.asarray(nibabel.Nifti1Image.from_filename(path).dataobj, np.float32)
     except (OSError, nibabel.filebasedimages.ImageFileError) as error:
@@ -90,9 +90,10 @@ def _read(path: Path, size: int) -> np.ndarray:
 
 
 def _largest(maps: Maps, template: Template) -> tuple[int, int, int]:
-    """The middle of the place where the trained maps, each over its own largest value, hold most of the brain."""
-    together = sum(np.abs(own["trained"]) / (np.abs(own["trained"]).max() or 1) for own in maps.values())
-    weight = ndimage.uniform_filter((together * template.brain).astype(np.float32), 16)
+    """Return the centre of the 16-voxel cube with the largest sum of the trained maps, each scaled to 1."""
+    trained = [np.abs(states["trained"]) for states in maps.values()]
+    total = sum(values / (values.max() or 1) for values in trained)
+    weight = ndimage.uniform_filter((total * template.brain).astype(np.float32), 16)
     x, y, z = (int(index) for index in np.unravel_index(int(weight.argmax()), weight.shape))
     return x, y, z
 
@@ -100,7 +101,7 @@ def _largest(maps: Maps, template: Template) -> tuple[int, int, int]:
 def _draw_state(
     grid: np.ndarray, maps: Mapping[str, np.ndarray], place: tuple[int, int, int], template: Template
 ) -> AxesImage:
-    """The maps of one state, a row a site, all on one scale; returns one of their images."""
+    """Draw the maps of one state, one row per site, all on one scale; return one of the images."""
     middles = [(first + last) // 2 for first, last in extents(template.brain)]
     reach = max(last - first for first, last in extents(template.brain)) // 2 + _MARGIN
     x, y, z = (slice(max(0, middle - reach), middle + reach) for middle in middles)
@@ -130,7 +131,7 @@ def _title(axes: Axes, plane: str, axis: str, millimetres: float, letters: str) 
 
 
 def _rows(shown: Mapping[str, MapInfo]) -> list[dict[str, Cell]]:
-    """A row a site, or one for each region at it."""
+    """Return the figure's data: one row per site, or one per site and region."""
     rows = []
     for site, info in shown.items():
         for region in info.volumes or [None]:

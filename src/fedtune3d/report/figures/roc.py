@@ -1,4 +1,4 @@
-"""The ROC curve of all test scans with its band, and those of the sites."""
+"""ROC curve of all test scans with its confidence band, and the sites' ROC curves."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from fedtune3d.report.number_formatting import interval
 
 
 def draw_roc(metrics: RunMetrics, sites: Sequence[str]) -> Drawing | None:
-    """Draw the federated model's ROC: all test scans pooled with a pointwise 95% band, a line per site; or None."""
+    """Draw the federated model's ROC curve, pooled with a pointwise 95% band and per site; None if undefined."""
     tests, pooled = metrics.federated.sites, metrics.federated.pooled
     if pooled is None or pooled.roc is None:
         return None
@@ -44,7 +44,7 @@ def draw_roc(metrics: RunMetrics, sites: Sequence[str]) -> Drawing | None:
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
-    band = "with a pointwise 95 % band" if curve.low else "without a band, as few people are behind it"
+    band = "with a pointwise 95% band" if curve.low else "without a band, as it has few people"
     return Drawing(
         name="roc",
         title="ROC curve, federated",

@@ -1,4 +1,4 @@
-"""Saliency maps over the scan that they belong to."""
+"""Saliency maps drawn over their scan."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,21 +13,21 @@ from fedtune3d.preparation.pictures import PLANES, write_letters
 from fedtune3d.report.figures.drawing import GREY, new_figure
 
 Colours = tuple[Normalize, str]
-_DIM = 1.4  # the scan's range of grey over what its voxels take: white matter stays darker than a map's faint colours
-_FAINT = 0.1  # of the map's largest value: below it the scan shows through
+_DIM = 1.4  # stretches the scan's grey scale, so that white matter stays darker than a map's faint colours
+_FAINT = 0.1  # share of the map's largest value below which only the scan is drawn
 
 
 def draw_saliency(
     scan: np.ndarray, maps: Mapping[str, np.ndarray], title: str, notes: Sequence[str], path: Path
 ) -> None:
-    """Write a PNG: a row a map, cut in three planes through the place of its largest absolute value.
+    """Write a PNG with one row per map: three planes through its largest absolute value.
 
     Args:
         scan: A prepared scan, (s, s, s) in RAS order, 0 outside the brain.
-        maps: Name → map of the scan's shape; positive values speak for the positive class.
-        title: Of the figure.
-        notes: Lines below.
-        path: The PNG, written whole or not at all.
+        maps: Name → map of the scan's shape; positive values favour the positive class.
+        title: Title of the figure.
+        notes: Lines below the figure.
+        path: The PNG file, written atomically.
     """
     figure = new_figure(8.0, 2.75 * len(maps) + 0.6)
     rows = figure.subplots(len(maps), len(PLANES), squeeze=False)
@@ -48,21 +48,21 @@ def draw_saliency(
 
 
 def colours_of(values: np.ndarray) -> Colours:
-    """A scale from 0 for maps of one sign, else one that has its middle at 0."""
+    """Return a colour scale: from 0 for non-negative maps, else symmetric around 0."""
     largest = float(np.abs(values).max()) or 1.0
     return (TwoSlopeNorm(0, -largest, largest), "PuOr_r") if values.min() < 0 else (Normalize(0, largest), "inferno")
 
 
 def draw_plane(axes: Axes, scan: np.ndarray, values: np.ndarray, axis: int, place: int, colours: Colours) -> AxesImage:
-    """A cut through a scan and a map over it, which is left out where it is faint; returns the map's image."""
+    """Draw a slice of a scan and of a map over it, leaving out faint values; return the map's image."""
     grey, cut = np.take(scan, place, axis=axis).T, np.take(values, place, axis=axis).T
     low, high = np.percentile(scan[scan != 0], (1, 99))
     shown = np.where(grey == 0, low, grey)
     dim = low + _DIM * (high - low)
     axes.imshow(shown, cmap="gray", vmin=low, vmax=dim, origin="lower", interpolation="bilinear")
     norm, name = colours
-    seen = np.ma.masked_where(np.abs(cut) < _FAINT * (norm.vmax or 1.0), cut)
-    drawn = axes.imshow(seen, cmap=name, norm=norm, alpha=0.7, origin="lower", interpolation="none")
+    visible = np.ma.masked_where(np.abs(cut) < _FAINT * (norm.vmax or 1.0), cut)
+    drawn = axes.imshow(visible, cmap=name, norm=norm, alpha=0.7, origin="lower", interpolation="none")
     axes.set_xticks([])
     axes.set_yticks([])
     return drawn

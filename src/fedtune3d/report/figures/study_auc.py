@@ -1,4 +1,4 @@
-"""AUC per site of what a stage of a study compares."""
+"""Test AUC per site of the combinations compared in a stage of a study."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ _OTHERS = {
 
 
 def draw_study_auc(stage: str, rows: Sequence[Row]) -> Drawing:
-    """A row a site and one for the mean; references and baselines dotted."""
+    """Draw one row per site and one for the mean; references and baselines are dotted."""
     names = [*rows[0].sites, "Mean"]
     lines = [
         AucRow(
@@ -48,7 +48,7 @@ def _seeds(estimate: StudyEstimate) -> list[float]:
 
 
 def _marks(rows: Sequence[Row]) -> list[Mark]:
-    """Each variant its own colour; references grey and baselines black, dotted."""
-    own = list(site_marks([row.key for row in rows if row.kind == "variant"]).values())
-    marks = {kind: iter(found) for kind, found in {"variant": own, **_OTHERS}.items()}
+    """Return the mark of each row: variants by colour, references grey and baselines black, both dotted."""
+    variants = list(site_marks([row.key for row in rows if row.kind == "variant"]).values())
+    marks = {kind: iter(of_kind) for kind, of_kind in {"variant": variants, **_OTHERS}.items()}
     return [next(marks[row.kind]) for row in rows]

@@ -1,4 +1,4 @@
-"""What each site's update weighed in each round, a panel for each rule."""
+"""Weight of each site's update in each round, one panel per rule."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _COLUMNS = 2
 
 
 def draw_study_weights(contents: StudyContents) -> Drawing | None:
-    """The weights of the first seed; the data hold every seed. None where no rule gave weights."""
+    """Draw the weights of the first seed (the data have every seed); None if no rule gives weights."""
     rules = [row for row in contents.stages.get("rules", []) if row.method == "federated"]
     data = [entry for rule in rules for entry in _data(contents, rule)]
     shown = [rule for rule in rules if any(entry.rule == rule.title for entry in data)]
@@ -37,7 +37,7 @@ def draw_study_weights(contents: StudyContents) -> Drawing | None:
     return Drawing(
         name="weights_by_rule",
         title=f"Weight of each site in each round, for each rule (seed {contents.seeds[0]})",
-        description="For each aggregation rule a panel: the weight of each site's update over the rounds.",
+        description="One panel per aggregation rule: the weight of each site's update over the rounds.",
         figure=figure,
         rows=[{"rule": entry.rule, "seed": entry.seed, **entry.row._asdict()} for entry in data],
     )
@@ -61,8 +61,8 @@ def _panel(axes: Axes, sites: Sequence[str], title: str, data: Sequence[_Entry])
     first = [entry for entry in data if entry.seed == data[0].seed]
 
     def points(name: str) -> tuple[list[int], list[float]]:
-        found = [(entry.row.round, entry.row.weight) for entry in first if entry.row.site == name]
-        return [round_ for round_, _ in found], [math.nan if weight is None else weight for _, weight in found]
+        weights = [(entry.row.round, entry.row.weight) for entry in first if entry.row.site == name]
+        return [round_ for round_, _ in weights], [math.nan if weight is None else weight for _, weight in weights]
 
     draw_site_lines(axes, site_marks(sites), points)
     style_rounds(axes, title, "Round")

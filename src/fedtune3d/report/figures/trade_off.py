@@ -1,4 +1,4 @@
-"""What a better AUC costs in traffic."""
+"""Test AUC against traffic."""
 
 from collections.abc import Sequence
 
@@ -13,17 +13,17 @@ _STEP = 1.22
 
 
 def draw_trade_off(contents: StudyContents) -> Drawing | None:
-    """Mean test AUC against all the traffic of a run; None before the first result."""
-    found = [one for one in cost_rows(contents) if one.row.mean.values]
-    if not found:
+    """Draw the mean test AUC against the total traffic of a run; None before the first result."""
+    shown = [entry for entry in cost_rows(contents) if entry.row.mean.values]
+    if not shown:
         return None
-    figure = new_figure(8.4, 1.2 + max(2.9, 0.27 * len(found)))
+    figure = new_figure(8.4, 1.2 + max(2.9, 0.27 * len(shown)))
     axes = figure.add_subplot()
     chosen = contents.answer.key if contents.answer else None
-    marks = site_marks([one.row.key for one in found])
-    for one, place in zip(found, _side_by_side([one.total_bytes for one in found]), strict=True):
-        mark, estimate = marks[one.row.key], one.row.mean.estimate
-        if one.row.kind == "reference":
+    marks = site_marks([entry.row.key for entry in shown])
+    for entry, place in zip(shown, _side_by_side([entry.total_bytes for entry in shown]), strict=True):
+        mark, estimate = marks[entry.row.key], entry.row.mean.estimate
+        if entry.row.kind == "reference":
             mark = Mark(GREY, mark.marker, mark.line)
         assert estimate.limits is not None  # a row with values has an estimate
         value, low, high = estimate.limits
@@ -34,17 +34,19 @@ def draw_trade_off(contents: StudyContents) -> Drawing | None:
             marker=mark.marker,
             color=mark.colour,
             markersize=7.5,
-            markerfacecolor=mark.colour if one.row.kind == "variant" else "white",
-            markeredgecolor=BLACK if one.row.key == chosen else mark.colour,
-            markeredgewidth=1.6 if one.row.key == chosen else 1.0,
+            markerfacecolor=mark.colour if entry.row.kind == "variant" else "white",
+            markeredgecolor=BLACK if entry.row.key == chosen else mark.colour,
+            markeredgewidth=1.6 if entry.row.key == chosen else 1.0,
             linestyle="",
-            label=f"{one.title}, {size(one.total_bytes)}{' (chosen)' if one.row.key == chosen else ''}",
+            label=f"{entry.title}, {size(entry.total_bytes)}{' (chosen)' if entry.row.key == chosen else ''}",
         )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: size(count).replace(".0 ", " ")))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("Traffic of all rounds and sites, both ways (logarithmic; alike ones side by side)", fontsize=9)
-    axes.set_ylabel("Test AUC, mean over sites, 95 % interval", fontsize=9)
+    axes.set_xlabel(
+        "Total traffic of all rounds and sites, both ways (log scale; similar values side by side)", fontsize=9
+    )
+    axes.set_ylabel("Test AUC, mean over sites, 95% CI", fontsize=9)
     axes.axhline(0.5, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     axes.tick_params(labelsize=8)
     axes.grid(color="#e4e4e4", linewidth=0.6)
@@ -54,15 +56,15 @@ def draw_trade_off(contents: StudyContents) -> Drawing | None:
     return Drawing(
         name="trade_off",
         title="AUC against traffic",
-        description="Mean test AUC with its 95 % interval against the traffic of a whole run, for each combination; "
-        "the efficiency table holds the same numbers.",
+        description="Mean test AUC with its 95% CI against the total traffic of a run, for each combination; "
+        "the efficiency table has the same numbers.",
         figure=figure,
         rows=cost_data(contents),
     )
 
 
 def _side_by_side(totals: Sequence[float]) -> list[float]:
-    """Where to draw each total on a logarithmic axis, those within a tenth of another beside it."""
+    """Return the position of each total on a logarithmic axis; totals within 10% of each other are spread out."""
     places = []
     for index, total in enumerate(totals):
         alike = [other for other, value in enumerate(totals) if abs(value / total - 1) < 0.1]

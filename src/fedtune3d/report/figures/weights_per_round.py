@@ -1,4 +1,4 @@
-"""What each site's update weighed in each round."""
+"""Weight of each site's update in each round."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from fedtune3d.report.figures.learning_curves import draw_site_lines, style_roun
 
 
 def draw_weights(ledger: Sequence[LedgerLine], sites: Sequence[str], rule: str) -> Drawing | None:
-    """The weight of each site over the rounds, a cross where it was left out; None where the rule gave no weights."""
+    """Draw the weight of each site over the rounds, a cross if it was left out; None if the rule gives no weights."""
     rows = weight_rows(ledger, sites)
     if all(row.weight is None for row in rows):
         return None
@@ -18,9 +18,9 @@ def draw_weights(ledger: Sequence[LedgerLine], sites: Sequence[str], rule: str) 
     axes = figure.add_subplot()
 
     def points(name: str) -> tuple[list[int], list[float]]:
-        # NaN breaks the line where a site has no weight.
-        found = [(row.round, row.weight) for row in rows if row.site == name]
-        return [round_ for round_, _ in found], [math.nan if weight is None else weight for _, weight in found]
+        # NaN interrupts the line where a site has no weight.
+        weights = [(row.round, row.weight) for row in rows if row.site == name]
+        return [round_ for round_, _ in weights], [math.nan if weight is None else weight for _, weight in weights]
 
     marks = site_marks(sites)
     draw_site_lines(axes, marks, points)
@@ -44,7 +44,7 @@ def draw_weights(ledger: Sequence[LedgerLine], sites: Sequence[str], rule: str) 
 
 
 class WeightRow(NamedTuple):
-    """A site in a training round: its weight in the average (None where it has none), and why it was left out."""
+    """A site in a training round: its weight in the average (None if it has none), and why it was left out."""
 
     round: int
     site: str
@@ -55,7 +55,7 @@ class WeightRow(NamedTuple):
 
 
 def weight_rows(ledger: Sequence[LedgerLine], sites: Sequence[str]) -> list[WeightRow]:
-    """A row per training round and site."""
+    """Return one row per training round and site."""
     return [
         WeightRow(line.round, site, entry.weight, entry.examples, entry.participated, entry.fault)
         for line in ledger

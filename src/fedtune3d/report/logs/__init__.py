@@ -1,4 +1,4 @@
-"""A run in TensorBoard or MLflow: the numbers of the ledger and of the evaluation, none of a single scan."""
+"""Logging to TensorBoard and MLflow: numbers of the ledger and of the evaluation, never of single scans."""
 
 from fedtune3d.report.logs.run_logs import RunLogs, require_packages
 

@@ -1,4 +1,4 @@
-"""MLflow: one run in the store that MLFLOW_TRACKING_URI names, else in a SQLite store in the run folder."""
+"""Logging to MLflow: one run in the store named by MLFLOW_TRACKING_URI, else in a SQLite store in the run folder."""
 
 import json
 import logging
@@ -22,22 +22,22 @@ T = TypeVar("T")
 
 TAG = "fedtune3d.run"
 BATCH = 100
-"""Most metrics or parameters in a message: of parameters a server takes no more."""
+"""Maximum number of metrics or parameters per request; a server accepts no more than 100 parameters."""
 
 
 class MlflowLog:
-    """A run of MLflow, found again by a tag when the run goes on; what it holds already is not added again.
+    """An MLflow run, found again by a tag when the run is resumed; values that it already holds are not added again.
 
-    Its experiment is the one that MLFLOW_EXPERIMENT_NAME names, else `fedtune3d`. MLflow's own usage reports are off
-    unless MLFLOW_DISABLE_TELEMETRY says otherwise.
+    Its experiment is named by MLFLOW_EXPERIMENT_NAME, else `fedtune3d`. MLflow's own usage reports are off unless
+    MLFLOW_DISABLE_TELEMETRY is set to false.
 
     Raises:
-        InputError: When the store cannot be used.
+        InputError: If the store cannot be used.
     """
 
     def __init__(self, folder: Path, config: dict[str, Json]) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # seven, by default: four minutes
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default of seven takes four minutes
         from mlflow import MlflowClient
 
         for chatty in ("mlflow", "alembic"):
@@ -53,34 +53,39 @@ class MlflowLog:
             self._write_config(config)
         except Exception as error:
             raise InputError(
-                f"log: mlflow: {self.said(error)}; correct MLFLOW_TRACKING_URI or `log`, and run again with --resume"
+                f"log: mlflow: {self.describe_error(error)}; correct MLFLOW_TRACKING_URI or `log`, "
+                "and run again with --resume"
             ) from error
 
     def _open(self, name: str, own_id: str, local: Path | None) -> str:
-        """The id of the run, which is made where there is none."""
+        """Return the id of the MLflow run, creating it if needed."""
         experiment_id = self._experiment(local)
-        found = self.client.search_runs([experiment_id], f"tags.`{TAG}` = '{own_id}'")
-        if not found:
+        runs = self.client.search_runs([experiment_id], f"tags.`{TAG}` = '{own_id}'")
+        if not runs:
             return str(self.client.create_run(experiment_id, run_name=name, tags={TAG: own_id}).info.run_id)
-        self.client.update_run(found[0].info.run_id, status="RUNNING")
-        return str(found[0].info.run_id)
+        self.client.update_run(runs[0].info.run_id, status="RUNNING")
+        return str(runs[0].info.run_id)
 
     def _experiment(self, local: Path | None) -> str:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "fedtune3d")
-        if (found := self.client.get_experiment_by_name(name)) is not None:
-            return str(found.experiment_id)
-        # Without a place of their own, artifacts of a local store go to the working directory.
+        if (experiment := self.client.get_experiment_by_name(name)) is not None:
+            return str(experiment.experiment_id)
+        # By default, artifacts of a local store would go to the working directory.
         return str(
             self.client.create_experiment(name, None if local is None else MlflowPaths(local).artifacts.as_uri())
         )
 
     def _held(self) -> set[tuple[str, int]]:
         names = self.client.get_run(self.run_id).data.metrics
-        return {(name, one.step) for name in names for one in self.client.get_metric_history(self.run_id, name)}
+        histories = {name: self.client.get_metric_history(self.run_id, name) for name in names}
+        return {(name, metric.step) for name, history in histories.items() for metric in history}
 
     def _write_config(self, config: dict[str, Json]) -> None:
-        """The configuration as parameters, and whole as a file. Parameters cannot be changed, so a run's that goes on
-        stay as they are; baselines, which can be added to a run, are none."""
+        """Log the configuration as parameters and as a file.
+
+        MLflow's parameters cannot be changed, so a resumed run keeps its own; baselines, which can be added to a run,
+        are not logged as a parameter.
+        """
         from mlflow.entities import Param
 
         held = self.client.get_run(self.run_id).data.params
@@ -91,15 +96,15 @@ class MlflowLog:
         self.client.log_text(self.run_id, text, CONFIG)
 
     def describe(self, text: str) -> None:
-        """What a reader must know before any number: as the run's description."""
+        """Set the run's description."""
         self.client.set_tag(self.run_id, "mlflow.note.content", text)
 
     def add(self, values: Sequence[Value]) -> None:
-        """Send numbers, but for those that the store holds."""
+        """Send the values that the store does not hold yet."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        held, self.held = self._held() if self.held is None else self.held, None  # None again if this fails half-way
+        held, self.held = self._held() if self.held is None else self.held, None  # stays None if this fails half-way
         new = [value for value in values if (value.name, value.step) not in held]
         for part in _batches(new):
             metrics = [Metric(value.name, value.value, now, value.step) for value in part]
@@ -107,33 +112,33 @@ class MlflowLog:
         self.held = held | {(value.name, value.step) for value in new}
 
     def close(self, ended_well: bool) -> None:
-        """Say how the run ended."""
+        """Mark the run as finished or failed."""
         self.client.set_terminated(self.run_id, "FINISHED" if ended_well else "FAILED")
 
-    def said(self, error: Exception) -> str:
-        """The first line of what MLflow said, without the store's address, which can hold a password."""
+    def describe_error(self, error: Exception) -> str:
+        """Return the first line of MLflow's message without the store's address, which can hold a password."""
         text = str(error).replace(self.uri, "MLFLOW_TRACKING_URI") if self.uri else str(error)
         return f"{type(error).__name__}: {text.strip().splitlines()[0] if text.strip() else ''}"
 
 
 def _own_id(path: Path) -> str:
-    """The id that a run folder keeps: drawn before the store's, so that a killed run leaves no second run there."""
+    """Return the id kept in the run folder; drawn before the store's, so that a killed run is not logged twice."""
     if not path.exists():
         write_text(path, uuid.uuid4().hex + "\n")
     return path.read_text(encoding="utf-8").strip()
 
 
 def _flat(config: Mapping[str, Json], prefix: str = "") -> dict[str, str]:
-    """`training.rounds` → `20`; lists as JSON, but of the sites their names."""
-    found: dict[str, str] = {}
+    """Flatten the configuration: `training.rounds` → `20`; lists as JSON, sites by name."""
+    flat: dict[str, str] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{key}.")
+            flat |= _flat(value, f"{prefix}{key}.")
         elif prefix + key == "sites" and isinstance(value, list):
-            found[key] = ", ".join(str(site["name"]) for site in value if isinstance(site, dict))
+            flat[key] = ", ".join(str(site["name"]) for site in value if isinstance(site, dict))
         else:
-            found[prefix + key] = value if isinstance(value, str) else json.dumps(value)
-    return found
+            flat[prefix + key] = value if isinstance(value, str) else json.dumps(value)
+    return flat
 
 
 def _batches(items: list[T]) -> list[list[T]]:

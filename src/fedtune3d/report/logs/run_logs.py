@@ -21,34 +21,34 @@ from fedtune3d.report.logs.values import Value, evaluation_values, round_values
 logger = logging.getLogger(__name__)
 
 PACKAGES = {"tensorboard": ("tensorboard",), "mlflow": ("mlflow", "sqlalchemy", "alembic")}
-"""What each log needs to be installed."""
+"""Packages that each log needs."""
 
 
 class Log(Protocol):
-    """Where numbers go. A number is given again only by another run of the program."""
+    """A destination for numbers. A number is added a second time only if the program is started again."""
 
     def describe(self, text: str) -> None:
-        """What a reader must know before any number."""
+        """Show a caveat along with the numbers."""
         ...
 
     def add(self, values: Sequence[Value]) -> None:
-        """Take numbers."""
+        """Add values."""
         ...
 
     def close(self, ended_well: bool) -> None:
-        """The run ends."""
+        """Close the log at the end of the run."""
         ...
 
-    def said(self, error: Exception) -> str:
-        """An error in a line that may be shown."""
+    def describe_error(self, error: Exception) -> str:
+        """Return one line on an error, without secrets."""
         ...
 
 
 class RunLogs:
-    """The logs that an experiment names, for the length of a run.
+    """The logs named in an experiment, open for the duration of a run.
 
-    A log that fails while the run goes on is no reason to stop it: a warning is given, and what is missing is added
-    when the run is done, or when it is run again with --resume.
+    A log that fails does not stop the run: it warns, and the missing values are added when the run is done or is run
+    again with --resume.
     """
 
     def __init__(self, names: Sequence[str], folder: RunFolder, config: dict[str, Json]) -> None:
@@ -66,7 +66,7 @@ class RunLogs:
             self._try(name, partial(log.close, kind is None))
 
     def describe(self, facts: RunMetrics | Environment) -> None:
-        """State once that scans are simulated or weights random, where they are."""
+        """Add a caveat, once, if scans are simulated or weights random."""
         text = "" if self.described else caveat(facts)
         self.described = True
         if text:
@@ -74,7 +74,7 @@ class RunLogs:
                 self._try(name, partial(log.describe, text))
 
     def follow(self) -> None:
-        """Log the committed lines of the ledger that were not logged yet; called where no other line is in it."""
+        """Log the lines of the ledger that were not logged yet; to be called only when all its lines are committed."""
         lines = self.ledger.lines() if self.logs else []
         for name, log in self.logs.items():
             values = [value for line in lines[self.given[name] :] for value in round_values(line)]
@@ -82,7 +82,7 @@ class RunLogs:
                 self.given[name] = len(lines)
 
     def finish(self, metrics: RunMetrics) -> None:
-        """Log the evaluation, and what a log that failed is behind with."""
+        """Log the evaluation, and catch up on the logs that failed."""
         self.failed.clear()
         self.describe(metrics)
         self.follow()
@@ -90,20 +90,20 @@ class RunLogs:
             self._try(name, partial(log.add, evaluation_values(metrics)))
 
     def _try(self, name: str, call: Callable[[], None]) -> bool:
-        """Return whether the call succeeded; the first failure of a log is shown as a warning."""
+        """Return whether the call succeeded; warn at the first failure of a log."""
         try:
             call()
         except Exception as error:
             if name not in self.failed:
-                said = self.logs[name].said(error)
-                logger.warning("log: %s: %s; the run goes on, and --resume logs what is missing", name, said)
+                reason = self.logs[name].describe_error(error)
+                logger.warning("log: %s: %s; the run continues, and --resume logs the missing values", name, reason)
             self.failed.add(name)
             return False
         return True
 
 
 def require_packages(names: Sequence[str]) -> None:
-    """Raise `InputError` where a log's packages are not installed."""
+    """Raise `InputError` if the packages of a log are not installed."""
     for name in names:
         if missing := [package for package in PACKAGES[name] if importlib.util.find_spec(package) is None]:
             raise InputError(

@@ -1,4 +1,4 @@
-"""What a log holds: the numbers of the ledger's lines and of the evaluation by name, all over many scans."""
+"""The values of a log: named numbers from the ledger and the evaluation, all of them aggregated over scans."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from fedtune3d.federation.ledger import LedgerLine
 
 
 class Value(NamedTuple):
-    """A number by its name and its step, which is the round of the global state that it belongs to."""
+    """A named number; its step is the round of the global state that it belongs to."""
 
     name: str
     step: int
@@ -17,18 +17,18 @@ class Value(NamedTuple):
 
 
 def round_values(line: LedgerLine) -> list[Value]:
-    """The numbers of a ledger's line; those that are not there are left out.
+    """Return the values of a ledger line; missing ones are left out.
 
-    Validation scores stand at the round after which the state was scored, which is the round before the line's own. Of
-    the last line, which only scores, these alone are taken: bytes and seconds are those of training rounds.
+    A line scores the state of the round before, so its validation scores get that round as their step. The last line
+    only scores and has no other values: bytes and seconds are those of training rounds.
     """
     return [Value(name, step, float(value)) for name, step, value in _of_line(line) if value is not None]
 
 
 def evaluation_values(metrics: RunMetrics) -> list[Value]:
-    """The test AUC of each method, per site, mean over sites and pooled, with the limits of its 95% CI.
+    """Return the test AUC of each method per site, averaged over sites and pooled, with the limits of its 95% CI.
 
-    Their step is the round of the state that was evaluated.
+    The step is the round of the evaluated state.
     """
     return [
         Value(f"test/{kind}{end}/{place}", metrics.best_round or 0, number)

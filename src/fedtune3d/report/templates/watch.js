@@ -68,12 +68,12 @@
     scrollTo(0, top);
   }
 
-  async function follow(told) {
-    if (told.state === "done") return end();
-    if (told.state === "stopped") source.close();
-    if (told.version !== "" && told.version !== version) await renew();
-    say(status, told.status);
-    say(doing, told.doing);
+  async function follow(message) {
+    if (message.state === "done") return end();
+    if (message.state === "stopped") source.close();
+    if (message.version !== "" && message.version !== version) await renew();
+    say(status, message.status);
+    say(doing, message.doing);
   }
 
   let queue = Promise.resolve();
@@ -82,7 +82,7 @@
   source.onerror = lost;
   function lost() {
     const again = source.readyState === EventSource.CLOSED ? "" : " Trying again.";
-    say(status, `The run cannot be reached; what is below is the last that was heard of it.${again}`);
+    say(status, `The run cannot be reached; this page shows its last known state.${again}`);
     say(doing, "");
   }
 })();
