@@ -152,7 +152,7 @@ def test_bytes_that_differ_from_the_stated_checksum_are_not_kept(hub: Hub, tmp_p
 
 def test_a_truncated_download_is_not_kept(hub: Hub, tmp_path: Path) -> None:
     hub.served = len(hub.content) // 2
-    with pytest.raises(InputError, match=r"could not be fetched from the hub \(.*should be of size") as raised:
+    with pytest.raises(InputError, match=r"could not be downloaded from the hub \(.*should be of size") as raised:
         fetch_weights(tmp_path, hub.endpoint)
     assert "\n" not in str(raised.value)
     assert left_in(tmp_path) == []

@@ -42,7 +42,7 @@ def test_a_release_is_fetched_whole_and_kept(served: Release, tmp_path: Path) ->
 
 def test_another_file_than_the_known_one_is_not_kept(served: Release, tmp_path: Path) -> None:
     (tmp_path / "server" / "model.pth").write_bytes(b"other")
-    with pytest.raises(InputError, match=r"model.pth: expected SHA-256 .*, found .*; nothing was kept"):
+    with pytest.raises(InputError, match=r"model.pth: expected SHA-256 .*, found .*; the download was deleted"):
         fetch_release(served, tmp_path / "weights")
     assert list((tmp_path / "weights").iterdir()) == []
     (tmp_path / "weights" / "model.pth").write_bytes(b"own")
@@ -53,7 +53,7 @@ def test_another_file_than_the_known_one_is_not_kept(served: Release, tmp_path: 
 
 def test_without_a_server_the_message_says_how_to_copy_the_file(served: Release, tmp_path: Path) -> None:
     gone = dataclasses.replace(served, source=f"{served.source}.not.there")
-    with pytest.raises(InputError, match=r"could not be fetched .*download it elsewhere from"):
+    with pytest.raises(InputError, match=r"could not be downloaded .*download it elsewhere from"):
         fetch_release(gone, tmp_path / "weights")
 
 

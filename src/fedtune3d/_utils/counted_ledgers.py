@@ -29,12 +29,12 @@ def append_counted_line(path: Path, value: Mapping[str, Json]) -> None:
         DamagedFileError: If the ledger has lost lines, or its last line or its count is damaged.
         StorageError: If the disk does not take it.
     """
-    counted, found = _counted(path), read_head(path).lines
-    require_length(path, found, counted)
-    if found > counted + 1:
-        raise DamagedFileError(count_path(path), f"counts {counted} of {found} lines", _ADVICE)
-    if found > counted:
-        write_typed(count_path(path), _Count(found))
+    counted, length = _counted(path), read_head(path).lines
+    require_length(path, length, counted)
+    if length > counted + 1:
+        raise DamagedFileError(count_path(path), f"counts {counted} of {length} lines", _ADVICE)
+    if length > counted:
+        write_typed(count_path(path), _Count(length))
     write_typed(count_path(path), _Count(append_line(path, value).lines))
 
 

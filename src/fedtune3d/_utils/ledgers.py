@@ -85,9 +85,9 @@ def keep_first(path: Path, count: int) -> None:
     Raises:
         DamagedFileError: If the ledger holds fewer lines, or a damaged one.
     """
-    found = len(_verified_lines(path))
-    require_length(path, found, count)
-    if found > count:
+    length = len(_verified_lines(path))
+    require_length(path, length, count)
+    if length > count:
         kept = read_bytes(path).split(b"\n")[:count]
         write_bytes(path, b"".join(line + b"\n" for line in kept))
 
@@ -107,11 +107,11 @@ def _verified_lines(path: Path) -> list[tuple[dict[str, Json], LedgerHead]]:
 def _verified_line(path: Path, line: bytes, number: int, before: LedgerHead) -> tuple[dict[str, Json], LedgerHead]:
     try:
         value = json.loads(line)
-        found = LedgerHead(value.pop(LINE), value.pop(CHAIN))
+        stated = LedgerHead(value.pop(LINE), value.pop(CHAIN))
         expected, head = _chained(before, value)
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise DamagedFileError(path, f"is damaged in line {number}") from error
-    if found != head or expected != line + b"\n":
+    if stated != head or expected != line + b"\n":
         raise DamagedFileError(path, f"is damaged in line {number} or misses a line before it")
     return value, head
 
@@ -131,9 +131,9 @@ def _last_line_end(size: int, path: Path) -> int:
         while end > 0:
             start = max(0, end - 65_536)
             file.seek(start)
-            found = file.read(end - start).rfind(b"\n")
-            if found >= 0:
-                return start + found + 1
+            offset = file.read(end - start).rfind(b"\n")
+            if offset >= 0:
+                return start + offset + 1
             end = start
     return 0
 

@@ -67,7 +67,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class RuleContext:
-    """What a rule may know about the experiment before the first round.
+    """Facts about the experiment that a rule may use before the first round.
 
     Attributes:
         sites: All sites of the experiment, whether or not they take part.

@@ -177,8 +177,10 @@ class LoraRule(SumRule):
         result = self.rule.aggregate(to_products(state, pairs, self.scaling), in_products, memory)
 
         def average(factors: State) -> State:
-            own = [_with_state(update, lambda own: {name: own[name] for name in factors}) for update in updates]
-            return weighted_average(factors, own, result.weights or example_counts(updates))
+            sent_factors = [
+                _with_state(update, lambda sent: {name: sent[name] for name in factors}) for update in updates
+            ]
+            return weighted_average(factors, sent_factors, result.weights or example_counts(updates))
 
         factors = self._next_factors(state, pairs, average)
         after = from_products(result.state, factors, pairs, self.scaling)

@@ -29,7 +29,7 @@ Parts = Mapping[str, State]
 
 @dataclass(frozen=True)
 class LocalOptimizer:
-    """What a gradient correction may know about the optimiser of a site's round.
+    """Facts about a site's optimiser in a round that a gradient correction may use.
 
     Attributes:
         name: ``"adamw"`` or ``"sgd"``.

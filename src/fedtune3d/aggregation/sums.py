@@ -101,7 +101,7 @@ class KnownSums(Sums):
 
 @dataclass(frozen=True)
 class Weighing:
-    """What each update of a round counts, from counts, scores and other numbers alone.
+    """The weight of each update of a round, from counts, scores and other numbers alone.
 
     Attributes:
         amounts: Site → what its state counts, at least 0; any positive sum.
@@ -125,7 +125,7 @@ class SumRule(Rule):
 
     @abstractmethod
     def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
-        """What each update counts. Loads no tensor."""
+        """Return the weight of each update. Loads no tensor."""
 
     @abstractmethod
     def step(
@@ -167,7 +167,7 @@ def on_sums(rule: Rule) -> SumRule:
 def values_to_sum(
     to_sum: Callable[[State], State], step: SiteStep, received: State, trained: State, sent: Parts
 ) -> dict[str, State]:
-    """What a site adds to the sums, before its share: the change of its state, and the other parts of its update.
+    """Return a site's unweighted terms of the sums: the change of its state, and the other parts of its update.
 
     Args:
         to_sum: The rule's (`Rule.to_sum`).

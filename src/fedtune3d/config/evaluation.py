@@ -1,11 +1,11 @@
-"""How test results are evaluated."""
+"""The section `evaluation` of an experiment."""
 
 from fedtune3d._utils.strict import StrictModel
 from fedtune3d.evaluation.auc_estimate import AucInterval
 
 
 class EvaluationSection(StrictModel):
-    """How test results are evaluated (docs/evaluation.md).
+    """Settings of the evaluation on test scans (docs/evaluation.md).
 
     Attributes:
         auc_interval: How the 95% CI of an AUC is made: ``"score"``, which keeps its coverage with few people,

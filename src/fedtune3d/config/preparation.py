@@ -29,7 +29,7 @@ class PreparationSection(StrictModel):
     device: Device = "cpu"
 
     def input(self, wanted: InputSpec) -> InputSpec:
-        """The scans that the encoder is given: as it wants them, but for what the file says."""
+        """Return the encoder's input: its own specification, overridden by the keys of the file."""
         return replace(
             wanted,
             size=self.size or wanted.size,
@@ -38,24 +38,24 @@ class PreparationSection(StrictModel):
         )
 
     def settings(self, wanted: InputSpec) -> PreparationSettings:
-        """The settings for an encoder that takes such scans."""
-        given = self.input(wanted)
+        """Return the preparation settings for an encoder with this input specification."""
+        spec = self.input(wanted)
         of_encoder: Literal["auto"] | tuple[Step, ...] = STEPS if wanted.space == "mni" else "auto"
         return PreparationSettings(
             steps=of_encoder if self.steps is None else self.steps,
-            intensity=given.intensity,
+            intensity=spec.intensity,
             device=self.device,
-            size=given.size,
-            spacing_mm=given.spacing_mm,
+            size=spec.size,
+            spacing_mm=spec.spacing_mm,
         )
 
     def public(self, wanted: InputSpec) -> dict[str, Json]:
-        """The section as JSON values, what the encoder says filled in; the grid only where the file gives one."""
-        own = self.settings(wanted)
-        steps: Json = "auto" if own.steps == "auto" else list(own.steps)
+        """Return the section as JSON values with the encoder's defaults; the grid only if the file sets it."""
+        settings = self.settings(wanted)
+        steps: Json = "auto" if settings.steps == "auto" else list(settings.steps)
         grid: dict[str, Json] = {"size": self.size, "spacing_mm": self.spacing_mm}
-        given = {key: value for key, value in grid.items() if value is not None}
-        return {"steps": steps, "intensity": own.intensity, "device": own.device, **given}
+        overridden = {key: value for key, value in grid.items() if value is not None}
+        return {"steps": steps, "intensity": settings.intensity, "device": settings.device, **overridden}
 
     def departures(self, encoder: str, wanted: InputSpec) -> list[str]:
         """One sentence per key that gives the encoder other scans than those that it was trained on."""

@@ -15,7 +15,7 @@ from fedtune3d.evaluation.estimate import FEW, Estimate, defined, undefined
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class, why_undefined
 
 AucInterval = Literal["score", "bootstrap"]
-"""How the interval of an AUC is made."""
+"""Method of the CI of an AUC."""
 BOOTSTRAP = f"percentile bootstrap by participant within class, {DRAWS} draws"
 NEWCOMBE = "Newcombe 2006 method 5, by participants"
 

@@ -1,4 +1,4 @@
-"""How much the sites' AUCs differ beyond chance, and what to expect at a new site."""
+"""Heterogeneity of the sites' AUCs beyond chance, and the prediction interval for a new site."""
 
 import math
 from collections.abc import Sequence

@@ -141,8 +141,8 @@ def write_maps(site_maps: SiteMaps, folder: RunFolder) -> None:
     write_typed(folder.saliency_info(site_maps.site), site_maps.info)
 
 
-def _template(taken: InputSpec) -> Template:
-    return load_template(taken.size, taken.spacing_mm)
+def _template(spec: InputSpec) -> Template:
+    return load_template(spec.size, spec.spacing_mm)
 
 
 def as_nifti(values: np.ndarray, template: Template, *, in_template: bool) -> nibabel.Nifti1Image:
@@ -165,20 +165,20 @@ def _regions(experiment: Experiment, template: Template) -> State:
 
 def _site_maps(experiment: Experiment, template: Template, answers: Mapping[str, Answer]) -> SiteMaps:
     assert experiment.explain is not None
-    method, taken = experiment.explain.method, experiment.input
+    method, spec = experiment.explain.method, experiment.input
     width = place_width(method, experiment.map_stride)
     trained, site = answers[TRAINED].expect(MeanSaliency), answers[TRAINED].site
     if trained.why is not None:
         return SiteMaps(site, {}, MapInfo(method, trained.why))
-    maps = {name: _checked_map(answer, taken.size // width) for name, answer in answers.items()}
+    maps = {name: _checked_map(answer, spec.size // width) for name, answer in answers.items()}
     brain = places_of(torch.from_numpy(template.brain).float(), width) > 0
     info = MapInfo(
         method=method,
         scans=trained.scans,
         in_template=trained.in_template,
-        size=taken.size,
-        spacing_mm=taken.spacing_mm,
-        place_mm=width * taken.spacing_mm,
+        size=spec.size,
+        spacing_mm=spec.spacing_mm,
+        place_mm=width * spec.spacing_mm,
         similarity=similarity(maps[TRAINED][brain], maps[RANDOM][brain]),
         volumes=trained.volumes,
         shares={name: answer.expect(MeanSaliency).shares for name, answer in answers.items()},

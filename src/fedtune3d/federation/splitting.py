@@ -24,9 +24,9 @@ def count_and_split(experiment: Experiment, ask: Ask) -> tuple[dict[str, ScanCou
     counts = {answer.site: answer.expect(ScanCounts) for answer in ask(Task(CountScans()))}
     splits = split_shared(experiment, [site.declared_groups for site in counts.values()])
     flows = {answer.site: answer.expect(SplitFlow).flow for answer in ask(Task(AssignSplits(groups=splits)))}
-    whole = [flow.splits[WHOLE_SITE] for flow in flows.values()]
+    site_totals = [flow.splits[WHOLE_SITE] for flow in flows.values()]
     # A suppressed count is None, not 0.
-    require_both_labels([any(classes.scans(label) != 0 for classes in whole) for label in (0, 1)])
+    require_both_labels([any(classes.scans(label) != 0 for classes in site_totals) for label in (0, 1)])
     return counts, flows
 
 

@@ -112,16 +112,16 @@ def check_stages(it: Checked) -> None:
     it.require(not wrong, f"stage_of({', '.join(wrong)}) is no stage from 0 to {encoder.stage_count - 1}")
     for stage in range(encoder.stage_count):
         others = it.build()
-        own = {name for name, owner in stages.items() if owner == stage}
-        _scramble(others, {name for name in stages if name not in own})
+        own_names = {name for name, owner in stages.items() if owner == stage}
+        _scramble(others, stages.keys() - own_names)
         with torch.inference_mode():
-            given = encoder.run_stages(x, stage, stage + 1)
-            alone = torch.equal(others.run_stages(x, stage, stage + 1), given)
+            output = encoder.run_stages(x, stage, stage + 1)
+            alone = torch.equal(others.run_stages(x, stage, stage + 1), output)
             it.require(alone, f"stage {stage} reads weights that stage_of places elsewhere")
-            _scramble(others, own)
-            unread = bool(own) and torch.equal(others.run_stages(x, stage, stage + 1), given)
+            _scramble(others, own_names)
+            unread = bool(own_names) and torch.equal(others.run_stages(x, stage, stage + 1), output)
         it.require(not unread, f"stage {stage} does not read the weights that stage_of places there")
-        x = given
+        x = output
 
 
 def check_batch(it: Checked) -> None:

@@ -61,7 +61,7 @@ def integrated_gradients(
 def occlusion(
     model: nn.Module, scan: Tensor, brain: Tensor, width: int, *, progress: Callable[[int, int], None] | None = None
 ) -> Tensor:
-    """Fall of the score when a cube of the scan is set to the brain's mean (Zeiler & Fergus 2014).
+    """Drop of the score when a cube of the scan is set to the brain's mean (Zeiler & Fergus 2014).
 
     Args:
         model: Scans (B, 1, s, s, s) → logits (B, 2), in evaluation mode.
@@ -71,22 +71,22 @@ def occlusion(
         progress: Called with (cubes done, cubes in all).
 
     Returns:
-        (s/width, s/width, s/width) float32: for each cube the fall of the difference of the logits, positive
-        where the scan is evidence for the positive class; 0 where there is no brain.
+        (s/width, s/width, s/width) float32: for each cube the drop of the difference of the logits, positive
+        where the cube is evidence for the positive class; 0 where there is no brain.
     """
     places = scan.shape[-1] // width
-    fall = torch.zeros(places, places, places)
+    drop = torch.zeros(places, places, places)
     tried = places_of(brain.float(), width).nonzero().tolist()
     with torch.inference_mode():
-        whole = _margin(model(scan))
+        unhidden = _margin(model(scan))
         for done, place in enumerate(tried, start=1):
             x, y, z = (slice(width * index, width * (index + 1)) for index in place)
             hidden = scan.clone()
             hidden[0, 0, x, y, z] = 0
-            fall[tuple(place)] = (whole - _margin(model(hidden))).item()
+            drop[tuple(place)] = (unhidden - _margin(model(hidden))).item()
             if progress is not None:
                 progress(done, len(tried))
-    return fall
+    return drop
 
 
 def places_of(volume: Tensor, width: int) -> Tensor:

@@ -8,19 +8,19 @@ from sklearn.covariance import ledoit_wolf
 
 from fedtune3d._utils.state_dicts import State
 
-LEAST_SCANS = 8  # fewer say too little of how features vary
-_USUAL = 0.95
+MIN_SCANS = 8  # fewer do not show how features vary
+_COVERAGE = 0.95
 
 
 @dataclass(frozen=True)
 class FeatureStatistics:
-    """The pooled features of a site's training scans, as far as a distance needs them.
+    """Mean and covariance of the pooled features of a site's training scans, for distances.
 
     Attributes:
         mean: (channels,) float64.
         covariance: (channels, channels) float64, shrunk towards a multiple of the identity (Ledoit & Wolf 2004,
             doi:10.1016/S0047-259X(03)00096-4), so that it can be inverted however few scans there are.
-        limit: The distance that a new scan of the same kind stays below with a probability of 0.95; see `of`.
+        limit: Distance below which a new scan of the same kind stays with a probability of 0.95; see `of`.
     """
 
     mean: np.ndarray
@@ -29,28 +29,28 @@ class FeatureStatistics:
 
     @staticmethod
     def of(pooled: np.ndarray) -> "FeatureStatistics":
-        """Of pooled features (n, channels) float64.
+        """Compute the statistics of pooled features, (n, channels) float64.
 
-        The limit is the ⌈0.95 (n + 1)⌉-th smallest of the distances of each scan from the others (the jackknife's;
-        Barber et al. 2021, doi:10.1214/20-AOS1965), and their largest where n is below 19.
+        The limit is the ⌈0.95 (n + 1)⌉-th smallest of the leave-one-out distances of each scan from the others
+        (jackknife; Barber et al. 2021, doi:10.1214/20-AOS1965), or the largest of them if n is below 19.
 
         Raises:
-            ValueError: Of fewer than `LEAST_SCANS` scans.
+            ValueError: If there are fewer than `MIN_SCANS` scans.
         """
         count = len(pooled)
-        if count < LEAST_SCANS:
-            raise ValueError(f"expected features of at least {LEAST_SCANS} scans, got {count}")
+        if count < MIN_SCANS:
+            raise ValueError(f"expected features of at least {MIN_SCANS} scans, got {count}")
         others = (np.delete(pooled, left_out, axis=0) for left_out in range(count))
         distances = sorted(_distance(scan, *_moments(rest)) for scan, rest in zip(pooled, others, strict=True))
-        rank = min(int(np.ceil(_USUAL * (count + 1))), count)
+        rank = min(int(np.ceil(_COVERAGE * (count + 1))), count)
         return FeatureStatistics(*_moments(pooled), limit=distances[rank - 1])
 
     def distance(self, pooled: np.ndarray) -> float:
-        """The Mahalanobis distance of one scan's pooled features (channels,), over √channels."""
+        """Return the Mahalanobis distance of one scan's pooled features, (channels,), divided by √channels."""
         return _distance(pooled, self.mean, self.covariance)
 
     def as_state(self) -> State:
-        """The same as tensors."""
+        """Return the statistics as a state dict."""
         return {
             "mean": torch.from_numpy(self.mean),
             "covariance": torch.from_numpy(self.covariance),
@@ -59,7 +59,7 @@ class FeatureStatistics:
 
     @staticmethod
     def from_state(state: State) -> "FeatureStatistics":
-        """From what `as_state` gave. Raises KeyError where something is missing."""
+        """Read the result of `as_state`. Raises `KeyError` if a tensor is missing."""
         return FeatureStatistics(state["mean"].numpy(), state["covariance"].numpy(), float(state["limit"]))
 
 

@@ -1,4 +1,4 @@
-"""The released SAM-Med3D weights from their hub repository, verified, with a note of where they came from."""
+"""Download of the released SAM-Med3D weights from the Hugging Face hub, verified and with a record of their origin."""
 
 import json
 import os
@@ -20,10 +20,10 @@ class HubOrigin:
     """Origin of a file; kept next to it as ``<file>.json``.
 
     Attributes:
-        repository: On the Hugging Face hub.
-        file: Its name there.
-        revision: The commit.
-        sha256: Of the file's bytes, as the hub states it for that commit; the bytes were checked against it.
+        repository: Repository on the Hugging Face hub.
+        file: Name of the file in the repository.
+        revision: Commit of the repository.
+        sha256: SHA-256 of the file as stated by the hub for that commit; the download was checked against it.
     """
 
     repository: str
@@ -33,17 +33,17 @@ class HubOrigin:
 
 
 def fetch_weights(folder: Path, endpoint: str | None = None) -> tuple[Path, HubOrigin]:
-    """Get `FILE` into a folder, whole and verified or not at all, with its origin beside it.
+    """Download `FILE` into a folder, verify it and write its origin next to it; on failure no file is left.
 
-    A file that is there already and is the hub's is kept.
+    An existing file is kept if it has the hub's checksum.
 
     Args:
-        folder: Made where it is missing.
-        endpoint: Of the hub; by default the public one, or what the environment variable HF_ENDPOINT says.
+        folder: Target folder; created if needed.
+        endpoint: Address of the hub; by default the environment variable HF_ENDPOINT, or the public hub.
 
     Raises:
-        InputError: If huggingface_hub is missing, the hub cannot be reached or states no SHA-256, what came is not what
-            it states, the disk is full, or another file of this name is there.
+        InputError: If huggingface_hub is missing, the hub cannot be reached or states no SHA-256, the download does not
+            match it, the disk is full, or a different file of this name exists.
     """
     hub = _import_hub()
     target = folder / FILE
@@ -65,7 +65,7 @@ def fetch_weights(folder: Path, endpoint: str | None = None) -> tuple[Path, HubO
 
 
 def read_origin(path: Path, sha256: str) -> HubOrigin | None:
-    """The origin noted beside a file, if it is about the file with this SHA-256; else None."""
+    """Return the origin recorded next to a file; None if there is none, or it belongs to another SHA-256."""
     try:
         origin = HubOrigin(**json.loads(_note(path).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -78,7 +78,7 @@ def _note(path: Path) -> Path:
 
 
 def _ask_for_origin(api: Any) -> tuple[HubOrigin, int]:
-    """The current commit of the repository, what the hub states of the file in it, and the file's size in bytes."""
+    """Return the origin of the file at the repository's current commit, and the file's size in bytes."""
     info = api.model_info(REPOSITORY, files_metadata=True, timeout=30)
     files = [sibling for sibling in info.siblings or () if sibling.rfilename == FILE]
     if not files or not files[0].lfs or not info.sha:
@@ -89,7 +89,7 @@ def _ask_for_origin(api: Any) -> tuple[HubOrigin, int]:
 
 
 def _download(hub: Any, origin: HubOrigin, size_bytes: int, target: Path, endpoint: str | None) -> None:
-    """Download next to the target, and rename the file once its checksum is the one that the hub states."""
+    """Download next to the target, and rename the file once its checksum is verified."""
     require_free_space(target.parent, size_bytes, FILE)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as scratch:
@@ -104,13 +104,13 @@ def _download(hub: Any, origin: HubOrigin, size_bytes: int, target: Path, endpoi
                     token=False,
                 )
             )
-        except Exception as error:  # as above, and the Xet layer's
+        except Exception as error:  # as above; errors of the Xet layer as well
             raise InputError(_by_hand(target, error)) from error
         sha256 = sha256_file(download)
         if sha256 != origin.sha256:
             raise InputError(
-                f"{FILE}: expected SHA-256 {origin.sha256}, as the hub states it, got {sha256}; nothing "
-                "was kept; run the same command again"
+                f"{FILE}: expected SHA-256 {origin.sha256}, as stated by the hub, got {sha256}; the "
+                "download was deleted; run the same command again"
             )
         os.replace(download, target)
 
@@ -118,8 +118,8 @@ def _download(hub: Any, origin: HubOrigin, size_bytes: int, target: Path, endpoi
 def _by_hand(target: Path, error: Exception) -> str:
     reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
     return (
-        f"{FILE}: could not be fetched from the hub ({reason}); without internet here, download it elsewhere from "
-        f"{PAGE}, put it at {target.absolute()}, and write under `model` in the experiment file: "
+        f"{FILE}: could not be downloaded from the hub ({reason}); if this machine is offline, download it "
+        f"elsewhere from {PAGE}, put it at {target.absolute()}, and write under `model` in the experiment file: "
         f"weights: {target.absolute()}"
     )
 

@@ -42,7 +42,7 @@ def list_weights(folder: Path) -> list[KnownWeights]:
 
 
 def fetch_release(release: Release, folder: Path) -> Path:
-    """Download a release into a folder, whole and with its SHA-256 or not at all; a file that is there is kept.
+    """Download a release into a folder and verify its SHA-256; on failure no file is left. An existing file is kept.
 
     Raises:
         InputError: If the page cannot be reached, the disk is full, what came is another file, or one of this name is
@@ -62,10 +62,11 @@ def fetch_release(release: Release, folder: Path) -> Path:
                     file.write(chunk)
         except (urllib.error.URLError, OSError) as error:
             raise InputError(
-                f"{release.file}: could not be fetched ({error}); without internet here, download it elsewhere from "
-                f"{release.source}, put it at {target.absolute()}, and write its path under `model` as `weights`"
+                f"{release.file}: could not be downloaded ({error}); if this machine is offline, download it "
+                f"elsewhere from {release.source}, put it at {target.absolute()}, and write its path under `model` as "
+                "`weights`"
             ) from error
-        _require_sha256(download, release, "nothing was kept; run the same command again")
+        _require_sha256(download, release, "the download was deleted; run the same command again")
         download.replace(target)
     return target
 

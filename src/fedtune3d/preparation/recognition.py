@@ -16,7 +16,7 @@ _UNBIASED = {"preproc", "crop"}  # fMRIPrep's and sMRIPrep's desc-preproc, CAPS 
 
 @dataclass(frozen=True)
 class Declared:
-    """What the data set declares about a scan.
+    """The declarations of a data set about a scan.
 
     Attributes:
         done: Steps already applied.

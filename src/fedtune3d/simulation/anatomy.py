@@ -54,8 +54,8 @@ def resample_to_anatomy_grid(
     shape = np.ceil((stop - start) / step).astype(int) + 1
     resampled = np.stack(
         [
-            ndi.affine_transform(ndi.gaussian_filter(one, 0.4 * step), step, start, tuple(shape), order=1, cval=0.0)
-            for one in maps
+            ndi.affine_transform(ndi.gaussian_filter(tissue, 0.4 * step), step, start, tuple(shape), order=1, cval=0.0)
+            for tissue in maps
         ]
     )
     new_affine = np.diag([SPACING_MM, SPACING_MM, SPACING_MM, 1.0])

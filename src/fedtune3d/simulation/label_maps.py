@@ -81,10 +81,10 @@ def list_label_maps(folder: Path) -> list[LabelMap]:
 
 
 def _label_map_of_row(folder: Path, table: Path, row: dict[str, str]) -> LabelMap:
-    name, given = row["anatomy_id"] or "", row["diagnosis"] or ""
-    diagnosis = DIAGNOSES.get(given.strip().lower())
+    name, text = row["anatomy_id"] or "", row["diagnosis"] or ""
+    diagnosis = DIAGNOSES.get(text.strip().lower())
     if diagnosis is None:
-        raise InputError(f"{table}: diagnosis of {name!r}: expected one of {', '.join(DIAGNOSES)}, got {given!r}")
+        raise InputError(f"{table}: diagnosis of {name!r}: expected one of {', '.join(DIAGNOSES)}, got {text!r}")
     path = next((p for suffix in (".nii.gz", ".nii") if (p := folder / f"{name}{suffix}").is_file()), None)
     if path is None:
         raise InputError(

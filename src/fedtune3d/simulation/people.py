@@ -15,7 +15,7 @@ REFERENCE_AGE = 72.0
 
 @dataclass(frozen=True)
 class Person:
-    """What makes a simulated person differ from the anatomy.
+    """A simulated person: demographics, and the differences from the template anatomy.
 
     Attributes:
         diagnosis: `AD` or `CN`.
@@ -43,15 +43,15 @@ def draw_person(diagnosis: str, site: SiteEffect, seed: int, site_name: str, par
     age, sex, scale = draw_demographics(rng, site.mean_age + (MEAN_AGE_GAP_YEARS if impaired else 0.0))
     severity = rng.standard_normal() + (SEVERITY_OF_IMPAIRED if impaired else 0.0)
     decades = (age - REFERENCE_AGE) / 10.0
-    own = rng.standard_normal(3)
+    individual = rng.standard_normal(3)
     return Person(
         diagnosis,
         age,
         sex,
         scale,
-        ventricle_shift_mm=float(np.clip(0.8 + 0.6 * decades + 1.3 * severity + 0.6 * own[0], -1.5, 6.5)),
-        hippocampus_shift_mm=float(np.clip(0.2 + 0.15 * decades + 0.5 * severity + 0.25 * own[1], -0.8, 2.4)),
-        thinning=float(np.clip(0.2 + 0.06 * decades + 0.17 * severity + 0.07 * own[2], 0.0, 0.85)),
+        ventricle_shift_mm=float(np.clip(0.8 + 0.6 * decades + 1.3 * severity + 0.6 * individual[0], -1.5, 6.5)),
+        hippocampus_shift_mm=float(np.clip(0.2 + 0.15 * decades + 0.5 * severity + 0.25 * individual[1], -0.8, 2.4)),
+        thinning=float(np.clip(0.2 + 0.06 * decades + 0.17 * severity + 0.07 * individual[2], 0.0, 0.85)),
     )
 
 
@@ -65,6 +65,6 @@ def draw_demographics(rng: np.random.Generator, mean_age: float) -> tuple[float,
     """Draw age in years (55 to 95), sex, and brain size; men's brains are about 10% larger in volume."""
     age = round(float(np.clip(rng.normal(mean_age, 6.5), 55.0, 95.0)), 1)
     sex = "F" if rng.random() < 0.52 else "M"
-    whole = (0.905 if sex == "F" else 0.935) * np.exp(rng.normal(0.0, 0.025))
-    x, y, z = whole * np.exp(rng.normal(0.0, 0.015, 3))
+    mean_scale = (0.905 if sex == "F" else 0.935) * np.exp(rng.normal(0.0, 0.025))
+    x, y, z = mean_scale * np.exp(rng.normal(0.0, 0.015, 3))
     return age, sex, (float(x), float(y), float(z))

@@ -114,9 +114,7 @@ def _claim_folder(out: Path, folders: Sequence[Path], parameters: dict[str, Json
         try:
             written = json.loads(record.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise InputError(
-                f"{record}: expected the parameters of a simulation, got no JSON; remove the folder"
-            ) from error
+            raise InputError(f"{record}: expected the parameters of a simulation in JSON; remove the folder") from error
         if written != parameters:
             changed = sorted(key for key in {*written, *parameters} if written.get(key) != parameters.get(key))
             raise InputError(
@@ -124,10 +122,10 @@ def _claim_folder(out: Path, folders: Sequence[Path], parameters: dict[str, Json
                 "remove it"
             )
         return
-    taken = [folder for folder in folders if folder.exists()]
-    if taken:
+    existing = [folder for folder in folders if folder.exists()]
+    if existing:
         raise InputError(
-            f"{taken[0]}: exists and was not written by this simulation; choose another folder or remove it"
+            f"{existing[0]}: exists and was not written by this simulation; choose another folder or remove it"
         )
     write_json(record, parameters)
 

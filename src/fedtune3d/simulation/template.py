@@ -90,7 +90,7 @@ def boundary_velocity(region: NDArray[np.bool_], reach_mm: float) -> NDArray[np.
     gradient = np.stack(np.gradient(smooth, SPACING_MM))
     direction = gradient / np.maximum(np.linalg.norm(gradient, axis=0), 0.3)
     strength = np.where(distance > 0, np.exp(-distance / reach_mm), np.clip(1.0 + distance / 4.0, 0.0, 1.0))
-    velocity = np.stack([ndi.gaussian_filter(one, 1.0) for one in direction * strength])
+    velocity = np.stack([ndi.gaussian_filter(component, 1.0) for component in direction * strength])
     outwards = (velocity * direction).sum(axis=0)[np.abs(distance) <= SPACING_MM].mean()
     step = round(VELOCITY_SPACING_MM / SPACING_MM)
     return pad_to_velocity_grid((velocity / outwards)[:, ::step, ::step, ::step].astype(np.float32), region.shape, step)

@@ -1,4 +1,4 @@
-"""What the sites are asked of the best state once a run's rounds are done: its features, and where it looks."""
+"""Tasks for the sites on the best state after the rounds: feature statistics and mean saliency maps."""
 
 from collections.abc import Sequence
 
@@ -17,9 +17,9 @@ from fedtune3d.models.classifier import Classifier
 def write_feature_statistics(
     process_model: ProcessModel, federation: Federation, sites: Sequence[str], folder: RunFolder
 ) -> None:
-    """Write what the best state's features of each site's training scans are like, for `fedtune3d predict`."""
+    """Write the statistics of the best state's features on each site's training scans, for `fedtune3d predict`."""
     if not isinstance(process_model.assembled.model, Classifier):
-        return  # no encoder apart from its head
+        return  # no separate encoder and head
     best, versions = load_state(folder.best_checkpoint), read_best_state(folder.best_checkpoint).versions
     tasks = {site: Task(DescribeFeatures(), parts={STATE: best}, memory_version=versions.get(site)) for site in sites}
     for reply in federation.ask(tasks):
@@ -28,10 +28,10 @@ def write_feature_statistics(
 
 
 def write_saliency(experiment: Experiment, federation: Federation, sites: Sequence[str], folder: RunFolder) -> None:
-    """Write where the best state looks at each site that has no map yet, where the experiment asks for it."""
+    """Write the mean saliency maps of the best state of each site without one, if the experiment requests them."""
     if experiment.explain is None:
         return
     missing = [name for name in sites if not folder.saliency_info(name).exists()]
     best, versions = load_state(folder.best_checkpoint), read_best_state(folder.best_checkpoint).versions
-    for found in ask_for_maps(experiment, federation, missing, best, versions):
-        write_maps(found, folder)
+    for site_maps in ask_for_maps(experiment, federation, missing, best, versions):
+        write_maps(site_maps, folder)

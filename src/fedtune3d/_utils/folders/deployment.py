@@ -17,7 +17,7 @@ class SitePaths:
 
     @property
     def settings(self) -> Path:
-        """Where the data are, and what may leave."""
+        """Settings with the site's data paths and its policy."""
         return self.path / "site.yaml"
 
     @property

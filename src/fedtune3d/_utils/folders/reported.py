@@ -1,4 +1,4 @@
-"""What the folders of a run and of a study have in common: a report with its figures."""
+"""Base of the folders of a run and of a study: a report with its figures."""
 
 from dataclasses import dataclass
 from pathlib import Path

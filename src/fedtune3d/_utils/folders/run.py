@@ -10,7 +10,7 @@ from fedtune3d._utils.folders.site import SiteFolder
 
 CONFIG = "config.yaml"
 DEFAULT_OUTPUT = "runs"
-"""Where an experiment writes that names no `output`, next to its file."""
+"""Default output folder of an experiment without `output`, next to its file."""
 
 
 class RunFolder(ReportedFolder):
@@ -110,7 +110,7 @@ class RunFolder(ReportedFolder):
 
     @property
     def export(self) -> ExportFolder:
-        """Where `export` writes unless told otherwise."""
+        """Default output folder of `export`."""
         return ExportFolder(self.path / "export")
 
 

@@ -19,7 +19,7 @@ class SiteFolder:
 
     @property
     def splits(self) -> Path:
-        """Which scan is in which split."""
+        """The split of each scan."""
         return self.path / "splits.tsv"
 
     @property

@@ -19,7 +19,7 @@ class Format(Protocol):
     """The interface of the modules in this folder."""
 
     PATTERN: str
-    """Where scans are expected, for messages: ``sub-*/[ses-*/]anat/*_T1w.nii[.gz]``."""
+    """Pattern of the paths at which scans are expected, for messages: ``sub-*/[ses-*/]anat/*_T1w.nii[.gz]``."""
 
     def recognises(self, root: Path) -> bool:
         """Return whether a folder or file is recognisably of this format, by a quick check."""

@@ -16,7 +16,7 @@ from fedtune3d._utils.folders import SitePaths, SiteWork
 from fedtune3d.federation.flower.site_folder import SiteSettings
 
 BEHIND_SECONDS, AHEAD_SECONDS = 300.0, 5.0
-"""How far a site's clock may be behind or ahead of the server's before Flower rejects its signatures."""
+"""Maximum difference between the clocks of site and server, beyond which Flower rejects signatures."""
 CONNECT_SECONDS = 10
 
 

@@ -21,7 +21,7 @@ class Reveals(Enum):
 
 
 class IfFew(Enum):
-    """What the gate does with a field about fewer people than the policy's `min_people`."""
+    """The gate's treatment of a field about fewer people than the policy's `min_people`."""
 
     REFUSE = "refuse the answer"
     HOLD_BACK = "send the field's default in its place"
@@ -56,7 +56,7 @@ class Exactly:
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a field reveals, and about how many people; `people` is None if it reveals nothing about people."""
+    """The information that a field reveals, and about how many people; `people` is None if about nobody."""
 
     reveals: Reveals
     people: CountedBy | AtLeast | Exactly | None
@@ -64,7 +64,7 @@ class Declaration:
 
 @dataclass(frozen=True)
 class AnswerDeclaration:
-    """What the answers to a kind of task may contain.
+    """The permitted contents of answers to a kind of task.
 
     Attributes:
         payload: The type of the answer's values.

@@ -1,1 +1,1 @@
-"""What a site does when it receives a task."""
+"""The site: carries out tasks on its own scans."""

@@ -31,7 +31,7 @@ _FINE_WIDTH = 4
 
 
 def place_width(method: str, map_stride: int) -> int:
-    """Return the voxels along each axis of one element of the map that leaves; of coarse maps `map_stride`."""
+    """Return the edge length in voxels of one element of the map that leaves; `map_stride` for coarse maps."""
     return _FINE_WIDTH if method == "integrated_gradients" else map_stride
 
 
@@ -42,12 +42,12 @@ def cannot_explain(model: nn.Module, method: str) -> str | None:
     if method == "gradcam" and not isinstance(model, Classifier):
         return "Grad-CAM needs a head on an encoder; write explain: occlusion or integrated_gradients"
     if method == "gradcam" and isinstance(model, Classifier) and model.encoder.spec.features.is_vector:
-        return "Grad-CAM needs a map, and the encoder makes a vector; write explain: occlusion or integrated_gradients"
+        return "Grad-CAM needs a feature map, not a vector; write explain: occlusion or integrated_gradients"
     return None
 
 
 def choose(groups: Sequence[str], max_scans: int, *causes: str | int) -> list[int]:
-    """Choose the first scan of each group, or a random sample of these if they are more than `max_scans`.
+    """Choose the first scan of each group, or a random sample of these if there are more than `max_scans`.
 
     Args:
         groups: The group of each scan.
@@ -85,7 +85,7 @@ class MapMaker:
     Attributes:
         model: The model to explain, in evaluation mode.
         settings: The method and its options.
-        taken: The scans that the model takes.
+        input: Specification of the model's input.
         map_stride: Voxels along each axis of one element of a coarse map.
         regions: Regions on the template's grid; used only for voxel-level maps.
         causes: Hash of the model's state, part of each map's key.
@@ -94,7 +94,7 @@ class MapMaker:
 
     model: nn.Module
     settings: ExplainSection
-    taken: InputSpec
+    input: InputSpec
     map_stride: int
     regions: Mapping[str, NDArray[np.bool_]]
     causes: str
@@ -138,7 +138,7 @@ class MapMaker:
 
     @cached_property
     def _template(self) -> Template:
-        return load_template(self.taken.size, self.taken.spacing_mm)
+        return load_template(self.input.size, self.input.spacing_mm)
 
     def _by_token(self, prepared: PreparedScan, features: Tensor | None) -> Tensor:
         if self.settings.method == "occlusion":

@@ -7,7 +7,7 @@ from fedtune3d.federation.privacy.declarations import NOTHING, AtLeast, Declarat
 from fedtune3d.federation.site.data import SiteData
 from fedtune3d.federation.tasks.kind import TaskKind
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.feature_statistics import LEAST_SCANS, FeatureStatistics
+from fedtune3d.models.feature_statistics import MIN_SCANS, FeatureStatistics
 from fedtune3d.models.pooling import pool_features
 from fedtune3d.training.fitting import head_inputs
 
@@ -38,7 +38,7 @@ def describe_features(site: SiteData, task: Task) -> Answer:
         return Answer(site.name, FeatureDescription(why="the model has no encoder separate from its head"))
     policy = site.section.policy
     minimum = max(policy.min_people, policy.min_per_class)
-    if min(site.people_per_class("train")) < minimum or len(scans) < LEAST_SCANS:
+    if min(site.people_per_class("train")) < minimum or len(scans) < MIN_SCANS:
         return Answer(site.name, FeatureDescription(why="too few training scans"))
     site.write_received(task)
     statistics = FeatureStatistics.of(pool_features(features.cpu() for features in head_inputs(model, scans)))

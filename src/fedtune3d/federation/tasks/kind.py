@@ -35,5 +35,5 @@ class TaskKind(Generic[SiteType]):
 
     @property
     def declaration(self) -> AnswerDeclaration:
-        """What the answers reveal. Raises `TypeError` if a field has no declaration."""
+        """The declarations of the answers. Raises `TypeError` if a field has none."""
         return AnswerDeclaration(self.payload, declarations_of(self.payload), self.parts, self.require_declared)

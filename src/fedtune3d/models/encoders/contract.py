@@ -56,7 +56,7 @@ class FeatureSpec:
 
     @property
     def is_vector(self) -> bool:
-        """Whether there is only one position."""
+        """True if there is only one position."""
         return self.positions == 1
 
 

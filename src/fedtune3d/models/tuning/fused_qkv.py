@@ -1,4 +1,4 @@
-"""The fused q, k, v projection as three, so that each can have an adapter of its own."""
+"""Splitting of a fused q, k, v projection into three layers, so that each can have its own adapter."""
 
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ PARTS = ("q", "k", "v")
 
 
 class SplitQkv(nn.Module):
-    """The thirds of a fused projection as layers `q`, `k` and `v`: (…, in) → (…, 3 · dim), as the fused one gave."""
+    """A fused projection split into the layers `q`, `k` and `v`: (…, in) → (…, 3 · dim), as before the split."""
 
     def __init__(self, fused: nn.Linear) -> None:
         super().__init__()

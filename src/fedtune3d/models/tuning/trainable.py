@@ -62,11 +62,11 @@ def write_state(model: nn.Module, trainable: Trainable, state: State) -> None:
         )
     tensors = model.state_dict()
     for name in trainable.names:
-        expected, given = tensors[name], state[name]
-        if (expected.shape, expected.dtype) != (given.shape, given.dtype):
+        expected, tensor = tensors[name], state[name]
+        if (expected.shape, expected.dtype) != (tensor.shape, tensor.dtype):
             raise InputError(
                 f"state: {name}: expected {tuple(expected.shape)} {expected.dtype}, "
-                f"got {tuple(given.shape)} {given.dtype}; use the head and tuning that wrote it"
+                f"got {tuple(tensor.shape)} {tensor.dtype}; use the head and tuning that wrote it"
             )
     with torch.no_grad():
         for name in trainable.names:

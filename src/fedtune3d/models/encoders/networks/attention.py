@@ -1,4 +1,4 @@
-"""The attention of SAM-Med3D's encoder over windows of tokens: its relative positions, and its padding as one key."""
+"""Windowed attention of SAM-Med3D's encoder, with relative positions and all padding folded into one key."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,19 +14,20 @@ CACHED_WEIGHTS = 600_000  # two heads of 512 × 513: about what the second-level
 
 
 def attend(qkv: Tensor, tables: Sequence[Tensor], padding: Tensor | None) -> Tensor:
-    """Attention with the decomposed relative positions of SAM-Med3D, as its released weights were trained.
+    """Compute attention with SAM-Med3D's decomposed relative positions, as its released weights were trained.
 
     For query (d, h, w), key (kd, kh, kw) and r = q unscaled, the logit is q·k/√c + A[q; kw] + G[d, h; kd, kw] +
-    I[d, h; kh, kw], with A = r[d, h, w]·Rd[d, kw], G = r[d, h, kd]·Rh[h, kw] and I = r[d, h, kh]·Rw[kh, kw]: the port
-    to 3D put the terms on shifted axes, so that the query's w is read as a key axis. Other axes give other features.
+    I[d, h; kh, kw], with A = r[d, h, w]·Rd[d, kw], G = r[d, h, kd]·Rh[h, kw] and I = r[d, h, kh]·Rw[kh, kw]: the
+    authors' port to 3D shifted the axes of the terms, so the query's w is used as a key axis. This must be reproduced:
+    other axes give other features.
 
-    Only the arguments are kept for the backward pass, which computes the attention weights again.
+    Only the arguments are kept for the backward pass, which recomputes the attention weights.
 
     Args:
         qkv: Queries, keys and values of the tokens of windows, (3, windows, heads, d, h, w, c).
-        tables: Those of the axes d, h and w, each (2 · S − 1, c), S being the window's size; row S − 1 + i − j is for
-            query place i and key place j.
-        padding: Query, key and value of a padded token, (3, heads, c); None where S³ tokens fill the window.
+        tables: Relative positions along the axes d, h and w, each (2 · S − 1, c) for windows of S³ tokens; row
+            S − 1 + i − j is for query index i and key index j.
+        padding: Query, key and value of a padded token, (3, heads, c); None if the window is full.
 
     Returns:
         (windows, heads, d, h, w, c).
@@ -39,10 +40,10 @@ def attend(qkv: Tensor, tables: Sequence[Tensor], padding: Tensor | None) -> Ten
 
 
 def _row_bias_form(qkv: Tensor, tables: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Queries, keys, values, bias: `attend` is softmax(queries · keysᵀ + bias of the query's row) · values.
+    """Return queries, keys, values and bias such that `attend` is softmax(queries · keysᵀ + row bias) · values.
 
-    A enters as columns beside q and k, G + I as a bias that the queries of a row (d, h) share, and the padded keys as
-    one key whose logit gets `padding_logit`. So nothing of (queries, keys) is made but the attention weights.
+    A is appended to q and k as columns, G + I is a bias shared by the queries of a row (d, h), and the padded keys
+    become one key whose logit gets `padding_logit`. The only (queries, keys) array is thus the attention weights.
 
     Returns:
         (windows, heads, n, e), (windows, heads, m, e), (windows, heads, m, c) and (windows, heads, d · h, m).
@@ -70,17 +71,17 @@ def _row_bias_form(qkv: Tensor, tables: Tensor, padding: Tensor | None) -> tuple
 
 
 def padding_logit(a: Tensor, g: Tensor, i: Tensor, real: tuple[int, int, int]) -> Tensor:
-    """log Σ exp(A + G + I) over the padded keys of a window: what their relative positions add to one virtual key.
+    """Return log Σ exp(A + G + I) over the padded keys of a window, the logit that is added to one virtual key.
 
-    All padded keys are alike but for their relative positions, so one key stands for them all. For a given kw the sum
-    over kd touches G only and the sum over kh touches I only. The padded keys are summed as three disjoint sets, so
-    nothing is subtracted: kw padded; kw real and kd padded; kw and kd real and kh padded.
+    Padded keys differ only in their relative positions, so one key can represent them all. For a given kw the sum
+    over kd involves only G, and the sum over kh only I. The padded keys are summed as three disjoint sets, which
+    avoids subtraction: kw padded; kw real and kd padded; kw and kd real and kh padded.
 
     Args:
         a: A[q; kw], (…, d, h, w, S).
         g: G[d, h; kd, kw], (…, d, h, S, S).
         i: I[d, h; kh, kw], (…, d, h, S, S).
-        real: How many places of the window hold tokens along each axis; fewer than S along at least one.
+        real: Number of real tokens along each axis of the window; fewer than S along at least one.
 
     Returns:
         (…, d, h, w).
@@ -99,9 +100,9 @@ def padding_logit(a: Tensor, g: Tensor, i: Tensor, real: tuple[int, int, int]) -
 
 
 class _RelativeTerms(torch.autograd.Function):
-    """(A, G, I) of `attend` from row (…, d, h, S, c), the query padded along w, and the tables of w, h and d, reversed.
+    """(A, G, I) of `attend` from the queries padded along w, (…, d, h, S, c), and the reversed tables of w, h and d.
 
-    One product gives every place with every row of the tables; the terms are diagonal views of it.
+    One product combines every token with every row of the tables; the terms are diagonal views of it.
     """
 
     @staticmethod
@@ -122,10 +123,10 @@ class _RelativeTerms(torch.autograd.Function):
 
 
 def _diagonals(products: Tensor, real_w: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The views A (…, d, h, w, S), G and I (…, d, h, S, S) of products (…, d, h, S, 3 · (2 · S − 1)), contiguous."""
+    """Return A (…, d, h, w, S), G and I (…, d, h, S, S): views of contiguous products (…, d, h, S, 3 · (2 · S − 1))."""
     size, length = products.shape[-2], products.shape[-1] // 3
     views = []
-    # In the reversed tables of axes w, h, d the row of query place p and key place k is first + S − 1 − p + k.
+    # In the reversed tables of axes w, h, d the row of query index p and key index k is first + S − 1 − p + k.
     for first, axis, places in ((2 * length, -4, real_w), (length, -3, size), (0, -2, size)):
         shape, strides = [*products.shape[:-2], places, size], list(products.stride())
         strides[axis] -= 1
@@ -134,7 +135,7 @@ def _diagonals(products: Tensor, real_w: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class _Attention(torch.autograd.Function):
-    """`attend`, with the tables joined and reversed."""
+    """`attend` on concatenated, reversed tables."""
 
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, tables: Tensor, padding: Tensor | None) -> Tensor:
@@ -158,13 +159,13 @@ class _Attention(torch.autograd.Function):
 
 
 def _parts(q: Tensor, k: Tensor) -> list[slice]:
-    """Slices of the first axis whose attention weights stay in a processor's cache; on a GPU the whole of it."""
+    """Slice the first axis so that attention weights fit into the processor's cache; one slice on a GPU."""
     step = max(1, CACHED_WEIGHTS // (q.shape[1] * k.shape[1])) if q.device.type == "cpu" else len(q)
     return [slice(start, start + step) for start in range(0, len(q), step)]
 
 
 def _attention_weights(q: Tensor, k: Tensor, bias: Tensor) -> Tensor:
-    """softmax(q kᵀ + bias of the query's row), (b, n, m), from (b, n, e), (b, m, e) and (b, rows, m)."""
+    """Return softmax(q kᵀ + row bias), (b, n, m), from (b, n, e), (b, m, e) and (b, rows, m)."""
     logits = torch.empty(*q.shape[:2], k.shape[1], dtype=q.dtype, device=q.device)
     logits.unflatten(1, (bias.shape[1], -1)).copy_(bias.unsqueeze(2))
     logits.baddbmm_(q, k.mT)
@@ -172,7 +173,7 @@ def _attention_weights(q: Tensor, k: Tensor, bias: Tensor) -> Tensor:
 
 
 def _attention_gradients(form: Sequence[Tensor], gradient: Tensor, of_form: Sequence[Tensor]) -> None:
-    """Write the gradients for q, k, v and bias into `of_form`; all have windows and heads as one first axis."""
+    """Write the gradients of q, k, v and bias into `of_form`; windows and heads are merged into the first axis."""
     q, k, v, bias = form
     for part in _parts(q, k):
         of_q, of_k, of_v, of_bias = (of[part] for of in of_form)

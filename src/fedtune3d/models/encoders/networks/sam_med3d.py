@@ -106,10 +106,10 @@ class LayerNorm3d(nn.Module):
 
 
 def window_spans(extent: int, size: int) -> list[tuple[int, int, int]]:
-    """The windows along an axis as (start, stop, places that hold tokens): the whole ones, then the cut one."""
-    whole = extent // size * size
-    spans = [(0, whole, size)] if whole else []
-    return spans if whole == extent else [*spans, (whole, extent, extent - whole)]
+    """Return the windows along an axis as (start, stop, real tokens per window): full windows, then the padded one."""
+    full = extent // size * size
+    spans = [(0, full, size)] if full else []
+    return spans if full == extent else [*spans, (full, extent, extent - full)]
 
 
 class Attention(nn.Module):
