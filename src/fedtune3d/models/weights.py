@@ -77,7 +77,7 @@ def load_fitting(encoder: Encoder, path: Path, state: State) -> None:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Whether the name or the first bytes say so: the length of a JSON header, then that header."""
+    """Return whether the name, or the first bytes (length and start of a JSON header), are those of safetensors."""
     with storage_errors(path), path.open("rb") as file:
         head = file.read(10)
     return path.suffix == ".safetensors" or (head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 1 << 27)

@@ -20,7 +20,7 @@ ADVICE = "restore it, or run again with another `output`"
 
 @dataclass(frozen=True)
 class SiteSource:
-    """Where a site's scans and tables are, and their format."""
+    """Paths of a site's scans and tables, and their format."""
 
     name: str
     root: Path

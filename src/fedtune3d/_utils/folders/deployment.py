@@ -37,12 +37,12 @@ class SitePaths:
 
     @property
     def approvals(self) -> Path:
-        """What people at the site decided: one JSON line per decision."""
+        """Ledger of the decisions of people at the site, one JSON line each."""
         return self.path / "approvals.jsonl"
 
     @property
     def charges(self) -> Path:
-        """What was asked under each approval: one JSON line per task."""
+        """Ledger of the tasks under each approval, one JSON line each."""
         return self.path / "charges.jsonl"
 
     @property

@@ -1,4 +1,4 @@
-"""Connections to a server's port: bounded in number, in the length of a head, and in the time to send one."""
+"""Limits on connections to a server's port: their number, the length of a header, and the time to send it."""
 
 import asyncio
 from collections import Counter
@@ -9,19 +9,19 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 MAX_CONNECTIONS = 1000
 MAX_PER_ADDRESS = 100
 HEAD_SECONDS = 15.0
-"""Patience for the head of a request, from the first byte of the connection on."""
+"""Timeout for the headers of a request, from the start of the connection."""
 HEAD_BYTES = 32 << 10
 
 
 class BoundedConnection(H11Protocol):
-    """A connection that is closed where there are too many, or where its head does not come in time."""
+    """A connection that is closed if there are too many, or if the headers do not arrive in time."""
 
     _of: ClassVar[Counter[str]] = Counter()
     _address = ""
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Count the connection; close it unread where there are too many."""
+        """Count the connection; close it unread if there are too many."""
         super().connection_made(transport)
         self._address = self.client[0] if self.client else ""
         self._of[self._address] += 1
@@ -31,7 +31,7 @@ class BoundedConnection(H11Protocol):
         self._deadline = self.loop.call_later(HEAD_SECONDS, self._close_if_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give the place back."""
+        """Release the connection's slot."""
         self._of[self._address] -= 1
         if not self._of[self._address]:
             del self._of[self._address]
@@ -40,7 +40,7 @@ class BoundedConnection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, and wait anew for the next head once a request is answered."""
+        """Process data, and restart the timeout once a request is answered."""
         waits_for_head = self.cycle is None or self.cycle.response_complete
         super().data_received(data)
         if self._deadline is not None and self.cycle is not None and not self.cycle.response_complete:

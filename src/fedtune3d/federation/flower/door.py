@@ -1,8 +1,8 @@
-"""The door of a server: who may come in is decided by the head of a request, before any of its body is read.
+"""Access control of a server by the headers of a request, before any of its body is read.
 
-Flower reads and parses a body before it looks at the key. Here a request of another machine is refused unread where its
-path is not one that sites need, its signature is no known site's, or its body is longer than its kind may be. A site
-that asks too fast waits at the door.
+Flower reads and parses a body before it checks the key. Here, a request from another machine is refused unread if sites
+do not need its path, it is not signed by a known site, or its body is too long for its path. Requests that come too
+fast are delayed.
 """
 
 import asyncio
@@ -31,23 +31,23 @@ FLEET = "/v1/fleet/"
 PUSH_OBJECT, PUSH_MESSAGES = f"{FLEET}push-object", f"{FLEET}push-messages"
 KEY_HEADER, SIGNATURE_HEADER, TIME_HEADER = b"flwr-public-key", b"flwr-signature", b"flwr-timestamp"
 BEHIND_SECONDS, AHEAD_SECONDS = 305.0, 5.0
-"""How old a signature may be, and how far from the future, as Flower has it."""
+"""Accepted age of a signature, and accepted offset into the future, as in Flower."""
 MAX_HEADER_BYTES = 4096
 
 
 @dataclass(frozen=True)
 class DoorLimits:
-    """What a site may send.
+    """Limits on the requests of a site.
 
     Attributes:
-        object_bytes: Longest body that carries an object: a piece of a tensor (5 MiB) or the JSON of an answer.
-        message_bytes: Longest body that announces an answer: the ids of its objects.
-        other_bytes: Longest body of any other request.
-        answer_bytes: Bytes of all objects of one answer.
-        per_second: Requests per second in the long run.
-        burst: Requests that may come at once.
-        at_once: Requests of one site that are in progress; further ones wait.
-        read_seconds: Patience for the next piece of a body.
+        object_bytes: Maximum body with an object: a piece of a tensor (5 MiB) or the JSON of an answer.
+        message_bytes: Maximum body that announces an answer by the ids of its objects.
+        other_bytes: Maximum body of any other request.
+        answer_bytes: Maximum total size of the objects of one answer.
+        per_second: Sustained number of requests per second.
+        burst: Number of requests that may exceed the rate.
+        at_once: Concurrent requests of one site; further ones wait.
+        read_seconds: Timeout for the next piece of a body.
     """
 
     object_bytes: int = 66 << 20
@@ -60,13 +60,13 @@ class DoorLimits:
     read_seconds: float = 60.0
 
     def body(self, path: str) -> int:
-        """The longest body that a path takes."""
+        """Return the maximum length of a body for a path."""
         return {PUSH_OBJECT: self.object_bytes, PUSH_MESSAGES: self.message_bytes}.get(path, self.other_bytes)
 
 
 @dataclass
 class _Visitor:
-    """A site as the door knows it: how fast it asks, and what it has sent of its present answer."""
+    """The state of a site at the door: its rate of requests, and the size of its current answer so far."""
 
     turn: asyncio.Semaphore
     tokens: float
@@ -74,7 +74,7 @@ class _Visitor:
     answer_bytes: int = 0
 
     def wait_seconds(self, limits: DoorLimits, now: float) -> float:
-        """Take one request from what the site may ask; return the seconds until it is due."""
+        """Consume one request from the rate limit; return the seconds to wait (token bucket)."""
         self.tokens = min(limits.burst, self.tokens + (now - self.seen) * limits.per_second) - 1
         self.seen = now
         return max(0.0, -self.tokens / limits.per_second)
@@ -87,27 +87,26 @@ class _Refusal:
 
 
 def open_door(path: Path, keys: list[bytes] | None) -> None:
-    """Admit sites from now on.
+    """Start to admit sites.
 
     Args:
-        path: The file that says so; it holds the keys.
-        keys: Public keys as Flower registers them; None where no key is asked for (`insecure`).
+        path: The file that opens the door; holds the keys.
+        keys: Public keys in Flower's format; None if no key is required (`insecure`).
     """
     known = None if keys is None else [base64.b64encode(key).decode() for key in keys]
     write_bytes(path, json.dumps(known).encode(), private=True)
 
 
 class Door:
-    """Lets other machines reach what sites need, with a known site's signature, and nothing else.
+    """ASGI middleware that lets other machines use only the paths that sites need, signed by a known site.
 
-    Whoever reaches Flower's Control API can start runs and register keys, and it asks for no key of theirs; so here it
-    answers this machine only. Sites are told to come again until the door's file exists: the server's sign that it has
-    registered their keys.
+    Flower's Control API can start runs and register keys without authentication, so it is open to this machine only.
+    Sites are asked to retry until the door's file exists, which shows that the server has registered their keys.
 
     Args:
         app: The SuperLink.
         door: The file that `open_door` writes.
-        limits: On what a site sends.
+        limits: Limits on the requests of a site.
     """
 
     def __init__(self, app: ASGIApp, door: Path, limits: DoorLimits | None = None) -> None:
@@ -137,7 +136,7 @@ class Door:
         return _Visitor(asyncio.Semaphore(self.limits.at_once), float(self.limits.burst))
 
     def _refusal(self, scope: Scope) -> _Refusal | None:
-        """Why a request is not let in, judged by its head alone; None where it is."""
+        """Return why a request is refused, judging by its headers only; None if it is admitted."""
         path = scope["path"]
         if not path.startswith(FLEET):
             return None if _is_here(scope) else _Refusal(403, "only /v1/fleet/ is open to other machines")
@@ -145,12 +144,12 @@ class Door:
             return _Refusal(503, "not yet")
         headers = dict(scope["headers"])
         if not self._is_known(headers):
-            return _Refusal(401, "not signed by a site that this server knows")
+            return _Refusal(401, "not signed by a site known to this server")
         length = headers.get(b"content-length", b"")
         if scope["method"] != "POST" or b"transfer-encoding" in headers or not length.isdigit() or len(length) > 15:
-            return _Refusal(411, "a body of a stated length is needed")
+            return _Refusal(411, "a body with a stated length is required")
         if int(length) > self.limits.body(path):
-            return _Refusal(413, f"at most {self.limits.body(path)} bytes are taken here")
+            return _Refusal(413, f"at most {self.limits.body(path)} bytes are accepted here")
         return None
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -169,7 +168,7 @@ class Door:
             await self.app(scope, self._patient(receive), send)
 
     def _patient(self, receive: Receive) -> Receive:
-        """Read the body, but give up on a client that sends nothing more."""
+        """Read the body with a timeout for clients that stop sending."""
         body_read = False
 
         async def next_message() -> Message:
@@ -186,7 +185,7 @@ class Door:
         return next_message
 
     def _is_known(self, headers: Mapping[bytes, bytes]) -> bool:
-        """Return whether a known key has signed a time close to this machine's."""
+        """Return whether a known key has signed a time close to this machine's clock."""
         keys = self._known_keys()
         if keys is None:
             return True
@@ -197,7 +196,7 @@ class Door:
         return key in keys and _is_near(signed) and _has_signed(key, signature, signed)
 
     def _known_keys(self) -> frozenset[bytes] | None:
-        """The keys in the door's file, read again when it changes; None where none is asked for."""
+        """Return the keys in the door's file, reread when it changes; None if none is required."""
         changed = self.door.stat().st_mtime_ns
         if changed != self._read_at:
             known = json.loads(self.door.read_text())
@@ -212,14 +211,14 @@ async def _refuse(refusal: _Refusal, scope: Scope, receive: Receive, send: Send)
 
 
 def _name_of(scope: Scope, headers: Mapping[bytes, bytes]) -> str:
-    """Who a request is of: a known key, or where no key is asked for an address."""
+    """Return the sender of a request: its key, or its address if no key is required."""
     key = headers.get(KEY_HEADER)
     client = scope.get("client")
     return key.decode("latin-1") if key and len(key) <= MAX_HEADER_BYTES else str(client and client[0])
 
 
 def _is_here(scope: Scope) -> bool:
-    """Tell whether a request comes from this machine."""
+    """Return whether a request comes from this machine."""
     client = scope.get("client")
     return client is not None and ipaddress.ip_address(client[0]).is_loopback
 
@@ -227,7 +226,7 @@ def _is_here(scope: Scope) -> bool:
 def _is_near(signed: bytes) -> bool:
     try:
         age = (datetime.now(UTC) - datetime.fromisoformat(signed.decode("ascii"))).total_seconds()
-    except (ValueError, TypeError):  # TypeError: a time without its offset
+    except (ValueError, TypeError):  # TypeError: a time without an offset
         return False
     return -AHEAD_SECONDS < age < BEHIND_SECONDS
 

@@ -1,7 +1,7 @@
-"""The account of an approved experiment at a site: what was asked so far, charged before it is computed.
+"""The account of an approved experiment at a site: the tasks so far, each charged before it is computed.
 
-It is a chained file in the site's folder, so it survives restarts and kills. A task that was charged before is the same
-question: its stored answer is sent again, uncharged, so that a server that lost an answer can resume.
+It is a hash-chained file in the site's folder, so it survives restarts and kills. If a task that was charged before is
+repeated, its stored answer is sent again without a charge, so that a server that lost an answer can resume.
 """
 
 import hashlib
@@ -28,17 +28,17 @@ ROUND_KINDS = ("train", "score")
 
 @dataclass(frozen=True)
 class Charge:
-    """One task that was taken on.
+    """A charged task.
 
     Attributes:
-        time: When, by the site's clock, with its offset from UTC.
+        time: Time by the site's clock, with its offset from UTC.
         experiment: The hash of the experiment.
         task: The task's own hash (`task_sha256`).
-        purpose: What it is for (`budget.purpose_of`).
+        purpose: Its purpose (`budget.purpose_of`).
         kind: Its kind.
         round: Its round; 0 outside the rounds.
         namespace: Its namespace.
-        state: SHA-256 of the state that came with it; None where none did.
+        state: SHA-256 of its state; None without one.
     """
 
     time: str
@@ -52,14 +52,14 @@ class Charge:
 
 
 def task_sha256(task: Task) -> str:
-    """The identity of a task: two with the same one ask the same question."""
+    """Return the hash of a task; equal tasks have equal hashes."""
     parts = {name: state_sha256(state) for name, state in task.parts.items()}
     causes = [task.kind, task.round, task.namespace, task.instruction.model_dump(mode="json"), parts]
     return hashlib.sha256(json.dumps([*causes, task.memory_version], sort_keys=True).encode()).hexdigest()
 
 
 class Account:
-    """What one experiment may still ask of a site.
+    """The remaining allowances of one experiment at a site.
 
     Args:
         path: The file of charges.
@@ -88,20 +88,23 @@ class Account:
         self._charges = [charge for charge in read_charges(path) if charge.experiment == experiment]
 
     def charge(self, task: Task) -> str:
-        """Take a task on, charged on disk when this returns. Returns why it is allowed, in words for the log.
+        """Charge a task, on disk when this returns. Returns the reason why it is allowed, for the log.
 
         Raises:
-            Refusal: Where the experiment does not need the task, or not once more.
+            Refusal: If the experiment does not need the task, or not again.
         """
         sha256, purpose = task_sha256(task), purpose_of(task)
         allowance = self.budget.get(purpose)
         if allowance is None or task.round not in allowance.rounds:
             where = f" in round {task.round}" if task.round else ""
             raise Refusal(f"the approved experiment needs no {purpose}{where}")
-        alike = [charge for charge in self._charges if charge.purpose == purpose]
-        if any(charge.task == sha256 for charge in alike):
+        earlier = [charge for charge in self._charges if charge.purpose == purpose]
+        if any(charge.task == sha256 for charge in earlier):
             return f"{purpose}: the same task again, uncharged"
-        if sum(charge.round == task.round for charge in alike) >= allowance.per_round or len(alike) >= allowance.times:
+        if (
+            sum(charge.round == task.round for charge in earlier) >= allowance.per_round
+            or len(earlier) >= allowance.times
+        ):
             in_round = f" in round {task.round}" if task.round else ""
             raise Refusal(
                 f"the approved experiment needs {allowance.per_round} × {purpose}{in_round}, and "
@@ -112,7 +115,7 @@ class Account:
         charge = Charge(_now(), self.experiment, sha256, purpose, task.kind, task.round, task.namespace, state)
         append_counted_line(self.path, to_json(charge))
         self._charges.append(charge)
-        return f"{purpose}: {len(alike) + 1} of {allowance.times}"
+        return f"{purpose}: {len(earlier) + 1} of {allowance.times}"
 
     def stored(self, task: Task, payload: type[BaseModel]) -> Answer | None:
         """The answer that was given to the same task before; None where there is none, or it is not kept any more."""

@@ -1,4 +1,4 @@
-"""Which experiments people at a site have approved, and who withdrew: a chained file in the site's folder."""
+"""Approvals of experiments by people at a site, and withdrawals of participants: a hash-chained file."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -25,15 +25,15 @@ class Decision:
     """One line of the file.
 
     Attributes:
-        time: When, by the site's clock, with its offset from UTC.
-        what: What was decided; ``released`` is noted by the program before the first number about a set of people
+        time: Time by the site's clock, with its offset from UTC.
+        what: The decision; ``released`` is written by the program before the first number about a set of people
             leaves.
         experiment: The experiment's hash; empty for a withdrawal.
         name: The experiment's name.
-        file: The text of the experiment file that was read; empty unless approved.
-        version: The version of fedtune3d that showed it.
-        people: The people it was approved for, or of whom numbers were released; see `people.people_sets`.
-        withdrawn: The hash of a person who withdrew.
+        file: The text of the approved experiment file; empty otherwise.
+        version: The version of fedtune3d that displayed it.
+        people: The people for whom it was approved, or about whom numbers were released; see `people.people_sets`.
+        withdrawn: The hash of a participant who withdrew.
     """
 
     time: str
@@ -48,15 +48,15 @@ class Decision:
 
 @dataclass(frozen=True)
 class Approval:
-    """An experiment that the site answers.
+    """An approved experiment.
 
     Attributes:
         experiment: Its hash.
         name: Its name.
         time: When it was approved.
-        version: The version of fedtune3d that showed it.
-        people: Whom it was approved for, without those who have withdrawn since.
-        revoked: When the approval was revoked; None where it stands.
+        version: The version of fedtune3d that displayed it.
+        people: The people for whom it was approved, without those who have withdrawn since.
+        revoked: Time at which the approval was revoked; None if it is valid.
     """
 
     experiment: str
@@ -73,13 +73,13 @@ class Approval:
 
 
 class Approvals:
-    """The decisions of a site. Every question reads the file again, so that a revocation holds at once."""
+    """The decisions of a site. Every call reads the file again, so that a revocation takes effect at once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def approve(self, experiment: Experiment, file: str, people: PeopleSets) -> Approval:
-        """Write down that an experiment was approved, for these people."""
+        """Record the approval of an experiment for these people."""
         self._append(
             Decision(
                 _now(),
@@ -94,7 +94,7 @@ class Approvals:
         return self.require(experiment.sha256(), "")
 
     def revoke(self, experiment: str) -> Approval:
-        """Write down that an experiment is answered no more. Raises `InputError` where it is not approved."""
+        """Record the revocation of an approval. Raises `InputError` if the experiment is not approved."""
         standing = [approval for approval in self.all() if approval.experiment.startswith(experiment)]
         standing = [approval for approval in standing if approval.revoked is None]
         if len(standing) != 1 or len(experiment) < 4:

@@ -1,7 +1,7 @@
-"""How often a site answers tasks of each kind: it follows from the approved experiment alone.
+"""Number of times that a site answers each kind of task, derived from the approved experiment alone.
 
-Tasks of one kind are told apart by their namespace and by `Instruction.purpose`: an evaluation of the local baseline is
-not one of the federation. What the experiment does not need has no allowance.
+Tasks of one kind are distinguished by their namespace and by `Instruction.purpose`: evaluating the local baseline is
+not evaluating the federated model. Tasks that the experiment does not need have no allowance.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,12 +17,12 @@ OUTSIDE_ROUNDS = frozenset({0})
 
 @dataclass(frozen=True)
 class Allowance:
-    """What one purpose is allowed.
+    """The allowance of one purpose.
 
     Attributes:
-        times: Different tasks in all.
-        rounds: The rounds that they may belong to; `OUTSIDE_ROUNDS` for what is asked before or after.
-        per_round: Different tasks for any one of these rounds.
+        times: Maximum number of different tasks.
+        rounds: The rounds that they may belong to; `OUTSIDE_ROUNDS` for tasks before and after the rounds.
+        per_round: Maximum number of different tasks in each of these rounds.
     """
 
     times: int
@@ -31,16 +31,16 @@ class Allowance:
 
 
 def purpose_of(task: Task) -> str:
-    """Name what a task is for, such as ``evaluate local`` or ``train fedavg (without-utrecht)``."""
+    """Return the purpose of a task, such as ``evaluate local`` or ``train fedavg (without-utrecht)``."""
     words = " ".join(filter(None, (task.kind, task.instruction.purpose)))
     return f"{words} ({task.namespace})" if task.namespace else words
 
 
 def budget_of(experiment: Experiment, site: str) -> dict[str, Allowance]:
-    """What a run of the experiment, and a `server check` before it, needs of one of its sites.
+    """Return the tasks that a run of the experiment, and a `server check` before it, need from one of its sites.
 
     Args:
-        experiment: The approved one.
+        experiment: The approved experiment.
         site: The site's name.
 
     Returns:
@@ -60,7 +60,7 @@ def budget_of(experiment: Experiment, site: str) -> dict[str, Allowance]:
 
 
 def _evaluations(experiment: Experiment, site: str) -> Iterator[str]:
-    """One per method; under leave-one-site-out also the validation counts for each site that was left out."""
+    """Yield one purpose per method; for leave-one-site-out also the validation counts for each left-out site."""
     yield "evaluate federated"
     if LOCAL in experiment.baselines:
         yield f"evaluate {LOCAL}"
@@ -78,7 +78,7 @@ def _descriptions_of_the_result(experiment: Experiment) -> Iterator[str]:
 
 
 def _trainings(experiment: Experiment, site: str) -> Iterator[Mapping[str, Allowance]]:
-    """The rounds of the federation and of each baseline that the site trains for."""
+    """Yield the rounds of the federation, and of each baseline for which the site trains."""
     sites = tuple(section.name for section in experiment.sites)
     fraction, seed = experiment.participation.fraction, experiment.seed
 

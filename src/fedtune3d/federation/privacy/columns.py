@@ -1,4 +1,4 @@
-"""Which columns of a site's table labels may use: those it lists, and never one that tells people apart."""
+"""Columns of a site's table that labels may use: those that it lists, but never one that identifies people."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from fedtune3d.federation.privacy.refusal import Refusal
 
 NEVER = ("participant_id", "session_id", "group_id", "scan", "path")
 ALWAYS_TELLING = 20
-"""Whole numbers that differ for each of so many people are taken for ids; ages of so many people repeat."""
+"""Integers that are unique among at least this many people are considered ids; ages would repeat."""
 _NUMBER = re.compile(r"[+-]?\d+")
 _MEASUREMENT = re.compile(r"[+-]?\d+[.,]\d+")
 _LONG_DIGITS = 5
@@ -18,12 +18,12 @@ def require_columns(labels: LabelMapping, allowed: Iterable[str], values: Mappin
     """Check the columns that labels use.
 
     Args:
-        labels: Of the experiment, for this site.
+        labels: Labels of the experiment at this site.
         allowed: `columns` in ``site.yaml``.
-        values: Column → person → the values that the tables give.
+        values: Column → person → the values in the tables.
 
     Raises:
-        Refusal: Where a column is not listed, or is an identifier.
+        Refusal: If a column is not listed, or is an identifier.
     """
     listed = tuple(allowed)
     for column in labels.columns:
@@ -34,19 +34,19 @@ def require_columns(labels: LabelMapping, allowed: Iterable[str], values: Mappin
 
 
 def is_identifier(values: Mapping[str, set[str]]) -> bool:
-    """Whether no two people share a value, and the values are no measurements.
+    """Return whether no two people share a value, and the values are not measurements.
 
-    Numbers with decimals are measurements, and so are short whole numbers of few people, such as ages.
+    Decimal numbers are measurements, and so are short integers of few people, such as ages.
 
     Args:
         values: Person → values.
     """
-    people = [own for own in values.values() if own]
-    each = [value for own in people for value in own]
-    if len(people) < 3 or len(set(each)) < len(each):
+    people = [of_person for of_person in values.values() if of_person]
+    every_value = [value for of_person in people for value in of_person]
+    if len(people) < 3 or len(set(every_value)) < len(every_value):
         return False
-    if any(_MEASUREMENT.fullmatch(value) for value in each):
+    if any(_MEASUREMENT.fullmatch(value) for value in every_value):
         return False
-    if all(_NUMBER.fullmatch(value) for value in each):
-        return len(people) >= ALWAYS_TELLING or any(len(value) >= _LONG_DIGITS for value in each)
+    if all(_NUMBER.fullmatch(value) for value in every_value):
+        return len(people) >= ALWAYS_TELLING or any(len(value) >= _LONG_DIGITS for value in every_value)
     return True

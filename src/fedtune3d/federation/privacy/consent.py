@@ -1,4 +1,4 @@
-"""What a site has agreed to for one experiment: its approval, the people it is about, and its budget."""
+"""The consent of a site to one experiment: its approval, the people concerned, and the budget."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ WITHHELD = "its people differ by too few from those of an earlier experiment"
 
 
 def require_answerable(experiment: Experiment, section: SiteSection, columns: Iterable[str], cohort: Cohort) -> None:
-    """Check that a site answers any question at all about the people of an experiment.
+    """Check that a site may answer any task about the people of an experiment.
 
     Args:
-        experiment: The one to be approved, or to be answered.
-        section: The site's, with its root and policy.
-        columns: Those that labels may use.
-        cohort: The site's people, as the experiment labels them.
+        experiment: The experiment to be approved or answered.
+        section: The site's section, with its root and policy.
+        columns: The columns that labels may use.
+        cohort: The site's people, as labelled by the experiment.
 
     Raises:
-        Refusal: Where labels use a column that they may not, or a class has too few people.
+        Refusal: If labels use a column that is not allowed, or a class has too few people.
     """
     labels = experiment.labels_of(section)
     assert section.root is not None
@@ -43,9 +43,9 @@ class Consent:
 
     Attributes:
         approvals: The decisions of the site.
-        account: What was asked so far.
-        people: Whom the experiment is about here and now.
-        withholds: Whether counts and statistics stay here (`WITHHELD`).
+        account: The tasks so far.
+        people: The people concerned by the experiment at present.
+        withholds: Whether counts and statistics stay at the site (`WITHHELD`).
     """
 
     approvals: Approvals

@@ -67,12 +67,12 @@ class SentValues:
 
 @dataclass(frozen=True)
 class SentField:
-    """What a field or a state dict of a message reveals.
+    """The information revealed by a field or a state dict of a message.
 
     Attributes:
-        name: Of the field or of the part.
+        name: Name of the field or of the part.
         reveals: Its declared meaning, such as ``a count``.
-        people: How many people stand behind it, such as ``31`` or ``5 or more``.
+        people: Number of people that it is about, such as ``31`` or ``5 or more``.
     """
 
     name: str
@@ -81,7 +81,7 @@ class SentField:
 
 
 def sent_fields(declared: AnswerDeclaration, answer: Answer, policy: Policy) -> tuple[SentField, ...]:
-    """What an answer reveals, field by field and part by part, without the fields that were left at their defaults."""
+    """List the information revealed by an answer, by field and part; fields with default values are left out."""
     payload = answer.payload
     fields = {
         name: declaration

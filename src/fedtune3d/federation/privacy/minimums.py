@@ -1,4 +1,4 @@
-"""The minimums of a site's policy, which count people, and hold for every kind of task."""
+"""The minimum numbers of people in a site's policy, which apply to every kind of task."""
 
 from collections.abc import Iterable, Mapping
 
@@ -19,12 +19,12 @@ def people_by_class(records: Iterable[ScanRecord]) -> ByClass:
 
 
 def too_few(counts: ByClass, minimum: int) -> bool:
-    """Whether a class has people, but fewer than the minimum."""
+    """Return whether a class has people, but fewer than the minimum."""
     return any(0 < count < minimum for count in counts)
 
 
 def require_classes(counts: ByClass, policy: Policy, site: str) -> None:
-    """Raise `Refusal` where a class of an experiment has too few people at a site for any question about it."""
+    """Raise `Refusal` if a class of an experiment has too few people at the site to answer any task."""
     if too_few(counts, policy.min_per_class):
         raise Refusal(
             f"policy.min_per_class of site {site} is {policy.min_per_class}, and a class has fewer people there"
@@ -32,7 +32,7 @@ def require_classes(counts: ByClass, policy: Policy, site: str) -> None:
 
 
 def require_training(counts: ByClass, policy: Policy, site: str) -> None:
-    """Raise `Refusal` where a class has so few people in training that an update would be about them."""
+    """Raise `Refusal` if a class has so few people in training that an update would reveal them."""
     if too_few(counts, policy.min_people):
         raise Refusal(
             f"policy.min_people of site {site} is {policy.min_people}, and a class has fewer people in training"

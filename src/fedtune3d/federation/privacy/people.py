@@ -1,7 +1,6 @@
-"""The people behind an experiment's numbers as a site keeps them: keyed hashes, compared so that no two numbers differ
-by a few people.
+"""Keyed hashes of the people behind an experiment's numbers, kept at the site to prevent differencing attacks.
 
-Two numbers over sets of people that differ in one person tell that person's value by subtraction. So the sets behind
+Two numbers over sets that differ in one person reveal that person's value by subtraction. Therefore the sets behind
 every number of an experiment (everyone, each class, each split, each class of a split) are compared with those of all
 experiments that released numbers before.
 """
@@ -26,46 +25,46 @@ PeopleSets = Mapping[str, tuple[str, ...]]
 
 
 def site_key(path: Path) -> bytes:
-    """The key of the hashes, made when it is first asked for. It is the site's own: nobody else has ever held it."""
+    """Return the key of the hashes, generating it on first use. It never leaves the site."""
     if not path.exists():
         write_bytes(path, secrets.token_bytes(KEY_BYTES), private=True)
     return read_bytes(path)
 
 
 def hash_person(key: bytes, participant_id: str) -> str:
-    """A person's hash; without the key nobody can test who it is."""
+    """Return the keyed hash of a person; without the key it cannot be linked to anyone."""
     return hmac.new(key, participant_id.encode(), hashlib.sha256).hexdigest()[:HEX_DIGITS]
 
 
 def people_sets(records: Iterable[ScanRecord], splits: Mapping[str, str], key: bytes) -> dict[str, tuple[str, ...]]:
-    """The sets of people that the numbers of an experiment may be about.
+    """Return the sets of people that the numbers of an experiment may be about.
 
     Args:
         records: The scans in use.
-        splits: Group → split, of the groups that this site splits itself.
-        key: Of the hashes.
+        splits: Group → split, for the groups that this site splits itself.
+        key: The key of the hashes.
     """
-    found: dict[str, set[str]] = {EVERYONE: set(), **{name: set() for name in CLASSES}}
+    sets: dict[str, set[str]] = {EVERYONE: set(), **{name: set() for name in CLASSES}}
     for record in records:
         person, label = hash_person(key, record.participant_id), CLASSES[record.label]
         names = [EVERYONE, label]
         if (split := splits.get(record.group_id)) is not None:
             names += [split, f"{split} {label}"]
         for name in names:
-            found.setdefault(name, set()).add(person)
-    return {name: tuple(sorted(people)) for name, people in found.items()}
+            sets.setdefault(name, set()).add(person)
+    return {name: tuple(sorted(people)) for name, people in sets.items()}
 
 
 def without_people(sets: PeopleSets, gone: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The sets without some people."""
+    """Return the sets without some people."""
     left = set(gone)
     return {name: tuple(person for person in people if person not in left) for name, people in sets.items()}
 
 
 def too_close(sets: PeopleSets, released: PeopleSets, min_people: int) -> bool:
-    """Whether a new set differs by 1 to `min_people` − 1 people from one that numbers were released of.
+    """Return whether a new set differs by 1 to `min_people` − 1 people from one about which numbers were released.
 
-    Sets of fewer than `min_people` have no numbers to subtract, and a set that numbers were released of is not new.
+    Sets of fewer than `min_people` have no numbers to subtract; a set about which numbers were released is not new.
     """
     new = [set(people) for people in set(sets.values()) - set(released.values())]
     old = [set(people) for people in set(released.values()) - set(sets.values())]

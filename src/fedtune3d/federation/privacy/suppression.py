@@ -75,7 +75,7 @@ def withhold(answer: Answer, declared: AnswerDeclaration, why: str) -> Answer:
 
 
 def reveals_numbers(answer: Answer, declared: AnswerDeclaration) -> bool:
-    """Whether an answer holds anything that `withhold` would take out of it."""
+    """Return whether an answer holds anything that `withhold` would remove."""
     kept = withhold(answer, declared, "")
     return (
         any(

@@ -109,7 +109,7 @@ class SiteData(LocalTrainer):
 
     @property
     def warnings(self) -> tuple[ReadingWarning, ...]:
-        """What could not be read in its tables and sidecars."""
+        """The warnings about unreadable entries of its tables and sidecars."""
         return self.cohort.warnings + self.prepared.warnings
 
     def _note(self, warnings: Iterable[ReadingWarning]) -> None:

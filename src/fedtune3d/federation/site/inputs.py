@@ -56,5 +56,5 @@ def input_paths(root: Path, scans: Mapping[str, Path], participants: Path | None
 
 
 def is_table(name: str) -> bool:
-    """Whether an input is a table by its name, and not a scan or its sidecar."""
+    """Return whether an input is a table, judging by its name, and not a scan or a sidecar."""
     return name.startswith("table ")

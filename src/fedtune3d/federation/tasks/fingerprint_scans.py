@@ -23,7 +23,7 @@ class FingerprintScans(Instruction):
 
     @property
     def purpose(self) -> str:
-        """Whether near fingerprints are wanted."""
+        """``near`` or ``exact``."""
         return "near" if self.near else "exact"
 
 

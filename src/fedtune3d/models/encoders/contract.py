@@ -133,7 +133,7 @@ class EncoderSpec:
 
     @property
     def is_packaged(self) -> bool:
-        """Whether the released weights come inside a package, so that they need no download."""
+        """True if the released weights are part of a package and need no download."""
         return self.release is not None and bool(self.release.package)
 
 

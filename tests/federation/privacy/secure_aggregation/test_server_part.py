@@ -103,7 +103,7 @@ def test_fewer_shares_than_the_threshold_unmask_nothing() -> None:
     members.deal()
     words = members.mask(values, EQUAL)
     two = dict(list(members.reveal(NAMES).items())[:2])
-    with pytest.raises(TooFewSitesError, match="2 of 4 sites gave up their shares"):
+    with pytest.raises(TooFewSitesError, match="2 of 4 sites revealed their shares"):
         members.server.unmask(summed(words, NAMES), two)
     forged = replace(members.server, roster=dict(list(members.server.roster.items())[:2]))  # a threshold of 2
     seeds = {
@@ -140,8 +140,8 @@ def test_wrong_shares_are_left_out_and_named() -> None:
 @pytest.mark.parametrize(
     ("secret", "lost", "line"),
     [
-        ("seed", (), "the seed of B is not the one that it committed to"),
-        ("masking", ("B",), "the shares of B do not make the key that it signed"),
+        ("seed", (), "the recovered seed of B does not match its commitment"),
+        ("masking", ("B",), "the recovered key of B does not match the key that it signed"),
     ],
 )
 def test_a_site_that_deals_another_secret_than_its_own_is_named(secret: str, lost: tuple[str, ...], line: str) -> None:

@@ -1,4 +1,4 @@
-"""Numbers as words modulo 2^64 in units of 2^-32, so that a sum is exact and does not depend on its order."""
+"""Fixed-point arithmetic modulo 2^64 in units of 2^-32, in which sums are exact and independent of their order."""
 
 import torch
 
@@ -7,22 +7,22 @@ UNIT = 2.0**-UNIT_BITS
 
 
 def largest_value(sites: int) -> float:
-    """The largest magnitude of a value, so that the sum of those of `sites` fits into a word."""
+    """Return the largest magnitude of a value for which the sum over `sites` sites fits into a word."""
     return float(2.0 ** (63 - UNIT_BITS) / sites)
 
 
 def to_words(values: torch.Tensor, sites: int) -> torch.Tensor:
-    """Round float64 values to the nearest unit.
+    """Convert float64 values to words, rounding to the nearest unit.
 
     Args:
         values: (n,) float64.
-        sites: How many such vectors are added.
+        sites: Number of vectors to be added.
 
     Returns:
         (n,) int64.
 
     Raises:
-        ValueError: Where a value is not finite or too large.
+        ValueError: If a value is not finite or too large.
     """
     if not bool((values.abs() < largest_value(sites)).all()):
         raise ValueError(f"expected finite values below {largest_value(sites):.3g}")
@@ -30,5 +30,5 @@ def to_words(values: torch.Tensor, sites: int) -> torch.Tensor:
 
 
 def to_values(words: torch.Tensor) -> torch.Tensor:
-    """The float64 values of a sum of words."""
+    """Convert a sum of words to float64 values."""
     return words.double() * UNIT

@@ -1,4 +1,4 @@
-"""A site's identity: an Ed25519 key that is made at the site, and the fingerprint that people compare."""
+"""A site's identity: an Ed25519 key generated at the site, and the fingerprint that people compare."""
 
 import base64
 import hashlib
@@ -21,12 +21,12 @@ class Identity:
 
     @classmethod
     def new(cls) -> Self:
-        """A new key from the system's generator."""
+        """Generate a key with the system's random number generator."""
         return cls(Ed25519PrivateKey.generate())
 
     @classmethod
     def from_pem(cls, content: bytes) -> Self:
-        """Read what `to_pem` wrote. Raises `ValueError`."""
+        """Read a key written by `to_pem`. Raises `ValueError` if it is not one."""
         try:
             key = serialization.load_pem_private_key(content, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -36,7 +36,7 @@ class Identity:
         return cls(key)
 
     def to_pem(self) -> bytes:
-        """The key as PKCS #8 in PEM, not encrypted."""
+        """Return the key as unencrypted PKCS #8 in PEM."""
         return self._key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -57,11 +57,11 @@ class Identity:
 
 
 def fingerprint_of(public: str) -> str:
-    """The first 160 bits of SHA-256 of a public key, in base 32, in groups of four to be read aloud."""
+    """Return the first 160 bits of a public key's SHA-256 in base 32, in groups of four for reading aloud."""
     text = base64.b32encode(hashlib.sha256(bytes.fromhex(public)).digest()[:FINGERPRINT_BYTES]).decode()
     return "-".join(text[start : start + 4] for start in range(0, len(text), 4))
 
 
 def is_fingerprint(text: str) -> bool:
-    """Tell whether a text has the form of a fingerprint."""
+    """Return whether a text has the form of a fingerprint."""
     return _FINGERPRINT.fullmatch(text) is not None

@@ -1,7 +1,7 @@
-"""What sites and server tell each other in one attempt at a sum, and the limits that every site keeps.
+"""Messages between sites and server in one attempt at a sum, and the limits that every site enforces.
 
-Binary values are lower-case hexadecimal text, so that a message is JSON as it stands. After Bonawitz et al. 2017 (CCS,
-doi:10.1145/3133956.3133982), section 7.2, with signed keys and a signed list of survivors.
+Binary values are lower-case hexadecimal text, so that messages are plain JSON. The protocol is that of Bonawitz et al.
+2017 (CCS, doi:10.1145/3133956.3133982), section 7.2, with signed keys and a signed list of survivors.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field
 
 MIN_SITES = 3
-"""Fewest sites whose sum is ever unmasked: of two, each knows its own part and so the other's."""
+"""Minimum number of sites in a sum: with two, each site could subtract its own update and obtain the other's."""
 
 Hex = Annotated[str, Field(pattern=r"^([0-9a-f]{2})*$", max_length=4096)]
 Hex16 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -22,18 +22,18 @@ Signature = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
 
 
 def threshold_of(sites: int) -> int:
-    """The fewest of `sites` that can unmask: more than two thirds, so that no two groups can learn different things."""
+    """Return the minimum number of sites that can unmask: more than two thirds, so that no two groups can differ."""
     return 2 * sites // 3 + 1
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt at the sum of a round; keys and masks are made for it alone.
+    """One attempt at the sum of a round, with its own keys and masks.
 
     Attributes:
         experiment: SHA-256 of the experiment.
         round: The round, from 1.
-        number: Counts the attempts at the round, from 1.
+        number: Number of the attempt at the round, from 1.
     """
 
     experiment: Hex32
@@ -47,10 +47,10 @@ class SignedKeys:
 
     Attributes:
         site: The site's name.
-        identity: The Ed25519 public key that the site always signs with.
+        identity: The site's permanent Ed25519 public key.
         encryption: The X25519 public key with which others encrypt shares for it.
         masking: The X25519 public key from which pairwise masks follow.
-        signature: By the identity, over the attempt, the name and both keys.
+        signature: Signature of the attempt, the name and both keys by the identity.
     """
 
     site: str
@@ -62,7 +62,7 @@ class SignedKeys:
 
 @dataclass(frozen=True)
 class Dealing:
-    """A site's secrets, shared out among all sites of the attempt.
+    """A site's secrets, shared among all sites of the attempt.
 
     Attributes:
         sealed: Site → its shares, encrypted so that only that site can read them.
@@ -79,12 +79,12 @@ class Dealing:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is added up, the same for all sites; every mask depends on all of it.
+    """The terms of the sum, equal for all sites; every mask depends on all fields.
 
     Attributes:
-        coefficients: Site → the factor of its values; its keys are the sites that mask, all of which have dealt.
-        received_sha256: SHA-256 of all tensors that came with the training task.
-        training_sha256: SHA-256 of what else the training task says to every site.
+        coefficients: Site → factor of its values; the keys are the masking sites, all of which have dealt.
+        received_sha256: SHA-256 of all tensors of the training task.
+        training_sha256: SHA-256 of the rest of the training task, which is the same for every site.
         layout_sha256: SHA-256 of the names, dtypes and shapes of the summed tensors.
     """
 
@@ -95,17 +95,17 @@ class Plan:
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """The sites that mask, sorted."""
+        """The masking sites, sorted."""
         return tuple(sorted(self.coefficients))
 
 
 @dataclass(frozen=True)
 class Revealed:
-    """The shares that a site gives up: of the seed of each survivor, of the masking key of each other site.
+    """The shares that a site reveals: of each survivor's seed, and of each lost site's masking key.
 
     Attributes:
         seeds: Survivor → this site's share of its seed.
-        keys: Site that fell out after dealing → this site's share of its private masking key.
+        keys: Site lost after dealing → this site's share of its private masking key.
     """
 
     seeds: dict[str, Hex32]
@@ -113,35 +113,35 @@ class Revealed:
 
 
 def digest(kind: str, *values: object) -> bytes:
-    """SHA-256 over a kind of statement and JSON values or dataclasses, so that no statement passes for another."""
+    """Return the SHA-256 of JSON values or dataclasses, with the kind of statement prepended (domain separation)."""
     return hashlib.sha256(json.dumps([f"fedtune3d {kind} 1", *map(_plain, values)], sort_keys=True).encode()).digest()
 
 
 def key_statement(attempt: Attempt, site: str, encryption: str, masking: str) -> bytes:
-    """What a site signs when it offers its keys for an attempt."""
+    """Return the statement that a site signs when it offers its keys for an attempt."""
     return digest("keys", attempt, site, encryption, masking)
 
 
 def survivor_statement(context: bytes, survivors: tuple[str, ...]) -> bytes:
-    """What a site signs when it accepts a list of survivors, given the context of the masks."""
+    """Return the statement that a site signs when it accepts a list of survivors, given the context of the masks."""
     return digest("survivors", context.hex(), list(survivors))
 
 
 def mask_context(attempt: Attempt, roster: Mapping[str, SignedKeys], plan: Plan) -> bytes:
-    """The context that keys every mask: sites that were told different things get masks that do not cancel."""
+    """Return the context from which masks are derived; masks of sites with different contexts do not cancel."""
     return digest("masks", attempt, [roster[site] for site in sorted(roster)], plan)
 
 
 def commitment(kind: str, attempt: Attempt, dealer: str, secret: str) -> str:
-    """A commitment to a secret of high entropy, in hexadecimal."""
+    """Return a commitment to a high-entropy secret, in hexadecimal."""
     return digest(f"commitment to {kind}", attempt, dealer, secret).hex()
 
 
 def why_unsafe(coefficients: Mapping[str, float], max_share: float) -> str | None:
-    """Why the sum of these sites would tell too much about one of them, in one line; None if it would not."""
+    """Return why the sum of these sites would reveal too much about one of them, in one line; None if it would not."""
     counted = [site for site in sorted(coefficients) if coefficients[site] > 0]
     if len(counted) < MIN_SITES:
-        return f"a sum of {len(counted)} sites would tell about each; at least {MIN_SITES} are needed"
+        return f"a sum of {len(counted)} sites would reveal too much about each; at least {MIN_SITES} are needed"
     total = sum(coefficients.values())
     site = max(counted, key=lambda name: coefficients[name])
     share = coefficients[site] / total

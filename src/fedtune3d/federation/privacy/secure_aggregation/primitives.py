@@ -1,6 +1,6 @@
-"""The cryptography that the protocol rests on, each piece by a library: X25519, HKDF, ChaCha20, Ed25519, Shamir.
+"""Cryptographic primitives of the protocol, all from libraries: X25519, HKDF, ChaCha20, Ed25519 and Shamir's scheme.
 
-Nothing here is an algorithm of our own. Secrets come from the system's generator.
+No algorithm is implemented here. Secrets are drawn from the system's random number generator.
 """
 
 import secrets
@@ -18,32 +18,32 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 SECRET_BYTES = 32
 HALF = SECRET_BYTES // 2
-"""pycryptodome shares secrets of 16 bytes, in GF(2^128); one of 32 bytes is shared in two halves."""
+"""Size of a secret in pycryptodome's Shamir scheme, over GF(2^128); 32 bytes are shared in two halves."""
 CHUNK = 1 << 15
-"""Words of a mask that are made at a time."""
+"""Number of words of a mask generated at a time."""
 _ONE_USE = bytes(16)
 _ONE_USE_NONCE = bytes(12)
 
 
 def new_secret() -> str:
-    """32 bytes from the system's generator, in hexadecimal."""
+    """Draw 32 bytes from the system's random number generator, in hexadecimal."""
     return secrets.token_bytes(SECRET_BYTES).hex()
 
 
 def public_key(private: str) -> str:
-    """The X25519 public key of a private one."""
+    """Return the X25519 public key of a private key."""
     return X25519PrivateKey.from_private_bytes(bytes.fromhex(private)).public_key().public_bytes_raw().hex()
 
 
 def agree(private: str, public: str) -> bytes:
-    """The X25519 shared secret. Raises `ValueError` for a public key of small order."""
+    """Return the X25519 shared secret. Raises `ValueError` for a public key of small order."""
     return X25519PrivateKey.from_private_bytes(bytes.fromhex(private)).exchange(
         X25519PublicKey.from_public_bytes(bytes.fromhex(public))
     )
 
 
 def derive(secret: bytes, info: bytes) -> bytes:
-    """HKDF-SHA256 of a secret: 32 bytes for one use."""
+    """Derive 32 bytes for one use from a secret by HKDF-SHA256."""
     return HKDF(algorithm=hashes.SHA256(), length=SECRET_BYTES, salt=None, info=info).derive(secret)
 
 
@@ -53,7 +53,7 @@ def seal(key: bytes, content: bytes, about: bytes) -> str:
 
 
 def unseal(key: bytes, sealed: str, about: bytes) -> bytes | None:
-    """Decrypt what `seal` wrote; None if it is not that."""
+    """Decrypt the output of `seal`; None if it is not authentic."""
     try:
         return ChaCha20Poly1305(key).decrypt(_ONE_USE_NONCE, bytes.fromhex(sealed), about)
     except InvalidTag:
@@ -61,7 +61,7 @@ def unseal(key: bytes, sealed: str, about: bytes) -> bytes | None:
 
 
 def is_signed(identity: str, signature: str, statement: bytes) -> bool:
-    """Tell whether an Ed25519 identity signed a statement."""
+    """Return whether an Ed25519 identity signed a statement."""
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(identity)).verify(bytes.fromhex(signature), statement)
     except (InvalidSignature, ValueError):
@@ -73,8 +73,8 @@ def add_mask(words: torch.Tensor, key: bytes, sign: int) -> None:
     """Add a ChaCha20 key stream to words modulo 2^64, in place, or subtract it.
 
     Args:
-        words: (n,) int64, whose bits are read as unsigned.
-        key: 32 bytes, for this mask alone.
+        words: (n,) int64, interpreted as unsigned.
+        key: 32 bytes, used for this mask only.
         sign: 1 or -1.
     """
     stream = Cipher(algorithms.ChaCha20(key, _ONE_USE), mode=None).encryptor()
@@ -88,14 +88,14 @@ def add_mask(words: torch.Tensor, key: bytes, sign: int) -> None:
 
 
 def share_secret(secret: str, threshold: int, holders: Sequence[str]) -> dict[str, str]:
-    """Share 32 bytes among holders, in their order: any `threshold` of them know all, fewer know nothing."""
+    """Share 32 bytes among holders, in their order: any `threshold` of them can recover it, fewer learn nothing."""
     content = bytes.fromhex(secret)
     halves = [Shamir.split(threshold, len(holders), content[at : at + HALF], ssss=False) for at in (0, HALF)]
     return {holder: (first[1] + second[1]).hex() for holder, first, second in zip(holders, *halves, strict=True)}
 
 
 def join_secret(shares: Mapping[str, str], holders: Sequence[str]) -> str:
-    """The secret behind the shares of at least the threshold's number of `holders`; wrong shares are not noticed."""
+    """Recover a secret from the shares of at least `threshold` holders; wrong shares are not detected."""
     parts = [(holders.index(holder) + 1, bytes.fromhex(share)) for holder, share in sorted(shares.items())]
     return b"".join(
         Shamir.combine([(index, part[at : at + HALF]) for index, part in parts], ssss=False) for at in (0, HALF)

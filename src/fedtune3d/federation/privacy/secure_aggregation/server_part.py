@@ -1,4 +1,4 @@
-"""The server's part in an attempt at a sum: who takes part, what is relayed to whom, and the unmasking of the sum."""
+"""The server's part in an attempt at a sum: participation, relaying of shares, and unmasking of the sum."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -29,23 +29,23 @@ from fedtune3d.federation.privacy.secure_aggregation.site_part import mask_sign,
 
 
 class TooFewSitesError(Exception):
-    """Too few sites are left to go on with an attempt; the text says in which step."""
+    """Too few sites are left to continue an attempt; the message names the step."""
 
 
 class WrongShareError(Exception):
-    """A secret could not be put together from its shares."""
+    """A secret could not be recovered from its shares."""
 
 
 @dataclass(frozen=True)
 class ServerAttempt:
-    """What the server knows of an attempt; nothing in it is secret.
+    """The server's view of an attempt; nothing in it is secret.
 
     Attributes:
-        attempt: Which one.
+        attempt: The attempt.
         roster: Site → the keys that it offered.
-        dealings: Site → what it dealt.
-        plan: What is added up, once that is decided.
-        survivors: The sites whose masked values came in time, once that is decided.
+        dealings: Site → its shared secrets.
+        plan: The terms of the sum, once decided.
+        survivors: The sites whose masked values arrived in time, once decided.
     """
 
     attempt: Attempt
@@ -56,7 +56,7 @@ class ServerAttempt:
 
     @property
     def threshold(self) -> int:
-        """The fewest sites that can unmask."""
+        """The minimum number of sites that can unmask."""
         return threshold_of(len(self.roster))
 
     @property
@@ -66,62 +66,62 @@ class ServerAttempt:
 
     @property
     def decided(self) -> Plan:
-        """The plan. Raises `ValueError` before there is one."""
+        """Return the plan. Raises `ValueError` before it is decided."""
         if self.plan is None:
             raise ValueError("expected a plan")
         return self.plan
 
     def why_not_keys(self, site: str, keys: SignedKeys) -> str | None:
-        """Why the keys of a site cannot be used, in one line; None if they can."""
+        """Return why the keys of a site cannot be used, in one line; None if they can."""
         statement = key_statement(self.attempt, site, keys.encryption, keys.masking)
         if keys.site != site or not is_signed(keys.identity, keys.signature, statement):
             return "its keys are not signed for this attempt"
         return None
 
     def with_roster(self, roster: Mapping[str, SignedKeys]) -> "ServerAttempt":
-        """Fix the sites of the attempt. Raises `TooFewSitesError` for fewer than three."""
+        """Fix the sites of the attempt. Raises `TooFewSitesError` if there are fewer than three."""
         if len(roster) < MIN_SITES:
             raise TooFewSitesError(f"{len(roster)} sites offered keys, at least {MIN_SITES} are needed")
         return replace(self, roster=dict(sorted(roster.items())))
 
     def why_not_dealt(self, dealing: Dealing) -> str | None:
-        """Why what a site dealt cannot be used, in one line; None if it can."""
+        """Return why a site's dealing cannot be used, in one line; None if it can."""
         for name in ("sealed", "seed_shares_sha256", "key_shares_sha256"):
             if getattr(dealing, name).keys() != self.roster.keys():
-                return "it did not deal to exactly the sites of the attempt"
+                return "its shares are not for exactly the sites of the attempt"
         return None
 
     def with_dealings(self, dealings: Mapping[str, Dealing]) -> "ServerAttempt":
-        """Fix who has dealt. Raises `TooFewSitesError` for fewer than the threshold."""
+        """Fix the dealing sites. Raises `TooFewSitesError` if they are fewer than the threshold."""
         self._require_enough(dealings, "shared their secrets")
         return replace(self, dealings=dict(sorted(dealings.items())))
 
     def sealed_for(self, site: str) -> dict[str, str]:
-        """Dealer → the shares for a site, to be relayed to it."""
+        """Return dealer → sealed shares for a site, to be relayed to it."""
         return {dealer: dealing.sealed[site] for dealer, dealing in self.dealings.items()}
 
     def with_survivors(self, survivors: Iterable[str]) -> "ServerAttempt":
-        """Fix whose values are in the sum. Raises `TooFewSitesError` for fewer than the threshold."""
+        """Fix the sites in the sum. Raises `TooFewSitesError` if they are fewer than the threshold."""
         names = tuple(sorted(survivors))
         self._require_enough(names, "sent masked values")
         return replace(self, survivors=names)
 
     def is_confirmed_by(self, site: str, signature: str) -> bool:
-        """Tell whether a site has signed the list of survivors."""
+        """Return whether a site has signed the list of survivors."""
         return is_signed(self.roster[site].identity, signature, survivor_statement(self.context, self.survivors))
 
     def unmask(self, total: torch.Tensor, revealed: Mapping[str, Revealed]) -> torch.Tensor:
-        """The sum of the survivors' words, given the sum of their masked words.
+        """Return the sum of the survivors' words, given the sum of their masked words.
 
         Args:
             total: (n,) int64.
-            revealed: Site → the shares that it gave up.
+            revealed: Site → the shares that it revealed.
 
         Raises:
-            TooFewSitesError: Where fewer sites than the threshold gave up theirs.
-            WrongShareError: Naming the site whose secret could not be put together.
+            TooFewSitesError: If fewer sites than the threshold revealed shares.
+            WrongShareError: If a site's secret could not be recovered; names the site.
         """
-        self._require_enough(revealed, "gave up their shares")
+        self._require_enough(revealed, "revealed their shares")
         words, context = total.clone(), self.context
         for site in self.survivors:
             add_mask(words, derive(bytes.fromhex(self._seed_of(site, revealed)), context), -1)
@@ -138,18 +138,18 @@ class ServerAttempt:
         committed = self.dealings[site].seed_shares_sha256
         seed = self._joined(site, "seed", {by: shares.seeds.get(site) for by, shares in revealed.items()}, committed)
         if commitment("seed", self.attempt, site, seed) != self.dealings[site].seed_sha256:
-            raise WrongShareError(f"the seed of {site} is not the one that it committed to")
+            raise WrongShareError(f"the recovered seed of {site} does not match its commitment")
         return seed
 
     def _masking_key_of(self, site: str, revealed: Mapping[str, Revealed]) -> str:
         committed = self.dealings[site].key_shares_sha256
         private = self._joined(site, "key", {by: shares.keys.get(site) for by, shares in revealed.items()}, committed)
         if public_key(private) != self.roster[site].masking:
-            raise WrongShareError(f"the shares of {site} do not make the key that it signed")
+            raise WrongShareError(f"the recovered key of {site} does not match the key that it signed")
         return private
 
     def _joined(self, site: str, what: str, shares: Mapping[str, str | None], committed: Mapping[str, str]) -> str:
-        """Join the shares that match their commitments; the others are left out."""
+        """Recover a secret from the shares that match their commitments."""
         good = {
             by: share
             for by, share in sorted(shares.items())

@@ -1,8 +1,8 @@
-"""A site's part in an attempt at a sum: what it keeps, what it sends, and what it refuses. Without files or network.
+"""A site's part in an attempt at a sum: its state, its messages and its refusals, without files or network.
 
-The steps of an attempt, each once: `begin` (fresh keys, signed), `deal` (secrets shared among the sites), `mask` (the
-values under masks), `confirm` (the list of survivors, signed), `reveal` (the shares that unmask the sum). Each returns
-what the site must keep before its answer leaves; asked again for the same, it answers the same.
+An attempt has five steps, each taken once: `begin` (fresh signed keys), `deal` (secrets shared among the sites), `mask`
+(masked values), `confirm` (signed list of survivors) and `reveal` (shares that unmask the sum). Each returns the state
+that the site must save before its answer leaves; the same request is answered the same way again.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ from fedtune3d.federation.privacy.secure_aggregation.primitives import (
 
 @dataclass(frozen=True)
 class HeldShares:
-    """A site's shares of another site's secrets: of the seed of its self-mask, and of its private masking key."""
+    """A site's shares of another site's secrets: the seed of its self-mask, and its private masking key."""
 
     seed: Hex32
     key: Hex32
@@ -55,19 +55,19 @@ class HeldShares:
 
 @dataclass(frozen=True)
 class SiteAttempt:
-    """Everything that a site keeps of an attempt, secrets included; none of it leaves as it is.
+    """A site's state of an attempt, including its secrets; it never leaves the site.
 
     Attributes:
-        attempt: Which one.
+        attempt: The attempt.
         keys: The public keys that it offered.
-        encryption: The private key with which it reads its shares.
+        encryption: The private key with which it decrypts its shares.
         masking: The private key from which pairwise masks follow.
         seed: The seed of its self-mask.
         roster: The keys of all sites of the attempt, once it has dealt.
-        dealing: What it dealt.
+        dealing: Its shared secrets.
         held: Site → the shares that it holds, once it has masked.
-        plan: What was added up, once it has masked.
-        survivors: The list that it has signed, once it has.
+        plan: The terms of the sum, once it has masked.
+        survivors: The list of survivors, once it has signed one.
     """
 
     attempt: Attempt
@@ -88,13 +88,13 @@ class SiteAttempt:
 
     @property
     def threshold(self) -> int:
-        """The fewest sites that can unmask."""
+        """The minimum number of sites that can unmask."""
         return threshold_of(len(self.roster))
 
 
 @dataclass(frozen=True)
 class OwnView:
-    """What the site itself knows to be so: a plan that says otherwise is refused. As in `Plan`."""
+    """The site's own values of the fields of `Plan`; a plan with other values is refused."""
 
     received_sha256: str
     training_sha256: str
@@ -103,13 +103,13 @@ class OwnView:
 
 @dataclass(frozen=True)
 class SitePart:
-    """What a site goes by in all attempts.
+    """A site's identity, trusted peers and policy, the same in all attempts.
 
     Attributes:
         identity: Its signing key.
-        trusted: Name → fingerprint of the other sites, as people compared them; None to trust every key, where all
-            sites are of one process.
-        max_share: The greatest share of a sum that any one site may have.
+        trusted: Name → fingerprint of the other sites, compared by people; None trusts every key, for simulations in
+            one process.
+        max_share: The largest share of a sum that any site may have.
     """
 
     identity: Identity
@@ -117,15 +117,15 @@ class SitePart:
     max_share: Annotated[float, Field(gt=0, le=1)] = 0.6
 
     def begin(self, site: str, attempt: Attempt, last: SiteAttempt | None) -> SiteAttempt:
-        """Make fresh keys for an attempt.
+        """Generate keys for an attempt.
 
         Args:
             site: The site's name.
-            attempt: The attempt, which must come after the last one.
-            last: What the site kept of the last attempt of the experiment.
+            attempt: The attempt, which must be later than the last one.
+            last: The site's state of the experiment's last attempt.
 
         Raises:
-            Refusal: For an attempt that was begun before, or a round that may have been added up.
+            Refusal: If the attempt was begun before, or the round may have been summed already.
         """
         if last is not None:
             _require_later(attempt, last)
@@ -139,7 +139,8 @@ class SitePart:
         """Share the site's secrets among all sites of the attempt, itself included.
 
         Raises:
-            Refusal: For fewer than three sites, a key that is not signed by a trusted site, or a second roster.
+            Refusal: If there are fewer than three sites, a key is not signed by a trusted site, or this is a second
+                roster.
         """
         if kept.dealing is not None:
             if roster != kept.roster:
@@ -163,21 +164,21 @@ class SitePart:
     def mask(
         self, kept: SiteAttempt, plan: Plan, sealed: Mapping[str, str], view: OwnView, values: torch.Tensor
     ) -> tuple[SiteAttempt, torch.Tensor]:
-        """The site's values times its coefficient, in fixed point, under its own mask and one with every other site.
+        """Return the site's weighted values in fixed point, under its self-mask and a pairwise mask per other site.
 
         Args:
-            kept: What the site keeps.
-            plan: What is added up.
+            kept: The site's state.
+            plan: The terms of the sum.
             sealed: Dealer → this site's shares of its secrets, for all sites of the plan.
-            view: What the site knows of its training task and of its values.
+            view: The site's own view of its training task and of its values.
             values: (n,) float64, without the coefficient.
 
         Returns:
-            What to keep, and (n,) int64 words.
+            The state to keep, and (n,) int64 words.
 
         Raises:
-            Refusal: For a plan that tells too much about a site, differs from what the site knows, or is the second.
-            ValueError: Where a value is too large.
+            Refusal: If the plan would reveal too much about a site, contradicts the site's view, or is a second one.
+            ValueError: If a value is too large.
         """
         if kept.plan not in (None, plan):
             raise Refusal("secure aggregation: a second plan for one attempt")
@@ -195,10 +196,10 @@ class SitePart:
         return replace(kept, plan=plan, held=held), words
 
     def confirm(self, kept: SiteAttempt, survivors: tuple[str, ...]) -> tuple[SiteAttempt, str]:
-        """Sign the list of the sites whose values are in the sum; from now on no other list is possible.
+        """Sign the list of the sites in the sum; no other list is accepted afterwards.
 
         Raises:
-            Refusal: For a second list, one of too few sites, or one in which a site has too great a share.
+            Refusal: If this is a second list, it has too few sites, or a site would have too large a share.
         """
         plan = _plan_of(kept)
         if kept.survivors not in (None, survivors):
@@ -216,14 +217,14 @@ class SitePart:
         return replace(kept, survivors=survivors), signature
 
     def reveal(self, kept: SiteAttempt, signatures: Mapping[str, str]) -> Revealed:
-        """Give up the shares that unmask the sum over the survivors whom this site has confirmed.
+        """Reveal the shares that unmask the sum over the survivors confirmed by this site.
 
         Args:
-            kept: What the site keeps.
-            signatures: Survivor → its signature of the same list, of at least the threshold's number of sites.
+            kept: The site's state.
+            signatures: Survivor → its signature of the same list, from at least `threshold` sites.
 
         Raises:
-            Refusal: Where the site has confirmed no list, or too few others have confirmed the same.
+            Refusal: If the site has not confirmed a list, or too few others have confirmed the same one.
         """
         plan, survivors = _plan_of(kept), kept.survivors
         if survivors is None:
@@ -278,12 +279,12 @@ class SitePart:
 
 
 def pair_mask_key(private: str, public: str, context: bytes) -> bytes:
-    """The key of the mask that two sites share; either side, and the server for a lost one, comes to the same."""
+    """Derive the key of the mask that two sites share; both sites, and the server for a lost one, get the same key."""
     return derive(agree(private, public), context)
 
 
 def mask_sign(site: str, other: str) -> int:
-    """The sign with which a site applies the mask that it shares with another: the other one's is the opposite."""
+    """Return the sign with which a site applies the mask that it shares with another, which uses the opposite sign."""
     return 1 if site < other else -1
 
 
