@@ -80,6 +80,6 @@ def test_a_file_is_recognised_by_all_that_is_in_it(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_fetched_is_said(tmp_path: Path) -> None:
-    for name, reason in (("deepbet", "come inside"), ("tiny", "no released weights")):
+    for name, reason in (("deepbet", "are part of"), ("tiny", "no released weights")):
         result = CliRunner().invoke(app, ["weights", "fetch", name, "--to", str(tmp_path)])
         assert reason in str(result.exception or result.output)

@@ -43,5 +43,5 @@ def test_outputs_that_are_not_finite_are_refused(build_model, scans, features: P
     data = open_scans(scans[:2], Prefix(model, trainable), FeatureCache(features), InputSpec())
     with torch.no_grad():
         next(model.head.parameters()).fill_(float("nan"))
-    with pytest.raises(NotFinite, match="scan 0 of 2: the model gives NaN or infinity"):
+    with pytest.raises(NotFinite, match="scan 0 of 2: the model's output is NaN or infinite"):
         predict_logits(model, data)

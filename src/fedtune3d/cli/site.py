@@ -51,7 +51,7 @@ def approve(
     experiment: ExperimentFile,
     yes: Annotated[bool, typer.Option("--yes", help="Approve without asking, for scripts.")] = False,
 ) -> None:
-    """Show on one screen what an experiment asks of this site, and approve it.
+    """Show on one screen what an experiment requests from this site, and approve it.
 
     Only approved experiments are answered. Any change of the experiment file, except paths, and any change of its
     people, needs a new approval.
@@ -70,7 +70,7 @@ def approve(
 
 @commands.command("approvals")
 def approvals(folder: SiteFolder) -> None:
-    """List the experiments that were approved here, revoked ones included."""
+    """List the experiments approved here, including revoked ones."""
     from fedtune3d._utils.folders import SitePaths
     from fedtune3d.cli.site_tables import approvals_table
     from fedtune3d.federation.privacy.approval import Approvals
@@ -83,12 +83,12 @@ def revoke(
     folder: SiteFolder,
     experiment: Annotated[str, typer.Argument(metavar="HASH", help="The experiment's hash, or its first digits.")],
 ) -> None:
-    """Revoke an approval: no further answer leaves, also none that is being computed."""
+    """Revoke an approval: no further answer leaves, not even one being computed."""
     from fedtune3d._utils.folders import SitePaths
     from fedtune3d.federation.privacy.approval import Approvals
 
     revoked = Approvals(SitePaths(folder).approvals).revoke(experiment)
-    out.print(f"revoked: {revoked.name} ({revoked.short}); what left before cannot be taken back", markup=False)
+    out.print(f"revoked: {revoked.name} ({revoked.short}); answers that already left cannot be recalled", markup=False)
 
 
 @commands.command("withdraw")
@@ -96,12 +96,12 @@ def withdraw(
     folder: SiteFolder,
     person: Annotated[str, typer.Argument(metavar="PERSON", help="The participant_id, with or without sub-.")],
 ) -> None:
-    """Take a person out of everything to come, and delete what the site keeps of them besides its own data."""
+    """Exclude a participant from now on, and delete everything derived from their data at this site."""
     from fedtune3d.workflows.withdraw import CANNOT_BE_UNDONE, withdraw_person
 
     withdraw_person(folder, person)
-    out.print("The person is out of everything to come; prepared scans, features and table rows are deleted.")
-    out.print("Running experiments go on without them: they train, but counts and statistics stay here.")
+    out.print("The participant is excluded from now on; prepared scans, features and table rows are deleted.")
+    out.print("Running experiments continue without them: they train, but counts and statistics stay here.")
     out.print(CANNOT_BE_UNDONE)
 
 
@@ -110,21 +110,21 @@ def forget(
     folder: SiteFolder,
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking, for scripts.")] = False,
 ) -> None:
-    """Delete what the federation left here: prepared scans, features, predictions, memory, stored answers.
+    """Delete all files of the federation at this site: prepared scans, features, predictions, memory, stored answers.
 
-    The approvals, the budget and the log of what left stay.
+    The approvals, the budget and the log of answers are kept.
     """
     from fedtune3d.workflows.withdraw import forget_federation
 
-    if not yes and not typer.confirm(f"Delete what {folder} keeps of all its runs?"):
+    if not yes and not typer.confirm(f"Delete the files of all runs in {folder}?"):
         raise typer.Exit(1)
     deleted = forget_federation(folder)
-    out.print(f"deleted {len(deleted)} files and folders; approvals, budget and log stay", markup=False)
+    out.print(f"deleted {len(deleted)} files and folders; approvals, budget and log are kept", markup=False)
 
 
 @commands.command("log")
 def log(folder: SiteFolder) -> None:
-    """Show what left this site: when, under which approval, why, what it reveals, and of how many people."""
+    """Show what left this site: when, under which approval, why, what it reveals, and about how many people."""
     from fedtune3d.cli.site_tables import log_table
     from fedtune3d.workflows.site_log import read_log
 

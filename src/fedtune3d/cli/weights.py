@@ -31,9 +31,9 @@ def fetch(
         path, origin = fetch_weights(to)
         out.print(f"{path}: SHA-256 {origin.sha256}, matches the hub's for revision {origin.revision}", soft_wrap=True)
     elif spec.release is None:
-        raise InputError(f"encoder {encoder}: there are no released weights to fetch; write weights: random")
+        raise InputError(f"encoder {encoder}: there are no released weights; write weights: random")
     elif spec.is_packaged:
-        raise InputError(f"encoder {encoder}: its weights come inside {spec.release.source}; nothing is to be fetched")
+        raise InputError(f"encoder {encoder}: its weights are part of {spec.release.source}; no download is needed")
     else:
         path = fetch_release(spec.release, to)
         out.print(f"{path}: SHA-256 {spec.release.sha256}, as expected; licence: {spec.licence}", soft_wrap=True)
@@ -51,12 +51,12 @@ def list_all(to: Folder = Path("weights")) -> None:
 
 @commands.command()
 def check(path: Annotated[Path, typer.Argument(metavar="FILE", help="A file of weights.")]) -> None:
-    """Say which encoder a file of weights fits: every name, shape and value is checked."""
+    """Print the encoder that a file of weights fits, after checking every name, shape and value."""
     from fedtune3d._utils.files import sha256_file
     from fedtune3d.models.releases import recognise
 
     sha256 = sha256_file(path)
     for spec in recognise(path):
         known = spec.release is not None and spec.release.sha256 == sha256
-        what = "the authors' own file" if known else "not a file that this program knows by its SHA-256"
+        what = "the authors' file" if known else "not a known file by its SHA-256"
         out.print(f"{path}: fits encoder {spec.name} ({spec.title}); SHA-256 {sha256}, {what}", soft_wrap=True)

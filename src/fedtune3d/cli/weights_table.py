@@ -15,7 +15,7 @@ def weights_table(known: Sequence[KnownWeights]) -> Table:
     for name in ("Encoder", "File", "Licence"):
         table.add_column(name)
     table.add_column("Size", justify="right")
-    for name in ("Source", "Loader has met the authors' file", "Here"):
+    for name in ("Source", "Tested with the authors' file", "Here"):
         table.add_column(name, overflow="fold")
     for weights in known:
         release = weights.release

@@ -51,7 +51,7 @@ def write_scan(path: Path, scan: Scan, stored_as: str) -> None:
 
 
 def simulated_brain(path: Path) -> NDArray[np.float32]:
-    """The voxels of a simulated scan inside the brain, (n,), z-scored as the preparation does."""
+    """Return the voxels of a simulated scan inside the brain, (n,), z-scored as in the preparation."""
     voxels = nib.Nifti1Image.from_filename(path).get_fdata(dtype=np.float32)
     inside = voxels[voxels > 0]
     return np.asarray((inside - inside.mean()) / inside.std(), np.float32)
@@ -60,7 +60,7 @@ def simulated_brain(path: Path) -> NDArray[np.float32]:
 def write_site_files(
     site_folder: Path, site: str, rows: Sequence[dict[str, str]], parameters: Mapping[str, Json]
 ) -> None:
-    """Write all files of a BIDS folder but its scans; last `participants.tsv`, which marks it as complete."""
+    """Write all files of a BIDS folder except its scans; `participants.tsv` comes last and marks it as complete."""
     write_json(
         site_folder / "dataset_description.json",
         {

@@ -1,4 +1,4 @@
-"""The design of a simulation: who is scanned at which site, planned before the first scan."""
+"""The design of a simulation: the people and scans of each site, planned before the first scan."""
 
 import string
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from fedtune3d.simulation.sizes import least_per_site, positives_of_site, site_s
 
 @dataclass(frozen=True)
 class PlannedScan:
-    """One scan to be made: `participant` begins with `sub-`; `anatomy` is empty for the template."""
+    """A planned scan; `participant` begins with `sub-`, and `anatomy` is empty for the template."""
 
     site: str
     participant: str
@@ -93,7 +93,7 @@ def _scans_of_template(
 
 
 def _scans_of_people(site: str, size: int, people: Sequence[LabelMap], seed: int) -> tuple[PlannedScan, ...]:
-    """All people in turn, in an order of the site's own, so that their scans differ by one at most."""
+    """Cycle through the people in a random order per site, so that their numbers of scans differ by at most one."""
     order = numpy_rng(seed, site, "people").permutation(len(people))
     turns = [people[order[number % len(people)]] for number in range(size)]
     return tuple(

@@ -15,18 +15,18 @@ SQUARINGS = 6
 def random_velocity(
     shape: tuple[int, int, int], spacing_mm: float, scales: tuple[tuple[float, float], ...], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """A smooth random velocity field (3, X, Y, Z) in mm.
+    """Draw a smooth random velocity field (3, X, Y, Z) in mm.
 
     Args:
         shape: The grid's shape.
         spacing_mm: Its spacing.
         scales: Pairs of (smoothness, the Gaussian's σ in mm; root-mean-square amplitude per axis in mm), which add up.
-        rng: Drawn from in the order of the scales.
+        rng: Random generator, used in the order of the scales.
     """
     velocity = np.zeros((3, *shape), np.float32)
     for sigma_mm, amplitude_mm in scales:
         sigma = sigma_mm / spacing_mm
-        unit = (2.0 * np.sqrt(np.pi) * sigma) ** 1.5  # undoes the variance that the filter takes from white noise
+        unit = (2.0 * np.sqrt(np.pi) * sigma) ** 1.5  # restores the variance that filtering removes from white noise
         for axis in range(3):
             noise = rng.standard_normal(shape, dtype=np.float32)
             velocity[axis] += ndi.gaussian_filter(noise, sigma, mode="wrap", truncate=3.0) * np.float32(
@@ -36,9 +36,9 @@ def random_velocity(
 
 
 def exponentiate(velocity: NDArray[np.float32], spacing_mm: float) -> NDArray[np.float32]:
-    """The displacement (3, X, Y, Z) in mm of a velocity field in mm after unit time, by scaling and squaring.
+    """Return the displacement (3, X, Y, Z) in mm of a velocity field after unit time, by scaling and squaring.
 
-    Outside the grid, the field continues with the values at its border.
+    Outside the grid, the field is extrapolated with the values at its border.
     """
     displacement = torch.from_numpy(velocity / np.float32(spacing_mm * 2**SQUARINGS))
     x, y, z = (torch.arange(n, dtype=torch.float32) for n in velocity.shape[1:])
@@ -49,7 +49,7 @@ def exponentiate(velocity: NDArray[np.float32], spacing_mm: float) -> NDArray[np
 
 
 def sample(maps: torch.Tensor, points: torch.Tensor, outside: str = "border") -> torch.Tensor:
-    """Trilinear samples (C, …) of maps (C, X, Y, Z) at points (3, …) in voxels; `outside` is "border" or "zeros"."""
+    """Sample maps (C, X, Y, Z) trilinearly at points (3, …) in voxels → (C, …); `outside` is "border" or "zeros"."""
     size = torch.tensor(maps.shape[1:], dtype=torch.float32).reshape(3, *[1] * (points.ndim - 1))
     scaled = (points * (2.0 / (size - 1)) - 1).flip(0).movedim(0, -1)
     sampled = torch.nn.functional.grid_sample(
@@ -59,7 +59,7 @@ def sample(maps: torch.Tensor, points: torch.Tensor, outside: str = "border") ->
 
 
 def affine_points(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> torch.Tensor:
-    """The points (3, X, Y, Z), float32, to which an affine takes the voxels of a grid."""
+    """Return the points (3, X, Y, Z), float32, to which an affine maps the voxels of a grid."""
     axes = [torch.arange(n, dtype=torch.float32) for n in shape]
     x, y, z = axes[0][:, None, None], axes[1][None, :, None], axes[2][None, None, :]
     return torch.stack(

@@ -30,8 +30,8 @@ TISSUE_OF_LABEL: dict[int, tuple[float, float, float]] = {
     **dict.fromkeys((13, 52), (0.0, 0.3, 0.7)),
     **dict.fromkeys((16, 28, 60), (0.0, 0.25, 0.75)),
     **dict.fromkeys((25, 57), (0.1, 0.5, 0.4)),  # white matter lesion
-    # Vessels and choroid plexus; 136, 137, 163 and 164 are the plexus of the four lateral horns in SynthSeg's maps, by
-    # where they lie: inside the lateral and the inferior lateral ventricles.
+    # Vessels and choroid plexus; by their position in the lateral and inferior lateral ventricles, 136, 137, 163 and
+    # 164 are the plexus of the four lateral horns in SynthSeg's maps.
     **dict.fromkeys((30, 31, 62, 63, 136, 137, 163, 164), (0.5, 0.5, 0.0)),
 }
 OTHER_LABEL = (0.0, 0.5, 0.5)
@@ -56,7 +56,8 @@ def list_label_maps(folder: Path) -> list[LabelMap]:
     Diagnoses AD, dementia or impaired count as AD; CN, control or healthy as CN.
 
     Raises:
-        InputError: no such folder or table, a missing column, an unknown diagnosis, a person twice or without a file.
+        InputError: If the folder, the table, a column or a file is missing, a diagnosis is unknown, or a person occurs
+            twice.
     """
     table = folder / "anatomies.tsv"
     if not table.is_file():
@@ -94,12 +95,12 @@ def _label_map_of_row(folder: Path, table: Path, row: dict[str, str]) -> LabelMa
 
 
 def read_label_map(person: LabelMap) -> Anatomy:
-    """Read the anatomy of one label map without anything outside the brain.
+    """Read the anatomy of a label map, restricted to the brain.
 
-    The brain is every label below 500 but outer CSF, closed by 4 mm, so that the fluid of the sulci belongs to it.
+    The brain consists of all labels below 500 except outer CSF, closed by 4 mm to include the fluid in the sulci.
 
     Raises:
-        InputError: an unreadable file, one that is not 3D, or one without brain labels.
+        InputError: If the file is unreadable, not 3D, or without brain labels.
     """
     try:
         image = nib.as_closest_canonical(nib.load(person.path))
@@ -119,7 +120,7 @@ def read_label_map(person: LabelMap) -> Anatomy:
 
 
 def crop_to_brain(labels: NDArray[np.int16]) -> NDArray[np.int16]:
-    """The brain's labels in a box with 8 voxels or more around them and even sides; 0 outside the brain."""
+    """Crop the labels to the brain with a margin of at least 8 voxels and even side lengths; 0 outside the brain."""
     brain = np.where((labels > 0) & (labels < FIRST_OTHER_TISSUE), labels, 0).astype(np.int16)
     box = ndi.find_objects(((brain > 0) & (brain != OUTER_CSF)).astype(np.uint8))[0]
     cropped = brain[box]
@@ -127,7 +128,7 @@ def crop_to_brain(labels: NDArray[np.int16]) -> NDArray[np.int16]:
 
 
 def close_brain(parenchyma: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """The parenchyma and what lies between it: closed by a ball of `CLOSING_MM`, on a grid of half the resolution."""
+    """Close the parenchyma morphologically with a ball of `CLOSING_MM`, on a grid of half the resolution."""
     x, y, z = (n // 2 for n in parenchyma.shape)
     coarse = parenchyma.reshape(x, 2, y, 2, z, 2).any(axis=(1, 3, 5))
     grown = ndi.distance_transform_edt(~coarse, 2 * spacing_mm) <= CLOSING_MM
@@ -137,7 +138,7 @@ def close_brain(parenchyma: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) 
 
 
 def tissue_fractions(labels: NDArray[np.int16], brain: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """CSF, grey and white matter (3, X, Y, Z): 1 in all in the brain; unlabelled voxels in it are fluid."""
+    """Return CSF, grey and white matter (3, X, Y, Z), which sum to 1 in the brain; unlabelled voxels in it are CSF."""
     table = np.tile(np.array(OTHER_LABEL, np.float32), (FIRST_OTHER_TISSUE, 1))
     table[0] = TISSUE_OF_LABEL[OUTER_CSF]
     for label, fractions in TISSUE_OF_LABEL.items():

@@ -7,7 +7,7 @@ import numpy as np
 from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d.simulation.site_effects import SiteEffect
 
-# Mean severity of the impaired in standard deviations of the healthy: the distributions overlap.
+# Mean severity in people with AD, in standard deviations of the healthy; the distributions overlap.
 SEVERITY_OF_IMPAIRED = 2.6
 MEAN_AGE_GAP_YEARS = 1.5
 REFERENCE_AGE = 72.0
@@ -21,10 +21,10 @@ class Person:
         diagnosis: `AD` or `CN`.
         age: Years.
         sex: `F` or `M`.
-        brain_scale: Size along right, anterior and superior, over the anatomy's.
-        ventricle_shift_mm: How far the ventricles' boundary has moved outwards.
-        hippocampus_shift_mm: How far the hippocampi's boundary has moved inwards.
-        thinning: Share of the thinnable grey matter that has become fluid, 0 to 1.
+        brain_scale: Size along right, anterior and superior, relative to the anatomy.
+        ventricle_shift_mm: Outward shift of the ventricles' boundary.
+        hippocampus_shift_mm: Inward shift of the hippocampi's boundary.
+        thinning: Share of the thinnable grey matter replaced by fluid, 0 to 1.
     """
 
     diagnosis: str
@@ -56,7 +56,7 @@ def draw_person(diagnosis: str, site: SiteEffect, seed: int, site_name: str, par
 
 
 def draw_person_of_anatomy(diagnosis: str, seed: int, anatomy: str) -> Person:
-    """Draw the person of a real anatomy: age, sex, size and atrophy are the anatomy's at every site."""
+    """Draw the person of a real anatomy, whose age, sex, size and atrophy are the same at every site."""
     age, sex, _ = draw_demographics(numpy_rng(seed, anatomy, "person"), REFERENCE_AGE)
     return Person(diagnosis, age, sex, (1.0, 1.0, 1.0), 0.0, 0.0, 0.0)
 

@@ -1,4 +1,4 @@
-"""Site effects set by the user: 'what if site C is a 1.5 T scanner with 3 mm slices?'"""
+"""Site effects set by the user, for example a 1.5 T scanner with 3 mm slices at site C."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,13 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.names import did_you_mean
 from fedtune3d.simulation.site_effects import SiteEffect
 
-# The signal, and with it the ratio to the noise, grows about linearly with the field, and the radio-frequency field
-# becomes less even (Edelstein et al., Magn. Reson. Med. 1986; Dietrich et al., Eur. J. Radiol. 2008).
+# The signal-to-noise ratio grows about linearly with the field strength, and the radio-frequency field becomes less
+# homogeneous (Edelstein et al., Magn. Reson. Med. 1986; Dietrich et al., Eur. J. Radiol. 2008).
 FIELDS: dict[str, dict[str, float]] = {
     "1.5t": {"noise": 0.035, "bias_strength": 0.04},
     "3t": {"noise": 0.0175, "bias_strength": 0.08},
 }
-# Three made-up makers, over the range of contrasts that sites are drawn from; no real maker's scanner is meant.
+# Three fictitious vendors that span the range of contrasts from which sites are drawn.
 VENDORS: dict[str, dict[str, float]] = {
     "a": {"grey_contrast": 0.62, "fluid_contrast": 0.18},
     "b": {"grey_contrast": 0.67, "fluid_contrast": 0.23},
@@ -30,7 +30,7 @@ CHOICES = {"vendor": VENDORS, "motion": MOTIONS}
 
 @dataclass(frozen=True)
 class _Quantity:
-    """A number that can be set: its field of `SiteEffect`, its unit as it may be written, and its range."""
+    """A quantity that can be set: its field of `SiteEffect`, its unit and its range."""
 
     field: str
     unit: str
@@ -53,7 +53,7 @@ KNOWN = ("1.5T", "3T", *dict.fromkeys((*CHOICES, *QUANTITIES)))
 
 
 def parse_site_effects(texts: Sequence[str], sites: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Site → fields of `SiteEffect` to set, from texts such as ``site_c=1.5T,slices=3mm``.
+    """Parse texts such as ``site_c=1.5T,slices=3mm`` to site → fields of `SiteEffect`.
 
     Args:
         texts: One per site; a later setting of the same field overrides an earlier one.

@@ -1,4 +1,4 @@
-"""From a person's tissue to a scan: sampling, painting, bias field, slices and noise."""
+"""Simulation of a scan from a person's tissue: sampling, contrast, bias field, slices and noise."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ from fedtune3d.simulation.deformation import affine_points, exponentiate, random
 from fedtune3d.simulation.people import Person
 from fedtune3d.simulation.site_effects import SiteEffect
 
-# (smoothness in mm, amplitude in mm) of the deformations that make a person of the template, and of those that vary a
-# real anatomy, which must stay the same person.
+# (smoothness in mm, amplitude in mm) of the deformations of the template for a new person, and of the smaller ones of a
+# real anatomy, which must remain the same person.
 SHAPE_OF_PERSON = ((25.0, 2.2), (7.0, 1.0))
 SHAPE_OF_REPEAT = ((20.0, 1.0), (7.0, 0.4))
 FINEST_STEP_MM = 1.6
@@ -35,7 +35,7 @@ class Scan:
 
 
 def make_scan(anatomy: Anatomy, person: Person, site: SiteEffect, seed: int, site_name: str, participant: str) -> Scan:
-    """Make the scan of a person at a site; the same bits for the same (seed, site, participant)."""
+    """Simulate the scan of a person at a site; bit-identical for the same (seed, site, participant)."""
     rng = numpy_rng(seed, site_name, participant, "scan")
     return scan_person(anatomy, person, person_displacement(anatomy, person, rng), site, rng)
 
@@ -43,7 +43,7 @@ def make_scan(anatomy: Anatomy, person: Person, site: SiteEffect, seed: int, sit
 def scan_person(
     anatomy: Anatomy, person: Person, displacement: NDArray[np.float32], site: SiteEffect, rng: np.random.Generator
 ) -> Scan:
-    """One session of a person whose shape is `displacement` (see `person_displacement`): pose, contrast and noise."""
+    """Simulate one session of a person with shape `displacement` (`person_displacement`): pose, contrast and noise."""
     to_grid, shape, affine, slabs = field_of_view(anatomy, person, site, rng)
     tissues = sample_tissues(anatomy, displacement, to_grid, shape)
     tissues = thin_cortex(tissues, person.thinning)
@@ -58,11 +58,11 @@ def scan_person(
 
 
 def person_displacement(anatomy: Anatomy, person: Person, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Displacement (3, X', Y', Z') in mm from the person's space to the anatomy's, on the anatomy's 3 mm grid."""
+    """Draw the displacement (3, X', Y', Z') in mm from person to anatomy space, on the anatomy's 3 mm grid."""
     scales = SHAPE_OF_REPEAT if anatomy.atrophy is None else SHAPE_OF_PERSON
     velocity = random_velocity(anatomy.velocity_shape, VELOCITY_SPACING_MM, scales, rng)
     if anatomy.atrophy is not None:
-        # The inverse of a flow is the flow of the negated velocity: voxels look up where their tissue came from.
+        # The inverse of a flow is the flow of the negated velocity; it maps each voxel to the origin of its tissue.
         velocity -= np.float32(person.ventricle_shift_mm) * anatomy.atrophy[0]
         velocity -= np.float32(person.hippocampus_shift_mm) * anatomy.atrophy[1]
     return exponentiate(velocity, VELOCITY_SPACING_MM)
@@ -75,7 +75,7 @@ def field_of_view(
 
     Returns:
         The affine from fine voxels to the anatomy's space in mm (before the displacement), the fine grid's shape, the
-        affine of the finished scan (voxel → mm), and how many fine voxels make one across the slices.
+        affine of the finished scan (voxel → mm), and the number of fine voxels per slice.
     """
     slabs = max(1, int(np.ceil(site.slice_mm / FINEST_STEP_MM)))
     spacing = np.full(3, site.voxel_mm)
@@ -149,7 +149,7 @@ def bias_field(shape: tuple[int, int, int], strength: float, rng: np.random.Gene
 
 
 def average_slabs(maps: NDArray[np.float32], axis: int, slabs: int) -> NDArray[np.float32]:
-    """Average every `slabs` neighbours of maps (C, X, Y, Z) along spatial axis `axis`."""
+    """Average groups of `slabs` neighbouring voxels of maps (C, X, Y, Z) along spatial axis `axis`."""
     if slabs == 1:
         return maps
     shape = list(maps.shape)
@@ -178,7 +178,7 @@ def move_head(
 
 
 def add_rician_noise(image: NDArray[np.float32], noise: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return the magnitude of the image with Gaussian noise of standard deviation `noise` in its two channels.
+    """Add complex Gaussian noise of standard deviation `noise` per channel and return the magnitude.
 
     References:
         Gudbjartsson and Patz, Magnetic Resonance in Medicine 1995, equation 1.

@@ -1,4 +1,4 @@
-"""Simulate hospital sites: plan them, make missing scans in parallel, and describe them."""
+"""Simulation of hospital sites: planning, parallel creation of missing scans, and description."""
 
 import json
 import warnings
@@ -36,10 +36,10 @@ def simulate_sites(
     progress: Callable[[int, int], None] | None = None,
     site_effects: Sequence[str] = (),
 ) -> list[Path]:
-    """Write simulated hospital sites as BIDS folders `out/site-A`, `out/site-B`, …; returns the folders.
+    """Write simulated hospital sites as BIDS folders `out/site-A`, `out/site-B`, …; return the folders.
 
     The same arguments give the same bytes, whatever the number of workers. Scans that exist already
-    are not made again, so an interrupted simulation continues where it stopped.
+    are kept, so an interrupted simulation continues where it stopped.
 
     Args:
         out: Folder for the sites; created if missing.
@@ -49,7 +49,7 @@ def simulate_sites(
         anatomies: Folder of FreeSurfer-style label maps with `anatomies.tsv`; None draws people from MNI152.
         min_per_class: Scans of each class that every site has in validation and in test under the default split.
         workers: Number of processes with one thread each; 1 works in this process.
-        progress: Called with (scans done, scans in all).
+        progress: Called with (scans done, total scans).
         site_effects: Values to set at a site instead of drawing them, such as ``site_c=1.5T,slices=3mm`` (see
             `presets`).
 
@@ -147,11 +147,11 @@ def _make_scans(
             _make_scan(*job)
             yield
         return
-    # joblib's processes, unlike multiprocessing's, do not run the caller's script again, so it needs no __main__ guard;
-    # they get the anatomies as memory maps.
+    # Unlike multiprocessing's, joblib's processes do not run the caller's script again, so no __main__ guard is needed;
+    # they receive the anatomies as memory maps.
     pool = joblib.Parallel(n_jobs=min(workers, len(jobs)), backend="loky", return_as="generator_unordered")
     with warnings.catch_warnings():
-        # joblib starts a worker anew when its memory has grown, which it takes for worth a warning.
+        # joblib warns when it restarts a worker whose memory has grown.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
         yield from pool(joblib.delayed(_make_scan_on_one_thread)(*job) for job in jobs)
 
@@ -177,8 +177,8 @@ def _row(scan: PlannedScan) -> dict[str, str]:
 
 
 def _described(site: PlannedSite, parameters: dict[str, Json]) -> dict[str, Json]:
-    """Describe how the site was made, for its description file."""
+    """Describe the simulation of a site, for its description file."""
     effect = {**asdict(site.effect)}
     if not site.effect.motion_mm:
-        del effect["motion_mm"]  # as it was before there was motion
+        del effect["motion_mm"]  # unchanged from versions without motion
     return {"Parameters": parameters | {"SiteEffect": effect}}

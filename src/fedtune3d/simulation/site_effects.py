@@ -17,16 +17,16 @@ class SiteEffect:
         positive_share: Target share of people with AD.
         mean_age: Mean age of the healthy in years.
         white_level: Intensity of white matter in the scanner's own units (its gain).
-        grey_contrast: Intensity of grey matter over that of white.
-        fluid_contrast: Intensity of cerebrospinal fluid over that of white matter.
-        bias_strength: Standard deviation over the field of view of the bias field's logarithm.
-        noise: Standard deviation of the noise in each of the two channels, over white matter's intensity.
+        grey_contrast: Intensity of grey matter relative to white matter.
+        fluid_contrast: Intensity of cerebrospinal fluid relative to white matter.
+        bias_strength: Standard deviation of the bias field's logarithm over the field of view.
+        noise: Standard deviation of the noise per channel, relative to the intensity of white matter.
         voxel_mm: In-plane voxel size.
         slice_mm: Slice thickness.
-        slice_axis: Axis of `axis_codes` across the slices.
+        slice_axis: Axis of `axis_codes` perpendicular to the slices.
         axis_codes: Orientation of the voxel axes, as in nibabel.
         stored_as: `int16` (with a slope) or `float32`.
-        motion_mm: Standard deviation of the head's moves during the scan, in mm and in degrees; 0 for none.
+        motion_mm: Standard deviation of head movements during the scan, in mm and in degrees; 0 for none.
     """
 
     positive_share: float
@@ -45,7 +45,7 @@ class SiteEffect:
 
 
 def draw_site_effects(count: int, seed: int) -> list[SiteEffect]:
-    """Effects of `count` sites that differ in each quantity.
+    """Draw the effects of `count` sites that differ in each quantity.
 
     Each range is divided into `count` strata, assigned to the sites in a random order (Latin hypercube sampling), so
     that even a few sites cover the whole range.

@@ -14,10 +14,10 @@ SMALLEST_SHARE = 0.64  # of an equal share: 16 % of the scans for four sites
 
 
 def least_per_site(min_per_class: int, people_per_class: tuple[int, int] | None) -> int:
-    """Return the fewest scans with which a site has `min_per_class` of each class in validation and test.
+    """Return the minimum number of scans for a site to have `min_per_class` of each class in validation and test.
 
-    If people have anatomies of their own (their numbers per class are given), whole people are assigned to a set, at
-    least one each, so each person needs `min_per_class` scans.
+    With anatomies of real people (their numbers per class are given), all scans of a person are in one split, and each
+    split has at least one person, so each person needs `min_per_class` scans.
     """
     if people_per_class is not None:
         return sum(people_per_class) * min_per_class
@@ -25,7 +25,7 @@ def least_per_site(min_per_class: int, people_per_class: tuple[int, int] | None)
 
 
 def least_of_class(min_per_class: int) -> int:
-    """The fewest scans of a class from which on a 50/20/30 split gives validation and test `min_per_class` each."""
+    """Return the minimum number of scans of a class for `min_per_class` in validation and test at a 50/20/30 split."""
     return next(n for n in count(1) if min(split_sizes(n)[1:]) >= min_per_class)
 
 
@@ -36,7 +36,7 @@ def site_sizes(sites: int, scans: int, smallest: int, seed: int) -> list[int]:
     16, 21, 27 and 35 % of the scans. No site has fewer than `smallest` scans or than 0.64 of an equal share.
 
     Raises:
-        InputError: If the sites cannot have `smallest` scans each; the message says the least number of scans.
+        InputError: If the sites cannot have `smallest` scans each; the message gives the required number.
     """
     if scans < sites * smallest:
         raise InputError(
@@ -52,7 +52,7 @@ def site_sizes(sites: int, scans: int, smallest: int, seed: int) -> list[int]:
 
 
 def largest_remainder(shares: NDArray[np.float64], total: int) -> NDArray[np.int64]:
-    """Return whole numbers in proportion to the shares that sum to the total; of equal remainders, later ones win."""
+    """Round shares of a total to integers by the largest-remainder method; ties go to later shares."""
     quotas = shares / shares.sum() * total
     sizes: np.ndarray = np.floor(quotas).astype(int)
     rest = np.argsort(quotas - sizes, kind="stable")[::-1][: total - sizes.sum()]

@@ -1,9 +1,9 @@
-"""The default anatomy: the MNI152 template and tissue maps that nilearn includes.
+"""The default anatomy: the MNI152 template and tissue maps included in nilearn.
 
-They carry no label for ventricle and hippocampus, so we draw these regions in MNI space: tubes around centre lines,
-refined by the tissue maps (fluid over one half for ventricles, grey matter over one half for hippocampi). The points of
-the centre lines, in mm, were read off the template itself and hold for both sides (x mirrored). The hippocampi so drawn
-have their centroids within 6 mm of those of the AAL atlas, (-25, -21, -10) and (29, -20, -10).
+They have no labels for ventricles and hippocampi, so we draw these regions in MNI space: tubes around centre lines,
+restricted to voxels with a fluid fraction (ventricles) or grey matter fraction (hippocampi) above one half. The points
+of the centre lines, in mm, were read off the template and are mirrored in x for the left side. The centroids of the
+resulting hippocampi are within 6 mm of those of the AAL atlas, (-25, -21, -10) and (29, -20, -10).
 
 References:
     Fonov et al., NeuroImage 2011 (MNI152 2009a symmetric). Tzourio-Mazoyer et al., NeuroImage 2002 (AAL).
@@ -40,7 +40,7 @@ HIPPOCAMPUS_TUBES: tuple[tuple[tuple[Point, ...], float], ...] = (
 
 
 def template_anatomy() -> Anatomy:
-    """The MNI152 anatomy with its ventricle and hippocampus regions turned into atrophy velocities."""
+    """Build the MNI152 anatomy, with atrophy velocities from its ventricle and hippocampus regions."""
     maps, affine, brain = load_tissue_fractions()
     tissues, affine = resample_to_anatomy_grid(maps, affine, brain)
     csf, grey, _ = tissues
@@ -56,7 +56,7 @@ def template_anatomy() -> Anatomy:
 def draw_region(
     tubes: tuple[tuple[tuple[Point, ...], float], ...], shape: tuple[int, ...], affine: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Voxels within the tubes of the right side or of its mirror image."""
+    """Return the voxels within the tubes of the right side or their mirror images."""
     axes = np.indices(shape, dtype=np.float32, sparse=True)
     x, y, z = (affine[axis, axis] * axes[axis] + affine[axis, 3] for axis in range(3))
     inside = np.zeros(shape, bool)
@@ -69,7 +69,7 @@ def draw_region(
 def squared_distance_to_segment(
     x: NDArray[np.float32], y: NDArray[np.float32], z: NDArray[np.float32], start: Point, stop: Point
 ) -> NDArray[np.float32]:
-    """Squared distance of points with broadcastable coordinates to the segment from `start` to `stop`."""
+    """Return the squared distance of points with broadcastable coordinates to the segment from `start` to `stop`."""
     along = np.subtract(stop, start)
     offsets = [coordinate - origin for coordinate, origin in zip((x, y, z), start, strict=True)]
     share = sum(offset * step for offset, step in zip(offsets, along, strict=True)) / (along @ along)
@@ -81,9 +81,9 @@ def squared_distance_to_segment(
 
 
 def boundary_velocity(region: NDArray[np.bool_], reach_mm: float) -> NDArray[np.float32]:
-    """Velocity (3, X', Y', Z') on the 3 mm grid that moves the boundary outwards by 1 mm on average in unit time.
+    """Return the velocity (3, X', Y', Z') on the 3 mm grid that moves the boundary outwards by a mean of 1 mm.
 
-    It falls to 1/e at `reach_mm` outside and to zero in the middle of the region, where there is no outward direction.
+    It decays to 1/e at `reach_mm` outside the region and to zero at its centre, where no outward direction exists.
     """
     distance = ndi.distance_transform_edt(~region, SPACING_MM) - ndi.distance_transform_edt(region, SPACING_MM)
     smooth = ndi.gaussian_filter(distance.astype(np.float32), 1.0)
@@ -97,6 +97,6 @@ def boundary_velocity(region: NDArray[np.bool_], reach_mm: float) -> NDArray[np.
 
 
 def pad_to_velocity_grid(velocity: NDArray[np.float32], shape: tuple[int, ...], step: int) -> NDArray[np.float32]:
-    """Append zeros where the 3 mm grid reaches past the last voxel of the 1.5 mm grid."""
+    """Pad with zeros where the 3 mm grid extends beyond the last voxel of the 1.5 mm grid."""
     missing = [int(np.ceil((n - 1) / step)) + 1 - m for n, m in zip(shape, velocity.shape[1:], strict=True)]
     return np.pad(velocity, [(0, 0), *((0, extra) for extra in missing)])

@@ -14,13 +14,13 @@ def augment(
 ) -> torch.Tensor:
     """Augment a prepared scan with TorchIO: flip, affine, then bias field, gamma and noise inside the brain.
 
-    The brain is where the transformed scan is not 0. Outside, voxels stay 0; inside, they are scaled like a prepared
-    scan again: from 0 to 1 for `minmax`, z-scored otherwise.
+    The brain is where the transformed scan is not 0. Voxels outside stay 0; those inside are rescaled like a prepared
+    scan: from 0 to 1 for `minmax`, z-scored otherwise.
 
     Args:
         voxels: (1, s, s, s), axes (1, x, y, z), RAS, 0 outside the brain.
         input_spec: The encoder's input specification.
-        settings: Strengths.
+        settings: Strengths of the augmentations.
         causes: Seeds of the random draws: (seed, site, scan key, view).
 
     Returns:

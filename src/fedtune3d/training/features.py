@@ -79,7 +79,7 @@ class FeatureCache(CacheEntries):
         Args:
             keys: Keys, possibly repeated.
             compute: Computes a key's features; kept as float16 if they are finite in it, else as float32.
-            progress: Called with (entries made, entries to make) after each entry.
+            progress: Called with (entries computed, total entries to compute) after each entry.
 
         Raises:
             InputError: If the disk has too little space, or features are not finite.

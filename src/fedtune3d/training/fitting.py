@@ -18,7 +18,7 @@ class _Fitted(Protocol):
 
 
 def fit_locally(model: nn.Module, data: ScanSet) -> TrainingResult:
-    """Fit the model's head, which has no trainable parameters, to the unaugmented training scans (view 0).
+    """Fit a head without trainable parameters to the unaugmented training scans (view 0).
 
     Returns:
         A result whose loss is the mean cross-entropy after the fit, with 0 steps.

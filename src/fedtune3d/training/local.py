@@ -27,7 +27,7 @@ NOTHING_REMEMBERED: Parts = MappingProxyType({})
 
 @dataclass(frozen=True)
 class LocalRound:
-    """Seed, site and round, which determine all random draws in the round."""
+    """Seed, site and round, which determine all random draws of a round."""
 
     seed: int
     site: str
@@ -80,7 +80,7 @@ def train_locally(
         settings: Optimiser, epochs, batches.
         local_round: Seed, site and round, which determine all random draws.
         step: The rule's site step.
-        remembered: What the site kept for the rule in its last accepted round.
+        remembered: The site's memory for the rule, from its last accepted round.
         deadline: Time by `time.monotonic()` after which the result is too late; checked before each batch.
         progress: Called with (batches done, total batches) after each batch.
 

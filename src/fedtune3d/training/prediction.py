@@ -11,20 +11,20 @@ from fedtune3d.training.faults import NotFinite
 from fedtune3d.training.prefix import device_of, staged
 
 CACHED_BATCH_SIZE = 8
-"""Cached features per batch; a head then takes about a third of its time per scan for single scans."""
+"""Cached features per batch, with which a head takes about a third of the time per scan of single scans."""
 
 
 def predict_logits(model: nn.Module, data: ScanSet, batch_size: int | None = None) -> NDArray[np.float64]:
     """Compute the logits (n, 2) of the unaugmented scans (view 0), in the set's order and in evaluation mode.
 
     All batches have the same size, the last being padded with copies of its last scan, because kernels are chosen by
-    shape: so a scan's prediction depends neither on the other scans in the set nor on their order.
+    shape. A scan's prediction therefore depends neither on the other scans in the set nor on their order.
 
     Args:
         batch_size: By default `CACHED_BATCH_SIZE` for cached features, and 1 for prepared scans.
 
     Raises:
-        NotFinite: If the model gives NaN or infinity.
+        NotFinite: If the model's output is NaN or infinite.
     """
     model.eval()
     batch_size = batch_size or (CACHED_BATCH_SIZE if data.first_stage else 1)
@@ -38,7 +38,7 @@ def predict_logits(model: nn.Module, data: ScanSet, batch_size: int | None = Non
             logits[start : batch.stop] = outputs[: len(batch)].double().cpu().numpy()
     if not np.isfinite(logits).all():
         first = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
-        raise NotFinite(f"scan {first} of {len(data)}: the model gives NaN or infinity")
+        raise NotFinite(f"scan {first} of {len(data)}: the model's output is NaN or infinite")
     return logits
 
 

@@ -31,7 +31,7 @@ class Prefix:
 
     Args:
         model: The model, with its tuning applied and its weights loaded.
-        trainable: Gives the number of stages in the prefix, which may be 0.
+        trainable: The trainable part, which determines the number of stages in the prefix; may be 0.
     """
 
     def __init__(self, model: nn.Module, trainable: Trainable) -> None:
@@ -41,7 +41,7 @@ class Prefix:
 
     @property
     def _spec(self) -> EncoderSpec:
-        assert isinstance(self.model, Classifier)  # what has no encoder has no prefix
+        assert isinstance(self.model, Classifier)  # a model without an encoder has no prefix
         return self.model.encoder.spec
 
     def key(self, scan: str, view: str) -> FeatureKey:

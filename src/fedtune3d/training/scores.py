@@ -51,7 +51,7 @@ class Scores:
 
 
 def score(assembled: AssembledModel, state: State, data: ScanSet, batch_size: int | None = None) -> Scores:
-    """Score a state on a set, in evaluation mode and without augmentation; the model contains the state afterwards.
+    """Score a state on a set, in evaluation mode and without augmentation; the state stays loaded in the model.
 
     Raises:
         InputError: If the state does not match the model.

@@ -58,15 +58,15 @@ class TrainingSettings:
         optimizer: ``"adamw"`` (decoupled weight decay) or ``"sgd"``.
         local_epochs: Passes over the site's training scans per round, at least 1.
         batch_size: Scans per batch; may exceed the number of scans.
-        head_learning_rate: For all names that do not start with ``encoder.``.
-        encoder_learning_rate: For names that do: adapters, or the encoder itself.
-        weight_decay: For tensors with at least two axes; biases and norms have none.
-        momentum: Momentum of sgd.
+        head_learning_rate: Learning rate of all names that do not start with ``encoder.``.
+        encoder_learning_rate: Learning rate of names that do: adapters, or the encoder itself.
+        weight_decay: Weight decay of tensors with at least two axes; biases and norms have none.
+        momentum: Momentum of SGD.
         warmup_rounds: Rounds in which the learning rates rise linearly, before the schedule begins.
         schedule: ``"constant"``, or ``"cosine"`` to nearly 0 in the last round. Rates are constant within a round.
         clip_norm: Maximum 2-norm of a step's gradient; None for no limit.
         accumulation: Batches per optimiser step.
-        class_weighted: Weight classes in the loss by the inverse of their share of the site's training scans.
+        class_weighted: Whether classes are weighted in the loss by the inverse of their share of the training scans.
         augmentation: Random augmentations during training, or None.
         best_round: How the round is chosen whose state is evaluated (`federation/best_round.py`):
             ``"latest_within_error"``, ``"highest_auc"`` or ``"last"``.
