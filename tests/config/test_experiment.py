@@ -1,32 +1,13 @@
 from pathlib import Path
 
 import pytest
-import yaml
+from small_files import problems, write_small
 
-from fedtune3d._utils.errors import InputError
 from fedtune3d.config.experiment import Experiment
-
-SMALL = {
-    "name": "small",
-    "sites": [{"name": "A", "root": "a"}, {"name": "B", "root": "b"}],
-    "labels": {"positive": ["AD"], "negative": ["CN"]},
-}
-
-
-def write(folder: Path, **changes: object) -> Path:
-    path = folder / "experiment.yaml"
-    path.write_text(yaml.safe_dump(SMALL | changes))
-    return path
-
-
-def problems(path: Path) -> list[str]:
-    with pytest.raises(InputError) as caught:
-        Experiment.from_yaml(path)
-    return str(caught.value).splitlines()
 
 
 def test_relative_paths_count_from_the_file(tmp_path: Path) -> None:
-    experiment = Experiment.from_yaml(write(tmp_path, model={"weights": "sam.pth"}, cache="/elsewhere"))
+    experiment = Experiment.from_yaml(write_small(tmp_path, model={"weights": "sam.pth"}, cache="/elsewhere"))
     assert experiment.sites[0].root == tmp_path / "a"
     assert experiment.model.weights == tmp_path / "sam.pth"
     assert (experiment.output, experiment.cache) == (tmp_path / "runs", Path("/elsewhere"))
@@ -35,20 +16,20 @@ def test_relative_paths_count_from_the_file(tmp_path: Path) -> None:
 def test_logs_are_one_name_or_several_and_no_part_of_the_identity(tmp_path: Path) -> None:
     written = {"tensorboard": ("tensorboard",), ("mlflow", "mlflow"): ("mlflow",), (): ()}
     for log, expected in written.items():
-        experiment = Experiment.from_yaml(write(tmp_path, log=log if isinstance(log, str) else list(log)))
+        experiment = Experiment.from_yaml(write_small(tmp_path, log=log if isinstance(log, str) else list(log)))
         assert experiment.log == expected
-        assert experiment.sha256() == Experiment.from_yaml(write(tmp_path)).sha256()
+        assert experiment.sha256() == Experiment.from_yaml(write_small(tmp_path)).sha256()
 
 
 def test_every_problem_is_reported_together_with_the_nearest_key(tmp_path: Path) -> None:
-    path = write(
+    path = write_small(
         tmp_path,
         seeed=1,
         training={"round": 3, "batch_size": 0},
         model={"head": "conv_x"},
         aggregation={"rule": "fedavgg"},
     )
-    lines = problems(path)
+    lines = problems(Experiment, path)
     assert len(lines) == 5
     text = "\n".join(lines)
     assert "seeed: unknown key, did you mean 'seed'?" in text
@@ -61,7 +42,7 @@ def test_every_problem_is_reported_together_with_the_nearest_key(tmp_path: Path)
 
 def test_unknown_key_inside_a_list_and_a_union(tmp_path: Path) -> None:
     sites = [{"name": "A", "rooot": "a"}]
-    lines = problems(write(tmp_path, sites=sites, tuning={"method": "lora", "rnak": 2}))
+    lines = problems(Experiment, write_small(tmp_path, sites=sites, tuning={"method": "lora", "rnak": 2}))
     assert any("sites.0.rooot: unknown key, did you mean 'root'?" in line for line in lines)
     assert any("tuning.rnak: unknown key, did you mean 'rank'?" in line for line in lines)
 
@@ -83,7 +64,7 @@ def test_unknown_key_inside_a_list_and_a_union(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_values_are_named(tmp_path: Path, changes: dict, message: str) -> None:
-    assert message in "\n".join(problems(write(tmp_path, **changes)))
+    assert message in "\n".join(problems(Experiment, write_small(tmp_path, **changes)))
 
 
 @pytest.mark.parametrize(
@@ -93,19 +74,19 @@ def test_wrong_values_are_named(tmp_path: Path, changes: dict, message: str) -> 
 def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "x.yaml"
     path.write_text(text)
-    assert message in problems(path)[0]
+    assert message in problems(Experiment, path)[0]
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    assert "no such file" in problems(tmp_path / "none.yaml")[0]
+    assert "no such file" in problems(Experiment, tmp_path / "none.yaml")[0]
 
 
 def test_identity_leaves_paths_out(tmp_path: Path) -> None:
-    here = Experiment.from_yaml(write(tmp_path))
+    here = Experiment.from_yaml(write_small(tmp_path))
     (tmp_path / "other").mkdir()
-    there = Experiment.from_yaml(write(tmp_path / "other", output="x", cache="y"))
+    there = Experiment.from_yaml(write_small(tmp_path / "other", output="x", cache="y"))
     assert here.sha256() == there.sha256()
-    assert here.sha256() != Experiment.from_yaml(write(tmp_path, seed=5)).sha256()
+    assert here.sha256() != Experiment.from_yaml(write_small(tmp_path, seed=5)).sha256()
     assert "root" not in here.public()["sites"][0]
 
 
@@ -116,11 +97,11 @@ def test_identity_stays_that_of_runs_before(tmp_path: Path) -> None:
         "preparation": {"steps": ["bias", "brain"]},
     }
     expected = "d773b4fb49f370b0f5ce2df52317b8c7ea5015928b2e1a8bb6e64a83b28d3b6e"
-    assert Experiment.from_yaml(write(tmp_path, **changes)).sha256() == expected
+    assert Experiment.from_yaml(write_small(tmp_path, **changes)).sha256() == expected
 
 
 def test_labels_may_be_numbers(tmp_path: Path) -> None:
-    experiment = Experiment.from_yaml(write(tmp_path, labels={"positive": [1], "negative": [0]}))
+    experiment = Experiment.from_yaml(write_small(tmp_path, labels={"positive": [1], "negative": [0]}))
     assert experiment.labels_of(experiment.sites[0]).label({"diagnosis": "1"}) == 1
 
 
@@ -134,12 +115,12 @@ def test_labels_may_be_numbers(tmp_path: Path) -> None:
     ],
 )
 def test_a_policy_of_version_0_1_is_refused_in_one_line(tmp_path: Path, old: str, new: str) -> None:
-    (line,) = problems(write(tmp_path, sites=[{"name": "A", "policy": {old: 3}}]))
+    (line,) = problems(Experiment, write_small(tmp_path, sites=[{"name": "A", "policy": {old: 3}}]))
     assert f"sites.0.policy.{old}: needs fedtune3d 0.1; since 0.2 this key is `{new}`" in line
 
 
 def test_the_old_bound_on_updates_is_refused_in_one_line(tmp_path: Path) -> None:
-    (line,) = problems(write(tmp_path, participation={"largest_norm": 10}))
+    (line,) = problems(Experiment, write_small(tmp_path, participation={"largest_norm": 10}))
     assert "participation.largest_norm: needs fedtune3d 0.1; since 0.2 this key is `max_norm`" in line
 
 
@@ -170,30 +151,30 @@ def test_the_old_bound_on_updates_is_refused_in_one_line(tmp_path: Path) -> None
 )
 def test_absurd_numbers_are_refused_in_one_line(tmp_path: Path, section: str, key: str, value: float) -> None:
     methods = {"tuning": {"method": "lora"}, "explain": {"method": "gradcam"}}
-    (line,) = problems(write(tmp_path, **{section: {key: value} | methods.get(section, {})}))
+    (line,) = problems(Experiment, write_small(tmp_path, **{section: {key: value} | methods.get(section, {})}))
     assert f"{section}.{key}: " in line
     assert len(line) < 400
 
 
 @pytest.mark.parametrize("value", [1_000_000, 10**400, float("nan"), 0])
 def test_an_absurd_number_of_threads_is_refused(tmp_path: Path, value: float) -> None:
-    (line,) = problems(write(tmp_path, threads=value))
+    (line,) = problems(Experiment, write_small(tmp_path, threads=value))
     assert "threads: " in line
 
 
 def test_a_truth_value_is_no_diagnosis(tmp_path: Path) -> None:
-    (line,) = problems(write(tmp_path, labels={"positive": [True], "negative": ["CN"]}))
+    (line,) = problems(Experiment, write_small(tmp_path, labels={"positive": [True], "negative": ["CN"]}))
     assert "labels.positive: expected diagnoses as text, got True; put it in quotes, such as 'yes'" in line
 
 
 @pytest.mark.parametrize("section", ["training", "preparation", "splits"])
 def test_a_value_in_place_of_a_section_is_refused(tmp_path: Path, section: str) -> None:
-    (line,) = problems(write(tmp_path, **{section: 3}))
+    (line,) = problems(Experiment, write_small(tmp_path, **{section: 3}))
     assert f"{section}: expected keys and values, got 3" in line
 
 
 def test_unknown_keys_of_nested_sections_are_refused(tmp_path: Path) -> None:
-    (line,) = problems(write(tmp_path, training={"augmentation": {"noize": 1}}))
+    (line,) = problems(Experiment, write_small(tmp_path, training={"augmentation": {"noize": 1}}))
     assert "training.augmentation.noize: unknown key, did you mean 'noise'?" in line
 
 
@@ -207,4 +188,4 @@ def test_unknown_keys_of_nested_sections_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_the_key_is_named_as_it_stands_in_the_file(tmp_path: Path, changes: dict, message: str) -> None:
-    assert message in "\n".join(problems(write(tmp_path, **changes)))
+    assert message in "\n".join(problems(Experiment, write_small(tmp_path, **changes)))

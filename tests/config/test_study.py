@@ -2,18 +2,11 @@
 
 from pathlib import Path
 
-import pytest
-import yaml
+from small_files import problems, write_small
 
-from fedtune3d._utils.errors import InputError
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.study import Study
 
-SMALL = {
-    "name": "small",
-    "sites": [{"name": "A", "root": "a"}, {"name": "B", "root": "b"}],
-    "labels": {"positive": ["AD"], "negative": ["CN"]},
-}
 PUBLISHED = {
     "seeds": [0, 1, 2],
     "heads": ["linear", "conv_s", "conv_l"],
@@ -24,24 +17,12 @@ PUBLISHED = {
 }
 
 
-def write(folder: Path, **changes: object) -> Path:
-    path = folder / "study.yaml"
-    path.write_text(yaml.safe_dump(SMALL | changes))
-    return path
-
-
-def problems(path: Path) -> list[str]:
-    with pytest.raises(InputError) as caught:
-        Study.from_yaml(path)
-    return str(caught.value).splitlines()
-
-
 def names(combinations: list) -> list[str]:
     return [one.name for one in combinations]
 
 
 def test_the_published_study_in_stages(tmp_path: Path) -> None:
-    study = Study.from_yaml(write(tmp_path, **PUBLISHED))
+    study = Study.from_yaml(write_small(tmp_path, **PUBLISHED))
     assert names(study.heads_stage()) == [
         "linear-frozen-fedavg",
         "conv_s-frozen-fedavg",
@@ -59,7 +40,7 @@ def test_the_published_study_in_stages(tmp_path: Path) -> None:
 
 
 def test_a_cell_is_an_experiment_that_shares_the_cache(tmp_path: Path) -> None:
-    study = Study.from_yaml(write(tmp_path, **PUBLISHED, training={"rounds": 7}))
+    study = Study.from_yaml(write_small(tmp_path, **PUBLISHED, training={"rounds": 7}))
     linear, *_, ncc, resnet = study.heads_stage()
     cell = study.experiment(linear, 2, ["local"])
     assert isinstance(cell, Experiment)
@@ -78,7 +59,7 @@ def test_a_cell_is_an_experiment_that_shares_the_cache(tmp_path: Path) -> None:
 
 
 def test_all_cells_of_a_seed_are_tested_on_the_same_people(tmp_path: Path) -> None:
-    study = Study.from_yaml(write(tmp_path, **PUBLISHED))
+    study = Study.from_yaml(write_small(tmp_path, **PUBLISHED))
     splits = {study.experiment(one, 0).splits_sha256() for one in study.possible()}
     assert len(splits) == 1
     assert study.experiment(study.possible()[0], 1).splits_sha256() not in splits
@@ -86,7 +67,7 @@ def test_all_cells_of_a_seed_are_tested_on_the_same_people(tmp_path: Path) -> No
 
 def test_an_axis_that_is_not_given_is_the_files_own(tmp_path: Path) -> None:
     own = {"tuning": {"method": "lora", "rank": 2}, "aggregation": {"rule": "fedprox", "mu": 0.1}}
-    study = Study.from_yaml(write(tmp_path, heads=["linear"], **own))
+    study = Study.from_yaml(write_small(tmp_path, heads=["linear"], **own))
     (cell,) = study.possible()
     experiment = study.experiment(cell, 0)
     assert experiment.tuning.rank == 2  # type: ignore[union-attr]
@@ -94,7 +75,7 @@ def test_an_axis_that_is_not_given_is_the_files_own(tmp_path: Path) -> None:
 
 
 def test_entries_with_options_training_and_labels(tmp_path: Path) -> None:
-    path = write(
+    path = write_small(
         tmp_path,
         tunings=[
             "frozen",
@@ -115,18 +96,20 @@ def test_entries_with_options_training_and_labels(tmp_path: Path) -> None:
 
 
 def test_every_problem_is_found_before_anything_runs(tmp_path: Path) -> None:
-    assert "seedss: unknown key, did you mean 'seeds'?" in problems(write(tmp_path, seedss=[1]))[0]
-    assert "unknown name 'conv_x', did you mean 'conv_s'?" in problems(write(tmp_path, heads=["conv_x"]))[0]
-    lines = problems(write(tmp_path, tunings=["frozen", {"method": "lora", "rnak": 2}]))
+    assert "seedss: unknown key, did you mean 'seeds'?" in problems(Study, write_small(tmp_path, seedss=[1]))[0]
+    assert (
+        "unknown name 'conv_x', did you mean 'conv_s'?" in problems(Study, write_small(tmp_path, heads=["conv_x"]))[0]
+    )
+    lines = problems(Study, write_small(tmp_path, tunings=["frozen", {"method": "lora", "rnak": 2}]))
     assert len(lines) == 1
     assert "tuning.rnak: unknown key, did you mean 'rank'?" in lines[0]
     assert "conv_s-lora-rnak2-fedavg" in lines[0]
-    assert "heads: linear is used twice" in problems(write(tmp_path, heads=["linear", "linear"]))[0]
-    assert "an entry needs `rule`" in problems(write(tmp_path, rules=[{"name": "fedavg"}]))[0]
-    assert "expected ncc or resnet18 or random" in problems(write(tmp_path, references=["ncx"]))[0]
-    assert "write `seeds: [0, 1, 2]`" in problems(write(tmp_path, seed=3))[0]
-    assert "seeds must differ" in problems(write(tmp_path, seeds=[1, 1]))[0]
-    assert "requires plain SGD" in problems(write(tmp_path, rules=["scaffold"]))[0]
+    assert "heads: linear is used twice" in problems(Study, write_small(tmp_path, heads=["linear", "linear"]))[0]
+    assert "an entry needs `rule`" in problems(Study, write_small(tmp_path, rules=[{"name": "fedavg"}]))[0]
+    assert "expected ncc or resnet18 or random" in problems(Study, write_small(tmp_path, references=["ncx"]))[0]
+    assert "write `seeds: [0, 1, 2]`" in problems(Study, write_small(tmp_path, seed=3))[0]
+    assert "seeds must differ" in problems(Study, write_small(tmp_path, seeds=[1, 1]))[0]
+    assert "requires plain SGD" in problems(Study, write_small(tmp_path, rules=["scaffold"]))[0]
 
 
 def test_an_entry_of_heads_may_bring_its_encoder_and_weights(tmp_path: Path) -> None:
@@ -137,7 +120,7 @@ def test_an_entry_of_heads_may_bring_its_encoder_and_weights(tmp_path: Path) -> 
     ]
     references = ["random", {"reference": "random", "model": {"encoder": "volumes"}, "label": "volumes-random"}]
     model = {"encoder": "deepbet", "head": "linear"}
-    study = Study.from_yaml(write(tmp_path, model=model, heads=heads, references=references))
+    study = Study.from_yaml(write_small(tmp_path, model=model, heads=heads, references=references))
     models = {one.head.label: study.experiment(one, 0).model for one in study.heads_stage()}
     assert {label: (section.encoder, section.weights) for label, section in models.items()} == {
         "deepbet": ("deepbet", "packaged"),
@@ -151,4 +134,7 @@ def test_an_entry_of_heads_may_bring_its_encoder_and_weights(tmp_path: Path) -> 
 
 
 def test_random_weights_are_no_reference_of_random_weights(tmp_path: Path) -> None:
-    assert "the study's weights are random; leave it out" in problems(write(tmp_path, references=["random"]))[0]
+    assert (
+        "the study's weights are random; leave it out"
+        in problems(Study, write_small(tmp_path, references=["random"]))[0]
+    )

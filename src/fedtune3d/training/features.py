@@ -88,7 +88,7 @@ class FeatureCache(CacheEntries):
         if missing:  # lists the whole cache, which a run that only reads need not wait for
             sweep_partials(self.folder)
         made = 0
-        for blocking in (False, True):  # first those that no other process is computing, then what is still missing
+        for blocking in (False, True):  # first those that no other process is computing, then those still missing
             busy = []
             for key in missing:
                 if not self._make(key, compute, blocking, len(missing)):
