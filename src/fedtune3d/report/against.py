@@ -19,9 +19,9 @@ class AgainstRow:
     """Federated minus a baseline at one site, or on average.
 
     Attributes:
-        baseline: Its title.
+        baseline: Title of the baseline.
         place: The site, or `MEAN`.
-        people: `25 + 30`, people with a positive and with a negative test scan, or how many sites are behind a mean.
+        people: People with positive and with negative test scans, such as `25 + 30`, or the number of sites in a mean.
         tested: The comparison, with its adjusted p-value.
     """
 
@@ -32,21 +32,21 @@ class AgainstRow:
 
 
 def against_rows(metrics: RunMetrics) -> list[AgainstRow]:
-    """For each baseline the mean over sites, then each site."""
+    """Return, for each baseline, the mean over sites and then each site."""
     rows = []
     for name in METHODS:
-        if (found := metrics.against.get(name)) is None:
+        if (differences := metrics.against.get(name)) is None:
             continue
-        sites = plural(len(found.mean.comparison.sites), "site")
-        rows.append(AgainstRow(METHODS[name], MEAN, sites, found.mean))
-        for site, tested in found.sites.items():
+        sites = plural(len(differences.mean.comparison.sites), "site")
+        rows.append(AgainstRow(METHODS[name], MEAN, sites, differences.mean))
+        for site, tested in differences.sites.items():
             negatives, positives = metrics.federated.sites[site].participants_by_class
             rows.append(AgainstRow(METHODS[name], site, f"{positives} + {negatives}", tested))
     return rows
 
 
 def against_table(metrics: RunMetrics) -> Table | None:
-    """Federated minus each baseline, mean over sites; None where there is no baseline."""
+    """Tabulate federated minus each baseline, averaged over sites; None without baselines."""
     rows = [row for row in against_rows(metrics) if row.place == MEAN]
     if not rows:
         return None
@@ -59,14 +59,15 @@ def against_table(metrics: RunMetrics) -> Table | None:
     for name in ("Baseline", "Mean over sites", "p", "p, Holm"):
         table.add_column(name)
     for row in rows:
-        found = row.tested.comparison
-        cells = (row.baseline, difference(found.difference), p_value(found.p_value), p_value(row.tested.p_holm))
-        table.add_row(*map(Text, cells))
+        comparison, p_holm = row.tested.comparison, p_value(row.tested.p_holm)
+        table.add_row(
+            *map(Text, (row.baseline, difference(comparison.difference), p_value(comparison.p_value), p_holm))
+        )
     return table
 
 
 def budget_note(contents: RunContents) -> str:
-    """What the methods that are compared had in common, and what differs."""
+    """Describe the training budget that the compared methods share, and their differences."""
     training, rule = contents.config.get("training", {}), contents.config.get("aggregation", {}).get("rule", "fedavg")
     rounds, epochs = training.get("rounds", "–"), training.get("local_epochs", 1)
     passes = "1 pass" if epochs == 1 else f"{epochs} passes"

@@ -22,16 +22,16 @@ from fedtune3d.report.table import shown_methods
 MEASURES = ("AUC", "Balanced accuracy", "Sensitivity", "Specificity")
 
 INTENDED_USE = """\
-Research: to compare ways of federated fine-tuning, and to repeat or continue this experiment. The input is a
-brain-extracted T1-weighted scan of an adult, of a kind like those of the sites below. **This is not a medical device.
+Research only: to compare methods of federated fine-tuning, and to reproduce or continue this experiment. The input is
+a brain-extracted T1-weighted scan of an adult, similar to those of the sites below. **This is not a medical device.
 It must not inform the diagnosis or the treatment of anyone.**"""
 
 LIMITS = """\
 - It tells the two classes below apart and says nothing about any other disease.
-- It was measured on test scans of the sites below only. With another scanner, sequence, age range or share of patients
-  it may do worse, and the numbers below do not tell by how much.
+- It was measured on test scans of the sites below only. With another scanner, sequence, age range or prevalence it
+  may perform worse, by an amount that the numbers below do not show.
 - The probability was not calibrated; the threshold was chosen on the sites' validation scans for balanced accuracy.
-- The round was chosen by validation scores, so they are biased; only the test numbers below are not.
+- The round was chosen by validation scores, which are therefore optimistic; the test numbers below are not affected.
 - Weights can reveal information about the scans that they were trained on. The only protection is that the scans stay
   at their sites."""
 
@@ -116,7 +116,7 @@ def _facts(contents: FinishedRun, info: ExportInfo) -> list[tuple[str, str]]:
         ("Output", "two logits; the probability of the positive class is the second value of their softmax"),
         (
             "Threshold",
-            "none: there were no validation scans" if threshold is None else f"positive from {threshold:.3f} up",
+            "none: there were no validation scans" if threshold is None else f"positive at {threshold:.3f} or above",
         ),
         ("Written by", f"fedtune3d {info.fedtune3d}"),
     ]
@@ -140,7 +140,7 @@ def _data(contents: FinishedRun) -> str:
         test = tested[site]
         rows.append((site, training, validation, test.scans, test.participants, test.positives))
     header = ("Site", "Training scans", "Validation scans", "Test scans", "Test people", "Test scans positive")
-    what = "simulated, not of patients" if contents.metrics.simulated else "of real people, as the sites provided them"
+    what = "simulated, not of patients" if contents.metrics.simulated else "of real people, as provided by the sites"
     return f"The scans are {what}. All scans of a person are in one split.\n\n" + _table(header, rows)
 
 

@@ -163,7 +163,7 @@ def caveat(facts: RunMetrics | Environment | None) -> str:
         if scans > facts.groups:
             sentences.append(
                 f"The {scans} test scans are of at most {facts.groups} people or anatomies; "
-                "one who is at several sites makes the intervals of the mean and of all sites pooled too narrow."
+                "people at several sites make the intervals of the mean and of all sites pooled too narrow."
             )
     return " ".join(sentences)
 

@@ -76,7 +76,7 @@ class RunContents:
         return bool(_policy(self.config, site, key))
 
     def min_people(self, site: str) -> int:
-        """Return the fewest people of whom a site's policy lets a count leave."""
+        """Return the minimum number of people in a count that a site's policy lets leave."""
         fewest = _policy(self.config, site, "min_people")
         return fewest if isinstance(fewest, int) else Policy().min_people
 

@@ -66,7 +66,7 @@ def grid_note(metrics: RunMetrics) -> str:
         return ""
     return (
         "Many probabilities are nearly equal. An AUC that is counted on the grid of probabilities (by sex, age and "
-        "scanner, and wherever predictions stay at their site) takes them as ties and may err by up to "
+        "scanner, and wherever predictions stay at their site) treats them as ties and may be off by up to "
         f"{pooled.grid_error:.2f}."
     )
 

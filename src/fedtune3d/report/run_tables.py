@@ -37,7 +37,7 @@ def bad_scans(contents: RunContents) -> list[dict[str, str]]:
 
 
 def warning_rows(contents: RunContents) -> list[dict[str, str]]:
-    """Site, kind and number of the values and files that could not be read; numbers as the site's policy allows."""
+    """Return site, kind and number of unreadable values and files; numbers as far as the site's policy allows."""
     return [
         {
             "site": site,

@@ -63,8 +63,8 @@ def notes(infos: Infos) -> list[str]:
     centred = [site for site, info in mapped.items() if info.in_template < info.scans]
     if centred:
         sentences.append(
-            f"Scans of {', '.join(centred)} that were not registered to MNI152 are centred on its brain, so their "
-            "places are approximate."
+            f"Scans of {', '.join(centred)} that were not registered to MNI152 are centred on its brain, so "
+            "positions are approximate."
         )
     if mapped and not any(info.volumes for info in mapped.values()):
         sentences.append(_why_no_shares(next(iter(mapped.values()))))

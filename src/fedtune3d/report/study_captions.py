@@ -31,9 +31,9 @@ def how_chosen(contents: StudyContents) -> str:
     """Explain how the best combination was chosen, and what that implies for its test AUC."""
     seeds = "" if len(contents.seeds) == 1 else " and seeds"
     return (
-        f"Head, tuning and rule were chosen by validation AUC (mean over sites{seeds}; of equals the first); "
-        "test scans had no part. "
-        "What was chosen is not thereby shown to be better: see the paired differences."
+        f"Head, tuning and rule were chosen by validation AUC (mean over sites{seeds}; ties go to the first); "
+        "test scans were not used. "
+        "Being chosen is no evidence of being better: see the paired differences."
     )
 
 

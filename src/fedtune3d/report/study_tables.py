@@ -146,7 +146,7 @@ def cost_data(contents: StudyContents) -> list[dict[str, Cell]]:
 
 @dataclass(frozen=True)
 class PairedRow:
-    """A variant minus the chosen one of its stage, on the same test scans of one seed; None for all seeds together."""
+    """A variant minus the chosen one of its stage on the same test scans; the seed is None for all seeds together."""
 
     stage: str
     title: str
@@ -157,11 +157,11 @@ class PairedRow:
 
 
 def paired_rows(contents: StudyContents) -> list[PairedRow]:
-    """Each variant, reference and baseline of a stage against the chosen one: over all seeds, then per seed.
+    """Compare each variant, reference and baseline of a stage with the chosen one: over all seeds, then per seed.
 
     P-values are adjusted by Holm over the comparisons of all seeds together, and over those of each seed. Each site
-    compares its own predictions, and only the difference and its standard error are taken from there, so its policy on
-    predictions plays no part. Only sites whose half of the run folders is here have one.
+    compares its own predictions, and only the difference and its standard error are used here, so its policy on
+    predictions does not matter. Only sites whose half of the run folders is present have differences.
     """
     seeds: list[tuple[int | None, list[int]]] = [(seed, [seed]) for seed in contents.seeds]
     if len(contents.seeds) > 1:
@@ -186,7 +186,7 @@ def _paired_rows(contents: StudyContents, shown: int | None, seeds: list[int]) -
 
 
 def compare(contents: StudyContents, row: Row, chosen: Row, seeds: Sequence[int]) -> Comparison | None:
-    """The mean over sites and seeds of the difference row − chosen; None where no site has predictions of both here."""
+    """Return the mean difference row − chosen over sites and seeds; None if no site has predictions of both here."""
     by_site = {}
     for site in contents.sites:
         pairs = {seed: pair for seed in seeds if (pair := _predictions_of_both(contents, row, chosen, seed, site))}
@@ -198,7 +198,7 @@ def compare(contents: StudyContents, row: Row, chosen: Row, seeds: Sequence[int]
 def _predictions_of_both(
     contents: StudyContents, row: Row, chosen: Row, seed: int, site: str
 ) -> tuple[Predictions, Predictions] | None:
-    """Both models' test predictions of a seed at a site; None where one is not here."""
+    """Read both models' test predictions of a seed at a site; None if one is missing."""
     trials = [compared.trials.get(seed) for compared in (row, chosen)]
     first, second = (contents.runs.get(trial) if trial else None for trial in trials)
     if first is None or second is None or not first.metrics or not second.metrics:

@@ -138,7 +138,7 @@ class _Followed:
                 self.doing.pop(id(inner), None)
 
     def note(self, text: str) -> None:
-        """A line of the other one."""
+        """Print a line by the wrapped progress."""
         self.progress.note(text)
 
 

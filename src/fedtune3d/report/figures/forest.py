@@ -8,7 +8,7 @@ from fedtune3d.report.study_tables import TITLES, PairedRow, paired_data
 
 
 def draw_forest(rows: Sequence[PairedRow]) -> Drawing | None:
-    """A line for each variant minus the one chosen, over all seeds, with each seed as a dot; None without any."""
+    """Draw each variant minus the chosen one over all seeds, with single seeds as dots; None without variants."""
     shown = [row for row in rows if row.seed == rows[0].seed]
     if not shown:
         return None
@@ -56,7 +56,7 @@ def draw_forest(rows: Sequence[PairedRow]) -> Drawing | None:
 
 
 def _same(row: PairedRow, other: PairedRow) -> bool:
-    """Whether `other` is the same difference of one seed, where `row` is that of all."""
+    """Return whether `other` is the single-seed version of the all-seeds difference `row`."""
     same = (row.stage, row.title, row.chosen) == (other.stage, other.title, other.chosen)
     return same and row.seed is None and other.seed is not None
 
