@@ -39,7 +39,7 @@ def test_a_coarse_grid_is_noted_where_it_matters(
     metrics: RunMetrics, error: float | None, method: str, axes: tuple[str, ...], shown: bool
 ) -> None:
     note = grid_note(with_pooled_auc(metrics, error, method, axes))
-    assert ("may err by up to 0.12" in note) == shown
+    assert ("may be off by up to 0.12" in note) == shown
 
 
 def test_each_site_and_all_scans_pooled_have_delongs_interval(metrics: RunMetrics) -> None:

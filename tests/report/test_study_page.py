@@ -44,7 +44,7 @@ def test_the_answer_comes_first_and_follows_from_the_chosen_trial(finished_study
     said = answer(read_study(finished_study))
     assert said is not None
     assert said.startswith(f"CONV S, frozen, FedAvg: mean test AUC over 3 sites {numbers}")
-    assert page.text.index(said) < page.text.index("test scans had no part") < page.text.index("What ran")
+    assert page.text.index(said) < page.text.index("test scans were not used") < page.text.index("What ran")
     assert "scans are simulated and the encoder's weights are random" in page.text
     assert (finished_study / "report.html").stat().st_size < 15_000_000
 

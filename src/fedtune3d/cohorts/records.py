@@ -181,5 +181,5 @@ class Cohort:
         return replace(
             self,
             records=tuple(record for record in self.records if not leaves_out(record.participant_id)),
-            exclusions=tuple(one for one in self.exclusions if not leaves_out(one.participant_id)),
+            exclusions=tuple(entry for entry in self.exclusions if not leaves_out(entry.participant_id)),
         )

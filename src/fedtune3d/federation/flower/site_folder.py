@@ -69,18 +69,18 @@ class SiteSettings(StrictModel):
         except ValidationError as error:
             raise InputError("\n".join(problems_of(path, error, cls))) from None
         paths = ("data", "participants", "work", "weights", "fingerprint_key")
-        given = {name: getattr(settings, name) for name in paths}
-        return settings.model_copy(update={name: folder / path for name, path in given.items() if path is not None})
+        relative = {name: getattr(settings, name) for name in paths}
+        return settings.model_copy(update={name: folder / path for name, path in relative.items() if path is not None})
 
     def section_of(self, experiment: Experiment) -> SiteSection:
         """Return the site's section of an experiment, with its own data and policy. Raises `Refusal` if it has none."""
         section = next((part for part in experiment.sites if part.name == self.name), None)
         if section is None:
             raise Refusal(f"the experiment has no site {self.name}")
-        own = {
+        local = {
             "root": self.data,
             "participants": self.participants,
             "policy": self.policy,
             "fingerprint_key": self.fingerprint_key,
         }
-        return section.model_copy(update=own)
+        return section.model_copy(update=local)

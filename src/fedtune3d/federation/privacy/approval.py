@@ -130,17 +130,17 @@ class Approvals:
         return [replace(approval, people=without_people(approval.people, gone)) for approval in approvals.values()]
 
     def require(self, experiment: str, site: str) -> Approval:
-        """The approval of an experiment. Raises `Refusal`, in words for whoever runs the server."""
-        found = next((approval for approval in self.all() if approval.experiment == experiment), None)
+        """Return the approval of an experiment. Raises `Refusal` with advice for the server's operator."""
+        current = next((approval for approval in self.all() if approval.experiment == experiment), None)
         short = experiment[:SHOWN_DIGITS]
-        if found is None:
+        if current is None:
             raise Refusal(
                 f"site {site} has not approved this experiment ({short}…); run `fedtune3d site approve FOLDER "
                 "experiment.yaml` there"
             )
-        if found.revoked is not None:
+        if current.revoked is not None:
             raise Refusal(f"site {site} has revoked its approval of this experiment ({short}…)")
-        return found
+        return current
 
     def released(self) -> list[tuple[str, PeopleSets]]:
         """Experiment and people of all that numbers were released of."""

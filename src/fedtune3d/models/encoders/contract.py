@@ -82,13 +82,13 @@ class Release:
     """A file of released weights.
 
     Attributes:
-        file: Its name.
-        source: Where it comes from, for a reader: the package, or the page.
-        size_bytes: Of the file; None where its source states it.
-        sha256: Of the file's bytes; None where its source states it.
-        loaded: Whether the tests have loaded the authors' own file, and not only files of its format.
-        package: The installed package that holds it; empty where it is fetched or copied.
-        package_path: Its path from the folder that holds the package.
+        file: Name of the file.
+        source: The package or page that it comes from, for messages.
+        size_bytes: Size of the file; None if only its source states it.
+        sha256: SHA-256 of the file; None if only its source states it.
+        loaded: Whether it was tested with the authors' file, not only with files of the same format.
+        package: The installed package that contains it; empty if it is downloaded or copied.
+        package_path: Its path relative to the folder of the package.
     """
 
     file: str

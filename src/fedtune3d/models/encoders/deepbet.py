@@ -1,4 +1,4 @@
-"""The encoder of deepbet's brain-extraction network: pre-trained on real heads, without a download."""
+"""The encoder of deepbet's brain-extraction network, pre-trained on real heads; needs no download."""
 
 import torch
 from torch import Tensor
@@ -61,14 +61,14 @@ class DeepbetEncoder(Encoder):
         return 0
 
     def from_released(self, stored: State) -> State:
-        """Without the decoder."""
+        """Drop the decoder."""
         return {name: stored[name] for name in self.state_dict() if name in stored}
 
 
 def to_positions(maps: Tensor) -> Tensor:
-    """Bring (B, C, s, s, s) to (B, C, 8, 8, 8): finer maps by their mean, coarser ones by repetition.
+    """Resample (B, C, s, s, s) to (B, C, 8, 8, 8): finer maps by averaging, coarser ones by repetition.
 
-    The mean over positions, which a linear head takes, stays what it was.
+    The mean over positions, the input of a linear head, is unchanged.
     """
     if maps.shape[-1] < POSITIONS:
         return functional.interpolate(maps, size=(POSITIONS,) * 3, mode="nearest")
@@ -76,10 +76,10 @@ def to_positions(maps: Tensor) -> Tensor:
 
 
 def standardise(scans: Tensor) -> Tensor:
-    """Bring prepared scans onto the scale that deepbet's network was trained on.
+    """Convert prepared scans to the intensity scale on which deepbet's network was trained.
 
-    The background, 0 in a prepared scan, becomes as dark as the darkest voxels, as in a head; then each scan gets
-    deepbet's mean and standard deviation.
+    The background, 0 in a prepared scan, becomes as dark as the darkest voxels, as in a head. Then each scan is
+    standardised to deepbet's mean and standard deviation.
 
     Args:
         scans: (B, 1, s, s, s), z-scored in the brain, 0 outside.
@@ -91,5 +91,5 @@ def standardise(scans: Tensor) -> Tensor:
 
 
 def build() -> Encoder:
-    """With the weights of a fresh network."""
+    """Build the network, with its initial weights."""
     return DeepbetEncoder()

@@ -21,12 +21,12 @@ SPEC = EncoderSpec(
 
 
 class SoftMaps(MeshNetEncoder):
-    """(B, 1, s, s, s) → (B, 18, 8, 8, 8): the share of each structure in each cube of the scan."""
+    """Scans (B, 1, s, s, s) → (B, 18, 8, 8, 8): the share of each structure in each cube of the scan."""
 
     def features_of(self, shares: Tensor) -> Tensor:
         return functional.adaptive_avg_pool3d(shares, POSITIONS)
 
 
 def build() -> Encoder:
-    """With the weights of a fresh network."""
+    """Build the network, with its initial weights."""
     return SoftMaps(SPEC)

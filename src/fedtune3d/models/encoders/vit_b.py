@@ -16,7 +16,7 @@ SPEC = sam_med3d_spec("vit_b", "SAM-Med3D ViT-B", depth=12, global_blocks=(2, 5,
 
 
 def build() -> Encoder:
-    """(B, 1, 128, 128, 128) → (B, 384, 8, 8, 8)."""
+    """Build the network: scans (B, 1, 128, 128, 128) → features (B, 384, 8, 8, 8)."""
     encoder = ImageEncoder3D()
     encoder.spec = SPEC
     return encoder

@@ -1,4 +1,4 @@
-"""Volumes of 17 brain structures over their sum, by MeshNet: the reference that a foundation model has to beat."""
+"""Relative volumes of 17 brain structures, segmented by MeshNet: the baseline for a foundation model."""
 
 import torch
 from torch import Tensor
@@ -25,15 +25,15 @@ USUAL_LOG_SHARES = (
 )
 """Mean logarithm of each structure's share over ten people's label maps (SynthSeg's training set, Apache-2.0)."""
 SPREAD = 0.2
-"""About the standard deviation of those logarithms from person to person."""
-_LEAST_SHARE = 1e-5  # some 10 mm³, so that a structure that is not found has a logarithm
+"""Approximate standard deviation of these logarithms between people."""
+_LEAST_SHARE = 1e-5  # about 10 mm³, so that the logarithm of an undetected structure is finite
 
 
 class Volumes(MeshNetEncoder):
-    """(B, 1, s, s, s) → (B, 17, 1, 1, 1).
+    """Scans (B, 1, s, s, s) → (B, 17, 1, 1, 1).
 
-    The logarithm of each structure's share of the volume of all structures, minus its usual value, over `SPREAD`: on a
-    scale on which a logistic head learns, and without the size of the head.
+    Features are the logarithms of each structure's share of the total volume, minus their typical value and divided by
+    `SPREAD`. They are independent of head size and on a scale suitable for logistic regression.
     """
 
     def features_of(self, shares: Tensor) -> Tensor:
@@ -44,5 +44,5 @@ class Volumes(MeshNetEncoder):
 
 
 def build() -> Encoder:
-    """With the weights of a fresh network."""
+    """Build the network, with its initial weights."""
     return Volumes(SPEC)

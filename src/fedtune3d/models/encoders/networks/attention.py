@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from fedtune3d.models.linear import fast_linear
 
-CACHED_WEIGHTS = 600_000  # two heads of 512 × 513: about what the second-level caches of two cores hold
+CACHED_WEIGHTS = 600_000  # two heads of 512 × 513, about the capacity of two cores' L2 caches
 
 
 def attend(qkv: Tensor, tables: Sequence[Tensor], padding: Tensor | None) -> Tensor:

@@ -23,7 +23,7 @@ def stem(channels: int = WIDTHS[0]) -> nn.Sequential:
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions next to an identity, or a strided convolution where the map is halved (He et al. 2016)."""
+    """Two convolutions with a skip connection, strided if the map is halved (He et al. 2016)."""
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()

@@ -13,11 +13,11 @@ CLASSES = (
     *("cerebellar white matter", "cerebellar cortex", "thalamus", "caudate", "putamen", "pallidum"),
     *("3rd ventricle", "4th ventricle", "brain stem", "hippocampus", "amygdala", "accumbens", "ventral diencephalon"),
 )
-"""In the order of the output's channels, both sides together."""
+"""Classes in the order of the output's channels, both hemispheres combined."""
 
 
 def layers() -> nn.Sequential:
-    """The ten convolutions with the ELUs between, as brainchop numbers them."""
+    """Build the ten convolutions and the ELUs between them, numbered as in brainchop."""
     modules: list[nn.Module] = []
     for number, dilation in enumerate(DILATIONS):
         before = 1 if number == 0 else CHANNELS
@@ -26,11 +26,11 @@ def layers() -> nn.Sequential:
 
 
 def run_layer(model: nn.Sequential, x: Tensor, number: int) -> Tensor:
-    """Run one of the ten convolutions on what the one before gave: scans (B, 1, x, y, z) from 0 to 1 at 1 mm, then 21
-    channels, at last logits (B, 18, x, y, z).
+    """Run one of the ten convolutions on the output of the one before.
 
-    The network was trained on FreeSurfer's axes (left, inferior, anterior). Scans come on RAS axes and are turned by
-    the first convolution, logits are turned back by the last: transposed input would find nothing.
+    The first takes scans (B, 1, x, y, z) from 0 to 1 at 1 mm, the others 21 channels; the last returns logits
+    (B, 18, x, y, z). The network was trained on FreeSurfer's axes (left, inferior, anterior), so scans in RAS order are
+    reoriented before the first convolution, and logits back after the last.
     """
     if number == 0:
         x = to_lia(x)
@@ -42,7 +42,7 @@ def run_layer(model: nn.Sequential, x: Tensor, number: int) -> Tensor:
 
 
 def to_lia(volumes: Tensor) -> Tensor:
-    """Turn (B, C, x, y, z) from axes right, anterior, superior to left, inferior, anterior."""
+    """Reorient (B, C, x, y, z) from axes right, anterior, superior to left, inferior, anterior."""
     return torch.flip(volumes.permute(0, 1, 2, 4, 3), dims=(2, 3)).contiguous()
 
 

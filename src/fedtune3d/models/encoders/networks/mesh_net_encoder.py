@@ -1,4 +1,4 @@
-"""Encoders whose features are what MeshNet segments."""
+"""Encoders whose features are computed from MeshNet's segmentation."""
 
 from abc import abstractmethod
 
@@ -17,11 +17,11 @@ RELEASE = Release(
     sha256="0798b61d58626010708284cab719f2674c817c789acb84e8eec5265a46e8fbbc",
     loaded=True,
 )
-"""brainchop's `model18cls`, which is safetensors whatever its name."""
+"""brainchop's `model18cls`, in safetensors format despite its name."""
 
 
 class MeshNetEncoder(Encoder):
-    """MeshNet with features of its soft maps: stages 0 to 8 are the dilated convolutions, 9 is the rest."""
+    """MeshNet with features of its soft maps: stages 0 to 8 are the dilated convolutions, stage 9 is the rest."""
 
     stage_count = len(DILATIONS) + 1
 
@@ -31,13 +31,13 @@ class MeshNetEncoder(Encoder):
         self.model = layers()
 
     def run_stage(self, x: Tensor, stage: int) -> Tensor:
-        """Scans → 21 channels on LIA axes → … → features."""
-        given = run_layer(self.model, x, stage)
-        return self.features_of(given.softmax(dim=1)) if stage == self.stage_count - 1 else given
+        """Run a stage: scans → 21 channels on LIA axes → … → features."""
+        output = run_layer(self.model, x, stage)
+        return self.features_of(output.softmax(dim=1)) if stage == self.stage_count - 1 else output
 
     def stage_of(self, name: str) -> int:
         return int(name.split(".")[1]) // 2
 
     @abstractmethod
     def features_of(self, shares: Tensor) -> Tensor:
-        """Features of the share of each class in each voxel, (B, 18, x, y, z), axes RAS."""
+        """Compute the features from the share of each class in each voxel, (B, 18, x, y, z), axes RAS."""

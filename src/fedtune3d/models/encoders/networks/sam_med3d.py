@@ -2,7 +2,7 @@
 
 Same parameters, names and outputs as `ImageEncoderViT3D` of `medim` 0.1.2 (Apache-2.0; SAM-Med3D, arXiv 2310.15161),
 with which the released weights were trained. Its windows of 14³ tokens are padded from 8³; here all padded keys of a
-window are one virtual key (see `padding_logit`), and padded queries, whose outputs nobody reads, are left out.
+window are one virtual key (see `padding_logit`), and padded queries, whose outputs are unused, are left out.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from fedtune3d.models.encoders.networks.attention import attend
 from fedtune3d.models.linear import FastLinear, fast_linear
 
 VERSION = 2
-"""To be raised with any change of this file or of `attention` that changes a bit of the features."""
+"""Must be increased with every change to this file or to `attention` that changes the features by even a bit."""
 
 LAYERS: dict[Projection, tuple[str, ...]] = {
     "q": ("attn.qkv.q",),
@@ -62,7 +62,7 @@ def sam_med3d_spec(
 
 
 class PatchEmbedding(nn.Module):
-    """Cuts a volume into cubes and projects each: (B, C, X, Y, Z) → (B, X/p, Y/p, Z/p, embed_dim)."""
+    """Projection of non-overlapping cubes: (B, C, X, Y, Z) → (B, X/p, Y/p, Z/p, embed_dim)."""
 
     def __init__(self, patch_size: int, in_chans: int, embed_dim: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class PatchEmbedding(nn.Module):
         batch, channels, *shape = scans.shape
         x, y, z = (extent // size for extent in shape)
         cubes = scans.reshape(batch, channels, x, size, y, size, z, size).permute(0, 2, 4, 6, 1, 3, 5, 7)
-        # A matrix product is several times faster than the strided convolution that it equals.
+        # A matrix product is several times faster than the equivalent strided convolution.
         return fast_linear(cubes.reshape(batch, x, y, z, -1), self.proj.weight.flatten(1), self.proj.bias)
 
 
@@ -139,7 +139,7 @@ class Attention(nn.Module):
         return projected
 
     def _padding(self, x: Tensor) -> Tensor:
-        """Query, key and value of a padded token, (3, heads, c): it is zero before the projection."""
+        """Return query, key and value of a padded token, (3, heads, c), which is zero before the projection."""
         if type(self.qkv) is FastLinear and self.qkv.bias is not None:
             return self.qkv.bias.view(3, self.num_heads, -1)
         padding: Tensor = self.qkv(x.new_zeros(1, x.shape[-1])).view(3, self.num_heads, -1)
@@ -260,7 +260,7 @@ class ImageEncoder3D(Encoder):
         return self.depth + 2
 
     def stage_of(self, name: str) -> int:
-        """Embedding and positions 0, blocks 1 … depth, then the neck."""
+        """Return the stage of a name: 0 for embedding and positions, 1 … depth for the blocks, then the neck."""
         part, _, rest = name.partition(".")
         if part == "blocks":
             return 1 + int(rest.partition(".")[0])
@@ -280,9 +280,9 @@ class ImageEncoder3D(Encoder):
         return self._run_neck(x)
 
     def _run_neck(self, x: Tensor) -> Tensor:
-        """The neck on tokens (B, D, H, W, embed_dim), its first convolution as the matrix product that it is."""
+        """Run the neck on tokens (B, D, H, W, embed_dim), with its first convolution (1×1×1) as a matrix product."""
         x = fast_linear(x, self.neck[0].get_parameter("weight").flatten(1), None).movedim(-1, 1)
-        # Channels first: on channels last, oneDNN's convolution took a fifth longer, forward and backward.
+        # Channels first: with channels last, oneDNN's convolution took 20% longer, forward and backward.
         x = self.neck[2](self.neck[1](x).contiguous())
         features: Tensor = self.neck[3](x).contiguous()
         return features
