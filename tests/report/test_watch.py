@@ -64,7 +64,7 @@ def test_only_the_page_is_served_and_only_to_who_knows_its_address(unfinished: P
     with Watch(unfinished) as watch:
         status, page, headers = ask(watch)
         assert status == 200
-        assert b"Running: 2 rounds to come" in page
+        assert b"2 rounds to come" in page
         assert headers["Cache-Control"] == "no-store"
         assert "default-src 'none'" in headers["Content-Security-Policy"]
         for path in (
