@@ -128,7 +128,7 @@ def _answer_one(runtime: Runtime, app: ClientApp) -> bool:
         log.debug("the SuperNode: %s", error)
         return False
     except Exception as error:
-        log.warning("a message that is none ended here: %s", type(error).__name__)
+        log.warning("discarded an invalid message: %s", type(error).__name__)
         return False
     return True
 
@@ -138,7 +138,7 @@ def _answer(app: ClientApp, message: Message, context: Context) -> Message:
     try:
         return app(message=message, context=context)
     except Exception as why:
-        log.warning("a message of type %r ended here: %s", message.metadata.message_type, type(why).__name__)
+        log.warning("discarded a message of type %r: %s", message.metadata.message_type, type(why).__name__)
         return Message(
-            Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, "refused: no message of fedtune3d"), reply_to=message
+            Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, "refused: not a message of fedtune3d"), reply_to=message
         )

@@ -27,7 +27,7 @@ def run_superlink() -> None:
 
 
 def run_bounded_supernode() -> None:
-    """Run `flower-supernode` with the bound on messages that stands in the environment."""
+    """Run `flower-supernode` with the limit on messages given by the environment."""
     run_supernode(Intake(int(os.environ[MAX_MESSAGE_BYTES])))
 
 

@@ -82,7 +82,7 @@ __all__ = [
 
 
 Receive = Callable[[], tuple[Message, ObjectTree] | None]
-"""Asks a server for the next message: the message without its content, and the ids of its objects."""
+"""Request for the next message: the message without its content, and the ids of its objects."""
 
 
 def use_retries(grid: HttpGrid, retries: RetryInvoker) -> None:
@@ -116,7 +116,7 @@ def run_superlink_behind(middleware: Middleware) -> None:
 def run_supernode(intake: Intake) -> None:
     """Run `flower-supernode`, whose connection to the server reads through an intake; it has no option for this.
 
-    A message that is too long ends there: the rest is not read, and the server gets the reason in its place.
+    The rest of a message that is too long is not read, and the server receives the reason instead.
     """
     from flwr.supernode import fleet_http_connection, start_client_internal
     from flwr.supernode.cli.flower_supernode import flower_supernode
@@ -147,7 +147,7 @@ def run_supernode(intake: Intake) -> None:
 
 
 def _noting(receive: Receive, intake: Intake, pulled: list[Message]) -> Receive:
-    """Wrap the reception of a message: its bytes are counted from nothing, and it is kept to be answered."""
+    """Wrap the reception of a message: reset the count of its bytes, and keep it for the answer."""
 
     def received() -> tuple[Message, ObjectTree] | None:
         intake.next_message()

@@ -98,7 +98,7 @@ class SiteHost:
         return answer
 
     def _open(self, occasion: Occasion) -> tuple[PolicyGate, Site]:
-        """The site of an approved experiment, opened again where it was approved again or somebody withdrew."""
+        """Return the site of an approved experiment, reopened if it was approved again or a participant withdrew."""
         approval = self.approvals.require(occasion.sha256, self.settings.name)
         causes = (approval.experiment, approval.time, self.approvals.withdrawn())
         if self._current is None or self._current[0] != causes:
@@ -117,7 +117,7 @@ class SiteHost:
         return lambda participant: hash_person(key, participant) in withdrawn
 
     def _consent(self, experiment: Experiment, site: Site) -> Consent:
-        """Check who and what the experiment is about here, as `site approve` did."""
+        """Check the people and labels of the experiment at this site, as `site approve` did."""
         require_answerable(experiment, site.section, self.settings.columns, site.cohort)
         records = site.cohort.records
         people = people_sets(records, site.own_splits(records), site_key(self.paths.people_key))

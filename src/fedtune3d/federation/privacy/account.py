@@ -118,7 +118,7 @@ class Account:
         return f"{purpose}: {len(earlier) + 1} of {allowance.times}"
 
     def stored(self, task: Task, payload: type[BaseModel]) -> Answer | None:
-        """The answer that was given to the same task before; None where there is none, or it is not kept any more."""
+        """Return the stored answer to the same task; None if there is none, or it is no longer kept."""
         path = self._path(task)
         if not path.exists():
             return None
@@ -127,7 +127,7 @@ class Account:
             value = from_text(payload, str(info["payload"]), "a stored answer")
             assert isinstance(value, Payload)
         except (DamagedFileError, InputError, KeyError, ValueError):
-            path.unlink(missing_ok=True)  # computed again, to the same numbers
+            path.unlink(missing_ok=True)  # will be computed again, with the same result
             return None
         parts: dict[str, State] = {str(name): {} for name in str(info["parts"]).split()}
         for name, tensor in flat.items():
@@ -136,7 +136,7 @@ class Account:
         return Answer(self.site, value, parts)
 
     def keep(self, task: Task, answer: Answer) -> None:
-        """Store an answer before it leaves. Updates of earlier rounds, which no server resumes from, give way to it."""
+        """Store an answer before it leaves. Updates of earlier rounds are deleted, as no server resumes from them."""
         path = self._path(task)
         info = {"payload": to_text(answer.payload), "parts": " ".join(sorted(answer.parts))}
         save_state(path, flat_state(answer.parts), info)
@@ -155,9 +155,9 @@ class Account:
         return self.answers / name
 
     def _require_known_state(self, task: Task) -> None:
-        """Raise `Refusal` unless the state that is to be tested came in the rounds that it is said to be of.
+        """Raise `Refusal` unless the state to be tested was received in the rounds to which it is attributed.
 
-        A site that missed a round cannot know that round's state: it accepts one, as it would have then.
+        A site that missed a round cannot know that round's state, and accepts one, as it would have in the round.
         """
         namespace = task.instruction.tested_namespace
         if namespace is None:

@@ -104,16 +104,16 @@ class Approvals:
         return standing[0]
 
     def withdraw(self, person: str) -> None:
-        """Write down that a person, by their hash, is out of everything to come."""
+        """Record that a participant, given by their hash, is excluded from now on."""
         self._append(Decision(_now(), "withdrawn", withdrawn=person))
 
     def note_release(self, experiment: str, people: PeopleSets) -> None:
-        """Write down that numbers about these people are about to leave, unless that stands there already."""
+        """Record that numbers about these people are about to leave, unless this is recorded already."""
         if not any(other == experiment and dict(sets) == dict(people) for other, sets in self.released()):
             self._append(Decision(_now(), "released", experiment=experiment, people=people))
 
     def all(self) -> list[Approval]:
-        """The approvals, revoked ones included, the latest of each experiment, oldest first."""
+        """Return the latest approval of each experiment, including revoked ones, oldest first."""
         approvals: dict[str, Approval] = {}
         gone: list[str] = []
         for decision in self._decisions():
@@ -143,7 +143,7 @@ class Approvals:
         return current
 
     def released(self) -> list[tuple[str, PeopleSets]]:
-        """Experiment and people of all that numbers were released of."""
+        """Return the experiments and sets of people about which numbers were released."""
         return [
             (decision.experiment, decision.people)
             for decision in self._decisions()
@@ -151,7 +151,7 @@ class Approvals:
         ]
 
     def withdrawn(self) -> frozenset[str]:
-        """The hashes of the people who have withdrawn."""
+        """Return the hashes of the participants who have withdrawn."""
         return frozenset(decision.withdrawn for decision in self._decisions() if decision.withdrawn is not None)
 
     def _decisions(self) -> Iterator[Decision]:
@@ -169,7 +169,7 @@ class Approvals:
 
 
 def require_same_people(approval: Approval, people: PeopleSets, site: str) -> None:
-    """Raise `Refusal` where the people here are no longer those of the approval."""
+    """Raise `Refusal` if the people here are no longer those of the approval."""
     for name in CLASSES:
         if set(approval.people.get(name, ())) != set(people[name]):
             raise Refusal(

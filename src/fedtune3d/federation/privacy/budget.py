@@ -96,7 +96,7 @@ def _trainings(experiment: Experiment, site: str) -> Iterator[Mapping[str, Allow
 
 
 def _rounds(experiment: Experiment, rule: str, namespace: str, trains: Callable[[int], bool]) -> dict[str, Allowance]:
-    """Training where the site is drawn, scoring in the other rounds and after the last; each with the retries."""
+    """Allow training in rounds for which the site is drawn, else scoring, and scoring after the last; with retries."""
     tries, last = 1 + experiment.participation.retries, experiment.training.rounds
     training = frozenset(round_ for round_ in range(1, last + 1) if trains(round_))
     scoring = frozenset(range(1, last + 2)) - training

@@ -55,19 +55,19 @@ class Consent:
 
     @classmethod
     def open(cls, approvals: Approvals, account: Account, people: PeopleSets, policy: Policy) -> Self:
-        """The agreement, with what earlier releases make of it.
+        """Open the consent to an experiment; whether counts are withheld depends on earlier releases.
 
         Raises:
-            Refusal: Where the experiment is not approved, or its people have changed.
+            Refusal: If the experiment is not approved, or its people have changed.
         """
         require_same_people(approvals.require(account.experiment, account.site), people, account.site)
         withholds = any(too_close(people, released, policy.min_people) for _, released in approvals.released())
         return cls(approvals, account, people, withholds)
 
     def require_approved(self) -> None:
-        """Raise `Refusal` where the approval does not stand any more."""
+        """Raise `Refusal` if the approval is no longer valid."""
         self.approvals.require(self.account.experiment, self.account.site)
 
     def note_release(self) -> None:
-        """Remember, before the first number about these people leaves, that it did."""
+        """Record the release before the first number about these people leaves."""
         self.approvals.note_release(self.account.experiment, self.people)

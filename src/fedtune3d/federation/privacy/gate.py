@@ -17,7 +17,7 @@ from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.privacy.suppression import reveals_numbers, suppress, withhold
 from fedtune3d.models.assembly import NCC
 
-OWN_DATA = "one process: the data are whose the run is"
+OWN_DATA = "one process: the data belong to the owner of the run"
 
 
 class PolicyGate:
@@ -71,12 +71,12 @@ class PolicyGate:
             answer, reason = self._agreed(task, declared, self.consent)
         self._allow_payload("asked to send", answer.parts)
         if self.consent is not None:
-            self.consent.require_approved()  # it may have been revoked while the site was computing
+            self.consent.require_approved()  # it may have been revoked during the computation
         self.manifest.record(self._sha256, task, answer, reason, sent_fields(declared, answer, self.policy))
         return answer
 
     def _agreed(self, task: Task, declared: AnswerDeclaration, consent: Consent) -> tuple[Answer, str]:
-        """The answer to a task that the budget allows, and why it is allowed; the same task has the same answer."""
+        """Return the answer to a task within the budget, and why it is allowed; a repeated task has the same answer."""
         if consent.withholds and task.kind == "train":
             self._require_plain_training()
         reason = consent.account.charge(task)
@@ -93,7 +93,7 @@ class PolicyGate:
         return answer, reason
 
     def _require_plain_training(self) -> None:
-        """Raise `Refusal` where an update would hold statistics of the training scans, which are withheld."""
+        """Raise `Refusal` if an update would hold statistics of the training scans, which are withheld."""
         step = self.experiment.aggregation.build().step_type
         if self.experiment.head_name() == NCC or step.scores_training or step.own_scalars:
             raise Refusal(f"the rule needs statistics of the training scans, which this site withholds: {WITHHELD}")

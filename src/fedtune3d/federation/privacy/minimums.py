@@ -40,8 +40,8 @@ def require_training(counts: ByClass, policy: Policy, site: str) -> None:
 
 
 def small_splits(splits: Mapping[str, ByClass], policy: Policy) -> frozenset[str]:
-    """The splits of which no number leaves: a class has people in them, but fewer than `min_people`.
+    """Return the splits about which no number leaves, as a class has people in them, but fewer than `min_people`.
 
-    Where there is one, no total over the splits leaves either: the others would be subtracted from it.
+    If there is one, no total over the splits leaves either, as its numbers would follow by subtraction.
     """
     return frozenset(name for name, counts in splits.items() if too_few(counts, policy.min_people))

@@ -1,5 +1,5 @@
-"""The one screen that a data protection officer reads before saying yes: it is made from the declarations of the kinds
-of task that the experiment needs, so it cannot leave one out."""
+"""The approval screen for a data protection officer, generated from the declarations of all kinds of task that the
+experiment needs, so that none can be left out."""
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -33,15 +33,15 @@ def approval_screen(
     declared: Callable[[str], AnswerDeclaration],
     withholds: bool,
 ) -> str:
-    """The screen, lines of at most 80 characters.
+    """Return the screen in lines of at most 80 characters.
 
     Args:
-        experiment: What is to be approved.
+        experiment: The experiment to be approved.
         section: The site's section, with its policy.
-        people: People of each class here.
-        splits: Split → people of each class in it.
-        declared: What the answer to a kind of task reveals, by the kind's name.
-        withholds: Whether counts and statistics will stay here.
+        people: Number of people of each class at this site.
+        splits: Split → number of people of each class.
+        declared: Returns the declarations of the answers to a kind of task, by its name.
+        withholds: Whether counts and statistics will stay at this site.
     """
     return "\n".join(
         [

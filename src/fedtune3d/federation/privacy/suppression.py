@@ -52,11 +52,11 @@ def suppress(
 
 
 def withhold(answer: Answer, declared: AnswerDeclaration, why: str) -> Answer:
-    """The answer without anything about people but the tensors of an update: the fields' defaults take their places.
+    """Replace all fields about people by their defaults, and drop all state dicts but the tensors of an update.
 
     Args:
-        answer: Of the site.
-        declared: What its fields and parts reveal.
+        answer: The site's answer.
+        declared: Declarations of its fields and parts.
         why: The reason, for kinds that give one.
     """
     hidden = {

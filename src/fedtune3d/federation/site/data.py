@@ -145,11 +145,11 @@ class SiteData(LocalTrainer):
         return self._sets[split]
 
     def allow_training(self) -> None:
-        """Raise `Refusal` where a class has fewer people in training than the site's policy wants."""
+        """Raise `Refusal` if a class has fewer people in training than the site's policy requires."""
         require_training(self.people_per_class("train"), self.section.policy, self.name)
 
     def small_splits(self) -> frozenset[str]:
-        """The splits of which no number leaves, nor of their total: by the saved splits, or else by those to come."""
+        """Return the splits about which no number leaves, by the saved splits, or else by those to be made."""
         splits = self.splits if self.files.splits.exists() else self.own_splits(self.records)
         members = {
             split: [record for record in self.records if splits.get(record.group_id) == split] for split in SPLITS

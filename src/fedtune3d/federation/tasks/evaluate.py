@@ -100,7 +100,7 @@ def evaluate(site: SiteData, task: Task) -> Answer:
 
 
 def _federated(site: SiteData, method: str) -> Predictions | None:
-    """What the federated model said about the test scans, for the comparison with a baseline; None for itself."""
+    """Return the federated model's predictions on the test scans, for the comparison with a baseline; None for itself."""
     if method == "federated" or not site.files.predictions("federated").exists():
         return None
     return read_predictions(site.files.path, "federated")
