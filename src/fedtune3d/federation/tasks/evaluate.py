@@ -100,7 +100,7 @@ def evaluate(site: SiteData, task: Task) -> Answer:
 
 
 def _federated(site: SiteData, method: str) -> Predictions | None:
-    """Return the federated model's predictions on the test scans, for the comparison with a baseline; None for itself."""
+    """Read the federated model's test predictions, for the comparison with a baseline; None for the model itself."""
     if method == "federated" or not site.files.predictions("federated").exists():
         return None
     return read_predictions(site.files.path, "federated")
