@@ -26,11 +26,11 @@ def coarse_counts(predictions: Predictions, min_people: int) -> ClassCounts:
     the pairs within a run. With a minimum of 1 the counts are those of `ClassCounts.of`.
 
     Args:
-        predictions: Of a split, or of a group in it.
+        predictions: Predictions in a split, or in a group of it.
         min_people: The policy's minimum.
 
     Returns:
-        The counts; none where a class has people, but fewer than the minimum.
+        The counts; empty if a class has people, but fewer than the minimum.
     """
     bins = np.searchsorted(EDGES, predictions.probabilities, side="right").tolist()
     rows = sorted(zip(bins, predictions.labels.tolist(), predictions.participants, strict=True))
