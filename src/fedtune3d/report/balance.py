@@ -63,6 +63,6 @@ def balance_table(described: Mapping[str, PeopleDescription]) -> Table:
         )
     notes = [f"AUC of age for the label, {row.site}: {row.age_auc}" for row in rows if row.age_auc]
     if any(part in (HELD_BACK, "–") or "(–)" in part for row in rows for part in (*row.positive, *row.negative)):
-        notes.insert(0, f"{HELD_BACK}, –: not sent by the site because there are too few people")
+        notes.insert(0, f"{HELD_BACK}, –: not sent by the site: too few people")
     table.caption, table.caption_justify = Text("\n".join(notes)), "left"
     return table
