@@ -136,6 +136,7 @@ def test_the_commands_of_a_site(folder: Path, capsys: pytest.CaptureFixture[str]
     assert code == 0
     assert max(map(len, shown.splitlines())) <= 80
     assert "positive: diagnosis is AD (7 people here)" in shown
+    assert "identifier" not in shown  # without a fingerprint_key and groups_leave
     short = Experiment.from_yaml(folder / "experiment.yaml").sha256()[:12]
     assert f"approved: small ({short})" in shown
     assert short in call(capsys, "site", "approvals", folder)[1]

@@ -86,9 +86,10 @@ def _what(experiment: Experiment) -> Iterator[str]:
         f"{experiment.head_name()} on the encoder {experiment.model.encoder}, tuning {experiment.tuning.method}; "
         f"rule {experiment.aggregation.rule}; sites {', '.join(site.name for site in experiment.sites)}"
     )
+    epochs = training.local_epochs
     yield from _wrapped(
         f"optimiser {training.optimizer}, rate of the {', of the '.join(rates)}; {training.rounds} rounds (each at "
-        f"most {1 + participation.retries} times) of {training.local_epochs} passes over the training scans, "
+        f"most {1 + participation.retries} times) of {epochs} pass{'es' * (epochs > 1)} over the training scans, "
         f"{training.batch_size} at a time"
     )
     if experiment.baselines:
@@ -106,7 +107,7 @@ def _leaves(
     for kind, count in sorted(times.items()):
         answer = declared(kind)
         entries = [*answer.fields.values(), *answer.parts.values()]
-        meanings = [entry for entry in entries if _leaves_here(entry, withholds)]
+        meanings = [entry for entry in entries if _leaves_here(entry, withholds) and _allowed(kind, entry, section)]
         words = ", ".join(sorted({f"{entry.reveals.value} of {_people(entry, section.policy)}" for entry in meanings}))
         if words and count:
             yield from _wrapped(f"{count} × {kind.replace('_', ' ')}: {words}")
@@ -116,6 +117,15 @@ def _leaves(
 
 def _leaves_here(entry: Declaration, withholds: bool) -> bool:
     return entry.reveals is Reveals.TENSOR if withholds else entry.reveals is not Reveals.NOTHING
+
+
+def _allowed(kind: str, entry: Declaration, section: SiteSection) -> bool:
+    """Whether the site's settings let it leave at all."""
+    if kind == "fingerprint_scans":
+        return section.fingerprint_key is not None
+    if kind == "map_saliency":
+        return section.policy.maps_leave
+    return section.policy.groups_leave or entry.reveals is not Reveals.IDENTIFIER
 
 
 def _people(entry: Declaration, policy: Policy) -> str:
