@@ -11,6 +11,7 @@ from fedtune3d._utils import folders
 from fedtune3d._utils.folders.cache import CacheFolder, PreparedPaths, SiteCache
 from fedtune3d._utils.folders.deployment import ServerPaths, SitePaths, SiteWork
 from fedtune3d._utils.folders.export import AdapterPaths, ExportFolder
+from fedtune3d._utils.folders.masking import MaskingPaths
 from fedtune3d._utils.folders.rounds import RoundsPaths
 from fedtune3d._utils.folders.run import MlflowPaths, RunFolder
 from fedtune3d._utils.folders.simulation import SimulationFolder
@@ -19,7 +20,7 @@ from fedtune3d._utils.folders.study import StudyFolder
 
 KINDS = [
     *(AdapterPaths, ExportFolder, MlflowPaths, RoundsPaths, RunFolder, ServerPaths, SimulationFolder, SiteCache),
-    *(SiteFolder, SitePaths, SiteWork, StudyFolder),
+    *(MaskingPaths, SiteFolder, SitePaths, SiteWork, StudyFolder),
 ]
 SAME = {RunFolder: {"best_checkpoint"}}
 """Properties that are meant to name a path that another one names."""

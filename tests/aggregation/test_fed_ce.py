@@ -7,6 +7,7 @@ from fedtune3d.aggregation.contract import Memory, RuleContext
 from fedtune3d.aggregation.fed_ce import LEAVE_ONE_OUT_SCORE, SENT_STATE, FedCE, LeaveOneOutStep, leave_one_out_state
 from fedtune3d.aggregation.lora_factors import factor_pairs, to_products, zero_residuals
 from fedtune3d.aggregation.site_scores import SENT_SCORE, ScoreKind, SiteScore
+from fedtune3d.federation.site.memory import SiteMemory
 
 VALIDATED = {SENT_SCORE: SiteScore(0.7, "auc", 10)}
 
@@ -181,6 +182,17 @@ def test_lagged_cosines_are_those_that_a_server_would_compute_one_round_later(st
         others = consensus - first.weights[site] * change
         assert cosine == pytest.approx(float(change @ others / change.norm() / others.norm()), abs=1e-6)
         assert step.scalars(first.state, first.state, {}) == {}
+
+
+def test_what_the_lagged_form_remembers_can_be_saved_whatever_did_not_train(state_of, make_update, tmp_path):
+    rule = FedCE(lagged=True)
+    state, memory = _start(rule, state_of)
+    step = rule.site_step(memory, "A")
+    trained = dict(state)  # a frozen name comes back as the very tensor that came down
+    kept = step.to_remember(trained, {}, {}) | step.received_to_remember(state)
+    memory_of_site = SiteMemory(tmp_path)
+    memory_of_site.save(1, kept)
+    assert memory_of_site.load(1)[SENT_STATE].keys() == state.keys()
 
 
 def test_a_site_that_was_away_adds_no_lagged_cosine(state_of, make_update):

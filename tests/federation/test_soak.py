@@ -1,13 +1,12 @@
 """Two hundred rounds with faults at every point, against a fault-free run over the recorded participation."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from drawn_sites import Killed, Member
 
-from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d._utils.state_dicts import state_sha256
 from fedtune3d.aggregation.contract import RuleContext
 from fedtune3d.aggregation.registry import build_rule
@@ -18,10 +17,8 @@ from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.round_state import RoundsFolder, RoundState
 from fedtune3d.federation.rounds import QuorumLostError, RoundSettings, run_rounds
-from fedtune3d.federation.site.local_trainer import LocalTrainer
 from fedtune3d.models.normalisation import normalisation_names
 from fedtune3d.models.tuning import read_state
-from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.faults import SiteFault
 
 SITES = ("A", "B", "C", "D")
@@ -38,41 +35,6 @@ RULES = {
     "krum": "linear",
     "fedbn": "conv_s",
 }
-
-
-class Drawn(ScanSet):
-    """Features drawn from a seed, held in memory."""
-
-    def __init__(self, site: str, split: str, count: int, first_stage: int) -> None:
-        rng = numpy_rng("soak", site, split)
-        labels = [number % 2 for number in range(count)]
-        super().__init__(labels, first_stage)
-        values = rng.normal(size=(count, 384, 1, 1, 1)) + 0.2 * np.array(labels)[:, None, None, None, None]
-        self.features = torch.from_numpy(values).float()
-
-    def inputs(self, indices: Sequence[int], views: Sequence[int]) -> torch.Tensor:
-        return self.features[list(indices)]
-
-    def draw_views(self, count: int, generator: torch.Generator) -> list[int]:
-        return [0] * count
-
-
-class Member(LocalTrainer):
-    """A site that really trains the head, on drawn features."""
-
-    def answer(self, task: Task) -> Answer:
-        return self.train(task) if task.kind == "train" else self.score(task)
-
-    def scans(self, split: str) -> ScanSet:
-        count = {"A": 6, "B": 10, "C": 8, "D": 4}[self.name]
-        return Drawn(self.name, split, count, self.process_model.assembled.model.stage_count - 1)  # type: ignore[arg-type]
-
-    def people(self, split: str) -> int:
-        return len(self.scans(split))
-
-
-class Killed(BaseException):
-    """The process is gone: nothing may catch it."""
 
 
 class Unlucky:

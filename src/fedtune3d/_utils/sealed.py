@@ -19,7 +19,7 @@ from fedtune3d._utils.files import (
     mark_verified,
     read_bytes,
     sha256_file,
-    write_text,
+    write_bytes,
 )
 from fedtune3d._utils.ledgers import append_line, read_lines
 
@@ -30,19 +30,19 @@ _YAML_FOOT = "# checksum: sha256:"
 _DIGEST_LENGTH = 64
 
 
-def write_sealed_text(target: Path, text: str) -> None:
-    """Write UTF-8 text with its checksum, atomically. Raises `StorageError` as `atomic_path`."""
-    write_text(target, _seal(target, text))
+def write_sealed_text(target: Path, text: str, *, private: bool = False) -> None:
+    """Write UTF-8 text with its checksum, atomically. Arguments and errors as `atomic_path`."""
+    write_bytes(target, _seal(target, text).encode(), private=private)
 
 
-def write_sealed_json(target: Path, value: object) -> None:
+def write_sealed_json(target: Path, value: object, *, private: bool = False) -> None:
     """Write a non-empty JSON object, indented and with its checksum, atomically.
 
     Raises:
         ValueError: For NaN and infinity, which are not JSON; for anything but an object.
         StorageError: As `atomic_path`.
     """
-    write_sealed_text(target, json_text(value))
+    write_sealed_text(target, json_text(value), private=private)
 
 
 def read_sealed_text(path: Path) -> str:

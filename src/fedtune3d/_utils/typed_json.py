@@ -39,9 +39,9 @@ def from_json(kind: type[T], value: object) -> T:
         raise ValueError(_first_problem(error)) from error
 
 
-def write_typed(path: Path, value: object) -> None:
-    """Write a value as sealed JSON. Raises as `write_sealed_json`."""
-    write_sealed_json(path, to_json(value))
+def write_typed(path: Path, value: object, *, private: bool = False) -> None:
+    """Write a value as sealed JSON. Arguments and errors as `write_sealed_json`."""
+    write_sealed_json(path, to_json(value), private=private)
 
 
 def read_typed(kind: type[T], path: Path, advice: str) -> T:

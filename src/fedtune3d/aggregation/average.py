@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -29,6 +30,13 @@ def in_site_order(updates: Sequence[Update]) -> list[Update]:
         if update.examples < 1:
             raise ValueError(f"site {update.site}: expected at least 1 example, got {update.examples}")
     return ordered
+
+
+def with_examples(updates: Sequence[Update]) -> list[Update]:
+    """Weigh updates whose site withholds its number of scans as the (lower) median of the others, or all alike."""
+    known = sorted(update.examples for update in updates if update.examples)
+    middle = known[(len(known) - 1) // 2] if known else 1
+    return [update if update.examples else replace(update, examples=middle) for update in updates]
 
 
 def load_checked(update: Update, state: State) -> State:

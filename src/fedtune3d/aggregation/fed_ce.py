@@ -95,7 +95,9 @@ class LeaveOneOutStep(SiteStep):
         return super().to_remember(trained, sent, remembered) | {SENT_STATE: trained}
 
     def received_to_remember(self, received: State) -> dict[str, State]:
-        return {RECEIVED_STATE: received} if self.cosine_over else {}
+        if not self.cosine_over:
+            return {}
+        return {RECEIVED_STATE: {name: tensor.clone() for name, tensor in received.items()}}  # files hold no aliases
 
 
 @dataclass(frozen=True)

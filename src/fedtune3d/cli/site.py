@@ -11,6 +11,8 @@ commands = typer.Typer(no_args_is_help=True, help="Across hospitals: one site; i
 
 SiteFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The site's folder, with its key and site.yaml.")]
 
+OwnFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The site's folder, with its site.yaml.")]
+
 
 @commands.command("join")
 def join_federation(folder: SiteFolder) -> None:
@@ -129,3 +131,35 @@ def log(folder: SiteFolder) -> None:
     from fedtune3d.workflows.site_log import read_log
 
     out.print(log_table(read_log(folder)))
+
+
+@commands.command("key")
+def key(folder: OwnFolder = Path("site")) -> None:
+    """Make the key with which this site signs in secure aggregation, and print its fingerprint.
+
+    A key that is there stays. Give the fingerprint to the other sites by telephone or in person, not by the server.
+    """
+    from fedtune3d.federation.flower.site_folder import SiteSettings
+    from fedtune3d.federation.privacy.secure_aggregation.key_files import make_identity
+
+    settings = SiteSettings.read(folder)
+    identity = make_identity(settings.signing_key)
+    out.print(f"{settings.name} {identity.fingerprint}", soft_wrap=True)
+
+
+@commands.command("trust")
+def trust(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of another site, as in the experiment file.")],
+    fingerprint: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="As `site key` printed it at that site.")],
+    folder: OwnFolder = Path("site"),
+) -> None:
+    """Trust another site's signing key in secure aggregation, in the place of one that was trusted before.
+
+    Take the fingerprint from a person at that site, not from the server, which could have made a key of its own.
+    """
+    from fedtune3d.federation.flower.site_folder import SiteSettings
+    from fedtune3d.federation.privacy.secure_aggregation.key_files import add_trusted
+
+    settings = SiteSettings.read(folder)
+    add_trusted(settings.trusted, name, fingerprint)
+    out.print(f"{settings.name} trusts {name} {fingerprint} ({settings.trusted})", soft_wrap=True)

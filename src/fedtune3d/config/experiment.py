@@ -8,7 +8,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -19,17 +18,22 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import DEFAULT_OUTPUT
 from fedtune3d._utils.json_values import Json
 from fedtune3d._utils.names import known_name
-from fedtune3d._utils.ranges import Count, CountOrZero, Fraction, Number, Positive, Whole
+from fedtune3d._utils.ranges import Fraction, Whole
 from fedtune3d._utils.strict import StrictModel, problems_of
 from fedtune3d._utils.user_paths import UserPath
 from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.aggregation.contract import Rule
-from fedtune3d.aggregation.lora import LoraMode, LoraRule
+from fedtune3d.aggregation.lora import LoraRule
 from fedtune3d.aggregation.registry import build_rule
+from fedtune3d.aggregation.sums import SumRule, on_sums
 from fedtune3d.cohorts.records import LabelMapping
+from fedtune3d.config.aggregation import AggregationSection
 from fedtune3d.config.evaluation import EvaluationSection
 from fedtune3d.config.explain import ExplainSection
+from fedtune3d.config.participation import ParticipationSection
+from fedtune3d.config.policy import Policy
 from fedtune3d.config.preparation import PreparationSection
+from fedtune3d.config.privacy import PrivacySection, find_visible_updates
 from fedtune3d.config.site import SiteName, SiteSection
 from fedtune3d.models.assembly import NCC, RESNET18, input_spec
 from fedtune3d.models.encoders import encoder_names, encoder_spec
@@ -43,6 +47,8 @@ from fedtune3d.training.settings import TrainingSettings
 Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
 WRITTEN_BY_INIT = "`fedtune3d init` writes one"
 LOGS = ("tensorboard", "mlflow")
+LATER_POLICY_KEYS = ("secure_aggregation", "max_share")
+"""Left out of the identity of an experiment where they have their defaults, so that it stays what it was."""
 SPLIT_CAUSES = ("seed", "sites", "labels", "splits")
 
 
@@ -122,34 +128,6 @@ class ModelSection(StrictModel):
         return known_name(name, (*head_names(), NCC))
 
 
-class AggregationSection(StrictModel):
-    """The aggregation rule, its options, and how it is applied to LoRA factors."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    rule: str = "fedavg"
-    lora: LoraMode = "factors"
-
-    @model_validator(mode="after")
-    def _buildable(self) -> Self:
-        self.build()
-        return self
-
-    def build(self) -> Rule:
-        """Create the rule with its options. Raises `InputError` if the rule is unknown or an option is invalid."""
-        return build_rule(self.rule, self.model_extra or {})
-
-
-class ParticipationSection(StrictModel):
-    """Participation of sites in rounds, and handling of failures."""
-
-    fraction: Fraction = 1.0
-    quorum: Count | None = None
-    deadline_seconds: Positive | None = None
-    retries: CountOrZero = 1
-    max_norm: Annotated[Number, Field(gt=0, le=1e30, allow_inf_nan=False)] = 1e6
-
-
 def _method(value: object) -> object:
     """Expand the name of a method to the section."""
     return {"method": value} if isinstance(value, str) else value
@@ -169,6 +147,7 @@ class ExperimentKeys(StrictModel):
     training: TrainingSettings = TrainingSettings()
     aggregation: AggregationSection = AggregationSection()
     participation: ParticipationSection = ParticipationSection()
+    privacy: PrivacySection = PrivacySection()
     baselines: tuple[Literal["local", "centralized", "leave_one_site_out"], ...] = ()
     evaluation: EvaluationSection = EvaluationSection()
     explain: Annotated[ExplainSection | None, BeforeValidator(_method)] = None
@@ -207,6 +186,8 @@ class ExperimentKeys(StrictModel):
             problems.append("rule scaffold requires plain SGD: write training: {optimizer: sgd, momentum: 0}")
         if self.model.head == NCC and (self.tuning.method, self.training.rounds) != ("frozen", 1):
             problems.append("head ncc is not trained: write tuning: {method: frozen} and training: {rounds: 1}")
+        if self.privacy.secure_aggregation:
+            problems += find_visible_updates(len(self.sites), self.participation, self.baselines, self.aggregation)
         return problems
 
     def _misfits_of_encoder(self) -> list[str]:
@@ -297,6 +278,11 @@ class ExperimentKeys(StrictModel):
             del site["root"], site["participants"], site["fingerprint_key"]
             if site["cohort"] is None:
                 del site["cohort"]
+            for key in LATER_POLICY_KEYS:
+                if site["policy"][key] == Policy.model_fields[key].default:
+                    del site["policy"][key]
+        if self.privacy == PrivacySection():
+            del values["privacy"]
         values["preparation"] = self.preparation.public(input_spec(self.model.encoder))
         if not self.model.accept_licence:
             del values["model"]["accept_licence"]
@@ -323,9 +309,13 @@ class Experiment(ExperimentKeys):
     def rule(self) -> Rule:
         """Create the aggregation rule, wrapped for LoRA factors if the tuning is LoRA."""
         rule = self.aggregation.build()
-        if not isinstance(self.tuning, Lora):
-            return rule
-        return LoraRule(rule, self.aggregation.lora, self.tuning.alpha / self.tuning.rank)
+        if isinstance(self.tuning, Lora):
+            rule = LoraRule(rule, self.aggregation.lora, self.tuning.alpha / self.tuning.rank)
+        return on_sums(rule) if self.privacy.secure_aggregation else rule
+
+    def rule_of_sums(self) -> SumRule:
+        """The aggregation rule as it runs under secure aggregation. Raises `InputError` where it cannot."""
+        return on_sums(self.rule())
 
     def rule_of_one(self) -> Rule:
         """Create the rule for a baseline in which one site trains alone and its state is the next state."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from fedtune3d._utils.names import known_name
-from fedtune3d._utils.ranges import Count, Positive, Whole
+from fedtune3d._utils.ranges import Count, Fraction, Positive, Whole
 from fedtune3d._utils.strict import StrictModel
 from fedtune3d.models.assembly import NCC, RESNET18
 from fedtune3d.models.heads import head_names
@@ -31,6 +31,9 @@ class Policy(StrictModel):
         heads: The heads that the site trains; None for all.
         max_rounds: Maximum number of rounds of an experiment.
         max_payload_mb: Maximum size of the tensors in one message, either way, in megabytes.
+        secure_aggregation: Whether the site trains only where the server sees no more of updates than their sum
+            (`privacy.secure_aggregation` of the experiment).
+        max_share: The greatest share of such a sum that one site may have.
         hours: Hours in which the site answers, by its own clock, such as ``"19:00-07:00"``; None for always.
     """
 
@@ -45,6 +48,8 @@ class Policy(StrictModel):
     heads: tuple[str, ...] | None = None
     max_rounds: Annotated[Whole, Field(ge=1, le=10**9)] | None = None
     max_payload_mb: Positive | None = None
+    secure_aggregation: Literal["allowed", "required"] = "allowed"
+    max_share: Fraction = 0.6
     hours: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")] | None = None
 
     @field_validator("heads")

@@ -77,6 +77,25 @@ class Validation:
 
 
 @dataclass(frozen=True)
+class SecureSum:
+    """How the sum of a round was formed without anybody seeing an update.
+
+    Attributes:
+        attempt: Which attempt succeeded, from 1.
+        offered: The sites that offered keys.
+        dealt: Those that shared their secrets; the coefficients are of these.
+        summed: Those whose updates are in the sum.
+        needed: The fewest sites that could unmask it.
+    """
+
+    attempt: int
+    offered: tuple[str, ...]
+    dealt: tuple[str, ...]
+    summed: tuple[str, ...]
+    needed: int
+
+
+@dataclass(frozen=True)
 class LedgerLine:
     """One round of training, or the scoring of the last state.
 
@@ -89,6 +108,7 @@ class LedgerLine:
         rule: The name of the aggregation rule; None in the final scoring.
         signals: Numbers that the rule reports for the whole round.
         faults_before: For each earlier attempt without a quorum, site → fault.
+        secure: How the sum was formed under secure aggregation; None where the server saw each update.
     """
 
     round: int
@@ -99,6 +119,7 @@ class LedgerLine:
     rule: str | None = None
     signals: dict[str, float] = field(default_factory=dict)
     faults_before: tuple[dict[str, str], ...] = ()
+    secure: SecureSum | None = None
 
     @property
     def trains(self) -> bool:

@@ -10,15 +10,19 @@ from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State, load_state, save_state
-from fedtune3d.aggregation.contract import Rule, RuleContext, Update
+from fedtune3d.aggregation.average import with_examples
+from fedtune3d.aggregation.contract import Aggregate, Rule, RuleContext, Update
 from fedtune3d.aggregation.site_step import STATE, SiteStep
+from fedtune3d.aggregation.sums import on_sums
 from fedtune3d.federation.best_round import is_best, mean_auc_error
-from fedtune3d.federation.ledger import LedgerLine, SiteEntry, Validation
-from fedtune3d.federation.messages import Answer, Fault, Federation, Task, parts_bytes
+from fedtune3d.federation.ledger import LedgerLine, SecureSum, SiteEntry, Validation
+from fedtune3d.federation.ledger_entries import entry_of
+from fedtune3d.federation.messages import Answer, Federation, Task
 from fedtune3d.federation.participation import choose_participants
 from fedtune3d.federation.round_state import RoundsFolder, RoundState
+from fedtune3d.federation.secure_round import AttemptFailed, SecureRound
 from fedtune3d.federation.step_messages import with_step
-from fedtune3d.federation.tasks.score import Score, ScoreAnswer
+from fedtune3d.federation.tasks.score import Score
 from fedtune3d.federation.tasks.train import TrainAnswer
 from fedtune3d.federation.update_checks import reason_to_refuse
 from fedtune3d.training.settings import BestRound
@@ -43,6 +47,7 @@ class RoundSettings:
         best_round: How the state to evaluate is chosen (`best_round.is_best`).
         participants: Returns the sites that train in a round, instead of a random draw; lets a run follow another's
             record.
+        secure_experiment: The experiment's SHA-256 under secure aggregation; None where the server sees each update.
     """
 
     rounds: int
@@ -54,6 +59,7 @@ class RoundSettings:
     max_norm: float = 1e6
     best_round: BestRound = "highest_auc"
     participants: Callable[[int], tuple[str, ...]] | None = None
+    secure_experiment: str | None = None
 
     def chosen(self, sites: tuple[str, ...], round_: int) -> tuple[str, ...]:
         """Return the sites that are asked to train in a round, sorted."""
@@ -109,15 +115,11 @@ def _one_round(
     chosen = settings.chosen(federation.sites, round_)
     steps = {site: rule.site_step(round_state.memory, site) for site in chosen}
     faults_before: list[dict[str, str]] = []
-    for _ in range(settings.retries + 1):
-        tasks = _training_tasks(federation.sites, rule.name, steps, round_state, settings)
-        collected = _collect(federation, folder, tasks, steps, round_state.state, settings.max_norm)
-        if len(collected.updates) >= settings.needed(len(chosen)):
-            break
-        faults_before.append({site: entry.fault for site, entry in collected.entries.items() if entry.fault})
+    if settings.secure_experiment is None:
+        outcome = _visible_outcome(federation, rule, folder, settings, round_state, steps, faults_before)
     else:
-        raise QuorumLostError(_quorum_message(round_, chosen, settings, faults_before))
-    aggregate = rule.aggregate(round_state.state, collected.updates, round_state.memory)
+        outcome = _hidden_outcome(federation, rule, folder, settings, round_state, steps, faults_before)
+    aggregate = outcome.aggregate
     weights = aggregate.weights or {}
     line = LedgerLine(
         round=round_,
@@ -125,19 +127,83 @@ def _one_round(
         seconds=round(time.monotonic() - began, 3),
         sites={
             site: replace(entry, weight=weights.get(site), signals=aggregate.signals.get(site, {}))
-            for site, entry in collected.entries.items()
+            for site, entry in outcome.entries.items()
         },
-        validation=_validate(round_state.round, collected.entries),
+        validation=_validate(round_state.round, outcome.entries),
         rule=rule.name,
         signals=aggregate.round_signals,
         faults_before=tuple(faults_before),
+        secure=outcome.secure,
     )
     round_state = _keep_if_best(folder, round_state, line.validation, settings.best_round)
-    versions = round_state.versions | {update.site: round_ for update in collected.updates}
+    versions = round_state.versions | dict.fromkeys(outcome.accepted, round_)
     next_state = replace(round_state, round=round_, state=aggregate.state, memory=aggregate.memory, versions=versions)
     next_state = folder.commit(next_state, line)
-    shutil.rmtree(folder.spool, ignore_errors=True)
+    for path in (folder.spool, folder.paths.sum_record.parent):
+        shutil.rmtree(path, ignore_errors=True)
     return next_state
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """The result of a round's attempts: the next state, the sites' entries, whose updates are in it, and how."""
+
+    aggregate: Aggregate
+    entries: dict[str, SiteEntry]
+    accepted: tuple[str, ...]
+    secure: SecureSum | None = None
+
+
+def _visible_outcome(
+    federation: Federation,
+    rule: Rule,
+    folder: RoundsFolder,
+    settings: RoundSettings,
+    round_state: RoundState,
+    steps: Mapping[str, SiteStep],
+    faults_before: list[dict[str, str]],
+) -> _Outcome:
+    """Collect updates that the server sees, and apply the rule. Raises `QuorumLostError`."""
+    for _ in range(settings.retries + 1):
+        tasks = _training_tasks(federation.sites, rule.name, steps, round_state, settings)
+        collected = _collect(federation, folder, tasks, steps, round_state.state, settings.max_norm)
+        if len(collected.updates) >= settings.needed(len(steps)):
+            aggregate = rule.aggregate(round_state.state, collected.updates, round_state.memory)
+            return _Outcome(aggregate, collected.entries, tuple(update.site for update in collected.updates))
+        faults_before.append({site: entry.fault for site, entry in collected.entries.items() if entry.fault})
+    raise QuorumLostError(_quorum_message(round_state.round + 1, len(steps), settings, faults_before))
+
+
+def _hidden_outcome(
+    federation: Federation,
+    rule: Rule,
+    folder: RoundsFolder,
+    settings: RoundSettings,
+    round_state: RoundState,
+    steps: Mapping[str, SiteStep],
+    faults_before: list[dict[str, str]],
+) -> _Outcome:
+    """Have the sites' updates added up unseen, and apply the rule to the sum. Raises `QuorumLostError`."""
+    secure_round = SecureRound(
+        federation,
+        on_sums(rule),
+        folder,
+        str(settings.secure_experiment),
+        round_state,
+        steps,
+        lambda attempt: _training_tasks(federation.sites, rule.name, steps, round_state, settings, attempt),
+        settings.needed(len(steps)),
+    )
+    for _ in range(settings.retries + 1):
+        try:
+            found = secure_round.attempt()
+        except AttemptFailed as failed:
+            faults_before.append(failed.faults)
+            reason = str(failed)
+        else:
+            return _Outcome(found.aggregate, found.entries, found.accepted, found.secure)
+    message = _quorum_message(round_state.round + 1, len(steps), settings, faults_before)
+    raise QuorumLostError(f"secure aggregation: {reason}; {message}")
 
 
 def _training_tasks(
@@ -146,6 +212,7 @@ def _training_tasks(
     steps: Mapping[str, SiteStep],
     round_state: RoundState,
     settings: RoundSettings,
+    attempt: int | None = None,
 ) -> dict[str, Task]:
     """Create a training task for each chosen site and a scoring task for the others, so that rounds can be compared."""
     best_versions = round_state.best.versions if round_state.best else {}
@@ -161,7 +228,7 @@ def _training_tasks(
             deadline_seconds=settings.deadline_seconds,
         )
         if site in steps:
-            task = with_step(task, rule_name, steps[site])
+            task = with_step(task, rule_name, steps[site], attempt)
         tasks[site] = task
     return tasks
 
@@ -185,7 +252,7 @@ def _collect(
     updates, entries = [], {}
     for reply in federation.ask(tasks):
         site, step = reply.site, steps.get(reply.site)
-        entry = _entry(reply, tasks[site])
+        entry = entry_of(reply, tasks[site])
         if isinstance(reply, Answer) and step is not None:
             fault = reason_to_refuse(reply, reference, step, max_norm)
             entry = replace(entry, fault=fault, participated=fault is None)
@@ -193,35 +260,7 @@ def _collect(
                 updates.append(_spooled(reply, folder))
         entries[site] = entry
         del reply  # free it before the next one arrives
-    return _Collected(_with_examples(updates), dict(sorted(entries.items())))
-
-
-def _with_examples(updates: list[Update]) -> list[Update]:
-    """Weigh updates whose site withholds its number of scans as the (lower) median of the others, or all alike."""
-    known = sorted(update.examples for update in updates if update.examples)
-    middle = known[(len(known) - 1) // 2] if known else 1
-    return [update if update.examples else replace(update, examples=middle) for update in updates]
-
-
-def _entry(reply: Answer | Fault, task: Task) -> SiteEntry:
-    """Create a site's ledger entry, before its update is checked and weighted."""
-    if isinstance(reply, Fault):
-        return SiteEntry(bytes_down=parts_bytes(task.parts), fault=reply.reason)
-    entry = SiteEntry(bytes_down=parts_bytes(task.parts), bytes_up=parts_bytes(reply.parts))
-    payload = reply.payload
-    if isinstance(payload, ScoreAnswer):
-        return replace(entry, received=payload.received)
-    if isinstance(payload, TrainAnswer):
-        return replace(
-            entry,
-            examples=payload.examples,
-            loss=payload.loss,
-            received=payload.received,
-            sent=payload.sent,
-            seconds=payload.seconds,
-            peak_memory_bytes=payload.peak_memory_bytes,
-        )
-    return entry
+    return _Collected(with_examples(updates), dict(sorted(entries.items())))
 
 
 def _spooled(answer: Answer, folder: RoundsFolder) -> Update:
@@ -267,7 +306,7 @@ def _score_last(
 ) -> RoundState:
     began = time.monotonic()
     tasks = _training_tasks(federation.sites, "", {}, round_state, settings)
-    entries = {reply.site: _entry(reply, tasks[reply.site]) for reply in federation.ask(tasks)}
+    entries = {reply.site: entry_of(reply, tasks[reply.site]) for reply in federation.ask(tasks)}
     line = LedgerLine(
         round=round_state.round + 1,
         kind="score",
@@ -279,10 +318,10 @@ def _score_last(
     return folder.commit(round_state, line)
 
 
-def _quorum_message(round_: int, chosen: tuple[str, ...], settings: RoundSettings, faults: list[dict[str, str]]) -> str:
+def _quorum_message(round_: int, asked: int, settings: RoundSettings, faults: list[dict[str, str]]) -> str:
     reasons = "; ".join(f"{site}: {reason}" for site, reason in sorted(faults[-1].items()))
     return (
-        f"round {round_} needs updates from {settings.needed(len(chosen))} of {len(chosen)} sites, but received too "
+        f"round {round_} needs updates from {settings.needed(asked)} of {asked} sites, but received too "
         f"few in {len(faults)} attempts ({reasons}); round {round_ - 1} is saved; fix the "
         "sites and run again with --resume"
     )

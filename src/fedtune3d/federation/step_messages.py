@@ -1,21 +1,43 @@
 """A rule's site step as part of a training task: the rule's name, JSON values and state dicts."""
 
+import hashlib
+import json
 from dataclasses import replace
 
+from fedtune3d._utils.state_dicts import state_sha256
 from fedtune3d.aggregation.registry import step_type_of
 from fedtune3d.aggregation.site_step import STATE, PackedStep, SiteStep, pack_step, unpack_step
 from fedtune3d.federation.messages import Task
+from fedtune3d.federation.serialisation import flat_state
 from fedtune3d.federation.tasks.train import Train
 
 
-def with_step(task: Task, rule_name: str, step: SiteStep) -> Task:
-    """Return `task` as a training task with a rule's site step."""
+def with_step(task: Task, rule_name: str, step: SiteStep, attempt: int | None = None) -> Task:
+    """Return `task` as a training task with a rule's site step, of an attempt at a secure sum or of none."""
     packed = pack_step(step)
     return replace(
         task,
-        instruction=Train(rule=rule_name, step=packed.values),
+        instruction=Train(rule=rule_name, step=packed.values, attempt=attempt),
         parts={**task.parts, **packed.parts},
     )
+
+
+def tensors_sha256(task: Task) -> str:
+    """Return the SHA-256 of all tensors of a task."""
+    return state_sha256(flat_state(task.parts))
+
+
+def training_sha256(task: Task) -> str:
+    """Return the SHA-256 of what a training task says to every site in the same words.
+
+    Raises:
+        InputError: If the rule is not installed.
+    """
+    instruction = task.expect(Train)
+    own = step_type_of(instruction.rule).per_site
+    common = {name: value for name, value in instruction.step.items() if name not in own}
+    words = [instruction.rule, common, task.round, instruction.attempt, task.deadline_seconds]
+    return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
 
 def step_of(task: Task) -> SiteStep:

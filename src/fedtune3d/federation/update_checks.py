@@ -20,8 +20,8 @@ def reason_to_refuse(answer: Answer, reference: State, step: SiteStep, max_norm:
     """
     if not isinstance(answer.payload, TrainAnswer):
         return f"expected {TrainAnswer.__name__}, got {type(answer.payload).__name__}"
-    if answer.payload.examples is not None and answer.payload.examples < 1:
-        return f"expected at least 1 training example, got {answer.payload.examples}"
+    if fault := _reason_to_refuse_numbers(answer.payload, step):
+        return fault
     if STATE not in answer.parts:
         return "the answer contains no state"
     expected_parts = step.expected_parts(reference)
@@ -30,13 +30,33 @@ def reason_to_refuse(answer: Answer, reference: State, step: SiteStep, max_norm:
     for part, expected in sorted(expected_parts.items()):
         if fault := find_fault(expected, answer.parts[part]):
             return f"{part}: {fault}"
-    if unknown := sorted(answer.payload.scores.keys() - step.score_names()):
-        return f"expected the scores {', '.join(sorted(step.score_names()))}, got {', '.join(unknown)}"
-    if unknown := sorted(answer.payload.scalars.keys() - set(step.own_scalars)):
-        return f"expected the numbers {', '.join(sorted(step.own_scalars)) or '(none)'}, got {', '.join(unknown)}"
     norm = change_norm(answer.parts[STATE], reference)
     if not norm <= max_norm:
         return f"the norm of the change is {norm:.3g}, above the limit of {max_norm:.3g}"
+    return None
+
+
+def reason_to_refuse_hidden(answer: Answer, step: SiteStep) -> str | None:
+    """Return why an answer without its update, for a secure sum, cannot be accepted; None if it can.
+
+    The site has checked the update itself (`reason_to_refuse`): here nobody sees it.
+    """
+    if not isinstance(answer.payload, TrainAnswer):
+        return f"expected {TrainAnswer.__name__}, got {type(answer.payload).__name__}"
+    if answer.parts:
+        return f"expected no tensors outside the secure sum, got {', '.join(sorted(answer.parts))}"
+    if answer.payload.keys is None:
+        return "the answer contains no keys for the secure sum"
+    return _reason_to_refuse_numbers(answer.payload, step)
+
+
+def _reason_to_refuse_numbers(payload: TrainAnswer, step: SiteStep) -> str | None:
+    if payload.examples is not None and payload.examples < 1:
+        return f"expected at least 1 training example, got {payload.examples}"
+    if unknown := sorted(payload.scores.keys() - step.score_names()):
+        return f"expected the scores {', '.join(sorted(step.score_names()))}, got {', '.join(unknown)}"
+    if unknown := sorted(payload.scalars.keys() - set(step.own_scalars)):
+        return f"expected the numbers {', '.join(sorted(step.own_scalars)) or '(none)'}, got {', '.join(unknown)}"
     return None
 
 

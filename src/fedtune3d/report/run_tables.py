@@ -115,6 +115,7 @@ def what_ran(contents: RunContents) -> list[tuple[str, str]]:
         ("Experiment", config["name"]),
         ("Sites", f"{len(contents.sites)} ({', '.join(contents.sites)})"),
         ("Rounds", f"{trained} of {rounds} done" + _best(metrics)),
+        ("Server saw", _server_saw(contents)),
         ("Time in rounds", duration(sum(line.seconds for line in contents.ledger))),
         ("Encoder", encoder_title(config.get("model", {}).get("encoder", "–"))),
         ("Weights", "not recorded yet" if contents.facts is None else weights_title(contents.facts.weights)),
@@ -126,6 +127,16 @@ def what_ran(contents: RunContents) -> list[tuple[str, str]]:
         if metrics.groups is not None:
             lines.insert(2, ("Groups", f"{metrics.groups} (people or anatomies that are never split)"))
     return lines
+
+
+def _server_saw(contents: RunContents) -> str:
+    """What the server saw of the updates, as the ledger says."""
+    trained = [line for line in contents.ledger if line.trains]
+    sums = [line.secure for line in trained if line.secure is not None]
+    if not sums or len(sums) < len(trained):
+        return "each site's update, its counts, losses and scores"
+    fewest = min(len(secure.summed) for secure in sums)
+    return f"the sum of the updates, over {fewest} sites or more; each site's counts, losses and scores"
 
 
 def _best(metrics: RunMetrics | None) -> str:

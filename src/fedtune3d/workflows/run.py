@@ -242,8 +242,7 @@ class _Run:
         return states
 
     def _without(self, left_out: str) -> Part:
-        others = tuple(name for name in self.sites if name != left_out)
-        return Part(self.federation, others, without(left_out))
+        return Part(self.federation, tuple(name for name in self.sites if name != left_out), without(left_out))
 
     def _validation_without(self, left_out: str) -> ClassCounts:
         """Return the validation counts of the other sites for the model trained without a site, for its thresholds."""
@@ -272,6 +271,9 @@ class _Run:
             deadline_seconds=options.deadline_seconds if federated else None,
             retries=options.retries,
             max_norm=options.max_norm,
+            secure_experiment=self.experiment.sha256()
+            if federated and self.experiment.privacy.secure_aggregation
+            else None,
         )
         left_out = "".join(f" without {name}" for name in self.sites if name not in federation.sites)
         label = f"{rule.name}{left_out}" if federated else f"baseline: {' '.join(federation.sites)}"

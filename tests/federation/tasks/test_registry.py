@@ -23,14 +23,18 @@ from fedtune3d.federation.tasks.registry import task_kind, task_kinds
 
 KINDS = [
     "assign_splits",
+    "confirm_survivors",
     "count_scans",
     "describe_features",
     "describe_people",
     "evaluate",
     "fingerprint_scans",
     "map_saliency",
+    "mask_update",
     "profile_intensities",
+    "reveal_shares",
     "score",
+    "share_secrets",
     "train",
 ]
 

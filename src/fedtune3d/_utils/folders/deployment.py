@@ -6,6 +6,7 @@ from pathlib import Path
 from fedtune3d._utils.folders.cache import CacheFolder
 from fedtune3d._utils.folders.run import RunFolder
 
+SIGNING_KEY, TRUSTED = "signing.key", "trusted.yaml"
 _RUNTIME_SECRET = "runtime.secret"
 
 
@@ -49,6 +50,16 @@ class SitePaths:
     def people_key(self) -> Path:
         """The key of the hashes of people in these files."""
         return self.path / "people.key"
+
+    @property
+    def signing_key(self) -> Path:
+        """The key with which the site signs in secure aggregation, made at the site."""
+        return self.path / SIGNING_KEY
+
+    @property
+    def trusted(self) -> Path:
+        """The other sites' signing keys, by fingerprints that people have compared."""
+        return self.path / TRUSTED
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,16 @@ class RoundsPaths:
         """One part of a site's update in the current round."""
         return self.spool / f"{site}.{part}{_SUFFIX}"
 
+    @property
+    def sum_record(self) -> Path:
+        """How far the secure sum of the current round has come."""
+        return self.path / "sum" / "record.json"
+
+    @property
+    def masked_sum(self) -> Path:
+        """The sum of the masked updates of the current round."""
+        return self.path / "sum" / f"masked{_SUFFIX}"
+
     def rule_memory(self, round_: int) -> Path:
         """The aggregation rule's memory after a round."""
         return self.checkpoints / f"rule-{round_:05d}{_SUFFIX}"

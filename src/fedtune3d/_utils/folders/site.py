@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedtune3d._utils.folders.masking import MaskingPaths
+
 _MEMORY = "round-"
 
 
@@ -54,6 +56,11 @@ class SiteFolder:
     def predictions(self, method: str = "federated") -> Path:
         """The predictions of one method, a row per scan."""
         return self.path / ("predictions.tsv" if method == "federated" else f"predictions-{method}.tsv")
+
+    @property
+    def masking(self) -> MaskingPaths:
+        """The folder of updates that are added up under masks."""
+        return MaskingPaths(self.path / "masking")
 
     def memory(self, namespace: str = "") -> Path:
         """The folder of the site's memory between rounds: of the federation, or of a baseline's namespace."""

@@ -15,6 +15,7 @@ from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import ServerPaths
 from fedtune3d._utils.strict import StrictModel, problems_of
 from fedtune3d._utils.yaml_files import read_yaml
+from fedtune3d.config.privacy import MIN_SITES
 from fedtune3d.federation.flower.site_folder import Address
 
 CERTIFICATE_DAYS = 825
@@ -28,6 +29,8 @@ work: work               # prepared scans, features, and this site's part of eac
 # weights: /path/to/sam_med3d_turbo.pth
 columns: [diagnosis]     # what labels may use; never ids
 policy:
+  secure_aggregation: {secure_aggregation}  # required: the server sees sums of updates only (site key, site trust)
+  max_share: 0.6                # the greatest share of such a sum that one site may have
   predictions_leave: false      # per-scan test probabilities; if false, AUC and CIs are computed here
   groups_leave: false           # declared group_ids, as pseudonyms
   maps_leave: false             # a mean saliency map over people, if an experiment asks for one
@@ -92,8 +95,9 @@ class ServerFolder:
         if not settings.exists():
             folder._make_certificates(address.rpartition(":")[0].strip("[]"))
             write_text(settings, yaml.safe_dump({"address": address, "listen": "0.0.0.0"}, sort_keys=False))
+        known = set(sites) | {path.stem for path in folder.public_key("x").parent.glob("*.pub")}
         for site in sites:
-            folder._make_site(site, address)
+            folder._make_site(site, address, "required" if len(known) >= MIN_SITES else "allowed")
         return folder
 
     def _make_certificates(self, host: str) -> None:
@@ -128,7 +132,7 @@ class ServerFolder:
         request.unlink()
         extensions.unlink()
 
-    def _make_site(self, name: str, address: str) -> None:
+    def _make_site(self, name: str, address: str, secure_aggregation: str) -> None:
         """Create a site's folder and key, unless the server already has a key for the site."""
         if self.public_key(name).exists():
             return
@@ -140,7 +144,8 @@ class ServerFolder:
         _call("ssh-keygen", "-q", "-t", "ecdsa", "-b", 384, "-N", "", "-C", name, "-f", site.key)
         shutil.copyfile(self.paths.authority, site.certificate)
         if not site.settings.exists():
-            write_text(site.settings, SITE_TEMPLATE.format(name=name, address=address))
+            values = {"name": name, "address": address, "secure_aggregation": secure_aggregation}
+            write_text(site.settings, SITE_TEMPLATE.format(**values))
         self.public_key(name).parent.mkdir(exist_ok=True)
         shutil.copyfile(site.public_key, self.public_key(name))
 

@@ -16,6 +16,7 @@ from fedtune3d.cohorts.reading import list_diagnoses
 from fedtune3d.federation.flower.reachability import clock_problem, contact_server
 from fedtune3d.federation.flower.site_folder import SiteSettings
 from fedtune3d.federation.privacy.approval import Approvals
+from fedtune3d.federation.privacy.secure_aggregation.key_files import read_identity, read_trusted
 
 SCAN_BYTES = 55_000_000
 """Rounded up: a prepared scan (4 MB) and its features before the neck (50 MB)."""
@@ -37,7 +38,7 @@ def check_site(folder: Path) -> Iterator[Finding]:
         yield Finding(False, str(error))
         return
     yield Finding(True, f"site.yaml: site {settings.name}, server {settings.server}")
-    for check in (_key, _data, _disk, _minimums, _approvals, _server):
+    for check in (_key, _signing, _data, _disk, _minimums, _approvals, _server):
         yield from _run_check(check, folder, settings)
 
 
@@ -61,6 +62,16 @@ def _key(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
     if path.stat().st_mode & 0o077:
         raise InputError(f"{path}: others on this machine can read the key; chmod 600 {path}")
     yield Finding(True, f"key: {path}")
+
+
+def _signing(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
+    """Check the keys of secure aggregation, where the site has made one or does not train without."""
+    if not settings.signing_key.exists() and settings.policy.secure_aggregation == "allowed":
+        return
+    identity, trusted = read_identity(settings.signing_key), read_trusted(settings.trusted)
+    yield Finding(True, f"signing key: {settings.signing_key}, fingerprint {identity.fingerprint}")
+    named = ", ".join(sorted(trusted)) or "nobody; compare fingerprints, then `fedtune3d site trust NAME FINGERPRINT`"
+    yield Finding(bool(trusted), f"trusted for secure aggregation: {named}")
 
 
 def _data(folder: Path, settings: SiteSettings) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.folders import SitePaths
+from fedtune3d._utils.folders import SIGNING_KEY, TRUSTED, SitePaths
 from fedtune3d._utils.ranges import Whole
 from fedtune3d._utils.strict import StrictModel, problems_of
 from fedtune3d._utils.user_paths import UserPath
@@ -45,6 +45,8 @@ class SiteSettings(StrictModel):
         columns: The columns of its table that labels may use; never ids, nor columns that differ for every person.
         runtime_port: A free port of this machine, used only by the site's own processes.
         insecure: Connect to the server without TLS, for tests on one machine.
+        signing_key: The key with which the site signs in secure aggregation (`fedtune3d site key`).
+        trusted: Fingerprints of the other sites' signing keys (`fedtune3d site trust`).
         policy: What the site allows.
     """
 
@@ -56,6 +58,8 @@ class SiteSettings(StrictModel):
     weights: UserPath | None = None
     fingerprint_key: UserPath | None = None
     columns: tuple[str, ...] = (DIAGNOSIS,)
+    signing_key: UserPath = Path(SIGNING_KEY)
+    trusted: UserPath = Path(TRUSTED)
     runtime_port: Annotated[Whole, Field(ge=1, le=65535)] | None = None
     insecure: bool = False
     policy: SitePolicy = SitePolicy()
@@ -68,7 +72,7 @@ class SiteSettings(StrictModel):
             settings = cls.model_validate(read_yaml(path, if_missing="`fedtune3d server init` writes one"))
         except ValidationError as error:
             raise InputError("\n".join(problems_of(path, error, cls))) from None
-        paths = ("data", "participants", "work", "weights", "fingerprint_key")
+        paths = ("data", "participants", "work", "weights", "fingerprint_key", "signing_key", "trusted")
         relative = {name: getattr(settings, name) for name in paths}
         return settings.model_copy(update={name: folder / path for name, path in relative.items() if path is not None})
 

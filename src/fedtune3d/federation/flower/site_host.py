@@ -108,6 +108,7 @@ class SiteHost:
             folder = RunFolder(experiment.output).site(section.name).path
             site = self.make_site(experiment, section, folder, self.progress, self._withdrawn())
             consent = self._consent(experiment, site)
+            site.sign_with(self.settings.signing_key, self.settings.trusted)
             gate = PolicyGate(site, experiment, self.settings.policy, folder, declared_answer, consent)
             self._current = causes, gate, site
         return self._current[1:]

@@ -24,6 +24,7 @@ from fedtune3d.federation.serialisation import flat_state, from_text, to_text
 
 STATE = "state"
 ROUND_KINDS = ("train", "score")
+UPDATE_KINDS = ("train", "share_secrets", "mask_update", "confirm_survivors", "reveal_shares")
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,8 @@ class Account:
         path = self._path(task)
         info = {"payload": to_text(answer.payload), "parts": " ".join(sorted(answer.parts))}
         save_state(path, flat_state(answer.parts), info)
-        if task.kind == "train":
-            for old in self.answers.glob(f"train-{task.namespace}-*.safetensors"):
+        if task.kind in UPDATE_KINDS:
+            for old in self.answers.glob(f"{task.kind}-{task.namespace}-*.safetensors"):
                 if old.name.split("-")[-2] < f"{task.round:05d}":
                     old.unlink(missing_ok=True)
 

@@ -13,6 +13,9 @@ from fedtune3d.federation.participation import choose_participants
 from fedtune3d.models.assembly import RESNET18
 
 OUTSIDE_ROUNDS = frozenset({0})
+SECURE_STEPS = ("share_secrets", "mask_update", "confirm_survivors", "reveal_shares")
+ATTEMPTS_PER_TRY = 4
+"""Attempts at a secure sum for each try at a round: a server that is restarted in the middle begins another."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,15 @@ def _rounds(experiment: Experiment, rule: str, namespace: str, trains: Callable[
     training = frozenset(round_ for round_ in range(1, last + 1) if trains(round_))
     scoring = frozenset(range(1, last + 2)) - training
     suffix = f" ({namespace})" if namespace else ""
-    return {
+    allowed = {
         f"train {rule}{suffix}": Allowance(len(training) * tries, training, tries),
         f"score{suffix}": Allowance(len(scoring) * tries, scoring, tries),
     }
+    if experiment.privacy.secure_aggregation:
+        attempts = tries * ATTEMPTS_PER_TRY
+        for purpose in (f"train {rule}", *SECURE_STEPS):
+            allowed[purpose] = Allowance(len(training) * attempts, training, attempts)
+    return allowed
 
 
 def _others(experiment: Experiment, site: str) -> list[str]:

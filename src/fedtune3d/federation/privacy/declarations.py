@@ -17,6 +17,7 @@ class Reveals(Enum):
     COUNT = "a count"
     STATISTIC = "a statistic"
     TENSOR = "a tensor of an update"
+    MASKED = "a masked tensor, which shows nothing but its part in a sum over sites"
     IMAGE = "an image"
 
 

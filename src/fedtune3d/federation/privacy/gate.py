@@ -104,6 +104,11 @@ class PolicyGate:
             raise Refusal(f"policy.tunings allows {', '.join(self.policy.tunings)}, but the experiment uses {tuning}")
         if self.policy.heads is not None and head not in self.policy.heads:
             raise Refusal(f"policy.heads allows {', '.join(self.policy.heads)}, but the experiment uses {head}")
+        if self.policy.secure_aggregation == "required" and not self.experiment.privacy.secure_aggregation:
+            raise Refusal(
+                "policy.secure_aggregation is required, but the experiment would show the server each site's update "
+                "(privacy.secure_aggregation)"
+            )
         max_rounds, rounds = self.policy.max_rounds, self.experiment.training.rounds
         if max_rounds is not None and rounds > max_rounds:
             raise Refusal(f"policy.max_rounds is {max_rounds}, but the experiment has {rounds} rounds")

@@ -20,6 +20,7 @@ from fedtune3d.federation.privacy.declarations import (
     Reveals,
 )
 from fedtune3d.federation.privacy.minimums import ByClass, small_splits
+from fedtune3d.federation.privacy.suppression import UPDATES
 
 WIDTH = 80
 _SPLIT_NAMES = ("train", "validation", "test")
@@ -108,6 +109,8 @@ def _leaves(
         answer = declared(kind)
         entries = [*answer.fields.values(), *answer.parts.values()]
         meanings = [entry for entry in entries if _leaves_here(entry, withholds) and _allowed(kind, entry, section)]
+        if experiment.privacy.secure_aggregation:  # updates leave under masks, in a task of their own
+            meanings = [entry for entry in meanings if entry.reveals is not Reveals.TENSOR]
         words = ", ".join(sorted({f"{entry.reveals.value} of {_people(entry, section.policy)}" for entry in meanings}))
         if words and count:
             yield from _wrapped(f"{count} × {kind.replace('_', ' ')}: {words}")
@@ -116,7 +119,7 @@ def _leaves(
 
 
 def _leaves_here(entry: Declaration, withholds: bool) -> bool:
-    return entry.reveals is Reveals.TENSOR if withholds else entry.reveals is not Reveals.NOTHING
+    return entry.reveals in UPDATES if withholds else entry.reveals is not Reveals.NOTHING
 
 
 def _allowed(kind: str, entry: Declaration, section: SiteSection) -> bool:
@@ -140,6 +143,11 @@ def _people(entry: Declaration, policy: Policy) -> str:
 
 
 def _worst(experiment: Experiment, policy: Policy) -> Iterator[str]:
+    if experiment.privacy.secure_aggregation:
+        yield from _wrapped(
+            "The server sees the sum of the sites' updates and not this site's own, unless two thirds of the other "
+            "sites help it. What follows then holds for the sum."
+        )
     yield from _wrapped(
         "From updates it can be guessed whether a person was in the training, and images of single scans can be "
         "approximated; more so the more is trained, the fewer the people and the fewer the steps."

@@ -69,7 +69,7 @@ def withhold(answer: Answer, declared: AnswerDeclaration, why: str) -> Answer:
     parts = {
         part: state
         for part, state in answer.parts.items()
-        if declared.parts.get(part, declared.parts.get(EVERY_PART, _UNDECLARED)).reveals is Reveals.TENSOR
+        if declared.parts.get(part, declared.parts.get(EVERY_PART, _UNDECLARED)).reveals in UPDATES
     }
     return replace(answer, payload=answer.payload.model_copy(update=hidden), parts=parts)
 
@@ -87,6 +87,7 @@ def reveals_numbers(answer: Answer, declared: AnswerDeclaration) -> bool:
     )
 
 
+UPDATES = (Reveals.TENSOR, Reveals.MASKED)
 _UNDECLARED = Declaration(Reveals.IDENTIFIER, None)
 
 

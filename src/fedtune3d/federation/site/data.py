@@ -19,8 +19,11 @@ from fedtune3d.config.site import SiteSection
 from fedtune3d.federation.messages import Task
 from fedtune3d.federation.privacy.minimums import people_by_class, require_training, small_splits
 from fedtune3d.federation.privacy.refusal import Refusal
+from fedtune3d.federation.privacy.secure_aggregation.key_files import make_identity, read_identity, read_trusted
+from fedtune3d.federation.privacy.secure_aggregation.site_part import SitePart
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.local_trainer import LocalTrainer
+from fedtune3d.federation.site.masked_updates import MaskedUpdates
 from fedtune3d.preparation.prepare_all import PreparedCohort, prepare_all
 from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.training.dataset import LabelledScan, ScanSet, open_scans
@@ -70,6 +73,22 @@ class SiteData(LocalTrainer):
         self.withdrawn = withdrawn
         self.cache = CacheFolder(experiment.cache).site(section.name)
         self._sets: dict[str, ScanSet] = {}
+        self._key_files: tuple[Path, Path] | None = None
+
+    def sign_with(self, signing_key: Path, trusted: Path) -> None:
+        """Take part in secure aggregation as a hospital does: with its own key, and those that people compared."""
+        self._key_files = signing_key, trusted
+
+    @cached_property
+    def masked(self) -> MaskedUpdates:
+        """Updates on their way into a secure sum."""
+        paths, max_share = self.files.masking, self.section.policy.max_share
+        if self._key_files is None:  # all sites are of one process, so there is nobody to mistake for another
+            part = SitePart(make_identity(paths.signing_key), None, max_share)
+        else:
+            signing_key, trusted = self._key_files
+            part = SitePart(read_identity(signing_key), read_trusted(trusted), max_share)
+        return MaskedUpdates(self.name, self.experiment.sha256(), paths, part)
 
     @property
     def root(self) -> Path:

@@ -3,19 +3,24 @@
 import time
 from pathlib import Path
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.memory import peak_memory_bytes
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SENT_SCORE
 from fedtune3d.aggregation.site_step import KEPT_LOCAL, STATE, Parts, SiteStep
+from fedtune3d.aggregation.sums import values_to_sum
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.site.masked_updates import MaskedUpdates
 from fedtune3d.federation.site.memory import SiteMemory
-from fedtune3d.federation.step_messages import step_of
+from fedtune3d.federation.step_messages import step_of, tensors_sha256, training_sha256
 from fedtune3d.federation.tasks.score import ScoreAnswer
-from fedtune3d.federation.tasks.train import TrainAnswer
+from fedtune3d.federation.tasks.train import Train, TrainAnswer
+from fedtune3d.federation.update_checks import reason_to_refuse
 from fedtune3d.models.tuning import read_state
 from fedtune3d.training.dataset import ScanSet
+from fedtune3d.training.faults import SiteFault
 from fedtune3d.training.fitting import fit_locally
 from fedtune3d.training.local import LocalRound, TrainingResult, train_locally
 from fedtune3d.training.scores import Scores, score
@@ -41,7 +46,7 @@ class LocalTrainer:
     def train(self, task: Task) -> Answer:
         """Train for one round, with the aggregation rule's site step."""
         began = time.monotonic()
-        step = step_of(task)
+        step, attempt = step_of(task), task.expect(Train).attempt
         remembered = self.memory.load(task.memory_version)
         received = task.parts[STATE] | remembered.get(KEPT_LOCAL, {})
         self.allow_training()
@@ -72,7 +77,29 @@ class LocalTrainer:
             seconds=round(time.monotonic() - began, 3),
             peak_memory_bytes=peak_memory_bytes(),
         )
-        return Answer(self.name, payload, parts)
+        answer = Answer(self.name, payload, parts)
+        return answer if attempt is None else self._hide(task, step, received, trained, answer)
+
+    @property
+    def masked(self) -> MaskedUpdates:
+        """Updates on their way into a secure sum. Raises `InputError` where there are none."""
+        raise InputError(f"{self.name}: takes part in no secure aggregation")
+
+    def _hide(self, task: Task, step: SiteStep, received: State, trained: State, answer: Answer) -> Answer:
+        """Keep an update at the site, checked as the server cannot check it any more, and answer with keys instead."""
+        if fault := reason_to_refuse(answer, task.parts[STATE], step, self.experiment.participation.max_norm):
+            raise SiteFault(fault)
+        payload, attempt = answer.expect(TrainAnswer), task.expect(Train).attempt
+        assert attempt is not None  # asked for by the task
+        keys = self.masked.begin(
+            task.round,
+            attempt,
+            payload.people,
+            values_to_sum(self.experiment.rule_of_sums().to_sum, step, received, trained, answer.parts),
+            tensors_sha256(task),
+            training_sha256(task),
+        )
+        return Answer(self.name, payload.model_copy(update={"keys": keys}))
 
     def _train_from(
         self, state: State, round_: int, step: SiteStep, remembered: Parts, deadline: float | None

@@ -6,9 +6,11 @@ from typing import Self
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.federation.messages import LOCAL, Answer, Task, without
+from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.site.data import SiteData
 from fedtune3d.federation.site.memory import SiteMemory
 from fedtune3d.federation.tasks.registry import task_kind
+from fedtune3d.federation.tasks.train import Train
 
 
 class Site(SiteData):
@@ -21,6 +23,8 @@ class Site(SiteData):
             InputError: If the site's input is invalid, or the task's kind or namespace is unknown.
         """
         kind = task_kind(task.kind)
+        if isinstance(task.instruction, Train):
+            self._require_as_agreed(task.instruction, task.namespace)
         if not task.namespace:
             return kind.handler(self, task)
         known = (LOCAL, *(without(site.name) for site in self.experiment.sites if site.name != self.name))
@@ -29,6 +33,16 @@ class Site(SiteData):
                 f"{self.name}: expected a task in the namespace {', '.join(known)}, got {task.namespace!r}"
             )
         return kind.handler(self._in_namespace(task.namespace), replace(task, namespace=""))
+
+    def _require_as_agreed(self, instruction: Train, namespace: str) -> None:
+        """Raise `Refusal` if an update would be seen where the experiment hides it, or the other way round."""
+        if not self.experiment.privacy.secure_aggregation:
+            if instruction.attempt is not None:
+                raise Refusal("the experiment has no privacy.secure_aggregation, but the task asks for it")
+        elif instruction.attempt is None or namespace:
+            raise Refusal("privacy.secure_aggregation: updates leave under masks, in the federation's rounds only")
+        elif instruction.rule != (rule := self.experiment.rule().name):
+            raise Refusal(f"the experiment's rule is {rule}, but the task is of rule {instruction.rule}")
 
     def _in_namespace(self, namespace: str) -> Self:
         """Return a copy of the site with a separate memory, to train a baseline alongside the federation."""

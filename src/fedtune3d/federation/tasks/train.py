@@ -8,6 +8,7 @@ from fedtune3d.aggregation.registry import step_type_of
 from fedtune3d.aggregation.site_scores import SiteScore
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
 from fedtune3d.federation.privacy.declarations import EVERY_PART, NOTHING, CountedBy, Declaration, Reveals
+from fedtune3d.federation.privacy.secure_aggregation.messages import SignedKeys
 from fedtune3d.federation.tasks.kind import TaskKind
 from fedtune3d.federation.tasks.score import OF_VALIDATION
 from fedtune3d.training.scores import Scores
@@ -24,11 +25,14 @@ class Train(Instruction):
     Attributes:
         rule: Name of the aggregation rule, from which the site looks up the class of the step.
         step: The step's fields as JSON values; its tensors are parts of the task (`aggregation.site_step`).
+        attempt: Number of the attempt at a secure sum, from 1: the site keeps its update and answers with keys. None to
+            send the update as it is.
     """
 
     kind: ClassVar[str] = "train"
     rule: str
     step: dict[str, JsonValue]
+    attempt: Annotated[int, Field(ge=1)] | None = None
 
     @property
     def purpose(self) -> str:
@@ -49,6 +53,7 @@ class TrainAnswer(Payload):
         scalars: Other numbers that the rule's step computes at the site (`SiteStep.own_scalars`).
         validation_people: People in the validation set.
         received_training_loss: Mean cross-entropy of the received state over the training scans, if the rule needs it.
+        keys: The site's keys for the secure sum; None where the update is sent as it is.
         seconds: Wall time of the task.
         peak_memory_bytes: Peak memory of the site's process so far.
     """
@@ -62,6 +67,7 @@ class TrainAnswer(Payload):
     scalars: Annotated[dict[str, float], Declaration(Reveals.STATISTIC, OF_TRAINING)] = Field(default_factory=dict)
     validation_people: Annotated[int, Field(ge=0), Declaration(Reveals.COUNT, OF_VALIDATION)] = 0
     received_training_loss: Annotated[Loss | None, Declaration(Reveals.STATISTIC, OF_TRAINING)] = None
+    keys: Annotated[SignedKeys | None, NOTHING] = None
     seconds: Annotated[float, Field(ge=0), NOTHING] = 0.0
     peak_memory_bytes: Annotated[int, Field(ge=0), NOTHING] = 0
 

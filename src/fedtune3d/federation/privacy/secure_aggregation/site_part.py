@@ -299,7 +299,8 @@ def _require_later(attempt: Attempt, last: SiteAttempt) -> None:
         )
     if attempt.round == before.round and last.survivors is not None:
         raise Refusal(
-            f"secure aggregation: round {attempt.round} may have been added up, and no round is added up twice"
+            f"secure aggregation: round {attempt.round} may have been added up, and no round is added up twice; a new "
+            "run needs another seed or name"
         )
 
 

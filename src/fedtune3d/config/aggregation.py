@@ -1,0 +1,28 @@
+"""The rule, its options, and how it is applied to LoRA factors."""
+
+from typing import Self
+
+from pydantic import ConfigDict, model_validator
+
+from fedtune3d._utils.strict import StrictModel
+from fedtune3d.aggregation.contract import Rule
+from fedtune3d.aggregation.lora import LoraMode
+from fedtune3d.aggregation.registry import build_rule
+
+
+class AggregationSection(StrictModel):
+    """The aggregation rule, its options, and how it is applied to LoRA factors."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    rule: str = "fedavg"
+    lora: LoraMode = "factors"
+
+    @model_validator(mode="after")
+    def _buildable(self) -> Self:
+        self.build()
+        return self
+
+    def build(self) -> Rule:
+        """Create the rule with its options. Raises `InputError` if the rule is unknown or an option is invalid."""
+        return build_rule(self.rule, self.model_extra or {})
