@@ -66,7 +66,7 @@ def test_the_server_killed_and_restarted(joined: Any, until: Callable[..., Any])
     until(lambda: not superlink.is_running() or superlink.status() == psutil.STATUS_ZOMBIE, "its SuperLink to end")
     server = joined.serve(path, "--resume")
     assert server.wait() == 0, server.text
-    assert [line["round"] for line in joined.ledger(path)] == [1, 2, 3, 4, 5, 5]
+    assert [line["round"] for line in joined.ledger(path)] == [1, 2, 3, 4, 5, 6]
     joined.assert_bits_of_one_process("restarted", **changes)
 
 

@@ -99,11 +99,11 @@ class SiteHost:
 
     def _open(self, occasion: Occasion) -> tuple[PolicyGate, Site]:
         """Return the site of an approved experiment, reopened if it was approved again or a participant withdrew."""
+        experiment = self._experiment(occasion)  # says so if the versions differ, before "not approved" would
         approval = self.approvals.require(occasion.sha256, self.settings.name)
         causes = (approval.experiment, approval.time, self.approvals.withdrawn())
         if self._current is None or self._current[0] != causes:
             self._current = None
-            experiment = self._experiment(occasion)
             section = self.settings.section_of(experiment)
             folder = RunFolder(experiment.output).site(section.name).path
             site = self.make_site(experiment, section, folder, self.progress, self._withdrawn())
