@@ -70,6 +70,7 @@ types: install
 
 wheels: install
 	$(BIN)/python -m pip wheel --wheel-dir wheels --constraint requirements.lock $(TORCH_INDEX) $(TORCH) '.[flower,lora,raw]'
+	$(BIN)/python examples/deploy/lock_wheels.py wheels
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \

@@ -61,3 +61,22 @@ def test_other_damage_is_one_line_that_names_the_file(tmp_path: Path, text: str,
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.yaml: no such file; write one$"):
         read_yaml(tmp_path / "none.yaml", if_missing="write one")
+
+
+def test_aliases_that_stand_for_billions_are_refused(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    (tmp_path / "bomb.yaml").write_text("\n".join(lines))
+    with pytest.raises(InputError, match="its aliases stand for more than 1,000,000 values"):
+        read_yaml(tmp_path / "bomb.yaml", if_missing="")
+
+
+def test_a_list_within_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop.yaml").write_text("a: &a [1, *a]\n")
+    with pytest.raises(InputError, match="its aliases stand for more than"):
+        read_yaml(tmp_path / "loop.yaml", if_missing="")
+
+
+def test_a_few_aliases_stay(tmp_path: Path) -> None:
+    (tmp_path / "plain.yaml").write_text("a: &a {x: 1}\nb: *a\nc: {<<: *a, y: 2}\n")
+    assert read_yaml(tmp_path / "plain.yaml", if_missing="") == {"a": {"x": 1}, "b": {"x": 1}, "c": {"x": 1, "y": 2}}

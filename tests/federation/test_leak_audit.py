@@ -102,12 +102,23 @@ def test_keys_that_differ_are_no_comparison() -> None:
     )
 
 
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read."""
+    path.write_text(text)
+    path.chmod(0o600)
+
+
 def test_a_key_file_is_read_whole_or_refused(tmp_path: Path) -> None:
-    (tmp_path / "key").write_text("0123456789abcdef\n")
-    assert read_key("A", tmp_path / "key") == b"0123456789abcdef"
-    (tmp_path / "short").write_text("abc")
-    with pytest.raises(InputError, match="expected 16 bytes or more, found 3"):
-        read_key("A", tmp_path / "short")
+    drawn = "5d1c8e0b7f4a92636c21e8d9075ab3f4186e2c9b40d7af5388e1f06a2b9dc754"
+    write_private(tmp_path / "key", drawn + "\n")
+    assert read_key("A", tmp_path / "key") == drawn.encode()
+    for weak in ("abc", "a" * 64, "correct horse battery", "0123456789abcdef"):
+        write_private(tmp_path / "weak", weak)
+        with pytest.raises(InputError, match="expected 128 random bits, found about"):
+            read_key("A", tmp_path / "weak")
+    (tmp_path / "key").chmod(0o640)
+    with pytest.raises(InputError, match="others on this machine can read it; chmod 600"):
+        read_key("A", tmp_path / "key")
     with pytest.raises(InputError, match=r"fingerprint_key .*nowhere: cannot be read"):
         read_key("A", tmp_path / "nowhere")
 

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from fedtune3d._utils.state_dicts import State
+from fedtune3d.aggregation.scaffold import ControlVariateStep
 from fedtune3d.aggregation.site_step import SiteStep
 from fedtune3d.federation.messages import Answer
 from fedtune3d.federation.tasks.score import ScoreAnswer
 from fedtune3d.federation.tasks.train import TrainAnswer
-from fedtune3d.federation.update_checks import change_norm, reason_to_refuse
+from fedtune3d.federation.update_checks import change_norm, out_of_line, reason_to_refuse
 from fedtune3d.training.scores import Scores
 
 REFERENCE: State = {"bias": torch.zeros(2), "batches": torch.tensor(7), "weight": torch.ones(2, 2)}
@@ -81,3 +82,21 @@ def test_an_answer_of_another_kind_or_without_a_state_is_refused() -> None:
     assert refusal == "expected TrainAnswer, got ScoreAnswer"
     without = Answer("A", TrainAnswer(examples=1, people=1, loss=0.1))
     assert reason_to_refuse(without, REFERENCE, SiteStep(), 1.0) == "the answer contains no state"
+
+
+def test_every_part_is_bounded() -> None:
+    state = {name: tensor.clone() for name, tensor in REFERENCE.items()}
+    step = ControlVariateStep(control={"weight": torch.zeros(2, 2)})
+    answer = TrainAnswer(examples=4, people=4, loss=0.5)
+    for value, refused in ((3e38, "control_change: the norm is inf, above the limit of 10"), (1.0, None)):
+        parts = {"state": state, "control_change": {"weight": torch.full((2, 2), value)}}
+        assert reason_to_refuse(Answer("A", answer, parts), REFERENCE, step, 10.0) == refused
+
+
+def test_a_change_out_of_line_with_the_others_is_refused_by_name() -> None:
+    norms = {"A": 1.0, "B": 2.0, "C": 3.0, "D": 25.1}
+    assert list(out_of_line(norms, max_ratio=10.0)) == ["D"]
+    assert "10 times the round's median" in out_of_line(norms, max_ratio=10.0)["D"]
+    assert out_of_line(norms | {"D": 25.0}, max_ratio=10.0) == {}
+    assert out_of_line({"A": 1.0, "B": 2.0, "D": 1e9}, max_ratio=10.0) == {}  # three cannot say who is out of line
+    assert out_of_line({"A": 0.0, "B": 0.0, "C": 0.0, "D": 1.0}, max_ratio=10.0) == {}

@@ -8,6 +8,9 @@ from yaml.constructor import ConstructorError
 
 from fedtune3d._utils.errors import InputError
 
+MAX_NODES = 1_000_000
+"""Values of a file, each alias counted as what it stands for."""
+
 
 class _Loader(yaml.SafeLoader):
     """A safe loader that refuses duplicate keys, of which YAML libraries silently use the last."""
@@ -37,9 +40,43 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
+def _require_small(node: yaml.Node | None) -> None:
+    """Count the nodes of a document as if each alias were written out: a few lines could stand for billions.
+
+    Raises:
+        yaml.YAMLError: If there are more than `MAX_NODES`, or a node contains itself.
+    """
+    sizes: dict[int, float] = {}
+
+    def size(inner: yaml.Node) -> float:
+        if id(inner) not in sizes:
+            sizes[id(inner)] = float("inf")  # until it is known: a node within itself has no size
+            sizes[id(inner)] = 1 + sum(size(child) for child in _children(inner))
+        return sizes[id(inner)]
+
+    if node is not None and size(node) > MAX_NODES:
+        raise yaml.YAMLError(f"its aliases stand for more than {MAX_NODES:,} values")
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
 class _DuplicateKeyError(yaml.YAMLError):
     def __init__(self, key: str, first_line: int, second_line: int) -> None:
         super().__init__(f"key {key!r} appears twice, on lines {first_line} and {second_line}; keep one of them")
+
+
+def _load(text: str) -> object:
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        _require_small(node)
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def read_yaml(path: Path, if_missing: str) -> dict[str, object]:
@@ -53,7 +90,7 @@ def read_yaml(path: Path, if_missing: str) -> dict[str, object]:
         InputError: If the file is missing or unreadable, is not YAML, gives a key twice, or is not a mapping.
     """
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        values = _load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {if_missing}") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -53,6 +53,28 @@ def init(
     out.print(f"fedtune3d server run EXPERIMENT.yaml --folder {folder}", soft_wrap=True)
 
 
+@commands.command("set-key")
+def set_key(
+    site: Annotated[str, typer.Option(help="The site's name.")],
+    key: Annotated[Path, typer.Option(help="The site's new public key, site.key.pub of `site new-key`.")],
+    folder: FolderOption = Path("server"),
+) -> None:
+    """Take a site's new public key in the place of its old one, from the next `server run` on."""
+    from fedtune3d.federation.flower.server_folder import ServerFolder
+
+    fingerprint = ServerFolder(folder).set_key(site, key)
+    out.print(f"key of {site}: {fingerprint}; compare it with the site by telephone", markup=False, soft_wrap=True)
+
+
+@commands.command("renew")
+def renew(folder: FolderOption = Path("server")) -> None:
+    """Renew the server's own key and certificate; the sites' folders stay as they are."""
+    from fedtune3d.federation.flower.server_folder import ServerFolder
+
+    ServerFolder(folder).renew_certificate()
+    out.print("renewed; the next `server run` uses the new certificate")
+
+
 @commands.command("run")
 def run(
     experiment: ExperimentFile,

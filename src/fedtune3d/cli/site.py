@@ -1,5 +1,6 @@
 """Commands of `fedtune3d site`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,13 @@ import typer
 from fedtune3d.cli.shared import ExperimentFile, err, out
 
 commands = typer.Typer(no_args_is_help=True, help="Across hospitals: one site; its scans stay where they are.")
+
+
+@commands.callback()
+def _private() -> None:
+    """Across hospitals: one site; its scans stay where they are."""
+    os.umask(0o077)  # whatever a site writes is for its own account
+
 
 SiteFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The site's folder, with its key and site.yaml.")]
 
@@ -45,6 +53,34 @@ def check(folder: SiteFolder) -> None:
         out.print(f"{'ok     ' if finding.good else 'NOT OK '}{finding.text}", markup=False, soft_wrap=True)
     if failed:
         raise typer.Exit(2)
+
+
+@commands.command("health")
+def health(folder: SiteFolder) -> None:
+    """Report process, last contact, disk, server and days left of certificates, for monitoring.
+
+    Exit code 0: all well; 1: look at it soon; 2: look at it now (as Nagios and Icinga read it).
+    """
+    from fedtune3d.federation.flower.site_health import site_health
+
+    worst = 0
+    for line in site_health(folder):
+        worst = max(worst, line.level)
+        out.print(f"{('ok      ', 'WARNING ', 'CRITICAL')[line.level]} {line.text}", markup=False, soft_wrap=True)
+    raise typer.Exit(worst)
+
+
+@commands.command("new-key")
+def new_key(folder: SiteFolder) -> None:
+    """Make a new key for this site; the old one stays next to it until the server knows the new one.
+
+    Send site.key.pub to the server's operator, who runs `fedtune3d server set-key`.
+    """
+    from fedtune3d.federation.flower.keys import renew_site_key
+    from fedtune3d.federation.flower.site_folder import SiteSettings
+
+    fingerprint = renew_site_key(folder, SiteSettings.read(folder).name)
+    out.print(f"new key: {fingerprint}; send site.key.pub to the server's operator", markup=False, soft_wrap=True)
 
 
 @commands.command("approve")

@@ -17,6 +17,7 @@ class ParticipationSection(StrictModel):
     deadline_seconds: Positive | None = None
     retries: CountOrZero = 1
     max_norm: Annotated[Number, Field(gt=0, le=1e30, allow_inf_nan=False)] = 1e6
+    max_norm_ratio: Annotated[Number, Field(ge=1, le=1e9, allow_inf_nan=False)] = 10.0
 
 
 def drawn_sites(sites: int, fraction: float) -> int:

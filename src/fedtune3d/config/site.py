@@ -12,7 +12,8 @@ from fedtune3d.cohorts.formats import AUTO, format_names
 from fedtune3d.cohorts.records import LabelMapping
 from fedtune3d.config.policy import Policy
 
-SiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+SITE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+SiteName = Annotated[str, Field(pattern=SITE_NAME)]
 
 
 def _format(name: str) -> str:

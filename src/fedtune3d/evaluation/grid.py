@@ -19,6 +19,9 @@ STEPS_PER_UNIT = 64
 EDGES = np.round(1 / (1 + np.exp(-np.arange(-LOGIT_LIMIT * STEPS_PER_UNIT, LOGIT_LIMIT * STEPS_PER_UNIT + 1) / 64)), 9)
 """The 1,281 thresholds on the grid, ascending; bin b contains EDGES[b − 1] ≤ probability < EDGES[b]."""
 BINS = len(EDGES) + 1
+MAX_COUNT = 10**7
+"""The most scans that a bin may hold: more than any hospital has."""
+_NAMES = frozenset(str(index) for index in range(BINS))
 MIDDLE_LOGITS = np.clip((np.arange(BINS) - 0.5) / STEPS_PER_UNIT - LOGIT_LIMIT, -LOGIT_LIMIT, LOGIT_LIMIT)
 """(BINS,) the logit at the centre of each bin; for the two open ones at the ends, the limit."""
 
@@ -49,8 +52,8 @@ def from_sparse(counts: Mapping[str, int]) -> np.ndarray:
     """Return the (BINS,) counts from `to_sparse`. Raises `ValueError` for an impossible bin or count."""
     dense = np.zeros(BINS, dtype=np.int64)
     for index, count in counts.items():
-        if not 0 <= int(index) < BINS or int(count) != count or count < 0:
-            raise ValueError(f"bin {index} with count {count} is not on the grid of {BINS} bins")
+        if index not in _NAMES or int(count) != count or not 0 <= count <= MAX_COUNT:
+            raise ValueError(f"bin {index[:20]} with count {count} is not on the grid of {BINS} bins")
         dense[int(index)] = count
     return dense
 

@@ -106,6 +106,9 @@ def ask_for_maps(
         state: The final state.
         versions: Site → the version of its memory that belongs to the state.
 
+    Yields:
+        The maps of each site that answered.
+
     Raises:
         InputError: If the atlas cannot be used, or a site fails or sends an invalid map.
     """
@@ -119,15 +122,24 @@ def ask_for_maps(
         site: Task(MapSaliency(), parts={STATE: state, **regions}, memory_version=versions.get(site)) for site in sites
     }
     answers = {reply.site: {TRAINED: answer_of(reply)} for reply in federation.ask(trained)}
-    with_maps = [site for site in sites if answers[site][TRAINED].expect(MeanSaliency).why is None]
+    answered = [site for site in sites if site in answers]
+    with_maps = [site for site in answered if answers[site][TRAINED].expect(MeanSaliency).why is None]
     if not with_maps:
-        yield from (_site_maps(experiment, template, answers[site]) for site in sites)
+        yield from (_site_maps(experiment, template, answers[site]) for site in answered)
         return
     random_task = Task(MapSaliency(random=True), parts={STATE: random_state(experiment), **regions})
     for reply in federation.ask(dict.fromkeys(with_maps, random_task)):
         answers[reply.site][RANDOM] = answer_of(reply)
-    for site in sites:
-        yield _site_maps(experiment, template, answers[site])
+    for site in answered:
+        if site not in with_maps or RANDOM in answers[site]:
+            yield _site_maps(experiment, template, answers[site])
+
+
+def map_places(experiment: Experiment) -> int | None:
+    """Return the number of elements of a mean map along each axis; None if the experiment asks for no maps."""
+    if experiment.explain is None:
+        return None
+    return experiment.input.size // place_width(experiment.explain.method, experiment.map_stride)
 
 
 def write_maps(site_maps: SiteMaps, folder: RunFolder) -> None:

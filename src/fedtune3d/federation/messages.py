@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar, Protocol, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State, state_bytes
+from fedtune3d.federation.message_bounds import require_bounded
 
 LOCAL = "local"
 LEAVE_ONE_SITE_OUT = "leave_one_site_out"
@@ -45,7 +46,15 @@ class Instruction(_Message):
 
 
 class Payload(_Message):
-    """Base class of the answers' values. Every field declares what it reveals (`privacy/declarations.py`)."""
+    """Base class of the answers' values. Every field declares what it reveals (`privacy/declarations.py`).
+
+    The values of every kind are bounded (`message_bounds.py`), both at the site and at the server.
+    """
+
+    @model_validator(mode="after")
+    def _is_bounded(self) -> Self:
+        require_bounded(self)
+        return self
 
 
 AnyInstruction = TypeVar("AnyInstruction", bound=Instruction)
@@ -109,6 +118,11 @@ class Fault:
 
     site: str
     reason: str
+
+
+@dataclass(frozen=True)
+class RefusedAnswer(Fault):
+    """A site that did answer, with something that cannot be accepted."""
 
 
 def answer_of(reply: Answer | Fault) -> Answer:

@@ -24,7 +24,7 @@ from fedtune3d.federation.secure_round import AttemptFailed, SecureRound
 from fedtune3d.federation.step_messages import with_step
 from fedtune3d.federation.tasks.score import Score
 from fedtune3d.federation.tasks.train import TrainAnswer
-from fedtune3d.federation.update_checks import reason_to_refuse
+from fedtune3d.federation.update_checks import change_norm, out_of_line, reason_to_refuse
 from fedtune3d.training.settings import BestRound
 
 
@@ -44,6 +44,9 @@ class RoundSettings:
         deadline_seconds: Time limit for a site's task; None for no limit.
         retries: How often a round without a quorum is repeated before the run stops.
         max_norm: Maximum norm of a site's change of the state.
+        max_norm_ratio: Maximum ratio of a change's norm per local step to the round's median; checked if at least
+            `update_checks.FEWEST_TO_COMPARE` sites sent an update.
+        steps_per_example: Local steps of the optimiser per training scan: epochs / batch size.
         best_round: How the state to evaluate is chosen (`best_round.is_best`).
         participants: Returns the sites that train in a round, instead of a random draw; lets a run follow another's
             record.
@@ -57,6 +60,8 @@ class RoundSettings:
     deadline_seconds: float | None = None
     retries: int = 1
     max_norm: float = 1e6
+    max_norm_ratio: float = 10.0
+    steps_per_example: float = 1.0
     best_round: BestRound = "highest_auc"
     participants: Callable[[int], tuple[str, ...]] | None = None
     secure_experiment: str | None = None
@@ -70,6 +75,10 @@ class RoundSettings:
     def needed(self, asked: int) -> int:
         """Return the quorum among `asked` sites."""
         return math.ceil(asked / 2) if self.quorum is None else min(self.quorum, asked)
+
+    def local_steps(self, examples: int) -> int:
+        """About how many steps a site takes in a round with so many training scans."""
+        return max(1, math.ceil(examples * self.steps_per_example))
 
 
 def run_rounds(
@@ -166,7 +175,7 @@ def _visible_outcome(
     """Collect updates that the server sees, and apply the rule. Raises `QuorumLostError`."""
     for _ in range(settings.retries + 1):
         tasks = _training_tasks(federation.sites, rule.name, steps, round_state, settings)
-        collected = _collect(federation, folder, tasks, steps, round_state.state, settings.max_norm)
+        collected = _collect(federation, folder, tasks, steps, round_state.state, settings)
         if len(collected.updates) >= settings.needed(len(steps)):
             aggregate = rule.aggregate(round_state.state, collected.updates, round_state.memory)
             return _Outcome(aggregate, collected.entries, tuple(update.site for update in collected.updates))
@@ -245,22 +254,33 @@ def _collect(
     tasks: Mapping[str, Task],
     steps: Mapping[str, SiteStep],
     reference: State,
-    max_norm: float,
+    settings: RoundSettings,
 ) -> _Collected:
     """Collect answers, refuse invalid updates, and spool the others to disk on arrival, one in memory at a time."""
     shutil.rmtree(folder.spool, ignore_errors=True)
-    updates, entries = [], {}
+    updates, entries, norms = [], {}, {}
     for reply in federation.ask(tasks):
         site, step = reply.site, steps.get(reply.site)
         entry = entry_of(reply, tasks[site])
         if isinstance(reply, Answer) and step is not None:
-            fault = reason_to_refuse(reply, reference, step, max_norm)
-            entry = replace(entry, fault=fault, participated=fault is None)
-            if fault is None:
+            if fault := reason_to_refuse(reply, reference, step, settings.max_norm):
+                entry = _refused(entry, fault)
+            else:
+                entry = replace(entry, participated=True)
                 updates.append(_spooled(reply, folder))
+                norms[site] = change_norm(reply.parts[STATE], reference)
         entries[site] = entry
         del reply  # free it before the next one arrives
-    return _Collected(with_examples(updates), dict(sorted(entries.items())))
+    updates = with_examples(updates)
+    per_step = {update.site: norms[update.site] / settings.local_steps(update.examples) for update in updates}
+    refused = out_of_line(per_step, settings.max_norm_ratio)
+    entries |= {site: _refused(entries[site], fault) for site, fault in refused.items()}
+    return _Collected([update for update in updates if update.site not in refused], dict(sorted(entries.items())))
+
+
+def _refused(entry: SiteEntry, fault: str) -> SiteEntry:
+    """The ledger entry of a site whose update is refused: nothing that it reports counts."""
+    return SiteEntry(bytes_down=entry.bytes_down, bytes_up=entry.bytes_up, fault=fault)
 
 
 def _spooled(answer: Answer, folder: RoundsFolder) -> Update:

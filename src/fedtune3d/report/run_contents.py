@@ -12,6 +12,7 @@ from fedtune3d.cohorts.flow import BadScan, Flow, SiteFlow
 from fedtune3d.cohorts.warnings import ReadingWarning
 from fedtune3d.config.policy import Policy
 from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.federation.attendance import Absence, Absences
 from fedtune3d.federation.environment import Environment
 from fedtune3d.federation.leak_audit import LeakAudit
 from fedtune3d.federation.ledger import LedgerLine
@@ -37,6 +38,7 @@ class RunContents:
         flows: Site → its flow of participants, as counts that may leave the site.
         audit: Findings of the leak audit, and the people at each site; None if the run has not got that far.
         profiles: The sites' intensity profiles, and the distances between them; None if the run has not got that far.
+        absences: Sites that were left out of a step outside the rounds, and why.
         saliency: Site → its mean saliency maps; empty if they were not requested.
         faults: Site → its faulty scans, with the reason; only sites whose half of the folder is present.
         warnings: Site → unreadable entries of its tables and sidecars; only sites as in `faults`.
@@ -51,6 +53,7 @@ class RunContents:
     flows: dict[str, Flow]
     audit: LeakAudit | None
     profiles: Profiles | None
+    absences: tuple[Absence, ...]
     saliency: dict[str, MapInfo]
     faults: dict[str, tuple[BadScan, ...]]
     warnings: dict[str, tuple[ReadingWarning, ...]]
@@ -105,6 +108,7 @@ def read_run(folder: Path) -> RunContents:
         flows=_read_if_there(dict[str, Flow], run.flow) or {},
         audit=_read_if_there(LeakAudit, run.audit),
         profiles=_read_if_there(Profiles, run.profiles),
+        absences=found.absences if (found := _read_if_there(Absences, run.absences)) else (),
         saliency={site: info for site in sites if (info := _read_if_there(MapInfo, run.saliency_info(site)))},
         faults={site: flow.bad_scans for site, flow in site_flows.items()},
         warnings={site: flow.warnings for site, flow in site_flows.items()},

@@ -67,8 +67,10 @@ def round_rows(contents: RunContents) -> list[dict[str, Cell]]:
 
 
 def left_out_rows(contents: RunContents) -> list[dict[str, Cell]]:
-    """Return one row per site and round missed because of a fault, with the fault."""
-    rows: list[dict[str, Cell]] = []
+    """Return one row per site and round, or step outside the rounds, missed because of a fault, with the fault."""
+    rows: list[dict[str, Cell]] = [
+        {"round": absence.step, "site": absence.site, "why": absence.reason} for absence in contents.absences
+    ]
     for line in contents.ledger:
         for faults in line.faults_before:
             rows += [{"round": line.round, "site": site, "why": why} for site, why in sorted(faults.items())]

@@ -3,6 +3,7 @@
 import secrets
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Progress
 from fedtune3d._utils.sealed import read_sealed_text, write_sealed_text
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.attendance import Attendance
+from fedtune3d.federation.checked_federation import CheckedFederation
 from fedtune3d.federation.in_process import InProcess
-from fedtune3d.federation.leak_audit import LeakAudit, audit_sites
+from fedtune3d.federation.leak_audit import Finding, LeakAudit, audit_sites
 from fedtune3d.federation.messages import Federation, answers_of_all
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.audit import KEY_BYTES
@@ -54,6 +57,11 @@ def check_across(experiment: Experiment, reach: Callable[[ProcessModel], Federat
     Raises:
         InputError: If a site cannot or will not answer; leaks are findings, not errors.
     """
-    ask = partial(answers_of_all, reach(ProcessModel(experiment)))
-    count_and_split(experiment, ask)
-    return audit_sites(ask, near, experiment.warnings)
+    attendance = Attendance(CheckedFederation(reach(ProcessModel(experiment))), strict=False)
+    count_and_split(experiment, attendance.plan)
+    audit = audit_sites(attendance.describe, near, experiment.warnings)
+    left_out = tuple(
+        Finding("warning", f"{absence.site} is left out ({absence.step}): {absence.reason}")
+        for absence in attendance.absences
+    )
+    return replace(audit, findings=(*audit.findings, *left_out))

@@ -3,8 +3,6 @@
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
@@ -14,53 +12,42 @@ from fedtune3d._utils.locks import one_writer
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d._utils.state_dicts import State, load_state, state_bytes
 from fedtune3d._utils.typed_json import write_typed
-from fedtune3d.aggregation.site_step import STATE
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.against_baselines import against_baselines
-from fedtune3d.evaluation.class_counts import ClassCounts
-from fedtune3d.evaluation.combination import combine
-from fedtune3d.evaluation.metrics import MethodMetrics, ModelCost, RunMetrics, WeightsSource
-from fedtune3d.evaluation.summary import Summary, pool_validation
+from fedtune3d.evaluation.metrics import ModelCost, RunMetrics, WeightsSource
+from fedtune3d.federation.attendance import Absences, Attendance
+from fedtune3d.federation.checked_federation import CheckedFederation
 from fedtune3d.federation.environment import Environment, TracedWeights
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.leak_audit import audit_sites, profile_sites
-from fedtune3d.federation.mean_maps import require_atlas
+from fedtune3d.federation.mean_maps import map_places, require_atlas
 from fedtune3d.federation.messages import (
-    LEAVE_ONE_SITE_OUT,
     LOCAL,
-    Answer,
     Answering,
     Federation,
     Part,
-    Task,
-    answer_of,
-    answers_of_all,
-    without,
 )
 from fedtune3d.federation.privacy.gate import PolicyGate
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.round_state import RoundsFolder, read_best_state
-from fedtune3d.federation.rounds import RoundSettings, run_rounds
+from fedtune3d.federation.rounds import QuorumLostError, RoundSettings, run_rounds
 from fedtune3d.federation.site.audit import KEY_BYTES
 from fedtune3d.federation.site.pooled_site import PooledSite
 from fedtune3d.federation.splitting import count_and_split, count_people
 from fedtune3d.federation.tasks.count_scans import ScanCounts
-from fedtune3d.federation.tasks.evaluate import Evaluate, Evaluation, whole_summary
 from fedtune3d.federation.tasks.registry import declared_answer
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.hub import read_origin
 from fedtune3d.models.tuning import read_state
 from fedtune3d.report import write_report
 from fedtune3d.report.logs import RunLogs, require_packages
+from fedtune3d.workflows.after_rounds import AfterRounds, sites_without
 from fedtune3d.workflows.best_state import write_feature_statistics, write_saliency
 from fedtune3d.workflows.prepare import read_tables, require_roots
 from fedtune3d.workflows.run_folder import open_run, read_metrics, write_metrics
 from fedtune3d.workflows.sites import make_sites
 
 CENTRALIZED = "centralized"
-OWN_MODELS = (LOCAL, LEAVE_ONE_SITE_OUT)
-"""The methods with a separate model for each site, for which nothing is pooled."""
-
 Reach = Callable[[Mapping[str, Answering]], Federation]
 
 
@@ -118,7 +105,8 @@ def run_across(
         raise InputError("baselines: centralized needs all scans in one place; remove it for runs across hospitals")
     process_model = ProcessModel(experiment)
     with _only_run_in(experiment.output):
-        folder = _Run(experiment, progress or Silent(), process_model, reach(process_model), None).run(resume=resume)
+        federation = CheckedFederation(reach(process_model), map_places(experiment))
+        folder = _Run(experiment, progress or Silent(), process_model, federation, None).run(resume=resume)
         write_report(folder.path)
     return folder
 
@@ -150,7 +138,12 @@ class _Run:
         self.process_model = process_model
         self.federation = federation
         self.pooled = pooled
-        self.sites = tuple(section.name for section in experiment.sites)
+        self.attendance = Attendance(federation, strict=pooled is not None)
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The sites that are still in the run."""
+        return self.attendance.sites
 
     def run(self, *, resume: bool) -> RunFolder:
         """Carry out all steps that are not done yet."""
@@ -170,11 +163,14 @@ class _Run:
         self._audit_cohorts()
         initial = read_state(assembled.model, assembled.trainable)
         self.logs.describe(self._write_environment(assembled, counts))
-        methods, summaries = {}, {}
-        for name, train in self._methods().items():
-            methods[name], summaries[name] = self._evaluate(name, train(initial))
-        write_feature_statistics(self.process_model, self.federation, self.sites, self.folder)
-        write_saliency(self.experiment, self.federation, self.sites, self.folder)
+        after = AfterRounds(self.experiment, self.folder, self.attendance, self.progress)
+        summaries = {name: after.evaluate(name, train(initial)) for name, train in self._methods().items()}
+        methods = after.combine(summaries)
+        evaluated = methods["federated"].sites
+        summaries = {method: {site: sent[site] for site in evaluated} for method, sent in summaries.items()}
+        describing, explaining = (self.attendance.finishing(step) for step in ("describe features", "map saliency"))
+        write_feature_statistics(self.process_model, describing, self.sites, self.folder)
+        write_saliency(self.experiment, explaining, self.sites, self.folder)
         metrics = RunMetrics(
             version=3,
             experiment=self.experiment.name,
@@ -189,26 +185,25 @@ class _Run:
             methods=methods,
             against=against_baselines(summaries),
         )
-        by_site = {site: {name: sent[site] for name, sent in summaries.items()} for site in self.sites}
+        by_site = {site: {name: sent[site] for name, sent in summaries.items()} for site in evaluated}
+        self.folder.absences.unlink(missing_ok=True)
+        if self.attendance.absences:
+            write_typed(self.folder.absences, Absences(tuple(self.attendance.absences)))
         write_metrics(self.folder, metrics, by_site)
 
     def _count_and_split(self) -> dict[str, ScanCounts]:
         """Have every site read, prepare and split its scans; groups that sites declare are split at the server."""
-        counts, flows = count_and_split(self.experiment, self._answers)
+        counts, flows = count_and_split(self.experiment, self.attendance.plan)
         write_typed(self.folder.flow, flows)
-        return counts
+        return {site: counts[site] for site in self.sites}
 
     def _audit_cohorts(self) -> None:
         """Stop at a leak, and record the differences between the sites."""
-        audit = audit_sites(self._answers, near=False, warnings=self.experiment.warnings)
+        audit = audit_sites(self.attendance.describe, near=False, warnings=self.experiment.warnings)
         audit.require_none()
         write_typed(self.folder.audit, audit)
         if not self.folder.profiles.exists():
-            write_typed(self.folder.profiles, profile_sites(self._answers))
-
-    def _answers(self, task: Task) -> list[Answer]:
-        """Send all sites the same task outside the rounds; return their answers, sorted by site."""
-        return answers_of_all(self.federation, task)
+            write_typed(self.folder.profiles, profile_sites(self.attendance.describe))
 
     def _methods(self) -> dict[str, Callable[[State], dict[str, State]]]:
         """Return method → function from the initial state to the state with which each site is evaluated."""
@@ -218,14 +213,19 @@ class _Run:
 
     def _federated(self, initial: State) -> dict[str, State]:
         rule = self.experiment.aggregation.rule
-        best = self._rounds(self.federation, RoundsFolder(self.folder.path), initial, rule)
+        best = self._rounds(self.attendance.federation, RoundsFolder(self.folder.path), initial, rule)
         return dict.fromkeys(self.sites, best)
 
     def _local(self, initial: State) -> dict[str, State]:
         states = {}
         for name in self.sites:
             lone_site = Part(self.federation, (name,), LOCAL)
-            states[name] = self._rounds(lone_site, RoundsFolder(self.folder.local_rounds(name).path), initial)
+            try:
+                states[name] = self._rounds(lone_site, RoundsFolder(self.folder.local_rounds(name).path), initial)
+            except QuorumLostError as lost:
+                if self.pooled is not None:
+                    raise
+                self.attendance.leave_out(name, "local baseline", str(lost))
         return states
 
     def _centralized(self, initial: State) -> dict[str, State]:
@@ -242,18 +242,7 @@ class _Run:
         return states
 
     def _without(self, left_out: str) -> Part:
-        return Part(self.federation, tuple(name for name in self.sites if name != left_out), without(left_out))
-
-    def _validation_without(self, left_out: str) -> ClassCounts:
-        """Return the validation counts of the other sites for the model trained without a site, for its thresholds."""
-        others, best = self._without(left_out), self.folder.rounds_without(left_out).best
-        versions, state = read_best_state(best).versions, load_state(best)
-        instruction = Evaluate(method="leave_one_site_out", left_out=left_out)
-        tasks = {
-            name: Task(instruction, parts={STATE: state}, memory_version=versions.get(name)) for name in others.sites
-        }
-        answers = [answer_of(reply) for reply in others.ask(tasks)]
-        return pool_validation(answer.expect(Evaluation).summary for answer in answers)
+        return sites_without(self.federation, self.sites, left_out)
 
     def _rounds(
         self, federation: Federation, folder: RoundsFolder, initial: State, rule_name: str | None = None
@@ -271,6 +260,8 @@ class _Run:
             deadline_seconds=options.deadline_seconds if federated else None,
             retries=options.retries,
             max_norm=options.max_norm,
+            max_norm_ratio=options.max_norm_ratio,
+            steps_per_example=self.experiment.training.local_epochs / self.experiment.training.batch_size,
             secure_experiment=self.experiment.sha256()
             if federated and self.experiment.privacy.secure_aggregation
             else None,
@@ -287,27 +278,6 @@ class _Run:
                 federation, rule, folder, settings, initial, self.process_model.context(federation.sites), on_round
             )
         return load_state(folder.best)
-
-    def _evaluate(self, method: str, states: Mapping[str, State]) -> tuple[MethodMetrics, dict[str, Summary]]:
-        """Evaluate the sites' states. Returns the method's metrics, and site → summary."""
-        task = partial(Task, Evaluate.model_validate({"method": method}))
-        versions = read_best_state(self.folder.best_checkpoint).versions if method == "federated" else {}
-        tasks = {site: task(parts={STATE: state}, memory_version=versions.get(site)) for site, state in states.items()}
-        with self.progress.bar(f"evaluating ({method})") as advance:
-            summaries = {}
-            for reply in self.federation.ask(tasks):
-                summaries[reply.site] = whole_summary(answer_of(reply))
-                advance(len(summaries), len(tasks))
-        if method == LEAVE_ONE_SITE_OUT:
-            for site in states:
-                summaries[site] = replace(summaries[site], validation=self._validation_without(site))
-        metrics = combine(
-            summaries,
-            self.experiment.seed,
-            shared_model=method not in OWN_MODELS,
-            auc_interval=self.experiment.evaluation.auc_interval,
-        )
-        return metrics, summaries
 
     def _write_environment(self, assembled: AssembledModel, counts: Mapping[str, ScanCounts]) -> Environment:
         environment = Environment.here(

@@ -49,6 +49,16 @@ def test_all_requests_of_a_message_count_together() -> None:
     intake.take(2_500)
 
 
+@pytest.mark.parametrize("stated", [True, False])
+def test_one_object_is_bounded(stated: bool) -> None:
+    def large() -> httpx.Response:
+        headers = {"content-length": str(9 << 20)} if stated else {}
+        return httpx.Response(200, content=iter([b"x" * (1 << 20)] * 9), headers=headers)
+
+    with pytest.raises(IntakeExceededError):
+        client(Intake(10**9), large).post("http://server/")
+
+
 def test_what_is_compressed_is_not_expanded() -> None:
     def bomb() -> httpx.Response:
         return httpx.Response(200, content=gzip.compress(bytes(10**7)), headers={"content-encoding": "gzip"})

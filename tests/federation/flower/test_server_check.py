@@ -16,7 +16,8 @@ def test_a_scan_at_two_hospitals_is_found_and_named_by_neither(
         write_small_site(tmp_path / name, people=6, seed=seed)
     copied = "sub-03/anat/sub-03_T1w.nii.gz"
     shutil.copyfile(tmp_path / "A" / copied, tmp_path / "B" / copied)
-    (tmp_path / "key").write_text("0123456789abcdef" * 4)
+    (tmp_path / "key").write_text("5d1c8e0b7f4a92636c21e8d9075ab3f4186e2c9b40d7af5388e1f06a2b9dc754")
+    (tmp_path / "key").chmod(0o600)
     deployment = deploy(roots={name: tmp_path / name for name in "AB"})
     for name in "AB":
         deployment.configure(name, fingerprint_key=str(tmp_path / "key"))

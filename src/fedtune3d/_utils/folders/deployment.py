@@ -93,6 +93,16 @@ class SiteWork:
         """The log of the SuperNode."""
         return self.flower / "supernode.log"
 
+    @property
+    def alive(self) -> Path:
+        """Its time is the last sign of life of ``site join``."""
+        return self.path / "alive"
+
+    @property
+    def answered(self) -> Path:
+        """Its time is that of the last task that was answered."""
+        return self.path / "answered"
+
     def run(self, experiment: str, sha256: str) -> RunFolder:
         """The run folder of an experiment, which holds this site's half only."""
         return RunFolder(self.path / "runs" / f"{experiment}-{sha256[:12]}")

@@ -46,6 +46,11 @@ class RunFolder(ReportedFolder):
         """The sites' intensity profiles, and the distances between them."""
         return self.path / "profiles.json"
 
+    @property
+    def absences(self) -> Path:
+        """Sites that were left out of a step outside the rounds, and why."""
+        return self.path / "absences.json"
+
     def log(self, name: str) -> Path:
         """The folder of a log by its name, ``tensorboard`` or ``mlflow``."""
         return self.path / name

@@ -67,6 +67,8 @@ def join(folder: Path, make_site: MakeSite, stopped: Callable[[], bool] = lambda
     """
     settings = SiteSettings.read(folder)
     keep_proxies_out_of_this_machine()
+    settings.work.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.work.chmod(0o700)
     with one_writer(settings.work, "fedtune3d site join"):
         _host(folder, make_site)  # report problems with the folder before connecting
         app = make_client_app(make_site)
@@ -92,7 +94,10 @@ def _serve(folder: Path, settings: SiteSettings, app: ClientApp, stopped: Callab
     runtime = Runtime(address, None, secret, "SuperExec")
     try:
         while child.poll() is None and not stopped():
-            if not _answer_one(runtime, app):
+            work.alive.touch()
+            if _answer_one(runtime, app):
+                work.answered.touch()
+            else:
                 time.sleep(POLL_SECONDS)
     finally:
         runtime.close()

@@ -9,6 +9,8 @@ MAX_MESSAGE_BYTES = "FEDTUNE3D_MAX_MESSAGE_BYTES"
 """Environment variable with the maximum size of a message to a SuperNode, in bytes."""
 ALLOWANCE_BYTES = 4_000_000
 """Allowance for the rest of a message besides its tensors: the experiment, names and Flower's headers."""
+MAX_OBJECT_BYTES = 8 << 20
+"""Maximum size of one object of a message: a piece of a tensor has 5 MiB, and the values of a task are shorter."""
 UNBOUNDED_BYTES = 4 << 30
 """Maximum size of a message if `policy.max_payload_mb` is not set."""
 
@@ -73,12 +75,14 @@ class Intake:
             raise IntakeExceededError("the server sent a compressed response, which was not requested")
         length = response.headers.get("content-length", "")
         if length.isdigit():
-            self.take(int(length))
+            self.take(int(length) if int(length) <= MAX_OBJECT_BYTES else self.max_bytes + 1)
         else:
             response.stream = _Counted(response.stream, self)
 
 
 class _Counted(httpx.SyncByteStream):
+    """A stream of unstated length, which may be as long as an object of a message."""
+
     def __init__(self, stream: object, intake: Intake) -> None:
         if not isinstance(stream, httpx.SyncByteStream):
             raise TypeError(f"expected a response stream, got {type(stream).__name__}")
@@ -86,8 +90,10 @@ class _Counted(httpx.SyncByteStream):
         self._intake = intake
 
     def __iter__(self) -> Iterator[bytes]:
+        taken = 0
         for chunk in self._stream:
-            self._intake.take(len(chunk))
+            taken += len(chunk)
+            self._intake.take(len(chunk) if taken <= MAX_OBJECT_BYTES else self._intake.max_bytes + 1)
             yield chunk
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """Check that a site can reach its server: name, port, certificate, clock."""
 
 import base64
+import math
 import socket
 import ssl
 import time
@@ -18,14 +19,22 @@ from fedtune3d.federation.flower.site_folder import SiteSettings
 BEHIND_SECONDS, AHEAD_SECONDS = 300.0, 5.0
 """Maximum difference between the clocks of site and server, beyond which Flower rejects signatures."""
 CONNECT_SECONDS = 10
+DAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
 class Contact:
-    """A connection to the server: its TLS version, and how far the site's clock is ahead, in seconds (± 1)."""
+    """A connection to the server.
+
+    Attributes:
+        tls: Its TLS version.
+        ahead_seconds: How far the site's clock is ahead (± 1).
+        certificate_days: Days until the server's certificate expires; infinite without TLS.
+    """
 
     tls: str
     ahead_seconds: float
+    certificate_days: float
 
 
 def contact_server(folder: Path, settings: SiteSettings) -> Contact:
@@ -44,7 +53,7 @@ def contact_server(folder: Path, settings: SiteSettings) -> Contact:
     server = f"server {settings.server}{proxy_note}"
     try:
         connection.connect()
-        tls = connection.sock.version() or "" if isinstance(connection.sock, ssl.SSLSocket) else ""
+        tls, expires = _secured(connection.sock)
         connection.request("GET", "/v1/fleet/")
         answer = connection.getresponse()
         now = time.time()
@@ -63,7 +72,7 @@ def contact_server(folder: Path, settings: SiteSettings) -> Contact:
         connection.close()
     if date is None:
         raise InputError(f"{server}: answered without a date; is it a fedtune3d server?")
-    return Contact(tls, now - parsedate_to_datetime(date).timestamp())
+    return Contact(tls, now - parsedate_to_datetime(date).timestamp(), (expires - now) / DAY_SECONDS)
 
 
 def _connection(host: str, port: int, trusted: ssl.SSLContext) -> tuple[HTTPSConnection, str]:
@@ -76,6 +85,14 @@ def _connection(host: str, port: int, trusted: ssl.SSLContext) -> tuple[HTTPSCon
     login = base64.b64encode(f"{unquote(proxy.username or '')}:{unquote(proxy.password or '')}".encode()).decode()
     connection.set_tunnel(host, port, {"Proxy-Authorization": f"Basic {login}"} if proxy.username else {})
     return connection, f" (through the proxy {proxy.hostname}:{proxy.port or 80})"
+
+
+def _secured(connection: socket.socket) -> tuple[str, float]:
+    """The TLS version of a connection, and when the other side's certificate expires, in seconds since 1970."""
+    if not isinstance(connection, ssl.SSLSocket):
+        return "", math.inf
+    until = (connection.getpeercert() or {}).get("notAfter")
+    return connection.version() or "", ssl.cert_time_to_seconds(until) if isinstance(until, str) else math.inf
 
 
 def clock_problem(ahead_seconds: float) -> str | None:

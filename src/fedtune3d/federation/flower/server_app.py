@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import Context, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
@@ -28,6 +25,7 @@ from fedtune3d.federation.flower.engine import (
     write_secret,
 )
 from fedtune3d.federation.flower.grid_federation import GridFederation
+from fedtune3d.federation.flower.keys import read_public_key
 from fedtune3d.federation.flower.launch import DOOR
 from fedtune3d.federation.flower.private_api import (
     ControlHttpClient,
@@ -227,7 +225,7 @@ class _SuperLink:
         ) as control:
             keys = None
             if self.certificate is not None:
-                keys = [_read_public_key(self.folder.public_key(site)) for site in sites]
+                keys = [public_key_to_bytes(read_public_key(self.folder.public_key(site))) for site in sites]
                 for site, key in zip(sites, keys, strict=True):
                     request = RegisterNodeRequest(public_key=key, name=site)
                     self._until_ready(partial(_register, control, request))
@@ -259,14 +257,3 @@ def _superlink(folder: ServerFolder, settings: ServerSettings, app: Path) -> Ite
         yield link
     finally:
         link.close()
-
-
-def _read_public_key(path: Path) -> bytes:
-    """Read a public key in the format that Flower registers. Raises `InputError`."""
-    try:
-        key = serialization.load_ssh_public_key(path.read_bytes())
-    except (OSError, ValueError, UnsupportedAlgorithm) as error:
-        raise InputError(f"{path}: expected a public key in OpenSSH format; {error}") from None
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise InputError(f"{path}: expected an ECDSA key (ssh-keygen -t ecdsa -b 384), got another kind")
-    return public_key_to_bytes(key)

@@ -1,8 +1,8 @@
 """The server's folder: its certificate, the sites' public keys, and a folder to hand over to each site."""
 
 import ipaddress
+import re
 import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -16,6 +16,8 @@ from fedtune3d._utils.folders import ServerPaths
 from fedtune3d._utils.strict import StrictModel, problems_of
 from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.config.privacy import MIN_SITES
+from fedtune3d.config.site import SITE_NAME
+from fedtune3d.federation.flower.keys import call, make_site_key, set_site_key
 from fedtune3d.federation.flower.site_folder import Address
 
 CERTIFICATE_DAYS = 825
@@ -79,6 +81,11 @@ class ServerFolder:
         """Return the path of a site's public key; without that file the site cannot join."""
         return self.paths.public_key(site)
 
+    def set_key(self, site: str, key: Path) -> str:
+        """Replace a site's public key by its new one; return the fingerprint. Raises as `set_site_key`."""
+        _require_name(site)
+        return set_site_key(self.public_key(site), key)
+
     @classmethod
     def make(cls, path: Path, address: str, sites: Sequence[str]) -> Self:
         """Create the folder, or add what is missing; a site that has a key keeps it.
@@ -90,6 +97,8 @@ class ServerFolder:
         settings = folder.paths.settings
         if settings.exists() and folder.settings().address != address:
             raise InputError(f"{settings}: the folder was made for {folder.settings().address}; choose another folder")
+        for site in sites:
+            _require_name(site)
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o700)
         if not settings.exists():
@@ -103,19 +112,34 @@ class ServerFolder:
     def _make_certificates(self, host: str) -> None:
         """Create the federation's certificate authority and the server's certificate for its host name or IP."""
         new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-nodes"]
-        _call(
+        call(
             *("openssl", "req", "-x509", *new_key, "-keyout", self.paths.authority_key, "-out", self.paths.authority),
             *("-days", 3650, "-subj", "/CN=fedtune3d federation CA"),
             *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
         )
+        self._make_server_certificate(host)
+
+    def renew_certificate(self) -> None:
+        """Make a new key and certificate for the server, signed by the same authority: sites need nothing new.
+
+        Raises:
+            InputError: If the authority's private key is not in the folder, or openssl is missing or fails.
+        """
+        if not self.paths.authority_key.exists():
+            raise InputError(f"{self.paths.authority_key}: no such file; put the authority's key back to renew")
+        self._make_server_certificate(self.settings().address.rpartition(":")[0].strip("[]"))
+
+    def _make_server_certificate(self, host: str) -> None:
+        """Create the server's key, and its certificate for a host name or IP address."""
+        new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-nodes"]
         request, extensions = self.paths.request, self.paths.extensions
         names = {f"{'IP' if _is_address(name) else 'DNS'}:{name}" for name in (host, "localhost", "127.0.0.1")}
         extensions.write_text(
             f"subjectAltName={','.join(sorted(names))}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n"
             "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
         )
-        _call("openssl", "req", *new_key, "-keyout", self.paths.key, "-out", request, "-subj", f"/CN={host}"[:64])
-        _call(
+        call("openssl", "req", *new_key, "-keyout", self.paths.key, "-out", request, "-subj", f"/CN={host}"[:64])
+        call(
             *(
                 "openssl",
                 "x509",
@@ -139,15 +163,19 @@ class ServerFolder:
         site = self.paths.site(name)
         site.path.mkdir(parents=True, exist_ok=True)
         site.path.chmod(0o700)
-        for old in (site.key, site.public_key):
-            old.unlink(missing_ok=True)
-        _call("ssh-keygen", "-q", "-t", "ecdsa", "-b", 384, "-N", "", "-C", name, "-f", site.key)
+        make_site_key(site, name)
         shutil.copyfile(self.paths.authority, site.certificate)
         if not site.settings.exists():
             values = {"name": name, "address": address, "secure_aggregation": secure_aggregation}
             write_text(site.settings, SITE_TEMPLATE.format(**values))
-        self.public_key(name).parent.mkdir(exist_ok=True)
+        self.public_key(name).parent.mkdir(mode=0o700, exist_ok=True)
         shutil.copyfile(site.public_key, self.public_key(name))
+
+
+def _require_name(site: str) -> None:
+    """Refuse a name that could be a path, before anything is made of it. Raises `InputError`."""
+    if not re.fullmatch(SITE_NAME, site):
+        raise InputError(f"--site {site!r}: expected letters, digits, - and _, as in an experiment file")
 
 
 def _is_address(host: str) -> bool:
@@ -156,14 +184,3 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _call(*command: object) -> None:
-    """Run an OpenSSL or OpenSSH program. Raises `InputError`."""
-    arguments = [str(argument) for argument in command]
-    try:
-        subprocess.run(arguments, check=True, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise InputError(f"{arguments[0]}: not found; install OpenSSL and the OpenSSH client") from None
-    except subprocess.CalledProcessError as error:
-        raise InputError(f"{arguments[0]} failed: {' '.join(error.stderr.split())[-500:]}") from None

@@ -15,8 +15,9 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.foreign_text import one_line
 from fedtune3d._utils.state_dicts import State, tensor_bytes
-from fedtune3d.federation.messages import Answer, Fault, Task
+from fedtune3d.federation.messages import Answer, Fault, RefusedAnswer, Task, parts_bytes
 from fedtune3d.federation.privacy.declarations import require_declared_parts
 from fedtune3d.federation.serialisation import flat_state, from_text, to_text
 from fedtune3d.federation.tasks.registry import task_kind
@@ -40,6 +41,11 @@ DTYPES = {
     )
 }
 MAX_JSON_BYTES = 64 * 1024 * 1024
+MAX_HEAD_BYTES = 64 * 1024
+MAX_TENSORS = 100_000
+MAX_DIMENSIONS = 8
+ALLOWANCE_BYTES = 64 * 1024 * 1024
+"""For the tensors of an answer beyond four times those of its task: class sums, covariances, maps."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -127,27 +133,28 @@ def pack_answer(reply: Answer | Fault, sha256: str) -> RecordDict:
 
 
 def unpack_answer(records: RecordDict, task: Task, site: str, sha256: str) -> Answer | Fault:
-    """Unpack a site's answer; returns a fault if it is malformed or answers another task or experiment."""
+    """Unpack a site's answer; a `RefusedAnswer` if it is malformed or answers another task or experiment."""
     try:
-        head = _read(_AnswerHead, records, HEAD, "the answer")
+        head = _read(_AnswerHead, records, HEAD, "the answer", MAX_HEAD_BYTES)
         if head.site != site:
             raise WireError(f"answered under the name {head.site}")
         if head.fault is not None:
-            return Fault(site, " ".join(head.fault.split()))
+            return Fault(site, one_line(head.fault))
         if head.experiment_sha256 != sha256:
             raise WireError("answered for another experiment; both sides need the same experiment file and fedtune3d")
         kind = task_kind(task.kind)
-        payload = _read(kind.payload, records, BODY, f"the answer to {task.kind}")
-        parts = _parts(records, head.parts)
+        payload = _read(kind.payload, records, BODY, f"the answer to {task.kind}", kind.max_json_bytes)
+        follows = task.kind == "train" or not kind.parts  # else the size follows from more than the task's tensors
+        parts = _parts(records, head.parts, 4 * parts_bytes(task.parts) + ALLOWANCE_BYTES if follows else None)
         try:
             require_declared_parts(f"the answer to {task.kind}", kind.parts, parts)
         except TypeError as error:
             raise WireError(str(error)) from None
         return Answer(site, payload, parts)
     except WireError as error:
-        return Fault(site, str(error))
+        return RefusedAnswer(site, one_line(str(error)))
     except Exception as error:  # whatever a site sends must not stop the other sites
-        return Fault(site, f"the message is not a valid answer ({type(error).__name__})")
+        return RefusedAnswer(site, f"the message is not a valid answer ({type(error).__name__})")
 
 
 def site_of(records: RecordDict) -> str:
@@ -195,12 +202,17 @@ def _array(tensor: torch.Tensor) -> Array:
     return Array(dtype=name, shape=tuple(tensor.shape), stype=SERIALIZED, data=tensor_bytes(tensor))
 
 
-def _parts(records: RecordDict, names: list[str]) -> dict[str, State]:
+def _parts(records: RecordDict, names: list[str], max_bytes: int | None = None) -> dict[str, State]:
     """Read the tensors, removing each from the message as it is read, so that a large state is not held twice."""
     parts: dict[str, State] = {name: {} for name in names}
     arrays = records.array_records.get(TENSORS)
     if arrays is None:
         raise WireError("the message holds no tensors")
+    if len(arrays) > MAX_TENSORS:
+        raise WireError(f"expected at most {MAX_TENSORS:,} tensors, got {len(arrays):,}")
+    size = sum(len(array.data) for array in arrays.values())
+    if max_bytes is not None and size > max_bytes:
+        raise WireError(f"expected at most {max_bytes:,} bytes of tensors, got {size:,}")
     for name in list(arrays):
         part, _, inner = name.partition("/")
         if part not in parts:
@@ -213,8 +225,10 @@ def _tensor(name: str, array: Array) -> torch.Tensor:
     dtype = DTYPES.get(array.dtype)
     if array.stype != SERIALIZED or dtype is None:
         raise WireError(f"{name}: expected raw bytes of a known dtype, got {array.stype!r} of {array.dtype!r}")
-    if any(isinstance(length, bool) or not isinstance(length, int) or length < 0 for length in array.shape):
-        raise WireError(f"{name}: not a valid shape: {array.shape!r}")
+    if len(array.shape) > MAX_DIMENSIONS or any(
+        isinstance(length, bool) or not isinstance(length, int) or not 0 <= length < 2**40 for length in array.shape
+    ):
+        raise WireError(f"{name}: not a valid shape")
     expected = math.prod(array.shape) * dtype.itemsize
     if len(array.data) != expected:
         raise WireError(f"{name}: expected {expected} bytes for shape {tuple(array.shape)}, got {len(array.data)}")
@@ -223,12 +237,14 @@ def _tensor(name: str, array: Array) -> torch.Tensor:
     return torch.frombuffer(bytearray(array.data), dtype=dtype).reshape(array.shape)
 
 
-def _read(model: type[Model], records: RecordDict, key: str, what: str) -> Model:
+def _read(model: type[Model], records: RecordDict, key: str, what: str, max_bytes: int = MAX_JSON_BYTES) -> Model:
     """Read the model under a key of the message. Raises `WireError`."""
     about = records.config_records.get(ABOUT)
     text = about.get(key) if about is not None else None
-    if not isinstance(text, str) or len(text) > MAX_JSON_BYTES:
+    if not isinstance(text, str):
         raise WireError(f"the message has no JSON under {key!r}")
+    if len(text) > max_bytes:
+        raise WireError(f"{what}: expected at most {max_bytes:,} bytes of JSON, got {len(text):,}")
     try:
         return from_text(model, text, what)
     except ValueError as error:

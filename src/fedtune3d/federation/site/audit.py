@@ -1,5 +1,7 @@
 """The site's part of the leak audit: keyed fingerprints of its scans, and a description of the people in each split."""
 
+import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +19,7 @@ from fedtune3d.preparation.fingerprints import id_pattern, keyed, normal_id
 from fedtune3d.preparation.near_fingerprints import near_bands
 from fedtune3d.preparation.store import load_prepared
 
-MIN_KEY_BYTES = 16
+MIN_KEY_BITS = 128
 KEY_BYTES = 32
 """Length of the key drawn for the sites of one process."""
 _MAX_AGE = 150.0
@@ -25,17 +27,28 @@ _WOMEN, _MEN = ("F", "f", "female", "Female", "W", "w"), ("M", "m", "male", "Mal
 
 
 def read_key(site: str, path: Path) -> bytes:
-    """Read the sites' shared key. Raises `InputError` if the file cannot be read or the key is too short."""
+    """Read the sites' shared key. Raises `InputError` if it cannot be read, others can read it, or it is weak."""
     try:
         key = path.read_bytes().strip()
     except OSError as error:
         raise InputError(f"site {site}: fingerprint_key {path}: cannot be read ({error.strerror})") from error
-    if len(key) < MIN_KEY_BYTES:
+    if path.stat().st_mode & 0o077:
+        raise InputError(f"site {site}: fingerprint_key {path}: others on this machine can read it; chmod 600 {path}")
+    if (bits := entropy_bits(key)) < MIN_KEY_BITS:
         raise InputError(
-            f"site {site}: fingerprint_key {path}: expected {MIN_KEY_BYTES} bytes or more, found {len(key)}; "
+            f"site {site}: fingerprint_key {path}: expected {MIN_KEY_BITS} random bits, found about {bits:.0f}; "
             "make one with `openssl rand -hex 32` and give the same file to every site"
         )
     return key
+
+
+def entropy_bits(key: bytes) -> float:
+    """About how many random bits a key holds: its length times the Shannon entropy of its bytes.
+
+    It finds short keys, words and repetitions, not a long text that somebody else knows.
+    """
+    counts = Counter(key).values()
+    return -sum(count * math.log2(count / len(key)) for count in counts)
 
 
 @dataclass(frozen=True)

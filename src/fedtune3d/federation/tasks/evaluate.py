@@ -143,4 +143,4 @@ def _predictions(site: SiteData, split: str, probabilities: Sequence[float]) -> 
     )
 
 
-KIND = TaskKind(Evaluate, Evaluation, evaluate)
+KIND = TaskKind(Evaluate, Evaluation, evaluate, max_json_bytes=16 << 20)

@@ -61,4 +61,4 @@ def fingerprint_scans(site: SiteData, task: Task) -> Answer:
     return Answer(site.name, ScanFingerprints(key=fingerprinter.key_check, scans=rows))
 
 
-KIND = TaskKind(FingerprintScans, ScanFingerprints, fingerprint_scans)
+KIND = TaskKind(FingerprintScans, ScanFingerprints, fingerprint_scans, max_json_bytes=64 << 20)

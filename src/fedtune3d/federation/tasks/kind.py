@@ -25,6 +25,7 @@ class TaskKind(Generic[SiteType]):
         handler: Carries out a task at a site.
         parts: Name of each state dict in an answer → what it reveals.
         require_declared: An additional check of an answer; raises `TypeError`.
+        max_json_bytes: Maximum length of the JSON text of an answer; a longer one is refused unread.
     """
 
     instruction: type[Instruction]
@@ -32,6 +33,7 @@ class TaskKind(Generic[SiteType]):
     handler: Callable[[SiteType, Task], Answer]
     parts: Mapping[str, Declaration] = field(default_factory=dict)
     require_declared: Callable[[Task, Answer], None] = require_nothing
+    max_json_bytes: int = 1 << 20
 
     @property
     def declaration(self) -> AnswerDeclaration:
