@@ -146,7 +146,7 @@ def print_dice(folder: Path, weights: Path, first: int) -> None:
         image = nibabel.as_closest_canonical(nibabel.Nifti1Image.from_filename(path))
         labels = np.asarray(image.dataobj).round().astype(int)
         brain = (labels > 0) & (labels < 100)
-        box = tuple(slice(part.start - 4, part.stop + 4) for part in ndimage.find_objects(brain.astype(int))[0])
+        box = tuple(slice(max(0, part.start - 4), part.stop + 4) for part in ndimage.find_objects(brain.astype(int))[0])
         found = segment(encoder, paint(labels[box], brain[box]))
         rows.append(
             [overlap(found == CLASSES.index(name), np.isin(labels[box], of)) for name, of in STRUCTURES.items()]

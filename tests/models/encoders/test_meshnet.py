@@ -68,7 +68,7 @@ def test_a_painted_head_is_segmented_only_on_the_right_axes(weights: Path, real_
     image = nib.as_closest_canonical(nib.load(real_data / "anatomies" / "anatomy-14.nii.gz"))
     labels = np.asarray(image.dataobj).round().astype(int)
     brain = (labels > 0) & (labels < 100)
-    box = tuple(slice(part.start - 4, part.stop + 4) for part in ndimage.find_objects(brain.astype(int))[0])
+    box = tuple(slice(max(0, part.start - 4), part.stop + 4) for part in ndimage.find_objects(brain.astype(int))[0])
     labels, brain = labels[box], brain[box]
     grey = {3, 42, 8, 47, 17, 53, 18, 54, 11, 50, 26, 58}
     values = np.select(
