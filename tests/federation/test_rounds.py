@@ -47,7 +47,7 @@ class Adder:
 
 def run(folder: Path, sites: dict, rounds: int = 3, **settings: object) -> RoundState:
     rule = build_rule("fedavg")
-    chosen = RoundSettings(rounds=rounds, **settings)  # type: ignore[arg-type]
+    chosen = RoundSettings(rounds=rounds, **{"best_round": "highest_auc", **settings})  # type: ignore[arg-type]
     return run_rounds(InProcess(sites), rule, RoundsFolder(folder), chosen, INITIAL, RuleContext(sites=tuple(sites)))
 
 

@@ -16,9 +16,10 @@ WINDOW = 5
 def is_best(validation: Validation, earlier: Sequence[Validation], choice: BestRound) -> bool:
     """Decide whether a state takes the place of the best state so far.
 
-    ``latest_within_error``: the mean AUC of the last `WINDOW` rounds is at most one standard error below the greatest
-    such mean so far. With a handful of validation scans the best single round is chosen by chance; a state that is as
-    good as any within error, and has trained longest, is not (the one-standard-error rule of Breiman et al. 1984).
+    ``latest_within_error``: the mean AUC of the last `WINDOW` rounds, and that of the round alone, are at most one
+    standard error below the greatest such mean so far. With a handful of validation scans the best single round is
+    chosen by chance; a state that is as good as any within error, and has trained longest, is not (the
+    one-standard-error rule of Breiman et al. 1984).
     ``highest_auc``: the mean AUC is higher than ever, ties going to the lower loss, then to the earlier round.
     ``last``: always. Without an AUC at any site the lowest loss decides, save for ``last``.
 
@@ -35,7 +36,7 @@ def is_best(validation: Validation, earlier: Sequence[Validation], choice: BestR
     if choice == "latest_within_error" and validation.mean_auc is not None:
         aucs = [part.mean_auc for part in (*earlier, validation) if part.mean_auc is not None]
         smooth = [fmean(aucs[max(0, end - WINDOW) : end]) for end in range(1, len(aucs) + 1)]
-        return smooth[-1] >= max(smooth) - (validation.auc_error or 0.0)
+        return min(smooth[-1], validation.mean_auc) >= max(smooth) - (validation.auc_error or 0.0)
     return validation.rank > max(part.rank for part in earlier)
 
 

@@ -62,7 +62,7 @@ class RoundSettings:
     max_norm: float = 1e6
     max_norm_ratio: float = 10.0
     steps_per_example: float = 1.0
-    best_round: BestRound = "highest_auc"
+    best_round: BestRound = "latest_within_error"
     participants: Callable[[int], tuple[str, ...]] | None = None
     secure_experiment: str | None = None
 
@@ -93,8 +93,8 @@ def run_rounds(
     """Run the remaining rounds, then score the last state. A finished run is continued if it now has more rounds.
 
     The sites score the global state after round t at the start of round t + 1 (after the last round, in a separate
-    task), so a round costs each site one message. The best state is the one with the highest mean validation AUC over
-    the sites at which it is defined; ties go to the lower pooled loss, then to the earlier round.
+    task), so a round costs each site one message. Which state is the best is decided by
+    `best_round.is_best`, from the mean validation AUC over the sites at which it is defined.
 
     Raises:
         QuorumLostError: If a round has no quorum after all retries.

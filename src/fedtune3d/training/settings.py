@@ -89,7 +89,7 @@ class TrainingSettings:
     clip_norm: Positive | None = 1.0
     accumulation: Count = 1
     class_weighted: bool = True
-    best_round: BestRound = "highest_auc"
+    best_round: BestRound = "latest_within_error"
     views: Annotated[Whole, Field(ge=1, le=1000)] = 1
     augmentation: AugmentationSettings | None = None
 
