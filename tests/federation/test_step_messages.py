@@ -7,7 +7,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d.aggregation.contract import RuleContext
 from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.federation.messages import Task
-from fedtune3d.federation.step_messages import step_of, with_step
+from fedtune3d.federation.step_messages import retry_sha256, step_of, with_step
 from fedtune3d.federation.tasks.score import Score
 from fedtune3d.federation.tasks.train import Train
 
@@ -29,6 +29,15 @@ def test_a_step_with_tensors_arrives_as_it_was() -> None:
             torch.testing.assert_close(getattr(arrived, name), tensors, rtol=0, atol=0)
         else:
             assert getattr(arrived, name) == tensors
+
+
+def test_attempts_at_a_secure_sum_are_at_one_task() -> None:
+    steps = [{"weight": 0.25}, {"weight": 0.5}]
+    first, again, other = (
+        retry_sha256(Task(Train(rule="fed_ce", step=step, attempt=attempt), 3, memory_version=2))
+        for attempt, step in ((1, steps[0]), (2, steps[0]), (2, steps[1]))
+    )
+    assert first == again != other
 
 
 def test_a_rule_that_is_not_installed_is_refused_by_name() -> None:

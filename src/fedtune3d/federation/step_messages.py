@@ -40,6 +40,13 @@ def training_sha256(task: Task) -> str:
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
 
+def retry_sha256(task: Task) -> str:
+    """Return the SHA-256 of a training task without its tensors, the same in all attempts at a secure sum."""
+    instruction = task.expect(Train)
+    words = [instruction.rule, instruction.step, task.round, task.memory_version]
+    return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
+
+
 def step_of(task: Task) -> SiteStep:
     """Rebuild a training task's site step from the rules installed here.
 

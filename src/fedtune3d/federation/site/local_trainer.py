@@ -14,7 +14,7 @@ from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.masked_updates import MaskedUpdates
 from fedtune3d.federation.site.memory import SiteMemory
-from fedtune3d.federation.step_messages import step_of, tensors_sha256, training_sha256
+from fedtune3d.federation.step_messages import retry_sha256, step_of, tensors_sha256, training_sha256
 from fedtune3d.federation.tasks.score import ScoreAnswer
 from fedtune3d.federation.tasks.train import Train, TrainAnswer
 from fedtune3d.federation.update_checks import reason_to_refuse
@@ -98,6 +98,7 @@ class LocalTrainer:
             values_to_sum(self.experiment.rule_of_sums().to_sum, step, received, trained, answer.parts),
             tensors_sha256(task),
             training_sha256(task),
+            retry_sha256(task),
         )
         return Answer(self.name, payload.model_copy(update={"keys": keys}))
 

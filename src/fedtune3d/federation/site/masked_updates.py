@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 
 from fedtune3d._utils.folders import MaskingPaths
-from fedtune3d._utils.state_dicts import State, load_state, save_state
+from fedtune3d._utils.state_dicts import State, load_state, save_state, state_sha256
 from fedtune3d._utils.typed_json import read_typed, write_typed
 from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.privacy.secure_aggregation.messages import Attempt, Dealing, Plan, Revealed, SignedKeys
@@ -27,11 +27,15 @@ class KeptUpdate:
     Attributes:
         kept: The secrets, and how far the attempt has come.
         view: What the site knows of its task and its values.
+        retry_sha256: SHA-256 of what its task says in every attempt at the round, without the tensors.
+        values_sha256: SHA-256 of the file of values, so that no others are sent under the masks of this attempt.
         people: People behind the update.
     """
 
     kept: SiteAttempt
     view: OwnView
+    retry_sha256: str
+    values_sha256: str
     people: Annotated[int, Field(ge=0)]
 
 
@@ -52,7 +56,14 @@ class MaskedUpdates:
         self.part = part
 
     def begin(
-        self, round_: int, number: int, people: int, values: Mapping[str, State], received: str, training: str
+        self,
+        round_: int,
+        number: int,
+        people: int,
+        values: Mapping[str, State],
+        received: str,
+        training: str,
+        retry: str,
     ) -> SignedKeys:
         """Keep an update, and return fresh keys for an attempt to add it up.
 
@@ -63,11 +74,22 @@ class MaskedUpdates:
             values: What the site adds to the sum, by part, before its coefficient.
             received: SHA-256 of the tensors that came with the task.
             training: SHA-256 of what else the task says to every site.
+            retry: SHA-256 of what else the task says in every attempt at the round.
+
+        Raises:
+            Refusal: If the attempt may not follow the last one, or is at another training task of the same round: the
+                numbers that leave with each would tell more of this site's update than a sum does.
         """
-        last = self._read().kept if self.paths.attempt.exists() else None
-        kept = self.part.begin(self.name, Attempt(self.experiment, round_, number), last)
-        save_state(self.paths.values, {VALUES: flatten(values)}, durable=False)
-        self._write(KeptUpdate(kept, OwnView(received, training, layout_sha256(values)), people))
+        last = self._read() if self.paths.attempt.exists() else None
+        attempt = Attempt(self.experiment, round_, number)
+        kept = self.part.begin(self.name, attempt, last.kept if last is not None else None)
+        same = last is None or (last.view.received_sha256, last.retry_sha256) == (received, retry)
+        if last is not None and last.kept.attempt.round == round_ and not same:
+            raise Refusal(f"secure aggregation: another training task in a second attempt at round {round_}")
+        vector = {VALUES: flatten(values)}
+        save_state(self.paths.values, vector, durable=False)
+        view = OwnView(received, training, layout_sha256(values))
+        self._write(KeptUpdate(kept, view, retry, state_sha256(vector), people))
         return kept.keys
 
     def deal(self, round_: int, number: int, roster: Mapping[str, SignedKeys]) -> Dealing:
@@ -80,9 +102,11 @@ class MaskedUpdates:
     def mask(self, round_: int, number: int, plan: Plan, sealed: Mapping[str, str]) -> tuple[int, torch.Tensor]:
         """Return the people behind the update, and its words under masks."""
         update = self._current(round_, number)
-        values = load_state(self.paths.values)[VALUES]
+        vector = load_state(self.paths.values)
+        if state_sha256(vector) != update.values_sha256:
+            raise SiteFault("the update of this attempt is no longer kept")
         try:
-            kept, words = self.part.mask(update.kept, plan, sealed, update.view, values)
+            kept, words = self.part.mask(update.kept, plan, sealed, update.view, vector[VALUES])
         except Refusal:
             raise
         except ValueError as error:

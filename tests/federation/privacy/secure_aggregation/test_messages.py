@@ -26,6 +26,9 @@ def test_statements_differ_in_kind_and_in_every_value() -> None:
         ({"A": 3.1, "B": 1.0, "C": 1.0}, "A would have 61% of the sum"),
         ({"A": 1.0, "B": 1.0}, "a sum of 2 sites"),
         ({"A": 1.0, "B": 1.0, "C": 0.0}, "a sum of 2 sites"),
+        ({"A": 0.6, "B": 0.399, "C": 0.001}, "a sum of 2 sites"),  # B could subtract its own and have A's
+        ({"A": 0.5, "B": 0.5, "C": 1e-12}, "a sum of 2 sites"),  # nothing is left of it in fixed point
+        ({"A": 0.55, "B": 0.4, "C": 0.05}, None),
         ({}, "a sum of 0 sites"),
     ],
 )

@@ -15,6 +15,10 @@ from pydantic import Field
 MIN_SITES = 3
 """Minimum number of sites in a sum: with two, each site could subtract its own update and obtain the other's."""
 
+MIN_PART = 0.01
+"""Smallest coefficient of a site that counts towards `MIN_SITES`, as a part of the largest one: a site with less hides
+nobody, and in fixed point it may add nothing at all."""
+
 Hex = Annotated[str, Field(pattern=r"^([0-9a-f]{2})*$", max_length=4096)]
 Hex16 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -139,9 +143,13 @@ def commitment(kind: str, attempt: Attempt, dealer: str, secret: str) -> str:
 
 def why_unsafe(coefficients: Mapping[str, float], max_share: float) -> str | None:
     """Return why the sum of these sites would reveal too much about one of them, in one line; None if it would not."""
-    counted = [site for site in sorted(coefficients) if coefficients[site] > 0]
+    least = MIN_PART * max(coefficients.values(), default=0.0)
+    counted = [site for site in sorted(coefficients) if coefficients[site] > 0 and coefficients[site] >= least]
     if len(counted) < MIN_SITES:
-        return f"a sum of {len(counted)} sites would reveal too much about each; at least {MIN_SITES} are needed"
+        return (
+            f"a sum of {len(counted)} sites would reveal too much about each; at least {MIN_SITES} are needed, each "
+            f"with {MIN_PART:.0%} of the largest coefficient or more"
+        )
     total = sum(coefficients.values())
     site = max(counted, key=lambda name: coefficients[name])
     share = coefficients[site] / total
