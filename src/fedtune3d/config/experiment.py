@@ -47,7 +47,7 @@ from fedtune3d.training.settings import TrainingSettings
 Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
 WRITTEN_BY_INIT = "`fedtune3d init` writes one"
 LOGS = ("tensorboard", "mlflow")
-LATER_POLICY_KEYS = ("secure_aggregation", "max_share")
+LATER_POLICY_KEYS = ("secure_aggregation", "max_share", "max_lora_rank", "max_threads")
 """Left out of the identity of an experiment where they have their defaults, so that it stays what it was."""
 SPLIT_CAUSES = ("seed", "sites", "labels", "splits")
 

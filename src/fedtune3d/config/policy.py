@@ -30,6 +30,8 @@ class Policy(StrictModel):
         tunings: The tunings that the site trains; None for all.
         heads: The heads that the site trains; None for all.
         max_rounds: Maximum number of rounds of an experiment.
+        max_lora_rank: Maximum rank of LoRA adapters.
+        max_threads: Maximum number of threads of an experiment.
         max_payload_mb: Maximum size of the tensors in one message, either way, in megabytes.
         secure_aggregation: Whether the site trains only where the server sees no more of updates than their sum
             (`privacy.secure_aggregation` of the experiment).
@@ -47,6 +49,8 @@ class Policy(StrictModel):
     tunings: tuple[Literal["frozen", "full", "lora"], ...] | None = None
     heads: tuple[str, ...] | None = None
     max_rounds: Annotated[Whole, Field(ge=1, le=10**9)] | None = None
+    max_lora_rank: Annotated[Whole, Field(ge=1, le=4096)] | None = None
+    max_threads: Annotated[Whole, Field(ge=1, le=1024)] | None = None
     max_payload_mb: Positive | None = None
     secure_aggregation: Literal["allowed", "required"] = "allowed"
     max_share: Fraction = 0.6

@@ -10,6 +10,7 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.flower.site_folder import SiteSettings
 from fedtune3d.federation.privacy.approval import Approval, Approvals
 from fedtune3d.federation.privacy.consent import require_answerable
+from fedtune3d.federation.privacy.limits import require_within_limits
 from fedtune3d.federation.privacy.minimums import people_by_class
 from fedtune3d.federation.privacy.people import PeopleSets, hash_person, people_sets, site_key, too_close
 from fedtune3d.federation.privacy.screen import approval_screen
@@ -45,6 +46,7 @@ def read_request(folder: Path, file: Path) -> Request:
     key, approvals = site_key(paths.people_key), Approvals(paths.approvals)
     withdrawn = approvals.withdrawn()
     section = settings.section_of(experiment)
+    require_within_limits(experiment, section.policy)
     run = SiteWork(settings.work).run(experiment.name, experiment.sha256())
     site = make_hosted_site(
         experiment,

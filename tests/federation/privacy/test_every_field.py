@@ -47,10 +47,17 @@ REFUSING: dict[str, Any] = {
     "tunings": ["full"],
     "heads": ["conv_l"],
     "max_rounds": 1,
+    "max_threads": 1,
+    "max_lora_rank": 1,
     "max_payload_mb": 1e-9,
     "hours": "03:00-03:01",
     "secure_aggregation": "required",
 }
+EXCEEDING: dict[str, Any] = {
+    "max_threads": {"threads": 2},
+    "max_lora_rank": {"tuning": {"method": "lora", "rank": 2, "blocks": "all"}},
+}
+"""What an experiment has more of than a policy allows, where the small one has the least."""
 KEEPING = {"predictions_leave", "groups_leave", "maps_leave", "names_leave", "pictures_leave"}
 SECURE_KINDS = {"share_secrets", "mask_update", "confirm_survivors", "reveal_shares"}
 SECURE_KEYS = {"max_share"}
@@ -76,9 +83,11 @@ def tasks(experiment: Experiment) -> Iterator[Task]:
     yield Task(MapSaliency(), parts=parts)
 
 
-def answers(small_experiment: Any, folder: Path, **policy: Any) -> dict[str, Answer | Refusal]:
+def answers(
+    small_experiment: Any, folder: Path, changes: dict[str, Any] | None = None, **policy: Any
+) -> dict[str, Answer | Refusal]:
     """What site A answers to each kind under a policy, or how it refuses."""
-    path = small_experiment.write(folder / "run", explain="gradcam")
+    path = small_experiment.write(folder / "run", explain="gradcam", **changes or {})
     experiment = Experiment.from_yaml(path)
     policies = Policy.model_validate({"min_per_class": 1, **policy})
     sections = tuple(section.model_copy(update={"policy": policies}) for section in experiment.sites)
@@ -158,7 +167,7 @@ def test_no_field_of_fewer_people_leaves(small_experiment: Any, tmp_path: Path, 
 
 @pytest.mark.parametrize("key", sorted(REFUSING))
 def test_what_the_policy_refuses_is_refused_to_every_kind(small_experiment: Any, tmp_path: Path, key: str) -> None:
-    for name, answer in answers(small_experiment, tmp_path, **{key: REFUSING[key]}).items():
+    for name, answer in answers(small_experiment, tmp_path, EXCEEDING.get(key), **{key: REFUSING[key]}).items():
         if key == "max_payload_mb" and isinstance(answer, Answer):
             assert not answer.parts, name  # no tensors, either way
         else:

@@ -51,11 +51,18 @@ class Plain:
         return Answer("A", TRAINED, {"state": STATE})
 
 
-def guarded(folder: Path, clock: str = "12:00", **policy: Any) -> PolicyGate:
-    values = {"name": "x", "sites": [{"name": "A"}], "labels": {"positive": ["AD"], "negative": ["CN"]}}
+VALUES = {"name": "x", "sites": [{"name": "A"}], "labels": {"positive": ["AD"], "negative": ["CN"]}}
+
+
+def guarded(folder: Path, clock: str = "12:00", changes: dict | None = None, **policy: Any) -> PolicyGate:
     now = datetime.fromisoformat(f"2025-01-01T{clock}")
     return PolicyGate(
-        Plain(), Experiment.model_validate(values), Policy(**policy), folder, declared_answer, now=lambda: now
+        Plain(),
+        Experiment.model_validate(VALUES | (changes or {})),
+        Policy(**policy),
+        folder,
+        declared_answer,
+        now=lambda: now,
     )
 
 
@@ -65,6 +72,7 @@ def guarded(folder: Path, clock: str = "12:00", **policy: Any) -> PolicyGate:
         ({"tunings": ["lora"]}, "policy.tunings allows lora, but the experiment uses frozen"),
         ({"heads": ["linear"]}, "policy.heads allows linear, but the experiment uses conv_s"),
         ({"max_rounds": 19}, "policy.max_rounds is 19, but the experiment has 20 rounds"),
+        ({"max_threads": 1}, "policy.max_threads is 1, but the experiment has 2 threads"),
         ({"max_payload_mb": 1e-5}, "policy.max_payload_mb is 1e-05, but the site was asked to receive 0.0 MB"),
         ({"hours": "19:00-07:00"}, "policy.hours is 19:00-07:00, but it is 12:00 at the site"),
         ({"hours": "13:00-14:00"}, "policy.hours is 13:00-14:00, but it is 12:00 at the site"),

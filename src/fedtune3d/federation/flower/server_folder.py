@@ -42,6 +42,8 @@ policy:
   tunings: [frozen, lora]
   heads: [linear, conv_s, conv_l]
   max_rounds: 100
+  max_lora_rank: 64
+  max_threads: 64
   max_payload_mb: 100
   hours: null                   # for example 19:00-07:00, by this site's clock
 """

@@ -21,6 +21,7 @@ from fedtune3d.federation.privacy.budget import budget_of
 from fedtune3d.federation.privacy.consent import Consent, require_answerable
 from fedtune3d.federation.privacy.egress_log import EgressManifest
 from fedtune3d.federation.privacy.gate import PolicyGate
+from fedtune3d.federation.privacy.limits import require_within_limits
 from fedtune3d.federation.privacy.people import hash_person, people_sets, site_key
 from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.site.data import SPLITS
@@ -105,6 +106,7 @@ class SiteHost:
         if self._current is None or self._current[0] != causes:
             self._current = None
             section = self.settings.section_of(experiment)
+            require_within_limits(experiment, section.policy)
             folder = RunFolder(experiment.output).site(section.name).path
             site = self.make_site(experiment, section, folder, self.progress, self._withdrawn())
             consent = self._consent(experiment, site)

@@ -13,6 +13,7 @@ from fedtune3d.federation.messages import Answer, Answering, Task, parts_bytes
 from fedtune3d.federation.privacy.consent import WITHHELD, Consent
 from fedtune3d.federation.privacy.declarations import AnswerDeclaration, require_declared_parts
 from fedtune3d.federation.privacy.egress_log import EgressManifest, sent_fields
+from fedtune3d.federation.privacy.limits import require_within_limits
 from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.privacy.suppression import reveals_numbers, suppress, withhold
 from fedtune3d.models.assembly import NCC
@@ -61,7 +62,7 @@ class PolicyGate:
         """
         if self.consent is not None:
             self.consent.require_approved()
-        self._allow_experiment()
+        require_within_limits(self.experiment, self.policy)
         self._allow_hour()
         self._allow_payload("asked to receive", task.parts)
         declared = self.declared(task.kind)
@@ -97,21 +98,6 @@ class PolicyGate:
         step = self.experiment.aggregation.build().step_type
         if self.experiment.head_name() == NCC or step.scores_training or step.own_scalars:
             raise Refusal(f"the rule needs statistics of the training scans, which this site withholds: {WITHHELD}")
-
-    def _allow_experiment(self) -> None:
-        tuning, head = self.experiment.tuning.method, self.experiment.head_name()
-        if self.policy.tunings is not None and tuning not in self.policy.tunings:
-            raise Refusal(f"policy.tunings allows {', '.join(self.policy.tunings)}, but the experiment uses {tuning}")
-        if self.policy.heads is not None and head not in self.policy.heads:
-            raise Refusal(f"policy.heads allows {', '.join(self.policy.heads)}, but the experiment uses {head}")
-        if self.policy.secure_aggregation == "required" and not self.experiment.privacy.secure_aggregation:
-            raise Refusal(
-                "policy.secure_aggregation is required, but the experiment would show the server each site's update "
-                "(privacy.secure_aggregation)"
-            )
-        max_rounds, rounds = self.policy.max_rounds, self.experiment.training.rounds
-        if max_rounds is not None and rounds > max_rounds:
-            raise Refusal(f"policy.max_rounds is {max_rounds}, but the experiment has {rounds} rounds")
 
     def _allow_hour(self) -> None:
         if self.policy.hours is None:
