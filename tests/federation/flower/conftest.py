@@ -119,8 +119,9 @@ class Deployment:
             yaml.safe_dump(self.values | cache | {"sites": sites, "output": str(path.with_suffix(""))} | changes)
         )
         if not in_process:
-            for site in self.roots:
-                approve(self.site_folder(site), read_request(self.site_folder(site), path))
+            for section in yaml.safe_load(path.read_text())["sites"]:
+                folder = self.site_folder(section["name"])
+                approve(folder, read_request(folder, path))
         return path
 
     def join(self, name: str, *start: str, environment: Any = None) -> Program:

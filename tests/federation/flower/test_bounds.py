@@ -30,15 +30,11 @@ def _resident_mb(processes: list[psutil.Process]) -> float:
 def _growth_mb(processes: list[psutil.Process], work: Callable[[], Any]) -> float:
     """The most by which processes grow together while work is done."""
     before, most, ended = _resident_mb(processes), 0.0, threading.Event()
-    each = [_resident_mb([process]) for process in processes]
 
     def watch() -> None:
         nonlocal most
         while not ended.is_set():
-            now = _resident_mb(processes)
-            if now > most:
-                most = now
-                print([round(_resident_mb([p]) - b) for p, b in zip(processes, each, strict=True)])
+            most = max(most, _resident_mb(processes))
             ended.wait(0.02)
 
     watching = threading.Thread(target=watch)
@@ -48,7 +44,6 @@ def _growth_mb(processes: list[psutil.Process], work: Callable[[], Any]) -> floa
     finally:
         ended.set()
         watching.join()
-    print([round(_resident_mb([p]) - b) for p, b in zip(processes, each, strict=True)], before, most)
     return most - before
 
 
