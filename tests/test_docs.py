@@ -106,3 +106,14 @@ def test_the_example_studies_are_valid(path: Path) -> None:
     assert {"linear", "conv_s"} <= {variant.name for variant in study.variants["heads"]}
     assert {"frozen", "lora"} <= {variant.name for variant in study.variants["tunings"]}
     assert [variant.name for variant in study.variants["rules"]] == ["simpleavg", "fedavg", "fedce", "rate_my_lora"]
+
+
+def test_every_test_that_the_threat_model_names_exists() -> None:
+    text = (ROOT / "docs" / "threat-model.md").read_text()
+    tests = {path.name: path for path in (ROOT / "tests").rglob("test_*.py")}
+    defined = {
+        name for path in tests.values() for name in re.findall(r"^def (test_\w+)", path.read_text(), flags=re.MULTILINE)
+    }
+    named = set(re.findall(r"`(test_\w+(?:\.py)?)`", text))
+    assert len(named) > 40
+    assert named - defined - tests.keys() == set()

@@ -100,3 +100,12 @@ def test_a_scan_without_a_session_has_what_all_sessions_share(tmp_path: Path) ->
     row = read_people(table, ["sub-01"]).row("sub-01", "")
     assert row is not None
     assert (row["sex"], row["diagnosis"], row.get("age")) == ("F", "AD", None)
+
+
+@pytest.mark.parametrize("group", ['=HYPERLINK("http://x")', "@SUM(A1)", "+1+1", "a\x1b[2Jb", "a\u202eb"])
+def test_a_group_that_a_spreadsheet_would_evaluate_is_refused(tmp_path: Path, group: str) -> None:
+    table = site(tmp_path, f"participant_id|group_id\n1|{group}\n")
+    tables = read_people(table, [])
+    with pytest.raises(InputError, match="no spreadsheet formula") as raised:
+        tables.group("sub-1")
+    assert str(raised.value).isprintable()

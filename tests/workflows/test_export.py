@@ -1,7 +1,9 @@
 """Exported models against the models of the runs that they come from."""
 
 import csv
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from scan_records import make_record
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sha256_file, write_json
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.foreign_text import markdown
 from fedtune3d._utils.seeds import torch_rng
 from fedtune3d._utils.state_dicts import load_info, load_state, save_state
 from fedtune3d.aggregation.site_step import KEPT_LOCAL
@@ -27,6 +30,8 @@ from fedtune3d.models.encoders.contract import initialise_random
 from fedtune3d.models.hub import FILE, REPOSITORY
 from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.report.export_info import ClassLabels, InputFormat
+from fedtune3d.report.model_card import model_card
+from fedtune3d.report.run_contents import read_run
 from fedtune3d.workflows.export import export_run, load_exported
 from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.run_folder import read_metrics
@@ -191,6 +196,21 @@ def test_the_card_warns_and_has_the_numbers_of_the_run(run: Run, tmp_path: Path)
     assert str(tmp_path.parent) not in text
 
 
+def test_the_card_shows_foreign_text_as_it_is(run: Run, tmp_path: Path) -> None:
+    path, _ = export_run(run("frozen"), tmp_path, merged=True)
+    hostile = "<script>alert(1)</script> | [x](https://evil) **b**\n# heading\x1b[2J"
+    info = replace(
+        load_exported(path)[1],
+        experiment=hostile,
+        labels={site: ClassLabels((hostile,), (site,)) for site in "AB"},
+    )
+    text = model_card(read_run(run("frozen")), info, [path.name])
+    for active in ("<script", "](https", "**b**", "\n# heading", "\x1b"):
+        assert active not in text
+    (row,) = (line for line in text.splitlines() if line.startswith("| A | &lt;script&gt;"))
+    assert len(re.findall(r"(?<!\\)\|", row)) == 4  # three cells
+
+
 def test_a_run_from_a_checkpoint_wants_that_checkpoint(
     small_experiment: Any, scans: torch.Tensor, tmp_path: Path
 ) -> None:
@@ -217,7 +237,7 @@ def test_a_run_from_a_checkpoint_wants_that_checkpoint(
         export_run(folder, tmp_path / "out", merged=True, weights=other)
     path, card = export_run(folder, tmp_path / "out", merged=True, weights=weights)
     assert torch.equal(logits_of_file(path, scans), logits_of_run(folder, scans))
-    assert f"from {REPOSITORY} at {origin['revision']}" in card.read_text()
+    assert markdown(f"from {REPOSITORY} at {origin['revision']}") in card.read_text()
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.workflows.explain import explain_scan, write_explanation
-from fedtune3d.workflows.predict import Predictor, distinct_names, predict_scans
+from fedtune3d.workflows.predict import Prediction, Predictor, distinct_names, predict_scans, write_predictions_of
 from fedtune3d.workflows.run import run_experiment
 
 
@@ -114,3 +114,13 @@ def test_scans_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert distinct_names(scans[:1]) == ["t1.nii.gz"]
     with pytest.raises(InputError, match="given twice"):
         distinct_names([*scans, scans[0]])
+
+
+def test_no_spreadsheet_evaluates_the_table(tmp_path: Path) -> None:
+    hostile = Prediction(Path('=HYPERLINK("x")'), "a", 0.5, True, "@SUM(A1)", 1.0)
+    write_predictions_of([hostile], tmp_path / "table.tsv")
+    row = (tmp_path / "table.tsv").read_text().splitlines()[1]
+    with (tmp_path / "table.tsv").open(newline="") as file:
+        cells = list(csv.reader(file, delimiter="\t"))[1]
+    assert cells[0] == '\'=HYPERLINK("x")', row
+    assert cells[4] == "'@SUM(A1)"

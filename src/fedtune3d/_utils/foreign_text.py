@@ -20,6 +20,11 @@ def one_line(text: str, longest: int = MAX_LINE) -> str:
     return visible if len(visible) <= longest else f"{visible[: longest - 1]}…"
 
 
+def printable(text: str) -> str:
+    """Return a text with its line ends, in which everything else that cannot be seen is written out."""
+    return "".join(letter if letter == "\n" else _visible(letter) for letter in text)
+
+
 def table_cell(text: str) -> str:
     """Return a text as a cell of a TSV or CSV file that no spreadsheet evaluates; a number stays what it is."""
     line = one_line(text)

@@ -73,7 +73,7 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         self.bars = RichBars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),

@@ -63,14 +63,6 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-def _printable(text: str) -> str:
-    """Escape control characters, which file names and table cells may contain."""
-    return "".join(
-        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
-
-
 def _line_of(error: InputError | OSError | MemoryError | RecursionError) -> str:
     """Return the line for an error; for an error of the operating system, with the file and the cause."""
     if isinstance(error, MemoryError):
@@ -89,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=arguments)
     except (InputError, OSError, MemoryError, RecursionError) as error:
-        err.print(f"fedtune3d: {_printable(_line_of(error))}", markup=False)
+        err.print(f"fedtune3d: {_line_of(error)}")
         sys.exit(2)
     except KeyboardInterrupt:
         err.print(STOPPED)

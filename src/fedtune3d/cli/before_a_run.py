@@ -93,8 +93,8 @@ def prepare(
         suspicious = f", {len(prepared.suspicious)} suspicious" if prepared.suspicious else ""
         out.print(f"{name}: {prepared.scans} scans prepared{left_out}{suspicious}")
         for scan, why in [*prepared.bad, *prepared.suspicious]:
-            out.print(f"  {scan}: {why}", soft_wrap=True, markup=False)
-        out.print(f"  quality control: {prepared.page}", soft_wrap=True, markup=False)
+            out.print(f"  {scan}: {why}", soft_wrap=True)
+        out.print(f"  quality control: {prepared.page}", soft_wrap=True)
     out.print(flow_table({name: prepared.flow for name, prepared in sites.items()}))
 
 

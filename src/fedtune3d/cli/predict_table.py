@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from fedtune3d.workflows.predict import Prediction
 
@@ -22,7 +23,7 @@ def prediction_table(predictions: Sequence[Prediction], threshold: float | None)
     table.add_column("Similar to training scans?")
     for prediction in predictions:
         row = (prediction.name, f"{prediction.probability:.3f}", _predicted_class(prediction), _similarity(prediction))
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     return table
 
 

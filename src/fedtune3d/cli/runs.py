@@ -87,7 +87,7 @@ def benchmark(
         out.print(text)
     out.print(f"report: {folder.report}", soft_wrap=True)
     for trial, fault in contents.results.faults.items():
-        err.print(f"failed: {trial}: {fault}", markup=False)
+        err.print(f"failed: {trial}: {fault}")
     if contents.results.faults:
         raise typer.Exit(1)
 

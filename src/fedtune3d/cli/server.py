@@ -63,7 +63,7 @@ def set_key(
     from fedtune3d.federation.flower.server_folder import ServerFolder
 
     fingerprint = ServerFolder(folder).set_key(site, key)
-    out.print(f"key of {site}: {fingerprint}; compare it with the site by telephone", markup=False, soft_wrap=True)
+    out.print(f"key of {site}: {fingerprint}; compare it with the site by telephone", soft_wrap=True)
 
 
 @commands.command("renew")

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d.cli.console import PlainConsole
 
 if TYPE_CHECKING:
     from fedtune3d._utils.folders import RunFolder
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
     from fedtune3d.federation.leak_audit import LeakAudit
 
 
-out = Console(highlight=False)
+out = PlainConsole()
 
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = PlainConsole(stderr=True, soft_wrap=True)
 
 ExperimentFile = Annotated[
     Path, typer.Argument(metavar="EXPERIMENT.yaml", help="An experiment file, as written by `init`.")
@@ -89,7 +88,7 @@ def print_audit(audit: "LeakAudit") -> None:
     out.print(balance_table(audit.described))
     for finding in audit.findings:
         if finding.level == "warning":
-            out.print(f"warning: {finding.text}", soft_wrap=True, markup=False)
+            out.print(f"warning: {finding.text}", soft_wrap=True)
     audit.require_none()
     out.print(f"no leak found, {len(audit.findings) or 'no'} warning{'s' * (len(audit.findings) != 1)}")
 
@@ -98,7 +97,7 @@ def progress_bars() -> "AbstractContextManager[Progress]":
     """Progress bars on a terminal, plain lines in a log file."""
     from fedtune3d._utils.progress import Bars, Lines
 
-    return Bars(err) if err.is_terminal else nullcontext(Lines(partial(err.print, markup=False)))
+    return Bars(err) if err.is_terminal else nullcontext(Lines(err.print))
 
 
 @contextmanager

@@ -30,10 +30,13 @@ def join_federation(folder: SiteFolder) -> None:
     """
     import logging
 
+    from fedtune3d.cli.console import OneLine
     from fedtune3d.federation.flower.client_app import join
     from fedtune3d.workflows.sites import make_hosted_site
 
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+    lines = logging.StreamHandler()
+    lines.setFormatter(OneLine("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    logging.basicConfig(handlers=[lines])
     logging.getLogger("fedtune3d").setLevel(logging.INFO)
     try:
         join(folder, make_hosted_site)
@@ -50,7 +53,7 @@ def check(folder: SiteFolder) -> None:
     failed = False
     for finding in check_site(folder):
         failed |= not finding.good
-        out.print(f"{'ok     ' if finding.good else 'NOT OK '}{finding.text}", markup=False, soft_wrap=True)
+        out.print(f"{'ok     ' if finding.good else 'NOT OK '}{finding.text}", soft_wrap=True)
     if failed:
         raise typer.Exit(2)
 
@@ -66,7 +69,7 @@ def health(folder: SiteFolder) -> None:
     worst = 0
     for line in site_health(folder):
         worst = max(worst, line.level)
-        out.print(f"{('ok      ', 'WARNING ', 'CRITICAL')[line.level]} {line.text}", markup=False, soft_wrap=True)
+        out.print(f"{('ok      ', 'WARNING ', 'CRITICAL')[line.level]} {line.text}", soft_wrap=True)
     raise typer.Exit(worst)
 
 
@@ -80,7 +83,7 @@ def new_key(folder: SiteFolder) -> None:
     from fedtune3d.federation.flower.site_folder import SiteSettings
 
     fingerprint = renew_site_key(folder, SiteSettings.read(folder).name)
-    out.print(f"new key: {fingerprint}; send site.key.pub to the server's operator", markup=False, soft_wrap=True)
+    out.print(f"new key: {fingerprint}; send site.key.pub to the server's operator", soft_wrap=True)
 
 
 @commands.command("approve")
@@ -97,13 +100,13 @@ def approve(
     from fedtune3d.workflows import approve as workflow
 
     request = workflow.read_request(folder, experiment)
-    out.print(request.screen, markup=False)
+    out.print(request.screen)
     out.print("")
     if not yes and not typer.confirm("Approve?"):
         err.print("not approved")
         raise typer.Exit(1)
     approval = workflow.approve(folder, request)
-    out.print(f"approved: {approval.name} ({approval.short})", markup=False)
+    out.print(f"approved: {approval.name} ({approval.short})")
 
 
 @commands.command("approvals")
@@ -126,7 +129,7 @@ def revoke(
     from fedtune3d.federation.privacy.approval import Approvals
 
     revoked = Approvals(SitePaths(folder).approvals).revoke(experiment)
-    out.print(f"revoked: {revoked.name} ({revoked.short}); answers that already left cannot be recalled", markup=False)
+    out.print(f"revoked: {revoked.name} ({revoked.short}); answers that already left cannot be recalled")
 
 
 @commands.command("withdraw")
@@ -157,7 +160,7 @@ def forget(
     if not yes and not typer.confirm(f"Delete the files of all runs in {folder}?"):
         raise typer.Exit(1)
     deleted = forget_federation(folder)
-    out.print(f"deleted {len(deleted)} files and folders; approvals, budget and log are kept", markup=False)
+    out.print(f"deleted {len(deleted)} files and folders; approvals, budget and log are kept")
 
 
 @commands.command("log")

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from fedtune3d.federation.privacy.approval import Approval
 from fedtune3d.federation.privacy.egress_log import EgressEntry
@@ -15,7 +15,7 @@ def approvals_table(approvals: Iterable[Approval]) -> Table:
     for approval in approvals:
         people = str(len(approval.people.get("everyone", ())))
         row = (approval.name, approval.short, approval.time, approval.version, people, approval.revoked or "")
-        table.add_row(*map(escape, row))
+        table.add_row(*map(Text, row))
     return table
 
 
@@ -27,5 +27,5 @@ def log_table(entries: Sequence[EgressEntry]) -> Table:
         names = "\n".join(f"{field.name}: {field.reveals}" for field in entry.fields)
         people = "\n".join(field.people for field in entry.fields)
         reason = entry.fault or entry.reason
-        table.add_row(*map(escape, (entry.time, entry.experiment[:12], kind, reason, names, people)))
+        table.add_row(*map(Text, (entry.time, entry.experiment[:12], kind, reason, names, people)))
     return table

@@ -31,7 +31,7 @@ def verify(
     result = verify_folder(folder)
     damages = result.damages + (verify_inputs(folder, inputs) if inputs is not None else ())
     for damage in damages:
-        err.print(f"{damage.path}: {damage.problem}; {damage.remedy}", soft_wrap=True, markup=False)
+        err.print(f"{damage.path}: {damage.problem}; {damage.remedy}", soft_wrap=True)
     unchecked = f"; {result.unchecked} carry no checksum" if result.unchecked else ""
     out.print(f"{result.checked} files verified, {len(damages)} damaged{unchecked}", soft_wrap=True)
     if damages:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.foreign_text import table_cell
 from fedtune3d.cohorts.label_expressions import as_number
 from fedtune3d.cohorts.tables import Row, Table, read_table
 from fedtune3d.cohorts.warnings import ReadingWarning, UnreadableValues
@@ -67,7 +68,8 @@ class People:
         """Return the group that the tables declare for a person, if any.
 
         Raises:
-            InputError: If sessions of one person are in different groups, which would split the person.
+            InputError: If sessions of one person are in different groups, which would split the person; or if a
+                spreadsheet that opens the table of splits would evaluate the name.
         """
         rows = [self.by_participant.get(participant, {}), *self.by_session.get(participant, {}).values()]
         declared = sorted({group for row in rows if (group := row.get("group_id")) is not None})
@@ -75,6 +77,11 @@ class People:
             raise InputError(
                 f"{self.path}: expected one group_id for {participant}, found {' and '.join(declared)}; "
                 "a person must not be split"
+            )
+        if declared and table_cell(declared[0]) != declared[0]:
+            raise InputError(
+                f"{self.path}: expected a group_id for {participant} on one line that is no spreadsheet formula, got "
+                f"{declared[0]!r}; rename it"
             )
         return declared[0] if declared else None
 

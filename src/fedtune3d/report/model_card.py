@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from fedtune3d._utils.folders.export import ADAPTER, ENCODER, HEAD, MODEL
+from fedtune3d._utils.foreign_text import markdown
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.report.export_info import ExportInfo
 from fedtune3d.report.number_formatting import (
@@ -54,7 +55,7 @@ def model_card(contents: FinishedRun, info: ExportInfo, files: Sequence[str]) ->
     metrics = contents.metrics
     warning = caveat(metrics)
     sections = [
-        f"# {info.experiment}",
+        f"# {markdown(info.experiment)}",
         "A two-class classifier of brain MRI scans, fine-tuned by federated learning across "
         f"{plural(len(contents.sites), 'site')}.",
         f"> **{warning}**" if warning else "",
@@ -82,28 +83,29 @@ _FILES = {
 def _own_layers(info: ExportInfo) -> str:
     if info.layers_of is None:
         return ""
+    site, rule = markdown(info.layers_of), markdown(rule_title(info.rule))
     return (
-        f"**The normalisation layers are those of site {info.layers_of}.** Under {rule_title(info.rule)} each "
-        "site keeps its own, so this is that site's model, and only that site's test numbers are about it."
+        f"**The normalisation layers are those of site {site}.** Under {rule} "
+        "each site keeps its own, so this is that site's model, and only that site's test numbers are about it."
     )
 
 
 def _facts(contents: FinishedRun, info: ExportInfo) -> list[tuple[str, str]]:
     weights, preparation, cost = info.weights, info.preparation, contents.metrics.cost
-    source = "random, drawn from the seed" if weights.source == "random" else weights_title(weights)
+    source = "random, drawn from the seed" if weights.source == "random" else markdown(weights_title(weights))
     digest = f", SHA-256 `{weights.sha256}`" if weights.sha256 else ""
     origin = weights.hub
-    came_from = f", from {origin.repository} at {origin.revision} on the Hugging Face hub" if origin else ""
+    came_from = markdown(f", from {origin.repository} at {origin.revision} on the Hugging Face hub") if origin else ""
     threshold = info.threshold
     return [
-        ("Encoder", encoder_title(info.encoder)),
+        ("Encoder", markdown(encoder_title(info.encoder))),
         ("Its weights before training", source + digest + came_from),
-        ("Head", head_title(info.head)),
+        ("Head", markdown(head_title(info.head))),
         (
             "Tuning",
-            f"{tuning_title(info.tuning)}, {cost.trainable_parameters:,} of {cost.parameters:,} parameters",
+            f"{markdown(tuning_title(info.tuning))}, {cost.trainable_parameters:,} of {cost.parameters:,} parameters",
         ),
-        ("Aggregation", rule_title(info.rule)),
+        ("Aggregation", markdown(rule_title(info.rule))),
         ("Round", f"{info.best_round} of {contents.config['training']['rounds']}, chosen by validation"),
         ("Seed", str(contents.config["seed"])),
         (
@@ -123,10 +125,13 @@ def _facts(contents: FinishedRun, info: ExportInfo) -> list[tuple[str, str]]:
 
 
 def _class_rows(info: ExportInfo) -> list[tuple[str, ...]]:
-    rows = [(", ".join(classes.positive), ", ".join(classes.negative)) for classes in info.labels.values()]
+    rows = [
+        (markdown(", ".join(classes.positive)), markdown(", ".join(classes.negative)))
+        for classes in info.labels.values()
+    ]
     if len(set(rows)) == 1:
         return [("all", *rows[0])]
-    return [(site, *row) for site, row in zip(info.labels, rows, strict=True)]
+    return [(markdown(site), *row) for site, row in zip(info.labels, rows, strict=True)]
 
 
 def _data(contents: FinishedRun) -> str:
@@ -138,7 +143,7 @@ def _data(contents: FinishedRun) -> str:
         training = max((entry.examples or 0 for entry in entries), default=0)
         validation = max((entry.received.examples for entry in entries if entry.received), default=0)
         test = tested[site]
-        rows.append((site, training, validation, test.scans, test.participants, test.positives))
+        rows.append((markdown(site), training, validation, test.scans, test.participants, test.positives))
     header = ("Site", "Training scans", "Validation scans", "Test scans", "Test people", "Test scans positive")
     what = "simulated, not of patients" if contents.metrics.simulated else "of real people, as provided by the sites"
     return f"The scans are {what}. All scans of a person are in one split.\n\n" + _table(header, rows)
@@ -148,7 +153,7 @@ def _measured(contents: FinishedRun, info: ExportInfo) -> str:
     """Tabulate the federated model's metrics per site and pooled, then the mean AUC of every method."""
     metrics = contents.metrics
     rows = [
-        (name, *map(_cell, (test.auc, test.balanced_accuracy, test.sensitivity, test.specificity)))
+        (markdown(name), *map(_cell, (test.auc, test.balanced_accuracy, test.sensitivity, test.specificity)))
         for name, test in metrics.federated.parts.items()
         if info.layers_of in (None, name)
     ]
@@ -164,8 +169,9 @@ def _cell(estimate: Estimate) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Lay out cells that are Markdown already: whoever fills them in escapes what is foreign."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
 def _written(steps: str | Sequence[str]) -> str:

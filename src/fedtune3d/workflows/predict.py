@@ -13,6 +13,7 @@ from torch import nn
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.foreign_text import table_cell
 from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.models.classifier import Classifier
@@ -165,7 +166,8 @@ def write_predictions_of(predictions: Sequence[Prediction], path: Path) -> None:
     for prediction in predictions:
         optional = (prediction.positive, prediction.out_of_distribution, prediction.nearest_site, prediction.distance)
         values = ("n/a" if value is None else value for value in optional)
-        writer.writerow((prediction.scan, prediction.probability, *values))
+        cells = (table_cell(value) if isinstance(value, str) else value for value in values)
+        writer.writerow((table_cell(str(prediction.scan)), prediction.probability, *cells))
     write_text(path, text.getvalue())
 
 

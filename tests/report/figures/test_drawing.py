@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedtune3d.report.figures.drawing import site_marks
+from fedtune3d.report.figures.drawing import site_marks, tab_separated
 from fedtune3d.report.figures.weights_per_round import draw_weights
 from fedtune3d.report.run_contents import RunContents, read_run
 
@@ -41,3 +41,10 @@ def test_files_beside_one_another(contents: RunContents, tmp_path: Path) -> None
 def test_sixty_sites_are_drawn_apart() -> None:
     marks = site_marks([f"s{number}" for number in range(60)])
     assert len({json.dumps(mark) for mark in marks.values()}) == 60
+
+
+def test_no_spreadsheet_evaluates_a_cell() -> None:
+    rows = [{"site": '=HYPERLINK("http://evil")', "why": "@SUM(A1)\tx\ny\x1b[2J", "auc": -0.5}]
+    header, row = tab_separated(rows).splitlines()
+    assert header == "site\twhy\tauc"
+    assert row == "'=HYPERLINK(\"http://evil\")\t'@SUM(A1) x y\\x1b[2J\t-0.5"

@@ -9,6 +9,7 @@ from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.foreign_text import one_line
 from fedtune3d.federation.flower.wire import Occasion, TensorCache, WireError, pack_task, site_of, unpack_answer
 from fedtune3d.federation.messages import Answer, Fault, Task
 
@@ -107,7 +108,7 @@ class GridFederation:
         if not replies:
             return None
         if replies[0].has_error():
-            return Fault(site, f"Flower: {' '.join(str(replies[0].error.reason).split())}")
+            return Fault(site, one_line(f"Flower: {replies[0].error.reason}"))
         return unpack_answer(replies[0].content, task, site, self._occasion().sha256)
 
     def _wait_for(self, tasks: Mapping[str, Task]) -> dict[str, int]:

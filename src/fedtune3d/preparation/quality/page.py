@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import SiteCache
+from fedtune3d._utils.foreign_text import table_cell
 from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.preparation.prepare_all import PreparedCohort
 from fedtune3d.preparation.prepare_scan import OWN_SPACE
@@ -79,13 +80,13 @@ def _table(scans: Sequence[CheckedScan]) -> str:
         numbers = [getattr(quality, name) for name in names]
         writer.writerow(
             [
-                scan.record.participant_id,
-                scan.record.session_id or "n/a",
+                table_cell(scan.record.participant_id),
+                table_cell(scan.record.session_id or "n/a"),
                 *("n/a" if number is None else number for number in numbers),
-                quality.orientation,
-                scan.prepared.space,
-                "+".join(scan.prepared.steps) or "n/a",
-                "; ".join(scan.reasons) or "n/a",
+                table_cell(quality.orientation),
+                table_cell(scan.prepared.space),
+                table_cell("+".join(scan.prepared.steps) or "n/a"),
+                table_cell("; ".join(scan.reasons) or "n/a"),
             ]
         )
     return text.getvalue()

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.typing import LineStyleType
 
 from fedtune3d._utils.files import atomic_path, write_text
+from fedtune3d._utils.foreign_text import table_cell
 
 BLACK = "#000000"
 GREY = "#767676"
@@ -108,5 +109,5 @@ def new_figure(width: float, height: float) -> Figure:
 def tab_separated(rows: Sequence[Mapping[str, Cell]]) -> str:
     """Format rows as tab-separated text with the columns of the first row; None becomes an empty cell."""
     header = list(rows[0]) if rows else []
-    lines = [["" if row[column] is None else str(row[column]) for column in header] for row in rows]
+    lines = [["" if row[column] is None else table_cell(str(row[column])) for column in header] for row in rows]
     return "".join("\t".join(line) + "\n" for line in [header, *lines])
