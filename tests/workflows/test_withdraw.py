@@ -10,6 +10,7 @@ import yaml
 from command_line import call
 
 from fedtune3d._utils.errors import DamagedFileError, InputError
+from fedtune3d._utils.folders.site import SiteFolder
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.process_model import ProcessModel
@@ -102,12 +103,16 @@ def test_a_person_who_withdraws_is_out_of_what_is_kept_and_of_what_comes(folder:
     prepared, features = ((folder / "work" / "cache" / "A").rglob(ending) for ending in ("*.npy", "features/??/*"))
     kept = len(list(prepared)), len(list(features))
     assert names_in(folder, person)
+    unsent = SiteFolder(run).masking.values
+    unsent.parent.mkdir(exist_ok=True)
+    unsent.write_bytes(b"an update that has not left yet")
 
     withdraw_person(folder, person.removeprefix("sub-"))
     assert names_in(folder, person) == []
     prepared, features = ((folder / "work" / "cache" / "A").rglob(ending) for ending in ("*.npy", "features/??/*"))
     assert (len(list(prepared)), len(list(features))) == (kept[0] - 1, kept[1] - 1)
     assert not list(run.glob("answers/*"))
+    assert not unsent.exists()
     others = [line for line in splits.splitlines() if not line.startswith(person)]
     assert (run / "splits.tsv").read_text().splitlines() == others  # nobody else changes sides
 

@@ -94,7 +94,7 @@ def _delete_from_run(site: SiteFolder, participant: str) -> None:
         _rewrite(site.splits, lambda row: row["participant_id"] != participant)
     for path in site.path.glob("predictions*.tsv"):
         _rewrite(path, lambda row: row["participant"] != participant)
-    for path in (site.inputs, site.flow):
+    for path in (site.inputs, site.flow, site.masking.values):
         path.unlink(missing_ok=True)
     for folder in (site.saliency, site.examples, site.answers):
         shutil.rmtree(folder, ignore_errors=True)

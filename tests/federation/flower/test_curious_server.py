@@ -35,6 +35,7 @@ from fedtune3d.models.tuning import read_state
 from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.workflows.approve import approve, read_request
 from fedtune3d.workflows.sites import make_hosted_site
+from fedtune3d.workflows.withdraw import withdraw_person
 
 flwr = pytest.importorskip("flwr.app")
 
@@ -141,10 +142,10 @@ def cache(data: Path) -> Path:
 
 @pytest.fixture
 def hospital(tmp_path: Path, data: Path, cache: Path) -> Hospital:
-    """Site A with the site.yaml that `server init` writes, but for the path of its data."""
+    """Site A with the site.yaml that `server init` writes for two sites, but for the path of its data."""
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "cache").symlink_to(cache)
-    settings = SITE_TEMPLATE.format(name="A", server="localhost:1", address="localhost:1")
+    settings = SITE_TEMPLATE.format(name="A", address="localhost:1", secure_aggregation="allowed")
     (tmp_path / "site.yaml").write_text(settings.replace("/path/to/bids", str(data)))
     return Hospital(tmp_path, SiteHost(tmp_path, make_hosted_site))
 
@@ -367,6 +368,47 @@ def test_a_server_that_lost_an_answer_is_given_it_again(server: Server) -> None:
     assert all(torch.equal(update[name], again[name]) for name in update)
     charges = (server.hospital.folder / "charges.jsonl").read_text().splitlines()
     assert len(charges) == 3
+
+
+def test_a_withdrawal_holds_for_the_answer_that_is_being_computed(server: Server) -> None:
+    """It is refused, is not kept to be given later, and leaves without the person when it is asked for again."""
+    hospital, left = server.hospital, ["sub-03"]
+
+    def slow(*given: Any) -> Site:
+        site = make_hosted_site(*given)
+        answer = site.answer
+
+        def withdrawn_meanwhile(task: Task) -> Answer:
+            made = answer(task)
+            if left:
+                withdraw_person(hospital.folder, left.pop())
+            return made
+
+        site.answer = withdrawn_meanwhile  # type: ignore[method-assign]
+        return site
+
+    hospital.host = SiteHost(hospital.folder, slow)
+    assert server.refused(Task(CountScans())) == "a participant has withdrawn at site A; ask again without them"
+    counts = server.told(Task(CountScans()))
+    assert isinstance(counts, ScanCounts)
+    assert counts.people == PEOPLE - 1
+
+
+def test_a_task_writes_nothing_but_lines_into_log_and_screen(
+    server: Server, write: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Names in a task or an experiment that would clear a terminal, forge lines or fill the disk."""
+    forged = "x\x1b[2J\nno answer left\u202e" + 100_000 * "y"
+    for task in (Task(Train(rule=forged, step={})), Task(CountScans(), namespace=forged)):
+        line = server.refused(task)
+        assert "x\\x1b[2J no answer left\\u202eyyy" in line
+        assert len(line) <= 2000
+    logged = "".join(record.getMessage() for record in caplog.records)
+    assert not {"\x1b", "\u202e"} & set(logged)
+    assert len(logged) < 10_000
+    hidden = 'diagnosis == "CN" or diagnosis == "\x1b[8m"'
+    screen = read_request(server.hospital.folder, write(labels={"positive": "diagnosis == AD", "negative": hidden}))
+    assert "\x1b" not in screen.screen
 
 
 def test_a_revocation_holds_for_the_answer_that_is_being_computed(server: Server) -> None:

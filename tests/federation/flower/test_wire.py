@@ -32,7 +32,7 @@ from fedtune3d.federation.tasks.score import Score, ScoreAnswer  # noqa: E402
 from fedtune3d.federation.tasks.train import Train, TrainAnswer  # noqa: E402
 from fedtune3d.training.scores import Scores  # noqa: E402
 
-OCCASION = Occasion({"name": "x"}, "abc", None)
+OCCASION = Occasion({"name": "x"}, "ab" * 32, None)
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8)
 PAYLOAD = TrainAnswer(examples=3, people=3, loss=0.5, scores={"sent_score": SiteScore(0.25, "auc", 4)})
 TRAIN = Train(rule="fedavg", step={})

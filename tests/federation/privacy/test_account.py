@@ -22,8 +22,8 @@ BUDGET = {
 }
 
 
-def account(folder: Path) -> Account:
-    return Account(folder / "charges.jsonl", folder / "answers", "e" * 64, "A", BUDGET, rounds=2)
+def account(folder: Path, terms: str = "") -> Account:
+    return Account(folder / "charges.jsonl", folder / "answers", "e" * 64, "A", BUDGET, 2, terms)
 
 
 def state(value: float) -> dict[str, torch.Tensor]:
@@ -102,6 +102,13 @@ def test_answers_are_kept_and_older_updates_give_way(tmp_path: Path) -> None:
     own.keep(Task(Score(), 3), Answer("A", ScoreAnswer()))
     assert own.stored(Task(Score(), 3), ScoreAnswer) == Answer("A", ScoreAnswer())
     assert own.stored(train(2), TrainAnswer) is not None
+
+
+def test_an_answer_is_not_given_again_under_another_policy(tmp_path: Path) -> None:
+    """A hospital that raises `min_people` does not mean the answers to come only."""
+    account(tmp_path).keep(train(1), Answer("A", TrainAnswer(), {"state": state(1.5)}))
+    assert account(tmp_path, terms="stricter").stored(train(1), TrainAnswer) is None
+    assert account(tmp_path).stored(train(1), TrainAnswer) is not None
 
 
 def test_a_damaged_stored_answer_is_computed_again(tmp_path: Path) -> None:

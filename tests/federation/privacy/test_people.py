@@ -59,3 +59,10 @@ def test_a_class_is_compared_with_every_set_that_was_released() -> None:
     flipped = {"everyone": tuple("abcdefghij"), "negative": tuple("efghij"), "positive": tuple("abcd")}
     assert too_close(flipped, released, 3)
     assert not too_close({"everyone": tuple("mnopq")}, released, 3)
+
+
+def test_a_new_set_is_compared_with_sets_of_the_same_people_too() -> None:
+    """The same people split anew: all but one of them, less everyone, of whom numbers were released, is that one."""
+    everyone = {"everyone": tuple("abcdefghij")}
+    assert too_close({**everyone, "train": tuple("abcdefghi")}, everyone, 3)
+    assert not too_close({**everyone, "train": tuple("abcdefg")}, everyone, 3)

@@ -1,5 +1,6 @@
 """Answer a message at the site: open its experiment, ask the site behind its gate, report faults without names."""
 
+import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from fedtune3d._utils.errors import InputError, MachineError, StorageError
 from fedtune3d._utils.folders import RunFolder, SitePaths, SiteWork
+from fedtune3d._utils.foreign_text import one_line
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d.config.experiment import Experiment, ModelSection
 from fedtune3d.config.site import SiteSection
@@ -56,7 +58,7 @@ class SiteHost:
         """Return the reply: an answer, or a fault of one line that names no path, person or scan."""
         sha256, description, reply = self._reply(records)
         if isinstance(reply, Fault):
-            reply = self._record(sha256, reply)
+            reply = self._record(sha256, Fault(reply.site, one_line(reply.reason)))
         else:
             log.info("%s: answered with %s bytes of tensors", description, f"{parts_bytes(reply.parts):,}")
         return pack_answer(reply, sha256)
@@ -79,7 +81,7 @@ class SiteHost:
             sha256, description = occasion.sha256, f"{task.kind}, round {task.round}" if task.round else task.kind
             return sha256, description, self._carry_out(task, occasion)
         except (Refusal, WireError) as refusal:
-            log.warning("%s: refused: %s", description, refusal)
+            log.warning("%s: refused: %s", description, one_line(str(refusal)))
             return sha256, description, Fault(self.settings.name, f"refused: {refusal}")
         except SiteFault as fault:
             log.warning("%s: %s", description, fault)
@@ -131,6 +133,7 @@ class SiteHost:
             site.name,
             budget_of(experiment, site.name),
             experiment.training.rounds,
+            hashlib.sha256(self.settings.policy.model_dump_json().encode()).hexdigest(),
         )
         return Consent.open(self.approvals, account, people, self.settings.policy)
 

@@ -169,10 +169,10 @@ class _Strict(BaseModel):
 class _TaskHead(_Strict):
     format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
     experiment: dict[str, JsonValue]
-    experiment_sha256: str
+    experiment_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     weights_sha256: str | None
     kind: str
-    round: Annotated[int, Field(ge=0)]
+    round: Annotated[int, Field(ge=0, le=10**9)]
     memory_version: int | None
     oldest_version: int | None
     deadline_seconds: float | None

@@ -69,6 +69,7 @@ class Account:
         site: The site's name.
         budget: Purpose → allowance.
         rounds: Rounds of the experiment.
+        terms: SHA-256 of the site's policy; an answer that was stored under another is not given again.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Account:
         site: str,
         budget: Mapping[str, Allowance],
         rounds: int,
+        terms: str = "",
     ) -> None:
         self.path = path
         self.answers = answers
@@ -86,6 +88,7 @@ class Account:
         self.site = site
         self.budget = budget
         self.rounds = rounds
+        self.terms = terms
         self._charges = [charge for charge in read_charges(path) if charge.experiment == experiment]
 
     def charge(self, task: Task) -> str:
@@ -119,12 +122,14 @@ class Account:
         return f"{purpose}: {len(earlier) + 1} of {allowance.times}"
 
     def stored(self, task: Task, payload: type[BaseModel]) -> Answer | None:
-        """Return the stored answer to the same task; None if there is none, or it is no longer kept."""
+        """Return the stored answer to the same task; None if there is none under these terms, or it is not kept."""
         path = self._path(task)
         if not path.exists():
             return None
         try:
             flat, info = load_state(path), load_info(path)
+            if info["terms"] != self.terms:
+                return None
             value = from_text(payload, str(info["payload"]), "a stored answer")
             assert isinstance(value, Payload)
         except (DamagedFileError, InputError, KeyError, ValueError):
@@ -139,7 +144,7 @@ class Account:
     def keep(self, task: Task, answer: Answer) -> None:
         """Store an answer before it leaves. Updates of earlier rounds are deleted, as no server resumes from them."""
         path = self._path(task)
-        info = {"payload": to_text(answer.payload), "parts": " ".join(sorted(answer.parts))}
+        info = {"payload": to_text(answer.payload), "parts": " ".join(sorted(answer.parts)), "terms": self.terms}
         save_state(path, flat_state(answer.parts), info)
         if task.kind in UPDATE_KINDS:
             for old in self.answers.glob(f"{task.kind}-{task.namespace}-*.safetensors"):

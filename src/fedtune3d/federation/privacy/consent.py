@@ -13,7 +13,8 @@ from fedtune3d.federation.privacy.account import Account
 from fedtune3d.federation.privacy.approval import Approvals, require_same_people
 from fedtune3d.federation.privacy.columns import require_columns
 from fedtune3d.federation.privacy.minimums import people_by_class, require_classes
-from fedtune3d.federation.privacy.people import PeopleSets, too_close
+from fedtune3d.federation.privacy.people import EVERYONE, PeopleSets, too_close
+from fedtune3d.federation.privacy.refusal import Refusal
 
 WITHHELD = "its people differ by too few from those of an earlier experiment"
 
@@ -65,8 +66,10 @@ class Consent:
         return cls(approvals, account, people, withholds)
 
     def require_approved(self) -> None:
-        """Raise `Refusal` if the approval is no longer valid."""
+        """Raise `Refusal` if the approval is no longer valid, or is about a person who has withdrawn since."""
         self.approvals.require(self.account.experiment, self.account.site)
+        if self.approvals.withdrawn() & set(self.people[EVERYONE]):
+            raise Refusal(f"a participant has withdrawn at site {self.account.site}; ask again without them")
 
     def note_release(self) -> None:
         """Record the release before the first number about these people leaves."""

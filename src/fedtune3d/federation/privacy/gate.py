@@ -72,7 +72,7 @@ class PolicyGate:
             answer, reason = self._agreed(task, declared, self.consent)
         self._allow_payload("asked to send", answer.parts)
         if self.consent is not None:
-            self.consent.require_approved()  # it may have been revoked during the computation
+            self.consent.require_approved()  # as late as possible
         self.manifest.record(self._sha256, task, answer, reason, sent_fields(declared, answer, self.policy))
         return answer
 
@@ -85,6 +85,7 @@ class PolicyGate:
         if stored is not None:
             return stored, reason
         answer = self._cut(task, self.site.answer(task), declared)
+        consent.require_approved()  # it may have been revoked during the computation, or a participant have withdrawn
         if consent.withholds:
             answer = withhold(answer, declared, WITHHELD)
             reason = f"{reason}; withheld: {WITHHELD}"

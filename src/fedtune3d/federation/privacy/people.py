@@ -64,10 +64,11 @@ def without_people(sets: PeopleSets, gone: Iterable[str]) -> dict[str, tuple[str
 def too_close(sets: PeopleSets, released: PeopleSets, min_people: int) -> bool:
     """Return whether a new set differs by 1 to `min_people` − 1 people from one about which numbers were released.
 
-    Sets of fewer than `min_people` have no numbers to subtract; a set about which numbers were released is not new.
+    Sets of fewer than `min_people` have no numbers to subtract; a set about which numbers were released is not new, and
+    is compared with those that are.
     """
     new = [set(people) for people in set(sets.values()) - set(released.values())]
-    old = [set(people) for people in set(released.values()) - set(sets.values())]
+    old = [set(people) for people in set(released.values())]
     return any(
         0 < len(here ^ before) < min_people
         for here, before in product(new, old)

@@ -1,9 +1,11 @@
 """The approval screen for a data protection officer, generated from the declarations of all kinds of task that the
 experiment needs, so that none can be left out."""
 
+import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 
+from fedtune3d._utils.foreign_text import one_line
 from fedtune3d.cohorts.records import LabelMapping
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.policy import Policy
@@ -168,4 +170,5 @@ def _worst(experiment: Experiment, policy: Policy) -> Iterator[str]:
 
 
 def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    visible = one_line(text, longest=sys.maxsize)  # an experiment's words come from elsewhere
+    return textwrap.wrap(visible, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
