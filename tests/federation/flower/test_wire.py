@@ -1,6 +1,7 @@
 """Messages keep every bit, and what is no message is refused."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from fedtune3d.federation.messages import Answer, Fault, RefusedAnswer, Task
 
 flwr = pytest.importorskip("flwr.app")
 
+import fedtune3d.federation.flower.wire as wire_module  # noqa: E402
 from fedtune3d._utils.state_dicts import state_sha256  # noqa: E402
 from fedtune3d.federation.flower.wire import (  # noqa: E402
     ABOUT,
@@ -28,6 +30,7 @@ from fedtune3d.federation.flower.wire import (  # noqa: E402
 )
 from fedtune3d.federation.serialisation import to_text  # noqa: E402
 from fedtune3d.federation.tasks.map_saliency import MapSaliency, MeanSaliency  # noqa: E402
+from fedtune3d.federation.tasks.registry import task_kind, task_kinds  # noqa: E402
 from fedtune3d.federation.tasks.score import Score, ScoreAnswer  # noqa: E402
 from fedtune3d.federation.tasks.train import Train, TrainAnswer  # noqa: E402
 from fedtune3d.training.scores import Scores  # noqa: E402
@@ -169,3 +172,13 @@ def test_arrays_shared_by_messages_are_made_once() -> None:
     cache, tensor = TensorCache(), torch.ones(3)
     assert cache.array(tensor) is cache.array(tensor)
     assert cache.array(tensor).stype == SERIALIZED
+
+
+def test_tensors_of_every_kind_are_bounded_before_they_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    bounded = {name for name, kind in task_kinds().items() if kind.max_tensor_bytes is not None}
+    assert bounded == {name for name, kind in task_kinds().items() if kind.parts} - {"train"}
+    monkeypatch.setattr(wire_module, "task_kind", lambda name: replace(task_kind(name), max_tensor_bytes=16))
+    monkeypatch.setattr(wire_module, "_tensor", lambda *given: pytest.fail("copied"))
+    answer = Answer("A", MeanSaliency(scans=1), {"map": {"mean": torch.ones(5)}})
+    refused = unpack_answer(pack_answer(answer, "0" * 64), Task(MapSaliency()), "A", "0" * 64)
+    assert refused == RefusedAnswer("A", "expected at most 16 bytes of tensors, got 20")

@@ -109,7 +109,7 @@ def unpack_task(records: RecordDict) -> tuple[Task, Occasion]:
     task = Task(
         _read(kind.instruction, records, BODY, f"the instruction of {head.kind}"),
         round=head.round,
-        parts=_parts(records, head.parts),
+        parts=_parts(records, head.parts, None),
         memory_version=head.memory_version,
         oldest_version=head.oldest_version,
         deadline_seconds=head.deadline_seconds,
@@ -144,8 +144,8 @@ def unpack_answer(records: RecordDict, task: Task, site: str, sha256: str) -> An
             raise WireError("answered for another experiment; both sides need the same experiment file and fedtune3d")
         kind = task_kind(task.kind)
         payload = _read(kind.payload, records, BODY, f"the answer to {task.kind}", kind.max_json_bytes)
-        follows = task.kind == "train" or not kind.parts  # else the size follows from more than the task's tensors
-        parts = _parts(records, head.parts, 4 * parts_bytes(task.parts) + ALLOWANCE_BYTES if follows else None)
+        from_task = 4 * parts_bytes(task.parts) + ALLOWANCE_BYTES
+        parts = _parts(records, head.parts, from_task if kind.max_tensor_bytes is None else kind.max_tensor_bytes)
         try:
             require_declared_parts(f"the answer to {task.kind}", kind.parts, parts)
         except TypeError as error:
@@ -202,7 +202,7 @@ def _array(tensor: torch.Tensor) -> Array:
     return Array(dtype=name, shape=tuple(tensor.shape), stype=SERIALIZED, data=tensor_bytes(tensor))
 
 
-def _parts(records: RecordDict, names: list[str], max_bytes: int | None = None) -> dict[str, State]:
+def _parts(records: RecordDict, names: list[str], max_bytes: int | None) -> dict[str, State]:
     """Read the tensors, removing each from the message as it is read, so that a large state is not held twice."""
     parts: dict[str, State] = {name: {} for name in names}
     arrays = records.array_records.get(TENSORS)

@@ -50,4 +50,5 @@ KIND = TaskKind(
     FeatureDescription,
     describe_features,
     {STATISTICS: Declaration(Reveals.STATISTIC, AtLeast("min_per_class"))},
+    max_tensor_bytes=512 << 20,  # a covariance of 8,000 features in float64
 )

@@ -26,6 +26,8 @@ class TaskKind(Generic[SiteType]):
         parts: Name of each state dict in an answer → what it reveals.
         require_declared: An additional check of an answer; raises `TypeError`.
         max_json_bytes: Maximum length of the JSON text of an answer; a longer one is refused unread.
+        max_tensor_bytes: Maximum size of an answer's tensors, refused before they are copied; None where it follows
+            from the size of the task's.
     """
 
     instruction: type[Instruction]
@@ -34,6 +36,7 @@ class TaskKind(Generic[SiteType]):
     parts: Mapping[str, Declaration] = field(default_factory=dict)
     require_declared: Callable[[Task, Answer], None] = require_nothing
     max_json_bytes: int = 1 << 20
+    max_tensor_bytes: int | None = None
 
     @property
     def declaration(self) -> AnswerDeclaration:

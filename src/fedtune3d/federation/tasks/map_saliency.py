@@ -126,4 +126,10 @@ def _why_no_maps(site: SiteData, people: int) -> str | None:
     return None
 
 
-KIND = TaskKind(MapSaliency, MeanSaliency, map_saliency, {MAP: Declaration(Reveals.IMAGE, ONE_EACH)})
+KIND = TaskKind(
+    MapSaliency,
+    MeanSaliency,
+    map_saliency,
+    {MAP: Declaration(Reveals.IMAGE, ONE_EACH)},
+    max_tensor_bytes=1 << 30,  # the largest grid, of 512 voxels along each axis, in float64
+)

@@ -42,4 +42,10 @@ def mask_update(site: Masks, task: Task) -> Answer:
     return Answer(site.masked.name, MaskedUpdate(people=people), {MASKED: {WORDS: words}})
 
 
-KIND = TaskKind(MaskUpdate, MaskedUpdate, mask_update, {MASKED: Declaration(Reveals.MASKED, OF_TRAINING)})
+KIND = TaskKind(
+    MaskUpdate,
+    MaskedUpdate,
+    mask_update,
+    {MASKED: Declaration(Reveals.MASKED, OF_TRAINING)},
+    max_tensor_bytes=4 << 30,  # 500 million words, as much as the server's door lets in
+)
