@@ -13,7 +13,7 @@ from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.federation.leak_audit import cramers_v, find_leaks, find_shortcuts, site_auc
 from fedtune3d.federation.site.audit import PeopleOfClass, ScanFingerprint, age_auc, people_by_split, read_key
 from fedtune3d.federation.tasks.describe_people import PeopleDescription
-from fedtune3d.federation.tasks.fingerprint_scans import ScanFingerprints
+from fedtune3d.federation.tasks.fingerprint_scans import SMALL_SPLIT, ScanFingerprints
 from fedtune3d.preparation.near_fingerprints import SUSPICIOUS_BANDS
 from fedtune3d.preparation.profiles import grid_points, intensity_profile, intensity_range, shared_grid, wasserstein
 
@@ -100,6 +100,8 @@ def test_keys_that_differ_are_no_comparison() -> None:
         "warning",
         "A not audited for leaks: no fingerprint_key",
     )
+    [withheld] = find_leaks({"A": ScanFingerprints(why=SMALL_SPLIT), "B": prints("two")})
+    assert withheld.text.startswith("A not audited for leaks: its fingerprints stay there, as a split has fewer people")
 
 
 def write_private(path: Path, text: str) -> None:

@@ -141,6 +141,8 @@ def test_the_commands_of_a_site(folder: Path, capsys: pytest.CaptureFixture[str]
     assert code == 0
     assert max(map(len, shown.splitlines())) <= 80
     assert "positive: diagnosis is AD (7 people here)" in shown
+    assert "the update (all trained weights), number of people and scans in training" in " ".join(shown.split())
+    assert "to the operator of " in shown
     assert "identifier" not in shown  # without a fingerprint_key and groups_leave
     short = Experiment.from_yaml(folder / "experiment.yaml").sha256()[:12]
     assert f"approved: small ({short})" in shown

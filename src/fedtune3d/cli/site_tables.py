@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from fedtune3d.federation.privacy.approval import Approval
@@ -11,21 +11,37 @@ from fedtune3d.federation.privacy.egress_log import EgressEntry
 
 def approvals_table(approvals: Iterable[Approval]) -> Table:
     """One row per approved experiment, oldest first."""
-    table = Table("experiment", "hash", "approved", "version", "people", "revoked")
+    table = Table("experiment", _whole("hash"), _whole("approved"), "version", "people", _whole("revoked"))
     for approval in approvals:
         people = str(len(approval.people.get("everyone", ())))
-        row = (approval.name, approval.short, approval.time, approval.version, people, approval.revoked or "")
+        row = (
+            approval.name,
+            approval.short,
+            _time(approval.time),
+            approval.version,
+            people,
+            _time(approval.revoked or ""),
+        )
         table.add_row(*map(Text, row))
     return table
 
 
 def log_table(entries: Sequence[EgressEntry]) -> Table:
     """One row per message, oldest first."""
-    table = Table("time", "approval", "kind", "why it left", "what it reveals", "people")
+    table = Table(_whole("time"), _whole("approval"), "why it left", "what it reveals (about how many people)")
     for entry in entries:
         kind = f"{entry.kind}, round {entry.round}" if entry.round else entry.kind
-        names = "\n".join(f"{field.name}: {field.reveals}" for field in entry.fields)
-        people = "\n".join(field.people for field in entry.fields)
-        reason = entry.fault or entry.reason
-        table.add_row(*map(Text, (entry.time, entry.experiment[:12], kind, reason, names, people)))
+        fields = [f"{field.name}: {field.reveals} ({field.people})" for field in entry.fields]
+        reason = f"{kind}\n{entry.fault or entry.reason}"
+        shown = "\n".join(fields) or "nothing about people"
+        table.add_row(*map(Text, (_time(entry.time), entry.experiment[:12], reason, shown)))
     return table
+
+
+def _whole(head: str) -> Column:
+    """A column that is never cut, however narrow the screen."""
+    return Column(head, no_wrap=True)
+
+
+def _time(text: str) -> str:
+    return text.replace("T", "\n").replace(" ", "\n")

@@ -15,7 +15,7 @@ from fedtune3d.evaluation.auc_interval import newcombe
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.site.audit import ScanFingerprint
 from fedtune3d.federation.tasks.describe_people import DescribePeople, PeopleDescription
-from fedtune3d.federation.tasks.fingerprint_scans import FingerprintScans, ScanFingerprints
+from fedtune3d.federation.tasks.fingerprint_scans import NO_KEY, FingerprintScans, ScanFingerprints
 from fedtune3d.federation.tasks.profile_intensities import IntensityProfile, ProfileIntensities
 from fedtune3d.preparation.near_fingerprints import BANDS, SUSPICIOUS_BANDS
 from fedtune3d.preparation.profiles import Profiles, compare_profiles, shared_grid
@@ -150,9 +150,12 @@ def _with_key_of_their_own(sites: Sequence[str]) -> Iterator[Finding]:
 
 
 def _without_key(answers: Mapping[str, ScanFingerprints]) -> Iterator[Finding]:
-    missing = sorted(site for site, prints in answers.items() if prints.key is None)
-    if missing:
-        yield Finding("warning", f"{_listed(missing)} not audited for leaks: no fingerprint_key")
+    missing: dict[str, list[str]] = defaultdict(list)
+    for site, prints in sorted(answers.items()):
+        if prints.key is None:
+            missing[prints.why or NO_KEY].append(site)
+    for why, sites in sorted(missing.items()):
+        yield Finding("warning", f"{_listed(sites)} not audited for leaks: {why}")
 
 
 def _split_people(scans: Sequence[_Scan]) -> Iterator[Finding]:

@@ -64,7 +64,9 @@ def read_request(folder: Path, file: Path) -> Request:
     }
     minimum = settings.policy.min_people
     withholds = any(too_close(people, released, minimum) for _, released in approvals.released())
-    screen = approval_screen(experiment, section, people_by_class(records), by_split, declared_answer, withholds)
+    screen = approval_screen(
+        experiment, section, settings.server, people_by_class(records), by_split, declared_answer, withholds
+    )
     return Request(experiment, file.read_text(encoding="utf-8"), people, screen)
 
 

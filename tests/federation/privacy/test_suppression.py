@@ -26,7 +26,7 @@ class Ages(BaseModel):
 
 
 TENSOR = Declaration(Reveals.TENSOR, CountedBy("people"))
-DECLARED = AnswerDeclaration(Ages, declarations_of(Ages), {"state": TENSOR}, require_nothing)
+DECLARED = AnswerDeclaration(Ages, declarations_of(Ages), {"state": TENSOR}, require_nothing, "ages")
 
 
 @pytest.mark.parametrize(("people", "mean"), [(5, 71.5), (4, None)])

@@ -59,7 +59,7 @@ def count_women(site: SiteData, task: Task) -> Answer:
     return Answer(site.name, Women(women=sum(record.sex == "F" for record in site.records)))
 
 
-KIND = TaskKind(CountWomen, Women, count_women)
+KIND = TaskKind(CountWomen, Women, count_women, contents="number of women")
 """
 
 

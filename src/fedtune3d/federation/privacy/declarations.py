@@ -72,12 +72,14 @@ class AnswerDeclaration:
         fields: Dotted path of each field → what it reveals.
         parts: Name of each state dict → what it reveals.
         require_declared: An additional check of an answer; raises `TypeError`.
+        contents: What they say about people, in words for the approval screen; empty if nothing.
     """
 
     payload: type[BaseModel]
     fields: Mapping[str, Declaration]
     parts: Mapping[str, Declaration]
     require_declared: Callable[[Task, Answer], None]
+    contents: str
 
 
 def require_nothing(task: Task, answer: Answer) -> None:

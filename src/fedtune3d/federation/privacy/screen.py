@@ -3,10 +3,11 @@ experiment needs, so that none can be left out."""
 
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from fedtune3d._utils.foreign_text import one_line
 from fedtune3d.cohorts.records import LabelMapping
+from fedtune3d.cohorts.splits import SPLITS
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.policy import Policy
 from fedtune3d.config.site import SiteSection
@@ -16,7 +17,6 @@ from fedtune3d.federation.privacy.consent import WITHHELD
 from fedtune3d.federation.privacy.declarations import (
     AnswerDeclaration,
     AtLeast,
-    CountedBy,
     Declaration,
     Exactly,
     Reveals,
@@ -25,12 +25,12 @@ from fedtune3d.federation.privacy.minimums import ByClass, small_splits
 from fedtune3d.federation.privacy.suppression import UPDATES
 
 WIDTH = 80
-_SPLIT_NAMES = ("train", "validation", "test")
 
 
 def approval_screen(
     experiment: Experiment,
     section: SiteSection,
+    recipient: str,
     people: ByClass,
     splits: Mapping[str, ByClass],
     declared: Callable[[str], AnswerDeclaration],
@@ -41,6 +41,7 @@ def approval_screen(
     Args:
         experiment: The experiment to be approved.
         section: The site's section, with its policy.
+        recipient: The server's address.
         people: Number of people of each class at this site.
         splits: Split → number of people of each class.
         declared: Returns the declarations of the answers to a kind of task, by its name.
@@ -54,13 +55,17 @@ def approval_screen(
             *_who(experiment.labels_of(section), section, people, splits),
             "",
             "WHAT IS TRAINED",
-            *_what(experiment),
+            *_what(experiment, section),
             "",
-            "WHAT LEAVES, HOW OFTEN AT MOST, AND OF HOW MANY PEOPLE",
+            "WHAT LEAVES, HOW OFTEN AT MOST, AND ABOUT HOW MANY PEOPLE",
+            *_wrapped(f"to the operator of {recipient}; results of the federation reach the other sites, too"),
             *_leaves(experiment, section, declared, withholds),
             "",
             "WHAT COULD BE INFERRED AT WORST",
             *_worst(experiment, section.policy),
+            "",
+            *_wrapped("You can stop later answers with `fedtune3d site revoke`; what has left cannot be recalled.", ""),
+            *_wrapped("More in docs/threat-model.md and docs/dpia.md.", ""),
         ]
     )
 
@@ -69,55 +74,92 @@ def _who(labels: LabelMapping, section: SiteSection, people: ByClass, splits: Ma
     for name, wanted, count in (("positive", labels.positive, people[1]), ("negative", labels.negative, people[0])):
         expression = wanted if isinstance(wanted, str) else f"diagnosis is {' or '.join(wanted)}"
         yield from _wrapped(f"{name}: {expression} ({count} people here)")
+    train, validation, test = (sum(splits[split]) for split in SPLITS)
+    yield from _wrapped(f"of these people {train} for training, {validation} for validation, {test} for testing")
     sessions = section.sessions if isinstance(section.sessions, str) else ", ".join(section.sessions)
-    yield from _wrapped(f"columns of the table: {', '.join(labels.columns)}; sessions: {sessions}")
-    shares = (f"{name} {sum(splits[name])}" for name in _SPLIT_NAMES)
-    yield from _wrapped(f"people in each split: {', '.join(shares)}")
+    yield from _wrapped(
+        f"read here: T1-weighted scans (sessions: {sessions}), and from the table {', '.join(labels.columns)}, ids, "
+        "age and sex"
+    )
     if small := small_splits(splits, section.policy):
         yield from _wrapped(
-            f"too small for any number to leave, or for the total: {', '.join(sorted(small))}"
-            + ("; the site will not train" if "train" in small else "")
+            f"fewer than {section.policy.min_people} people of a class in {' and '.join(sorted(small))}: no number "
+            "about these sets leaves, and no total over all"
+            + ("; this site will not train" if "train" in small else "")
         )
 
 
-def _what(experiment: Experiment) -> Iterator[str]:
-    training, participation = experiment.training, experiment.participation
-    rates = [f"head {training.head_learning_rate:g}"]
-    if experiment.tuning.method != "frozen":
-        rates.append(f"encoder {training.encoder_learning_rate:g}")
+def _what(experiment: Experiment, section: SiteSection) -> Iterator[str]:
+    training, participation, method = experiment.training, experiment.participation, experiment.tuning.method
+    encoder, head, epochs = experiment.model.encoder, experiment.head_name(), training.local_epochs
+    trained = {
+        "frozen": f"the head {head}; the encoder {encoder} is frozen",
+        "lora": f"the head {head} and adapters (LoRA) in the encoder {encoder}, whose own weights are frozen",
+        "full": f"all weights of {encoder}" if head == encoder else f"the head {head} and all of the encoder {encoder}",
+    }
+    yield from _wrapped(trained[method])
+    others = ", ".join(site.name for site in experiment.sites if site.name != section.name)
+    yield from _wrapped(f"with {others or 'no other site'}; updates are combined by {experiment.aggregation.rule}")
     yield from _wrapped(
-        f"{experiment.head_name()} on the encoder {experiment.model.encoder}, tuning {experiment.tuning.method}; "
-        f"rule {experiment.aggregation.rule}; sites {', '.join(site.name for site in experiment.sites)}"
+        f"{training.rounds} rounds, each at most {1 + participation.retries} times; per round "
+        f"{epochs} pass{'es' * (epochs > 1)} over the training scans, {training.batch_size} at a time"
     )
-    epochs = training.local_epochs
-    yield from _wrapped(
-        f"optimiser {training.optimizer}, rate of the {', of the '.join(rates)}; {training.rounds} rounds (each at "
-        f"most {1 + participation.retries} times) of {epochs} pass{'es' * (epochs > 1)} over the training scans, "
-        f"{training.batch_size} at a time"
-    )
+    rates = f"{training.head_learning_rate:g} for the head"
+    if method != "frozen":
+        rates += f", {training.encoder_learning_rate:g} for the encoder"
+    yield from _wrapped(f"optimizer {training.optimizer}, learning rate {rates}")
     if experiment.baselines:
         named = ", ".join(name.replace("_", " ") for name in experiment.baselines)
-        yield from _wrapped(f"for comparison as many rounds again for each of: {named}")
+        yield from _wrapped(f"for comparison, models trained in as many rounds: {named}")
 
 
 def _leaves(
     experiment: Experiment, section: SiteSection, declared: Callable[[str], AnswerDeclaration], withholds: bool
 ) -> Iterator[str]:
-    times: dict[str, int] = {}
-    for purpose, allowance in budget_of(experiment, section.name).items():
-        kind = purpose.split()[0]
-        times[kind] = times.get(kind, 0) + allowance.times
-    for kind, count in sorted(times.items()):
+    """Yield one line per kind of task from which anything about people leaves, updates first."""
+    lines = []
+    for kind, count in _times(experiment, section.name).items():
         answer = declared(kind)
         entries = [*answer.fields.values(), *answer.parts.values()]
         meanings = [entry for entry in entries if _leaves_here(entry, withholds) and _allowed(kind, entry, section)]
         if experiment.privacy.secure_aggregation:  # updates leave under masks, in a task of their own
             meanings = [entry for entry in meanings if entry.reveals is not Reveals.TENSOR]
-        words = ", ".join(sorted({f"{entry.reveals.value} of {_people(entry, section.policy)}" for entry in meanings}))
-        if words and count:
-            yield from _wrapped(f"{count} × {kind.replace('_', ' ')}: {words}")
+        if meanings and count:
+            people = " or ".join(sorted({_people(entry, section.policy) for entry in meanings}))
+            is_update = any(entry.reveals in UPDATES for entry in meanings)
+            lines.append((not is_update, kind, f"{count} × {_contents(answer, meanings)} ({people})"))
+    for _, _, line in sorted(lines):
+        yield from _wrapped(line)
     if withholds:
-        yield from _wrapped(f"Counts and statistics are withheld: {WITHHELD}.")
+        yield from _wrapped(
+            f"Counts and statistics are withheld: {WITHHELD}. But the updates of the two experiments, subtracted, are "
+            "about those few."
+        )
+
+
+def _times(experiment: Experiment, site: str) -> dict[str, int]:
+    times: dict[str, int] = {}
+    for purpose, allowance in budget_of(experiment, site).items():
+        kind = purpose.split()[0]
+        times[kind] = times.get(kind, 0) + allowance.times
+    return times
+
+
+def _contents(answer: AnswerDeclaration, meanings: Sequence[Declaration]) -> str:
+    """Put into words what leaves; the kind's own words where more than an update does."""
+    revealed = {entry.reveals for entry in meanings}
+    words = [_UPDATES[reveals] for reveals in UPDATES if reveals in revealed]
+    if revealed - set(UPDATES):
+        words.append(answer.contents)
+    if Reveals.IDENTIFIER in revealed and len(revealed) > 1:
+        words.append("pseudonyms of declared groups")
+    return ", ".join(words)
+
+
+_UPDATES = {
+    Reveals.TENSOR: "the update (all trained weights)",
+    Reveals.MASKED: "the update under a mask (only the sum over the sites can be read)",
+}
 
 
 def _leaves_here(entry: Declaration, withholds: bool) -> bool:
@@ -139,36 +181,33 @@ def _people(entry: Declaration, policy: Policy) -> str:
             return f"{people} person" if people == 1 else f"{people} people"
         case AtLeast(key):
             return f"{getattr(policy, key)} people or more"
-        case CountedBy():
-            return f"{policy.min_people} people or more"
-    return "nobody"
+    return f"{policy.min_people} people or more"
 
 
 def _worst(experiment: Experiment, policy: Policy) -> Iterator[str]:
     if experiment.privacy.secure_aggregation:
         yield from _wrapped(
-            "The server sees the sum of the sites' updates and not this site's own, unless two thirds of the other "
-            "sites help it. What follows then holds for the sum."
+            "The server sees the sum of the sites' updates and not this site's own, unless more than a third of the "
+            "sites help it. If they do not, what follows holds for the sum."
         )
     yield from _wrapped(
-        "From updates it can be guessed whether a person was in the training, and images of single scans can be "
-        "approximated; more so the more is trained, the fewer the people and the fewer the steps."
+        "From the updates and the final model it can be guessed whether a person was in the training, and scans can be "
+        "approximated. The risk grows with the number of trained weights, and is greater with few people and few steps."
     )
     if experiment.training.optimizer == "sgd":
-        yield from _wrapped("With plain sgd and few steps an update is close to a mean over the training scans.")
+        yield from _wrapped("With sgd and few steps an update is close to a mean over the training scans.")
     yield from _wrapped(
-        "A server that deviates from the protocol can send states made to single people out, and read from the "
-        "update their pooled features (not their images)."
+        "A server that breaks the protocol can send a model that singles out one person, and read that person's image "
+        "features (numbers computed from the scan) from the update."
     )
     if experiment.tuning.method == "full":
-        yield from _wrapped("Tuning full: the whole encoder leaves, which tells most about single scans.")
+        yield from _wrapped("The whole encoder leaves, which tells most about single scans.")
     if LEAVE_ONE_SITE_OUT in experiment.baselines:
         yield from _wrapped("Leave one site out trains on the same people once for each other site.")
     if policy.predictions_leave:
-        yield from _wrapped("The probability of each test scan leaves, without a name.")
-    yield from _wrapped("What has left cannot be taken back. The whole text: docs/threat-model.md, docs/dpia.md.")
+        yield from _wrapped("The predicted probability of each test scan leaves, without a name.")
 
 
-def _wrapped(text: str) -> list[str]:
+def _wrapped(text: str, indent: str = "  ") -> list[str]:
     visible = one_line(text, longest=sys.maxsize)  # an experiment's words come from elsewhere
-    return textwrap.wrap(visible, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    return textwrap.wrap(visible, WIDTH, initial_indent=indent, subsequent_indent=indent * 2, break_on_hyphens=False)

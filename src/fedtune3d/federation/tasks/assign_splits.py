@@ -73,4 +73,9 @@ def _write_examples(site: SiteData) -> None:
         write_example(voxels, site.files.example(record.name))
 
 
-KIND = TaskKind(AssignSplits, SplitFlow, assign_splits)
+KIND = TaskKind(
+    AssignSplits,
+    SplitFlow,
+    assign_splits,
+    contents="number of people and scans in each split, by class, and of those left out",
+)

@@ -35,4 +35,4 @@ def confirm_survivors(site: Masks, task: Task) -> Answer:
     return Answer(site.masked.name, Confirmation(signature=signature))
 
 
-KIND = TaskKind(ConfirmSurvivors, Confirmation, confirm_survivors)
+KIND = TaskKind(ConfirmSurvivors, Confirmation, confirm_survivors, contents="")

@@ -55,4 +55,4 @@ def count_scans(site: SiteData, task: Task) -> Answer:
     return Answer(site.name, counts)
 
 
-KIND = TaskKind(CountScans, ScanCounts, count_scans, max_json_bytes=16 << 20)
+KIND = TaskKind(CountScans, ScanCounts, count_scans, max_json_bytes=16 << 20, contents="number of people and of scans")

@@ -51,4 +51,5 @@ KIND = TaskKind(
     describe_features,
     {STATISTICS: Declaration(Reveals.STATISTIC, AtLeast("min_per_class"))},
     max_tensor_bytes=512 << 20,  # a covariance of 8,000 features in float64
+    contents="mean and covariance of image features over the training scans",
 )

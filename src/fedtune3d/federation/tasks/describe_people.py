@@ -45,4 +45,4 @@ def describe_people(site: SiteData, task: Task) -> Answer:
     return Answer(site.name, description)
 
 
-KIND = TaskKind(DescribePeople, PeopleDescription, describe_people)
+KIND = TaskKind(DescribePeople, PeopleDescription, describe_people, contents="age and sex, by class and split")

@@ -143,4 +143,10 @@ def _predictions(site: SiteData, split: str, probabilities: Sequence[float]) -> 
     )
 
 
-KIND = TaskKind(Evaluate, Evaluation, evaluate, max_json_bytes=16 << 20)
+KIND = TaskKind(
+    Evaluate,
+    Evaluation,
+    evaluate,
+    max_json_bytes=16 << 20,
+    contents="test and validation results: AUC, calibration, counts",
+)

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from fedtune3d._utils.files import write_text
 from fedtune3d.cohorts.splits import read_splits_of_scans
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
-from fedtune3d.federation.privacy.declarations import Declaration, Exactly, Reveals
+from fedtune3d.federation.privacy.declarations import NOTHING, Declaration, Exactly, Reveals
 from fedtune3d.federation.site.audit import Fingerprinter, ScanFingerprint, read_key
 from fedtune3d.federation.site.data import SiteData
 from fedtune3d.federation.tasks.kind import TaskKind
@@ -27,6 +27,8 @@ class FingerprintScans(Instruction):
         return "near" if self.near else "exact"
 
 
+NO_KEY = "no fingerprint_key"
+SMALL_SPLIT = "its fingerprints stay there, as a split has fewer people of a class than policy.min_people"
 OF_ONE = Declaration(Reveals.IDENTIFIER, Exactly(1))
 
 
@@ -36,10 +38,12 @@ class ScanFingerprints(Payload):
     Attributes:
         key: Shows the server that all sites used one key, without revealing it; None without fingerprints.
         scans: One row per scan; none without a key.
+        why: Why there are no fingerprints; None if there are.
     """
 
     key: Annotated[str | None, OF_ONE] = None
     scans: Annotated[tuple[ScanFingerprint, ...], OF_ONE] = ()
+    why: Annotated[str | None, NOTHING] = None
 
 
 def fingerprint_scans(site: SiteData, task: Task) -> Answer:
@@ -47,8 +51,10 @@ def fingerprint_scans(site: SiteData, task: Task) -> Answer:
     policy, key = site.section.policy, site.key
     if site.section.fingerprint_key is not None:
         key = read_key(site.name, site.section.fingerprint_key)
-    if key is None or site.small_splits():
-        return Answer(site.name, ScanFingerprints())
+    if key is None:
+        return Answer(site.name, ScanFingerprints(why=NO_KEY))
+    if site.small_splits():
+        return Answer(site.name, ScanFingerprints(why=SMALL_SPLIT))
     fingerprinter = Fingerprinter(site.name, key, policy.names_leave, policy.groups_leave)
     if not policy.names_leave:
         own_names = (name for record in site.records for name in (record.participant_id, record.name))
@@ -61,4 +67,10 @@ def fingerprint_scans(site: SiteData, task: Task) -> Answer:
     return Answer(site.name, ScanFingerprints(key=fingerprinter.key_check, scans=rows))
 
 
-KIND = TaskKind(FingerprintScans, ScanFingerprints, fingerprint_scans, max_json_bytes=64 << 20)
+KIND = TaskKind(
+    FingerprintScans,
+    ScanFingerprints,
+    fingerprint_scans,
+    max_json_bytes=64 << 20,
+    contents="keyed codes of each scan, to find people who are at two sites",
+)

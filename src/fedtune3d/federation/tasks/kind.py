@@ -24,6 +24,7 @@ class TaskKind(Generic[SiteType]):
         payload: The type of the answer's values.
         handler: Carries out a task at a site.
         parts: Name of each state dict in an answer → what it reveals.
+        contents: What an answer says about people, in words for the approval screen; updates are named there anyway.
         require_declared: An additional check of an answer; raises `TypeError`.
         max_json_bytes: Maximum length of the JSON text of an answer; a longer one is refused unread.
         max_tensor_bytes: Maximum size of an answer's tensors, refused before they are copied; None where it follows
@@ -34,6 +35,7 @@ class TaskKind(Generic[SiteType]):
     payload: type[Payload]
     handler: Callable[[SiteType, Task], Answer]
     parts: Mapping[str, Declaration] = field(default_factory=dict)
+    contents: str = field(kw_only=True)
     require_declared: Callable[[Task, Answer], None] = require_nothing
     max_json_bytes: int = 1 << 20
     max_tensor_bytes: int | None = None
@@ -41,4 +43,5 @@ class TaskKind(Generic[SiteType]):
     @property
     def declaration(self) -> AnswerDeclaration:
         """The declarations of the answers. Raises `TypeError` if a field has none."""
-        return AnswerDeclaration(self.payload, declarations_of(self.payload), self.parts, self.require_declared)
+        fields = declarations_of(self.payload)
+        return AnswerDeclaration(self.payload, fields, self.parts, self.require_declared, self.contents)

@@ -132,4 +132,5 @@ KIND = TaskKind(
     map_saliency,
     {MAP: Declaration(Reveals.IMAGE, ONE_EACH)},
     max_tensor_bytes=1 << 30,  # the largest grid, of 512 voxels along each axis, in float64
+    contents="mean saliency map, and its share in each brain region",
 )

@@ -48,4 +48,5 @@ KIND = TaskKind(
     mask_update,
     {MASKED: Declaration(Reveals.MASKED, OF_TRAINING)},
     max_tensor_bytes=4 << 30,  # 500 million words, as much as the server's door lets in
+    contents="number of people in training",
 )

@@ -61,4 +61,4 @@ def profile_intensities(site: SiteData, task: Task) -> Answer:
         return Answer(site.name, IntensityProfile(people=people, scans=len(paths), density=tuple(density)))
 
 
-KIND = TaskKind(ProfileIntensities, IntensityProfile, profile_intensities)
+KIND = TaskKind(ProfileIntensities, IntensityProfile, profile_intensities, contents="distribution of image intensities")

@@ -44,4 +44,4 @@ def score(site: ScoresStates, task: Task) -> Answer:
     return site.score(task)
 
 
-KIND = TaskKind(Score, ScoreAnswer, score)
+KIND = TaskKind(Score, ScoreAnswer, score, contents="validation scores, number of people in validation")

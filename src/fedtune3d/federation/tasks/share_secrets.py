@@ -48,4 +48,4 @@ def share_secrets(site: Masks, task: Task) -> Answer:
     return Answer(site.masked.name, SharedSecrets(dealing=dealing))
 
 
-KIND = TaskKind(ShareSecrets, SharedSecrets, share_secrets)
+KIND = TaskKind(ShareSecrets, SharedSecrets, share_secrets, contents="")

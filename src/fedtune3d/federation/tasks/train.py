@@ -100,5 +100,6 @@ KIND = TaskKind(
     TrainAnswer,
     train,
     {EVERY_PART: Declaration(Reveals.TENSOR, OF_TRAINING)},
+    contents="number of people and scans in training, training loss, validation scores",
     require_declared=require_declared_scores,
 )
