@@ -94,8 +94,8 @@ def approve(
 ) -> None:
     """Show on one screen what an experiment requests from this site, and approve it.
 
-    Only approved experiments are answered. Any change of the experiment file, except paths, and any change of its
-    people, needs a new approval.
+    Only approved experiments are answered. If the experiment (other than its paths) or its people change, it needs
+    a new approval.
     """
     from fedtune3d.workflows import approve as workflow
 
@@ -176,7 +176,7 @@ def log(folder: SiteFolder) -> None:
 def key(folder: OwnFolder = Path("site")) -> None:
     """Make the key with which this site signs in secure aggregation, and print its fingerprint.
 
-    A key that is there stays. Give the fingerprint to the other sites by telephone or in person, not by the server.
+    An existing key is kept. Give the fingerprint to the other sites by telephone or in person, not through the server.
     """
     from fedtune3d.federation.flower.site_folder import SiteSettings
     from fedtune3d.federation.privacy.secure_aggregation.key_files import make_identity
@@ -192,9 +192,9 @@ def trust(
     fingerprint: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="As `site key` printed it at that site.")],
     folder: OwnFolder = Path("site"),
 ) -> None:
-    """Trust another site's signing key in secure aggregation, in the place of one that was trusted before.
+    """Trust another site's signing key in secure aggregation, instead of any key of that site trusted before.
 
-    Take the fingerprint from a person at that site, not from the server, which could have made a key of its own.
+    Get the fingerprint from a person at that site, not from the server, which could have made a key of its own.
     """
     from fedtune3d.federation.flower.site_folder import SiteSettings
     from fedtune3d.federation.privacy.secure_aggregation.key_files import add_trusted

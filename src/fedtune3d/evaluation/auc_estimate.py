@@ -56,7 +56,7 @@ def variance_of(predictions: Predictions) -> AucVariance | None:
 def score_estimate_from_counts(
     negatives: np.ndarray, positives: np.ndarray, participants: tuple[int, int], source: str
 ) -> Estimate:
-    """The AUC of counts on rising bins with its score interval; undefined where a class has no scan.
+    """The AUC of counts on ascending bins with its score interval; undefined where a class has no scan.
 
     Args:
         negatives: (bins,) counts.

@@ -34,7 +34,7 @@ class AucVariance:
     positives: int
 
     def at(self, theta: float) -> float:
-        """The variance were `theta` the true AUC."""
+        """The variance if `theta` were the true AUC."""
         return self.ratio * newcombe_variance(theta, self.negatives, self.positives)
 
 

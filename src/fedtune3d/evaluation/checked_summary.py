@@ -33,7 +33,7 @@ class CheckedSummary:
 
     @property
     def auc_variance(self) -> AucVariance | None:
-        """The variance of the site's AUC; None where it has none."""
+        """The variance of the site's AUC; None if its AUC has none."""
         ratio = self.test.auc_variance_ratio
         return None if ratio is None else AucVariance(ratio, *self.test.participants_by_class)
 

@@ -125,7 +125,7 @@ def delong_from_counts(
 def auc_and_variance_from_counts(
     negatives: np.ndarray, positives: np.ndarray, participants: tuple[int, int]
 ) -> tuple[float, float | None]:
-    """Compute the AUC of counts on rising bins and DeLong's variance; None with fewer than two people in a class.
+    """Compute the AUC of counts on ascending bins and DeLong's variance; None with fewer than two people in a class.
 
     With one scan per participant, it is DeLong's variance of the binned scans; with several, it is conservative: it
     treats a person's scans as copies of one another.

@@ -130,7 +130,7 @@ def _influence(deviations: np.ndarray, predictions: Predictions) -> dict[str, fl
 
 
 def require_possible(comparison: Comparison) -> None:
-    """Check a comparison that a site sent. Raises ValueError where its numbers cannot be."""
+    """Check a comparison that a site sent. Raises `ValueError` if its numbers are impossible."""
     aucs, error, p_value = (comparison.first, comparison.second), comparison.standard_error, comparison.p_value
     if any(auc is not None and not 0 <= auc <= 1 for auc in aucs) or (error is not None and not 0 <= error <= 1):
         raise ValueError(f"a comparison of the AUCs {aucs} with a standard error of {error}")

@@ -32,7 +32,7 @@ def require_plausible(checked: CheckedSummary) -> None:
     """Check a summary's numbers of people, estimates and groups against its counts of test scans.
 
     Raises:
-        ValueError: With the first number that cannot be.
+        ValueError: If a number is impossible, with the first such number.
     """
     test, counts = checked.test, checked.test_counts
     _require_people(test.participants, test.participants_by_class, counts)
@@ -44,7 +44,7 @@ def require_plausible(checked: CheckedSummary) -> None:
 
 
 def require_ordered(estimate: Estimate, what: str, low: float, high: float) -> None:
-    """Check that an estimate is whole and in a range, or says why it is not there.
+    """Check that an estimate is complete and within a range, or gives the reason why it is undefined.
 
     A percentile interval may miss the value by a little, so it need not hold it.
 
@@ -108,7 +108,7 @@ def _require_score_interval(checked: CheckedSummary, value: float, limits: tuple
 
 
 def _require_ratio(checked: CheckedSummary) -> None:
-    """Compare the ratio of variances with that of the counts, or of the predictions where they are here."""
+    """Compare the ratio of variances with that of the counts, or of the predictions if these were sent."""
     ratio, counts = checked.test.auc_variance_ratio, checked.test_counts
     if ratio is None:
         return
