@@ -1,7 +1,8 @@
 """Three hospitals on one machine: a SuperLink and three SuperNodes over TLS, each a process of its own.
 
-Simulates the hospitals, runs `server init`, `site approve`, `site join` and `server run` as people do, then runs the
-same experiment in one process under the same policy, and compares the two: python examples/federation.py FOLDER
+Simulates the hospitals, runs `server init`, `site key`, `site trust`, `site approve`, `site join` and `server run` as
+people do, with secure aggregation, then runs the same experiment in one process under the same policy, and compares the
+two: python examples/federation.py FOLDER
 """
 
 import shutil
@@ -15,6 +16,7 @@ import yaml
 
 SITES, SCANS, ROUNDS = 3, 78, 5
 POLICY = {"predictions_leave": False, "groups_leave": False, "pictures_leave": False, "min_people": 2}
+POLICY |= {"secure_aggregation": "required"}
 COMPARED = ("checkpoints/last.safetensors", "checkpoints/best.safetensors", "metrics.json")
 
 
@@ -49,7 +51,8 @@ def write_experiments(folder: Path) -> tuple[Path, Path, dict[str, Path]]:
     values |= {
         "model": {"encoder": "tiny", "head": "conv_s"},  # this is about the way, not the numbers
         "training": values["training"] | {"rounds": ROUNDS},
-        "baselines": ["local"],
+        "privacy": {"secure_aggregation": True},
+        "baselines": [],
         "threads": 1,
     }
     across = [{"name": name, "policy": POLICY} for name in roots]
@@ -79,6 +82,19 @@ def set_up(folder: Path, roots: dict[str, Path]) -> list[Path]:
     return folders
 
 
+def exchange_fingerprints(folders: list[Path]) -> None:
+    """Each hospital makes its signing key and trusts the others', as people do by telephone."""
+    fingerprints = {}
+    for folder in folders:
+        print("$ fedtune3d site key", folder, flush=True)
+        made = subprocess.run(command("site", "key", folder), check=True, capture_output=True, text=True)
+        fingerprints[folder] = made.stdout.split()
+    for folder in folders:
+        for other in folders:
+            if other != folder:
+                call("site", "trust", *fingerprints[other], folder)
+
+
 def approve(folders: list[Path], experiment: Path) -> None:
     """Each hospital's yes to the experiment, by script."""
     for folder in folders:
@@ -104,6 +120,7 @@ def main() -> None:
     folders = set_up(folder, roots)
     for run in ("across", "within"):
         shutil.rmtree(folder / run, ignore_errors=True)
+    exchange_fingerprints(folders)
     approve(folders, across)
     joined = join(folders)
     try:
