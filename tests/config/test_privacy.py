@@ -1,10 +1,11 @@
 """An experiment under secure aggregation is refused where it would show an update, each reason in words."""
 
 import pytest
+from pydantic import ValidationError
 
 from fedtune3d.config.aggregation import AggregationSection
 from fedtune3d.config.participation import ParticipationSection
-from fedtune3d.config.privacy import find_visible_updates
+from fedtune3d.config.privacy import PrivacySection, find_visible_updates
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,9 @@ def test_what_would_show_an_update(
     problems = find_visible_updates(sites, ParticipationSection(fraction=fraction), baselines, section)
     assert len(problems) == (line is not None)
     assert line is None or problems[0].startswith(line)
+
+
+@pytest.mark.parametrize("share", [1 / 3, 0, 1.1, True])
+def test_three_sites_must_be_able_to_share_a_sum(share: float) -> None:
+    with pytest.raises(ValidationError, match="max_share"):
+        PrivacySection(max_share=share)

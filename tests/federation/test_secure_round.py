@@ -229,6 +229,31 @@ def test_a_sum_in_which_a_site_has_too_great_a_share_is_refused_by_the_sites(
         go(process_model(), tmp_path, retries=0)
 
 
+@pytest.mark.parametrize(("rule", "options"), [("rate_my_lora", {"temperature": 1e-3}), ("qfedavg", {"q": 20.0})])
+def test_a_weight_above_the_limit_is_cut_and_the_ledger_says_so(
+    rule: str, options: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Member, "max_share", 0.35)
+    go(process_model(rule, True, **options), tmp_path, rounds=4, max_share=0.35)
+    lines = [line for line in RoundsFolder(tmp_path).lines() if line.trains]
+    assert any(line.secure.adjusted for line in lines)
+    for line in lines:
+        weights = {site: entry.weight for site, entry in line.sites.items()}
+        assert sum(weights.values()) == pytest.approx(1)
+        assert max(weights.values()) <= 0.35
+        assert {site for site, weight in weights.items() if weight > 0.35 - 1e-6} <= set(line.secure.adjusted)
+
+
+def test_no_list_is_fixed_under_which_a_survivor_has_too_great_a_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Member, "max_share", 0.4)  # B has 10 of 28 scans, and 10 of 20 without C
+    go(process_model(), tmp_path, accidents=[Accident("C", "mask_update", silent)], max_share=0.4)
+    line = RoundsFolder(tmp_path).lines()[0]
+    assert line.secure is not None
+    assert (line.secure.attempt, line.secure.summed) == (2, SITES)
+
+
 def test_an_update_that_is_not_finite_or_too_large_is_refused_at_its_site(tmp_path: Path) -> None:
     bench = process_model()
     small = bench.experiment.model_copy(

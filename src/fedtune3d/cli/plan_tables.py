@@ -39,7 +39,8 @@ def run_tables(plan: RunPlan) -> RenderableType:
         _message_table(plan),
         Text(
             f"Measured on this machine with one random volume ({costs.device}, threads: {plan.experiment.threads}). "
-            "Times are estimates. Traffic counts tensors; other content adds a few kilobytes per message."
+            "Times are estimates. Traffic counts tensors and the keys, shares and signatures of secure aggregation; "
+            "other content adds a few kilobytes per message."
         ),
     )
 
@@ -72,6 +73,10 @@ class Message:
     up: str
 
 
+NOT_SENT = Message("not in this run", "nothing", "nothing")
+MASKING_STEPS = ("share_secrets", "mask_update", "confirm_survivors", "reveal_shares")
+
+
 def messages(plan: RunPlan) -> dict[str, Message]:
     """Describe every kind of task and its answer, by kind (`federation/tasks/`)."""
     costs = plan.costs
@@ -101,11 +106,8 @@ def messages(plan: RunPlan) -> dict[str, Message]:
         "profile_intensities": Message(
             "twice", "the range of all sites' intensities", "range, then density of brain intensities"
         ),
-        "train": Message(
-            "each round",
-            f"the model's trained part ({size(costs.bytes_down)}), parameters of the rule",
-            f"its new values ({size(costs.bytes_up)}), number of scans, loss, validation scores, seconds, memory",
-        ),
+        "train": _training_message(plan),
+        **_masking_messages(plan),
         "score": Message(
             "once, and in rounds in which the site does not train",
             f"the model's trained part ({size(costs.state_bytes)})",
@@ -127,10 +129,37 @@ def messages(plan: RunPlan) -> dict[str, Message]:
     }
 
 
+def _training_message(plan: RunPlan) -> Message:
+    costs = plan.costs
+    numbers = "number of scans, loss, validation scores, seconds, memory"
+    if plan.experiment.privacy.secure_aggregation:
+        down = f"the model's trained part ({size(costs.state_bytes)}), parameters of the rule"
+        return Message("each round", down, f"{numbers}, public keys; the new values stay at the site")
+    down = f"the model's trained part ({size(costs.bytes_down)}), parameters of the rule"
+    return Message("each round", down, f"its new values ({size(costs.bytes_up)}), {numbers}")
+
+
+def _masking_messages(plan: RunPlan) -> dict[str, Message]:
+    """Describe the steps of secure aggregation."""
+    if not plan.experiment.privacy.secure_aggregation:
+        return dict.fromkeys(MASKING_STEPS, NOT_SENT)
+    costs, each = plan.costs, "each round"
+    return {
+        "share_secrets": Message(each, "the sites' public keys", "encrypted shares of the masks' secrets"),
+        "mask_update": Message(
+            each,
+            "the sites' weights, shares for this site",
+            f"its new values under masks, of which only the sum can be read (all steps: {size(costs.bytes_up)})",
+        ),
+        "confirm_survivors": Message(each, "the list of the sites in the sum", "a signature"),
+        "reveal_shares": Message(each, "the sites' signatures", "shares that unmask the sum"),
+    }
+
+
 def _saliency_message(plan: RunPlan) -> Message:
     explain, state = plan.experiment.explain, size(plan.costs.state_bytes)
     if explain is None:
-        return Message("not in this run", "nothing", "nothing")
+        return NOT_SENT
     fine = explain.method == "integrated_gradients"
     place_mm = place_width(explain.method, plan.experiment.map_stride) * plan.experiment.input.spacing_mm
     sites = plan.experiment.sites

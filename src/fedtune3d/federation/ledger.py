@@ -19,8 +19,8 @@ class SiteEntry:
 
     Attributes:
         participated: Whether its update was accepted.
-        bytes_down: Bytes of the tensors sent to the site.
-        bytes_up: Bytes of the tensors sent by the site.
+        bytes_down: Bytes of the tensors sent to the site, and of the steps of secure aggregation.
+        bytes_up: Bytes of the tensors sent by the site; its keys, shares and signatures included.
         fault: Why there is no update, in one line.
         weight: Its share in the average; None if the rule has no weights.
         signals: All numbers of this site that the rule used.
@@ -86,6 +86,7 @@ class SecureSum:
         dealt: Those that shared their secrets; the coefficients are of these.
         summed: Those whose updates are in the sum.
         needed: The fewest sites that could unmask it.
+        adjusted: Sites whose weight was cut to `privacy.max_share` of the sum, or raised to count at all.
     """
 
     attempt: int
@@ -93,6 +94,7 @@ class SecureSum:
     dealt: tuple[str, ...]
     summed: tuple[str, ...]
     needed: int
+    adjusted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ class RoundSettings:
         participants: Returns the sites that train in a round, instead of a random draw; lets a run follow another's
             record.
         secure_experiment: The experiment's SHA-256 under secure aggregation; None where the server sees each update.
+        max_share: The greatest share of a secure sum that a site may have.
     """
 
     rounds: int
@@ -65,6 +66,7 @@ class RoundSettings:
     best_round: BestRound = "latest_within_error"
     participants: Callable[[int], tuple[str, ...]] | None = None
     secure_experiment: str | None = None
+    max_share: float = 0.6
 
     def chosen(self, sites: tuple[str, ...], round_: int) -> tuple[str, ...]:
         """Return the sites that are asked to train in a round, sorted."""
@@ -202,6 +204,7 @@ def _hidden_outcome(
         steps,
         lambda attempt: _training_tasks(federation.sites, rule.name, steps, round_state, settings, attempt),
         settings.needed(len(steps)),
+        settings.max_share,
     )
     for _ in range(settings.retries + 1):
         try:

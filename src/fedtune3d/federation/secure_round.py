@@ -14,15 +14,23 @@ import torch
 from fedtune3d._utils.state_dicts import State, load_state, save_state
 from fedtune3d._utils.typed_json import read_typed, write_typed
 from fedtune3d.aggregation.average import shares, with_examples
+from fedtune3d.aggregation.capping import bound_shares
 from fedtune3d.aggregation.contract import Aggregate, Update
 from fedtune3d.aggregation.site_scores import SiteScore
 from fedtune3d.aggregation.site_step import SiteStep
 from fedtune3d.aggregation.sums import KnownSums, SumRule, Weighing, values_to_sum
 from fedtune3d.federation.ledger import SecureSum, SiteEntry
 from fedtune3d.federation.ledger_entries import entry_of
-from fedtune3d.federation.messages import Answer, Fault, Federation, Instruction, Payload, Task, parts_bytes
+from fedtune3d.federation.messages import Answer, Fault, Federation, Instruction, Payload, Task
 from fedtune3d.federation.privacy.secure_aggregation.fixed_point import to_values
-from fedtune3d.federation.privacy.secure_aggregation.messages import Attempt, Dealing, Plan, SignedKeys
+from fedtune3d.federation.privacy.secure_aggregation.messages import (
+    MIN_PART,
+    Attempt,
+    Dealing,
+    Plan,
+    SignedKeys,
+    why_unsafe,
+)
 from fedtune3d.federation.privacy.secure_aggregation.server_part import (
     ServerAttempt,
     TooFewSitesError,
@@ -30,7 +38,7 @@ from fedtune3d.federation.privacy.secure_aggregation.server_part import (
 )
 from fedtune3d.federation.privacy.secure_aggregation.vectors import layout_sha256, length_of, unflatten
 from fedtune3d.federation.round_state import RoundsFolder, RoundState
-from fedtune3d.federation.serialisation import to_text
+from fedtune3d.federation.secure_traffic import answer_bytes, instruction_bytes, keys_bytes
 from fedtune3d.federation.step_messages import tensors_sha256, training_sha256
 from fedtune3d.federation.tasks.confirm_survivors import Confirmation, ConfirmSurvivors
 from fedtune3d.federation.tasks.mask_update import MASKED, WORDS, MaskedUpdate, MaskUpdate
@@ -70,12 +78,14 @@ class SumRecord:
         entries: Site → its entry for the ledger so far.
         reports: Site → what it says of its update.
         weighing: What each update counts, over the sites of the plan.
+        adjusted: Sites whose weight was cut or raised to the bounds of a sum.
     """
 
     server: ServerAttempt
     entries: dict[str, SiteEntry] = field(default_factory=dict)
     reports: dict[str, Report] = field(default_factory=dict)
     weighing: Weighing = field(default_factory=lambda: Weighing({}))
+    adjusted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,6 +124,7 @@ class SecureRound:
         steps: Site → the rule's part, for the sites that train.
         tasks: Returns the tasks of an attempt by its number: training for these sites, scoring for the others.
         min_sites: Fewest updates in the sum.
+        max_share: The greatest share of the sum that a site may have.
     """
 
     def __init__(
@@ -126,6 +137,7 @@ class SecureRound:
         steps: Mapping[str, SiteStep],
         tasks: Callable[[int], dict[str, Task]],
         min_sites: int,
+        max_share: float,
     ) -> None:
         self.federation = federation
         self.rule = rule
@@ -136,6 +148,7 @@ class SecureRound:
         self.steps = steps
         self.tasks = tasks
         self.min_sites = min_sites
+        self.max_share = max_share
         self.entries: dict[str, SiteEntry] = {}
 
     def attempt(self) -> SecureOutcome:
@@ -168,6 +181,8 @@ class SecureRound:
         server = server.with_dealings(self._dealings(server))
         updates = with_examples([reports[site].update(site) for site in server.dealings])
         weighing = self.rule.weigh(updates, self.round_state.memory)
+        amounts, adjusted = bound_shares(weighing.amounts, self.max_share, MIN_PART)
+        weighing = replace(weighing, amounts=amounts)
         layout = self._layout()
         trains = next(task for site, task in sorted(tasks.items()) if site in self.steps)
         coefficients = shares(weighing.amounts)
@@ -176,10 +191,12 @@ class SecureRound:
         total, survivors = self._masked(server, length_of(layout))
         if len(survivors) < self.min_sites:
             raise TooFewSitesError(f"{len(survivors)} sites sent masked values, and the quorum is {self.min_sites}")
+        if why := why_unsafe({site: coefficients[site] for site in survivors}, self.max_share):
+            raise TooFewSitesError(f"of the sites that sent masked values, {why}")
         server = server.with_survivors(survivors)
         for site in survivors:
             self.entries[site] = replace(self.entries[site], participated=True)
-        record = SumRecord(server, dict(sorted(self.entries.items())), reports, weighing)
+        record = SumRecord(server, dict(sorted(self.entries.items())), reports, weighing, adjusted)
         save_state(self.paths.masked_sum, {WORDS: total})
         write_typed(self.paths.sum_record, record)
         return record
@@ -202,6 +219,7 @@ class SecureRound:
             if offered is None or fault is not None:
                 self._note_fault(site, fault or "no keys")
                 continue
+            self._count(site, 0, keys_bytes(offered))
             keys[site], reports[site] = offered, Report.of(reply.expect(TrainAnswer))
         return keys, reports
 
@@ -253,7 +271,9 @@ class SecureRound:
             self._aggregate(record, values),
             dict(sorted(self.entries.items())),
             survivors,
-            SecureSum(number, tuple(server.roster), tuple(server.dealings), survivors, server.threshold),
+            SecureSum(
+                number, tuple(server.roster), tuple(server.dealings), survivors, server.threshold, record.adjusted
+            ),
         )
 
     def _aggregate(self, record: SumRecord, values: torch.Tensor) -> Aggregate:
@@ -277,12 +297,12 @@ class SecureRound:
             for site, instruction in instructions.items()
         }
         for reply in self.federation.ask(tasks):
-            down = len(to_text(tasks[reply.site].instruction).encode())
+            down = instruction_bytes(tasks[reply.site].instruction)
             if isinstance(reply, Fault):
                 self._count(reply.site, down, 0)
                 self._note_fault(reply.site, reply.reason)
                 continue
-            self._count(reply.site, down, parts_bytes(reply.parts) + len(to_text(reply.payload).encode()))
+            self._count(reply.site, down, answer_bytes(reply.payload, reply.parts))
             if isinstance(reply.payload, kind):
                 yield reply.site, reply
             else:

@@ -138,7 +138,12 @@ def _server_saw(contents: RunContents) -> str:
     if not sums or len(sums) < len(trained):
         return "each site's update, its counts, losses and scores"
     fewest = min(len(secure.summed) for secure in sums)
-    return f"the sum of the updates, over {fewest} sites or more; each site's counts, losses and scores"
+    adjusted = sorted({site for secure in sums for site in secure.adjusted})
+    rounds = plural(sum(bool(secure.adjusted) for secure in sums), "round")
+    cut = (
+        f"; in {rounds} the weight of {' or '.join(adjusted)} was cut or raised (privacy.max_share)" if adjusted else ""
+    )
+    return f"the sum of the updates, over {fewest} sites or more; each site's counts, losses and scores{cut}"
 
 
 def _best(metrics: RunMetrics | None) -> str:

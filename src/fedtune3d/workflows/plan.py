@@ -75,7 +75,10 @@ class RunPlan:
 
     @property
     def bytes_per_site(self) -> int:
-        """Size of all tensors to and from a site: rounds, final scoring, evaluation, and task describe_features."""
+        """Size of all tensors to and from a site: rounds, final scoring, evaluation, and task describe_features.
+
+        Keys, shares and signatures of secure aggregation are included.
+        """
         costs = self.costs
         rounds = self.experiment.training.rounds
         return rounds * (costs.bytes_down + costs.bytes_up) + 3 * costs.state_bytes

@@ -15,6 +15,9 @@ from fedtune3d.federation.site.costs import MeasuredCosts, measure_costs
 from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_with
 from fedtune3d.workflows.study import is_finished
 
+MEASURED = {"model", "tuning", "aggregation", "privacy", "threads", "device"}
+"""Keys of an experiment on which the measured costs depend."""
+
 
 @dataclass(frozen=True)
 class StagePlan:
@@ -109,9 +112,11 @@ class _StudyPlanner:
 
     def _costs(self, experiment: Experiment) -> MeasuredCosts:
         """Measure the costs of an experiment's model, tuning and rule, once for all rounds and seeds."""
-        causes = experiment.model_dump(mode="json", include={"model", "tuning", "aggregation", "threads", "device"})
+        causes = experiment.model_dump(mode="json", include=MEASURED)
         causes["versions"] = [__version__, torch.__version__]
         causes["batch_size"] = experiment.training.batch_size
+        if experiment.privacy.secure_aggregation:  # messages hold a key and a share for every site
+            causes |= {"sites": [site.name for site in experiment.sites], "fraction": experiment.participation.fraction}
         key = json.dumps(causes, sort_keys=True)
         if key not in self.known:
             self.on_message(f"timing one scan: {experiment.name.rpartition('-')[0]}")

@@ -265,6 +265,7 @@ class _Run:
             secure_experiment=self.experiment.sha256()
             if federated and self.experiment.privacy.secure_aggregation
             else None,
+            max_share=self.experiment.privacy.max_share,
         )
         left_out = "".join(f" without {name}" for name in self.sites if name not in federation.sites)
         label = f"{rule.name}{left_out}" if federated else f"baseline: {' '.join(federation.sites)}"

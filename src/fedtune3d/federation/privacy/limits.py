@@ -22,6 +22,12 @@ def require_within_limits(experiment: Experiment, policy: Policy) -> None:
             "policy.secure_aggregation is required, but the experiment would show the server each site's update "
             "(privacy.secure_aggregation)"
         )
+    share, most = experiment.privacy.max_share, policy.max_share
+    if experiment.privacy.secure_aggregation and share > most:
+        raise Refusal(
+            f"policy.max_share allows one site {most:.0%} of a sum, but the experiment up to {share:.0%}; expected "
+            f"privacy.max_share: {most:g} or less"
+        )
     rank = experiment.tuning.rank if isinstance(experiment.tuning, Lora) else 0
     _require_at_most("max_rounds", policy.max_rounds, experiment.training.rounds, "rounds")
     _require_at_most("max_lora_rank", policy.max_lora_rank, rank, "as the rank of its LoRA adapters")

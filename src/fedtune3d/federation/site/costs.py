@@ -19,9 +19,13 @@ from fedtune3d._utils.state_dicts import State, state_bytes
 from fedtune3d._utils.typed_json import from_json, to_json
 from fedtune3d.aggregation.contract import Memory, Rule, Update
 from fedtune3d.aggregation.site_step import STATE, SiteStep, pack_step
+from fedtune3d.aggregation.sums import values_to_sum
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.participation import drawn_sites
 from fedtune3d.federation.messages import parts_bytes
+from fedtune3d.federation.privacy.secure_aggregation.vectors import length_of
 from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.secure_traffic import expected_traffic
 from fedtune3d.models.tuning import read_state
 from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.fitting import fit_locally
@@ -38,8 +42,8 @@ class MeasuredCosts:
     Attributes:
         trainable_parameters: Number of trainable parameters.
         state_bytes: Size of the trainable state: of a checkpoint, and of the message for an evaluation.
-        bytes_down: Bytes sent to a site per training round.
-        bytes_up: Bytes sent by a site per training round.
+        bytes_down: Bytes sent to a site per training round; under secure aggregation with the steps of the protocol.
+        bytes_up: Bytes sent by a site per training round; under secure aggregation masked, with keys and shares.
         scored_states: States that a site scores on its validation scans per round.
         scores_training: Whether a site also scores its training scans.
         remembered_bytes: Size of what a site keeps for its next round.
@@ -117,6 +121,7 @@ def measure(experiment: Experiment) -> MeasuredCosts:
     state, memory = rule.start(initial, process_model.context(sites))
     step = _later_step(rule, state, memory, sites)
     sent = step.expected_parts(state)
+    bytes_down, bytes_up = _traffic(experiment, state, step)
     remembered = step.to_remember(state, sent, {}) | step.received_to_remember(state)
     features, encode_seconds = _encode(process_model)
     step_seconds, growth = _step(process_model, features)
@@ -126,8 +131,8 @@ def measure(experiment: Experiment) -> MeasuredCosts:
             dict(assembled.model.named_parameters())[name].numel() for name in assembled.trainable.parameters
         ),
         state_bytes=state_bytes(state),
-        bytes_down=parts_bytes({STATE: state, **pack_step(step).parts}),
-        bytes_up=parts_bytes(sent),
+        bytes_down=bytes_down,
+        bytes_up=bytes_up,
         scored_states=2 + len(step.states_to_score(state, remembered)),
         scores_training=step.scores_training,
         remembered_bytes=parts_bytes(remembered),
@@ -144,8 +149,21 @@ def measure(experiment: Experiment) -> MeasuredCosts:
 def _later_step(rule: Rule, state: State, memory: Memory, sites: Sequence[str]) -> SiteStep:
     """Return the rule's site step after the first round, when the rule has something to remember."""
     sent = rule.site_step(memory, sites[0]).expected_parts(state)
-    updates = [Update(site, 1, sent.__getitem__) for site in sites]
+    known = dict.fromkeys(rule.step_type.own_scalars, 1.0)
+    updates = [Update(site, 1, sent.__getitem__, {}, 1.0, known) for site in sites]
     return rule.site_step(rule.aggregate(state, updates, memory).memory, sites[0])
+
+
+def _traffic(experiment: Experiment, state: State, step: SiteStep) -> tuple[int, int]:
+    """Return the bytes to and from a site per training round."""
+    down, sent = parts_bytes({STATE: state, **pack_step(step).parts}), step.expected_parts(state)
+    if not experiment.privacy.secure_aggregation:
+        return down, parts_bytes(sent)
+    names = sorted((site.name for site in experiment.sites), key=len, reverse=True)
+    of_round = names[: drawn_sites(len(names), experiment.participation.fraction)]
+    layout = values_to_sum(experiment.rule_of_sums().to_sum, step, state, state, sent)
+    more_down, up = expected_traffic(of_round, length_of(layout))
+    return down + more_down, up
 
 
 class _Noise(ScanSet):
