@@ -145,7 +145,7 @@ def test_another_file_of_the_name_is_left_alone(hub: Hub, tmp_path: Path) -> Non
 def test_bytes_that_differ_from_the_stated_checksum_are_not_kept(hub: Hub, tmp_path: Path) -> None:
     stated = "ab" * 32
     came, hub.sha256 = hub.sha256, stated
-    with pytest.raises(InputError, match=f"expected SHA-256 {stated}, as the hub states it, got {came}"):
+    with pytest.raises(InputError, match=f"expected SHA-256 {stated}, as stated by the hub, got {came}"):
         fetch_weights(tmp_path, hub.endpoint)
     assert left_in(tmp_path) == []
 

@@ -195,7 +195,7 @@ SCANS: dict[str, tuple[Callable[[Path], object], str]] = {
     "negative axis": (lambda path: put(path, DIM + 2, np.int16(-60)), "expected"),
     "more voxels than bytes": (lambda path: put(path, DIM + 2, np.int16(600)), "cannot be read to its end"),
     "fewer voxels than bytes": (halved_header, "the header does not match the data"),
-    "absurd size": (lambda path: put(path, DIM + 2, np.int16([32767] * 3)), "at most 500,000,000 in all"),
+    "absurd size": (lambda path: put(path, DIM + 2, np.int16([32767] * 3)), "at most 500,000,000 in total"),
     "offset of NaN": (lambda path: put(path, 108, np.float32(np.nan)), "damaged header"),
     "4D": (lambda path: resave(path, lambda voxels: np.stack([voxels] * 2, -1)), "expected one 3D volume, found 4D"),
     "a slice": (lambda path: resave(path, lambda voxels: voxels[:, :, 30:31]), "is it a slice?"),
@@ -279,7 +279,7 @@ def test_a_sidecar_that_cannot_be_read_is_passed_over_and_counted(bench: Bench, 
     prepared = bench.prepare_and_look()
     assert prepared.code == 0
     assert "A: 4 scans prepared" in prepared.out
-    assert "  warning: 1 sidecar was ignored; sub-00_T1w.json: expected a JSON object" in prepared.out
+    assert "warning: 1 sidecar was ignored; sub-00_T1w.json: expected a JSON object" in prepared.err
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_an_absurd_size_is_refused_before_memory_is_taken(tmp_path: Path) -> Non
     content = bytearray(path.read_bytes())
     content[42:48] = np.array([32767] * 3, "int16").tobytes()
     path.write_bytes(content)
-    assert "at most 500,000,000 in all" in refusal(path)
+    assert "at most 500,000,000 in total" in refusal(path)
 
 
 def test_a_header_that_is_not_the_files_is_refused(tmp_path: Path) -> None:

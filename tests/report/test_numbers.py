@@ -486,11 +486,11 @@ def test_the_page_shows_these_numbers_and_no_others(run: Run, tables: dict[str, 
     per_site = [[site, *(shown(methods[name]["sites"][site]["auc"]) for name in METHODS)] for site in SIZES]
     pooled = ["Pooled", shown(methods["federated"]["pooled"]["auc"]), "–"]
     mean = ["Mean", *(shown(methods[name]["mean_auc"]) for name in METHODS)]
-    got = table_of(tables, "no training and no choice")
+    got = table_of(tables, "neither for training nor for model selection")
     assert [[row[0], *row[4:]] for row in got] == [*per_site, mean, pooled]
     delong = [[site, *(shown(methods[name]["sites"][site]["auc_delong"]) for name in METHODS)] for site in SIZES]
     last = ["Pooled", shown(methods["federated"]["pooled"]["auc_delong"]), "–"]
-    assert table_of(tables, "interval by DeLong") == [*delong, last]
+    assert table_of(tables, "AUC [95% CI by DeLong") == [*delong, last]
     keys = ("balanced_accuracy", "sensitivity", "specificity")
     for name in METHODS:
         title = name.capitalize()

@@ -1,5 +1,6 @@
 """The state of a run between rounds, saved so that a killed run resumes to bit-identical results."""
 
+import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -126,6 +127,11 @@ class RoundsFolder:
             if path != self.paths.rule_memory(round_state.round):
                 path.unlink()
         return round_state
+
+    def discard_updates(self) -> None:
+        """Remove the updates of a round that is committed, and the record of its sum."""
+        for path in (self.spool, self.paths.sum_record.parent):
+            shutil.rmtree(path, ignore_errors=True)
 
     def reopen(self, round_state: RoundState) -> RoundState:
         """Reopen a finished run for more rounds, dropping the ledger line of its final scoring.

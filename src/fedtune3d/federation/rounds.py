@@ -115,6 +115,7 @@ def run_rounds(
         on_round(round_state.round, settings.rounds)
     if not round_state.finished:
         round_state = _score_last(federation, folder, settings, round_state)
+    folder.discard_updates()  # a process killed between a commit and this leaves them
     return round_state
 
 
@@ -150,8 +151,7 @@ def _one_round(
     versions = round_state.versions | dict.fromkeys(outcome.accepted, round_)
     next_state = replace(round_state, round=round_, state=aggregate.state, memory=aggregate.memory, versions=versions)
     next_state = folder.commit(next_state, line)
-    for path in (folder.spool, folder.paths.sum_record.parent):
-        shutil.rmtree(path, ignore_errors=True)
+    folder.discard_updates()
     return next_state
 
 

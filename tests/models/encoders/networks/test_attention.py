@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fedtune3d._utils.seeds import torch_rng
-from fedtune3d.models.encoders import attention
+from fedtune3d.models.encoders.networks import attention
 from fedtune3d.models.encoders.networks.attention import attend, padding_logit
 
 

@@ -137,7 +137,7 @@ def test_registry_builds_by_name() -> None:
     assert (vit_b.out_channels, tiny.out_channels) == (384, 384)
     beyond_patches = sum(value.numel() for name, value in tiny.named_parameters() if "patch_embed" not in name)
     assert beyond_patches < 1_000_000
-    with pytest.raises(InputError, match="encoder 'vit_h': expected one of vit_b, tiny"):
+    with pytest.raises(InputError, match="unknown encoder 'vit_h', did you mean 'vit_b'"):
         build_encoder("vit_h")
 
 
