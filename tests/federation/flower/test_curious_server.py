@@ -18,6 +18,7 @@ from scan_records import make_record
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import LOCAL, Answer, Fault, Payload, Task
+from fedtune3d.federation.privacy.consent import WITHHELD
 from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.site import Site
@@ -26,7 +27,7 @@ from fedtune3d.federation.tasks.count_scans import CountScans, ScanCounts
 from fedtune3d.federation.tasks.describe_features import DescribeFeatures
 from fedtune3d.federation.tasks.describe_people import DescribePeople, PeopleDescription
 from fedtune3d.federation.tasks.evaluate import Evaluate, Evaluation, whole_summary
-from fedtune3d.federation.tasks.fingerprint_scans import FingerprintScans, ScanFingerprints
+from fedtune3d.federation.tasks.fingerprint_scans import NO_KEY, FingerprintScans, ScanFingerprints
 from fedtune3d.federation.tasks.profile_intensities import IntensityProfile, ProfileIntensities
 from fedtune3d.federation.tasks.score import Score, ScoreAnswer
 from fedtune3d.federation.tasks.train import Train, TrainAnswer
@@ -264,7 +265,7 @@ def test_two_experiments_that_differ_in_one_person_release_one_set_of_numbers(
     assert second.told(Task(AssignSplits(groups={}))) == SplitFlow()
     assert second.told(Task(DescribePeople())) == PeopleDescription()
     assert second.told(Task(ProfileIntensities())) == IntensityProfile()
-    assert second.told(Task(FingerprintScans())) == ScanFingerprints()
+    assert second.told(Task(FingerprintScans())) == ScanFingerprints(why=WITHHELD)
     reply = second.ask(Task(Train(rule="fedavg", step=STEP), 1, parts={"state": second.state}))
     assert isinstance(reply, Answer)
     payload = reply.expect(TrainAnswer)
@@ -295,7 +296,7 @@ def test_no_task_gives_away_the_counts_of_a_small_split(hospital: Hospital, writ
     assert isinstance(people, PeopleDescription)
     described = {name: (part.negative.people, part.positive.people) for name, part in people.splits.items()}
     assert described == shown | {"test": (None, None)}
-    assert server.told(Task(FingerprintScans())) == ScanFingerprints()
+    assert server.told(Task(FingerprintScans())) == ScanFingerprints(why=NO_KEY)
     assert server.told(Task(ProfileIntensities())) == IntensityProfile()
     payload = server.told(Task(Train(rule="fedavg", step=STEP), 1, parts={"state": server.state}))
     assert isinstance(payload, TrainAnswer)
