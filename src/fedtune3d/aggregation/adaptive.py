@@ -8,7 +8,7 @@ import torch
 
 from fedtune3d._utils.ranges import BelowOne, Positive
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.average import example_counts, shares
+from fedtune3d.aggregation.average import shares
 from fedtune3d.aggregation.changes import PARAMETERS, change, moved, parameters_at_start, parameters_of
 from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, RuleContext, Update
 from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
@@ -42,12 +42,10 @@ class AdaptiveRule(SumRule):
         """Return the state unchanged, and a memory with the names of the trainable parameters."""
         return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
-    def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
-        return Weighing(example_counts(updates))
-
     def step(
         self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
     ) -> Aggregate:
+        """Move the state by the mean change, scaled per parameter by its second moment."""
         means = sums.mean(state)
         rounds = memory.read(ROUNDS, int, 0) + 1
         rate = self.rate_in(rounds)

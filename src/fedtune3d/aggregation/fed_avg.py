@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.average import example_counts, shares
+from fedtune3d.aggregation.average import shares
 from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, Update
 from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
 
@@ -21,9 +21,6 @@ class FedAvg(SumRule):
 
     name = "fedavg"
     implies = AVERAGING
-
-    def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
-        return Weighing(example_counts(updates))
 
     def step(
         self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory

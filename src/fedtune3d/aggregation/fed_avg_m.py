@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fedtune3d._utils.ranges import BelowOne, Positive
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.average import example_counts, shares
+from fedtune3d.aggregation.average import shares
 from fedtune3d.aggregation.changes import PARAMETERS, change, moved, parameters_at_start, parameters_of
 from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, RuleContext, Update
 from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
@@ -33,12 +33,10 @@ class FedAvgM(SumRule):
     def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
         return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
-    def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
-        return Weighing(example_counts(updates))
-
     def step(
         self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
     ) -> Aggregate:
+        """Move the state along the velocity, which takes in the mean change."""
         means = sums.mean(state)
         velocity = change(state, means, parameters_of(state, memory))
         for name, before in memory.tensors.items():

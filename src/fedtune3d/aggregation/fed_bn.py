@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.average import example_counts, shares
+from fedtune3d.aggregation.average import shares
 from fedtune3d.aggregation.contract import AVERAGING, Aggregate, Memory, RuleContext, Update
 from fedtune3d.aggregation.site_step import SiteStep
 from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
@@ -39,9 +39,6 @@ class FedBN(SumRule):
 
     def site_step(self, memory: Memory, site: str) -> SiteStep:
         return SiteStep(keep_local=tuple(_local(memory)))
-
-    def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
-        return Weighing(example_counts(updates))
 
     def step(
         self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory

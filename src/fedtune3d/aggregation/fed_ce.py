@@ -171,6 +171,7 @@ class FedCE(SumRule):
         return super().aggregate(state, updates, memory)
 
     def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
+        """Weight each update by the novelty of its gradients and of its data."""
         ordered = in_site_order(updates)
         cosine_means, score_means = _with_new(ordered, memory)
         sites = [update.site for update in ordered]
@@ -191,6 +192,7 @@ class FedCE(SumRule):
     def step(
         self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
     ) -> Aggregate:
+        """Average the states by their contributions, and remember cosines, scores and weights."""
         weights = shares(weighing.amounts) if self.lagged else weighing.amounts
         cosine_means, score_means = _with_new(in_site_order(updates), memory)
         before = memory.read(WEIGHTS, dict[str, float], {})

@@ -133,11 +133,13 @@ class LoraRule(SumRule):
         return replace(result, memory=_wrap(result.memory, _frozen(memory)), round_signals=signals)
 
     def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
+        """Weight the updates as the inner rule does."""
         return self._rule_of_sums.weigh(updates, _unwrap(memory))
 
     def step(
         self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
     ) -> Aggregate:
+        """Apply the inner rule to the factors, or to their products and back to factors of the same rank."""
         frozen, inner = _frozen(memory), _unwrap(memory)
         if not self._runs_on_products:
             result = self._rule_of_sums.step(state, _Completed(sums, frozen), updates, weighing, inner)

@@ -27,6 +27,7 @@ class Ncc(SumRule):
     in_product_space = False
 
     def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
+        """Weight all updates equally, as class sums are added up."""
         return Weighing(dict.fromkeys((update.site for update in updates), 1.0))
 
     def step(

@@ -82,6 +82,7 @@ class QFedAvg(SumRule):
         return super().aggregate(state, updates, memory)
 
     def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
+        """Weight each update by a power of its training loss."""
         losses = {update.site: _loss(update) for update in in_site_order(updates)}
         signals = {site: {"received_training_loss": loss} for site, loss in losses.items()}
         return Weighing({site: (loss + MIN_LOSS) ** self.q for site, loss in losses.items()}, signals)
@@ -89,6 +90,7 @@ class QFedAvg(SumRule):
     def step(
         self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
     ) -> Aggregate:
+        """Move the state by the sum of the sites' changes, normalised by their losses and squared norms."""
         lipschitz, powers = 1 / self.rate, weighing.amounts
         losses = {update.site: _loss(update) for update in in_site_order(updates)}
         squares = {update.site: _squared_change(update) for update in in_site_order(updates)}

@@ -73,6 +73,7 @@ class RateMyLoRA(SumRule):
         return SiteStep(score_kind=self.score)
 
     def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
+        """Weight each update by its rating times its number of examples."""
         ordered = in_site_order(updates)
         scores, known = _sent_scores(ordered), _known(memory.read(SITES, dict[str, ScoreHistory], {}), ordered)
         ratings = self._ratings(ordered, scores, known)
@@ -83,6 +84,7 @@ class RateMyLoRA(SumRule):
     def step(
         self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
     ) -> Aggregate:
+        """Move the state by the mean change under the ratings, and remember the scores."""
         ordered, amounts = in_site_order(updates), weighing.amounts
         counts = example_counts(ordered)
         step = 1.0 if self.renormalise else math.fsum(amounts.values()) / math.fsum(counts.values())

@@ -21,6 +21,7 @@ class SimpleAvg(SumRule):
     implies = AVERAGING
 
     def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
+        """Weight all updates equally."""
         return Weighing(dict.fromkeys((update.site for update in updates), 1.0))
 
     def step(

@@ -14,7 +14,7 @@ import torch
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State
-from fedtune3d.aggregation.average import cast_like, in_site_order, load_checked, mean_in_float64
+from fedtune3d.aggregation.average import cast_like, example_counts, in_site_order, load_checked, mean_in_float64
 from fedtune3d.aggregation.checks import find_fault
 from fedtune3d.aggregation.contract import Aggregate, Memory, Rule, Update
 from fedtune3d.aggregation.site_step import STATE, Parts, SiteStep
@@ -28,11 +28,11 @@ class Sums(ABC):
 
     @abstractmethod
     def mean(self, expected: State) -> State:
-        """The weighted mean of the sites' states over the names in `expected`, whose values are what went down."""
+        """Return the weighted mean of the sites' states over the names in `expected`, the state that was sent."""
 
     @abstractmethod
     def total(self, part: str, expected: State) -> State:
-        """The unweighted sum of a part over its names in `expected`; whole numbers as int64."""
+        """Return the unweighted sum of a part over its names in `expected`; whole numbers as int64."""
 
     def average(self, expected: State) -> State:
         """`mean` in the dtypes of `expected`, as `average.weighted_average`."""
@@ -123,15 +123,15 @@ class Weighing:
 class SumRule(Rule):
     """A rule that needs only numbers and sums over the updates, so that it also runs where single ones are hidden."""
 
-    @abstractmethod
     def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
-        """Return the weight of each update. Loads no tensor."""
+        """Return the weight of each update, here its number of examples. Loads no tensor."""
+        return Weighing(example_counts(updates))
 
     @abstractmethod
     def step(
         self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory
     ) -> Aggregate:
-        """The next global state, without loading any tensor of an update.
+        """Return the next global state, without loading any tensor of an update.
 
         Args:
             state: The current global state.

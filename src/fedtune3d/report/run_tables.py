@@ -132,7 +132,7 @@ def what_ran(contents: RunContents) -> list[tuple[str, str]]:
 
 
 def _server_saw(contents: RunContents) -> str:
-    """What the server saw of the updates, as the ledger says."""
+    """Describe how much of the updates the server saw, according to the ledger."""
     trained = [line for line in contents.ledger if line.trains]
     sums = [line.secure for line in trained if line.secure is not None]
     if not sums or len(sums) < len(trained):

@@ -73,7 +73,7 @@ class AfterRounds:
         }
 
     def _validation_without(self, left_out: str) -> ClassCounts:
-        """What the model that was trained without a site says of the others' validation scans, for its thresholds."""
+        """Score the others' validation scans with the model trained without a site, to set its thresholds."""
         others = sites_without(self.attendance.federation, self.attendance.sites, left_out)
         best = self.folder.rounds_without(left_out).best
         versions, state = read_best_state(best).versions, load_state(best)

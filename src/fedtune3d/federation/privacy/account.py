@@ -151,11 +151,6 @@ class Account:
                 if old.name.split("-")[-2] < f"{task.round:05d}":
                     old.unlink(missing_ok=True)
 
-    def forget_answers(self) -> None:
-        """Remove the stored answers."""
-        for path in self.answers.glob("*.safetensors"):
-            path.unlink(missing_ok=True)
-
     def _path(self, task: Task) -> Path:
         name = f"{task.kind}-{task.namespace}-{task.round:05d}-{task_sha256(task)[:32]}.safetensors"
         return self.answers / name

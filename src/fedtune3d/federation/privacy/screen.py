@@ -167,7 +167,7 @@ def _leaves_here(entry: Declaration, withholds: bool) -> bool:
 
 
 def _allowed(kind: str, entry: Declaration, section: SiteSection) -> bool:
-    """Whether the site's settings let it leave at all."""
+    """Check that the site's settings let this field leave at all."""
     if kind == "fingerprint_scans":
         return section.fingerprint_key is not None
     if kind == "map_saliency":

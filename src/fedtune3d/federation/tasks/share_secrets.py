@@ -37,7 +37,7 @@ class Masks(Protocol):
 
     @property
     def masked(self) -> MaskedUpdates:
-        """What it keeps of an attempt."""
+        """Masked updates that the site keeps on disk until their sum is made."""
         ...
 
 
