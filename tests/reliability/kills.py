@@ -88,27 +88,28 @@ SCENARIOS = (
         lambda world: cache_result(world / "cache"),
         0.2,
     ),
-    Scenario("run, FedCE, frozen", "prepared", _run, _run_result, 0.3),
+    Scenario("run, FedCE, frozen", "prepared", _run, _run_result, 0.2),
     Scenario("run, FedCE, LoRA", "lora", _run, _run_result, 0.2),
+    Scenario("run, secure aggregation", "secure", _run, _run_result, 0.2),
     Scenario(
         "benchmark",
         "prepared",
         lambda world: ["benchmark", world / STUDY, "--no-plan"],
         lambda world: study_result(world / "study"),
-        0.15,
+        0.1,
     ),
     Scenario(
         "export",
         "finished",
         lambda world: ["export", world / RUN, "--merged"],
         lambda world: export_result(world / RUN / "export"),
-        0.15,
+        0.1,
     ),
 )
 
 
 def build_bases(folder: Path) -> None:
-    """Make the worlds that trials copy: `raw`, `prepared`, `lora` (prepared) and `finished`."""
+    """Make the worlds that trials copy: `raw`, `finished` and, with prepared scans, `prepared`, `lora` and `secure`."""
     (folder / "raw").mkdir()
     write_world(folder / "raw")
     prepared = copy_world(folder / "raw", folder / "prepared")
@@ -117,6 +118,10 @@ def build_bases(folder: Path) -> None:
     lora.mkdir()
     write_world(lora, tuning={"method": "lora"})
     shutil.copytree(prepared / "cache", lora / "cache")
+    secure = folder / "secure"
+    secure.mkdir()
+    write_world(secure, "ABC", aggregation={"rule": "fedavg"}, baselines=[], privacy={"secure_aggregation": True})
+    _finish(["prepare", secure / EXPERIMENT, "--workers", 1], folder)
     _finish(_run(copy_world(prepared, folder / "finished")), folder)
 
 

@@ -45,23 +45,24 @@ class Result:
         return sorted(name for name in names if self.hashes.get(name) != other.hashes.get(name))
 
 
-def write_world(folder: Path, **changes: object) -> Path:
+def write_world(folder: Path, sites: str = "AB", **changes: object) -> Path:
     """Write sites A (.nii.gz) and B (.nii, one session each), their tables, two experiments and a study.
 
     Args:
         folder: A new folder.
+        sites: Their names, of one letter each; every site but A is like B.
         changes: Keys of the experiment that differ from FedCE with a frozen tiny encoder.
 
     Returns:
         The experiment file. All its paths are relative, so that a copy of the folder is a world of its own.
     """
-    rows = [_write_site(folder / name, name, seed) for seed, name in enumerate("AB")]
+    rows = [_write_site(folder / name, name, seed) for seed, name in enumerate(sites)]
     table = ["path\tparticipant_id\tdiagnosis\tage\tsex", *rows[0]]
     (folder / TABLE).write_text("\n".join(table) + "\n")
     values: dict[str, Any] = {
         "name": "tiny",
         "seed": 3,
-        "sites": [{"name": name, "root": name, "policy": {MIN_PER_CLASS: 1}} for name in "AB"],
+        "sites": [{"name": name, "root": name, "policy": {MIN_PER_CLASS: 1}} for name in sites],
         "labels": {"positive": ["AD"], "negative": ["CN"]},
         "splits": SPLITS,
         "model": {"encoder": "tiny", "head": "linear"},
