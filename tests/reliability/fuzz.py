@@ -26,7 +26,7 @@ from mutations import mutate
 from record import Record
 from world import Result, copy_world
 
-CASE_SECONDS = 120
+CASE_SECONDS = 300
 MEMORY_BYTES = 16 << 30
 FAILURES = ("traceback", "silent difference", "hang", "crash")
 OUTCOMES = ("refused", "same result", "accepted", *FAILURES)

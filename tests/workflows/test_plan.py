@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d.cli.plan_tables import messages, run_tables
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.site.costs import MeasuredCosts, measure
 from fedtune3d.federation.tasks.registry import task_kinds
-from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_with
+from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_run, plan_with
 from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.run_folder import read_metrics
 
@@ -107,3 +108,14 @@ def test_nothing_is_written(found: tuple[Experiment, MeasuredCosts], tmp_path: P
     experiment = found[0].model_copy(update={"output": tmp_path / "run"})
     SiteScans(experiment)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_mistake_in_the_labels_is_found_before_anything_is_measured(
+    found: tuple[Experiment, MeasuredCosts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[Experiment] = []
+    monkeypatch.setattr("fedtune3d.workflows.plan.measure_costs", measured.append)
+    labels = found[0].labels.model_copy(update={"negative": ["nobody"]})
+    with pytest.raises(InputError, match=r"labels.negative: no one at any site"):
+        plan_run(found[0].model_copy(update={"labels": labels}))
+    assert not measured

@@ -97,7 +97,8 @@ def plan_run(experiment: Experiment) -> RunPlan:
     Raises:
         InputError: If a site's folder cannot be read, or the model cannot be built.
     """
-    return plan_with(experiment, measure_costs(experiment), SiteScans(experiment))
+    scans = SiteScans(experiment)  # first: a mistake in a table is found at once, and measuring can take minutes
+    return plan_with(experiment, measure_costs(experiment), scans)
 
 
 class SiteScans:
