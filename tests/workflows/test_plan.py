@@ -3,6 +3,7 @@
 import io
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def test_a_mistake_in_the_labels_is_found_before_anything_is_measured(
 ) -> None:
     measured: list[Experiment] = []
     monkeypatch.setattr("fedtune3d.workflows.plan.measure_costs", measured.append)
-    labels = found[0].labels.model_copy(update={"negative": ["nobody"]})
+    labels = replace(found[0].labels, negative=("nobody",))
     with pytest.raises(InputError, match=r"labels.negative: no one at any site"):
         plan_run(found[0].model_copy(update={"labels": labels}))
     assert not measured
