@@ -26,15 +26,18 @@ def test_an_approval_is_a_row() -> None:
 
 
 def test_a_message_is_a_row_with_its_fields() -> None:
-    fields = (SentField("examples", "a count", "31"), SentField("tensors state", "a tensor of an update", "31"))
+    fields = (
+        SentField("validation_people", "a count", "31"),
+        SentField("tensors state", "a tensor of an update", "31", "the trained weights"),
+    )
     sent = EgressEntry("2025-01-01", "0a1b2c" * 8, "train", round=3, reason="train fedavg: 3 of 40", fields=fields)
     refused = EgressEntry("2025-01-02", "0a1b2c" * 8, "fault", fault="refused: policy.hours")
     text = printed(log_table([sent, refused]))
     for part in (
         "train, round 3",
         "train fedavg: 3 of 40",
-        "tensors state: a tensor of an update",
-        "31",
+        "validation people: a count (31)",
+        "the trained weights: a tensor of an update (31)",
         "policy.hours",
     ):
         assert part in text

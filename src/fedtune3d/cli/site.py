@@ -116,7 +116,8 @@ def approvals(folder: SiteFolder) -> None:
     from fedtune3d.cli.site_tables import approvals_table
     from fedtune3d.federation.privacy.approval import Approvals
 
-    out.print(approvals_table(Approvals(SitePaths(folder).approvals).all()))
+    approved = Approvals(SitePaths(folder).approvals).all()
+    out.print(approvals_table(approved) if approved else "no experiment was approved here yet")
 
 
 @commands.command("revoke")
@@ -169,7 +170,8 @@ def log(folder: SiteFolder) -> None:
     from fedtune3d.cli.site_tables import log_table
     from fedtune3d.workflows.site_log import read_log
 
-    out.print(log_table(read_log(folder)))
+    entries = read_log(folder)
+    out.print(log_table(entries) if entries else "nothing has left this site yet")
 
 
 @commands.command("key")

@@ -31,7 +31,7 @@ def log_table(entries: Sequence[EgressEntry]) -> Table:
     table = Table(_whole("time"), _whole("approval"), "why it left", "what it reveals (about how many people)")
     for entry in entries:
         kind = f"{entry.kind}, round {entry.round}" if entry.round else entry.kind
-        fields = [f"{field.name}: {field.reveals} ({field.people})" for field in entry.fields]
+        fields = [f"{field.words}: {field.reveals} ({field.people})" for field in entry.fields]
         reason = f"{kind}\n{entry.fault or entry.reason}"
         shown = "\n".join(fields) or "nothing about people"
         table.add_row(*map(Text, (_time(entry.time), entry.experiment[:12], reason, shown)))

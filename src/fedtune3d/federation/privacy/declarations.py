@@ -57,10 +57,17 @@ class Exactly:
 
 @dataclass(frozen=True)
 class Declaration:
-    """The information that a field reveals, and about how many people; `people` is None if about nobody."""
+    """The information that a field reveals.
+
+    Attributes:
+        reveals: The kind of information.
+        people: The number of people that it is about; None if about nobody.
+        meaning: What the field is, in words for the site's log; empty if its name says it.
+    """
 
     reveals: Reveals
     people: CountedBy | AtLeast | Exactly | None
+    meaning: str = ""
 
 
 @dataclass(frozen=True)

@@ -71,13 +71,20 @@ class SentField:
 
     Attributes:
         name: Name of the field or of the part.
-        reveals: Its declared meaning, such as ``a count``.
+        reveals: The kind of information, such as ``a count``.
         people: Number of people that it is about, such as ``31`` or ``5 or more``.
+        meaning: What it is, in words; empty where the name says it.
     """
 
     name: str
     reveals: str
     people: str
+    meaning: str = ""
+
+    @property
+    def words(self) -> str:
+        """What it is, in words."""
+        return self.meaning or self.name.replace("_", " ")
 
 
 def sent_fields(declared: AnswerDeclaration, answer: Answer, policy: Policy) -> tuple[SentField, ...]:
@@ -91,7 +98,7 @@ def sent_fields(declared: AnswerDeclaration, answer: Answer, policy: Policy) -> 
     parts = {part: declared.parts.get(part, declared.parts.get(EVERY_PART)) for part in sorted(answer.parts)}
     described = {**fields, **{f"tensors {name}": part for name, part in parts.items() if part is not None}}
     return tuple(
-        SentField(name, declaration.reveals.value, _people(declaration, answer, policy))
+        SentField(name, declaration.reveals.value, _people(declaration, answer, policy), declaration.meaning)
         for name, declaration in described.items()
     )
 

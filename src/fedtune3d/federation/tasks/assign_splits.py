@@ -38,10 +38,13 @@ class AssignSplits(Instruction):
     groups: dict[str, str]
 
 
+OF_ENOUGH = Declaration(Reveals.COUNT, AtLeast("min_people"), "people in each split and class")
+
+
 class SplitFlow(Payload):
     """The flow of a site's participants (`cohorts/flow.py`), with the counts that its policy lets leave."""
 
-    flow: Annotated[Flow, Declaration(Reveals.COUNT, AtLeast("min_people"))] = NOTHING_SHOWN
+    flow: Annotated[Flow, OF_ENOUGH] = NOTHING_SHOWN
 
     @field_validator("flow")
     @classmethod

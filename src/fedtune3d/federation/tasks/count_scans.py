@@ -19,7 +19,8 @@ class CountScans(Instruction):
     kind: ClassVar[str] = "count_scans"
 
 
-OF_PEOPLE = Declaration(Reveals.COUNT, CountedBy("people", IfFew.HOLD_BACK))
+OF_PEOPLE = CountedBy("people", IfFew.HOLD_BACK)
+OTHERS_MAY_HAVE = "people whom other sites may have, too: pseudonyms, and scans of each class"
 
 
 class ScanCounts(Payload):
@@ -34,12 +35,14 @@ class ScanCounts(Payload):
     """
 
     simulated: Annotated[bool, NOTHING]
-    people: Annotated[Count | None, OF_PEOPLE] = None
-    scans: Annotated[Count | None, OF_PEOPLE] = None
-    own_groups: Annotated[Count | None, OF_PEOPLE] = None
-    declared_groups: Annotated[dict[str, tuple[Count, Count]], Declaration(Reveals.IDENTIFIER, Exactly(1))] = Field(
-        default_factory=dict
+    people: Annotated[Count | None, Declaration(Reveals.COUNT, OF_PEOPLE)] = None
+    scans: Annotated[Count | None, Declaration(Reveals.COUNT, OF_PEOPLE)] = None
+    own_groups: Annotated[Count | None, Declaration(Reveals.COUNT, OF_PEOPLE, "people whom no other site can have")] = (
+        None
     )
+    declared_groups: Annotated[
+        dict[str, tuple[Count, Count]], Declaration(Reveals.IDENTIFIER, Exactly(1), OTHERS_MAY_HAVE)
+    ] = Field(default_factory=dict)
 
 
 def count_scans(site: SiteData, task: Task) -> Answer:

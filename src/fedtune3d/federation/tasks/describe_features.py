@@ -49,7 +49,7 @@ KIND = TaskKind(
     DescribeFeatures,
     FeatureDescription,
     describe_features,
-    {STATISTICS: Declaration(Reveals.STATISTIC, AtLeast("min_per_class"))},
+    {STATISTICS: Declaration(Reveals.STATISTIC, AtLeast("min_per_class"), "mean and covariance of features")},
     max_tensor_bytes=512 << 20,  # a covariance of 8,000 features in float64
     contents="mean and covariance of image features over the training scans",
 )

@@ -29,10 +29,12 @@ class PeopleDescription(Payload):
         age_auc: AUC of age as a predictor of the label.
     """
 
-    splits: Annotated[dict[str, PeopleByClass], Declaration(Reveals.STATISTIC, OF_A_CLASS)] = Field(
-        default_factory=lambda: dict.fromkeys((*SPLITS, "all"), NOBODY_SHOWN)
-    )
-    age_auc: Annotated[Estimate, Declaration(Reveals.STATISTIC, OF_A_CLASS)] = undefined("held back by the site")
+    splits: Annotated[
+        dict[str, PeopleByClass], Declaration(Reveals.STATISTIC, OF_A_CLASS, "age and sex by split and class")
+    ] = Field(default_factory=lambda: dict.fromkeys((*SPLITS, "all"), NOBODY_SHOWN))
+    age_auc: Annotated[
+        Estimate, Declaration(Reveals.STATISTIC, OF_A_CLASS, "AUC of age as a predictor of the class")
+    ] = undefined("held back by the site")
 
 
 def describe_people(site: SiteData, task: Task) -> Answer:

@@ -49,6 +49,8 @@ class Evaluate(Instruction):
 
 NOBODY = Predictions((), (), np.array([], np.int8), np.array([]))
 
+OF_ENOUGH = Declaration(Reveals.STATISTIC, AtLeast("min_people"), "results of test and validation")
+
 
 class Evaluation(Payload):
     """The summary of a site's predictions (`evaluation/summary.py`).
@@ -57,7 +59,7 @@ class Evaluation(Payload):
         summary: Summary of the test and validation scans, or of the validation scans alone if another site tests.
     """
 
-    summary: Annotated[Summary | ValidationSummary, Declaration(Reveals.STATISTIC, AtLeast("min_people"))] = Field(
+    summary: Annotated[Summary | ValidationSummary, OF_ENOUGH] = Field(
         default_factory=lambda: summarise(NOBODY, NOBODY, 0, share_predictions=False)
     )
 

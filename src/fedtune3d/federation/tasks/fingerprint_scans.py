@@ -1,5 +1,6 @@
 """Fingerprint the scans of a site for the leak audit."""
 
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 from fedtune3d._utils.files import write_text
@@ -41,8 +42,8 @@ class ScanFingerprints(Payload):
         why: Why there are no fingerprints; None if there are.
     """
 
-    key: Annotated[str | None, OF_ONE] = None
-    scans: Annotated[tuple[ScanFingerprint, ...], OF_ONE] = ()
+    key: Annotated[str | None, replace(OF_ONE, meaning="proof that all sites used one key")] = None
+    scans: Annotated[tuple[ScanFingerprint, ...], replace(OF_ONE, meaning="keyed code of each scan")] = ()
     why: Annotated[str | None, NOTHING] = None
 
 

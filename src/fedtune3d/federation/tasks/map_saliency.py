@@ -26,7 +26,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 ONE_EACH = CountedBy("scans")
 """Scans equal people, as each person has one; with too few people the answer is refused."""
-OVER_PEOPLE = Declaration(Reveals.STATISTIC, ONE_EACH)
+OF_SHARES = Declaration(Reveals.STATISTIC, ONE_EACH, "saliency in each brain region")
+OF_VOLUMES = Declaration(Reveals.STATISTIC, ONE_EACH, "mean volume of each brain region")
 
 
 class MapSaliency(Instruction):
@@ -62,10 +63,10 @@ class MeanSaliency(Payload):
     """
 
     why: Annotated[str | None, NOTHING] = None
-    scans: Annotated[Count, Declaration(Reveals.COUNT, ONE_EACH)] = 0
-    in_template: Annotated[Count, Declaration(Reveals.COUNT, ONE_EACH)] = 0
-    shares: Annotated[dict[str, tuple[Share, Share]], OVER_PEOPLE] = Field(default_factory=dict)
-    volumes: Annotated[dict[str, Share], OVER_PEOPLE] = Field(default_factory=dict)
+    scans: Annotated[Count, Declaration(Reveals.COUNT, ONE_EACH, "people behind the map, one scan each")] = 0
+    in_template: Annotated[Count, Declaration(Reveals.COUNT, ONE_EACH, "of these, scans in template space")] = 0
+    shares: Annotated[dict[str, tuple[Share, Share]], OF_SHARES] = Field(default_factory=dict)
+    volumes: Annotated[dict[str, Share], OF_VOLUMES] = Field(default_factory=dict)
 
 
 def map_saliency(site: SiteData, task: Task) -> Answer:
@@ -130,7 +131,7 @@ KIND = TaskKind(
     MapSaliency,
     MeanSaliency,
     map_saliency,
-    {MAP: Declaration(Reveals.IMAGE, ONE_EACH)},
+    {MAP: Declaration(Reveals.IMAGE, ONE_EACH, "mean saliency map")},
     max_tensor_bytes=1 << 30,  # the largest grid, of 512 voxels along each axis, in float64
     contents="mean saliency map, and its share in each brain region",
 )

@@ -32,7 +32,7 @@ class MaskUpdate(Instruction):
 class MaskedUpdate(Payload):
     """The people behind the update; part `MASKED` holds its words, (n,) int64, as `WORDS`."""
 
-    people: Annotated[int, Field(ge=0), Declaration(Reveals.COUNT, OF_TRAINING)] = 0
+    people: Annotated[int, Field(ge=0), Declaration(Reveals.COUNT, OF_TRAINING, "people in training")] = 0
 
 
 def mask_update(site: Masks, task: Task) -> Answer:
@@ -46,7 +46,7 @@ KIND = TaskKind(
     MaskUpdate,
     MaskedUpdate,
     mask_update,
-    {MASKED: Declaration(Reveals.MASKED, OF_TRAINING)},
+    {MASKED: Declaration(Reveals.MASKED, OF_TRAINING, "the masked update")},
     max_tensor_bytes=4 << 30,  # 500 million words, as much as the server's door lets in
     contents="number of people in training",
 )

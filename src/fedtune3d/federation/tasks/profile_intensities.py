@@ -43,8 +43,12 @@ class IntensityProfile(Payload):
 
     people: Annotated[int | None, Declaration(Reveals.COUNT, OF_PEOPLE)] = None
     scans: Annotated[int | None, Declaration(Reveals.COUNT, OF_PEOPLE)] = None
-    range: Annotated[tuple[float, float] | None, Declaration(Reveals.STATISTIC, OF_PEOPLE)] = None
-    density: Annotated[tuple[float, ...] | None, Declaration(Reveals.STATISTIC, OF_PEOPLE)] = None
+    range: Annotated[
+        tuple[float, float] | None, Declaration(Reveals.STATISTIC, OF_PEOPLE, "lowest and highest intensity")
+    ] = None
+    density: Annotated[
+        tuple[float, ...] | None, Declaration(Reveals.STATISTIC, OF_PEOPLE, "distribution of intensities")
+    ] = None
 
 
 def profile_intensities(site: SiteData, task: Task) -> Answer:

@@ -27,8 +27,12 @@ class ScoreAnswer(Payload):
         validation_people: People in the validation set.
     """
 
-    received: Annotated[Scores | None, Declaration(Reveals.STATISTIC, OF_VALIDATION)] = None
-    validation_people: Annotated[int, Field(ge=0), Declaration(Reveals.COUNT, OF_VALIDATION)] = 0
+    received: Annotated[
+        Scores | None, Declaration(Reveals.STATISTIC, OF_VALIDATION, "validation scores of the received state")
+    ] = None
+    validation_people: Annotated[
+        int, Field(ge=0), Declaration(Reveals.COUNT, OF_VALIDATION, "people in validation")
+    ] = 0
 
 
 class ScoresStates(Protocol):

@@ -14,7 +14,9 @@ from fedtune3d.federation.tasks.score import OF_VALIDATION
 from fedtune3d.training.scores import Scores
 
 OF_TRAINING = CountedBy("people")
-OVER_VALIDATION = Declaration(Reveals.STATISTIC, OF_VALIDATION)
+RECEIVED = Declaration(Reveals.STATISTIC, OF_VALIDATION, "validation scores of the received state")
+SENT = Declaration(Reveals.STATISTIC, OF_VALIDATION, "validation scores of the sent state")
+FOR_THE_RULE = Declaration(Reveals.STATISTIC, OF_VALIDATION, "validation scores for the aggregation rule")
 Examples = Annotated[int, Field(ge=0)]
 Loss = Annotated[float, Field(ge=0)]
 
@@ -58,15 +60,21 @@ class TrainAnswer(Payload):
         peak_memory_bytes: Peak memory of the site's process so far.
     """
 
-    examples: Annotated[Examples | None, Declaration(Reveals.COUNT, OF_TRAINING)] = None
-    people: Annotated[int, Field(ge=0), Declaration(Reveals.COUNT, OF_TRAINING)] = 0
-    loss: Annotated[float | None, Declaration(Reveals.STATISTIC, OF_TRAINING)] = None
-    received: Annotated[Scores | None, OVER_VALIDATION] = None
-    sent: Annotated[Scores | None, OVER_VALIDATION] = None
-    scores: Annotated[dict[str, SiteScore], OVER_VALIDATION] = Field(default_factory=dict)
-    scalars: Annotated[dict[str, float], Declaration(Reveals.STATISTIC, OF_TRAINING)] = Field(default_factory=dict)
-    validation_people: Annotated[int, Field(ge=0), Declaration(Reveals.COUNT, OF_VALIDATION)] = 0
-    received_training_loss: Annotated[Loss | None, Declaration(Reveals.STATISTIC, OF_TRAINING)] = None
+    examples: Annotated[Examples | None, Declaration(Reveals.COUNT, OF_TRAINING, "training scans")] = None
+    people: Annotated[int, Field(ge=0), Declaration(Reveals.COUNT, OF_TRAINING, "people in training")] = 0
+    loss: Annotated[float | None, Declaration(Reveals.STATISTIC, OF_TRAINING, "training loss")] = None
+    received: Annotated[Scores | None, RECEIVED] = None
+    sent: Annotated[Scores | None, SENT] = None
+    scores: Annotated[dict[str, SiteScore], FOR_THE_RULE] = Field(default_factory=dict)
+    scalars: Annotated[
+        dict[str, float], Declaration(Reveals.STATISTIC, OF_TRAINING, "other numbers for the aggregation rule")
+    ] = Field(default_factory=dict)
+    validation_people: Annotated[
+        int, Field(ge=0), Declaration(Reveals.COUNT, OF_VALIDATION, "people in validation")
+    ] = 0
+    received_training_loss: Annotated[
+        Loss | None, Declaration(Reveals.STATISTIC, OF_TRAINING, "training loss of the received state")
+    ] = None
     keys: Annotated[SignedKeys | None, NOTHING] = None
     seconds: Annotated[float, Field(ge=0), NOTHING] = 0.0
     peak_memory_bytes: Annotated[int, Field(ge=0), NOTHING] = 0
@@ -99,7 +107,7 @@ KIND = TaskKind(
     Train,
     TrainAnswer,
     train,
-    {EVERY_PART: Declaration(Reveals.TENSOR, OF_TRAINING)},
+    {EVERY_PART: Declaration(Reveals.TENSOR, OF_TRAINING, "the trained weights")},
     contents="number of people and scans in training, training loss, validation scores",
     require_declared=require_declared_scores,
 )
