@@ -1,12 +1,17 @@
 """Answers of sites elsewhere: refused by name where they contradict what the site has said, whatever goes wrong."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from fedtune3d.cohorts.flow import ByClass, Counts, Flow
 from fedtune3d.evaluation.estimate import Estimate, undefined
+from fedtune3d.evaluation.membership import attack_membership
+from fedtune3d.evaluation.predictions import Predictions
+from fedtune3d.evaluation.summary import summarise
 from fedtune3d.federation import answer_checks
 from fedtune3d.federation.checked_federation import CheckedFederation
 from fedtune3d.federation.messages import Answer, Fault, Payload, RefusedAnswer, Task
@@ -15,6 +20,7 @@ from fedtune3d.federation.tasks.assign_splits import AssignSplits, SplitFlow
 from fedtune3d.federation.tasks.count_scans import CountScans, ScanCounts
 from fedtune3d.federation.tasks.describe_features import STATISTICS, DescribeFeatures, FeatureDescription
 from fedtune3d.federation.tasks.describe_people import DescribePeople, PeopleDescription
+from fedtune3d.federation.tasks.evaluate import Evaluate, Evaluation
 from fedtune3d.federation.tasks.fingerprint_scans import FingerprintScans, ScanFingerprints
 from fedtune3d.federation.tasks.map_saliency import MapSaliency, MeanSaliency
 from fedtune3d.federation.tasks.profile_intensities import IntensityProfile, ProfileIntensities
@@ -182,6 +188,30 @@ def test_feature_statistics_that_would_accept_everything(site: Checked) -> None:
         ({"extra": torch.zeros(1)}, "expected mean, covariance and limit"),
     ):
         taken = site.says(task, FeatureDescription(), **{STATISTICS: good | changes})
+        assert isinstance(taken, RefusedAnswer), why
+        assert why in taken.reason
+
+
+def test_a_membership_attack_is_about_the_people_that_the_site_described(site: Checked) -> None:
+    def predictions(people: int) -> Predictions:
+        names = tuple(f"sub-{number:02d}" for number in range(people))
+        return Predictions(names, ("",) * people, np.arange(people) % 2, np.linspace(0.1, 0.9, people))
+
+    attack = attack_membership(predictions(16), predictions(4))
+    assert attack is not None
+    honest = summarise(predictions(4), predictions(4), 0, share_predictions=False, membership=attack)
+    nobody = replace(summarise(predictions(4), predictions(0), 0, share_predictions=False), membership=attack)
+    federated = Task(Evaluate(method="federated"), parts={"state": STATE})
+    left_out = Task(Evaluate(method="leave_one_site_out"), parts={"state": STATE})
+    assert isinstance(site.says(federated, Evaluation(summary=honest)), Answer)
+    for task, summary, why in (
+        (federated, replace(honest, membership=replace(attack, members=17)), "attacked training people: 17"),
+        (federated, replace(honest, membership=replace(attack, auc=1.5)), "a membership attack with an AUC of 1.5"),
+        (federated, replace(honest, membership=replace(attack, recognised=16)), "16 recognised of 16 people allow"),
+        (federated, nobody, "a membership attack on 16 training and 0 test people"),
+        (left_out, honest, "a model that was trained without this site"),
+    ):
+        taken = site.says(task, Evaluation(summary=summary))
         assert isinstance(taken, RefusedAnswer), why
         assert why in taken.reason
 

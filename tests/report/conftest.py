@@ -24,6 +24,7 @@ from fedtune3d.config.study_results import CombinationRecord, StudyResults, Vari
 from fedtune3d.evaluation import MethodMetrics, Predictions, Summary, combine, summarise
 from fedtune3d.evaluation.against_baselines import against_baselines
 from fedtune3d.evaluation.estimate import undefined
+from fedtune3d.evaluation.membership import attack_membership
 from fedtune3d.evaluation.metrics import ModelCost, RunMetrics, WeightsSource
 from fedtune3d.federation.environment import Environment, TracedWeights
 from fedtune3d.federation.leak_audit import Finding, LeakAudit
@@ -85,6 +86,7 @@ def best_round(ledger: list[LedgerLine]) -> int:
 
 
 def draw_metrics(rng: np.random.Generator, best_round: int) -> RunMetrics:
+    training = np.random.default_rng(4)  # of its own: what is drawn from `rng` stays as it was
     methods: dict[str, MethodMetrics] = {}
     sent: dict[str, dict[str, Summary]] = {}
     tests: dict[str, Predictions] = {}
@@ -101,6 +103,7 @@ def draw_metrics(rng: np.random.Generator, best_round: int) -> RunMetrics:
                 share_predictions=True,
                 axes=axes,
                 federated=None if name == "federated" else federated,
+                membership=attack_membership(draw_predictions(training, 20, 15, (1 + auc) / 2), test),
             )
         methods[name], sent[name] = combine(summaries, seed=1, shared_model=name != "local"), summaries
     return RunMetrics(

@@ -24,6 +24,7 @@ from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.typed_json import to_json, write_typed
 from fedtune3d.evaluation import Predictions, Summary, combine, summarise
 from fedtune3d.evaluation.against_baselines import against_baselines
+from fedtune3d.evaluation.membership import attack_membership
 from fedtune3d.evaluation.summary import read_summary
 from fedtune3d.federation.site.predictions_table import write_predictions
 from fedtune3d.report import write_report
@@ -96,7 +97,7 @@ def write_site(
 ) -> Summary:
     """Draw a site's predictions, write its tables as a site does, and give its summary."""
     parts, rows, splits = {}, [], ["participant_id\tsession_id\tgroup_id\tlabel\tsplit"]
-    for split in ("validation", "test"):
+    for split in ("validation", "test", "train"):
         negatives, positives = SIZES[site] if split == "test" else (9, 8)
         each = SCANS_EACH[site]
         labels = np.repeat(np.r_[np.zeros(negatives, int), np.ones(positives, int)], each)
@@ -115,7 +116,8 @@ def write_site(
     other = federated.setdefault(site, parts["test"]) if method != "federated" else None
     if method == "federated":
         federated[site] = parts["test"]
-    return summarise(parts["validation"], parts["test"], 1, share, {"sex": sex}, federated=other)
+    attack = attack_membership(parts["train"], parts["test"])
+    return summarise(parts["validation"], parts["test"], 1, share, {"sex": sex}, federated=other, membership=attack)
 
 
 def sex_of(name: str) -> str:
@@ -143,6 +145,54 @@ def counted_rows(counts: dict[str, dict[str, int]]) -> Rows:
 
 def stacked(parts: Iterable[Rows]) -> Rows:
     return Rows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def mean_losses(rows: Rows) -> np.ndarray:
+    """The mean cross-entropy of each person, one by one."""
+    losses = [-np.log(p if label else 1 - p) for label, p in zip(rows.labels, rows.probabilities, strict=True)]
+    return np.array([np.mean(np.array(losses)[rows.people == person]) for person in np.unique(rows.people)])
+
+
+def test_membership_attack_of_each_site(run: Run) -> None:
+    for method in METHODS:
+        found, recognised, aucs = run.metrics["methods"][method]["membership"], 0, []
+        for site in SIZES:
+            part = found["sites"][site]
+            aucs.append(part["auc"]["value"])
+            recognised += part["recognised"]["people"]
+            if site in run.keeps:
+                continue
+            members, others = (mean_losses(table_rows(run, site, method, split)) for split in ("train", "test"))
+            assert (part["members"], part["others"]) == (len(members), len(others)) == (17, sum(SIZES[site]))
+            pairs = (members[:, None] < others) + 0.5 * (members[:, None] == others)
+            assert part["auc"]["value"] == pytest.approx(pairs.mean())
+            delong = np.var(pairs.mean(1), ddof=1) / len(members) + np.var(pairs.mean(0), ddof=1) / len(others)
+            variance = score_variance(pairs.mean(), delong, len(others), len(members))
+            for limit in (part["auc"]["low"], part["auc"]["high"]):
+                assert (limit - pairs.mean()) ** 2 == pytest.approx(Z**2 * variance(limit), rel=1e-6)
+            threshold = sorted(others)[len(others) // 20]
+            assert part["recognised"]["people"] == sum(loss < threshold for loss in members)
+            low, high = proportion_confint(part["recognised"]["people"], 17, method="wilson")
+            rate = part["recognised"]["rate"]
+            assert (rate["low"], rate["high"]) == pytest.approx((low, high))
+        assert found["mean_auc"]["value"] == pytest.approx(np.mean(aucs))
+        assert found["recognised"]["people"] == recognised
+
+
+def test_the_page_shows_the_membership_attacks(run: Run, tables: dict[str, list[list[str]]]) -> None:
+    def people(recognised: dict[str, Any]) -> str:
+        low, high = (f"{100 * recognised['rate'][key]:.0f}%" for key in ("low", "high"))
+        return f"{recognised['people']} of {recognised['members']} [{low}, {high}]"
+
+    *sites, summary = table_of(tables, "Membership inference")
+    attacks = [run.metrics["methods"][method]["membership"] for method in METHODS]
+    for row, site in zip(sites, SIZES, strict=True):
+        test, parts = sum(SIZES[site]), [attack["sites"][site] for attack in attacks]
+        chance = 17 * (test // 20 + 1) / (test + 1)
+        cells = [text for part in parts for text in (shown(part["auc"]), people(part["recognised"]))]
+        assert row == [site, "17", str(test), f"{chance:.1f}", *cells]
+    cells = [text for attack in attacks for text in (shown(attack["mean_auc"]), people(attack["recognised"]))]
+    assert summary[4:] == cells
 
 
 def split_rows(run: Run, method: str, split: str, sites: Iterable[str] = SIZES) -> Rows:

@@ -21,6 +21,7 @@ from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation import combine, summarise
 from fedtune3d.evaluation.against_baselines import against_baselines
+from fedtune3d.evaluation.membership import attack_membership
 from fedtune3d.evaluation.summary import read_summary
 from fedtune3d.federation.site.predictions_table import read_predictions
 from fedtune3d.workflows.run import run_experiment
@@ -60,13 +61,14 @@ def check_that_the_metrics_follow(folder: RunFolder) -> None:
         summaries = by_method[method]
         assert metrics == combine(summaries, 3, method != "local")
         for site, summary in summaries.items():
-            validation, test = (
-                read_predictions(folder.site(site).path, method, split) for split in ("validation", "test")
+            training, validation, test = (
+                read_predictions(folder.site(site).path, method, split) for split in ("train", "validation", "test")
             )
             assert set(summary.test.groups) == {"sex", "age", "scanner"}
             seed = derive_seed(3, site, "summary")
             other = None if method == "federated" else read_predictions(folder.site(site).path, "federated")
-            expected = summarise(validation, test, seed, share_predictions=True, federated=other)
+            attack = attack_membership(training, test)
+            expected = summarise(validation, test, seed, share_predictions=True, federated=other, membership=attack)
             assert summary == replace(expected, test=replace(expected.test, groups=summary.test.groups))
 
 
@@ -85,6 +87,8 @@ def test_leaving_one_of_two_sites_out_is_the_others_local_training(small_experim
         assert tested.scans == methods["federated"].sites[left_out].scans
         assert folder.site(left_out).predictions("leave_one_site_out").exists()
     assert methods["leave_one_site_out"].pooled is None
+    assert methods["leave_one_site_out"].membership is None  # nobody of the tested site was in the training
+    assert methods["local"].membership is not None
     trained = memory_version(folder.site("B").memory("without-A"), 2)
     before, metrics = trained.stat().st_mtime_ns, folder.metrics.read_bytes()
     folder.metrics.unlink()

@@ -10,6 +10,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d.evaluation.auc_interval import AucVariance
 from fedtune3d.evaluation.class_counts import ClassCounts
 from fedtune3d.evaluation.grid import GRID
+from fedtune3d.evaluation.membership import MembershipAttack, require_possible_attack
 from fedtune3d.evaluation.paired import require_possible
 from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.evaluation.summary import VERSION, Summary, TestSummary
@@ -24,12 +25,14 @@ class CheckedSummary:
         validation_counts: (2, BINS) int64, negatives first.
         test_counts: (2, BINS) int64, negatives first.
         predictions: The test predictions; None if they stay at the site.
+        membership: The membership attack; None if there was none.
     """
 
     test: TestSummary
     validation_counts: np.ndarray
     test_counts: np.ndarray
     predictions: Predictions | None
+    membership: MembershipAttack | None
 
     @property
     def auc_variance(self) -> AucVariance | None:
@@ -64,9 +67,11 @@ class CheckedSummary:
                 raise ValueError(f"an AUC of {test.participants_by_class} people of the classes")
             if test.against_federated is not None:
                 require_possible(test.against_federated)
+            if summary.membership is not None:
+                require_possible_attack(summary.membership, test.participants)
             predictions = None if test.predictions is None else test.predictions.predictions()
             if predictions is not None and ClassCounts.of(predictions) != test.counts:
                 raise ValueError("the predictions and the counts disagree")
         except ValueError as error:
             raise InputError(f"summary of site {site}: {error}; evaluate again") from error
-        return cls(test, validation_counts, test_counts, predictions)
+        return cls(test, validation_counts, test_counts, predictions, summary.membership)

@@ -17,6 +17,7 @@ from fedtune3d.evaluation.grid import auc_error_bound
 from fedtune3d.evaluation.groups import AxisMetrics, combine_groups, gaps
 from fedtune3d.evaluation.heterogeneity import heterogeneity
 from fedtune3d.evaluation.mean_over_sites import mean_over_sites
+from fedtune3d.evaluation.membership import membership_metrics
 from fedtune3d.evaluation.metrics import AtSpecificity, MethodMetrics, PooledMetrics, TestMetrics
 from fedtune3d.evaluation.pooled_auc import pool, pooled_auc, strata_by_site
 from fedtune3d.evaluation.predictions import Predictions
@@ -82,6 +83,9 @@ def combine(
             few=mean.mark is not None,
         ),
         groups=_groups(checked, pooled_thresholds.youden) if shared else None,
+        membership=membership_metrics(
+            {site: (part.membership, part.test.participants) for site, part in checked.items() if part.membership}
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.groups import AxisMetrics
 from fedtune3d.evaluation.heterogeneity import Heterogeneity
 from fedtune3d.evaluation.mean_over_sites import SiteMean
+from fedtune3d.evaluation.membership import MembershipMetrics
 from fedtune3d.evaluation.reliability import CurvePoint
 from fedtune3d.evaluation.roc import RocCurve
 
@@ -95,6 +96,7 @@ class MethodMetrics:
         mean_auc: Mean over the sites that have an AUC.
         heterogeneity: Spread of the AUCs between sites; None with fewer than five sites that have one.
         groups: Axis (``sex``, …, ``site``) → its groups; None if each site has its own model.
+        membership: How well the model's loss tells training people from test people; None if no site reports it.
     """
 
     threshold: float | None
@@ -103,6 +105,7 @@ class MethodMetrics:
     mean_auc: SiteMean
     heterogeneity: Heterogeneity | None
     groups: Mapping[str, AxisMetrics] | None
+    membership: MembershipMetrics | None = None
 
     @property
     def parts(self) -> dict[str, TestMetrics]:

@@ -19,6 +19,7 @@ from fedtune3d.evaluation.delong import delong_estimate
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.grid import GRID, Grid
 from fedtune3d.evaluation.groups import Axes, AxisCounts, summarise_groups
+from fedtune3d.evaluation.membership import MembershipAttack
 from fedtune3d.evaluation.paired import Comparison, paired_delong
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class
 from fedtune3d.evaluation.sample import Sample
@@ -111,9 +112,16 @@ class ValidationSummary:
 
 @dataclass(frozen=True)
 class Summary(ValidationSummary):
-    """Everything that leaves a site after the evaluation of a model."""
+    """Everything that leaves a site after the evaluation of a model.
+
+    Attributes:
+        test: The test scans.
+        membership: How well the model's loss tells training people from test people; None if the model was not trained
+            on people of this site, if too few people are behind it, or in a summary of an earlier release.
+    """
 
     test: TestSummary
+    membership: MembershipAttack | None = None
 
 
 def summarise(
@@ -126,6 +134,7 @@ def summarise(
     count: CountScans = ClassCounts.of,
     auc_interval: AucInterval = "score",
     federated: Predictions | None = None,
+    membership: MembershipAttack | None = None,
 ) -> Summary:
     """Summarise a site's predictions.
 
@@ -139,6 +148,7 @@ def summarise(
         count: How scans are counted on the grid. Test probabilities that leave are counted as they are.
         auc_interval: How the interval of the AUC is made.
         federated: The federated model's predictions of the same test scans, to compare a baseline with.
+        membership: The outcome of the attack on the model, if there was one.
     """
     variance = variance_of(test)
     summary = TestSummary(
@@ -155,7 +165,7 @@ def summarise(
         against_federated=None if federated is None else paired_delong(federated, test),
         predictions=SharedPredictions.of(test) if share_predictions else None,
     )
-    return Summary(VERSION, GRID, count(validation), summary)
+    return Summary(VERSION, GRID, count(validation), summary, membership)
 
 
 def summarise_validation(validation: Predictions, count: CountScans = ClassCounts.of) -> ValidationSummary:

@@ -18,7 +18,7 @@ from fedtune3d.evaluation.combination import combine
 from fedtune3d.evaluation.grid import MAX_COUNT
 from fedtune3d.evaluation.plausibility import require_ordered, require_plausible
 from fedtune3d.evaluation.summary import Summary, pool_validation
-from fedtune3d.federation.messages import Answer, Task
+from fedtune3d.federation.messages import LEAVE_ONE_SITE_OUT, Answer, Task
 from fedtune3d.federation.site.audit import PeopleByClass
 from fedtune3d.federation.site.saliency import MAP, REGIONS
 from fedtune3d.federation.step_messages import step_of
@@ -26,7 +26,7 @@ from fedtune3d.federation.tasks.assign_splits import SplitFlow
 from fedtune3d.federation.tasks.count_scans import ScanCounts
 from fedtune3d.federation.tasks.describe_features import STATISTICS
 from fedtune3d.federation.tasks.describe_people import PeopleDescription
-from fedtune3d.federation.tasks.evaluate import Evaluation
+from fedtune3d.federation.tasks.evaluate import Evaluate, Evaluation
 from fedtune3d.federation.tasks.fingerprint_scans import ScanFingerprints
 from fedtune3d.federation.tasks.map_saliency import MeanSaliency
 from fedtune3d.federation.tasks.profile_intensities import IntensityProfile, ProfileIntensities
@@ -227,6 +227,10 @@ def _evaluate(task: Task, answer: Answer, known: SiteDescription) -> None:
         pool_validation([summary])
         return
     _at_most("test scans", _total(summary.test.counts), known.scans_in("test"))
+    if summary.membership is not None:
+        if task.expect(Evaluate).method == LEAVE_ONE_SITE_OUT:
+            raise ValueError("a membership attack on a model that was trained without this site")
+        _at_most("attacked training people", summary.membership.members, known.scans_in("train"))
     require_plausible(CheckedSummary.of(answer.site, summary))
     combine({answer.site: summary}, seed=0)  # whatever the server does with it, done with nobody else's
 

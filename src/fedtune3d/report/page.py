@@ -11,7 +11,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.version import __version__
-from fedtune3d.report import against, balance, flow, number_formatting, run_statistics, run_tables, saliency, table
+from fedtune3d.report import (
+    against,
+    balance,
+    flow,
+    membership,
+    number_formatting,
+    run_statistics,
+    run_tables,
+    saliency,
+    table,
+)
 from fedtune3d.report.figures.auc_per_site import draw_auc_per_site
 from fedtune3d.report.figures.calibration import draw_calibration
 from fedtune3d.report.figures.drawing import Drawing
@@ -119,6 +129,9 @@ def _render(contents: RunContents, drawings: dict[str, Drawing], live: dict[str,
         group_rows=run_statistics.group_rows(metrics) if metrics else [],
         grid_note=run_statistics.grid_note(metrics) if metrics else "",
         held_back=run_statistics.held_back(metrics) if metrics else [],
+        membership_sentence=membership.membership_sentence(metrics) if metrics else "",
+        membership_methods=membership.attacked_methods(metrics) if metrics else {},
+        membership_rows=membership.membership_rows(metrics) if metrics else [],
         map_rows=saliency.map_rows(contents.saliency),
         share_rows=saliency.share_rows(contents.saliency, (contents.config.get("explain") or {}).get("regions", {})),
         map_notes=saliency.notes(contents.saliency),

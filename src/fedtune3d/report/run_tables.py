@@ -17,6 +17,10 @@ def interval_methods(metrics: RunMetrics) -> list[str]:
         methods.add(metrics.methods[name].mean_auc.method)
         if (between := metrics.methods[name].heterogeneity) is not None:
             methods.add(between.new_site.method)
+        if (attack := metrics.methods[name].membership) is not None:
+            methods.add(attack.mean_auc.method)
+            for attacked in attack.sites.values():
+                methods |= {attacked.auc.method, attacked.recognised.rate.method}
         for test in metrics.methods[name].parts.values():
             estimates = (test.auc, test.balanced_accuracy, test.sensitivity, test.specificity)
             methods |= {estimate.method for estimate in estimates}

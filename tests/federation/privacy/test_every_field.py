@@ -13,6 +13,7 @@ from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Silent
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.policy import Policy
+from fedtune3d.evaluation.summary import Summary, ValidationSummary
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.privacy.declarations import (
     EVERY_PART,
@@ -31,7 +32,7 @@ from fedtune3d.federation.tasks.assign_splits import AssignSplits
 from fedtune3d.federation.tasks.count_scans import CountScans
 from fedtune3d.federation.tasks.describe_features import DescribeFeatures
 from fedtune3d.federation.tasks.describe_people import DescribePeople
-from fedtune3d.federation.tasks.evaluate import Evaluate
+from fedtune3d.federation.tasks.evaluate import Evaluate, Evaluation
 from fedtune3d.federation.tasks.fingerprint_scans import FingerprintScans
 from fedtune3d.federation.tasks.map_saliency import MapSaliency
 from fedtune3d.federation.tasks.profile_intensities import ProfileIntensities
@@ -143,6 +144,18 @@ def test_every_kind_and_key_is_walked(generous: dict[str, Answer | Refusal]) -> 
     for name, answer in generous.items():
         assert isinstance(answer, Answer), name
         assert reveals_numbers(answer, declared_answer(name.split()[1])) or name.endswith("train"), name
+
+
+def test_a_membership_attack_is_among_what_is_walked(generous: dict[str, Answer | Refusal]) -> None:
+    """And only of a model that was trained on people of this site."""
+    tested, elsewhere = generous["8 evaluate"], generous["9 evaluate"]
+    assert isinstance(tested, Answer)
+    assert isinstance(elsewhere, Answer)
+    summary = tested.expect(Evaluation).summary
+    assert isinstance(summary, Summary)
+    assert summary.membership is not None
+    assert summary.membership.members > 0
+    assert type(elsewhere.expect(Evaluation).summary) is ValidationSummary
 
 
 @pytest.mark.parametrize("key", sorted(COUNTING))

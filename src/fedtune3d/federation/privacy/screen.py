@@ -192,7 +192,8 @@ def _worst(experiment: Experiment, policy: Policy) -> Iterator[str]:
         )
     yield from _wrapped(
         "From the updates and the final model it can be guessed whether a person was in the training, and scans can be "
-        "approximated. The risk grows with the number of trained weights, and is greater with few people and few steps."
+        "approximated. The risk grows with the number of trained weights, and is greater with few people and few "
+        "steps. Each evaluation tries the guess with the final model, and the report says how often it is right."
     )
     if experiment.training.optimizer == "sgd":
         yield from _wrapped("With sgd and few steps an update is close to a mean over the training scans.")

@@ -11,9 +11,10 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d.cohorts.scanner import scanner_of
 from fedtune3d.evaluation.groups import UNKNOWN, Axes, age_band
+from fedtune3d.evaluation.membership import MembershipAttack, attack_membership
 from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.evaluation.summary import Summary, ValidationSummary, summarise, summarise_validation
-from fedtune3d.federation.messages import LOCAL, Answer, Instruction, Payload, Task, without
+from fedtune3d.federation.messages import LEAVE_ONE_SITE_OUT, LOCAL, Answer, Instruction, Payload, Task, without
 from fedtune3d.federation.privacy.bins import coarse_counting
 from fedtune3d.federation.privacy.declarations import AtLeast, Declaration, Reveals
 from fedtune3d.federation.site.data import SPLITS, SiteData
@@ -49,14 +50,15 @@ class Evaluate(Instruction):
 
 NOBODY = Predictions((), (), np.array([], np.int8), np.array([]))
 
-OF_ENOUGH = Declaration(Reveals.STATISTIC, AtLeast("min_people"), "results of test and validation")
+OF_ENOUGH = Declaration(Reveals.STATISTIC, AtLeast("min_people"), "results of test, validation and membership attack")
 
 
 class Evaluation(Payload):
     """The summary of a site's predictions (`evaluation/summary.py`).
 
     Attributes:
-        summary: Summary of the test and validation scans, or of the validation scans alone if another site tests.
+        summary: Summary of the test and validation scans and of the membership attack, or of the validation scans alone
+            if another site tests.
     """
 
     summary: Annotated[Summary | ValidationSummary, OF_ENOUGH] = Field(
@@ -86,7 +88,7 @@ def evaluate(site: SiteData, task: Task) -> Answer:
         for record, probability in zip(site.records_of(split), probabilities[split], strict=True)
     ]
     write_predictions(site.files.predictions(instruction.method), rows)
-    validation, test = (_empty_if_few(site, _predictions(site, split, probabilities[split])) for split in SPLITS[1:])
+    training, validation, test = (_empty_if_few(site, _predictions(site, name, probabilities[name])) for name in SPLITS)
     summary = summarise(
         validation,
         test,
@@ -97,8 +99,16 @@ def evaluate(site: SiteData, task: Task) -> Answer:
         count=coarse_counting(policy.min_people),
         auc_interval=site.experiment.evaluation.auc_interval,
         federated=_federated(site, instruction.method) if len(test) else None,
+        membership=_attack(site, instruction.method, training, test),
     )
     return Answer(site.name, Evaluation(summary=summary))
+
+
+def _attack(site: SiteData, method: str, training: Predictions, test: Predictions) -> MembershipAttack | None:
+    """Attack the model's memory of this site's training people; None if it was trained without this site."""
+    if method == LEAVE_ONE_SITE_OUT:
+        return None
+    return attack_membership(training, test, site.section.policy.min_people)
 
 
 def _federated(site: SiteData, method: str) -> Predictions | None:
@@ -150,5 +160,6 @@ KIND = TaskKind(
     Evaluation,
     evaluate,
     max_json_bytes=16 << 20,
-    contents="test and validation results: AUC, calibration, counts",
+    contents="test and validation results: AUC, calibration, counts; how well the model's errors tell training "
+    "people from test people (AUC, number of people recognised)",
 )

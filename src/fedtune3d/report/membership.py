@@ -1,0 +1,96 @@
+"""How much a model gives away of who was in its training: one sentence and a table."""
+
+from typing import NamedTuple
+
+from fedtune3d.evaluation.estimate import Estimate
+from fedtune3d.evaluation.membership import ONE_FALSE_ALARM_IN, MembershipMetrics, Recognised, SiteMembership
+from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.report.number_formatting import METHODS, interval
+from fedtune3d.report.table import shown_methods
+
+MODELS = {"federated": "the federated model", "local": "the sites' own models", "centralized": "the centralized model"}
+"""Method → its models, in words."""
+
+
+class MembershipCell(NamedTuple):
+    """The attack on a method's model: its AUC, and the people recognised, such as ``14 of 100 [9%, 22%]``."""
+
+    auc: Estimate | None
+    recognised: str
+
+
+class MembershipRow(NamedTuple):
+    """A site, or the summary of all.
+
+    Attributes:
+        name: Name of the site, or ``All``.
+        site: The numbers of people; None in the summary.
+        by_chance: Number of training people to be recognised by chance.
+        cells: One per attacked method.
+    """
+
+    name: str
+    site: SiteMembership | None
+    by_chance: str
+    cells: tuple[MembershipCell, ...]
+
+
+def attacked_methods(metrics: RunMetrics) -> dict[str, str]:
+    """Return the title of each method whose models were attacked, in the order in which they are shown."""
+    return {name: METHODS[name] for name in _attacks(metrics)}
+
+
+def membership_rows(metrics: RunMetrics) -> list[MembershipRow]:
+    """Return one row per attacked site, then the summary; no rows if there is no attack."""
+    attacks = list(_attacks(metrics).values())
+    if not attacks:
+        return []
+    rows = []
+    for name in sorted({site for attack in attacks for site in attack.sites}):
+        parts = [attack.sites.get(name) for attack in attacks]
+        first = next(part for part in parts if part is not None)
+        rows.append(MembershipRow(name, first, _by_chance(first.recognised), tuple(_cell(part) for part in parts)))
+    cells = tuple(MembershipCell(attack.mean_auc, _people(attack.recognised)) for attack in attacks)
+    return [*rows, MembershipRow("All", None, _by_chance(attacks[0].recognised), cells)]
+
+
+def membership_sentence(metrics: RunMetrics) -> str:
+    """Say for a data protection officer how well it can be guessed who was in the training; empty if not measured."""
+    parts = [_found(attack, MODELS[name]) for name, attack in _attacks(metrics).items() if name in MODELS]
+    if not parts:
+        return ""
+    found = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+    return (
+        "Whoever has a person's scan and diagnosis can use a trained model to guess whether this person was in its "
+        f"training: with at most 1 in {ONE_FALSE_ALARM_IN} other people mistaken for one, it recognises {found}; an "
+        "AUC of 0.5 is a coin toss, 1 is certainty."
+    )
+
+
+def _attacks(metrics: RunMetrics) -> dict[str, MembershipMetrics]:
+    found = {name: metrics.methods[name].membership for name in shown_methods(metrics)}
+    return {name: attack for name, attack in found.items() if attack is not None}
+
+
+def _found(attack: MembershipMetrics, models: str) -> str:
+    part, few = attack.recognised, ", few people" if attack.mean_auc.mark else ""
+    count = "an undisclosed number" if part.people is None else str(part.people)
+    return (
+        f"{count} of {part.members} training people with {models} (by chance {part.by_chance:.0f}; AUC "
+        f"{interval(attack.mean_auc)}{few})"
+    )
+
+
+def _cell(site: SiteMembership | None) -> MembershipCell:
+    return MembershipCell(None, "–") if site is None else MembershipCell(site.auc, _people(site.recognised))
+
+
+def _people(recognised: Recognised) -> str:
+    if recognised.people is None or recognised.rate.limits is None:
+        return "held back"
+    _, low, high = recognised.rate.limits
+    return f"{recognised.people} of {recognised.members} [{low:.0%}, {high:.0%}]"
+
+
+def _by_chance(recognised: Recognised) -> str:
+    return f"{recognised.by_chance:.1f}"
