@@ -112,7 +112,8 @@ def test_a_mixed_group_counts_for_its_majority_and_ties_for_positive() -> None:
     groups = {"tie": (1, 1), "mostly-negative": (2, 1), "negative": (1, 0)}
     splits = assign_splits(groups, seed=1, scope="A")
     assert splits["tie"] == "train"  # the only positive group
-    assert {splits["mostly-negative"], splits["negative"]} == {"train", "test"}
+    assert splits["mostly-negative"] == "test"  # the only other one with a positive scan
+    assert splits["negative"] == "validation"  # each of the three has a negative scan
 
 
 def test_groups_with_many_scans_are_spread() -> None:
@@ -122,6 +123,39 @@ def test_groups_with_many_scans_are_spread() -> None:
         for group, split in assign_splits(groups, seed, "A").items():
             scans[split] += groups[group][0]
         assert scans == {"train": 34, "validation": 12, "test": 22}  # 3, 1 and 2 of the large ones
+
+
+def test_seeds_differ_where_all_groups_differ_in_size() -> None:
+    """Ten people, five of each class: 20 pairs of one positive and one negative person could be a test set."""
+    for sizes in ([20 + number for number in range(10)], [3**number for number in range(10)]):
+        groups = {f"g{number}": (size, 0) if number % 2 else (0, size) for number, size in enumerate(sizes)}
+        tests = {
+            tuple(group for group, split in assign_splits(groups, seed, "shared").items() if split == "test")
+            for seed in range(200)
+        }
+        assert len(tests) >= 12
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_set_of_every_site_has_both_classes(seed: int) -> None:
+    """Four sites share 16 people, half of them each at two sites: a site has at least three of each class."""
+    people = [(f"p{number}", number % 2, {number // 2 % 4, (number // 2 + number // 8) % 4}) for number in range(16)]
+    sites = [{name: ((0, 2) if label else (2, 0)) for name, label, at in people if site in at} for site in range(4)]
+    assert all(sum(bool(counts[label]) for counts in site.values()) >= 3 for site in sites for label in (0, 1))
+    totals = {name: tuple(len(at) * count for count in ((0, 2) if label else (2, 0))) for name, label, at in people}
+    splits = assign_splits(totals, seed, "shared", sites=sites)  # type: ignore[arg-type]
+    for site in sites:
+        for label in (0, 1):
+            assert {splits[name] for name, counts in site.items() if counts[label]} == {"train", "validation", "test"}
+
+
+def test_a_class_of_two_people_at_a_site_is_trained_and_tested() -> None:
+    """Over both sites there are three positive people, so that chance alone would validate one of the two."""
+    sites = [{"p0": (0, 1), "p1": (0, 1), **{f"n{i}": (1, 0) for i in range(6)}}, {"p2": (0, 1), "n6": (1, 0)}]
+    totals = {name: counts for site in sites for name, counts in site.items()}
+    for seed in range(10):
+        splits = assign_splits(totals, seed, "shared", sites=sites)
+        assert {splits["p0"], splits["p1"]} == {"train", "test"}
 
 
 def test_sessions_of_a_person_stay_together_in_the_table(tmp_path: Path) -> None:

@@ -32,6 +32,16 @@ def test_a_group_of_two_sites_has_one_split_and_the_shares_hold() -> None:
     assert any(split_shared(experiment(seed), [at_a, at_b]) != splits for seed in range(1, 5))
 
 
+def test_every_site_tests_both_classes_of_shared_groups() -> None:
+    """Three of each class at A, and many more at B alone: without a look at the sites A often tests one class only."""
+    at_a = {f"a{number}": ((1, 0) if number % 2 else (0, 1)) for number in range(6)}
+    at_b = {f"b{number}": ((1, 0) if number % 2 else (0, 1)) for number in range(30)}
+    for seed in range(5):
+        splits = split_shared(experiment(seed), [at_a, at_b])
+        for label in (0, 1):
+            assert {splits[group] for group, counts in at_a.items() if counts[label]} == set(splits.values())
+
+
 @pytest.mark.parametrize(("there", "missing"), [((False, True), "negative"), ((True, False), "positive")])
 def test_both_classes_must_be_somewhere(there: tuple[bool, bool], missing: str) -> None:
     with pytest.raises(InputError, match=rf"labels\.{missing}: no one at any site is {missing}"):

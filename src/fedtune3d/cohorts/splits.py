@@ -9,12 +9,15 @@ from pathlib import Path
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.sealed import read_sealed_text, write_sealed_text
 from fedtune3d._utils.seeds import numpy_rng
+from fedtune3d.cohorts.class_cover import ClassCover
 from fedtune3d.cohorts.records import ScanRecord
 
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
 DEFAULT_FRACTIONS = (0.5, 0.2, 0.3)
 COLUMNS = ("participant_id", "session_id", "group_id", "label", "split")
 _FILLING_ORDER = (0, 2, 1)  # train, then test, then validation
+_ATTEMPTS = 50
+"""Draws among which the one is taken whose sets lack least; the first draw if nothing is missing in it."""
 
 
 def count_groups(records: Iterable[ScanRecord]) -> dict[str, tuple[int, int]]:
@@ -56,36 +59,61 @@ def assign_splits(
     seed: int,
     scope: str,
     fractions: Sequence[float] = DEFAULT_FRACTIONS,
+    sites: Sequence[Mapping[str, tuple[int, int]]] | None = None,
 ) -> dict[str, str]:
     """Assign each group to ``train``, ``validation`` or ``test``, stratified by class.
 
     A group's class is that of most of its scans; ties count as positive. In each class, the numbers of groups are those
     of `split_sizes`; groups with many scans are distributed so that each set's mean number of scans per group is close
-    to the class's.
+    to the class's. Where a set of a site would lack a class although there are groups for it, groups of a class
+    exchange their sets, or else a group is moved (`class_cover.ClassCover`).
 
     Args:
         groups: Group → scans as (negatives, positives), in any order; see `count_groups`.
         seed: The experiment's seed.
         scope: The site's name, or ``shared`` for groups that several sites declare.
         fractions: Shares of train, validation and test.
+        sites: Each site's own counts of these groups; None if they are all of one site.
     """
-    classes: dict[str, dict[str, int]] = {"negative": {}, "positive": {}}
-    for group, (negatives, positives) in groups.items():
-        classes["positive" if positives >= negatives else "negative"][group] = negatives + positives
+    classes = {
+        group: "positive" if positives >= negatives else "negative" for group, (negatives, positives) in groups.items()
+    }
+    cover = ClassCover(sites or [groups], [SPLITS[split] for split in _FILLING_ORDER if fractions[split] > 0])
+    best: dict[str, str] = {}
+    for attempt in range(_ATTEMPTS):
+        causes: tuple[str | int, ...] = ("splits", seed, scope, *([attempt] if attempt else []))
+        splits = _draw_splits(groups, classes, fractions, causes)
+        if cover.lack(splits):
+            splits = cover.mend(splits, classes, numpy_rng(*causes, "cover"))
+        if not best or cover.lack(splits) < cover.lack(best):
+            best = splits
+        if not cover.lack(best):
+            break
+    return dict(sorted(best.items()))
+
+
+def _draw_splits(
+    groups: Mapping[str, tuple[int, int]],
+    classes: Mapping[str, str],
+    fractions: Sequence[float],
+    causes: tuple[str | int, ...],
+) -> dict[str, str]:
     splits: dict[str, str] = {}
-    for class_name, scans in classes.items():
-        splits |= _split_class(scans, fractions, ("splits", seed, scope, class_name))
-    return dict(sorted(splits.items()))
+    for class_name in ("negative", "positive"):
+        scans = {group: sum(counts) for group, counts in groups.items() if classes[group] == class_name}
+        splits |= _split_class(scans, fractions, (*causes, class_name))
+    return splits
 
 
 def _split_class(scans: Mapping[str, int], fractions: Sequence[float], causes: tuple[str | int, ...]) -> dict[str, str]:
-    """Assign the groups of a class, largest first with ties shuffled, to the set that lacks most scans per group."""
+    """Assign the groups of a class, those of a stratum in random order, to the set that lacks most scans per group."""
     open_places = list(split_sizes(len(scans), fractions))
     mean = Fraction(sum(scans.values()), max(1, len(scans)))
     lacking = [places * mean for places in open_places]
     shuffled = numpy_rng(*causes).permutation(sorted(scans)).tolist()
+    strata = _strata(scans)
     splits = {}
-    for group in sorted(shuffled, key=lambda group: -scans[group]):
+    for group in sorted(shuffled, key=lambda group: strata[group]):
         split = max(
             (split for split in _FILLING_ORDER if open_places[split]),
             key=lambda split: lacking[split] / open_places[split],
@@ -94,6 +122,21 @@ def _split_class(scans: Mapping[str, int], fractions: Sequence[float], causes: t
         lacking[split] -= scans[group]
         splits[group] = SPLITS[split]
     return splits
+
+
+def _strata(scans: Mapping[str, int]) -> dict[str, int]:
+    """Return group → its stratum, 0 for the largest groups: all within a factor of two, and at least three groups.
+
+    Chance decides within strata, so that different seeds give different sets even if all groups differ in size.
+    """
+    strata: dict[str, int] = {}
+    stratum, members, largest, before = 0, 0, 0, 0
+    for group, size in sorted(scans.items(), key=lambda item: (-item[1], item[0])):
+        if members >= len(SPLITS) and 2 * size <= largest and size != before:
+            stratum, members = stratum + 1, 0
+        largest = largest if members else size
+        strata[group], members, before = stratum, members + 1, size
+    return strata
 
 
 def write_splits(path: Path, records: Iterable[ScanRecord], splits: Mapping[str, str]) -> None:

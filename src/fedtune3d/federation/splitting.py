@@ -31,13 +31,17 @@ def count_and_split(experiment: Experiment, ask: Ask) -> tuple[dict[str, ScanCou
 
 
 def split_shared(experiment: Experiment, counts: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, str]:
-    """Split the groups that several sites may share, given each site's scan counts per class. Returns group → split."""
+    """Split the groups that several sites may share, given each site's scan counts per class. Returns group → split.
+
+    Every split of every site gets both classes of these groups where that is possible.
+    """
+    sites = [dict(site) for site in counts]
     shared: dict[str, tuple[int, int]] = {}
-    for site in counts:
+    for site in sites:
         for group, (negatives, positives) in site.items():
             before = shared.get(group, (0, 0))
             shared[group] = (before[0] + negatives, before[1] + positives)
-    return assign_splits(shared, experiment.seed, "shared", experiment.splits.fractions())
+    return assign_splits(shared, experiment.seed, "shared", experiment.splits.fractions(), sites)
 
 
 def require_both_labels(present: Sequence[bool]) -> None:
