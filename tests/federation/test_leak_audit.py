@@ -10,6 +10,7 @@ from scipy.stats.contingency import association
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.records import ScanRecord
+from fedtune3d.config.policy import Policy
 from fedtune3d.federation.leak_audit import cramers_v, find_leaks, find_shortcuts, site_auc
 from fedtune3d.federation.site.audit import PeopleOfClass, ScanFingerprint, age_auc, people_by_split, read_key
 from fedtune3d.federation.tasks.describe_people import PeopleDescription
@@ -28,8 +29,10 @@ def prints(key: str | None, rows: Sequence[ScanFingerprint] = ()) -> ScanFingerp
     return ScanFingerprints(key=key, scans=tuple(rows))
 
 
-def describe(records: Sequence[ScanRecord], splits: Mapping[tuple[str, str], str]) -> PeopleDescription:
-    return PeopleDescription(splits=people_by_split(records, splits, 5), age_auc=age_auc(records, 5, 1))
+def describe(
+    records: Sequence[ScanRecord], splits: Mapping[tuple[str, str], str], fewest: int = 5
+) -> PeopleDescription:
+    return PeopleDescription(splits=people_by_split(records, splits, fewest), age_auc=age_auc(records, fewest, 1))
 
 
 def found(**sites: list[ScanFingerprint]) -> list[tuple[str, str]]:
@@ -156,19 +159,44 @@ def test_age_that_tells_the_label_is_a_warning() -> None:
     assert text.startswith("A: age alone predicts the label, AUC 0.9")
 
 
+def of_classes(negatives: int, positives: int, fewest: int = 5) -> PeopleDescription:
+    """People whose age says nothing of their class."""
+    people = [person(number, int(number >= negatives), 65 + number % 7) for number in range(negatives + positives)]
+    return describe(people, {}, fewest)
+
+
 def test_a_site_that_tells_the_label_is_a_warning() -> None:
     def told(*counts: tuple[int, int]) -> list[str]:
-        records = {
-            site: [person(number, int(number >= negatives), None) for number in range(negatives + positives)]
-            for site, (negatives, positives) in zip("ABC", counts, strict=False)
-        }
-        return [finding.text for finding in find_shortcuts({site: describe(own, {}) for site, own in records.items()})]
+        sites = {site: of_classes(*classes) for site, classes in zip("ABC", counts, strict=False)}
+        return [finding.text for finding in find_shortcuts(sites)]
 
     assert told((20, 20), (30, 25)) == []
     [text] = told((10, 40), (40, 10))
     assert text == (
         "the site alone predicts the label, AUC 0.80 [0.70, 0.87], Cramér's V 0.59; positive: A 80 %, B 20 %"
     )
+
+
+def test_a_site_whose_counts_are_held_back_is_not_passed_over_in_silence() -> None:
+    """A has four positive people, B four negative ones: neither count leaves a site that holds back under five."""
+    held_back = {"A": of_classes(38, 4), "B": of_classes(4, 38), "C": of_classes(20, 20)}
+    by_age, by_site = (finding.text for finding in find_shortcuts(held_back))
+    assert by_age == (
+        "not looked at, whether age alone predicts the label at A and B: the age of fewer than 5 people of a class "
+        "is known"
+    )
+    assert by_site == (
+        "not looked at, whether the site alone predicts the label at A and B: the counts per class are held back there "
+        "(policy.min_people, policy.min_per_class)"
+    )
+    shown = {site: of_classes(*classes, fewest=1) for site, classes in (("A", (38, 4)), ("B", (4, 38)))}
+    [text] = [finding.text for finding in find_shortcuts(shown)]
+    assert text.startswith("the site alone predicts the label, AUC 0.90")
+
+
+@pytest.mark.parametrize(("policy", "fewest"), [({}, 1), ({"min_people": 2}, 5), ({"min_people": 7}, 7)])
+def test_the_sites_of_one_process_hold_nothing_back(policy: dict[str, int], fewest: int) -> None:
+    assert Policy.model_validate(policy).min_described == fewest
 
 
 def test_the_auc_and_v_of_the_site() -> None:

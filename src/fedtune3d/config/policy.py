@@ -26,7 +26,8 @@ class Policy(StrictModel):
             saliency map, and the numbers of a group such as a sex or an age band: a sum over a few people would expose
             them. Across hospitals no experiment with a smaller class is answered.
         min_people: Minimum number of people of a class in a split that is trained on, or of which a number leaves.
-            People who share a group count once.
+            People who share a group count once. With 1, the default of the sites of one process, the leak audit holds
+            nothing back.
         tunings: The tunings that the site trains; None for all.
         heads: The heads that the site trains; None for all.
         max_rounds: Maximum number of rounds of an experiment.
@@ -55,6 +56,11 @@ class Policy(StrictModel):
     secure_aggregation: Literal["allowed", "required"] = "allowed"
     max_share: Fraction = 0.6
     hours: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")] | None = None
+
+    @property
+    def min_described(self) -> int:
+        """Minimum number of people behind the counts, ages and intensities of the leak audit."""
+        return 1 if self.min_people == 1 else max(self.min_people, self.min_per_class)
 
     @field_validator("heads")
     @classmethod

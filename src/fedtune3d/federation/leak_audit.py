@@ -258,33 +258,46 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def find_shortcuts(described: Mapping[str, PeopleDescription]) -> list[Finding]:
-    """Warn if age or the site alone predicts the label, given the descriptions of all sites' people."""
-    findings = []
+    """Warn if age or the site alone predicts the label, given the descriptions of all sites' people.
+
+    What could not be looked at, because a site holds its numbers back or knows no ages, is a warning, too.
+    """
+    return [Finding("warning", text) for text in (*_by_age(described), *_by_site(described))]
+
+
+def _by_age(described: Mapping[str, PeopleDescription]) -> Iterator[str]:
+    unknown: dict[str, list[str]] = defaultdict(list)
     for site, people in sorted(described.items()):
-        limits = people.age_auc.limits
-        if limits is not None and _predicts_label(*limits[1:]):
-            value, low, high = limits
-            findings.append(
-                Finding(
-                    "warning",
-                    f"{site}: age alone predicts the label, AUC {value:.2f} [{low:.2f}, {high:.2f}]; "
-                    "match the classes by age, or report an age-only model alongside",
-                )
+        if people.age_auc.limits is None:
+            unknown[people.age_auc.undefined or ""].append(site)
+            continue
+        value, low, high = people.age_auc.limits
+        if _predicts_label(low, high):
+            yield (
+                f"{site}: age alone predicts the label, AUC {value:.2f} [{low:.2f}, {high:.2f}]; "
+                "match the classes by age, or report an age-only model alongside"
             )
-    counts = {site: _people_by_class(people) for site, people in described.items()}
+    for why, sites in unknown.items():
+        yield f"not looked at, whether age alone predicts the label at {_listed(sites)}: {why}"
+
+
+def _by_site(described: Mapping[str, PeopleDescription]) -> Iterator[str]:
+    counts = {site: _people_by_class(people) for site, people in sorted(described.items())}
     known = {site: pair for site, pair in counts.items() if pair is not None}
     if len(known) > 1:
         auc, low, high = site_auc(list(known.values()))
         if _predicts_label(low, high):
-            shares = ", ".join(f"{site} {100 * pair[1] / sum(pair):.0f} %" for site, pair in sorted(known.items()))
-            findings.append(
-                Finding(
-                    "warning",
-                    f"the site alone predicts the label, AUC {auc:.2f} [{low:.2f}, {high:.2f}], Cramér's V "
-                    f"{cramers_v(list(known.values())):.2f}; positive: {shares}",
-                )
+            shares = ", ".join(f"{site} {100 * pair[1] / sum(pair):.0f} %" for site, pair in known.items())
+            yield (
+                f"the site alone predicts the label, AUC {auc:.2f} [{low:.2f}, {high:.2f}], Cramér's V "
+                f"{cramers_v(list(known.values())):.2f}; positive: {shares}"
             )
-    return findings
+    hidden = [site for site in counts if site not in known]
+    if hidden and len(counts) > 1:
+        yield (
+            f"not looked at, whether the site alone predicts the label at {_listed(hidden)}: the counts per class are "
+            "held back there (policy.min_people, policy.min_per_class)"
+        )
 
 
 def _predicts_label(low: float, high: float) -> bool:

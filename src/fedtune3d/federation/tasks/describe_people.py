@@ -12,7 +12,7 @@ from fedtune3d.federation.site.audit import NOBODY_SHOWN, PeopleByClass, age_auc
 from fedtune3d.federation.site.data import SPLITS, SiteData
 from fedtune3d.federation.tasks.kind import TaskKind
 
-OF_A_CLASS = AtLeast("min_per_class")
+OF_A_CLASS = AtLeast("min_described")
 
 
 class DescribePeople(Instruction):
@@ -39,7 +39,7 @@ class PeopleDescription(Payload):
 
 def describe_people(site: SiteData, task: Task) -> Answer:
     """Describe the people of the site."""
-    splits, min_people = read_splits_of_scans(site.files.splits), site.section.policy.min_per_class
+    splits, min_people = read_splits_of_scans(site.files.splits), site.section.policy.min_described
     description = PeopleDescription(
         splits=people_by_split(site.records, splits, min_people, site.small_splits()),
         age_auc=age_auc(site.records, min_people, site.experiment.seed),

@@ -32,7 +32,7 @@ OF_PEOPLE = CountedBy("people", IfFew.HOLD_BACK)
 class IntensityProfile(Payload):
     """The range or the density.
 
-    Neither if the site has fewer people than `min_per_class`, or a split so small that no total leaves.
+    Neither if the site has fewer people than `Policy.min_described`, or a split so small that no total leaves.
 
     Attributes:
         people: Number of people; those who share a group count once.
@@ -55,7 +55,7 @@ def profile_intensities(site: SiteData, task: Task) -> Answer:
     """Measure the range or the density at the site."""
     paths, grid = list(site.prepared.paths.values()), task.expect(ProfileIntensities).grid
     people = count_people(site.records)
-    if people < site.section.policy.min_per_class or site.small_splits():
+    if people < site.section.policy.min_described or site.small_splits():
         return Answer(site.name, IntensityProfile())
     with site.progress.bar(f"{site.name}: intensity profile") as advance:
         if grid is None:
