@@ -9,16 +9,16 @@ import torch
 from fedtune3d._utils.ranges import BelowOne, Positive
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import shares
-from fedtune3d.aggregation.changes import PARAMETERS, change, moved, parameters_at_start, parameters_of
-from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, RuleContext, Update
-from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
+from fedtune3d.aggregation.changes import ChangeRule, change, moved, parameters_of
+from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, Update
+from fedtune3d.aggregation.sums import Sums, Weighing
 
 FIRST, SECOND = "first.", "second."
 ROUNDS = "rounds"
 
 
 @dataclass(frozen=True)
-class AdaptiveRule(SumRule):
+class AdaptiveRule(ChangeRule):
     """Δ = Σ_k n_k Δ_k / Σ_k n_k; m ← β₁ m + (1 − β₁) Δ; v ← `second_moment`; w ← w + η_t m / (√v + τ).
 
     Reddi et al. 2021, arXiv:2003.00295, Algorithm 2; m and v start at 0. Buffers are averaged as in FedAvg.
@@ -37,10 +37,6 @@ class AdaptiveRule(SumRule):
     def rate_in(self, rounds: int) -> float:
         """Return η_t of a round, counted from 1 over the aggregated rounds."""
         return self.rate
-
-    def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
-        """Return the state unchanged, and a memory with the names of the trainable parameters."""
-        return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
     def step(
         self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory

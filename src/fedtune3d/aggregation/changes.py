@@ -5,9 +5,18 @@ from collections.abc import Sequence
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import cast_like
 from fedtune3d.aggregation.contract import Memory, RuleContext
+from fedtune3d.aggregation.sums import SumRule
 
 PARAMETERS = "parameters"
 """Key in a rule's memory for the names of the parameters that are trained by gradient."""
+
+
+class ChangeRule(SumRule):
+    """Base class of rules that look at changes of the trained parameters, whose names they remember."""
+
+    def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
+        """Return the state unchanged, and a memory with the names of the trained parameters."""
+        return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
 
 def parameters_at_start(state: State, context: RuleContext) -> list[str]:

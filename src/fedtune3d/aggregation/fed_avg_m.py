@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from fedtune3d._utils.ranges import BelowOne, Positive
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import shares
-from fedtune3d.aggregation.changes import PARAMETERS, change, moved, parameters_at_start, parameters_of
-from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, RuleContext, Update
-from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
+from fedtune3d.aggregation.changes import ChangeRule, change, moved, parameters_of
+from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, Update
+from fedtune3d.aggregation.sums import Sums, Weighing
 
 
 @dataclass(frozen=True)
-class FedAvgM(SumRule):
+class FedAvgM(ChangeRule):
     """v ← β v + Σ_k n_k Δ_k / Σ_k n_k; w ← w + η v. Buffers are averaged as in FedAvg.
 
     Hsu et al. 2019, arXiv:1909.06335, §4. The convention is that of torch.optim.SGD without dampening.
@@ -29,9 +29,6 @@ class FedAvgM(SumRule):
     implies = frozenset({WEIGHTS_SUM_TO_ONE})
     rate: Positive = 1.0
     momentum: BelowOne = 0.9
-
-    def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
-        return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
     def step(
         self, state: State, sums: Sums, updates: Sequence[Update], weighing: Weighing, memory: Memory

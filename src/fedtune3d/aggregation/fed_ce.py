@@ -11,18 +11,17 @@ from fedtune3d._utils.json_values import JsonLike
 from fedtune3d._utils.ranges import Positive
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import in_site_order, load_checked, shares
-from fedtune3d.aggregation.changes import PARAMETERS, change, parameters_at_start, parameters_of
+from fedtune3d.aggregation.changes import PARAMETERS, ChangeRule, change, parameters_of
 from fedtune3d.aggregation.contract import (
     AVERAGING,
     Aggregate,
     Memory,
-    RuleContext,
     Update,
 )
 from fedtune3d.aggregation.lora_factors import factor_pairs, from_products, to_products
 from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SENT_SCORE, ScoreKind
 from fedtune3d.aggregation.site_step import Parts, SiteStep
-from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
+from fedtune3d.aggregation.sums import Sums, Weighing
 
 WEIGHTS, COSINES, SCORES, LAST_WEIGHTS = "weights", "cosines", "scores", "last_weights"
 Mode = Literal["plus", "times"]
@@ -101,7 +100,7 @@ class LeaveOneOutStep(SiteStep):
 
 
 @dataclass(frozen=True)
-class FedCE(SumRule):
+class FedCE(ChangeRule):
     """w ← w + Σ_k c_k Δ_k, with c_k ∝ g_k + e_k (``plus``) or g_k e_k (``times``).
 
     * Gradient space: s_k = cos(Δ_k, Σ_j c_j Δ_j − c_k Δ_k) over the trained parameters, with the previous c (initially
@@ -146,9 +145,6 @@ class FedCE(SumRule):
     score: ScoreKind = "auc"
     epsilon: Positive = 1e-6
     lagged: bool = False
-
-    def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
-        return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
     def site_step(self, memory: Memory, site: str) -> SiteStep:
         weight = memory.read(WEIGHTS, dict[str, float], {}).get(site)

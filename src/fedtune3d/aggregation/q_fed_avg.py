@@ -8,10 +8,10 @@ from typing import Self
 from fedtune3d._utils.ranges import NonNegative, Positive
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import in_site_order, load_checked, shares
-from fedtune3d.aggregation.changes import PARAMETERS, change, moved, parameters_at_start, parameters_of
-from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, RuleContext, Update
+from fedtune3d.aggregation.changes import PARAMETERS, ChangeRule, change, moved, parameters_of
+from fedtune3d.aggregation.contract import WEIGHTS_SUM_TO_ONE, Aggregate, Memory, Update
 from fedtune3d.aggregation.site_step import Parts, SiteStep
-from fedtune3d.aggregation.sums import SumRule, Sums, Weighing
+from fedtune3d.aggregation.sums import Sums, Weighing
 
 MIN_LOSS = 1e-10
 
@@ -38,7 +38,7 @@ class TrainingLossStep(SiteStep):
 
 
 @dataclass(frozen=True)
-class QFedAvg(SumRule):
+class QFedAvg(ChangeRule):
     """w ← w + Σ_k F_k^q L Δ_k / Σ_k h_k, with h_k = q F_k^(q−1) ‖L Δ_k‖² + L F_k^q, over the trained parameters.
 
     Li et al. 2020, arXiv:1905.10497, Algorithm 2. F_k is the loss of the received state on the site's training
@@ -63,9 +63,6 @@ class QFedAvg(SumRule):
     q: NonNegative = 0.1
     rate: Positive = 1.0
     site_norms: bool = False
-
-    def start(self, state: State, context: RuleContext) -> tuple[State, Memory]:
-        return state, Memory({PARAMETERS: parameters_at_start(state, context)})
 
     def site_step(self, memory: Memory, site: str) -> SiteStep:
         return TrainingLossStep(norm_over=tuple(memory.read(PARAMETERS, list[str], [])) if self.site_norms else ())
