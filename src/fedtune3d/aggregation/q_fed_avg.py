@@ -15,6 +15,7 @@ from fedtune3d.aggregation.sums import Sums, Weighing
 
 MIN_LOSS = 1e-10
 
+LOSS = "received_training_loss"
 SQUARED_CHANGE = "squared_change"
 """Scalar of a site: ‖Δ_k‖² over the trained parameters."""
 
@@ -81,7 +82,7 @@ class QFedAvg(ChangeRule):
     def weigh(self, updates: Sequence[Update], memory: Memory) -> Weighing:
         """Weight each update by a power of its training loss."""
         losses = {update.site: _loss(update) for update in in_site_order(updates)}
-        signals = {site: {"received_training_loss": loss} for site, loss in losses.items()}
+        signals = {site: {LOSS: loss} for site, loss in losses.items()}
         return Weighing({site: (loss + MIN_LOSS) ** self.q for site, loss in losses.items()}, signals)
 
     def step(
@@ -89,7 +90,7 @@ class QFedAvg(ChangeRule):
     ) -> Aggregate:
         """Move the state by the sum of the sites' changes, normalised by their losses and squared norms."""
         lipschitz, powers = 1 / self.rate, weighing.amounts
-        losses = {update.site: _loss(update) for update in in_site_order(updates)}
+        losses = {site: known[LOSS] for site, known in weighing.signals.items()}
         squares = {update.site: _squared_change(update) for update in in_site_order(updates)}
         total = math.fsum(
             self.q * (losses[site] + MIN_LOSS) ** (self.q - 1) * lipschitz**2 * squares[site] + lipschitz * power
@@ -105,7 +106,7 @@ class QFedAvg(ChangeRule):
 def _loss(update: Update) -> float:
     loss = update.received_training_loss
     if loss is None or not math.isfinite(loss) or loss < 0:
-        raise ValueError(f"site {update.site}: expected received_training_loss, finite and at least 0, got {loss}")
+        raise ValueError(f"site {update.site}: expected {LOSS}, finite and at least 0, got {loss}")
     return loss
 
 
