@@ -114,23 +114,19 @@ def run_rounds(
         round_state = _one_round(federation, rule, folder, settings, round_state)
         on_round(round_state.round, settings.rounds)
     if not round_state.finished:
-        round_state = _score_last(federation, folder, settings, round_state)
+        round_state = _score_last(_Round(federation, rule, folder, settings, round_state, {}))
     folder.discard_updates()  # a process killed between a commit and this leaves them
     return round_state
 
 
 def _one_round(
-    federation: Federation, rule: Rule, folder: RoundsFolder, settings: RoundSettings, round_state: RoundState
+    federation: Federation, rule: Rule, folder: RoundsFolder, settings: RoundSettings, before: RoundState
 ) -> RoundState:
     began = time.monotonic()
-    round_ = round_state.round + 1
-    chosen = settings.chosen(federation.sites, round_)
-    steps = {site: rule.site_step(round_state.memory, site) for site in chosen}
-    faults_before: list[dict[str, str]] = []
-    if settings.secure_experiment is None:
-        outcome = _visible_outcome(federation, rule, folder, settings, round_state, steps, faults_before)
-    else:
-        outcome = _hidden_outcome(federation, rule, folder, settings, round_state, steps, faults_before)
+    round_ = before.round + 1
+    steps = {site: rule.site_step(before.memory, site) for site in settings.chosen(federation.sites, round_)}
+    this = _Round(federation, rule, folder, settings, before, steps)
+    outcome = _visible_outcome(this) if settings.secure_experiment is None else _hidden_outcome(this)
     aggregate = outcome.aggregate
     weights = aggregate.weights or {}
     line = LedgerLine(
@@ -141,13 +137,13 @@ def _one_round(
             site: replace(entry, weight=weights.get(site), signals=aggregate.signals.get(site, {}))
             for site, entry in outcome.entries.items()
         },
-        validation=_validate(round_state.round, outcome.entries),
+        validation=_validate(before.round, outcome.entries),
         rule=rule.name,
         signals=aggregate.round_signals,
-        faults_before=tuple(faults_before),
+        faults_before=outcome.faults_before,
         secure=outcome.secure,
     )
-    round_state = _keep_if_best(folder, round_state, line.validation, settings.best_round)
+    round_state = _keep_if_best(folder, before, line.validation, settings.best_round)
     versions = round_state.versions | dict.fromkeys(outcome.accepted, round_)
     next_state = replace(round_state, round=round_, state=aggregate.state, memory=aggregate.memory, versions=versions)
     next_state = folder.commit(next_state, line)
@@ -156,93 +152,109 @@ def _one_round(
 
 
 @dataclass(frozen=True)
+class _Round:
+    """A round and what its attempts share: the state before it, and site → the rule's part of those that train."""
+
+    federation: Federation
+    rule: Rule
+    folder: RoundsFolder
+    settings: RoundSettings
+    before: RoundState
+    steps: Mapping[str, SiteStep]
+
+    @property
+    def quorum(self) -> int:
+        return self.settings.needed(len(self.steps))
+
+    def tasks(self, attempt: int | None = None) -> dict[str, Task]:
+        """Create a training task for each site that trains and a scoring task for the others, to compare rounds.
+
+        Args:
+            attempt: The number of the attempt under secure aggregation.
+        """
+        before = self.before
+        best_versions = before.best.versions if before.best else {}
+        tasks = {}
+        for site in self.federation.sites:
+            accepted = before.versions.get(site, 0)
+            task = Task(
+                Score(),
+                round=before.round + 1,
+                parts={STATE: before.state},
+                memory_version=before.versions.get(site),
+                oldest_version=min(accepted, best_versions.get(site, accepted)),
+                deadline_seconds=self.settings.deadline_seconds,
+            )
+            if site in self.steps:
+                task = with_step(task, self.rule.name, self.steps[site], attempt)
+            tasks[site] = task
+        return tasks
+
+    def lost_quorum(self, faults: list[dict[str, str]], why: str = "") -> QuorumLostError:
+        """Say that every attempt failed, with the faults of the last."""
+        reasons = "; ".join(f"{site}: {reason}" for site, reason in sorted(faults[-1].items()))
+        return QuorumLostError(
+            f"{why}round {self.before.round + 1} needs updates from {self.quorum} of {len(self.steps)} sites, but "
+            f"received too few in {len(faults)} attempts ({reasons}); round {self.before.round} is saved; fix the "
+            "sites and run again with --resume"
+        )
+
+
+@dataclass(frozen=True)
 class _Outcome:
-    """The result of a round's attempts: the next state, the sites' entries, whose updates are in it, and how."""
+    """The result of a round's attempts.
+
+    Attributes:
+        aggregate: The next state.
+        entries: Site → its entry for the ledger.
+        accepted: The sites whose updates are in the state.
+        faults_before: Site → fault, for each attempt before the one that succeeded.
+        secure: How the updates were added up unseen; None if the server saw them.
+    """
 
     aggregate: Aggregate
     entries: dict[str, SiteEntry]
     accepted: tuple[str, ...]
+    faults_before: tuple[dict[str, str], ...]
     secure: SecureSum | None = None
 
 
-def _visible_outcome(
-    federation: Federation,
-    rule: Rule,
-    folder: RoundsFolder,
-    settings: RoundSettings,
-    round_state: RoundState,
-    steps: Mapping[str, SiteStep],
-    faults_before: list[dict[str, str]],
-) -> _Outcome:
+def _visible_outcome(this: _Round) -> _Outcome:
     """Collect updates that the server sees, and apply the rule. Raises `QuorumLostError`."""
-    for _ in range(settings.retries + 1):
-        tasks = _training_tasks(federation.sites, rule.name, steps, round_state, settings)
-        collected = _collect(federation, folder, tasks, steps, round_state.state, settings)
-        if len(collected.updates) >= settings.needed(len(steps)):
-            aggregate = rule.aggregate(round_state.state, collected.updates, round_state.memory)
-            return _Outcome(aggregate, collected.entries, tuple(update.site for update in collected.updates))
-        faults_before.append({site: entry.fault for site, entry in collected.entries.items() if entry.fault})
-    raise QuorumLostError(_quorum_message(round_state.round + 1, len(steps), settings, faults_before))
+    faults: list[dict[str, str]] = []
+    for _ in range(this.settings.retries + 1):
+        collected = _collect(this)
+        if len(collected.updates) >= this.quorum:
+            aggregate = this.rule.aggregate(this.before.state, collected.updates, this.before.memory)
+            accepted = tuple(update.site for update in collected.updates)
+            return _Outcome(aggregate, collected.entries, accepted, tuple(faults))
+        faults.append({site: entry.fault for site, entry in collected.entries.items() if entry.fault})
+    raise this.lost_quorum(faults)
 
 
-def _hidden_outcome(
-    federation: Federation,
-    rule: Rule,
-    folder: RoundsFolder,
-    settings: RoundSettings,
-    round_state: RoundState,
-    steps: Mapping[str, SiteStep],
-    faults_before: list[dict[str, str]],
-) -> _Outcome:
+def _hidden_outcome(this: _Round) -> _Outcome:
     """Have the sites' updates added up unseen, and apply the rule to the sum. Raises `QuorumLostError`."""
     secure_round = SecureRound(
-        federation,
-        on_sums(rule),
-        folder,
-        str(settings.secure_experiment),
-        round_state,
-        steps,
-        lambda attempt: _training_tasks(federation.sites, rule.name, steps, round_state, settings, attempt),
-        settings.needed(len(steps)),
-        settings.max_share,
+        this.federation,
+        on_sums(this.rule),
+        this.folder,
+        str(this.settings.secure_experiment),
+        this.before,
+        this.steps,
+        this.tasks,
+        this.quorum,
+        this.settings.max_share,
     )
-    for _ in range(settings.retries + 1):
+    faults: list[dict[str, str]] = []
+    for _ in range(this.settings.retries + 1):
         try:
             found = secure_round.attempt()
         except AttemptFailed as failed:
-            faults_before.append(failed.faults)
+            faults.append(failed.faults)
             reason = str(failed)
         else:
-            return _Outcome(found.aggregate, found.entries, found.accepted, found.secure)
-    message = _quorum_message(round_state.round + 1, len(steps), settings, faults_before)
-    raise QuorumLostError(f"secure aggregation: {reason}; {message}")
-
-
-def _training_tasks(
-    sites: tuple[str, ...],
-    rule_name: str,
-    steps: Mapping[str, SiteStep],
-    round_state: RoundState,
-    settings: RoundSettings,
-    attempt: int | None = None,
-) -> dict[str, Task]:
-    """Create a training task for each chosen site and a scoring task for the others, so that rounds can be compared."""
-    best_versions = round_state.best.versions if round_state.best else {}
-    tasks = {}
-    for site in sites:
-        accepted = round_state.versions.get(site, 0)
-        task = Task(
-            Score(),
-            round=round_state.round + 1,
-            parts={STATE: round_state.state},
-            memory_version=round_state.versions.get(site),
-            oldest_version=min(accepted, best_versions.get(site, accepted)),
-            deadline_seconds=settings.deadline_seconds,
-        )
-        if site in steps:
-            task = with_step(task, rule_name, steps[site], attempt)
-        tasks[site] = task
-    return tasks
+            return _Outcome(found.aggregate, found.entries, found.accepted, tuple(faults), found.secure)
+    raise this.lost_quorum(faults, f"secure aggregation: {reason}; ")
 
 
 @dataclass
@@ -251,26 +263,20 @@ class _Collected:
     entries: dict[str, SiteEntry]
 
 
-def _collect(
-    federation: Federation,
-    folder: RoundsFolder,
-    tasks: Mapping[str, Task],
-    steps: Mapping[str, SiteStep],
-    reference: State,
-    settings: RoundSettings,
-) -> _Collected:
+def _collect(this: _Round) -> _Collected:
     """Collect answers, refuse invalid updates, and spool the others to disk on arrival, one in memory at a time."""
-    shutil.rmtree(folder.spool, ignore_errors=True)
+    tasks, reference, settings = this.tasks(), this.before.state, this.settings
+    shutil.rmtree(this.folder.spool, ignore_errors=True)
     updates, entries, norms = [], {}, {}
-    for reply in federation.ask(tasks):
-        site, step = reply.site, steps.get(reply.site)
+    for reply in this.federation.ask(tasks):
+        site, step = reply.site, this.steps.get(reply.site)
         entry = entry_of(reply, tasks[site])
         if isinstance(reply, Answer) and step is not None:
             if fault := reason_to_refuse(reply, reference, step, settings.max_norm):
                 entry = _refused(entry, fault)
             else:
                 entry = replace(entry, participated=True)
-                updates.append(_spooled(reply, folder))
+                updates.append(_spooled(reply, this.folder))
                 norms[site] = change_norm(reply.parts[STATE], reference)
         entries[site] = entry
         del reply  # free it before the next one arrives
@@ -324,27 +330,16 @@ def _keep_if_best(
     return folder.save_best(round_state, validation)
 
 
-def _score_last(
-    federation: Federation, folder: RoundsFolder, settings: RoundSettings, round_state: RoundState
-) -> RoundState:
-    began = time.monotonic()
-    tasks = _training_tasks(federation.sites, "", {}, round_state, settings)
-    entries = {reply.site: entry_of(reply, tasks[reply.site]) for reply in federation.ask(tasks)}
+def _score_last(this: _Round) -> RoundState:
+    """Score the last state in a round in which no site trains."""
+    began, last, tasks = time.monotonic(), this.before, this.tasks()
+    entries = {reply.site: entry_of(reply, tasks[reply.site]) for reply in this.federation.ask(tasks)}
     line = LedgerLine(
-        round=round_state.round + 1,
+        round=last.round + 1,
         kind="score",
         seconds=round(time.monotonic() - began, 3),
         sites=dict(sorted(entries.items())),
-        validation=_validate(round_state.round, entries),
+        validation=_validate(last.round, entries),
     )
-    round_state = replace(_keep_if_best(folder, round_state, line.validation, settings.best_round), finished=True)
-    return folder.commit(round_state, line)
-
-
-def _quorum_message(round_: int, asked: int, settings: RoundSettings, faults: list[dict[str, str]]) -> str:
-    reasons = "; ".join(f"{site}: {reason}" for site, reason in sorted(faults[-1].items()))
-    return (
-        f"round {round_} needs updates from {settings.needed(asked)} of {asked} sites, but received too "
-        f"few in {len(faults)} attempts ({reasons}); round {round_ - 1} is saved; fix the "
-        "sites and run again with --resume"
-    )
+    kept = _keep_if_best(this.folder, last, line.validation, this.settings.best_round)
+    return this.folder.commit(replace(kept, finished=True), line)
