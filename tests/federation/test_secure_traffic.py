@@ -99,6 +99,13 @@ def test_the_plan_counts_what_a_round_sends(
     assert (planned.bytes_up > 8 * shown.bytes_up) == dense
 
 
+@pytest.mark.parametrize("rule", ["qfedavg", "fedce", "rate_my_lora"])
+def test_a_rule_with_numbers_of_the_sites_can_be_planned(three_sites: dict[str, Any], rule: str) -> None:
+    """The plan makes up the losses and norms that q-FedAvg needs to say what goes down in a later round."""
+    costs = measure(Experiment.model_validate(three_sites | {"aggregation": {"rule": rule}}))
+    assert costs.bytes_up > 8 * costs.trainable_parameters
+
+
 @pytest.mark.parametrize(
     "changes",
     [
