@@ -117,7 +117,8 @@ def messages(plan: RunPlan) -> dict[str, Message]:
             f"once for each of {', '.join(('federated', *plan.experiment.baselines))}",
             f"the model's trained part ({size(costs.state_bytes)})",
             "AUC with CI, counts of probabilities per class on a grid, numbers of people and scans, the same by sex, "
-            "age band and scanner for enough people; probability and label of each test scan, without names, from "
+            "age band and scanner for enough people; how well losses tell training from test people; probability and "
+            "label of each test scan, without names, from "
             f"{whose} (policy predictions_leave)",
         ),
         "describe_features": Message(
