@@ -21,11 +21,10 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from fedtune3d._utils.folders import RunFolder
-from fedtune3d._utils.typed_json import to_json, write_typed
+from fedtune3d._utils.typed_json import from_json, to_json, write_typed
 from fedtune3d.evaluation import Predictions, Summary, combine, summarise
 from fedtune3d.evaluation.against_baselines import against_baselines
 from fedtune3d.evaluation.membership import attack_membership
-from fedtune3d.evaluation.summary import read_summary
 from fedtune3d.federation.site.predictions_table import write_predictions
 from fedtune3d.report import write_report
 
@@ -206,7 +205,7 @@ def split_rows(run: Run, method: str, split: str, sites: Iterable[str] = SIZES) 
 
 def test_metrics_follow_from_the_summaries_alone(run: Run) -> None:
     for method in METHODS:
-        summaries = {site: read_summary(site, run.summaries[site][method]) for site in SIZES}
+        summaries = {site: from_json(Summary, run.summaries[site][method]) for site in SIZES}
         assert to_json(combine(summaries, 1, method != "local")) == run.metrics["methods"][method]
     for site in run.keeps:
         assert all(run.summaries[site][method]["test"]["predictions"] is None for method in METHODS)

@@ -18,11 +18,12 @@ from fedtune3d._utils.files import sha256_file
 from fedtune3d._utils.folders import RunFolder, memory_version
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d._utils.state_dicts import load_state
+from fedtune3d._utils.typed_json import from_json
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation import combine, summarise
 from fedtune3d.evaluation.against_baselines import against_baselines
 from fedtune3d.evaluation.membership import attack_membership
-from fedtune3d.evaluation.summary import read_summary
+from fedtune3d.evaluation.summary import Summary
 from fedtune3d.federation.site.predictions_table import read_predictions
 from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.run_folder import read_metrics
@@ -53,7 +54,7 @@ def check_that_the_metrics_follow(folder: RunFolder) -> None:
     """From what the sites sent, and what they sent from their tables of predictions."""
     sent = {site: json.loads(folder.summary(site).read_text()) for site in "AB"}
     by_method = {
-        method: {site: read_summary(site, sent[site][method]) for site in sent}
+        method: {site: from_json(Summary, sent[site][method]) for site in sent}
         for method in read_metrics(folder).methods
     }
     assert read_metrics(folder).against == against_baselines(by_method)

@@ -9,9 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import numpy_rng
-from fedtune3d._utils.typed_json import from_json
 from fedtune3d.evaluation.auc_estimate import AucInterval, auc_estimate, variance_of
 from fedtune3d.evaluation.calibration import Calibration, calibration
 from fedtune3d.evaluation.class_counts import ClassCounts, CountScans
@@ -176,13 +174,3 @@ def summarise_validation(validation: Predictions, count: CountScans = ClassCount
 def pool_validation(parts: Iterable[ValidationSummary]) -> ClassCounts:
     """Add the validation counts of several sites."""
     return ClassCounts.total(part.validation for part in parts)
-
-
-def read_summary(site: str, value: object) -> Summary:
-    """Read a site's summary from JSON. Raises `InputError` with the site's name if it is invalid."""
-    try:
-        return from_json(Summary, value)
-    except ValueError as error:
-        raise InputError(
-            f"summary of site {site}: expected version {VERSION} ({error}); run the same fedtune3d at all sites"
-        ) from error

@@ -4,9 +4,7 @@ import importlib.metadata
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from fedtune3d._utils.typed_json import read_typed
 from fedtune3d.evaluation.metrics import WeightsSource
 from fedtune3d.models.hub import HubOrigin
 
@@ -55,12 +53,3 @@ class Environment:
             weights=weights,
             simulated=simulated,
         )
-
-
-def read_environment(path: Path) -> Environment:
-    """Read ``environment.json``, as `write_typed` wrote it.
-
-    Raises:
-        InputError: If the file is missing, damaged or from another version, with its name.
-    """
-    return read_typed(Environment, path, "run it again with --resume")
