@@ -186,6 +186,33 @@ def test_each_epoch_sees_each_scan_once_in_an_order_of_its_own() -> None:
     assert steps == [(done, 6) for done in range(1, 7)]
 
 
+def test_few_scans_are_passed_over_until_there_are_enough_steps() -> None:
+    """12 scans in batches of 5 are 3 steps a pass: at least 7 steps are 3 passes, each over every scan once."""
+    data = Numbers()
+    _, result = train(replace(PLAIN, batch_size=5, min_steps=7), data=data)
+    assert result.steps == 9
+    seen = [index for batch in data.seen for index in batch]
+    assert all(sorted(seen[start : start + 12]) == list(range(12)) for start in (0, 12, 24))
+    assert seen[:12] != seen[12:24]
+    _, enough = train(replace(PLAIN, batch_size=5, local_epochs=2, min_steps=5))
+    assert enough.steps == 6
+
+
+@pytest.mark.parametrize(
+    ("scans", "changes", "passes", "steps"),
+    [
+        (6, {}, 1, 1),
+        (6, {"min_steps": 8}, 8, 8),
+        (9, {"min_steps": 8}, 4, 8),
+        (6, {"batch_size": 1, "accumulation": 4, "min_steps": 3}, 2, 4),
+        (100, {"min_steps": 8, "local_epochs": 2}, 2, 26),
+    ],
+)
+def test_passes_and_steps_of_a_round(scans: int, changes: dict[str, int], passes: int, steps: int) -> None:
+    settings = TrainingSettings(**changes)  # type: ignore[arg-type]
+    assert (settings.passes(scans), settings.local_steps(scans)) == (passes, steps)
+
+
 def test_the_rate_follows_the_round() -> None:
     gradient, _ = mean_gradient()
     state, _ = train(replace(PLAIN, batch_size=100, warmup_rounds=1))

@@ -33,6 +33,7 @@ def run_tables(plan: RunPlan) -> RenderableType:
     ]
     return Group(
         _site_table(plan),
+        *(Text(f"warning: {text}") for text in plan.warnings),
         Text(),
         *(Text(f"{name}: {value}") for name, value in facts),
         Text(),

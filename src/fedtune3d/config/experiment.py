@@ -283,6 +283,8 @@ class ExperimentKeys(StrictModel):
                     del site["policy"][key]
         if self.privacy == PrivacySection():
             del values["privacy"]
+        if not self.training.min_steps:
+            del values["training"]["min_steps"]
         values["preparation"] = self.preparation.public(input_spec(self.model.encoder))
         if not self.model.accept_licence:
             del values["model"]["accept_licence"]

@@ -46,7 +46,7 @@ class RoundSettings:
         max_norm: Maximum norm of a site's change of the state.
         max_norm_ratio: Maximum ratio of a change's norm per local step to the round's median; checked if at least
             `update_checks.FEWEST_TO_COMPARE` sites sent an update.
-        steps_per_example: Local steps of the optimiser per training scan: epochs / batch size.
+        local_steps: Returns about how many steps of the optimiser a site takes per round with so many training scans.
         best_round: How the state to evaluate is chosen (`best_round.is_best`).
         participants: Returns the sites that train in a round, instead of a random draw; lets a run follow another's
             record.
@@ -62,7 +62,7 @@ class RoundSettings:
     retries: int = 1
     max_norm: float = 1e6
     max_norm_ratio: float = 10.0
-    steps_per_example: float = 1.0
+    local_steps: Callable[[int], int] = lambda examples: max(1, examples)
     best_round: BestRound = "latest_within_error"
     participants: Callable[[int], tuple[str, ...]] | None = None
     secure_experiment: str | None = None
@@ -77,10 +77,6 @@ class RoundSettings:
     def needed(self, asked: int) -> int:
         """Return the quorum among `asked` sites."""
         return math.ceil(asked / 2) if self.quorum is None else min(self.quorum, asked)
-
-    def local_steps(self, examples: int) -> int:
-        """About how many steps a site takes in a round with so many training scans."""
-        return max(1, math.ceil(examples * self.steps_per_example))
 
 
 def run_rounds(

@@ -74,6 +74,10 @@ def budget_note(contents: RunContents) -> str:
     sentences = [
         f"Every method trained for {rounds} rounds of {passes} over its training scans; its round was chosen likewise."
     ]
+    if steps := training.get("min_steps", 0):
+        sentences.append(
+            f"Whoever makes fewer than {steps} steps that way passed over the scans more often, up to {steps}."
+        )
     methods = contents.metrics.methods if contents.metrics else {}
     if "local" in methods:
         sentences.append("Local: as many steps as the site makes in the federation, on its own scans.")

@@ -155,7 +155,7 @@ class _Trainer:
 
     def run(self, deadline: float | None, progress: Callable[[int, int], None] | None) -> float:
         """Run all local epochs; returns the mean loss of the last."""
-        epochs = [self._epoch(epoch) for epoch in range(self.settings.local_epochs)]
+        epochs = [self._epoch(epoch) for epoch in range(self.settings.passes(len(self.data)))]
         total = sum(len(batches) for batches, _ in epochs)
         done = 0
         for batches, views in epochs:

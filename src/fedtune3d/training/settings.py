@@ -1,7 +1,7 @@
 """Settings of local training."""
 
 from dataclasses import dataclass
-from math import cos, pi
+from math import ceil, cos, pi
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -57,6 +57,8 @@ class TrainingSettings:
         rounds: Number of rounds.
         optimizer: ``"adamw"`` (decoupled weight decay) or ``"sgd"``.
         local_epochs: Passes over the site's training scans per round, at least 1.
+        min_steps: Minimum number of optimiser steps per round: whoever has few scans passes over them more often than
+            `local_epochs`. With 0, a site of six scans makes one step per pass at the default batch size.
         batch_size: Scans per batch; may exceed the number of scans.
         head_learning_rate: Learning rate of all names that do not start with ``encoder.``.
         encoder_learning_rate: Learning rate of names that do: adapters, or the encoder itself.
@@ -78,6 +80,7 @@ class TrainingSettings:
 
     rounds: Count = 20
     local_epochs: Count = 1
+    min_steps: Annotated[Whole, Field(ge=0, le=10_000)] = 0
     batch_size: Count = 8
     optimizer: Literal["adamw", "sgd"] = "adamw"
     head_learning_rate: LearningRate = 1e-3
@@ -92,6 +95,18 @@ class TrainingSettings:
     best_round: BestRound = "latest_within_error"
     views: Annotated[Whole, Field(ge=1, le=1000)] = 1
     augmentation: AugmentationSettings | None = None
+
+    def passes(self, scans: int) -> int:
+        """Passes over `scans` training scans per round."""
+        return max(self.local_epochs, ceil(self.min_steps / self.steps_per_pass(scans)))
+
+    def local_steps(self, scans: int) -> int:
+        """Optimiser steps per round with `scans` training scans; at least 1."""
+        return self.passes(scans) * self.steps_per_pass(scans)
+
+    def steps_per_pass(self, scans: int) -> int:
+        """Optimiser steps in a pass over `scans` training scans; at least 1."""
+        return max(1, ceil(ceil(scans / self.batch_size) / self.accumulation))
 
 
 def rate_factor(settings: TrainingSettings, round_number: int, rounds: int) -> float:

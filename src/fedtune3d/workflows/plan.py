@@ -2,17 +2,16 @@
 
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedtune3d._utils.errors import InputError, ScanError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Silent
 from fedtune3d.cohorts.records import ScanRecord
-from fedtune3d.cohorts.splits import TEST, TRAIN, VALIDATION
+from fedtune3d.cohorts.splits import SPLITS
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.site.costs import MeasuredCosts, measure_costs
 from fedtune3d.federation.site.site import Site
@@ -20,6 +19,7 @@ from fedtune3d.federation.splitting import split_shared
 from fedtune3d.preparation.prepare_all import prepare_all
 from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.preparation.store import PreparedStore
+from fedtune3d.workflows.plan_warnings import SiteSplits, plan_warnings, split_sizes_of
 from fedtune3d.workflows.prepare import read_tables
 from fedtune3d.workflows.sites import make_sites
 
@@ -51,11 +51,12 @@ class SitePlan:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The plan of a run."""
+    """The plan of a run, and warnings about what may harm its results."""
 
     experiment: Experiment
     costs: MeasuredCosts
     sites: list[SitePlan]
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def federated_seconds(self) -> float:
@@ -105,7 +106,7 @@ class SiteScans:
     """The number of scans at each site, by split, and the time to prepare one.
 
     Attributes:
-        sizes: Site → numbers of all, training, validation and test scans.
+        splits: Site → the sizes of its splits.
         missing: Site → number of scans that are not prepared yet.
         prepare_seconds: Time to prepare one scan.
         entry_bytes: Size of a prepared scan on disk.
@@ -115,7 +116,7 @@ class SiteScans:
         sites = make_sites(experiment, RunFolder(experiment.output), Silent())
         read_tables(sites)
         shared = split_shared(experiment, [site.shared_groups(site.cohort.records) for site in sites])
-        self.sizes = {site.name: _sizes(site, shared) for site in sites}
+        self.splits = {site.name: _splits(site, shared) for site in sites}
         missing = {site.name: _not_prepared(site) for site in sites}
         self.missing = {name: len(records) for name, records in missing.items()}
         settings = experiment.preparation_settings
@@ -128,11 +129,9 @@ class SiteScans:
         return self.prepare_seconds * sum(self.missing.values())
 
 
-def _sizes(site: Site, shared: Mapping[str, str]) -> tuple[int, int, int, int]:
+def _splits(site: Site, shared: Mapping[str, str]) -> SiteSplits:
     records = site.cohort.records
-    splits = site.assign(records, shared)
-    counts = Counter(splits[record.group_id] for record in records)
-    return len(records), counts[TRAIN], counts[VALIDATION], counts[TEST]
+    return split_sizes_of(site.assign(records, shared), [(record.group_id, record.label) for record in records])
 
 
 def _not_prepared(site: Site) -> list[ScanRecord]:
@@ -167,7 +166,9 @@ def plan_with(experiment: Experiment, costs: MeasuredCosts, scans: SiteScans) ->
     training = experiment.training
     views = training.views if costs.feature_bytes else 1
     sites = []
-    for name, (total, train, validation, test) in scans.sizes.items():
+    for name, splits in scans.splits.items():
+        train, validation, test = (splits[split].scans for split in SPLITS)
+        total = train + validation + test
         scored = costs.scored_states * validation + costs.scores_training * train
         entries = (train * views + validation + test) if costs.feature_bytes else 0
         sites.append(
@@ -175,11 +176,11 @@ def plan_with(experiment: Experiment, costs: MeasuredCosts, scans: SiteScans) ->
                 site=name,
                 scans=(total, train, validation, test),
                 to_prepare=scans.missing[name],
-                round_seconds=training.local_epochs * train * costs.step_seconds + scored * costs.forward_seconds,
+                round_seconds=training.passes(train) * train * costs.step_seconds + scored * costs.forward_seconds,
                 first_seconds=scans.missing[name] * scans.prepare_seconds + entries * costs.encode_seconds,
                 evaluate_seconds=total * costs.forward_seconds,
                 prepared_bytes=total * scans.entry_bytes,
                 features_bytes=entries * costs.feature_bytes,
             )
         )
-    return RunPlan(experiment, costs, sites)
+    return RunPlan(experiment, costs, sites, plan_warnings(experiment, scans.splits))

@@ -261,7 +261,7 @@ class _Run:
             retries=options.retries,
             max_norm=options.max_norm,
             max_norm_ratio=options.max_norm_ratio,
-            steps_per_example=self.experiment.training.local_epochs / self.experiment.training.batch_size,
+            local_steps=self.experiment.training.local_steps,
             secure_experiment=self.experiment.sha256()
             if federated and self.experiment.privacy.secure_aggregation
             else None,

@@ -103,6 +103,7 @@ def _what(experiment: Experiment, section: SiteSection) -> Iterator[str]:
     yield from _wrapped(
         f"{training.rounds} rounds, each at most {1 + participation.retries} times; per round "
         f"{epochs} pass{'es' * (epochs > 1)} over the training scans, {training.batch_size} at a time"
+        + (f", and at least {training.min_steps} steps" if training.min_steps else "")
     )
     rates = f"{training.head_learning_rate:g} for the head"
     if method != "frozen":

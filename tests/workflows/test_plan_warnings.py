@@ -1,0 +1,69 @@
+from typing import Any
+
+import pytest
+
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.workflows.plan_warnings import SplitSize, plan_warnings, split_sizes_of
+
+
+def experiment(**keys: Any) -> Experiment:
+    values = {"name": "x", "sites": [{"name": "A", "root": "A"}], "labels": {"positive": ["AD"], "negative": ["CN"]}}
+    return Experiment.model_validate(values | keys)
+
+
+def site(train: tuple[int, int], validation: tuple[int, int], test: tuple[int, int]) -> dict[str, SplitSize]:
+    """A site with one scan per person; (negative, positive) people."""
+    return {
+        split: SplitSize(sum(people), people)
+        for split, people in (("train", train), ("validation", validation), ("test", test))
+    }
+
+
+LARGE = site((40, 40), (10, 10), (20, 20))
+
+
+def test_a_large_site_is_no_warning() -> None:
+    assert plan_warnings(experiment(), {"A": LARGE}) == []
+
+
+def test_a_site_of_six_scans_names_the_key_of_the_steps() -> None:
+    sites = {"A": LARGE, "B": site((3, 3), (5, 5), (5, 5))}
+    [text] = plan_warnings(experiment(), sites)
+    assert text.startswith("few optimiser steps per round, in batches of 8: B 1 (6 scans);")
+    assert "write training.min_steps: 4" in text
+    assert plan_warnings(experiment(training={"min_steps": 4}), sites) == []
+    assert plan_warnings(experiment(training={"batch_size": 2}), sites)[0].count("B 3 (6 scans)") == 1
+
+
+def test_sets_of_one_class_name_the_key_of_the_split() -> None:
+    sites = {"A": site((30, 40), (5, 0), (0, 5)), "B": site((80, 0), (9, 9), (9, 9))}
+    train, validation, test = plan_warnings(experiment(), sites)
+    assert train.startswith("train set without a class: B (nobody positive): its updates pull the model to one class;")
+    assert validation.startswith("validation set without a class: A (nobody positive): it has no AUC by which")
+    assert test.startswith("test set without a class: A (nobody negative): it has no test AUC; change splits.test")
+
+
+@pytest.mark.parametrize(
+    ("choice", "advice"),
+    [("highest_auc", "chooses a lucky round: leave it out, or raise splits.validation"), ("last", "are uncertain")],
+)
+def test_a_handful_of_validation_people_names_the_choice_of_the_round(choice: str, advice: str) -> None:
+    [text] = plan_warnings(experiment(training={"best_round": choice}), {"A": site((40, 40), (2, 9), (9, 9))})
+    assert text.startswith("under 5 people of a class in validation: A (9 positive, 2 negative); ")
+    assert advice in text
+
+
+def test_what_is_computed_has_no_steps_and_no_rounds_to_choose() -> None:
+    centre = experiment(model={"head": "ncc"}, aggregation={"rule": "ncc"}, training={"rounds": 1})
+    assert plan_warnings(centre, {"A": site((3, 3), (2, 2), (2, 2))}) == []
+
+
+def test_people_with_several_scans_count_once_per_class() -> None:
+    """Somebody who converts between two sessions is in both classes."""
+    splits = {"stable": "train", "converts": "train", "other": "test"}
+    scans = [("stable", 0), ("stable", 0), ("converts", 0), ("converts", 1), ("other", 1)]
+    assert split_sizes_of(splits, scans) == {
+        "train": SplitSize(4, (2, 1)),
+        "validation": SplitSize(0, (0, 0)),
+        "test": SplitSize(1, (0, 1)),
+    }
