@@ -1,189 +1,170 @@
 """What the choice of the round costs: the test AUC that is lost against the round that is best on average.
 
-Federations of 2 to 6 sites with 4 to 40 training people each are dealt from one pool of 3,000 people, validation sets
-of 2/5 as many; all others are the test set. A person is a vector of 384 numbers, drawn from two normal distributions
-whose spread falls as that of an encoder's features, in place of encoded scans. A linear head is trained by FedAvg with
-the optimiser of `training/local.py` (AdamW, clipping, class weights), written here in numpy. The choices are the
-package's own (`federation/best_round.py`).
+    python benchmarks/selection.py [--head conv_s --federations 20] [--json]
 
-    python benchmarks/selection.py --json
+200 simulated federations of 2 to 6 sites with 4 to 40 training people each are dealt from one pool of 3,000 encoded
+simulated scans (`encoded_pool.py`, `federations.py`). Each is trained in three arms: together (FedAvg), each site
+alone, and all scans in one place, with the package's optimiser and several settings. For each choice of the round it
+prints, by arm, the mean loss of test AUC against the round that is best on average over all trainings of that arm. The
+choices `highest_auc`, … are the package's own (`federation/best_round.py`).
 
-Takes some three minutes on one core.
+The pool takes hours to build and is kept in `runs/pool`; then the linear head takes some minutes.
 """
 
 import argparse
 import json
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple, get_args
 
+import joblib
 import numpy as np
-from scipy.stats import rankdata
+import torch
 
-from fedtune3d.federation.best_round import is_best, mean_auc_error
-from fedtune3d.federation.ledger import Validation
-from fedtune3d.training.scores import Scores
-from fedtune3d.training.settings import BestRound
+from encoded_pool import POOL, read_pool
+from federations import ARMS, ConvS, History, Linear, Setting, arms
+from fedtune3d.federation.best_round import is_best
+from fedtune3d.training.settings import BestRound, TrainingSettings
 
-PEOPLE, WIDTH, BATCH, DECAY = 3_000, 384, 8, 1e-2
-CHOICES: tuple[BestRound, ...] = ("highest_auc", "latest_within_error", "last")
-
-
-class Setting(NamedTuple):
-    """How a federation trains; after `collapse` rounds its state is that of the start."""
-
-    name: str
-    rate: float = 1e-3
-    epochs: int = 1
-    signal: float = 2.0
-    collapse: int | None = None
+WINDOW = 5
+SETTINGS: Mapping[str, Setting] = {
+    "defaults": Setting(),
+    "learning rate × 10": Setting(TrainingSettings(head_learning_rate=1e-2)),
+    "learning rate × 100, 4 passes": Setting(TrainingSettings(head_learning_rate=1e-1, local_epochs=4)),
+    "collapses after round 10": Setting(TrainingSettings(head_learning_rate=1e-2), collapse=10),
+}
+Choice = Callable[[History], float]
+"""The test AUC of what is evaluated."""
 
 
-SETTINGS = (
-    Setting("defaults"),
-    Setting("4 passes per round", epochs=4),
-    Setting("learning rate × 10", rate=1e-2),
-    Setting("overfits: learning rate × 100, 4 passes, weak signal", rate=0.1, epochs=4, signal=1.2),
-    Setting("collapses after round 10", rate=1e-2, collapse=10),
-)
+class Loss(NamedTuple):
+    """Mean and standard error of the loss of test AUC over trainings, and the greatest."""
 
-
-class Site(NamedTuple):
-    """Rows of the pool."""
-
-    train: np.ndarray
-    validation: np.ndarray
+    mean: float
+    error: float
+    worst: float
 
 
 def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--federations", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--head", choices=("linear", "conv_s"), default="linear")
+    parser.add_argument("--settings", nargs="*", default=list(SETTINGS), help="which settings, by name")
+    parser.add_argument("--people", type=int, default=3_000, help="people of the pool")
+    parser.add_argument("--pool", type=Path, default=POOL)
+    parser.add_argument("--tested", type=int, default=400, help="most people in a site's test set")
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
     options = parser.parse_args()
-    rows = []
-    for setting in SETTINGS:
-        row = losses(setting, options.federations, options.rounds, options.seed)
-        rows.append(row)
-        print(f"{setting.name}: best on average is round {row['best_round']} (test AUC {row['auc']:.3f})")
-        for choice in CHOICES:
-            found = row[choice]
-            print(f"  {choice:<20} mean loss {found['mean']:.4f}, worst {found['worst']:.3f}", flush=True)
+    found = {}
+    for name in options.settings:
+        found[name] = losses(SETTINGS[name], options)
+        print_table(name, found[name])
     if options.json:
-        print(json.dumps({"federations": options.federations, "rounds": options.rounds, "settings": rows}))
+        print(json.dumps({"federations": options.federations, "head": options.head, "settings": found}))
 
 
-def losses(setting: Setting, federations: int, rounds: int, seed: int) -> dict[str, Any]:
-    """Mean and worst loss of test AUC by choice."""
-    features, labels = pool(np.random.default_rng(seed), setting.signal)
-    runs = [
-        federation(np.random.default_rng([seed, number]), features, labels, setting, rounds)
-        for number in range(federations)
+def losses(setting: Setting, options: argparse.Namespace) -> dict[str, object]:
+    """Arm → the round that is best on average, its AUC, and choice → its loss."""
+    runs = train_all(setting, options)
+    found: dict[str, object] = {}
+    for arm in ARMS:
+        histories = [history for run in runs for history in run[arm]]
+        curve = np.mean([history.tested for history in histories], axis=0)
+        best = int(curve.argmax())
+        lost = {
+            name: _loss([history.tested[best] - choice(history) for history in histories])
+            for name, choice in CHOICES.items()
+        }
+        found[arm] = {"best_round": best + 1, "auc": float(curve[best]), "last": float(curve[-1]), "choices": lost}
+    return found
+
+
+def train_all(setting: Setting, options: argparse.Namespace) -> list[dict[str, list[History]]]:
+    """The trainings of every federation, by arm."""
+    numbers = np.array_split(range(options.federations), options.workers)
+    parts = joblib.Parallel(n_jobs=options.workers)(
+        joblib.delayed(_trainings)(part.tolist(), setting, options) for part in numbers if len(part)
+    )
+    return [run for part in parts for run in part]
+
+
+def _trainings(numbers: Sequence[int], setting: Setting, options: argparse.Namespace) -> list[dict[str, list[History]]]:
+    torch.set_num_threads(1)
+    pool = read_pool(options.pool, options.people, workers=1)
+    learner = ConvS(pool) if options.head == "conv_s" else Linear(pool)
+    return [arms(options.seed, number, pool, learner, setting, options.tested) for number in numbers]
+
+
+def _loss(lost: Sequence[float]) -> Loss:
+    return Loss(float(np.mean(lost)), float(np.std(lost, ddof=1) / math.sqrt(len(lost))), float(np.max(lost)))
+
+
+def package_choice(choice: BestRound) -> Choice:
+    """A choice of the package."""
+
+    def chosen(history: History) -> float:
+        validations = history.validations
+        number = max(n for n, part in enumerate(validations) if is_best(part, validations[:n], choice))
+        return float(history.tested[number])
+
+    return chosen
+
+
+def smoothed(values: Sequence[float], window: int = WINDOW) -> np.ndarray:
+    """The mean of each value and the `window` − 1 before it."""
+    return np.array([fmean(values[max(0, end - window) : end]) for end in range(1, len(values) + 1)])
+
+
+def at(find: Callable[[History], int]) -> Choice:
+    return lambda history: float(history.tested[find(history)])
+
+
+def aucs(history: History) -> np.ndarray:
+    return np.array([part.mean_auc for part in history.validations])
+
+
+def log_losses(history: History) -> np.ndarray:
+    return np.array([part.pooled_loss for part in history.validations])
+
+
+def within_loss_error(history: History, latest: bool, smooth: int = 1) -> int:
+    """The latest or the earliest round whose loss is within one standard error of the lowest."""
+    values = smoothed(log_losses(history), smooth)
+    lowest = int(values.argmin())
+    good = np.flatnonzero(values <= values[lowest] + history.loss_errors[lowest])
+    return int(good[-1] if latest else good[0])
+
+
+CHOICES: dict[str, Choice] = {
+    **{name: package_choice(name) for name in get_args(BestRound)},
+    "highest AUC, smoothed": at(lambda history: int(smoothed(aucs(history)).argmax())),
+    "lowest loss": at(lambda history: int(log_losses(history).argmin())),
+    "lowest loss, smoothed": at(lambda history: int(smoothed(log_losses(history)).argmin())),
+    "earliest within one error of loss": at(lambda history: within_loss_error(history, latest=False)),
+    "latest within one error of loss": at(lambda history: within_loss_error(history, latest=True)),
+    "latest within one error of smoothed loss": at(lambda history: within_loss_error(history, latest=True, smooth=5)),
+    "last under 10 validation people, else highest AUC": lambda history: (
+        float(history.tested[-1]) if history.people[1] < 10 else package_choice("highest_auc")(history)
+    ),
+    "mean state of the last 5 rounds": lambda history: history.averaged,
+}
+
+
+def print_table(name: str, found: dict[str, object]) -> None:
+    """Print the mean losses of all choices in all arms."""
+    heads = [
+        f"{arm}: round {found[arm]['best_round']}, AUC {found[arm]['auc']:.3f} (last {found[arm]['last']:.3f})"
+        for arm in ARMS
     ]
-    tested = np.array([aucs for aucs, _ in runs])
-    best = int(tested.mean(axis=0).argmax())
-    row: dict[str, Any] = {"name": setting.name, "best_round": best + 1, "auc": float(tested.mean(axis=0)[best])}
+    print(f"\n{name}. Best on average: {'; '.join(heads)}")
     for choice in CHOICES:
-        lost = [aucs[best] - aucs[chosen(validations, choice)] for aucs, validations in runs]
-        row[choice] = {"mean": float(np.mean(lost)), "worst": float(np.max(lost))}
-    return row
-
-
-def chosen(validations: Sequence[Validation], choice: BestRound) -> int:
-    """The index of the round that the package evaluates."""
-    return max(number for number, part in enumerate(validations) if is_best(part, validations[:number], choice))
-
-
-def pool(rng: np.random.Generator, signal: float) -> tuple[np.ndarray, np.ndarray]:
-    """(people, width) features with a few directions that tell the classes apart, and (people,) labels."""
-    labels = np.arange(PEOPLE) % 2
-    spread = 1 / np.sqrt(1 + np.arange(WIDTH) / 4)
-    direction = np.zeros(WIDTH)
-    direction[rng.choice(60, 8, replace=False)] = 1 / np.sqrt(8)
-    features = rng.normal(size=(PEOPLE, WIDTH)) * spread + np.outer(labels - 0.5, direction * spread * signal)
-    features = features - features.mean(axis=0)
-    return features / features.std(), labels
-
-
-def deal(rng: np.random.Generator, labels: np.ndarray) -> tuple[list[Site], np.ndarray]:
-    """The sites, each with both classes in both sets, and the rows of the test set."""
-    order = rng.permutation(PEOPLE)
-    rows = [list(order[labels[order] == label]) for label in (0, 1)]
-    sites = []
-    for _ in range(rng.integers(2, 7)):
-        train = int(np.exp(rng.uniform(np.log(4), np.log(40))))
-        share = rng.uniform(0.35, 0.65)
-        sets = []
-        for size in (train, max(2, round(0.4 * train))):
-            positives = min(size - 1, max(1, round(size * share)))
-            sets.append([rows[1].pop() for _ in range(positives)] + [rows[0].pop() for _ in range(size - positives)])
-        sites.append(Site(np.array(sets[0]), np.array(sets[1])))
-    return sites, np.array(rows[0] + rows[1])
-
-
-def federation(
-    rng: np.random.Generator, features: np.ndarray, labels: np.ndarray, setting: Setting, rounds: int
-) -> tuple[list[float], list[Validation]]:
-    """The test AUC and the sites' validation after each round."""
-    sites, test = deal(rng, labels)
-    state = np.append(rng.uniform(-1, 1, WIDTH) / np.sqrt(WIDTH), 0.0)
-    initial, weights = state, np.array([len(site.train) for site in sites], dtype=float)
-    tested, validations = [], []
-    for round_ in range(1, rounds + 1):
-        updates = [local_training(rng, features[site.train], labels[site.train], state, setting) for site in sites]
-        state = np.average(updates, axis=0, weights=weights)
-        shown = initial if setting.collapse is not None and round_ > setting.collapse else state
-        tested.append(auc(labels[test], margins(features[test], shown)))
-        scores = [score(labels[site.validation], margins(features[site.validation], shown)) for site in sites]
-        validations.append(validation_of(round_, scores))
-    return tested, validations
-
-
-def margins(features: np.ndarray, state: np.ndarray) -> np.ndarray:
-    """(n,) log-odds."""
-    return np.asarray(features @ state[:-1] + state[-1])
-
-
-def local_training(
-    rng: np.random.Generator, features: np.ndarray, labels: np.ndarray, state: np.ndarray, setting: Setting
-) -> np.ndarray:
-    """The state after one round at a site: AdamW from fresh moments, gradients clipped at norm 1."""
-    state, first, second, step = state.copy(), np.zeros_like(state), np.zeros_like(state), 0
-    weights = len(labels) / (2 * np.bincount(labels, minlength=2))[labels]
-    for _ in range(setting.epochs):
-        order = rng.permutation(len(labels))
-        for start in range(0, len(labels), BATCH):
-            rows = order[start : start + BATCH]
-            errors = (1 / (1 + np.exp(-margins(features[rows], state))) - labels[rows]) * weights[rows] / len(rows)
-            gradient = np.append(errors @ features[rows], errors.sum())
-            gradient = gradient / max(1.0, float(np.linalg.norm(gradient)))
-            step += 1
-            first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
-            state[:-1] *= 1 - setting.rate * DECAY
-            state -= setting.rate * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
-    return state
-
-
-def auc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """The area under the ROC curve."""
-    positives = int(labels.sum())
-    ranks = rankdata(scores)[labels == 1].sum() - positives * (positives + 1) / 2
-    return float(ranks / (positives * (len(labels) - positives)))
-
-
-def score(labels: np.ndarray, scores: np.ndarray) -> Scores:
-    """What a site sends of its validation set."""
-    loss = float(np.logaddexp(0, np.where(labels == 1, -scores, scores)).mean())
-    return Scores(auc(labels, scores), None, loss, len(labels), None)
-
-
-def validation_of(round_: int, scores: Sequence[Scores]) -> Validation:
-    """As the server makes it."""
-    aucs = [part.auc for part in scores if part.auc is not None]
-    scans = sum(part.examples for part in scores)
-    loss = sum((part.loss or 0.0) * part.examples for part in scores) / scans
-    return Validation(round_, float(np.mean(aucs)), loss, mean_auc_error(scores))
+        cells = [found[arm]["choices"][choice] for arm in ARMS]
+        print(f"  {choice:<42}" + "".join(f"{c.mean:8.4f} ±{c.error:.4f} ({c.worst:.2f})" for c in cells), flush=True)
 
 
 if __name__ == "__main__":
