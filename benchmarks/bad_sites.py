@@ -29,6 +29,7 @@ from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.run_folder import read_metrics
 
+OPTIONS = {"rate_my_lora": {"temperature": 0.02}}
 RULES = [
     "simpleavg",
     "fedavg",
@@ -73,7 +74,7 @@ def run_rule(experiment: Experiment, rule: str, rounds: int, noise: float) -> di
     )
     changes = {
         "sites": sites,
-        "aggregation": AggregationSection(rule=rule),
+        "aggregation": AggregationSection.model_validate({"rule": rule, **OPTIONS.get(rule, {})}),
         "training": dataclasses.replace(experiment.training, rounds=rounds),
         "baselines": (),
         "output": experiment.output.with_name(f"bad-sites-{rule}"),

@@ -31,7 +31,7 @@ def _ratings(result):
 
 def test_drop_compares_with_the_best_round_before(state_of, make_update):
     rounds = [{"A": _scores(s), "B": _scores(0.6)} for s in (0.80, 0.78, 0.79, 0.90)]
-    first, second, third, fourth = _rounds(RateMyLoRA(), state_of, make_update, rounds)
+    first, second, third, fourth = _rounds(RateMyLoRA(temperature=0.02), state_of, make_update, rounds)
     assert first.weights == pytest.approx({"A": 0.25, "B": 0.75})
     assert _ratings(second) == pytest.approx({"A": math.exp(-1), "B": 1.0})
     assert second.weights == pytest.approx({"A": math.exp(-1) / (math.exp(-1) + 3), "B": 3 / (math.exp(-1) + 3)})
@@ -43,7 +43,7 @@ def test_drop_compares_with_the_best_round_before(state_of, make_update):
 
 def test_the_printed_form_shortens_the_step(state_of, make_update):
     rounds = [{"A": _scores(s), "B": _scores(0.6)} for s in (0.80, 0.78)]
-    result = _rounds(RateMyLoRA(renormalise=False), state_of, make_update, rounds)[1]
+    result = _rounds(RateMyLoRA(temperature=0.02, renormalise=False), state_of, make_update, rounds)[1]
     assert result.state["w"].item() == pytest.approx((10 * math.exp(-1) + 60) / 40)
     assert result.round_signals["step"] == pytest.approx((math.exp(-1) + 3) / 4)
     assert math.fsum(result.weights.values()) == pytest.approx(1.0)
@@ -66,7 +66,7 @@ def test_softmax_of_the_change(state_of, make_update):
 
 def test_a_site_without_a_validation_set_has_the_mean_rating(state_of, make_update):
     rounds = [{"A": _scores(0.8), "B": {}}, {"A": _scores(0.78), "B": {}}, {"B": {}}]
-    _, second, alone = _rounds(RateMyLoRA(), state_of, make_update, rounds)
+    _, second, alone = _rounds(RateMyLoRA(temperature=0.02), state_of, make_update, rounds)
     assert _ratings(second) == pytest.approx({"A": math.exp(-1), "B": math.exp(-1)})
     assert _ratings(alone) == {"B": 1.0}
     assert alone.signals["B"] == {"rating": 1.0}
@@ -85,3 +85,12 @@ def test_no_rating_is_zero(state_of, make_update):
     result = _rounds(RateMyLoRA(temperature=1e-5), state_of, make_update, rounds)[1]
     assert _ratings(result) == {"A": MIN_RATING}
     assert result.weights == {"A": 1.0}
+
+
+def test_equal_sites_keep_their_weight_by_default(state_of, make_update):
+    """A score that falls from 1 to 0.75, one pair of four, costs a site 39 % of its rating, not all of it."""
+    _, second = _rounds(
+        RateMyLoRA(), state_of, make_update, [{"A": _scores(s), "B": _scores(0.6)} for s in (1.0, 0.75)]
+    )
+    assert _ratings(second) == pytest.approx({"A": math.exp(-0.5), "B": 1.0})
+    assert second.weights["A"] == pytest.approx(0.25, abs=0.09)

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from small_files import problems, write_small
 
+from fedtune3d.aggregation.lora import LoraRule
 from fedtune3d.config.experiment import Experiment
 
 
@@ -189,3 +190,22 @@ def test_unknown_keys_of_nested_sections_are_refused(tmp_path: Path) -> None:
 )
 def test_the_key_is_named_as_it_stands_in_the_file(tmp_path: Path, changes: dict, message: str) -> None:
     assert message in "\n".join(problems(Experiment, write_small(tmp_path, **changes)))
+
+
+@pytest.mark.parametrize(
+    ("section", "mode"),
+    [
+        ({"rule": "fedavg"}, "factors"),
+        ({"rule": "rate_my_lora"}, "exact"),
+        ({"rule": "rate_my_lora", "lora": "factors"}, "factors"),
+    ],
+)
+def test_a_rule_has_its_own_way_to_run_on_lora_factors(section: dict[str, str], mode: str) -> None:
+    """It is resolved in what is written and hashed, so that the default may change without changing what a run was."""
+    values = {"name": "x", "sites": [{"name": "A", "root": "A"}], "labels": {"positive": ["AD"], "negative": ["CN"]}}
+    experiment = Experiment.model_validate(values | {"aggregation": section, "tuning": {"method": "lora"}})
+    assert experiment.public()["aggregation"]["lora"] == mode  # type: ignore[index,call-overload]
+    rule = experiment.rule()
+    assert isinstance(rule, LoraRule)
+    assert rule.mode == mode
+    assert Experiment.model_validate(experiment.public()).sha256() == experiment.sha256()

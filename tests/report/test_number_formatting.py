@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d.config.study_results import VariantRecord
 from fedtune3d.evaluation.estimate import Estimate, defined, undefined
 from fedtune3d.evaluation.mean_over_sites import SiteMean
 from fedtune3d.evaluation.metrics import RunMetrics, WeightsSource, read_metrics
@@ -93,6 +94,13 @@ def test_durations(seconds: float | None, text: str) -> None:
 def test_names_that_are_not_known_stand_as_they_are() -> None:
     assert words.head_title("mine") == "mine head"
     assert words.rule_title("mine") == "mine"
+
+
+def test_what_is_ours_in_a_rule_stands_beside_its_name() -> None:
+    assert words.rule_title("fedavg") == "FedAvg"
+    assert words.rule_title("rate_my_lora") == "RateMyLoRA (rating: ours)"
+    harsh = VariantRecord("rate_my_lora", "rate_my_lora-harsh", "temperature: 0.02")
+    assert words.variant_title("rule", harsh) == "RateMyLoRA (rating: ours, temperature: 0.02)"
 
 
 @pytest.mark.parametrize(

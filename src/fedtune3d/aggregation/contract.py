@@ -7,7 +7,7 @@ In a run, `Rule.start` is called once, then in every round `Rule.site_step` for 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from fedtune3d._utils.json_values import JsonLike
 from fedtune3d._utils.ranges import require_valid_fields
@@ -17,6 +17,10 @@ from fedtune3d.aggregation.site_scores import SiteScore
 from fedtune3d.aggregation.site_step import SiteStep
 
 Value = TypeVar("Value")
+
+
+LoraMode = Literal["factors", "exact", "freeze_a", "restart"]
+"""How a rule runs on LoRA factors; see `lora.LoraRule`."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,8 @@ class Rule(ABC):
         step_type: The class of the rule's site step.
         without_sums: For a rule that is not a `SumRule`: what to choose instead under secure aggregation.
         in_product_space: Whether it can run on products of LoRA factors instead of the factors (`lora.py`, ``exact``).
+        lora_mode: How it runs on LoRA factors unless the YAML says otherwise (`lora.py`).
+        ours: What its paper leaves open and is made up here, shown wherever the rule is named; "" for nothing.
     """
 
     name: ClassVar[str]
@@ -130,6 +136,8 @@ class Rule(ABC):
     step_type: ClassVar[type[SiteStep]] = SiteStep
     without_sums: ClassVar[str] = "choose a rule of sums, such as fedavg"
     in_product_space: ClassVar[bool] = True
+    lora_mode: ClassVar[LoraMode] = "factors"
+    ours: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         """Raise `InputError` with the first option that has the wrong type or is out of range."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Self, get_args
+from typing import Self, get_args
 
 import torch
 
@@ -15,6 +15,7 @@ from fedtune3d.aggregation.checks import find_fault
 from fedtune3d.aggregation.contract import (
     WEIGHTS_SUM_TO_ONE,
     Aggregate,
+    LoraMode,
     Memory,
     Rule,
     RuleContext,
@@ -31,7 +32,6 @@ from fedtune3d.aggregation.lora_factors import (
 from fedtune3d.aggregation.site_step import STATE, SiteStep
 from fedtune3d.aggregation.sums import SumRule, Sums, Weighing, on_sums
 
-LoraMode = Literal["factors", "exact", "freeze_a", "restart"]
 MODES: tuple[LoraMode, ...] = get_args(LoraMode)
 AVERAGING_ERROR = "lora_averaging_error"
 FROZEN, INNER = "frozen", "rule"

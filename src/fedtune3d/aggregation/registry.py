@@ -52,6 +52,18 @@ def build_rule(name: str, options: Mapping[str, JsonLike] | None = None) -> Rule
     return known[name](**(options or {}))
 
 
+def rule_title(name: str) -> str:
+    """Return the name of a rule's class, which is the paper's, with what in it is ours; `name` if it is not installed.
+
+    >>> rule_title("fedavg"), rule_title("rate_my_lora")
+    ('FedAvg', 'RateMyLoRA (rating: ours)')
+    """
+    rule = rules().get(name)
+    if rule is None:
+        return name
+    return f"{rule.__name__} ({rule.ours})" if rule.ours else rule.__name__
+
+
 def step_type_of(name: str) -> type[SiteStep]:
     """Return the class of a rule's site step, among the rules installed here.
 

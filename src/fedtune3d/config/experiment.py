@@ -283,6 +283,7 @@ class ExperimentKeys(StrictModel):
                     del site["policy"][key]
         if self.privacy == PrivacySection():
             del values["privacy"]
+        values["aggregation"]["lora"] = self.aggregation.lora_mode
         if not self.training.min_steps:
             del values["training"]["min_steps"]
         values["preparation"] = self.preparation.public(input_spec(self.model.encoder))
@@ -312,7 +313,7 @@ class Experiment(ExperimentKeys):
         """Create the aggregation rule, wrapped for LoRA factors if the tuning is LoRA."""
         rule = self.aggregation.build()
         if isinstance(self.tuning, Lora):
-            rule = LoraRule(rule, self.aggregation.lora, self.tuning.alpha / self.tuning.rank)
+            rule = LoraRule(rule, self.aggregation.lora_mode, self.tuning.alpha / self.tuning.rank)
         return on_sums(rule) if self.privacy.secure_aggregation else rule
 
     def rule_of_sums(self) -> SumRule:

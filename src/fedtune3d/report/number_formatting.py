@@ -45,10 +45,10 @@ def tuning_title(name: str) -> str:
 
 
 def rule_title(name: str) -> str:
-    """Return the name of a rule's class, which is the paper's: `fedavg` → `FedAvg`."""
-    from fedtune3d.aggregation.registry import rules
+    """Return the name of a rule's class, which is the paper's, and what in it is ours: `fedavg` → `FedAvg`."""
+    from fedtune3d.aggregation.registry import rule_title
 
-    return rules()[name].__name__ if name in rules() else name
+    return rule_title(name)
 
 
 _SHORT = {
@@ -65,7 +65,9 @@ def variant_title(part: str, variant: VariantRecord) -> str:
     """Return the short title of a study's head, tuning or rule, with its options in brackets."""
     name = variant.name
     title = rule_title(name) if part == "rule" else _SHORT.get(name) or _head_label(name)
-    return f"{title} ({variant.note})" if variant.note else title
+    if not variant.note:
+        return title
+    return f"{title.removesuffix(')')}, {variant.note})" if title.endswith(")") else f"{title} ({variant.note})"
 
 
 def interval(estimate: Estimate) -> str:

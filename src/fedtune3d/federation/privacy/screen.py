@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from fedtune3d._utils.foreign_text import one_line
+from fedtune3d.aggregation.registry import rule_title
 from fedtune3d.cohorts.records import LabelMapping
 from fedtune3d.cohorts.splits import SPLITS
 from fedtune3d.config.experiment import Experiment
@@ -99,7 +100,8 @@ def _what(experiment: Experiment, section: SiteSection) -> Iterator[str]:
     }
     yield from _wrapped(trained[method])
     others = ", ".join(site.name for site in experiment.sites if site.name != section.name)
-    yield from _wrapped(f"with {others or 'no other site'}; updates are combined by {experiment.aggregation.rule}")
+    rule = rule_title(experiment.aggregation.rule)
+    yield from _wrapped(f"with {others or 'no other site'}; updates are combined by {rule}")
     yield from _wrapped(
         f"{training.rounds} rounds, each at most {1 + participation.retries} times; per round "
         f"{epochs} pass{'es' * (epochs > 1)} over the training scans, {training.batch_size} at a time"
