@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from fedtune3d.cli.predict_table import prediction_table
@@ -22,9 +23,9 @@ def test_each_scan_has_its_probability_verdict_and_likeness() -> None:
         threshold=0.4,
     )
     one, two = (next(line for line in text if name in line) for name in ("sub-1", "sub-2"))
-    assert one.split()[:4] == ["sub-1", "0.812", "positive", "yes:"]
+    assert one.split()[:4] == ["sub-1", "0.812", "positive", "(≥"]
     assert "0.5 × the typical distance from A" in one
-    assert two.split()[:3] == ["sub-2", "0.250", "negative"]
+    assert two.split()[:5] == ["sub-2", "0.250", "negative", "(<", "0.400)"]
     assert "OUT OF DISTRIBUTION: 1.5 × the typical distance from B" in two
     assert "positive at 0.400 or above" in text[-1]
 
@@ -35,3 +36,24 @@ def test_without_a_threshold_or_statistics_nothing_is_claimed() -> None:
     assert "no threshold" in line
     assert "unknown" in line
     assert not any("positive at" in line for line in text)
+
+
+@pytest.mark.parametrize("threshold", [0.5118, 0.00013, 0.9997, 0.31])
+def test_what_is_shown_of_probability_threshold_and_class_agrees(threshold: float) -> None:
+    """Probabilities next to the threshold, on either side: at three digits many would read as equal to it."""
+    values = [threshold + step * 10**-power for power in range(2, 8) for step in (-3, -1, 0, 1, 3)]
+    values = [value for value in values if 0 < value < 1]
+    text = printed(
+        *(
+            Prediction(Path("a"), f"sub-{n:02}", value, value >= threshold, None, None)
+            for n, value in enumerate(values)
+        ),
+        threshold=threshold,
+    )
+    rows = [line.split() for line in text if "sub-" in line]
+    assert len(rows) == len(values)
+    for row in rows:
+        shown, cut = float(row[1]), float(row[4].removesuffix(")"))
+        assert 0 < cut < 1
+        assert (row[2], row[3]) == (("positive", "(≥") if shown >= cut else ("negative", "(<"))
+    assert f"positive at {rows[0][4].removesuffix(')')} or above" in text[-1]

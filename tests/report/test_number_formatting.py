@@ -96,6 +96,13 @@ def test_names_that_are_not_known_stand_as_they_are() -> None:
     assert words.rule_title("mine") == "mine"
 
 
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (0.512, "0.512"), (0.0001, "0.0001"), (0.00004, "0.00004"), (0.99996, "0.99996")]
+)
+def test_a_threshold_never_reads_as_zero_or_one(value: float | None, text: str) -> None:
+    assert words.threshold(value) == text
+
+
 def test_what_is_ours_in_a_rule_stands_beside_its_name() -> None:
     assert words.rule_title("fedavg") == "FedAvg"
     assert words.rule_title("rate_my_lora") == "RateMyLoRA (rating: ours)"

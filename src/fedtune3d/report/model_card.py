@@ -17,6 +17,7 @@ from fedtune3d.report.number_formatting import (
     tuning_title,
     weights_title,
 )
+from fedtune3d.report.number_formatting import threshold as shown_threshold
 from fedtune3d.report.run_contents import FinishedRun
 from fedtune3d.report.table import shown_methods
 
@@ -96,7 +97,6 @@ def _facts(contents: FinishedRun, info: ExportInfo) -> list[tuple[str, str]]:
     digest = f", SHA-256 `{weights.sha256}`" if weights.sha256 else ""
     origin = weights.hub
     came_from = markdown(f", from {origin.repository} at {origin.revision} on the Hugging Face hub") if origin else ""
-    threshold = info.threshold
     return [
         ("Encoder", markdown(encoder_title(info.encoder))),
         ("Its weights before training", source + digest + came_from),
@@ -116,12 +116,15 @@ def _facts(contents: FinishedRun, info: ExportInfo) -> list[tuple[str, str]]:
             f"{preparation.background:g} outside it",
         ),
         ("Output", "two logits; the probability of the positive class is the second value of their softmax"),
-        (
-            "Threshold",
-            "none: there were no validation scans" if threshold is None else f"positive at {threshold:.3f} or above",
-        ),
+        ("Threshold", _threshold(info.threshold)),
         ("Written by", f"fedtune3d {info.fedtune3d}"),
     ]
+
+
+def _threshold(probability: float | None) -> str:
+    if probability is None:
+        return "none: there were no validation scans"
+    return f"positive at {shown_threshold(probability)} or above"
 
 
 def _class_rows(info: ExportInfo) -> list[tuple[str, ...]]:

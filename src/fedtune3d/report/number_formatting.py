@@ -1,5 +1,7 @@
 """Formatting of numbers and names for readers, and the sentences built from them."""
 
+from collections.abc import Sequence
+
 from fedtune3d.config.study_results import VariantRecord
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics, WeightsSource
@@ -12,6 +14,8 @@ METHODS = {
     "leave_one_site_out": "Leave one site out",
 }
 """The methods in the order in which they are shown, and their titles."""
+
+FEWEST_DIGITS, MOST_DIGITS = 3, 17
 
 _TUNINGS = {"frozen": "frozen encoder", "full": "full fine-tuning", "lora": "LoRA"}
 
@@ -88,8 +92,23 @@ def _with_limits(estimate: Estimate, digits: str) -> str:
 
 
 def threshold(probability: float | None) -> str:
-    """Format a threshold as `0.512`; a dash if there is none."""
-    return "–" if probability is None else f"{probability:.3f}"
+    """Format a threshold as `0.512`, with more digits if it would read 0.000 or 1.000; a dash if there is none."""
+    return "–" if probability is None else f"{probability:.{verdict_digits(probability)}f}"
+
+
+def verdict_digits(cut: float, probabilities: Sequence[float] = ()) -> int:
+    """Return the digits, at least three, with which a threshold and probabilities are shown without contradiction.
+
+    Each shown probability is at or above the shown threshold if and only if it is so unrounded, and the shown threshold
+    is neither 0 nor 1 unless it is that.
+    """
+    for digits in range(FEWEST_DIGITS, MOST_DIGITS):
+        shown = round(cut, digits)
+        if (shown in (0, 1)) == (cut in (0, 1)) and all(
+            (round(value, digits) >= shown) == (value >= cut) for value in probabilities
+        ):
+            return digits
+    return MOST_DIGITS
 
 
 def p_value(value: float | None) -> str:
