@@ -68,8 +68,11 @@ def test_before_anything_is_known_there_is_no_caveat() -> None:
 
 def test_few_groups_behind_many_scans_are_named(metrics: RunMetrics) -> None:
     metrics = replace(metrics, simulated=False, weights=WeightsSource("file.pth", None))
-    assert "The 81 test scans are of at most 60 people or anatomies" in words.caveat(replace(metrics, groups=60))
-    assert words.caveat(replace(metrics, groups=81)) == ""
+    counted = sum(site.participants for site in metrics.federated.sites.values())
+    assert words.caveat(replace(metrics, test_groups=60)).startswith("The 81 test scans are of 60 people or anatomies.")
+    assert "1 person or anatomy." in words.caveat(replace(metrics, test_groups=1))
+    assert f"people add up to {counted}, as some are at several sites" in words.caveat(replace(metrics, test_groups=2))
+    assert words.caveat(replace(metrics, test_groups=81)) == ""
 
 
 def test_differences_carry_their_sign() -> None:

@@ -9,6 +9,7 @@ would pull it.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import mul
 
 from scipy.optimize import brentq
 
@@ -92,16 +93,28 @@ def auc_interval(auc: float, variance: AucVariance) -> tuple[float, float]:
     return mean_auc_interval([auc], [variance])
 
 
-def mean_auc_interval(aucs: Sequence[float], variances: Sequence[AucVariance]) -> tuple[float, float]:
-    """The 95% score interval of the plain mean of independent AUCs: the θ with (θ − mean)² = z² Σ Vᵢ(θ) / k².
+def mean_auc_interval(
+    aucs: Sequence[float], variances: Sequence[AucVariance], correlations: Sequence[Sequence[float]] | None = None
+) -> tuple[float, float]:
+    """The 95% score interval of the plain mean of AUCs: the θ with (θ − mean)² = z² Σᵢⱼ rᵢⱼ √(Vᵢ(θ) Vⱼ(θ)) / k².
 
     All sites' variances are taken at one θ. Where the sites' true AUCs differ, the sum is rather too great, as the
     variance is concave, so the interval is on the wide side.
+
+    Args:
+        aucs: The sites' AUCs.
+        variances: Their variances.
+        correlations: rᵢⱼ; None if the AUCs are independent.
     """
     mean = math.fsum(aucs) / len(aucs)
 
     def spread(theta: float) -> float:
-        return math.fsum(variance.at(theta) for variance in variances) / len(variances) ** 2
+        at = [variance.at(theta) for variance in variances]
+        if correlations is None:
+            return math.fsum(at) / len(at) ** 2
+        deviations = [math.sqrt(variance) for variance in at]
+        rows = [math.fsum(map(mul, row, deviations)) for row in correlations]
+        return math.fsum(map(mul, deviations, rows)) / len(at) ** 2
 
     # Newcombe's variance is symmetric in θ and 1 − θ.
     return _lower(mean, spread), 1 - _lower(1 - mean, spread)

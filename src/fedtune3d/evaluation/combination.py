@@ -19,6 +19,7 @@ from fedtune3d.evaluation.heterogeneity import heterogeneity
 from fedtune3d.evaluation.mean_over_sites import mean_over_sites
 from fedtune3d.evaluation.membership import membership_metrics
 from fedtune3d.evaluation.metrics import AtSpecificity, MethodMetrics, PooledMetrics, TestMetrics
+from fedtune3d.evaluation.overlap import NOBODY_SHARED, Overlap
 from fedtune3d.evaluation.pooled_auc import pool, pooled_auc, strata_by_site
 from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.evaluation.reliability import calibration_curve
@@ -47,7 +48,11 @@ class _OperatingPoints(NamedTuple):
 
 
 def combine(
-    summaries: Mapping[str, Summary], seed: int, shared_model: bool = True, auc_interval: AucInterval = "score"
+    summaries: Mapping[str, Summary],
+    seed: int,
+    shared_model: bool = True,
+    auc_interval: AucInterval = "score",
+    overlap: Overlap = NOBODY_SHARED,
 ) -> MethodMetrics:
     """Compute the metrics of a method from its sites' summaries.
 
@@ -57,6 +62,7 @@ def combine(
         shared_model: False if each site has its own model (as for the local baseline): then each site has its own
             thresholds, and nothing is pooled, as the probabilities of different models are not comparable.
         auc_interval: How the sites made the intervals of their AUCs; the pooled and the mean AUC follow them.
+        overlap: People with test scans at several sites.
 
     Raises:
         InputError: If a summary is of another version or grid, or its counts are inconsistent, with the site's name.
@@ -71,7 +77,7 @@ def combine(
     }
     aucs = {site: metrics.auc for site, metrics in sites.items()}
     variances = {site: variance for site, part in checked.items() if (variance := part.auc_variance) is not None}
-    mean = mean_over_sites(aucs, variances if auc_interval == "score" else None)
+    mean = mean_over_sites(aucs, variances if auc_interval == "score" else None, overlap)
     return MethodMetrics(
         threshold=pooled_thresholds.youden if shared else None,
         sites=sites,

@@ -145,6 +145,7 @@ class RunMetrics:
         rule: The rule's name.
         best_round: The round of the evaluated state.
         groups: Number of people (or anatomies) over all sites; None if unknown.
+        test_groups: Number of distinct people (or anatomies) in all test sets together; None if unknown.
         cost: Parameters and traffic.
         methods: Method → its metrics; ``federated`` is always there.
         against: Baseline → the federated model minus it, on the same test scans.
@@ -162,6 +163,7 @@ class RunMetrics:
     cost: ModelCost
     methods: Mapping[str, MethodMetrics]
     against: Mapping[str, AgainstBaseline]
+    test_groups: int | None = None
 
     @property
     def federated(self) -> MethodMetrics:

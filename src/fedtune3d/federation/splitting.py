@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.flow import WHOLE_SITE, Flow
-from fedtune3d.cohorts.splits import assign_splits
+from fedtune3d.cohorts.splits import TEST, assign_splits
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.evaluation.overlap import Overlap
 from fedtune3d.federation.leak_audit import Ask
 from fedtune3d.federation.messages import Task
 from fedtune3d.federation.tasks.assign_splits import AssignSplits, SplitFlow
@@ -42,6 +43,17 @@ def split_shared(experiment: Experiment, counts: Iterable[Mapping[str, tuple[int
             before = shared.get(group, (0, 0))
             shared[group] = (before[0] + negatives, before[1] + positives)
     return assign_splits(shared, experiment.seed, "shared", experiment.splits.fractions(), sites)
+
+
+def shared_in_test(experiment: Experiment, counts: Mapping[str, ScanCounts]) -> Overlap:
+    """Return the groups in the sites' test sets that several sites may have, as far as sites declare them."""
+    splits = split_shared(experiment, [site.declared_groups for site in counts.values()])
+    return Overlap(
+        {
+            name: {group: classes for group, classes in site.declared_groups.items() if splits[group] == TEST}
+            for name, site in counts.items()
+        }
+    )
 
 
 def require_both_labels(present: Sequence[bool]) -> None:

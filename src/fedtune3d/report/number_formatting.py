@@ -1,6 +1,6 @@
 """Formatting of numbers and names for readers, and the sentences built from them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from fedtune3d.config.study_results import VariantRecord
 from fedtune3d.evaluation.estimate import Estimate
@@ -161,7 +161,7 @@ def answer(metrics: RunMetrics, total_bytes: int) -> str:
 
 
 def caveat(facts: RunMetrics | Environment | None) -> str:
-    """Warn of simulated scans, random weights, and many scans of few groups; empty if none of these applies.
+    """Warn of simulated scans, random weights, many scans of few people, and people at several sites; "" if of none.
 
     Args:
         facts: The metrics or the environment of a run; None if it has neither yet.
@@ -179,14 +179,21 @@ def caveat(facts: RunMetrics | Environment | None) -> str:
         sentences.append("The scans are simulated: the numbers say nothing about patients.")
     elif random:
         sentences.append("The encoder's weights are random: the numbers say nothing about a pre-trained one.")
-    if isinstance(facts, RunMetrics) and facts.groups is not None:
-        scans = sum(site.scans for site in facts.federated.sites.values())
-        if scans > facts.groups:
-            sentences.append(
-                f"The {scans} test scans are of at most {facts.groups} people or anatomies; "
-                "people at several sites make the intervals of the mean and of all sites pooled too narrow."
-            )
+    if isinstance(facts, RunMetrics) and facts.test_groups is not None:
+        sentences += _people_caveat(facts, facts.test_groups)
     return " ".join(sentences)
+
+
+def _people_caveat(metrics: RunMetrics, people: int) -> Iterator[str]:
+    tested = metrics.federated.sites.values()
+    scans, counted = sum(site.scans for site in tested), sum(site.participants for site in tested)
+    if scans > people:
+        yield f"The {scans} test scans are of {people} {'person or anatomy' if people == 1 else 'people or anatomies'}."
+    if counted > people:
+        yield (
+            f"The sites' numbers of people add up to {counted}, as some are at several sites: the interval of the mean "
+            "allows for it, those of all sites pooled and of mean differences do not and are too narrow."
+        )
 
 
 def short_caveat(facts: RunMetrics | Environment | None) -> str:

@@ -13,6 +13,7 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.class_counts import ClassCounts
 from fedtune3d.evaluation.combination import combine
 from fedtune3d.evaluation.metrics import MethodMetrics
+from fedtune3d.evaluation.overlap import Overlap
 from fedtune3d.evaluation.summary import Summary, pool_validation
 from fedtune3d.federation.attendance import Attendance
 from fedtune3d.federation.messages import LEAVE_ONE_SITE_OUT, LOCAL, Federation, Part, Task, without
@@ -52,7 +53,7 @@ class AfterRounds:
                 summaries[site] = replace(summaries[site], validation=self._validation_without(site))
         return summaries
 
-    def combine(self, summaries: Mapping[str, Mapping[str, Summary]]) -> dict[str, MethodMetrics]:
+    def combine(self, summaries: Mapping[str, Mapping[str, Summary]], overlap: Overlap) -> dict[str, MethodMetrics]:
         """Method → its metrics, over the sites that evaluated every method, so that methods can be compared.
 
         Raises:
@@ -68,6 +69,7 @@ class AfterRounds:
                 self.experiment.seed,
                 shared_model=method not in OWN_MODELS,
                 auc_interval=self.experiment.evaluation.auc_interval,
+                overlap=overlap,
             )
             for method, sent in summaries.items()
         }

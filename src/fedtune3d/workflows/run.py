@@ -15,6 +15,7 @@ from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.against_baselines import against_baselines
 from fedtune3d.evaluation.metrics import ModelCost, RunMetrics, WeightsSource
+from fedtune3d.evaluation.overlap import Overlap
 from fedtune3d.federation.attendance import Absences, Attendance
 from fedtune3d.federation.checked_federation import CheckedFederation
 from fedtune3d.federation.environment import Environment, TracedWeights
@@ -33,7 +34,7 @@ from fedtune3d.federation.round_state import RoundsFolder, read_best_state
 from fedtune3d.federation.rounds import QuorumLostError, RoundSettings, run_rounds
 from fedtune3d.federation.site.audit import KEY_BYTES
 from fedtune3d.federation.site.pooled_site import PooledSite
-from fedtune3d.federation.splitting import count_and_split, count_people
+from fedtune3d.federation.splitting import count_and_split, count_people, shared_in_test
 from fedtune3d.federation.tasks.count_scans import ScanCounts
 from fedtune3d.federation.tasks.registry import declared_answer
 from fedtune3d.models.assembly import AssembledModel
@@ -159,13 +160,13 @@ class _Run:
     def _train_and_evaluate(self) -> None:
         assembled = self.process_model.assembled  # fails on a wrong checkpoint before scans are prepared
         require_atlas(self.experiment)
-        counts = self._count_and_split()
+        counts, overlap = self._count_and_split()
         self._audit_cohorts()
         initial = read_state(assembled.model, assembled.trainable)
         self.logs.describe(self._write_environment(assembled, counts))
         after = AfterRounds(self.experiment, self.folder, self.attendance, self.progress)
         summaries = {name: after.evaluate(name, train(initial)) for name, train in self._methods().items()}
-        methods = after.combine(summaries)
+        methods = after.combine(summaries, overlap)
         evaluated = methods["federated"].sites
         summaries = {method: {site: sent[site] for site in evaluated} for method, sent in summaries.items()}
         describing, explaining = (self.attendance.finishing(step) for step in ("describe features", "map saliency"))
@@ -184,6 +185,7 @@ class _Run:
             cost=_cost(assembled, initial),
             methods=methods,
             against=against_baselines(summaries),
+            test_groups=overlap.people({site: test.participants for site, test in evaluated.items()}),
         )
         by_site = {site: {name: sent[site] for name, sent in summaries.items()} for site in evaluated}
         self.folder.absences.unlink(missing_ok=True)
@@ -191,11 +193,14 @@ class _Run:
             write_typed(self.folder.absences, Absences(tuple(self.attendance.absences)))
         write_metrics(self.folder, metrics, by_site)
 
-    def _count_and_split(self) -> dict[str, ScanCounts]:
-        """Have every site read, prepare and split its scans; groups that sites declare are split at the server."""
+    def _count_and_split(self) -> tuple[dict[str, ScanCounts], Overlap]:
+        """Have every site read, prepare and split its scans; groups that sites declare are split at the server.
+
+        Returns the counts of the sites that are still in the run, and whom test sets may share.
+        """
         counts, flows = count_and_split(self.experiment, self.attendance.plan)
         write_typed(self.folder.flow, flows)
-        return {site: counts[site] for site in self.sites}
+        return {site: counts[site] for site in self.sites}, shared_in_test(self.experiment, counts)
 
     def _audit_cohorts(self) -> None:
         """Stop at a leak, and record the differences between the sites."""
