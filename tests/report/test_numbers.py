@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from run_editing import change_config, change_metrics
+from scipy.optimize import minimize
+from scipy.special import expit
 from scipy.stats import norm
 from shared_folders import made_once
 from sklearn.metrics import brier_score_loss, roc_auc_score
@@ -74,7 +76,7 @@ def write_run(folder: Path, keeps: tuple[str, ...]) -> None:
         }
     for site in SIZES:
         write_typed(folder / "summaries" / f"{site}.json", {method: sent[method][site] for method in METHODS})
-    methods = {method: combine(sent[method], 1, method != "local") for method in METHODS}
+    methods = {method: combine(sent[method], 1, method != "local", recalibrate=True) for method in METHODS}
     change_metrics(folder, lambda metrics: replace(metrics, methods=methods, against=against_baselines(sent)))
 
     def keep_predictions(config: dict[str, Any]) -> None:
@@ -206,7 +208,7 @@ def split_rows(run: Run, method: str, split: str, sites: Iterable[str] = SIZES) 
 def test_metrics_follow_from_the_summaries_alone(run: Run) -> None:
     for method in METHODS:
         summaries = {site: from_json(Summary, run.summaries[site][method]) for site in SIZES}
-        assert to_json(combine(summaries, 1, method != "local")) == run.metrics["methods"][method]
+        assert to_json(combine(summaries, 1, method != "local", recalibrate=True)) == run.metrics["methods"][method]
     for site in run.keeps:
         assert all(run.summaries[site][method]["test"]["predictions"] is None for method in METHODS)
 
@@ -414,6 +416,52 @@ def test_calibration_and_net_benefit(run: Run) -> None:
         assert point["scans"] == inside.sum()
         assert point["observed"]["value"] == pytest.approx(rows.labels[inside].mean())
         assert point["mean_probability"] == pytest.approx(rows.probabilities[inside].mean())
+
+
+def test_recalibration(run: Run, tables: dict[str, list[list[str]]]) -> None:
+    """Platt's likelihood with his targets by a general optimiser, and what the line makes of each test scan."""
+    for method in METHODS:
+        found = run.metrics["methods"][method]["recalibrated"]
+        assert list(found) == [*SIZES, *(["Pooled"] if method == "federated" else [])]
+        for name, part in found.items():
+            sites = tuple(SIZES) if name == "Pooled" else (name,)
+            fitted_on = sites if method == "local" else tuple(SIZES)
+            validation = stacked(counted_rows(run.summaries[site][method]["validation"]) for site in fitted_on)
+            slope, intercept = platt(validation)
+            scaling = part["scaling"]
+            assert (scaling["slope"], scaling["intercept"]) == pytest.approx((slope, intercept), rel=1e-3, abs=1e-3)
+            assert scaling["scans"] == [int(np.sum(validation.labels == label)) for label in (0, 1)]
+            rows = split_rows(run, method, "test", sites)
+            logits = np.log(rows.probabilities / (1 - rows.probabilities))
+            scaled = rows._replace(probabilities=expit(scaling["slope"] * logits + scaling["intercept"]))
+            brier = brier_score_loss(rows.labels, scaled.probabilities, labels=[0, 1])
+            assert part["calibration"]["brier"]["value"] == pytest.approx(brier)
+            assert part["calibration"]["error"]["value"] == pytest.approx(calibration_error(scaled))
+            if (got := part["calibration"]["slope"]["value"]) is not None:
+                assert got == pytest.approx(recalibrated(scaled, slope=True), rel=1e-5)
+        assert table_of(tables, f"{method.capitalize()}, after Platt scaling") == [
+            [
+                name,
+                f"{part['scaling']['slope']:.2f}, {part['scaling']['intercept']:+.2f}",
+                "{1} + {0}".format(*part["scaling"]["scans"]),
+                *(shown(part["calibration"][key]) for key in ("slope", "intercept", "brier")),
+                f"{part['calibration']['error']['value']:.2f} ({part['calibration']['error']['if_calibrated']:.2f})",
+            ]
+            for name, part in found.items()
+        ]
+
+
+def platt(rows: Rows) -> tuple[float, float]:
+    logits, positives = np.log(rows.probabilities / (1 - rows.probabilities)), int(rows.labels.sum())
+    negatives = len(rows.labels) - positives
+    targets = np.where(rows.labels == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+
+    def loss(line: np.ndarray) -> float:
+        scaled = line[0] * logits + line[1]
+        return float(np.sum(np.logaddexp(0, scaled) - targets * scaled))
+
+    slope, intercept = minimize(loss, np.zeros(2)).x
+    return slope, intercept
 
 
 def test_pooled_auc_and_roc(run: Run) -> None:

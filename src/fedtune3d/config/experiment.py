@@ -284,6 +284,8 @@ class ExperimentKeys(StrictModel):
         if self.privacy == PrivacySection():
             del values["privacy"]
         values["aggregation"]["lora"] = self.aggregation.lora_mode
+        if self.evaluation.recalibration == "none":
+            del values["evaluation"]["recalibration"]
         if not self.training.min_steps:
             del values["training"]["min_steps"]
         values["preparation"] = self.preparation.public(input_spec(self.model.encoder))

@@ -22,6 +22,7 @@ from fedtune3d.evaluation.metrics import AtSpecificity, MethodMetrics, PooledMet
 from fedtune3d.evaluation.overlap import NOBODY_SHARED, Overlap
 from fedtune3d.evaluation.pooled_auc import pool, pooled_auc, strata_by_site
 from fedtune3d.evaluation.predictions import Predictions
+from fedtune3d.evaluation.recalibration import Recalibrated, platt_scaling, recalibrated
 from fedtune3d.evaluation.reliability import calibration_curve
 from fedtune3d.evaluation.roc import roc_curve
 from fedtune3d.evaluation.sample import Sample
@@ -53,6 +54,7 @@ def combine(
     shared_model: bool = True,
     auc_interval: AucInterval = "score",
     overlap: Overlap = NOBODY_SHARED,
+    recalibrate: bool = False,
 ) -> MethodMetrics:
     """Compute the metrics of a method from its sites' summaries.
 
@@ -63,6 +65,7 @@ def combine(
             thresholds, and nothing is pooled, as the probabilities of different models are not comparable.
         auc_interval: How the sites made the intervals of their AUCs; the pooled and the mean AUC follow them.
         overlap: People with test scans at several sites.
+        recalibrate: Whether to give the calibration after Platt scaling, too.
 
     Raises:
         InputError: If a summary is of another version or grid, or its counts are inconsistent, with the site's name.
@@ -92,6 +95,33 @@ def combine(
         membership=membership_metrics(
             {site: (part.membership, part.test.participants) for site, part in checked.items() if part.membership}
         ),
+        recalibrated=_recalibrated(checked, shared) if recalibrate else {},
+    )
+
+
+def _recalibrated(checked: Mapping[str, CheckedSummary], shared: bool) -> dict[str, Recalibrated]:
+    """Recalibrate every part: on all sites' validation scans, or on a site's own where each has its own model."""
+    parts = {site: [summary] for site, summary in checked.items()}
+    if shared:
+        parts["Pooled"] = list(checked.values())
+    found = {}
+    for name, summaries in parts.items():
+        fitted_on = list(checked.values()) if shared else summaries
+        scaling = platt_scaling(np.sum([summary.validation_counts for summary in fitted_on], axis=0))
+        if scaling is not None:
+            found[name] = recalibrated(_test_sample(summaries), scaling)
+    return found
+
+
+def _test_sample(summaries: Sequence[CheckedSummary]) -> Sample:
+    """The test scans of sites: from their predictions if all share them, or else from counts."""
+    predictions = _shared_predictions(summaries)
+    if predictions is not None:
+        return Sample.of_predictions(predictions)
+    negative, positive = np.sum([summary.test.participants_by_class for summary in summaries], axis=0)
+    people = sum(summary.test.participants for summary in summaries)
+    return Sample.of_counts(
+        np.sum([summary.test_counts for summary in summaries], axis=0), (int(negative), int(positive)), people
     )
 
 
@@ -145,7 +175,7 @@ def _pooled_metrics(
     predictions = _shared_predictions(summaries)
     on_grid = strata_by_site([summary.test_counts for summary in summaries], people_by_site)
     finest, _ = finest_counts(summaries)
-    sample = Sample.of_counts(counts, by_class, people) if predictions is None else Sample.of_predictions(predictions)
+    sample = _test_sample(summaries)
     band = numpy_rng(seed, "ROC band") if min(by_class) >= FEW else None
     points = _operating_points(by_class, counts, thresholds)
     return PooledMetrics(

@@ -1,7 +1,7 @@
 """The metrics of a method and of a run: the content of `metrics.json`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ from fedtune3d.evaluation.groups import AxisMetrics
 from fedtune3d.evaluation.heterogeneity import Heterogeneity
 from fedtune3d.evaluation.mean_over_sites import SiteMean
 from fedtune3d.evaluation.membership import MembershipMetrics
+from fedtune3d.evaluation.recalibration import Recalibrated
 from fedtune3d.evaluation.reliability import CurvePoint
 from fedtune3d.evaluation.roc import RocCurve
 
@@ -97,6 +98,7 @@ class MethodMetrics:
         heterogeneity: Spread of the AUCs between sites; None with fewer than five sites that have one.
         groups: Axis (``sex``, …, ``site``) → its groups; None if each site has its own model.
         membership: How well the model's loss tells training people from test people; None if no site reports it.
+        recalibrated: Site or ``Pooled`` → its calibration after Platt scaling; empty unless it is asked for.
     """
 
     threshold: float | None
@@ -106,6 +108,7 @@ class MethodMetrics:
     heterogeneity: Heterogeneity | None
     groups: Mapping[str, AxisMetrics] | None
     membership: MembershipMetrics | None = None
+    recalibrated: Mapping[str, Recalibrated] = field(default_factory=dict)
 
     @property
     def parts(self) -> dict[str, TestMetrics]:

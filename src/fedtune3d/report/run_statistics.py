@@ -79,6 +79,8 @@ def statistic_methods(metrics: RunMetrics) -> set[str]:
             calibration, point = test.calibration, test.at_specificity
             estimates += [test.auc_delong, calibration.slope, calibration.intercept, calibration.brier]
             estimates += [point.sensitivity, point.specificity]
+        for part in metrics.methods[name].recalibrated.values():
+            estimates += [part.calibration.slope, part.calibration.intercept, part.calibration.brier]
     for row in group_rows(metrics):
         gaps = row.metrics.gaps
         estimates += [row.metrics.auc, gaps.auc, gaps.sensitivity, gaps.specificity]

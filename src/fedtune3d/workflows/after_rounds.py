@@ -70,6 +70,7 @@ class AfterRounds:
                 shared_model=method not in OWN_MODELS,
                 auc_interval=self.experiment.evaluation.auc_interval,
                 overlap=overlap,
+                recalibrate=self.experiment.evaluation.recalibration == "platt",
             )
             for method, sent in summaries.items()
         }
