@@ -183,3 +183,11 @@ def test_what_differs_between_the_sites_is_shown(finished_page: Path) -> None:
     distance = re.search(r"Boston and Graz</th><td>([\d.]+)</td>", section)
     assert distance
     assert float(distance[1]) == pytest.approx(0.3, abs=0.08)
+
+
+def test_the_pooled_row_counts_people_at_several_sites_once(make_run: Callable[..., Path]) -> None:
+    folder = make_run()
+    change_metrics(folder, lambda metrics: replace(metrics, test_groups=7))
+    row = re.search(r'<th scope="row">Pooled</th>\s*<td>(\d+)</td>', write_report(folder).read_text(encoding="utf-8"))
+    assert row is not None
+    assert row[1] == "7"
