@@ -24,7 +24,7 @@ from typing import Any
 from commands import draw_nothing
 from processes import refused_in_one_line, start
 from record import Record
-from world import EXPERIMENT, RUN, Result, cache_result, copy_world, leftovers, run_result, write_world
+from world import EXPERIMENT, PEOPLE, RUN, Result, cache_result, copy_world, leftovers, run_result, write_world
 
 PACKAGE, UTILITIES = "/fedtune3d/", "/fedtune3d/_utils/"
 ERRORS = ("ENOSPC", "EIO", "EMFILE", "MemoryError")
@@ -205,13 +205,15 @@ def inject(folder: Path, sample: int | None, seed: int, record: Record | None = 
     Those on record are not repeated.
     """
     record = record or Record(None)
-    raw = folder / "raw"
-    raw.mkdir()
-    write_world(raw)
-    prepared = copy_world(raw, folder / "prepared")
+    few, prepared = folder / "few", folder / "prepared"
+    for world, people in ((few, 2), (prepared, PEOPLE)):  # a scan is like the next to `prepare`
+        world.mkdir()
+        write_world(world, people=people)
+    if start(PREPARE.words(prepared), folder / "log").wait() != 0:
+        raise RuntimeError((folder / "log").read_text())
     cases: list[tuple[Command, Path, Result, Place, str]] = []
-    for command, base in ((PREPARE, raw), (RUN_RESUME, prepared)):
-        world = prepared if command is PREPARE else copy_world(base, folder / "undisturbed")
+    for command, base in ((PREPARE, few), (RUN_RESUME, prepared)):
+        world = copy_world(base, folder / f"undisturbed {command.name}")
         places = record_places(command, world)
         expected = command.result(world)
         cases += [(command, base, expected, place, error) for place in places for error in place.errors()]

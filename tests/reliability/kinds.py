@@ -103,6 +103,8 @@ PREDICT = Action(
 )
 CACHE_CHECK = Action("cache check", lambda folder: call(["cache", "check", folder / "cache"]))
 SITE_CHECK = Action("site check", lambda folder: call(["site", "check", folder / "server" / "sites" / "A"]))
+CHECK_PTH = Action("weights check", lambda folder: call(["weights", "check", folder / "encoder.pth"]))
+CHECK_SAFETENSORS = Action("weights check", lambda folder: call(["weights", "check", folder / "encoder.safetensors"]))
 SERVER_INIT = Action(
     "server init",
     lambda folder: call(["server", "init", folder / "server", "--address", "localhost:9", "--site", "A"]),
@@ -118,8 +120,14 @@ KINDS = (
     Kind("table of paths", "prepared", (TABLE,), (PREPARE_TABLE,), False),
     Kind("experiment .yaml", "prepared", (EXPERIMENT,), (PREPARE, PLAN), False, 4),
     Kind("study .yaml", "prepared", (STUDY,), (PLAN_STUDY,), False, 2),
-    Kind("weights .pth", "prepared", ("encoder.pth",), (PLAN_PTH,), False),
-    Kind("weights .safetensors", "prepared", ("encoder.safetensors",), (PLAN_SAFETENSORS,), False),
+    Kind("weights .pth", "prepared", ("encoder.pth",), (PLAN_PTH, CHECK_PTH), False),
+    Kind(
+        "weights .safetensors",
+        "prepared",
+        ("encoder.safetensors",),
+        (PLAN_SAFETENSORS, CHECK_SAFETENSORS),
+        False,
+    ),
     Kind("site.yaml, keys", "prepared", ("server/sites/A/*",), (SITE_CHECK,), False),
     Kind("server.yaml, certificates", "prepared", ("server/*.*",), (SERVER_INIT,), False, 1),
     Kind("prepared scan", "stopped", ("cache/*/prepared/*",), (RESUME, RESUME, CACHE_CHECK), True, 3),

@@ -45,18 +45,19 @@ class Result:
         return sorted(name for name in names if self.hashes.get(name) != other.hashes.get(name))
 
 
-def write_world(folder: Path, sites: str = "AB", **changes: object) -> Path:
+def write_world(folder: Path, sites: str = "AB", people: int = PEOPLE, **changes: object) -> Path:
     """Write sites A (.nii.gz) and B (.nii, one session each), their tables, two experiments and a study.
 
     Args:
         folder: A new folder.
         sites: Their names, of one letter each; every site but A is like B.
+        people: Of each site, half AD and half CN.
         changes: Keys of the experiment that differ from FedCE with a frozen tiny encoder.
 
     Returns:
         The experiment file. All its paths are relative, so that a copy of the folder is a world of its own.
     """
-    rows = [_write_site(folder / name, name, seed) for seed, name in enumerate(sites)]
+    rows = [_write_site(folder / name, name, seed, people) for seed, name in enumerate(sites)]
     table = ["path\tparticipant_id\tdiagnosis\tage\tsex", *rows[0]]
     (folder / TABLE).write_text("\n".join(table) + "\n")
     values: dict[str, Any] = {
@@ -170,12 +171,12 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _write_site(root: Path, site: str, seed: int) -> list[str]:
-    """Write a BIDS folder of `PEOPLE`, half AD and half CN. Returns its rows for a table of paths."""
+def _write_site(root: Path, site: str, seed: int, count: int) -> list[str]:
+    """Write a BIDS folder of so many people, half AD and half CN. Returns its rows for a table of paths."""
     random = np.random.default_rng(seed)
     people, paths = ["participant_id\tdiagnosis\tage\tsex"], []
     session, suffix = ("", ".nii.gz") if site == "A" else ("ses-01", ".nii")
-    for number in range(PEOPLE):
+    for number in range(count):
         name, diagnosis = f"sub-{number:02d}", "AD" if number % 2 else "CN"
         values = f"{diagnosis}\t{60 + number}\t{'F' if number % 3 else 'M'}"
         people.append(f"{name}\t{values}")

@@ -120,3 +120,15 @@ def test_a_mistake_in_the_labels_is_found_before_anything_is_measured(
     with pytest.raises(InputError, match=r"labels.negative: no one at any site"):
         plan_run(found[0].model_copy(update={"labels": labels}))
     assert not measured
+
+
+@pytest.mark.parametrize("content", [None, b"<html>", b"version https://git-lfs.github.com/spec/v1\n"])
+def test_weights_that_cannot_be_used_are_refused(
+    found: tuple[Experiment, MeasuredCosts], tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "encoder.pth"
+    if content is not None:
+        path.write_bytes(content)
+    model = found[0].model.model_copy(update={"weights": path})
+    with pytest.raises(InputError, match=r"encoder.pth: "):
+        plan_run(found[0].model_copy(update={"model": model}))

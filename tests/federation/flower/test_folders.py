@@ -1,8 +1,11 @@
 """The server's folder and a site's: what is made, and one line for each mistake."""
 
 import base64
+import random
+import shutil
 import ssl
 import subprocess
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import yaml
 pytest.importorskip("flwr")
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d.federation.flower.certificates import require_certificates
 from fedtune3d.federation.flower.reachability import clock_problem
 from fedtune3d.federation.flower.server_folder import ServerFolder
 from fedtune3d.federation.flower.site_check import check_site
@@ -121,3 +125,54 @@ def test_a_damaged_key_is_named(tmp_path: Path, made: ServerFolder, algorithm: b
 def test_flower_refuses_clocks_far_behind_or_a_little_ahead(ahead: float, problem: str | None) -> None:
     found = clock_problem(ahead)
     assert found is None if problem is None else problem in (found or "")
+
+
+@pytest.mark.parametrize(
+    ("damaged", "line"),
+    [
+        ("ca.crt", "put back an intact copy"),
+        ("server.crt", "make a new one with `fedtune3d server renew`"),
+        ("server.key", "make a new one with `fedtune3d server renew`"),
+    ],
+)
+def test_no_damaged_certificate_or_key_is_used(made: ServerFolder, tmp_path: Path, damaged: str, line: str) -> None:
+    shutil.copytree(made.path, tmp_path / "server")
+    folder = ServerFolder(tmp_path / "server")
+    path = folder.path / damaged
+    whole = path.read_bytes()
+    lines = whole.splitlines()
+    content = base64.b64decode(b"".join(lines[1:-1]))
+    draw = random.Random(damaged)
+    for _ in range(100):
+        flipped = bytearray(content)
+        flipped[draw.randrange(len(flipped))] ^= 1 << draw.randrange(8)
+        path.write_bytes(b"\n".join([lines[0], base64.encodebytes(bytes(flipped)).strip(), lines[-1], b""]))
+        with pytest.raises(InputError) as caught:
+            require_certificates(folder.paths)
+        assert str(caught.value).startswith(str(folder.path))
+        assert "\n" not in str(caught.value)
+        assert line in str(caught.value) or "clock" in str(caught.value)
+    for content in (b"", whole[:200], b"<html>", made.paths.public_key("A").read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=damaged):
+            ServerFolder.make(folder.path, ADDRESS, ("A",))
+
+
+def test_a_certificate_of_another_authority_is_refused(made: ServerFolder, tmp_path: Path) -> None:
+    other = ServerFolder.make(tmp_path / "other", ADDRESS, ("A",))
+    shutil.copyfile(made.paths.authority, other.paths.authority)
+    with pytest.raises(InputError, match=r"server.crt: was changed, or not signed by this federation's authority"):
+        require_certificates(other.paths)
+
+
+def test_certificates_are_valid_for_their_days_only(made: ServerFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_certificates(made.paths)
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) + timedelta(days=1000)
+
+    monkeypatch.setattr("fedtune3d.federation.flower.certificates.datetime", Later)
+    with pytest.raises(InputError, match=r"server.crt: valid from .* only; check this machine's clock"):
+        require_certificates(made.paths)

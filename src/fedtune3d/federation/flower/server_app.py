@@ -15,6 +15,7 @@ from flwr.serverapp import Grid, ServerApp
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.locks import one_writer
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.flower.certificates import require_certificates
 from fedtune3d.federation.flower.door import open_door
 from fedtune3d.federation.flower.engine import (
     Runtime,
@@ -121,6 +122,8 @@ def serve(
         InputError: If a site has no key in the folder, the SuperLink cannot start, or the work cannot continue.
     """
     settings, restarted = folder.settings(), False
+    if not settings.insecure:
+        require_certificates(folder.paths)
     keep_proxies_out_of_this_machine()
     names = [section.name for section in experiment.sites]
     if missing := [name for name in names if not folder.public_key(name).exists()]:

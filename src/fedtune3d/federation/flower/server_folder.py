@@ -17,6 +17,7 @@ from fedtune3d._utils.strict import StrictModel, problems_of
 from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.config.privacy import MIN_SITES
 from fedtune3d.config.site import SITE_NAME
+from fedtune3d.federation.flower.certificates import require_certificates
 from fedtune3d.federation.flower.keys import call, make_site_key, set_site_key
 from fedtune3d.federation.flower.site_folder import Address
 
@@ -93,7 +94,8 @@ class ServerFolder:
         """Create the folder, or add what is missing; a site that has a key keeps it.
 
         Raises:
-            InputError: If openssl or ssh-keygen is missing or fails, or the folder was made for another address.
+            InputError: If openssl or ssh-keygen is missing or fails, the folder was made for another address, or its
+                certificates are damaged or out of date.
         """
         folder = cls(path)
         settings = folder.paths.settings
@@ -106,6 +108,7 @@ class ServerFolder:
         if not settings.exists():
             folder._make_certificates(address.rpartition(":")[0].strip("[]"))
             write_text(settings, yaml.safe_dump({"address": address, "listen": "0.0.0.0"}, sort_keys=False))
+        require_certificates(folder.paths)
         known = set(sites) | {path.stem for path in folder.public_key("x").parent.glob("*.pub")}
         for site in sites:
             folder._make_site(site, address, "required" if len(known) >= MIN_SITES else "allowed")

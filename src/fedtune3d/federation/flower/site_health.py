@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.x509 import load_pem_x509_certificate
-
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import SitePaths, SiteWork
+from fedtune3d.federation.flower.certificates import read_certificate
 from fedtune3d.federation.flower.reachability import DAY_SECONDS, clock_problem, contact_server
 from fedtune3d.federation.flower.site_folder import SiteSettings
 
@@ -68,9 +67,9 @@ def _disk(folder: Path) -> Health:
 
 def _certificate(whose: str, path: Path, now: float) -> Health:
     try:
-        expires = load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc.timestamp()
-    except (OSError, ValueError) as error:
-        return Health(CRITICAL, f"certificate of the {whose}: {path}: cannot be read ({error})")
+        expires = read_certificate(path, "ask the server's operator for it").not_valid_after_utc.timestamp()
+    except InputError as error:
+        return Health(CRITICAL, f"certificate of the {whose}: {error}")
     return days_left(whose, (expires - now) / DAY_SECONDS)
 
 

@@ -26,6 +26,8 @@ from fedtune3d.federation.messages import parts_bytes
 from fedtune3d.federation.privacy.secure_aggregation.vectors import length_of
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.secure_traffic import expected_traffic
+from fedtune3d.models.encoders import build_encoder
+from fedtune3d.models.packaged_weights import set_encoder_weights
 from fedtune3d.models.tuning import read_state
 from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.fitting import fit_locally
@@ -84,8 +86,11 @@ def measure_costs(experiment: Experiment) -> MeasuredCosts:
     """Measure in a separate process, so that its peak memory is the model's; random weights stand in for the file's.
 
     Raises:
-        InputError: If the model cannot be built, for example because an extra is missing or memory runs out.
+        InputError: If the file of weights cannot be used, or the model cannot be built, for example because an extra is
+            missing or memory runs out.
     """
+    if experiment.model.weights != "random":
+        set_encoder_weights(build_encoder(experiment.model.encoder), experiment.model.weights, 0)
     model = experiment.model.model_copy(update={"weights": "random"})
     values = experiment.model_copy(update={"model": model}).model_dump_json()
     process = subprocess.run(
