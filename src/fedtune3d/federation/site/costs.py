@@ -208,7 +208,7 @@ def _train(process_model: ProcessModel, scans: ScanSet) -> None:
     if not assembled.trainable.parameters:
         fit_locally(assembled.model, scans)
         return
-    settings = dataclasses.replace(experiment.training, local_epochs=1, augmentation=None, views=1)
+    settings = dataclasses.replace(experiment.training, local_epochs=1, min_steps=0, augmentation=None, views=1)
     local_round = LocalRound(experiment.seed, "costs", 1, 1)
     state = read_state(assembled.model, assembled.trainable)
     train_locally(assembled, state, scans, settings, local_round)
