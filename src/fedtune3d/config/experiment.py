@@ -33,7 +33,7 @@ from fedtune3d.config.explain import ExplainSection
 from fedtune3d.config.participation import ParticipationSection
 from fedtune3d.config.policy import Policy
 from fedtune3d.config.preparation import PreparationSection
-from fedtune3d.config.privacy import PrivacySection, find_visible_updates
+from fedtune3d.config.privacy import PrivacySection, find_large_noise, find_unprotected, find_visible_updates
 from fedtune3d.config.site import SiteName, SiteSection
 from fedtune3d.models.assembly import NCC, RESNET18, input_spec
 from fedtune3d.models.encoders import encoder_names, encoder_spec
@@ -47,7 +47,7 @@ from fedtune3d.training.settings import TrainingSettings
 Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
 WRITTEN_BY_INIT = "`fedtune3d init` writes one"
 LOGS = ("tensorboard", "mlflow")
-LATER_POLICY_KEYS = ("secure_aggregation", "max_share", "max_lora_rank", "max_threads")
+LATER_POLICY_KEYS = ("secure_aggregation", "max_share", "max_lora_rank", "max_threads", "max_epsilon", "max_delta")
 """Left out of the identity of an experiment where they have their defaults, so that it stays what it was."""
 SPLIT_CAUSES = ("seed", "sites", "labels", "splits")
 
@@ -188,6 +188,8 @@ class ExperimentKeys(StrictModel):
             problems.append("head ncc is not trained: write tuning: {method: frozen} and training: {rounds: 1}")
         if self.privacy.secure_aggregation:
             problems += find_visible_updates(len(self.sites), self.participation, self.baselines, self.aggregation)
+        if self.privacy.epsilon is not None:
+            problems += find_unprotected(self.training, self.baselines, self.aggregation, self.model.head)
         return problems
 
     def _misfits_of_encoder(self) -> list[str]:
@@ -225,7 +227,9 @@ class ExperimentKeys(StrictModel):
     @property
     def warnings(self) -> list[str]:
         """Settings with which the run is possible, but which may harm its results."""
-        return [*self.preparation.departures(self.model.encoder, input_spec(self.model.encoder)), *self._overlaps()]
+        departures = self.preparation.departures(self.model.encoder, input_spec(self.model.encoder))
+        noise = [] if self.privacy.epsilon is None else find_large_noise(self.model.head, self.tuning.method)
+        return [*departures, *self._overlaps(), *noise]
 
     def _overlaps(self) -> list[str]:
         """List the sites whose cohort the encoder may have seen before any training here."""
@@ -281,7 +285,8 @@ class ExperimentKeys(StrictModel):
             for key in LATER_POLICY_KEYS:
                 if site["policy"][key] == Policy.model_fields[key].default:
                     del site["policy"][key]
-        if self.privacy == PrivacySection():
+        values["privacy"] = self.privacy.public()
+        if not values["privacy"]:
             del values["privacy"]
         values["aggregation"]["lora"] = self.aggregation.lora_mode
         if self.evaluation.recalibration == "none":

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from fedtune3d._utils.names import known_name
-from fedtune3d._utils.ranges import Count, Fraction, Positive, Whole
+from fedtune3d._utils.ranges import Count, Fraction, Number, Positive, Whole
 from fedtune3d._utils.strict import StrictModel
 from fedtune3d.models.assembly import NCC, RESNET18
 from fedtune3d.models.heads import head_names
@@ -37,6 +37,9 @@ class Policy(StrictModel):
         secure_aggregation: Whether the site trains only where the server sees no more of updates than their sum
             (`privacy.secure_aggregation` of the experiment).
         max_share: The greatest share of such a sum that one site may have.
+        max_epsilon: Maximum ε about any person, over all experiments that train on them; experiments without
+            `privacy.epsilon` are then refused. None for no limit.
+        max_delta: The δ at which this is counted, and the maximum `privacy.delta` of an experiment.
         hours: Hours in which the site answers, by its own clock, such as ``"19:00-07:00"``; None for always.
     """
 
@@ -55,6 +58,8 @@ class Policy(StrictModel):
     max_payload_mb: Positive | None = None
     secure_aggregation: Literal["allowed", "required"] = "allowed"
     max_share: Fraction = 0.6
+    max_epsilon: Annotated[Number, Field(ge=0.01, le=100, allow_inf_nan=False)] | None = None
+    max_delta: Annotated[Number, Field(ge=1e-12, le=0.1, allow_inf_nan=False)] = 1e-3
     hours: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")] | None = None
 
     @property

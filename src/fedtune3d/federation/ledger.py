@@ -8,6 +8,7 @@ from typing import Literal
 from fedtune3d._utils.errors import DamagedFileError
 from fedtune3d._utils.ledgers import append_line, read_lines
 from fedtune3d._utils.typed_json import from_json, to_json
+from fedtune3d.federation.privacy.differential_privacy.spending import Spent
 from fedtune3d.training.scores import Scores
 
 _ADVICE = "damaged, or written by another version of fedtune3d; run again into a new folder"
@@ -30,6 +31,7 @@ class SiteEntry:
         sent: Validation scores of the state that it sent back.
         seconds: Wall time of the task at the site.
         peak_memory_bytes: Peak memory of the site's process so far.
+        spent: What the run has cost each person in training there, by what the site says.
     """
 
     participated: bool = False
@@ -44,6 +46,7 @@ class SiteEntry:
     sent: Scores | None = None
     seconds: float | None = None
     peak_memory_bytes: int | None = None
+    spent: Spent | None = None
 
     @property
     def bytes_both_ways(self) -> int:

@@ -25,5 +25,6 @@ def entry_of(reply: Answer | Fault, task: Task) -> SiteEntry:
             sent=payload.sent,
             seconds=payload.seconds,
             peak_memory_bytes=payload.peak_memory_bytes,
+            spent=payload.spent,
         )
     return entry

@@ -10,6 +10,7 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.models.assembly import AssembledModel, assemble
 from fedtune3d.models.normalisation import normalisation_names
 from fedtune3d.training.prefix import Prefix
+from fedtune3d.training.private import require_separate_scans
 
 
 class ProcessModel:
@@ -39,6 +40,8 @@ class ProcessModel:
         tuning = self.experiment.tuning
         assembled = assemble(section.encoder, section.weights, section.head, tuning, self.experiment.seed)
         assembled.model.to(self.device)
+        if self.experiment.privacy.epsilon is not None:
+            require_separate_scans(assembled)
         return assembled
 
     @cached_property

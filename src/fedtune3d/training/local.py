@@ -1,7 +1,8 @@
 """Local training at a site in one round."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -40,14 +41,15 @@ class TrainingResult:
     """Result of a site's training in a round; the trained state is in the model.
 
     Attributes:
-        loss: Mean (class-weighted) cross-entropy over the last local epoch, without terms added by a rule.
+        loss: Mean (class-weighted) cross-entropy over the last local epoch, without terms added by a rule; None under
+            differential privacy, which it would undo.
         examples: Number of training scans.
         steps: Number of optimiser steps.
         seconds: Wall time.
         parts: State dicts that the rule's step sends with the trained state.
     """
 
-    loss: float
+    loss: float | None
     examples: int
     steps: int
     seconds: float
@@ -89,23 +91,34 @@ def train_locally(
         InputError: If the state does not match the model.
         ValueError: If there are no scans, or the step cannot be used with the optimiser.
     """
+    started = time.monotonic()
+    with training_from(assembled, state, data, local_round):
+        trainer = _Trainer(assembled, data, settings, local_round, step, remembered)
+        loss = trainer.run(deadline, progress)
+    parts = trainer.correction.parts_to_send(trainer.parameters, trainer.steps)
+    return TrainingResult(loss, len(data), trainer.steps, time.monotonic() - started, parts)
+
+
+@contextmanager
+def training_from(assembled: AssembledModel, state: State, data: ScanSet, local_round: LocalRound) -> Iterator[None]:
+    """Hold the model in training mode with `state` loaded and torch's global generators seeded for the round.
+
+    Raises:
+        ValueError: If there are no scans.
+        InputError: If the state does not match the model.
+    """
     if not len(data):
         raise ValueError(f"{local_round.site}: expected at least one training scan, got none")
-    started = time.monotonic()
     model = assembled.model
     assembled.write(state)
     set_training_mode(model, assembled.trainable)
+    causes = (local_round.seed, local_round.site, local_round.round)
     try:
-        trainer = _Trainer(assembled, data, settings, local_round, step, remembered)
-        with global_draws_from(
-            "training", local_round.seed, local_round.site, local_round.round, device=device_of(model)
-        ):
-            loss = trainer.run(deadline, progress)
+        with global_draws_from("training", *causes, device=device_of(model)):
+            yield
     finally:
         model.eval()
         model.zero_grad(set_to_none=True)
-    parts = trainer.correction.parts_to_send(trainer.parameters, trainer.steps)
-    return TrainingResult(loss, len(data), trainer.steps, time.monotonic() - started, parts)
 
 
 def set_training_mode(model: nn.Module, trainable: Trainable) -> None:

@@ -5,15 +5,18 @@ from pathlib import Path
 
 from fedtune3d._utils.folders import RunFolder, SitePaths, SiteWork
 from fedtune3d._utils.progress import Silent
-from fedtune3d.cohorts.splits import SPLITS
+from fedtune3d.cohorts.splits import SPLITS, TRAIN
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.flower.site_folder import SiteSettings
 from fedtune3d.federation.privacy.approval import Approval, Approvals
 from fedtune3d.federation.privacy.consent import require_answerable
+from fedtune3d.federation.privacy.differential_privacy.forecast import forecast
+from fedtune3d.federation.privacy.differential_privacy.spending import read_spending
 from fedtune3d.federation.privacy.limits import require_within_limits
 from fedtune3d.federation.privacy.minimums import people_by_class
 from fedtune3d.federation.privacy.people import PeopleSets, hash_person, people_sets, site_key, too_close
 from fedtune3d.federation.privacy.screen import approval_screen
+from fedtune3d.federation.site.data import count_people
 from fedtune3d.federation.tasks.registry import declared_answer
 from fedtune3d.workflows.sites import make_hosted_site
 
@@ -64,8 +67,17 @@ def read_request(folder: Path, file: Path) -> Request:
     }
     minimum = settings.policy.min_people
     withholds = any(too_close(people, released, minimum) for _, released in approvals.released())
+    training = [record for record in records if splits.get(record.group_id) == TRAIN]
+    cost = forecast(
+        experiment,
+        section.name,
+        settings.policy,
+        count_people(training),
+        people.get(TRAIN, ()),
+        read_spending(paths.spending),
+    )
     screen = approval_screen(
-        experiment, section, settings.server, people_by_class(records), by_split, declared_answer, withholds
+        experiment, section, settings.server, people_by_class(records), by_split, declared_answer, withholds, cost
     )
     return Request(experiment, file.read_text(encoding="utf-8"), people, screen)
 

@@ -150,7 +150,8 @@ class _Run:
         """Carry out all steps that are not done yet."""
         require_packages(self.experiment.log)
         public = self.experiment.public()
-        open_run(self.folder, public, resume=resume, may_grow=self.pooled is not None)
+        may_grow = self.pooled is not None and self.experiment.privacy.epsilon is None  # ε is of all rounds
+        open_run(self.folder, public, resume=resume, may_grow=may_grow)
         with RunLogs(self.experiment.log, self.folder, public) as self.logs:
             if not self.folder.metrics.exists():
                 self._train_and_evaluate()
@@ -266,7 +267,7 @@ class _Run:
             retries=options.retries,
             max_norm=options.max_norm,
             max_norm_ratio=options.max_norm_ratio,
-            local_steps=self.experiment.training.local_steps,
+            local_steps=self._local_steps(),
             secure_experiment=self.experiment.sha256()
             if federated and self.experiment.privacy.secure_aggregation
             else None,
@@ -284,6 +285,13 @@ class _Run:
                 federation, rule, folder, settings, initial, self.process_model.context(federation.sites), on_round
             )
         return load_state(folder.best)
+
+    def _local_steps(self) -> Callable[[int], int]:
+        """Return how the number of local steps follows from that of training scans, as far as sites differ."""
+        privacy = self.experiment.privacy.differential
+        if privacy is not None and privacy.sampling == "full_batch":
+            return lambda scans: 1
+        return self.experiment.training.local_steps
 
     def _write_environment(self, assembled: AssembledModel, counts: Mapping[str, ScanCounts]) -> Environment:
         environment = Environment.here(

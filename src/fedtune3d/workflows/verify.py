@@ -24,6 +24,7 @@ _COUNTED = (
     SiteFolder(Path()).egress.name,
     SitePaths(Path()).approvals.name,
     SitePaths(Path()).charges.name,
+    SitePaths(Path()).spending.name,
 )
 AGAIN_BY_RUN = "run again with --resume: it is recreated"
 AGAIN_BY_EVALUATION = "delete metrics.json and run again with --resume: the evaluation is repeated from the checkpoints"
@@ -148,7 +149,8 @@ def _remedy(path: Path) -> str:
         return AGAIN_BY_RUN
     if parts & {"figures", "tables"} or path.suffix in (".html", ".svg", ".png"):
         return AGAIN_BY_REPORT
-    if parts & {"checkpoints", "memory"} or path.name in ("rounds.jsonl", "config.yaml", "splits.tsv", CHECKSUMS):
+    lost = ("rounds.jsonl", "config.yaml", "splits.tsv", CHECKSUMS)
+    if parts & {"checkpoints", "memory", "releases"} or path.name in lost:
         return LOST
     if any(path in (path.with_name(name), count_path(path.with_name(name))) for name in _COUNTED):
         return "the record of what the site allowed and sent is damaged: keep it, inform your data protection officer"

@@ -96,7 +96,7 @@ def _delete_from_run(site: SiteFolder, participant: str) -> None:
         _rewrite(path, lambda row: row["participant"] != participant)
     for path in (site.inputs, site.flow, site.masking.values):
         path.unlink(missing_ok=True)
-    for folder in (site.saliency, site.examples, site.answers):
+    for folder in (site.saliency, site.examples, site.answers, site.releases):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -5,6 +5,7 @@ The server's side is a script. Each attempt ends in the line that the hospital r
 
 import dataclasses
 import os
+import signal
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +16,14 @@ import torch
 import yaml
 from scan_records import make_record
 
-from fedtune3d._utils.state_dicts import State
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.progress import Silent
+from fedtune3d._utils.state_dicts import State, load_state
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import LOCAL, Answer, Fault, Payload, Task
+from fedtune3d.federation.privacy.account import Account
 from fedtune3d.federation.privacy.consent import WITHHELD
+from fedtune3d.federation.privacy.differential_privacy.spending import read_spending
 from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.site import Site
@@ -34,8 +39,9 @@ from fedtune3d.federation.tasks.train import Train, TrainAnswer
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.tuning import read_state
 from fedtune3d.preparation.store import PreparedStore
+from fedtune3d.training.draws import MakeDraws, SeededDraws, system_draws
 from fedtune3d.workflows.approve import approve, read_request
-from fedtune3d.workflows.sites import make_hosted_site
+from fedtune3d.workflows.sites import make_hosted_site, make_sites
 from fedtune3d.workflows.withdraw import withdraw_person
 
 flwr = pytest.importorskip("flwr.app")
@@ -72,6 +78,7 @@ class Hospital:
 
     folder: Path
     host: SiteHost
+    make_draws: MakeDraws = system_draws
 
     def approve(self, experiment: Path) -> None:
         """The data protection officer's yes."""
@@ -79,7 +86,7 @@ class Hospital:
 
     def restart(self) -> None:
         """As after a kill: nothing is remembered but what is on disk."""
-        self.host = SiteHost(self.folder, self.host.make_site)
+        self.host = SiteHost(self.folder, self.host.make_site, make_draws=self.make_draws)
 
 
 @dataclasses.dataclass
@@ -443,3 +450,112 @@ def test_people_who_are_added_need_a_new_approval(server: Server, data: Path) ->
         assert "the people at site A have changed since it approved" in server.refused(Task(CountScans()))
     finally:
         table.write_text(kept)
+
+
+PRIVATE = {
+    "privacy": {"epsilon": 3.0, "delta": 1e-3},
+    "training": {"rounds": 2, "batch_size": 8, "class_weighted": False},
+}
+
+
+def private_server(hospital: Hospital, write: Callable[..., Path], name: str = "private", **changes: Any) -> Server:
+    """A server whose experiment under differential privacy the hospital has approved, ready for the rounds."""
+    path = write(name, **PRIVATE | changes)
+    hospital.approve(path)
+    server = Server(Experiment.from_yaml(path), hospital)
+    server.prepare()
+    return server
+
+
+def require_equal(first: State, second: State) -> None:
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_noise_is_drawn_once_whatever_dies_and_whatever_is_asked(
+    hospital: Hospital, write: Callable[..., Path]
+) -> None:
+    """Two draws of a round, averaged, have less noise. Here the site dies between storing the update and sending it."""
+    server = private_server(hospital, write)
+    child = os.fork()
+    if child == 0:
+        Account.keep = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+        server.train(1, server.state)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    (release,) = hospital.folder.glob("work/runs/*/sites/A/releases/*")
+    stored = {
+        name.removeprefix("trained/"): tensor
+        for name, tensor in load_state(release).items()
+        if name.startswith("trained/")
+    }
+    hospital.restart()
+    sent = server.train(1, server.state)
+    require_equal(sent, stored)
+    hospital.restart()
+    require_equal(server.train(1, server.state), sent)
+    line = (
+        "privacy.epsilon: site A has trained in round 1 already, and another answer would tell more of each person "
+        "than the experiment promises"
+    )
+    task = Task(Train(rule="fedavg", step=STEP), 1, parts={"state": crafted(server.state, 1.0)})
+    assert server.refused(task) == line
+    (spending,) = {line.release for line in read_spending(hospital.folder / "privacy.jsonl")}
+    assert spending
+
+
+def test_one_budget_for_all_experiments_on_the_same_people(hospital: Hospital, write: Callable[..., Path]) -> None:
+    settings = hospital.folder / "site.yaml"
+    settings.write_text(settings.read_text().replace("policy:", "policy:\n  max_epsilon: 3.5"))
+    hospital.restart()
+    with pytest.raises(Refusal, match="the experiment trains without differential privacy"):
+        read_request(hospital.folder, write())
+    first = private_server(hospital, write)
+    second_state = first.train(1, first.state)
+    first.train(2, second_state, memory_version=1)
+    screen = " ".join(read_request(hospital.folder, write("second", **PRIVATE)).screen.split())
+    for line in (
+        "Differential privacy (epsilon 3, delta 0.001): whoever sees all updates, the odds that a given person was in "
+        "the training change by a factor of at most 20.1, but for a chance of 0.001.",
+        "Spent on these people so far: epsilon 3 at delta 0.001; with this experiment 3, of a limit of 3.5.",
+        "That is enough for 0 of 2 rounds; then this site stops training by itself.",
+        "1 step over all of the people in training; each person's gradient has a norm of at most 1, and noise of",
+    ):
+        assert line in screen
+    second = private_server(hospital, write, "second")
+    hospital.restart()
+    line = second.refused(Task(Train(rule="fedavg", step=STEP), 1, parts={"state": second.state}))
+    assert line == (
+        "policy.max_epsilon of site A is 3.5, of which 3 is spent on the same people; another round would make it 3.86"
+    )
+    payload = first.told(Task(Train(rule="fedavg", step=STEP), 2, parts={"state": second_state}, memory_version=1))
+    assert isinstance(payload, TrainAnswer)  # what was sent before is sent again
+    assert payload.spent is not None
+    assert 2.99 < payload.spent.epsilon <= 3.0
+    assert payload.loss is None
+
+
+def test_with_the_same_draws_a_hospital_sends_the_same_bits_as_a_simulation(
+    hospital: Hospital, write: Callable[..., Path], cache: Path, data: Path
+) -> None:
+    """Which is the one exception to equal bits: with draws from the system they differ in every weight."""
+    sampled = {"privacy": PRIVATE["privacy"] | {"sampling": "poisson"}}
+    from_system = private_server(hospital, write, "system", **sampled)
+    other = from_system.train(1, from_system.state)
+    hospital.make_draws = SeededDraws
+    hospital.restart()
+    server = private_server(hospital, write, "seeded", **sampled)
+    sent = server.train(1, server.state)
+    sections = tuple(
+        section.model_copy(update={"root": data, "policy": hospital.host.settings.policy})
+        for section in server.experiment.sites
+    )
+    experiment = server.experiment.model_copy(
+        update={"sites": sections, "cache": cache, "output": hospital.folder / "simulation"}
+    )
+    (site,) = make_sites(experiment, RunFolder(experiment.output), Silent(), only="A")
+    site.answer(Task(CountScans()))
+    site.answer(Task(AssignSplits(groups={})))
+    simulated = site.answer(Task(Train(rule="fedavg", step=STEP), 1, parts={"state": server.state}))
+    require_equal(sent, dict(simulated.parts["state"]))
+    assert not any(torch.equal(sent[name], other[name]) for name in sent)

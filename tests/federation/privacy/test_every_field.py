@@ -53,6 +53,7 @@ REFUSING: dict[str, Any] = {
     "max_payload_mb": 1e-9,
     "hours": "03:00-03:01",
     "secure_aggregation": "required",
+    "max_epsilon": 1.0,
 }
 EXCEEDING: dict[str, Any] = {
     "max_threads": {"threads": 2},
@@ -63,6 +64,8 @@ KEEPING = {"predictions_leave", "groups_leave", "maps_leave", "names_leave", "pi
 SECURE_KINDS = {"share_secrets", "mask_update", "confirm_survivors", "reveal_shares"}
 SECURE_KEYS = {"max_share"}
 """Of secure aggregation, which wants several sites: `tests/federation/test_secure_round.py`."""
+PRIVATE_KEYS = {"max_delta"}
+"""Of differential privacy: `tests/federation/test_private_run.py`."""
 COUNTING = {"min_people", "min_per_class"}
 
 
@@ -140,7 +143,7 @@ def generous(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_every_kind_and_key_is_walked(generous: dict[str, Answer | Refusal]) -> None:
     assert {name.split()[1] for name in generous} == set(task_kinds()) - SECURE_KINDS
-    assert {*REFUSING, *KEEPING, *COUNTING, *SECURE_KEYS} == set(Policy.model_fields)
+    assert {*REFUSING, *KEEPING, *COUNTING, *SECURE_KEYS, *PRIVATE_KEYS} == set(Policy.model_fields)
     for name, answer in generous.items():
         assert isinstance(answer, Answer), name
         assert reveals_numbers(answer, declared_answer(name.split()[1])) or name.endswith("train"), name

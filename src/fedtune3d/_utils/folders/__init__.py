@@ -7,7 +7,13 @@ from fedtune3d._utils.folders.masking import MaskingPaths
 from fedtune3d._utils.folders.rounds import RoundsPaths
 from fedtune3d._utils.folders.run import DEFAULT_OUTPUT, MlflowPaths, RunFolder
 from fedtune3d._utils.folders.simulation import SimulationFolder
-from fedtune3d._utils.folders.site import SiteFolder, memory_version, memory_versions
+from fedtune3d._utils.folders.site import (
+    SiteFolder,
+    memory_version,
+    memory_versions,
+    release_of_round,
+    releases_of_rounds,
+)
 from fedtune3d._utils.folders.study import StudyFolder
 
 __all__ = [
@@ -31,4 +37,6 @@ __all__ = [
     "StudyFolder",
     "memory_version",
     "memory_versions",
+    "release_of_round",
+    "releases_of_rounds",
 ]

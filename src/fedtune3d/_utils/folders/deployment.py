@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fedtune3d._utils.folders.cache import CacheFolder
 from fedtune3d._utils.folders.run import RunFolder
+from fedtune3d._utils.folders.site import PEOPLE_KEY, SPENDING
 
 SIGNING_KEY, TRUSTED = "signing.key", "trusted.yaml"
 _RUNTIME_SECRET = "runtime.secret"
@@ -49,7 +50,12 @@ class SitePaths:
     @property
     def people_key(self) -> Path:
         """The key of the hashes of people in these files."""
-        return self.path / "people.key"
+        return self.path / PEOPLE_KEY
+
+    @property
+    def spending(self) -> Path:
+        """Ledger of what was released about people under differential privacy, over all experiments."""
+        return self.path / SPENDING
 
     @property
     def signing_key(self) -> Path:

@@ -6,6 +6,9 @@ from pathlib import Path
 from fedtune3d._utils.folders.masking import MaskingPaths
 
 _MEMORY = "round-"
+_RELEASE = "release-"
+SPENDING = "privacy.jsonl"
+PEOPLE_KEY = "people.key"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,21 @@ class SiteFolder:
         """The folder of updates that are added up under masks."""
         return MaskingPaths(self.path / "masking")
 
+    @property
+    def spending(self) -> Path:
+        """What a run in one process has cost each person in training; a hospital's own is in its site's folder."""
+        return self.path / SPENDING
+
+    @property
+    def people_key(self) -> Path:
+        """The key of the hashes of people in that file."""
+        return self.path / PEOPLE_KEY
+
+    @property
+    def releases(self) -> Path:
+        """The folder of the last round's update under differential privacy, to be sent again but never drawn again."""
+        return self.path / "releases"
+
     def memory(self, namespace: str = "") -> Path:
         """The folder of the site's memory between rounds: of the federation, or of a baseline's namespace."""
         return self.path / (f"memory-{namespace}" if namespace else "memory")
@@ -70,6 +88,17 @@ class SiteFolder:
 def memory_version(folder: Path, version: int) -> Path:
     """The file of one version in a memory folder."""
     return folder / f"{_MEMORY}{version:05d}.safetensors"
+
+
+def release_of_round(folder: Path, round_: int, causes: str) -> Path:
+    """The file of a round's release in a folder of releases, by the hash of what it follows from."""
+    return folder / f"{_RELEASE}{round_:05d}-{causes[:32]}.safetensors"
+
+
+def releases_of_rounds(folder: Path) -> list[tuple[int, Path]]:
+    """Round and file of all releases in a folder."""
+    found = folder.glob(f"{_RELEASE}*.safetensors")
+    return [(int(path.stem.removeprefix(_RELEASE).partition("-")[0]), path) for path in found]
 
 
 def memory_versions(folder: Path) -> dict[int, Path]:

@@ -46,6 +46,8 @@ policy:
   max_lora_rank: 64
   max_threads: 64
   max_payload_mb: 100
+  max_epsilon: null             # epsilon about any person over all experiments; others are then refused
+  max_delta: 0.001              # the delta of that epsilon; below 1 / people in training
   hours: null                   # for example 19:00-07:00, by this site's clock
 """
 

@@ -30,6 +30,7 @@ from fedtune3d.federation.site.data import SPLITS
 from fedtune3d.federation.site.site import Site
 from fedtune3d.federation.tasks.profile_intensities import ProfileIntensities
 from fedtune3d.federation.tasks.registry import declared_answer
+from fedtune3d.training.draws import MakeDraws, system_draws
 from fedtune3d.training.faults import SiteFault
 
 log = logging.getLogger("fedtune3d")
@@ -44,13 +45,21 @@ class SiteHost:
         folder: The site's folder, with its approvals.
         make_site: Creates the site for an experiment.
         progress: Where the progress of preparation and encoding is shown.
+        make_draws: Makes the draws of differential privacy: from the operating system's generator.
     """
 
-    def __init__(self, folder: Path, make_site: MakeSite, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        make_site: MakeSite,
+        progress: Progress | None = None,
+        make_draws: MakeDraws = system_draws,
+    ) -> None:
         self.paths = SitePaths(folder)
         self.settings = SiteSettings.read(folder)
         self.make_site = make_site
         self.progress = progress or Silent()
+        self.make_draws = make_draws
         self.approvals = Approvals(self.paths.approvals)
         self._current: tuple[object, PolicyGate, Site] | None = None
 
@@ -113,6 +122,7 @@ class SiteHost:
             site = self.make_site(experiment, section, folder, self.progress, self._withdrawn())
             consent = self._consent(experiment, site)
             site.sign_with(self.settings.signing_key, self.settings.trusted)
+            site.spend_from(self.paths.spending, self.paths.people_key, self.make_draws)
             gate = PolicyGate(site, experiment, self.settings.policy, folder, declared_answer, consent)
             self._current = causes, gate, site
         return self._current[1:]

@@ -62,6 +62,17 @@ def budget_of(experiment: Experiment, site: str) -> dict[str, Allowance]:
     return allowed
 
 
+def training_rounds(experiment: Experiment, site: str) -> list[int]:
+    """Return the rounds of the federation for which a site is drawn to train."""
+    sites = tuple(section.name for section in experiment.sites)
+    last = experiment.training.rounds
+    return [round_ for round_ in range(1, last + 1) if _trains(experiment, site, sites, round_)]
+
+
+def _trains(experiment: Experiment, site: str, sites: tuple[str, ...], round_: int) -> bool:
+    return site in choose_participants(sites, experiment.participation.fraction, experiment.seed, round_)
+
+
 def _evaluations(experiment: Experiment, site: str) -> Iterator[str]:
     """Yield one purpose per method; for leave-one-site-out also the validation counts for each left-out site."""
     yield "evaluate federated"
@@ -83,10 +94,9 @@ def _descriptions_of_the_result(experiment: Experiment) -> Iterator[str]:
 def _trainings(experiment: Experiment, site: str) -> Iterator[Mapping[str, Allowance]]:
     """Yield the rounds of the federation, and of each baseline for which the site trains."""
     sites = tuple(section.name for section in experiment.sites)
-    fraction, seed = experiment.participation.fraction, experiment.seed
 
     def trains_among(names: tuple[str, ...]) -> Callable[[int], bool]:
-        return lambda round_: site in choose_participants(names, fraction, seed, round_)
+        return lambda round_: _trains(experiment, site, names, round_)
 
     rule = experiment.rule().name
     yield _rounds(experiment, rule, "", trains_among(sites))

@@ -28,10 +28,27 @@ def require_within_limits(experiment: Experiment, policy: Policy) -> None:
             f"policy.max_share allows one site {most:.0%} of a sum, but the experiment up to {share:.0%}; expected "
             f"privacy.max_share: {most:g} or less"
         )
+    _require_small_epsilon(experiment, policy)
     rank = experiment.tuning.rank if isinstance(experiment.tuning, Lora) else 0
     _require_at_most("max_rounds", policy.max_rounds, experiment.training.rounds, "rounds")
     _require_at_most("max_lora_rank", policy.max_lora_rank, rank, "as the rank of its LoRA adapters")
     _require_at_most("max_threads", policy.max_threads, experiment.threads, "threads")
+
+
+def _require_small_epsilon(experiment: Experiment, policy: Policy) -> None:
+    most, privacy = policy.max_epsilon, experiment.privacy.differential
+    if most is None:
+        return
+    if privacy is None:
+        raise Refusal(
+            f"policy.max_epsilon is {most:g}, but the experiment trains without differential privacy (privacy.epsilon)"
+        )
+    if privacy.epsilon > most:
+        raise Refusal(f"policy.max_epsilon is {most:g}, but the experiment has privacy.epsilon {privacy.epsilon:g}")
+    if privacy.delta > policy.max_delta:
+        raise Refusal(
+            f"policy.max_delta is {policy.max_delta:g}, but the experiment has privacy.delta {privacy.delta:g}"
+        )
 
 
 def _require_at_most(key: str, most: int | None, value: int, what: str) -> None:

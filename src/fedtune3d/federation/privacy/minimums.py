@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.config.policy import Policy
+from fedtune3d.config.privacy import DifferentialPrivacy
 from fedtune3d.federation.privacy.refusal import Refusal
 
 ByClass = tuple[int, int]
@@ -36,6 +37,15 @@ def require_training(counts: ByClass, policy: Policy, site: str) -> None:
     if too_few(counts, policy.min_people):
         raise Refusal(
             f"policy.min_people of site {site} is {policy.min_people}, and a class has fewer people in training"
+        )
+
+
+def require_small_delta(privacy: DifferentialPrivacy, people: int, site: str) -> None:
+    """Raise `Refusal` if δ is so great that publishing the data of one person of a site would keep to it."""
+    if privacy.delta * people >= 1:
+        raise Refusal(
+            f"privacy.delta is {privacy.delta:g}, but must be below 1 / people in training at site {site}; write a "
+            "smaller one"
         )
 
 

@@ -11,6 +11,7 @@ from fedtune3d.cohorts.records import LabelMapping
 from fedtune3d.cohorts.splits import SPLITS
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.policy import Policy
+from fedtune3d.config.privacy import DifferentialPrivacy
 from fedtune3d.config.site import SiteSection
 from fedtune3d.federation.messages import LEAVE_ONE_SITE_OUT
 from fedtune3d.federation.privacy.budget import budget_of
@@ -22,6 +23,7 @@ from fedtune3d.federation.privacy.declarations import (
     Exactly,
     Reveals,
 )
+from fedtune3d.federation.privacy.differential_privacy.forecast import Forecast, guarantee
 from fedtune3d.federation.privacy.minimums import ByClass, small_splits
 from fedtune3d.federation.privacy.suppression import UPDATES
 
@@ -36,6 +38,7 @@ def approval_screen(
     splits: Mapping[str, ByClass],
     declared: Callable[[str], AnswerDeclaration],
     withholds: bool,
+    cost: Forecast | None = None,
 ) -> str:
     """Return the screen in lines of at most 80 characters.
 
@@ -47,6 +50,7 @@ def approval_screen(
         splits: Split → number of people of each class.
         declared: Returns the declarations of the answers to a kind of task, by its name.
         withholds: Whether counts and statistics will stay at this site.
+        cost: What the experiment costs the people here under differential privacy; None without.
     """
     return "\n".join(
         [
@@ -56,14 +60,14 @@ def approval_screen(
             *_who(experiment.labels_of(section), section, people, splits),
             "",
             "WHAT IS TRAINED",
-            *_what(experiment, section),
+            *_what(experiment, section, cost),
             "",
             "WHAT LEAVES, HOW OFTEN AT MOST, AND ABOUT HOW MANY PEOPLE",
             *_wrapped(f"to the operator of {recipient}; results of the federation reach the other sites, too"),
             *_leaves(experiment, section, declared, withholds),
             "",
             "WHAT COULD BE INFERRED AT WORST",
-            *_worst(experiment, section.policy),
+            *_worst(experiment, section.policy, cost),
             "",
             *_wrapped("You can stop later answers with `fedtune3d site revoke`; what has left cannot be recalled.", ""),
             *_wrapped("More in docs/threat-model.md and docs/dpia.md.", ""),
@@ -90,7 +94,7 @@ def _who(labels: LabelMapping, section: SiteSection, people: ByClass, splits: Ma
         )
 
 
-def _what(experiment: Experiment, section: SiteSection) -> Iterator[str]:
+def _what(experiment: Experiment, section: SiteSection, cost: Forecast | None) -> Iterator[str]:
     training, participation, method = experiment.training, experiment.participation, experiment.tuning.method
     encoder, head, epochs = experiment.model.encoder, experiment.head_name(), training.local_epochs
     trained = {
@@ -102,10 +106,12 @@ def _what(experiment: Experiment, section: SiteSection) -> Iterator[str]:
     others = ", ".join(site.name for site in experiment.sites if site.name != section.name)
     rule = rule_title(experiment.aggregation.rule)
     yield from _wrapped(f"with {others or 'no other site'}; updates are combined by {rule}")
+    per_round = f"{epochs} pass{'es' * (epochs > 1)} over the training scans, {training.batch_size} at a time"
+    per_round += f", and at least {training.min_steps} steps" if training.min_steps else ""
+    if cost is not None:
+        per_round = _private_steps(cost, experiment.privacy.clip)
     yield from _wrapped(
-        f"{training.rounds} rounds, each at most {1 + participation.retries} times; per round "
-        f"{epochs} pass{'es' * (epochs > 1)} over the training scans, {training.batch_size} at a time"
-        + (f", and at least {training.min_steps} steps" if training.min_steps else "")
+        f"{training.rounds} rounds, each at most {1 + participation.retries} times; per round {per_round}"
     )
     rates = f"{training.head_learning_rate:g} for the head"
     if method != "frozen":
@@ -187,12 +193,45 @@ def _people(entry: Declaration, policy: Policy) -> str:
     return f"{policy.min_people} people or more"
 
 
-def _worst(experiment: Experiment, policy: Policy) -> Iterator[str]:
+def _private_steps(cost: Forecast, clip: float) -> str:
+    mechanism = cost.mechanism
+    who = "all" if mechanism.sampling_rate == 1 else f"a random {mechanism.sampling_rate:.0%}"
+    return (
+        f"{mechanism.steps} step{'s' * (mechanism.steps > 1)} over {who} of the people in training; each person's "
+        f"gradient has a norm of at most {clip:g}, and noise of {mechanism.noise_multiplier:g} times that is added to "
+        "their sum"
+    )
+
+
+def _protection(privacy: DifferentialPrivacy, cost: Forecast, delta: float) -> Iterator[str]:
+    """Yield what differential privacy protects, what it costs, and what it leaves open."""
+    yield from _wrapped(guarantee(privacy))
+    limit = "no limit (policy.max_epsilon)" if cost.max_epsilon is None else f"a limit of {cost.max_epsilon:g}"
+    yield from _wrapped(
+        f"Spent on these people so far: epsilon {cost.spent:.3g} at delta {delta:g}; with this experiment "
+        f"{cost.after:.3g}, of {limit}."
+    )
+    if cost.affordable < cost.rounds:
+        yield from _wrapped(
+            f"That is enough for {cost.affordable} of {cost.rounds} rounds; then this site stops training by itself."
+        )
+    yield from _wrapped(
+        "It covers the updates and the model made of them. It does not cover what else leaves: counts, validation "
+        "scores, descriptions of scans, features and people, and test results."
+    )
+
+
+def _worst(experiment: Experiment, policy: Policy, cost: Forecast | None) -> Iterator[str]:
+    privacy = experiment.privacy.differential
+    if privacy is not None and cost is not None:
+        yield from _protection(privacy, cost, policy.max_delta)
     if experiment.privacy.secure_aggregation:
         yield from _wrapped(
             "The server sees the sum of the sites' updates and not this site's own, unless more than a third of the "
             "sites help it. If they do not, what follows holds for the sum."
         )
+    if privacy is not None:
+        yield from _wrapped("Within these bounds, what follows holds.")
     yield from _wrapped(
         "From the updates and the final model it can be guessed whether a person was in the training, and scans can be "
         "approximated. The risk grows with the number of trained weights, and is greater with few people and few "

@@ -30,9 +30,11 @@ from fedtune3d.models.encoders import build_encoder
 from fedtune3d.models.packaged_weights import set_encoder_weights
 from fedtune3d.models.tuning import read_state
 from fedtune3d.training.dataset import ScanSet
+from fedtune3d.training.draws import SeededDraws
 from fedtune3d.training.fitting import fit_locally
 from fedtune3d.training.local import LocalRound, train_locally
 from fedtune3d.training.prediction import predict_logits
+from fedtune3d.training.private import Protection, SampledGaussian, train_privately
 
 SCANS = 2
 
@@ -211,7 +213,12 @@ def _train(process_model: ProcessModel, scans: ScanSet) -> None:
     settings = dataclasses.replace(experiment.training, local_epochs=1, min_steps=0, augmentation=None, views=1)
     local_round = LocalRound(experiment.seed, "costs", 1, 1)
     state = read_state(assembled.model, assembled.trainable)
-    train_locally(assembled, state, scans, settings, local_round)
+    if (privacy := experiment.privacy.differential) is None:
+        train_locally(assembled, state, scans, settings, local_round)
+    else:
+        people = [str(scan) for scan in range(len(scans))]
+        protection = Protection(SampledGaussian(1.0, 1.0, 1), privacy.clip, SeededDraws(local_round))
+        train_privately(assembled, state, scans, people, settings, protection, local_round)
 
 
 def _timed(work: Callable[[], object]) -> float:

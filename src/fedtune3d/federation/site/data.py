@@ -17,16 +17,27 @@ from fedtune3d.cohorts.warnings import ReadingWarning
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.site import SiteSection
 from fedtune3d.federation.messages import Task
-from fedtune3d.federation.privacy.minimums import people_by_class, require_training, small_splits
+from fedtune3d.federation.privacy.budget import training_rounds
+from fedtune3d.federation.privacy.differential_privacy.accounting import mechanism_of
+from fedtune3d.federation.privacy.differential_privacy.spending import Budget, Spending
+from fedtune3d.federation.privacy.minimums import (
+    people_by_class,
+    require_small_delta,
+    require_training,
+    small_splits,
+)
+from fedtune3d.federation.privacy.people import hash_person, site_key
 from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.privacy.secure_aggregation.key_files import make_identity, read_identity, read_trusted
 from fedtune3d.federation.privacy.secure_aggregation.site_part import SitePart
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.local_trainer import LocalTrainer
 from fedtune3d.federation.site.masked_updates import MaskedUpdates
+from fedtune3d.federation.site.private_rounds import PrivateRounds
 from fedtune3d.preparation.prepare_all import PreparedCohort, prepare_all
 from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.training.dataset import LabelledScan, ScanSet, open_scans
+from fedtune3d.training.draws import MakeDraws, SeededDraws
 from fedtune3d.training.features import FeatureCache
 
 SPLITS = ("train", "validation", "test")
@@ -74,10 +85,40 @@ class SiteData(LocalTrainer):
         self.cache = CacheFolder(experiment.cache).site(section.name)
         self._sets: dict[str, ScanSet] = {}
         self._key_files: tuple[Path, Path] | None = None
+        self._spending_files: tuple[Path, Path] | None = None
+        self._make_draws: MakeDraws = SeededDraws
 
     def sign_with(self, signing_key: Path, trusted: Path) -> None:
         """Take part in secure aggregation as a hospital does: with its own key, and those that people compared."""
         self._key_files = signing_key, trusted
+
+    def spend_from(self, spending: Path, people_key: Path, make_draws: MakeDraws) -> None:
+        """Train under differential privacy as a hospital does: out of one budget over all experiments."""
+        self._spending_files = spending, people_key
+        self._make_draws = make_draws
+
+    @cached_property
+    def private(self) -> PrivateRounds:
+        """Rounds under differential privacy, with the noise that the experiment needs at this site."""
+        experiment, policy = self.experiment, self.section.policy
+        privacy, records = experiment.privacy.differential, self.records_of("train")
+        if privacy is None:
+            raise InputError(f"{self.name}: the experiment has no privacy.epsilon")
+        require_small_delta(privacy, count_people(records), self.name)
+        own_files = self.files.spending, self.files.people_key
+        path, key_file = self._spending_files or own_files
+        identity = experiment.name if self._spending_files is None else experiment.sha256()
+        key = site_key(key_file)
+        return PrivateRounds(
+            Spending(path, self.name, identity, privacy, Budget(policy.max_epsilon, policy.max_delta)),
+            self.files.releases,
+            privacy,
+            mechanism_of(
+                privacy, experiment.training, count_people(records), len(training_rounds(experiment, self.name))
+            ),
+            [hash_person(key, record.participant_id) for record in records],
+            self._make_draws,
+        )
 
     @cached_property
     def masked(self) -> MaskedUpdates:
@@ -162,6 +203,10 @@ class SiteData(LocalTrainer):
                     progress=advance,
                 )
         return self._sets[split]
+
+    def people_of_scans(self, split: str) -> list[str]:
+        """Return the group of each scan of a split, usually one person, in the order of `scans`."""
+        return [record.group_id for record in self.records_of(split)]
 
     def allow_training(self) -> None:
         """Raise `Refusal` if a class has fewer people in training than the site's policy requires."""

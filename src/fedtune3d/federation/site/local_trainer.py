@@ -1,5 +1,6 @@
 """Local training and scoring at a site, or on the pooled scans of several sites."""
 
+import hashlib
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.masked_updates import MaskedUpdates
 from fedtune3d.federation.site.memory import SiteMemory
+from fedtune3d.federation.site.private_rounds import PrivateRounds
 from fedtune3d.federation.step_messages import retry_sha256, step_of, tensors_sha256, training_sha256
 from fedtune3d.federation.tasks.score import ScoreAnswer
 from fedtune3d.federation.tasks.train import Train, TrainAnswer
@@ -23,6 +25,7 @@ from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.faults import SiteFault
 from fedtune3d.training.fitting import fit_locally
 from fedtune3d.training.local import LocalRound, TrainingResult, train_locally
+from fedtune3d.training.private import Protection, train_privately
 from fedtune3d.training.scores import Scores, score
 
 
@@ -56,7 +59,7 @@ class LocalTrainer:
             scores[name] = self._score_state(state)
         training_loss = self._training_loss(received) if step.scores_training else None
         deadline = None if task.deadline_seconds is None else began + task.deadline_seconds
-        result = self._train_from(received, task.round, step, remembered, deadline)
+        result = self._train_from(received, task, step, remembered, deadline)
         assembled = self.process_model.assembled
         trained = received | read_state(assembled.model, assembled.trainable)
         scores[SENT_SCORE] = self._score_state(trained)
@@ -74,6 +77,7 @@ class LocalTrainer:
             scalars=step.scalars(received, trained, remembered),
             validation_people=self.people("validation"),
             received_training_loss=training_loss,
+            spent=None if self.experiment.privacy.differential is None else self.private.spent(),
             seconds=round(time.monotonic() - began, 3),
             peak_memory_bytes=peak_memory_bytes(),
         )
@@ -102,18 +106,61 @@ class LocalTrainer:
         )
         return Answer(self.name, payload.model_copy(update={"keys": keys}))
 
+    @property
+    def private(self) -> PrivateRounds:
+        """Rounds under differential privacy. Raises `InputError` where there are none."""
+        raise InputError(f"{self.name}: takes part in no training under differential privacy")
+
+    def people_of_scans(self, split: str) -> list[str]:
+        """Return the person of each scan of a split, in the order of `scans`. Raises as `private`."""
+        raise InputError(f"{self.name}: takes part in no training under differential privacy")
+
     def _train_from(
-        self, state: State, round_: int, step: SiteStep, remembered: Parts, deadline: float | None
+        self, state: State, task: Task, step: SiteStep, remembered: Parts, deadline: float | None
     ) -> TrainingResult:
         """Train from `state`; the model holds the trained state afterwards."""
         assembled, scans, training = self.process_model.assembled, self.scans("train"), self.experiment.training
+        local_round = LocalRound(self.experiment.seed, self.name, task.round, training.rounds)
+        if self.experiment.privacy.differential is not None:
+            return self._train_privately(state, task, local_round, step, remembered, deadline)
         if not assembled.trainable.parameters:
             self.allow_class_sums(scans)
             return fit_locally(assembled.model, scans)
-        local_round = LocalRound(self.experiment.seed, self.name, round_, training.rounds)
         return train_locally(
             assembled, state, scans, training, local_round, step=step, remembered=remembered, deadline=deadline
         )
+
+    def _train_privately(
+        self,
+        state: State,
+        task: Task,
+        local_round: LocalRound,
+        step: SiteStep,
+        remembered: Parts,
+        deadline: float | None,
+    ) -> TrainingResult:
+        """Train under differential privacy, or load what the same task was answered with before."""
+        assembled = self.process_model.assembled
+
+        def train(protection: Protection) -> tuple[TrainingResult, State]:
+            result = train_privately(
+                assembled,
+                state,
+                self.scans("train"),
+                self.people_of_scans("train"),
+                self.experiment.training,
+                protection,
+                local_round,
+                step=step,
+                remembered=remembered,
+                deadline=deadline,
+            )
+            return result, read_state(assembled.model, assembled.trainable)
+
+        causes = hashlib.sha256(f"{retry_sha256(task)} {tensors_sha256(task)}".encode()).hexdigest()
+        result, trained = self.private.release(local_round, causes, train)
+        assembled.write(state | trained)
+        return result
 
     def allow_training(self) -> None:
         """Raise `InputError` where so few people are in training that no update may leave."""

@@ -35,7 +35,9 @@ class Site(SiteData):
         return kind.handler(self._in_namespace(task.namespace), replace(task, namespace=""))
 
     def _require_as_agreed(self, instruction: Train, namespace: str) -> None:
-        """Raise `Refusal` if an update would be seen where the experiment hides it, or the other way round."""
+        """Raise `Refusal` if an update would be seen where the experiment hides it, or trained without its noise."""
+        if self.experiment.privacy.epsilon is not None and namespace:
+            raise Refusal("privacy.epsilon: updates leave in the federation's rounds only")
         if not self.experiment.privacy.secure_aggregation:
             if instruction.attempt is not None:
                 raise Refusal("the experiment has no privacy.secure_aggregation, but the task asks for it")

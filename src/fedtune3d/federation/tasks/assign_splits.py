@@ -19,6 +19,7 @@ from fedtune3d.cohorts.flow import (
 from fedtune3d.cohorts.splits import write_splits
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
 from fedtune3d.federation.privacy.declarations import AtLeast, Declaration, Reveals
+from fedtune3d.federation.privacy.minimums import require_small_delta
 from fedtune3d.federation.site.data import SiteData
 from fedtune3d.federation.site.inputs import list_inputs
 from fedtune3d.federation.tasks.kind import TaskKind
@@ -59,6 +60,8 @@ def assign_splits(site: SiteData, task: Task) -> Answer:
     splits = site.assign(site.records, task.expect(AssignSplits).groups)
     write_splits(site.files.splits, site.records, splits)
     site.splits = splits
+    if (privacy := site.experiment.privacy.differential) is not None:
+        require_small_delta(privacy, site.people("train"), site.name)
     flow = count_flow(site.cohort, site.prepared.bad, splits)
     bad = tuple(BadScan(record.name, without_folder(record, why)) for record, why in site.prepared.bad)
     write_typed(site.files.flow, SiteFlow(flow, bad, site.warnings))

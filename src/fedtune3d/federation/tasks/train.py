@@ -8,6 +8,7 @@ from fedtune3d.aggregation.registry import step_type_of
 from fedtune3d.aggregation.site_scores import SiteScore
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
 from fedtune3d.federation.privacy.declarations import EVERY_PART, NOTHING, CountedBy, Declaration, Reveals
+from fedtune3d.federation.privacy.differential_privacy.spending import Spent
 from fedtune3d.federation.privacy.secure_aggregation.messages import SignedKeys
 from fedtune3d.federation.tasks.kind import TaskKind
 from fedtune3d.federation.tasks.score import OF_VALIDATION
@@ -48,13 +49,14 @@ class TrainAnswer(Payload):
     Attributes:
         examples: Training scans, by which rules weigh updates; None if the site withholds the number.
         people: People behind the training scans.
-        loss: Mean cross-entropy over the last local epoch.
+        loss: Mean cross-entropy over the last local epoch; None under differential privacy.
         received: Scores of the received state on the validation set.
         sent: Scores of the sent state on the validation set.
         scores: Validation scores for the rule, by name, including those of its step (`SiteStep.own_scores`).
         scalars: Other numbers that the rule's step computes at the site (`SiteStep.own_scalars`).
         validation_people: People in the validation set.
         received_training_loss: Mean cross-entropy of the received state over the training scans, if the rule needs it.
+        spent: What the experiment has cost each person in training so far, under differential privacy.
         keys: The site's keys for the secure sum; None where the update is sent as it is.
         seconds: Wall time of the task.
         peak_memory_bytes: Peak memory of the site's process so far.
@@ -74,6 +76,9 @@ class TrainAnswer(Payload):
     ] = 0
     received_training_loss: Annotated[
         Loss | None, Declaration(Reveals.STATISTIC, OF_TRAINING, "training loss of the received state")
+    ] = None
+    spent: Annotated[
+        Spent | None, Declaration(Reveals.COUNT, OF_TRAINING, "noise, sampling and epsilon spent so far")
     ] = None
     keys: Annotated[SignedKeys | None, NOTHING] = None
     seconds: Annotated[float, Field(ge=0), NOTHING] = 0.0
