@@ -138,3 +138,17 @@ def test_random_weights_are_no_reference_of_random_weights(tmp_path: Path) -> No
         "the study's weights are random; leave it out"
         in problems(Study, write_small(tmp_path, references=["random"]))[0]
     )
+
+
+def test_an_entry_may_bring_privacy_to_compare_with_and_without(tmp_path: Path) -> None:
+    """Baselines are left out of trials under differential privacy, which excludes them."""
+    private = {"rule": "fedavg", "label": "private", "privacy": {"epsilon": 3.0}, "training": {"class_weighted": False}}
+    study = Study.from_yaml(write_small(tmp_path, heads=["linear"], rules=["fedavg", private], baselines=["local"]))
+    plain, noised = (
+        study.experiment(combination, 0, ["local"])
+        for combination in study.rules_stage(study.variants["heads"][0], study.variants["tunings"][0])
+    )
+    assert (plain.privacy.epsilon, plain.training.class_weighted, plain.baselines) == (None, True, ("local",))
+    assert (noised.privacy.epsilon, noised.training.class_weighted, noised.baselines) == (3.0, False, ())
+    assert noised.name == "linear-frozen-private-seed0"
+    assert plain.splits_sha256() == noised.splits_sha256()

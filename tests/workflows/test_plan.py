@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d.cli.plan_tables import messages, run_tables
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.privacy.differential_privacy.forecast import forecast
 from fedtune3d.federation.site.costs import MeasuredCosts, measure
 from fedtune3d.federation.tasks.registry import task_kinds
 from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_run, plan_with
@@ -132,3 +134,35 @@ def test_weights_that_cannot_be_used_are_refused(
     model = found[0].model.model_copy(update={"weights": path})
     with pytest.raises(InputError, match=r"encoder.pth: "):
         plan_run(found[0].model_copy(update={"model": model}))
+
+
+def test_differential_privacy_is_planned(
+    small_experiment: Any, tmp_path: Path, found: tuple[Experiment, MeasuredCosts]
+) -> None:
+    """People in training, noise, affordable rounds and the measured price, before anything runs."""
+    path = small_experiment.write(
+        tmp_path / "run",
+        privacy={"epsilon": 3.0},
+        training={"rounds": 2, "class_weighted": False},
+        sites=[
+            {"name": name, "root": str(small_experiment.folder / name), "policy": {"max_epsilon": most}}
+            for name, most in (("A", 3.0), ("B", 5.0))
+        ],
+    )
+    experiment = Experiment.from_yaml(path)
+    scans = SiteScans(experiment)
+    assert scans.people == {"A": 8, "B": 6}
+    private = tuple(
+        cost
+        for site in experiment.sites
+        if (cost := forecast(experiment, site.name, site.policy, scans.people[site.name])) is not None
+    )
+    console = Console(width=200, file=io.StringIO())
+    console.print(run_tables(replace(plan_with(experiment, found[1], scans), private=private)))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "Differential privacy: epsilon 3, delta 0.001, per person, over all rounds" in text
+    noise = f"{private[0].mechanism.noise_multiplier:.3g}"
+    assert re.search(rf"A +8 +all +1 +{noise} +2 of 2", text)
+    assert "Price in AUC: " in text
+    assert "its new values with noise" in text

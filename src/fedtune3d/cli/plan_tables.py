@@ -9,6 +9,7 @@ from rich.text import Text
 
 from fedtune3d.federation.site.saliency import place_width
 from fedtune3d.report.number_formatting import duration, plural, size
+from fedtune3d.workflows.expected_price import expected_price
 from fedtune3d.workflows.plan import RunPlan
 from fedtune3d.workflows.plan_study import StudyPlan
 
@@ -37,6 +38,7 @@ def run_tables(plan: RunPlan) -> RenderableType:
         Text(),
         *(Text(f"{name}: {value}") for name, value in facts),
         Text(),
+        *_private_parts(plan),
         _message_table(plan),
         Text(
             f"Measured on this machine with one random volume ({costs.device}, threads: {plan.experiment.threads}). "
@@ -63,6 +65,29 @@ def _site_table(plan: RunPlan) -> Table:
             size(site.features_bytes),
         )
     return table
+
+
+def _private_parts(plan: RunPlan) -> list[RenderableType]:
+    """Return the table and the price of differential privacy; nothing without."""
+    privacy = plan.experiment.privacy.differential
+    if privacy is None:
+        return []
+    title = f"Differential privacy: epsilon {privacy.epsilon:g}, delta {privacy.delta:g}, per person, over all rounds"
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    table.add_column("Site")
+    for name in ("People in training", "In a step", "Steps per round", "Noise multiplier", "Rounds affordable"):
+        table.add_column(name, justify="right")
+    for cost in plan.private:
+        mechanism = cost.mechanism
+        table.add_row(
+            Text(cost.site),
+            str(cost.people),
+            "all" if mechanism.sampling_rate == 1 else f"{mechanism.sampling_rate:.0%}",
+            str(mechanism.steps),
+            f"{mechanism.noise_multiplier:.3g}",
+            f"{cost.affordable} of {cost.rounds}",
+        )
+    return [table, Text(expected_price(plan.experiment)), Text()]
 
 
 @dataclass(frozen=True)
@@ -133,12 +158,14 @@ def messages(plan: RunPlan) -> dict[str, Message]:
 
 def _training_message(plan: RunPlan) -> Message:
     costs = plan.costs
-    numbers = "number of scans, loss, validation scores, seconds, memory"
+    private = plan.experiment.privacy.differential is not None
+    numbers = f"number of scans, {'' if private else 'loss, '}validation scores, seconds, memory"
     if plan.experiment.privacy.secure_aggregation:
         down = f"the model's trained part ({size(costs.state_bytes)}), parameters of the rule"
         return Message("each round", down, f"{numbers}, public keys; the new values stay at the site")
     down = f"the model's trained part ({size(costs.bytes_down)}), parameters of the rule"
-    return Message("each round", down, f"its new values ({size(costs.bytes_up)}), {numbers}")
+    noised = " with noise" if private else ""
+    return Message("each round", down, f"its new values{noised} ({size(costs.bytes_up)}), {numbers}")
 
 
 def _masking_messages(plan: RunPlan) -> dict[str, Message]:

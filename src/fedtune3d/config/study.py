@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,10 @@ from fedtune3d.config.experiment import WRITTEN_BY_INIT, Experiment, ExperimentK
 from fedtune3d.models.assembly import NCC, RESNET18
 
 Choice = str | dict[str, JsonValue]
-"""An entry of an axis: a name, or a mapping with the name, its options, and optionally `label` and `training`."""
+"""An entry of an axis: a name, or a mapping with the name, its options, and optionally `label` and `OWN` sections."""
+
+OWN = ("training", "privacy")
+"""Sections of which an entry of an axis may change keys."""
 
 RANDOM = "random"
 """The reference with the study's own encoder, head, tuning and rule, but random weights."""
@@ -167,7 +170,8 @@ class Study(ExperimentKeys):
                 study.experiment(combination, study.seeds[0])
             except ValidationError as error:
                 lines = problems_of(Path(path), error, Experiment)
-                problems += [f"{line} (in {combination.name})" for line in lines if not _is_in(line, problems)]
+                new = [line for line in lines if not any(problem.startswith(line) for problem in problems)]
+                problems += [f"{line} (in {combination.name})" for line in new]
         if problems:
             raise InputError("\n".join(problems))
         return study
@@ -263,6 +267,8 @@ class Study(ExperimentKeys):
         parts = (combination.head,) if combination.is_reference else (combination.tuning, combination.rule)
         for variant in dict.fromkeys((combination.head, *parts)):
             values = _changed(values, variant.changes)
+        if isinstance(privacy := values["privacy"], dict) and privacy["epsilon"] is not None:
+            values["baselines"] = ()  # ε excludes them
         return Experiment.model_validate(values)
 
     def trial_folder(self, combination: Combination, seed: int) -> Path:
@@ -279,12 +285,12 @@ class Study(ExperimentKeys):
         values: dict[str, JsonValue] = {key: choice} if isinstance(choice, str) else dict(choice)
         if key not in values:
             raise ValueError(f"{axis}: an entry needs `{key}`, got {', '.join(values)}")
-        name, training = str(values.pop(key)), values.pop("training", None)
+        name, own = str(values.pop(key)), {section: values.pop(section) for section in OWN if section in values}
         label = None if (given := values.pop("label", None)) is None else str(given)
-        changes = self._changes(axis, name, values)
-        if training is not None:
-            changes = _changed(changes, {"training": training})
-        options = values | (training if isinstance(training, dict) else {})
+        changes = _changed(self._changes(axis, name, values), own)
+        options = values | {
+            key: value for part in own.values() if isinstance(part, dict) for key, value in part.items()
+        }
         note = ", ".join(f"{option}: {value}" for option, value in options.items()) if label is None else label
         return Variant(axis, name, label or _label(name, options), note if label != name else "", changes)
 
@@ -342,7 +348,3 @@ def _label(name: str, options: Mapping[str, JsonValue]) -> str:
     """Return a label that can be part of a folder name, such as `fedprox-mu0_01`."""
     text = "-".join([name, *(f"{key}{value}" for key, value in options.items())])
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text)
-
-
-def _is_in(line: str, problems: Iterable[str]) -> bool:
-    return any(problem.startswith(line) for problem in problems)

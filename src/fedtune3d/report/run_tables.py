@@ -139,15 +139,19 @@ def _server_saw(contents: RunContents) -> str:
     """Describe how much of the updates the server saw, according to the ledger."""
     trained = [line for line in contents.ledger if line.trains]
     sums = [line.secure for line in trained if line.secure is not None]
+    noised = contents.config.get("privacy", {}).get("epsilon") is not None
     if not sums or len(sums) < len(trained):
-        return "each site's update, its counts, losses and scores"
+        return "each site's update" + (
+            ", with noise; its counts and scores" if noised else ", its counts, losses and scores"
+        )
     fewest = min(len(secure.summed) for secure in sums)
     adjusted = sorted({site for secure in sums for site in secure.adjusted})
     rounds = plural(sum(bool(secure.adjusted) for secure in sums), "round")
     cut = (
         f"; in {rounds} the weight of {' or '.join(adjusted)} was cut or raised (privacy.max_share)" if adjusted else ""
     )
-    return f"the sum of the updates, over {fewest} sites or more; each site's counts, losses and scores{cut}"
+    what = "counts and scores" if noised else "counts, losses and scores"
+    return f"the sum of the updates, over {fewest} sites or more; each site's {what}{cut}"
 
 
 def _best(metrics: RunMetrics | None) -> str:

@@ -4,16 +4,18 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fedtune3d._utils.errors import InputError, ScanError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Silent
 from fedtune3d.cohorts.records import ScanRecord
-from fedtune3d.cohorts.splits import SPLITS
+from fedtune3d.cohorts.splits import SPLITS, TRAIN
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.privacy.differential_privacy.forecast import Forecast, forecast
 from fedtune3d.federation.site.costs import MeasuredCosts, measure_costs
+from fedtune3d.federation.site.data import count_people
 from fedtune3d.federation.site.site import Site
 from fedtune3d.federation.splitting import split_shared
 from fedtune3d.preparation.prepare_all import prepare_all
@@ -51,12 +53,16 @@ class SitePlan:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The plan of a run, and warnings about what may harm its results."""
+    """The plan of a run, and warnings about what may harm its results.
+
+    `private` is what differential privacy costs at each site; empty without.
+    """
 
     experiment: Experiment
     costs: MeasuredCosts
     sites: list[SitePlan]
     warnings: list[str] = field(default_factory=list)
+    private: tuple[Forecast, ...] = ()
 
     @property
     def federated_seconds(self) -> float:
@@ -99,7 +105,12 @@ def plan_run(experiment: Experiment) -> RunPlan:
         InputError: If a site's folder cannot be read, or the model cannot be built.
     """
     scans = SiteScans(experiment)  # first: a mistake in a table is found at once, and measuring can take minutes
-    return plan_with(experiment, measure_costs(experiment), scans)
+    private = tuple(
+        cost
+        for section in experiment.sites
+        if (cost := forecast(experiment, section.name, section.policy, scans.people[section.name])) is not None
+    )
+    return replace(plan_with(experiment, measure_costs(experiment), scans), private=private)
 
 
 class SiteScans:
@@ -107,6 +118,7 @@ class SiteScans:
 
     Attributes:
         splits: Site → the sizes of its splits.
+        people: Site → people in training.
         missing: Site → number of scans that are not prepared yet.
         prepare_seconds: Time to prepare one scan.
         entry_bytes: Size of a prepared scan on disk.
@@ -117,6 +129,7 @@ class SiteScans:
         read_tables(sites)
         shared = split_shared(experiment, [site.shared_groups(site.cohort.records) for site in sites])
         self.splits = {site.name: _splits(site, shared) for site in sites}
+        self.people = {site.name: _people(site, shared) for site in sites}
         missing = {site.name: _not_prepared(site) for site in sites}
         self.missing = {name: len(records) for name, records in missing.items()}
         settings = experiment.preparation_settings
@@ -132,6 +145,11 @@ class SiteScans:
 def _splits(site: Site, shared: Mapping[str, str]) -> SiteSplits:
     records = site.cohort.records
     return split_sizes_of(site.assign(records, shared), [(record.group_id, record.label) for record in records])
+
+
+def _people(site: Site, shared: Mapping[str, str]) -> int:
+    splits = site.assign(site.cohort.records, shared)
+    return count_people(record for record in site.cohort.records if splits[record.group_id] == TRAIN)
 
 
 def _not_prepared(site: Site) -> list[ScanRecord]:

@@ -506,7 +506,7 @@ def test_noise_is_drawn_once_whatever_dies_and_whatever_is_asked(
 
 def test_one_budget_for_all_experiments_on_the_same_people(hospital: Hospital, write: Callable[..., Path]) -> None:
     settings = hospital.folder / "site.yaml"
-    settings.write_text(settings.read_text().replace("policy:", "policy:\n  max_epsilon: 3.5"))
+    settings.write_text(settings.read_text().replace("max_epsilon: null", "max_epsilon: 3.5"))
     hospital.restart()
     with pytest.raises(Refusal, match="the experiment trains without differential privacy"):
         read_request(hospital.folder, write())
