@@ -6,7 +6,7 @@ import pytest
 
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.workflows import expected_price as module
-from fedtune3d.workflows.expected_price import expected_price
+from fedtune3d.workflows.expected_price import MEASURED, expected_price
 
 VALUES: dict[str, Any] = {
     "name": "x",
@@ -37,6 +37,11 @@ def price(epsilon: float, **changes: Any) -> str:
 )
 def test_the_nearest_smaller_epsilon_is_named(epsilon: float, line: str) -> None:
     assert f"of 100 people in training, head linear {line}" in price(epsilon)
+
+
+def test_a_smaller_epsilon_was_measured_to_cost_more() -> None:
+    for measured in MEASURED.values():
+        assert measured[1.0] > measured[3.0] > measured[8.0] > 0
 
 
 def test_what_was_not_measured_is_not_guessed() -> None:

@@ -3,8 +3,8 @@
 from fedtune3d.config.experiment import Experiment
 
 COMMAND = "python benchmarks/privacy_utility.py"
-MEASURED: dict[str, dict[float, float]] = {}
-"""Head → ε → mean loss of test AUC on 4 simulated sites of 100 people in training; from docs/privacy.md."""
+MEASURED = {"linear": {8.0: 0.014, 3.0: 0.045, 1.0: 0.151}}
+"""Head → ε → mean loss of test AUC at 4 sites of 100 people in training, drawn at random; from docs/privacy.md."""
 
 
 def expected_price(experiment: Experiment) -> str:
@@ -18,6 +18,6 @@ def expected_price(experiment: Experiment) -> str:
     nearest = max(known, default=min(measured))
     more = "" if known else ", and smaller epsilons cost more"
     return (
-        f"Price in AUC: on simulated sites of 100 people in training, head {head} lost {measured[nearest]:.3f} at "
+        f"Price in AUC: at simulated sites of 100 people in training, head {head} lost {measured[nearest]:.3f} at "
         f"epsilon {nearest:g}{more} ({COMMAND}); smaller sites lose more. Yours is found by a run without."
     )
