@@ -56,6 +56,7 @@ TESTED_ELSEWHERE = {
     "config/study_results.py": "workflows/test_study.py",
     "evaluation/sample.py": "evaluation/test_calibration.py",
     "federation/answer_checks.py": "federation/test_checked_federation.py",
+    "federation/flower/certificates.py": "federation/flower/test_folders.py",
     "federation/flower/grid_federation.py": "federation/flower/test_deployment.py",
     "federation/flower/reachability.py": "federation/flower/test_folders.py",
     "federation/flower/server_app.py": "federation/flower/test_deployment.py",
