@@ -222,7 +222,8 @@ class _Trainer:
             nn.utils.clip_grads_with_norm_(list(self.parameters.values()), self.settings.clip_norm, norm)
         self.correction.after_clipping(self.parameters)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters.values():
+            parameter.grad = None
         self.steps += 1
 
     def _where(self, done: int) -> str:

@@ -183,7 +183,8 @@ class _PrivateTrainer:
         self.correction.before_clipping(self.parameters)
         self.correction.after_clipping(self.parameters)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters.values():
+            parameter.grad = None
         self.taken += 1
 
 
