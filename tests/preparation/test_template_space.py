@@ -11,7 +11,7 @@ from simulated_heads import HeadScan, paint_head
 from fedtune3d.preparation.atlas import FREESURFER_REGIONS, load_regions, packaged_atlas
 from fedtune3d.preparation.prepare_scan import prepare_scan
 from fedtune3d.preparation.settings import PreparationSettings
-from fedtune3d.preparation.template import SPACE, load_template
+from fedtune3d.preparation.template import BRAIN_THRESHOLD, SPACE, load_template, read_mni152
 from fedtune3d.preparation.template_space import region_in_scan, template_to_scan, to_template
 
 
@@ -70,3 +70,17 @@ def test_the_atlas_hippocampi_and_ventricles_fall_on_those_of_a_real_anatomy(tmp
         here, own = region_in_scan(region, matrix), np.isin(truth, FREESURFER_REGIONS[name])
         dice = 2 * (here & own).sum() / (here.sum() + own.sum())
         assert dice > 0.3, name
+
+
+@pytest.mark.parametrize("kind", ["t1", "gm", "wm"])
+def test_the_template_is_nilearns(kind: str) -> None:
+    from nilearn import datasets
+
+    tissue = "" if kind == "t1" else f"{kind}_"
+    image = getattr(datasets, f"load_mni152_{tissue}template")(resolution=1)
+    voxels, affine = read_mni152(kind)
+    np.testing.assert_array_equal(voxels, image.get_fdata(dtype=np.float32))
+    np.testing.assert_array_equal(affine, image.affine)
+    if kind == "t1":
+        brain = np.asarray(datasets.load_mni152_brain_mask(resolution=1).dataobj) > 0
+        np.testing.assert_array_equal(voxels > BRAIN_THRESHOLD, brain)

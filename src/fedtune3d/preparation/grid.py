@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from fedtune3d.preparation.arrays import Affine, Box, Mask, Volume
+from fedtune3d.preparation.holes import fill_holes
 
 _TRIMMED = 0.001  # fraction of the brain's voxels ignored at each end of an axis, so that specks do not matter
 _MASK_THRESHOLD = 0.499  # just below one half, so that ties do not depend on rounding
@@ -43,7 +44,7 @@ def resample(voxels: Volume, source_affine: Affine, mask: Mask, affine: Affine, 
     target = ((size,) * 3, affine)
     resampled = torchio.Resample(target, label_interpolation="linear", antialias=True, copy=False)(subject)
     sampled, share = (resampled.get_image(name).data[0].numpy() for name in ("scan", "mask"))
-    return sampled, ndimage.binary_fill_holes(share > _MASK_THRESHOLD)
+    return sampled, fill_holes(share > _MASK_THRESHOLD)
 
 
 def resample_affinely(voxels: Volume, mask: Mask, to_voxels: Affine, size: int) -> tuple[Volume, Mask]:
@@ -68,7 +69,7 @@ def resample_affinely(voxels: Volume, mask: Mask, to_voxels: Affine, size: int) 
         )
         return sampled
 
-    return sample(voxels), ndimage.binary_fill_holes(sample(mask.astype(np.float32)) > _MASK_THRESHOLD)
+    return sample(voxels), fill_holes(sample(mask.astype(np.float32)) > _MASK_THRESHOLD)
 
 
 def crop_to(mask: Mask, margin: int) -> Box:

@@ -18,7 +18,7 @@ from scipy import ndimage
 from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d.preparation.fingerprints import keyed
 from fedtune3d.preparation.grid import extents
-from fedtune3d.preparation.template import load_tissue_fractions
+from fedtune3d.preparation.template import load_tissue_fractions, read_mni152
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -156,10 +156,8 @@ def _template() -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.floa
 
 def _template_maps(size: int) -> NDArray[np.float32]:
     """Load intensity, grey matter, white matter, fluid and mask, (5, size, size, size), centred on the brain."""
-    from nilearn.datasets import load_mni152_template
-
     (fluid, grey, white), affine, mask = load_tissue_fractions()
-    intensity = load_mni152_template(resolution=1).get_fdata(dtype=np.float32)
+    intensity = read_mni152("t1")[0]
     intensity = np.where(mask, (intensity - intensity[mask].mean()) / intensity[mask].std(), 0.0)
     step = SPACING_MM * _COARSER / affine[0, 0]
     start = np.mean(extents(mask), axis=1) - step * (size - 1) / 2

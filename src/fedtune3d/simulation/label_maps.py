@@ -10,6 +10,7 @@ import scipy.ndimage as ndi
 from numpy.typing import NDArray
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d.preparation.holes import fill_holes
 from fedtune3d.simulation.anatomy import Anatomy, as_bytes, resample_to_anatomy_grid
 
 DIAGNOSES = {
@@ -132,7 +133,7 @@ def close_brain(parenchyma: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) 
     x, y, z = (n // 2 for n in parenchyma.shape)
     coarse = parenchyma.reshape(x, 2, y, 2, z, 2).any(axis=(1, 3, 5))
     grown = ndi.distance_transform_edt(~coarse, 2 * spacing_mm) <= CLOSING_MM
-    closed = ndi.binary_fill_holes(ndi.distance_transform_edt(grown, 2 * spacing_mm) > CLOSING_MM)
+    closed = fill_holes(ndi.distance_transform_edt(grown, 2 * spacing_mm) > CLOSING_MM)
     brain: np.ndarray = parenchyma | closed.repeat(2, axis=0).repeat(2, axis=1).repeat(2, axis=2)
     return brain
 
