@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -86,8 +87,9 @@ def _draw(contents: RunContents) -> dict[str, Drawing]:
     return drawings
 
 
+@cache
 def environment() -> Environment:
-    """Return the Jinja environment with the templates and filters of all pages."""
+    """Return the Jinja environment with the templates and filters of all pages, which compiles each template once."""
     templates = Environment(
         loader=PackageLoader("fedtune3d.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )

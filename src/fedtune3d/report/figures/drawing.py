@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.typing import LineStyleType
 
@@ -26,6 +28,7 @@ BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY = "#0072B2", "#E69F00", "#009E73", "
 _DRAWING = threading.Lock()
 """Guards Matplotlib's settings, which are global, as the pages of a watched run are drawn in other threads."""
 
+_PNG_DPI = 200
 
 Cell: TypeAlias = str | float | bool | None
 """A value in the data of a figure."""
@@ -64,7 +67,10 @@ def site_marks(sites: Sequence[str]) -> dict[str, Mark]:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with the name of its files, its description (alternative text) and its data."""
+    """A figure with the name of its files, its description (alternative text) and its data.
+
+    The canvases are called directly: `Figure.savefig` draws everything twice, once to find out how it draws.
+    """
 
     name: str
     title: str
@@ -82,7 +88,7 @@ class Drawing:
         """The figure as SVG; equal drawings give equal bytes. The figure must not be changed afterwards."""
         buffer = io.BytesIO()
         with self._settings():
-            self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": self.title})
+            FigureCanvasSVG(self.figure).print_svg(buffer, metadata={"Date": None, "Title": self.title})
         self.figure.set_layout_engine("none")  # fix the layout, so that the PNG shows the same picture
         return buffer.getvalue()
 
@@ -91,7 +97,8 @@ class Drawing:
         with atomic_path(folder / f"{self.name}.svg") as partial:
             partial.write_bytes(self.svg)  # first, as it fixes the layout
         with atomic_path(folder / f"{self.name}.png") as partial, self._settings():
-            self.figure.savefig(partial, format="png", dpi=200)
+            self.figure.set_dpi(_PNG_DPI)
+            FigureCanvasAgg(self.figure).print_png(partial)
         write_text(folder / f"{self.name}.tsv", tab_separated(self.rows))
 
     @contextmanager
