@@ -6,6 +6,7 @@ the site looks up the class by the rule's name among its installed rules, so no 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from inspect import get_annotations
 from typing import ClassVar, Self, get_type_hints
 
@@ -151,11 +152,12 @@ class PackedStep:
 def pack_step(step: SiteStep) -> PackedStep:
     """Split a step into JSON values and state dicts."""
     packed = PackedStep({}, {})
-    for name, is_state in _fields(type(step)).items():
+    for name, is_state in _fields(type(step)).items():  # type: ignore[arg-type]
         if is_state:
             packed.parts[name] = dict(getattr(step, name))
         else:
-            packed.values[name] = _adapter(type(step), name).dump_python(getattr(step, name), mode="json")
+            adapter = _adapter(type(step), name)  # type: ignore[arg-type]
+            packed.values[name] = adapter.dump_python(getattr(step, name), mode="json")
     return packed
 
 
@@ -165,7 +167,7 @@ def unpack_step(step_type: type[SiteStep], packed: PackedStep) -> SiteStep:
     Raises:
         InputError: If a field is missing, unknown or of the wrong type.
     """
-    expected = _fields(step_type)
+    expected = _fields(step_type)  # type: ignore[arg-type]
     received = dict.fromkeys(packed.values, False) | dict.fromkeys(packed.parts, True)
     if received != expected:
         raise InputError(
@@ -175,17 +177,21 @@ def unpack_step(step_type: type[SiteStep], packed: PackedStep) -> SiteStep:
     values: dict[str, object] = dict(packed.parts)
     for name, value in packed.values.items():
         try:
-            values[name] = _adapter(step_type, name).validate_python(value)
+            values[name] = _adapter(step_type, name).validate_python(value)  # type: ignore[arg-type]
         except ValidationError as error:
             raise InputError(f"site step: {name}: {error.errors()[0]['msg']}, got {value!r}") from error
     return step_type(**values)  # type: ignore[arg-type]  # checked against the annotations above
 
 
-def _fields(step_type: type[SiteStep]) -> dict[str, bool]:
+# Kept for each class: pydantic takes a millisecond for an adapter, and a round uses several at each site. What mypy is
+# told above: a class has a hash, whether or not its instances have.
+@cache
+def _fields(step_type: type[SiteStep]) -> Mapping[str, bool]:
     """Return field name → whether the field is a state dict."""
     hints = get_type_hints(step_type)
     return {field.name: hints[field.name] == State for field in fields(step_type)}
 
 
+@cache
 def _adapter(step_type: type[SiteStep], name: str) -> TypeAdapter[object]:
     return TypeAdapter(get_type_hints(step_type)[name])
