@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import mul
 
-from scipy.optimize import brentq
-
 from fedtune3d.evaluation.estimate import Z
 
 PRIOR_PEOPLE = 15
@@ -121,6 +119,8 @@ def mean_auc_interval(
 
 
 def _lower(estimate: float, variance: Callable[[float], float]) -> float:
+    from scipy.optimize import brentq
+
     if estimate <= 0:
         return 0.0
 

@@ -2,8 +2,6 @@
 
 import math
 
-from scipy.stats import t as student
-
 from fedtune3d.evaluation.estimate import Estimate, defined
 from fedtune3d.evaluation.sample import Sample
 
@@ -25,6 +23,8 @@ def brier_score(sample: Sample) -> Estimate:
     References:
         Brier, 1950, Mon. Weather Rev. 78:1–3; Wilson, 1927, J. Am. Stat. Assoc. 22:209–212.
     """
+    from scipy.stats import t as student
+
     errors = (sample.probabilities - sample.labels) ** 2
     mean = float(sample.weights @ errors / sample.scans)
     people = sample.people

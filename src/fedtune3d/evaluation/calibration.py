@@ -2,18 +2,19 @@
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import expit
-from statsmodels.genmod.families import Binomial
-from statsmodels.genmod.generalized_linear_model import GLM, GLMResultsWrapper
 
 from fedtune3d.evaluation.brier import brier_score
 from fedtune3d.evaluation.estimate import FEW, Estimate, Z, defined, undefined
 from fedtune3d.evaluation.grid import STEPS_PER_UNIT
 from fedtune3d.evaluation.reliability import CalibrationError, calibration_error
 from fedtune3d.evaluation.sample import Sample
+
+if TYPE_CHECKING:
+    from statsmodels.genmod.generalized_linear_model import GLMResultsWrapper
 
 _STEPS = 50
 _FAR = 40.0
@@ -69,6 +70,7 @@ def _slope(sample: Sample) -> Estimate:
 
 def _intercept(sample: Sample) -> Estimate:
     """The a with Σ rᵢ(a) = 0, rᵢ = label − expit(logit + a); its interval holds each a with (Σ rᵢ)² ≤ z² Var(Σ rᵢ)."""
+    from scipy.optimize import brentq
 
     def residuals(intercept: float) -> np.ndarray:
         return np.asarray(sample.labels - expit(sample.logits + intercept))
@@ -88,6 +90,9 @@ def _intercept(sample: Sample) -> Estimate:
 
 def _regression(sample: Sample, design: np.ndarray) -> Estimate:
     """Estimate the first coefficient of a logistic regression of the label, with its normal interval."""
+    from statsmodels.genmod.families import Binomial
+    from statsmodels.genmod.generalized_linear_model import GLM
+
     model = GLM(sample.labels, design, family=Binomial(), freq_weights=sample.weights)
     fit = model.fit(maxiter=_STEPS, tol=1e-12, tol_criterion="params")
     value, half_width = float(fit.params[0]), Z * math.sqrt(_variance(sample, design, fit)[0, 0])
@@ -96,7 +101,7 @@ def _regression(sample: Sample, design: np.ndarray) -> Estimate:
     return defined(value, (value - half_width, value + half_width), method, sample.few)
 
 
-def _variance(sample: Sample, design: np.ndarray, fit: GLMResultsWrapper) -> np.ndarray:
+def _variance(sample: Sample, design: np.ndarray, fit: "GLMResultsWrapper") -> np.ndarray:
     """Return the inverse information; with several scans per person, the sandwich estimator with people as clusters or,
     if people are not known, the inverse information times scans / people.
 

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from scipy.stats import rankdata
 
 from fedtune3d.evaluation.estimate import FEW, Estimate, Z, defined, undefined
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class, why_undefined
@@ -60,6 +59,8 @@ def structural_components(labels: np.ndarray, scores: np.ndarray) -> tuple[float
         DeLong, DeLong and Clarke-Pearson, 1988, Biometrics 44:837–845 (V₁₀ and V₀₁); by midranks as in Sun and
         Xu, 2014, IEEE Signal Process. Lett. 21:1389–1393.
     """
+    from scipy.stats import rankdata
+
     labels = np.asarray(labels)
     rank_in_class = np.empty(len(labels))
     for label in (0, 1):

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import t as student
 
 from fedtune3d.evaluation.auc_interval import AucVariance, away_from_ends
 from fedtune3d.evaluation.estimate import Estimate, defined
@@ -48,6 +46,8 @@ def heterogeneity(aucs: Sequence[float], variances: Sequence[AucVariance], few: 
         21:1539–1558 (I²); Higgins, Thompson and Spiegelhalter, 2009, J. R. Stat. Soc. A 172:137–159 (prediction
         interval); Snell, Ensor, Debray, Moons and Riley, 2018, Stat. Methods Med. Res. 27:3505–3522 (logit of the AUC).
     """
+    from scipy.stats import t as student
+
     if len(aucs) < MIN_SITES:
         return None
     inside = [away_from_ends(auc, part.negatives, part.positives) for auc, part in zip(aucs, variances, strict=True)]
@@ -72,6 +72,7 @@ def heterogeneity(aucs: Sequence[float], variances: Sequence[AucVariance], few: 
 
 def _paule_mandel(values: np.ndarray, within: np.ndarray) -> float:
     """The τ² at which Σ (value − mean)² / (within + τ²) = k − 1; 0 where the sum is smaller at 0."""
+    from scipy.optimize import brentq
 
     def excess(between: float) -> float:
         weights = 1 / (within + between)

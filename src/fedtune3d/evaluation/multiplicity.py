@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from statsmodels.stats.multitest import multipletests
-
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Adjust p-values to control the family-wise error rate.
@@ -17,6 +15,8 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     References:
         Holm, 1979, Scand. J. Stat. 6:65–70.
     """
+    from statsmodels.stats.multitest import multipletests
+
     tested = [index for index, value in enumerate(p_values) if value is not None]
     values = [value for value in p_values if value is not None]
     for index, value in zip(tested, values, strict=True):

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.evaluation.delong import clustered_variance, method_name, structural_components
@@ -163,6 +162,8 @@ def _comparison(
     scans: int,
     sites: tuple[str, ...] = (),
 ) -> Comparison:
+    from scipy.stats import norm
+
     value = difference.value
     return Comparison(
         first=first,

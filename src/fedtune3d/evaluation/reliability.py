@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
 
 from fedtune3d.evaluation.estimate import FEW, Estimate, defined
 from fedtune3d.evaluation.intervals import wilson
@@ -88,5 +87,7 @@ def _sums(sample: Sample, rows: np.ndarray) -> tuple[float, float, float]:
 
 def _mean_absolute_deviation(n: int, p: float) -> float:
     """Compute E|X − np| of a binomial X."""
+    from scipy.stats import binom
+
     above = int(n * p) + 1
     return float(2 * above * (1 - p) * binom.pmf(above, n, p))

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.covariance import ledoit_wolf
 
 from fedtune3d._utils.state_dicts import State
 
@@ -64,6 +63,8 @@ class FeatureStatistics:
 
 
 def _moments(pooled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.covariance import ledoit_wolf
+
     covariance, _ = ledoit_wolf(pooled)
     return pooled.mean(axis=0), covariance
 

@@ -1,16 +1,18 @@
 """Pictures of a prepared scan, drawn at its site."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image  # matplotlib needs it, so it is there
 
 from fedtune3d._utils.files import atomic_path
 from fedtune3d.preparation.arrays import Volume
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PLANES = (
     # title, axis of the cut, letters at left, right, bottom, top
@@ -30,6 +32,8 @@ def write_example(voxels: Volume | NDArray[np.float16], path: Path) -> None:
         voxels: (x, y, z) in RAS order, for example (128, 128, 128) float16.
         path: The PNG, written atomically.
     """
+    from matplotlib.figure import Figure
+
     values = np.asarray(voxels, dtype=np.float32)
     figure = Figure(figsize=(4.5, 1.5), dpi=100, facecolor="black")
     for column, (_, axis, letters) in enumerate(PLANES):
@@ -41,8 +45,10 @@ def write_example(voxels: Volume | NDArray[np.float16], path: Path) -> None:
         _render_grey(figure).save(partial, format="png", optimize=True)
 
 
-def _render_grey(figure: Figure) -> Image.Image:
+def _render_grey(figure: "Figure") -> Image.Image:
     """Render with one byte per pixel, a third of the size in colour."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., 0])
@@ -58,7 +64,7 @@ def _slice(values: Volume, axis: int) -> Volume:
     return np.where(cut == 0, 0.0, grey)
 
 
-def write_letters(axes: Axes, letters: str) -> None:
+def write_letters(axes: "Axes", letters: str) -> None:
     """Label the left, right, bottom and top of a picture with letters such as ``"LRIS"``."""
     places = ((0.04, 0.5), (0.96, 0.5), (0.5, 0.05), (0.5, 0.95))
     for letter, (x, y) in zip(letters, places, strict=True):

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import Field
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.site_scores import SCORE_KINDS, ScoreKind, SiteScore
@@ -57,6 +56,8 @@ def score(assembled: AssembledModel, state: State, data: ScanSet, batch_size: in
         InputError: If the state does not match the model.
         NotFinite: If the model's output is NaN or infinite.
     """
+    from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
     assembled.write(state)
     if not len(data):
         return Scores(None, None, None, 0, "no scans")
