@@ -10,9 +10,8 @@ import fuzz
 import kills
 import pytest
 import twice
-from commands import draw_nothing
+from commands import DRAWN_BY, draw_nothing
 from kinds import KINDS, RESUME, build_states, expected_results
-from matplotlib.figure import Figure
 from mutations import BINARY, TEXT, mutate
 from processes import start
 from waiting import wait_until
@@ -43,7 +42,8 @@ def test_a_mutation_changes_the_file_and_is_drawn_again_from_the_same_seed(tmp_p
 def _drawing() -> Iterator[None]:
     """The programs leave out drawing in their processes; the tests that follow in this one draw again."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", Figure.savefig)
+        for canvas, method in DRAWN_BY:
+            patch.setattr(canvas, method, getattr(canvas, method))
         draw_nothing()
         yield
 

@@ -67,10 +67,7 @@ def site_marks(sites: Sequence[str]) -> dict[str, Mark]:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with the name of its files, its description (alternative text) and its data.
-
-    The canvases are called directly: `Figure.savefig` draws everything twice, once to find out how it draws.
-    """
+    """A figure with the name of its files, its description (alternative text) and its data."""
 
     name: str
     title: str
@@ -87,7 +84,7 @@ class Drawing:
     def svg(self) -> bytes:
         """The figure as SVG; equal drawings give equal bytes. The figure must not be changed afterwards."""
         buffer = io.BytesIO()
-        with self._settings():
+        with self._settings():  # not with savefig, which draws everything twice (see `write_png`)
             FigureCanvasSVG(self.figure).print_svg(buffer, metadata={"Date": None, "Title": self.title})
         self.figure.set_layout_engine("none")  # fix the layout, so that the PNG shows the same picture
         return buffer.getvalue()
@@ -97,8 +94,7 @@ class Drawing:
         with atomic_path(folder / f"{self.name}.svg") as partial:
             partial.write_bytes(self.svg)  # first, as it fixes the layout
         with atomic_path(folder / f"{self.name}.png") as partial, self._settings():
-            self.figure.set_dpi(_PNG_DPI)
-            FigureCanvasAgg(self.figure).print_png(partial)
+            write_png(self.figure, partial, _PNG_DPI)
         write_text(folder / f"{self.name}.tsv", tab_separated(self.rows))
 
     @contextmanager
@@ -111,6 +107,12 @@ class Drawing:
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of the given size in inches, with constrained layout."""
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def write_png(figure: Figure, path: Path, dpi: int) -> None:
+    """Draw a figure once and write it; `Figure.savefig` draws it before that, to find out how the format draws."""
+    figure.set_dpi(dpi)
+    FigureCanvasAgg(figure).print_png(path)
 
 
 def tab_separated(rows: Sequence[Mapping[str, Cell]]) -> str:

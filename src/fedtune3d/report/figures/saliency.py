@@ -10,7 +10,7 @@ from matplotlib.image import AxesImage
 
 from fedtune3d._utils.files import atomic_path
 from fedtune3d.preparation.pictures import PLANES, write_letters
-from fedtune3d.report.figures.drawing import GREY, new_figure
+from fedtune3d.report.figures.drawing import GREY, new_figure, write_png
 
 Colours = tuple[Normalize, str]
 _DIM = 1.4  # stretches the scan's grey scale, so that white matter stays darker than a map's faint colours
@@ -44,7 +44,7 @@ def draw_saliency(
     figure.suptitle(title, fontsize=10)
     figure.supxlabel("\n".join(notes), fontsize=8, color=GREY)
     with atomic_path(path) as partial:
-        figure.savefig(partial, format="png", dpi=150)
+        write_png(figure, partial, dpi=150)
 
 
 def colours_of(values: np.ndarray) -> Colours:
