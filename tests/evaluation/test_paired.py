@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.typed_json import from_json, to_json
@@ -134,16 +133,21 @@ def test_partly_the_same_people_by_resampling(clustered: Callable) -> None:
     seeds = {seed: tuple(reordered(part, own) for part in everyone) for seed, own in rows.items()}
     got = paired_over_seeds(seeds)
     labels = everyone[0].labels
+    negatives, positives = (np.flatnonzero(labels == label) for label in (0, 1))
+    # For each pair of a negative and a positive, whether the first model ranks it right, less whether the second does.
+    one, other = (
+        (part.probabilities[positives] > part.probabilities[negatives][:, None]).astype(float) for part in everyone
+    )
+    inside = {seed: [np.isin(members, own) for members in (negatives, positives)] for seed, own in rows.items()}
     drawn = []
-    for _ in range(800):
-        chosen = np.concatenate(
-            [rng.choice(np.flatnonzero(labels == label), np.sum(labels == label)) for label in (0, 1)]
-        )
+    for _ in range(8000):
+        counts = [
+            rng.multinomial(len(members), np.full(len(members), 1 / len(members))) for members in (negatives, positives)
+        ]
         aucs = []
-        for own in rows.values():
-            kept = chosen[np.isin(chosen, own)]
-            one, other = (roc_auc_score(labels[kept], part.probabilities[kept]) for part in everyone)
-            aucs.append(one - other)
+        for kept in inside.values():
+            first, second = (count * part for count, part in zip(counts, kept, strict=True))
+            aucs.append(first @ (one - other) @ second / (first.sum() * second.sum()))
         drawn.append(np.mean(aucs))
     assert got.standard_error == pytest.approx(np.std(drawn), rel=0.12)
 

@@ -91,8 +91,15 @@ def test_without_qkv_bias_equals_the_reference() -> None:
     assert relative_error(ours(scans), reference(scans)) <= 1e-5
 
 
-def test_vit_b_forward_equals_the_reference() -> None:
-    reference, ours = reference_and_ours(**VIT_B)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(VIT_B | {"depth": 2, "global_attn_indexes": (1,)}, id="a block of either kind"),
+        pytest.param(VIT_B, id="all twelve blocks", marks=pytest.mark.slow),
+    ],
+)
+def test_vit_b_forward_equals_the_reference(settings: dict[str, Any]) -> None:
+    reference, ours = reference_and_ours(**settings)
     scans = torch.randn(1, 1, 128, 128, 128, generator=torch_rng("scans"))
     with torch.inference_mode():
         features = ours(scans)
