@@ -23,6 +23,16 @@ def test_help_does_not_import_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_what_only_trains_or_measures_does_not_import_what_evaluates_and_draws() -> None:
+    code = """
+import sys
+import fedtune3d.config.experiment, fedtune3d.federation.site.costs, fedtune3d.preparation.prepare_all
+sys.exit(str({"scipy.stats", "statsmodels", "pandas", "sklearn", "matplotlib", "nilearn"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr == "set()\n"
+
+
 def test_the_citation_has_the_package_s_version() -> None:
     citation = yaml.safe_load((Path(__file__).parents[1] / "CITATION.cff").read_text())
     assert citation["version"] == fedtune3d.__version__
