@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit
-from statsmodels.genmod.families import Binomial
-from statsmodels.genmod.generalized_linear_model import GLM
 
 from fedtune3d.evaluation.calibration import Calibration, calibration
 from fedtune3d.evaluation.grid import LOGIT_LIMIT, MIDDLE_LOGITS
@@ -56,6 +54,9 @@ def platt_scaling(counts: np.ndarray) -> PlattScaling | None:
         Platt, 1999, Advances in Large Margin Classifiers, 61–74, section 2.2. Lin, Lin and Weng, 2007, Mach. Learn.
         68:267–276.
     """
+    from statsmodels.genmod.families import Binomial
+    from statsmodels.genmod.generalized_linear_model import GLM
+
     negatives, positives = (int(total) for total in counts.sum(axis=1))
     if not negatives or not positives:
         return None
