@@ -81,7 +81,7 @@ def test_every_kind_declares_every_field() -> None:
         for declaration in declared.values():
             assert (declaration.people is None) == (declaration.reveals is Reveals.NOTHING)
             if isinstance(declaration.people, AtLeast):
-                assert declaration.people.policy_key in Policy.model_fields
+                assert isinstance(getattr(Policy(), declaration.people.policy_key), int)
 
 
 def test_a_file_adds_a_kind(tasks_folder: Path) -> None:
