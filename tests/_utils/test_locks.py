@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.locks import HOLDER, one_writer
+from fedtune3d._utils.locks import HOLDER, ended_well, one_writer
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from fedtune3d._utils.locks import one_writer
+from fedtune3d._utils.locks import ended_well, one_writer
 with one_writer(Path(sys.argv[1]), "fedtune3d run"):
     print("held", flush=True)
     time.sleep(600)
@@ -47,8 +47,10 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
         pass
     holder.send_signal(signal.SIGKILL)
     holder.wait()
+    assert not ended_well(tmp_path)
     with one_writer(tmp_path, "fedtune3d run"):
         assert str(os.getpid()) in (tmp_path / HOLDER).read_text()
+    assert ended_well(tmp_path)
 
 
 def test_an_error_in_the_block_ends_the_lock(tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ def one_writer(folder: Path, command: str) -> Iterator[None]:
         lock.release()
 
 
+def ended_well(folder: Path) -> bool:
+    """Return whether no writer was killed in a folder since the last one that ended, and none is at work."""
+    return not (folder / HOLDER).exists()
+
+
 def is_unused(folder: Path) -> bool:
     """Return whether a folder is missing, or contains nothing but the files of the lock."""
     return not folder.exists() or {path.name for path in folder.iterdir()} <= {LOCK, HOLDER}

@@ -13,7 +13,7 @@ from typing import IO
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sweep_partials
 from fedtune3d._utils.folders import RunFolder, StudyFolder
-from fedtune3d._utils.locks import one_writer
+from fedtune3d._utils.locks import ended_well, one_writer
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d._utils.run_config import read_run_config
 from fedtune3d.config.experiment import Experiment
@@ -52,8 +52,10 @@ def run_study(
 
 
 def is_finished(experiment: Experiment) -> bool:
-    """Return whether the run folder contains everything that the experiment asks for."""
+    """Return whether the run folder contains everything that the experiment asks for, and nothing that a kill left."""
     folder = RunFolder(experiment.output)
+    if not ended_well(folder.path):
+        return False
     return folder.metrics.exists() and set(experiment.baselines) <= set(read_metrics(folder).methods)
 
 
