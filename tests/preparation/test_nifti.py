@@ -247,3 +247,32 @@ def test_a_failing_disk_is_no_bad_scan(save_brain: Any, monkeypatch: pytest.Monk
     with pytest.raises(StorageError, match=re.escape(f"{path}: {os.strerror(number)}")) as caught:
         read_scan(path)
     assert not isinstance(caught.value, ScanError)
+
+
+@pytest.mark.parametrize("times", [1, 100])
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE])
+def test_a_disk_that_fails_is_never_taken_for_a_damaged_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, times: int
+) -> None:
+    path = save(tmp_path, ramp())
+    left = times
+
+    def failing(real: Callable[..., Any]) -> Callable[..., Any]:
+        def fails(file: object, *arguments: object, **options: object) -> Any:
+            nonlocal left
+            if left > 0 and str(file) == str(path):
+                left -= 1
+                raise OSError(number, os.strerror(number), str(path))
+            return real(file, *arguments, **options)
+
+        return fails
+
+    expected = read_scan(path)
+    monkeypatch.setattr("fedtune3d.preparation.nifti.require_scan_file", lambda path: None)  # passed, and then:
+    monkeypatch.setattr("builtins.open", failing(open))
+    monkeypatch.setattr(Path, "open", failing(Path.open))
+    if times == 1:
+        assert np.array_equal(read_scan(path).voxels, expected.voxels)
+        return
+    with pytest.raises(StorageError, match=os.strerror(number)):
+        read_scan(path)

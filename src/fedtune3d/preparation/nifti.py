@@ -14,7 +14,7 @@ from nibabel.imageglobals import logger
 from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 
-from fedtune3d._utils.errors import ScanError, raise_if_machine
+from fedtune3d._utils.errors import ScanError, StorageError, raise_if_machine
 from fedtune3d._utils.input_files import obstacle
 from fedtune3d.preparation.arrays import Affine, Numbers, Volume
 from fedtune3d.preparation.gzip_files import MAGIC, read_gzip
@@ -56,7 +56,7 @@ def read_scan(path: Path) -> Scan:
     try:
         require_scan_file(path)
         return _read(path)
-    except ScanError:
+    except (ScanError, StorageError):
         raise
     except FileNotFoundError as error:
         raise ScanError(f"{path}: expected a scan, found no file; check the path") from error
@@ -89,7 +89,7 @@ def require_scan_file(path: Path) -> None:
 
 def _read(path: Path) -> Scan:
     with _quiet_nibabel():
-        image = _open(path)
+        image = open_image(path)
         if not isinstance(image, nibabel.Nifti1Image):
             raise ScanError(f"{path}: expected a NIfTI file, found {type(image).__name__}; convert it to .nii.gz")
         _check_header(path, image)
@@ -114,8 +114,26 @@ def _quiet_nibabel() -> Iterator[None]:
         logger.disabled = before
 
 
+def open_image(path: Path) -> nibabel.filebasedimages.FileBasedImage:
+    """Read the header of any file that nibabel can read.
+
+    Raises:
+        ScanError: If the file is of a kind that nibabel cannot read.
+        StorageError: If this machine cannot read the file: nibabel takes it for one of an unknown kind.
+    """
+    try:
+        try:
+            return _open(path)
+        except nibabel.filebasedimages.ImageFileError:
+            with path.open("rb") as file:
+                file.read(1)
+            return _open(path)  # the same error again, unless the file could not be read just then
+    except OSError as error:
+        raise_if_machine(error, path)
+        raise
+
+
 def _open(path: Path) -> nibabel.filebasedimages.FileBasedImage:
-    """Read the header of any file that nibabel can read."""
     try:
         return nibabel.load(path)
     except (OSError, EOFError, zlib.error, MemoryError, nibabel.filebasedimages.ImageFileError, HeaderDataError):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from fedtune3d.preparation.arrays import Affine, Mask, Numbers, Volume
-from fedtune3d.preparation.nifti import Scan
+from fedtune3d.preparation.nifti import Scan, open_image
 from fedtune3d.preparation.template import Template
 
 AS_IT_LIES = "as the template"
@@ -161,7 +161,7 @@ def _edge_cm2(brain: Mask, affine: Affine) -> float:
 
 
 def _header_degrees(path: Path) -> float | None:
-    image = nibabel.load(path)
+    image = open_image(path)
     assert isinstance(image, nibabel.Nifti1Image)  # as checked by read_scan
     header = image.header
     sform, qform = header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]
