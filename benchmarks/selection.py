@@ -49,16 +49,8 @@ class Loss(NamedTuple):
 
 def main() -> None:
     """Parse, run, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--federations", type=int, default=200)
-    parser.add_argument("--head", choices=("linear", "conv_s"), default="linear")
+    parser = parser_of_federations(__doc__)
     parser.add_argument("--settings", nargs="*", default=list(SETTINGS), help="which settings, by name")
-    parser.add_argument("--people", type=int, default=3_000, help="people of the pool")
-    parser.add_argument("--pool", type=Path, default=POOL)
-    parser.add_argument("--tested", type=int, default=400, help="most people in a site's test set")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
     options = parser.parse_args()
     found = {}
     for name in options.settings:
@@ -66,6 +58,20 @@ def main() -> None:
         print_table(name, found[name])
     if options.json:
         print(json.dumps({"federations": options.federations, "head": options.head, "settings": found}))
+
+
+def parser_of_federations(description: str | None) -> argparse.ArgumentParser:
+    """Create a parser with the options of the simulated federations."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--federations", type=int, default=200)
+    parser.add_argument("--head", choices=("linear", "conv_s"), default="linear")
+    parser.add_argument("--people", type=int, default=3_000, help="people of the pool")
+    parser.add_argument("--pool", type=Path, default=POOL)
+    parser.add_argument("--tested", type=int, default=400, help="most people in a site's test set")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
+    return parser
 
 
 def losses(setting: Setting, options: argparse.Namespace) -> dict[str, object]:

@@ -7,19 +7,16 @@ after the last round, of the federation (FedAvg), of each site alone and of all 
 between the first and the last with its standard error over federations.
 """
 
-import argparse
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from encoded_pool import POOL
 from federations import ARMS, History, Setting
 from fedtune3d.training.settings import TrainingSettings
-from selection import train_all
+from selection import parser_of_federations, train_all
 
 DEFAULT = TrainingSettings()
 TRAININGS: Mapping[str, TrainingSettings] = {
@@ -34,16 +31,7 @@ TRAININGS: Mapping[str, TrainingSettings] = {
 
 def main() -> None:
     """Parse, run, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--federations", type=int, default=200)
-    parser.add_argument("--head", choices=("linear", "conv_s"), default="linear")
-    parser.add_argument("--people", type=int, default=3_000, help="people of the pool")
-    parser.add_argument("--pool", type=Path, default=POOL)
-    parser.add_argument("--tested", type=int, default=400, help="most people in a site's test set")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
-    options = parser.parse_args()
+    options = parser_of_federations(__doc__).parse_args()
     rows = []
     for name, training in TRAININGS.items():
         runs = train_all(Setting(training), options)

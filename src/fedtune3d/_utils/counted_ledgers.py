@@ -4,16 +4,20 @@
 which the next line makes good. A run's ``rounds.jsonl`` needs none: its checkpoint counts the lines.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from fedtune3d._utils.errors import DamagedFileError
 from fedtune3d._utils.json_values import Json
 from fedtune3d._utils.ledgers import append_line, read_head, read_lines, require_length
-from fedtune3d._utils.typed_json import read_typed, write_typed
+from fedtune3d._utils.typed_json import from_json, read_typed, write_typed
 
 _ADVICE = "keep both files as they are, and find out who changed them"
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,19 @@ def read_counted_lines(path: Path) -> list[dict[str, Json]]:
     if counted == 0 and len(lines) > 1 and _counted(path) == 0:  # not begun just now
         raise DamagedFileError(count_path(path), "is missing", _ADVICE)
     return lines
+
+
+def read_typed_lines(kind: type[T], path: Path) -> Iterator[T]:
+    """Read and verify the lines as values of a type, oldest first.
+
+    Raises:
+        DamagedFileError: If lines are lost or damaged, or naming the first line of another type.
+    """
+    for number, line in enumerate(read_counted_lines(path), start=1):
+        try:
+            yield from_json(kind, line)
+        except ValueError as error:
+            raise DamagedFileError(path, f"has an unexpected line {number} ({error})") from error
 
 
 def count_path(ledger: Path) -> Path:

@@ -87,6 +87,7 @@ class KnownSums(Sums):
         return means
 
     def total(self, part: str, expected: State) -> State:
+        """Return the unweighted sum; raises `ValueError` if the sites were weighted differently."""
         coefficient, *others = sorted(set(self.coefficients.values()))
         if others:
             raise ValueError("expected sites that all count the same for a sum without weights")

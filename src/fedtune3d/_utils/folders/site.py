@@ -67,7 +67,7 @@ class SiteFolder:
 
     @property
     def spending(self) -> Path:
-        """What a run in one process has cost each person in training; a hospital's own is in its site's folder."""
+        """Ledger of the privacy spent on each person by a run in one process; hospitals have `SitePaths.spending`."""
         return self.path / SPENDING
 
     @property

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from fedtune3d._utils.counted_ledgers import append_counted_line, read_counted_lines
+from fedtune3d._utils.counted_ledgers import append_counted_line, read_typed_lines
 from fedtune3d._utils.errors import DamagedFileError, InputError
 from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state, state_sha256
-from fedtune3d._utils.typed_json import from_json, to_json
+from fedtune3d._utils.typed_json import to_json
 from fedtune3d.federation.messages import Answer, Payload, Task
 from fedtune3d.federation.privacy.budget import Allowance, purpose_of
 from fedtune3d.federation.privacy.refusal import Refusal
@@ -173,11 +173,7 @@ class Account:
 
 def read_charges(path: Path) -> Iterator[Charge]:
     """Read the charges of all experiments, oldest first. Raises `DamagedFileError`."""
-    for number, line in enumerate(read_counted_lines(path), start=1):
-        try:
-            yield from_json(Charge, line)
-        except ValueError as error:
-            raise DamagedFileError(path, f"has an unexpected line {number} ({error})") from error
+    return read_typed_lines(Charge, path)
 
 
 def _now() -> str:

@@ -8,10 +8,10 @@ from typing import Literal
 
 from filelock import FileLock
 
-from fedtune3d._utils.counted_ledgers import append_counted_line, read_counted_lines
-from fedtune3d._utils.errors import DamagedFileError, InputError
+from fedtune3d._utils.counted_ledgers import append_counted_line, read_typed_lines
+from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import storage_errors
-from fedtune3d._utils.typed_json import from_json, to_json
+from fedtune3d._utils.typed_json import to_json
 from fedtune3d._utils.version import __version__
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.privacy.people import CLASSES, PeopleSets, without_people
@@ -155,11 +155,7 @@ class Approvals:
         return frozenset(decision.withdrawn for decision in self._decisions() if decision.withdrawn is not None)
 
     def _decisions(self) -> Iterator[Decision]:
-        for number, line in enumerate(read_counted_lines(self.path), start=1):
-            try:
-                yield from_json(Decision, line)
-            except ValueError as error:
-                raise DamagedFileError(self.path, f"has an unexpected line {number} ({error})") from error
+        return read_typed_lines(Decision, self.path)
 
     def _append(self, decision: Decision) -> None:
         with storage_errors(self.path):

@@ -9,10 +9,9 @@ from typing import Self
 
 from pydantic import JsonValue, TypeAdapter
 
-from fedtune3d._utils.counted_ledgers import append_counted_line, read_counted_lines
-from fedtune3d._utils.errors import DamagedFileError
+from fedtune3d._utils.counted_ledgers import append_counted_line, read_typed_lines
 from fedtune3d._utils.state_dicts import State, tensor_view
-from fedtune3d._utils.typed_json import from_json, to_json
+from fedtune3d._utils.typed_json import to_json
 from fedtune3d.config.policy import Policy
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.privacy.declarations import (
@@ -83,7 +82,7 @@ class SentField:
 
     @property
     def words(self) -> str:
-        """What it is, in words."""
+        """The meaning, or the name with spaces where that says it."""
         return self.meaning or self.name.replace("_", " ")
 
 
@@ -177,16 +176,10 @@ class EgressManifest:
         Raises:
             DamagedFileError: If a line is not what was written (names the first such line), or if lines are lost.
         """
-        return [self._read(number, line) for number, line in enumerate(read_counted_lines(self.path), start=1)]
+        return list(read_typed_lines(EgressEntry, self.path))
 
     def _append(self, entry: EgressEntry) -> None:
         append_counted_line(self.path, to_json(entry))
-
-    def _read(self, number: int, line: object) -> EgressEntry:
-        try:
-            return from_json(EgressEntry, line)
-        except ValueError as error:
-            raise DamagedFileError(self.path, f"has an unexpected line {number} ({error})") from error
 
 
 def _sent_tensors(parts: Mapping[str, State]) -> tuple[SentTensor, ...]:

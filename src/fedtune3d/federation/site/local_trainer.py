@@ -143,6 +143,7 @@ class LocalTrainer:
         assembled = self.process_model.assembled
 
         def train(protection: Protection) -> tuple[TrainingResult, State]:
+            """Train under the protection; return the result and the trained state."""
             result = train_privately(
                 assembled,
                 state,

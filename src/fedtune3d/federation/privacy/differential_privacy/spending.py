@@ -14,9 +14,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fedtune3d._utils.counted_ledgers import append_counted_line, read_counted_lines
-from fedtune3d._utils.errors import DamagedFileError
-from fedtune3d._utils.typed_json import from_json, to_json
+from fedtune3d._utils.counted_ledgers import append_counted_line, read_typed_lines
+from fedtune3d._utils.typed_json import to_json
 from fedtune3d.config.privacy import DifferentialPrivacy
 from fedtune3d.federation.privacy.differential_privacy.accounting import epsilon_of
 from fedtune3d.federation.privacy.refusal import Refusal
@@ -199,11 +198,7 @@ def most_spent(
 
 def read_spending(path: Path) -> Iterator[SpendingLine]:
     """Read the lines of all experiments, oldest first. Raises `DamagedFileError`."""
-    for number, line in enumerate(read_counted_lines(path), start=1):
-        try:
-            yield from_json(SpendingLine, line)
-        except ValueError as error:
-            raise DamagedFileError(path, f"has an unexpected line {number} ({error})") from error
+    return read_typed_lines(SpendingLine, path)
 
 
 def _charged(lines: Iterable[SpendingLine]) -> Iterator[SpendingLine]:
