@@ -18,12 +18,21 @@ from fedtune3d._utils.files import sha256_file  # noqa: E402
 from fedtune3d._utils.folders import RunFolder  # noqa: E402
 from fedtune3d.config.experiment import Experiment  # noqa: E402
 from fedtune3d.federation.checked_federation import CheckedFederation  # noqa: E402
-from fedtune3d.federation.flower.wire import Occasion, pack_answer  # noqa: E402
+from fedtune3d.federation.flower.wire import Occasion, pack_answer, unpack_answer  # noqa: E402
 from fedtune3d.federation.messages import Answer, Answering, Fault, RefusedAnswer, Task  # noqa: E402
+from fedtune3d.workflows.run_folder import read_metrics  # noqa: E402
 
 HOSTILE = "C"
 PLANNING = ("count_scans", "assign_splits")
 SAME = ("checkpoints/last.safetensors", "checkpoints/best.safetensors", "metrics.json", "summaries/A.json")
+STATISTICS = (
+    "describe_people",
+    "profile_intensities",
+    "fingerprint_scans",
+    "evaluate",
+    "describe_features",
+    "map_saliency",
+)
 KINDS = {
     *("count_scans", "assign_splits", "fingerprint_scans", "describe_people", "profile_intensities"),
     *("train", "score", "evaluate", "describe_features", "map_saliency"),
@@ -50,8 +59,7 @@ def three_sites(
 @pytest.fixture(scope="module")
 def honest(three_sites: Callable[..., Experiment], tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, Wired]:
     """A run in which nobody lies, and all that was asked and answered."""
-    changes = {"baselines": ["local"], "explain": {"method": "gradcam", "scans": 1}}
-    return run_wired(three_sites(tmp_path_factory.mktemp("honest") / "run", **changes))
+    return run_wired(three_sites(tmp_path_factory.mktemp("honest") / "run", explain={"method": "gradcam", "scans": 1}))
 
 
 class Recorded:
@@ -93,8 +101,6 @@ class _Replaying(Wired):
     """Like `Wired`, without packing the task again: the recorded answer is found by the task itself."""
 
     def ask(self, tasks: Any) -> Any:
-        from fedtune3d.federation.flower.wire import unpack_answer
-
         for site, task in tasks.items():
             records = self.spoil(site, task, pack_answer(self.guarded[site].answer(task), self.occasion.sha256))
             assert not isinstance(records, Fault)
@@ -149,11 +155,45 @@ def _blamed(folder: RunFolder) -> set[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", STATISTICS)
+def test_a_false_statistic_changes_no_number_of_another_site(
+    kind: str, honest: tuple[RunFolder, Wired], three_sites: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    """Of what passes the wire, what the checks accept, too. Only the common threshold follows from all sites' words."""
+    rng = np.random.default_rng(STATISTICS.index(kind))
+    before, accepted = _own_numbers(honest[0]), 0
+    for number in range(6):
+
+        def spoil(site: str, task: Task, records: Any) -> Any:
+            if site != HOSTILE or task.kind != kind:
+                return records
+            sha256 = honest[1].occasion.sha256
+            drawn = (mutate(records, rng) for _ in range(200))
+            return next(one for one in drawn if isinstance(unpack_answer(one, task, site, sha256), Answer))
+
+        found = _ended(three_sites(tmp_path / str(number) / "run", explain={"method": "gradcam", "scans": 1}), spoil)
+        if found == 0:
+            accepted += 1
+            assert _own_numbers(RunFolder(tmp_path / str(number) / "run")) == before
+    print(f"{kind}: {accepted} of 6 accepted")
+
+
+def _own_numbers(folder: RunFolder) -> list[Any]:
+    """What the run says of the honest sites, without what depends on the common threshold."""
+    sites = read_metrics(folder).methods["federated"].sites
+    told = [(folder.path / f"summaries/{name}.json").read_text() for name in "AB"]
+    return told + [(sites[name].auc, sites[name].calibration, sites[name].roc) for name in "AB"]
+
+
+@pytest.mark.slow
 def test_a_thousand_spoiled_answers(
     honest: tuple[RunFolder, Wired], three_sites: Callable[..., Experiment], tmp_path: Path
 ) -> None:
-    """Whole runs, in which the hostile site spoils each of its answers from some point on, until there are 1,000."""
-    spoiled, refused, leaks, runs = 0, 0, 0, 0
+    """Whole runs, in which the hostile site spoils each of its answers from some point on, until there are 1,000.
+
+    Before the first round a site may stop the run, by a leak or by saying that it cannot; the line names it.
+    """
+    spoiled, refused, stopped, runs = 0, 0, 0, 0
     rng = np.random.default_rng(7)
     phases = ["count_scans", "assign_splits", "", "", "", "", "", ""]
     while spoiled < 1000:
@@ -172,11 +212,12 @@ def test_a_thousand_spoiled_answers(
         if isinstance(found, int):
             refused += found
         else:
-            assert found.startswith("leak: ")
-            assert f"{HOSTILE} " in found
-            leaks += 1
+            assert found.startswith(("leak: ", f"site {HOSTILE}: "))
+            assert HOSTILE in found
+            assert not RunFolder(experiment.output).rounds.ledger.exists()
+            stopped += 1
         spoiled, runs = spoiled + counted, runs + 1
-    print(f"{spoiled} spoiled answers in {runs} runs: {refused} refused on arrival, {leaks} runs stopped at a leak")
+    print(f"{spoiled} spoiled answers in {runs} runs: {refused} refused on arrival, {stopped} runs stopped by it")
 
 
 def _ended(experiment: Experiment, spoil: Spoil) -> int | str:
