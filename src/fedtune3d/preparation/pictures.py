@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image  # matplotlib needs it, so it is there
+from PIL import Image, ImageDraw, ImageFont
 
 from fedtune3d._utils.files import atomic_path
 from fedtune3d.preparation.arrays import Volume
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 PLANES = (
     # title, axis of the cut, letters at left, right, bottom, top
@@ -20,6 +19,10 @@ PLANES = (
     ("coronal", 1, "LRIS"),
     ("axial", 2, "LRPA"),
 )
+LETTERS_AT = ((0.04, 0.5), (0.96, 0.5), (0.5, 0.05), (0.5, 0.95))
+"""Left, right, bottom and top, as parts of the width and of the height from below."""
+SIDE = 150
+"""Pixels of a slice's square."""
 
 
 def write_example(voxels: Volume | NDArray[np.float16], path: Path) -> None:
@@ -32,26 +35,25 @@ def write_example(voxels: Volume | NDArray[np.float16], path: Path) -> None:
         voxels: (x, y, z) in RAS order, for example (128, 128, 128) float16.
         path: The PNG, written atomically.
     """
-    from matplotlib.figure import Figure
-
     values = np.asarray(voxels, dtype=np.float32)
-    figure = Figure(figsize=(4.5, 1.5), dpi=100, facecolor="black")
+    picture = Image.new("L", (len(PLANES) * SIDE, SIDE))
     for column, (_, axis, letters) in enumerate(PLANES):
-        axes = figure.add_axes((column / 3, 0, 1 / 3, 1))
-        axes.imshow(_slice(values, axis), cmap="gray", vmin=0, vmax=1, origin="lower", interpolation="bilinear")
-        axes.set_axis_off()
-        write_letters(axes, letters)
+        picture.paste(_square(_slice(values, axis), letters), (column * SIDE, 0))
     with atomic_path(path) as partial:
-        _render_grey(figure).save(partial, format="png", optimize=True)
+        picture.save(partial, format="png", optimize=True)
 
 
-def _render_grey(figure: "Figure") -> Image.Image:
-    """Render with one byte per pixel, a third of the size in colour."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., 0])
+def _square(grey: Volume, letters: str) -> Image.Image:
+    """Draw a slice, its first row lowest, as large as fits, with the letters of its directions."""
+    pixels = Image.fromarray((grey[::-1] * 255 + 0.5).astype(np.uint8))
+    scale = SIDE / max(pixels.size)
+    width, height = (max(1, round(length * scale)) for length in pixels.size)
+    square = Image.new("L", (SIDE, SIDE))
+    square.paste(pixels.resize((width, height), Image.Resampling.BILINEAR), ((SIDE - width) // 2, (SIDE - height) // 2))
+    draw, font = ImageDraw.Draw(square), ImageFont.load_default(size=11)
+    for letter, (x, y) in zip(letters, LETTERS_AT, strict=True):
+        draw.text((x * SIDE, (1 - y) * SIDE), letter, fill=255, font=font, anchor="mm")
+    return square
 
 
 def _slice(values: Volume, axis: int) -> Volume:
@@ -66,6 +68,5 @@ def _slice(values: Volume, axis: int) -> Volume:
 
 def write_letters(axes: "Axes", letters: str) -> None:
     """Label the left, right, bottom and top of a picture with letters such as ``"LRIS"``."""
-    places = ((0.04, 0.5), (0.96, 0.5), (0.5, 0.05), (0.5, 0.95))
-    for letter, (x, y) in zip(letters, places, strict=True):
+    for letter, (x, y) in zip(letters, LETTERS_AT, strict=True):
         axes.text(x, y, letter, transform=axes.transAxes, color="white", fontsize=8, ha="center", va="center")
