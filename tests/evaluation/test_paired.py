@@ -140,7 +140,7 @@ def test_partly_the_same_people_by_resampling(clustered: Callable) -> None:
     )
     inside = {seed: [np.isin(members, own) for members in (negatives, positives)] for seed, own in rows.items()}
     drawn = []
-    for _ in range(8000):
+    for _ in range(2000):
         counts = [
             rng.multinomial(len(members), np.full(len(members), 1 / len(members))) for members in (negatives, positives)
         ]

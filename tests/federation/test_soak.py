@@ -136,9 +136,10 @@ def soak(rule: str, rounds: int, tmp_path: Path) -> None:
     assert clean.memory.values == round_state.memory.values
 
 
-@pytest.mark.parametrize("rule", ["fedce", "scaffold", "fedbn"])
-def test_sixteen_rounds(rule: str, tmp_path: Path) -> None:
-    soak(rule, 16, tmp_path)
+# Of CONV S, which has the norms that FedBN keeps at the site, a round takes six times as long.
+@pytest.mark.parametrize(("rule", "rounds"), [("fedce", 16), ("scaffold", 16), ("fedbn", 6)])
+def test_a_few_rounds(rule: str, rounds: int, tmp_path: Path) -> None:
+    soak(rule, rounds, tmp_path)
 
 
 @pytest.mark.slow
