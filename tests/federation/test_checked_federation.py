@@ -94,7 +94,7 @@ def _print(**changes: object) -> ScanFingerprint:
 
 def _people(people: int, women: int = 0, age: tuple[float, float] | None = None) -> PeopleDescription:
     of_class = PeopleByClass(PeopleOfClass(people, women, age), PeopleOfClass(1, 0, None))
-    return PeopleDescription(splits={"all": of_class}, age_auc=undefined("no ages"))
+    return PeopleDescription(splits=PeopleDescription().splits | {"all": of_class}, age_auc=undefined("no ages"))
 
 
 SCORE, GRID = Task(Score(), 1, {"state": STATE}), Task(ProfileIntensities(grid=(0.0, 2.56)))
@@ -115,6 +115,7 @@ SCORE, GRID = Task(Score(), 1, {"state": STATE}), Task(ProfileIntensities(grid=(
         (Task(FingerprintScans()), ScanFingerprints(key="k", scans=(_print(split="extra"),)), "no name known here"),
         (Task(FingerprintScans()), ScanFingerprints(key="k", scans=(_print(exact="0"),)), "no digest"),
         (Task(FingerprintScans()), ScanFingerprints(key="k", scans=(_print(near=("0" * 16,) * 513),)), "512 bands"),
+        (Task(DescribePeople()), PeopleDescription(splits={}), "nothing is said of 'all'"),
         (Task(DescribePeople()), _people(25), "people of all: 25"),
         (Task(DescribePeople()), _people(10, women=11), "women of all: 11"),
         (Task(DescribePeople()), _people(10, age=(900.0, 1.0)), "age: expected"),
@@ -140,6 +141,8 @@ def test_a_flow_that_does_not_add_up(site: Checked) -> None:
         ({"included": Counts(20, 23)}, "found: 24 and 23"),
         ({"splits": FLOW.splits | {"train": counts(9, 8)}}, "the splits together: 25 and 24"),
         ({"splits": FLOW.splits | {"moon": counts(0, 0)}}, "no name known here: 'moon'"),
+        ({"splits": {name: FLOW.splits[name] for name in ("all", "train", "test")}}, "nothing is said of 'validation'"),
+        ({"splits": {}}, "nothing is said of 'all'"),
         ({"found": Counts(-1, 24)}, "people: -1"),
     ):
         flow = Flow(**(vars(FLOW) | changes))
@@ -232,5 +235,5 @@ def test_a_refused_answer_describes_nothing(site: Checked) -> None:
 
 def test_an_interval_of_age_is_ordered(site: Checked) -> None:
     forged = Estimate(0.5, 0.9, 0.1, "x", None, None)
-    taken = site.says(Task(DescribePeople()), PeopleDescription(splits={}, age_auc=forged))
+    taken = site.says(Task(DescribePeople()), PeopleDescription(age_auc=forged))
     assert isinstance(taken, RefusedAnswer)

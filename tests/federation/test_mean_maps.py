@@ -16,7 +16,7 @@ from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.state_dicts import load_state
 from fedtune3d._utils.typed_json import read_typed
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.federation.mean_maps import MapInfo, _checked_map, as_nifti
+from fedtune3d.federation.mean_maps import RANDOM, TRAINED, MapInfo, _checked_map, _site_maps, as_nifti, map_places
 from fedtune3d.federation.messages import Answer
 from fedtune3d.federation.tasks.map_saliency import MeanSaliency
 from fedtune3d.models.classifier import Classifier
@@ -175,6 +175,24 @@ def test_what_is_no_map_is_refused() -> None:
     for wrong in ({}, {"mean": torch.zeros(8, 8)}, {"mean": torch.full((8, 8, 8), torch.nan)}):
         with pytest.raises(InputError, match="site A: expected a mean map of 512 finite numbers"):
             _checked_map(Answer("A", MeanSaliency(), {"map": wrong}), 8)
+
+
+def test_two_answers_that_do_not_fit_each_other_end_no_run(small_experiment: Any, tmp_path: Path) -> None:
+    """A site shows the map of the trained weights, and then none of random ones, or no share of a region."""
+    policies: dict[str, dict] = {"A": {}, "B": {}}
+    experiment = Experiment.from_yaml(
+        write(small_experiment, tmp_path / "run", policies, explain="integrated_gradients")
+    )
+    mean = {"map": {"mean": torch.rand((map_places(experiment) or 0,) * 3)}}
+    shown = MeanSaliency(scans=3, shares={"a": (0.5, 0.1), "b": (0.2, 0.1)}, volumes={"a": 0.5, "b": 0.2})
+    fewer = MeanSaliency(scans=3, shares={"b": (0.3, 0.1)}, volumes={})
+    template = load_template(128, 1.5)
+    trained, random = Answer("C", shown, mean), Answer("C", fewer, mean)
+    found = _site_maps(experiment, template, {TRAINED: trained, RANDOM: random})
+    assert found.info.volumes == {"b": 0.2}
+    assert found.info.shares == {TRAINED: {"b": (0.2, 0.1)}, RANDOM: {"b": (0.3, 0.1)}}
+    none = _site_maps(experiment, template, {TRAINED: trained, RANDOM: Answer("C", MeanSaliency(why="no"))})
+    assert (none.maps, none.info) == ({}, MapInfo("integrated_gradients", "no"))
 
 
 def test_a_place_of_the_map_lies_in_the_middle_of_its_voxels() -> None:

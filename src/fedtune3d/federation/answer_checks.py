@@ -4,7 +4,7 @@ A check raises `ValueError` with one line. Where a site held a number back, ther
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -75,7 +75,7 @@ class SiteDescription:
             return replace(self, people=answer.payload.people, scans=answer.payload.scans)
         if isinstance(answer.payload, SplitFlow):
             splits = answer.payload.flow.splits
-            return replace(self, splits={name: splits[name].total.scans for name in SPLITS if name in splits})
+            return replace(self, splits={name: splits[name].total.scans for name in SPLITS})
         return self
 
 
@@ -113,8 +113,7 @@ def _assign_splits(task: Task, answer: Answer, known: SiteDescription) -> None:
 
 def _require_consistent(flow: Flow) -> None:
     """Each count is in range, found is left out plus included, and the splits add up, as far as they are shown."""
-    if unknown := sorted(flow.splits.keys() - {WHOLE_SITE, *SPLITS}):
-        raise ValueError(f"a split of no name known here: {unknown[0][:60]!r}")
+    _require_every_split(flow.splits)
     by_class = [counts for split in flow.splits.values() for counts in (split.negative, split.positive)]
     for counts in (flow.found, flow.included, flow.both_classes, *(step.counts for step in flow.left_out), *by_class):
         _at_most("people", counts.participants, None)
@@ -122,9 +121,16 @@ def _require_consistent(flow: Flow) -> None:
     left_out = sum((step.counts for step in flow.left_out), Counts(0, 0))
     _require_equal("found", flow.found, left_out + flow.included)
     _require_equal("the whole site", flow.splits[WHOLE_SITE].total, flow.included)
-    if flow.splits.keys() >= set(SPLITS):
-        total = sum((flow.splits[name].total for name in SPLITS), Counts(0, 0))
-        _require_equal("the splits together", Counts(None, total.scans), flow.included)
+    total = sum((flow.splits[name].total for name in SPLITS), Counts(0, 0))
+    _require_equal("the splits together", Counts(None, total.scans), flow.included)
+
+
+def _require_every_split(splits: Collection[str]) -> None:
+    """Each split and the whole site are described, whether or not their numbers are shown, and nothing else is."""
+    if unknown := sorted({*splits} - {WHOLE_SITE, *SPLITS}):
+        raise ValueError(f"a split of no name known here: {unknown[0][:60]!r}")
+    if missing := sorted({WHOLE_SITE, *SPLITS} - {*splits}):
+        raise ValueError(f"nothing is said of {missing[0]!r}")
 
 
 def _require_equal(what: str, first: Counts, second: Counts) -> None:
@@ -149,8 +155,7 @@ def _fingerprint_scans(task: Task, answer: Answer, known: SiteDescription) -> No
 
 def _describe_people(task: Task, answer: Answer, known: SiteDescription) -> None:
     described = answer.expect(PeopleDescription)
-    if unknown := sorted(described.splits.keys() - {WHOLE_SITE, *SPLITS}):
-        raise ValueError(f"a split of no name known here: {unknown[0][:60]!r}")
+    _require_every_split(described.splits)
     for name, classes in described.splits.items():
         _require_people(classes, name, known)
     require_ordered(described.age_auc, "AUC of age", 0, 1)

@@ -179,9 +179,12 @@ def _site_maps(experiment: Experiment, template: Template, answers: Mapping[str,
     assert experiment.explain is not None
     method, spec = experiment.explain.method, experiment.input
     width = place_width(method, experiment.map_stride)
-    trained, site = answers[TRAINED].expect(MeanSaliency), answers[TRAINED].site
-    if trained.why is not None:
-        return SiteMaps(site, {}, MapInfo(method, trained.why))
+    told, site = {name: answer.expect(MeanSaliency) for name, answer in answers.items()}, answers[TRAINED].site
+    for one in told.values():
+        if one.why is not None:
+            return SiteMaps(site, {}, MapInfo(method, one.why))
+    trained = told[TRAINED]
+    regions = [name for name in trained.volumes if all(name in one.shares for one in told.values())]
     maps = {name: _checked_map(answer, spec.size // width) for name, answer in answers.items()}
     brain = places_of(torch.from_numpy(template.brain).float(), width) > 0
     info = MapInfo(
@@ -192,8 +195,8 @@ def _site_maps(experiment: Experiment, template: Template, answers: Mapping[str,
         spacing_mm=spec.spacing_mm,
         place_mm=width * spec.spacing_mm,
         similarity=similarity(maps[TRAINED][brain], maps[RANDOM][brain]),
-        volumes=trained.volumes,
-        shares={name: answer.expect(MeanSaliency).shares for name, answer in answers.items()},
+        volumes={region: trained.volumes[region] for region in regions},
+        shares={name: {region: one.shares[region] for region in regions} for name, one in told.items()},
     )
     return SiteMaps(site, maps, info)
 

@@ -3,12 +3,10 @@
 from typing import Annotated, ClassVar
 
 import numpy as np
-from pydantic import field_validator
 
 from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.cohorts.flow import (
     NOTHING_SHOWN,
-    WHOLE_SITE,
     BadScan,
     Flow,
     SiteFlow,
@@ -46,13 +44,6 @@ class SplitFlow(Payload):
     """The flow of a site's participants (`cohorts/flow.py`), with the counts that its policy lets leave."""
 
     flow: Annotated[Flow, OF_ENOUGH] = NOTHING_SHOWN
-
-    @field_validator("flow")
-    @classmethod
-    def _counts_everyone(cls, flow: Flow) -> Flow:
-        if WHOLE_SITE not in flow.splits:
-            raise ValueError(f"expected counts of {WHOLE_SITE!r}")
-        return flow
 
 
 def assign_splits(site: SiteData, task: Task) -> Answer:
