@@ -10,6 +10,7 @@ from torch import nn
 from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.config.explain import ExplainSection
+from fedtune3d.federation.site import saliency
 from fedtune3d.federation.site.saliency import (
     MapMaker,
     average,
@@ -99,7 +100,9 @@ def prepared(small_experiment, tmp_path: Path) -> Path:
     return PreparedStore(tmp_path / "prepared").get(record)
 
 
-def test_a_voxel_map_goes_to_the_template_with_its_shares_and_is_made_once(prepared: Path, tmp_path: Path) -> None:
+def test_a_voxel_map_goes_to_the_template_with_its_shares_and_is_made_once(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     right = np.zeros((128,) * 3, bool)
     right[64:] = True
     model, settings = Sum(), ExplainSection(method="integrated_gradients", steps=2)
@@ -120,8 +123,20 @@ def test_a_voxel_map_goes_to_the_template_with_its_shares_and_is_made_once(prepa
     again = maker.of(prepared, None)
     assert model.calls == 2
     assert all(torch.equal(again[name], found[name]) for name in found)
-    MapMaker(model, settings, InputSpec(), 16, {}, "another state", tmp_path / "maps").of(prepared, None)
+    monkeypatch.setattr(saliency, "template_to_scan", lambda *_: pytest.fail("registered again"))
+    other = MapMaker(model, settings, InputSpec(), 16, {}, "another state", tmp_path / "maps").of(prepared, None)
     assert model.calls == 4
+    assert torch.equal(other["map"], found["map"])
+
+
+def test_a_scan_that_cannot_be_registered_has_no_map_for_any_state(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, settings, asked = Sum().eval(), ExplainSection(method="integrated_gradients", steps=2), []
+    monkeypatch.setattr(saliency, "template_to_scan", lambda *_: asked.append(1))
+    for state in ("one", "other"):
+        assert MapMaker(model, settings, InputSpec(), 16, {}, state, tmp_path / "maps").of(prepared, None) == {}
+    assert (model.calls, len(asked)) == (0, 1)
 
 
 def test_models_that_have_no_map_say_why() -> None:

@@ -28,6 +28,7 @@ from fedtune3d.training.prefix import device_of
 
 MAP, REGIONS = "map", "regions"
 _FINE_WIDTH = 4
+_MATRIX = "template_to_scan"
 
 
 def place_width(method: str, map_stride: int) -> int:
@@ -117,7 +118,7 @@ class MapMaker:
             return load_state(file)
         prepared = load_prepared(path)
         if self.settings.method == "integrated_gradients":
-            result = self._by_voxel(prepared)
+            result = self._by_voxel(prepared, self._template_to_scan(path, prepared))
         else:
             in_template = torch.tensor(int(prepared.space == SPACE))
             result = {MAP: self._by_token(prepared, features), "in_template": in_template}
@@ -147,8 +148,19 @@ class MapMaker:
         assert features is not None
         return grad_cam(self.model, features).cpu()
 
-    def _by_voxel(self, prepared: PreparedScan) -> State:
-        matrix = template_to_scan(prepared, self._template)
+    def _template_to_scan(self, path: Path, prepared: PreparedScan) -> NDArray[np.float64] | None:
+        """Return the result of `template_to_scan`, which takes seconds and is the same for every state of the model."""
+        text = json.dumps([path.stem, self.input.size, self.input.spacing_mm])
+        file = self.folder / f"template-{hashlib.sha256(text.encode()).hexdigest()}.safetensors"
+        if file.exists():
+            matrix = load_state(file)[_MATRIX].numpy()
+        else:
+            found = template_to_scan(prepared, self._template)
+            matrix = np.empty((0, 0)) if found is None else found
+            save_state(file, {_MATRIX: torch.from_numpy(matrix)})
+        return matrix if matrix.size else None
+
+    def _by_voxel(self, prepared: PreparedScan, matrix: NDArray[np.float64] | None) -> State:
         if matrix is None:
             return {}
         fine = integrated_gradients(self.model, self._input(prepared), steps=self.settings.steps).cpu()
