@@ -101,7 +101,9 @@ def test_the_map_of_the_rooms_names_every_room_and_files_that_exist() -> None:
 def test_the_example_studies_are_valid(path: Path) -> None:
     study = Study.from_yaml(path)
     if path.stem == "study_privacy":  # which compares ε, not heads
-        trials = [study.experiment(combination, 0) for combination in study.rules_stage(study.base.head, study.base.tuning)]
+        trials = [
+            study.experiment(combination, 0) for combination in study.rules_stage(study.base.head, study.base.tuning)
+        ]
         assert [trial.privacy.epsilon for trial in trials] == [None, 8, 3, 1]
         return
     assert len(study.heads_stage()) > 2
