@@ -33,7 +33,7 @@ CHECKERS = {
 }
 # Only a registry, or a process that a test starts, imports these.
 NOT_IMPORTED = {
-    *("federation/flower/client_app.py", "federation/flower/grid_federation.py", "federation/flower/server_app.py"),
+    *("federation/flower/client_app.py", "federation/flower/server_app.py"),
     *("workflows/flower_app/fedtune3d_app.py", "workflows/serve.py", "cli/site.py", "models/heads/_blocks.py"),
 }
 # A module without a test module of its own → the test that covers it, as part of something or next to its like.
@@ -57,7 +57,6 @@ TESTED_ELSEWHERE = {
     "evaluation/sample.py": "evaluation/test_calibration.py",
     "federation/answer_checks.py": "federation/test_checked_federation.py",
     "federation/flower/certificates.py": "federation/flower/test_folders.py",
-    "federation/flower/grid_federation.py": "federation/flower/test_deployment.py",
     "federation/flower/reachability.py": "federation/flower/test_folders.py",
     "federation/flower/server_app.py": "federation/flower/test_deployment.py",
     "federation/flower/server_folder.py": "federation/flower/test_folders.py",

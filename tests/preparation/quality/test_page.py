@@ -3,6 +3,7 @@
 import csv
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -51,6 +52,19 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = PreparedStore(folder / "cache" / "prepared")
     write_quality(folder / "cache", "A", prepare_all(records, store, on_bad_scan="skip"))
     return folder / "cache" / "qc.html"
+
+
+def test_no_spreadsheet_evaluates_the_table_and_no_browser_runs_a_name(page: Path, tmp_path: Path) -> None:
+    """A folder that somebody else filled may hold any names."""
+    record = record_of(page.parent.parent / "site" / "sub-01" / "sub-01_T1w.nii.gz")
+    hostile = replace(record, participant_id="=cmd|' /C calc'!A0", session_id="<script>alert(1)</script>\x1b[2J")
+    bad = replace(record, participant_id="-2+3", session_id="@x", path=tmp_path / "none.nii.gz")
+    store = PreparedStore(page.parent / "prepared")
+    write_quality(tmp_path, "A", prepare_all([hostile, bad], store, on_bad_scan="skip"))
+    (row,) = csv.DictReader((tmp_path / "qc.tsv").open(encoding="utf-8"), delimiter="\t")
+    assert row["participant_id"] == "'=cmd|' /C calc'!A0"
+    assert row["session_id"].isprintable()
+    assert "<script>alert" not in (tmp_path / "qc.html").read_text()
 
 
 def test_the_table_has_a_row_a_scan(page: Path) -> None:
