@@ -23,8 +23,9 @@ from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.aggregation.site_step import STATE
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answer, Task
+from fedtune3d.federation.round_settings import RoundSettings
 from fedtune3d.federation.round_state import RoundsFolder
-from fedtune3d.federation.rounds import RoundSettings, run_rounds
+from fedtune3d.federation.rounds import run_rounds
 from fedtune3d.federation.tasks.score import ScoreAnswer
 from fedtune3d.federation.tasks.train import TrainAnswer
 from fedtune3d.training.scores import Scores

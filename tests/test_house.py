@@ -69,6 +69,7 @@ TESTED_ELSEWHERE = {
     "federation/privacy/refusal.py": "federation/privacy/test_gate.py",
     "federation/privacy/screen.py": "workflows/test_withdraw.py",
     "federation/process_model.py": "federation/test_heads_and_tunings.py",
+    "federation/round_settings.py": "federation/test_rounds.py",
     "federation/site/audit.py": "federation/test_leak_audit.py",
     "federation/site/costs.py": "workflows/test_plan.py",
     "federation/site/data.py": "federation/flower/test_site_host.py",

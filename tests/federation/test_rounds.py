@@ -15,8 +15,9 @@ from fedtune3d.aggregation.site_scores import SiteScore
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.ledger import SiteEntry
 from fedtune3d.federation.messages import Answer, Task
+from fedtune3d.federation.round_settings import RoundSettings
 from fedtune3d.federation.round_state import RoundsFolder, RoundState
-from fedtune3d.federation.rounds import QuorumLostError, RoundSettings, run_rounds
+from fedtune3d.federation.rounds import QuorumLostError, run_rounds
 from fedtune3d.federation.tasks.score import ScoreAnswer
 from fedtune3d.federation.tasks.train import TrainAnswer
 from fedtune3d.training.faults import SiteFault

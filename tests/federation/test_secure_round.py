@@ -18,8 +18,9 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answer, Fault, Task
 from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.round_settings import RoundSettings
 from fedtune3d.federation.round_state import RoundsFolder, RoundState
-from fedtune3d.federation.rounds import QuorumLostError, RoundSettings, run_rounds
+from fedtune3d.federation.rounds import QuorumLostError, run_rounds
 from fedtune3d.models.normalisation import normalisation_names
 from fedtune3d.models.tuning import read_state
 from fedtune3d.training.faults import SiteFault

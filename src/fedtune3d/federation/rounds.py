@@ -1,6 +1,5 @@
 """The round loop: send tasks, collect updates, apply the rule, and save the next state before the next round."""
 
-import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from fedtune3d.federation.best_round import is_best, mean_auc_error
 from fedtune3d.federation.ledger import LedgerLine, SecureSum, SiteEntry, Validation
 from fedtune3d.federation.ledger_entries import entry_of
 from fedtune3d.federation.messages import Answer, Federation, Task
-from fedtune3d.federation.participation import choose_participants
+from fedtune3d.federation.round_settings import RoundSettings
 from fedtune3d.federation.round_state import RoundsFolder, RoundState
 from fedtune3d.federation.secure_round import AttemptFailed, SecureRound
 from fedtune3d.federation.step_messages import with_step
@@ -30,53 +29,6 @@ from fedtune3d.training.settings import BestRound
 
 class QuorumLostError(InputError):
     """Too few sites answered in every attempt at a round; the state of the previous round is saved."""
-
-
-@dataclass(frozen=True)
-class RoundSettings:
-    """Number of rounds, participation, and limits on updates.
-
-    Attributes:
-        rounds: Number of rounds.
-        seed: The run's seed, from which the participants of each round are drawn.
-        fraction: Fraction of the sites that train in each round.
-        quorum: Minimum number of accepted updates per round; None for half of the sites asked, rounded up.
-        deadline_seconds: Time limit for a site's task; None for no limit.
-        retries: How often a round without a quorum is repeated before the run stops.
-        max_norm: Maximum norm of a site's change of the state.
-        max_norm_ratio: Maximum ratio of a change's norm per local step to the round's median; checked if at least
-            `update_checks.FEWEST_TO_COMPARE` sites sent an update.
-        local_steps: Returns about how many steps of the optimiser a site takes per round with so many training scans.
-        best_round: How the state to evaluate is chosen (`best_round.is_best`).
-        participants: Returns the sites that train in a round, instead of a random draw; lets a run follow another's
-            record.
-        secure_experiment: The experiment's SHA-256 under secure aggregation; None where the server sees each update.
-        max_share: The greatest share of a secure sum that a site may have.
-    """
-
-    rounds: int
-    seed: int = 0
-    fraction: float = 1.0
-    quorum: int | None = None
-    deadline_seconds: float | None = None
-    retries: int = 1
-    max_norm: float = 1e6
-    max_norm_ratio: float = 10.0
-    local_steps: Callable[[int], int] = lambda examples: max(1, examples)
-    best_round: BestRound = "latest_within_error"
-    participants: Callable[[int], tuple[str, ...]] | None = None
-    secure_experiment: str | None = None
-    max_share: float = 0.6
-
-    def chosen(self, sites: tuple[str, ...], round_: int) -> tuple[str, ...]:
-        """Return the sites that are asked to train in a round, sorted."""
-        if self.participants is not None:
-            return tuple(sorted(self.participants(round_)))
-        return choose_participants(sites, self.fraction, self.seed, round_)
-
-    def needed(self, asked: int) -> int:
-        """Return the quorum among `asked` sites."""
-        return math.ceil(asked / 2) if self.quorum is None else min(self.quorum, asked)
 
 
 def run_rounds(
@@ -98,30 +50,79 @@ def run_rounds(
         QuorumLostError: If a round has no quorum after all retries.
         InputError: If the rule cannot be used in this context.
     """
-    round_state = folder.load()
-    if round_state is None:
-        state, memory = rule.start(initial_state, context)
-        round_state = RoundState(round=0, state=state, memory=memory)
-        round_state = folder.commit(round_state)
-    if round_state.finished and round_state.round < settings.rounds:
-        round_state = folder.reopen(round_state)
+    round_state = open_rounds(rule, folder, settings, initial_state, context)
     on_round(round_state.round, settings.rounds)
-    while round_state.round < settings.rounds:
-        round_state = _one_round(federation, rule, folder, settings, round_state)
-        on_round(round_state.round, settings.rounds)
-    if not round_state.finished:
-        round_state = _score_last(_Round(federation, rule, folder, settings, round_state, {}))
+    while not round_state.finished:
+        before = round_state.round
+        round_state = next_round(federation, rule, folder, settings, round_state)
+        if round_state.round > before:
+            on_round(round_state.round, settings.rounds)
     folder.discard_updates()  # a process killed between a commit and this leaves them
     return round_state
 
 
-def _one_round(
-    federation: Federation, rule: Rule, folder: RoundsFolder, settings: RoundSettings, before: RoundState
+def open_rounds(
+    rule: Rule, folder: RoundsFolder, settings: RoundSettings, initial_state: State, context: RuleContext
 ) -> RoundState:
-    began = time.monotonic()
+    """Return the state after the last round in the folder; a new folder gets the initial state.
+
+    Raises:
+        InputError: If the rule cannot be used in this context.
+    """
+    round_state = folder.load()
+    if round_state is None:
+        state, memory = rule.start(initial_state, context)
+        round_state = folder.commit(RoundState(round=0, state=state, memory=memory))
+    if round_state.finished and round_state.round < settings.rounds:
+        round_state = folder.reopen(round_state)
+    return round_state
+
+
+def next_round(
+    federation: Federation,
+    rule: Rule,
+    folder: RoundsFolder,
+    settings: RoundSettings,
+    before: RoundState,
+    began: float | None = None,
+) -> RoundState:
+    """Run one round, or score the state after the last one, and save it.
+
+    Args:
+        federation: The sites.
+        rule: The aggregation rule.
+        folder: Where the round is saved.
+        settings: Settings of the rounds.
+        before: The state before the round, not finished.
+        began: Time by `time.monotonic()` at which the sites were asked; None if this call asks them first.
+
+    Raises:
+        QuorumLostError: As `run_rounds`.
+    """
+    this = _round(federation, rule, folder, settings, before)
+    began = time.monotonic() if began is None else began
+    return _train(this, began) if before.round < settings.rounds else _score_last(this, began)
+
+
+def tasks_of_round(
+    federation: Federation, rule: Rule, folder: RoundsFolder, settings: RoundSettings, before: RoundState
+) -> dict[str, Task]:
+    """Return the tasks that `next_round` asks first where the server sees each update."""
+    return _round(federation, rule, folder, settings, before).tasks()
+
+
+def _round(
+    federation: Federation, rule: Rule, folder: RoundsFolder, settings: RoundSettings, before: RoundState
+) -> "_Round":
+    trains = settings.chosen(federation.sites, before.round + 1) if before.round < settings.rounds else ()
+    steps = {site: rule.site_step(before.memory, site) for site in trains}
+    return _Round(federation, rule, folder, settings, before, steps)
+
+
+def _train(this: "_Round", began: float) -> RoundState:
+    """Run a round in which sites train."""
+    rule, folder, settings, before = this.rule, this.folder, this.settings, this.before
     round_ = before.round + 1
-    steps = {site: rule.site_step(before.memory, site) for site in settings.chosen(federation.sites, round_)}
-    this = _Round(federation, rule, folder, settings, before, steps)
     outcome = _visible_outcome(this) if settings.secure_experiment is None else _hidden_outcome(this)
     aggregate = outcome.aggregate
     weights = aggregate.weights or {}
@@ -326,9 +327,9 @@ def _keep_if_best(
     return folder.save_best(round_state, validation)
 
 
-def _score_last(this: _Round) -> RoundState:
+def _score_last(this: _Round, began: float) -> RoundState:
     """Score the last state in a round in which no site trains."""
-    began, last, tasks = time.monotonic(), this.before, this.tasks()
+    last, tasks = this.before, this.tasks()
     entries = {reply.site: entry_of(reply, tasks[reply.site]) for reply in this.federation.ask(tasks)}
     line = LedgerLine(
         round=last.round + 1,

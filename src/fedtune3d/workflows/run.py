@@ -9,7 +9,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sweep_partials
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.locks import one_writer
-from fedtune3d._utils.progress import Progress, Silent
+from fedtune3d._utils.progress import Advance, Progress, Silent
 from fedtune3d._utils.state_dicts import State, load_state, state_bytes
 from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.config.experiment import Experiment
@@ -21,17 +21,14 @@ from fedtune3d.federation.checked_federation import CheckedFederation
 from fedtune3d.federation.environment import Environment, TracedWeights
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.leak_audit import audit_sites, profile_sites
+from fedtune3d.federation.lone_rounds import run_lone_rounds
 from fedtune3d.federation.mean_maps import map_places, require_atlas
-from fedtune3d.federation.messages import (
-    LOCAL,
-    Answering,
-    Federation,
-    Part,
-)
+from fedtune3d.federation.messages import Answering, Federation, Part
 from fedtune3d.federation.privacy.gate import PolicyGate
 from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.round_settings import RoundSettings
 from fedtune3d.federation.round_state import RoundsFolder, read_best_state
-from fedtune3d.federation.rounds import QuorumLostError, RoundSettings, run_rounds
+from fedtune3d.federation.rounds import QuorumLostError, run_rounds
 from fedtune3d.federation.site.audit import KEY_BYTES
 from fedtune3d.federation.site.pooled_site import PooledSite
 from fedtune3d.federation.splitting import count_and_split, count_people, shared_in_test
@@ -223,16 +220,26 @@ class _Run:
         return dict.fromkeys(self.sites, best)
 
     def _local(self, initial: State) -> dict[str, State]:
-        states = {}
-        for name in self.sites:
-            lone_site = Part(self.federation, (name,), LOCAL)
-            try:
-                states[name] = self._rounds(lone_site, RoundsFolder(self.folder.local_rounds(name).path), initial)
-            except QuorumLostError as lost:
-                if self.pooled is not None:
-                    raise
-                self.attendance.leave_out(name, "local baseline", str(lost))
-        return states
+        """Train each site alone, all at the same time."""
+        folders = {name: RoundsFolder(self.folder.local_rounds(name).path) for name in self.sites}
+
+        def on_lost(name: str, lost: QuorumLostError) -> None:
+            if self.pooled is not None:
+                raise lost
+            self.attendance.leave_out(name, "local baseline", str(lost))
+
+        with self.progress.bar("rounds (baseline: local)") as advance:
+            trained = run_lone_rounds(
+                self.federation,
+                folders,
+                self.experiment.rule_of_one,
+                self._settings(federated=False),
+                initial,
+                self.process_model.context,
+                self._on_round(advance),
+                on_lost,
+            )
+        return {name: load_state(folders[name].best) for name in trained}
 
     def _centralized(self, initial: State) -> dict[str, State]:
         assert self.pooled is not None  # `run_across` refuses this baseline
@@ -256,10 +263,29 @@ class _Run:
         """Run the rounds and return the best state, by the experiment's rule or, without a name, a lone site's rule."""
         federated = rule_name is not None
         rule = self.experiment.rule() if federated else self.experiment.rule_of_one()
-        options = self.experiment.participation
-        settings = RoundSettings(
-            rounds=self.experiment.training.rounds,
-            best_round=self.experiment.training.best_round,
+        left_out = "".join(f" without {name}" for name in self.sites if name not in federation.sites)
+        label = f"{rule.name}{left_out}" if federated else f"baseline: {' '.join(federation.sites)}"
+        context = self.process_model.context(federation.sites)
+        with self.progress.bar(f"rounds ({label})") as advance:
+            run_rounds(federation, rule, folder, self._settings(federated), initial, context, self._on_round(advance))
+        return load_state(folder.best)
+
+    def _on_round(self, advance: Advance) -> Callable[[int, int], None]:
+        """Return what is called after each round: shows it, and logs it."""
+
+        def on_round(done: int, total: int) -> None:
+            advance(done, total)
+            self.logs.follow()
+
+        return on_round
+
+    def _settings(self, federated: bool) -> RoundSettings:
+        """Return the settings of the federation's rounds, or of those of a lone site."""
+        options, training = self.experiment.participation, self.experiment.training
+        secure = federated and self.experiment.privacy.secure_aggregation
+        return RoundSettings(
+            rounds=training.rounds,
+            best_round=training.best_round,
             seed=self.experiment.seed,
             fraction=options.fraction if federated else 1.0,
             quorum=options.quorum,
@@ -268,23 +294,9 @@ class _Run:
             max_norm=options.max_norm,
             max_norm_ratio=options.max_norm_ratio,
             local_steps=self._local_steps(),
-            secure_experiment=self.experiment.sha256()
-            if federated and self.experiment.privacy.secure_aggregation
-            else None,
+            secure_experiment=self.experiment.sha256() if secure else None,
             max_share=self.experiment.privacy.max_share,
         )
-        left_out = "".join(f" without {name}" for name in self.sites if name not in federation.sites)
-        label = f"{rule.name}{left_out}" if federated else f"baseline: {' '.join(federation.sites)}"
-        with self.progress.bar(f"rounds ({label})") as advance:
-
-            def on_round(done: int, total: int) -> None:
-                advance(done, total)
-                self.logs.follow()
-
-            run_rounds(
-                federation, rule, folder, settings, initial, self.process_model.context(federation.sites), on_round
-            )
-        return load_state(folder.best)
 
     def _local_steps(self) -> Callable[[int], int]:
         """Return how the number of local steps follows from that of training scans, as far as sites differ."""
