@@ -1,6 +1,7 @@
 """Errors that end a command are one line that names the file and what to do."""
 
 import errno
+import pickle
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,29 @@ def test_faults_of_the_machine_are_told_apart_from_those_of_the_input() -> None:
     assert issubclass(DamagedFileError, MachineError)
     assert issubclass(MachineError, InputError)
     assert not isinstance(InputError("a key"), MachineError)
+
+
+class _WithTwo(InputError):
+    """An error that is created with more than its message."""
+
+    def __init__(self, name: str, count: int) -> None:
+        super().__init__(f"{name}: {count}")
+        self.count = count
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("a key"),
+        StorageError(Path("run/metrics.json"), OSError(errno.ENOSPC, "No space left on device")),
+        DamagedFileError(Path("run/rounds.jsonl"), "has lost lines"),
+        _WithTwo("sites", 3),
+    ],
+)
+def test_an_error_passes_between_processes_whatever_it_is_created_with(error: InputError) -> None:
+    error.add_note("a note")
+    received = pickle.loads(pickle.dumps(error))
+    assert type(received) is type(error)
+    assert str(received) == str(error)
+    assert vars(received).keys() == vars(error).keys()
+    assert received.__notes__ == ["a note"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.locks import HOLDER, ended_well, one_writer
+from fedtune3d._utils.locks import HOLDER, ended_well, hold_until_exit, one_writer, wait_until_free
 
 HOLD = """
 import sys, time
@@ -58,3 +58,28 @@ def test_an_error_in_the_block_ends_the_lock(tmp_path: Path) -> None:
         raise RuntimeError
     with one_writer(tmp_path, "fedtune3d run"):
         pass
+
+
+HOLD_FOLDER = """
+import sys, time
+from pathlib import Path
+from fedtune3d._utils.locks import hold_until_exit
+hold_until_exit(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_folder_is_held_until_its_process_is_killed_and_no_file_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "sites" / "A"
+    words = [sys.executable, "-c", HOLD_FOLDER, str(folder)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match=r"sites/A: another process is writing to this folder"):
+            hold_until_exit(folder)
+        with pytest.raises(InputError, match=r"sites/A: a process of a run that was stopped is still writing here"):
+            wait_until_free(folder, 0.1)
+        process.kill()
+    wait_until_free(folder, 60)
+    assert list(folder.iterdir()) == []

@@ -11,6 +11,15 @@ class InputError(ValueError):
     it and exits with code 2; no file is left half-written.
     """
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let the error pass from a worker process to the one that prints it, whatever its class is created with."""
+        return _recreate, (type(self), *self.args), self.__dict__
+
+
+def _recreate(kind: type[InputError], *message: object) -> InputError:
+    """Recreate an error with its message, without calling ``__init__``, which may take other arguments."""
+    return kind.__new__(kind, *message)
+
 
 class ScanError(InputError):
     """A scan is bad; with ``on_bad_scan: skip`` it is left out, counted and listed instead."""

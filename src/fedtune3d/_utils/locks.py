@@ -5,9 +5,11 @@ operating system's, on ``.lock`` in the folder, so it ends with its process, eve
 to ``.lock-holder``. File systems without locks (some network drives) are refused.
 """
 
+import fcntl
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -70,6 +72,49 @@ def ended_well(folder: Path) -> bool:
 def is_unused(folder: Path) -> bool:
     """Return whether a folder is missing, or contains nothing but the files of the lock."""
     return not folder.exists() or {path.name for path in folder.iterdir()} <= {LOCK, HOLDER}
+
+
+def hold_until_exit(folder: Path) -> None:
+    """Hold a folder, created if missing, until this process ends, however it ends; leaves no file.
+
+    Raises:
+        InputError: If another process holds it.
+        StorageError: If the folder cannot be created.
+    """
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise InputError(f"{folder}: another process is writing to this folder; wait until it ends") from None
+
+
+def wait_until_free(folder: Path, seconds: float) -> None:
+    """Wait until no process holds a folder with `hold_until_exit`.
+
+    Raises:
+        InputError: If one still holds it after `seconds`.
+    """
+    until = time.monotonic() + seconds
+    with storage_errors(folder):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            while not _is_free(handle):
+                if time.monotonic() > until:
+                    raise InputError(f"{folder}: a process of a run that was stopped is still writing here; end it")
+                time.sleep(0.05)
+        finally:
+            os.close(handle)
+
+
+def _is_free(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _remove_if_unused(folder: Path, made: list[Path]) -> None:
