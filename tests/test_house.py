@@ -90,6 +90,8 @@ TESTED_ELSEWHERE = {
     "federation/tasks/score.py": "federation/test_rounds.py",
     "federation/tasks/share_secrets.py": "federation/test_secure_round.py",
     "federation/tasks/train.py": "federation/test_rounds.py",
+    "federation/workers/pool.py": "federation/workers/test_worker_federation.py",
+    "federation/workers/process.py": "federation/workers/test_worker_federation.py",
     "training/cache_entries.py": "training/test_features.py",
     "models/assembly.py": "training/test_local.py",
     "models/encoder_checks.py": "models/encoders/test_contract.py",

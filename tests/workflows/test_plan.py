@@ -94,14 +94,30 @@ def test_it_counts_scans_rounds_and_scores(plan: RunPlan) -> None:
     assert plan.run_folder_bytes > 2 * costs.state_bytes  # FedCE's sites remember what they sent
 
 
+def test_time_and_memory_of_workers_follow_from_their_sites_by_hand(plan: RunPlan) -> None:
+    """Two workers hold one site each: the slower of the two counts, and the pooled scans train in one process."""
+    changes = {"workers": 2, "baselines": ("local", "centralized")}
+    planned = replace(plan, experiment=plan.experiment.model_copy(update=changes))
+    each = [2 * site.round_seconds + site.evaluate_seconds for site in plan.sites]
+    expected = plan.first_seconds / 2 + 2 * max(each) + sum(each)
+    assert planned.seconds_with_workers == pytest.approx(expected)
+    assert planned.seconds == pytest.approx(plan.first_seconds + 3 * sum(each))
+    assert "Time with 2 workers" in tables_of(planned)
+    assert "workers" not in tables_of(plan)
+
+
+def tables_of(plan: RunPlan) -> str:
+    console = Console(width=100, file=io.StringIO())
+    console.print(run_tables(plan))
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
 def test_every_kind_of_message_is_described(plan: RunPlan) -> None:
     assert messages(plan).keys() == task_kinds().keys()
 
 
 def test_the_tables_name_each_site_and_what_leaves(plan: RunPlan) -> None:
-    console = Console(width=100, file=io.StringIO())
-    console.print(run_tables(plan))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    text = tables_of(plan)
     assert "GPU memory per site: none used" in text
     for part in ("Per site", "evaluate", "predictions_leave", "estimates"):
         assert part in text

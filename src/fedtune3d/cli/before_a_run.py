@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from fedtune3d.config.study import Study
 
 
+PreparationWorkers = Annotated[
+    int | None,
+    typer.Option(
+        help="Number of parallel processes that prepare scans; by default the experiment's `workers`, and at least 2.",
+        min=1,
+    ),
+]
+
+
 def init(
     site_folders: Annotated[
         list[Path],
@@ -74,7 +83,7 @@ def simulate(
 
 def prepare(
     experiment: ExperimentFile,
-    workers: Annotated[int, typer.Option(help="Number of parallel processes.", min=1)] = 2,
+    workers: PreparationWorkers = None,
     site: Annotated[str | None, typer.Option(help="Prepare only this site.")] = None,
 ) -> None:
     """Preprocess all scans for the model: on the grid and the intensity scale that the encoder takes.
@@ -130,7 +139,7 @@ def check(
         bool,
         typer.Option("--near/--no-near", help="Also look for a person under two ids; about 0.5 s per scan."),
     ] = True,
-    workers: Annotated[int, typer.Option(help="Number of parallel processes for scan preparation.", min=1)] = 2,
+    workers: PreparationWorkers = None,
 ) -> None:
     """Look for data leaks before training: a person in two splits, one image at two sites or under two ids.
 

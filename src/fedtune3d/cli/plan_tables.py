@@ -30,6 +30,7 @@ def run_tables(plan: RunPlan) -> RenderableType:
         ("Run folder (checkpoints)", size(plan.run_folder_bytes)),
         ("Scans still to prepare", f"{sum(site.to_prepare for site in plan.sites)}"),
         (f"Time in one process{baselines}", duration(plan.seconds)),
+        *_with_workers(plan),
         ("Time with sites in parallel, each on a machine like this", duration(slowest)),
     ]
     return Group(
@@ -46,6 +47,17 @@ def run_tables(plan: RunPlan) -> RenderableType:
             "other content adds a few kilobytes per message."
         ),
     )
+
+
+def _with_workers(plan: RunPlan) -> list[tuple[str, str]]:
+    """Time and memory of the experiment's workers; nothing without."""
+    workers = plan.experiment.workers
+    if workers == 1:
+        return []
+    return [
+        (f"Time with {workers} workers, each with cores of its own", duration(plan.seconds_with_workers)),
+        (f"RAM of {workers} workers and the process that asks them", size((workers + 1) * plan.costs.host_bytes)),
+    ]
 
 
 def _site_table(plan: RunPlan) -> Table:

@@ -27,6 +27,14 @@ def run(
         int | None,
         typer.Option(help="Override the number of rounds; with --resume, extend a finished run.", min=1),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of processes that hold the sites, each with the experiment's number of threads; by default "
+            "the experiment's `workers`. The result is the same for any number.",
+            min=1,
+        ),
+    ] = None,
     watch: Watched = False,
     port: Port = None,
 ) -> None:
@@ -40,6 +48,8 @@ def run(
         settings = read_experiment(experiment)
         if rounds is not None:
             settings = settings.with_rounds(rounds)
+        if workers is not None:
+            settings = settings.model_copy(update={"workers": workers})
         try:
             with watched_bars(settings.output, watch, port) as progress:
                 folder = run_experiment(settings, resume=resume, progress=progress)
@@ -54,7 +64,12 @@ def benchmark(
         Path, typer.Argument(metavar="STUDY.yaml", help="An experiment file with lists of heads, tunings or rules.")
     ],
     workers: Annotated[
-        int, typer.Option(help="Number of trials run in parallel, each with the experiment's number of threads.", min=1)
+        int,
+        typer.Option(
+            help="Number of trials run in parallel, each with the file's `threads`. The file's `workers` are used only "
+            "with one trial at a time.",
+            min=1,
+        ),
     ] = 1,
     plan: Annotated[bool, typer.Option(help="Print an estimate of the cost first.")] = True,
 ) -> None:

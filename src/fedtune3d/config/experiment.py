@@ -153,6 +153,7 @@ class ExperimentKeys(StrictModel):
     explain: Annotated[ExplainSection | None, BeforeValidator(_method)] = None
     on_bad_scan: Literal["stop", "skip"] = "stop"
     threads: Annotated[Whole, Field(ge=1, le=1024)] = 2
+    workers: Annotated[Whole, Field(ge=1, le=1024)] = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     log: Annotated[tuple[str, ...], BeforeValidator(_log_names)] = ()
     output: UserPath = Path(DEFAULT_OUTPUT)
@@ -276,8 +277,8 @@ class ExperimentKeys(StrictModel):
         return self.model_copy(update={"sites": sites, "model": model, "explain": explain, **paths})
 
     def public(self) -> dict[str, Json]:
-        """Return the resolved configuration without paths and logs, as JSON values: what is sent and hashed."""
-        values = self.model_dump(mode="json", exclude={"output", "cache", "log"})
+        """Return the resolved configuration without paths, logs and workers, as JSON: what is sent and hashed."""
+        values = self.model_dump(mode="json", exclude={"output", "cache", "log", "workers"})
         for site in values["sites"]:
             del site["root"], site["participants"], site["fingerprint_key"]
             if site["cohort"] is None:

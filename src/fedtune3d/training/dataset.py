@@ -142,6 +142,26 @@ def open_scans(
     return FeatureSet(by_scan, [scan.label for scan in scans], prefix.end)
 
 
+def unencoded(
+    scans: Sequence[LabelledScan],
+    prefix: Prefix,
+    cache: FeatureCache,
+    *,
+    augmentation: AugmentationSettings | None = None,
+    views: int = 1,
+    seed: int = 0,
+) -> list[LabelledScan]:
+    """Return the scans that `open_scans` would encode, except those whose entries in the cache are damaged."""
+    if prefix.end == 0:
+        return []
+
+    def is_missing(scan: LabelledScan, view: int) -> bool:
+        name = view_name(view, augmentation, seed, scan.site)
+        return not cache.path(prefix.key(scan.path.stem, name)).exists()
+
+    return [scan for scan in scans if any(is_missing(scan, view) for view in range(views))]
+
+
 def view_name(view: int, augmentation: AugmentationSettings | None, seed: int, site: str) -> str:
     """Return a view's name, which encodes everything it depends on except the scan; ``"0"`` for the scan itself."""
     if view == 0 or augmentation is None:

@@ -23,13 +23,15 @@ from fedtune3d.workflows.prepare import read_tables, require_roots
 from fedtune3d.workflows.sites import make_sites
 
 
-def check_experiment(experiment: Experiment, progress: Progress, workers: int = 2, near: bool = True) -> LeakAudit:
+def check_experiment(
+    experiment: Experiment, progress: Progress, workers: int | None = None, near: bool = True
+) -> LeakAudit:
     """Prepare missing scans, split as a run would (or use the splits in the output folder), and audit.
 
     Args:
         experiment: The experiment. Only prepared scans are written, to its cache.
         progress: Where progress is shown.
-        workers: Number of processes that prepare scans.
+        workers: Number of processes that prepare scans; see `make_sites`.
         near: Whether to compare near fingerprints, too, which takes about half a second per scan.
 
     Raises:

@@ -18,6 +18,7 @@ from fedtune3d.federation.site.costs import MeasuredCosts, measure_costs
 from fedtune3d.federation.site.data import count_people
 from fedtune3d.federation.site.site import Site
 from fedtune3d.federation.splitting import split_shared
+from fedtune3d.federation.workers.assignment import assign_sites
 from fedtune3d.preparation.prepare_all import prepare_all
 from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.preparation.store import PreparedStore
@@ -79,6 +80,19 @@ class RunPlan:
     def seconds(self) -> float:
         """Total time in one process, including baselines, each of which takes as long as the federated rounds."""
         return self.first_seconds + self.federated_seconds * (1 + len(self.experiment.baselines))
+
+    @property
+    def seconds_with_workers(self) -> float:
+        """Total time with the experiment's workers; the centralized baseline trains in one process."""
+        workers, rounds = self.experiment.workers, self.experiment.training.rounds
+        holders = assign_sites({site.site: site.scans[0] for site in self.sites}, workers)
+        busy = [0.0] * workers
+        for site in self.sites:
+            busy[holders[site.site]] += rounds * site.round_seconds + site.evaluate_seconds
+        baselines = self.experiment.baselines
+        pooled = self.federated_seconds if "centralized" in baselines else 0.0
+        trainings = 1 + sum(baseline != "centralized" for baseline in baselines)
+        return self.first_seconds / workers + trainings * max(busy) + pooled
 
     @property
     def bytes_per_site(self) -> int:

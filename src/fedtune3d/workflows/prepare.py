@@ -35,9 +35,16 @@ class PreparedSite:
 
 
 def prepare_sites(
-    experiment: Experiment, progress: Progress, workers: int, only: str | None = None
+    experiment: Experiment, progress: Progress, workers: int | None = None, only: str | None = None
 ) -> dict[str, PreparedSite]:
-    """Prepare the scans of every site, or only of the one named; all tables are read before the first scan."""
+    """Prepare the scans of every site, or only of the one named; all tables are read before the first scan.
+
+    Args:
+        experiment: The experiment.
+        progress: Where progress is shown.
+        workers: Number of processes; see `make_sites`.
+        only: The only site to prepare; None for all.
+    """
     sites = make_sites(experiment, RunFolder(experiment.output), progress, workers=workers, only=only)
     require_roots(experiment)
     for site in sites:

@@ -23,8 +23,7 @@ from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.leak_audit import audit_sites, profile_sites
 from fedtune3d.federation.lone_rounds import run_lone_rounds
 from fedtune3d.federation.mean_maps import map_places, require_atlas
-from fedtune3d.federation.messages import Answering, Federation, Part
-from fedtune3d.federation.privacy.gate import PolicyGate
+from fedtune3d.federation.messages import Federation, Part
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.round_settings import RoundSettings
 from fedtune3d.federation.round_state import RoundsFolder, read_best_state
@@ -33,7 +32,6 @@ from fedtune3d.federation.site.audit import KEY_BYTES
 from fedtune3d.federation.site.pooled_site import PooledSite
 from fedtune3d.federation.splitting import count_and_split, count_people, shared_in_test
 from fedtune3d.federation.tasks.count_scans import ScanCounts
-from fedtune3d.federation.tasks.registry import declared_answer
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.hub import read_origin
 from fedtune3d.models.tuning import read_state
@@ -44,9 +42,9 @@ from fedtune3d.workflows.best_state import write_feature_statistics, write_salie
 from fedtune3d.workflows.prepare import read_tables, require_roots
 from fedtune3d.workflows.run_folder import open_run, read_metrics, write_metrics
 from fedtune3d.workflows.sites import make_sites
+from fedtune3d.workflows.workers import Reach, reach_sites, wait_for_workers
 
 CENTRALIZED = "centralized"
-Reach = Callable[[Mapping[str, Answering]], Federation]
 
 
 def run_experiment(
@@ -54,7 +52,7 @@ def run_experiment(
     *,
     resume: bool = False,
     progress: Progress | None = None,
-    reach: Reach = InProcess,
+    reach: Reach | None = None,
     report: bool = True,
 ) -> RunFolder:
     """Run an experiment in this process and return its run folder.
@@ -63,7 +61,8 @@ def run_experiment(
         experiment: The experiment to run.
         resume: Continue the run in the output folder, if there is one; otherwise, a folder with a run is refused.
         progress: Where progress is shown; by default nowhere.
-        reach: Creates the federation from this process's sites.
+        reach: Creates the federation from this process's sites, whatever the experiment's `workers`; None to reach them
+            in this process or in workers.
         report: Whether to write `report.html` and the figures at the end; `fedtune3d report` can also write them later.
 
     Raises:
@@ -77,18 +76,18 @@ def run_experiment(
     return folder
 
 
-def _run_here(experiment: Experiment, resume: bool, progress: Progress | None, reach: Reach) -> RunFolder:
+def _run_here(experiment: Experiment, resume: bool, progress: Progress | None, reach: Reach | None) -> RunFolder:
     progress, folder, process_model = progress or Silent(), RunFolder(experiment.output), ProcessModel(experiment)
-    sites = make_sites(experiment, folder, progress, process_model=process_model, key=secrets.token_bytes(KEY_BYTES))
+    wait_for_workers(folder)
+    key = secrets.token_bytes(KEY_BYTES)
+    sites = make_sites(experiment, folder, progress, process_model=process_model, key=key)
     read_tables(sites)
-    guarded = {
-        site.name: PolicyGate(site, experiment, site.section.policy, site.folder, declared_answer) for site in sites
-    }
 
     def pooled() -> Federation:
         return InProcess({CENTRALIZED: PooledSite(sites, folder.centralized_memory)})
 
-    return _Run(experiment, progress, process_model, reach(guarded), pooled).run(resume=resume)
+    with reach_sites(experiment, folder, sites, key, progress, reach) as federation:
+        return _Run(experiment, progress, process_model, federation, pooled).run(resume=resume)
 
 
 def run_across(

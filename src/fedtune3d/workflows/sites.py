@@ -8,8 +8,10 @@ from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Progress
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.site import SiteSection
+from fedtune3d.federation.privacy.gate import PolicyGate
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.site import Site
+from fedtune3d.federation.tasks.registry import declared_answer
 
 
 def make_sites(
@@ -18,7 +20,7 @@ def make_sites(
     progress: Progress,
     *,
     process_model: ProcessModel | None = None,
-    workers: int = 2,
+    workers: int | None = None,
     key: bytes | None = None,
     only: str | None = None,
 ) -> list[Site]:
@@ -29,7 +31,7 @@ def make_sites(
         folder: The run folder, with each site's part.
         progress: Where the progress of preparation and encoding is shown.
         process_model: The shared model; None for a new one.
-        workers: Number of processes that prepare scans.
+        workers: Number of processes that prepare scans; None for the experiment's, and at least 2.
         key: Key for the leak audit, for sites that name none.
         only: The only site to create; None for all.
 
@@ -41,10 +43,16 @@ def make_sites(
         known = ", ".join(section.name for section in experiment.sites)
         raise InputError(f"--site {only}: the experiment has no such site; its sites are {known}")
     shared = process_model or ProcessModel(experiment)
+    preparing = max(2, experiment.workers) if workers is None else workers
     return [
-        Site(experiment, section, folder.site(section.name).path, progress, shared, workers, key=key)
+        Site(experiment, section, folder.site(section.name).path, progress, shared, preparing, key=key)
         for section in sections
     ]
+
+
+def behind_gate(site: Site) -> PolicyGate:
+    """Return a site of this machine behind its policy; the run's owner owns the data, so nobody else is asked."""
+    return PolicyGate(site, site.experiment, site.section.policy, site.folder, declared_answer)
 
 
 def make_hosted_site(

@@ -36,7 +36,8 @@ def run_study(
 
     Args:
         study: The study.
-        workers: Number of trials that run in parallel, each in its own process.
+        workers: Number of trials that run in parallel, each in its own process. The study's own `workers`, of a run,
+            count only for one trial at a time, so that the two are not multiplied.
         progress: Where the progress of scan preparation is shown.
         on_message: Called with a line for each trial that ends, and for each choice.
 
@@ -57,6 +58,11 @@ def is_finished(experiment: Experiment) -> bool:
     if not ended_well(folder.path):
         return False
     return folder.metrics.exists() and set(experiment.baselines) <= set(read_metrics(folder).methods)
+
+
+def as_trial(experiment: Experiment, trials: int) -> Experiment:
+    """Return an experiment as one of `trials` trials at once, which has no workers if there are several."""
+    return experiment if trials == 1 else experiment.model_copy(update={"workers": 1})
 
 
 def validation_auc(folder: RunFolder) -> float | None:
@@ -143,7 +149,8 @@ class _StudyRun:
         """Return a trial's experiment, including the baselines that its run folder already has."""
         folder = RunFolder(self.study.trial_folder(combination, seed))
         existing = read_run_config(folder.config)["baselines"] if folder.config.exists() else ()
-        return self.study.experiment(combination, seed, list(dict.fromkeys((*existing, *baselines))))
+        experiment = self.study.experiment(combination, seed, list(dict.fromkeys((*existing, *baselines))))
+        return as_trial(experiment, self.workers)
 
     def _record_end(self, experiment: Experiment, fault: str | None) -> None:
         if fault is None:
@@ -168,7 +175,7 @@ class _StudyRun:
         from fedtune3d.workflows.prepare import prepare_sites
 
         first = self._experiment(self.study.possible()[0], self.study.seeds[0], ())
-        prepare_sites(first, self.progress, workers=max(2, self.workers))
+        prepare_sites(first, self.progress, workers=max(2, self.workers, self.study.workers))
 
     def _write(self) -> None:
         StudyResults(

@@ -61,6 +61,16 @@ class RunFolder(ReportedFolder):
         return RoundsPaths(self.path)
 
     @property
+    def worker_messages(self) -> Path:
+        """The folder of messages between the processes of a run; absent unless one is in progress or was killed."""
+        return self.path / "spool-workers"
+
+    @property
+    def site_folders(self) -> list[SiteFolder]:
+        """The halves that stay at the sites, of those sites that have one, sorted."""
+        return [SiteFolder(path) for path in sorted((self.path / "sites").glob("*/"))]
+
+    @property
     def best_checkpoint(self) -> Path:
         """The best state by validation."""
         return self.rounds.best

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import CacheFolder, SiteFolder
-from fedtune3d._utils.progress import Progress
+from fedtune3d._utils.progress import Advance, Progress
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.site_step import KEPT_LOCAL, STATE
 from fedtune3d.cohorts.reading import read_site
@@ -36,9 +36,10 @@ from fedtune3d.federation.site.masked_updates import MaskedUpdates
 from fedtune3d.federation.site.private_rounds import PrivateRounds
 from fedtune3d.preparation.prepare_all import PreparedCohort, prepare_all
 from fedtune3d.preparation.store import PreparedStore
-from fedtune3d.training.dataset import LabelledScan, ScanSet, open_scans
+from fedtune3d.training.dataset import LabelledScan, ScanSet, open_scans, unencoded
 from fedtune3d.training.draws import MakeDraws, SeededDraws
 from fedtune3d.training.features import FeatureCache
+from fedtune3d.training.settings import AugmentationSettings
 
 SPLITS = ("train", "validation", "test")
 MIN_SCANS_FOR_PROCESSES = 16  # fewer scans are prepared faster here than in processes that must first import everything
@@ -189,20 +190,40 @@ class SiteData(LocalTrainer):
     def scans(self, split: str) -> ScanSet:
         """Return the scans of a split, encoding those that are not in the cache yet."""
         if split not in self._sets:
-            training = self.experiment.training
-            augmented = split == "train"
             with self.progress.bar(f"{self.name}: encoding {split} scans") as advance:
-                self._sets[split] = open_scans(
-                    self.labelled(split),
-                    self.process_model.prefix,
-                    FeatureCache(self.cache.features),
-                    self.experiment.input,
-                    augmentation=training.augmentation if augmented else None,
-                    views=training.views if augmented else 1,
-                    seed=self.experiment.seed,
-                    progress=advance,
-                )
+                self._sets[split] = self.encode(split, self.labelled(split), advance)
         return self._sets[split]
+
+    def encode(self, split: str, scans: Sequence[LabelledScan], progress: Advance | None = None) -> ScanSet:
+        """Open scans of a split of this site, encoding those that are not in the cache yet."""
+        augmentation, views = self._views(split)
+        return open_scans(
+            scans,
+            self.process_model.prefix,
+            FeatureCache(self.cache.features),
+            self.experiment.input,
+            augmentation=augmentation,
+            views=views,
+            seed=self.experiment.seed,
+            progress=progress,
+        )
+
+    def unencoded(self, split: str) -> list[LabelledScan]:
+        """Return the scans of a split that are not in the cache yet."""
+        augmentation, views = self._views(split)
+        return unencoded(
+            self.labelled(split),
+            self.process_model.prefix,
+            FeatureCache(self.cache.features),
+            augmentation=augmentation,
+            views=views,
+            seed=self.experiment.seed,
+        )
+
+    def _views(self, split: str) -> tuple[AugmentationSettings | None, int]:
+        """Return the augmentation of a split's scans, and the number of their cached views."""
+        training = self.experiment.training
+        return (training.augmentation, training.views) if split == "train" else (None, 1)
 
     def people_of_scans(self, split: str) -> list[str]:
         """Return the group of each scan of a split, usually one person, in the order of `scans`."""

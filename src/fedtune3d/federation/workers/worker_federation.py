@@ -1,0 +1,131 @@
+"""All sites on this machine, in several processes: the same answers as `InProcess`, in the same order."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from fedtune3d._utils.errors import MachineError
+from fedtune3d._utils.progress import Progress
+from fedtune3d.federation.messages import Answer, Fault, Task
+from fedtune3d.federation.workers import process
+from fedtune3d.federation.workers.pool import WorkerPool
+from fedtune3d.federation.workers.spool import Packed
+from fedtune3d.training.dataset import LabelledScan
+
+MAX_SCANS_PER_CALL = 16
+"""Scans that a worker encodes in one call: few enough for the progress to be seen and the load to be even."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Unencoded:
+    """Scans of a site's split whose features are not in the cache."""
+
+    site: str
+    split: str
+    scans: Sequence[LabelledScan]
+
+    def cut(self, size: int) -> "list[Unencoded]":
+        """Cut the scans into pieces of at most `size`."""
+        starts = range(0, len(self.scans), size)
+        return [Unencoded(self.site, self.split, self.scans[start : start + size]) for start in starts]
+
+
+class WorkerFederation:
+    """Reach sites that are held by workers.
+
+    Each worker answers for its own sites, one after another in the order of their names; the workers work at once.
+    Faults and errors are those of `InProcess`: of several errors, the first site's is raised, as if the sites had been
+    called in turn. Before the first task that carries a state, all workers together encode the scans of all sites.
+
+    Args:
+        pool: The workers.
+        holders: Site → the number of its worker.
+        list_unencoded: Returns the scans to encode; called once.
+        progress: Where the progress of encoding is shown.
+    """
+
+    def __init__(
+        self,
+        pool: WorkerPool,
+        holders: Mapping[str, int],
+        list_unencoded: Callable[[], Sequence[Unencoded]],
+        progress: Progress,
+    ) -> None:
+        self._pool = pool
+        self._holders = dict(sorted(holders.items()))
+        self._list_unencoded = list_unencoded
+        self._progress = progress
+        self._encoded = False
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The names of the sites, sorted."""
+        return tuple(self._holders)
+
+    def ask(self, tasks: Mapping[str, Task]) -> Iterator[Answer | Fault]:
+        """Yield one answer or fault per site, in the order of their names."""
+        if any(task.parts for task in tasks.values()):
+            self._encode()
+        files: dict[int, Path] = {}
+        asked: dict[str, Future[Packed[Answer] | Fault]] = {}
+        try:
+            for site, task in sorted(tasks.items()):
+                packed = self._pool.spool.pack(task, files)
+                asked[site] = self._submit(self._holders[site], partial(process.answer, site, packed))
+            for site, future in asked.items():
+                yield self._received(site, future)
+        finally:
+            for path in files.values():
+                path.unlink(missing_ok=True)
+
+    def _received(self, site: str, future: "Future[Packed[Answer] | Fault]") -> Answer | Fault:
+        reply = self._result(self._holders[site], future)
+        if isinstance(reply, Fault):
+            return reply
+        try:
+            return reply.open()
+        finally:
+            reply.discard()
+
+    def _encode(self) -> None:
+        """Have all workers encode the scans whose features are not in the cache, whichever site they are of."""
+        if self._encoded:
+            return
+        unencoded = self._list_unencoded()
+        scans = sum(len(part.scans) for part in unencoded)
+        size = max(1, min(MAX_SCANS_PER_CALL, -(-scans // self._pool.count)))
+        pieces = [piece for part in unencoded for piece in part.cut(size)]
+        with self._progress.bar("encoding scans") as advance:
+            futures = [
+                self._submit(number % self._pool.count, partial(process.encode, piece.site, piece.split, piece.scans))
+                for number, piece in enumerate(pieces)
+            ]
+            done = 0
+            for number, future in enumerate(futures):
+                done += self._result(number % self._pool.count, future)
+                advance(done, scans)
+        self._encoded = True
+
+    def _submit(self, worker: int, job: Callable[[], T]) -> "Future[T]":
+        try:
+            return self._pool.submit(worker, job)
+        except BrokenProcessPool:
+            raise self._killed(worker) from None
+
+    def _result(self, worker: int, future: "Future[T]") -> T:
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            raise self._killed(worker) from None
+
+    def _killed(self, worker: int) -> MachineError:
+        sites = ", ".join(site for site, holder in self._holders.items() if holder == worker)
+        return MachineError(
+            f"the worker of {sites or 'no site'} was killed, perhaps because memory ran out; lower `workers` or "
+            "`training.batch_size`, and run again with --resume"
+        )

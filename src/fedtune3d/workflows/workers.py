@@ -1,0 +1,110 @@
+"""The sites of a run on this machine: in its own process, or held by as many workers as the experiment asks for."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.locks import wait_until_free
+from fedtune3d._utils.progress import Progress, Silent
+from fedtune3d.cohorts.records import Cohort
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.federation.in_process import InProcess
+from fedtune3d.federation.messages import Answering, Federation
+from fedtune3d.federation.site.site import Site
+from fedtune3d.federation.workers.assignment import assign_sites
+from fedtune3d.federation.workers.pool import WorkerPool
+from fedtune3d.federation.workers.process import STOP_SECONDS, Held
+from fedtune3d.federation.workers.spool import Spool
+from fedtune3d.federation.workers.worker_federation import Unencoded, WorkerFederation
+from fedtune3d.preparation.prepare_all import PreparedCohort
+from fedtune3d.workflows.sites import behind_gate, make_sites
+
+Reach = Callable[[Mapping[str, Answering]], Federation]
+"""Creates a federation from sites of this process."""
+
+
+@contextmanager
+def reach_sites(
+    experiment: Experiment,
+    folder: RunFolder,
+    sites: Sequence[Site],
+    key: bytes,
+    progress: Progress,
+    reach: Reach | None = None,
+) -> Iterator[Federation]:
+    """Reach sites of this machine during the block; with workers, the sites of this process only prepare scans.
+
+    Args:
+        experiment: The experiment.
+        folder: The run folder, held by this process.
+        sites: The sites, as this process has made them.
+        key: Their key for the leak audit.
+        progress: Where the progress of preparation and encoding is shown.
+        reach: Creates the federation instead, from the sites of this process.
+    """
+    if reach is not None or experiment.workers == 1:
+        yield (reach or InProcess)({site.name: behind_gate(site) for site in sites})
+        return
+    holders = assign_sites({site.name: len(site.cohort.records) for site in sites}, experiment.workers)
+    make = partial(_describe, experiment, folder, sites, key, holders)
+    with WorkerPool(experiment.workers, make, Spool(folder.worker_messages)) as pool:
+        yield WorkerFederation(pool, holders, partial(_list_unencoded, sites), progress)
+
+
+def wait_for_workers(folder: RunFolder) -> None:
+    """Wait until the workers of a run that was killed have ended; they stop by themselves. Raises `InputError`."""
+    for site in folder.site_folders:
+        wait_until_free(site.path, 2 * STOP_SECONDS)
+
+
+@dataclass(frozen=True)
+class WorkerSites:
+    """Everything from which a worker makes its sites; sent to it once.
+
+    Attributes:
+        experiment: The experiment.
+        folder: The run folder.
+        key: The sites' key for the leak audit.
+        cohorts: Site → its scans, read and prepared, for the sites of this worker.
+    """
+
+    experiment: Experiment
+    folder: RunFolder
+    key: bytes
+    cohorts: Mapping[str, tuple[Cohort, PreparedCohort]]
+
+    def __call__(self) -> Held:
+        """Make the sites, with one model."""
+        sites = {site.name: site for site in make_sites(self.experiment, self.folder, Silent(), key=self.key)}
+        for name, (cohort, prepared) in self.cohorts.items():
+            sites[name].cohort, sites[name].prepared = cohort, prepared
+        own = {name: sites[name] for name in self.cohorts}
+        return Held(
+            answering={name: behind_gate(site) for name, site in own.items()},
+            folders=[site.folder for site in own.values()],
+            encoding=sites,
+        )
+
+
+def _describe(
+    experiment: Experiment,
+    folder: RunFolder,
+    sites: Sequence[Site],
+    key: bytes,
+    holders: Mapping[str, int],
+    worker: int,
+) -> WorkerSites:
+    """Describe the sites of a worker; prepares the scans of all sites first, with the processes for preparation."""
+    cohorts = {site.name: (site.cohort, site.prepared) for site in sites}
+    own = {name: cohort for name, cohort in cohorts.items() if holders[name] == worker}
+    return WorkerSites(experiment, folder, key, own)
+
+
+def _list_unencoded(sites: Sequence[Site]) -> list[Unencoded]:
+    """List the scans that are not encoded yet, in the order in which the sites, called in turn, would need them."""
+    in_order = sorted(sites, key=lambda site: site.name)
+    parts = [(site, split) for site in in_order for split in ("validation", "train")]
+    parts += [(site, "test") for site in in_order]
+    return [Unencoded(site.name, split, scans) for site, split in parts if (scans := site.unencoded(split))]

@@ -1,0 +1,26 @@
+"""Which worker holds which sites."""
+
+from fedtune3d.federation.workers.assignment import assign_sites
+
+
+def test_large_sites_are_apart_by_hand() -> None:
+    """141 | 104, 90 to the other, as 104 < 141, and 65 back to the first, as 141 < 194."""
+    assert assign_sites({"A": 141, "B": 65, "C": 104, "D": 90}, 2) == {"A": 0, "C": 1, "D": 1, "B": 0}
+
+
+def test_equal_sites_go_by_their_names_whatever_the_order() -> None:
+    expected = {"A": 0, "B": 1, "C": 0, "D": 1}
+    assert assign_sites(dict.fromkeys("ABCD", 50), 2) == expected
+    assert assign_sites(dict.fromkeys("DBCA", 50), 2) == expected
+
+
+def test_one_worker_holds_all_and_more_workers_than_sites_leave_some_without() -> None:
+    assert assign_sites({"A": 3, "B": 5}, 1) == {"A": 0, "B": 0}
+    assert assign_sites({"A": 3, "B": 5}, 4) == {"B": 0, "A": 1}
+
+
+def test_graham_bound_holds_where_it_is_tight() -> None:
+    """Two workers and 3, 3, 2, 2, 2: the best maximum is 6, the rule's is 7 = 6 · (4/3 − 1/6)."""
+    sizes = {"A": 3, "B": 3, "C": 2, "D": 2, "E": 2}
+    holders = assign_sites(sizes, 2)
+    assert max(sum(size for site, size in sizes.items() if holders[site] == worker) for worker in (0, 1)) == 7

@@ -1,0 +1,156 @@
+"""Sites in worker processes: what `InProcess` gives, in the same order and with the same errors."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from held_sites import MakingFor, Named
+from waiting import wait_until
+
+from fedtune3d._utils.errors import InputError, MachineError
+from fedtune3d._utils.locks import hold_until_exit, wait_until_free
+from fedtune3d._utils.progress import Silent
+from fedtune3d.federation.in_process import InProcess
+from fedtune3d.federation.messages import Answer, Fault, Task
+from fedtune3d.federation.tasks.score import Score
+from fedtune3d.federation.workers.pool import WorkerPool
+from fedtune3d.federation.workers.spool import Spool
+from fedtune3d.federation.workers.worker_federation import Unencoded, WorkerFederation
+from fedtune3d.training.dataset import LabelledScan
+
+ERRORS = ("input", "full-disk", "raw-full-disk", "damaged", "memory", "refusal", "bug")
+HOLDERS = {"a": 0, "b": 1, "c": 0, "fault": 1, "own-error": 0} | dict.fromkeys(ERRORS, 1)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A federation of two workers, and the same sites in this process."""
+
+    folder: Path
+    workers: WorkerFederation
+    here: InProcess
+
+    def processes(self, name: str) -> list[int]:
+        """The processes that answered for a site."""
+        path = self.folder / name
+        return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def unencoded() -> list[Unencoded]:
+    """Forty scans of one site."""
+    return [Unencoded("a", "train", [LabelledScan(Path(f"{number}.npy"), 0, "a") for number in range(40)])]
+
+
+def two_workers(folder: Path, holders: Mapping[str, int]) -> WorkerPool:
+    return WorkerPool(2, MakingFor(folder, holders), Spool(folder / "spool"))
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder = tmp_path_factory.mktemp("workers")
+    (folder / "here").mkdir()
+    with two_workers(folder, HOLDERS) as pool:
+        here = InProcess({name: Named(name, folder / "here") for name in HOLDERS})
+        yield Bench(folder, WorkerFederation(pool, HOLDERS, unencoded, Silent()), here)
+    assert not (folder / "spool").exists()
+    assert not worker_processes()
+
+
+def worker_processes() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+def asked(*names: str, round_: int = 1) -> dict[str, Task]:
+    return dict.fromkeys(names, Task(Score(), round_, {"state": {"weight": torch.tensor([1.5, -2.0])}}))
+
+
+def test_the_answers_are_those_in_process_and_in_their_order(bench: Bench) -> None:
+    tasks = asked("c", "fault", "b", "a")
+    replies, expected = list(bench.workers.ask(tasks)), list(bench.here.ask(tasks))
+    assert [reply.site for reply in replies] == ["a", "b", "c", "fault"]
+    assert replies[3] == expected[3] == Fault("fault", "loss is NaN in batch 3")
+    for reply, answer in zip(replies[:3], expected[:3], strict=True):
+        assert isinstance(reply, Answer)
+        assert isinstance(answer, Answer)
+        assert reply.payload == answer.payload
+        assert torch.equal(reply.parts["state"]["weight"], torch.tensor([3.0, -4.0]))
+    assert list((bench.folder / "spool").iterdir()) == []
+
+
+def test_a_site_stays_in_one_process_which_makes_its_sites_once(bench: Bench) -> None:
+    for _ in range(2):
+        assert len(list(bench.workers.ask(asked("a", "b", "c")))) == 3
+    first, second = (set(bench.processes(name)) for name in "ab")
+    assert len(first) == len(second) == 1
+    assert first != second
+    assert set(bench.processes("c")) == first
+    assert os.getpid() not in first | second
+    assert sorted(bench.processes("made")) == sorted(first | second)
+
+
+def test_all_workers_encode_the_scans_of_one_site(bench: Bench) -> None:
+    """Forty scans go to two workers in pieces of 16, before the first task that has a state, and only once."""
+    assert len(list(bench.workers.ask(asked("a")))) == 1
+    lines = [line.split() for line in (bench.folder / "a-train").read_text().splitlines()]
+    assert sorted(len(scans) for _, *scans in lines) == [8, 16, 16]
+    assert {scan for _, *scans in lines for scan in scans} == {str(number) for number in range(40)}
+    assert len({process for process, *_ in lines}) == 2
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_error_is_the_one_in_process(bench: Bench, name: str) -> None:
+    tasks = asked("a", name, round_=0)
+    with pytest.raises(Exception) as expected:
+        list(bench.here.ask(tasks))
+    with pytest.raises(type(expected.value)) as raised:
+        list(bench.workers.ask(tasks))
+    assert type(raised.value) is type(expected.value)
+    assert str(raised.value) == str(expected.value)
+    assert len(list(bench.workers.ask(asked("a", "b")))) == 2  # the workers go on
+
+
+def test_of_two_errors_the_first_sites_is_raised(bench: Bench) -> None:
+    with pytest.raises(InputError, match=r"expected a table"):
+        list(bench.workers.ask(asked("memory", "input", "b")))
+
+
+def test_an_error_that_cannot_be_pickled_comes_with_its_traceback(bench: Bench) -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)held_sites.*OwnError: 7: seven"):
+        list(bench.workers.ask(asked("own-error")))
+
+
+def test_a_refusal_is_a_fault_in_a_round(bench: Bench) -> None:
+    (reply,) = bench.workers.ask(asked("refusal"))
+    assert reply == Fault("refusal", "policy.max_rounds is 2")
+
+
+def test_a_site_of_a_worker_is_written_to_by_no_other_process(bench: Bench) -> None:
+    list(bench.workers.ask(asked("a", "b")))
+    for name in "ab":
+        with pytest.raises(InputError, match="another process is writing to this folder"):
+            hold_until_exit(bench.folder / "sites" / name)
+        with pytest.raises(InputError, match="is still writing here"):
+            wait_until_free(bench.folder / "sites" / name, 0)
+
+
+def test_a_killed_worker_is_one_line_and_the_others_end(tmp_path: Path) -> None:
+    holders, before = {"a": 0, "killed": 1, "slow": 0}, worker_processes()
+
+    def run() -> None:
+        with two_workers(tmp_path, holders) as pool:
+            federation = WorkerFederation(pool, holders, list, Silent())
+            answers = federation.ask(asked("a", "slow"))
+            assert next(answers).site == "a"
+            wait_until((tmp_path / "partial").exists, "the slow site at work")
+            list(federation.ask(asked("killed")))
+
+    with pytest.raises(MachineError, match=r"the worker of killed was killed, .*run again with --resume"):
+        run()
+    assert worker_processes() == before
+    assert not (tmp_path / "partial").exists()
+    assert not (tmp_path / "spool").exists()
+    wait_until_free(tmp_path / "sites" / "a", 0)
