@@ -1,17 +1,17 @@
 """Seconds a round of the same job in several engines: four sites, CONV S on cached features, FedAvg, one local epoch.
 
-    python benchmarks/engines.py FOLDER [--rounds 5] [--runs 5] [--scans 200] [--json]
+    python benchmarks/engines.py FOLDER [--rounds 5] [--runs 5] [--scans 200] [--engines NAME …] [--json]
 
 Simulates the sites, prepares and encodes their scans once, and then runs in turns, so that all meet the same load:
-a plain loop of training and averaging · this project in one process · Flower's simulation (Ray) · this project's
-deployment (a SuperLink and four SuperNodes over TLS, real processes) · Flower's own FedAvg app on Flower's own
-deployment (without TLS; a new process a message, as it is by default) · NVFlare's FedAvg in its simulator. What is
-not installed is named and left out. All of them train by the project's own `train_locally`, on one thread a site; the
-encoder is the tiny one, whose features have the shape of ViT-B's, with random weights.
+a plain loop of training and averaging · this project in one process, and with two workers · Flower's simulation (Ray) ·
+this project's deployment (a SuperLink and four SuperNodes over TLS, real processes) · Flower's own FedAvg app on
+Flower's own deployment (without TLS; a new process a message, as it is by default) · NVFlare's FedAvg in its simulator.
+What is not installed is named and left out. All of them train by the project's own `train_locally`, on one thread a
+site; the encoder is the tiny one, whose features have the shape of ViT-B's, with random weights.
 
 The first round of each is left out, because in it the sites open what they find open later. The project's own runs also
 score two states a round on each site's validation scans, check and save every update and write the ledger; the others
-do not. In one process the sites take turns; elsewhere they share the machine's cores.
+do not. In one process the sites take turns; elsewhere, two workers included, they share the machine's cores.
 """
 
 import argparse
@@ -41,6 +41,7 @@ SITES = 4
 BATCH_SIZE = 8
 JOIN_SECONDS = 120
 PLAIN, IN_PROCESS, SIMULATION = "plain loop", "in_process", "Flower simulation (Ray)"
+WORKERS = "in_process, 2 workers"
 DEPLOYMENT, FLOWER, NVFLARE = "this deployment", "Flower FedAvg app, deployment", "NVFlare simulator"
 NEEDS = {SIMULATION: "ray", NVFLARE: "nvflare"}
 LIMIT_PERCENT = 3.0
@@ -162,6 +163,13 @@ def in_process(job: Job) -> Timing:
     return Timing(seconds, json.loads(job.log("in_process").read_text().splitlines()[-1]))
 
 
+def two_workers(job: Job) -> Timing:
+    """`fedtune3d run` with its sites in two worker processes."""
+    path = job.write("workers", with_roots=True)
+    words = [sys.executable, PEERS / "timed_run.py", path, job.times, 2]
+    return Timing(job.timed(lambda: job.run("workers", *words)))
+
+
 def deployment(job: Job) -> Timing:
     """A SuperLink and four SuperNodes over TLS, each site a process that stays."""
     address = f"localhost:{free_port()}"
@@ -267,6 +275,7 @@ def nvflare_simulator(job: Job) -> Timing:
 ENGINES: dict[str, Callable[[Job], Timing]] = {
     PLAIN: plain_loop,
     IN_PROCESS: in_process,
+    WORKERS: two_workers,
     SIMULATION: flower_simulation,
     DEPLOYMENT: deployment,
     FLOWER: flower_deployment,
@@ -297,8 +306,12 @@ def print_table(found: dict[str, list[Timing]], scans: int) -> None:
     print(f"  {'all but the first two':30} {spread([timing.rest for timing in own], 3)}")
     percent = spread(added_percent(own), 1)
     print(f"  {'that, % of local training':30} {percent}   wanted under {LIMIT_PERCENT:.0f}")
-    print("This deployment minus Flower's FedAvg app on its own")
-    print(f"  {'seconds a round':30} {spread(deployment_minus_flower(found))}")
+    print("Two workers are faster")
+    for engine in against_workers(found):
+        print(f"  {'than ' + engine:30} {spread(times_faster(found, engine))} times")
+    if differences := deployment_minus_flower(found):
+        print("This deployment minus Flower's FedAvg app on its own")
+        print(f"  {'seconds a round':30} {spread(differences)}")
 
 
 def added_percent(timings: list[Timing]) -> list[float]:
@@ -306,8 +319,20 @@ def added_percent(timings: list[Timing]) -> list[float]:
     return [100 * timing.rest / timing.parts["training"] for timing in timings]
 
 
+def against_workers(found: dict[str, list[Timing]]) -> list[str]:
+    """The engines that trained the same job, to which the workers are compared."""
+    return [engine for engine in (IN_PROCESS, SIMULATION) if engine in found]
+
+
+def times_faster(found: dict[str, list[Timing]], engine: str) -> list[float]:
+    """How many times faster a round is with two workers than in an engine, run by run."""
+    return [theirs.round / ours.round for ours, theirs in zip(found[WORKERS], found[engine], strict=True)]
+
+
 def deployment_minus_flower(found: dict[str, list[Timing]]) -> list[float]:
-    """Seconds a round, run by run."""
+    """Seconds a round, run by run; empty unless both ran."""
+    if not {DEPLOYMENT, FLOWER} <= found.keys():
+        return []
     return [ours.round - theirs.round for ours, theirs in zip(found[DEPLOYMENT], found[FLOWER], strict=True)]
 
 
@@ -319,6 +344,9 @@ def as_json(found: dict[str, list[Timing]], skipped: list[str]) -> str:
             "seconds_a_round": {engine: [round(one.round, 3) for one in found[engine]] for engine in found},
             "in_process_parts": [{part: round(seconds, 4) for part, seconds in one.parts.items()} for one in own],
             "in_process_added_percent": [round(percent, 2) for percent in added_percent(own)],
+            "two_workers_times_faster": {
+                engine: [round(times, 3) for times in times_faster(found, engine)] for engine in against_workers(found)
+            },
             "deployment_minus_flower": [round(seconds, 3) for seconds in deployment_minus_flower(found)],
             "skipped": skipped,
         }
@@ -332,12 +360,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--scans", type=int, default=200, help="of each site")
+    parser.add_argument(
+        "--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES), help="only these, and our own"
+    )
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     job = Job(options.folder.resolve(), options.scans, options.rounds)
-    engines = {name: engine for name, engine in ENGINES.items() if installed(name)}
-    skipped = [name for name in ENGINES if name not in engines]
+    chosen = {name: engine for name, engine in ENGINES.items() if name in {IN_PROCESS, WORKERS, *options.engines}}
+    engines = {name: engine for name, engine in chosen.items() if installed(name)}
+    skipped = [name for name in chosen if name not in engines]
     for name in skipped:
         print(f"skipped: {name}; {NEEDS[name]} is not installed")
     in_process(job)  # prepares, splits and encodes

@@ -1,6 +1,7 @@
 """The project's own run in one process, with a clock on its parts.
 
-Called by `engines.py`: python timed_run.py EXPERIMENT.yaml TIMES; the last line is one JSON object.
+Called by `engines.py`: python timed_run.py EXPERIMENT.yaml TIMES [WORKERS]; the last line is one JSON object. With
+workers, which have no clock, only the parts of this process are in it.
 """
 
 import json
@@ -71,11 +72,12 @@ class Clock:
 
 def main() -> None:
     """Run; print the mean seconds of each part in a round after the first."""
-    path, times = map(Path, sys.argv[1:])
+    path, times = map(Path, sys.argv[1:3])
+    workers = int(sys.argv[3]) if len(sys.argv) > 3 else 1
     clock = Clock(times)
     for what, (owner, name) in PARTS.items():
         setattr(owner, name, clock.on(what, getattr(owner, name)))
-    experiment = Experiment.from_yaml(path)
+    experiment = Experiment.from_yaml(path).model_copy(update={"workers": workers})
     run_experiment(experiment, progress=clock)
     counted = range(2, experiment.training.rounds + 1)
     mean = {what: sum(clock.seconds[round_][what] for round_ in counted) / len(counted) for what in PARTS}
