@@ -1,7 +1,10 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
+from fedtune3d._utils.errors import StorageError
 from fedtune3d.preparation.recognition import Declared, read_declared
 
 
@@ -36,6 +39,18 @@ def test_a_sidecar_says_whether_the_skull_is_there(tmp_path: Path) -> None:
         declared = read_declared(scan)
         assert (declared.done, declared.has_skull) == (frozenset(), False)
         assert str(declared.sidecar_problem).startswith("sub-01_T1w.json: expected a JSON object")
+
+
+def test_a_failing_machine_is_no_bad_sidecar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bad one makes a bad scan, which a run may leave out."""
+    (tmp_path / "sub-01_T1w.json").write_text("{}")
+
+    def fail(path: Path) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(StorageError, match=os.strerror(errno.EIO)):
+        read_declared(tmp_path / "sub-01_T1w.nii.gz")
 
 
 def test_the_mask_of_the_same_space_is_found(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from commands import draw_nothing
 from processes import refused_in_one_line, start
-from record import Record
+from record import GO_ON, Record
 from world import EXPERIMENT, PEOPLE, RUN, Result, cache_result, copy_world, leftovers, run_result, write_world
 
 PACKAGE, UTILITIES = "/fedtune3d/", "/fedtune3d/_utils/"
@@ -233,6 +233,11 @@ def inject(folder: Path, sample: int | None, seed: int, record: Record | None = 
     return counts
 
 
+def _has_failed(result: object) -> bool:
+    outcome, _ = result  # type: ignore[misc]
+    return outcome == "failed"
+
+
 def main() -> int:
     """Run the program. Returns its exit code, 1 where a case failed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -240,8 +245,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print the counts as JSON on the last line")
     parser.add_argument("--record", type=Path, help="keep every case there, and do not repeat those that are there")
+    parser.add_argument("--go-on", action="store_true", help=GO_ON)
     options = parser.parse_args()
-    record = Record(options.record, seed=options.seed, sample=options.sample)
+    record = Record(options.record, options.go_on, _has_failed, seed=options.seed, sample=options.sample)
     draw_nothing()
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         counts = inject(Path(folder), options.sample, options.seed, record)

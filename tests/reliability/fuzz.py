@@ -23,7 +23,7 @@ from queue import Empty, Queue
 from commands import call, draw_nothing
 from kinds import KINDS, Kind, build_states, expected_results, files_of
 from mutations import mutate
-from record import Record
+from record import GO_ON, Record
 from world import Result, copy_world
 
 CASE_SECONDS = 300
@@ -204,8 +204,9 @@ def main() -> int:
     parser.add_argument("--only", type=int, action="append", help="run this case alone; may be given several times")
     parser.add_argument("--json", action="store_true", help="print the counts as JSON on the last line")
     parser.add_argument("--record", type=Path, help="keep every case there, and do not repeat those that are there")
+    parser.add_argument("--go-on", action="store_true", help=GO_ON)
     options = parser.parse_args()
-    record = Record(options.record, seed=options.seed)
+    record = Record(options.record, options.go_on, seed=options.seed)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         numbers = options.only or list(range(options.cases))
         cases = fuzz(numbers, options.seed, options.workers, Path(folder), record)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from commands import draw_nothing
 from processes import FINISH_SECONDS, start
-from record import Record
+from record import GO_ON, Record
 from world import (
     EXPERIMENT,
     RUN,
@@ -186,9 +186,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="the scenarios whose names begin so")
     parser.add_argument("--record", type=Path, help="keep every trial there, and do not repeat those that are there")
+    parser.add_argument("--go-on", action="store_true", help=GO_ON)
     parser.add_argument("--json", action="store_true", help="print the counts as JSON on the last line")
     options = parser.parse_args()
-    record = Record(options.record, seed=options.seed, kills=options.kills)
+    record = Record(options.record, options.go_on, seed=options.seed, kills=options.kills)
     counts = {}
     draw_nothing()
     with tempfile.TemporaryDirectory(prefix="kills-") as name:

@@ -1,7 +1,8 @@
 """Run every program of this folder and write what came of them into docs/reliability.md.
 
 `python tests/reliability/run_all.py`, or `make reliability`; about an hour on two cores. What was done is kept in
-`reliability/`, one file per program, so the same command continues where it was stopped. --scale 0.05 tries it out
+`reliability/`, one file per program, so the same command continues where it was stopped. After a mend, --go-on repeats
+what failed, and the document names the commits of all cases. --scale 0.05 tries it out
 without touching the document.
 """
 
@@ -13,6 +14,8 @@ from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+from record import GO_ON
 
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parent.parent / "docs" / "reliability.md"
@@ -54,8 +57,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="part of the full numbers of cases, to try it out")
     parser.add_argument("--record", type=Path, default=Path("reliability"), help="the folder that keeps what was done")
+    parser.add_argument("--go-on", action="store_true", help=GO_ON)
     options = parser.parse_args()
     options.record.mkdir(exist_ok=True)
+    go_on = ("--go-on",) if options.go_on else ()
     sample = () if options.scale >= 1 else ("--sample", max(1, round(200 * options.scale)))
     programs: tuple[tuple[str, str, tuple[object, ...]], ...] = (
         ("fuzz", "Damaged file", ("--cases", max(1, round(2000 * options.scale)))),
@@ -65,7 +70,7 @@ def main() -> int:
     )
     parts, well = [f"Written on {date.today().isoformat()} by `make reliability`."], True
     for name, head, arguments in programs:
-        values, good = run_program(name, *arguments, "--record", options.record / f"{name}.jsonl")
+        values, good = run_program(name, *arguments, *go_on, "--record", options.record / f"{name}.jsonl")
         well &= good
         cost = f"{values['seconds'] / 60:.0f} minutes, {values['cpu_seconds'] / 60:.0f} CPU minutes"
         parts.append(f"`{name}.py`, commit {values['commit']}, {cost}:\n\n{counts_table(values, head)}")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from commands import draw_nothing
 from processes import FINISH_SECONDS, Running, refused_in_one_line, start
-from record import Record
+from record import GO_ON, Record
 from world import EXPERIMENT, RUN, Result, copy_world, leftovers, run_result, write_world
 
 REFUSAL_SECONDS = 5
@@ -68,8 +68,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print the counts as JSON on the last line")
     parser.add_argument("--record", type=Path, help="keep every trial there, and do not repeat those that are there")
+    parser.add_argument("--go-on", action="store_true", help=GO_ON)
     options = parser.parse_args()
-    record = Record(options.record, seed=options.seed)
+    record = Record(options.record, options.go_on, seed=options.seed)
     draw_nothing()
     counts: Counter[tuple[str, str]] = Counter()
     slowest = 0.0

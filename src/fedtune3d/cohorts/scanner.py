@@ -3,6 +3,7 @@
 from functools import cache
 from pathlib import Path
 
+from fedtune3d._utils.errors import raise_if_machine
 from fedtune3d._utils.input_files import read_json_object
 from fedtune3d._utils.json_values import Json
 
@@ -11,7 +12,10 @@ def scanner_of(scan: Path, root: Path) -> str | None:
     """Read manufacturer, model and field strength, such as ``Siemens Prisma 3 T``; None if no sidecar has any.
 
     Sidecars in all folders from the BIDS root down to the scan's are used; nearer ones take precedence (BIDS
-    inheritance). A sidecar that cannot be read counts as empty.
+    inheritance). A sidecar that is damaged or may not be read counts as empty.
+
+    Raises:
+        StorageError: If this machine fails to read a sidecar.
     """
     fields: dict[str, Json] = {}
     entities = set(_stem(scan).split("_")[:-1])
@@ -35,5 +39,6 @@ def _stem(scan: Path) -> str:
 def _read(path: Path) -> dict[str, Json]:
     try:
         return read_json_object(path)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        raise_if_machine(error, path)
         return {}  # the scanner is optional; the preparation reports such sidecars

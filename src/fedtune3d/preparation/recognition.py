@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from fedtune3d._utils.errors import raise_if_machine
 from fedtune3d._utils.input_files import read_json_object
 from fedtune3d._utils.json_values import Json
 
@@ -55,12 +56,13 @@ def read_declared(path: Path) -> Declared:
 
 
 def _read_sidecar(path: Path) -> tuple[dict[str, Json], str | None]:
-    """Return the fields of a sidecar, and why it cannot be read; empty if there is none."""
+    """Return the fields of a sidecar, and why it cannot be read; empty if there is none. Raises `StorageError`."""
     try:
         return read_json_object(path), None
     except FileNotFoundError:
         return {}, None
     except (OSError, ValueError) as error:
+        raise_if_machine(error, path)
         return {}, f"{path.name}: {error}"
 
 
