@@ -22,7 +22,7 @@ def test_a_stopped_program_goes_on_and_a_mended_one_repeats_what_failed(
         before.add(case, result)
     assert Record(path, seed=1).cases == {"a": "ok", "b": "failed"}
     monkeypatch.setattr(record, "commit", lambda: "second")
-    with pytest.raises(SystemExit, match="holds cases of .*first.* not of .*second"):
+    with pytest.raises(SystemExit, match=r"holds cases of .*first.* not of .*second"):
         Record(path, seed=1)
     with pytest.raises(SystemExit):
         Record(path, True, has_failed, seed=2)
