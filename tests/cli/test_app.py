@@ -1,10 +1,16 @@
 """What every command explains, and the one line in which a fault of the machine ends."""
 
 import errno
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+import typer
 from command_line import call
+
+from fedtune3d.cli.app import app
 
 HELP = {
     "init": "One BIDS or CAPS folder",
@@ -20,6 +26,23 @@ def test_every_command_explains_what_it_takes(capsys: pytest.CaptureFixture[str]
     code, out, _ = call(capsys, command, "--help")
     assert code == 0
     assert HELP[command] in " ".join(out.replace("│", " ").split())
+
+
+def commands(group: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of a command and of all commands below it."""
+    yield words
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*words, name))
+
+
+@pytest.mark.parametrize(
+    "words", list(commands(typer.main.get_command(app))), ids=lambda words: " ".join(words) or "fedtune3d"
+)
+def test_every_command_helps_under_either_name(capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
+    code, short, _ = call(capsys, *words, "-h")
+    assert (code, short, "") == call(capsys, *words, "--help")
+    assert re.search(rf"Usage: .*{' '.join(words)}", short)
+    assert re.search(r"--help +-h ", short)
 
 
 FAULTS = {

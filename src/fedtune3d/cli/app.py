@@ -33,6 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},  # of all commands below it, too
     help="Fine-tune a 3D medical foundation model across hospitals; no scan leaves its site.\n\n"
     "Typical order: init (write an experiment file), plan (estimate the cost), check (look for data leaks), run.",
 )
