@@ -7,6 +7,7 @@ import dataclasses
 import types
 import typing
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any
 
 import annotated_types
@@ -88,29 +89,39 @@ def _checks(kind: type) -> dict[str, tuple[TypeAdapter[Any], str]]:
     hints = typing.get_type_hints(kind, include_extras=True)
     names = [field.name for field in dataclasses.fields(kind) if field.init]
     config = ConfigDict(allow_inf_nan=False, arbitrary_types_allowed=True)
-    return {name: (TypeAdapter(hints[name], config=config), _description(hints[name])) for name in names}
+    return {name: (TypeAdapter(hints[name], config=config), describe_type(hints[name])) for name in names}
 
 
-def _description(hint: Any) -> str:
-    """Describe a type: ``a whole number from 1 to 100000``, ``one of a, b``."""
+def describe_type(hint: Any) -> str:
+    """Describe the type of a configuration key: ``a whole number from 1 to 100000``, ``one of a, b``."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        return f"{_description(arguments[0])} {_bounds(arguments[1:])}".rstrip()
+        return f"{describe_type(arguments[0])} {_bounds(arguments[1:])}".rstrip()
     if origin is typing.Literal:
         return f"one of {', '.join(str(choice) for choice in arguments)}"
     if origin is tuple:
-        return f"a list, each entry {_description(arguments[0])}".replace("a list, each entry one of", "any of")
+        return f"a list, each entry {describe_type(arguments[0])}".replace("a list, each entry one of", "any of")
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(_description(argument) for argument in arguments)
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "a text", types.NoneType: "null"}.get(
-        hint, getattr(hint, "__name__", str(hint))
-    )
+        return " or ".join(describe_type(argument) for argument in arguments)
+    if origin is dict:
+        return "keys and values"
+    return _WORDS.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+_WORDS: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    Path: "a path",
+    types.NoneType: "null",
+}
 
 
 def _bounds(metadata: tuple[Any, ...]) -> str:
     """Describe the bounds in a field's metadata: ``from 0 to 1``, ``above 0 and at most 1e+09``."""
     constraints = [constraint for entry in metadata for constraint in (getattr(entry, "metadata", None) or (entry,))]
-    low = high = ""
+    low = high = step = ""
     for constraint in constraints:
         match constraint:
             case annotated_types.Ge(ge=bound):
@@ -121,13 +132,15 @@ def _bounds(metadata: tuple[Any, ...]) -> str:
                 high = f"to {_number(bound)}"
             case annotated_types.Lt(lt=bound):
                 high = f"to below {_number(bound)}"
+            case annotated_types.MultipleOf(multiple_of=bound):
+                step = f", a multiple of {bound}"
             case annotated_types.MinLen(min_length=bound):
                 low = f"(at least {bound})"
             case _:
                 continue
     if low.startswith("above") and high:
-        return f"{low} and {high.replace('to below', 'below').replace('to ', 'at most ')}"
-    return f"{low} {high}".strip()
+        return f"{low} and {high.replace('to below', 'below').replace('to ', 'at most ')}{step}"
+    return f"{low} {high}".strip() + step
 
 
 def _number(bound: Any) -> str:

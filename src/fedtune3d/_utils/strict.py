@@ -84,7 +84,7 @@ def _keys_at(model: type[StrictModel], location: tuple[str | int, ...]) -> set[s
                 inner
                 for section in sections
                 if part in _fields_of(section)
-                for inner in _sections_in(_fields_of(section)[part])
+                for inner in sections_in(_fields_of(section)[part])
             } or sections
     return {key for section in sections for key in _fields_of(section)}
 
@@ -97,8 +97,9 @@ def _fields_of(section: type) -> dict[str, Any]:
     return {key: hints[key] for key in section.__dataclass_fields__}  # type: ignore[attr-defined]
 
 
-def _sections_in(annotation: Any) -> set[type]:
+def sections_in(annotation: Any) -> set[type]:
+    """Return the sections (models or dataclasses) that a value of a type may be or hold."""
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         is_section = issubclass(annotation, StrictModel) or dataclasses.is_dataclass(annotation)
         return {annotation} if is_section else set()
-    return {section for inner in typing.get_args(annotation) for section in _sections_in(inner)}
+    return {section for inner in typing.get_args(annotation) for section in sections_in(inner)}

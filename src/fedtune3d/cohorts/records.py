@@ -60,6 +60,10 @@ class LabelMapping:
     Each is a list of values of the column ``diagnosis``, compared as written in the table, or a label expression on any
     columns such as ``cdr >= 1`` (see `label_expressions`). Raises `InputError` if a list is empty, a value is in both
     lists, or an expression cannot be parsed.
+
+    Attributes:
+        positive: Diagnoses of the positive class, or an expression.
+        negative: Diagnoses of the negative class, or an expression.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", coerce_numbers_to_str=True)

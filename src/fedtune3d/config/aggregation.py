@@ -10,7 +10,12 @@ from fedtune3d.aggregation.registry import build_rule
 
 
 class AggregationSection(StrictModel):
-    """The aggregation rule, its options, and how it is applied to LoRA factors: None for the rule's own default."""
+    """The aggregation rule, with the rule's own options.
+
+    Attributes:
+        rule: Name of the rule.
+        lora: How the rule is applied to LoRA factors; null for the rule's own default.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 

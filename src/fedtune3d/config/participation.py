@@ -10,7 +10,16 @@ from fedtune3d._utils.strict import StrictModel
 
 
 class ParticipationSection(StrictModel):
-    """Participation of sites in rounds, and handling of failures."""
+    """Participation of sites in rounds, and handling of failures.
+
+    Attributes:
+        fraction: Fraction of the sites that train in a round, drawn from the seed; all of them score the state.
+        quorum: Minimum number of updates for a round to count; null for half of the sites that were asked.
+        deadline_seconds: Answers that come later are refused; null for no deadline.
+        retries: How often a round without a quorum is repeated before the run stops, with its state saved.
+        max_norm: Maximum 2-norm of a site's change; a larger update is refused.
+        max_norm_ratio: Maximum ratio of a site's change per local step to the round's median, from four sites on.
+    """
 
     fraction: Fraction = 1.0
     quorum: Count | None = None

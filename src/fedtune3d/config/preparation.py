@@ -17,9 +17,13 @@ from fedtune3d.preparation.settings import PreparationSettings
 class PreparationSection(StrictModel):
     """Settings of the preparation of scans; omitted keys are those of the encoder.
 
-    `steps` are those that every scan shall have behind it, `auto` (of most encoders) all for a head with its skull and
-    none for a brain. `intensity` is the scale of the voxels, `size` and `spacing_mm` are the grid, and `device` is
-    where brains are extracted.
+    Attributes:
+        steps: Steps that every scan must have behind it; ``auto``, the default of most encoders, means all of them for
+            a head with its skull and none for a brain.
+        intensity: Scale of the voxels' values.
+        size: Voxels along each axis of the grid.
+        spacing_mm: Size of a voxel in mm.
+        device: Where brains are extracted.
     """
 
     steps: Literal["auto"] | tuple[Step, ...] | None = None

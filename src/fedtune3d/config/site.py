@@ -24,9 +24,16 @@ def _format(name: str) -> str:
 class SiteSection(StrictModel):
     """A site: its name, its data, and settings that differ from the experiment's.
 
-    `root` is a BIDS or CAPS folder or a table of paths; `participants` is its participants table, if that is elsewhere.
-    `fingerprint_key` is a file with the sites' shared key for the leak audit (see docs/leaks.md).
-    `cohort` names the public cohort that the data come from, such as ADNI.
+    Attributes:
+        name: The site's name, in the report and across hospitals.
+        root: A BIDS or CAPS folder, or a table of paths (docs/data.md).
+        fingerprint_key: A file with the sites' shared key for the leak audit (docs/leaks.md).
+        format: Format of the data; ``auto`` recognises it.
+        participants: The participants table, if it is not in `root`.
+        labels: The diagnoses of the two classes at this site, if they differ from the experiment's.
+        sessions: Sessions to use: ``all``, each person's ``first`` or ``last``, or a list such as ``[ses-M00]``.
+        cohort: The public cohort that the data come from, such as ADNI, to warn of encoders that were trained on it.
+        policy: What the site carries out, and what may leave it.
     """
 
     name: SiteName

@@ -53,7 +53,13 @@ policy:
 
 
 class ServerSettings(StrictModel):
-    """`server.yaml`: the address that sites use, and where the server listens."""
+    """`server.yaml`: the address that sites use, and where the server listens.
+
+    Attributes:
+        address: The address that sites use, ``host:port``.
+        listen: The address on which this machine listens; ``0.0.0.0`` for all of its networks.
+        insecure: Serve without TLS, for tests on one machine.
+    """
 
     address: Address
     listen: str = "0.0.0.0"

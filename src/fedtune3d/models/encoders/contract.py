@@ -175,7 +175,8 @@ class Encoder(nn.Module, ABC):
 
         Args:
             x: Scans (B, 1, s, s, s) if `start` is 0, else the output of stage `start` − 1.
-            start, stop: 0 ≤ start ≤ stop ≤ `stage_count`.
+            start: The first stage, 0 ≤ start ≤ stop.
+            stop: The stage after the last one, at most `stage_count`.
 
         Returns:
             The output of stage `stop` − 1, which is the features for the last stage; `x` for an empty range.

@@ -10,7 +10,11 @@ from fedtune3d.models.tuning.trainable import Trainable, trainable_of
 
 @dataclass(frozen=True)
 class Frozen:
-    """Train the head only."""
+    """Train the head only.
+
+    Attributes:
+        method: ``frozen``.
+    """
 
     __pydantic_config__ = STRICT
 

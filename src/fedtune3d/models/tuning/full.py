@@ -15,6 +15,7 @@ class Full:
     """Train all parameters.
 
     Attributes:
+        method: ``full``.
         gradient_checkpointing: Compute the encoder's stages again in the backward pass instead of keeping what is
             inside them, for small GPUs. Has no effect on reference models, which have no encoder.
     """

@@ -20,6 +20,7 @@ class Lora:
     """Train adapters and the head: W x becomes W x + alpha/rank · B A x (Hu et al. 2021, arXiv:2106.09685, eq. 3).
 
     Attributes:
+        method: ``lora``.
         rank: Rows of A and columns of B, at least 1.
         alpha: With the rank, the scale of the adapters.
         dropout: Probability of dropping an adapter's input in training, 0 to below 1.
