@@ -11,7 +11,8 @@ DEMO := demo
 STUDY := study
 FEDERATION := federation
 
-.PHONY: help install demo federation study study-privacy test test-shuffled test-all reliability lint types wheels lock clean
+.PHONY: help install demo federation study study-privacy test test-shuffled test-all reliability docs figures sample
+.PHONY: lint types wheels lock clean
 
 help:
 	@echo 'make demo      simulate four hospital sites and fine-tune a dementia classifier across them'
@@ -22,6 +23,8 @@ help:
 	@echo 'make test-all  the slow tests, too'
 	@echo 'make test-shuffled  the test suite in a random order'
 	@echo 'make reliability  damage, kill and starve everything, and count what happens: about an hour'
+	@echo 'make docs      the documentation as a site, in build/site'
+	@echo 'make figures   every image and the sample report of README and docs; make sample: the quick part of it'
 	@echo 'make install   only make $(VENV)'
 	@echo 'make wheels    a folder from which machines without internet can install'
 	@echo 'make lint types lock clean'
@@ -65,6 +68,19 @@ test-all: install
 reliability: install
 	$(BIN)/python tests/reliability/run_all.py
 
+# Strict: a broken link, an anchor that is not there or a page that is not in the menu fails it. Asks for no network.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo 'open build/site/index.html'
+
+sample: install
+	$(BIN)/python tests/support/sample_report.py build/sample
+
+figures: sample demo study
+	cp $(DEMO)/run/figures/auc_per_site.png docs/figures/demo_auc_per_site.png
+	cp $(STUDY)/results/figures/auc_by_rule.png docs/figures/study_auc_by_rule.png
+	cp $(STUDY)/results/figures/trade_off.png docs/figures/study_trade_off.png
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -82,4 +98,4 @@ lock:
 		--no-emit-package torch --no-emit-package triton pyproject.toml | grep -v -E '^(nvidia|cuda)-' > requirements.lock
 
 clean:
-	rm -rf $(VENV) $(DEMO) $(FEDERATION) $(STUDY) reliability .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build/site build/sample $(DEMO) $(FEDERATION) $(STUDY) reliability .pytest_cache .mypy_cache .ruff_cache

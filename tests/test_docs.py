@@ -61,7 +61,7 @@ def test_every_rule_is_named_in_the_docs() -> None:
     assert all(f"`{name}`" in text for name in rules())
 
 
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("benchmarks/*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("benchmarks/*.md"))]
 
 
 def _anchors(page: Path) -> set[str]:
