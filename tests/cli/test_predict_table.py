@@ -6,13 +6,14 @@ import pytest
 from rich.console import Console
 
 from fedtune3d.cli.predict_table import prediction_table
+from fedtune3d.evaluation.recalibration import PlattScaling
 from fedtune3d.workflows.predict import Prediction
 
 
-def printed(*predictions: Prediction, threshold: float | None) -> list[str]:
-    console = Console(width=120, no_color=True)
+def printed(*predictions: Prediction, threshold: float | None, scaling: PlattScaling | None = None) -> list[str]:
+    console = Console(width=160, no_color=True)
     with console.capture() as capture:
-        console.print(prediction_table(predictions, threshold))
+        console.print(prediction_table(predictions, threshold, scaling))
     return [line for line in capture.get().splitlines() if line.strip()]
 
 
@@ -57,3 +58,38 @@ def test_what_is_shown_of_probability_threshold_and_class_agrees(threshold: floa
         assert 0 < cut < 1
         assert (row[2], row[3]) == (("positive", "(≥") if shown >= cut else ("negative", "(<"))
     assert f"positive at {rows[0][4].removesuffix(')')} or above" in text[-1]
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(1.4, -0.3), (0.02, 0.7), (1e-7, -0.2), (8.0, 5.0)])
+@pytest.mark.parametrize("threshold", [0.5118, 0.00013, 0.9997])
+def test_recalibrated_probabilities_agree_with_the_class_too(threshold: float, slope: float, intercept: float) -> None:
+    scaling = PlattScaling(slope, intercept, (9, 8))
+    values = [threshold + step * 10**-power for power in range(2, 9) for step in (-3, -1, 0, 1, 3)]
+    values = [value for value in values if 0 < value < 1]
+    text = printed(
+        *(
+            Prediction(Path("a"), f"sub-{n:02}", value, value >= threshold, None, None, beside)
+            for n, value in enumerate(values)
+            for beside in [scaling.probability_beside(value, threshold)]
+        ),
+        threshold=threshold,
+        scaling=scaling,
+    )
+    note = next(line for line in text if "recalibrated:" in line)
+    cut = float(note.split("(recalibrated: ")[1].split(" ")[0])
+    rows = [line.split() for line in text if "sub-" in line]
+    assert len(rows) == len(values)
+    for row, value in zip(rows, values, strict=True):
+        assert (float(row[2]) >= cut) == (row[3] == "positive") == (value >= threshold)
+        assert float(row[2]) == pytest.approx(scaling.probability(value), abs=6e-4)
+    assert "fitted on 8 positive and 9 negative validation scans" in text[-1]
+
+
+def test_a_scaling_that_reverses_the_classes_is_named_and_not_used() -> None:
+    text = printed(
+        Prediction(Path("a"), "sub-1", 0.8, True, None, None), threshold=0.4, scaling=PlattScaling(-0.21, 0.1, (4, 3))
+    )
+    assert "Recalibrated" not in text[0]
+    caption = " ".join(" ".join(text[3:]).split())
+    assert "no recalibrated probabilities" in caption
+    assert "slope of -0.21, which would reverse the classes" in caption

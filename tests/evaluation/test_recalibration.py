@@ -6,7 +6,7 @@ from scipy.special import expit
 
 from fedtune3d.evaluation.grid import BINS, grid_counts
 from fedtune3d.evaluation.predictions import Predictions
-from fedtune3d.evaluation.recalibration import platt_scaling, recalibrated
+from fedtune3d.evaluation.recalibration import PlattScaling, platt_scaling, recalibrated
 from fedtune3d.evaluation.sample import Sample
 
 
@@ -47,3 +47,24 @@ def test_classes_that_do_not_overlap_have_a_line_all_the_same() -> None:
 def test_one_class_is_no_scaling() -> None:
     assert platt_scaling(np.zeros((2, BINS), int)) is None
     assert platt_scaling(counts(np.array([1, 1]), np.array([0.2, 0.8]))) is None
+
+
+def test_recalibrated_probabilities_stay_on_their_side_of_the_threshold() -> None:
+    """Neighbouring floating-point numbers, which a small slope maps to one number, at slopes from 1e-9 to 50."""
+    rng = np.random.default_rng(2)
+    for slope in 10.0 ** np.linspace(-9, 1.7, 30):
+        scaling = PlattScaling(slope, float(rng.normal(0, 3)), (5, 5))
+        threshold = float(expit(rng.normal(0, 3)))
+        near = [np.nextafter(threshold, 0), threshold, np.nextafter(threshold, 1)]
+        for probability in (*map(float, near), 0.0, 1.0, *rng.random(20)):
+            scaled = scaling.probability_beside(probability, threshold)
+            assert (scaled >= scaling.probability(threshold)) == (probability >= threshold)
+            assert scaled == pytest.approx(scaling.probability(probability), rel=1e-15)
+
+
+def test_a_scaling_that_reverses_the_order_gives_no_probability_beside_a_verdict() -> None:
+    scaling = platt_scaling(counts(np.array([1, 1, 0, 0]), expit(np.array([-3.0, -2.0, 2.0, 3.0]))))
+    assert scaling is not None
+    assert not scaling.keeps_order
+    with pytest.raises(ValueError, match="reverses the order"):
+        scaling.probability_beside(0.4, 0.5)

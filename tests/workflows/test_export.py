@@ -13,6 +13,7 @@ import peft
 import pytest
 import torch
 from scan_records import make_record
+from scipy.special import expit
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sha256_file, write_json
@@ -22,6 +23,7 @@ from fedtune3d._utils.seeds import torch_rng
 from fedtune3d._utils.state_dicts import load_info, load_state, save_state
 from fedtune3d.aggregation.site_step import KEPT_LOCAL
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.evaluation.recalibration import PlattScaling
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.local_trainer import LocalTrainer
 from fedtune3d.federation.site.memory import SiteMemory
@@ -31,7 +33,7 @@ from fedtune3d.models.hub import FILE, REPOSITORY
 from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.report.export_info import ClassLabels, InputFormat
 from fedtune3d.report.model_card import model_card
-from fedtune3d.report.run_contents import read_run
+from fedtune3d.report.run_contents import read_finished_run, read_run
 from fedtune3d.workflows.export import export_run, load_exported
 from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.run_folder import read_metrics
@@ -39,7 +41,7 @@ from fedtune3d.workflows.run_folder import read_metrics
 LORA = {"method": "lora", "rank": 2, "blocks": "all"}
 QUICK = {"rounds": 1, "batch_size": 4, "head_learning_rate": 0.01, "encoder_learning_rate": 0.01}
 RUNS: dict[str, dict[str, Any]] = {
-    "frozen": {"training": {**QUICK, "rounds": 2}},
+    "frozen": {"training": {**QUICK, "rounds": 2}, "evaluation": {"recalibration": "platt"}},
     "full": {"tuning": {"method": "full"}, "training": QUICK},
     "lora": {"tuning": LORA, "training": QUICK},
     "exact": {"tuning": LORA, "training": QUICK, "aggregation": {"rule": "fedavg", "lora": "exact"}},
@@ -238,6 +240,23 @@ def test_a_run_from_a_checkpoint_wants_that_checkpoint(
     path, card = export_run(folder, tmp_path / "out", merged=True, weights=weights)
     assert torch.equal(logits_of_file(path, scans), logits_of_run(folder, scans))
     assert markdown(f"from {REPOSITORY} at {origin['revision']}") in card.read_text()
+
+
+@pytest.mark.parametrize("slope", [0.7, -0.7])
+def test_the_header_and_the_card_have_the_recalibration(run: Run, tmp_path: Path, slope: float) -> None:
+    path, card = export_run(run("frozen"), tmp_path, merged=True)
+    _, info = load_exported(path)
+    metrics = read_metrics(RunFolder(run("frozen")))
+    assert info.recalibration == metrics.federated.recalibrated["Pooled"].scaling
+    assert "Platt scaling on " in card.read_text()
+    scaling = PlattScaling(slope, 0.25, (9, 8))
+    info = replace(info, threshold=0.5, recalibration=scaling)
+    text = model_card(read_finished_run(run("frozen")), info, [path.name])
+    assert "8 positive and 9 negative validation scans" in text
+    assert f"recalibrated logit = {slope:.1f} · logit +0.25".replace("-", "−") in text
+    shown = f"positive at 0.500 or above (recalibrated: {expit(0.25):.3f} or above)"  # the logit of 0.5 is 0
+    assert (shown in text) == ("probability_beside" in text) == (slope > 0)
+    assert ("not to be used, as it would reverse the classes" in text) == (slope < 0)
 
 
 @pytest.mark.slow

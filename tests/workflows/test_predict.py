@@ -1,12 +1,14 @@
 """`predict` and its saliency maps, on runs of two small sites."""
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
@@ -24,6 +26,7 @@ def run(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> Path
         sites=[site | {"policy": {"min_per_class": 4}} for site in small_experiment.values["sites"]],
         splits={"train": 0.7, "validation": 0.15, "test": 0.15},
         model={"encoder": "tiny", "head": "conv_s"},
+        evaluation={"recalibration": "platt"},
     )
     return run_experiment(Experiment.from_yaml(path), report=False).path
 
@@ -51,6 +54,12 @@ def test_it_says_what_the_run_said(run: Path, predictor: Predictor, small_experi
     expected = [told[f"sub-{number:02d}"] for number in range(6)]
     np.testing.assert_allclose([prediction.probability for prediction in found], expected, rtol=1e-3)
     assert [prediction.positive for prediction in found] == [p >= predictor.threshold for p in expected]
+    line = json.loads(RunFolder(run).metrics.read_text())["methods"]["federated"]["recalibrated"]["Pooled"]["scaling"]
+    scaled = expit(line["slope"] * logit(np.array(expected)) + line["intercept"])
+    if line["slope"] > 0:
+        np.testing.assert_allclose([prediction.recalibrated for prediction in found], scaled, rtol=1e-2)
+    else:
+        assert {prediction.recalibrated for prediction in found} == {None}
 
 
 def test_a_scan_unlike_the_training_scans_is_out_of_distribution(
@@ -123,4 +132,5 @@ def test_no_spreadsheet_evaluates_the_table(tmp_path: Path) -> None:
     with (tmp_path / "table.tsv").open(newline="") as file:
         cells = list(csv.reader(file, delimiter="\t"))[1]
     assert cells[0] == '\'=HYPERLINK("x")', row
-    assert cells[4] == "'@SUM(A1)"
+    assert cells[5] == "'@SUM(A1)"
+    assert cells[2] == "n/a"  # not recalibrated

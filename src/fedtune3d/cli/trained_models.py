@@ -55,7 +55,8 @@ def predict(
     """Predict the probability of the positive class for new scans, and flag those unlike the training scans.
 
     For research use only; not a medical device. Predictions for out-of-distribution scans, which differ from those of
-    every training site, are unreliable.
+    every training site, are unreliable. After a run with `evaluation.recalibration`, the recalibrated probability is
+    shown next to the model's own.
     """
     from fedtune3d.cli.predict_table import prediction_table
     from fedtune3d.report import caveat
@@ -68,7 +69,7 @@ def predict(
         predictions = predict_scans(predictor, scans, advance, write_maps)
     if output is not None:
         write_predictions_of(predictions, output)
-    out.print(prediction_table(predictions, predictor.threshold))
+    out.print(prediction_table(predictions, predictor.threshold, predictor.scaling))
     if text := caveat(predictor.metrics):
         out.print(text)
 

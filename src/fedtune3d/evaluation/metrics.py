@@ -14,7 +14,7 @@ from fedtune3d.evaluation.groups import AxisMetrics
 from fedtune3d.evaluation.heterogeneity import Heterogeneity
 from fedtune3d.evaluation.mean_over_sites import SiteMean
 from fedtune3d.evaluation.membership import MembershipMetrics
-from fedtune3d.evaluation.recalibration import Recalibrated
+from fedtune3d.evaluation.recalibration import PlattScaling, Recalibrated
 from fedtune3d.evaluation.reliability import CurvePoint
 from fedtune3d.evaluation.roc import RocCurve
 
@@ -115,6 +115,12 @@ class MethodMetrics:
         """Site → its metrics, and ``Pooled`` → those of all test scans, if any."""
         pooled: dict[str, TestMetrics] = {} if self.pooled is None else {"Pooled": self.pooled}
         return dict(self.sites) | pooled
+
+    @property
+    def scaling(self) -> PlattScaling | None:
+        """The recalibration of a model that all sites share; None unless it was asked for and could be fitted."""
+        pooled = self.recalibrated.get("Pooled")
+        return None if pooled is None else pooled.scaling
 
 
 @dataclass(frozen=True)

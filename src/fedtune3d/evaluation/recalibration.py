@@ -1,5 +1,6 @@
 """Recalibration of probabilities on validation scans: Platt scaling."""
 
+import math
 import warnings
 from dataclasses import dataclass, replace
 
@@ -27,10 +28,32 @@ class PlattScaling:
     intercept: float
     scans: tuple[int, int]
 
+    @property
+    def keeps_order(self) -> bool:
+        """Whether the greater of two probabilities stays the greater one, so that verdicts stay what they are."""
+        return self.slope > 0
+
     def probability(self, probability: float) -> float:
-        """Recalibrate a probability in (0, 1)."""
-        logit = np.clip(np.log(probability) - np.log1p(-probability), -LOGIT_LIMIT, LOGIT_LIMIT)
-        return float(expit(self.slope * logit + self.intercept))
+        """Recalibrate a probability in [0, 1]; logits are clipped to ±`LOGIT_LIMIT` before and after."""
+        with np.errstate(divide="ignore"):
+            logit = np.clip(np.log(probability) - np.log1p(-probability), -LOGIT_LIMIT, LOGIT_LIMIT)
+        return float(expit(np.clip(self.slope * logit + self.intercept, -LOGIT_LIMIT, LOGIT_LIMIT)))
+
+    def probability_beside(self, probability: float, threshold: float) -> float:
+        """Recalibrate a probability, on the same side of the recalibrated threshold as before.
+
+        It is at or above `self.probability(threshold)` if and only if it was at or above `threshold`: where rounding
+        would make the two equal, the result is moved by the smallest possible step.
+
+        Raises:
+            ValueError: If the scaling reverses the order of probabilities.
+        """
+        if not self.keeps_order:
+            raise ValueError(f"a slope of {self.slope:g} reverses the order of probabilities")
+        scaled, cut = self.probability(probability), self.probability(threshold)
+        if (scaled >= cut) == (probability >= threshold):
+            return scaled
+        return cut if probability >= threshold else math.nextafter(cut, 0.0)
 
 
 @dataclass(frozen=True)

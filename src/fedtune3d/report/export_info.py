@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fedtune3d.cohorts.records import LabelMapping
+from fedtune3d.evaluation.recalibration import PlattScaling
 from fedtune3d.federation.environment import TracedWeights
 from fedtune3d.preparation.prepare_scan import PREPARATION_VERSION
 from fedtune3d.preparation.prepared_scan import BACKGROUND
@@ -87,6 +88,7 @@ class ExportInfo:
         simulated: Whether any site's scans were simulated.
         layers_of: The site whose local layers the file holds, if each site keeps its own (FedBN); None otherwise.
         state_sha256: SHA-256 of the tensors in the file (`state_dicts.state_sha256`).
+        recalibration: Platt scaling of the probabilities, fitted on validation scans; None if the run has none.
     """
 
     format: int
@@ -105,3 +107,4 @@ class ExportInfo:
     simulated: bool
     layers_of: str | None
     state_sha256: str
+    recalibration: PlattScaling | None = None

@@ -32,7 +32,7 @@ LIMITS = """\
 - It tells the two classes below apart and says nothing about any other disease.
 - It was measured on test scans of the sites below only. With another scanner, sequence, age range or prevalence it
   may perform worse, by an amount that the numbers below do not show.
-- The probability was not calibrated; the threshold was chosen on the sites' validation scans for balanced accuracy.
+- {calibration}; the threshold was chosen on the sites' validation scans for balanced accuracy.
 - The round was chosen by validation scores, which are therefore optimistic; the test numbers below are not affected.
 - Weights can reveal information about the scans that they were trained on. The only protection is that the scans stay
   at their sites."""
@@ -42,6 +42,13 @@ HOW_TO_USE = """\
 from fedtune3d.workflows.export import load_exported
 
 model, info = load_exported("model.safetensors")   # prepared scans (B, 1, 128, 128, 128) → logits (B, 2)
+```"""
+
+HOW_TO_RECALIBRATE = """
+
+```python
+probability = float(model(scan).softmax(dim=1)[0, 1])
+recalibrated = info.recalibration.probability_beside(probability, info.threshold)   # agrees with the verdict
 ```"""
 
 
@@ -63,12 +70,12 @@ def model_card(contents: FinishedRun, info: ExportInfo, files: Sequence[str]) ->
         _own_layers(info),
         "## Intended use\n\n" + INTENDED_USE,
         "## Files\n\n" + "\n".join(f"- `{name}`: {_FILES[name]}" for name in files),
-        HOW_TO_USE if MODEL in files else "",
+        HOW_TO_USE + (HOW_TO_RECALIBRATE if _is_recalibrated(info) else "") if MODEL in files else "",
         "## The model\n\n" + _table(("", ""), _facts(contents, info)),
         "## Classes\n\n" + _table(("Site", "Positive", "Negative"), _class_rows(info)),
         "## Data\n\n" + _data(contents),
         "## Measured on the test scans\n\n" + _measured(contents, info),
-        "## Limits\n\n" + LIMITS,
+        "## Limits\n\n" + LIMITS.format(calibration=_calibration_limit(info)),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -116,15 +123,42 @@ def _facts(contents: FinishedRun, info: ExportInfo) -> list[tuple[str, str]]:
             f"{preparation.background:g} outside it",
         ),
         ("Output", "two logits; the probability of the positive class is the second value of their softmax"),
-        ("Threshold", _threshold(info.threshold)),
+        ("Threshold", _threshold(info)),
+        ("Recalibration", _recalibration(info)),
         ("Written by", f"fedtune3d {info.fedtune3d}"),
     ]
 
 
-def _threshold(probability: float | None) -> str:
-    if probability is None:
+def _threshold(info: ExportInfo) -> str:
+    if info.threshold is None:
         return "none: there were no validation scans"
-    return f"positive at {shown_threshold(probability)} or above"
+    text = f"positive at {shown_threshold(info.threshold)} or above"
+    if info.recalibration is None or not info.recalibration.keeps_order:
+        return text
+    return f"{text} (recalibrated: {shown_threshold(info.recalibration.probability(info.threshold))} or above)"
+
+
+def _is_recalibrated(info: ExportInfo) -> bool:
+    return info.threshold is not None and info.recalibration is not None and info.recalibration.keeps_order
+
+
+def _recalibration(info: ExportInfo) -> str:
+    scaling = info.recalibration
+    if scaling is None:
+        return "none"
+    negatives, positives = scaling.scans
+    formula = f"recalibrated logit = {scaling.slope:.4g} · logit {scaling.intercept:+.4g}".replace("-", "−")
+    fitted = f"Platt scaling on {positives} positive and {negatives} negative validation scans: {formula}"
+    return fitted if scaling.keeps_order else f"{fitted}; not to be used, as it would reverse the classes"
+
+
+def _calibration_limit(info: ExportInfo) -> str:
+    if not _is_recalibrated(info):
+        return "The probability was not calibrated"
+    return (
+        "The recalibration was fitted on few validation scans, at their share of positive scans; another prevalence "
+        "needs another intercept"
+    )
 
 
 def _class_rows(info: ExportInfo) -> list[tuple[str, ...]]:

@@ -15,7 +15,8 @@ METHODS = {
 }
 """The methods in the order in which they are shown, and their titles."""
 
-FEWEST_DIGITS, MOST_DIGITS = 3, 17
+FEWEST_DIGITS, MOST_DIGITS = 3, 25
+"""Neighbouring floating-point numbers above 1e-8 differ within 25 digits."""
 
 _TUNINGS = {"frozen": "frozen encoder", "full": "full fine-tuning", "lora": "LoRA"}
 

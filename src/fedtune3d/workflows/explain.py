@@ -104,7 +104,7 @@ def write_explanation(
     draw_saliency(
         np.asarray(prepared.voxels, dtype=np.float32),
         dict(maps.values()),
-        f"{scan_stem(prediction.name)}: probability {prediction.probability:.2f}",
+        f"{scan_stem(prediction.name)}: {_shown_probability(prediction)}",
         [
             f"The map's resolution is {explanation.place_mm:g} mm. "
             "Maps show what the model used, not where a disease is.",
@@ -114,6 +114,11 @@ def write_explanation(
         written[-1],
     )
     return written
+
+
+def _shown_probability(prediction: Prediction) -> str:
+    text = f"probability {prediction.probability:.2f}"
+    return text if prediction.recalibrated is None else f"{text} (recalibrated {prediction.recalibrated:.2f})"
 
 
 def _check_with_random_head(explanation: Explanation) -> list[str]:

@@ -232,4 +232,5 @@ def _info(experiment: Experiment, contents: FinishedRun, site: str | None) -> Ex
         simulated=metrics.simulated,
         layers_of=site,
         state_sha256="",
+        recalibration=metrics.federated.scaling,
     )

@@ -36,6 +36,8 @@ class Prediction:
         nearest_site: The training site with the most similar features; None if no site sent feature statistics.
         distance: Distance to that site, relative to the 95% quantile for new scans like the site's own; above 1, the
             scan is out of distribution for every site. None if `nearest_site` is.
+        recalibrated: The probability after the run's recalibration, on the same side of the recalibrated threshold;
+            None if the run has no recalibration that keeps the order of probabilities.
     """
 
     scan: Path
@@ -44,6 +46,7 @@ class Prediction:
     positive: bool | None
     nearest_site: str | None
     distance: float | None
+    recalibrated: float | None = None
 
     @property
     def out_of_distribution(self) -> bool | None:
@@ -63,6 +66,7 @@ class Predictor:
         model: Prepared scans (B, 1, s, s, s) → logits (B, 2), in evaluation mode on the CPU.
         metrics: The run's metrics.
         threshold: Probabilities at or above it are positive; None if there were no validation scans.
+        scaling: The run's recalibration on validation scans; None without `evaluation.recalibration`.
 
     Raises:
         InputError: If the run is not complete, or the weights are not the run's.
@@ -74,6 +78,7 @@ class Predictor:
         self.experiment = Experiment.model_validate(contents.config)
         self.metrics = contents.metrics
         self.threshold = contents.metrics.federated.threshold
+        self.scaling = contents.metrics.federated.scaling
         self.statistics = _read_feature_statistics(RunFolder(run_folder), contents.sites)
         torch.set_num_threads(self.experiment.threads)
 
@@ -89,7 +94,15 @@ class Predictor:
         positive = None if self.threshold is None else probability >= self.threshold
         nearest = None if features is None else min(self._distances(features), default=None)
         distance, site = nearest or (None, None)
-        return Prediction(scan, name or scan.name, probability, positive, site, distance)
+        recalibrated = self._recalibrate(probability)
+        return Prediction(scan, name or scan.name, probability, positive, site, distance, recalibrated)
+
+    def _recalibrate(self, probability: float) -> float | None:
+        if self.scaling is None or not self.scaling.keeps_order:
+            return None
+        if self.threshold is None:
+            return self.scaling.probability(probability)
+        return self.scaling.probability_beside(probability, self.threshold)
 
     def _logits_and_features(self, scan: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Compute the logits, and the encoder's features if the model has a separate encoder."""
@@ -162,12 +175,15 @@ def write_predictions_of(predictions: Sequence[Prediction], path: Path) -> None:
     """Write a TSV with one row per scan; unknown values are ``n/a``, as in BIDS."""
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-    writer.writerow(("scan", "probability", "positive", "out_of_distribution", "nearest_site", "distance"))
+    writer.writerow(
+        ("scan", "probability", "recalibrated", "positive", "out_of_distribution", "nearest_site", "distance")
+    )
     for prediction in predictions:
+        probabilities = (prediction.probability, prediction.recalibrated)
         optional = (prediction.positive, prediction.out_of_distribution, prediction.nearest_site, prediction.distance)
-        values = ("n/a" if value is None else value for value in optional)
+        values = ("n/a" if value is None else value for value in (*probabilities, *optional))
         cells = (table_cell(value) if isinstance(value, str) else value for value in values)
-        writer.writerow((table_cell(str(prediction.scan)), prediction.probability, *cells))
+        writer.writerow((table_cell(str(prediction.scan)), *cells))
     write_text(path, text.getvalue())
 
 
