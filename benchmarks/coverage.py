@@ -25,6 +25,7 @@ from fedtune3d.evaluation.auc_estimate import auc_estimate, variance_of
 from fedtune3d.evaluation.auc_interval import mean_auc_interval
 from fedtune3d.evaluation.calibration import calibration
 from fedtune3d.evaluation.intervals import wilson
+from fedtune3d.evaluation.predictive_values import ratio_interval
 from fedtune3d.evaluation.sample import Sample
 
 DEMO = ((6, 5), (4, 4), (8, 7), (5, 6))
@@ -287,6 +288,39 @@ def proportions(rng: np.random.Generator, draws: int) -> list[dict[str, Any]]:
     return rows
 
 
+def predictive_values(rng: np.random.Generator, draws: int) -> list[dict[str, Any]]:
+    """Exact, over all outcomes of both classes: a PPV at a known prevalence, and accuracy, at sensitivity and
+    specificity from 0.6 to 0.95. Outcomes without a PPV, as nobody is called positive, are left out; width at 0.2."""
+    rows, shares = [], np.linspace(0.6, 0.95, 8)
+    for positives, negatives in ((5, 5), (10, 10), (20, 20), (50, 50), (10, 40), (40, 10)):
+        hits, alarms = (counts.ravel() for counts in np.mgrid[0 : positives + 1, 0 : negatives + 1])
+        found = [
+            ratio_interval(hit / positives, positives, alarm / negatives, negatives) if hit or alarm else (np.nan,) * 2
+            for hit, alarm in zip(hits.tolist(), alarms.tolist(), strict=True)
+        ]
+        low, high = np.array(found).T
+        right, people = (hits + negatives - alarms).tolist(), positives + negatives
+        of_accuracy = np.array([wilson(count / people, people) for count in right]).T
+        cells: dict[str, list[tuple[float, float]]] = {"PPV": [], "accuracy": []}
+        for sensitivity, specificity in itertools.product(shares, shares):
+            chances = binom.pmf(hits, positives, sensitivity) * binom.pmf(alarms, negatives, 1 - specificity)
+            ratio, defined = sensitivity / (1 - specificity), ~np.isnan(low)
+            inside = (low <= ratio) & (ratio <= high)
+            width = 1 / (1 + 4 / high) - low / (low + 4)
+            of_class = positives * sensitivity + negatives * specificity
+            held_there = (of_accuracy[0] <= of_class / people) & (of_class / people <= of_accuracy[1])
+            total = chances[defined].sum()
+            cells["PPV"].append(((chances * inside)[defined].sum() / total, (chances * width)[defined].sum() / total))
+            cells["accuracy"].append((float(chances @ held_there), float(chances @ (of_accuracy[1] - of_accuracy[0]))))
+        row: dict[str, Any] = {"people": f"{positives}+{negatives}"}
+        for name, values in cells.items():
+            row[f"least, {name}"] = f"{min(share for share, _ in values):.3f}"
+            mean = np.mean(values, axis=0)
+            row[name] = (float(mean[0]), float(mean[1]))
+        rows.append(row)
+    return rows
+
+
 PARTS: dict[str, Callable[[np.random.Generator, int], list[dict[str, Any]]]] = {
     "AUC of one site": auc_of_one_site,
     "AUC of one site, the study's bootstrap": study_bootstrap,
@@ -296,6 +330,7 @@ PARTS: dict[str, Callable[[np.random.Generator, int], list[dict[str, Any]]]] = {
     "paired difference of AUCs": paired_difference,
     "calibration and Brier score": calibration_and_brier,
     "proportions": proportions,
+    "predictive values and accuracy": predictive_values,
 }
 
 

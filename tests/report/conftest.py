@@ -107,7 +107,7 @@ def draw_metrics(rng: np.random.Generator, best_round: int) -> RunMetrics:
             )
         methods[name], sent[name] = combine(summaries, seed=1, shared_model=name != "local"), summaries
     return RunMetrics(
-        version=3,
+        version=4,
         experiment="demo",
         simulated=True,
         weights=WeightsSource("random", "0" * 64),

@@ -6,21 +6,21 @@ import json
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from html_tables import table_of, tables_in
 from run_editing import change_config, change_metrics
 from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import norm
 from shared_folders import made_once
-from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.metrics import accuracy_score, brier_score_loss, confusion_matrix, precision_score, roc_auc_score
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.typed_json import from_json, to_json, write_typed
@@ -33,6 +33,7 @@ from fedtune3d.report import write_report
 SIZES = {"Amsterdam": (30, 25), "Boston": (22, 18), "Graz": (5, 4), "Lagos": (7, 0)}
 SCANS_EACH = {"Amsterdam": 2, "Boston": 1, "Graz": 1, "Lagos": 1}
 METHODS = {"federated": 0.82, "local": 0.72}
+PREVALENCES = (0.05, 0.2, 0.5)
 Z = norm.ppf(0.975)
 
 
@@ -362,9 +363,53 @@ def test_operating_points(run: Run) -> None:
                     low, high = proportion_confint(float(right.mean() * n), n, method="wilson")
                     expected = (right.mean(), low, high)
                     assert [point[name][key] for key in ("value", "low", "high")] == pytest.approx(expected, abs=1e-9)
+            check_counts(part, rows, people)
             if len(set(rows.labels)) == 2:
                 balanced = (part["sensitivity"]["value"] + part["specificity"]["value"]) / 2
                 assert part["balanced_accuracy"]["value"] == pytest.approx(balanced)
+
+
+def check_counts(part: dict[str, Any], rows: Rows, people: np.ndarray) -> None:
+    """The 2×2 tables at both thresholds, accuracy, and predictive values; nobody has scans of both classes."""
+    everyone = int(np.sum(people))
+    for point in (part, part["at_specificity"]):
+        threshold = part["threshold"] if point is part else point["threshold"]
+        called = (rows.probabilities >= threshold).astype(int)
+        table = confusion_matrix(rows.labels, called, labels=[0, 1])
+        names = ("true_negatives", "false_positives", "false_negatives", "true_positives")
+        assert point["confusion"] == dict(zip(names, table.ravel().tolist(), strict=True))
+    called = (rows.probabilities >= part["threshold"]).astype(int)
+    right = accuracy_score(rows.labels, called)
+    low, high = proportion_confint(right * everyone, everyone, method="wilson")
+    assert [part["accuracy"][key] for key in ("value", "low", "high")] == pytest.approx([right, low, high], abs=1e-9)
+    own = [rows.labels.mean()] if 0 < rows.labels.mean() < 1 else []
+    assert [at["prevalence"] for at in part["predictive_values"]] == pytest.approx([*own, *PREVALENCES])
+    for at in part["predictive_values"]:
+        if not own:
+            assert at["positive"]["undefined"] == at["negative"]["undefined"] == "no positive test scans"
+            continue
+        check_predictive_values(at, rows.labels, called, people)
+    if own:
+        ppv, npv = (precision_score(rows.labels, called, pos_label=label) for label in (1, 0))
+        assert part["predictive_values"][0]["positive"]["value"] == pytest.approx(ppv)
+        assert part["predictive_values"][0]["negative"]["value"] == pytest.approx(npv)
+
+
+def check_predictive_values(at: dict[str, Any], labels: np.ndarray, called: np.ndarray, people: np.ndarray) -> None:
+    """A million people at that prevalence, and statsmodels' score interval of the ratio where no count is 0."""
+    sick, well = 1e6 * at["prevalence"], 1e6 * (1 - at["prevalence"])
+    for name, verdict, own, other in (("positive", 1, sick, well), ("negative", 0, well, sick)):
+        right, wrong = (np.mean(called[labels == label] == verdict) for label in (verdict, 1 - verdict))
+        assert at[name]["value"] == pytest.approx(own * right / (own * right + other * wrong))
+        counts = [(right * people[verdict], people[verdict]), (wrong * people[1 - verdict], people[1 - verdict])]
+        if wrong == 0:
+            assert at[name]["high"] == 1
+        elif right > 0:
+            limits = confint_proportions_2indep(
+                *counts[0], *counts[1], method="score", compare="ratio", correction=False
+            )
+            expected = [own * limit / (own * limit + other) for limit in limits]
+            assert [at[name]["low"], at[name]["high"]] == pytest.approx(expected, abs=1e-4)
 
 
 def recalibrated(rows: Rows, slope: bool) -> float:
@@ -444,11 +489,20 @@ def test_recalibration(run: Run, tables: dict[str, list[list[str]]]) -> None:
                 name,
                 f"{part['scaling']['slope']:.2f}, {part['scaling']['intercept']:+.2f}",
                 "{1} + {0}".format(*part["scaling"]["scans"]),
+                scans_of(part_of(run.metrics["methods"][method], name)),
                 *(shown(part["calibration"][key]) for key in ("slope", "intercept", "brier")),
                 f"{part['calibration']['error']['value']:.2f} ({part['calibration']['error']['if_calibrated']:.2f})",
             ]
             for name, part in found.items()
         ]
+
+
+def part_of(method: dict[str, Any], name: str) -> dict[str, Any]:
+    return method["pooled"] if name == "Pooled" else method["sites"][name]
+
+
+def scans_of(part: dict[str, Any]) -> str:
+    return f"{part['positives']} + {part['scans'] - part['positives']}"
 
 
 def platt(rows: Rows) -> tuple[float, float]:
@@ -521,57 +575,32 @@ def test_groups_and_gaps(run: Run) -> None:
         assert sum(found["F"]["participants_by_class"]) == len(people)
 
 
-class Tables(HTMLParser):
-    """Caption → the cells of each row, blanks made one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: dict[str, list[list[str]]] = {}
-        self.rows: list[list[str]] = []
-        self.caption, self.inside = "", ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "table":
-            self.rows, self.caption = [], ""
-        elif tag == "tr":
-            self.rows.append([])
-        elif tag in ("td", "th"):
-            self.rows[-1].append("")
-            self.inside = "cell"
-        elif tag == "caption":
-            self.inside = "caption"
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("td", "th", "caption"):
-            self.inside = ""
-        elif tag == "table":
-            self.found[self.caption] = [[" ".join(cell.split()) for cell in row] for row in self.rows[1:]]
-
-    def handle_data(self, data: str) -> None:
-        if self.inside == "cell":
-            self.rows[-1][-1] += data
-        elif self.inside == "caption":
-            self.caption += data
-
-
-def shown(estimate: dict[str, Any] | None, sign: str = "") -> str:
+def shown(estimate: dict[str, Any] | None, sign: str = "", counts: tuple[int, int] | None = None) -> str:
     if estimate is None:
         return "–"
     if estimate["value"] is None:
         return f"not defined: {estimate['undefined']}"
     value, low, high = (format(estimate[key], f"{sign}.2f").replace("-", "−") for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]" + (f" {estimate['mark']}" if estimate["mark"] else "")
+    text = f"{value} [{low}, {high}]" + (f" {estimate['mark']}" if estimate["mark"] else "")
+    return text if counts is None else f"{text} ({counts[0]}/{counts[1]})"
+
+
+def counts_of(table: dict[str, int]) -> dict[str, tuple[int, int]]:
+    """Proportion → scans called right, of how many."""
+    hits, misses = table["true_positives"], table["false_negatives"]
+    rejections, alarms = table["true_negatives"], table["false_positives"]
+    return {
+        "sensitivity": (hits, hits + misses),
+        "specificity": (rejections, rejections + alarms),
+        "positive": (hits, hits + alarms),
+        "negative": (rejections, rejections + misses),
+        "accuracy": (hits + rejections, hits + misses + rejections + alarms),
+    }
 
 
 @pytest.fixture(name="tables", scope="module")
 def _tables(run: Run) -> dict[str, list[list[str]]]:
-    parser = Tables()
-    parser.feed((run.folder / "report.html").read_text(encoding="utf-8"))
-    return parser.found
-
-
-def table_of(tables: dict[str, list[list[str]]], words: str) -> list[list[str]]:
-    return next(rows for caption, rows in tables.items() if words in caption)
+    return tables_in(run.folder / "report.html")
 
 
 def test_the_page_shows_these_numbers_and_no_others(run: Run, tables: dict[str, list[list[str]]]) -> None:
@@ -580,31 +609,68 @@ def test_the_page_shows_these_numbers_and_no_others(run: Run, tables: dict[str, 
         *methods[name]["sites"].items(),
         *([("Pooled", methods[name]["pooled"])] if methods[name]["pooled"] else []),
     ]
-    per_site = [[site, *(shown(methods[name]["sites"][site]["auc"]) for name in METHODS)] for site in SIZES]
+    per_site = [
+        [
+            site,
+            str(sum(SIZES[site])),
+            "{1} + {0}".format(*SIZES[site]),
+            "{1} + {0}".format(*(SCANS_EACH[site] * people for people in SIZES[site])),
+            *(shown(methods[name]["sites"][site]["auc"]) for name in METHODS),
+        ]
+        for site in SIZES
+    ]
     pooled = ["Pooled", shown(methods["federated"]["pooled"]["auc"]), "–"]
     mean = ["Mean", *(shown(methods[name]["mean_auc"]) for name in METHODS)]
     got = table_of(tables, "neither for training nor for model selection")
-    assert [[row[0], *row[4:]] for row in got] == [*per_site, mean, pooled]
-    delong = [[site, *(shown(methods[name]["sites"][site]["auc_delong"]) for name in METHODS)] for site in SIZES]
-    last = ["Pooled", shown(methods["federated"]["pooled"]["auc_delong"]), "–"]
+    assert got[:-2] == per_site
+    assert [[row[0], *row[4:]] for row in got[-2:]] == [mean, pooled]
+    assert got[-2][1] == f"{len(methods['federated']['mean_auc']['sites'])} sites"
+    people = [sum(counts) for counts in zip(*SIZES.values(), strict=True)]
+    assert got[-1][1:3] == [str(sum(people)), f"{people[1]} + {people[0]}"]
+    delong = [
+        [row[0], row[2], *(shown(methods[name]["sites"][row[0]]["auc_delong"]) for name in METHODS)] for row in per_site
+    ]
+    last = ["Pooled", got[-1][2], shown(methods["federated"]["pooled"]["auc_delong"]), "–"]
     assert table_of(tables, "AUC [95% CI by DeLong") == [*delong, last]
-    keys = ("balanced_accuracy", "sensitivity", "specificity")
     for name in METHODS:
         title = name.capitalize()
         assert table_of(tables, f"{title}, at the threshold of 90 %") == [
             [
                 site,
                 f"{part['at_specificity']['threshold']:.3f}",
-                *(shown(part["at_specificity"][key]) for key in keys[1:]),
+                *(
+                    shown(part["at_specificity"][key], counts=counts_of(part["at_specificity"]["confusion"])[key])
+                    for key in ("sensitivity", "specificity")
+                ),
             ]
             for site, part in parts(name)
         ]
-        operating, calibration = (rows for caption, rows in tables_by_order(run, title))
-        assert operating == [[s, f"{p['threshold']:.3f}", *(shown(p[key]) for key in keys)] for s, p in parts(name)]
-        assert calibration == [
+        assert table_of(tables, f"{title}, at the threshold: ") == [
             [
                 site,
-                str(part["scans"]),
+                f"{part['threshold']:.3f}",
+                *(shown(part[key], counts=counts_of(part["confusion"])[key]) for key in ("sensitivity", "specificity")),
+                shown(part["balanced_accuracy"]),
+                shown(part["accuracy"], counts=counts_of(part["confusion"])["accuracy"]),
+            ]
+            for site, part in parts(name)
+        ]
+        assert table_of(tables, f"{title}, predictive values") == [
+            [
+                site,
+                f"{100 * at['prevalence']:.3g}%" + (" (this test set)" if at["of_test_set"] else ""),
+                *(
+                    shown(at[key], counts=counts_of(part["confusion"])[key] if at["of_test_set"] else None)
+                    for key in ("positive", "negative")
+                ),
+            ]
+            for site, part in parts(name)
+            for at in part["predictive_values"]
+        ]
+        assert table_of(tables, f"{title}, calibration") == [
+            [
+                site,
+                scans_of(part),
                 *(shown(part["calibration"][key]) for key in ("slope", "intercept", "brier")),
                 f"{part['calibration']['error']['value']:.2f} ({part['calibration']['error']['if_calibrated']:.2f})",
             ]
@@ -622,24 +688,6 @@ def test_the_page_shows_these_numbers_and_no_others(run: Run, tables: dict[str, 
         for axis in ("sex", "site")
         for name, group in groups[axis]["groups"].items()
     ]
-
-
-def tables_by_order(run: Run, title: str) -> list[tuple[str, list[list[str]]]]:
-    """The two tables that share the caption of a method: the operating point first, then the calibration."""
-
-    class Ordered(Tables):
-        def __init__(self) -> None:
-            super().__init__()
-            self.all: list[tuple[str, list[list[str]]]] = []
-
-        def handle_endtag(self, tag: str) -> None:
-            super().handle_endtag(tag)
-            if tag == "table":
-                self.all.append((self.caption, self.found[self.caption]))
-
-    parser = Ordered()
-    parser.feed((run.folder / "report.html").read_text(encoding="utf-8"))
-    return [found for found in parser.all if found[0] == f"{title}, test scans [95% CI]"]
 
 
 def test_the_data_behind_the_figures_are_these_numbers(run: Run) -> None:

@@ -190,7 +190,13 @@ def test_the_card_warns_and_has_the_numbers_of_the_run(run: Run, tmp_path: Path)
     assert "> **The encoder's weights are random" in text
     assert "not a medical device" in text
     test = metrics.federated.sites["A"]
-    assert f"| A | {test.auc.value:.2f} [{test.auc.low:.2f}, {test.auc.high:.2f}]" in text
+    negatives, positives = test.participants_by_class
+    auc = f"{test.auc.value:.2f} [{test.auc.low:.2f}, {test.auc.high:.2f}]"
+    assert f"| A | {positives} + {negatives} | {auc}" in text
+    found, pooled = test.confusion, metrics.federated.pooled
+    assert f" ({found.true_positives}/{found.true_positives + found.false_negatives}) |" in text
+    for at in pooled.predictive_values:
+        assert f"| {100 * at.prevalence:.3g}%" in text
     row = next(line for line in text.splitlines() if line.startswith("| A |") and "[" not in line)
     cells = [int(cell) for cell in row.strip("| ").split(" | ")[1:]]
     assert sum(cells[:3]) == 14  # every scan of the site is in one split

@@ -22,7 +22,7 @@ PUBLIC = {
 }
 
 METRICS = RunMetrics(
-    version=3,
+    version=4,
     experiment="x",
     simulated=True,
     weights=WeightsSource("random", None),

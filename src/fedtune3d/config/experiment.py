@@ -290,8 +290,7 @@ class ExperimentKeys(StrictModel):
         if not values["privacy"]:
             del values["privacy"]
         values["aggregation"]["lora"] = self.aggregation.lora_mode
-        if self.evaluation.recalibration == "none":
-            del values["evaluation"]["recalibration"]
+        values["evaluation"] = self.evaluation.public()
         if not self.training.min_steps:
             del values["training"]["min_steps"]
         values["preparation"] = self.preparation.public(input_spec(self.model.encoder))

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedtune3d.evaluation.confusion import NO_SCANS, NO_THRESHOLD, WILSON, Confusion, Fraction
 from fedtune3d.evaluation.estimate import FEW, Estimate, defined, undefined
-from fedtune3d.evaluation.grid import EDGES
 from fedtune3d.evaluation.intervals import mean_interval, wilson
 
-WILSON = "Wilson, by participants"
 BALANCED = "mean of sensitivity and specificity, Wilson limits combined by MOVER"
 
 
@@ -37,20 +36,24 @@ def operating_point(
         threshold: A value in `grid.EDGES`; if None, all estimates are undefined.
     """
     if threshold is None:
-        nothing = undefined("no threshold: the validation scans are of one class only")
+        nothing = undefined(NO_THRESHOLD)
         return OperatingPoint(balanced_accuracy=nothing, sensitivity=nothing, specificity=nothing)
-    edge = int(np.searchsorted(EDGES, threshold))
-    specificity = _share(int(negatives[: edge + 1].sum()), int(negatives.sum()), participants[0], "negative")
-    sensitivity = _share(int(positives[edge + 1 :].sum()), int(positives.sum()), participants[1], "positive")
+    confusion = Confusion.at(negatives, positives, threshold)
+    if confusion.scans == 0:
+        nothing = undefined(NO_SCANS)
+        return OperatingPoint(balanced_accuracy=nothing, sensitivity=nothing, specificity=nothing)
+    specificity = _share(confusion.specificity, participants[0], "negative")
+    sensitivity = _share(confusion.sensitivity, participants[1], "positive")
     return OperatingPoint(
         balanced_accuracy=_balanced(sensitivity, specificity), sensitivity=sensitivity, specificity=specificity
     )
 
 
-def _share(correct: int, scans: int, participants: int, name: str) -> Estimate:
-    if scans == 0:
+def _share(correct: Fraction, participants: int, name: str) -> Estimate:
+    if correct.total == 0:
         return undefined(f"no {name} test scans")
-    return defined(correct / scans, wilson(correct / scans, participants), WILSON, few=participants < FEW)
+    share = correct.count / correct.total
+    return defined(share, wilson(share, participants), WILSON, few=participants < FEW)
 
 
 def _balanced(sensitivity: Estimate, specificity: Estimate) -> Estimate:

@@ -10,6 +10,7 @@ from fedtune3d.evaluation.auc_estimate import AucInterval
 from fedtune3d.evaluation.calibration import calibration
 from fedtune3d.evaluation.checked_summary import CheckedSummary
 from fedtune3d.evaluation.classification import OperatingPoint, operating_point
+from fedtune3d.evaluation.confusion import Confusion, accuracy
 from fedtune3d.evaluation.decision_curve import decision_curve
 from fedtune3d.evaluation.delong import delong_estimate, delong_from_counts
 from fedtune3d.evaluation.estimate import FEW, Estimate
@@ -22,6 +23,7 @@ from fedtune3d.evaluation.metrics import AtSpecificity, MethodMetrics, PooledMet
 from fedtune3d.evaluation.overlap import NOBODY_SHARED, Overlap
 from fedtune3d.evaluation.pooled_auc import pool, pooled_auc, strata_by_site
 from fedtune3d.evaluation.predictions import Predictions
+from fedtune3d.evaluation.predictive_values import PREVALENCES, PredictiveValues, predictive_values
 from fedtune3d.evaluation.recalibration import Recalibrated, platt_scaling, recalibrated
 from fedtune3d.evaluation.reliability import calibration_curve
 from fedtune3d.evaluation.roc import roc_curve
@@ -42,9 +44,12 @@ class _Thresholds(NamedTuple):
 
 
 class _OperatingPoints(NamedTuple):
-    """A model's operating points on test scans at both thresholds."""
+    """A model's operating points on test scans at both thresholds, and what follows from the first."""
 
     at_threshold: OperatingPoint
+    accuracy: Estimate
+    confusion: Confusion | None
+    predictive_values: tuple[PredictiveValues, ...]
     at_specificity: AtSpecificity
 
 
@@ -55,6 +60,7 @@ def combine(
     auc_interval: AucInterval = "score",
     overlap: Overlap = NOBODY_SHARED,
     recalibrate: bool = False,
+    prevalences: Sequence[float] = PREVALENCES,
 ) -> MethodMetrics:
     """Compute the metrics of a method from its sites' summaries.
 
@@ -66,6 +72,7 @@ def combine(
         auc_interval: How the sites made the intervals of their AUCs; the pooled and the mean AUC follow them.
         overlap: People with test scans at several sites.
         recalibrate: Whether to give the calibration after Platt scaling, too.
+        prevalences: Prevalences at which to give predictive values, besides the test set's own.
 
     Raises:
         InputError: If a summary is of another version or grid, or its counts are inconsistent, with the site's name.
@@ -75,7 +82,7 @@ def combine(
     shared = shared_model and bool(checked)
     pooled_thresholds = _thresholds(all_summaries)
     sites = {
-        site: _site_metrics(summary, pooled_thresholds if shared else _thresholds([summary]))
+        site: _site_metrics(summary, pooled_thresholds if shared else _thresholds([summary]), prevalences)
         for site, summary in checked.items()
     }
     aucs = {site: metrics.auc for site, metrics in sites.items()}
@@ -84,7 +91,7 @@ def combine(
     return MethodMetrics(
         threshold=pooled_thresholds.youden if shared else None,
         sites=sites,
-        pooled=_pooled_metrics(all_summaries, pooled_thresholds, seed, auc_interval) if shared else None,
+        pooled=_pooled_metrics(all_summaries, pooled_thresholds, seed, auc_interval, prevalences) if shared else None,
         mean_auc=mean,
         heterogeneity=heterogeneity(
             [value for site in mean.sites if (value := aucs[site].value) is not None],
@@ -135,9 +142,10 @@ def _thresholds(summaries: Sequence[CheckedSummary]) -> _Thresholds:
     )
 
 
-def _site_metrics(summary: CheckedSummary, thresholds: _Thresholds) -> TestMetrics:
+def _site_metrics(summary: CheckedSummary, thresholds: _Thresholds, prevalences: Sequence[float]) -> TestMetrics:
     test = summary.test
-    points = _operating_points(test.participants_by_class, summary.test_counts, thresholds)
+    people = test.participants, test.participants_by_class
+    points = _operating_points(*people, summary.test_counts, thresholds, prevalences)
     return TestMetrics(
         participants=test.participants,
         participants_by_class=test.participants_by_class,
@@ -147,6 +155,9 @@ def _site_metrics(summary: CheckedSummary, thresholds: _Thresholds) -> TestMetri
         balanced_accuracy=points.at_threshold.balanced_accuracy,
         sensitivity=points.at_threshold.sensitivity,
         specificity=points.at_threshold.specificity,
+        accuracy=points.accuracy,
+        confusion=points.confusion,
+        predictive_values=points.predictive_values,
         at_specificity=points.at_specificity,
         auc=test.auc,
         auc_delong=test.auc_delong,
@@ -155,16 +166,36 @@ def _site_metrics(summary: CheckedSummary, thresholds: _Thresholds) -> TestMetri
     )
 
 
-def _operating_points(participants: tuple[int, int], counts: np.ndarray, thresholds: _Thresholds) -> _OperatingPoints:
-    at_specificity = operating_point(counts[0], counts[1], participants, thresholds.at_specificity)
+def _operating_points(
+    people: int,
+    participants: tuple[int, int],
+    counts: np.ndarray,
+    thresholds: _Thresholds,
+    prevalences: Sequence[float],
+) -> _OperatingPoints:
+    def point(threshold: float | None) -> tuple[OperatingPoint, Confusion | None]:
+        confusion = None if threshold is None else Confusion.at(counts[0], counts[1], threshold)
+        return operating_point(counts[0], counts[1], participants, threshold), confusion
+
+    at_threshold, confusion = point(thresholds.youden)
+    specific, specific_confusion = point(thresholds.at_specificity)
     return _OperatingPoints(
-        operating_point(counts[0], counts[1], participants, thresholds.youden),
-        AtSpecificity(SPECIFICITY, thresholds.at_specificity, at_specificity.sensitivity, at_specificity.specificity),
+        at_threshold,
+        accuracy(confusion, people, participants),
+        confusion,
+        predictive_values(confusion, participants, prevalences),
+        AtSpecificity(
+            SPECIFICITY, thresholds.at_specificity, specific.sensitivity, specific.specificity, specific_confusion
+        ),
     )
 
 
 def _pooled_metrics(
-    summaries: Sequence[CheckedSummary], thresholds: _Thresholds, seed: int, auc_interval: AucInterval
+    summaries: Sequence[CheckedSummary],
+    thresholds: _Thresholds,
+    seed: int,
+    auc_interval: AucInterval,
+    prevalences: Sequence[float],
 ) -> PooledMetrics:
     """Compute the metrics of all test scans. A person at two sites counts twice, as sites do not share names."""
     counts = np.sum([summary.test_counts for summary in summaries], axis=0)
@@ -177,7 +208,7 @@ def _pooled_metrics(
     finest, _ = finest_counts(summaries)
     sample = _test_sample(summaries)
     band = numpy_rng(seed, "ROC band") if min(by_class) >= FEW else None
-    points = _operating_points(by_class, counts, thresholds)
+    points = _operating_points(people, by_class, counts, thresholds, prevalences)
     return PooledMetrics(
         participants=people,
         participants_by_class=by_class,
@@ -187,6 +218,9 @@ def _pooled_metrics(
         balanced_accuracy=points.at_threshold.balanced_accuracy,
         sensitivity=points.at_threshold.sensitivity,
         specificity=points.at_threshold.specificity,
+        accuracy=points.accuracy,
+        confusion=points.confusion,
+        predictive_values=points.predictive_values,
         at_specificity=points.at_specificity,
         auc=pooled_auc(counts, by_class, predictions, on_grid, auc_interval, numpy_rng(seed, "pooled AUC")),
         auc_delong=_pooled_delong(counts, by_class, predictions),

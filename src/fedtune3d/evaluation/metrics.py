@@ -8,12 +8,14 @@ from typing import Literal
 from fedtune3d._utils.typed_json import read_typed
 from fedtune3d.evaluation.against_baselines import AgainstBaseline
 from fedtune3d.evaluation.calibration import Calibration
+from fedtune3d.evaluation.confusion import Confusion
 from fedtune3d.evaluation.decision_curve import DecisionPoint
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.groups import AxisMetrics
 from fedtune3d.evaluation.heterogeneity import Heterogeneity
 from fedtune3d.evaluation.mean_over_sites import SiteMean
 from fedtune3d.evaluation.membership import MembershipMetrics
+from fedtune3d.evaluation.predictive_values import PredictiveValues
 from fedtune3d.evaluation.recalibration import PlattScaling, Recalibrated
 from fedtune3d.evaluation.reliability import CurvePoint
 from fedtune3d.evaluation.roc import RocCurve
@@ -28,12 +30,14 @@ class AtSpecificity:
         threshold: The threshold; None if no threshold reaches it.
         sensitivity: Sensitivity on the test scans.
         specificity: Specificity on the test scans.
+        confusion: Test scans by class and verdict; None without a threshold.
     """
 
     target: float
     threshold: float | None
     sensitivity: Estimate
     specificity: Estimate
+    confusion: Confusion | None
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,10 @@ class TestMetrics:
         positives: Number of positive scans.
         threshold: Threshold with the highest Youden's J on the validation scans; None if these are of one class.
         balanced_accuracy: Balanced accuracy at the threshold, as are sensitivity and specificity.
+        accuracy: Share of scans that are called what they are, at the threshold.
+        confusion: Test scans by class and verdict at the threshold; None without one.
+        predictive_values: At the threshold, for the test set's share of positive scans (if it has both classes), then
+            for the prevalences in the configuration.
         at_specificity: Operating point at the threshold with a given specificity.
         auc: AUC with its interval, by default the score interval.
         auc_delong: AUC with DeLong's or Obuchowski's interval.
@@ -64,11 +72,19 @@ class TestMetrics:
     balanced_accuracy: Estimate
     sensitivity: Estimate
     specificity: Estimate
+    accuracy: Estimate
+    confusion: Confusion | None
+    predictive_values: tuple[PredictiveValues, ...]
     at_specificity: AtSpecificity
     auc: Estimate
     auc_delong: Estimate
     calibration: Calibration
     roc: RocCurve | None
+
+    @property
+    def negatives(self) -> int:
+        """Number of negative scans."""
+        return self.scans - self.positives
 
 
 @dataclass(frozen=True)
@@ -160,7 +176,7 @@ class RunMetrics:
         against: Baseline → the federated model minus it, on the same test scans.
     """
 
-    version: Literal[3]
+    version: Literal[4]
     experiment: str
     simulated: bool
     weights: WeightsSource

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from fedtune3d._utils.folders.export import ADAPTER, ENCODER, HEAD, MODEL
 from fedtune3d._utils.foreign_text import markdown
+from fedtune3d.evaluation.confusion import Fraction
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.report.export_info import ExportInfo
 from fedtune3d.report.number_formatting import (
@@ -19,9 +20,10 @@ from fedtune3d.report.number_formatting import (
 )
 from fedtune3d.report.number_formatting import threshold as shown_threshold
 from fedtune3d.report.run_contents import FinishedRun
+from fedtune3d.report.sample_sizes import people_by_class, percentage
 from fedtune3d.report.table import shown_methods
 
-MEASURES = ("AUC", "Balanced accuracy", "Sensitivity", "Specificity")
+MEASURES = ("People", "AUC", "Balanced accuracy", "Sensitivity", "Specificity")
 
 INTENDED_USE = """\
 Research only: to compare methods of federated fine-tuning, and to reproduce or continue this experiment. The input is
@@ -190,15 +192,39 @@ def _measured(contents: FinishedRun, info: ExportInfo) -> str:
     """Tabulate the federated model's metrics per site and pooled, then the mean AUC of every method."""
     metrics = contents.metrics
     rows = [
-        (markdown(name), *map(_cell, (test.auc, test.balanced_accuracy, test.sensitivity, test.specificity)))
+        (
+            markdown(name),
+            people_by_class(test),
+            *map(_cell, (test.auc, test.balanced_accuracy)),
+            _counted(test.sensitivity, None if test.confusion is None else test.confusion.sensitivity),
+            _counted(test.specificity, None if test.confusion is None else test.confusion.specificity),
+        )
         for name, test in metrics.federated.parts.items()
         if info.layers_of in (None, name)
     ]
-    text = "Brackets are 95% CIs; `few` marks fewer than ten people in a class.\n\n" + _table(("Site", *MEASURES), rows)
+    text = (
+        "People are those with positive + with negative test scans; square brackets are 95% CIs, round ones scans "
+        "called right / all; `few` marks fewer than ten people in a class.\n\n" + _table(("Site", *MEASURES), rows)
+    )
     if info.layers_of is not None:
         return text
     means = [(METHODS[name], _cell(metrics.methods[name].mean_auc)) for name in shown_methods(metrics)]
-    return text + "\n\n" + _table(("Method", "Mean AUC over sites"), means)
+    pooled = metrics.federated.pooled
+    predictive = [
+        (f"{percentage(at.prevalence)}{' (test sets)' * at.of_test_set}", _cell(at.positive), _cell(at.negative))
+        for at in (pooled.predictive_values if pooled else ())
+    ]
+    return "\n\n".join(
+        (
+            text,
+            _table(("Prevalence", "Positive predictive value", "Negative predictive value"), predictive),
+            _table(("Method", "Mean AUC over sites"), means),
+        )
+    )
+
+
+def _counted(estimate: Estimate, fraction: Fraction | None) -> str:
+    return _cell(estimate) if estimate.value is None else f"{_cell(estimate)} ({fraction})"
 
 
 def _cell(estimate: Estimate) -> str:

@@ -22,6 +22,7 @@ from fedtune3d.report import (
     run_statistics,
     run_tables,
     saliency,
+    sample_sizes,
     table,
 )
 from fedtune3d.report.figures.auc_per_site import draw_auc_per_site
@@ -99,6 +100,9 @@ def environment() -> Environment:
         number_formatting.p_value,
         number_formatting.plural,
         number_formatting.threshold,
+        sample_sizes.people_by_class,
+        sample_sizes.scans_by_class,
+        sample_sizes.percentage,
     ):
         templates.filters[filter.__name__] = filter
     return templates

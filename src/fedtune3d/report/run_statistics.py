@@ -78,7 +78,8 @@ def statistic_methods(metrics: RunMetrics) -> set[str]:
         for test in metrics.methods[name].parts.values():
             calibration, point = test.calibration, test.at_specificity
             estimates += [test.auc_delong, calibration.slope, calibration.intercept, calibration.brier]
-            estimates += [point.sensitivity, point.specificity]
+            estimates += [point.sensitivity, point.specificity, test.accuracy]
+            estimates += [value for at in test.predictive_values for value in (at.positive, at.negative)]
         for part in metrics.methods[name].recalibrated.values():
             estimates += [part.calibration.slope, part.calibration.intercept, part.calibration.brier]
     for row in group_rows(metrics):

@@ -74,6 +74,11 @@ class Row:
     mean: StudyEstimate
     cost: Cost | None
 
+    @property
+    def full_title(self) -> str:
+        """Head, tuning and rule; a reference or baseline has its title only."""
+        return ", ".join(self.parts) if self.kind == "variant" else self.title
+
 
 @dataclass(frozen=True)
 class StudyContents:

@@ -20,6 +20,7 @@ from fedtune3d.report.figures.trade_off import draw_trade_off
 from fedtune3d.report.page import as_figure, asset, environment
 from fedtune3d.report.study_captions import answer, how_chosen, state_of_row, study_caveat, with_spread
 from fedtune3d.report.study_contents import StudyContents, read_study
+from fedtune3d.report.study_operating import operating_rows, people_tested
 from fedtune3d.report.study_tables import (
     COST_COLUMNS,
     TITLES,
@@ -94,6 +95,8 @@ def _render(contents: StudyContents, drawings: dict[str, Drawing], differences: 
         differences=differences,
         interval_methods={stage: interval_methods(rows) for stage, rows in contents.stages.items()},
         trials=_trial_rows(contents),
+        operating=operating_rows(contents),
+        people_tested=people_tested(contents),
     )
 
 

@@ -119,8 +119,7 @@ def cost_rows(contents: StudyContents) -> list[CostRow]:
     for rows in contents.stages.values():
         for row in rows:
             if row.cost is not None:
-                title = row.title if row.kind == "reference" else ", ".join(row.parts)
-                cost_rows.setdefault(row.key, CostRow(row, title))
+                cost_rows.setdefault(row.key, CostRow(row, row.full_title))
     return list(cost_rows.values())
 
 

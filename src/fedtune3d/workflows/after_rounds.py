@@ -71,6 +71,7 @@ class AfterRounds:
                 auc_interval=self.experiment.evaluation.auc_interval,
                 overlap=overlap,
                 recalibrate=self.experiment.evaluation.recalibration == "platt",
+                prevalences=self.experiment.evaluation.prevalences,
             )
             for method, sent in summaries.items()
         }

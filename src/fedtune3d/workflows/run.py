@@ -170,7 +170,7 @@ class _Run:
         write_feature_statistics(self.process_model, describing, self.sites, self.folder)
         write_saliency(self.experiment, explaining, self.sites, self.folder)
         metrics = RunMetrics(
-            version=3,
+            version=4,
             experiment=self.experiment.name,
             simulated=any(site.simulated for site in counts.values()),
             weights=WeightsSource(assembled.weights.source, assembled.weights.sha256),

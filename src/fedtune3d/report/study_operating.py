@@ -1,0 +1,34 @@
+"""Operating points of a study's combinations: counts and proportions on all test scans of a trial."""
+
+from dataclasses import dataclass
+
+from fedtune3d.evaluation.metrics import PooledMetrics
+from fedtune3d.report.sample_sizes import people_over_seeds
+from fedtune3d.report.study_contents import Row, StudyContents
+
+
+@dataclass(frozen=True)
+class OperatingRow:
+    """The test scans of all sites in one trial, by the model of a combination or of a baseline."""
+
+    row: Row
+    seed: int
+    test: PooledMetrics
+
+
+def operating_rows(contents: StudyContents) -> list[OperatingRow]:
+    """Return each combination and baseline once per seed; baselines with a model per site have no pooled test scans."""
+    rows = {row.key: row for rows in contents.stages.values() for row in rows}
+    found = []
+    for row in rows.values():
+        for seed, run in contents.finished(row.trials, row.method).items():
+            pooled = run.metrics.methods[row.method].pooled if run.metrics else None
+            if pooled is not None:
+                found.append(OperatingRow(row, seed, pooled))
+    return found
+
+
+def people_tested(contents: StudyContents) -> dict[str, str]:
+    """Return site → people with positive + negative test scans, as a range where seeds differ."""
+    finished = [run.metrics.federated.sites for run in contents.runs.values() if run.metrics]
+    return {site: people_over_seeds(sites[site] for sites in finished if site in sites) for site in contents.sites}
