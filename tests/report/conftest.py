@@ -161,6 +161,7 @@ def write_run(folder: Path) -> None:
         "sites": [
             {"name": site, "policy": {"predictions_leave": site != "Boston", "pictures_leave": True}} for site in SIZES
         ],
+        "labels": {"positive": ["AD"], "negative": ["CN"]},
         "model": {"encoder": "vit_b", "weights": "random", "head": "conv_s"},
         "tuning": {"method": "frozen"},
         "training": {"rounds": 10},

@@ -33,6 +33,7 @@ from fedtune3d.report.figures.learning_curves import draw_learning_curves
 from fedtune3d.report.figures.mean_saliency import draw_mean_saliency
 from fedtune3d.report.figures.roc import draw_roc
 from fedtune3d.report.figures.weights_per_round import draw_weights
+from fedtune3d.report.for_paper import ForPaper, for_paper, save_for_paper
 from fedtune3d.report.run_contents import RunContents, read_run
 
 PICTURE_BUDGET_BYTES = 2_500_000
@@ -43,8 +44,8 @@ PICTURES_PER_SITE = 3
 def write_report(run_folder: Path) -> Path:
     """Write `report.html` and `figures/` of a run folder from what it holds, and return the page's path.
 
-    The page of a run in progress has no results. Pictures and names of scans are included only if the site's policy in
-    the configuration lets them leave.
+    A finished run also gets the texts for a paper, `methods.md` and `tripod_ai.md`; the page of a run in progress has
+    no results. Pictures and names of scans are included only if the site's policy in the configuration lets them leave.
 
     Raises:
         InputError: If the folder holds no run, or a file in it is damaged.
@@ -53,8 +54,10 @@ def write_report(run_folder: Path) -> Path:
     drawings = _draw(contents)
     for drawing in drawings.values():
         drawing.save(RunFolder(contents.path).figures)
+    if (texts := for_paper(contents)) is not None:
+        save_for_paper(texts, RunFolder(contents.path))
     page = RunFolder(contents.path).report
-    write_text(page, _render(contents, drawings))
+    write_text(page, _render(contents, drawings, texts))
     return page
 
 
@@ -65,7 +68,7 @@ def render_live(contents: RunContents, live: dict[str, str]) -> str:
         contents: The contents of the run folder.
         live: `status`, one sentence on the run's progress; `version`, which changes whenever the page would.
     """
-    return _render(contents, _draw(contents), live)
+    return _render(contents, _draw(contents), for_paper(contents), live)
 
 
 def _draw(contents: RunContents) -> dict[str, Drawing]:
@@ -113,7 +116,9 @@ def asset(name: str) -> str:
     return (files("fedtune3d.report") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _render(contents: RunContents, drawings: dict[str, Drawing], live: dict[str, str] | None = None) -> str:
+def _render(
+    contents: RunContents, drawings: dict[str, Drawing], texts: ForPaper | None, live: dict[str, str] | None = None
+) -> str:
     metrics = contents.metrics
     template = environment().get_template("report.html")
     return template.render(
@@ -157,6 +162,7 @@ def _render(contents: RunContents, drawings: dict[str, Drawing], live: dict[str,
         cost_lines=run_tables.cost_lines(metrics.cost) if metrics else [],
         cost_rows=run_tables.cost_rows(contents),
         examples=_examples(contents),
+        for_paper=texts,
         configuration=yaml.safe_dump(contents.config, sort_keys=False, allow_unicode=True),
     )
 

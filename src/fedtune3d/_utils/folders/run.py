@@ -32,6 +32,16 @@ class RunFolder(ReportedFolder):
         return self.path / "metrics.json"
 
     @property
+    def methods(self) -> Path:
+        """The methods as text for a paper, in Markdown."""
+        return self.path / "methods.md"
+
+    @property
+    def tripod(self) -> Path:
+        """The TRIPOD+AI checklist, filled as far as a program can, in Markdown."""
+        return self.path / "tripod_ai.md"
+
+    @property
     def flow(self) -> Path:
         """Site → participants left out and in each split, as far as the site's policy lets counts leave."""
         return self.path / "flow.json"

@@ -1,0 +1,183 @@
+"""The methods of a run as text for a paper, from its configuration, its flow of participants and its results."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.foreign_text import markdown
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.report.against import budget_note
+from fedtune3d.report.methods_statistics import statistics_sentences
+from fedtune3d.report.methods_training import model_sentences, training_sentences
+from fedtune3d.report.number_formatting import METHODS, answer, caveat, difference, p_value, plural
+from fedtune3d.report.references import Citations
+from fedtune3d.report.run_contents import FinishedRun, RunContents
+from fedtune3d.report.split_sizes import people_in, people_text
+
+STEP_NAMES = {
+    "brain": "brain extraction",
+    "bias": "correction of the bias field",
+    "register": "affine registration to MNI152",
+}
+INTENSITIES = {
+    "zscore": "scaled to mean 0 and standard deviation 1 in the brain",
+    "white_stripe": "normalised by white stripe",
+    "histogram": "matched to the template's histogram",
+    "minmax": "scaled to 0 to 1",
+    "none": "left as they were",
+}
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A heading and the sentences below it."""
+
+    heading: str
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Methods:
+    """The text, and the references that it cites by number."""
+
+    paragraphs: tuple[Paragraph, ...]
+    references: tuple[str, ...]
+
+
+def finished(contents: RunContents) -> FinishedRun | None:
+    """Return a run as a finished one; None while it continues."""
+    if contents.metrics is None or contents.environment is None:
+        return None
+    return FinishedRun(**vars(contents))
+
+
+def experiment_of(contents: RunContents) -> Experiment | None:
+    """Return a run's experiment; None if parts of it, such as an encoder of one's own, are not installed here."""
+    try:
+        return Experiment.model_validate(contents.config)
+    except (ValidationError, InputError):
+        return None
+
+
+def methods_of(run: FinishedRun, experiment: Experiment) -> Methods:
+    """Write the methods and the main result of a finished run."""
+    cite = Citations()
+    parts = (
+        ("Data", _data_sentences(run, experiment)),
+        ("Preparation", preparation_sentences(experiment, cite)),
+        ("Model", model_sentences(run, experiment, cite)),
+        ("Federated training", training_sentences(run, experiment, cite)),
+        ("Comparisons", _baseline_sentences(run)),
+        ("Statistics", statistics_sentences(run, experiment, cite)),
+        ("Software", _software_sentences(run)),
+        ("Result", _result_sentences(run)),
+    )
+    written = [Paragraph(heading, tuple(sentences)) for heading, sentences in parts]
+    return Methods(tuple(paragraph for paragraph in written if paragraph.sentences), cite.cited)
+
+
+def methods_markdown(methods: Methods) -> str:
+    """Write the text as Markdown."""
+    lines = []
+    for paragraph in methods.paragraphs:
+        lines += [f"**{paragraph.heading}.** " + " ".join(map(markdown, paragraph.sentences)), ""]
+    lines += ["**References**", ""]
+    lines += [f"{number}. {markdown(text)}" for number, text in enumerate(methods.references, start=1)]
+    return "\n".join(lines) + "\n"
+
+
+def label_sentences(experiment: Experiment) -> Iterator[str]:
+    """Define the classes: once if all sites share a definition, else per site."""
+    by_site = {site.name: experiment.labels_of(site) for site in experiment.sites}
+    definitions = {site: (_class(labels.positive), _class(labels.negative)) for site, labels in by_site.items()}
+    if len(set(definitions.values())) == 1:
+        positive, negative = next(iter(definitions.values()))
+        yield f"A scan was positive for {positive} and negative for {negative}; others were left out."
+        return
+    for site, (positive, negative) in definitions.items():
+        yield f"At site {site} a scan was positive for {positive} and negative for {negative}; others were left out."
+
+
+def _class(labels: tuple[str, ...] | str) -> str:
+    return labels if isinstance(labels, str) else " or ".join(labels)
+
+
+def split_sentence(run: FinishedRun, experiment: Experiment) -> str:
+    """Say how people were split, and how many are in each set."""
+    shares = [f"{100 * share:g}%" for share in experiment.splits.fractions()]
+    names = ("training", "validation", "testing")
+    wanted = ", ".join(f"{share} for {name}" for share, name in zip(shares, names, strict=True))
+    sizes = "; ".join(
+        f"{name}: {people_text(people_in(run, split))}"
+        for name, split in zip(names, ("train", "validation", "test"), strict=True)
+    )
+    return (
+        f"Within each site and class people were divided at random (seed {experiment.seed}) in the proportions "
+        f"{wanted}, with all scans of a person (or of a declared group) in one set ({sizes})."
+    )
+
+
+def _data_sentences(run: FinishedRun, experiment: Experiment) -> Iterator[str]:
+    sites = f"{plural(len(run.sites), 'site')} ({', '.join(run.sites)})"
+    if run.metrics.simulated:
+        yield "All or some of the scans were simulated and are of no patients."
+        yield f"Simulated T1-weighted scans came from {sites}."
+    else:
+        yield f"T1-weighted MRI scans of {people_text(people_in(run, 'all'))} came from {sites}."
+    yield from label_sentences(experiment)
+    yield split_sentence(run, experiment)
+
+
+def preparation_sentences(experiment: Experiment, cite: Citations) -> Iterator[str]:
+    """Describe the preparation of scans, which is the same at every site."""
+    settings = experiment.preparation_settings
+    sources = {"brain": "fisch", "bias": "tustison", "register": "fonov"}
+    done = STEP_NAMES if settings.steps == "auto" else {step: STEP_NAMES[step] for step in settings.steps}
+    named = ", ".join(f"{name}{cite(sources[step])}" for step, name in done.items())
+    if settings.steps == "auto":
+        yield f"Heads with their skull underwent {named}; brains that had been extracted before kept their space."
+    else:
+        yield (
+            f"Each scan underwent {named}, as far as its data set had not done so before."
+            if named
+            else "Scans were extracted brains and underwent no further step."
+        )
+    source = {"white_stripe": "shinohara", "histogram": "nyul"}.get(settings.intensity)
+    yield (
+        f"Brains were resampled to {settings.size}³ voxels of {settings.spacing_mm:g} mm, and intensities were "
+        f"{INTENSITIES[settings.intensity]}{cite(source)}."
+    )
+
+
+def _baseline_sentences(run: FinishedRun) -> Iterator[str]:
+    if len(run.metrics.methods) > 1:
+        yield budget_note(run)
+
+
+def _software_sentences(run: FinishedRun) -> Iterator[str]:
+    versions, environment = run.environment.versions, run.environment
+    yield (
+        f"Analyses used fedtune3d {versions['fedtune3d']}, PyTorch {versions['torch']} and Python {environment.python} "
+        f"on {'a GPU' if environment.device == 'cuda' else 'CPUs'}."
+    )
+
+
+def _result_sentences(run: FinishedRun) -> Iterator[str]:
+    yield answer(run.metrics, run.total_bytes)
+    for name, against in run.metrics.against.items():
+        found = against.mean.comparison
+        if found.difference.value is None:
+            continue
+        yield (
+            f"Federated minus {METHODS[name].lower()}, mean over sites: {difference(found.difference)} "
+            f"(p {_is(found.p_value)}; adjusted by Holm: p {_is(against.mean.p_holm)})."
+        )
+    if warning := caveat(run.metrics):
+        yield warning
+
+
+def _is(value: float | None) -> str:
+    text = p_value(value)
+    return text.replace("<", "< ") if text.startswith("<") else f"= {text}"

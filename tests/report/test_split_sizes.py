@@ -1,0 +1,30 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from fedtune3d.cohorts.flow import HELD_BACK_BOTH
+from fedtune3d.report.run_contents import RunContents, read_run
+from fedtune3d.report.split_sizes import SplitSize, people_in, people_text
+
+
+def only(contents: RunContents, *sites: str) -> RunContents:
+    sections = [section for section in contents.config["sites"] if section["name"] in sites]
+    return replace(contents, config=contents.config | {"sites": sections})
+
+
+def test_sites_are_added_up(make_run: Callable[..., Path]) -> None:
+    contents = only(read_run(make_run()), "Amsterdam", "Boston")
+    assert people_in(contents, "test") == SplitSize(positive=11 + 18, negative=14 + 22)  # as the flow was drawn
+    assert people_text(people_in(contents, "train")) == "30 positive and 40 negative people"
+
+
+def test_what_one_site_holds_back_is_no_part_of_a_sum(make_run: Callable[..., Path]) -> None:
+    contents = only(read_run(make_run()), "Amsterdam", "Boston")
+    boston = replace(contents.flows["Boston"], splits=contents.flows["Boston"].splits | {"test": HELD_BACK_BOTH})
+    hidden = people_in(replace(contents, flows=contents.flows | {"Boston": boston}), "test")
+    assert hidden == SplitSize(None, None)
+    assert people_text(hidden) == "a number of people that not every site lets leave"
+
+
+def test_a_site_whose_flow_is_not_known_makes_the_sum_unknown(make_run: Callable[..., Path]) -> None:
+    assert people_in(read_run(make_run()), "test") == SplitSize(None, None)  # Lagos has none
