@@ -19,6 +19,7 @@ from scipy.special import expit
 from scipy.stats import norm
 from shared_folders import made_once
 from sklearn.metrics import accuracy_score, brier_score_loss, confusion_matrix, precision_score, roc_auc_score
+from sklearn.metrics import roc_curve as sklearn_roc
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
@@ -530,10 +531,10 @@ def test_pooled_auc_and_roc(run: Run) -> None:
         if curve is None:
             assert len(set(part.labels)) < 2
             continue
-        cases, controls = (part.probabilities[part.labels == label] for label in (1, 0))
-        for rate, sensitivity in zip(curve["false_positive_rate"], curve["sensitivity"], strict=True):
-            allowed = [t for t in [*part.probabilities, 2.0] if (controls >= t).mean() <= rate + 1e-12]
-            assert sensitivity == pytest.approx((cases >= min(allowed)).mean())
+        false, true, _ = sklearn_roc(part.labels, part.probabilities, drop_intermediate=False)
+        assert (curve["false_positive_rate"], curve["sensitivity"]) == (pytest.approx(false), pytest.approx(true))
+        exact = "/" in part.people[0]  # rows of a table, in which people have names
+        assert curve["source"] == ("from predictions" if exact else "from counts on a grid")
 
 
 def test_the_gap_of_a_site(run: Run) -> None:
@@ -691,11 +692,16 @@ def test_the_page_shows_these_numbers_and_no_others(run: Run, tables: dict[str, 
 
 
 def test_the_data_behind_the_figures_are_these_numbers(run: Run) -> None:
-    pooled = run.metrics["methods"]["federated"]["pooled"]
+    pooled, boston = (part_of(run.metrics["methods"]["federated"], name) for name in ("Pooled", "Boston"))
     with (run.folder / "figures" / "roc.tsv").open() as file:
-        roc = [row for row in csv.DictReader(file, delimiter="\t") if row["series"] == "pooled"]
-    for column in ("false_positive_rate", "sensitivity", "low", "high"):
-        assert [float(row[column]) for row in roc] == pooled["roc"][column]
+        roc = list(csv.DictReader(file, delimiter="\t"))
+    for series, columns, curve in (
+        ("pooled", ("false_positive_rate", "sensitivity"), pooled["roc"]),
+        ("pooled, 95% band", ("false_positive_rate", "low", "high"), pooled["roc"]["band"]),
+        ("Boston", ("false_positive_rate", "sensitivity"), boston["roc"]),
+    ):
+        rows = [row for row in roc if row["series"] == series]
+        assert [[float(row[column]) for row in rows] for column in columns] == [curve[column] for column in columns]
     with (run.folder / "figures" / "calibration.tsv").open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     curve = [row for row in rows if row["panel"] == "calibration"]

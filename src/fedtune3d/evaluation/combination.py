@@ -26,7 +26,7 @@ from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.evaluation.predictive_values import PREVALENCES, PredictiveValues, predictive_values
 from fedtune3d.evaluation.recalibration import Recalibrated, platt_scaling, recalibrated
 from fedtune3d.evaluation.reliability import calibration_curve
-from fedtune3d.evaluation.roc import roc_curve
+from fedtune3d.evaluation.roc import RocCurve, roc_curve
 from fedtune3d.evaluation.sample import Sample
 from fedtune3d.evaluation.scale import finest_counts
 from fedtune3d.evaluation.summary import Summary
@@ -162,8 +162,13 @@ def _site_metrics(summary: CheckedSummary, thresholds: _Thresholds, prevalences:
         auc=test.auc,
         auc_delong=test.auc_delong,
         calibration=test.calibration,
-        roc=roc_curve(finest_counts([summary])[0][0], [], None),
+        roc=_site_roc(summary),
     )
+
+
+def _site_roc(summary: CheckedSummary) -> RocCurve | None:
+    (counts,), source = finest_counts([summary])
+    return roc_curve(counts, source, [], None)
 
 
 def _operating_points(
@@ -205,7 +210,7 @@ def _pooled_metrics(
     people = sum(summary.test.participants for summary in summaries)
     predictions = _shared_predictions(summaries)
     on_grid = strata_by_site([summary.test_counts for summary in summaries], people_by_site)
-    finest, _ = finest_counts(summaries)
+    finest, source = finest_counts(summaries)
     sample = _test_sample(summaries)
     band = numpy_rng(seed, "ROC band") if min(by_class) >= FEW else None
     points = _operating_points(people, by_class, counts, thresholds, prevalences)
@@ -227,7 +232,7 @@ def _pooled_metrics(
         calibration=calibration(sample),
         calibration_curve=calibration_curve(sample),
         decision_curve=decision_curve(sample),
-        roc=roc_curve(np.sum(finest, axis=0), strata_by_site(finest, people_by_site), band),
+        roc=roc_curve(np.sum(finest, axis=0), source, strata_by_site(finest, people_by_site), band),
         grid_error=auc_error_bound(*counts) if counts.any(axis=1).all() else None,
     )
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
-from fedtune3d.evaluation.metrics import RunMetrics
-from fedtune3d.evaluation.roc import RocCurve
+from fedtune3d.evaluation.metrics import RunMetrics, TestMetrics
+from fedtune3d.evaluation.roc import RocBand, RocCurve
+from fedtune3d.evaluation.sample import FROM_COUNTS
 from fedtune3d.report.figures.drawing import BLACK, GREY, Cell, Drawing, new_figure, site_marks
 from fedtune3d.report.figures.learning_curves import MANY_SITES
 from fedtune3d.report.number_formatting import interval
+from fedtune3d.report.sample_sizes import people_by_class
 
 
 def draw_roc(metrics: RunMetrics, sites: Sequence[str]) -> Drawing | None:
@@ -14,28 +16,33 @@ def draw_roc(metrics: RunMetrics, sites: Sequence[str]) -> Drawing | None:
     tests, pooled = metrics.federated.sites, metrics.federated.pooled
     if pooled is None or pooled.roc is None:
         return None
-    figure = new_figure(5.2, 5.6)
-    axes = figure.add_subplot()
     curve = pooled.roc
-    rates = curve.false_positive_rate
-    if curve.low:
-        axes.fill_between(rates, curve.low, curve.high, step="post", color="#d0d0d0", linewidth=0, zorder=1)
     curves = {site: roc for site in sites if site in tests and (roc := tests[site].roc) is not None}
-    marks = site_marks(sites)
-    for site, of_site in curves.items():
-        many, mark = len(curves) > MANY_SITES, marks[site]
-        axes.step(
-            rates,
-            of_site.sensitivity,
-            where="post",
-            zorder=2,
-            color=GREY if many else mark.colour,
-            linestyle="-" if many else mark.line,
-            linewidth=0.6 if many else 1.1,
-            label=None if many else site,
+    many, marks = len(curves) > MANY_SITES, site_marks(sites)
+    figure = new_figure(5.2, 5.4 + 0.17 * (0 if many else len(curves)))
+    axes = figure.add_subplot()
+    if curve.band:
+        axes.fill_between(
+            curve.band.false_positive_rate,
+            curve.band.low,
+            curve.band.high,
+            step="post",
+            color="#d0d0d0",
+            linewidth=0,
+            zorder=1,
         )
-    label = f"all sites, AUC {interval(pooled.auc)}"
-    axes.step(rates, curve.sensitivity, where="post", color=BLACK, linewidth=2.2, zorder=3, label=label)
+    for site, of_site in curves.items():
+        axes.plot(
+            of_site.false_positive_rate,
+            of_site.sensitivity,
+            zorder=2,
+            color=GREY if many else marks[site].colour,
+            linestyle="-" if many else marks[site].line,
+            linewidth=0.6 if many else 1.1,
+            label=None if many else _label(site, tests[site], of_site),
+        )
+    label = _label("all sites", pooled, curve)
+    axes.plot(curve.false_positive_rate, curve.sensitivity, color=BLACK, linewidth=2.2, zorder=3, label=label)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     axes.set_aspect("equal")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
@@ -43,14 +50,36 @@ def draw_roc(metrics: RunMetrics, sites: Sequence[str]) -> Drawing | None:
     axes.set_ylabel("Sensitivity", fontsize=9)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
-    band = "with a pointwise 95% band" if curve.low else "without a band, as it has few people"
+    figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=8)
     return Drawing(
         name="roc",
         title="ROC curve, federated",
-        description=f"ROC curve of the federated model on all test scans, {band}, and of each site.",
+        description=_description([curve, *curves.values()]),
         figure=figure,
-        rows=[*_rows("pooled", curve), *(row for site, of_site in curves.items() for row in _rows(site, of_site))],
+        rows=[
+            *_rows("pooled", curve),
+            *_band_rows(curve.band),
+            *(row for site, of_site in curves.items() for row in _rows(site, of_site)),
+        ],
+    )
+
+
+def _label(name: str, test: TestMetrics, curve: RocCurve) -> str:
+    grid = ", on a grid" if curve.source == FROM_COUNTS else ""
+    return f"{name}, n = {people_by_class(test)}, AUC {interval(test.auc)}{grid}"
+
+
+def _description(curves: Sequence[RocCurve]) -> str:
+    """Describe the curves, of which the first is that of all sites."""
+    band = "with a pointwise 95% band" if curves[0].band else "without a band, as it has few people"
+    exact = (
+        "points are exact"
+        if all(curve.source != FROM_COUNTS for curve in curves)
+        else ("curves named “on a grid” join the points of a grid of probabilities, as predictions stay at a site")
+    )
+    return (
+        f"ROC curve of the federated model on all test scans, {band}, and of each site; {exact}; n: positive + "
+        "negative people."
     )
 
 
@@ -58,10 +87,27 @@ def _rows(series: str, curve: RocCurve) -> list[dict[str, Cell]]:
     return [
         {
             "series": series,
+            "source": curve.source,
             "false_positive_rate": rate,
-            "sensitivity": curve.sensitivity[index],
-            "low": curve.low[index] if curve.low else None,
-            "high": curve.high[index] if curve.high else None,
+            "sensitivity": sensitivity,
+            "low": None,
+            "high": None,
         }
-        for index, rate in enumerate(curve.false_positive_rate)
+        for rate, sensitivity in zip(curve.false_positive_rate, curve.sensitivity, strict=True)
+    ]
+
+
+def _band_rows(band: RocBand | None) -> list[dict[str, Cell]]:
+    if band is None:
+        return []
+    return [
+        {
+            "series": "pooled, 95% band",
+            "source": "bootstrap",
+            "false_positive_rate": rate,
+            "sensitivity": None,
+            "low": low,
+            "high": high,
+        }
+        for rate, low, high in zip(band.false_positive_rate, band.low, band.high, strict=True)
     ]
