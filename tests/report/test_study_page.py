@@ -1,3 +1,4 @@
+import math
 import shutil
 import statistics
 from dataclasses import replace
@@ -5,6 +6,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from html_tables import table_of, tables_in
+from ledger_editing import change_ledger
 from rich.console import Console
 
 from fedtune3d._utils.errors import InputError
@@ -18,6 +21,7 @@ from fedtune3d.federation.ledger import read_ledger
 from fedtune3d.federation.site.predictions_table import write_predictions
 from fedtune3d.report import write_study_report
 from fedtune3d.report.figures.forest import draw_forest
+from fedtune3d.report.figures.study_auc import draw_study_auc
 from fedtune3d.report.study_captions import answer
 from fedtune3d.report.study_contents import read_study
 from fedtune3d.report.study_tables import cost_rows, paired_rows, stage_tables
@@ -153,3 +157,75 @@ def test_the_terminal_shows_three_tables(finished_study: Path, capsys: pytest.Ca
 def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a study"):
         write_study_report(tmp_path)
+
+
+def make_crossed(study: Path, folder: Path) -> Path:
+    """The drawn study as one in which every combination ran: six trials and a reference."""
+    copy = Path(shutil.copytree(study, folder))
+    results = StudyResults.read(StudyFolder(copy))
+    records = {record.name: record for stage in results.stages.values() for record in stage}
+    for rule, like in (("median", "conv_s-frozen-median"), ("fedavg", "linear-frozen-fedavg")):
+        name = f"linear-lora-{rule}"
+        shutil.copytree(copy / "trials" / f"{like}-seed0", copy / "trials" / f"{name}-seed0")
+        lora = records["conv_s-lora-fedavg"].tuning
+        parts = {"head": records["linear-frozen-fedavg"].head, "tuning": lora, "rule": records[like].rule}
+        records[name] = replace(records[like], name=name, trials={0: f"{name}-seed0"}, **parts)
+    replace(results, design="crossed", stages=results.stages | {"trials": tuple(records.values())}).write(
+        StudyFolder(copy)
+    )
+    return copy
+
+
+def test_a_crossed_study_shows_every_trial(finished_study: Path, tmp_path: Path) -> None:
+    folder = make_crossed(finished_study, tmp_path / "crossed")
+    contents = read_study(folder)
+    names = {path.name for path in (folder / "trials").iterdir()}
+    assert len(names) == 7
+    tables = tables_in(write_study_report(folder))
+    assert {row[0] for row in table_of(tables, "Every run of the study")} == names
+    everything = contents.stages["trials"]
+    assert [row.title for row in everything if row.chosen] == ["CONV S, frozen, FedAvg"]
+    combinations = [row[0] for row in table_of(tables, "All combinations: test AUC")]
+    assert len(combinations) == len(names)
+    assert {"CONV S, frozen, FedAvg chosen", "NCC reference"} < set(combinations)
+    assert len(table_of(tables, "Federated rounds; the time")) == len(names)
+    assert len(table_of(tables, "All test scans of a trial")) == len(names) + 1  # centralized
+    assert (folder / "figures" / "auc_by_trial.svg").exists()
+
+
+def test_a_pair_of_a_crossed_study_is_compared_once(finished_study: Path, tmp_path: Path) -> None:
+    folder = make_crossed(finished_study, tmp_path / "crossed")
+    labels, values = [0] * 5 + [1] * 5, [0.1, 0.2, 0.3, 0.7, 0.4, 0.6, 0.5, 0.8, 0.9, 0.35]
+    for trial in (folder / "trials").iterdir():
+        write_half(trial / "sites" / "Boston", labels, values)
+    rows = paired_rows(read_study(folder))
+    compared = [(row.title, row.chosen) for row in rows]
+    assert len(compared) == len(set(compared)) == 6 + 2  # six other combinations and two baselines
+    assert [row.title for row in rows if row.stage == "trials"] == ["Linear, LoRA, Median", "Linear, LoRA, FedAvg"]
+
+
+def test_what_differs_in_budget_is_named_in_tables_and_figures(finished_study: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(finished_study, tmp_path / "study"))
+    trial = folder / "trials" / "linear-frozen-fedavg-seed0"
+    change_ledger(trial, lambda lines: [*lines[:3], lines[-1]])
+    contents = read_study(folder)
+    linear, conv_s, ncc = contents.stages["heads"]
+    steps = [
+        sum(
+            math.ceil(entry.examples / 8)
+            for line in read_ledger(folder / "trials" / name / "rounds.jsonl")
+            for entry in line.sites.values()
+            if entry.participated
+        )
+        for name in ("linear-frozen-fedavg-seed0", "conv_s-frozen-fedavg-seed0")
+    ]
+    assert linear.label == f"Linear, 3 rounds, {steps[0]} steps"
+    assert conv_s.label == f"CONV S, 10 rounds, {steps[1]} steps"
+    assert ncc.label.startswith("NCC, 10 rounds")  # as its folder is a copy
+    assert {row.differs for row in contents.stages["rules"]} == {""}
+    titles = {entry.title for entry in cost_rows(contents)}
+    assert f"CONV S, LoRA, FedAvg, 10 rounds, {steps[1]} steps" in titles
+    page = write_study_report(folder).read_text(encoding="utf-8")
+    assert f">{linear.label}" in page
+    figure = draw_study_auc("heads", contents.stages["heads"]).figure
+    assert linear.label in [text.get_text() for text in figure.legends[0].get_texts()]

@@ -147,3 +147,14 @@ def test_a_changed_study_is_refused_before_anything_runs(
     changed.write_text(yaml.safe_dump(values | {"training": {"rounds": 3}}))
     with pytest.raises(InputError, match=r"another configuration \(training\.batch_size: 4 before, 8 now"):
         run_study(Study.from_yaml(changed))
+
+
+@pytest.mark.slow
+def test_a_crossed_study_keeps_every_trial(small_experiment: Any, tmp_path: Path) -> None:
+    path = write_study(small_experiment, tmp_path / "study", design="crossed", references=[], baselines=["local"])
+    run_study(Study.from_yaml(path))
+    results = json.loads((tmp_path / "study" / "study.json").read_text())
+    names = {f"{head}-frozen-{rule}" for head in ("linear", "conv_s") for rule in ("fedavg", "median")}
+    assert {entry["name"] for entry in results["stages"]["trials"]} == names
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert all(f"{name}-seed0" in page for name in names)

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from fedtune3d.evaluation.against_baselines import Tested
 from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.report.budget import budgets_of
 from fedtune3d.report.number_formatting import METHODS, difference, p_value, plural
 from fedtune3d.report.run_contents import RunContents
 
@@ -87,4 +88,7 @@ def budget_note(contents: RunContents) -> str:
         )
     if "leave_one_site_out" in methods:
         sentences.append(f"Leave one site out: the same rule ({rule}) without the scans of one site.")
+    if methods and (budgets := budgets_of(contents)):
+        counted = "; ".join(f"{METHODS[name].lower()} {budget}" for name, budget in budgets.items() if name in methods)
+        sentences.append(f"Over all sites: {counted}.")
     return " ".join(sentences)

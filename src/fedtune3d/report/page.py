@@ -25,6 +25,7 @@ from fedtune3d.report import (
     sample_sizes,
     table,
 )
+from fedtune3d.report.budget import budgets_of
 from fedtune3d.report.figures.auc_per_site import draw_auc_per_site
 from fedtune3d.report.figures.calibration import draw_calibration
 from fedtune3d.report.figures.drawing import Drawing
@@ -75,7 +76,7 @@ def _draw(contents: RunContents) -> dict[str, Drawing]:
     """Draw the figures for which there are data, by name."""
     rule = number_formatting.rule_title(contents.config.get("aggregation", {}).get("rule", "the rule"))
     drawn = [
-        draw_auc_per_site(contents.metrics) if contents.metrics else None,
+        draw_auc_per_site(contents.metrics, budgets_of(contents)) if contents.metrics else None,
         draw_roc(contents.metrics, contents.sites) if contents.metrics else None,
         draw_calibration(contents.metrics) if contents.metrics else None,
         draw_intensity_profiles(contents.profiles),

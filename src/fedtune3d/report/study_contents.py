@@ -2,19 +2,23 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from fedtune3d._utils.folders import StudyFolder
-from fedtune3d.config.study import STAGES
+from fedtune3d.config.study import PARTS, STAGES
 from fedtune3d.config.study_results import CombinationRecord, StudyResults
 from fedtune3d.evaluation.estimate import Estimate, undefined
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.over_seeds import over_seeds
 from fedtune3d.federation.ledger import LedgerLine
+from fedtune3d.report.budget import Budget, budgets_of, differing, labelled
 from fedtune3d.report.number_formatting import METHODS, variant_title
 from fedtune3d.report.run_contents import RunContents, read_run
+
+CROSSED = "trials"
+"""The stage of a crossed study that holds every combination."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Row:
     """A combination (or a baseline of it) in a stage's table.
 
     Attributes:
-        key: Unique in the stage: the combination's name, or ``local`` and ``centralized``.
+        key: Unique in the study: the combination's name, or ``local`` and ``centralized``.
         title: The part that differs from the other rows, such as `CONV S`.
         method: ``federated``, ``local`` or ``centralized``.
         kind: ``variant``, ``reference`` or ``baseline``.
@@ -60,6 +64,8 @@ class Row:
         sites: Site → test AUC.
         mean: Mean test AUC over sites.
         cost: None for a baseline, and if no seed is finished.
+        budgets: Of the seeds that are finished; fewer where a budget is not known.
+        differs: What of the budget differs from that of other rows of the stage; empty if nothing does.
     """
 
     key: str
@@ -73,6 +79,13 @@ class Row:
     sites: Mapping[str, StudyEstimate]
     mean: StudyEstimate
     cost: Cost | None
+    budgets: tuple[Budget, ...] = ()
+    differs: str = ""
+
+    @property
+    def label(self) -> str:
+        """The title, with what of the budget differs from that of the rows that it is compared with."""
+        return labelled(self.title, self.differs)
 
     @property
     def full_title(self) -> str:
@@ -113,8 +126,9 @@ class StudyContents:
 
     @cached_property
     def stages(self) -> dict[str, list[Row]]:
-        """The rows of each stage that has begun; the baselines follow the rules."""
-        return {stage: self._rows(stage) for stage in STAGES if stage in self.results.stages}
+        """The rows of each stage that has begun; the baselines follow the rules, all of a crossed study comes last."""
+        begun = [stage for stage in (*STAGES, CROSSED) if stage in self.results.stages]
+        return {stage: with_differences(self._rows(stage)) for stage in begun}
 
     @property
     def answer(self) -> Row | None:
@@ -129,10 +143,14 @@ class StudyContents:
 
     def _rows(self, stage: str) -> list[Row]:
         rows = []
+        varying = (STAGES[stage],) if stage in STAGES else PARTS
         for entry in self.results.stages[stage]:
-            part = STAGES[stage]
-            chosen = not entry.reference and self.results.chosen.get(part) == entry.part(part).label
-            rows.append(self._row(entry, variant_title(part, entry.part(part)), "federated", chosen))
+            chosen = not entry.reference and all(
+                self.results.chosen.get(part) == entry.part(part).label for part in varying
+            )
+            shown = varying[:1] if entry.reference else varying
+            title = ", ".join(variant_title(part, entry.part(part)) for part in shown)
+            rows.append(self._row(entry, title, "federated", chosen))
         if stage == "rules":
             rows += self._baselines()
         return rows
@@ -166,11 +184,18 @@ class StudyContents:
             },
             mean=_over_seeds({seed: metrics.mean_auc for seed, metrics in by_seed.items()}, missing),
             cost=None if baseline or not runs else _cost(list(runs.values())),
+            budgets=tuple(budgets[method] for run in runs.values() if method in (budgets := budgets_of(run))),
         )
 
     def _why_missing(self, trials: Mapping[int, str]) -> str:
         faults = [self.results.faults[trial] for trial in trials.values() if trial in self.results.faults]
         return f"the run failed: {faults[0]}" if faults else "the run is not complete"
+
+
+def with_differences(rows: list[Row]) -> list[Row]:
+    """Return the rows with what of their budgets differs among them."""
+    differs = differing({row.key: row.budgets for row in rows})
+    return [replace(row, differs=differs[row.key]) for row in rows]
 
 
 def read_study(folder: Path) -> StudyContents:

@@ -102,6 +102,8 @@ def _render(contents: StudyContents, drawings: dict[str, Drawing], differences: 
 
 def _held_fixed(contents: StudyContents, stage: str) -> str:
     """Describe the parts that are the same for all variants of a stage."""
+    if stage not in STAGES:
+        return "Every combination of head, tuning and rule, as in the tables above."
     variant = next(row for row in contents.stages[stage] if row.kind == "variant")
     shared = [title for part, title in zip(STAGES.values(), variant.parts, strict=True) if part != STAGES[stage]]
     references = " References have their own." if any(row.kind == "reference" for row in contents.stages[stage]) else ""

@@ -12,12 +12,13 @@ from fedtune3d.evaluation.multiplicity import holm
 from fedtune3d.evaluation.paired import Comparison, combine_comparisons, paired_over_seeds
 from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.federation.site.predictions_table import read_predictions
+from fedtune3d.report.budget import labelled
 from fedtune3d.report.figures.drawing import Cell
 from fedtune3d.report.number_formatting import duration, encoder_title, size, weights_title
 from fedtune3d.report.study_captions import state_of_row, with_spread
-from fedtune3d.report.study_contents import Row, StudyContents, StudyEstimate
+from fedtune3d.report.study_contents import CROSSED, Row, StudyContents, StudyEstimate, with_differences
 
-TITLES = {"heads": "Heads", "tunings": "Tunings", "rules": "Aggregation rules"}
+TITLES = {"heads": "Heads", "tunings": "Tunings", "rules": "Aggregation rules", CROSSED: "All combinations"}
 
 
 def stage_tables(contents: StudyContents) -> list[Table]:
@@ -32,7 +33,7 @@ def _stage_table(contents: StudyContents, stage: str, rows: list[Row]) -> Table:
         table.add_column(Text(name))
     for row in rows:
         cells = [_two_lines(estimate) for estimate in (*row.sites.values(), row.mean)]
-        shown = Text("\n".join(filter(None, (row.title, state_of_row(row)))), style="bold" if row.chosen else "")
+        shown = Text("\n".join(filter(None, (row.label, state_of_row(row)))), style="bold" if row.chosen else "")
         table.add_row(shown, _two_digits(row.validation), *cells)
     return table
 
@@ -52,7 +53,7 @@ def auc_data(rows: list[Row]) -> list[dict[str, Cell]]:
     """Return the rows of a stage as tabular data: one line per variant and site (and 'Mean')."""
     return [
         {
-            "variant": row.title,
+            "variant": row.label,
             "kind": row.kind,
             "chosen": row.chosen,
             "site": site,
@@ -115,12 +116,12 @@ COST_COLUMNS = (
 
 def cost_rows(contents: StudyContents) -> list[CostRow]:
     """Return the federated combinations that have results, in the order of the stages."""
-    cost_rows: dict[str, CostRow] = {}
-    for rows in contents.stages.values():
-        for row in rows:
+    rows: dict[str, Row] = {}
+    for of_stage in contents.stages.values():
+        for row in of_stage:
             if row.cost is not None:
-                cost_rows.setdefault(row.key, CostRow(row, row.full_title))
-    return list(cost_rows.values())
+                rows.setdefault(row.key, row)
+    return [CostRow(row, labelled(row.full_title, row.differs)) for row in with_differences(list(rows.values()))]
 
 
 def cost_data(contents: StudyContents) -> list[dict[str, Cell]]:
@@ -169,19 +170,24 @@ def paired_rows(contents: StudyContents) -> list[PairedRow]:
 
 
 def _paired_rows(contents: StudyContents, shown: int | None, seeds: list[int]) -> list[PairedRow]:
-    pairs = [
-        (stage, row, chosen, compare(contents, row, chosen, seeds))
-        for stage, rows in contents.stages.items()
-        for chosen in [row for row in rows if row.chosen]
-        for row in rows
-        if row.key != chosen.key
-    ]
+    pairs = [(stage, row, chosen, compare(contents, row, chosen, seeds)) for stage, row, chosen in _compared(contents)]
     made = [(stage, row, chosen, comparison) for stage, row, chosen, comparison in pairs if comparison]
     adjusted = holm([comparison.p_value for *_, comparison in made])
     return [
-        PairedRow(stage, row.title, chosen.title, shown, comparison, p_value)
+        PairedRow(stage, row.label, chosen.label, shown, comparison, p_value)
         for (stage, row, chosen, comparison), p_value in zip(made, adjusted, strict=True)
     ]
+
+
+def _compared(contents: StudyContents) -> list[tuple[str, Row, Row]]:
+    """List each row with the chosen one of its stage; a pair that is in several stages stands in the first."""
+    pairs: dict[tuple[str, str], tuple[str, Row, Row]] = {}
+    for stage, rows in contents.stages.items():
+        for chosen in [row for row in rows if row.chosen]:
+            for row in rows:
+                if row.key != chosen.key:
+                    pairs.setdefault((row.key, chosen.key), (stage, row, chosen))
+    return list(pairs.values())
 
 
 def compare(contents: StudyContents, row: Row, chosen: Row, seeds: Sequence[int]) -> Comparison | None:

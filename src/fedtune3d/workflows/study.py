@@ -124,8 +124,6 @@ class _StudyRun:
 
     def _run(self, stage: Stage) -> None:
         """Run the trials of a stage; in the stage with baselines, one combination also trains the baselines."""
-        if stage.has_baselines:
-            self.stages.pop("trials", None)  # shown by the other stages
         self.stages[stage.name] = stage.combinations
         self._write()
         if stage.is_view:

@@ -1,6 +1,7 @@
 """Test AUC with CIs per site, the methods next to each other."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -8,17 +9,25 @@ from matplotlib.lines import Line2D
 
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.report.budget import Budget, differing, labelled
 from fedtune3d.report.figures.drawing import BLACK, GREY, METHOD_MARKS, Cell, Drawing, Mark, new_figure
 from fedtune3d.report.number_formatting import METHODS, interval
 from fedtune3d.report.table import AucRow, auc_rows, shown_methods
 
+NO_BUDGETS: Mapping[str, Budget] = MappingProxyType({})
 _SLOT = 0.22  # distance of two methods in a row; rows are 1 apart
 
 
-def draw_auc_per_site(metrics: RunMetrics) -> Drawing:
-    """Draw one row per site, then mean and pooled; hollow marks have few people, undefined values give the reason."""
+def draw_auc_per_site(metrics: RunMetrics, budgets: Mapping[str, Budget] = NO_BUDGETS) -> Drawing:
+    """Draw one row per site, then mean and pooled; hollow marks have few people, undefined values give the reason.
+
+    Args:
+        metrics: The metrics of the run.
+        budgets: Method → its budget; where budgets differ, the legend says in what.
+    """
     methods, rows = shown_methods(metrics), auc_rows(metrics)
-    series = {METHODS[name]: METHOD_MARKS[name] for name in methods}
+    differs = differing({name: [budgets[name]] if name in budgets else [] for name in methods})
+    series = {labelled(METHODS[name], differs[name]): METHOD_MARKS[name] for name in methods}
     data = [
         _data(row, method, estimate)
         for row in rows
@@ -59,7 +68,10 @@ def draw_rows(rows: Sequence[AucRow], series: Mapping[str, Mark]) -> Figure:
                 _draw(axes, estimate, seeds, height + (index - (len(series) - 1) / 2) * slot, mark)
     _label(axes, rows)
     handles = _legend(series, estimates, bool(by_seed))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False, fontsize=8)
+    columns = 4 if max(len(title) for title in series) < 25 else 2
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), frameon=False, fontsize=8
+    )
     return figure
 
 

@@ -1,10 +1,11 @@
 """Test AUC per site of the combinations compared in a stage of a study."""
 
 from collections.abc import Sequence
+from itertools import cycle
 
 from fedtune3d.report.figures.auc_per_site import draw_rows
-from fedtune3d.report.figures.drawing import BLACK, GREY, Drawing, Mark, site_marks
-from fedtune3d.report.study_contents import Row, StudyEstimate
+from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, Drawing, Mark, site_marks
+from fedtune3d.report.study_contents import CROSSED, Row, StudyEstimate
 from fedtune3d.report.study_tables import TITLES, auc_data, interval_methods
 from fedtune3d.report.table import AucRow
 
@@ -16,7 +17,12 @@ _OTHERS = {
 
 
 def draw_study_auc(stage: str, rows: Sequence[Row]) -> Drawing:
-    """Draw one row per site and one for the mean; references and baselines are dotted."""
+    """Draw one row per site and one for the mean; references and baselines are dotted.
+
+    All combinations of a crossed study have one row each, with the mean over sites.
+    """
+    if stage == CROSSED:
+        return _draw_combinations(rows)
     names = [*rows[0].sites, "Mean"]
     lines = [
         AucRow(
@@ -32,9 +38,22 @@ def draw_study_auc(stage: str, rows: Sequence[Row]) -> Drawing:
     return Drawing(
         name=f"auc_by_{stage.removesuffix('s')}",
         title=title,
-        description=f"Test AUC with 95% CIs per site for {', '.join(row.title for row in rows)}; the table has the "
+        description=f"Test AUC with 95% CIs per site for {', '.join(row.label for row in rows)}; the table has the "
         f"same numbers. Intervals: {'; '.join(interval_methods(rows))}.",
-        figure=draw_rows(lines, {row.title: mark for row, mark in zip(rows, _marks(rows), strict=True)}),
+        figure=draw_rows(lines, {row.label: mark for row, mark in zip(rows, _marks(rows), strict=True)}),
+        rows=auc_data(list(rows)),
+    )
+
+
+def _draw_combinations(rows: Sequence[Row]) -> Drawing:
+    lines = [AucRow(row.label, "site", None, [row.mean.estimate], [_seeds(row.mean)]) for row in rows]
+    title = f"{TITLES[CROSSED]}: test AUC, mean over sites"
+    return Drawing(
+        name="auc_by_trial",
+        title=title,
+        description="Mean test AUC over sites with its 95% CI, one row per combination; the table has the same "
+        f"numbers. Intervals: {'; '.join(interval_methods(rows))}.",
+        figure=draw_rows(lines, {"Mean over sites": Mark(BLUE, "o")}),
         rows=auc_data(list(rows)),
     )
 
@@ -50,5 +69,5 @@ def _seeds(estimate: StudyEstimate) -> list[float]:
 def _marks(rows: Sequence[Row]) -> list[Mark]:
     """Return the mark of each row: variants by colour, references grey and baselines black, both dotted."""
     variants = list(site_marks([row.key for row in rows if row.kind == "variant"]).values())
-    marks = {kind: iter(of_kind) for kind, of_kind in {"variant": variants, **_OTHERS}.items()}
+    marks = {kind: cycle(of_kind) for kind, of_kind in {"variant": variants, **_OTHERS}.items()}
     return [next(marks[row.kind]) for row in rows]

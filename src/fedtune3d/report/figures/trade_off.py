@@ -2,45 +2,83 @@
 
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.transforms import ScaledTranslation, Transform
 
 from fedtune3d.report.figures.drawing import BLACK, GREY, Drawing, Mark, new_figure, site_marks
 from fedtune3d.report.number_formatting import size
 from fedtune3d.report.study_contents import StudyContents
-from fedtune3d.report.study_tables import cost_data, cost_rows
+from fedtune3d.report.study_tables import CostRow, cost_data, cost_rows
 
-_STEP = 1.22
+_ALIKE = 1.1
+"""Totals of this ratio or less are drawn next to each other."""
+_APART_POINTS = 10.0
 
 
 def draw_trade_off(contents: StudyContents) -> Drawing | None:
-    """Draw the mean test AUC against the total traffic of a run; None before the first result."""
+    """Draw the mean test AUC against the total traffic of a run; None before the first result.
+
+    Each mark stands at its true traffic; similar ones are moved apart on the page, by a few points.
+    """
     shown = [entry for entry in cost_rows(contents) if entry.row.mean.values]
     if not shown:
         return None
     figure = new_figure(8.4, 1.2 + max(2.9, 0.27 * len(shown)))
     axes = figure.add_subplot()
+    axes.set_xscale("log")
+    totals = [entry.total_bytes for entry in shown]
     chosen = contents.answer.key if contents.answer else None
     marks = site_marks([entry.row.key for entry in shown])
-    for entry, place in zip(shown, _side_by_side([entry.total_bytes for entry in shown]), strict=True):
-        mark, estimate = marks[entry.row.key], entry.row.mean.estimate
+    for entry, points in zip(shown, offsets(totals), strict=True):
+        mark = marks[entry.row.key]
         if entry.row.kind == "reference":
             mark = Mark(GREY, mark.marker, mark.line)
-        assert estimate.limits is not None  # a row with values has an estimate
-        value, low, high = estimate.limits
-        axes.plot([place] * 2, [low, high], color=mark.colour, linewidth=1.1, linestyle=mark.line, alpha=0.8)
-        axes.plot(
-            place,
-            value,
-            marker=mark.marker,
-            color=mark.colour,
-            markersize=7.5,
-            markerfacecolor=mark.colour if entry.row.kind == "variant" else "white",
-            markeredgecolor=BLACK if entry.row.key == chosen else mark.colour,
-            markeredgewidth=1.6 if entry.row.key == chosen else 1.0,
-            linestyle="",
-            label=f"{entry.title}, {size(entry.total_bytes)}{' (chosen)' if entry.row.key == chosen else ''}",
-        )
-    axes.set_xscale("log")
+        moved = axes.transData + ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)
+        _draw_entry(axes, entry, mark, entry.row.key == chosen, moved)
+    _style(axes, totals, [limit for entry in shown for limit in (entry.row.mean.estimate.limits or ())[1:]])
+    figure.legend(loc="outside right center", frameon=False, fontsize=7.5)
+    return Drawing(
+        name="trade_off",
+        title="AUC against traffic",
+        description="Mean test AUC with its 95% CI against the total traffic of a run, for each combination. Marks of "
+        "similar traffic are moved apart on the page; the efficiency table has the same numbers.",
+        figure=figure,
+        rows=cost_data(contents),
+    )
+
+
+def _draw_entry(axes: Axes, entry: CostRow, mark: Mark, chosen: bool, moved: Transform) -> None:
+    estimate = entry.row.mean.estimate
+    assert estimate.limits is not None  # a row with values has an estimate
+    value, low, high = estimate.limits
+    axes.plot(
+        [entry.total_bytes] * 2,
+        [low, high],
+        color=mark.colour,
+        linewidth=1.1,
+        linestyle=mark.line,
+        alpha=0.8,
+        transform=moved,
+    )
+    axes.plot(
+        entry.total_bytes,
+        value,
+        marker=mark.marker,
+        color=mark.colour,
+        markersize=7.5,
+        markerfacecolor=mark.colour if entry.row.kind == "variant" else "white",
+        markeredgecolor=BLACK if chosen else mark.colour,
+        markeredgewidth=1.6 if chosen else 1.0,
+        linestyle="",
+        label=f"{entry.title}, {size(entry.total_bytes)}{' (chosen)' if chosen else ''}",
+        transform=moved,
+    )
+
+
+def _style(axes: Axes, totals: Sequence[float], ends: Sequence[float]) -> None:
+    axes.set_xlim(min(totals) / 2, max(totals) * 2)
+    axes.set_ylim(min(0.48, *ends) - 0.02, 1.02)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: size(count).replace(".0 ", " ")))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(
@@ -52,21 +90,22 @@ def draw_trade_off(contents: StudyContents) -> Drawing | None:
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside right center", frameon=False, fontsize=7.5)
-    return Drawing(
-        name="trade_off",
-        title="AUC against traffic",
-        description="Mean test AUC with its 95% CI against the total traffic of a run, for each combination; "
-        "the efficiency table has the same numbers.",
-        figure=figure,
-        rows=cost_data(contents),
-    )
 
 
-def _side_by_side(totals: Sequence[float]) -> list[float]:
-    """Return the position of each total on a logarithmic axis; totals within 10% of each other are spread out."""
-    places = []
-    for index, total in enumerate(totals):
-        alike = [other for other, value in enumerate(totals) if abs(value / total - 1) < 0.1]
-        places.append(total * _STEP ** (alike.index(index) - (len(alike) - 1) / 2))
-    return places
+def offsets(totals: Sequence[float]) -> list[float]:
+    """Return by how many points each mark is moved to the right of its total, so that similar ones do not overlap.
+
+    Totals are similar if each is at most 10% above the next smaller one.
+    """
+    order = sorted(range(len(totals)), key=lambda index: (totals[index], index))
+    groups: list[list[int]] = []
+    for index in order:
+        if groups and totals[index] <= _ALIKE * totals[groups[-1][-1]]:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    moved = [0.0] * len(totals)
+    for group in groups:
+        for place, index in enumerate(sorted(group)):
+            moved[index] = _APART_POINTS * (place - (len(group) - 1) / 2)
+    return moved
