@@ -30,7 +30,8 @@ class SiteEntry:
         received: Validation scores of the global state that it received.
         sent: Validation scores of the state that it sent back.
         seconds: Wall time of the task at the site.
-        peak_memory_bytes: Peak memory of the site's process so far.
+        peak_memory_bytes: Peak memory of the task: of the GPU, or on a CPU of the host above what the process held
+            before its model.
         spent: What the run has cost each person in training there, by what the site says.
     """
 

@@ -9,6 +9,7 @@ from fedtune3d.aggregation.contract import RuleContext
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.models.assembly import AssembledModel, assemble
 from fedtune3d.models.normalisation import normalisation_names
+from fedtune3d.training.peak_memory import PeakMemory
 from fedtune3d.training.prefix import Prefix
 from fedtune3d.training.private import require_separate_scans
 
@@ -17,10 +18,15 @@ class ProcessModel:
     """An experiment's model on its device, assembled when first used.
 
     Sites take turns with it: each loads the state that it received before it trains or scores.
+
+    Attributes:
+        experiment: The experiment.
+        memory: Measures the peak memory of training, from what the process held before this model.
     """
 
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
+        self.memory = PeakMemory()
         torch.set_num_threads(experiment.threads)
 
     @property

@@ -162,6 +162,7 @@ def _render(
         privacy_notes=privacy.privacy_notes(contents),
         cost_lines=run_tables.cost_lines(metrics.cost) if metrics else [],
         cost_rows=run_tables.cost_rows(contents),
+        memory_of=run_tables.memory_of(contents.environment.device if contents.environment else None),
         examples=_examples(contents),
         for_paper=texts,
         configuration=yaml.safe_dump(contents.config, sort_keys=False, allow_unicode=True),

@@ -108,6 +108,13 @@ def cost_rows(contents: RunContents) -> list[dict[str, str]]:
     return rows
 
 
+def memory_of(device: str | None) -> str:
+    """Describe the peak memory of training on a device: what it is the memory of."""
+    if device == "cuda":
+        return "of the GPU"
+    return "of the host, above what the process held before its model"
+
+
 def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 

@@ -18,6 +18,7 @@ from fedtune3d.report.figures.study_auc import draw_study_auc
 from fedtune3d.report.figures.study_weights import draw_study_weights
 from fedtune3d.report.figures.trade_off import draw_trade_off
 from fedtune3d.report.page import as_figure, asset, environment
+from fedtune3d.report.run_tables import memory_of
 from fedtune3d.report.study_captions import answer, how_chosen, state_of_row, study_caveat, with_spread
 from fedtune3d.report.study_contents import StudyContents, read_study
 from fedtune3d.report.study_operating import operating_rows, people_tested
@@ -91,6 +92,7 @@ def _render(contents: StudyContents, drawings: dict[str, Drawing], differences: 
         titles=TITLES,
         fixed={stage: _held_fixed(contents, stage) for stage in contents.stages},
         costs=cost_rows(contents),
+        memory_of=memory_of(next((run.environment.device for run in contents.runs.values() if run.environment), None)),
         cost_columns=COST_COLUMNS,
         differences=differences,
         interval_methods={stage: interval_methods(rows) for stage, rows in contents.stages.items()},

@@ -1,4 +1,4 @@
-"""One trial of a study in its own process, so that its peak memory is its own and a crash affects no other trial.
+"""One trial of a study in its own process, so that its memory is its own and a crash affects no other trial.
 
 `python -m fedtune3d.workflows.trial` reads the experiment as a line of JSON and runs it. It exits when its standard
 input is closed, so that no trial outlives a killed study.

@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.memory import peak_memory_bytes
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.site_scores import RECEIVED_SCORE, SENT_SCORE
 from fedtune3d.aggregation.site_step import KEPT_LOCAL, STATE, Parts, SiteStep
@@ -48,7 +47,8 @@ class LocalTrainer:
 
     def train(self, task: Task) -> Answer:
         """Train for one round, with the aggregation rule's site step."""
-        began = time.monotonic()
+        began, memory = time.monotonic(), self.process_model.memory
+        memory.begin(self.process_model.device)
         step, attempt = step_of(task), task.expect(Train).attempt
         remembered = self.memory.load(task.memory_version)
         received = task.parts[STATE] | remembered.get(KEPT_LOCAL, {})
@@ -79,7 +79,7 @@ class LocalTrainer:
             received_training_loss=training_loss,
             spent=None if self.experiment.privacy.differential is None else self.private.spent(),
             seconds=round(time.monotonic() - began, 3),
-            peak_memory_bytes=peak_memory_bytes(),
+            peak_memory_bytes=memory.peak_bytes(),
         )
         answer = Answer(self.name, payload, parts)
         return answer if attempt is None else self._hide(task, step, received, trained, answer)

@@ -59,7 +59,8 @@ class TrainAnswer(Payload):
         spent: What the experiment has cost each person in training so far, under differential privacy.
         keys: The site's keys for the secure sum; None where the update is sent as it is.
         seconds: Wall time of the task.
-        peak_memory_bytes: Peak memory of the site's process so far.
+        peak_memory_bytes: Peak memory of the task: of the GPU, or on a CPU of the host above what the process held
+            before its model.
     """
 
     examples: Annotated[Examples | None, Declaration(Reveals.COUNT, OF_TRAINING, "training scans")] = None

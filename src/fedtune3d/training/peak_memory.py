@@ -1,0 +1,41 @@
+"""The peak memory of training: of the GPU, or of the host above what the process held before its model."""
+
+import torch
+
+from fedtune3d._utils.memory import peak_memory_bytes, reset_peak_memory, resident_memory_bytes
+
+
+class PeakMemory:
+    """Measures the peak memory of one piece of work after another.
+
+    Create it before the model: what the process holds by then (Python, libraries, earlier runs) is not counted on a
+    CPU. On a GPU everything is counted that PyTorch holds there, the model included.
+    """
+
+    def __init__(self) -> None:
+        self._baseline = resident_memory_bytes()
+        self._before = 0
+        self._reset = False
+        self._device = torch.device("cpu")
+
+    def begin(self, device: torch.device) -> None:
+        """Begin a piece of work on a device: peaks before it do not count."""
+        self._device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        else:
+            self._reset = reset_peak_memory()
+            self._before = peak_memory_bytes()
+
+    def peak_bytes(self) -> int:
+        """Return the peak since `begin`, in bytes.
+
+        Where the system cannot reset the peak of a process, a peak that stays below an earlier one is not seen: the
+        memory at the end then stands for it.
+        """
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device)
+        peak = peak_memory_bytes()
+        if not self._reset and peak == self._before:
+            peak = resident_memory_bytes()
+        return max(0, peak - self._baseline)
