@@ -4,14 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize_scalar
-from scipy.stats import binom, norm
+from other_statistics import Z, ratio_statistic
+from scipy.stats import binom
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from fedtune3d.evaluation.confusion import Confusion
 from fedtune3d.evaluation.predictive_values import METHOD, predictive_values, ratio_interval
-
-Z = norm.ppf(0.975)
 
 
 def test_bayes_by_hand() -> None:
@@ -33,20 +31,6 @@ def test_the_ratio_has_the_score_interval_of_statsmodels(first: tuple[int, int],
     assert got == pytest.approx(expected, rel=1e-4)
 
 
-def score_statistic(ratio: float, first: tuple[float, int], second: tuple[float, int]) -> float:
-    """The squared number of standard errors, with the likeliest proportions of that ratio by a general optimiser."""
-
-    def minus_log_likelihood(share: float) -> float:
-        parts = ((ratio * share, *first), (share, *second))
-        return -sum(n * (p * np.log(q) + (1 - p) * np.log1p(-q)) for q, p, n in parts)
-
-    likely = minimize_scalar(
-        minus_log_likelihood, bounds=(1e-12, min(1, 1 / ratio) - 1e-12), method="bounded", options={"xatol": 1e-12}
-    ).x
-    variance = ratio * likely * (1 - ratio * likely) / first[1] + ratio**2 * likely * (1 - likely) / second[1]
-    return (first[0] - ratio * second[0]) ** 2 / variance
-
-
 @pytest.mark.parametrize("first", [(0.75, 12), (0.2, 5), (1.0, 9), (0.0, 8)])
 @pytest.mark.parametrize("second", [(0.3, 11), (0.05, 40), (0.0, 7), (1.0, 6)])
 def test_both_limits_are_z_standard_errors_away(first: tuple[float, int], second: tuple[float, int]) -> None:
@@ -56,7 +40,7 @@ def test_both_limits_are_z_standard_errors_away(first: tuple[float, int], second
     assert (low == 0) == (first[0] == 0)
     assert np.isinf(high) == (second[0] == 0)
     for limit in (limit for limit in (low, high) if 0 < limit < np.inf):
-        assert score_statistic(limit, first, second) == pytest.approx(Z**2, rel=1e-3)
+        assert ratio_statistic(limit, first, second) == pytest.approx(Z**2, rel=1e-3)
 
 
 def test_the_interval_keeps_its_coverage() -> None:

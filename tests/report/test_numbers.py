@@ -5,15 +5,15 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from drawn_numbers import METHODS, SCANS_EACH, SIZES, draw_numbers, read_rows, sex_of
 from html_tables import table_of, tables_in
-from run_editing import change_config, change_metrics
+from other_statistics import Rows, Z, direct_delong, ratio_statistic, score_variance
 from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import norm
@@ -21,29 +21,13 @@ from shared_folders import made_once
 from sklearn.metrics import accuracy_score, brier_score_loss, confusion_matrix, precision_score, roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_roc
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+from statsmodels.stats.proportion import proportion_confint
 
-from fedtune3d._utils.folders import RunFolder
-from fedtune3d._utils.typed_json import from_json, to_json, write_typed
-from fedtune3d.evaluation import Predictions, Summary, combine, summarise
-from fedtune3d.evaluation.against_baselines import against_baselines
-from fedtune3d.evaluation.membership import attack_membership
-from fedtune3d.federation.site.predictions_table import write_predictions
+from fedtune3d._utils.typed_json import from_json, to_json
+from fedtune3d.evaluation import Summary, combine
 from fedtune3d.report import write_report
 
-SIZES = {"Amsterdam": (30, 25), "Boston": (22, 18), "Graz": (5, 4), "Lagos": (7, 0)}
-SCANS_EACH = {"Amsterdam": 2, "Boston": 1, "Graz": 1, "Lagos": 1}
-METHODS = {"federated": 0.82, "local": 0.72}
 PREVALENCES = (0.05, 0.2, 0.5)
-Z = norm.ppf(0.975)
-
-
-class Rows(NamedTuple):
-    """Scans: label, probability and person."""
-
-    labels: np.ndarray
-    probabilities: np.ndarray
-    people: np.ndarray
 
 
 class Run(NamedTuple):
@@ -61,79 +45,19 @@ def run(request: pytest.FixtureRequest, finished_run: Path, tmp_path_factory: py
     keeps = request.param
 
     def write(place: Path) -> None:
-        write_run(Path(shutil.copytree(finished_run, place / "run")), keeps)
+        folder = Path(shutil.copytree(finished_run, place / "run"))
+        draw_numbers(folder, keeps=keeps)
+        write_report(folder)
 
     folder = made_once(tmp_path_factory, "-".join(("numbers", *keeps)), write) / "run"
     summaries = {site: json.loads((folder / "summaries" / f"{site}.json").read_text()) for site in SIZES}
     return Run(folder, keeps, json.loads((folder / "metrics.json").read_text()), summaries)
 
 
-def write_run(folder: Path, keeps: tuple[str, ...]) -> None:
-    """Give a run folder other numbers, of sites of which some keep their predictions, and write its report."""
-    rng, sent = np.random.default_rng(3), {}
-    federated: dict[str, Predictions] = {}
-    for method, auc in METHODS.items():
-        sent[method] = {
-            site: write_site(folder, site, method, auc, rng, site not in keeps, federated) for site in SIZES
-        }
-    for site in SIZES:
-        write_typed(folder / "summaries" / f"{site}.json", {method: sent[method][site] for method in METHODS})
-    methods = {method: combine(sent[method], 1, method != "local", recalibrate=True) for method in METHODS}
-    change_metrics(folder, lambda metrics: replace(metrics, methods=methods, against=against_baselines(sent)))
-
-    def keep_predictions(config: dict[str, Any]) -> None:
-        for section in config["sites"]:
-            section["policy"]["predictions_leave"] = section["name"] not in keeps
-
-    change_config(folder, keep_predictions)
-    write_report(folder)
-
-
-def write_site(
-    folder: Path,
-    site: str,
-    method: str,
-    auc: float,
-    rng: np.random.Generator,
-    share: bool,
-    federated: dict[str, Predictions],
-) -> Summary:
-    """Draw a site's predictions, write its tables as a site does, and give its summary."""
-    parts, rows, splits = {}, [], ["participant_id\tsession_id\tgroup_id\tlabel\tsplit"]
-    for split in ("validation", "test", "train"):
-        negatives, positives = SIZES[site] if split == "test" else (9, 8)
-        each = SCANS_EACH[site]
-        labels = np.repeat(np.r_[np.zeros(negatives, int), np.ones(positives, int)], each)
-        probabilities = norm.cdf(rng.normal(labels * np.sqrt(2) * norm.ppf(auc) - 0.5, 1))
-        names = [f"sub-{split}{row // each:03d}" for row in range(len(labels))]
-        sessions = [f"ses-{row % each}" for row in range(len(labels))]
-        scans = tuple(f"{name}_{session}" for name, session in zip(names, sessions, strict=True))
-        parts[split] = Predictions(tuple(names), scans, labels, probabilities)
-        table = list(zip(names, sessions, labels.tolist(), probabilities.tolist(), strict=True))
-        rows += [(name, session, split, label, value) for name, session, label, value in table]
-        splits += [f"{name}\t{session}\t{name}\t{label}\t{split}" for name, session, label, _ in table]
-    (folder / "sites" / site).mkdir(parents=True, exist_ok=True)
-    (folder / "sites" / site / "splits.tsv").write_text("\n".join(splits) + "\n")
-    write_predictions(RunFolder(folder).site(site).predictions(method), rows)
-    sex = [sex_of(name) for name in parts["test"].participants]
-    other = federated.setdefault(site, parts["test"]) if method != "federated" else None
-    if method == "federated":
-        federated[site] = parts["test"]
-    attack = attack_membership(parts["train"], parts["test"])
-    return summarise(parts["validation"], parts["test"], 1, share, {"sex": sex}, federated=other, membership=attack)
-
-
-def sex_of(name: str) -> str:
-    return "M" if int(name[-3:]) % 3 else "F"
-
-
 def table_rows(run: Run, site: str, method: str, split: str) -> Rows:
     """The rows of `predictions.tsv`; only of a site whose predictions may leave."""
     assert site not in run.keeps
-    with (RunFolder(run.folder).site(site).predictions(method)).open() as file:
-        rows = [row for row in csv.DictReader(file, delimiter="\t") if row["split"] == split]
-    labels, probabilities = np.array([int(r["label"]) for r in rows]), np.array([float(r["probability"]) for r in rows])
-    return Rows(labels, probabilities, np.array([f"{site}/{row['participant']}" for row in rows]))
+    return read_rows(run.folder, site, method, split)
 
 
 def counted_rows(counts: dict[str, dict[str, int]]) -> Rows:
@@ -215,22 +139,6 @@ def test_metrics_follow_from_the_summaries_alone(run: Run) -> None:
         assert all(run.summaries[site][method]["test"]["predictions"] is None for method in METHODS)
 
 
-def direct_delong(rows: Rows) -> tuple[float, float]:
-    """AUC and standard error by Obuchowski's formula, pair by pair; with one scan a person DeLong's."""
-    cases, controls = (rows.probabilities[rows.labels == label] for label in (1, 0))
-    psi = (cases[:, None] > controls) + 0.5 * (cases[:, None] == controls)
-    auc = psi.mean()
-    sums = []
-    for label, part in ((1, psi.mean(axis=1)), (0, psi.mean(axis=0))):
-        own = rows.people[rows.labels == label]
-        sums.append({person: np.sum((part - auc)[own == person]) for person in np.unique(own)})
-    variance = sum(
-        len(part) / (len(part) - 1) * sum(value**2 for value in part.values()) / n**2
-        for part, n in zip(sums, (len(cases), len(controls)), strict=True)
-    )
-    return auc, float(np.sqrt(variance))
-
-
 def test_auc_of_each_site(run: Run) -> None:
     for method in METHODS:
         sites = run.metrics["methods"][method]["sites"]
@@ -253,21 +161,6 @@ def test_auc_of_each_site(run: Run) -> None:
             variance = score_variance(auc, error**2, *SIZES[site])
             for limit in (sites[site]["auc"]["low"], sites[site]["auc"]["high"]):
                 assert (limit - auc) ** 2 == pytest.approx(Z**2 * variance(limit), rel=1e-6)
-
-
-def hanley_mcneil(theta: float, negatives: int, positives: int) -> float:
-    """With Q1 = θ/(2−θ) and Q2 = 2θ²/(1+θ), balanced as by Newcombe."""
-    star = (negatives + positives) / 2 - 1
-    q1, q2 = theta / (2 - theta), 2 * theta**2 / (1 + theta)
-    return (theta * (1 - theta) + star * (q1 - theta**2) + star * (q2 - theta**2)) / (negatives * positives)
-
-
-def score_variance(auc: float, delong: float, negatives: int, positives: int) -> Callable[[float], float]:
-    """Between DeLong's and Hanley and McNeil's, the latter with the weight of 15 people."""
-    middle = (auc * negatives * positives + 0.5) / (negatives * positives + 1)
-    people = min(negatives, positives) - 1
-    ratio = (people * delong / hanley_mcneil(middle, negatives, positives) + 15) / (people + 15)
-    return lambda theta: ratio * hanley_mcneil(theta, negatives, positives)
 
 
 def test_mean_auc_over_sites(run: Run) -> None:
@@ -397,20 +290,16 @@ def check_counts(part: dict[str, Any], rows: Rows, people: np.ndarray) -> None:
 
 
 def check_predictive_values(at: dict[str, Any], labels: np.ndarray, called: np.ndarray, people: np.ndarray) -> None:
-    """A million people at that prevalence, and statsmodels' score interval of the ratio where no count is 0."""
+    """A million people at that prevalence, and limits that are z standard errors of the likelihood ratio away."""
     sick, well = 1e6 * at["prevalence"], 1e6 * (1 - at["prevalence"])
     for name, verdict, own, other in (("positive", 1, sick, well), ("negative", 0, well, sick)):
         right, wrong = (np.mean(called[labels == label] == verdict) for label in (verdict, 1 - verdict))
         assert at[name]["value"] == pytest.approx(own * right / (own * right + other * wrong))
-        counts = [(right * people[verdict], people[verdict]), (wrong * people[1 - verdict], people[1 - verdict])]
-        if wrong == 0:
-            assert at[name]["high"] == 1
-        elif right > 0:
-            limits = confint_proportions_2indep(
-                *counts[0], *counts[1], method="score", compare="ratio", correction=False
-            )
-            expected = [own * limit / (own * limit + other) for limit in limits]
-            assert [at[name]["low"], at[name]["high"]] == pytest.approx(expected, abs=1e-4)
+        counts = [(right, people[verdict]), (wrong, people[1 - verdict])]
+        assert (at[name]["low"] == 0, at[name]["high"] == 1) == (right == 0, wrong == 0)
+        for limit in (at[name][end] for end in ("low", "high") if 0 < at[name][end] < 1):
+            ratio = limit * other / ((1 - limit) * own)
+            assert ratio_statistic(ratio, *counts) == pytest.approx(Z**2, rel=1e-3)
 
 
 def recalibrated(rows: Rows, slope: bool) -> float:

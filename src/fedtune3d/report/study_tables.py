@@ -17,6 +17,7 @@ from fedtune3d.report.figures.drawing import Cell
 from fedtune3d.report.number_formatting import duration, encoder_title, size, weights_title
 from fedtune3d.report.study_captions import state_of_row, with_spread
 from fedtune3d.report.study_contents import CROSSED, Row, StudyContents, StudyEstimate, with_differences
+from fedtune3d.report.study_operating import people_tested
 
 TITLES = {"heads": "Heads", "tunings": "Tunings", "rules": "Aggregation rules", CROSSED: "All combinations"}
 
@@ -27,9 +28,10 @@ def stage_tables(contents: StudyContents) -> list[Table]:
 
 
 def _stage_table(contents: StudyContents, stage: str, rows: list[Row]) -> Table:
-    title = f"{TITLES[stage]}: test AUC [95% CI]"
+    title = f"{TITLES[stage]}: test AUC [95% CI]; under each site its test people, positive + negative"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
-    for name in (TITLES[stage], "Valid.", *contents.sites, "Mean"):
+    sites = [f"{site}\n{people}" for site, people in people_tested(contents).items()]
+    for name in (TITLES[stage], "Valid.", *sites, "Mean"):
         table.add_column(Text(name))
     for row in rows:
         cells = [_two_lines(estimate) for estimate in (*row.sites.values(), row.mean)]
