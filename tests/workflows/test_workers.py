@@ -27,7 +27,7 @@ COMBINATIONS: dict[str, dict[str, object]] = {
     "fedce": {"aggregation": {"rule": "fedce"}, "baselines": ["leave_one_site_out"]},
     "lora": {"tuning": LORA, "aggregation": {"rule": "fedavg", "lora": "exact"}, "baselines": ["local"]},
     "full": {"tuning": {"method": "full"}},
-    "secure": {"privacy": {"secure_aggregation": True, "max_share": 0.8}, "training": {"rounds": 2, "batch_size": 4}},
+    "secure": {"privacy": {"secure_aggregation": True}},
     "private": {
         "privacy": {"epsilon": 3.0, "delta": 1e-3},
         "training": {"rounds": 2, "batch_size": 4, "class_weighted": False},
