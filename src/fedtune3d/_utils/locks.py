@@ -5,11 +5,9 @@ operating system's, on ``.lock`` in the folder, so it ends with its process, eve
 to ``.lock-holder``. File systems without locks (some network drives) are refused.
 """
 
-import fcntl
 import os
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -23,6 +21,8 @@ from fedtune3d._utils.files import storage_errors, write_text
 LOCK, HOLDER = ".lock", ".lock-holder"
 _held: set[tuple[Path, int]] = set()
 """Folder and thread of each lock that this process holds."""
+_kept: list[FileLock] = []
+"""Locks that this process holds until it ends."""
 
 
 @contextmanager
@@ -75,46 +75,38 @@ def is_unused(folder: Path) -> bool:
 
 
 def hold_until_exit(folder: Path) -> None:
-    """Hold a folder, created if missing, until this process ends, however it ends; leaves no file.
+    """Hold a folder, created if missing, until this process ends, however it ends.
 
     Raises:
         InputError: If another process holds it.
-        StorageError: If the folder cannot be created.
+        StorageError: If the folder cannot be written to.
     """
-    with storage_errors(folder):
+    lock = FileLock(folder / LOCK, thread_local=False)
+    with storage_errors(folder / LOCK):
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
+            lock.acquire(blocking=False)
+        except Timeout:
             raise InputError(f"{folder}: another process is writing to this folder; wait until it ends") from None
+    _kept.append(lock)
 
 
 def wait_until_free(folder: Path, seconds: float) -> None:
-    """Wait until no process holds a folder with `hold_until_exit`.
+    """Wait until no process holds a folder.
 
     Raises:
         InputError: If one still holds it after `seconds`.
+        StorageError: If its lock cannot be opened.
     """
-    until = time.monotonic() + seconds
-    with storage_errors(folder):
-        handle = os.open(folder, os.O_RDONLY)
+    if not (folder / LOCK).exists():
+        return
+    lock = FileLock(folder / LOCK, thread_local=False)
+    with storage_errors(folder / LOCK):
         try:
-            while not _is_free(handle):
-                if time.monotonic() > until:
-                    raise InputError(f"{folder}: a process of a run that was stopped is still writing here; end it")
-                time.sleep(0.05)
-        finally:
-            os.close(handle)
-
-
-def _is_free(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+            lock.acquire(timeout=seconds)
+        except Timeout:
+            raise InputError(f"{folder}: a process of a run that was stopped is still writing here; end it") from None
+    lock.release()
 
 
 def _remove_if_unused(folder: Path, made: list[Path]) -> None:

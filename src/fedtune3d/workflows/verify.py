@@ -145,7 +145,7 @@ def _remedy(path: Path) -> str:
     parts = set(path.parts)
     if parts & {"prepared", "features"}:
         return "the next run recreates it; `fedtune3d cache prune` removes it"
-    if parts & {"spool", "examples"}:
+    if parts & {"spool", "spool-workers", "examples"}:
         return AGAIN_BY_RUN
     if parts & {"figures", "tables"} or path.suffix in (".html", ".svg", ".png"):
         return AGAIN_BY_REPORT
