@@ -22,7 +22,7 @@ help:
 	@echo 'make test      the test suite'
 	@echo 'make test-all  the slow tests, too'
 	@echo 'make test-shuffled  the test suite in a random order'
-	@echo 'make reliability  damage, kill and starve everything, and count what happens: about an hour'
+	@echo 'make reliability  damage, kill and starve everything, and count what happens: about an hour and a half'
 	@echo 'make docs      the documentation as a site, in build/site'
 	@echo 'make figures   every image and the sample report of README and docs; make sample: the quick part of it'
 	@echo 'make install   only make $(VENV)'
