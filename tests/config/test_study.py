@@ -1,11 +1,13 @@
 """The study file: what it comes to, and what is said of its problems."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from small_files import problems, write_small
 
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.study import Study
+from fedtune3d.config.study_axes import STAGES, Combination
 
 PUBLISHED = {
     "seeds": [0, 1, 2],
@@ -112,25 +114,110 @@ def test_every_problem_is_found_before_anything_runs(tmp_path: Path) -> None:
     assert "requires plain SGD" in problems(Study, write_small(tmp_path, rules=["scaffold"]))[0]
 
 
-def test_an_entry_of_heads_may_bring_its_encoder_and_weights(tmp_path: Path) -> None:
-    heads = [
-        {"head": "linear", "label": "deepbet"},
-        {"head": "linear", "encoder": "tiny", "label": "tiny"},
-        {"head": "linear", "encoder": "volumes", "weights": "files/model.pth", "label": "volumes"},
-    ]
-    references = ["random", {"reference": "random", "model": {"encoder": "volumes"}, "label": "volumes-random"}]
-    model = {"encoder": "deepbet", "head": "linear"}
-    study = Study.from_yaml(write_small(tmp_path, model=model, heads=heads, references=references))
-    models = {one.head.label: study.experiment(one, 0).model for one in study.heads_stage()}
-    assert {label: (section.encoder, section.weights) for label, section in models.items()} == {
+ENCODERS = {
+    "model": {"head": "linear"},
+    "encoders": ["deepbet", "tiny", {"encoder": "volumes", "weights": "files/model.pth"}],
+    "heads": ["linear", "conv_s"],
+    "references": ["ncc", "random", "resnet18"],
+    "tunings": ["frozen", "lora"],
+    "rules": ["fedavg", "median"],
+}
+
+
+def test_encoders_are_compared_before_the_heads_with_their_controls(tmp_path: Path) -> None:
+    study = Study.from_yaml(write_small(tmp_path, **ENCODERS))
+    chosen = {"encoder": "tiny", "head": "conv_s", "tuning": "lora", "rule": "median"}
+
+    def choose(parts: Sequence[str], combinations: Sequence[Combination]) -> Combination:
+        fitting = [one for one in combinations if not one.is_reference]
+        return next(one for one in fitting if all(getattr(one, part).label == chosen[part] for part in parts))
+
+    stages = {stage.name: names(stage.combinations) for stage in study.walk(choose)}
+    assert stages == {
+        "encoders": [
+            "deepbet-linear-frozen-fedavg",
+            "deepbet-random",
+            "tiny-linear-frozen-fedavg",  # random anyway: no control
+            "volumes-linear-frozen-fedavg",
+            "volumes-random",
+        ],
+        "heads": ["tiny-linear-frozen-fedavg", "tiny-conv_s-frozen-fedavg", "tiny-ncc", "resnet18"],
+        "tunings": ["tiny-conv_s-frozen-fedavg", "tiny-conv_s-lora-fedavg"],
+        "rules": ["tiny-conv_s-lora-fedavg", "tiny-conv_s-lora-median"],
+    }
+
+
+def test_an_encoder_brings_its_weights_and_its_grid(tmp_path: Path) -> None:
+    study = Study.from_yaml(write_small(tmp_path, **ENCODERS))
+    trials = {
+        one.name.removesuffix("-linear-frozen-fedavg"): study.experiment(one, 0) for one in study.encoders_stage()
+    }
+    assert {name: (trial.model.encoder, trial.model.weights) for name, trial in trials.items()} == {
         "deepbet": ("deepbet", "packaged"),
+        "deepbet-random": ("deepbet", "random"),
         "tiny": ("tiny", "random"),
         "volumes": ("volumes", tmp_path / "files" / "model.pth"),
-        "random": ("deepbet", "random"),
         "volumes-random": ("volumes", "random"),
     }
-    sizes = {one.head.label: study.experiment(one, 0).preparation_settings.size for one in study.heads_stage()}
-    assert (sizes["deepbet"], sizes["volumes"]) == (128, 192)
+    assert {name: trial.preparation_settings.size for name, trial in trials.items()} == {
+        "deepbet": 128,
+        "deepbet-random": 128,
+        "tiny": 128,
+        "volumes": 192,
+        "volumes-random": 192,
+    }
+    assert len({trial.splits_sha256() for trial in trials.values()}) == 1
+
+
+def test_heads_and_tunings_that_do_not_fit_an_encoder_are_left_out_and_listed(tmp_path: Path) -> None:
+    study = Study.from_yaml(write_small(tmp_path, **ENCODERS))
+    assert [line.partition(":")[0] for line in study.left_out] == [
+        "deepbet with lora",
+        "volumes with conv_s",
+        "volumes with lora",
+    ]
+    crossed = names(Study.from_yaml(write_small(tmp_path, **ENCODERS, design="crossed")).crossed())
+    assert len([name for name in crossed if name.startswith("tiny-")]) == 2 * 2 * 2 + 1
+    assert [name for name in crossed if name.startswith("volumes-")] == [
+        "volumes-linear-frozen-fedavg",
+        "volumes-linear-frozen-median",
+        "volumes-ncc",
+        "volumes-random",
+    ]
+    assert crossed.count("resnet18") == 1
+    (line,) = problems(Study, write_small(tmp_path, **{**ENCODERS, "heads": ["conv_s"]}))
+    assert "encoders: no entry of heads fits volumes" in line
+    lines = problems(Study, write_small(tmp_path, **{**ENCODERS, "model": {"head": "conv_s"}}))
+    assert any("head conv_s needs a map" in line and "(in volumes-conv_s-frozen-fedavg)" in line for line in lines)
+
+
+def test_every_stage_of_a_crossed_study_has_the_best_of_the_other_parts(tmp_path: Path) -> None:
+    study = Study.from_yaml(write_small(tmp_path, **ENCODERS, design="crossed"))
+    stages = {stage.name: names(stage.combinations) for stage in study.walk(lambda _, them: them[-9])}
+    best = study.crossed()[-9]
+    for name, part in STAGES.items():
+        assert best.name in stages[name]
+        fixed = [label for label in ("encoder", "head", "tuning", "rule") if label != part]
+        shown = [one for one in study.crossed() if one.name in stages[name] and not one.is_reference]
+        assert all(getattr(one, label) == getattr(best, label) for one in shown for label in fixed)
+
+
+def test_a_study_without_encoders_has_the_names_that_it_had(tmp_path: Path) -> None:
+    study = Study.from_yaml(write_small(tmp_path, **PUBLISHED))
+    assert [stage.name for stage in study.walk(lambda _, them: them[0])] == ["heads", "tunings", "rules"]
+    assert study.parts == ("head", "tuning", "rule")
+    assert study.left_out == ()
+
+
+def test_what_an_entry_of_encoders_or_heads_may_not_be(tmp_path: Path) -> None:
+    one = write_small(tmp_path, heads=[{"head": "linear", "encoder": "tiny"}])
+    assert "list encoders under `encoders`" in problems(Study, one)[0]
+    assert "encoders: tiny is used twice" in problems(Study, write_small(tmp_path, encoders=["tiny", "tiny"]))[0]
+    assert "unknown name 'tinny', did you mean 'tiny'?" in problems(Study, write_small(tmp_path, encoders=["tinny"]))[0]
+    assert (
+        "the study's weights are random; leave it out"
+        in problems(Study, write_small(tmp_path, encoders=["tiny", "vit_b"], references=["random"]))[0]
+    )
 
 
 def test_random_weights_are_no_reference_of_random_weights(tmp_path: Path) -> None:

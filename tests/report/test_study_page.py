@@ -13,9 +13,10 @@ from rich.console import Console
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import SiteFolder, StudyFolder
 from fedtune3d._utils.sealed import write_sealed_text
-from fedtune3d.config.study_results import StudyResults
+from fedtune3d._utils.typed_json import write_typed
+from fedtune3d.config.study_results import EncodingCost, StudyResults, VariantRecord
 from fedtune3d.evaluation import Predictions, paired_delong
-from fedtune3d.evaluation.metrics import RunMetrics, read_metrics
+from fedtune3d.evaluation.metrics import RunMetrics, WeightsSource, read_metrics
 from fedtune3d.evaluation.paired import paired_over_seeds
 from fedtune3d.federation.ledger import read_ledger
 from fedtune3d.federation.site.predictions_table import write_predictions
@@ -229,3 +230,55 @@ def test_what_differs_in_budget_is_named_in_tables_and_figures(finished_study: P
     assert f">{linear.label}" in page
     figure = draw_study_auc("heads", contents.stages["heads"]).figure
     assert linear.label in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def compare_encoders(folder: Path) -> None:
+    """Make the drawn study one of encoders: deepbet, its random control, and SAM-Med3D with random weights."""
+    results = StudyResults.read(StudyFolder(folder))
+    deepbet, vit_b = VariantRecord("deepbet", "deepbet", ""), VariantRecord("vit_b", "vit_b", "random weights")
+    linear, conv_s, ncc = results.stages["heads"]
+    encoders = (
+        replace(linear, encoder=deepbet),
+        replace(ncc, head=VariantRecord("random", "random", ""), encoder=deepbet),
+        replace(conv_s, encoder=vit_b),
+    )
+    others = {stage: tuple(replace(it, encoder=deepbet) for it in them) for stage, them in results.stages.items()}
+    metrics = metrics_of(folder, linear.trials[0])
+    weights = replace(metrics, weights=WeightsSource("model.pt", "0" * 64))
+    write_typed(StudyFolder(folder).trial(linear.trials[0]).metrics, weights)
+    replace(
+        results,
+        chosen={"encoder": "deepbet", **results.chosen},
+        stages={"encoders": encoders, **others},
+        encoding={"deepbet": EncodingCost(0.31, 700_000_000, 245_760)},
+        left_out=("volumes with conv_s: makes a vector",),
+    ).write(StudyFolder(folder))
+
+
+def test_a_study_of_encoders_shows_each_with_its_control_its_weights_and_its_cost(
+    finished_study: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(finished_study, tmp_path / "study"))
+    compare_encoders(folder)
+    page = Text()
+    page.feed(write_study_report(folder).read_text())
+    contents = read_study(folder)
+    rows = contents.stages["encoders"]
+    assert [(row.title, row.kind, row.chosen) for row in rows] == [
+        ("deepbet LinkNet encoder", "variant", True),
+        ("deepbet LinkNet encoder (random weights)", "reference", False),
+        ("SAM-Med3D ViT-B (random weights)", "variant", False),
+    ]
+    assert [row.control_of for row in rows] == [None, rows[0].key, None]
+    assert "deepbet LinkNet encoder: weights pre-trained, from model.pt" in page.text
+    assert "SAM-Med3D ViT-B (random weights): weights random" in page.text
+    assert "volumes with conv_s: makes a vector" in page.text
+    assert "Encoder, head, tuning and rule were chosen by validation AUC" in page.text
+    assert "Held fixed: Linear, frozen, FedAvg." in page.text
+    assert (folder / "figures" / "auc_by_encoder.svg").exists()
+    table = (folder / "tables" / "efficiency.tsv").read_text().splitlines()
+    assert "encode_seconds_per_scan\tencode_peak_memory_bytes\tfeature_bytes_per_scan" in table[0]
+    assert "\t0.31\t700000000\t245760\t" in table[1]
+    assert answer(contents).startswith("deepbet LinkNet encoder, CONV S, frozen, FedAvg: mean test AUC")
+    assert "Time to encode a scan" in page.text
+    assert "Time to encode a scan" not in (finished_study / "report.html").read_text()

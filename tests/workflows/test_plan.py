@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from rich.console import Console
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d.cli.plan_tables import messages, run_tables
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.study import Study
 from fedtune3d.federation.privacy.differential_privacy.forecast import forecast
 from fedtune3d.federation.site.costs import MeasuredCosts, measure
 from fedtune3d.federation.tasks.registry import task_kinds
+from fedtune3d.workflows import plan_study, study_costs
 from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_run, plan_with
 from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.run_folder import read_metrics
+from fedtune3d.workflows.study_costs import measure_encoders
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +186,43 @@ def test_differential_privacy_is_planned(
     assert re.search(rf"A +8 +all +1 +{noise} +2 of 2", text)
     assert "Price in AUC: " in text
     assert "its new values with noise" in text
+
+
+def test_a_study_of_encoders_counts_each_grid_once_and_random_encoders_per_seed(
+    found: tuple[Experiment, MeasuredCosts], small_experiment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two encoders share a grid; `tiny` is random and encoded for each seed, deepbet's weights once."""
+    measured = []
+
+    def measure_quickly(experiment: Experiment) -> MeasuredCosts:
+        measured.append((experiment.model.encoder, experiment.model.weights))
+        return replace(found[1], encode_seconds=10.0, feature_bytes=1000)
+
+    monkeypatch.setattr(study_costs, "measure_costs", measure_quickly)
+    values = {key: value for key, value in small_experiment.values.items() if key != "seed"}
+    grids = {"encoder": "vit_b", "preparation": {"spacing_mm": 2.0}}
+    axes = {"seeds": [0, 1, 2], "encoders": ["deepbet", "tiny", grids], "references": ["random"], "heads": ["linear"]}
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(values | axes | {"model": {"head": "linear"}, "output": str(tmp_path / "out")}))
+    study = Study.from_yaml(path)
+    planner = plan_study._StudyPlanner(study, lambda text: None)
+    plan = planner.run()
+    assert [(stage.stage, stage.trials) for stage in plan.stages] == [
+        ("encoders", 4 * 3),
+        ("heads", 0),
+        ("tunings", 0),
+        ("rules", 0),
+    ]
+    assert len(planner.scans) == 2
+    grid, other = planner.scans.values()
+    scans = sum(sum(split.scans for split in splits.values()) for splits in grid.splits.values())
+    preparing = grid.all_prepare_seconds + other.all_prepare_seconds
+    assert plan.first_seconds - preparing == pytest.approx(scans * 10 * (1 + 3 + 3 + 3))
+    assert plan.cache_bytes == scans * (grid.entry_bytes + other.entry_bytes) + scans * 1000 * (1 + 3 + 3 + 3)
+    assert measure_encoders(study, lambda text: None).keys() == {"deepbet", "tiny", "vit_b"}
+    assert sorted(measured, key=str) == [
+        ("deepbet", "packaged"),
+        ("deepbet", "random"),
+        ("tiny", "random"),
+        ("vit_b", "random"),
+    ]

@@ -158,3 +158,36 @@ def test_a_crossed_study_keeps_every_trial(small_experiment: Any, tmp_path: Path
     assert {entry["name"] for entry in results["stages"]["trials"]} == names
     page = (tmp_path / "study" / "report.html").read_text()
     assert all(f"{name}-seed0" in page for name in names)
+
+
+def test_a_study_of_encoders_prepares_each_grid_once_and_measures_each_encoder(
+    small_experiment: Any, tmp_path: Path
+) -> None:
+    path = write_study(
+        small_experiment,
+        tmp_path / "study",
+        cache=str(tmp_path / "cache"),
+        encoders=["deepbet", "tiny", {"encoder": "tiny", "label": "coarse", "preparation": {"spacing_mm": 2.0}}],
+        heads=["linear"],
+        references=["random"],
+        rules=["fedavg"],
+        baselines=[],
+    )
+    process = start(path)
+    printed, _ = process.communicate()
+    assert process.returncode == 0, printed
+    results = json.loads((tmp_path / "study" / "study.json").read_text())
+    names = [record["name"] for record in results["stages"]["encoders"]]
+    assert names == [
+        "deepbet-linear-frozen-fedavg",
+        "deepbet-random",
+        "tiny-linear-frozen-fedavg",
+        "coarse-linear-frozen-fedavg",
+    ]
+    assert set(results["chosen"]) == {"encoder", "head", "tuning", "rule"}
+    assert set(results["encoding"]) == {"deepbet", "tiny", "coarse"}
+    scans = len(list(small_experiment.folder.rglob("*_T1w.nii.gz")))
+    assert len(list((tmp_path / "cache").glob("*/prepared/*.npy"))) == 2 * scans
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert "deepbet LinkNet encoder (random weights)" in page
+    assert "weights pre-trained, from deepbet" in page

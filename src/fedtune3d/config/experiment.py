@@ -28,6 +28,7 @@ from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.aggregation.sums import SumRule, on_sums
 from fedtune3d.cohorts.records import LabelMapping
 from fedtune3d.config.aggregation import AggregationSection
+from fedtune3d.config.encoder_fit import find_misfits, find_wrong_size
 from fedtune3d.config.evaluation import EvaluationSection
 from fedtune3d.config.explain import ExplainSection
 from fedtune3d.config.participation import ParticipationSection
@@ -38,9 +39,8 @@ from fedtune3d.config.site import SiteName, SiteSection
 from fedtune3d.models.assembly import NCC, RESNET18, input_spec
 from fedtune3d.models.encoders import encoder_names, encoder_spec
 from fedtune3d.models.encoders.contract import EncoderSpec, InputSpec
-from fedtune3d.models.heads import head_names, min_positions
+from fedtune3d.models.heads import head_names
 from fedtune3d.models.tuning import Frozen, Lora, Tuning
-from fedtune3d.models.tuning.lora import no_lora
 from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.training.settings import TrainingSettings
 
@@ -195,20 +195,10 @@ class ExperimentKeys(StrictModel):
 
     def _misfits_of_encoder(self) -> list[str]:
         """List settings that do not fit the encoder: head, LoRA, grid size."""
-        spec, problems = self.encoder, []
+        spec = self.encoder
         if spec is None:
             return []
-        if isinstance(self.tuning, Lora) and spec.adaptable is None:
-            problems.append(no_lora(spec))
-        if spec.features.positions < (fewest := min_positions(self.model.head)):
-            what = "a vector" if spec.features.is_vector else f"a map of {spec.features.positions}³ positions"
-            problems.append(
-                f"head {self.model.head} needs a map of {fewest}³ positions or more, but encoder {spec.name} makes "
-                f"{what}; write head: linear"
-            )
-        if spec.input.fixed_size and self.input.size != spec.input.size:
-            problems.append(f"preparation.size: encoder {spec.name} takes {spec.input.size} voxels only; leave it out")
-        return problems
+        return find_misfits(spec, self.model.head, self.tuning.method) + find_wrong_size(spec, self.input.size)
 
     @property
     def encoder(self) -> EncoderSpec | None:

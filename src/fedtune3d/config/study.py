@@ -1,91 +1,35 @@
-"""The typed configuration of a study: an experiment whose head, tuning, rule and seed are lists."""
+"""The typed configuration of a study: an experiment whose encoder, head, tuning, rule and seed are lists."""
 
 import itertools
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import StudyFolder
 from fedtune3d._utils.strict import problems_of
-from fedtune3d._utils.user_paths import expand_path
 from fedtune3d._utils.yaml_files import read_yaml
-from fedtune3d.config.experiment import WRITTEN_BY_INIT, Experiment, ExperimentKeys, Seed, default_weights
-from fedtune3d.models.assembly import NCC, RESNET18
-
-Choice = str | dict[str, JsonValue]
-"""An entry of an axis: a name, or a mapping with the name, its options, and optionally `label` and `OWN` sections."""
-
-OWN = ("training", "privacy")
-"""Sections of which an entry of an axis may change keys."""
-
-RANDOM = "random"
-"""The reference with the study's own encoder, head, tuning and rule, but random weights."""
-
-REFERENCES: dict[str, dict[str, JsonValue]] = {
-    NCC: {
-        "model": {"head": NCC},
-        "tuning": {"method": "frozen"},
-        "aggregation": {"rule": NCC},
-        "training": {"rounds": 1},
-    },
-    RESNET18: {"model": {"encoder": RESNET18, "weights": "random"}, "tuning": {"method": "full"}},
-    RANDOM: {"model": {"weights": "random"}},
-}
-NAME_KEYS = {"heads": "head", "references": "reference", "tunings": "method", "rules": "rule"}
-AXES = ("heads", "tunings", "rules")
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One value of an axis.
-
-    Attributes:
-        axis: A key of `NAME_KEYS`.
-        name: Name of the head, reference, tuning method or rule.
-        label: Distinguishes it from the others on its axis; part of its trials' names.
-        note: Shown next to its name in reports: the user's label or the options; often empty.
-        changes: Its changes to the experiment; sections are merged key by key.
-    """
-
-    axis: str
-    name: str
-    label: str
-    note: str
-    changes: Mapping[str, JsonValue] = field(hash=False)
-
-
-@dataclass(frozen=True)
-class Combination:
-    """A head (or reference), a tuning and a rule; it has one trial per seed."""
-
-    head: Variant
-    tuning: Variant
-    rule: Variant
-
-    @property
-    def is_reference(self) -> bool:
-        """True for a reference, which has its own tuning and rule."""
-        return self.head.axis == "references"
-
-    @property
-    def name(self) -> str:
-        """The name, such as `conv_s-frozen-fedavg`; for a reference, its label."""
-        return self.head.label if self.is_reference else f"{self.head.label}-{self.tuning.label}-{self.rule.label}"
-
-    def trial(self, seed: int) -> str:
-        """Return the name of the trial with a seed, used for the experiment and the run folder."""
-        return f"{self.name}-seed{seed}"
-
-
-PARTS = ("head", "tuning", "rule")
-STAGES = dict(zip(("heads", "tunings", "rules"), PARTS, strict=True))
-"""Stage in a report → the part that varies in it."""
+from fedtune3d.config.encoder_fit import find_misfits
+from fedtune3d.config.experiment import WRITTEN_BY_INIT, Experiment, ExperimentKeys, Seed
+from fedtune3d.config.study_axes import (
+    AXES,
+    NAME_KEYS,
+    RANDOM,
+    STAGES,
+    Choice,
+    Combination,
+    Variant,
+    changed,
+    has_random_weights,
+    resolve_weights,
+    variant_of,
+)
+from fedtune3d.models.encoders import encoder_names, encoder_spec
+from fedtune3d.models.heads import head_names
 
 
 @dataclass(frozen=True)
@@ -97,36 +41,41 @@ class Stage:
         combinations: The combinations, in the order of the study file.
         is_view: Whether it only regroups trials of an earlier stage, with nothing to run.
         has_baselines: Whether one of its combinations also trains the baselines.
+        at_most: Whether its combinations depend on an earlier choice.
     """
 
     name: str
     combinations: list[Combination]
     is_view: bool = False
     has_baselines: bool = False
+    at_most: bool = False
 
 
 Choose = Callable[[Sequence[str], Sequence[Combination]], Combination]
 """Chooses a combination by the given parts (the best, in a study)."""
 
 
-def _choose_fixed(head: Variant, tuning: Variant) -> Choose:
-    """Return a choice that always selects the given head and tuning."""
-    return lambda parts, combinations: max(
-        combinations, key=lambda combination: (combination.head == head, combination.tuning == tuning)
-    )
+def _choose_fixed(encoder: Variant | None, head: Variant, tuning: Variant) -> Choose:
+    """Return a choice that always selects the given encoder, head and tuning."""
+
+    def agreement(it: Combination) -> tuple[bool, bool, bool]:
+        return it.encoder == encoder, it.head == head, it.tuning == tuning
+
+    return lambda parts, combinations: max(combinations, key=agreement)
 
 
 class Study(ExperimentKeys):
     """A grid of experiments on the same sites.
 
     With `design` ``stages``, as in the published study, first the heads are compared (with the file's own tuning and
-    rule), then the tunings with the best head, then the rules with the best of both. ``crossed`` runs every
-    combination. The best combination has the highest validation AUC, averaged over sites and seeds; test scans are not
-    used.
+    rule), then the tunings with the best head, then the rules with the best of both. With `encoders`, these are
+    compared before the heads. ``crossed`` runs every combination whose encoder, head and tuning fit. The best
+    combination has the highest validation AUC, averaged over sites and seeds; test scans are not used.
     """
 
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
     design: Literal["stages", "crossed"] = "stages"
+    encoders: tuple[Choice, ...] = ()
     heads: tuple[Choice, ...] = ()
     references: tuple[Choice, ...] = ()
     tunings: tuple[Choice, ...] = ()
@@ -150,11 +99,24 @@ class Study(ExperimentKeys):
 
     def _axis_problems(self, axis: str) -> list[str]:
         try:
-            labels = [self._variant(axis, choice).label for choice in getattr(self, axis)]
+            variants = [variant_of(axis, choice, self) for choice in getattr(self, axis)]
         except ValueError as error:
             return [str(error)]
+        labels = [variant.label for variant in variants]
         repeated = sorted({label for label in labels if labels.count(label) > 1})
-        return [f"{axis}: {label} is used twice; give one of them another `label`" for label in repeated]
+        problems = [f"{axis}: {label} is used twice; give one of them another `label`" for label in repeated]
+        if axis == "references" and not self._has_pretrained_weights():
+            plain = [one for one in variants if one.name == RANDOM and not one.names_encoder]
+            problems += ["references: random: the study's weights are random; leave it out" for _ in plain]
+        return problems
+
+    def _has_pretrained_weights(self) -> bool:
+        if not self.encoders:
+            return self.model.weights != "random"
+        try:
+            return not all(has_random_weights(variant_of("encoders", one, self), self) for one in self.encoders)
+        except ValueError:
+            return True  # the axis has a problem of its own
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
@@ -164,8 +126,8 @@ class Study(ExperimentKeys):
             InputError: If the file is invalid, with one line per problem.
         """
         study = super().from_yaml(path)
-        problems: list[str] = []
-        for combination in study.possible():
+        problems = [f"{path}: {problem}" for problem in study._nothing_fits()]
+        for combination in () if problems else study.possible():
             try:
                 study.experiment(combination, study.seeds[0])
             except ValidationError as error:
@@ -177,47 +139,105 @@ class Study(ExperimentKeys):
         return study
 
     def _with_paths_from(self, folder: Path) -> Self:
-        """Also resolve the weights of single heads and references."""
+        """Also resolve the weights of single encoders and references."""
         resolved = super()._with_paths_from(folder)
-        axes = {axis: tuple(_resolve_weights(choice, folder) for choice in getattr(self, axis)) for axis in _WITH_MODEL}
+        axes = {axis: tuple(resolve_weights(choice, folder) for choice in getattr(self, axis)) for axis in _WITH_MODEL}
         return resolved.model_copy(update=axes)
 
     @cached_property
     def variants(self) -> dict[str, tuple[Variant, ...]]:
-        """Axis → its values; by default the one in the file's `model`, `tuning` or `aggregation`."""
+        """Axis → its values; by default the one in the file's `model`, `tuning` or `aggregation`, and no encoders."""
         defaults: dict[str, Choice] = {
             "heads": self.model.head,
             "tunings": self.tuning.method,
             "rules": self.aggregation.rule,
         }
         axes = {axis: getattr(self, axis) or ((defaults[axis],) if axis in defaults else ()) for axis in NAME_KEYS}
-        return {axis: tuple(self._variant(axis, choice) for choice in choices) for axis, choices in axes.items()}
+        return {axis: tuple(variant_of(axis, choice, self) for choice in choices) for axis, choices in axes.items()}
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of a combination that are chosen."""
+        return tuple(part for stage, part in STAGES.items() if stage in AXES or self.encoders)
 
     @property
     def base(self) -> Combination:
-        """The file's own head, tuning and rule, with which the heads are compared."""
+        """The file's own head, tuning and rule, with which encoders and heads are compared."""
         defaults = {"heads": self.model.head, "tunings": self.tuning.method, "rules": self.aggregation.rule}
         return Combination(*(self._default(axis, defaults[axis]) for axis in AXES))
 
-    def heads_stage(self, tuning: Variant | None = None, rule: Variant | None = None) -> list[Combination]:
-        """Return the combinations of all heads and references with a tuning and a rule."""
+    @cached_property
+    def left_out(self) -> tuple[str, ...]:
+        """Each pair of an encoder and a head or tuning that do not fit, with the reason; never combined."""
+        return tuple(
+            f"{encoder.label} with {other.label}: {'; '.join(why)}"
+            for encoder in self.variants["encoders"]
+            for other in (*self.variants["heads"], *self.variants["tunings"])
+            if (why := _misfits(encoder, other))
+        )
+
+    def _nothing_fits(self) -> list[str]:
+        return [
+            f"encoders: no entry of {axis} fits {encoder.label}"
+            for encoder in self.variants["encoders"]
+            for axis in ("heads", "tunings")
+            if all(_misfits(encoder, entry) for entry in self.variants[axis])
+        ]
+
+    def encoders_stage(self, combination: Combination | None = None) -> list[Combination]:
+        """Return all encoders with the parts of a combination (by default the file's own), each before its control.
+
+        Encoders that do not fit the head or tuning of the given combination are left out.
+        """
+        parts = combination or self.base
+        stage = []
+        for encoder in self.variants["encoders"]:
+            if combination is None or _fits(encoder, parts.head, parts.tuning):
+                stage.append(Combination(parts.head, parts.tuning, parts.rule, encoder))
+            stage += [it for it in self._references(encoder) if it.head.name == RANDOM and it.encoder == encoder]
+        return stage
+
+    def heads_stage(
+        self, tuning: Variant | None = None, rule: Variant | None = None, encoder: Variant | None = None
+    ) -> list[Combination]:
+        """Return the combinations of all heads that fit, and references, with a tuning, a rule and an encoder."""
         tuning, rule = tuning or self.base.tuning, rule or self.base.rule
-        variants = self.variants
-        return [Combination(head, tuning, rule) for head in (*variants["heads"], *variants["references"])]
+        heads = [head for head in self.variants["heads"] if _fits(encoder, head, tuning)]
+        return [*(Combination(head, tuning, rule, encoder) for head in heads), *self._references(encoder)]
 
-    def tunings_stage(self, head: Variant, rule: Variant | None = None) -> list[Combination]:
-        """Return the combinations of all tunings with a head and a rule."""
-        return [Combination(head, tuning, rule or self.base.rule) for tuning in self.variants["tunings"]]
+    def tunings_stage(
+        self, head: Variant, rule: Variant | None = None, encoder: Variant | None = None
+    ) -> list[Combination]:
+        """Return the combinations of all tunings that fit with a head, a rule and an encoder."""
+        tunings = [tuning for tuning in self.variants["tunings"] if _fits(encoder, head, tuning)]
+        return [Combination(head, tuning, rule or self.base.rule, encoder) for tuning in tunings]
 
-    def rules_stage(self, head: Variant, tuning: Variant) -> list[Combination]:
-        """Return the combinations of all rules with a head and a tuning."""
-        return [Combination(head, tuning, rule) for rule in self.variants["rules"]]
+    def rules_stage(self, head: Variant, tuning: Variant, encoder: Variant | None = None) -> list[Combination]:
+        """Return the combinations of all rules with a head, a tuning and an encoder."""
+        return [Combination(head, tuning, rule, encoder) for rule in self.variants["rules"]]
 
     def crossed(self) -> list[Combination]:
-        """Return all combinations of heads, tunings and rules, followed by the references."""
-        product = itertools.product(*(self.variants[axis] for axis in AXES))
-        references = [Combination(head, self.base.tuning, self.base.rule) for head in self.variants["references"]]
-        return [*itertools.starmap(Combination, product), *references]
+        """Return all combinations of encoders, heads, tunings and rules that fit, followed by the references."""
+        encoders = self.variants["encoders"] or (None,)
+        variants = self.variants
+        product = itertools.product(encoders, variants["heads"], variants["tunings"], variants["rules"])
+        combinations = [
+            Combination(head, tuning, rule, encoder)
+            for encoder, head, tuning, rule in product
+            if _fits(encoder, head, tuning)
+        ]
+        references = [reference for encoder in encoders for reference in self._references(encoder)]
+        return list(dict.fromkeys([*combinations, *references]))
+
+    def _references(self, encoder: Variant | None) -> list[Combination]:
+        """Return the references with an encoder; without a random control where its weights are random anyway."""
+        base, references = self.base, []
+        for reference in self.variants["references"]:
+            own = None if reference.names_encoder else encoder
+            needless = own is not None and (has_random_weights(own, self) or not _fits(own, base.head, base.tuning))
+            if reference.name != RANDOM or not needless:
+                references.append(Combination(reference, base.tuning, base.rule, own))
+        return references
 
     def walk(self, choose: Choose) -> Iterator[Stage]:
         """Yield the stages in order; the only code that knows which stage follows which choice.
@@ -229,26 +249,36 @@ class Study(ExperimentKeys):
         if self.design == "crossed":
             trials = self.crossed()
             yield Stage("trials", trials)
-            best = choose(PARTS, trials)
-            yield Stage("heads", self.heads_stage(best.tuning, best.rule), is_view=True)
-            yield Stage("tunings", self.tunings_stage(best.head, best.rule), is_view=True)
-            yield Stage("rules", self.rules_stage(best.head, best.tuning), has_baselines=True)
+            best = choose(self.parts, trials)
+            if self.encoders:
+                yield Stage("encoders", self.encoders_stage(best), is_view=True)
+            yield Stage("heads", self.heads_stage(best.tuning, best.rule, best.encoder), is_view=True)
+            yield Stage("tunings", self.tunings_stage(best.head, best.rule, best.encoder), is_view=True)
+            yield Stage(
+                "rules", self.rules_stage(best.head, best.tuning, best.encoder), has_baselines=True, at_most=True
+            )
             return
-        heads = self.heads_stage()
-        yield Stage("heads", heads)
+        encoder = None
+        if self.encoders:
+            encoders = self.encoders_stage()
+            yield Stage("encoders", encoders)
+            encoder = choose(("encoder",), encoders).encoder
+        heads = self.heads_stage(encoder=encoder)
+        yield Stage("heads", heads, at_most=bool(self.encoders))
         head = choose(("head",), heads).head
-        tunings = self.tunings_stage(head)
-        yield Stage("tunings", tunings)
+        tunings = self.tunings_stage(head, encoder=encoder)
+        yield Stage("tunings", tunings, at_most=True)
         tuning = choose(("tuning",), tunings).tuning
-        rules = self.rules_stage(head, tuning)
-        yield Stage("rules", rules, has_baselines=True)
+        rules = self.rules_stage(head, tuning, encoder)
+        yield Stage("rules", rules, has_baselines=True, at_most=True)
         choose(("rule",), rules)
 
     def possible(self) -> list[Combination]:
         """Return every combination that can occur, whichever are chosen, in the order of the stages."""
         if self.design == "crossed":
             return self.crossed()
-        goals = itertools.product(self.variants["heads"], self.variants["tunings"])
+        encoders = self.variants["encoders"] or (None,)
+        goals = itertools.product(encoders, self.variants["heads"], self.variants["tunings"])
         stages = [stage for goal in goals for stage in self.walk(_choose_fixed(*goal))]
         in_order = sorted(stages, key=lambda stage: list(STAGES).index(stage.name))
         return list(dict.fromkeys(combination for stage in in_order for combination in stage.combinations))
@@ -264,9 +294,8 @@ class Study(ExperimentKeys):
         values = self.model_dump(include=set(ExperimentKeys.model_fields))
         values |= {"name": combination.trial(seed), "seed": seed, "baselines": tuple(baselines)}
         values["output"] = output or self.trial_folder(combination, seed)
-        parts = (combination.head,) if combination.is_reference else (combination.tuning, combination.rule)
-        for variant in dict.fromkeys((combination.head, *parts)):
-            values = _changed(values, variant.changes)
+        for variant in combination.parts:
+            values = changed(values, variant.changes)
         if isinstance(privacy := values["privacy"], dict) and privacy["epsilon"] is not None:
             values["baselines"] = ()  # ε excludes them
         return Experiment.model_validate(values)
@@ -277,51 +306,11 @@ class Study(ExperimentKeys):
 
     def _default(self, axis: str, name: str) -> Variant:
         """Return the variant of the file's own section: the equal one on the axis, or else a new one."""
-        plain = self._variant(axis, name)
+        plain = variant_of(axis, name, self)
         return next((variant for variant in self.variants[axis] if variant.changes == plain.changes), plain)
 
-    def _variant(self, axis: str, choice: Choice) -> Variant:
-        key = NAME_KEYS[axis]
-        values: dict[str, JsonValue] = {key: choice} if isinstance(choice, str) else dict(choice)
-        if key not in values:
-            raise ValueError(f"{axis}: an entry needs `{key}`, got {', '.join(values)}")
-        name, own = str(values.pop(key)), {section: values.pop(section) for section in OWN if section in values}
-        label = None if (given := values.pop("label", None)) is None else str(given)
-        changes = _changed(self._changes(axis, name, values), own)
-        options = values | {
-            key: value for part in own.values() if isinstance(part, dict) for key, value in part.items()
-        }
-        note = ", ".join(f"{option}: {value}" for option, value in options.items()) if label is None else label
-        return Variant(axis, name, label or _label(name, options), note if label != name else "", changes)
 
-    def _changes(self, axis: str, name: str, options: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        if axis == "references":
-            if name not in REFERENCES:
-                raise ValueError(f"references: expected {' or '.join(REFERENCES)}, got {name!r}")
-            if name == RANDOM and self.model.weights == "random" and "model" not in options:
-                raise ValueError("references: random: the study's weights are random; leave it out")
-            return _changed(REFERENCES[name], options)
-        if axis == "heads":
-            encoder = options.get("encoder", self.model.encoder)
-            own = {} if encoder == self.model.encoder else {"weights": default_weights(str(encoder))}
-            return {"model": {"head": name, **own, **options}}
-        if axis == "tunings":
-            same = not options and name == self.tuning.method
-            return {"tuning": asdict(self.tuning) if same else {"method": name, **options}}
-        section = self.aggregation
-        same = not options and name == section.rule
-        return {"aggregation": section.model_dump() if same else {"rule": name, "lora": section.lora, **options}}
-
-
-_WITH_MODEL = ("heads", "references")
-
-
-def _resolve_weights(choice: Choice, folder: Path) -> Choice:
-    """Return an entry of an axis in which a path of weights starts from `folder`."""
-    weights = choice.get("weights") if isinstance(choice, dict) else None
-    if isinstance(choice, str) or not isinstance(weights, str) or weights in ("random", "packaged"):
-        return choice
-    return {**choice, "weights": str(folder / str(expand_path(weights)))}
+_WITH_MODEL = ("encoders", "references")
 
 
 def is_study(path: Path) -> bool:
@@ -330,21 +319,13 @@ def is_study(path: Path) -> bool:
     return not only_in_studies.isdisjoint(read_yaml(path, if_missing=WRITTEN_BY_INIT))
 
 
-WHOLE = ("tuning", "aggregation")
-"""Sections that a variant replaces completely, as their keys depend on the method or rule."""
+def _fits(encoder: Variant | None, head: Variant, tuning: Variant) -> bool:
+    return not _misfits(encoder, head, tuning)
 
 
-def _changed(values: Mapping[str, JsonValue], changes: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Apply changes to values; sections are merged key by key, except those in `WHOLE`."""
-    merged = dict(values)
-    for key, change in changes.items():
-        before = merged.get(key)
-        by_key = isinstance(change, Mapping) and isinstance(before, Mapping) and key not in WHOLE
-        merged[key] = {**before, **change} if by_key else change  # type: ignore[dict-item]
-    return merged
-
-
-def _label(name: str, options: Mapping[str, JsonValue]) -> str:
-    """Return a label that can be part of a folder name, such as `fedprox-mu0_01`."""
-    text = "-".join([name, *(f"{key}{value}" for key, value in options.items())])
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", text)
+def _misfits(encoder: Variant | None, *entries: Variant) -> list[str]:
+    """Return why a head or a tuning does not fit an encoder; unknown names are found when a trial is built."""
+    names = {"heads": "linear", "tunings": "full"} | {entry.axis: entry.name for entry in entries}
+    if encoder is None or encoder.name not in encoder_names() or names["heads"] not in head_names():
+        return []
+    return find_misfits(encoder_spec(encoder.name), names["heads"], names["tunings"])

@@ -1,17 +1,17 @@
 """The record of a study: the trials of each stage, the choices between stages, the trials that failed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import StudyFolder
 from fedtune3d._utils.typed_json import read_typed, write_typed
-from fedtune3d.config.study import Combination, Variant
+from fedtune3d.config.study_axes import Combination, Variant
 
 
 @dataclass(frozen=True)
 class VariantRecord:
-    """A head, tuning or rule; for the attributes see `config.study.Variant`."""
+    """An encoder, head, tuning or rule; for the attributes see `config.study_axes.Variant`."""
 
     name: str
     label: str
@@ -35,6 +35,7 @@ class CombinationRecord:
         rule: The aggregation rule.
         trials: Seed → name of the trial and its run folder.
         validation: Mean validation AUC over sites and seeds; None if no trial has one.
+        encoder: The encoder; None in a study of one encoder, and for a reference with a model of its own.
     """
 
     name: str
@@ -44,6 +45,7 @@ class CombinationRecord:
     rule: VariantRecord
     trials: dict[int, str]
     validation: float | None
+    encoder: VariantRecord | None = None
 
     @classmethod
     def of(cls, combination: Combination, seeds: tuple[int, ...], validation: float | None) -> Self:
@@ -56,11 +58,29 @@ class CombinationRecord:
             VariantRecord.of(combination.rule),
             {seed: combination.trial(seed) for seed in seeds},
             validation,
+            None if combination.encoder is None else VariantRecord.of(combination.encoder),
         )
 
-    def part(self, name: str) -> VariantRecord:
-        """Return the ``head``, ``tuning`` or ``rule``."""
-        return {"head": self.head, "tuning": self.tuning, "rule": self.rule}[name]
+    @property
+    def parts(self) -> dict[str, VariantRecord]:
+        """``encoder`` (if it has one), ``head``, ``tuning`` and ``rule``."""
+        encoder = {} if self.encoder is None else {"encoder": self.encoder}
+        return {**encoder, "head": self.head, "tuning": self.tuning, "rule": self.rule}
+
+
+@dataclass(frozen=True)
+class EncodingCost:
+    """The cost of an encoder on this machine, measured on one volume of noise in a process of its own.
+
+    Attributes:
+        seconds: Time to encode a scan.
+        peak_bytes: Peak memory of the process, which also trained a step.
+        feature_bytes: Size of a scan's cached features; 0 if nothing is cached.
+    """
+
+    seconds: float
+    peak_bytes: int
+    feature_bytes: int
 
 
 @dataclass(frozen=True)
@@ -73,9 +93,12 @@ class StudyResults:
         seeds: Seeds, in the order of the study file.
         sites: Sites, in the order of the study file.
         baselines: Baselines, in the order of the study file.
-        chosen: ``head``, ``tuning`` and ``rule`` → label of the variant chosen by validation, for the choices made.
+        chosen: ``encoder`` (if it is an axis), ``head``, ``tuning`` and ``rule`` → label of the variant chosen by
+            validation, for the choices made.
         stages: Stage → its combinations, for stages that have begun.
         faults: Trial → why it failed.
+        encoding: Label of an encoder → its cost; empty in a study of one encoder.
+        left_out: Pairs of an encoder and a head or tuning that do not fit, with the reason.
     """
 
     name: str
@@ -86,6 +109,8 @@ class StudyResults:
     chosen: dict[str, str]
     stages: dict[str, tuple[CombinationRecord, ...]]
     faults: dict[str, str]
+    encoding: dict[str, EncodingCost] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     @property
     def trials(self) -> set[str]:

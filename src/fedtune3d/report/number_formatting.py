@@ -34,9 +34,14 @@ def _head_label(name: str) -> str:
 
 def encoder_title(name: str) -> str:
     """Return the title of an encoder: `vit_b` → `SAM-Med3D ViT-B (vit_b)`; the name itself if it is not installed."""
+    label = _encoder_label(name)
+    return label if label == name else f"{label} ({name})"
+
+
+def _encoder_label(name: str) -> str:
     from fedtune3d.models.encoders import encoder_names, encoder_spec
 
-    return f"{encoder_spec(name).title} ({name})" if name in encoder_names() else name
+    return encoder_spec(name).title if name in encoder_names() else name
 
 
 def weights_title(weights: WeightsSource) -> str:
@@ -67,9 +72,12 @@ _SHORT = {
 
 
 def variant_title(part: str, variant: VariantRecord) -> str:
-    """Return the short title of a study's head, tuning or rule, with its options in brackets."""
+    """Return the short title of a study's encoder, head, tuning or rule, with its options in brackets."""
     name = variant.name
-    title = rule_title(name) if part == "rule" else _SHORT.get(name) or _head_label(name)
+    if part == "encoder":
+        title = _encoder_label(name)
+    else:
+        title = rule_title(name) if part == "rule" else _SHORT.get(name) or _head_label(name)
     if not variant.note:
         return title
     return f"{title.removesuffix(')')}, {variant.note})" if title.endswith(")") else f"{title} ({variant.note})"

@@ -23,15 +23,17 @@ def answer(contents: StudyContents) -> str | None:
     traffic = size(row.cost.total_bytes)
     sites = plural(having, "site")
     return (
-        f"{', '.join(row.parts)}: mean test AUC over {sites}{seeds} {with_spread(row.mean)}{few}, {traffic} of traffic."
+        f"{', '.join(row.parts.values())}: mean test AUC over {sites}{seeds} {with_spread(row.mean)}{few}, "
+        f"{traffic} of traffic."
     )
 
 
 def how_chosen(contents: StudyContents) -> str:
     """Explain how the best combination was chosen, and what that implies for its test AUC."""
     seeds = "" if len(contents.seeds) == 1 else " and seeds"
+    parts = "Encoder, head, tuning" if "encoders" in contents.results.stages else "Head, tuning"
     return (
-        f"Head, tuning and rule were chosen by validation AUC (mean over sites{seeds}; ties go to the first); "
+        f"{parts} and rule were chosen by validation AUC (mean over sites{seeds}; ties go to the first); "
         "test scans were not used. "
         "Being chosen is no evidence of being better: see the paired differences."
     )

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 from fedtune3d._utils.folders import StudyFolder
-from fedtune3d.config.study import PARTS, STAGES
-from fedtune3d.config.study_results import CombinationRecord, StudyResults
+from fedtune3d.config.study_axes import RANDOM, STAGES
+from fedtune3d.config.study_results import CombinationRecord, EncodingCost, StudyResults, VariantRecord
 from fedtune3d.evaluation.estimate import Estimate, undefined
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.over_seeds import over_seeds
@@ -38,7 +38,10 @@ class StudyEstimate:
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of a combination: means over seeds, and the peak memory over all of them."""
+    """The cost of a combination: means over seeds, the peak memory over all of them, and that of encoding a scan.
+
+    `encoding` is None in a study of one encoder, and for a reference with a model of its own.
+    """
 
     trainable_parameters: float
     bytes_per_round_and_site: float
@@ -46,6 +49,7 @@ class Cost:
     seconds_per_round: float
     total_bytes: float
     rounds: float
+    encoding: EncodingCost | None
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Row:
         title: The part that differs from the other rows, such as `CONV S`.
         method: ``federated``, ``local`` or ``centralized``.
         kind: ``variant``, ``reference`` or ``baseline``.
-        parts: Head, tuning and rule as titles.
+        parts: ``encoder`` (if it is an axis), ``head``, ``tuning`` and ``rule`` → title.
         trials: Seed → name of the trial.
         chosen: Whether it has the best validation AUC.
         validation: Mean validation AUC over sites and seeds, the criterion of choice; None for a baseline.
@@ -66,13 +70,14 @@ class Row:
         cost: None for a baseline, and if no seed is finished.
         budgets: Of the seeds that are finished; fewer where a budget is not known.
         differs: What of the budget differs from that of other rows of the stage; empty if nothing does.
+        control_of: Key of the row whose encoder it has with random weights; None for other rows.
     """
 
     key: str
     title: str
     method: str
     kind: str
-    parts: tuple[str, str, str]
+    parts: Mapping[str, str]
     trials: Mapping[int, str]
     chosen: bool
     validation: float | None
@@ -81,6 +86,7 @@ class Row:
     cost: Cost | None
     budgets: tuple[Budget, ...] = ()
     differs: str = ""
+    control_of: str | None = None
 
     @property
     def label(self) -> str:
@@ -89,8 +95,8 @@ class Row:
 
     @property
     def full_title(self) -> str:
-        """Head, tuning and rule; a reference or baseline has its title only."""
-        return ", ".join(self.parts) if self.kind == "variant" else self.title
+        """Encoder (if it is an axis), head, tuning and rule; a reference or baseline has its title only."""
+        return ", ".join(self.parts.values()) if self.kind == "variant" else self.title
 
 
 @dataclass(frozen=True)
@@ -119,9 +125,15 @@ class StudyContents:
 
     @property
     def facts(self) -> RunMetrics | None:
-        """The origin of scans and weights, from the first finished trial that has an encoder."""
+        """The origin of scans and weights, from the first finished trial that has an encoder.
+
+        In a study of several encoders, one with pre-trained weights if there is any: random ones are marked in each
+        title.
+        """
         finished = [run.metrics for run in self.runs.values() if run.metrics is not None]
         with_encoder = [metrics for metrics in finished if metrics.head != "resnet18"]
+        if "encoders" in self.results.stages:
+            with_encoder.sort(key=lambda metrics: metrics.weights.source == RANDOM)
         return next(iter(with_encoder or finished), None)
 
     @cached_property
@@ -143,17 +155,23 @@ class StudyContents:
 
     def _rows(self, stage: str) -> list[Row]:
         rows = []
-        varying = (STAGES[stage],) if stage in STAGES else PARTS
         for entry in self.results.stages[stage]:
+            varied = list(entry.parts) if stage == CROSSED else [STAGES[stage]]
             chosen = not entry.reference and all(
-                self.results.chosen.get(part) == entry.part(part).label for part in varying
+                self.results.chosen.get(part) == entry.parts[part].label for part in varied
             )
-            shown = varying[:1] if entry.reference else varying
-            title = ", ".join(variant_title(part, entry.part(part)) for part in shown)
-            rows.append(self._row(entry, title, "federated", chosen))
+            row = self._row(entry, _title(stage, entry, varied), "federated", chosen)
+            if stage == "encoders" and entry.reference and entry.encoder is not None:
+                row = replace(row, control_of=self._pretrained(entry.encoder))
+            rows.append(row)
         if stage == "rules":
             rows += self._baselines()
         return rows
+
+    def _pretrained(self, encoder: VariantRecord) -> str | None:
+        """Return the key of the row in which an encoder has its own weights; None if its head does not fit."""
+        entries = self.results.stages["encoders"]
+        return next((entry.name for entry in entries if entry.encoder == encoder and not entry.reference), None)
 
     def _baselines(self) -> list[Row]:
         rows = []
@@ -174,7 +192,7 @@ class StudyContents:
             title=title,
             method=method,
             kind="baseline" if baseline else "reference" if entry.reference else "variant",
-            parts=_part_titles(entry, None if not baseline else "–"),
+            parts=_part_titles(entry) | ({"rule": "–"} if baseline else {}),
             trials=trials,
             chosen=chosen,
             validation=None if baseline else entry.validation,
@@ -183,9 +201,12 @@ class StudyContents:
                 for site in self.sites
             },
             mean=_over_seeds({seed: metrics.mean_auc for seed, metrics in by_seed.items()}, missing),
-            cost=None if baseline or not runs else _cost(list(runs.values())),
+            cost=None if baseline or not runs else _cost(list(runs.values()), self._encoding(entry)),
             budgets=tuple(budgets[method] for run in runs.values() if method in (budgets := budgets_of(run))),
         )
+
+    def _encoding(self, entry: CombinationRecord) -> EncodingCost | None:
+        return None if entry.encoder is None else self.results.encoding.get(entry.encoder.label)
 
     def _why_missing(self, trials: Mapping[int, str]) -> str:
         faults = [self.results.faults[trial] for trial in trials.values() if trial in self.results.faults]
@@ -210,11 +231,26 @@ def read_study(folder: Path) -> StudyContents:
     return StudyContents(folder, results, {trial: read_run(study.trial(trial).path) for trial in begun})
 
 
-def _part_titles(entry: CombinationRecord, rule: str | None) -> tuple[str, str, str]:
-    head = variant_title("head", entry.head)
-    if entry.reference:
-        return head, "–", "–"
-    return head, variant_title("tuning", entry.tuning), rule or variant_title("rule", entry.rule)
+def _part_titles(entry: CombinationRecord) -> dict[str, str]:
+    titles = {part: variant_title(part, variant) for part, variant in entry.parts.items()}
+    return titles | {"tuning": "–", "rule": "–"} if entry.reference else titles
+
+
+def _title(stage: str, entry: CombinationRecord, varied: Sequence[str]) -> str:
+    """Return what distinguishes a combination from the others in its stage."""
+    if not entry.reference:
+        return ", ".join(variant_title(part, entry.parts[part]) for part in varied)
+    reference = variant_title("head", entry.head)
+    if entry.encoder is None or stage not in ("encoders", CROSSED):
+        return reference
+    is_control = entry.head.name == RANDOM
+    return _control_title(entry.encoder) if is_control else f"{variant_title('encoder', entry.encoder)}, {reference}"
+
+
+def _control_title(encoder: VariantRecord) -> str:
+    """Return the title of an encoder with random weights in place of its own."""
+    notes = ", ".join(filter(None, (encoder.note, "random weights")))
+    return variant_title("encoder", replace(encoder, note=notes))
 
 
 def _over_seeds(estimates: Mapping[int, Estimate], missing: str) -> StudyEstimate:
@@ -235,7 +271,7 @@ def _over_seeds(estimates: Mapping[int, Estimate], missing: str) -> StudyEstimat
     return StudyEstimate(estimate, over_seeds(values).sd, values)
 
 
-def _cost(runs: Sequence[RunContents]) -> Cost:
+def _cost(runs: Sequence[RunContents], encoding: EncodingCost | None) -> Cost:
     memory = [
         entry.peak_memory_bytes
         for run in runs
@@ -255,6 +291,7 @@ def _cost(runs: Sequence[RunContents]) -> Cost:
         ),
         total_bytes=statistics.fmean(run.total_bytes for run in runs),
         rounds=statistics.fmean(len(lines) for lines in trained),
+        encoding=encoding,
     )
 
 

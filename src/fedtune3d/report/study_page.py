@@ -6,7 +6,7 @@ from pathlib import Path
 from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import RunFolder, StudyFolder
 from fedtune3d._utils.version import __version__
-from fedtune3d.config.study import STAGES
+from fedtune3d.config.study_axes import STAGES
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.federation.round_state import read_best_state
 from fedtune3d.preparation.profiles import Profiles
@@ -23,10 +23,10 @@ from fedtune3d.report.study_captions import answer, how_chosen, state_of_row, st
 from fedtune3d.report.study_contents import StudyContents, read_study
 from fedtune3d.report.study_operating import operating_rows, people_tested
 from fedtune3d.report.study_tables import (
-    COST_COLUMNS,
     TITLES,
     PairedRow,
     config_rows,
+    cost_columns,
     cost_data,
     cost_rows,
     interval_methods,
@@ -93,7 +93,7 @@ def _render(contents: StudyContents, drawings: dict[str, Drawing], differences: 
         fixed={stage: _held_fixed(contents, stage) for stage in contents.stages},
         costs=cost_rows(contents),
         memory_of=memory_of(next((run.environment.device for run in contents.runs.values() if run.environment), None)),
-        cost_columns=COST_COLUMNS,
+        cost_columns=cost_columns(contents),
         differences=differences,
         interval_methods={stage: interval_methods(rows) for stage, rows in contents.stages.items()},
         trials=_trial_rows(contents),
@@ -107,8 +107,9 @@ def _held_fixed(contents: StudyContents, stage: str) -> str:
     if stage not in STAGES:
         return "Every combination of head, tuning and rule, as in the tables above."
     variant = next(row for row in contents.stages[stage] if row.kind == "variant")
-    shared = [title for part, title in zip(STAGES.values(), variant.parts, strict=True) if part != STAGES[stage]]
-    references = " References have their own." if any(row.kind == "reference" for row in contents.stages[stage]) else ""
+    shared = [title for part, title in variant.parts.items() if part != STAGES[stage]]
+    kinds = {row.kind for row in contents.stages[stage] if row.control_of is None}
+    references = " References have their own." if "reference" in kinds else ""
     return f"Held fixed: {', '.join(shared)}.{references}"
 
 

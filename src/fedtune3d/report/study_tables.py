@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d.config.study_results import EncodingCost
 from fedtune3d.evaluation.multiplicity import holm
 from fedtune3d.evaluation.paired import Comparison, combine_comparisons, paired_over_seeds
 from fedtune3d.evaluation.predictions import Predictions
@@ -19,7 +20,13 @@ from fedtune3d.report.study_captions import state_of_row, with_spread
 from fedtune3d.report.study_contents import CROSSED, Row, StudyContents, StudyEstimate, with_differences
 from fedtune3d.report.study_operating import people_tested
 
-TITLES = {"heads": "Heads", "tunings": "Tunings", "rules": "Aggregation rules", CROSSED: "All combinations"}
+TITLES = {
+    "encoders": "Encoders",
+    "heads": "Heads",
+    "tunings": "Tunings",
+    "rules": "Aggregation rules",
+    CROSSED: "All combinations",
+}
 
 
 def stage_tables(contents: StudyContents) -> list[Table]:
@@ -92,11 +99,11 @@ class CostRow:
         assert self.row.cost is not None
         return self.row.cost.total_bytes
 
-    def cells(self) -> list[tuple[str, float | None]]:
-        """Return the cells in the order of `COST_COLUMNS`: text, and the number to sort by."""
+    def cells(self, with_encoding: bool) -> list[tuple[str, float | None]]:
+        """Return the cells in the order of `cost_columns`: text, and the number to sort by."""
         cost = self.row.cost
         assert cost is not None
-        return [
+        cells: list[tuple[str, float | None]] = [
             (f"{cost.rounds:.0f}", cost.rounds),
             (f"{cost.trainable_parameters:,.0f}", cost.trainable_parameters),
             (size(cost.bytes_per_round_and_site), cost.bytes_per_round_and_site),
@@ -104,6 +111,17 @@ class CostRow:
             (duration(cost.seconds_per_round), cost.seconds_per_round),
             (size(cost.total_bytes), cost.total_bytes),
         ]
+        return [*cells, *_encoding_cells(cost.encoding)] if with_encoding else cells
+
+
+def _encoding_cells(encoding: EncodingCost | None) -> list[tuple[str, float | None]]:
+    if encoding is None:
+        return [("–", None)] * len(_ENCODING_COLUMNS)
+    return [
+        (duration(encoding.seconds), encoding.seconds),
+        (size(encoding.peak_bytes), encoding.peak_bytes),
+        (size(encoding.feature_bytes), encoding.feature_bytes),
+    ]
 
 
 COST_COLUMNS = (
@@ -114,6 +132,12 @@ COST_COLUMNS = (
     "Time per round",
     "Total traffic",
 )
+_ENCODING_COLUMNS = ("Time to encode a scan", "Memory to encode a scan", "Cached features per scan")
+
+
+def cost_columns(contents: StudyContents) -> tuple[str, ...]:
+    """Return the columns of the efficiency table: also of encoding, in a study of several encoders."""
+    return COST_COLUMNS + (_ENCODING_COLUMNS if contents.results.encoding else ())
 
 
 def cost_rows(contents: StudyContents) -> list[CostRow]:
@@ -128,22 +152,32 @@ def cost_rows(contents: StudyContents) -> list[CostRow]:
 
 def cost_data(contents: StudyContents) -> list[dict[str, Cell]]:
     """Return the efficiency table as tabular data."""
-    return [
-        {
-            "combination": cost_row.title,
-            "rounds": cost_row.row.cost.rounds,  # type: ignore[union-attr]
-            "trainable_parameters": cost_row.row.cost.trainable_parameters,  # type: ignore[union-attr]
-            "bytes_per_round_and_site": cost_row.row.cost.bytes_per_round_and_site,  # type: ignore[union-attr]
-            "peak_memory_bytes": cost_row.row.cost.peak_memory_bytes,  # type: ignore[union-attr]
-            "seconds_per_round": cost_row.row.cost.seconds_per_round,  # type: ignore[union-attr]
-            "total_bytes": cost_row.row.cost.total_bytes,  # type: ignore[union-attr]
-            "auc": cost_row.row.mean.estimate.value,
-            "low": cost_row.row.mean.estimate.low,
-            "high": cost_row.row.mean.estimate.high,
-            "sd_over_seeds": cost_row.row.mean.sd,
-        }
-        for cost_row in cost_rows(contents)
-    ]
+    return [_cost_data(cost_row, contents) for cost_row in cost_rows(contents)]
+
+
+def _cost_data(cost_row: CostRow, contents: StudyContents) -> dict[str, Cell]:
+    cost, mean = cost_row.row.cost, cost_row.row.mean
+    assert cost is not None  # as it has a row
+    encoding = cost.encoding
+    of_encoder: dict[str, Cell] = {
+        "encode_seconds_per_scan": None if encoding is None else encoding.seconds,
+        "encode_peak_memory_bytes": None if encoding is None else encoding.peak_bytes,
+        "feature_bytes_per_scan": None if encoding is None else encoding.feature_bytes,
+    }
+    return {
+        "combination": cost_row.title,
+        "rounds": cost.rounds,
+        "trainable_parameters": cost.trainable_parameters,
+        "bytes_per_round_and_site": cost.bytes_per_round_and_site,
+        "peak_memory_bytes": cost.peak_memory_bytes,
+        "seconds_per_round": cost.seconds_per_round,
+        "total_bytes": cost.total_bytes,
+        **(of_encoder if contents.results.encoding else {}),
+        "auc": mean.estimate.value,
+        "low": mean.estimate.low,
+        "high": mean.estimate.high,
+        "sd_over_seeds": mean.sd,
+    }
 
 
 @dataclass(frozen=True)
@@ -252,9 +286,26 @@ def config_rows(contents: StudyContents) -> list[tuple[str, str]]:
         ),
         ("Seeds", ", ".join(map(str, contents.seeds))),
         ("Trials", f"{len(finished)} of {len(trials)} finished"),
-        ("Encoder", encoder_title(first.config.get("model", {}).get("encoder", "–")) if first else "–"),
-        ("Weights", "not recorded yet" if facts is None else weights_title(facts.weights)),
     ]
+    if "encoders" in contents.results.stages:
+        lines += [("Encoder", text) for text in _encoders(contents)]
+    else:
+        lines += [
+            ("Encoder", encoder_title(first.config.get("model", {}).get("encoder", "–")) if first else "–"),
+            ("Weights", "not recorded yet" if facts is None else weights_title(facts.weights)),
+        ]
+    lines += [("Left out", pair) for pair in contents.results.left_out]
     if first is not None and (environment := first.environment) is not None:
         lines.append(("Device", f"{environment.device}, threads: {environment.threads}"))
     return lines
+
+
+def _encoders(contents: StudyContents) -> list[str]:
+    """Return each encoder of the axis with its weights."""
+    texts = []
+    for row in contents.stages["encoders"]:
+        if row.kind == "variant":
+            metrics = next((run.metrics for run in contents.finished(row.trials).values()), None)
+            weights = "not recorded yet" if metrics is None else weights_title(metrics.weights)
+            texts.append(f"{row.parts['encoder']}: weights {weights}")
+    return texts

@@ -1,22 +1,15 @@
 """Estimate the cost of a study before it starts, by stage."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
-
-from fedtune3d._utils.folders import StudyFolder
-from fedtune3d._utils.typed_json import read_typed, write_typed
-from fedtune3d._utils.version import __version__
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.config.study import Combination, Stage, Study
-from fedtune3d.federation.site.costs import MeasuredCosts, measure_costs
+from fedtune3d.config.study import Stage, Study
+from fedtune3d.config.study_axes import Combination
+from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_with
 from fedtune3d.workflows.study import is_finished
-
-MEASURED = {"model", "tuning", "aggregation", "privacy", "threads", "device"}
-"""Keys of an experiment on which the measured costs depend."""
+from fedtune3d.workflows.study_costs import StudyCosts
 
 
 @dataclass(frozen=True)
@@ -53,12 +46,9 @@ def plan_study(study: Study, on_message: Callable[[str], None] = lambda text: No
 class _StudyPlanner:
     def __init__(self, study: Study, on_message: Callable[[str], None]) -> None:
         self.study = study
-        self.on_message = on_message
-        self.scans = SiteScans(study.experiment(study.possible()[0], study.seeds[0]))
-        self.folder = StudyFolder(study.output)
-        self.known: dict[str, MeasuredCosts] = {}
-        if self.folder.costs.exists():
-            self.known = read_typed(dict[str, MeasuredCosts], self.folder.costs, "delete it to measure again")
+        self.scans: dict[PreparationSettings, SiteScans] = {}
+        self._scans(study.experiment(study.possible()[0], study.seeds[0]))  # first: finds a mistake in a table at once
+        self.costs = StudyCosts(study, on_message)
 
     def run(self) -> StudyPlan:
         """Plan all stages; those that depend on a choice with the most expensive combination."""
@@ -71,18 +61,28 @@ class _StudyPlanner:
             seen |= set(new)
             stage_plans.append(self._stage(stage, new, plans))
         seed_count = len(self.study.seeds)
-        features = {(plan.costs.feature_bytes, plan.experiment.tuning): plan for plan in plans.values()}
-        seeds = seed_count if self.study.model.weights == "random" else 1
-        first = sum(plan.first_seconds - self.scans.all_prepare_seconds for plan in features.values()) * seeds
-        any_plan = next(iter(plans.values()))
+        encoded = {
+            (plan.experiment.model.encoder, plan.experiment.model.weights, plan.experiment.tuning): plan
+            for plan in plans.values()
+        }
+        grids = [self.scans[settings] for settings in {plan.experiment.preparation_settings for plan in plans.values()}]
+        prepared = {plan.experiment.preparation_settings: plan.sites for plan in plans.values()}
         return StudyPlan(
             stages=stage_plans,
-            first_seconds=first + self.scans.all_prepare_seconds,
-            cache_bytes=sum(site.prepared_bytes for site in any_plan.sites)
-            + seeds * sum(site.features_bytes for plan in features.values() for site in plan.sites),
+            first_seconds=sum(scans.all_prepare_seconds for scans in grids)
+            + sum(self._times_encoded(plan) * self._encoding_seconds(plan) for plan in encoded.values()),
+            cache_bytes=sum(site.prepared_bytes for sites in prepared.values() for site in sites)
+            + sum(self._times_encoded(plan) * site.features_bytes for plan in encoded.values() for site in plan.sites),
             trials_bytes=seed_count * sum(plan.run_folder_bytes for plan in plans.values()),
             host_bytes=max(plan.costs.host_bytes for plan in plans.values()),
         )
+
+    def _times_encoded(self, plan: RunPlan) -> int:
+        """Return how often all scans are encoded: per seed with random weights, which follow from it, else once."""
+        return len(self.study.seeds) if plan.experiment.model.weights == "random" else 1
+
+    def _encoding_seconds(self, plan: RunPlan) -> float:
+        return plan.first_seconds - self._scans(plan.experiment).all_prepare_seconds
 
     def _stage(self, stage: Stage, new: Sequence[Combination], plans: dict[Combination, RunPlan]) -> StagePlan:
         trials = [(combination, seed) for combination in new for seed in self.study.seeds]
@@ -90,8 +90,7 @@ class _StudyPlanner:
         seconds = sum(plans[combination].federated_seconds for combination, _ in left)
         if stage.has_baselines:
             seconds += self._baseline_seconds(stage.combinations, plans)
-        at_most = stage.name in ("tunings", "rules")
-        return StagePlan(stage.name, len(trials), len(trials) - len(left), seconds, at_most)
+        return StagePlan(stage.name, len(trials), len(trials) - len(left), seconds, stage.at_most)
 
     def _baseline_seconds(self, combinations: Sequence[Combination], plans: dict[Combination, RunPlan]) -> float:
         """Return the time of all baselines with the most expensive combination; 0 if a combination has them."""
@@ -108,18 +107,11 @@ class _StudyPlanner:
 
     def _plan(self, combination: Combination) -> RunPlan:
         experiment = self.study.experiment(combination, self.study.seeds[0])
-        return plan_with(experiment, self._costs(experiment), self.scans)
+        return plan_with(experiment, self.costs.of(experiment), self._scans(experiment))
 
-    def _costs(self, experiment: Experiment) -> MeasuredCosts:
-        """Measure the costs of an experiment's model, tuning and rule, once for all rounds and seeds."""
-        causes = experiment.model_dump(mode="json", include=MEASURED)
-        causes["versions"] = [__version__, torch.__version__]
-        causes["batch_size"] = experiment.training.batch_size
-        if experiment.privacy.secure_aggregation:  # messages hold a key and a share for every site
-            causes |= {"sites": [site.name for site in experiment.sites], "fraction": experiment.participation.fraction}
-        key = json.dumps(causes, sort_keys=True)
-        if key not in self.known:
-            self.on_message(f"timing one scan: {experiment.name.rpartition('-')[0]}")
-            self.known[key] = measure_costs(experiment)
-            write_typed(self.folder.costs, self.known)
-        return self.known[key]
+    def _scans(self, experiment: Experiment) -> SiteScans:
+        """Count the scans on an experiment's grid, and time one; once per grid."""
+        settings = experiment.preparation_settings
+        if settings not in self.scans:
+            self.scans[settings] = SiteScans(experiment)
+        return self.scans[settings]

@@ -17,8 +17,9 @@ from fedtune3d._utils.locks import ended_well, one_writer
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d._utils.run_config import read_run_config
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.config.study import Combination, Stage, Study, Variant
-from fedtune3d.config.study_results import CombinationRecord, StudyResults
+from fedtune3d.config.study import Stage, Study
+from fedtune3d.config.study_axes import Combination, Variant
+from fedtune3d.config.study_results import CombinationRecord, EncodingCost, StudyResults
 from fedtune3d.federation.round_state import read_best_state
 from fedtune3d.report.logs import require_packages
 from fedtune3d.workflows.run_folder import open_run, read_metrics
@@ -82,14 +83,19 @@ class _StudyRun:
         self.faults: dict[str, str] = {}
         self.stages: dict[str, list[Combination]] = {}
         self.chosen: dict[str, Variant] = {}
+        self.encoding: dict[str, EncodingCost] = {}
         self.processes = _Processes(self.folder)
 
     def run(self) -> StudyFolder:
         """Run all stages, then write the results and the report, also if a stage raises."""
         from fedtune3d.report.study_page import write_study_report
+        from fedtune3d.workflows.study_costs import measure_encoders
 
         self._check_trials()
+        for pair in self.study.left_out:
+            self.on_message(f"left out: {pair}")
         self._prepare()
+        self.encoding = measure_encoders(self.study, self.on_message)
         try:
             for stage in self.study.walk(self._choose):
                 self._run(stage)
@@ -169,11 +175,12 @@ class _StudyRun:
                     open_run(folder, self._experiment(combination, seed, ()).public(), resume=True)
 
     def _prepare(self) -> None:
-        """Prepare all scans before the first trial, so that trials do not wait for one another."""
+        """Prepare all scans on each encoder's grid before the first trial, so that trials do not wait for another."""
         from fedtune3d.workflows.prepare import prepare_sites
 
-        first = self._experiment(self.study.possible()[0], self.study.seeds[0], ())
-        prepare_sites(first, self.progress, workers=max(2, self.workers, self.study.workers))
+        experiments = (self._experiment(it, self.study.seeds[0], ()) for it in self.study.possible())
+        for experiment in {experiment.preparation_settings: experiment for experiment in experiments}.values():
+            prepare_sites(experiment, self.progress, workers=max(2, self.workers, self.study.workers))
 
     def _write(self) -> None:
         StudyResults(
@@ -185,6 +192,8 @@ class _StudyRun:
             chosen={part: variant.label for part, variant in self.chosen.items()},
             stages={name: tuple(map(self._record, combinations)) for name, combinations in self.stages.items()},
             faults=dict(sorted(self.faults.items())),
+            encoding=self.encoding,
+            left_out=self.study.left_out,
         ).write(self.folder)
 
     def _record(self, combination: Combination) -> CombinationRecord:

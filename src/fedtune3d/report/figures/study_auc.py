@@ -17,7 +17,7 @@ _OTHERS = {
 
 
 def draw_study_auc(stage: str, rows: Sequence[Row]) -> Drawing:
-    """Draw one row per site and one for the mean; references and baselines are dotted.
+    """Draw one row per site and one for the mean; references, random controls and baselines are dotted.
 
     All combinations of a crossed study have one row each, with the mean over sites.
     """
@@ -67,7 +67,15 @@ def _seeds(estimate: StudyEstimate) -> list[float]:
 
 
 def _marks(rows: Sequence[Row]) -> list[Mark]:
-    """Return the mark of each row: variants by colour, references grey and baselines black, both dotted."""
-    variants = list(site_marks([row.key for row in rows if row.kind == "variant"]).values())
-    marks = {kind: cycle(of_kind) for kind, of_kind in {"variant": variants, **_OTHERS}.items()}
-    return [next(marks[row.kind]) for row in rows]
+    """Return the mark of each row: variants by colour, references grey and baselines black, both dotted.
+
+    The random control of an encoder has its colour, dotted.
+    """
+    own = site_marks([row.key for row in rows if row.kind == "variant"])
+    others = {kind: cycle(marks) for kind, marks in _OTHERS.items()}
+    controls = {
+        row.key: Mark(own[row.control_of].colour, "x", _DOTTED)
+        for row in rows
+        if row.control_of is not None and row.control_of in own
+    }
+    return [own.get(row.key) or controls.get(row.key) or next(others[row.kind]) for row in rows]
