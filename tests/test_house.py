@@ -52,6 +52,7 @@ TESTED_ELSEWHERE = {
     "cli/site.py": "federation/flower/test_deployment.py",
     "cli/weights.py": "models/test_releases.py",
     "config/aggregation.py": "config/test_experiment.py",
+    "config/model.py": "models/encoders/test_brainiac.py",
     "config/participation.py": "federation/test_participation.py",
     "config/encoder_fit.py": "config/test_study.py",
     "config/study_axes.py": "config/test_study.py",

@@ -1,6 +1,7 @@
 """What the keys at the top of an experiment and of a study file mean; those of all other sections say so themselves."""
 
-from fedtune3d.config.experiment import ExperimentKeys, ModelSection, Splits
+from fedtune3d.config.experiment import ExperimentKeys, Splits
+from fedtune3d.config.model import ModelSection
 from fedtune3d.config.study import Study
 
 TOP_LEVEL_KEYS: dict[type, dict[str, str]] = {

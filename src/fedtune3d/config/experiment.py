@@ -10,7 +10,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     ValidationError,
-    field_validator,
     model_validator,
 )
 
@@ -31,15 +30,15 @@ from fedtune3d.config.aggregation import AggregationSection
 from fedtune3d.config.encoder_fit import find_misfits, find_wrong_size
 from fedtune3d.config.evaluation import EvaluationSection
 from fedtune3d.config.explain import ExplainSection
+from fedtune3d.config.model import ModelSection
 from fedtune3d.config.participation import ParticipationSection
 from fedtune3d.config.policy import Policy
 from fedtune3d.config.preparation import PreparationSection
 from fedtune3d.config.privacy import PrivacySection, find_large_noise, find_unprotected, find_visible_updates
 from fedtune3d.config.site import SiteName, SiteSection
 from fedtune3d.models.assembly import NCC, RESNET18, input_spec
-from fedtune3d.models.encoders import encoder_names, encoder_spec
+from fedtune3d.models.encoders import encoder_spec
 from fedtune3d.models.encoders.contract import EncoderSpec, InputSpec
-from fedtune3d.models.heads import head_names
 from fedtune3d.models.tuning import Frozen, Lora, Tuning
 from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.training.settings import TrainingSettings
@@ -74,58 +73,6 @@ class Splits(StrictModel):
     def fractions(self) -> tuple[float, float, float]:
         """Return the fractions in the order train, validation, test."""
         return self.train, self.validation, self.test
-
-
-def default_weights(encoder: str) -> Literal["random", "packaged"]:
-    """The weights of an encoder for which a file gives none."""
-    return "packaged" if encoder in encoder_names() and encoder_spec(encoder).is_packaged else "random"
-
-
-class ModelSection(StrictModel):
-    """The encoder, its weights and the head.
-
-    The weights are `random`, drawn from the seed, the path of a checkpoint file, or `packaged`, which come inside an
-    installed package. An encoder that has packaged weights starts from these unless the file says otherwise.
-
-    The encoder `resnet18` is a reference without weights or head: a complete classifier, trained from scratch.
-    """
-
-    encoder: str = "vit_b"
-    weights: Literal["random", "packaged"] | UserPath = "random"
-    head: str = "conv_s"
-    accept_licence: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _own_weights(cls, values: object) -> object:
-        if not isinstance(values, dict) or "weights" in values or values.get("encoder") not in encoder_names():
-            return values
-        return {**values, "weights": default_weights(values["encoder"])}
-
-    @field_validator("encoder")
-    @classmethod
-    def _known_encoder(cls, name: str) -> str:
-        if name.endswith(".py"):
-            own = f"put {Path(name).name} into fedtune3d/models/encoders and write encoder: {Path(name).stem}"
-            raise ValueError(f"expected a name, got a file; {own}")
-        return known_name(name, (*encoder_names(), RESNET18))
-
-    @model_validator(mode="after")
-    def _weights_exist(self) -> Self:
-        spec = encoder_spec(self.encoder) if self.encoder in encoder_names() else None
-        if spec is not None and not spec.permissive and self.weights != "random" and not self.accept_licence:
-            raise ValueError(
-                f"weights: the licence of encoder {spec.name} is {spec.licence}; read its terms, and write "
-                "accept_licence: true to accept them"
-            )
-        if self.weights == "packaged" and default_weights(self.encoder) != "packaged":
-            raise ValueError(f"weights: encoder {self.encoder} has no packaged weights; write random or a path")
-        return self
-
-    @field_validator("head")
-    @classmethod
-    def _known_head(cls, name: str) -> str:
-        return known_name(name, (*head_names(), NCC))
 
 
 def _method(value: object) -> object:
@@ -284,10 +231,7 @@ class ExperimentKeys(StrictModel):
         if not self.training.min_steps:
             del values["training"]["min_steps"]
         values["preparation"] = self.preparation.public(input_spec(self.model.encoder))
-        if not self.model.accept_licence:
-            del values["model"]["accept_licence"]
-        if isinstance(self.model.weights, Path):
-            values["model"]["weights"] = self.model.weights.name
+        values["model"] = self.model.public()
         if values["explain"] is not None:
             del values["explain"]["atlas"]
         return values

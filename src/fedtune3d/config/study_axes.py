@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from fedtune3d._utils.user_paths import expand_path
-from fedtune3d.config.experiment import ExperimentKeys, default_weights
+from fedtune3d.config.experiment import ExperimentKeys
+from fedtune3d.config.model import default_weights
 from fedtune3d.models.assembly import NCC, RESNET18
 
 Choice = str | dict[str, JsonValue]

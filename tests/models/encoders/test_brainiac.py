@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from fedtune3d._utils.seeds import torch_rng
-from fedtune3d.config.experiment import ModelSection
+from fedtune3d.config.model import ModelSection
 from fedtune3d.models.encoders import build_encoder, encoder_spec
 from fedtune3d.models.weights import load_encoder_weights
 from fedtune3d.testing import check_encoder

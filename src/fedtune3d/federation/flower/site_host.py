@@ -12,7 +12,8 @@ from fedtune3d._utils.errors import InputError, MachineError, StorageError
 from fedtune3d._utils.folders import RunFolder, SitePaths, SiteWork
 from fedtune3d._utils.foreign_text import one_line
 from fedtune3d._utils.progress import Progress, Silent
-from fedtune3d.config.experiment import Experiment, ModelSection
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.model import ModelSection
 from fedtune3d.config.site import SiteSection
 from fedtune3d.federation.flower.site_folder import SiteSettings
 from fedtune3d.federation.flower.wire import Occasion, WireError, pack_answer, unpack_task
