@@ -23,6 +23,7 @@ from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.encoder_checks import CHECKS as MODEL_CHECKS
 from fedtune3d.models.encoder_checks import Checked, checked
+from fedtune3d.models.encoders import install_encoder
 from fedtune3d.models.heads import build_head, head_title
 from fedtune3d.models.tuning import Frozen, Trainable, apply_tuning, read_state
 from fedtune3d.models.tuning.trainable import trainable_of
@@ -50,15 +51,17 @@ def check_head(name: str) -> None:
 
 
 def check_encoder(name: str, size: int | None = None) -> None:
-    """Run every check on the encoder in ``models/encoders/<name>.py``.
+    """Run every check on an encoder.
 
     Args:
-        name: The name in the experiment file.
+        name: The name in the experiment file, or the path of a file of your own, which is installed in this process.
         size: Voxels along each axis of the test scans; by default the encoder's own size, or 64 if it accepts any.
 
     Raises:
         AssertionError: If a check fails.
     """
+    if name.endswith(".py"):
+        name = install_encoder(name).name
     for check in ENCODER_CHECKS:
         check(checked(name, size))
 

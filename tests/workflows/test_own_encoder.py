@@ -1,8 +1,6 @@
-"""The encoder of docs/encoders.md, one file put into the folder of encoders, on the whole way of a model."""
+"""The encoder of docs/encoders.md, one file named in the experiment file, on the whole way of a model."""
 
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,9 @@ import torch
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders.export import MODEL
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.models import encoders
+from fedtune3d.config.handover import from_line, to_line
+from fedtune3d.federation.site.costs import measure_costs
+from fedtune3d.models.encoders import _registry, install_encoder
 from fedtune3d.testing import check_encoder
 from fedtune3d.workflows.explain import explain_scan
 from fedtune3d.workflows.export import export_run, load_exported
@@ -24,29 +24,40 @@ DOCS = Path(__file__).parents[2] / "docs" / "encoders.md"
 
 
 @pytest.fixture
-def strided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The name of the encoder, whose file is the only thing that is added."""
+def strided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of the encoder, which is the only thing that is added."""
     section = DOCS.read_text(encoding="utf-8").partition("## Add an encoder")[2]
     code = re.search(r"```python\n(.*?)```", section, flags=re.DOTALL)
     assert code is not None
-    (tmp_path / "strided.py").write_text(code[1], encoding="utf-8")
-    monkeypatch.setattr(encoders, "__path__", [*encoders.__path__, str(tmp_path)])
-    yield "strided"
-    sys.modules.pop("fedtune3d.models.encoders.strided", None)
+    monkeypatch.setattr(_registry, "_INSTALLED", {})
+    path = tmp_path / "strided.py"
+    path.write_text(code[1], encoding="utf-8")
+    return path
 
 
-def experiment_of(small_experiment: Any, folder: Path, **changes: object) -> Experiment:
-    model = {"encoder": "strided", "head": "linear"}
+def experiment_of(small_experiment: Any, folder: Path, encoder: Path, **changes: object) -> Experiment:
+    model = {"encoder": str(encoder), "head": "linear"}
     training = {"rounds": 1, "batch_size": 4}
     return Experiment.from_yaml(small_experiment.write(folder, model=model, training=training, **changes))
 
 
-def test_it_keeps_the_contract(strided: str) -> None:
-    check_encoder(strided)
+def forget_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a new process, in which no file is installed."""
+    monkeypatch.setattr(_registry, "_INSTALLED", {})
 
 
-def test_frozen_it_runs_explains_predicts_and_exports(strided: str, small_experiment: Any, tmp_path: Path) -> None:
-    run = run_experiment(experiment_of(small_experiment, tmp_path / "run"), report=False).path
+def test_it_keeps_the_contract(strided: Path) -> None:
+    check_encoder(str(strided))
+
+
+def test_frozen_it_runs_explains_predicts_and_exports(
+    strided: Path, small_experiment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_experiment(experiment_of(small_experiment, tmp_path / "run", strided), report=False).path
+    forget_encoders(monkeypatch)
+    with pytest.raises(InputError, match=r"encoder strided is a file of its own, .* --encoder strided.py"):
+        Predictor(run)
+    install_encoder(strided)
     predictor = Predictor(run)
     scan = next(small_experiment.folder.rglob("*_T1w.nii.gz"))
     prepared = predictor.prepare(scan)
@@ -60,18 +71,30 @@ def test_frozen_it_runs_explains_predicts_and_exports(strided: str, small_experi
     model, info = load_exported(tmp_path / "export" / MODEL)
     with torch.inference_mode():
         probability = torch.softmax(model(as_input(prepared)).double(), dim=1)[0, 1].item()
-    assert info.encoder == strided
+    assert info.encoder == "strided"
     np.testing.assert_allclose(probability, prediction.probability, rtol=1e-5)
+    strided.write_text(strided.read_text() + "\n# changed\n")
+    install_encoder(strided)
+    with pytest.raises(InputError, match="get the same file"):
+        load_exported(tmp_path / "export" / MODEL)
 
 
-def test_in_full_it_trains_and_lora_is_refused(strided: str, small_experiment: Any, tmp_path: Path) -> None:
-    run = run_experiment(experiment_of(small_experiment, tmp_path / "run", tuning={"method": "full"}), report=False)
-    assert run.metrics.exists()
+def test_in_full_it_trains_in_workers_and_lora_is_refused(strided: Path, small_experiment: Any, tmp_path: Path) -> None:
+    full = experiment_of(small_experiment, tmp_path / "run", strided, tuning={"method": "full"}, workers=2)
+    assert run_experiment(full, report=False).metrics.exists()
     with pytest.raises(InputError, match="encoder strided has no attention for LoRA to adapt"):
-        experiment_of(small_experiment, tmp_path / "other", tuning={"method": "lora"})
+        experiment_of(small_experiment, tmp_path / "other", strided, tuning={"method": "lora"})
 
 
-def test_a_path_in_place_of_a_name_is_refused_with_what_to_do(small_experiment: Any, tmp_path: Path) -> None:
-    path = small_experiment.write(tmp_path / "run", model={"encoder": "./my_encoder.py"})
-    with pytest.raises(InputError, match=r"put my_encoder.py into .*models/encoders and write encoder: my_encoder"):
-        Experiment.from_yaml(path)
+def test_another_process_gets_the_file_with_the_same_bytes_or_none(
+    strided: Path, small_experiment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = experiment_of(small_experiment, tmp_path / "run", strided)
+    assert measure_costs(experiment).feature_bytes == 32 * 8**3 * 2
+    line = to_line(experiment)
+    forget_encoders(monkeypatch)
+    assert from_line(line) == experiment
+    strided.write_text(strided.read_text() + "\n# changed\n")
+    forget_encoders(monkeypatch)
+    with pytest.raises(InputError, match="expected the encoder's file with SHA-256"):
+        from_line(line)

@@ -1,5 +1,6 @@
 """A site's folder by the commands of its people: approve, list, revoke, withdraw, forget, the log, and its cuts."""
 
+import hashlib
 import io
 import os
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.tasks.assign_splits import AssignSplits
 from fedtune3d.federation.tasks.count_scans import CountScans
 from fedtune3d.federation.tasks.train import Train, TrainAnswer
+from fedtune3d.models.encoders import _registry
 from fedtune3d.models.tuning import read_state
 from fedtune3d.workflows.approve import approve, read_request
 from fedtune3d.workflows.site_log import read_log
@@ -165,3 +167,29 @@ def test_a_no_is_no(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatc
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     assert call(capsys, "site", "approve", folder, folder / "experiment.yaml")[0] == 1
     assert not (folder / "approvals.jsonl").exists()
+
+
+def test_the_screen_says_that_an_encoder_of_ones_own_is_code_which_the_gate_cannot_contain(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is the site's; the path in an experiment file from elsewhere is not followed."""
+    monkeypatch.setattr(_registry, "_INSTALLED", {})
+    example = (Path(__file__).parents[2] / "docs" / "encoders.md").read_text(encoding="utf-8")
+    code = example.partition("## Add an encoder")[2].partition("```python\n")[2].partition("```")[0]
+    (folder / "strided.py").write_text(code)
+    sha256 = hashlib.sha256((folder / "strided.py").read_bytes()).hexdigest()
+    values = yaml.safe_load((folder / "experiment.yaml").read_text())
+    file, settings = folder / "own.yaml", folder / "site.yaml"
+    file.write_text(yaml.safe_dump(values | {"model": {"encoder": "./strided.py", "head": "linear"}}))
+    with pytest.raises(InputError, match="expected a name, got a file, which is code"):
+        read_request(folder, file)
+    named = {"encoder": "strided", "encoder_sha256": sha256, "head": "linear"}
+    file.write_text(yaml.safe_dump(values | {"model": named}))
+    with pytest.raises(InputError, match=r"not installed here: list it under `encoders` in site\.yaml"):
+        read_request(folder, file)
+    settings.write_text(yaml.safe_dump(yaml.safe_load(settings.read_text()) | {"encoders": ["strided.py"]}))
+    screen = read_request(folder, file).screen
+    said = " ".join(screen.split())
+    assert f"(SHA-256 {sha256}): it is code that runs here, and the checks of what leaves cannot contain it" in said
+    assert all(len(line) <= 80 for line in screen.splitlines())
+    assert "it is code that runs here" not in " ".join(read_request(folder, folder / "experiment.yaml").screen.split())

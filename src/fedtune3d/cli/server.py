@@ -87,7 +87,7 @@ def run(
     """Train across the sites that have joined, evaluate at each site, and write the report."""
     from fedtune3d.workflows.run import run_across
 
-    settings = read_experiment(experiment)
+    settings = _read(experiment, folder)
     try:
         with watched_bars(settings.output, watch, port) as progress:
             run_folder = _serve(
@@ -118,10 +118,18 @@ def check(
     """
     from fedtune3d.workflows.check import check_across
 
-    settings = read_experiment(experiment)
+    settings = _read(experiment, folder)
     with err.status("sites are preparing, splitting and fingerprinting their scans"):
         audit = _serve(settings, folder, wait, lambda reach, restarted: check_across(settings, reach, near))
     print_audit(audit)
+
+
+def _read(experiment: Path, folder: Path) -> "Experiment":
+    """Read the experiment with the encoders of the server's own."""
+    from fedtune3d.federation.flower.server_folder import ServerFolder
+
+    ServerFolder(folder).install_encoders()
+    return read_experiment(experiment)
 
 
 def _serve(

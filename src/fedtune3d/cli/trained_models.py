@@ -7,6 +7,11 @@ import typer
 
 from fedtune3d.cli.shared import out, progress_bars
 
+OwnEncoder = Annotated[
+    Path | None,
+    typer.Option("--encoder", help="The file of the run's encoder, if it is not part of fedtune3d. Its code is run."),
+]
+
 
 def export(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of a finished run.")],
@@ -24,6 +29,7 @@ def export(
     site: Annotated[
         str | None, typer.Option(help="Site whose local layers to export, if sites kept their own (rule fedbn).")
     ] = None,
+    encoder: OwnEncoder = None,
 ) -> None:
     """Export the trained model with a model card that states its intended use and its limits.
 
@@ -33,6 +39,7 @@ def export(
     from fedtune3d._utils.folders import RunFolder
     from fedtune3d.workflows.export import export_run
 
+    _install(encoder)
     for path in export_run(
         run_folder, output or RunFolder(run_folder).export.path, merged=merged, weights=weights, site=site
     ):
@@ -51,6 +58,7 @@ def predict(
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="The pretrained checkpoint that the run started from.")] = None,
     site: Annotated[str | None, typer.Option(help="Site whose local layers to use, if sites kept their own.")] = None,
+    encoder: OwnEncoder = None,
 ) -> None:
     """Predict the probability of the positive class for new scans, and flag those unlike the training scans.
 
@@ -63,6 +71,7 @@ def predict(
     from fedtune3d.workflows.explain import explainer
     from fedtune3d.workflows.predict import Predictor, predict_scans, write_predictions_of
 
+    _install(encoder)
     predictor = Predictor(run_folder, weights, site)
     with progress_bars() as bars, bars.bar("predicting") as advance:
         write_maps = None if explain is None else explainer(predictor, explain, bars, _print_written)
@@ -72,6 +81,13 @@ def predict(
     out.print(prediction_table(predictions, predictor.threshold, predictor.scaling))
     if text := caveat(predictor.metrics):
         out.print(text)
+
+
+def _install(encoder: Path | None) -> None:
+    from fedtune3d.models.encoders import install_encoder
+
+    if encoder is not None:
+        install_encoder(encoder)
 
 
 def _print_written(path: Path) -> None:

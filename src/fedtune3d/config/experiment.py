@@ -31,6 +31,7 @@ from fedtune3d.config.encoder_fit import find_misfits, find_wrong_size
 from fedtune3d.config.evaluation import EvaluationSection
 from fedtune3d.config.explain import ExplainSection
 from fedtune3d.config.model import ModelSection
+from fedtune3d.config.own_encoder import install_named_encoders
 from fedtune3d.config.participation import ParticipationSection
 from fedtune3d.config.policy import Policy
 from fedtune3d.config.preparation import PreparationSection
@@ -189,14 +190,21 @@ class ExperimentKeys(StrictModel):
         return self.input.size // (8 if spec is None or spec.features.is_vector else spec.features.positions)
 
     @classmethod
-    def from_yaml(cls, path: str | Path) -> Self:
+    def from_yaml(cls, path: str | Path, own_code: bool = True) -> Self:
         """Read and validate a YAML file, whose relative paths are relative to its own folder.
+
+        Args:
+            path: The file.
+            own_code: Whether an encoder's file that it names is loaded, which is code. Never for a file from elsewhere.
 
         Raises:
             InputError: If the file is invalid, with one line per problem.
         """
         path = Path(path)
         values = read_yaml(path, if_missing=WRITTEN_BY_INIT)
+        if own_code:
+            named = [key for key in ("model", "encoders") if key in values]
+            values |= {key: install_named_encoders(values[key], path) for key in named}
         try:
             keys = cls.model_validate(values)
         except ValidationError as error:

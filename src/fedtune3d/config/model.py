@@ -1,19 +1,20 @@
 """The `model` of an experiment file: encoder, its weights, head."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from fedtune3d._utils.json_values import Json
 from fedtune3d._utils.names import known_name
 from fedtune3d._utils.strict import StrictModel
 from fedtune3d._utils.user_paths import UserPath
+from fedtune3d.config.own_encoder import NAMES_A_FILE, find_other_code, is_encoder_file
 from fedtune3d.models.assembly import NCC, RESNET18
 from fedtune3d.models.encoders import encoder_names, encoder_spec
 from fedtune3d.models.heads import head_names
 
-_LATER_KEYS = ("accept_licence",)
+_LATER_KEYS = ("accept_licence", "encoder_sha256")
 """Left out of the identity of an experiment where they have their defaults, so that it stays what it was."""
 
 
@@ -28,9 +29,11 @@ class ModelSection(StrictModel):
     The weights are `random`, drawn from the seed, the path of a checkpoint file, or `packaged`, which come inside an
     installed package. An encoder that has packaged weights starts from these unless the file says otherwise.
 
-    The encoder `resnet18` is a reference without weights or head: a complete classifier, trained from scratch.
+    The encoder `resnet18` is a reference without weights or head: a complete classifier, trained from scratch. A file
+    of the user's own is given by its path in a file that the user runs, else by its name and SHA-256.
     """
 
+    encoder_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     encoder: str = "vit_b"
     weights: Literal["random", "packaged"] | UserPath = "random"
     head: str = "conv_s"
@@ -45,10 +48,11 @@ class ModelSection(StrictModel):
 
     @field_validator("encoder")
     @classmethod
-    def _known_encoder(cls, name: str) -> str:
-        if name.endswith(".py"):
-            own = f"put {Path(name).name} into fedtune3d/models/encoders and write encoder: {Path(name).stem}"
-            raise ValueError(f"expected a name, got a file; {own}")
+    def _known_encoder(cls, name: str, others: ValidationInfo[object]) -> str:
+        if is_encoder_file(name):
+            raise ValueError(NAMES_A_FILE)
+        if problem := find_other_code(name, others.data.get("encoder_sha256", "")):
+            raise ValueError(problem)
         return known_name(name, (*encoder_names(), RESNET18))
 
     @model_validator(mode="after")

@@ -119,13 +119,13 @@ class Study(ExperimentKeys):
             return True  # the axis has a problem of its own
 
     @classmethod
-    def from_yaml(cls, path: str | Path) -> Self:
-        """Read and validate a study file, including every trial that it can lead to.
+    def from_yaml(cls, path: str | Path, own_code: bool = True) -> Self:
+        """Read and validate a study file, including every trial that it can lead to; see `ExperimentKeys`.
 
         Raises:
             InputError: If the file is invalid, with one line per problem.
         """
-        study = super().from_yaml(path)
+        study = super().from_yaml(path, own_code)
         problems = [f"{path}: {problem}" for problem in study._nothing_fits()]
         for combination in () if problems else study.possible():
             try:

@@ -25,7 +25,10 @@ REFERENCES: dict[str, dict[str, JsonValue]] = {
         "aggregation": {"rule": NCC},
         "training": {"rounds": 1},
     },
-    RESNET18: {"model": {"encoder": RESNET18, "weights": "random"}, "tuning": {"method": "full"}},
+    RESNET18: {
+        "model": {"encoder": RESNET18, "encoder_sha256": "", "weights": "random"},
+        "tuning": {"method": "full"},
+    },
     RANDOM: {"model": {"weights": "random"}},
 }
 NAME_KEYS = {
@@ -136,7 +139,8 @@ def _changes(axis: str, name: str, options: dict[str, JsonValue], keys: Experime
             raise ValueError(f"references: expected {' or '.join(REFERENCES)}, got {name!r}")
         return changed(REFERENCES[name], options)
     if axis == "encoders":
-        own = {} if name == keys.model.encoder else {"weights": default_weights(name)}
+        same = name == keys.model.encoder
+        own = {} if same else {"encoder_sha256": "", "weights": default_weights(name)}
         return {"model": {"encoder": name, **own, **options}}
     if axis == "heads":
         if "encoder" in options or "weights" in options:

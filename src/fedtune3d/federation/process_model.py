@@ -7,6 +7,7 @@ import torch
 from fedtune3d._utils.errors import InputError
 from fedtune3d.aggregation.contract import RuleContext
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.own_encoder import find_other_code
 from fedtune3d.models.assembly import AssembledModel, assemble
 from fedtune3d.models.normalisation import normalisation_names
 from fedtune3d.training.peak_memory import PeakMemory
@@ -43,6 +44,8 @@ class ProcessModel:
     def assembled(self) -> AssembledModel:
         """The model with its trainable part and the source of its weights."""
         section = self.experiment.model
+        if problem := find_other_code(section.encoder, section.encoder_sha256):
+            raise InputError(f"model.encoder: {problem}")  # another file was installed since the experiment was read
         tuning = self.experiment.tuning
         assembled = assemble(section.encoder, section.weights, section.head, tuning, self.experiment.seed)
         assembled.model.to(self.device)

@@ -89,6 +89,7 @@ class ExportInfo:
         layers_of: The site whose local layers the file holds, if each site keeps its own (FedBN); None otherwise.
         state_sha256: SHA-256 of the tensors in the file (`state_dicts.state_sha256`).
         recalibration: Platt scaling of the probabilities, fitted on validation scans; None if the run has none.
+        encoder_sha256: SHA-256 of the encoder's file if it is not part of this package; else empty.
     """
 
     format: int
@@ -108,3 +109,4 @@ class ExportInfo:
     layers_of: str | None
     state_sha256: str
     recalibration: PlattScaling | None = None
+    encoder_sha256: str = ""

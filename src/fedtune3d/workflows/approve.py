@@ -45,7 +45,9 @@ def read_request(folder: Path, file: Path) -> Request:
         Refusal: Where the site could not answer the experiment whoever approves it.
         InputError: Where the file or the tables are at fault.
     """
-    settings, paths, experiment = SiteSettings.read(folder), SitePaths(folder), Experiment.from_yaml(file)
+    settings, paths = SiteSettings.read(folder), SitePaths(folder)
+    settings.install_encoders()
+    experiment = Experiment.from_yaml(file, own_code=False)  # the file comes from elsewhere
     key, approvals = site_key(paths.people_key), Approvals(paths.approvals)
     withdrawn = approvals.withdrawn()
     section = settings.section_of(experiment)

@@ -15,6 +15,7 @@ from fedtune3d._utils.version import __version__
 from fedtune3d.aggregation.contract import Memory
 from fedtune3d.aggregation.site_step import KEPT_LOCAL
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.own_encoder import find_other_code, require_code_of_run
 from fedtune3d.config.preparation import PreparationSection
 from fedtune3d.federation.round_state import read_best_state
 from fedtune3d.federation.site.memory import SiteMemory
@@ -74,6 +75,8 @@ def load_exported(path: Path) -> tuple[nn.Module, ExportInfo]:
             version.
     """
     info = _read_info(path)
+    if problem := find_other_code(info.encoder, info.encoder_sha256):
+        raise InputError(f"{path}: {problem}; see `install_encoder` in docs/encoders.md")
     expected = input_spec(info.encoder)
     current = InputFormat.of(PreparationSection().settings(expected))
     if info.preparation.version != current.version or (expected.fixed_size and info.preparation.size != current.size):
@@ -142,6 +145,7 @@ def trained_model(run_folder: Path, weights: Path | None, site: str | None) -> t
 
 def _finished(run_folder: Path) -> tuple[FinishedRun, Experiment]:
     contents = read_finished_run(run_folder)
+    require_code_of_run(contents.config, run_folder)
     return contents, Experiment.model_validate(contents.config)
 
 
@@ -221,6 +225,7 @@ def _info(experiment: Experiment, contents: FinishedRun, site: str | None) -> Ex
         fedtune3d=__version__,
         experiment=experiment.name,
         encoder=experiment.model.encoder,
+        encoder_sha256=experiment.model.encoder_sha256,
         head=experiment.head_name(),
         tuning=experiment.tuning.method,
         rule=experiment.aggregation.rule,

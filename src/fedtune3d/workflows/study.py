@@ -17,6 +17,7 @@ from fedtune3d._utils.locks import ended_well, one_writer
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d._utils.run_config import read_run_config
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.handover import to_line
 from fedtune3d.config.study import Stage, Study
 from fedtune3d.config.study_axes import Combination, Variant
 from fedtune3d.config.study_results import CombinationRecord, EncodingCost, StudyResults
@@ -230,7 +231,7 @@ class _Processes:
                 return "stopped"
             assert process.stdin is not None
             assert process.stdout is not None
-            process.stdin.write(experiment.model_dump_json() + "\n")
+            process.stdin.write(to_line(experiment))
             process.stdin.flush()
             lines = process.stdout.read().splitlines()
             code = process.wait()

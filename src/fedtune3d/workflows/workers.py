@@ -10,6 +10,7 @@ from fedtune3d._utils.locks import wait_until_free
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d.cohorts.records import Cohort
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.handover import install_files, installed_files
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answering, Federation
 from fedtune3d.federation.site.site import Site
@@ -68,15 +69,18 @@ class WorkerSites:
         folder: The run folder.
         key: The sites' key for the leak audit.
         cohorts: Site → its scans, read and prepared, for the sites of this worker.
+        encoders: Files of the user's own encoders, with their SHA-256.
     """
 
     experiment: Experiment
     folder: RunFolder
     key: bytes
     cohorts: Mapping[str, tuple[Cohort, PreparedCohort]]
+    encoders: Mapping[str, str]
 
     def __call__(self) -> Held:
         """Make the sites, with one model."""
+        install_files(self.encoders)
         sites = {site.name: site for site in make_sites(self.experiment, self.folder, Silent(), key=self.key)}
         for name, (cohort, prepared) in self.cohorts.items():
             sites[name].cohort, sites[name].prepared = cohort, prepared
@@ -99,7 +103,7 @@ def _describe(
     """Describe the sites of a worker; prepares the scans of all sites first, with the processes for preparation."""
     cohorts = {site.name: (site.cohort, site.prepared) for site in sites}
     own = {name: cohort for name, cohort in cohorts.items() if holders[name] == worker}
-    return WorkerSites(experiment, folder, key, own)
+    return WorkerSites(experiment, folder, key, own, installed_files())
 
 
 def _list_unencoded(sites: Sequence[Site]) -> list[Unencoded]:

@@ -1,12 +1,15 @@
 """What a site says where it cannot answer."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 import yaml
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import Fault, Task
+from fedtune3d.models.encoders import _registry, encoder_spec
 
 flwr = pytest.importorskip("flwr.app")
 
@@ -85,3 +88,77 @@ def test_an_error_in_code_leaves_by_its_kind_and_its_traceback_stays(
     assert "sub-01" not in (host.settings.work / "egress.jsonl").read_text()
     assert "Traceback (most recent call last)" in caplog.text
     assert "wieght" in caplog.text
+
+
+OWN_CODE = """
+from pathlib import Path
+
+from fedtune3d.models.encoders.contract import EncoderSpec, FeatureSpec, InputSpec
+
+with Path(__file__).with_suffix(".ran").open("a") as ran:
+    ran.write("once ")
+SPEC = EncoderSpec(name="mine", version=1, title="Mine", input=InputSpec(), features=FeatureSpec(4, 8), licence="MIT")
+
+
+def build():
+    raise NotImplementedError
+"""
+
+
+@pytest.fixture
+def site_with_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of site A, which has installed an encoder of its own; and a file that nobody has installed."""
+    monkeypatch.setattr(_registry, "_INSTALLED", {})
+    settings = {"name": "A", "server": "localhost:1", "data": "bids", "encoders": ["mine.py"]}
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump(settings))
+    (tmp_path / "mine.py").write_text(OWN_CODE)
+    (tmp_path / "evil.py").write_text(OWN_CODE.replace('"mine"', '"evil"'))
+    (tmp_path / "work").mkdir()
+    return tmp_path
+
+
+def ask_with(folder: Path, model: dict[str, str]) -> str:
+    """The fault with which the site replies to a server that sends this model."""
+    host = SiteHost(folder, make_hosted_site)
+    experiment = Experiment.model_validate(VALUES).public()
+    experiment["model"] = model | {"weights": "random", "head": "linear"}
+    occasion = Occasion(experiment, "5" * 64, None)
+    sent = pack_task(Task(CountScans()), occasion, TensorCache().array)
+    reply = unpack_answer(host.answer(sent), Task(CountScans()), "A", occasion.sha256)
+    assert isinstance(reply, Fault)
+    return reply.reason
+
+
+@pytest.mark.parametrize("sha256", ["0" * 64, "", "A" * 64, "../evil.py"])
+def test_code_with_another_sha256_than_the_server_means_is_refused(site_with_code: Path, sha256: str) -> None:
+    reason = ask_with(site_with_code, {"encoder": "mine", "encoder_sha256": sha256})
+    assert reason.startswith("refused: encoder mine: the file installed here has SHA-256 ")
+    assert str(site_with_code) not in reason
+
+
+@pytest.mark.parametrize("encoder", ["evil.py", "./evil.py", "FOLDER/evil.py", "evil", "FOLDER/evil", "file://evil.py"])
+def test_no_code_runs_at_a_site_but_what_its_own_settings_list(site_with_code: Path, encoder: str) -> None:
+    sha256 = hashlib.sha256((site_with_code / "evil.py").read_bytes()).hexdigest()
+    named = encoder.replace("FOLDER", str(site_with_code))
+    for model in ({"encoder": named}, {"encoder": named, "encoder_sha256": sha256}):
+        assert ask_with(site_with_code, model).startswith("refused: ")
+    assert not (site_with_code / "evil.ran").exists()
+    assert (site_with_code / "mine.ran").exists()
+
+
+def test_a_site_whose_own_encoder_fails_says_so_in_one_line_before_it_joins(site_with_code: Path) -> None:
+    (site_with_code / "mine.py").write_text("1 / 0")
+    with pytest.raises(InputError) as caught:
+        SiteHost(site_with_code, make_hosted_site)
+    assert "mine.py: ZeroDivisionError while the encoder's file was loaded, line 1: division by zero" in str(
+        caught.value
+    )
+    assert "\n" not in str(caught.value)
+
+
+def test_the_file_is_loaded_as_it_was_when_the_site_started(site_with_code: Path) -> None:
+    host = SiteHost(site_with_code, make_hosted_site)
+    before = encoder_spec("mine").code_sha256
+    (site_with_code / "mine.py").write_text(OWN_CODE + "# changed later")
+    assert host.settings.encoders == (site_with_code / "mine.py",)
+    assert encoder_spec("mine").code_sha256 == before

@@ -14,12 +14,14 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import ServerPaths
 from fedtune3d._utils.strict import StrictModel, problems_of
+from fedtune3d._utils.user_paths import UserPath
 from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.config.privacy import MIN_SITES
 from fedtune3d.config.site import SITE_NAME
 from fedtune3d.federation.flower.certificates import require_certificates
 from fedtune3d.federation.flower.keys import call, make_site_key, set_site_key
 from fedtune3d.federation.flower.site_folder import Address
+from fedtune3d.models.encoders import install_encoder
 
 CERTIFICATE_DAYS = 825
 
@@ -30,6 +32,7 @@ server: {address}
 data: /path/to/bids      # this site's BIDS folder; no other file names it
 work: work               # prepared scans, features, and this site's part of each run
 # weights: /path/to/sam_med3d_turbo.pth
+# encoders: [my_encoder.py]     # encoders that are not part of fedtune3d: code, which runs here; read it first
 columns: [diagnosis]     # what labels may use; never ids
 policy:
   secure_aggregation: {secure_aggregation}  # required: the server sees sums of updates only (site key, site trust)
@@ -59,11 +62,13 @@ class ServerSettings(StrictModel):
         address: The address that sites use, ``host:port``.
         listen: The address on which this machine listens; ``0.0.0.0`` for all of its networks.
         insecure: Serve without TLS, for tests on one machine.
+        encoders: Files of encoders that are not part of fedtune3d. They are code, which runs in the server's process.
     """
 
     address: Address
     listen: str = "0.0.0.0"
     insecure: bool = False
+    encoders: tuple[UserPath, ...] = ()
 
     @property
     def port(self) -> int:
@@ -87,6 +92,11 @@ class ServerFolder:
             )
         except ValidationError as error:
             raise InputError("\n".join(problems_of(path, error, ServerSettings))) from None
+
+    def install_encoders(self) -> None:
+        """Load the encoders that `server.yaml` lists, in this process. Raises `InputError`."""
+        for path in self.settings().encoders:
+            install_encoder(self.path / path)
 
     def public_key(self, site: str) -> Path:
         """Return the path of a site's public key; without that file the site cannot join."""

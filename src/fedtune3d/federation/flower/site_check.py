@@ -38,7 +38,7 @@ def check_site(folder: Path) -> Iterator[Finding]:
         yield Finding(False, str(error))
         return
     yield Finding(True, f"site.yaml: site {settings.name}, server {settings.server}")
-    for check in (_key, _signing, _data, _disk, _minimums, _approvals, _server):
+    for check in (_key, _signing, _data, _encoders, _disk, _minimums, _approvals, _server):
         yield from _run_check(check, folder, settings)
 
 
@@ -80,6 +80,12 @@ def _data(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
     diagnoses = list_diagnoses(settings.data)
     listed = ", ".join(f"{name} ({count})" for name, count in sorted(diagnoses.items()))
     yield Finding(True, f"data: {settings.data}, {diagnoses.total()} people: {listed}")
+
+
+def _encoders(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
+    """Load the site's own encoders, whose SHA-256 people compare with the experiment's."""
+    for own in settings.install_encoders():
+        yield Finding(True, f"encoder {own.name}: {own.path}, SHA-256 {own.sha256}; code that the gate cannot contain")
 
 
 def _disk(folder: Path, settings: SiteSettings) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.policy import Policy
 from fedtune3d.config.site import SiteName, SiteSection
 from fedtune3d.federation.privacy.refusal import Refusal
+from fedtune3d.models.encoders import OwnEncoder, install_encoder
 
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$|^\[[0-9A-Fa-f:]+\]:\d{1,5}$")]
 
@@ -41,6 +42,7 @@ class SiteSettings(StrictModel):
         participants: The participants table, if it is not in the data folder.
         work: Folder for prepared scans, features and the site's part of each run.
         weights: The encoder's checkpoint at this site, for experiments that start from one.
+        encoders: Files of encoders that are not part of fedtune3d. They are code, which runs at this site.
         fingerprint_key: The sites' shared key for the leak audit; without it the site is not audited.
         columns: The columns of its table that labels may use; never ids, nor columns that differ for every person.
         runtime_port: A free port of this machine, used only by the site's own processes.
@@ -56,6 +58,7 @@ class SiteSettings(StrictModel):
     participants: UserPath | None = None
     work: UserPath = Path("work")
     weights: UserPath | None = None
+    encoders: tuple[UserPath, ...] = ()
     fingerprint_key: UserPath | None = None
     columns: tuple[str, ...] = (DIAGNOSIS,)
     signing_key: UserPath = Path(SIGNING_KEY)
@@ -74,7 +77,14 @@ class SiteSettings(StrictModel):
             raise InputError("\n".join(problems_of(path, error, cls))) from None
         paths = ("data", "participants", "work", "weights", "fingerprint_key", "signing_key", "trusted")
         relative = {name: getattr(settings, name) for name in paths}
-        return settings.model_copy(update={name: folder / path for name, path in relative.items() if path is not None})
+        resolved: dict[str, Path | tuple[Path, ...]]
+        resolved = {name: folder / path for name, path in relative.items() if path is not None}
+        resolved["encoders"] = tuple(folder / path for path in settings.encoders)
+        return settings.model_copy(update=resolved)
+
+    def install_encoders(self) -> tuple[OwnEncoder, ...]:
+        """Load the site's own encoders in this process; nothing else here loads any. Raises `InputError`."""
+        return tuple(install_encoder(path) for path in self.encoders)
 
     def section_of(self, experiment: Experiment) -> SiteSection:
         """Return the site's section of an experiment, with its own data and policy. Raises `Refusal` if it has none."""

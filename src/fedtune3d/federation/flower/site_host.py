@@ -14,6 +14,7 @@ from fedtune3d._utils.foreign_text import one_line
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.model import ModelSection
+from fedtune3d.config.own_encoder import find_other_code, named_code
 from fedtune3d.config.site import SiteSection
 from fedtune3d.federation.flower.site_folder import SiteSettings
 from fedtune3d.federation.flower.wire import Occasion, WireError, pack_answer, unpack_task
@@ -58,6 +59,7 @@ class SiteHost:
     ) -> None:
         self.paths = SitePaths(folder)
         self.settings = SiteSettings.read(folder)
+        self.settings.install_encoders()
         self.make_site = make_site
         self.progress = progress or Silent()
         self.make_draws = make_draws
@@ -150,6 +152,8 @@ class SiteHost:
 
     def _experiment(self, occasion: Occasion) -> Experiment:
         """Return the experiment as this site runs it: with its own folders and weights, and the same hash."""
+        if problem := find_other_code(*named_code(occasion.experiment)):
+            raise Refusal(problem)
         try:
             experiment = Experiment.model_validate(occasion.experiment)
         except (ValidationError, InputError):

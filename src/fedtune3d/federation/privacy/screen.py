@@ -103,6 +103,7 @@ def _what(experiment: Experiment, section: SiteSection, cost: Forecast | None) -
         "full": f"all weights of {encoder}" if head == encoder else f"the head {head} and all of the encoder {encoder}",
     }
     yield from _wrapped(trained[method])
+    yield from _own_code(experiment)
     others = ", ".join(site.name for site in experiment.sites if site.name != section.name)
     rule = rule_title(experiment.aggregation.rule)
     yield from _wrapped(f"with {others or 'no other site'}; updates are combined by {rule}")
@@ -120,6 +121,16 @@ def _what(experiment: Experiment, section: SiteSection, cost: Forecast | None) -
     if experiment.baselines:
         named = ", ".join(name.replace("_", " ") for name in experiment.baselines)
         yield from _wrapped(f"for comparison, models trained in as many rounds: {named}")
+
+
+def _own_code(experiment: Experiment) -> Iterator[str]:
+    """Yield what an encoder that is not part of this program means for the site."""
+    if sha256 := experiment.model.encoder_sha256:
+        yield from _wrapped(
+            f"the encoder {experiment.model.encoder} is a file that this site has installed, not part of fedtune3d "
+            f"(SHA-256 {sha256}): it is code that runs here, and the checks of what leaves cannot contain it. Whoever "
+            "approves this has read it, or trusts who wrote it."
+        )
 
 
 def _leaves(

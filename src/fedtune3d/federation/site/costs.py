@@ -1,6 +1,6 @@
 """Costs of a model on this machine: a forward pass and a training step, measured on noise in a separate process.
 
-`python -m fedtune3d.federation.site.costs` reads the experiment as one line of JSON and prints `MeasuredCosts` as JSON.
+`python -m fedtune3d.federation.site.costs` reads a line of `config.handover` and prints `MeasuredCosts` as JSON.
 """
 
 import dataclasses
@@ -21,6 +21,7 @@ from fedtune3d.aggregation.contract import Memory, Rule, Update
 from fedtune3d.aggregation.site_step import STATE, SiteStep, pack_step
 from fedtune3d.aggregation.sums import values_to_sum
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.handover import from_line, to_line
 from fedtune3d.config.participation import drawn_sites
 from fedtune3d.federation.messages import parts_bytes
 from fedtune3d.federation.privacy.secure_aggregation.vectors import length_of
@@ -94,9 +95,9 @@ def measure_costs(experiment: Experiment) -> MeasuredCosts:
     if experiment.model.weights != "random":
         set_encoder_weights(build_encoder(experiment.model.encoder), experiment.model.weights, 0)
     model = experiment.model.model_copy(update={"weights": "random"})
-    values = experiment.model_copy(update={"model": model}).model_dump_json()
+    line = to_line(experiment.model_copy(update={"model": model}))
     process = subprocess.run(
-        [sys.executable, "-m", "fedtune3d.federation.site.costs"], input=values + "\n", text=True, capture_output=True
+        [sys.executable, "-m", "fedtune3d.federation.site.costs"], input=line, text=True, capture_output=True
     )
     try:
         outcome = from_json(_Outcome, json.loads(process.stdout.splitlines()[-1]))
@@ -110,9 +111,8 @@ def measure_costs(experiment: Experiment) -> MeasuredCosts:
 
 def main() -> None:
     """Measure the experiment read from standard input."""
-    experiment = Experiment.model_validate_json(sys.stdin.readline())
     try:
-        outcome = _Outcome(measure(experiment), None)
+        outcome = _Outcome(measure(from_line(sys.stdin.readline())), None)
     except InputError as error:
         outcome = _Outcome(None, str(error))
     print(json.dumps(to_json(outcome)), flush=True)
