@@ -49,23 +49,6 @@ def test_a_departure_warns_and_another_size_is_refused_where_the_network_takes_o
         Experiment.from_yaml(path)
 
 
-@pytest.mark.parametrize(
-    ("cohort", "weights", "warned"), [("openneuro", "packaged", 1), ("ADNI", "packaged", 0), ("OpenNeuro", "random", 0)]
-)
-def test_a_site_whose_cohort_the_encoder_has_seen_is_warned_of(
-    tmp_path: Path, cohort: str, weights: str, warned: int
-) -> None:
-    path = tmp_path / "experiment.yaml"
-    model = f"model: {{encoder: deepbet, weights: {weights}, head: linear}}"
-    path.write_text(
-        EXPERIMENT.replace("model: {encoder: tiny}", model).replace("root: A", f"root: A, cohort: {cohort}")
-    )
-    warnings = Experiment.from_yaml(path).warnings
-    assert [warning.partition(",")[0] for warning in warnings] == [
-        f"site A: encoder deepbet was pre-trained on scans of {cohort}"
-    ] * warned
-
-
 def test_heads_and_tunings_that_do_not_fit_the_encoder_are_refused_with_the_reason(tmp_path: Path) -> None:
     path = tmp_path / "experiment.yaml"
     for model, reason in (

@@ -170,3 +170,17 @@ def test_an_interpolated_copy_at_another_site_is_a_warning(tmp_path: Path, capsy
     assert warning.startswith("warning: possibly one person under two ids")
     assert source.parents[1].name in warning
     assert target.parents[1].name in warning
+
+
+def test_ids_of_a_public_cohort_are_warned_of_where_the_encoder_may_have_seen_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rename_people(folder / "A", "sub-", "sub-ADNI002S00")
+    model = {"encoder": "tiny", "weights": "turbo.pth", "head": "linear"}
+    change(folder / "experiment.yaml", model=model)
+    code, out, leaks = check(folder, capsys)
+    assert (code, leaks) == (0, [])
+    said = "warning: site A: it is not known whether encoder tiny was pre-trained on scans of ADNI, whose ids"
+    assert " ".join(out.split()).count(said) == 1
+    change(folder / "experiment.yaml", model=model | {"weights": "random"})
+    assert "no leak found, no warnings" in check(folder, capsys)[1]

@@ -139,7 +139,8 @@ def messages(plan: RunPlan) -> dict[str, Message]:
         "describe_people": Message(
             "once, and in `fedtune3d check`",
             "nothing",
-            "people by split, class and sex, mean and standard deviation of age, for enough people",
+            "people by split, class and sex, mean and standard deviation of age, and public cohorts that the ids look "
+            "like, for enough people",
         ),
         "profile_intensities": Message(
             "twice", "the range of all sites' intensities", "range, then density of brain intensities"

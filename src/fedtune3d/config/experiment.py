@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -31,6 +32,7 @@ from fedtune3d.config.encoder_fit import find_misfits, find_wrong_size
 from fedtune3d.config.evaluation import EvaluationSection
 from fedtune3d.config.explain import ExplainSection
 from fedtune3d.config.model import ModelSection
+from fedtune3d.config.overlap import declared_overlaps, recognised_overlaps
 from fedtune3d.config.own_encoder import install_named_encoders
 from fedtune3d.config.participation import ParticipationSection
 from fedtune3d.config.policy import Policy
@@ -168,20 +170,17 @@ class ExperimentKeys(StrictModel):
         """Settings with which the run is possible, but which may harm its results."""
         departures = self.preparation.departures(self.model.encoder, input_spec(self.model.encoder))
         noise = [] if self.privacy.epsilon is None else find_large_noise(self.model.head, self.tuning.method)
-        return [*departures, *self._overlaps(), *noise]
+        overlaps = [] if self.pretrained is None else declared_overlaps(self.pretrained, self.sites)
+        return [*departures, *overlaps, *noise]
 
-    def _overlaps(self) -> list[str]:
-        """List the sites whose cohort the encoder may have seen before any training here."""
-        spec = self.encoder
-        if spec is None or self.model.weights == "random":
-            return []
-        seen = {cohort.casefold() for cohort in spec.cohorts}
-        return [
-            f"site {site.name}: encoder {spec.name} was pre-trained on scans of {site.cohort}, and may have seen its "
-            "test people; scores there may be too good"
-            for site in self.sites
-            if site.cohort is not None and site.cohort.casefold() in seen
-        ]
+    @property
+    def pretrained(self) -> EncoderSpec | None:
+        """The encoder's specification if it starts from pre-trained weights, else None."""
+        return None if self.model.weights == "random" else self.encoder
+
+    def overlaps(self, recognised: Mapping[str, Sequence[str]]) -> list[str]:
+        """Return warnings of sites whose ids look like those of a cohort (site → cohorts) that the encoder may know."""
+        return [] if self.pretrained is None else recognised_overlaps(self.pretrained, self.sites, recognised)
 
     @property
     def map_stride(self) -> int:

@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.auc import auc_from_counts
 from fedtune3d.evaluation.auc_interval import newcombe
 from fedtune3d.federation.messages import Answer, Task
@@ -65,18 +66,19 @@ class LeakAudit:
             raise InputError("\n".join([*lines, advice]))
 
 
-def audit_sites(ask: Ask, near: bool, warnings: Sequence[str] = ()) -> LeakAudit:
+def audit_sites(ask: Ask, near: bool, experiment: Experiment) -> LeakAudit:
     """Look for overlaps between splits and sites and for shortcuts to the label.
 
     Args:
         ask: Sends all sites a task.
         near: Whether to look for similar images, too.
-        warnings: What is known before any site is asked (`Experiment.warnings`).
+        experiment: The experiment, whose own warnings are findings, too, as are people whom its encoder may know.
     """
     task = Task(FingerprintScans(near=near))
     fingerprints = {answer.site: answer.expect(ScanFingerprints) for answer in ask(task)}
     described = {answer.site: answer.expect(PeopleDescription) for answer in ask(Task(DescribePeople()))}
-    known = (Finding("warning", text) for text in warnings)
+    overlaps = experiment.overlaps({site: people.cohorts for site, people in sorted(described.items())})
+    known = (Finding("warning", text) for text in (*experiment.warnings, *overlaps))
     return LeakAudit((*find_leaks(fingerprints), *find_shortcuts(described), *known), described)
 
 

@@ -14,6 +14,7 @@ from fedtune3d.report.number_formatting import (
     head_title,
     interval,
     plural,
+    pretraining_title,
     rule_title,
     tuning_title,
     weights_title,
@@ -106,9 +107,11 @@ def _facts(contents: FinishedRun, info: ExportInfo) -> list[tuple[str, str]]:
     digest = f", SHA-256 `{weights.sha256}`" if weights.sha256 else ""
     origin = weights.hub
     came_from = markdown(f", from {origin.repository} at {origin.revision} on the Hugging Face hub") if origin else ""
+    seen = [] if weights.source == "random" else [("Pre-trained on", markdown(pretraining_title(info.encoder)))]
     return [
         ("Encoder", markdown(encoder_title(info.encoder))),
         ("Its weights before training", source + digest + came_from),
+        *seen,
         ("Head", markdown(head_title(info.head))),
         (
             "Tuning",

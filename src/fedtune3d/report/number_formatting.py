@@ -44,6 +44,16 @@ def _encoder_label(name: str) -> str:
     return encoder_spec(name).title if name in encoder_names() else name
 
 
+def pretraining_title(name: str) -> str:
+    """Describe the cohorts that an encoder was pre-trained on, as far as known; never says that it saw no others."""
+    from fedtune3d.models.encoders import encoder_names, encoder_spec
+
+    cohorts = encoder_spec(name).cohorts if name in encoder_names() else None
+    if cohorts is None:
+        return "cohorts not known here; it may have seen people of public cohorts"
+    return f"{', '.join(cohorts)}, by its authors' account"
+
+
 def weights_title(weights: WeightsSource) -> str:
     """Describe the encoder's weights: `random`, or `pre-trained, from sam_med3d_turbo.pth`."""
     return weights.source if weights.source == "random" else f"pre-trained, from {weights.source}"

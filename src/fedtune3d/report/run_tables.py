@@ -4,7 +4,15 @@ from collections.abc import Sequence
 
 from fedtune3d.evaluation.metrics import ModelCost, RunMetrics
 from fedtune3d.report.figures.drawing import Cell
-from fedtune3d.report.number_formatting import METHODS, duration, encoder_title, plural, size, weights_title
+from fedtune3d.report.number_formatting import (
+    METHODS,
+    duration,
+    encoder_title,
+    plural,
+    pretraining_title,
+    size,
+    weights_title,
+)
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.run_statistics import statistic_methods
 from fedtune3d.report.table import shown_methods
@@ -135,6 +143,8 @@ def what_ran(contents: RunContents) -> list[tuple[str, str]]:
         ("Device", "–" if environment is None else f"{environment.device}, {plural(environment.threads, 'thread')}"),
         ("Seed", str(config.get("seed", "–"))),
     ]
+    if contents.facts is not None and contents.facts.weights.source != "random":
+        lines.append(("Pre-trained on", pretraining_title(config.get("model", {}).get("encoder", "–"))))
     if metrics is not None:
         lines.insert(2, ("Methods", ", ".join(METHODS[name].lower() for name in shown_methods(metrics))))
         if metrics.groups is not None:

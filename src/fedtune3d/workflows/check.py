@@ -50,7 +50,7 @@ def check_experiment(
             recorded = run_folder.site(site.name).splits
             if recorded.exists():
                 write_sealed_text(site.files.splits, read_sealed_text(recorded))
-        return audit_sites(ask, near, experiment.warnings)
+        return audit_sites(ask, near, experiment)
 
 
 def check_across(experiment: Experiment, reach: Callable[[ProcessModel], Federation], near: bool = True) -> LeakAudit:
@@ -61,7 +61,7 @@ def check_across(experiment: Experiment, reach: Callable[[ProcessModel], Federat
     """
     attendance = Attendance(CheckedFederation(reach(ProcessModel(experiment))), strict=False)
     count_and_split(experiment, attendance.plan)
-    audit = audit_sites(attendance.describe, near, experiment.warnings)
+    audit = audit_sites(attendance.describe, near, experiment)
     left_out = tuple(
         Finding("warning", f"{absence.site} is left out ({absence.step}): {absence.reason}")
         for absence in attendance.absences

@@ -201,7 +201,7 @@ class _Run:
 
     def _audit_cohorts(self) -> None:
         """Stop at a leak, and record the differences between the sites."""
-        audit = audit_sites(self.attendance.describe, near=False, warnings=self.experiment.warnings)
+        audit = audit_sites(self.attendance.describe, near=False, experiment=self.experiment)
         audit.require_none()
         write_typed(self.folder.audit, audit)
         if not self.folder.profiles.exists():

@@ -1,9 +1,10 @@
-"""Describe the people of a site by split: classes, sex and age."""
+"""Describe the people of a site: classes, sex and age by split, and public cohorts that the ids look like."""
 
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from fedtune3d.cohorts.public_cohorts import PUBLIC_COHORTS, PublicCohort, recognise_cohorts
 from fedtune3d.cohorts.splits import read_splits_of_scans
 from fedtune3d.evaluation.estimate import Estimate, undefined
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
@@ -13,6 +14,7 @@ from fedtune3d.federation.site.data import SPLITS, SiteData
 from fedtune3d.federation.tasks.kind import TaskKind
 
 OF_A_CLASS = AtLeast("min_described")
+CONTENTS = "age and sex, by class and split, and public cohorts that the ids look like"
 
 
 class DescribePeople(Instruction):
@@ -27,6 +29,7 @@ class PeopleDescription(Payload):
     Attributes:
         splits: Split (and ``all``) → its people by class.
         age_auc: AUC of age as a predictor of the label.
+        cohorts: Public cohorts that the ids of enough people look like.
     """
 
     splits: Annotated[
@@ -35,16 +38,23 @@ class PeopleDescription(Payload):
     age_auc: Annotated[
         Estimate, Declaration(Reveals.STATISTIC, OF_A_CLASS, "AUC of age as a predictor of the class")
     ] = undefined("held back by the site")
+    cohorts: Annotated[
+        tuple[PublicCohort, ...],
+        Field(max_length=len(PUBLIC_COHORTS)),
+        Declaration(Reveals.STATISTIC, OF_A_CLASS, "public cohorts that the ids look like"),
+    ] = ()
 
 
 def describe_people(site: SiteData, task: Task) -> Answer:
     """Describe the people of the site."""
     splits, min_people = read_splits_of_scans(site.files.splits), site.section.policy.min_described
+    small, ids = site.small_splits(), [record.participant_id for record in site.records]
     description = PeopleDescription(
-        splits=people_by_split(site.records, splits, min_people, site.small_splits()),
+        splits=people_by_split(site.records, splits, min_people, small),
         age_auc=age_auc(site.records, min_people, site.experiment.seed),
+        cohorts=() if small else recognise_cohorts(ids, min_people),
     )
     return Answer(site.name, description)
 
 
-KIND = TaskKind(DescribePeople, PeopleDescription, describe_people, contents="age and sex, by class and split")
+KIND = TaskKind(DescribePeople, PeopleDescription, describe_people, contents=CONTENTS)

@@ -113,7 +113,7 @@ class EncoderSpec:
         features: Shape of the features.
         licence: Licence of the released weights, or of the code if no weights are released.
         permissive: Whether the licence allows any use; of others the terms must be accepted in the experiment file.
-        cohorts: Public cohorts whose scans it was pre-trained on, by the names that studies use.
+        cohorts: Public cohorts whose scans it was pre-trained on, by the names that studies use; None if not known.
         release: Released weights; None if there are none.
         adaptable: Layers that LoRA can adapt; None without attention.
         code_sha256: SHA-256 of the encoder's file if it is not part of this package; else empty.
@@ -126,7 +126,7 @@ class EncoderSpec:
     features: FeatureSpec
     licence: str
     permissive: bool = True
-    cohorts: tuple[str, ...] = ()
+    cohorts: tuple[str, ...] | None = None
     release: Release | None = None
     adaptable: AdaptableLayers | None = None
     code_sha256: str = ""
