@@ -122,3 +122,12 @@ def test_a_run_asks_for_the_file_that_it_was_made_with(tmp_path: Path, mine: Pat
     install_encoder(mine)
     with pytest.raises(InputError, match=r"--encoder mine\.py"):
         require_code_of_run(config, tmp_path / "run")
+
+
+def test_precision_is_for_a_frozen_encoder_and_part_of_the_experiment(tmp_path: Path) -> None:
+    plain = Experiment.from_yaml(write_small(tmp_path))
+    rounded = Experiment.from_yaml(write_small(tmp_path, model={"precision": "bfloat16"}))
+    assert "precision" not in plain.public()["model"]
+    assert plain.sha256() != rounded.sha256()
+    (line,) = problems(Experiment, write_small(tmp_path, model={"precision": "bfloat16"}, tuning={"method": "full"}))
+    assert "model.precision: bfloat16 is for a frozen encoder, but tuning full trains it; write float32" in line

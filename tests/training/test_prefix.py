@@ -4,10 +4,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.encoders.contract import InputSpec
 from fedtune3d.models.encoders.networks.sam_med3d import ImageEncoder3D
 from fedtune3d.models.tuning import Frozen, Full, Lora
+from fedtune3d.training import prefix
 from fedtune3d.training.dataset import LabelledScan, open_scans, read_view
 from fedtune3d.training.features import FeatureCache
 from fedtune3d.training.prefix import Prefix, prefix_weights
@@ -100,3 +102,27 @@ def test_the_key_changes_with_what_the_encoder_is(build_model, change: dict[str,
     before = Prefix(model, trainable).key("scan", "0")
     model.encoder.spec = dataclasses.replace(model.encoder.spec, **change)
     assert Prefix(model, trainable).key("scan", "0").digest() != before.digest()
+
+
+def test_bfloat16_has_keys_of_its_own_and_features_close_to_those_of_float32(
+    build_model, scans: list[LabelledScan]
+) -> None:
+    model, trainable = build_model()
+    exact, rounded = Prefix(model, trainable), Prefix(model, trainable, "bfloat16")
+    assert exact.key("a", "0").digest() != rounded.key("a", "0").digest()
+    voxels = read_view(scans[0], InputSpec(), 0, None, 0)
+    features, near = exact.encode(voxels), rounded.encode(voxels)
+    assert near.dtype == torch.float32
+    assert 0 < (near - features).norm() / features.norm() < 2e-2
+
+
+def test_bfloat16_is_refused_with_the_measured_error_where_it_is_too_coarse(
+    build_model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, trainable = build_model()
+    monkeypatch.setattr(prefix, "MAX_ERROR", 1e-5)
+    with pytest.raises(InputError, match=r"bfloat16 changes the features of encoder tiny .* by \d\.\de-0\d of their"):
+        Prefix(model, trainable, "bfloat16").require_accuracy(128)
+    Prefix(model, trainable).require_accuracy(128)
+    monkeypatch.setattr(prefix, "MAX_ERROR", 0.1)
+    Prefix(model, trainable, "bfloat16").require_accuracy(128)

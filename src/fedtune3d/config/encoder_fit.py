@@ -22,3 +22,10 @@ def find_wrong_size(spec: EncoderSpec, size: int) -> list[str]:
     if not spec.input.fixed_size or size == spec.input.size:
         return []
     return [f"preparation.size: encoder {spec.name} takes {spec.input.size} voxels only; leave it out"]
+
+
+def find_trained_in_bfloat16(precision: str, method: str) -> list[str]:
+    """Return why a tuning method does not go with a precision; empty if it does."""
+    if precision == "float32" or method == "frozen":
+        return []
+    return [f"model.precision: {precision} is for a frozen encoder, but tuning {method} trains it; write float32"]

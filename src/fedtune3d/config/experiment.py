@@ -28,7 +28,7 @@ from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.aggregation.sums import SumRule, on_sums
 from fedtune3d.cohorts.records import LabelMapping
 from fedtune3d.config.aggregation import AggregationSection
-from fedtune3d.config.encoder_fit import find_misfits, find_wrong_size
+from fedtune3d.config.encoder_fit import find_misfits, find_trained_in_bfloat16, find_wrong_size
 from fedtune3d.config.evaluation import EvaluationSection
 from fedtune3d.config.explain import ExplainSection
 from fedtune3d.config.model import ModelSection
@@ -144,11 +144,12 @@ class ExperimentKeys(StrictModel):
         return problems
 
     def _misfits_of_encoder(self) -> list[str]:
-        """List settings that do not fit the encoder: head, LoRA, grid size."""
-        spec = self.encoder
-        if spec is None:
-            return []
-        return find_misfits(spec, self.model.head, self.tuning.method) + find_wrong_size(spec, self.input.size)
+        """List settings that do not fit the encoder: head, LoRA, grid size, precision."""
+        problems = find_trained_in_bfloat16(self.model.precision, self.tuning.method)
+        if (spec := self.encoder) is not None:
+            problems += find_misfits(spec, self.model.head, self.tuning.method)
+            problems += find_wrong_size(spec, self.input.size)
+        return problems
 
     @property
     def encoder(self) -> EncoderSpec | None:

@@ -13,8 +13,9 @@ from fedtune3d.config.own_encoder import NAMES_A_FILE, find_other_code, is_encod
 from fedtune3d.models.assembly import NCC, RESNET18
 from fedtune3d.models.encoders import encoder_names, encoder_spec
 from fedtune3d.models.heads import head_names
+from fedtune3d.training.settings import Precision
 
-_LATER_KEYS = ("accept_licence", "encoder_sha256")
+_LATER_KEYS = ("accept_licence", "encoder_sha256", "precision")
 """Left out of the identity of an experiment where they have their defaults, so that it stays what it was."""
 
 
@@ -31,6 +32,8 @@ class ModelSection(StrictModel):
 
     The encoder `resnet18` is a reference without weights or head: a complete classifier, trained from scratch. A file
     of the user's own is given by its path in a file that the user runs, else by its name and SHA-256.
+
+    `precision` is that of a frozen encoder; bfloat16 is refused where it changes the features by more than 1%.
     """
 
     encoder_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
@@ -38,6 +41,7 @@ class ModelSection(StrictModel):
     weights: Literal["random", "packaged"] | UserPath = "random"
     head: str = "conv_s"
     accept_licence: bool = False
+    precision: Precision = "float32"
 
     @model_validator(mode="before")
     @classmethod

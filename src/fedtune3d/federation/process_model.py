@@ -55,8 +55,10 @@ class ProcessModel:
 
     @cached_property
     def prefix(self) -> Prefix:
-        """The part of the model before the first trainable parameter."""
-        return Prefix(self.assembled.model, self.assembled.trainable)
+        """The part of the model before the first trainable parameter. Raises `InputError` if it is not accurate."""
+        prefix = Prefix(self.assembled.model, self.assembled.trainable, self.experiment.model.precision)
+        prefix.require_accuracy(self.experiment.input.size)
+        return prefix
 
     def context(self, sites: tuple[str, ...]) -> RuleContext:
         """Return what an aggregation rule may know about the experiment."""

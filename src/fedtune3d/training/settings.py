@@ -22,6 +22,8 @@ from fedtune3d._utils.strict import STRICT
 Strength = Annotated[Number, Field(ge=0, le=2, allow_inf_nan=False)]
 
 BestRound = Literal["latest_within_error", "highest_auc", "last"]
+Precision = Literal["float32", "bfloat16"]
+"""Of a frozen encoder."""
 
 
 @dataclass(frozen=True)

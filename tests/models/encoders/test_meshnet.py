@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -7,6 +9,8 @@ import torch
 from scipy import ndimage
 
 from fedtune3d.models.encoders import build_encoder, encoder_spec
+from fedtune3d.models.encoders.contract import initialise_random
+from fedtune3d.models.encoders.networks import mesh_net, mesh_net_encoder
 from fedtune3d.models.encoders.networks.mesh_net import CLASSES, DILATIONS, run_layer, to_lia, to_ras
 from fedtune3d.models.encoders.volumes import SPREAD, STRUCTURES, USUAL_LOG_SHARES, Volumes
 from fedtune3d.models.weights import load_encoder_weights
@@ -61,6 +65,42 @@ def test_the_released_weights_fit_and_equal_a_plain_chain_of_convolutions(weight
             x = run_layer(encoder.model, x, number)
         y = to_ras(torch.conv3d(y, state["model.18.weight"], state["model.18.bias"]))
         torch.testing.assert_close(run_layer(encoder.model, x, 9), y)
+
+
+@pytest.mark.parametrize("name", ["meshnet", "volumes"])
+def test_large_scans_in_slabs_have_the_same_features(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slabs of 16 slices in a scan of 40: whole slabs, a shorter last one, and the greatest dilation of 16."""
+    encoder = build_encoder(name).eval()
+    initialise_random(encoder, 1)
+    scans = torch.rand(2, 1, 40, 40, 40, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        whole = encoder(scans)
+        monkeypatch.setattr(mesh_net, "SLAB", 16)
+        monkeypatch.setattr(mesh_net_encoder, "LARGE", 0)
+        in_slabs = encoder(scans)
+    assert not torch.equal(in_slabs, torch.zeros_like(in_slabs))
+    torch.testing.assert_close(in_slabs, whole, rtol=1e-4, atol=1e-5)
+    with torch.enable_grad():
+        assert encoder(scans).requires_grad  # not in slabs, which have no gradients
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["meshnet", "openmind_resenc"])
+def test_large_scans_are_encoded_within_4_gb(name: str) -> None:
+    """MeshNet at FreeSurfer's 256³, OpenMind at its 160³, in a process of their own."""
+    size = {"meshnet": 256, "openmind_resenc": 160}[name]
+    code = f"""
+import resource
+import torch
+from fedtune3d.models.encoders import build_encoder
+
+encoder = build_encoder({name!r}).eval()
+with torch.inference_mode():
+    assert torch.isfinite(encoder(torch.rand(1, 1, {size}, {size}, {size}))).all()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 4e9
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ POSITIONS = 8
 
 SPEC = EncoderSpec(
     name="meshnet",
-    version=1,
+    version=2,
     title="MeshNet soft maps",
     input=INPUT,
     features=FeatureSpec(channels=len(CLASSES), positions=POSITIONS),

@@ -11,7 +11,7 @@ STRUCTURES = CLASSES[1:]
 
 SPEC = EncoderSpec(
     name="volumes",
-    version=1,
+    version=2,
     title="Volumes of structures (MeshNet)",
     input=INPUT,
     features=FeatureSpec(channels=len(STRUCTURES), positions=1),

@@ -2,10 +2,11 @@
 
 from abc import abstractmethod
 
+import torch
 from torch import Tensor
 
 from fedtune3d.models.encoders.contract import Encoder, EncoderSpec, InputSpec, Release
-from fedtune3d.models.encoders.networks.mesh_net import DILATIONS, layers, run_layer
+from fedtune3d.models.encoders.networks.mesh_net import DILATIONS, layers, run_layer, segment_in_slabs, to_ras
 
 INPUT = InputSpec(size=192, spacing_mm=1.0, space="native", intensity="minmax", fixed_size=False)
 LICENCE = "MIT"
@@ -18,6 +19,8 @@ RELEASE = Release(
     loaded=True,
 )
 """brainchop's `model18cls`, in safetensors format despite its name."""
+LARGE = 200**3
+"""Voxels of a scan above which it is computed in slabs, which takes a third longer, to fit in 4 GB."""
 
 
 class MeshNetEncoder(Encoder):
@@ -35,9 +38,18 @@ class MeshNetEncoder(Encoder):
         output = run_layer(self.model, x, stage)
         return self.features_of(output.softmax(dim=1)) if stage == self.stage_count - 1 else output
 
+    def run_stages(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """Run the stages `start` … `stop` − 1; large scans in slabs, where all stages run and no gradients follow."""
+        if (start, stop) == (0, self.stage_count) and x[0].numel() > LARGE and not torch.is_grad_enabled():
+            return to_ras(self.features_of(segment_in_slabs(self.model, x)))
+        return super().run_stages(x, start, stop)
+
     def stage_of(self, name: str) -> int:
         return int(name.split(".")[1]) // 2
 
     @abstractmethod
     def features_of(self, shares: Tensor) -> Tensor:
-        """Compute the features from the share of each class in each voxel, (B, 18, x, y, z), axes RAS."""
+        """Compute the features from the share of each class in each voxel, (B, 18, x, y, z).
+
+        Features of flipped or permuted axes are the features on flipped or permuted axes.
+        """
