@@ -12,8 +12,10 @@ from run_folder_reference import run_folder_reference
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.locks import LOCK
 from fedtune3d.aggregation.registry import rules
+from fedtune3d.cohorts.splits import COLUMNS as SPLIT_COLUMNS
 from fedtune3d.config.experiment import ExperimentKeys
 from fedtune3d.config.participation import ParticipationSection
+from fedtune3d.federation.site.predictions_table import COLUMNS as PREDICTION_COLUMNS
 from fedtune3d.training.settings import TrainingSettings
 
 
@@ -72,3 +74,11 @@ def test_each_is_on_a_page(name: str) -> None:
         page for page in Path(DOCS / "reference").glob("*.md") if f"<!-- generated: {name} -->" in page.read_text()
     ]
     assert len(pages) == 1
+
+
+def test_the_columns_of_the_tables_are_those_of_the_program() -> None:
+    text = (DOCS / "reference" / "files.md").read_text()
+    for name, columns in (("splits", SPLIT_COLUMNS), ("predictions", PREDICTION_COLUMNS)):
+        listed = re.search(rf"\*\*`{name}\.tsv`\*\* has\s(.*?)(?:, a row|\. \*\*)", text, flags=re.DOTALL)
+        assert listed is not None
+        assert tuple(re.findall(r"`(\w+)`", listed[1])) == columns
