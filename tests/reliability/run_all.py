@@ -1,9 +1,9 @@
 """Run every program of this folder and write what came of them into docs/reliability.md.
 
 `python tests/reliability/run_all.py`, or `make reliability`; about an hour and a half on two cores. What was done is
-kept in `reliability/`, one file per program, so the same command continues where it was stopped. After a mend, --go-
-on repeats what failed, and the document names the commits of all cases. --scale 0.05 tries it out without touching
-the document.
+kept in `reliability/`, one file per program, so the same command continues where it was stopped. After a mend,
+--go-on repeats what failed, and the document names the commits of all cases. --scale 0.05 tries it out without
+touching the document.
 """
 
 import argparse
