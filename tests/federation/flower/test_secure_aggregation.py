@@ -11,6 +11,7 @@ from fedtune3d._utils.state_dicts import load_state, state_sha256
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answer, Answering, Fault, Task
+from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.privacy.secure_aggregation.key_files import add_trusted, make_identity
 from fedtune3d.federation.round_state import RoundsFolder
 from fedtune3d.workflows.run import run_experiment
@@ -22,6 +23,11 @@ SECURE = {
     "participation": {"deadline_seconds": 25, "retries": 3},
     "training": {"rounds": 12, "batch_size": 3},
 }
+
+
+ALLOWED = {"min_people": 1, "min_per_class": 1, "maps_leave": True}
+REQUIRED = ALLOWED | {"secure_aggregation": "required"}
+REFUSED = "policy.secure_aggregation is required, but the experiment would show"
 
 
 class Following(InProcess):
@@ -50,10 +56,9 @@ def hospitals(
     for seed, name in enumerate("ABCD"):
         write_small_site(folder / name, people=6, seed=seed)
     deployment = deploy({name: folder / name for name in "ABCD"})
-    policy = {"min_people": 1, "min_per_class": 1, "maps_leave": True, "secure_aggregation": "required"}
     fingerprints = {}
     for name in deployment.roots:
-        deployment.configure(name, policy=policy)
+        deployment.configure(name, policy=REQUIRED)
         fingerprints[name] = make_identity(deployment.site_folder(name) / "signing.key").fingerprint
     for name in deployment.roots:
         for other, fingerprint in fingerprints.items():
@@ -95,8 +100,15 @@ def test_a_run_whose_sites_are_killed_in_each_step_ends_in_the_exact_sums(
 
 
 def test_a_site_that_requires_it_refuses_a_run_that_shows_updates(hospitals: Any) -> None:
+    visible: dict[str, Any] = {"training": {"rounds": 1, "batch_size": 3}}
+    with pytest.raises(Refusal, match=REFUSED):
+        hospitals.write("visible", **visible)
     for name in "ABCD":
+        hospitals.configure(name, policy=ALLOWED)
+    path = hospitals.write("visible", **visible)  # which is approved, before the policy becomes stricter
+    for name in "ABCD":
+        hospitals.configure(name, policy=REQUIRED)
         hospitals.join(name)
-    server = hospitals.serve(hospitals.write("visible", training={"rounds": 1, "batch_size": 3}))
+    server = hospitals.serve(path)
     assert server.wait() == 2
-    assert "policy.secure_aggregation is required, but the experiment would show" in server.text
+    assert REFUSED in server.text
