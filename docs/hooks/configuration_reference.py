@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import yaml
 from pydantic import BaseModel, TypeAdapter
-from top_level_keys import TOP_LEVEL_KEYS
 
 from fedtune3d._utils.ranges import describe_type
 from fedtune3d._utils.strict import StrictModel, sections_in
@@ -51,17 +50,13 @@ def keys_of(section: type) -> list[Key]:
 
 
 def meanings(section: type) -> dict[str, str]:
-    """Return what each key means: by `TOP_LEVEL_KEYS`, or else by the docstrings of the class and of its bases.
-
-    In a docstring keys are listed under ``Attributes:`` or, of a rule, under ``Options:``.
-    """
+    """Return what the docstrings of a class and of its bases say under ``Attributes:`` or ``Options:``, by key."""
     said: dict[str, str] = {}
     for base in reversed(section.__mro__):
         text = inspect.cleandoc(vars(base).get("__doc__") or "")
         for block in re.findall(r"^(?:Attributes|Options):\n((?:    .*(?:\n|$)|\n)+)", text, flags=re.MULTILINE):
             for names, meaning in re.findall(r"^ {4}([\w, ]+): (.*(?:\n {5,}.*)*)", block, flags=re.MULTILINE):
                 said |= dict.fromkeys(names.split(", "), _markdown(meaning))
-        said |= {name: _markdown(meaning) for name, meaning in TOP_LEVEL_KEYS.get(base, {}).items()}
     return said
 
 

@@ -61,7 +61,13 @@ def _log_names(value: object) -> object:
 
 
 class Splits(StrictModel):
-    """The fraction of people in each split, per class."""
+    """The fraction of people in each split, per class; the three sum to 1.
+
+    Attributes:
+        train: Fraction of the people of each class whose scans are trained on.
+        validation: Fraction on which the round and the thresholds are chosen.
+        test: Fraction that is used for the reported results only.
+    """
 
     train: Fraction = 0.5
     validation: Fraction = 0.2
@@ -84,7 +90,33 @@ def _method(value: object) -> object:
 
 
 class ExperimentKeys(StrictModel):
-    """The keys of an experiment file, shared by study files."""
+    """The keys of an experiment file, shared by study files.
+
+    Attributes:
+        name: Name of the experiment, in its report and, across hospitals, in approvals.
+        seed: Everything random follows from the seed, the site and the round.
+        sites: The sites, at least one.
+        labels: Diagnoses of the positive and of the negative class; a site may have its own (docs/data.md).
+        splits: How people are divided into training, validation and test sets.
+        preparation: How scans are prepared for the encoder (docs/preparation.md).
+        model: The encoder, its weights and the head.
+        tuning: Which parameters train (docs/heads.md).
+        training: How each site trains in a round.
+        aggregation: The aggregation rule and its options.
+        participation: Which sites take part in a round, and what happens when one does not answer.
+        privacy: Secure aggregation and differential privacy (docs/privacy.md).
+        baselines: Models to compare with: each site alone (``local``), all scans in one place (``centralized``), all
+            sites but one (``leave_one_site_out``).
+        evaluation: How the test results are calculated (docs/evaluation.md).
+        explain: Method of the mean saliency map per site, or null for none (docs/explain.md).
+        on_bad_scan: Whether a scan that cannot be used stops the run, or is left out, counted and listed.
+        threads: CPU threads; part of the experiment, because the order of sums depends on it.
+        workers: Processes that hold the sites of a run on one machine; the results do not depend on it.
+        device: Where models run; ``auto`` uses a CUDA GPU if there is one.
+        log: Also log to TensorBoard, MLflow, or both.
+        output: Folder of the results.
+        cache: Folder of prepared scans and features, which runs share.
+    """
 
     name: SiteName
     seed: Seed = 0

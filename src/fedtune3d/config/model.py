@@ -33,7 +33,15 @@ class ModelSection(StrictModel):
     The encoder `resnet18` is a reference without weights or head: a complete classifier, trained from scratch. A file
     of the user's own is given by its path in a file that the user runs, else by its name and SHA-256.
 
-    `precision` is that of a frozen encoder; bfloat16 is refused where it changes the features by more than 1%.
+    Attributes:
+        encoder_sha256: SHA-256 of the file of an encoder of your own, across hospitals (docs/encoders.md).
+        encoder: The encoder's name, or the path of a file of your own (docs/encoders.md).
+        weights: ``random``, ``packaged``, or the path of a checkpoint (docs/weights.md). Without this key,
+            ``packaged`` where the encoder has such weights.
+        head: The classification head's name (docs/heads.md).
+        accept_licence: Accept the licence of weights that are not under a permissive one.
+        precision: Number format in which a frozen encoder is computed; bfloat16 is refused where it changes the
+            features by more than 1%.
     """
 
     encoder_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""

@@ -71,6 +71,15 @@ class Study(ExperimentKeys):
     rule), then the tunings with the best head, then the rules with the best of both. With `encoders`, these are
     compared before the heads. ``crossed`` runs every combination whose encoder, head and tuning fit. The best
     combination has the highest validation AUC, averaged over sites and seeds; test scans are not used.
+
+    Attributes:
+        seeds: Seeds, in place of `seed`; each combination is run once per seed.
+        design: ``stages`` or ``crossed`` (docs/study.md).
+        encoders: Encoders to compare.
+        heads: Heads to compare.
+        references: References next to the others, never selected: ``ncc``, ``resnet18`` and ``random``.
+        tunings: Tunings to compare.
+        rules: Aggregation rules to compare.
     """
 
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
