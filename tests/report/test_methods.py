@@ -140,7 +140,7 @@ def test_what_is_left_out_is_not_claimed(make_run: Make) -> None:
     methods = methods_at(folder)
     assert REFERENCES["holm"] not in methods.references
     assert "Comparisons" not in [paragraph.heading for paragraph in methods.paragraphs]
-    assert "1 update of sites was missing or rejected" in text_of(methods)  # Graz in round 3
+    assert "1 update was missing or rejected" in text_of(methods)  # Graz in round 3
 
 
 def test_the_files_are_those_of_the_page(make_run: Make) -> None:

@@ -524,7 +524,7 @@ def test_the_page_shows_these_numbers_and_no_others(run: Run, tables: dict[str, 
     assert table_of(tables, "AUC [95% CI by DeLong") == [*delong, last]
     for name in METHODS:
         title = name.capitalize()
-        assert table_of(tables, f"{title}, at the threshold of 90 %") == [
+        assert table_of(tables, f"{title}, at the threshold of 90% ") == [
             [
                 site,
                 f"{part['at_specificity']['threshold']:.3f}",

@@ -14,7 +14,7 @@ from fedtune3d.report.methods_training import model_sentences, training_sentence
 from fedtune3d.report.number_formatting import METHODS, answer, caveat, difference, p_value, plural
 from fedtune3d.report.references import Citations
 from fedtune3d.report.run_contents import FinishedRun, RunContents
-from fedtune3d.report.split_sizes import people_in, people_text
+from fedtune3d.report.split_sizes import UNKNOWN, people_in, people_text
 
 STEP_NAMES = {
     "brain": "brain extraction",
@@ -109,10 +109,10 @@ def split_sentence(run: FinishedRun, experiment: Experiment) -> str:
     shares = [f"{100 * share:g}%" for share in experiment.splits.fractions()]
     names = ("training", "validation", "testing")
     wanted = ", ".join(f"{share} for {name}" for share, name in zip(shares, names, strict=True))
-    sizes = "; ".join(
-        f"{name}: {people_text(people_in(run, split))}"
-        for name, split in zip(names, ("train", "validation", "test"), strict=True)
-    )
+    found = [people_in(run, split) for split in ("train", "validation", "test")]
+    sizes = "; ".join(f"{name}: {people_text(size)}" for name, size in zip(names, found, strict=True))
+    if UNKNOWN in found:
+        sizes = "not every site lets its numbers leave"
     return (
         f"Within each site and class people were divided at random (seed {experiment.seed}) in the proportions "
         f"{wanted}, with all scans of a person (or of a declared group) in one set ({sizes})."

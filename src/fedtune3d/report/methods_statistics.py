@@ -41,7 +41,7 @@ def _discrimination_sentences(run: FinishedRun, experiment: Experiment, cite: Ci
         how = f"percentile bootstrap intervals by participant within class, as in the published study{cite('study')}"
     else:
         variance = cite("newcombe", "delong", "obuchowski" if clustered else None)
-        how = f"score intervals between Newcombe's and DeLong's variances{variance}"
+        how = f"score intervals, of a variance between Newcombe's and DeLong's{variance}"
     many = "; people with several scans are clusters" if clustered else ""
     yield f"Discrimination was measured per site by the AUC, with {how}{many}."
     yield "The mean over sites counts each site once."

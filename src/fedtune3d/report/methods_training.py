@@ -110,7 +110,7 @@ def _participation_sentences(run: FinishedRun, experiment: Experiment) -> Iterat
         yield f"A random {100 * fraction:g}% of sites trained in each round."
     missed = sum(entry.fault is not None for line in run.ledger if line.trains for entry in line.sites.values())
     if missed:
-        yield f"{plural(missed, 'update')} of sites {'was' if missed == 1 else 'were'} missing or rejected."
+        yield f"{plural(missed, 'update')} {'was' if missed == 1 else 'were'} missing or rejected."
 
 
 def _protection_sentences(experiment: Experiment, cite: Citations) -> Iterator[str]:

@@ -14,14 +14,18 @@ class SplitSize:
     negative: int | None
 
 
+UNKNOWN = SplitSize(None, None)
+
+
 def people_in(contents: RunContents, split: str) -> SplitSize:
     """Add up the people of a split over the sites: ``all``, ``train``, ``validation`` or ``test``."""
     by_site = [contents.flows[site].splits.get(split) for site in contents.sites if site in contents.flows]
     known = [part for part in by_site if part is not None]
     if len(known) < len(contents.sites):
-        return SplitSize(None, None)
+        return UNKNOWN
     total = ByClass(sum((part.negative for part in known), NOBODY), sum((part.positive for part in known), NOBODY))
-    return SplitSize(total.positive.participants, total.negative.participants)
+    positive, negative = total.positive.participants, total.negative.participants
+    return UNKNOWN if positive is None or negative is None else SplitSize(positive, negative)
 
 
 def people_text(size: SplitSize) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation, Transform
 
 from fedtune3d.report.figures.drawing import BLACK, GREY, Drawing, Mark, new_figure, site_marks
@@ -79,6 +79,7 @@ def _draw_entry(axes: Axes, entry: CostRow, mark: Mark, chosen: bool, moved: Tra
 def _style(axes: Axes, totals: Sequence[float], ends: Sequence[float]) -> None:
     axes.set_xlim(min(totals) / 2, max(totals) * 2)
     axes.set_ylim(min(0.48, *ends) - 0.02, 1.02)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: size(count).replace(".0 ", " ")))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(
