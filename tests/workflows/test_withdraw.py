@@ -28,6 +28,7 @@ from fedtune3d.workflows.withdraw import withdraw_person
 
 flwr = pytest.importorskip("flwr.app")
 
+from fedtune3d.federation.flower.site_check import check_site  # noqa: E402
 from fedtune3d.federation.flower.site_host import SiteHost  # noqa: E402
 from fedtune3d.federation.flower.wire import Occasion, TensorCache, pack_task, unpack_answer  # noqa: E402
 
@@ -52,6 +53,15 @@ def folder(tmp_path: Path, write_small_site: Callable[..., None]) -> Path:
     }
     (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(values))
     return tmp_path
+
+
+def test_the_check_of_a_site_counts_who_has_withdrawn(folder: Path) -> None:
+    def data_line() -> str:
+        return next(finding.text for finding in check_site(folder) if finding.text.startswith("data: "))
+
+    assert data_line().endswith("14 people: AD (7), CN (7)")
+    withdraw_person(folder, "sub-03")
+    assert data_line().endswith("14 people: AD (7), CN (7); 1 withdrawn, who are left out")
 
 
 def share_images(root: Path) -> None:

@@ -7,7 +7,8 @@ REFERENCES = {
     "tolerant gradient descent. NeurIPS 2017. arXiv:1703.02757.",
     "bonawitz": "Bonawitz K, Ivanov V, Kreuter B, et al. Practical secure aggregation for privacy-preserving machine "
     "learning. CCS 2017. doi:10.1145/3133956.3133982.",
-    "brainiac": "BrainIAC. Nat Neurosci 2026. doi:10.1038/s41593-026-02202-6.",
+    "brainiac": "Tak D, Garomsa BA, et al. Brain Imaging Adaptive Core (BrainIAC). Nat Neurosci 2026. "
+    "doi:10.1038/s41593-026-02202-6.",
     "breiman": "Breiman L, Friedman JH, Olshen RA, Stone CJ. Classification and regression trees. Wadsworth, 1984.",
     "brier": "Brier GW. Verification of forecasts expressed in terms of probability. Mon Weather Rev 1950;78:1–3.",
     "cox": "Cox DR. Two further applications of a model for binary regression. Biometrika 1958;45:562–565.",
@@ -65,7 +66,8 @@ REFERENCES = {
     "resonance imaging. NeuroImage Clin 2014;6:9–19.",
     "singhal": "Singhal R, Ponkshe K, Vepakomma P. FedEx-LoRA: exact aggregation for federated and efficient "
     "fine-tuning of foundation models. 2024. arXiv:2410.09432.",
-    "study": "Federated fine-tuning of SAM-Med3D for MRI-based dementia classification. 2025. arXiv:2508.21458.",
+    "study": "Mouheb K, Elbatel M, Papma J, et al. Federated fine-tuning of SAM-Med3D for MRI-based dementia "
+    "classification. 2025. arXiv:2508.21458.",
     "sun": "Sun Y, Li Z, Li Y, Ding B. Improving LoRA in privacy-preserving federated learning. ICLR 2024. "
     "arXiv:2403.12313.",
     "sundararajan": "Sundararajan M, Taly A, Yan Q. Axiomatic attribution for deep networks. ICML 2017. "

@@ -79,7 +79,9 @@ def _data(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
         raise InputError(f"{settings.data}: no such folder or table; correct `data` in site.yaml")
     diagnoses = list_diagnoses(settings.data)
     listed = ", ".join(f"{name} ({count})" for name, count in sorted(diagnoses.items()))
-    yield Finding(True, f"data: {settings.data}, {diagnoses.total()} people: {listed}")
+    withdrawn = len(Approvals(SitePaths(folder).approvals).withdrawn())
+    without = f"; {withdrawn} withdrawn, who are left out" if withdrawn else ""
+    yield Finding(True, f"data: {settings.data}, {diagnoses.total()} people: {listed}{without}")
 
 
 def _encoders(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
