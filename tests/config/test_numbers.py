@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.strict import StrictModel, _fields_of, _sections_in
+from fedtune3d._utils.strict import StrictModel, _fields_of, sections_in
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.study import Study
 from fedtune3d.federation.flower.site_folder import SiteSettings
@@ -21,7 +21,7 @@ def sections_of(section: type, known: dict[type, None]) -> dict[type, None]:
     if section not in known:
         known[section] = None
         for hint in _fields_of(section).values():
-            for inner in _sections_in(hint):
+            for inner in sections_in(hint):
                 sections_of(inner, known)
     return known
 

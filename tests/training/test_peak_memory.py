@@ -1,5 +1,9 @@
 """Peak memory of one piece of work after another; the kernel counts in pages and batches."""
 
+import ctypes
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -32,6 +36,27 @@ def test_only_the_work_itself_counts() -> None:
     memory.begin(torch.device("cpu"))
     allocate(50)
     assert 40 * MB < memory.peak_bytes() < 100 * MB
+
+
+KEEPING = """
+import ctypes
+import numpy as np
+import torch
+from fedtune3d.training.peak_memory import PeakMemory
+ctypes.CDLL(None).mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD: what is freed stays with the process
+np.ones(50_000_000)
+memory = PeakMemory()
+memory.begin(torch.device("cpu"))
+np.ones(20_000_000)
+print(memory.peak_bytes() // 1_000_000)
+"""
+
+
+def test_memory_that_the_process_has_kept_for_later_does_not_hide_the_peak() -> None:
+    if not hasattr(ctypes.CDLL(None), "mallopt"):
+        pytest.skip("the C library is not glibc")
+    found = subprocess.run([sys.executable, "-c", KEEPING], capture_output=True, text=True, check=True)
+    assert 150 < int(found.stdout) < 200
 
 
 def test_the_model_counts_that_is_there_before_the_work() -> None:

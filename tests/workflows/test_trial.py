@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.handover import to_line
 from fedtune3d.workflows import trial
 
 
@@ -24,7 +25,7 @@ def test_a_fault_of_the_input_is_on_the_last_line(tmp_path: Path) -> None:
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(experiment.model_dump_json() + "\n")
+        process.stdin.write(to_line(experiment))
         process.stdin.flush()  # and left open: the process ends when its input does
         lines = process.stdout.read().splitlines()
         assert process.wait(timeout=60) == 0

@@ -1,5 +1,6 @@
 """The memory that this process has needed."""
 
+import ctypes
 import resource
 from pathlib import Path
 
@@ -29,6 +30,16 @@ def reset_peak_memory() -> bool:
     except OSError:
         return False
     return True
+
+
+def return_free_memory() -> None:
+    """Give what is freed back to the system, where the C library can (glibc): kept for later, it counts as resident."""
+    try:
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    except (OSError, TypeError):
+        return
+    if trim is not None:
+        trim(0)
 
 
 def _of_status(key: str) -> int | None:

@@ -14,6 +14,7 @@ from fedtune3d.cli.shared import (
     print_audit,
     print_result,
     read_experiment,
+    require_watched_port,
     watched_bars,
 )
 
@@ -87,6 +88,7 @@ def run(
     """Train across the sites that have joined, evaluate at each site, and write the report."""
     from fedtune3d.workflows.run import run_across
 
+    require_watched_port(watch, port)
     settings = _read(experiment, folder)
     try:
         with watched_bars(settings.output, watch, port) as progress:

@@ -100,12 +100,17 @@ def progress_bars() -> "AbstractContextManager[Progress]":
     return Bars(err) if err.is_terminal else nullcontext(Lines(err.print))
 
 
+def require_watched_port(watch: bool, port: int | None) -> None:
+    """Raise `InputError` for a port without a page to serve."""
+    if port is not None and not watch:
+        raise InputError("--port needs --watch; add --watch or leave --port out")
+
+
 @contextmanager
 def watched_bars(output: Path, watch: bool, port: int | None) -> Iterator["Progress"]:
     """Progress bars and, with `watch`, a live page for as long as the context is open."""
+    require_watched_port(watch, port)
     if not watch:
-        if port is not None:
-            raise InputError("--port needs --watch; add --watch or leave --port out")
         with progress_bars() as bars:
             yield bars
         return

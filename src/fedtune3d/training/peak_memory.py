@@ -2,7 +2,12 @@
 
 import torch
 
-from fedtune3d._utils.memory import peak_memory_bytes, reset_peak_memory, resident_memory_bytes
+from fedtune3d._utils.memory import (
+    peak_memory_bytes,
+    reset_peak_memory,
+    resident_memory_bytes,
+    return_free_memory,
+)
 
 
 class PeakMemory:
@@ -13,6 +18,7 @@ class PeakMemory:
     """
 
     def __init__(self) -> None:
+        return_free_memory()
         self._baseline = resident_memory_bytes()
         self._before = 0
         self._reset = False
@@ -24,6 +30,7 @@ class PeakMemory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         else:
+            return_free_memory()
             self._reset = reset_peak_memory()
             self._before = peak_memory_bytes()
 
