@@ -193,6 +193,28 @@ def columns(hospital: Hospital, *names: str) -> None:
     hospital.restart()
 
 
+def test_codes_do_not_leave_again_without_the_key(hospital: Hospital, server: Server) -> None:
+    """A hospital that takes `fingerprint_key` out of site.yaml means the codes that were stored, too."""
+    settings, key = hospital.folder / "site.yaml", hospital.folder / "audit.key"
+    key.write_text("5d1c8e0b7f4a92636c21e8d9075ab3f4186e2c9b40d7af5388e1f06a2b9dc754")
+    key.chmod(0o600)
+    without = settings.read_text()
+    settings.write_text(f"{without}\nfingerprint_key: audit.key\n")
+    hospital.restart()
+    server.prepare()
+    asked = Task(FingerprintScans())
+    codes = server.told(asked)
+    assert isinstance(codes, ScanFingerprints)
+    assert codes.scans
+    assert server.told(asked) == codes
+    settings.write_text(without)
+    hospital.restart()
+    nothing = server.told(asked)
+    assert isinstance(nothing, ScanFingerprints)
+    assert (nothing.key, nothing.scans) == (None, ())
+    assert "no fingerprint_key" in str(nothing.why)
+
+
 ONE_PERSON = {"positive": 'participant_id == "sub-03"', "negative": 'participant_id != "sub-03"'}
 ONE_STEP = {"rounds": 1, "optimizer": "sgd", "head_learning_rate": 1.0, "batch_size": 100, "clip_norm": None}
 

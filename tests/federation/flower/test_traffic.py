@@ -101,7 +101,9 @@ def test_the_values_that_left_hold_counts_and_scores_only(caught: tuple[Any, Any
     deployment, _ = caught
     train = next(line for line in deployment.left("A") if line["kind"] == "train")["values"]["json"]
     counts = {"examples", "people", "validation_people", "seconds", "peak_memory_bytes"}
-    assert set(train) == counts | {"loss", "received", "sent", "scores", "scalars", "keys", "received_training_loss"}
+    numbers = {"loss", "received", "sent", "scores", "scalars", "received_training_loss"}
+    assert set(train) == counts | numbers | {"keys", "spent"}
+    assert (train["keys"], train["spent"]) == (None, None)  # of secure aggregation and of differential privacy
     evaluated = next(line for line in deployment.left("A") if line["kind"] == "evaluate")["values"]["json"]["summary"]
     assert evaluated["test"]["predictions"] is None
     assert "labels" not in json.dumps(evaluated)

@@ -146,9 +146,16 @@ class SiteHost:
             site.name,
             budget_of(experiment, site.name),
             experiment.training.rounds,
-            hashlib.sha256(self.settings.policy.model_dump_json().encode()).hexdigest(),
+            self._terms(),
         )
         return Consent.open(self.approvals, account, people, self.settings.policy)
+
+    def _terms(self) -> str:
+        """Return the SHA-256 of what decides on answers here: the policy, and the key without which no code leaves."""
+        digest = hashlib.sha256(self.settings.policy.model_dump_json().encode())
+        if (key := self.settings.fingerprint_key) is not None:
+            digest.update(hashlib.sha256(key.read_bytes()).digest())
+        return digest.hexdigest()
 
     def _experiment(self, occasion: Occasion) -> Experiment:
         """Return the experiment as this site runs it: with its own folders and weights, and the same hash."""

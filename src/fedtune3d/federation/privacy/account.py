@@ -69,7 +69,8 @@ class Account:
         site: The site's name.
         budget: Purpose → allowance.
         rounds: Rounds of the experiment.
-        terms: SHA-256 of the site's policy; an answer that was stored under another is not given again.
+        terms: SHA-256 of the site's terms, such as its policy; an answer that was stored under others is not given
+            again.
     """
 
     def __init__(
