@@ -18,7 +18,7 @@ help:
 	@echo 'make demo      simulate four hospital sites and fine-tune a dementia classifier across them'
 	@echo 'make federation  three hospitals on one machine, on Flower: real processes, TLS, keys'
 	@echo 'make study     the published study made small, on three simulated sites: tables, figures, report'
-	@echo 'make study-privacy  what differential privacy costs on the sites of the demo, over five seeds'
+	@echo 'make study-privacy  what differential privacy costs on the sites of the demo'
 	@echo 'make test      the test suite'
 	@echo 'make test-all  the slow tests, too'
 	@echo 'make test-shuffled  the test suite in a random order'
