@@ -69,6 +69,15 @@ def write_small_sites(folder: Path) -> None:
         write_site(folder / name, people, seed)
 
 
+@pytest.fixture(autouse=True)
+def _umask() -> Iterator[None]:
+    """Commands of a site keep their files from others for the rest of the process: here, of the test."""
+    before = os.umask(0o077)
+    os.umask(before)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture(scope="session")
 def small_experiment(tmp_path_factory: pytest.TempPathFactory) -> SmallExperiment:
     """Sites A (14 people) and B (10), the tiny random encoder, a linear head, two rounds.
