@@ -24,7 +24,7 @@ def resident_memory_bytes() -> int:
 
 
 def reset_peak_memory() -> bool:
-    """Let the peak begin anew at the present memory; return whether the system could do so."""
+    """Reset the peak to the current resident memory. Returns False if the system cannot."""
     try:
         Path("/proc/self/clear_refs").write_text(_RESET_PEAK, encoding="ascii")
     except OSError:
@@ -33,7 +33,7 @@ def reset_peak_memory() -> bool:
 
 
 def return_free_memory() -> None:
-    """Give what is freed back to the system, where the C library can (glibc): kept for later, it counts as resident."""
+    """Return freed memory to the system, if the C library can (glibc); until then it counts as resident."""
     try:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     except (OSError, TypeError):

@@ -30,7 +30,7 @@ class PlattScaling:
 
     @property
     def keeps_order(self) -> bool:
-        """Whether the greater of two probabilities stays the greater one, so that verdicts stay what they are."""
+        """True if recalibration preserves the order of probabilities, and with it every verdict."""
         return self.slope > 0
 
     def probability(self, probability: float) -> float:
