@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import nibabel as nib
@@ -96,16 +97,18 @@ def test_the_manifest_lists_all_that_left(run: RunFolder) -> None:
         )
 
 
-def test_a_killed_run_makes_no_map_twice_and_ends_in_the_same_bits(run: RunFolder, small_experiment: Any) -> None:
+def test_a_killed_run_makes_no_map_twice_and_ends_in_the_same_bits(run: RunFolder, tmp_path: Path) -> None:
     before = {path.name: sha256_file(path) for path in run.saliency.iterdir()}
-    kept = {path: path.stat().st_mtime_ns for path in run.site("A").saliency.iterdir()}
-    assert len(kept) == 2 * len(positive_tests(run, "A"))
-    (run.saliency_info("A")).unlink()
-    (run.saliency_map("A", "random")).unlink()
-    run.metrics.unlink()
-    run_experiment(Experiment.from_yaml(run.path.with_suffix(".yaml")), resume=True, report=False)
-    assert {path.name: sha256_file(path) for path in run.saliency.iterdir()} == before
-    assert {path: path.stat().st_mtime_ns for path in run.site("A").saliency.iterdir()} == kept
+    experiment = Experiment.from_yaml(run.path.with_suffix(".yaml"))
+    killed = RunFolder(copytree(run.path, tmp_path / "run"))
+    kept = {path: path.stat().st_mtime_ns for path in killed.site("A").saliency.iterdir()}
+    assert len(kept) == 2 * len(positive_tests(killed, "A"))
+    killed.saliency_info("A").unlink()
+    killed.saliency_map("A", "random").unlink()
+    killed.metrics.unlink()
+    run_experiment(experiment.model_copy(update={"output": killed.path}), resume=True, report=False)
+    assert {path.name: sha256_file(path) for path in killed.saliency.iterdir()} == before
+    assert {path: path.stat().st_mtime_ns for path in killed.site("A").saliency.iterdir()} == kept
 
 
 def test_maps_can_be_asked_of_a_finished_run(tmp_path: Path) -> None:
