@@ -20,7 +20,7 @@ import joblib
 import torch
 
 from fedtune3d._utils.folders import RunFolder
-from fedtune3d.config import Experiment
+from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.metrics import read_metrics
 from fedtune3d.simulation import simulate_sites
 from fedtune3d.workflows.init import write_experiment
