@@ -10,12 +10,20 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import mul
+from typing import Protocol
 
 from fedtune3d.evaluation.estimate import Z
 
 PRIOR_PEOPLE = 15
 """People per class whose weight Newcombe's variance has against DeLong's; chosen by `benchmarks/coverage.py`."""
 SCORE = "score interval, variance of {variance} shrunk to Newcombe's (2006, method 5), by participants"
+
+
+class VarianceAt(Protocol):
+    """The variance of an estimate as a function of the true value."""
+
+    def at(self, theta: float) -> float:
+        """The variance if `theta` were the true value."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ def auc_interval(auc: float, variance: AucVariance) -> tuple[float, float]:
 
 
 def mean_auc_interval(
-    aucs: Sequence[float], variances: Sequence[AucVariance], correlations: Sequence[Sequence[float]] | None = None
+    aucs: Sequence[float], variances: Sequence[VarianceAt], correlations: Sequence[Sequence[float]] | None = None
 ) -> tuple[float, float]:
     """The 95% score interval of the plain mean of AUCs: the θ with (θ − mean)² = z² Σᵢⱼ rᵢⱼ √(Vᵢ(θ) Vⱼ(θ)) / k².
 

@@ -23,17 +23,28 @@ def brier_score(sample: Sample) -> Estimate:
     References:
         Brier, 1950, Mon. Weather Rev. 78:1–3; Wilson, 1927, J. Am. Stat. Assoc. 22:209–212.
     """
-    from scipy.stats import t as student
-
     errors = (sample.probabilities - sample.labels) ** 2
     mean = float(sample.weights @ errors / sample.scans)
-    people = sample.people
+    variance = sample.variance_of_sum(errors - mean) / sample.scans**2
+    limits = unit_interval(mean, variance, sample.people)
+    return defined(mean, limits, f"{METHOD}; {sample.source}", sample.few)
+
+
+def unit_interval(mean: float, variance: float, people: int) -> tuple[float, float]:
+    """The 95% CI, inside [0, 1], of the mean of values in [0, 1], as `brier_score` describes it.
+
+    Args:
+        mean: The mean over scans.
+        variance: Its variance, people as clusters.
+        people: Number of people, at least 1.
+    """
+    from scipy.stats import t as student
+
     inside = (mean * people + 0.25) / (people + 1)
     greatest = inside * (1 - inside)
-    observed = sample.variance_of_sum(errors - mean) / sample.scans**2 * people
-    ratio = (max(0, people - 1) * observed / greatest + PRIOR_PEOPLE) / (max(0, people - 1) + PRIOR_PEOPLE)
+    ratio = (max(0, people - 1) * (variance * people) / greatest + PRIOR_PEOPLE) / (max(0, people - 1) + PRIOR_PEOPLE)
     z = float(student.ppf(0.975, max(1, people - 1)))
     spread = z**2 * ratio / people
     half_width = math.sqrt(mean * (1 - mean) * spread + spread**2 / 4)
     low, high = ((mean + spread / 2 + sign * half_width) / (1 + spread) for sign in (-1, 1))
-    return defined(mean, (max(0.0, low), min(1.0, high)), f"{METHOD}; {sample.source}", sample.few)
+    return max(0.0, low), min(1.0, high)

@@ -103,6 +103,23 @@ def clustered_variance(deviations: np.ndarray, predictions: Predictions) -> floa
     return max(0.0, float(within + shared))
 
 
+def influence(deviations: np.ndarray, predictions: Predictions) -> dict[str, float]:
+    """Return participant → their part in the AUC's error, scaled so that the sum of squares is Obuchowski's variance.
+
+    Sums of products with the parts in the error of another AUC of the same people estimate the covariance of the two.
+
+    Args:
+        deviations: (n,) as in `clustered_variance`.
+        predictions: The (n,) scans, of at least two participants of each class.
+    """
+    codes, labels = predictions.participant_codes(), predictions.labels
+    total = np.zeros(codes.max() + 1)
+    for label, clusters in zip((0, 1), participants_by_class(predictions), strict=True):
+        of_class = np.bincount(codes, weights=deviations * (labels == label))
+        total += math.sqrt(clusters / (clusters - 1)) * of_class / np.sum(labels == label)
+    return dict(zip(sorted(set(predictions.participants)), total.tolist(), strict=True))
+
+
 def delong_from_counts(
     negatives: np.ndarray, positives: np.ndarray, participants: tuple[int, int], source: str = FROM_COUNTS
 ) -> Estimate:

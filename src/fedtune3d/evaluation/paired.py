@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d.evaluation.delong import clustered_variance, method_name, structural_components
+from fedtune3d.evaluation.delong import clustered_variance, influence, method_name, structural_components
 from fedtune3d.evaluation.estimate import FEW, Estimate, Z, defined, undefined
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class, why_undefined
+from fedtune3d.evaluation.same_scans import require_same_scans, scan_order
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,18 @@ def paired_delong(first: Predictions, second: Predictions) -> Comparison:
     _require_same_scans(first, second)
     missing = why_undefined(*np.bincount(first.labels, minlength=2))
     if missing:
-        return _comparison(None, None, undefined(missing), None, len(first))
+        return comparison_of(None, None, undefined(missing), None, len(first))
     (first_auc, first_components), (second_auc, second_components) = (
         structural_components(part.labels, part.probabilities) for part in (first, second)
     )
     variance = clustered_variance((first_components - first_auc) - (second_components - second_auc), first)
     if variance is None:
         reason = undefined("fewer than two participants in a class")
-        return _comparison(first_auc, second_auc, reason, None, len(first))
+        return comparison_of(first_auc, second_auc, reason, None, len(first))
     few = min(participants_by_class(first)) < FEW
     error = math.sqrt(variance)
-    difference = _difference(first_auc - second_auc, error, f"paired, {method_name(first)}", few)
-    return _comparison(first_auc, second_auc, difference, error, len(first))
+    difference = difference_of(first_auc - second_auc, error, f"paired, {method_name(first)}", few)
+    return comparison_of(first_auc, second_auc, difference, error, len(first))
 
 
 def combine_comparisons(comparisons: Mapping[str, Comparison]) -> Comparison:
@@ -75,13 +76,13 @@ def combine_comparisons(comparisons: Mapping[str, Comparison]) -> Comparison:
     }
     scans = sum(comparison.scans for comparison in usable.values())
     if not usable:
-        return _comparison(None, None, undefined("no site has both AUCs"), None, scans)
+        return comparison_of(None, None, undefined("no site has both AUCs"), None, scans)
     first = float(np.mean([comparison.first for comparison in usable.values()]))
     second = float(np.mean([comparison.second for comparison in usable.values()]))
     error = math.hypot(*(comparison.standard_error or 0.0 for comparison in usable.values())) / len(usable)
     few = any(comparison.difference.mark for comparison in usable.values())
-    difference = _difference(first - second, error, "mean over sites of the paired differences, normal interval", few)
-    return _comparison(first, second, difference, error, scans, tuple(usable))
+    difference = difference_of(first - second, error, "mean over sites of the paired differences, normal interval", few)
+    return comparison_of(first, second, difference, error, scans, tuple(usable))
 
 
 def paired_over_seeds(seeds: Mapping[int, tuple[Predictions, Predictions]]) -> Comparison:
@@ -106,26 +107,16 @@ def paired_over_seeds(seeds: Mapping[int, tuple[Predictions, Predictions]]) -> C
             continue
         both = [structural_components(part.labels, part.probabilities) for part in (first, second)]
         aucs.append([auc for auc, _ in both])
-        parts.append(_influence((both[0][1] - both[0][0]) - (both[1][1] - both[1][0]), first))
+        parts.append(influence((both[0][1] - both[0][0]) - (both[1][1] - both[1][0]), first))
         few, scans = few or min(participants_by_class(first)) < FEW, scans + len(first)
     if not aucs:
-        return _comparison(None, None, undefined("no seed has both AUCs"), None, scans)
+        return comparison_of(None, None, undefined("no seed has both AUCs"), None, scans)
     people = sorted({person for part in parts for person in part})
     sums = np.array([sum(part.get(person, 0.0) for part in parts) for person in people]) / len(aucs)
     error = math.sqrt(float(sums @ sums))
     one, other = (float(mean) for mean in np.mean(aucs, axis=0))
     method = f"paired, mean over {len(aucs)} seeds, participants as clusters over seeds, normal interval"
-    return _comparison(one, other, _difference(one - other, error, method, few), error, scans)
-
-
-def _influence(deviations: np.ndarray, predictions: Predictions) -> dict[str, float]:
-    """Participant → their part in the AUC's error, scaled so that the sum of squares is Obuchowski's variance."""
-    codes, labels = predictions.participant_codes(), predictions.labels
-    total = np.zeros(codes.max() + 1)
-    for label, clusters in zip((0, 1), participants_by_class(predictions), strict=True):
-        of_class = np.bincount(codes, weights=deviations * (labels == label))
-        total += math.sqrt(clusters / (clusters - 1)) * of_class / np.sum(labels == label)
-    return dict(zip(sorted(set(predictions.participants)), total.tolist(), strict=True))
+    return comparison_of(one, other, difference_of(one - other, error, method, few), error, scans)
 
 
 def require_possible(comparison: Comparison) -> None:
@@ -144,17 +135,18 @@ def _retested(comparison: Comparison) -> Comparison:
     assert second is not None
     assert error is not None
     sent = comparison.difference
-    difference = _difference(first - second, error, sent.method, few=sent.mark is not None)
-    return _comparison(first, second, difference, error, comparison.scans, comparison.sites)
+    difference = difference_of(first - second, error, sent.method, few=sent.mark is not None)
+    return comparison_of(first, second, difference, error, comparison.scans, comparison.sites)
 
 
-def _difference(value: float, error: float, method: str, few: bool) -> Estimate:
+def difference_of(value: float, error: float, method: str, few: bool) -> Estimate:
+    """Estimate a difference of two AUCs with its normal interval; undefined without a standard error."""
     if error == 0:
         return undefined("both models rank the scans equally, so the difference has no variance")
     return defined(value, (max(-1.0, value - Z * error), min(1.0, value + Z * error)), method, few)
 
 
-def _comparison(
+def comparison_of(
     first: float | None,
     second: float | None,
     difference: Estimate,
@@ -162,6 +154,7 @@ def _comparison(
     scans: int,
     sites: tuple[str, ...] = (),
 ) -> Comparison:
+    """Create a comparison with its two-sided p-value from the normal distribution."""
     from scipy.stats import norm
 
     value = difference.value
@@ -177,7 +170,7 @@ def _comparison(
 
 
 def _in_order(predictions: Predictions) -> Predictions:
-    order = sorted(range(len(predictions)), key=lambda row: (predictions.participants[row], predictions.sessions[row]))
+    order = scan_order(predictions)
     return Predictions(
         tuple(predictions.participants[row] for row in order),
         tuple(predictions.sessions[row] for row in order),
@@ -187,15 +180,7 @@ def _in_order(predictions: Predictions) -> Predictions:
 
 
 def _require_same_scans(first: Predictions, second: Predictions) -> None:
-    scans, others = (list(zip(part.participants, part.sessions, strict=True)) for part in (first, second))
-    if len(set(scans)) < len(scans):
-        raise InputError("paired comparison: expected one row per scan, but a participant and session are repeated")
-    if scans != others:
-        only_first, only_second = len(set(scans) - set(others)), len(set(others) - set(scans))
-        raise InputError(
-            f"paired comparison: expected predictions of the same scans, but {only_first} are only in the first and "
-            f"{only_second} only in the second; compare runs with the same seed and splits"
-        )
+    require_same_scans(first, second)
     if not np.array_equal(first.labels, second.labels):
         raise InputError(
             "paired comparison: expected the same labels, but they differ; compare runs with the same labels"
