@@ -7,7 +7,7 @@ from fedtune3d.evaluation.auc import area_under_curve, auc_from_counts
 from fedtune3d.evaluation.class_counts import ClassCounts
 from fedtune3d.evaluation.grid import auc_error_bound
 from fedtune3d.evaluation.predictions import Predictions
-from fedtune3d.federation.privacy.bins import coarse_counts
+from fedtune3d.federation.privacy.bins import coarse_by_class, coarse_counts
 
 
 def draw(seed: int, people: int, sessions: int = 1, shift: float = 1.0) -> Predictions:
@@ -54,3 +54,15 @@ def test_a_minimum_of_one_counts_as_ever_and_too_few_not_at_all() -> None:
     assert coarse_counts(predictions, 1) == ClassCounts.of(predictions)
     assert coarse_counts(draw(1, 4), 5) == ClassCounts({}, {})
     assert coarse_counts(draw(1, 0), 5) == ClassCounts({}, {})
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(("people", "sessions"), [((5, 7, 5), 1), ((40, 9, 21), 2)])
+def test_no_bin_of_three_classes_is_about_a_few_people(seed: int, people: tuple[int, ...], sessions: int) -> None:
+    """No run of any class is about one to four people."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.repeat(np.arange(3), people), sessions)
+    names = np.repeat([f"sub-{person}" for person in range(sum(people))], sessions)
+    counts = coarse_by_class(rng.random(len(labels)), labels, names.tolist(), 3, min_people=5)
+    assert [sum(of_class.values()) for of_class in counts] == [count * sessions for count in people]
+    assert min(scans for of_class in counts for scans in of_class.values()) >= 5

@@ -1,0 +1,1 @@
+"""Statistics of a model that predicts one of three or more classes."""
