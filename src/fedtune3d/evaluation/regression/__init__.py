@@ -1,0 +1,1 @@
+"""Statistics of a model that predicts a number, such as age."""
