@@ -10,11 +10,11 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from fedtune3d._utils.clock import timestamp
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import storage_errors, write_text
 
@@ -53,7 +53,7 @@ def one_writer(folder: Path, command: str) -> Iterator[None]:
                 f"{folder}: {_holder(folder)} is writing to this folder; wait until it ends, or choose another folder"
             ) from None
     try:
-        since = datetime.now().astimezone().isoformat(timespec="seconds")
+        since = timestamp()
         write_text(folder / HOLDER, f"`{command}` (process {os.getpid()} on {socket.gethostname()}, since {since})\n")
         _held.add(key)
         yield

@@ -8,11 +8,11 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from pydantic import BaseModel
 
+from fedtune3d._utils.clock import timestamp
 from fedtune3d._utils.counted_ledgers import append_counted_line, read_typed_lines
 from fedtune3d._utils.errors import DamagedFileError, InputError
 from fedtune3d._utils.state_dicts import State, load_info, load_state, save_state, state_sha256
@@ -117,7 +117,7 @@ class Account:
             )
         self._require_known_state(task)
         state = state_sha256(task.parts[STATE]) if STATE in task.parts else None
-        charge = Charge(_now(), self.experiment, sha256, purpose, task.kind, task.round, task.namespace, state)
+        charge = Charge(timestamp(), self.experiment, sha256, purpose, task.kind, task.round, task.namespace, state)
         append_counted_line(self.path, to_json(charge))
         self._charges.append(charge)
         return f"{purpose}: {len(earlier) + 1} of {allowance.times}"
@@ -175,7 +175,3 @@ class Account:
 def read_charges(path: Path) -> Iterator[Charge]:
     """Read the charges of all experiments, oldest first. Raises `DamagedFileError`."""
     return read_typed_lines(Charge, path)
-
-
-def _now() -> str:
-    return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from filelock import FileLock
 
+from fedtune3d._utils.clock import timestamp
 from fedtune3d._utils.counted_ledgers import append_counted_line, read_typed_lines
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import storage_errors
@@ -82,7 +82,7 @@ class Approvals:
         """Record the approval of an experiment for these people."""
         self._append(
             Decision(
-                _now(),
+                timestamp(),
                 "approved",
                 experiment=experiment.sha256(),
                 name=experiment.name,
@@ -100,17 +100,17 @@ class Approvals:
         if len(standing) != 1 or len(experiment) < 4:
             known = ", ".join(f"{approval.short} ({approval.name})" for approval in self.all() if not approval.revoked)
             raise InputError(f"{experiment}: expected the hash of one approved experiment; there is {known or 'none'}")
-        self._append(Decision(_now(), "revoked", experiment=standing[0].experiment, name=standing[0].name))
+        self._append(Decision(timestamp(), "revoked", experiment=standing[0].experiment, name=standing[0].name))
         return standing[0]
 
     def withdraw(self, person: str) -> None:
         """Record that a participant, given by their hash, is excluded from now on."""
-        self._append(Decision(_now(), "withdrawn", withdrawn=person))
+        self._append(Decision(timestamp(), "withdrawn", withdrawn=person))
 
     def note_release(self, experiment: str, people: PeopleSets) -> None:
         """Record that numbers about these people are about to leave, unless this is recorded already."""
         if not any(other == experiment and dict(sets) == dict(people) for other, sets in self.released()):
-            self._append(Decision(_now(), "released", experiment=experiment, people=people))
+            self._append(Decision(timestamp(), "released", experiment=experiment, people=people))
 
     def all(self) -> list[Approval]:
         """Return the latest approval of each experiment, including revoked ones, oldest first."""
@@ -172,7 +172,3 @@ def require_same_people(approval: Approval, people: PeopleSets, site: str) -> No
                 f"the people at site {site} have changed since it approved this experiment ({approval.short}…); "
                 "run `fedtune3d site approve` there again"
             )
-
-
-def _now() -> str:
-    return datetime.now().astimezone().isoformat(timespec="seconds")

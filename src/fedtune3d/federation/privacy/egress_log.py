@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Self
 
 from pydantic import JsonValue, TypeAdapter
 
+from fedtune3d._utils.clock import timestamp
 from fedtune3d._utils.counted_ledgers import append_counted_line, read_typed_lines
 from fedtune3d._utils.state_dicts import State, tensor_view
 from fedtune3d._utils.typed_json import to_json
@@ -154,7 +154,7 @@ class EgressManifest:
         """Record an answer that is about to leave. Raises `StorageError` if it cannot be written."""
         self._append(
             EgressEntry(
-                time=_now(),
+                time=timestamp(),
                 experiment=experiment,
                 kind=task.kind,
                 round=task.round,
@@ -168,7 +168,7 @@ class EgressManifest:
 
     def record_fault(self, experiment: str, reason: str) -> None:
         """Record a fault that is about to leave instead of an answer. Raises `StorageError`, as `record`."""
-        self._append(EgressEntry(time=_now(), experiment=experiment, kind=FAULT, fault=reason))
+        self._append(EgressEntry(time=timestamp(), experiment=experiment, kind=FAULT, fault=reason))
 
     def entries(self) -> list[EgressEntry]:
         """Return everything that has left so far, oldest first.
@@ -193,10 +193,6 @@ def _sent_tensors(parts: Mapping[str, State]) -> tuple[SentTensor, ...]:
         )
         for name, tensor in flat_state(parts).items()
     )
-
-
-def _now() -> str:
-    return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def _sha256(content: bytes | memoryview) -> str:

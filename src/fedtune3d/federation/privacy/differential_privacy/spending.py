@@ -8,12 +8,12 @@ another charge; one that was kept is never drawn again.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from fedtune3d._utils.clock import timestamp
 from fedtune3d._utils.counted_ledgers import append_counted_line, read_typed_lines
 from fedtune3d._utils.typed_json import to_json
 from fedtune3d.config.privacy import DifferentialPrivacy
@@ -121,7 +121,7 @@ class Spending:
             raise Refusal(f"privacy.epsilon: {self.privacy.epsilon:g} is spent at site {self.site}")
         self._require_budget(lines, mechanism, people)
         line = SpendingLine(
-            _now(),
+            timestamp(),
             "charged",
             self.experiment,
             round_,
@@ -139,7 +139,7 @@ class Spending:
         if self.is_kept(round_, release):
             return
         (line,) = [line for line in self._own() if (line.round, line.release) == (round_, release)]
-        append_counted_line(self.path, to_json(replace(line, time=_now(), what="kept", people=())))
+        append_counted_line(self.path, to_json(replace(line, time=timestamp(), what="kept", people=())))
 
     def is_kept(self, round_: int, release: str) -> bool:
         """Return whether a release was on the disk, and may have left."""
@@ -203,7 +203,3 @@ def read_spending(path: Path) -> Iterator[SpendingLine]:
 
 def _charged(lines: Iterable[SpendingLine]) -> Iterator[SpendingLine]:
     return (line for line in lines if line.what == "charged")
-
-
-def _now() -> str:
-    return datetime.now().astimezone().isoformat(timespec="seconds")
