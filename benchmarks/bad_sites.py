@@ -22,7 +22,7 @@ from fedtune3d._utils.progress import Bars
 from fedtune3d._utils.seeds import torch_rng
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.site_step import STATE
-from fedtune3d.cohorts.records import LabelMapping
+from fedtune3d.cohorts.labels import LabelMapping
 from fedtune3d.config.experiment import AggregationSection, Experiment
 from fedtune3d.federation.in_process import Answering, InProcess
 from fedtune3d.federation.messages import Answer, Task

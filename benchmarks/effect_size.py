@@ -19,8 +19,9 @@ from rich.console import Console
 
 from fedtune3d._utils.progress import Bars
 from fedtune3d._utils.seeds import derive_seed
+from fedtune3d.cohorts.labels import LabelMapping
 from fedtune3d.cohorts.reading import read_site
-from fedtune3d.cohorts.records import LabelMapping, ScanRecord
+from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.cohorts.splits import assign_splits, count_groups
 from fedtune3d.models.assembly import AssembledModel, assemble
 from fedtune3d.models.classifier import Classifier

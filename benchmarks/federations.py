@@ -19,7 +19,7 @@ from fedtune3d._utils.seeds import derive_seed
 from fedtune3d.federation.best_round import mean_auc_error
 from fedtune3d.federation.ledger import Validation
 from fedtune3d.models.heads import build_head
-from fedtune3d.training.local import class_weights
+from fedtune3d.training.losses import class_weights
 from fedtune3d.training.optimisation import build_optimizer, learning_rates
 from fedtune3d.training.scores import Scores
 from fedtune3d.training.settings import TrainingSettings

@@ -57,6 +57,7 @@ TESTED_ELSEWHERE = {
     "config/encoder_fit.py": "config/test_study.py",
     "config/handover.py": "workflows/test_own_encoder.py",
     "config/study_axes.py": "config/test_study.py",
+    "cohorts/records.py": "cohorts/test_flow.py",
     "config/study_results.py": "workflows/test_study.py",
     "evaluation/multiclass/metrics.py": "evaluation/multiclass/test_combination.py",
     "evaluation/regression/metrics.py": "evaluation/regression/test_combination.py",

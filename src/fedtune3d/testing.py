@@ -109,12 +109,12 @@ RULE_CHECKS: tuple[Callable[[Rule], None], ...] = (*SERVER_CHECKS, check_site_ha
 
 
 def check_head_shape(name: str) -> None:
-    """Check that logits are finite and (scans, 2), for one and several scans and different numbers of channels."""
-    for channels, scans in ((CHANNELS, 1), (CHANNELS, 3), (16, 2)):
-        features = _features(scans, channels)
-        logits = build_head(name, channels)(features)
-        _require(logits.shape == (scans, 2), f"head {name}: expected ({scans}, 2) logits, got {tuple(logits.shape)}")
-        _require(bool(torch.isfinite(logits).all()), f"head {name}: the logits are not finite")
+    """Check that outputs are finite and (scans, outputs), for different numbers of scans, channels and outputs."""
+    for channels, scans, width in ((CHANNELS, 1, 2), (CHANNELS, 3, 2), (16, 2, 2), (16, 2, 3), (16, 2, 1)):
+        outputs = build_head(name, channels, outputs=width)(_features(scans, channels))
+        shape = tuple(outputs.shape)
+        _require(shape == (scans, width), f"head {name}: expected ({scans}, {width}) outputs, got {shape}")
+        _require(bool(torch.isfinite(outputs).all()), f"head {name}: the outputs are not finite")
 
 
 def check_head_seed(name: str) -> None:

@@ -1,5 +1,6 @@
 """Who was found is who was left out and who was included, in participants and in scans."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def steps(flow: Flow) -> dict[tuple[str, str], tuple[int | None, int | None]]:
 
 def by_class(*counts: tuple[int | None, int | None]) -> ByClass:
     """From (participants, scans) of the negative and of the positive."""
-    return ByClass(*(Counts(*pair) for pair in counts))
+    return ByClass(tuple(Counts(*pair) for pair in counts))
 
 
 def test_a_flow_counted_by_hand() -> None:
@@ -59,7 +60,7 @@ def test_a_flow_counted_by_hand() -> None:
         (("scan at fault", "expected finite voxels"), (0, 1)),
     ]
     assert flow.included == Counts(3, 4)
-    assert flow.both_classes == Counts(1, 2)
+    assert flow.several_classes == Counts(1, 2)
     assert flow.splits == {
         "all": by_class((1, 2), (2, 2)),
         "train": by_class((0, 1), (1, 1)),
@@ -92,8 +93,8 @@ def test_details_and_small_counts_stay() -> None:
     assert steps(few)["neither positive nor negative", "diagnosis PD"] == (None, None)
     assert few.found == Counts(None, None)  # which would give the few away
     assert few.included == Counts(None, None)
-    assert few.splits["all"] == by_class((None, None), (None, None))
-    assert few.both_classes == Counts(None, None)
+    assert few.splits["all"] == ByClass(())
+    assert few.several_classes == Counts(None, None)
 
 
 def test_enough_of_each_is_shown_whole() -> None:
@@ -106,3 +107,14 @@ def test_a_reason_names_no_folder() -> None:
     one = record("sub-1", "ses-1", 0)
     assert without_folder(one, f"{one.path}: expected a scan") == "expected a scan"
     assert without_folder(one, "/data/sub-1.json: expected JSON") == "sub-1.json: expected JSON"
+
+
+def test_people_of_three_classes_are_counted_in_the_last_that_they_have() -> None:
+    first, second = (replace(RECORDS[0], participant_id=f"sub-{number}", group_id=f"sub-{number}") for number in (1, 2))
+    records = (replace(first, label=0), replace(first, label=2, session_id="ses-9"), replace(second, label=1))
+    flow = count_flow(Cohort("A", records), classes=3)
+    assert flow.splits["all"] == by_class((0, 1), (1, 1), (1, 1))
+    assert flow.several_classes == Counts(1, 2)
+    shown = leaving(flow, details=True, min_people=2)
+    assert shown.splits["all"] == ByClass(())
+    assert shown.splits["all"].total.held_back

@@ -10,8 +10,8 @@ import yaml
 
 from fedtune3d.cli.app import main
 from fedtune3d.cohorts.formats import recognise
+from fedtune3d.cohorts.labels import LabelMapping
 from fedtune3d.cohorts.reading import read_site
-from fedtune3d.cohorts.records import LabelMapping
 
 LABELS = LabelMapping(positive=("AD",), negative=("CN",))
 MNI = "space-MNI152NLin2009cSym"

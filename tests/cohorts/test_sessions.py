@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d.cohorts.labels import LabelMapping
 from fedtune3d.cohorts.reading import list_diagnoses, read_site
-from fedtune3d.cohorts.records import LabelMapping
 
 LABELS = LabelMapping(positive=("AD",), negative=("CN",))
 SESSIONS = ("baseline", "followup", "screening")

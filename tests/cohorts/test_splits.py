@@ -8,7 +8,16 @@ import pytest
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.sealed import CHECKSUMS, write_sealed_text
 from fedtune3d.cohorts.records import ScanRecord
-from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits, split_sizes, write_splits
+from fedtune3d.cohorts.splits import (
+    SPLITS,
+    _class_of,
+    assign_splits,
+    count_by_quantile,
+    count_groups,
+    read_splits,
+    split_sizes,
+    write_splits,
+)
 
 
 def make_record(participant: str, label: int, session: str = "", group: str | None = None) -> ScanRecord:
@@ -200,3 +209,31 @@ def test_a_damaged_table_is_refused(tmp_path: Path, text: str, message: str) -> 
         read_splits(path)
     with pytest.raises(InputError, match="expected a table of splits"):
         read_splits(tmp_path / "none.tsv")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_set_has_each_of_three_classes(seed: int) -> None:
+    records = [make_record(f"sub-{number}", number % 3) for number in range(21)]
+    counts = count_groups(records, classes=3)
+    splits = assign_splits(counts, seed, "A")
+    sizes = Counter((record.label, splits[record.group_id]) for record in records)
+    assert sizes == {(label, split): n for label in range(3) for split, n in zip(SPLITS, split_sizes(7), strict=True)}
+
+
+def test_of_equally_many_scans_the_later_class_counts() -> None:
+    assert count_groups([make_record("sub-1", 0), make_record("sub-1", 2, "ses-2")], 3) == {"sub-1": (1, 0, 1)}
+    assert _class_of((1, 0, 1)) == "class 2"
+    assert (_class_of((1, 1)), _class_of((2, 1))) == ("positive", "negative")
+
+
+def test_people_with_numbers_are_split_alike_by_quartile() -> None:
+    ages = [50 + 2 * number for number in range(20)]
+    records = [dataclasses.replace(make_record(f"sub-{age}", 0), number=float(age)) for age in ages]
+    counts = count_by_quantile(records)
+    assert [counts[f"sub-{age}"].index(1) for age in (50, 58, 60, 68, 70, 78, 80, 88)] == [0, 0, 1, 1, 2, 2, 3, 3]
+    splits = assign_splits(counts, 1, "A")
+    quartiles = Counter((counts[group].index(1), split) for group, split in splits.items())
+    assert quartiles == {
+        (quartile, split): n for quartile in range(4) for split, n in zip(SPLITS, (3, 1, 1), strict=True)
+    }
+    assert count_by_quantile([]) == {}

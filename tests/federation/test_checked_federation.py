@@ -34,7 +34,7 @@ COUNTS = ScanCounts(simulated=True, people=20, scans=24, own_groups=20, declared
 
 
 def counts(negative: int, positive: int) -> ByClass:
-    return ByClass(Counts(negative, negative), Counts(positive, positive))
+    return ByClass((Counts(negative, negative), Counts(positive, positive)))
 
 
 FLOW = Flow(
@@ -42,8 +42,8 @@ FLOW = Flow(
     (),
     Counts(20, 24),
     Counts(0, 0),
-    {"all": ByClass(Counts(10, 12), Counts(10, 12)), "train": counts(8, 8), "validation": counts(2, 2)}
-    | {"test": ByClass(Counts(0, 2), Counts(0, 2))},
+    {"all": ByClass((Counts(10, 12), Counts(10, 12))), "train": counts(8, 8), "validation": counts(2, 2)}
+    | {"test": ByClass((Counts(0, 2), Counts(0, 2)))},
 )
 
 
@@ -93,7 +93,7 @@ def _print(**changes: object) -> ScanFingerprint:
 
 
 def _people(people: int, women: int = 0, age: tuple[float, float] | None = None) -> PeopleDescription:
-    of_class = PeopleByClass(PeopleOfClass(people, women, age), PeopleOfClass(1, 0, None))
+    of_class = PeopleByClass((PeopleOfClass(people, women, age), PeopleOfClass(1, 0, None)))
     return PeopleDescription(splits=PeopleDescription().splits | {"all": of_class}, age_auc=undefined("no ages"))
 
 

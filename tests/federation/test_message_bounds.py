@@ -29,7 +29,7 @@ def test_numbers_inside_of_others_are_found() -> None:
 
 def test_names_are_bounded_as_texts() -> None:
     nobody = Counts(0, 0)
-    flow = Flow(nobody, (), nobody, nobody, {"all": ByClass(nobody, nobody), "x" * 501: ByClass(nobody, nobody)})
+    flow = Flow(nobody, (), nobody, nobody, {"all": ByClass((nobody, nobody)), "x" * 501: ByClass((nobody, nobody))})
     with pytest.raises(ValidationError, match="expected a line of at most 500 characters"):
         SplitFlow(flow=flow)
 

@@ -6,7 +6,7 @@ import pytest
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.federation.splitting import count_people, require_both_labels, split_shared
+from fedtune3d.federation.splitting import count_people, require_every_class, split_shared
 from fedtune3d.federation.tasks.count_scans import ScanCounts
 
 
@@ -45,7 +45,7 @@ def test_every_site_tests_both_classes_of_shared_groups() -> None:
 @pytest.mark.parametrize(("there", "missing"), [((False, True), "negative"), ((True, False), "positive")])
 def test_both_classes_must_be_somewhere(there: tuple[bool, bool], missing: str) -> None:
     with pytest.raises(InputError, match=rf"labels\.{missing}: no one at any site is {missing}"):
-        require_both_labels(there)
+        require_every_class(there, ("negative", "positive"))
 
 
 def test_a_shared_group_counts_once() -> None:

@@ -6,7 +6,7 @@ from fedtune3d._utils.seeds import torch_rng
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.encoders import build_encoder
 from fedtune3d.models.encoders.contract import initialise_random
-from fedtune3d.models.explanation import grad_cam, integrated_gradients, occlusion, places_of, similarity
+from fedtune3d.models.explanation import grad_cam, integrated_gradients, occlusion, places_of, score_of, similarity
 from fedtune3d.models.heads import build_head
 
 
@@ -106,3 +106,11 @@ def test_the_map_changes_when_the_head_is_drawn_anew() -> None:
 
 def test_a_constant_map_is_like_no_other() -> None:
     assert similarity(torch.zeros(3, 3, 3), torch.rand(3, 3, 3, generator=torch_rng("map"))) == 0
+
+
+def test_a_map_explains_the_log_odds_of_a_class_or_the_number() -> None:
+    two, three = torch.tensor([[1.0, 4.0]]), torch.log(torch.tensor([[1.0, 2.0, 5.0]]))
+    assert (score_of(two).item(), score_of(two, 0).item()) == (3, -3)
+    torch.testing.assert_close(score_of(three), torch.tensor([5 / 3]).log())
+    torch.testing.assert_close(score_of(three, 0), torch.tensor([1 / 7]).log())
+    assert score_of(torch.tensor([[0.25]])).item() == 0.25

@@ -36,5 +36,14 @@ def test_without_a_centre_of_both_classes_there_is_no_score():
 
 @pytest.mark.parametrize(("values", "labels"), [((1, 2), [0]), ((), []), ((1, 2), [0, 2])])
 def test_labels_that_do_not_fit_are_refused(values, labels):
-    with pytest.raises(ValueError, match="expected a label 0 or 1 for each of"):
+    with pytest.raises(ValueError, match="expected a label from 0 to 1 for each of"):
         NearestCentre(2).fit(constant_scans(*values), labels)
+
+
+def test_the_nearest_of_three_centres_has_the_highest_logit():
+    head = NearestCentre(2, classes=3)
+    head.fit(constant_scans(1, 3, 6, 10), [0, 0, 1, 2])
+    assert head.sums.tolist() == [[4, 4], [6, 6], [10, 10]]
+    logits = head(constant_scans(2.5, 7, 9))  # centres 2, 6 and 10
+    assert logits.argmax(dim=1).tolist() == [0, 1, 2]
+    assert logits[0].tolist() == pytest.approx([-0.5 * math.sqrt(2), -3.5 * math.sqrt(2), -7.5 * math.sqrt(2)])

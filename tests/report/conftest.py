@@ -144,7 +144,7 @@ def draw_audit() -> LeakAudit:
     age_auc = undefined("the age of fewer than 5 people of a class is known")
     described = {
         site: PeopleDescription(
-            splits=dict.fromkeys(("train", "validation", "test", "all"), PeopleByClass(people, people)),
+            splits=dict.fromkeys(("train", "validation", "test", "all"), PeopleByClass((people, people))),
             age_auc=age_auc,
         )
         for site, people in (("Boston", known), ("Graz", few))
@@ -195,11 +195,9 @@ def write_run(folder: Path) -> None:
 def draw_flow(site: str) -> Flow:
     """Who was found and who is in which split; 12 were left out for their diagnosis, and one scan, but in Graz."""
     splits = {"train": (20, 15), "validation": (8, 6), "test": SIZES[site]}
-    counts = {name: ByClass(*(Counts(count, count) for count in classes)) for name, classes in splits.items()}
+    counts = {name: ByClass(tuple(Counts(count, count) for count in classes)) for name, classes in splits.items()}
     parts = list(counts.values())
-    whole = ByClass(
-        sum((part.negative for part in parts), Counts(0, 0)), sum((part.positive for part in parts), Counts(0, 0))
-    )
+    whole = ByClass(tuple(sum((part.of(label) for part in parts), Counts(0, 0)) for label in (0, 1)))
     diagnosis = LeftOut("neither positive nor negative", "diagnosis MCI", Counts(12, 12))
     fault = LeftOut("scan at fault", "expected a whole NIfTI file", Counts(1, 1))
     left_out = (diagnosis,) if site == "Graz" else (diagnosis, fault)
@@ -207,7 +205,7 @@ def draw_flow(site: str) -> Flow:
         found=sum((step.counts for step in left_out), whole.total),
         left_out=left_out,
         included=whole.total,
-        both_classes=Counts(0, 0),
+        several_classes=Counts(0, 0),
         splits={"all": whole} | counts,
     )
 

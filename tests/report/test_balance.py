@@ -24,7 +24,7 @@ def described(classes: PeopleByClass, age_auc: Estimate) -> dict[str, PeopleDesc
 
 
 def test_what_is_held_back_says_why() -> None:
-    text = shown(described(PeopleByClass(negative=people(None, None), positive=people(12, 7)), undefined("too few")))
+    text = shown(described(PeopleByClass((people(None, None), people(12, 7))), undefined("too few")))
     assert "12 (7)" in text
     assert "71.2 ± 6.0" in text
     assert "held back, –: not sent by the site: too few people" in text
@@ -32,7 +32,7 @@ def test_what_is_held_back_says_why() -> None:
 
 
 def test_nothing_wraps_and_the_age_is_named() -> None:
-    every = PeopleByClass(negative=people(14, 6), positive=people(12, 7))
+    every = PeopleByClass((people(14, 6), people(12, 7)))
     text = shown(described(every, defined(0.59, (0.45, 0.73), "", few=False)))
     assert "AUC of age for the label, Graz: 0.59 [0.45, 0.73]" in text
     assert "held back" not in text

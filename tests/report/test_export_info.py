@@ -1,6 +1,6 @@
-from fedtune3d.cohorts.records import LabelMapping
+from fedtune3d.cohorts.labels import LabelMapping
 from fedtune3d.preparation.settings import PreparationSettings
-from fedtune3d.report.export_info import ClassLabels, InputFormat
+from fedtune3d.report.export_info import InputFormat, class_labels
 
 
 def test_steps_stand_in_the_order_in_which_they_are_taken() -> None:
@@ -17,4 +17,5 @@ def test_only_what_a_model_cannot_do_without_must_agree() -> None:
 
 
 def test_a_rule_on_columns_is_the_only_label() -> None:
-    assert ClassLabels.of(LabelMapping(("AD", "MCI"), "cdr < 0.5")) == ClassLabels(("AD", "MCI"), ("cdr < 0.5",))
+    labels = class_labels(LabelMapping(("AD", "MCI"), "cdr < 0.5"))
+    assert labels == {"negative": ("cdr < 0.5",), "positive": ("AD", "MCI")}

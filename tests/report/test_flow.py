@@ -10,8 +10,8 @@ from fedtune3d.report.flow import flow_columns, flow_rows, flow_table
 
 def flow(mci: int | None, faults: int | None, positive: int | None, negative: int) -> Flow:
     """The flow of a site of so many people, each with one scan but the positive, who have two."""
-    classes = ByClass(Counts(negative, negative), Counts(positive, positive and 2 * positive))
-    nobody = ByClass(Counts(0, 0), Counts(0, 0))
+    classes = ByClass((Counts(negative, negative), Counts(positive, positive and 2 * positive)))
+    nobody = ByClass((Counts(0, 0), Counts(0, 0)))
     steps = [
         ("neither positive nor negative", "diagnosis MCI", mci),
         ("scan at fault", "expected finite voxels", faults),
@@ -20,7 +20,7 @@ def flow(mci: int | None, faults: int | None, positive: int | None, negative: in
         found=Counts(20, 30),
         left_out=tuple(LeftOut(reason, detail, Counts(count, count)) for reason, detail, count in steps if count != 0),
         included=classes.total,
-        both_classes=Counts(0, 0),
+        several_classes=Counts(0, 0),
         splits={"all": classes, "train": classes, "validation": nobody, "test": nobody},
     )
 
@@ -52,7 +52,7 @@ def test_what_is_elsewhere_or_too_few_to_leave_is_no_number() -> None:
 
 
 def test_who_is_in_both_classes_is_said() -> None:
-    mixed = replace(flow(5, 0, 3, 4), both_classes=Counts(1, 2))
+    mixed = replace(flow(5, 0, 3, 4), several_classes=Counts(1, 2))
     rows = {row.title: row.cells for row in flow_rows([mixed, flow(0, 2, 1, 2)])}
     assert rows["of these, with scans of both classes"] == ["1 (2)", "0 (0)", "1 (2)"]
     assert "of these, with scans of both classes" not in {row.title for row in flow_rows([flow(5, 0, 3, 4)])}

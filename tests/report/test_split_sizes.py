@@ -2,7 +2,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from fedtune3d.cohorts.flow import HELD_BACK_BOTH
+from fedtune3d.cohorts.flow import EVERY_CLASS_HELD_BACK
 from fedtune3d.report.run_contents import RunContents, read_run
 from fedtune3d.report.split_sizes import SplitSize, people_in, people_text
 
@@ -20,7 +20,7 @@ def test_sites_are_added_up(make_run: Callable[..., Path]) -> None:
 
 def test_what_one_site_holds_back_is_no_part_of_a_sum(make_run: Callable[..., Path]) -> None:
     contents = only(read_run(make_run()), "Amsterdam", "Boston")
-    boston = replace(contents.flows["Boston"], splits=contents.flows["Boston"].splits | {"test": HELD_BACK_BOTH})
+    boston = replace(contents.flows["Boston"], splits=contents.flows["Boston"].splits | {"test": EVERY_CLASS_HELD_BACK})
     hidden = people_in(replace(contents, flows=contents.flows | {"Boston": boston}), "test")
     assert hidden == SplitSize(None, None)
     assert people_text(hidden) == "a number of people that not every site lets leave"

@@ -60,8 +60,8 @@ def test_numbers_are_those_of_the_run(small_run: RunFolder) -> None:
     flow = json.loads(small_run.flow.read_text())
     people = {
         split: {
-            label: sum(flow[site]["splits"][split][label]["participants"] for site in "AB")
-            for label in ("positive", "negative")
+            name: sum(flow[site]["splits"][split]["classes"][label]["participants"] for site in "AB")
+            for label, name in enumerate(("negative", "positive"))
         }
         for split in ("all", "train", "validation", "test")
     }

@@ -22,7 +22,8 @@ from fedtune3d.models.tuning import Frozen, Full, Lora, Trainable, read_state
 from fedtune3d.training.dataset import FeatureSet, ScanSet, open_scans
 from fedtune3d.training.faults import DeadlineExceeded, NotFinite
 from fedtune3d.training.features import FeatureCache
-from fedtune3d.training.local import LocalRound, class_weights, set_training_mode, train_locally
+from fedtune3d.training.local import LocalRound, set_training_mode, train_locally
+from fedtune3d.training.losses import class_weights
 from fedtune3d.training.prefix import Prefix
 from fedtune3d.training.settings import TrainingSettings
 

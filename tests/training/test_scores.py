@@ -3,9 +3,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from fedtune3d.aggregation.site_scores import SiteScore
+from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome, Outcome
 from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.tuning import Trainable
 from fedtune3d.training.dataset import ScanSet
@@ -70,3 +72,48 @@ def test_a_rule_gets_the_kind_it_wants_or_the_loss_based_one_or_nothing() -> Non
     assert Scores(None, None, None, 0, "no scans").for_rule("auc") is None
     with pytest.raises(ValueError, match="score kind: expected one of"):
         whole.for_rule("accuracy")  # type: ignore[arg-type]
+
+
+class Rows(ScanSet):
+    """Scans that are their own outputs."""
+
+    def __init__(self, outputs: list[list[float]], labels: list[int] | list[float]) -> None:
+        super().__init__(labels, first_stage=0)
+        self.outputs = torch.tensor(outputs)
+
+    def inputs(self, indices: Sequence[int], views: Sequence[int]) -> torch.Tensor:
+        return self.outputs[list(indices)]
+
+    def draw_views(self, count: int, generator: torch.Generator) -> list[int]:
+        raise AssertionError("scoring draws nothing")
+
+
+class Same(Echo):
+    """Gives the outputs that a scan is."""
+
+    def run_stages(self, x: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+        return x
+
+
+def predicting(outcome: Outcome) -> AssembledModel:
+    return AssembledModel(Same(), Trainable((), (), prefix_end=0), outcome=outcome)
+
+
+def test_three_classes_have_the_mean_of_their_aucs() -> None:
+    shares = [[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.1, 0.35, 0.55], [0.5, 0.2, 0.3]]
+    model, labels = predicting(ClassOutcome(("CN", "MCI", "AD"))), [0, 1, 2, 1]
+    found = score(model, {}, Rows(np.log(shares).tolist(), labels))
+    aucs = [roc_auc_score(np.array(labels) == label, np.array(shares)[:, label]) for label in range(3)]
+    assert found.auc == pytest.approx(np.mean(aucs))
+    assert found.balanced_accuracy == pytest.approx((1 + 1 / 2 + 1) / 3)
+    assert found.loss == pytest.approx(-np.mean(np.log([0.6, 0.5, 0.55, 0.2])))
+    without = score(model, {}, Rows(np.log(shares[:3]).tolist(), [0, 1, 0]))
+    assert without.auc == pytest.approx(np.mean([0.5, 1.0]))  # of the two classes that are there
+    assert score(model, {}, Rows(np.log(shares[:1]).tolist(), [0])).why == "one class only"
+
+
+def test_a_number_is_scored_by_its_error_in_units_of_the_range() -> None:
+    model = predicting(NumberOutcome("age", 40, 100, "years", "error"))
+    found = score(model, {}, Rows([[0.5], [-1.0]], [0.0, -0.5]))  # 85 for 70 years, and 40 for 55
+    assert found == Scores(None, None, pytest.approx(15 / 60), 2, "a number has no AUC")  # type: ignore[arg-type]
+    assert found.for_rule("auc") == SiteScore(1 / (1 + (found.loss or 0)), "loss", 2)

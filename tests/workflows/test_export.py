@@ -31,7 +31,7 @@ from fedtune3d.models.encoders import build_encoder
 from fedtune3d.models.encoders.contract import initialise_random
 from fedtune3d.models.hub import FILE, REPOSITORY
 from fedtune3d.preparation.store import PreparedStore
-from fedtune3d.report.export_info import ClassLabels, InputFormat
+from fedtune3d.report.export_info import InputFormat
 from fedtune3d.report.model_card import model_card
 from fedtune3d.report.run_contents import read_finished_run, read_run
 from fedtune3d.workflows.export import export_run, load_exported
@@ -123,7 +123,7 @@ def test_the_file_needs_no_adapters_and_tells_how_to_use_it(run: Run, tmp_path: 
     assert not any("lora" in name for name in load_state(path))
     _, info = load_exported(path)
     assert (info.encoder, info.head, info.tuning, info.rule) == ("tiny", "linear", "lora", "fedavg")
-    assert info.labels == dict.fromkeys("AB", ClassLabels(("AD",), ("CN",)))
+    assert info.labels == {site: {"negative": ("CN",), "positive": ("AD",)} for site in "AB"}
     assert info.threshold == read_metrics(RunFolder(run("exact"))).federated.threshold
     assert info.preparation == InputFormat(128, 1.5, "auto", "zscore", background=0.0, version=2)
     assert info.weights.source == "random"
@@ -210,7 +210,7 @@ def test_the_card_shows_foreign_text_as_it_is(run: Run, tmp_path: Path) -> None:
     info = replace(
         load_exported(path)[1],
         experiment=hostile,
-        labels={site: ClassLabels((hostile,), (site,)) for site in "AB"},
+        labels={site: {"negative": (site,), "positive": (hostile,)} for site in "AB"},
     )
     text = model_card(read_run(run("frozen")), info, [path.name])
     for active in ("<script", "](https", "**b**", "\n# heading", "\x1b"):
@@ -276,7 +276,7 @@ def test_what_is_no_exported_model_is_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a model written by `fedtune3d export RUN --merged`"):
         load_exported(RunFolder(run("frozen")).best_checkpoint)
     head = export_run(run("frozen"), tmp_path / "head", merged=False)[0]
-    with pytest.raises(InputError, match=r"found head \(format 2\)"):
+    with pytest.raises(InputError, match=r"found head \(format 3\)"):
         load_exported(head)
     flipped = bytearray(path.read_bytes())
     flipped[-1] ^= 1

@@ -24,6 +24,10 @@ RENAMED_IN_0_2 = {
 """Keys of version 0.1, and their replacements."""
 
 
+UNION_TAGS = {"tuning": ("frozen", "full", "lora"), "labels": ("two classes", "named classes")}
+"""Key → pydantic's names for the sections that may stand there, which are no part of the YAML."""
+
+
 class StrictModel(BaseModel):
     """A section of the YAML: unknown keys are refused, values are immutable."""
 
@@ -68,7 +72,9 @@ def _location(parts: tuple[int | str, ...]) -> tuple[int | str, ...]:
 
 
 def _is_union_member(before: int | str, part: str) -> bool:
-    return "[" in part or part == "str" or (before == "tuning" and part in ("frozen", "full", "lora"))
+    if before in ("labels", UNION_TAGS["labels"][1]) and part in (*UNION_TAGS["labels"], "definitions"):
+        return True
+    return "[" in part or part == "str" or (before == "tuning" and part in UNION_TAGS["tuning"])
 
 
 def _is_inside(inner: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
@@ -94,12 +100,15 @@ def _fields_of(section: type) -> dict[str, Any]:
     if issubclass(section, StrictModel):
         return {key: field.annotation for key, field in section.model_fields.items()}
     hints = typing.get_type_hints(section)
-    return {key: hints[key] for key in section.__dataclass_fields__}  # type: ignore[attr-defined]
+    return {field.name: hints[field.name] for field in dataclasses.fields(section)}  # type: ignore[arg-type]
 
 
 def sections_in(annotation: Any) -> set[type]:
-    """Return the sections (models or dataclasses) that a value of a type may be or hold."""
+    """Return the sections (models or dataclasses) that a value of a type may be or hold.
+
+    A section with the attribute `keys_are_names`, whose keys the user chooses, is left out.
+    """
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         is_section = issubclass(annotation, StrictModel) or dataclasses.is_dataclass(annotation)
-        return {annotation} if is_section else set()
+        return {annotation} if is_section and not getattr(annotation, "keys_are_names", False) else set()
     return {section for inner in typing.get_args(annotation) for section in sections_in(inner)}

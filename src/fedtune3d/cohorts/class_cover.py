@@ -1,12 +1,12 @@
-"""Both classes in every split of every site: groups change their splits until no class is missing needlessly."""
+"""Every class in every split of every site: groups change their splits until no class is missing needlessly."""
 
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-ClassCounts = tuple[int, int]
-"""Scans: negative, positive."""
+ClassCounts = tuple[int, ...]
+"""Scans of each class."""
 Splits = Mapping[str, str]
 """Group → its split."""
 MAX_STEPS = 1000
@@ -25,7 +25,11 @@ class ClassCover:
 
     def __init__(self, sites: Sequence[Mapping[str, ClassCounts]], filling_order: Sequence[str]) -> None:
         self.filling_order = filling_order
-        self.cells = [[group for group, counts in site.items() if counts[label]] for site in sites for label in (0, 1)]
+        self.cells = [
+            [group for group, counts in site.items() if counts[label]]
+            for site in sites
+            for label in range(len(next(iter(site.values()), ())))
+        ]
         self.cells_of: dict[str, list[int]] = {}
         for cell, groups in enumerate(self.cells):
             for group in groups:

@@ -55,19 +55,18 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class ByClass:
-    """Counts per class."""
+    """Counts of each class, in the order of labels; none if all of them are suppressed at their site."""
 
-    negative: Counts
-    positive: Counts
+    classes: tuple[Counts, ...]
 
     @property
     def total(self) -> Counts:
-        """Counts over both classes."""
-        return self.negative + self.positive
+        """Counts over all classes."""
+        return sum(self.classes, NOBODY) if self.classes else HELD_BACK
 
-    def scans(self, label: int) -> int | None:
-        """Return the number of scans of the positive (1) or negative (0) class."""
-        return (self.positive if label else self.negative).scans
+    def of(self, label: int) -> Counts:
+        """Return the counts of a class."""
+        return self.classes[label] if self.classes else HELD_BACK
 
 
 @dataclass(frozen=True)
@@ -78,19 +77,20 @@ class Flow:
         found: All participants and scans.
         left_out: Those left out, in the order in which the reasons are checked.
         included: All others.
-        both_classes: Included participants with scans in both classes, who count as positive, and all their scans.
+        several_classes: Included participants with scans in several classes, who count in the last one, and all their
+            scans.
         splits: Included participants by class: `WHOLE_SITE`, and after splitting ``train``, ``validation``, ``test``.
     """
 
     found: Counts
     left_out: tuple[LeftOut, ...]
     included: Counts
-    both_classes: Counts
+    several_classes: Counts
     splits: dict[str, ByClass]
 
 
-HELD_BACK_BOTH = ByClass(HELD_BACK, HELD_BACK)
-NOTHING_SHOWN = Flow(HELD_BACK, (), HELD_BACK, HELD_BACK, dict.fromkeys((WHOLE_SITE, *SPLITS), HELD_BACK_BOTH))
+EVERY_CLASS_HELD_BACK = ByClass(())
+NOTHING_SHOWN = Flow(HELD_BACK, (), HELD_BACK, HELD_BACK, dict.fromkeys((WHOLE_SITE, *SPLITS), EVERY_CLASS_HELD_BACK))
 """A flow of which the site holds everything back."""
 
 
@@ -112,7 +112,10 @@ class SiteFlow:
 
 
 def count_flow(
-    cohort: Cohort, bad: Iterable[tuple[ScanRecord, str]] = (), splits: Mapping[str, str] | None = None
+    cohort: Cohort,
+    bad: Iterable[tuple[ScanRecord, str]] = (),
+    splits: Mapping[str, str] | None = None,
+    classes: int = 2,
 ) -> Flow:
     """Count the flow of a site.
 
@@ -120,12 +123,14 @@ def count_flow(
         cohort: The site's cohort.
         bad: Records that could not be prepared, each with the error message.
         splits: Group → split, if the site is already split.
+        classes: Number of classes.
     """
     faults = dict(bad)
     exclusions = [*cohort.exclusions, *(_fault(record, why) for record, why in faults.items())]
     included = [record for record in cohort.records if record not in faults]
     left_out = _count_left_out(exclusions, {record.participant_id for record in included})
-    both = _people(included, 0) & _people(included, 1)
+    by_class = [_people(included, label) for label in range(classes)]
+    several = {person for person in set().union(*by_class) if sum(person in people for people in by_class) > 1}
     parts = {WHOLE_SITE: included}
     if splits is not None:
         parts |= {split: [record for record in included if splits[record.group_id] == split] for split in SPLITS}
@@ -133,8 +138,8 @@ def count_flow(
         found=sum((step.counts for step in left_out), _count(included)),
         left_out=left_out,
         included=_count(included),
-        both_classes=_count([record for record in included if record.participant_id in both]),
-        splits={name: _count_classes(records) for name, records in parts.items()},
+        several_classes=_count([record for record in included if record.participant_id in several]),
+        splits={name: _count_classes(records, classes) for name, records in parts.items()},
     )
 
 
@@ -152,20 +157,20 @@ def leaving(flow: Flow, details: bool, min_people: int = 1, small: Collection[st
         for step in (flow.left_out if details else _without_details(flow.left_out))
     ]
     splits = {
-        name: HELD_BACK_BOTH
+        name: EVERY_CLASS_HELD_BACK
         if name in small
-        else ByClass(classes.negative.masked(min_people), classes.positive.masked(min_people))
+        else ByClass(tuple(counts.masked(min_people) for counts in classes.classes))
         for name, classes in flow.splits.items()
     }
     splits_shown = not any(classes.total.held_back for classes in splits.values())
     if not splits_shown:
-        splits[WHOLE_SITE] = HELD_BACK_BOTH
+        splits[WHOLE_SITE] = EVERY_CLASS_HELD_BACK
     all_shown = splits_shown and not any(step.counts.held_back for step in steps)
     return Flow(
         found=flow.found.masked(min_people) if all_shown else HELD_BACK,
         left_out=tuple(steps),
         included=flow.included.masked(min_people) if splits_shown else HELD_BACK,
-        both_classes=flow.both_classes.masked(min_people),
+        several_classes=flow.several_classes.masked(min_people),
         splits=splits,
     )
 
@@ -212,9 +217,12 @@ def _people(records: Iterable[ScanRecord], label: int) -> set[str]:
     return {record.participant_id for record in records if record.label == label}
 
 
-def _count_classes(records: Sequence[ScanRecord]) -> ByClass:
-    """Count scans by their own class, and participants with scans in both classes as positive."""
-    positive = _people(records, 1)
-    negative = _people(records, 0) - positive
-    scans = [sum(record.label == label for record in records) for label in (0, 1)]
-    return ByClass(Counts(len(negative), scans[0]), Counts(len(positive), scans[1]))
+def _count_classes(records: Sequence[ScanRecord], classes: int) -> ByClass:
+    """Count scans by their own class, and participants with scans in several classes in the last of them."""
+    counts: list[Counts] = []
+    later: set[str] = set()
+    for label in reversed(range(classes)):
+        people = _people(records, label)
+        counts.insert(0, Counts(len(people - later), sum(record.label == label for record in records)))
+        later |= people
+    return ByClass(tuple(counts))

@@ -10,6 +10,8 @@ from pathlib import Path
 from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.folders import Scans
 from fedtune3d.cohorts.formats import AUTO, load_format, recognise
+from fedtune3d.cohorts.label_expressions import Row
+from fedtune3d.cohorts.labels import Truth
 from fedtune3d.cohorts.people import People, natural
 from fedtune3d.cohorts.records import (
     DIAGNOSIS,
@@ -19,7 +21,6 @@ from fedtune3d.cohorts.records import (
     NOT_CHOSEN,
     Cohort,
     Exclusion,
-    LabelMapping,
     ScanRecord,
     Unlabelled,
     scan_name,
@@ -31,7 +32,7 @@ from fedtune3d.cohorts.warnings import ReadingWarning, UnreadableValues
 def read_site(
     root: Path,
     site: str,
-    labels: LabelMapping,
+    labels: Truth,
     sessions: str | tuple[str, ...] = "all",
     format: str = AUTO,
     participants: Path | None = None,
@@ -45,41 +46,30 @@ def read_site(
     Args:
         root: A raw BIDS folder, BIDS derivatives, a CAPS folder, or a TSV of paths.
         site: The site's name.
-        labels: Definition of the positive and negative classes.
+        labels: Definition of the classes, or the column of the number to predict.
         sessions: ``all``, each person's ``first`` or ``last`` session with a T1w scan, or names of sessions.
         format: The name of a format, or ``auto`` for the one that recognises `root`.
         participants: The participants.tsv, if it is not in `root` (or, for derivatives, in the raw folder above).
 
     Raises:
-        InputError: If the folder or a table is missing or malformed, or no scan is usable.
+        InputError: If the folder or a table is missing or malformed, a number to predict is none or out of range, or no
+            scan is usable.
     """
     kind, scans, people = _open(root, format, participants)
     _require_columns(people, labels)
     _require_usable_label(people, labels)
     records: list[ScanRecord] = []
     exclusions: list[Exclusion] = []
-    declared = {people.group(participant) for participant in people.ids}
+    of_whom = _Records(site, people)
     for participant in sorted(scans.keys() | set(people.ids), key=natural):
         for session, path in _take_scans(participant, scans.get(participant, {}), sessions, people, exclusions):
             row = people.row(participant, session) or {}
             label = labels.label(row)
+            number = labels.number(row, f"{people.path}: the row of {participant} {session}".rstrip())
             if isinstance(label, Unlabelled):
                 exclusions.append(Exclusion(participant, label.reason, label.detail, 1))
-                continue
-            group = people.group(participant) or (participant if participant in declared else None)
-            record = ScanRecord(
-                site=site,
-                participant_id=participant,
-                session_id=session,
-                path=path,
-                label=label,
-                group_id=group or participant,
-                group_declared=group is not None,
-                age=None if (age := row.get("age")) is None else float(age),
-                sex=row.get("sex"),
-                diagnosis=row.get(DIAGNOSIS),
-            )
-            records.append(record)
+            else:
+                records.append(of_whom.record(participant, session, path, row, label, number))
     if not records:
         pattern = load_format(kind).PATTERN
         raise InputError(
@@ -88,6 +78,33 @@ def read_site(
         )
     records.sort(key=lambda record: (natural(record.participant_id), natural(record.session_id)))
     return Cohort(site, tuple(records), tuple(exclusions), people.warnings + _unreadable_labels(people, labels))
+
+
+class _Records:
+    """Makes the records of a site's scans, with the groups that its tables declare."""
+
+    def __init__(self, site: str, people: People) -> None:
+        self.site, self.people = site, people
+        self.declared = {people.group(participant) for participant in people.ids}
+
+    def record(
+        self, participant: str, session: str, path: Path, row: Row, label: int, number: float | None
+    ) -> ScanRecord:
+        """Return the record of a scan, given its row in the tables, its label and its number."""
+        group = self.people.group(participant) or (participant if participant in self.declared else None)
+        return ScanRecord(
+            site=self.site,
+            participant_id=participant,
+            session_id=session,
+            path=path,
+            label=label,
+            group_id=group or participant,
+            group_declared=group is not None,
+            age=None if (age := row.get("age")) is None else float(age),
+            sex=row.get("sex"),
+            diagnosis=row.get(DIAGNOSIS),
+            number=number,
+        )
 
 
 def column_values(
@@ -168,7 +185,7 @@ def _take_scans(
     yield from ((session, by_session[session][0]) for session in chosen)
 
 
-def _require_columns(people: People, labels: LabelMapping) -> None:
+def _require_columns(people: People, labels: Truth) -> None:
     for column in labels.columns:
         if column not in people.columns:
             similar = [other for other in people.columns if other.lower() == column.lower()]
@@ -178,7 +195,7 @@ def _require_columns(people: People, labels: LabelMapping) -> None:
             )
 
 
-def _require_usable_label(people: People, labels: LabelMapping) -> None:
+def _require_usable_label(people: People, labels: Truth) -> None:
     by_session = [labels.label(row) for row in people.rows()]
     by_person = [labels.label(row) for row in people.by_participant.values()]
     if not any(isinstance(label, int) for label in by_session + by_person):
@@ -190,7 +207,7 @@ def _require_usable_label(people: People, labels: LabelMapping) -> None:
         )
 
 
-def _unreadable_labels(people: People, labels: LabelMapping) -> tuple[ReadingWarning, ...]:
+def _unreadable_labels(people: People, labels: Truth) -> tuple[ReadingWarning, ...]:
     """The values of rows that have no label because a column that it depends on holds no number there."""
     unreadable = UnreadableValues(dict.fromkeys(labels.columns, "a number"), "without a label")
     for participant in people.ids:

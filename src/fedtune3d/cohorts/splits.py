@@ -3,14 +3,18 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+
+import numpy as np
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.sealed import read_sealed_text, write_sealed_text
 from fedtune3d._utils.seeds import numpy_rng
-from fedtune3d.cohorts.class_cover import ClassCover
+from fedtune3d.cohorts.class_cover import ClassCounts, ClassCover
 from fedtune3d.cohorts.records import ScanRecord
+from fedtune3d.evaluation.outcome import NEGATIVE, POSITIVE
 
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
 DEFAULT_FRACTIONS = (0.5, 0.2, 0.3)
@@ -20,13 +24,26 @@ _ATTEMPTS = 50
 """Draws among which the one is taken whose sets lack least; the first draw if nothing is missing in it."""
 
 
-def count_groups(records: Iterable[ScanRecord]) -> dict[str, tuple[int, int]]:
-    """Count the scans of each group as (negatives, positives)."""
-    counts: dict[str, tuple[int, int]] = {}
+def count_groups(records: Iterable[ScanRecord], classes: int = 2) -> dict[str, tuple[int, ...]]:
+    """Count the scans of each group by class, in the order of labels."""
+    counts: dict[str, tuple[int, ...]] = {}
     for record in records:
-        negatives, positives = counts.get(record.group_id, (0, 0))
-        counts[record.group_id] = (negatives + (record.label == 0), positives + (record.label == 1))
+        before = counts.get(record.group_id, (0,) * classes)
+        counts[record.group_id] = tuple(count + (record.label == label) for label, count in enumerate(before))
     return counts
+
+
+def count_by_quantile(records: Sequence[ScanRecord]) -> dict[str, tuple[int, ...]]:
+    """Count the scans of each group by quartile of the number to predict, over these scans.
+
+    As `count_groups`, so that people are split with a similar distribution of the number in each set. Scans with equal
+    numbers are in the same quartile.
+    """
+    numbers = np.array([record.number for record in records], dtype=np.float64)
+    quartiles = np.searchsorted(np.quantile(numbers, (0.25, 0.5, 0.75)) if len(numbers) else [], numbers, side="left")
+    return count_groups(
+        [replace(record, label=int(quartile)) for record, quartile in zip(records, quartiles, strict=True)], classes=4
+    )
 
 
 def split_sizes(n_groups: int, fractions: Sequence[float] = DEFAULT_FRACTIONS) -> tuple[int, int, int]:
@@ -55,29 +72,27 @@ def split_sizes(n_groups: int, fractions: Sequence[float] = DEFAULT_FRACTIONS) -
 
 
 def assign_splits(
-    groups: Mapping[str, tuple[int, int]],
+    groups: Mapping[str, ClassCounts],
     seed: int,
     scope: str,
     fractions: Sequence[float] = DEFAULT_FRACTIONS,
-    sites: Sequence[Mapping[str, tuple[int, int]]] | None = None,
+    sites: Sequence[Mapping[str, ClassCounts]] | None = None,
 ) -> dict[str, str]:
     """Assign each group to ``train``, ``validation`` or ``test``, stratified by class.
 
-    A group's class is that of most of its scans; ties count as positive. In each class, the numbers of groups are those
-    of `split_sizes`; groups with many scans are distributed so that each set's mean number of scans per group is close
-    to the class's. Where a set of a site would lack a class although there are groups for it, groups of a class
+    A group's class is that of most of its scans; of equally many the last. In each class, the numbers of groups are
+    those of `split_sizes`; groups with many scans are distributed so that each set's mean number of scans per group is
+    close to the class's. Where a set of a site would lack a class although there are groups for it, groups of a class
     exchange their sets, or else a group is moved (`class_cover.ClassCover`).
 
     Args:
-        groups: Group → scans as (negatives, positives), in any order; see `count_groups`.
+        groups: Group → scans of each class, in any order; see `count_groups`.
         seed: The experiment's seed.
         scope: The site's name, or ``shared`` for groups that several sites declare.
         fractions: Shares of train, validation and test.
         sites: Each site's own counts of these groups; None if they are all of one site.
     """
-    classes = {
-        group: "positive" if positives >= negatives else "negative" for group, (negatives, positives) in groups.items()
-    }
+    classes = {group: _class_of(counts) for group, counts in groups.items()}
     cover = ClassCover(sites or [groups], [SPLITS[split] for split in _FILLING_ORDER if fractions[split] > 0])
     best: dict[str, str] = {}
     for attempt in range(_ATTEMPTS):
@@ -92,14 +107,20 @@ def assign_splits(
     return dict(sorted(best.items()))
 
 
+def _class_of(counts: ClassCounts) -> str:
+    """Return the name of a group's class, from which its draws follow; of two, those that they always had."""
+    label = max(range(len(counts)), key=lambda label: (counts[label], label))
+    return (NEGATIVE, POSITIVE)[label] if len(counts) == 2 else f"class {label}"
+
+
 def _draw_splits(
-    groups: Mapping[str, tuple[int, int]],
+    groups: Mapping[str, ClassCounts],
     classes: Mapping[str, str],
     fractions: Sequence[float],
     causes: tuple[str | int, ...],
 ) -> dict[str, str]:
     splits: dict[str, str] = {}
-    for class_name in ("negative", "positive"):
+    for class_name in sorted(set(classes.values())):
         scans = {group: sum(counts) for group, counts in groups.items() if classes[group] == class_name}
         splits |= _split_class(scans, fractions, (*causes, class_name))
     return splits

@@ -26,12 +26,14 @@ from fedtune3d.aggregation.contract import Rule
 from fedtune3d.aggregation.lora import LoraRule
 from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.aggregation.sums import SumRule, on_sums
-from fedtune3d.cohorts.records import LabelMapping
+from fedtune3d.cohorts.labels import Truth
+from fedtune3d.cohorts.number_column import NumberColumn
 from fedtune3d.config.aggregation import AggregationSection
 from fedtune3d.config.encoder_fit import find_misfits, find_trained_in_bfloat16, find_wrong_size
 from fedtune3d.config.evaluation import EvaluationSection
 from fedtune3d.config.explain import ExplainSection
 from fedtune3d.config.model import ModelSection
+from fedtune3d.config.outcome import LabelsSection, TargetSection, find_outcome_misfits, find_outcome_problems
 from fedtune3d.config.overlap import declared_overlaps, recognised_overlaps
 from fedtune3d.config.own_encoder import install_named_encoders
 from fedtune3d.config.participation import ParticipationSection
@@ -39,6 +41,7 @@ from fedtune3d.config.policy import Policy
 from fedtune3d.config.preparation import PreparationSection
 from fedtune3d.config.privacy import PrivacySection, find_large_noise, find_unprotected, find_visible_updates
 from fedtune3d.config.site import SiteName, SiteSection
+from fedtune3d.evaluation.outcome import Outcome
 from fedtune3d.models.assembly import NCC, RESNET18, input_spec
 from fedtune3d.models.encoders import encoder_spec
 from fedtune3d.models.encoders.contract import EncoderSpec, InputSpec
@@ -51,7 +54,7 @@ WRITTEN_BY_INIT = "`fedtune3d init` writes one"
 LOGS = ("tensorboard", "mlflow")
 LATER_POLICY_KEYS = ("secure_aggregation", "max_share", "max_lora_rank", "max_threads", "max_epsilon", "max_delta")
 """Left out of the identity of an experiment where they have their defaults, so that it stays what it was."""
-SPLIT_CAUSES = ("seed", "sites", "labels", "splits")
+SPLIT_CAUSES = ("seed", "sites", "labels", "target", "splits")
 
 
 def _log_names(value: object) -> object:
@@ -96,7 +99,9 @@ class ExperimentKeys(StrictModel):
         name: Name of the experiment, in its report and, across hospitals, in approvals.
         seed: Everything random follows from the seed, the site and the round.
         sites: The sites, at least one.
-        labels: Diagnoses of the positive and of the negative class; a site may have its own (docs/data.md).
+        labels: Diagnoses of the positive and of the negative class, or of any number of named classes
+            (docs/outcomes.md); a site may have its own (docs/data.md).
+        target: A number to predict in the place of classes, such as age.
         splits: How people are divided into training, validation and test sets.
         preparation: How scans are prepared for the encoder (docs/preparation.md).
         model: The encoder, its weights and the head.
@@ -121,7 +126,8 @@ class ExperimentKeys(StrictModel):
     name: SiteName
     seed: Seed = 0
     sites: tuple[SiteSection, ...] = Field(min_length=1)
-    labels: LabelMapping | None = None
+    labels: LabelsSection | None = None
+    target: TargetSection | None = None
     splits: Splits = Splits()
     preparation: PreparationSection = PreparationSection()
     model: ModelSection = ModelSection()
@@ -149,10 +155,10 @@ class ExperimentKeys(StrictModel):
             problems.append(f"site names must differ, but {', '.join(repeated)} is used twice")
         if "leave_one_site_out" in self.baselines and len(names) < 2:
             problems.append("baselines: leave_one_site_out needs at least two sites; remove it")
-        problems += self._misfits()
-        for site in self.sites:
-            if site.labels is None and self.labels is None:
-                problems.append(f"site {site.name} has no labels; give labels to it or to the whole experiment")
+        undeclared = find_outcome_problems(self.labels, self.target, [(site.name, site.labels) for site in self.sites])
+        problems += self._misfits() + undeclared
+        if not undeclared:
+            problems += find_outcome_misfits(self.outcome, self.model.head, self.evaluation, self.explain)
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -182,6 +188,15 @@ class ExperimentKeys(StrictModel):
             problems += find_misfits(spec, self.model.head, self.tuning.method)
             problems += find_wrong_size(spec, self.input.size)
         return problems
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the model predicts; the same at all sites."""
+        if self.target is not None:
+            return self.target.outcome
+        labels = self.sites[0].labels or self.labels
+        assert labels is not None  # validated
+        return labels.outcome
 
     @property
     def encoder(self) -> EncoderSpec | None:
@@ -272,16 +287,22 @@ class ExperimentKeys(StrictModel):
             del values["training"]["min_steps"]
         values["preparation"] = self.preparation.public(input_spec(self.model.encoder))
         values["model"] = self.model.public()
-        if values["explain"] is not None:
+        if values["target"] is None:
+            del values["target"]
+        if self.explain is not None:
             del values["explain"]["atlas"]
+            if self.explain.of is None:
+                del values["explain"]["of"]
         return values
 
 
 class Experiment(ExperimentKeys):
     """A run: sites, model, tuning, training, and the aggregation rule."""
 
-    def labels_of(self, site: SiteSection) -> LabelMapping:
-        """Return the label mapping of a site: its own, or else the experiment's."""
+    def labels_of(self, site: SiteSection) -> Truth:
+        """Return the labels of a site: its own, or else the experiment's; or the column of the number to predict."""
+        if self.target is not None:
+            return NumberColumn(self.target.outcome)
         labels = site.labels or self.labels
         assert labels is not None  # validated
         return labels

@@ -11,7 +11,7 @@ from fedtune3d.preparation.atlas import FREESURFER_REGIONS
 
 
 class ExplainSection(StrictModel):
-    """Mean saliency maps of the final model over positive test scans, one per site (docs/explain.md).
+    """Mean saliency maps of the final model over test scans of one class, one per site (docs/explain.md).
 
     Attributes:
         method: Explanation method; see `models/explanation.py`.
@@ -19,6 +19,8 @@ class ExplainSection(StrictModel):
         steps: Number of points on the path of integrated gradients.
         atlas: A label map in MNI152 space, read by the server; defaults to `preparation.atlas.packaged_atlas`.
         regions: Name → labels in the atlas; by default FreeSurfer's.
+        of: The class that the maps are evidence for, and whose people they are of; by default the last one, which of
+            two is the positive one. Where a number is predicted, maps are of everyone and show what raises it.
     """
 
     method: Literal["gradcam", "occlusion", "integrated_gradients"]
@@ -26,6 +28,7 @@ class ExplainSection(StrictModel):
     steps: Annotated[Whole, Field(ge=1, le=10_000)] = 16
     atlas: UserPath | None = None
     regions: dict[str, tuple[Whole, ...]] = FREESURFER_REGIONS
+    of: str | None = None
 
     @model_validator(mode="after")
     def _fine_enough(self) -> Self:

@@ -9,7 +9,7 @@ from fedtune3d._utils.names import known_name
 from fedtune3d._utils.strict import StrictModel
 from fedtune3d._utils.user_paths import UserPath
 from fedtune3d.cohorts.formats import AUTO, format_names
-from fedtune3d.cohorts.records import LabelMapping
+from fedtune3d.config.outcome import LabelsSection
 from fedtune3d.config.policy import Policy
 
 SITE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
@@ -30,7 +30,7 @@ class SiteSection(StrictModel):
         fingerprint_key: A file with the sites' shared key for the leak audit (docs/leaks.md).
         format: Format of the data; ``auto`` recognises it.
         participants: The participants table, if it is not in `root`.
-        labels: The diagnoses of the two classes at this site, if they differ from the experiment's.
+        labels: The diagnoses of the classes at this site, if they differ from the experiment's.
         sessions: Sessions to use: ``all``, each person's ``first`` or ``last``, or a list such as ``[ses-M00]``.
         cohort: The public cohort that the data come from, such as ADNI, to warn of encoders that were trained on it.
         policy: What the site carries out, and what may leave it.
@@ -41,7 +41,7 @@ class SiteSection(StrictModel):
     fingerprint_key: UserPath | None = None
     format: Annotated[str, AfterValidator(_format)] = AUTO
     participants: UserPath | None = None
-    labels: LabelMapping | None = None
+    labels: LabelsSection | None = None
     sessions: Literal["all", "first", "last"] | tuple[str, ...] = "all"
     cohort: str | None = None
     policy: Policy = Policy()

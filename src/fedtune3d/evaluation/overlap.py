@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-ByClass = tuple[int, int]
-"""Negative, positive."""
+ByClass = tuple[int, ...]
+"""Numbers of each class, in the order of labels."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Overlap:
         return own + len({group for groups in declared.values() for group in groups})
 
     def correlation(self, first: str, second: str, people: Mapping[str, ByClass]) -> float:
-        """Bound the correlation of two sites' AUCs: the greater of both classes' shared / √(n₁ n₂) people.
+        """Bound the correlation of two sites' AUCs: the greatest of the classes' shared / √(n₁ n₂) people.
 
         It is that of two means whose shared people have equal values, as if a person's scans were copies.
 
@@ -36,15 +36,16 @@ class Overlap:
         """
         if first == second:
             return 1.0
-        shared = self._shared(first, second)
-        sizes = [math.sqrt(people[first][label] * people[second][label]) for label in (0, 1)]
+        shared = self._shared(first, second, len(people[first]))
+        sizes = [math.sqrt(ours * theirs) for ours, theirs in zip(people[first], people[second], strict=True)]
         return max(min(1.0, count / size) if size else 0.0 for count, size in zip(shared, sizes, strict=True))
 
-    def _shared(self, first: str, second: str) -> ByClass:
+    def _shared(self, first: str, second: str, classes: int) -> ByClass:
         ours, theirs = self.groups.get(first, {}), self.groups.get(second, {})
         both = ours.keys() & theirs.keys()
-        negatives, positives = (sum(bool(ours[group][k] and theirs[group][k]) for group in both) for k in (0, 1))
-        return negatives, positives
+        return tuple(
+            sum(bool(ours[group][label] and theirs[group][label]) for group in both) for label in range(classes)
+        )
 
 
 NOBODY_SHARED = Overlap()

@@ -16,6 +16,7 @@ from fedtune3d.evaluation.checked_summary import CheckedSummary
 from fedtune3d.evaluation.class_counts import ClassCounts
 from fedtune3d.evaluation.combination import combine
 from fedtune3d.evaluation.grid import MAX_COUNT
+from fedtune3d.evaluation.outcome import BINARY, Outcome
 from fedtune3d.evaluation.plausibility import require_ordered, require_plausible
 from fedtune3d.evaluation.summary import Summary, pool_validation
 from fedtune3d.federation.messages import LEAVE_ONE_SITE_OUT, Answer, Task
@@ -57,12 +58,14 @@ class SiteDescription:
         scans: Usable scans.
         splits: ``train``, ``validation`` and ``test`` → scans.
         map_places: Of the experiment, not the site: places along each axis of a mean map; None where it asks for none.
+        outcome: Of the experiment: what the model predicts.
     """
 
     people: int | None = None
     scans: int | None = None
     splits: Mapping[str, int | None] | None = None
     map_places: int | None = None
+    outcome: Outcome = BINARY
 
     def scans_in(self, split: str) -> int | None:
         """The most scans that a split can hold."""
@@ -102,11 +105,16 @@ def _count_scans(task: Task, answer: Answer, known: SiteDescription) -> None:
     _at_most("own groups", counts.own_groups, counts.people)
     _at_most("groups", len(counts.declared_groups), counts.scans)
     _at_most("scans of declared groups", sum(map(sum, counts.declared_groups.values())), counts.scans)
+    for scans in counts.declared_groups.values():
+        _require_every_class("scans of a declared group", len(scans), known)
 
 
 def _assign_splits(task: Task, answer: Answer, known: SiteDescription) -> None:
     flow = answer.expect(SplitFlow).flow
     _require_consistent(flow)
+    for counts in flow.splits.values():
+        if counts.classes:
+            _require_every_class("the counts of a split", len(counts.classes), known)
     _at_most("included scans", flow.included.scans, known.scans)
     _at_most("scans of the whole site", flow.splits[WHOLE_SITE].total.scans, known.scans)
 
@@ -114,8 +122,14 @@ def _assign_splits(task: Task, answer: Answer, known: SiteDescription) -> None:
 def _require_consistent(flow: Flow) -> None:
     """Each count is in range, found is left out plus included, and the splits add up, as far as they are shown."""
     _require_every_split(flow.splits)
-    by_class = [counts for split in flow.splits.values() for counts in (split.negative, split.positive)]
-    for counts in (flow.found, flow.included, flow.both_classes, *(step.counts for step in flow.left_out), *by_class):
+    by_class = [counts for split in flow.splits.values() for counts in split.classes]
+    for counts in (
+        flow.found,
+        flow.included,
+        flow.several_classes,
+        *(step.counts for step in flow.left_out),
+        *by_class,
+    ):
         _at_most("people", counts.participants, None)
         _at_most("scans", counts.scans, None)
     left_out = sum((step.counts for step in flow.left_out), Counts(0, 0))
@@ -123,6 +137,11 @@ def _require_consistent(flow: Flow) -> None:
     _require_equal("the whole site", flow.splits[WHOLE_SITE].total, flow.included)
     total = sum((flow.splits[name].total for name in SPLITS), Counts(0, 0))
     _require_equal("the splits together", Counts(None, total.scans), flow.included)
+
+
+def _require_every_class(what: str, classes: int, known: SiteDescription) -> None:
+    if classes != (expected := len(known.outcome.strata)):
+        raise ValueError(f"{what}: expected {expected} classes, got {classes}")
 
 
 def _require_every_split(splits: Collection[str]) -> None:
@@ -163,7 +182,9 @@ def _describe_people(task: Task, answer: Answer, known: SiteDescription) -> None
 
 def _require_people(classes: PeopleByClass, split: str, known: SiteDescription) -> None:
     total = 0
-    for people in (classes.negative, classes.positive):
+    if classes.classes:
+        _require_every_class(f"people of {split}", len(classes.classes), known)
+    for people in classes.classes:
         _at_most(f"people of {split}", people.people, known.scans)
         _at_most(f"women of {split}", people.women, people.people)
         total += people.people or 0

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.foreign_text import one_line
+from fedtune3d.evaluation.outcome import BINARY, Outcome
 from fedtune3d.federation.answer_checks import SiteDescription, check_answer
 from fedtune3d.federation.messages import Answer, Fault, Federation, RefusedAnswer, Task
 
@@ -18,11 +19,12 @@ class CheckedFederation:
     Args:
         federation: The way to the sites.
         map_places: Places along each axis of a mean saliency map; None where none is asked for.
+        outcome: What the model predicts.
     """
 
-    def __init__(self, federation: Federation, map_places: int | None = None) -> None:
+    def __init__(self, federation: Federation, map_places: int | None = None, outcome: Outcome = BINARY) -> None:
         self._federation = federation
-        self._unknown = SiteDescription(map_places=map_places)
+        self._unknown = SiteDescription(map_places=map_places, outcome=outcome)
         self._described: dict[str, SiteDescription] = {}
 
     @property

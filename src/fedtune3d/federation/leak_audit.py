@@ -1,19 +1,15 @@
 """The leak audit at the server: overlaps between the sites' fingerprints, and shortcuts to the label."""
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, TypeVar
 
-import numpy as np
-
 from fedtune3d._utils.errors import InputError
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.evaluation.auc import auc_from_counts
-from fedtune3d.evaluation.auc_interval import newcombe
 from fedtune3d.federation.messages import Answer, Task
+from fedtune3d.federation.shortcuts import find_shortcuts
 from fedtune3d.federation.site.audit import ScanFingerprint
 from fedtune3d.federation.tasks.describe_people import DescribePeople, PeopleDescription
 from fedtune3d.federation.tasks.fingerprint_scans import NO_KEY, FingerprintScans, ScanFingerprints
@@ -21,8 +17,6 @@ from fedtune3d.federation.tasks.profile_intensities import IntensityProfile, Pro
 from fedtune3d.preparation.near_fingerprints import BANDS, SUSPICIOUS_BANDS
 from fedtune3d.preparation.profiles import Profiles, compare_profiles, shared_grid
 
-SHORTCUT_MARGIN = 0.1
-"""A variable counts as predicting the label if the 95% CI of its AUC is entirely further than this from 0.5."""
 MAX_PAIRS = 3_000_000
 """Maximum number of pairs of scans with a common band that are compared: ten times those of 10,000 unrelated scans."""
 _MAX_EXAMPLES = 3
@@ -79,7 +73,8 @@ def audit_sites(ask: Ask, near: bool, experiment: Experiment) -> LeakAudit:
     described = {answer.site: answer.expect(PeopleDescription) for answer in ask(Task(DescribePeople()))}
     overlaps = experiment.overlaps({site: people.cohorts for site, people in sorted(described.items())})
     known = (Finding("warning", text) for text in (*experiment.warnings, *overlaps))
-    return LeakAudit((*find_leaks(fingerprints), *find_shortcuts(described), *known), described)
+    shortcuts = [Finding("warning", text) for text in find_shortcuts(described, experiment.outcome.strata)]
+    return LeakAudit((*find_leaks(fingerprints), *shortcuts, *known), described)
 
 
 def profile_sites(ask: Ask) -> Profiles:
@@ -257,92 +252,3 @@ def _splits(scans: Iterable[_Scan]) -> list[str]:
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def find_shortcuts(described: Mapping[str, PeopleDescription]) -> list[Finding]:
-    """Warn if age or the site alone predicts the label, given the descriptions of all sites' people.
-
-    What could not be looked at, because a site holds its numbers back or knows no ages, is a warning, too.
-    """
-    return [Finding("warning", text) for text in (*_by_age(described), *_by_site(described))]
-
-
-def _by_age(described: Mapping[str, PeopleDescription]) -> Iterator[str]:
-    unknown: dict[str, list[str]] = defaultdict(list)
-    for site, people in sorted(described.items()):
-        if people.age_auc.limits is None:
-            unknown[people.age_auc.undefined or ""].append(site)
-            continue
-        value, low, high = people.age_auc.limits
-        if _predicts_label(low, high):
-            yield (
-                f"{site}: age alone predicts the label, AUC {value:.2f} [{low:.2f}, {high:.2f}]; "
-                "match the classes by age, or report an age-only model alongside"
-            )
-    for why, sites in unknown.items():
-        yield f"not looked at, whether age alone predicts the label at {_listed(sites)}: {why}"
-
-
-def _by_site(described: Mapping[str, PeopleDescription]) -> Iterator[str]:
-    counts = {site: _people_by_class(people) for site, people in sorted(described.items())}
-    known = {site: pair for site, pair in counts.items() if pair is not None}
-    if len(known) > 1:
-        auc, low, high = site_auc(list(known.values()))
-        if _predicts_label(low, high):
-            shares = ", ".join(f"{site} {100 * pair[1] / sum(pair):.0f} %" for site, pair in known.items())
-            yield (
-                f"the site alone predicts the label, AUC {auc:.2f} [{low:.2f}, {high:.2f}], Cramér's V "
-                f"{cramers_v(list(known.values())):.2f}; positive: {shares}"
-            )
-    hidden = [site for site in counts if site not in known]
-    if hidden and len(counts) > 1:
-        yield (
-            f"not looked at, whether the site alone predicts the label at {_listed(hidden)}: the counts per class are "
-            "held back there (policy.min_people, policy.min_per_class)"
-        )
-
-
-def _predicts_label(low: float, high: float) -> bool:
-    return bool(low > 0.5 + SHORTCUT_MARGIN or high < 0.5 - SHORTCUT_MARGIN)
-
-
-def _people_by_class(description: PeopleDescription) -> tuple[int, int] | None:
-    """Return a site's numbers of negative and positive people; None if either is suppressed."""
-    everyone = description.splits.get("all")
-    if everyone is None or everyone.negative.people is None or everyone.positive.people is None:
-        return None
-    return everyone.negative.people, everyone.positive.people
-
-
-def site_auc(counts: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
-    """Compute the AUC of the site as a predictor, each person's score being the site's share of positives.
-
-    Args:
-        counts: (negatives, positives) of each site.
-
-    Returns:
-        AUC and its 95% CI (Newcombe); 0.5 and (0, 1) if all people are of one class.
-    """
-    ordered = sorted((pair for pair in counts if sum(pair)), key=lambda pair: pair[1] / sum(pair))
-    negatives, positives = (np.array([pair[label] for pair in ordered]) for label in (0, 1))
-    if not negatives.sum() or not positives.sum():
-        return 0.5, 0.0, 1.0
-    auc = float(auc_from_counts(negatives, positives))
-    return (auc, *newcombe(auc, int(negatives.sum()), int(positives.sum())))
-
-
-def cramers_v(counts: Sequence[tuple[int, int]]) -> float:
-    """Compute the bias-corrected Cramér's V of site and label.
-
-    References:
-        Bergsma, 2013, J. Korean Stat. Soc. 42:323–328.
-    """
-    table = np.array([pair for pair in counts if sum(pair)], dtype=float)
-    table = table[:, table.sum(axis=0) > 0]
-    n, (rows, columns) = table.sum(), table.shape
-    if min(rows, columns) < 2:
-        return 0.0
-    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / n
-    phi2 = max(0.0, float(((table - expected) ** 2 / expected).sum() / n) - (rows - 1) * (columns - 1) / (n - 1))
-    smaller = min(size - (size - 1) ** 2 / (n - 1) for size in (rows, columns)) - 1
-    return math.sqrt(phi2 / smaller)

@@ -80,7 +80,8 @@ def random_state(experiment: Experiment) -> State:
     LoRA adapters start as the identity, so with LoRA this is the original encoder with a new head.
     """
     section, tuning = experiment.model, experiment.tuning
-    assembled = assemble(section.encoder, "random", section.head, tuning, derive_seed(experiment.seed, "saliency"))
+    seed = derive_seed(experiment.seed, "saliency")
+    assembled = assemble(section.encoder, "random", section.head, tuning, seed, experiment.outcome)
     return read_state(assembled.model, assembled.trainable)
 
 

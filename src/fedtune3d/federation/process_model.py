@@ -47,7 +47,9 @@ class ProcessModel:
         if problem := find_other_code(section.encoder, section.encoder_sha256):
             raise InputError(f"model.encoder: {problem}")  # another file was installed since the experiment was read
         tuning = self.experiment.tuning
-        assembled = assemble(section.encoder, section.weights, section.head, tuning, self.experiment.seed)
+        assembled = assemble(
+            section.encoder, section.weights, section.head, tuning, self.experiment.seed, self.experiment.outcome
+        )
         assembled.model.to(self.device)
         if self.experiment.privacy.epsilon is not None:
             require_separate_scans(assembled)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d.cohorts.class_cover import ClassCounts
 from fedtune3d.cohorts.flow import WHOLE_SITE, Flow
 from fedtune3d.cohorts.splits import TEST, assign_splits
 from fedtune3d.config.experiment import Experiment
@@ -26,22 +27,24 @@ def count_and_split(experiment: Experiment, ask: Ask) -> tuple[dict[str, ScanCou
     splits = split_shared(experiment, [site.declared_groups for site in counts.values()])
     flows = {answer.site: answer.expect(SplitFlow).flow for answer in ask(Task(AssignSplits(groups=splits)))}
     site_totals = [flow.splits[WHOLE_SITE] for flow in flows.values()]
+    names = experiment.outcome.strata
     # A suppressed count is None, not 0.
-    require_both_labels([any(classes.scans(label) != 0 for classes in site_totals) for label in (0, 1)])
+    present = [any(classes.of(label).scans != 0 for classes in site_totals) for label in range(len(names))]
+    require_every_class(present, names)
     return counts, flows
 
 
-def split_shared(experiment: Experiment, counts: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, str]:
+def split_shared(experiment: Experiment, counts: Iterable[Mapping[str, ClassCounts]]) -> dict[str, str]:
     """Split the groups that several sites may share, given each site's scan counts per class. Returns group → split.
 
-    Every split of every site gets both classes of these groups where that is possible.
+    Every split of every site gets every class of these groups where that is possible.
     """
     sites = [dict(site) for site in counts]
-    shared: dict[str, tuple[int, int]] = {}
+    shared: dict[str, ClassCounts] = {}
     for site in sites:
-        for group, (negatives, positives) in site.items():
-            before = shared.get(group, (0, 0))
-            shared[group] = (before[0] + negatives, before[1] + positives)
+        for group, scans in site.items():
+            before = shared.get(group, (0,) * len(scans))
+            shared[group] = tuple(map(sum, zip(before, scans, strict=True)))
     return assign_splits(shared, experiment.seed, "shared", experiment.splits.fractions(), sites)
 
 
@@ -56,9 +59,9 @@ def shared_in_test(experiment: Experiment, counts: Mapping[str, ScanCounts]) -> 
     )
 
 
-def require_both_labels(present: Sequence[bool]) -> None:
-    """Raise `InputError` if no site has anyone of a class; `present` holds (negative, positive)."""
-    for is_present, name in zip(present, ("negative", "positive"), strict=True):
+def require_every_class(present: Sequence[bool], names: Sequence[str]) -> None:
+    """Raise `InputError` if no site has anyone of a class; `present` is in the order of the classes' names."""
+    for is_present, name in zip(present, names, strict=True):
         if not is_present:
             raise InputError(
                 f"labels.{name}: no one at any site is {name}; `fedtune3d prepare` shows who was left out and why; "

@@ -6,6 +6,7 @@ from torch import nn
 
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d._utils.state_dicts import State
+from fedtune3d.evaluation.outcome import BINARY, Outcome
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.encoders import build_encoder, encoder_spec
 from fedtune3d.models.encoders.contract import InputSpec
@@ -29,11 +30,12 @@ def input_spec(encoder_name: str) -> InputSpec:
 
 @dataclass(frozen=True)
 class AssembledModel:
-    """A model, its trainable parameters, and the source of its encoder's weights."""
+    """A model, its trainable parameters, the source of its encoder's weights, and what it predicts."""
 
     model: nn.Module
     trainable: Trainable
     weights: WeightsInfo = field(default_factory=lambda: WeightsInfo("random", ""))
+    outcome: Outcome = BINARY
 
     def write(self, state: State) -> None:
         """Load a state into the model: the trainable parameters, and what exact LoRA averaging added to frozen weights.
@@ -50,8 +52,10 @@ class AssembledModel:
         write_state(self.model, self.trainable, {name: value for name, value in state.items() if name not in residuals})
 
 
-def assemble(encoder_name: str, weights: Weights, head_name: str, tuning: Tuning, seed: int) -> AssembledModel:
-    """Build the classifier; the same arguments give the same bits.
+def assemble(
+    encoder_name: str, weights: Weights, head_name: str, tuning: Tuning, seed: int, outcome: Outcome = BINARY
+) -> AssembledModel:
+    """Build the model; the same arguments give the same bits.
 
     Args:
         encoder_name: A name of `build_encoder`, or ``"resnet18"``, the reference, which has no head.
@@ -59,18 +63,19 @@ def assemble(encoder_name: str, weights: Weights, head_name: str, tuning: Tuning
         head_name: A name of `build_head`, whose weights are drawn from the seed; or ``"ncc"``, which has none.
         tuning: Determines the trainable parameters.
         seed: The run's seed.
+        outcome: What the model predicts, which determines its outputs.
 
     Raises:
         InputError: If the checkpoint does not fit, or the tuning does not fit the model.
     """
     if encoder_name == RESNET18:
-        reference = ResNet18Reference(derive_seed(seed, "encoder"))
-        return AssembledModel(reference, apply_tuning(reference, tuning), WeightsInfo("random", ""))
+        reference = ResNet18Reference(derive_seed(seed, "encoder"), outcome.width)
+        return AssembledModel(reference, apply_tuning(reference, tuning), WeightsInfo("random", ""), outcome)
     encoder = build_encoder(encoder_name)
     info = set_encoder_weights(encoder, weights, derive_seed(seed, "encoder"))
     if head_name == NCC:
-        head: nn.Module = NearestCentre(encoder.out_channels)
+        head: nn.Module = NearestCentre(encoder.out_channels, outcome.width)
     else:
-        head = build_head(head_name, encoder.out_channels, derive_seed(seed, "head"))
+        head = build_head(head_name, encoder.out_channels, derive_seed(seed, "head"), outcome.width)
     model = Classifier(encoder, head)
-    return AssembledModel(model, apply_tuning(model, tuning, derive_seed(seed, "tuning")), info)
+    return AssembledModel(model, apply_tuning(model, tuning, derive_seed(seed, "tuning")), info, outcome)

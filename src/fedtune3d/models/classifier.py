@@ -20,13 +20,13 @@ class StagedModel(Protocol):
 
 
 class Classifier(nn.Module):
-    """Scans (B, 1, s, s, s) → logits (B, 2), the positive class second.
+    """Scans (B, 1, s, s, s) → outputs (B, k): a logit per class, of two the positive one second; or one number.
 
     Stages are the encoder's, then the head as the last one. State names are ``encoder.…`` and ``head.…``.
 
     Args:
         encoder: A chain of stages from scans to features (`models/encoders/contract.py`).
-        head: Features (B, channels, p, p, p) → logits (B, 2) (`models/heads/`).
+        head: Features (B, channels, p, p, p) → outputs (B, k) (`models/heads/`).
 
     Attributes:
         stage_count: Number of the encoder's stages plus 1.

@@ -11,7 +11,7 @@ from fedtune3d.models.encoders.contract import InputSpec
 
 
 class ResNet18Reference(nn.Module):
-    """MONAI's 3D ResNet-18 on prepared scans: (B, 1, 128, 128, 128) → logits (B, 2); 33.2 M parameters.
+    """MONAI's 3D ResNet-18 on prepared scans: (B, 1, 128, 128, 128) → outputs (B, outputs); 33.2 M parameters.
 
     He et al. 2016 (arXiv:1512.03385) in 3D (Hara et al. 2018, arXiv:1711.09577). Two choices are ours, as the study
     (arXiv 2508.21458) gives none: the first convolution has stride 2, as in the 2D original (MONAI's default of 1 takes
@@ -21,7 +21,8 @@ class ResNet18Reference(nn.Module):
     One stage: it is trained in full, so there is no prefix.
 
     Args:
-        seed: The initial weights depend on it alone.
+        seed: The initial weights depend on it and on the number of outputs.
+        outputs: Outputs per scan, such as a logit per class.
 
     Raises:
         InputError: If MONAI is not installed.
@@ -30,7 +31,7 @@ class ResNet18Reference(nn.Module):
     stage_count = 1
     INPUT: ClassVar[InputSpec] = InputSpec(size=128, spacing_mm=1.5)
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, outputs: int = 2) -> None:
         super().__init__()
         try:
             from monai.networks.nets.resnet import resnet18
@@ -40,7 +41,7 @@ class ResNet18Reference(nn.Module):
             ) from error
         with global_draws_from("resnet18", seed):
             self.network = resnet18(
-                spatial_dims=3, n_input_channels=1, num_classes=2, conv1_t_stride=2, bias_downsample=False
+                spatial_dims=3, n_input_channels=1, num_classes=outputs, conv1_t_stride=2, bias_downsample=False
             )
 
     def run_stages(self, x: torch.Tensor, start: int, stop: int) -> torch.Tensor:

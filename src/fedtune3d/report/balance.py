@@ -31,8 +31,8 @@ def balance_rows(described: Mapping[str, PeopleDescription]) -> list[BalanceRow]
         BalanceRow(
             site,
             split,
-            _class(people.splits[split].positive),
-            _class(people.splits[split].negative),
+            _class(people.splits[split].of(1)),
+            _class(people.splits[split].of(0)),
             interval(people.age_auc) if split == "all" and people.age_auc.value is not None else "",
         )
         for site, people in described.items()

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from fedtune3d.cohorts.records import LabelMapping
+from fedtune3d.cohorts.labels import Truth
+from fedtune3d.cohorts.number_column import NumberColumn
+from fedtune3d.evaluation.outcome import BINARY, Outcome
 from fedtune3d.evaluation.recalibration import PlattScaling
 from fedtune3d.federation.environment import TracedWeights
 from fedtune3d.preparation.prepare_scan import PREPARATION_VERSION
@@ -12,7 +14,7 @@ from fedtune3d.preparation.prepared_scan import BACKGROUND
 from fedtune3d.preparation.recognition import STEPS
 from fedtune3d.preparation.settings import PreparationSettings
 
-FORMAT = 2
+FORMAT = 3
 """Version of the file format; incremented whenever a file of the previous version would be misread."""
 
 
@@ -50,20 +52,15 @@ class InputFormat:
         )
 
 
-@dataclass(frozen=True)
-class ClassLabels:
-    """The diagnoses (or the single label expression) that count as positive and as negative."""
+ClassLabels = Mapping[str, tuple[str, ...]]
+"""Class → its diagnoses, or its label expression as the only entry."""
 
-    positive: tuple[str, ...]
-    negative: tuple[str, ...]
 
-    @classmethod
-    def of(cls, mapping: LabelMapping) -> "ClassLabels":
-        """Return the labels of a site; a label expression becomes the only entry."""
-        positive, negative = (
-            (labels,) if isinstance(labels, str) else labels for labels in (mapping.positive, mapping.negative)
-        )
-        return cls(positive, negative)
+def class_labels(truth: Truth) -> ClassLabels:
+    """Return the labels of a site, in the order of the classes; none where a number is predicted."""
+    if isinstance(truth, NumberColumn):
+        return {}
+    return {name: (labels,) if isinstance(labels, str) else labels for name, labels in truth.classes.items()}
 
 
 @dataclass(frozen=True)
@@ -81,8 +78,7 @@ class ExportInfo:
         rule: The aggregation rule.
         best_round: The round whose state is exported, chosen by validation; None without rounds.
         preparation: Preparation that the model expects of its input scans.
-        labels: Site → its classes. The second of the two logits belongs to the positive class; their softmax gives
-            its probability.
+        labels: Site → its classes; empty where a number is predicted.
         threshold: Probabilities at or above it are positive; chosen on validation scans, None if there were none.
         weights: Origin of the encoder's weights before training.
         simulated: Whether any site's scans were simulated.
@@ -90,6 +86,8 @@ class ExportInfo:
         state_sha256: SHA-256 of the tensors in the file (`state_dicts.state_sha256`).
         recalibration: Platt scaling of the probabilities, fitted on validation scans; None if the run has none.
         encoder_sha256: SHA-256 of the encoder's file if it is not part of this package; else empty.
+        outcome: What the model predicts. Of classes, its outputs are a logit for each, in their order, whose softmax
+            gives the probabilities; of a number, the number in units of half the range around its middle.
     """
 
     format: int
@@ -110,3 +108,4 @@ class ExportInfo:
     state_sha256: str
     recalibration: PlattScaling | None = None
     encoder_sha256: str = ""
+    outcome: Outcome = BINARY

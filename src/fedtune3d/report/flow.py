@@ -40,8 +40,8 @@ def flow_rows(flows: Sequence[Flow | None]) -> list[FlowRow]:
         title = f"{reason}: {detail}" if detail else reason
         rows.append(_row(title, True, flows, partial(_step, reason=reason, detail=detail)))
     rows += [_row("Included", False, flows, lambda flow: flow.included), *_class_rows(flows, WHOLE_SITE)]
-    if any(flow.both_classes.participants != 0 for flow in known):
-        rows.append(_row("of these, with scans of both classes", True, flows, lambda flow: flow.both_classes))
+    if any(flow.several_classes.participants != 0 for flow in known):
+        rows.append(_row("of these, with scans of both classes", True, flows, lambda flow: flow.several_classes))
     for split, title in _SPLITS.items():
         if any(split in flow.splits for flow in known):
             rows += [_row(title, False, flows, partial(_of_split, split=split)), *_class_rows(flows, split)]
@@ -76,8 +76,8 @@ def _reasons(flows: Sequence[Flow]) -> list[tuple[str, str]]:
 
 def _class_rows(flows: Sequence[Flow | None], split: str) -> list[FlowRow]:
     return [
-        _row("positive", True, flows, lambda flow: flow.splits[split].positive),
-        _row("negative", True, flows, lambda flow: flow.splits[split].negative),
+        _row("positive", True, flows, lambda flow: flow.splits[split].of(1)),
+        _row("negative", True, flows, lambda flow: flow.splits[split].of(0)),
     ]
 
 

@@ -7,6 +7,8 @@ from pydantic import ValidationError
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.foreign_text import markdown
+from fedtune3d.cohorts.labels import Truth
+from fedtune3d.cohorts.number_column import NumberColumn
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.report.against import budget_note
 from fedtune3d.report.methods_statistics import statistics_sentences
@@ -90,14 +92,22 @@ def methods_markdown(methods: Methods) -> str:
 
 def label_sentences(experiment: Experiment) -> Iterator[str]:
     """Define the classes: once if all sites share a definition, else per site."""
-    by_site = {site.name: experiment.labels_of(site) for site in experiment.sites}
-    definitions = {site: (_class(labels.positive), _class(labels.negative)) for site, labels in by_site.items()}
+    definitions = {site.name: _definition(experiment.labels_of(site)) for site in experiment.sites}
     if len(set(definitions.values())) == 1:
-        positive, negative = next(iter(definitions.values()))
-        yield f"A scan was positive for {positive} and negative for {negative}; others were left out."
+        yield f"A scan was {next(iter(definitions.values()))}."
         return
-    for site, (positive, negative) in definitions.items():
-        yield f"At site {site} a scan was positive for {positive} and negative for {negative}; others were left out."
+    for site, definition in definitions.items():
+        yield f"At site {site} a scan was {definition}."
+
+
+def _definition(truth: Truth) -> str:
+    if isinstance(truth, NumberColumn):
+        outcome = truth.outcome
+        limits = f"{outcome.minimum:g} to {outcome.shown(outcome.maximum, 0)}"
+        others = "none was missing" if outcome.missing == "error" else "scans without it were left out"
+        return f"used with the number in column {outcome.column} ({limits}); {others}"
+    named = [f"{name} for {_class(diagnoses)}" for name, diagnoses in reversed(list(truth.classes.items()))]
+    return f"{', '.join(named[:-1])} and {named[-1]}; others were left out"
 
 
 def _class(labels: tuple[str, ...] | str) -> str:

@@ -167,10 +167,8 @@ def _calibration_limit(info: ExportInfo) -> str:
 
 
 def _class_rows(info: ExportInfo) -> list[tuple[str, ...]]:
-    rows = [
-        (markdown(", ".join(classes.positive)), markdown(", ".join(classes.negative)))
-        for classes in info.labels.values()
-    ]
+    names = info.outcome.strata[::-1]
+    rows = [tuple(markdown(", ".join(labels[name])) for name in names) for labels in info.labels.values()]
     if len(set(rows)) == 1:
         return [("all", *rows[0])]
     return [(markdown(site), *row) for site, row in zip(info.labels, rows, strict=True)]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fedtune3d.cohorts.flow import NOBODY, ByClass
+from fedtune3d.cohorts.flow import NOBODY
 from fedtune3d.report.run_contents import RunContents
 
 
@@ -23,8 +23,7 @@ def people_in(contents: RunContents, split: str) -> SplitSize:
     known = [part for part in by_site if part is not None]
     if len(known) < len(contents.sites):
         return UNKNOWN
-    total = ByClass(sum((part.negative for part in known), NOBODY), sum((part.positive for part in known), NOBODY))
-    positive, negative = total.positive.participants, total.negative.participants
+    negative, positive = (sum((part.of(label) for part in known), NOBODY).participants for label in (0, 1))
     return UNKNOWN if positive is None or negative is None else SplitSize(positive, negative)
 
 

@@ -19,10 +19,13 @@ from fedtune3d.training.settings import AugmentationSettings
 
 @dataclass(frozen=True)
 class LabelledScan:
-    """A prepared scan on disk (float16, (s, s, s), named by its key), its label (1 positive) and its site."""
+    """A prepared scan on disk (float16, (s, s, s), named by its key), what it should give, and its site.
+
+    `label` is the index of its class; or, as a float, its number on the scale that the model learns.
+    """
 
     path: Path
-    label: int
+    label: int | float
     site: str
 
 
@@ -30,12 +33,13 @@ class ScanSet(ABC):
     """Scans by index. Keeps only paths and labels in memory.
 
     Attributes:
-        labels: (n,) int64.
+        labels: (n,) int64 indices of classes, or float32 numbers.
         first_stage: The stage of the model that receives the inputs.
     """
 
-    def __init__(self, labels: Sequence[int], first_stage: int) -> None:
-        self.labels = torch.tensor(labels, dtype=torch.int64)
+    def __init__(self, labels: Sequence[int | float], first_stage: int) -> None:
+        is_number = any(isinstance(label, float) for label in labels)
+        self.labels = torch.tensor(labels, dtype=torch.float32 if is_number else torch.int64)
         self.first_stage = first_stage
 
     def __len__(self) -> int:
@@ -53,7 +57,7 @@ class ScanSet(ABC):
 class FeatureSet(ScanSet):
     """Scans whose features are in the cache, one file per scan and view."""
 
-    def __init__(self, files: Sequence[Sequence[Path]], labels: Sequence[int], first_stage: int) -> None:
+    def __init__(self, files: Sequence[Sequence[Path]], labels: Sequence[int | float], first_stage: int) -> None:
         super().__init__(labels, first_stage)
         self.files = files
 

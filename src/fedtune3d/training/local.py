@@ -8,7 +8,6 @@ from types import MappingProxyType
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from fedtune3d._utils.seeds import global_draws_from, torch_rng
 from fedtune3d._utils.state_dicts import State
@@ -17,6 +16,7 @@ from fedtune3d.models.assembly import AssembledModel
 from fedtune3d.models.tuning import Trainable
 from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.faults import DeadlineExceeded, NotFinite
+from fedtune3d.training.losses import training_loss
 from fedtune3d.training.optimisation import build_optimizer, learning_rates
 from fedtune3d.training.prefix import device_of, staged
 from fedtune3d.training.settings import TrainingSettings
@@ -41,8 +41,8 @@ class TrainingResult:
     """Result of a site's training in a round; the trained state is in the model.
 
     Attributes:
-        loss: Mean (class-weighted) cross-entropy over the last local epoch, without terms added by a rule; None under
-            differential privacy, which it would undo.
+        loss: Mean loss over the last local epoch, without terms added by a rule; None under differential privacy, which
+            it would undo.
         examples: Number of training scans.
         steps: Number of optimiser steps.
         seconds: Wall time.
@@ -70,8 +70,8 @@ def train_locally(
 ) -> TrainingResult:
     """Train a model for one round from `state`; equal arguments give bit-identical results.
 
-    Each optimiser step follows the gradient of the mean cross-entropy over its scans (class-weighted: a scan has the
-    weight n / (2 · n of its class)), corrected by the rule's step before and after the gradient is clipped to
+    Each optimiser step follows the gradient of the mean loss over its scans (`training.losses`; class-weighted: a scan
+    weighs n / (classes · n of its class)), corrected by the rule's step before and after the gradient is clipped to
     `clip_norm`. Names in `step.frozen` are not trained. If the model trains BatchNorm, a last batch of a single scan
     is left out, because one scan has no batch statistics.
 
@@ -132,12 +132,6 @@ def set_training_mode(model: nn.Module, trainable: Trainable) -> None:
             module.training = False
 
 
-def class_weights(labels: torch.Tensor) -> torch.Tensor:
-    """Return class weights n / (2 · n of the class), (2,), which balance the classes; 1 if there is only one class."""
-    counts = torch.bincount(labels, minlength=2).float()
-    return len(labels) / (2 * counts) if counts.min() > 0 else torch.ones(2)
-
-
 def _trains_batch_norm(model: nn.Module) -> bool:
     batch_norm = nn.modules.batchnorm._BatchNorm
     return any(isinstance(module, batch_norm) and module.training for module in model.modules())
@@ -161,7 +155,7 @@ class _Trainer:
         self.parameters = {name: parameters[name] for name in assembled.trainable.parameters if name not in step.frozen}
         self.rates = learning_rates(self.parameters, settings, local_round.round, local_round.rounds)
         self.optimizer = build_optimizer(self.parameters, self.rates, settings)
-        self.weights = class_weights(data.labels) if settings.class_weighted else torch.ones(2)
+        self.loss = training_loss(assembled.outcome, data.labels, settings.class_weighted)
         optimizer = LocalOptimizer(settings.optimizer, settings.momentum, self.rates)
         self.correction = step.correction(self.parameters, optimizer, remembered)
         self.steps = 0
@@ -201,10 +195,8 @@ class _Trainer:
     def _backward(self, batch: Batch, views: list[int], step_scans: int, done: int) -> float:
         """Add the gradient of a batch's share of the mean loss over the step's scans; return that share."""
         inputs = self.data.inputs(batch, views).to(self.device)
-        logits = staged(self.model).run_stages(inputs, self.data.first_stage, staged(self.model).stage_count)
-        labels = self.data.labels[batch]
-        losses = functional.cross_entropy(logits.float(), labels.to(self.device), reduction="none")
-        loss = (losses * self.weights[labels].to(self.device)).sum() / step_scans
+        outputs = staged(self.model).run_stages(inputs, self.data.first_stage, staged(self.model).stage_count)
+        loss = self.loss(outputs, self.data.labels[batch]).sum() / step_scans
         value = loss.item()
         if not torch.isfinite(loss):
             raise NotFinite(f"{self._where(done)}: the loss is {value}; lower the learning rate or check the scans")

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit
 from torch import nn
 
+from fedtune3d.evaluation.outcome import BINARY, Outcome
 from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.faults import NotFinite
 from fedtune3d.training.prefix import device_of, staged
@@ -15,7 +15,7 @@ CACHED_BATCH_SIZE = 8
 
 
 def predict_logits(model: nn.Module, data: ScanSet, batch_size: int | None = None) -> NDArray[np.float64]:
-    """Compute the logits (n, 2) of the unaugmented scans (view 0), in the set's order and in evaluation mode.
+    """Compute the outputs (n, k) of the unaugmented scans (view 0), in the set's order and in evaluation mode.
 
     All batches have the same size, the last being padded with copies of its last scan, because kernels are chosen by
     shape. A scan's prediction therefore depends neither on the other scans in the set nor on their order.
@@ -28,13 +28,15 @@ def predict_logits(model: nn.Module, data: ScanSet, batch_size: int | None = Non
     """
     model.eval()
     batch_size = batch_size or (CACHED_BATCH_SIZE if data.first_stage else 1)
-    logits = np.empty((len(data), 2))
+    logits = np.empty((len(data), 0))
     with torch.inference_mode():
         for start in range(0, len(data), batch_size):
             batch = range(start, min(start + batch_size, len(data)))
             padded = [*batch, *[batch[-1]] * (batch_size - len(batch))]
             inputs = data.inputs(padded, [0] * batch_size).to(device_of(model))
             outputs = staged(model).run_stages(inputs, data.first_stage, staged(model).stage_count)
+            if not start:
+                logits = np.empty((len(data), outputs.shape[1]))
             logits[start : batch.stop] = outputs[: len(batch)].double().cpu().numpy()
     if not np.isfinite(logits).all():
         first = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
@@ -42,8 +44,14 @@ def predict_logits(model: nn.Module, data: ScanSet, batch_size: int | None = Non
     return logits
 
 
-def predict(model: nn.Module, data: ScanSet, batch_size: int | None = None) -> NDArray[np.float64]:
-    """Compute the probability of the positive class for each scan, (n,) float64; see `predict_logits`."""
-    logits = predict_logits(model, data, batch_size)
-    probabilities: np.ndarray = expit(logits[:, 1] - logits[:, 0])
-    return probabilities
+def predict(
+    model: nn.Module, data: ScanSet, batch_size: int | None = None, outcome: Outcome = BINARY
+) -> NDArray[np.float64]:
+    """Predict each scan; see `predict_logits`.
+
+    Returns:
+        (n,) float64, the probability of the second of two classes or the number; (n, C), that of each of more classes.
+    """
+    if not len(data):
+        return np.empty(0 if outcome.width <= 2 else (0, outcome.width))
+    return outcome.predict(predict_logits(model, data, batch_size))

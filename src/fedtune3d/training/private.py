@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from torch.func import functional_call, grad, vmap
-from torch.nn import functional
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import torch_rng
@@ -23,6 +22,7 @@ from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.draws import Draws
 from fedtune3d.training.faults import DeadlineExceeded
 from fedtune3d.training.local import NOTHING_REMEMBERED, PLAIN_STEP, LocalRound, TrainingResult, training_from
+from fedtune3d.training.losses import CROSS_ENTROPY, ScanLoss, scan_loss
 from fedtune3d.training.optimisation import build_optimizer, learning_rates
 from fedtune3d.training.prefix import device_of, staged
 from fedtune3d.training.settings import TrainingSettings
@@ -73,7 +73,7 @@ def train_privately(
     """Train a model for one round from `state`, without any one person having much influence.
 
     A step's gradient is (Σ_i g_i min(1, C / ‖g_i‖) + z σ C) / (q n), over the sampled people i of n: g_i is the
-    gradient of the summed cross-entropy of the person's scans, C the clipping norm, q the sampling rate, z standard
+    gradient of the summed losses of the person's scans, C the clipping norm, q the sampling rate, z standard
     normal. A gradient that is not finite counts as 0. `settings.clip_norm` and class weights are not used, and no loss
     is computed.
 
@@ -144,7 +144,8 @@ class _PrivateTrainer:
         self.optimizer = build_optimizer(self.parameters, rates, settings)
         optimizer = LocalOptimizer(settings.optimizer, settings.momentum, rates)
         self.correction = step.correction(self.parameters, optimizer, remembered)
-        self.clipped = ClippedSum(assembled.model, self.parameters, data.first_stage, protection.clip)
+        loss = scan_loss(assembled.outcome)
+        self.clipped = ClippedSum(assembled.model, self.parameters, data.first_stage, protection.clip, loss)
         self.taken = 0
 
     def run(self, deadline: float | None, progress: Callable[[int, int], None] | None) -> None:
@@ -210,6 +211,7 @@ class ClippedSum:
         parameters: The parameters to take gradients of.
         first_stage: The stage that receives the data.
         clip: Upper limit of a person's norm.
+        loss: The loss of a scan.
 
     Attributes:
         sums: Name of a parameter → the sum so far, float64.
@@ -217,12 +219,19 @@ class ClippedSum:
             too large for a gradient per scan in memory and partly unknown to `torch.func`.
     """
 
-    def __init__(self, model: nn.Module, parameters: Mapping[str, nn.Parameter], first_stage: int, clip: float) -> None:
-        self.model, self.parameters, self.clip = model, parameters, clip
+    def __init__(
+        self,
+        model: nn.Module,
+        parameters: Mapping[str, nn.Parameter],
+        first_stage: int,
+        clip: float,
+        loss: ScanLoss = CROSS_ENTROPY,
+    ) -> None:
+        self.model, self.parameters, self.clip, self.loss = model, parameters, clip, loss
         self.first_stage = first_stage
         only_the_head = first_stage >= staged(model).stage_count - 1
         self.scans_at_once = SCANS_AT_ONCE if only_the_head else 1
-        self._per_scan = _per_scan_gradients(model, first_stage) if only_the_head else None
+        self._per_scan = _per_scan_gradients(model, first_stage, loss) if only_the_head else None
         self.clear()
 
     def clear(self) -> None:
@@ -265,8 +274,8 @@ class ClippedSum:
         for own in people:
             for scan in own:
                 inputs = data.inputs([scan], [views[scan]]).to(device)
-                logits = model.run_stages(inputs, self.first_stage, model.stage_count)
-                functional.cross_entropy(logits.float(), data.labels[[scan]].to(device)).backward()
+                outputs = model.run_stages(inputs, self.first_stage, model.stage_count)
+                self.loss(outputs.float(), data.labels[[scan]].to(device)).mean().backward()
             found.append({name: _taken_gradient(parameter) for name, parameter in self.parameters.items()})
         return {name: torch.stack([own[name] for own in found]) for name in self.parameters}
 
@@ -289,13 +298,15 @@ class _Tail(nn.Module):
         return model.run_stages(inputs, self.first_stage, model.stage_count)
 
 
-def _per_scan_gradients(model: nn.Module, first_stage: int) -> Callable[[Sums, torch.Tensor, torch.Tensor], Sums]:
-    """Return the function (parameters, inputs (B, …), labels (B,)) → gradients of the cross-entropies, (B, …)."""
+def _per_scan_gradients(
+    model: nn.Module, first_stage: int, scan_loss: ScanLoss
+) -> Callable[[Sums, torch.Tensor, torch.Tensor], Sums]:
+    """Return the function (parameters, inputs (B, …), labels (B,)) → gradients of the losses, (B, …)."""
     tail = _Tail(model, first_stage)
 
     def loss(values: Sums, scan: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        logits = functional_call(tail, {f"model.{name}": value for name, value in values.items()}, (scan[None],))
-        return functional.cross_entropy(logits.float(), label[None])
+        outputs = functional_call(tail, {f"model.{name}": value for name, value in values.items()}, (scan[None],))
+        return scan_loss(outputs.float(), label[None]).mean()
 
     gradients: Callable[[Sums, torch.Tensor, torch.Tensor], Sums] = vmap(
         grad(loss), in_dims=(None, 0, 0), randomness="different"

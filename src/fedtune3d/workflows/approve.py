@@ -63,9 +63,11 @@ def read_request(folder: Path, file: Path) -> Request:
     require_answerable(experiment, section, settings.columns, site.cohort)
     records = site.cohort.records
     splits = site.own_splits(records)
-    people = people_sets(records, splits, key)
+    classes = experiment.outcome.strata
+    people = people_sets(records, splits, key, classes)
     by_split = {
-        name: people_by_class(record for record in records if splits.get(record.group_id) == name) for name in SPLITS
+        name: people_by_class((record for record in records if splits.get(record.group_id) == name), site.classes)
+        for name in SPLITS
     }
     minimum = settings.policy.min_people
     withholds = any(too_close(people, released, minimum) for _, released in approvals.released())
@@ -79,7 +81,14 @@ def read_request(folder: Path, file: Path) -> Request:
         read_spending(paths.spending),
     )
     screen = approval_screen(
-        experiment, section, settings.server, people_by_class(records), by_split, declared_answer, withholds, cost
+        experiment,
+        section,
+        settings.server,
+        people_by_class(records, site.classes),
+        by_split,
+        declared_answer,
+        withholds,
+        cost,
     )
     return Request(experiment, file.read_text(encoding="utf-8"), people, screen)
 

@@ -24,7 +24,7 @@ from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.packaged_weights import Weights
 from fedtune3d.models.tuning import Full, Lora
 from fedtune3d.models.tuning.adapters import merge, save_adapter
-from fedtune3d.report.export_info import FORMAT, ClassLabels, ExportInfo, InputFormat
+from fedtune3d.report.export_info import FORMAT, ExportInfo, InputFormat, class_labels
 from fedtune3d.report.model_card import model_card
 from fedtune3d.report.run_contents import FinishedRun, read_finished_run
 
@@ -68,7 +68,7 @@ def export_run(
 def load_exported(path: Path) -> tuple[nn.Module, ExportInfo]:
     """Load a merged model written by `export_run`, in evaluation mode on the CPU, and the header of its file.
 
-    The model maps prepared scans (B, 1, s, s, s) to logits (B, 2), with the positive class second.
+    The model maps prepared scans (B, 1, s, s, s) to outputs (B, k), which `ExportInfo.outcome` converts to predictions.
 
     Raises:
         InputError: If the file is not such a model, is damaged, or expects scans prepared in another way than by this
@@ -85,7 +85,7 @@ def load_exported(path: Path) -> tuple[nn.Module, ExportInfo]:
             f"use fedtune3d {info.fedtune3d}"
         )
     state = load_state(path)
-    model = assemble(info.encoder, "random", info.head, Full(), seed=0).model
+    model = assemble(info.encoder, "random", info.head, Full(), seed=0, outcome=info.outcome).model
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -213,7 +213,7 @@ def _weights_of_run(experiment: Experiment, contents: FinishedRun, weights: Path
 
 def _assemble(experiment: Experiment, weights: Weights) -> AssembledModel:
     section = experiment.model
-    return assemble(section.encoder, weights, section.head, experiment.tuning, experiment.seed)
+    return assemble(section.encoder, weights, section.head, experiment.tuning, experiment.seed, experiment.outcome)
 
 
 def _info(experiment: Experiment, contents: FinishedRun, site: str | None) -> ExportInfo:
@@ -231,11 +231,12 @@ def _info(experiment: Experiment, contents: FinishedRun, site: str | None) -> Ex
         rule=experiment.aggregation.rule,
         best_round=metrics.best_round,
         preparation=InputFormat.of(experiment.preparation_settings),
-        labels={section.name: ClassLabels.of(experiment.labels_of(section)) for section in experiment.sites},
+        labels={section.name: class_labels(experiment.labels_of(section)) for section in experiment.sites},
         threshold=metrics.federated.threshold,
         weights=contents.environment.weights,
         simulated=metrics.simulated,
         layers_of=site,
         state_sha256="",
         recalibration=metrics.federated.scaling,
+        outcome=experiment.outcome,
     )

@@ -158,7 +158,8 @@ class SiteScans:
 
 def _splits(site: Site, shared: Mapping[str, str]) -> SiteSplits:
     records = site.cohort.records
-    return split_sizes_of(site.assign(records, shared), [(record.group_id, record.label) for record in records])
+    scans = [(record.group_id, record.label) for record in records]
+    return split_sizes_of(site.assign(records, shared), scans, site.classes)
 
 
 def _people(site: Site, shared: Mapping[str, str]) -> int:

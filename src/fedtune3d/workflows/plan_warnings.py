@@ -11,15 +11,14 @@ MIN_STEPS = 4
 """Optimiser steps per round below which a site's training falls behind (`benchmarks/under_training.py`)."""
 MIN_VALIDATION = 5
 """People of a class in a validation set below which single scans decide a site's AUC."""
-CLASSES = ("negative", "positive")
 
 
 @dataclass(frozen=True)
 class SplitSize:
-    """A split of a site: scans, and people (groups) with a negative and with a positive scan."""
+    """A split of a site: scans, and people (groups) with a scan of each class, in the order of labels."""
 
     scans: int
-    people: tuple[int, int]
+    people: tuple[int, ...]
 
 
 SiteSplits = Mapping[str, SplitSize]
@@ -29,8 +28,12 @@ SiteSplits = Mapping[str, SplitSize]
 def plan_warnings(experiment: Experiment, sites: Mapping[str, SiteSplits]) -> list[str]:
     """Return one line per problem, each with the sites that have it and the key to change."""
     if experiment.model.head == NCC:  # it is computed, not trained
-        return [*_one_class(sites)]
-    return [*_few_steps(experiment, sites), *_one_class(sites), *_tiny_validation(experiment, sites)]
+        return [*_one_class(experiment.outcome.strata, sites)]
+    return [
+        *_few_steps(experiment, sites),
+        *_one_class(experiment.outcome.strata, sites),
+        *_tiny_validation(experiment, sites),
+    ]
 
 
 def _few_steps(experiment: Experiment, sites: Mapping[str, SiteSplits]) -> Iterator[str]:
@@ -46,9 +49,9 @@ def _few_steps(experiment: Experiment, sites: Mapping[str, SiteSplits]) -> Itera
         )
 
 
-def _one_class(sites: Mapping[str, SiteSplits]) -> Iterator[str]:
+def _one_class(classes: Sequence[str], sites: Mapping[str, SiteSplits]) -> Iterator[str]:
     consequences = {
-        TRAIN: "its updates pull the model to one class",
+        TRAIN: "its updates pull the model to one class" if len(classes) == 2 else "its updates pull away from it",
         VALIDATION: "it has no AUC by which rounds are compared",
         TEST: "it has no test AUC",
     }
@@ -56,7 +59,7 @@ def _one_class(sites: Mapping[str, SiteSplits]) -> Iterator[str]:
         lacking = [
             f"{site} (nobody {name})"
             for site, splits in sites.items()
-            for name, people in zip(CLASSES, splits[split].people, strict=True)
+            for name, people in zip(classes, splits[split].people, strict=True)
             if not people
         ]
         if lacking:
@@ -67,11 +70,12 @@ def _one_class(sites: Mapping[str, SiteSplits]) -> Iterator[str]:
 
 
 def _tiny_validation(experiment: Experiment, sites: Mapping[str, SiteSplits]) -> Iterator[str]:
+    classes = experiment.outcome.strata
     tiny = [
-        f"{site} ({positives} positive, {negatives} negative)"
+        f"{site} ({', '.join(f'{count} {name}' for name, count in reversed(counted))})"
         for site, splits in sites.items()
-        for negatives, positives in [splits[VALIDATION].people]
-        if 0 < min(negatives, positives) < MIN_VALIDATION
+        for counted in [list(zip(classes, splits[VALIDATION].people, strict=True))]
+        if 0 < min(splits[VALIDATION].people) < MIN_VALIDATION
     ]
     if not tiny:
         return
@@ -85,14 +89,14 @@ def _tiny_validation(experiment: Experiment, sites: Mapping[str, SiteSplits]) ->
         yield text + "thresholds and scores there are uncertain: raise splits.validation if training can spare people"
 
 
-def split_sizes_of(splits: Mapping[str, str], scans: Sequence[tuple[str, int]]) -> SiteSplits:
+def split_sizes_of(splits: Mapping[str, str], scans: Sequence[tuple[str, int]], classes: int = 2) -> SiteSplits:
     """Count scans and people of each split, given group → split and the (group, label) of each scan."""
     return {
         split: SplitSize(
             sum(splits[group] == split for group, _ in scans),
-            (
-                len({group for group, label in scans if label == 0 and splits[group] == split}),
-                len({group for group, label in scans if label == 1 and splits[group] == split}),
+            tuple(
+                len({group for group, own in scans if own == label and splits[group] == split})
+                for label in range(classes)
             ),
         )
         for split in SPLITS

@@ -10,7 +10,7 @@ from fedtune3d._utils.progress import Progress
 from fedtune3d.cohorts.flow import Flow, count_flow, without_folder
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.site.site import Site
-from fedtune3d.federation.splitting import require_both_labels
+from fedtune3d.federation.splitting import require_every_class
 from fedtune3d.preparation.quality.page import write_quality
 from fedtune3d.workflows.sites import make_sites
 
@@ -54,7 +54,7 @@ def prepare_sites(
         bad = [(record.name, without_folder(record, why)) for record, why in site.prepared.bad]
         checked = write_quality(site.cache.path, site.name, site.prepared)
         suspicious = [(scan.record.name, "; ".join(scan.reasons)) for scan in checked if scan.reasons]
-        flow = count_flow(site.cohort, site.prepared.bad)
+        flow = count_flow(site.cohort, site.prepared.bad, classes=site.classes)
         prepared[site.name] = PreparedSite(len(checked), bad, suspicious, flow, site.cache.quality_page)
     return prepared
 
@@ -66,7 +66,8 @@ def read_tables(sites: Sequence[Site]) -> None:
         InputError: If a table is invalid, or no one at any of these sites is of one of the classes.
     """
     labels = {record.label for site in sites for record in site.cohort.records}
-    require_both_labels([0 in labels, 1 in labels])
+    names = sites[0].experiment.outcome.strata
+    require_every_class([label in labels for label in range(len(names))], names)
 
 
 def require_roots(experiment: Experiment) -> None:

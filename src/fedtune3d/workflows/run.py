@@ -102,7 +102,7 @@ def run_across(
         raise InputError("baselines: centralized needs all scans in one place; remove it for runs across hospitals")
     process_model = ProcessModel(experiment)
     with _only_run_in(experiment.output):
-        federation = CheckedFederation(reach(process_model), map_places(experiment))
+        federation = CheckedFederation(reach(process_model), map_places(experiment), experiment.outcome)
         folder = _Run(experiment, progress or Silent(), process_model, federation, None).run(resume=resume)
         write_report(folder.path)
     return folder

@@ -6,8 +6,9 @@ import pytest
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.flow import count_flow
+from fedtune3d.cohorts.labels import LabelMapping
 from fedtune3d.cohorts.reading import list_diagnoses, read_site
-from fedtune3d.cohorts.records import Cohort, LabelMapping
+from fedtune3d.cohorts.records import Cohort
 
 Save = Callable[..., Path]
 LABELS = LabelMapping(positive=("AD",), negative=("CN",))

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fedtune3d.cohorts.formats import recognise
+from fedtune3d.cohorts.labels import LabelMapping
 from fedtune3d.cohorts.reading import read_site
-from fedtune3d.cohorts.records import LabelMapping
 
 SPACE = "space-MNI152NLin2009cSym"
 TABLE = (

@@ -9,8 +9,8 @@ import pytest
 from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.formats import recognise
 from fedtune3d.cohorts.formats.derivatives import entities, find_scans
+from fedtune3d.cohorts.labels import LabelMapping
 from fedtune3d.cohorts.reading import read_site
-from fedtune3d.cohorts.records import LabelMapping
 
 LABELS = LabelMapping(positive=("AD",), negative=("CN",))
 TABLE = "participant_id\tdiagnosis\nsub-01\tAD\nsub-02\tCN\n"

@@ -9,8 +9,8 @@ import pytest
 from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts import formats
 from fedtune3d.cohorts.formats import format_names, load_format, recognise
+from fedtune3d.cohorts.labels import LabelMapping
 from fedtune3d.cohorts.reading import read_site
-from fedtune3d.cohorts.records import LabelMapping
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
 LABELS = LabelMapping(positive=("AD",), negative=("CN",))

@@ -6,8 +6,8 @@ import pytest
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.formats import recognise
+from fedtune3d.cohorts.labels import LabelMapping
 from fedtune3d.cohorts.reading import list_diagnoses, read_site
-from fedtune3d.cohorts.records import LabelMapping
 
 LABELS = LabelMapping(positive=("AD",), negative=("CN",))
 HEADER = "path\tparticipant_id\tsession_id\tdiagnosis\tage\tgroup_id\n"

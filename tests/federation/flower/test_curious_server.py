@@ -316,14 +316,12 @@ def test_no_task_gives_away_the_counts_of_a_small_split(hospital: Hospital, writ
     assert server.told(Task(CountScans())) == ScanCounts(simulated=False)
     flow = server.told(Task(AssignSplits(groups={})))
     assert isinstance(flow, SplitFlow)
-    shown = {
-        name: (split.negative.participants, split.positive.participants) for name, split in flow.flow.splits.items()
-    }
+    shown = {name: (split.of(0).participants, split.of(1).participants) for name, split in flow.flow.splits.items()}
     assert shown == {"all": (None, None), "train": (12, 12), "validation": (None, None), "test": (10, 10)}
     assert flow.flow.included.held_back
     people = server.told(Task(DescribePeople()))
     assert isinstance(people, PeopleDescription)
-    described = {name: (part.negative.people, part.positive.people) for name, part in people.splits.items()}
+    described = {name: (part.of(0).people, part.of(1).people) for name, part in people.splits.items()}
     assert described == shown | {"test": (None, None)}
     assert server.told(Task(FingerprintScans())) == ScanFingerprints(why=NO_KEY)
     assert server.told(Task(ProfileIntensities())) == IntensityProfile()

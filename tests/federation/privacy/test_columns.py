@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedtune3d.cohorts.records import LabelMapping
+from fedtune3d.cohorts.labels import LabelMapping
 from fedtune3d.federation.privacy.columns import is_identifier, require_columns
 from fedtune3d.federation.privacy.refusal import Refusal
 

@@ -38,6 +38,9 @@ class TestEveryHead:
     def test_gives_two_logits_a_scan(self, name, features):
         assert build_head(name, 384)(features).shape == (3, 2)
 
+    def test_gives_as_many_outputs_as_it_is_asked_for(self, name, features):
+        assert [build_head(name, 384, outputs=outputs)(features).shape[1] for outputs in (1, 3)] == [1, 3]
+
     def test_has_the_stated_number_of_parameters(self, name, features):
         assert count(build_head(name, 384)) == PARAMETERS[name]
 

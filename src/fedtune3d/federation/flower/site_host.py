@@ -138,7 +138,8 @@ class SiteHost:
         """Check the people and labels of the experiment at this site, as `site approve` did."""
         require_answerable(experiment, site.section, self.settings.columns, site.cohort)
         records = site.cohort.records
-        people = people_sets(records, site.own_splits(records), site_key(self.paths.people_key))
+        key, classes = site_key(self.paths.people_key), experiment.outcome.strata
+        people = people_sets(records, site.own_splits(records), key, classes)
         account = Account(
             self.paths.charges,
             site.files.answers,
@@ -148,7 +149,7 @@ class SiteHost:
             experiment.training.rounds,
             self._terms(),
         )
-        return Consent.open(self.approvals, account, people, self.settings.policy)
+        return Consent.open(self.approvals, account, people, self.settings.policy, classes)
 
     def _terms(self) -> str:
         """Return the SHA-256 of what decides on answers here: the policy, and the key without which no code leaves."""

@@ -1,6 +1,6 @@
 """Approvals of experiments by people at a site, and withdrawals of participants: a hash-chained file."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,8 @@ from fedtune3d._utils.files import storage_errors
 from fedtune3d._utils.typed_json import to_json
 from fedtune3d._utils.version import __version__
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.federation.privacy.people import CLASSES, PeopleSets, without_people
+from fedtune3d.evaluation.outcome import BINARY
+from fedtune3d.federation.privacy.people import PeopleSets, without_people
 from fedtune3d.federation.privacy.refusal import Refusal
 
 SHOWN_DIGITS = 12
@@ -164,9 +165,11 @@ class Approvals:
             append_counted_line(self.path, to_json(decision))
 
 
-def require_same_people(approval: Approval, people: PeopleSets, site: str) -> None:
-    """Raise `Refusal` if the people here are no longer those of the approval."""
-    for name in CLASSES:
+def require_same_people(
+    approval: Approval, people: PeopleSets, site: str, classes: Sequence[str] = BINARY.strata
+) -> None:
+    """Raise `Refusal` if the people of a class here are no longer those of the approval."""
+    for name in classes:
         if set(approval.people.get(name, ())) != set(people[name]):
             raise Refusal(
                 f"the people at site {site} have changed since it approved this experiment ({approval.short}…); "

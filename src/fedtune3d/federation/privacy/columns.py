@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from fedtune3d.cohorts.records import LabelMapping
+from fedtune3d.cohorts.labels import Truth
 from fedtune3d.federation.privacy.refusal import Refusal
 
 NEVER = ("participant_id", "session_id", "group_id", "scan", "path")
@@ -14,7 +14,7 @@ _MEASUREMENT = re.compile(r"[+-]?\d+[.,]\d+")
 _LONG_DIGITS = 5
 
 
-def require_columns(labels: LabelMapping, allowed: Iterable[str], values: Mapping[str, Mapping[str, set[str]]]) -> None:
+def require_columns(labels: Truth, allowed: Iterable[str], values: Mapping[str, Mapping[str, set[str]]]) -> None:
     """Check the columns that labels use.
 
     Args:

@@ -1,6 +1,6 @@
 """The consent of a site to one experiment: its approval, the people concerned, and the budget."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,6 +9,7 @@ from fedtune3d.cohorts.records import Cohort
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.policy import Policy
 from fedtune3d.config.site import SiteSection
+from fedtune3d.evaluation.outcome import BINARY
 from fedtune3d.federation.privacy.account import Account
 from fedtune3d.federation.privacy.approval import Approvals, require_same_people
 from fedtune3d.federation.privacy.columns import require_columns
@@ -35,7 +36,8 @@ def require_answerable(experiment: Experiment, section: SiteSection, columns: It
     assert section.root is not None
     values = column_values(section.root, labels.columns, section.format, section.participants)
     require_columns(labels, columns, values)
-    require_classes(people_by_class(cohort.records), section.policy, section.name)
+    counts = people_by_class(cohort.records, len(experiment.outcome.strata))
+    require_classes(counts, section.policy, section.name)
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,20 @@ class Consent:
     withholds: bool
 
     @classmethod
-    def open(cls, approvals: Approvals, account: Account, people: PeopleSets, policy: Policy) -> Self:
+    def open(
+        cls,
+        approvals: Approvals,
+        account: Account,
+        people: PeopleSets,
+        policy: Policy,
+        classes: Sequence[str] = BINARY.strata,
+    ) -> Self:
         """Open the consent to an experiment; whether counts are withheld depends on earlier releases.
 
         Raises:
             Refusal: If the experiment is not approved, or its people have changed.
         """
-        require_same_people(approvals.require(account.experiment, account.site), people, account.site)
+        require_same_people(approvals.require(account.experiment, account.site), people, account.site, classes)
         withholds = any(too_close(people, released, policy.min_people) for _, released in approvals.released())
         return cls(approvals, account, people, withholds)
 

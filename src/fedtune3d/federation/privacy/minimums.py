@@ -7,16 +7,16 @@ from fedtune3d.config.policy import Policy
 from fedtune3d.config.privacy import DifferentialPrivacy
 from fedtune3d.federation.privacy.refusal import Refusal
 
-ByClass = tuple[int, int]
-"""People: negative, positive."""
+ByClass = tuple[int, ...]
+"""People of each class, in the order of labels."""
 
 
-def people_by_class(records: Iterable[ScanRecord]) -> ByClass:
+def people_by_class(records: Iterable[ScanRecord], classes: int = 2) -> ByClass:
     """Count the people of each class; those who share a group count once, as they may be one person."""
-    groups: tuple[set[str], set[str]] = (set(), set())
+    groups: list[set[str]] = [set() for _ in range(classes)]
     for record in records:
         groups[record.label].add(record.group_id)
-    return len(groups[0]), len(groups[1])
+    return tuple(map(len, groups))
 
 
 def too_few(counts: ByClass, minimum: int) -> bool:

@@ -8,16 +8,16 @@ experiments that released numbers before.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
 from fedtune3d._utils.files import read_bytes, write_bytes
 from fedtune3d.cohorts.records import ScanRecord
+from fedtune3d.evaluation.outcome import BINARY
 
 KEY_BYTES = 32
 HEX_DIGITS = 32
-CLASSES = ("negative", "positive")
 EVERYONE = "everyone"
 
 PeopleSets = Mapping[str, tuple[str, ...]]
@@ -36,17 +36,20 @@ def hash_person(key: bytes, participant_id: str) -> str:
     return hmac.new(key, participant_id.encode(), hashlib.sha256).hexdigest()[:HEX_DIGITS]
 
 
-def people_sets(records: Iterable[ScanRecord], splits: Mapping[str, str], key: bytes) -> dict[str, tuple[str, ...]]:
+def people_sets(
+    records: Iterable[ScanRecord], splits: Mapping[str, str], key: bytes, classes: Sequence[str] = BINARY.strata
+) -> dict[str, tuple[str, ...]]:
     """Return the sets of people that the numbers of an experiment may be about.
 
     Args:
         records: The scans in use.
         splits: Group → split, for the groups that this site splits itself.
         key: The key of the hashes.
+        classes: The names of the classes, in the order of labels.
     """
-    sets: dict[str, set[str]] = {EVERYONE: set(), **{name: set() for name in CLASSES}}
+    sets: dict[str, set[str]] = {EVERYONE: set(), **{name: set() for name in classes}}
     for record in records:
-        person, label = hash_person(key, record.participant_id), CLASSES[record.label]
+        person, label = hash_person(key, record.participant_id), classes[record.label]
         names = [EVERYONE, label]
         if (split := splits.get(record.group_id)) is not None:
             names += [split, f"{split} {label}"]

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from fedtune3d._utils.foreign_text import one_line
 from fedtune3d.aggregation.registry import rule_title
-from fedtune3d.cohorts.records import LabelMapping
+from fedtune3d.cohorts.labels import Truth
+from fedtune3d.cohorts.number_column import NumberColumn
 from fedtune3d.cohorts.splits import SPLITS
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.policy import Policy
 from fedtune3d.config.privacy import DifferentialPrivacy
 from fedtune3d.config.site import SiteSection
+from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.federation.messages import LEAVE_ONE_SITE_OUT
 from fedtune3d.federation.privacy.budget import budget_of
 from fedtune3d.federation.privacy.consent import WITHHELD
@@ -75,10 +77,8 @@ def approval_screen(
     )
 
 
-def _who(labels: LabelMapping, section: SiteSection, people: ByClass, splits: Mapping[str, ByClass]) -> Iterator[str]:
-    for name, wanted, count in (("positive", labels.positive, people[1]), ("negative", labels.negative, people[0])):
-        expression = wanted if isinstance(wanted, str) else f"diagnosis is {' or '.join(wanted)}"
-        yield from _wrapped(f"{name}: {expression} ({count} people here)")
+def _who(labels: Truth, section: SiteSection, people: ByClass, splits: Mapping[str, ByClass]) -> Iterator[str]:
+    yield from _what_is_predicted(labels, people)
     train, validation, test = (sum(splits[split]) for split in SPLITS)
     yield from _wrapped(f"of these people {train} for training, {validation} for validation, {test} for testing")
     sessions = section.sessions if isinstance(section.sessions, str) else ", ".join(section.sessions)
@@ -92,6 +92,17 @@ def _who(labels: LabelMapping, section: SiteSection, people: ByClass, splits: Ma
             "about these sets leaves, and no total over all"
             + ("; this site will not train" if "train" in small else "")
         )
+
+
+def _what_is_predicted(labels: Truth, people: ByClass) -> Iterator[str]:
+    if isinstance(labels, NumberColumn):
+        outcome = labels.outcome
+        limits = f"{outcome.minimum:g} to {outcome.shown(outcome.maximum, 0)}"
+        yield from _wrapped(f"everyone with a number in column {outcome.column}, {limits} ({people[0]} people here)")
+        return
+    for (name, wanted), count in reversed(list(zip(labels.classes.items(), people, strict=True))):
+        expression = wanted if isinstance(wanted, str) else f"diagnosis is {' or '.join(wanted)}"
+        yield from _wrapped(f"{name}: {expression} ({count} people here)")
 
 
 def _what(experiment: Experiment, section: SiteSection, cost: Forecast | None) -> Iterator[str]:
@@ -259,7 +270,8 @@ def _worst(experiment: Experiment, policy: Policy, cost: Forecast | None) -> Ite
     if LEAVE_ONE_SITE_OUT in experiment.baselines:
         yield from _wrapped("Leave one site out trains on the same people once for each other site.")
     if policy.predictions_leave:
-        yield from _wrapped("The predicted probability of each test scan leaves, without a name.")
+        predicted = "number" if isinstance(experiment.outcome, NumberOutcome) else "probability"
+        yield from _wrapped(f"The predicted {predicted} of each test scan leaves, without a name.")
 
 
 def _wrapped(text: str, indent: str = "  ") -> list[str]:

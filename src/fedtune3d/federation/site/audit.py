@@ -93,14 +93,17 @@ class PeopleOfClass:
 
 @dataclass(frozen=True)
 class PeopleByClass:
-    """The people of each class."""
+    """The people of each class, in the order of labels; none if no number about any of them leaves the site."""
 
-    negative: PeopleOfClass
-    positive: PeopleOfClass
+    classes: tuple[PeopleOfClass, ...]
+
+    def of(self, label: int) -> PeopleOfClass:
+        """Return the people of a class."""
+        return self.classes[label] if self.classes else _NOT_SHOWN
 
 
 _NOT_SHOWN = PeopleOfClass(None, None, None)
-NOBODY_SHOWN = PeopleByClass(_NOT_SHOWN, _NOT_SHOWN)
+NOBODY_SHOWN = PeopleByClass(())
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,7 @@ def people_by_split(
     splits: Mapping[tuple[str, str], str],
     min_people: int,
     small: Collection[str] = (),
+    classes: int = 2,
 ) -> dict[str, PeopleByClass]:
     """Describe class, sex and age of the people in each split and, under ``all``, of everyone.
 
@@ -182,15 +186,17 @@ def people_by_split(
         splits: (participant, session) → split.
         min_people: The minimum number of people behind a number that leaves.
         small: The splits of which no number leaves.
+        classes: Number of classes.
     """
     parts: dict[str, list[ScanRecord]] = {"train": [], "validation": [], "test": []}
     for record in records:
         split = splits.get((record.participant_id, record.session_id))
         if split is not None:
             parts[split].append(record)
-    by_class = [_hide_differences([_people_of(part, label, min_people) for part in parts.values()]) for label in (0, 1)]
-    described = {name: PeopleByClass(*classes) for name, *classes in zip(parts, *by_class, strict=True)}
-    described["all"] = PeopleByClass(*(_people_of(records, label, min_people) for label in (0, 1)))
+    labels = range(classes)
+    by_class = [_hide_differences([_people_of(part, label, min_people) for part in parts.values()]) for label in labels]
+    described = {name: PeopleByClass(tuple(of_class)) for name, *of_class in zip(parts, *by_class, strict=True)}
+    described["all"] = PeopleByClass(tuple(_people_of(records, label, min_people) for label in labels))
     hidden = {*small, "all"} if small else set()
     return {name: NOBODY_SHOWN if name in hidden else people for name, people in described.items()}
 

@@ -12,10 +12,11 @@ from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.site_step import KEPT_LOCAL, STATE
 from fedtune3d.cohorts.reading import read_site
 from fedtune3d.cohorts.records import Cohort, ScanRecord
-from fedtune3d.cohorts.splits import assign_splits, count_groups, read_splits
+from fedtune3d.cohorts.splits import assign_splits, count_by_quantile, count_groups, read_splits
 from fedtune3d.cohorts.warnings import ReadingWarning
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.site import SiteSection
+from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
 from fedtune3d.federation.messages import Task
 from fedtune3d.federation.privacy.budget import training_rounds
 from fedtune3d.federation.privacy.differential_privacy.accounting import mechanism_of
@@ -155,6 +156,11 @@ class SiteData(LocalTrainer):
         return cohort.without(self.withdrawn)
 
     @property
+    def classes(self) -> int:
+        """The number of classes by which people are counted; 1 where a number is predicted."""
+        return len(self.experiment.outcome.strata)
+
+    @property
     def store(self) -> PreparedStore:
         """The store of the site's prepared scans."""
         return PreparedStore(self.cache.prepared, self.experiment.preparation_settings)
@@ -239,7 +245,8 @@ class SiteData(LocalTrainer):
         members = {
             split: [record for record in self.records if splits.get(record.group_id) == split] for split in SPLITS
         }
-        return small_splits({split: people_by_class(own) for split, own in members.items()}, self.section.policy)
+        counts = {split: people_by_class(own, self.classes) for split, own in members.items()}
+        return small_splits(counts, self.section.policy)
 
     def allow_class_sums(self, scans: ScanSet) -> None:
         """Raise `Refusal` if a class has fewer training people than the site's policy requires behind a class sum."""
@@ -253,21 +260,31 @@ class SiteData(LocalTrainer):
         """Count the people of a split; 0 where it is too small for any number of it to leave."""
         return 0 if split in self.small_splits() else count_people(self.records_of(split))
 
-    def people_per_class(self, split: str) -> tuple[int, int]:
-        """Count the groups with a scan in a split by class: (negative, positive). A group is usually one person."""
-        return people_by_class(self.records_of(split))
+    def people_per_class(self, split: str) -> tuple[int, ...]:
+        """Count the groups with a scan in a split by class, in the order of labels. A group is usually one person."""
+        return people_by_class(self.records_of(split), self.classes)
 
     def labelled(self, split: str) -> list[LabelledScan]:
         """Return the prepared scans of a split with their labels."""
-        return [LabelledScan(self.prepared.paths[record], record.label, self.name) for record in self.records_of(split)]
+        return [
+            LabelledScan(self.prepared.paths[record], self._learnt(record), self.name)
+            for record in self.records_of(split)
+        ]
+
+    def _learnt(self, record: ScanRecord) -> int | float:
+        """Return what training fits: the index of the class, or the number on the outcome's scale."""
+        outcome = self.experiment.outcome
+        if isinstance(outcome, ClassOutcome) or record.number is None:
+            return record.label
+        return outcome.standardise(record.number)
 
     def records_of(self, split: str) -> list[ScanRecord]:
         """Return the prepared scans' records of a split."""
         return [record for record in self.records if self.splits[record.group_id] == split]
 
-    def shared_groups(self, records: Sequence[ScanRecord]) -> dict[str, tuple[int, int]]:
+    def shared_groups(self, records: Sequence[ScanRecord]) -> dict[str, tuple[int, ...]]:
         """Count the scans per class of each group that the server splits for all sites, by its pseudonym."""
-        declared = count_groups(record for record in records if self.is_shared(record))
+        declared = count_groups((record for record in records if self.is_shared(record)), self.classes)
         return {self._pseudonym(group): counts for group, counts in declared.items()}
 
     def assign(self, records: Sequence[ScanRecord], shared: Mapping[str, str]) -> dict[str, str]:
@@ -275,7 +292,9 @@ class SiteData(LocalTrainer):
 
         Groups that were assigned before keep their split, also after somebody has withdrawn.
         """
-        unshared = count_groups(record for record in records if not self.is_shared(record))
+        own = [record for record in records if not self.is_shared(record)]
+        by_number = isinstance(self.experiment.outcome, NumberOutcome)
+        unshared = count_by_quantile(own) if by_number else count_groups(own, self.classes)
         saved = read_splits(self.files.splits) if self.files.splits.exists() else {}
         if unshared.keys() <= saved.keys():
             splits = {group: saved[group] for group in unshared}

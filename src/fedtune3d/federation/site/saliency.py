@@ -91,6 +91,7 @@ class MapMaker:
         regions: Regions on the template's grid; used only for voxel-level maps.
         causes: Hash of the model's state, part of each map's key.
         folder: Folder in which the maps are kept.
+        label: The index of the class that the maps are of; None for the last one.
     """
 
     model: nn.Module
@@ -100,6 +101,7 @@ class MapMaker:
     regions: Mapping[str, NDArray[np.bool_]]
     causes: str
     folder: Path
+    label: int | None = None
 
     def of(self, path: Path, features: Tensor | None) -> State:
         """Return the map of a prepared scan, computing it if it is not in the folder.
@@ -126,7 +128,7 @@ class MapMaker:
         return result
 
     def _key(self, path: Path) -> str:
-        method = (self.settings.method, self.settings.steps)
+        method = (self.settings.method, self.settings.steps, *(() if self.label is None else (self.label,)))
         text = json.dumps([path.stem, method, self.causes, self._regions_sha256])
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -143,10 +145,11 @@ class MapMaker:
 
     def _by_token(self, prepared: PreparedScan, features: Tensor | None) -> Tensor:
         if self.settings.method == "occlusion":
-            return occlusion(self.model, self._input(prepared), torch.from_numpy(prepared.brain), self.map_stride)
+            brain = torch.from_numpy(prepared.brain)
+            return occlusion(self.model, self._input(prepared), brain, self.map_stride, of=self.label)
         assert isinstance(self.model, Classifier)
         assert features is not None
-        return grad_cam(self.model, features).cpu()
+        return grad_cam(self.model, features, self.label).cpu()
 
     def _template_to_scan(self, path: Path, prepared: PreparedScan) -> NDArray[np.float64] | None:
         """Return the result of `template_to_scan`, which takes seconds and is the same for every state of the model."""
@@ -163,7 +166,8 @@ class MapMaker:
     def _by_voxel(self, prepared: PreparedScan, matrix: NDArray[np.float64] | None) -> State:
         if matrix is None:
             return {}
-        fine = integrated_gradients(self.model, self._input(prepared), steps=self.settings.steps).cpu()
+        scan, steps = self._input(prepared), self.settings.steps
+        fine = integrated_gradients(self.model, scan, steps=steps, of=self.label).cpu()
         regions = [region_in_scan(region, matrix) & prepared.brain for _, region in sorted(self.regions.items())]
         on_template = torch.from_numpy(to_template(fine.numpy(), matrix))
         return {

@@ -53,7 +53,7 @@ def assign_splits(site: SiteData, task: Task) -> Answer:
     site.splits = splits
     if (privacy := site.experiment.privacy.differential) is not None:
         require_small_delta(privacy, site.people("train"), site.name)
-    flow = count_flow(site.cohort, site.prepared.bad, splits)
+    flow = count_flow(site.cohort, site.prepared.bad, splits, site.classes)
     bad = tuple(BadScan(record.name, without_folder(record, why)) for record, why in site.prepared.bad)
     write_typed(site.files.flow, SiteFlow(flow, bad, site.warnings))
     write_typed(site.files.inputs, list_inputs(site.root, site.prepared.paths, site.section.participants))

@@ -31,7 +31,7 @@ class ScanCounts(Payload):
         people: People with a usable scan; those who share a group count once.
         scans: Usable scans that could be prepared.
         own_groups: Groups (people) that no other site can have.
-        declared_groups: Pseudonym of each group that other sites may have, too → its (negative, positive) scans.
+        declared_groups: Pseudonym of each group that other sites may have, too → its scans of each class.
     """
 
     simulated: Annotated[bool, NOTHING]
@@ -41,7 +41,7 @@ class ScanCounts(Payload):
         None
     )
     declared_groups: Annotated[
-        dict[str, tuple[Count, Count]], Declaration(Reveals.IDENTIFIER, Exactly(1), OTHERS_MAY_HAVE)
+        dict[str, tuple[Count, ...]], Declaration(Reveals.IDENTIFIER, Exactly(1), OTHERS_MAY_HAVE)
     ] = Field(default_factory=dict)
 
 

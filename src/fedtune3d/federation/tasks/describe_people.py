@@ -50,11 +50,18 @@ def describe_people(site: SiteData, task: Task) -> Answer:
     splits, min_people = read_splits_of_scans(site.files.splits), site.section.policy.min_described
     small, ids = site.small_splits(), [record.participant_id for record in site.records]
     description = PeopleDescription(
-        splits=people_by_split(site.records, splits, min_people, small),
-        age_auc=age_auc(site.records, min_people, site.experiment.seed),
+        splits=people_by_split(site.records, splits, min_people, small, site.classes),
+        age_auc=_age_auc(site, min_people),
         cohorts=() if small else recognise_cohorts(ids, min_people),
     )
     return Answer(site.name, description)
+
+
+def _age_auc(site: SiteData, min_people: int) -> Estimate:
+    outcome = site.experiment.outcome
+    if not outcome.is_binary:
+        return undefined("the outcome is not one of two classes")
+    return age_auc(site.records, min_people, site.experiment.seed)
 
 
 KIND = TaskKind(DescribePeople, PeopleDescription, describe_people, contents=CONTENTS)

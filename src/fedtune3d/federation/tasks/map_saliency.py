@@ -1,4 +1,4 @@
-"""The mean saliency map of a state over positive test people."""
+"""The mean saliency map of a state over test people of a class, or over all where a number is predicted."""
 
 from typing import Annotated, ClassVar
 
@@ -6,7 +6,9 @@ from pydantic import Field
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State, state_sha256
+from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.explain import ExplainSection
+from fedtune3d.evaluation.outcome import EVERYONE
 from fedtune3d.federation.messages import Answer, Instruction, Payload, Task
 from fedtune3d.federation.privacy.declarations import NOTHING, CountedBy, Declaration, Reveals
 from fedtune3d.federation.site.data import SiteData
@@ -70,17 +72,17 @@ class MeanSaliency(Payload):
 
 
 def map_saliency(site: SiteData, task: Task) -> Answer:
-    """Compute the maps of the site's positive test people, one scan each, and answer with their mean.
+    """Compute the maps of the site's test people of the explained class, one scan each, and answer with their mean.
 
     People are chosen by label, not by prediction, so that the maps of two states are over the same scans.
     """
     settings = site.experiment.explain
     if settings is None:
         raise InputError(f"{site.name}: the experiment asks for no saliency maps")
-    records = site.records_of("test")
-    positive = [index for index, record in enumerate(records) if record.label == 1]
-    groups = [records[index].group_id for index in positive]
-    chosen = [positive[i] for i in choose(groups, settings.scans, site.experiment.seed, site.name, "saliency")]
+    records, label = site.records_of("test"), explained_label(site.experiment)
+    of_class = [index for index, record in enumerate(records) if record.label == label]
+    groups = [records[index].group_id for index in of_class]
+    chosen = [of_class[i] for i in choose(groups, settings.scans, site.experiment.seed, site.name, "saliency")]
     model = site.process_model.assembled.model
     if why := cannot_explain(model, settings.method) or _why_no_maps(site, len(chosen)):
         return Answer(site.name, MeanSaliency(why=why))
@@ -107,6 +109,7 @@ def _make_maps(
         regions,
         causes,
         site.files.saliency,
+        None if settings.of is None else explained_label(site.experiment),
     )
     maps = []
     with site.progress.bar(f"{site.name}: saliency maps") as advance:
@@ -117,13 +120,22 @@ def _make_maps(
     return [scan_map for scan_map in maps if scan_map], list(regions)
 
 
+def explained_label(experiment: Experiment) -> int:
+    """Return the index of the class whose people are explained: `explain.of`, or the last one."""
+    strata = experiment.outcome.strata
+    named = None if experiment.explain is None else experiment.explain.of
+    return len(strata) - 1 if named is None else strata.index(named)
+
+
 def _why_no_maps(site: SiteData, people: int) -> str | None:
     policy = site.section.policy
     if not policy.maps_leave:
         return "the site's policy does not let maps leave (policy.maps_leave)"
     for key, minimum in (("min_per_class", policy.min_per_class), ("min_people", policy.min_people)):
         if people < minimum:
-            return f"fewer than {minimum} positive people in the test set (policy.{key})"
+            stratum = site.experiment.outcome.strata[explained_label(site.experiment)]
+            people_of = "people" if stratum == EVERYONE else f"{stratum} people"
+            return f"fewer than {minimum} {people_of} in the test set (policy.{key})"
     return None
 
 

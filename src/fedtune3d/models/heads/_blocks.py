@@ -34,6 +34,6 @@ class ResidualBlock(nn.Module):
         return nn.functional.gelu(x + self.second(self.first(x)))
 
 
-def mean_classifier(channels: int) -> nn.Sequential:
-    """Mean over all positions, then a linear layer: (B, channels, D, H, W) → (B, 2)."""
-    return nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(channels, 2))
+def mean_classifier(channels: int, outputs: int) -> nn.Sequential:
+    """Mean over all positions, then a linear layer: (B, channels, D, H, W) → (B, outputs)."""
+    return nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(channels, outputs))

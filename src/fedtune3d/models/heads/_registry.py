@@ -34,20 +34,21 @@ def head_title(name: str) -> str:
     return re.split("[,:.]", documentation.splitlines()[0])[0]
 
 
-def build_head(name: str, in_channels: int, seed: int = 0) -> nn.Module:
-    """Build a head on the CPU: features (B, in_channels, D, H, W) → logits (B, 2), the positive class second.
+def build_head(name: str, in_channels: int, seed: int = 0, outputs: int = 2) -> nn.Module:
+    """Build a head on the CPU: features (B, in_channels, D, H, W) → outputs (B, outputs), such as a logit per class.
 
     Args:
-        name: One of `head_names()`, a file of this folder with a function ``build(in_channels) -> nn.Module``.
+        name: One of `head_names()`, a file of this folder with a function ``build(in_channels, outputs) -> nn.Module``.
         in_channels: Channels of the encoder's features.
-        seed: The initial weights depend only on seed and name; the global random state is not changed.
+        seed: The initial weights depend only on seed, name and sizes; the global random state is not changed.
+        outputs: Outputs per scan (`Outcome.width`); of two, the second is the logit of the positive class.
 
     Raises:
         InputError: If there is no such head.
     """
     module = _module(name)
     with global_draws_from("head", name, seed):
-        head: nn.Module = module.build(in_channels)
+        head: nn.Module = module.build(in_channels, outputs)
     return head
 
 

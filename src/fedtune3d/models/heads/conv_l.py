@@ -10,7 +10,7 @@ MIN_POSITIONS = 4
 """Its convolutions look at neighbours and halve the map."""
 
 
-def build(in_channels: int) -> nn.Module:
+def build(in_channels: int, outputs: int) -> nn.Module:
     """A large CNN adapter with residual blocks at 8³ and 4³; 6.93 M parameters on 384 channels.
 
     The study (arXiv 2508.21458) names a large adapter but gives no layout: this one is ours (drawn in docs/heads.md).
@@ -21,6 +21,6 @@ def build(in_channels: int) -> nn.Module:
             refine=ResidualBlock(192),
             halve=conv_norm_gelu(192, 256, 3, stride=2),
             refine_half=ResidualBlock(256),
-            classify=mean_classifier(256),
+            classify=mean_classifier(256, outputs),
         )
     )

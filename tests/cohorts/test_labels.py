@@ -1,9 +1,12 @@
 """How a row of a table becomes a label, or the reason why it has none."""
 
+import json
+
 import pytest
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d.cohorts.records import LabelMapping, Unlabelled
+from fedtune3d.cohorts.labels import ClassMapping, LabelMapping
+from fedtune3d.cohorts.records import Unlabelled
 
 CDR = LabelMapping(positive="cdr >= 1", negative="cdr == 0")
 
@@ -50,3 +53,41 @@ def test_an_expression_beside_a_list() -> None:
     assert mapping.label({"diagnosis": "AD", "mmse": "21"}) == 1
     assert mapping.label({"diagnosis": "CN", "mmse": None}) == 0
     assert mapping.label({"diagnosis": "AD", "mmse": "29"}) == Unlabelled("neither positive nor negative", "")
+
+
+THREE = ClassMapping({"CN": ("CN",), "MCI": "cdr == 0.5", "AD": ("AD", "Dementia")})
+
+
+def test_three_classes_have_labels_in_their_order() -> None:
+    rows = [("CN", None), ("MCI", "0.5"), ("AD", "1"), ("Dementia", "2")]
+    assert [THREE.label({"diagnosis": diagnosis, "cdr": cdr}) for diagnosis, cdr in rows] == [0, 1, 2, 2]
+    assert THREE.label({"diagnosis": "PD", "cdr": "1"}) == Unlabelled("in none of the classes", "")
+    assert THREE.label({"diagnosis": "CN", "cdr": "0.5"}) == Unlabelled("in several classes", "")
+    assert THREE.label({"diagnosis": "PD", "cdr": None}) == Unlabelled("label not known", "cdr missing")
+    assert THREE.outcome.names == ("CN", "MCI", "AD")
+    assert THREE.columns == ("diagnosis", "cdr")
+    assert str(THREE) == "CN (CN) or MCI (cdr == 0.5) or AD (AD, Dementia)"
+
+
+def test_the_order_of_classes_survives_sorted_keys() -> None:
+    assert json.loads(json.dumps(THREE.written(), sort_keys=True)) == [
+        {"CN": ["CN"]},
+        {"MCI": "cdr == 0.5"},
+        {"AD": ["AD", "Dementia"]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("definitions", "line"),
+    [
+        ({"CN": ("CN",)}, "expected 2 to 20 classes, got CN"),
+        ({"CN": ("CN",), "AD": ("CN", "AD")}, "CN is in both CN and AD"),
+        ({"AD": ("AD",), "ad": ("ad",)}, "names of classes must differ in more than case"),
+        ({"AD": ("AD",), "Train": ("CN",)}, "Train is no name for a class"),
+        ({"AD": ("AD",), "CN": "cdr"}, "label expression 'cdr': expected a column"),
+        ({"AD": ("AD",), "CN": ()}, "CN: expected at least one diagnosis"),
+    ],
+)
+def test_classes_that_cannot_be_told_apart_are_refused(definitions: dict, line: str) -> None:
+    with pytest.raises(InputError, match=line):
+        ClassMapping(definitions)
