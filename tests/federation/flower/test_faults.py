@@ -254,11 +254,13 @@ def test_a_clock_too_far_off(
 
 
 def test_a_refusal_is_one_line_at_both_ends(deployment: Any) -> None:
+    """A hospital narrows its policy after it approved the experiment."""
+    path = deployment.write("refused")
     deployment.join("B").stop()
     deployment.configure("B", policy={"tunings": ["lora"], "min_people": 1, "min_per_class": 1})
     for name in ("A", "B"):
         deployment.join(name)
-    server = deployment.serve(deployment.write("refused"))
+    server = deployment.serve(path)
     assert server.wait() == 2
     line = "refused: policy.tunings allows lora, but the experiment uses frozen"
     assert f"site B: {line}; fix this and run again with --resume" in server.text
