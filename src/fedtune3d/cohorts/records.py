@@ -18,6 +18,7 @@ BOTH_LABELS = "both positive and negative"
 NO_CLASS = "in none of the classes"
 SEVERAL_CLASSES = "in several classes"
 NO_NUMBER = "number not known"
+REJECTED = "excluded by the site"
 FAULT = "scan at fault"
 REASONS = (
     NO_ROW,
@@ -30,6 +31,7 @@ REASONS = (
     NO_CLASS,
     SEVERAL_CLASSES,
     NO_NUMBER,
+    REJECTED,
     FAULT,
 )
 """Reasons for exclusion, in the order in which they are checked."""

@@ -272,7 +272,7 @@ class ExperimentKeys(StrictModel):
         """Return the resolved configuration without paths, logs and workers, as JSON: what is sent and hashed."""
         values = self.model_dump(mode="json", exclude={"output", "cache", "log", "workers"})
         for site in values["sites"]:
-            del site["root"], site["participants"], site["fingerprint_key"]
+            del site["root"], site["participants"], site["exclude"], site["fingerprint_key"]
             if site["cohort"] is None:
                 del site["cohort"]
             for key in LATER_POLICY_KEYS:

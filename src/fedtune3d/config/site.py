@@ -31,6 +31,8 @@ class SiteSection(StrictModel):
         format: Format of the data; ``auto`` recognises it.
         participants: The participants table, if it is not in `root`.
         labels: The diagnoses of the classes at this site, if they differ from the experiment's.
+        exclude: A table of scans to leave out, with the columns participant_id, session_id and reason, as the page of
+            quality control writes it (docs/how-to/exclude.md).
         sessions: Sessions to use: ``all``, each person's ``first`` or ``last``, or a list such as ``[ses-M00]``.
         cohort: The public cohort that the data come from, such as ADNI, to warn of encoders that were trained on it.
         policy: What the site carries out, and what may leave it.
@@ -41,6 +43,7 @@ class SiteSection(StrictModel):
     fingerprint_key: UserPath | None = None
     format: Annotated[str, AfterValidator(_format)] = AUTO
     participants: UserPath | None = None
+    exclude: UserPath | None = None
     labels: LabelsSection | None = None
     sessions: Literal["all", "first", "last"] | tuple[str, ...] = "all"
     cohort: str | None = None
@@ -48,5 +51,6 @@ class SiteSection(StrictModel):
 
     def with_paths_from(self, folder: Path) -> Self:
         """Return a copy in which relative paths start from `folder`."""
-        paths = {"root": self.root, "participants": self.participants, "fingerprint_key": self.fingerprint_key}
+        keys = ("root", "participants", "exclude", "fingerprint_key")
+        paths = {key: getattr(self, key) for key in keys}
         return self.model_copy(update={key: path if path is None else folder / path for key, path in paths.items()})

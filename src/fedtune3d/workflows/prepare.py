@@ -52,7 +52,7 @@ def prepare_sites(
     prepared = {}
     for site in sites:
         bad = [(record.name, without_folder(record, why)) for record, why in site.prepared.bad]
-        checked = write_quality(site.cache.path, site.name, site.prepared)
+        checked = write_quality(site.cache.path, site.name, site.prepared, site.rejected)
         suspicious = [(scan.record.name, "; ".join(scan.reasons)) for scan in checked if scan.reasons]
         flow = count_flow(site.cohort, site.prepared.bad, classes=site.classes)
         prepared[site.name] = PreparedSite(len(checked), bad, suspicious, flow, site.cache.quality_page)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fedtune3d.preparation.quality.flags import flag_scans, robust_scores
+from fedtune3d.preparation.quality.flags import MEASURES, flag_scans, limits_of, robust_scores
 from fedtune3d.preparation.quality.measures import AS_IT_LIES, Quality
 
 GOOD = Quality(1400.0, 0.55, 0.96, 30.0, 9.0, 0.0, AS_IT_LIES, 0.0)
@@ -54,3 +54,38 @@ def test_scans_in_their_own_space_have_no_limit_against_the_template_and_their_o
 def test_what_cannot_be_measured_is_not_suspicious() -> None:
     blind = replace(GOOD, snr=None, cnr=None, header_degrees=None)
     assert flag_scans(site(blind), [True] * 12)[-1] == []
+
+
+def test_a_value_is_suspicious_exactly_outside_its_limits() -> None:
+    rng = np.random.default_rng(2)
+    for registered in (True, False):
+        scans = [
+            replace(GOOD, **{measure.name: float(value) for measure, value in zip(MEASURES, values, strict=True)})
+            for values in zip(
+                *(
+                    rng.normal(1200, 400, 40),
+                    *(
+                        rng.uniform(low, high, 40)
+                        for low, high in ((0.2, 0.9), (0.7, 1), (5, 40), (0.5, 12), (0, 30), (0, 9))
+                    ),
+                ),
+                strict=True,
+            )
+        ]
+        limits = limits_of(scans, registered)
+        for scan, reasons in zip(scans, flag_scans(scans, [registered] * 40), strict=True):
+            outside = [
+                measure.title
+                for measure in MEASURES
+                for low, high in [limits[measure.name]]
+                if (low is not None and getattr(scan, measure.name) < low)
+                or (high is not None and getattr(scan, measure.name) > high)
+            ]
+            assert [reason for reason in reasons if not any(map(reason.startswith, outside))] == []
+            assert len(reasons) == len(outside)
+
+
+def test_few_scans_have_absolute_limits_only() -> None:
+    assert limits_of([GOOD] * 3, True)["brain_ml"] == (800, 2000)
+    assert limits_of([GOOD] * 3, True)["snr"] == (None, None)
+    assert limits_of([GOOD] * 3, False)["template_dice"] == (None, None)

@@ -1,16 +1,21 @@
 """The page of quality control, written from prepared scans and opened in a browser."""
 
+import base64
 import csv
+import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 from fedtune3d.cohorts.records import ScanRecord
+from fedtune3d.cohorts.rejected import RejectedScan, read_rejected
+from fedtune3d.preparation.pictures import LETTERS_AT, PLANES
 from fedtune3d.preparation.prepare_all import prepare_all
 from fedtune3d.preparation.quality.page import write_quality
 from fedtune3d.preparation.store import PreparedStore
@@ -120,7 +125,7 @@ def test_a_click_sorts_by_a_measure_and_keys_do_too(page: Path, browser: object)
     button.click()
     assert order(tab) == ["sub-02", "sub-03", "sub-01"]
     assert button.get_attribute("aria-pressed") == "true"
-    assert tab.get_by_role("status").inner_text() == "lowest first"
+    assert tab.locator("#order").inner_text() == "lowest first"
     tab.keyboard.press("Enter")
     assert order(tab) == ["sub-01", "sub-03", "sub-02"]
     tab.get_by_role("button", name="Name").focus()
@@ -131,3 +136,64 @@ def test_a_click_sorts_by_a_measure_and_keys_do_too(page: Path, browser: object)
     assert shown == [[384, 128]] * 3
     assert problems == []
     assert set(asked) <= {"file", "data"}
+
+
+def test_a_rejected_scan_goes_into_a_file_that_excludes_it(page: Path, browser: object, tmp_path: Path) -> None:
+    tab = browser.new_page()  # type: ignore[attr-defined]
+    tab.goto(page.as_uri())
+    download = tab.get_by_role("button", name="Download the list")
+    assert download.is_disabled()
+    scan = tab.get_by_role("group", name="sub-02")
+    scan.get_by_label("reject", exact=True).check()
+    reason = tab.get_by_label("Reason to reject sub-02")
+    reason.fill("")
+    assert download.is_disabled()  # without a reason
+    assert tab.locator("#decided").inner_text() == "1 rejected, 1 without a reason"
+    reason.fill("motion\tartefact")
+    with tab.expect_download() as found:
+        download.click()
+    assert found.value.suggested_filename == "exclude-A.tsv"
+    found.value.save_as(tmp_path / "exclude.tsv")
+    assert read_rejected(tmp_path / "exclude.tsv") == [RejectedScan("sub-02", "", "motion artefact")]
+    scan.get_by_label("accept", exact=True).check()
+    assert download.is_disabled()
+
+
+def test_what_is_excluded_already_stays_in_the_file(page: Path, browser: object, tmp_path: Path) -> None:
+    record = record_of(page.parent.parent / "site" / "sub-01" / "sub-01_T1w.nii.gz")
+    before = [RejectedScan("sub-07", "ses-M00", "wrap-around")]
+    write_quality(tmp_path, "A", prepare_all([record], PreparedStore(page.parent / "prepared")), before)
+    tab = browser.new_page()  # type: ignore[attr-defined]
+    tab.goto((tmp_path / "qc.html").as_uri())
+    assert "1 excluded already" in tab.inner_text("body")
+    with tab.expect_download() as found:
+        tab.get_by_role("button", name="Download the list").click()
+    found.value.save_as(tmp_path / "exclude.tsv")
+    assert read_rejected(tmp_path / "exclude.tsv") == before
+
+
+def test_left_and_right_and_limits_are_marked(page: Path, browser: object) -> None:
+    """Letters are as bright as the brightest grey and lie outside the brain; limits stand next to their number."""
+    tab = browser.new_page()  # type: ignore[attr-defined]
+    tab.goto(page.as_uri())
+    shown = tab.locator("#sub-02 dt, #sub-02 dd").all_inner_texts()
+    volume = shown.index("Brain volume (mL)")
+    assert shown[volume + 2] == "800–2000"
+    picture = base64.b64decode(tab.locator("#sub-02 img").get_attribute("src").partition(",")[2])
+    pixels = np.array(Image.open(io.BytesIO(picture)))
+    side = pixels.shape[0]
+    for column, (_, _, letters) in enumerate(PLANES):
+        for letter, (x, y) in zip(letters, LETTERS_AT, strict=True):
+            middle = int((column + x) * side), int((1 - y) * side)
+            around = pixels[max(0, middle[1] - 5) : middle[1] + 6, max(0, middle[0] - 4) : middle[0] + 5]
+            assert (around == 30).any(), letter
+
+
+def test_nothing_is_cut_off_and_no_serious_fault_of_accessibility(
+    page: Path, browser: object, serious_faults: Callable[[object], list[tuple[str, list[str]]]]
+) -> None:
+    for width in (1280, 390):
+        tab = browser.new_page(viewport={"width": width, "height": 844})  # type: ignore[attr-defined]
+        tab.goto(page.as_uri())
+        assert tab.evaluate("document.documentElement.scrollWidth") == width
+        assert serious_faults(tab) == []

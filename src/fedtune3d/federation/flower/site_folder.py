@@ -40,6 +40,7 @@ class SiteSettings(StrictModel):
         server: The server's address, ``host:port``.
         data: The BIDS or CAPS folder, or a table of paths.
         participants: The participants table, if it is not in the data folder.
+        exclude: A table of scans to leave out, with the columns participant_id, session_id and reason.
         work: Folder for prepared scans, features and the site's part of each run.
         weights: The encoder's checkpoint at this site, for experiments that start from one.
         encoders: Files of encoders that are not part of fedtune3d. They are code, which runs at this site.
@@ -56,6 +57,7 @@ class SiteSettings(StrictModel):
     server: Address
     data: UserPath
     participants: UserPath | None = None
+    exclude: UserPath | None = None
     work: UserPath = Path("work")
     weights: UserPath | None = None
     encoders: tuple[UserPath, ...] = ()
@@ -75,7 +77,7 @@ class SiteSettings(StrictModel):
             settings = cls.model_validate(read_yaml(path, if_missing="`fedtune3d server init` writes one"))
         except ValidationError as error:
             raise InputError("\n".join(problems_of(path, error, cls))) from None
-        paths = ("data", "participants", "work", "weights", "fingerprint_key", "signing_key", "trusted")
+        paths = ("data", "participants", "exclude", "work", "weights", "fingerprint_key", "signing_key", "trusted")
         relative = {name: getattr(settings, name) for name in paths}
         resolved: dict[str, Path | tuple[Path, ...]]
         resolved = {name: folder / path for name, path in relative.items() if path is not None}
@@ -94,6 +96,7 @@ class SiteSettings(StrictModel):
         local = {
             "root": self.data,
             "participants": self.participants,
+            "exclude": self.exclude,
             "policy": self.policy,
             "fingerprint_key": self.fingerprint_key,
         }

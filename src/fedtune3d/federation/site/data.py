@@ -12,6 +12,7 @@ from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.site_step import KEPT_LOCAL, STATE
 from fedtune3d.cohorts.reading import read_site
 from fedtune3d.cohorts.records import Cohort, ScanRecord
+from fedtune3d.cohorts.rejected import RejectedScan, read_rejected, without_rejected
 from fedtune3d.cohorts.splits import assign_splits, count_by_quantile, count_groups, read_splits
 from fedtune3d.cohorts.warnings import ReadingWarning
 from fedtune3d.config.experiment import Experiment
@@ -152,6 +153,8 @@ class SiteData(LocalTrainer):
             section.format,
             section.participants,
         )
+        if section.exclude is not None:
+            cohort = without_rejected(cohort, self.rejected, section.exclude)
         self._note(cohort.warnings)
         return cohort.without(self.withdrawn)
 
@@ -159,6 +162,11 @@ class SiteData(LocalTrainer):
     def classes(self) -> int:
         """The number of classes by which people are counted; 1 where a number is predicted."""
         return len(self.experiment.outcome.strata)
+
+    @property
+    def rejected(self) -> list[RejectedScan]:
+        """The scans that the site excludes by a list."""
+        return [] if self.section.exclude is None else read_rejected(self.section.exclude)
 
     @property
     def store(self) -> PreparedStore:

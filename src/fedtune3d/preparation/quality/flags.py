@@ -46,6 +46,30 @@ MEASURES = (
 )
 
 
+Limits = tuple[float | None, float | None]
+"""Below the first or above the second a value is suspicious; None for no limit."""
+
+
+def limits_of(qualities: Sequence[Quality], registered: bool) -> dict[str, Limits]:
+    """Return measure → its limits for the registered (or the unregistered) scans of a site.
+
+    The stricter of the absolute limit and that of the robust z-score.
+    """
+    limits = {}
+    for measure in MEASURES:
+        values = np.array([value for quality in qualities if (value := getattr(quality, measure.name)) is not None])
+        low, high = (measure.low, measure.high) if registered or not measure.registered else (None, None)
+        if len(values) >= MIN_SCANS:
+            middle, spread = _middle_and_spread(values.astype(np.float64))
+            reach = MAX_Z * spread / 0.6745
+            if measure.sides in ("low", "both"):
+                low = middle - reach if low is None else max(low, middle - reach)
+            if measure.sides in ("high", "both"):
+                high = middle + reach if high is None else min(high, middle + reach)
+        limits[measure.name] = (low, high)
+    return limits
+
+
 def flag_scans(qualities: Sequence[Quality], registered: Sequence[bool]) -> list[list[str]]:
     """Return the short reasons why each scan of a site is suspicious; empty for unsuspicious scans.
 
@@ -71,10 +95,15 @@ def robust_scores(values: Numbers) -> Numbers:
     """Compute 0.6745 (x − median) / MAD of (n,) values, with MAD ≥ 5% of the median; zeros for fewer than ten."""
     if len(values) < MIN_SCANS:
         return np.zeros(len(values))
-    middle = np.median(values)
-    spread = max(float(np.median(np.abs(values - middle))), _MIN_SPREAD * abs(float(middle)), 1e-9)
+    middle, spread = _middle_and_spread(values)
     scores: Numbers = 0.6745 * (values - middle) / spread
     return scores
+
+
+def _middle_and_spread(values: Numbers) -> tuple[float, float]:
+    """Return the median, and the MAD but at least 5% of the median."""
+    middle = float(np.median(values))
+    return middle, max(float(np.median(np.abs(values - middle))), _MIN_SPREAD * abs(middle), 1e-9)
 
 
 def _reason(measure: Measure, value: float, score: float, registered: bool) -> str | None:
