@@ -104,11 +104,15 @@ class BadScan:
 
 @dataclass(frozen=True)
 class SiteFlow:
-    """The flow kept at a site: all counts, without suppression, the bad scans, and what could not be read."""
+    """The flow kept at a site: all counts, without suppression, the bad scans, and what could not be read.
+
+    `flagged` is the number of prepared scans that quality control finds suspicious; None in folders that do not say.
+    """
 
     flow: Flow
     bad_scans: tuple[BadScan, ...]
     warnings: tuple[ReadingWarning, ...] = ()
+    flagged: int | None = None
 
 
 def count_flow(

@@ -31,6 +31,7 @@ class Environment:
         threads: Number of CPU threads.
         weights: The encoder's weights before training.
         simulated: Whether any site's scans are simulated.
+        started: When the run began, as ISO 8601 with the offset from UTC; None in folders that do not say.
     """
 
     versions: Mapping[str, str]
@@ -40,9 +41,12 @@ class Environment:
     threads: int
     weights: TracedWeights
     simulated: bool
+    started: str | None = None
 
     @classmethod
-    def here(cls, *, device: str, threads: int, weights: TracedWeights, simulated: bool) -> "Environment":
+    def here(
+        cls, *, device: str, threads: int, weights: TracedWeights, simulated: bool, started: str | None = None
+    ) -> "Environment":
         """Describe this process."""
         return cls(
             versions={name: importlib.metadata.version(name) for name in VERSIONED},
@@ -52,4 +56,5 @@ class Environment:
             threads=threads,
             weights=weights,
             simulated=simulated,
+            started=started,
         )

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
@@ -40,7 +41,7 @@ from fedtune3d.report.logs import RunLogs, require_packages
 from fedtune3d.workflows.after_rounds import AfterRounds, sites_without
 from fedtune3d.workflows.best_state import write_feature_statistics, write_saliency
 from fedtune3d.workflows.prepare import read_tables, require_roots
-from fedtune3d.workflows.run_folder import open_run, read_metrics, write_metrics
+from fedtune3d.workflows.run_folder import began_at, open_run, read_metrics, write_metrics
 from fedtune3d.workflows.sites import make_sites
 from fedtune3d.workflows.workers import Reach, reach_sites, wait_for_workers
 
@@ -136,6 +137,7 @@ class _Run:
         self.federation = federation
         self.pooled = pooled
         self.attendance = Attendance(federation, strict=pooled is not None)
+        self.began = datetime.now().astimezone()
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -310,6 +312,7 @@ class _Run:
             threads=self.experiment.threads,
             weights=self._weights(assembled),
             simulated=any(site.simulated for site in counts.values()),
+            started=began_at(self.folder, self.began),
         )
         write_typed(self.folder.environment, environment)
         return environment

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import storage_errors
@@ -14,6 +15,7 @@ from fedtune3d._utils.run_config import read_run_config, write_run_config
 from fedtune3d._utils.typed_json import read_typed, write_typed
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.summary import Summary
+from fedtune3d.federation.environment import Environment
 
 
 def open_run(folder: RunFolder, public: dict[str, Json], *, resume: bool, may_grow: bool = True) -> None:
@@ -111,6 +113,14 @@ def _begin(folder: RunFolder, public: dict[str, Json]) -> None:
         elif not is_unused(folder.path):
             raise InputError(f"{folder.path}: contains files but no run; change `output`")
         write_run_config(folder.config, public)
+
+
+def began_at(folder: RunFolder, now: datetime) -> str:
+    """Return when the run in a folder began, as ISO 8601: what its environment says if it was begun before, or now."""
+    earlier = None
+    if folder.environment.exists():
+        earlier = read_typed(Environment, folder.environment, "run it again with --resume").started
+    return earlier or now.isoformat(timespec="seconds")
 
 
 def _has_rounds(folder: RunFolder) -> bool:

@@ -22,6 +22,7 @@ from fedtune3d.federation.site.data import SiteData
 from fedtune3d.federation.site.inputs import list_inputs
 from fedtune3d.federation.tasks.kind import TaskKind
 from fedtune3d.preparation.pictures import write_example
+from fedtune3d.preparation.quality.page import check_quality
 
 EXAMPLES = 3
 
@@ -55,7 +56,8 @@ def assign_splits(site: SiteData, task: Task) -> Answer:
         require_small_delta(privacy, site.people("train"), site.name)
     flow = count_flow(site.cohort, site.prepared.bad, splits, site.classes)
     bad = tuple(BadScan(record.name, without_folder(record, why)) for record, why in site.prepared.bad)
-    write_typed(site.files.flow, SiteFlow(flow, bad, site.warnings))
+    flagged = sum(bool(scan.reasons) for scan in check_quality(site.prepared))
+    write_typed(site.files.flow, SiteFlow(flow, bad, site.warnings, flagged))
     write_typed(site.files.inputs, list_inputs(site.root, site.prepared.paths, site.section.participants))
     policy = site.section.policy
     if policy.pictures_leave:
