@@ -176,6 +176,7 @@ def write_run(folder: Path) -> None:
         threads=2,
         weights=TracedWeights("random", "0" * 64, None),
         simulated=True,
+        started="2026-11-25T09:30:00+01:00",
     )
     run = RunFolder(folder)
     write_run_config(run.config, config)

@@ -1,4 +1,4 @@
-"""The pages in a real browser: sort, filter, keyboard, no network, and no serious fault of accessibility."""
+"""The pages in a real browser: sort, enlarge, copy, unfold, keyboard, no network, no serious fault of accessibility."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,13 +15,14 @@ def study_page(finished_study: Path) -> Path:
 
 
 @pytest.fixture
-def open_page(browser: Any) -> Iterator[Callable[[Path], Any]]:
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     """Opens a page in a browser without a network; whatever it asks for beyond itself fails the test."""
     context = browser.new_context(offline=True)
     asked: list[str] = []
 
-    def opened(path: Path) -> Any:
+    def opened(path: Path, width: int = 1280, height: int = 900) -> Any:
         page = context.new_page()
+        page.set_viewport_size({"width": width, "height": height})
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: asked.append(f"error: {error}"))
         page.goto(path.as_uri())
@@ -37,7 +38,7 @@ def column(page: Any, table: str, number: int) -> list[str]:
     return [cell.get_attribute("data-value") or cell.inner_text() for cell in cells.all()]
 
 
-def test_a_table_is_sorted_by_click_and_by_keyboard(open_page: Callable[[Path], Any], study_page: Path) -> None:
+def test_a_table_is_sorted_by_click_and_by_keyboard(open_page: Callable[..., Any], study_page: Path) -> None:
     page = open_page(study_page)
     heading = page.locator("section[aria-labelledby=heads] th", has_text="Mean over sites")
     heading.get_by_role("button").click()
@@ -50,7 +51,7 @@ def test_a_table_is_sorted_by_click_and_by_keyboard(open_page: Callable[[Path], 
     assert [float(text) for text in column(page, "heads", 7)] == sorted(values, reverse=True)
 
 
-def test_what_is_not_defined_stands_last_either_way(open_page: Callable[[Path], Any], study_page: Path) -> None:
+def test_what_is_not_defined_stands_last_either_way(open_page: Callable[..., Any], study_page: Path) -> None:
     page = open_page(study_page)
     button = page.locator("section[aria-labelledby=rules] th", has_text="Validation AUC").get_by_role("button")
     for _ in range(2):
@@ -58,47 +59,136 @@ def test_what_is_not_defined_stands_last_either_way(open_page: Callable[[Path], 
         assert column(page, "rules", 2)[-1] == "–"  # a baseline
 
 
-def test_the_tables_are_kept_to_one_site(open_page: Callable[[Path], Any], study_page: Path) -> None:
+def test_a_cells_report_opens(open_page: Callable[..., Any], study_page: Path) -> None:
     page = open_page(study_page)
-    page.get_by_label("Site in the tables").select_option("Boston")
-    heads = page.locator("section[aria-labelledby=heads]")
-    assert heads.locator("th[data-site=Boston]").is_visible()
-    assert not heads.locator("th[data-site=Graz]").is_visible()
-    assert heads.locator("td[data-site=Graz]:visible").count() == 0
-    assert page.get_by_role("status").inner_text() == "Only Boston is shown in the tables."
-    page.get_by_label("Site in the tables").select_option("")
-    assert heads.locator("th[data-site=Graz]").is_visible()
-
-
-def test_a_cells_report_opens(open_page: Callable[[Path], Any], study_page: Path) -> None:
-    page = open_page(study_page)
+    page.get_by_text("5 trials").click()
     page.get_by_role("link", name="linear-frozen-fedavg-seed0").click()
-    assert "federated fine-tuning report" in page.inner_text("h1")
+    assert page.inner_text("h1") == "AD vs CN from T1-weighted MRI"
 
 
-def test_a_runs_page_sorts_and_filters(open_page: Callable[[Path], Any], finished_page: Path) -> None:
+def test_a_runs_tables_sort_by_numbers_with_signs_and_units(open_page: Callable[..., Any], finished_page: Path) -> None:
     page = open_page(finished_page)
+    page.get_by_role("button", name="Unfold all").click()
     page.locator("section[aria-labelledby=auc] th", has_text="Scans").first.get_by_role("button").click()
-    rows = page.locator("section[aria-labelledby=auc] table.sortable tbody tr")
-    scans = rows.locator(":scope[data-site] > :nth-child(4)").all_inner_texts()
+    rows = page.locator("section[aria-labelledby=auc] table.sortable").first.locator("tbody tr")
+    scans = rows.locator(":scope:not(.summary) > :nth-child(4)").all_inner_texts()
     counts = [sum(map(int, text.split(" + "))) for text in scans]  # by all scans, not by the positive ones
     assert counts == sorted(counts) == [7, 9, 25, 40]
     assert rows.last.locator("th").inner_text() == "Pooled"  # a summary stays below
-    page.get_by_label("Site in the tables").select_option("Graz")
-    assert rows.locator(":scope[data-site]:visible").count() == 1
+    against = page.locator("#against table")
+    against.locator("th", has_text="Difference").get_by_role("button").click()
+    cells = against.locator("tbody tr:not(.summary) > :nth-child(6)").all_inner_texts()
+    found = [float(text.split()[0].replace("−", "-")) for text in cells if not text.startswith("not")]
+    assert found == sorted(found)
+    assert min(found) < 0 < max(found)
+    assert cells[-1].startswith("not defined")
+    cost = page.locator("section[aria-labelledby=cost] table")
+    cost.locator("th", has_text="Both ways in all").get_by_role("button").click()
+    assert cost.locator("tbody th").first.inner_text() == "Graz"  # 136 MB, the others 143 MB
+
+
+def test_every_table_can_be_sorted_except_the_flow(open_page: Callable[..., Any], finished_page: Path) -> None:
+    page = open_page(finished_page)
+    tables = page.locator("main table")
+    without = [table for table in tables.all() if table.locator("thead button").count() == 0]
+    captions = [table.locator("caption").text_content() for table in without]
+    assert captions == ["Flow of participants: participants (scans)"]
+
+
+def test_a_figure_is_enlarged_by_a_tap(open_page: Callable[..., Any], finished_page: Path) -> None:
+    page = open_page(finished_page, 390, 844)
+    figure = page.get_by_role("button", name="Enlarge: Forest plot")
+    small = figure.locator("img").bounding_box()["width"]
+    figure.click()
+    dialog = page.get_by_role("dialog")
+    assert dialog.locator("img").bounding_box()["width"] > 2 * small
+    page.keyboard.press("Escape")
+    assert dialog.count() == 0
+    assert page.evaluate("document.activeElement.className") == "enlarge"  # the focus is where it was
+
+
+def test_the_configuration_is_copied(open_page: Callable[..., Any], finished_page: Path) -> None:
+    page = open_page(finished_page)
+    page.locator("summary", has_text="Configuration").click()
+    button = page.locator("button.copy")
+    button.click()
+    page.wait_for_function("document.querySelector('button.copy').textContent !== 'Copy'")
+    assert button.inner_text() == "Copied"
+
+
+def test_all_is_unfolded_and_folded(open_page: Callable[..., Any], finished_page: Path) -> None:
+    page = open_page(finished_page)
+    page.get_by_role("button", name="Unfold all").click()
+    assert page.locator("main details:not([open])").count() == 0
+    page.get_by_role("button", name="Fold all").click()
+    assert page.locator("main details[open]").count() == 0
 
 
 def test_no_serious_fault_of_accessibility(
-    open_page: Callable[[Path], Any], study_page: Path, finished_page: Path, small_run: RunFolder, serious_faults: Any
+    open_page: Callable[..., Any], study_page: Path, finished_page: Path, small_run: RunFolder, serious_faults: Any
 ) -> None:
     for path in (study_page, finished_page, small_run.report):
-        assert serious_faults(open_page(path)) == []
+        page = open_page(path)
+        page.get_by_role("button", name="Unfold all").click()
+        assert serious_faults(page) == []
 
 
 def test_it_can_be_read_without_the_script(browser: Any, study_page: Path) -> None:
     context = browser.new_context(java_script_enabled=False, offline=True)
     page = context.new_page()
     page.goto(study_page.as_uri())
-    assert not page.get_by_label("Site in the tables").is_visible()
     assert page.locator("section[aria-labelledby=heads] tbody tr").count() == 3
+    assert page.locator("section[aria-labelledby=heads] button").count() == 0
     context.close()
+
+
+def heights(page: Any) -> dict[str, float]:
+    """Height of the page, where the first screen ends, and how far anything sticks out to the right, in pixels."""
+    return page.evaluate(
+        """() => ({
+            page: document.documentElement.scrollHeight,
+            first: document.querySelector("nav.contents").getBoundingClientRect().bottom,
+            sideways: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+            visibleTables: [...document.querySelectorAll("table")].filter(table => table.checkVisibility()).length,
+            tables: document.querySelectorAll("table").length,
+        })"""
+    )
+
+
+def test_a_run_is_four_screens_with_the_answer_on_the_first(
+    open_page: Callable[..., Any], small_run: RunFolder, finished_page: Path
+) -> None:
+    """The drawn run has saliency maps, and weights that change, in two more figures."""
+    for path, screens in ((small_run.report, 4.2), (finished_page, 5.9)):
+        found = heights(open_page(path))
+        assert found["first"] <= 900
+        assert found["page"] <= screens * 900
+        assert found["visibleTables"] <= 3
+        assert found["sideways"] == 0
+
+
+@pytest.mark.parametrize("unfolded", [False, True])
+def test_nothing_is_cut_off_on_a_phone(
+    open_page: Callable[..., Any], small_run: RunFolder, finished_page: Path, study_page: Path, unfolded: bool
+) -> None:
+    """Wide tables scroll in themselves; nothing else is wider than the screen."""
+    for path in (small_run.report, finished_page, study_page):
+        page = open_page(path, 390, 844)
+        if unfolded:
+            page.get_by_role("button", name="Unfold all").click()
+        assert heights(page)["sideways"] == 0
+        cut = page.evaluate(
+            """() => [...document.querySelectorAll("header *, main *, footer *")]
+                .filter(part => part.closest(".wide, pre, svg, .forest figcaption") === null)
+                .filter(part => part.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5)
+                .map(part => part.outerHTML.slice(0, 120))"""
+        )
+        assert cut == []
+
+
+def test_it_is_printed_in_few_pages(browser: Any, small_run: RunFolder) -> None:
+    page = browser.new_page()
+    page.goto(small_run.report.as_uri())
+    pages = page.pdf(format="A4").count(b"/Type /Page\n") or page.pdf(format="A4").count(b"/Type /Page ")
+    page.close()
+    assert 1 <= pages <= 6

@@ -82,7 +82,7 @@ def test_it_writes_nothing_and_leaves_out_what_is_not_there_yet(make_run: Callab
     assert "Running: round 5 of 10" in page
     for title in ("Learning curves", "Aggregation weight per site and round", "Round by round"):
         assert title in page
-    for absent in ("Test AUC per site", "Calibration", "Gaps between groups", "figures/learning_curves.svg"):
+    for absent in ("Test AUC per site", "Calibration", "Subgroups", "figures/learning_curves.svg"):
         assert absent not in page
     assert "EventSource" in page
 

@@ -471,7 +471,7 @@ def shown(estimate: dict[str, Any] | None, sign: str = "", counts: tuple[int, in
     if estimate["value"] is None:
         return f"not defined: {estimate['undefined']}"
     value, low, high = (format(estimate[key], f"{sign}.2f").replace("-", "−") for key in ("value", "low", "high"))
-    text = f"{value} [{low}, {high}]" + (f" {estimate['mark']}" if estimate["mark"] else "")
+    text = f"{value} [{low}, {high}]"
     return text if counts is None else f"{text} ({counts[0]}/{counts[1]})"
 
 

@@ -4,6 +4,7 @@ Operating points stand in `test_study_operating.py`.
 """
 
 import csv
+import re
 import shutil
 import statistics
 from collections.abc import Callable
@@ -104,10 +105,10 @@ def estimates(study: Drawn, head: str, method: str, site: str | None) -> list[tu
     return found
 
 
-def shown(seeds: list[tuple[float, float, float]], few: bool) -> str:
+def shown(seeds: list[tuple[float, float, float]]) -> str:
     value, low, high = np.mean(seeds, axis=0)
     spread = np.std([auc for auc, _, _ in seeds], ddof=1)
-    return f"{value:.2f} ± {spread:.2f} [{low:.2f}, {high:.2f}]" + (" few" if few else "")
+    return f"{value:.2f} ± {spread:.2f} [{low:.2f}, {high:.2f}]"
 
 
 @pytest.mark.parametrize(
@@ -122,21 +123,29 @@ def shown(seeds: list[tuple[float, float, float]], few: bool) -> str:
 )
 def test_aucs_of_each_stage(study: Drawn, stage: str, number: int, head: str, method: str) -> None:
     row = table_of(study.tables, f"{stage}: test AUC")[number]
-    validation = f"{statistics.mean(HEADS[head][1]):.2f}" if method == "federated" else "–"
+    validation = f"{statistics.mean(HEADS[head][1]):.3f}" if method == "federated" else "–"
     assert row[1] == validation
     for cell, site in zip(row[2:], SIZES, strict=False):
         if site not in WITH_AUC:
             assert cell == "not defined: one class only (all 7 test scans negative)"
             continue
-        assert cell == shown(estimates(study, head, method, site), few=min(SIZES[site]) < 10)
-    assert row[-1] == shown(estimates(study, head, method, None), few=True)  # of Graz
+        assert cell == shown(estimates(study, head, method, site))
+    assert row[-1] == shown(estimates(study, head, method, None))
 
 
 def test_the_answer(study: Drawn) -> None:
-    page = " ".join((study.folder / "report.html").read_text(encoding="utf-8").split())
-    mean = shown(estimates(study, "conv_s", "federated", None), few=False)
-    text = f"CONV S, frozen, FedAvg: mean test AUC over 3 sites (mean of 2 seeds) {mean} (few people), "
-    assert text in page
+    """What was selected, its AUC, and the differences from the runner-up and the baselines on the same people."""
+    page = re.sub(r"<[^>]*>", " ", (study.folder / "report.html").read_text(encoding="utf-8").partition("<main>")[0])
+    page = " ".join(page.split())
+    value, low, high = np.mean(estimates(study, "conv_s", "federated", None), axis=0)
+    assert "Selected: CONV S, frozen, FedAvg" in page
+    assert f"Test AUC {value:.2f} 95% CI {low:.2f}–{high:.2f} mean over 3 sites, 2 seeds" in page
+    assert f"validation AUC ({statistics.mean(HEADS['conv_s'][1]):.3f})" in page
+    for name, pair in zip(("runner-up", "local", "centralized"), PAIRS, strict=True):
+        value, error = paired(study, pair[1], pair[0], SEEDS)
+        low, high = value - Z * error, value + Z * error
+        numbers = f"{value:+.2f} (95% CI {low:+.2f} to {high:+.2f})".replace("-", "−")
+        assert f"vs {name} {numbers}" in page
 
 
 def paired(
@@ -166,6 +175,38 @@ def paired(
     return float(np.mean(values)), float(np.sqrt(np.sum(variances))) / len(WITH_AUC)
 
 
+def test_the_ranking(study: Drawn) -> None:
+    """Best validation AUC first, each seed, and the difference from the selected one."""
+    table = table_of(study.tables, "All combinations and baselines by validation AUC")
+    order = [("conv_s", "federated"), ("linear", "federated"), ("conv_s", "local"), ("conv_s", "centralized")]
+    assert len(table) == len(order)
+    people = [sum(counts) for counts in zip(*SIZES.values(), strict=True)]
+    for row, (head, method) in zip(table, order, strict=True):
+        assert row[1] == f"{people[1]} + {people[0]}"
+        assert row[2] == (f"{statistics.mean(HEADS[head][1]):.3f}" if method == "federated" else "–")
+        assert row[3] == shown(estimates(study, head, method, None))
+    assert table[0][5] == "–"
+    for row, pair in zip(table[1:], PAIRS, strict=True):
+        value, error = paired(study, *pair, SEEDS)
+        text = f"{value:+.2f} [{value - Z * error:+.2f}, {value + Z * error:+.2f}]"
+        assert row[5] == text.replace("-", "−")
+
+
+def test_every_seed_is_a_dot_at_its_place(study: Drawn) -> None:
+    page = (study.folder / "report.html").read_text(encoding="utf-8")
+    drawings = re.findall(r'<svg class="dots".*?</svg>', page, flags=re.DOTALL)
+    assert len(drawings) == 4
+    found = estimates(study, "conv_s", "federated", None)
+    places = [float(x) for x in re.findall(r'<circle cx="([\d.]+)"', drawings[0])]
+    ((low, high),) = re.findall(r'<line x1="([\d.]+)" x2="([\d.]+)" y1="7"', drawings[0])
+    (chance,) = re.findall(r'class="chance" x1="([\d.]+)"', drawings[0])
+    scale = (places[0] - float(chance)) / (found[0][0] - 0.5)
+    assert places[1] - float(chance) == pytest.approx(scale * (found[1][0] - 0.5), abs=0.2)
+    for end, auc in zip((low, high), np.mean(found, axis=0)[1:], strict=True):
+        assert float(end) - float(chance) == pytest.approx(scale * (auc - 0.5), abs=0.2)
+    assert f'aria-label="seed 0: {found[0][0]:.3f}; seed 1: {found[1][0]:.3f}"' in drawings[0]
+
+
 PAIRS = [
     (("linear", "federated"), ("conv_s", "federated")),
     (("conv_s", "local"), ("conv_s", "federated")),
@@ -174,7 +215,7 @@ PAIRS = [
 
 
 def test_paired_differences_over_all_seeds_and_per_seed(study: Drawn) -> None:
-    table = iter(table_of(study.tables, "Test AUC minus that of the chosen"))
+    table = iter(table_of(study.tables, "Test AUC minus that of the selected"))
     for name, seeds in (("all", SEEDS), ("0", (0,)), ("1", (1,))):
         expected = [paired(study, *pair, seeds) for pair in PAIRS]
         p_values = [2 * norm.sf(abs(value) / error) for value, error in expected]
@@ -183,7 +224,7 @@ def test_paired_differences_over_all_seeds_and_per_seed(study: Drawn) -> None:
             row = next(table)
             limits = (value, value - Z * error, value + Z * error)
             text = "{:+.2f} [{:+.2f}, {:+.2f}]".format(*limits).replace("-", "−")
-            assert row[3:5] == [name, f"{text} few"]
+            assert row[3:5] == [name, text]
             assert row[5:7] == [p_text(p_value), p_text(holm)]
             scans = len(seeds) * sum(len(rows_of(study, "conv_s", "federated", 0, site).labels) for site in WITH_AUC)
             assert row[7] == str(scans)
@@ -211,7 +252,7 @@ def test_costs_are_those_of_the_ledgers(study: Drawn) -> None:
         assert row[5] == "12.5 s"
         total = statistics.mean(map(traffic, ledgers))
         assert row[6] == f"{total / 1e6:.0f} MB"
-        assert row[7] == shown(estimates(study, head, "federated", None), few=True)
+        assert row[7] == shown(estimates(study, head, "federated", None))
 
 
 def test_each_trial_has_its_validation_and_test_auc(study: Drawn) -> None:
@@ -223,7 +264,7 @@ def test_each_trial_has_its_validation_and_test_auc(study: Drawn) -> None:
             value, low, high = found
             assert row[1:] == [
                 str(seed),
-                f"{validations[seed]:.2f}",
+                f"{validations[seed]:.3f}",
                 f"{value:.2f} [{low:.2f}, {high:.2f}]",
                 "finished",
             ]

@@ -57,7 +57,7 @@ def test_the_page_shows_the_sums_of_the_sites_tables(finished_study: Path) -> No
 
 def test_the_chosen_has_predictive_values_at_each_prevalence(finished_study: Path) -> None:
     contents = read_study(finished_study)
-    table = table_of(tables_in(finished_study / "report.html"), "Predictive values of the chosen")
+    table = table_of(tables_in(finished_study / "report.html"), "Predictive values of the selected")
     assert contents.answer is not None
     sites = sites_of(finished_study, contents.answer.trials[0], "federated")
     hits, misses, rejections, alarms = (sum(site["confusion"][name] for site in sites.values()) for name in CELLS)

@@ -48,8 +48,11 @@ def test_the_answer_comes_first_and_follows_from_the_chosen_trial(finished_study
     numbers = f"{mean.value:.2f} [{mean.low:.2f}, {mean.high:.2f}]"
     said = answer(read_study(finished_study))
     assert said is not None
-    assert said.startswith(f"CONV S, frozen, FedAvg: mean test AUC over 3 sites {numbers}")
-    assert page.text.index(said) < page.text.index("test scans were not used") < page.text.index("What ran")
+    assert said.startswith(f"CONV S, frozen, FedAvg: mean test AUC over 3 sites {numbers}")  # in the terminal
+    text = " ".join(page.text.split())
+    shown = f"Test AUC {mean.value:.2f} 95% CI {mean.low:.2f}–{mean.high:.2f} mean over 3 sites"
+    assert text.index("Selected: CONV S, frozen, FedAvg") < text.index(shown) < text.index("test scans were not used")
+    assert text.index("Runner-up: CONV S, frozen, Median (0.800)") < text.index("Ranking")
     assert "scans are simulated and the encoder's weights are random" in page.text
     assert (finished_study / "report.html").stat().st_size < 15_000_000
 
@@ -89,7 +92,8 @@ def test_several_seeds_are_mean_and_spread(finished_study: Path, tmp_path: Path)
     assert row.mean.estimate.value == pytest.approx((one.value + other.value) / 2)
     assert row.mean.estimate.low == pytest.approx((one.low + other.low) / 2)
     assert row.mean.sd == pytest.approx(statistics.stdev([one.value, other.value]))
-    assert f"± {row.mean.sd:.2f} [" in write_study_report(folder).read_text()
+    cells = table_of(tables_in(write_study_report(folder)), "Heads: test AUC")[1]
+    assert f"± {row.mean.sd:.2f} [" in cells[-1]
 
 
 def write_half(folder: Path, labels: list[int], probabilities: list[float]) -> Predictions:
@@ -188,7 +192,7 @@ def test_a_crossed_study_shows_every_trial(finished_study: Path, tmp_path: Path)
     assert [row.title for row in everything if row.chosen] == ["CONV S, frozen, FedAvg"]
     combinations = [row[0] for row in table_of(tables, "All combinations: test AUC")]
     assert len(combinations) == len(names)
-    assert {"CONV S, frozen, FedAvg chosen", "NCC reference"} < set(combinations)
+    assert {"CONV S, frozen, FedAvg selected", "NCC reference"} < set(combinations)
     assert len(table_of(tables, "Federated rounds; the time")) == len(names)
     assert len(table_of(tables, "All test scans of a trial")) == len(names) + 1  # centralized
     assert (folder / "figures" / "auc_by_trial.svg").exists()
@@ -273,7 +277,7 @@ def test_a_study_of_encoders_shows_each_with_its_control_its_weights_and_its_cos
     assert "deepbet LinkNet encoder: weights pre-trained, from model.pt" in page.text
     assert "SAM-Med3D ViT-B (random weights): weights random" in page.text
     assert "volumes with conv_s: makes a vector" in page.text
-    assert "Encoder, head, tuning and rule were chosen by validation AUC" in page.text
+    assert "Encoder, head, tuning and rule were selected by validation AUC" in page.text
     assert "Held fixed: Linear, frozen, FedAvg." in page.text
     assert (folder / "figures" / "auc_by_encoder.svg").exists()
     table = (folder / "tables" / "efficiency.tsv").read_text().splitlines()

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedtune3d.cohorts.flow import NOBODY, WHOLE_SITE, Counts, Flow
+from fedtune3d.report.class_names import UNNAMED, ClassNames
 
 HELD_BACK = "held back"
 _SPLITS = {"train": "Training", "validation": "Validation", "test": "Test"}
@@ -23,13 +24,14 @@ class FlowRow:
     cells: list[str]
 
 
-def flow_rows(flows: Sequence[Flow | None]) -> list[FlowRow]:
+def flow_rows(flows: Sequence[Flow | None], names: ClassNames = UNNAMED) -> list[FlowRow]:
     """Return the flow as rows of ``participants (scans)``.
 
     A cell is ``–`` if the site's flow is missing, and ``held back`` if its policy does not let the count leave.
 
     Args:
         flows: The flow of each site; None if it is missing.
+        names: The names of the classes.
     """
     known = [flow for flow in flows if flow is not None]
     rows = [
@@ -39,12 +41,12 @@ def flow_rows(flows: Sequence[Flow | None]) -> list[FlowRow]:
     for reason, detail in _reasons(known):
         title = f"{reason}: {detail}" if detail else reason
         rows.append(_row(title, True, flows, partial(_step, reason=reason, detail=detail)))
-    rows += [_row("Included", False, flows, lambda flow: flow.included), *_class_rows(flows, WHOLE_SITE)]
+    rows += [_row("Included", False, flows, lambda flow: flow.included), *_class_rows(flows, WHOLE_SITE, names)]
     if any(flow.several_classes.participants != 0 for flow in known):
         rows.append(_row("of these, with scans of both classes", True, flows, lambda flow: flow.several_classes))
     for split, title in _SPLITS.items():
         if any(split in flow.splits for flow in known):
-            rows += [_row(title, False, flows, partial(_of_split, split=split)), *_class_rows(flows, split)]
+            rows += [_row(title, False, flows, partial(_of_split, split=split)), *_class_rows(flows, split, names)]
     return rows
 
 
@@ -74,10 +76,10 @@ def _reasons(flows: Sequence[Flow]) -> list[tuple[str, str]]:
     return sorted(places, key=lambda key: places[key])
 
 
-def _class_rows(flows: Sequence[Flow | None], split: str) -> list[FlowRow]:
+def _class_rows(flows: Sequence[Flow | None], split: str, names: ClassNames) -> list[FlowRow]:
     return [
-        _row("positive", True, flows, lambda flow: flow.splits[split].of(1)),
-        _row("negative", True, flows, lambda flow: flow.splits[split].of(0)),
+        _row(names.positive, True, flows, lambda flow: flow.splits[split].of(1)),
+        _row(names.negative, True, flows, lambda flow: flow.splits[split].of(0)),
     ]
 
 

@@ -73,4 +73,4 @@ def about(seconds: float) -> str:
 
 def _waiting(live: Mapping[str, str]) -> str:
     template = environment().get_template("waiting.html")
-    return template.render(live=live, style=asset("report.css"), script=asset("tables.js"), watch=asset("watch.js"))
+    return template.render(live=live, style=asset("report.css"), script=asset("page.js"), watch=asset("watch.js"))

@@ -159,6 +159,11 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def sentence_case(text: str) -> str:
+    """Begin a text with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
 def plural(count: int, noun: str) -> str:
     """Format a count with its noun: `1 scan`, `2 scans`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,6 +1,5 @@
 """The report of a run: one HTML page that opens offline, with its figures next to it."""
 
-import base64
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -12,20 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.version import __version__
-from fedtune3d.report import (
-    against,
-    balance,
-    flow,
-    membership,
-    number_formatting,
-    privacy,
-    run_statistics,
-    run_tables,
-    saliency,
-    sample_sizes,
-    table,
-)
+from fedtune3d.report import number_formatting, sample_sizes
 from fedtune3d.report.budget import budgets_of
+from fedtune3d.report.class_names import class_names
 from fedtune3d.report.figures.auc_per_site import draw_auc_per_site
 from fedtune3d.report.figures.calibration import draw_calibration
 from fedtune3d.report.figures.drawing import Drawing
@@ -33,9 +21,12 @@ from fedtune3d.report.figures.intensity_profiles import draw_intensity_profiles
 from fedtune3d.report.figures.learning_curves import draw_learning_curves
 from fedtune3d.report.figures.mean_saliency import draw_mean_saliency
 from fedtune3d.report.figures.roc import draw_roc
-from fedtune3d.report.figures.weights_per_round import draw_weights
+from fedtune3d.report.figures.weights_per_round import draw_weights, weights_sentence
+from fedtune3d.report.first_screen import SECTIONS, first_screen
 from fedtune3d.report.for_paper import ForPaper, for_paper, save_for_paper
+from fedtune3d.report.page_figures import as_figure, data_uri
 from fedtune3d.report.run_contents import RunContents, read_run
+from fedtune3d.report.run_parts import ResultParts, RunParts
 
 PICTURE_BUDGET_BYTES = 2_500_000
 """Limit on the example pictures in a page, which keeps it under 5 MB; the others stay in the run folder."""
@@ -74,16 +65,16 @@ def render_live(contents: RunContents, live: dict[str, str]) -> str:
 
 def _draw(contents: RunContents) -> dict[str, Drawing]:
     """Draw the figures for which there are data, by name."""
-    rule = number_formatting.rule_title(contents.config.get("aggregation", {}).get("rule", "the rule"))
+    metrics, names, rule = contents.metrics, class_names(contents), _rule(contents)
+    best_round = metrics.best_round if metrics else None
+    needs_weights = not weights_sentence(contents.ledger, contents.sites, rule)
     drawn = [
-        draw_auc_per_site(contents.metrics, budgets_of(contents)) if contents.metrics else None,
-        draw_roc(contents.metrics, contents.sites) if contents.metrics else None,
-        draw_calibration(contents.metrics) if contents.metrics else None,
+        draw_auc_per_site(metrics, budgets_of(contents), names) if metrics else None,
+        draw_roc(metrics, contents.sites, names) if metrics else None,
+        draw_calibration(metrics, names) if metrics else None,
         draw_intensity_profiles(contents.profiles),
-        draw_learning_curves(
-            contents.ledger, contents.sites, contents.metrics.best_round if contents.metrics else None
-        ),
-        draw_weights(contents.ledger, contents.sites, rule),
+        draw_learning_curves(contents.ledger, contents.sites, best_round),
+        draw_weights(contents.ledger, contents.sites, rule) if needs_weights else None,
         draw_mean_saliency(contents.saliency, RunFolder(contents.path)),
     ]
     drawings = {drawing.name: drawing for drawing in drawn if drawing is not None}
@@ -103,6 +94,7 @@ def environment() -> Environment:
         number_formatting.difference,
         number_formatting.p_value,
         number_formatting.plural,
+        number_formatting.sentence_case,
         number_formatting.threshold,
         sample_sizes.people_by_class,
         sample_sizes.scans_by_class,
@@ -120,73 +112,41 @@ def asset(name: str) -> str:
 def _render(
     contents: RunContents, drawings: dict[str, Drawing], texts: ForPaper | None, live: dict[str, str] | None = None
 ) -> str:
-    metrics = contents.metrics
-    template = environment().get_template("report.html")
+    metrics, names = contents.metrics, class_names(contents)
+    results = None if metrics is None else ResultParts.of(contents, metrics, names)
+    template = environment().get_template("run.html")
     return template.render(
         contents=contents,
         metrics=metrics,
+        names=names,
+        first=first_screen(contents, names),
+        sections=_sections(contents),
         style=asset("report.css"),
-        script=asset("tables.js"),
+        script=asset("page.js"),
         live=live,
         watch=asset("watch.js") if live else "",
         version=__version__,
-        answer=number_formatting.answer(metrics, contents.total_bytes) if metrics else None,
         caveat=number_formatting.caveat(contents.facts),
         figures={name: as_figure(drawing, saved=live is None) for name, drawing in drawings.items()},
-        methods={name: number_formatting.METHODS[name] for name in table.shown_methods(metrics)} if metrics else {},
-        auc_rows=table.auc_rows(metrics) if metrics else [],
-        against_rows=against.against_rows(metrics) if metrics else [],
-        budget_note=against.budget_note(contents),
-        interval_methods=run_tables.interval_methods(metrics) if metrics else [],
-        delong_rows=run_statistics.delong_rows(metrics) if metrics else [],
-        group_rows=run_statistics.group_rows(metrics) if metrics else [],
-        grid_note=run_statistics.grid_note(metrics) if metrics else "",
-        held_back=run_statistics.held_back(metrics) if metrics else [],
-        membership_sentence=membership.membership_sentence(metrics) if metrics else "",
-        membership_methods=membership.attacked_methods(metrics) if metrics else {},
-        membership_rows=membership.membership_rows(metrics) if metrics else [],
-        map_rows=saliency.map_rows(contents.saliency),
-        share_rows=saliency.share_rows(contents.saliency, (contents.config.get("explain") or {}).get("regions", {})),
-        map_notes=saliency.notes(contents.saliency),
-        map_warnings=saliency.warnings(contents.saliency),
-        what_ran=run_tables.what_ran(contents),
-        flow_columns=flow.flow_columns(contents.sites),
-        flow_rows=flow.flow_rows([contents.flows.get(site) for site in contents.sites]) if contents.flows else [],
-        audit=contents.audit,
-        balance_rows=balance.balance_rows(contents.audit.described) if contents.audit else [],
-        bad_scans=run_tables.bad_scans(contents),
-        warning_rows=run_tables.warning_rows(contents),
-        rounds=run_tables.round_rows(contents),
-        left_out=run_tables.left_out_rows(contents),
-        privacy_rows=privacy.privacy_rows(contents),
-        privacy_notes=privacy.privacy_notes(contents),
-        cost_lines=run_tables.cost_lines(metrics.cost) if metrics else [],
-        cost_rows=run_tables.cost_rows(contents),
-        memory_of=run_tables.memory_of(contents.environment.device if contents.environment else None),
+        weights_sentence=weights_sentence(contents.ledger, contents.sites, _rule(contents)),
         examples=_examples(contents),
         for_paper=texts,
         configuration=yaml.safe_dump(contents.config, sort_keys=False, allow_unicode=True),
+        **vars(RunParts.of(contents, names)),
+        **({} if results is None else vars(results)),
     )
 
 
-@dataclass(frozen=True)
-class PageFigure:
-    """A figure in a page; `source` is its data URI, and `saved` whether its files are in the folder as well."""
-
-    name: str
-    title: str
-    description: str
-    source: str
-    saved: bool
+def _sections(contents: RunContents) -> list[tuple[str, str]]:
+    """Return the sections that the page of a run has, with their titles."""
+    missing = set() if contents.metrics else {"auc", "operating", "calibration", "groups"}
+    if not contents.saliency:
+        missing.add("looks")
+    return [(name, title) for name, title in SECTIONS if name not in missing]
 
 
-def as_figure(drawing: Drawing, saved: bool = True) -> PageFigure:
-    """Prepare a figure for a page."""
-    return PageFigure(drawing.name, drawing.title, drawing.description, _data_uri(drawing.svg, "svg+xml"), saved)
-
-
-def _data_uri(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+def _rule(contents: RunContents) -> str:
+    return number_formatting.rule_title(contents.config.get("aggregation", {}).get("rule", "the rule"))
 
 
 @dataclass(frozen=True)
@@ -210,7 +170,7 @@ def _examples(contents: RunContents) -> list[SiteExamples]:
             if spent > PICTURE_BUDGET_BYTES:
                 why = f"more pictures are in sites/{site}/examples; they would make this page too large"
                 break
-            sources.append(_data_uri(content, "png"))
+            sources.append(data_uri(content, "png"))
         why = why or ("" if sources else "this run folder has none")
         shown.append(SiteExamples(site, tuple(sources), why))
     return shown

@@ -1,7 +1,7 @@
 """The section of the page on differential privacy: what each site has spent, and what lies outside of it."""
 
-from fedtune3d.models.assembly import RESNET18
 from fedtune3d.report.run_contents import RunContents
+from fedtune3d.report.what_left import sent_besides
 
 
 def privacy_rows(contents: RunContents) -> list[dict[str, str]]:
@@ -30,32 +30,14 @@ def privacy_notes(contents: RunContents) -> list[str]:
     section = contents.config.get("privacy", {})
     if section.get("epsilon") is None:
         return []
-    delta, clip = section["delta"], section["clip"]
+    delta, clip, outside = section["delta"], section["clip"], ", ".join(sent_besides(contents))
     return [
         f"Each person's gradient was clipped to a norm of {clip:g}, over all of that person's scans, and Gaussian "
         "noise was added to the sum of each step. ε is for one person in training, at "
         f"δ = {delta:g}, over all rounds of this run. In a simulation on one machine the noise follows from the seed "
         "and protects nobody; across hospitals it comes from each site's own system.",
-        f"Outside this ε are all other numbers that left, none of which has noise: {', '.join(_outside(contents))}. No "
+        f"Outside this ε are all other numbers that left, none of which has noise: {outside}. No "
         "training loss was sent.",
         "The price in AUC cannot be read from one run: run the same file without privacy.epsilon and with the same "
         "seed, so that the splits are the same, or compare both as two rules of a study.",
     ]
-
-
-def _outside(contents: RunContents) -> list[str]:
-    outside = [
-        "numbers of people and scans per site, split and class",
-        "validation scores in each round, and the choice of the round by them",
-        "results on validation and test scans",
-        "how well the training people are recognised by their loss",
-        "intensity profiles",
-        "age and sex by class",
-    ]
-    if contents.config.get("model", {}).get("encoder") != RESNET18:
-        outside.append("mean and covariance of the features of the training scans")
-    if contents.saliency:
-        outside.append("mean saliency maps")
-    if any(entry.signals for line in contents.ledger for entry in line.sites.values()):
-        outside.append("the numbers on which the rule's weights are based")
-    return outside

@@ -42,6 +42,7 @@ class RunContents:
         saliency: Site → its mean saliency maps; empty if they were not requested.
         faults: Site → its faulty scans, with the reason; only sites whose half of the folder is present.
         warnings: Site → unreadable entries of its tables and sidecars; only sites as in `faults`.
+        flags: Site → number of its scans that quality control flags; only sites as in `faults`.
         examples: Site → its example pictures; only sites whose policy lets pictures leave.
     """
 
@@ -57,6 +58,7 @@ class RunContents:
     saliency: dict[str, MapInfo]
     faults: dict[str, tuple[BadScan, ...]]
     warnings: dict[str, tuple[ReadingWarning, ...]]
+    flags: dict[str, int | None]
     examples: dict[str, list[Path]]
 
     @property
@@ -82,6 +84,15 @@ class RunContents:
         """Return the minimum number of people in a count that a site's policy lets leave."""
         fewest = _policy(self.config, site, "min_people")
         return fewest if isinstance(fewest, int) else Policy().min_people
+
+    @property
+    def flagged(self) -> dict[str, int]:
+        """Site → number of its scans that quality control flags, of the sites whose number is known and may leave."""
+        return {
+            site: count
+            for site, count in self.flags.items()
+            if count is not None and (count == 0 or count >= self.min_people(site))
+        }
 
 
 def read_run(folder: Path) -> RunContents:
@@ -112,6 +123,7 @@ def read_run(folder: Path) -> RunContents:
         saliency={site: info for site in sites if (info := _read_if_there(MapInfo, run.saliency_info(site)))},
         faults={site: flow.bad_scans for site, flow in site_flows.items()},
         warnings={site: flow.warnings for site, flow in site_flows.items()},
+        flags={site: flow.flagged for site, flow in site_flows.items()},
         examples={site: sorted(run.site(site).examples.glob("*.png")) for site in allowed},
     )
 

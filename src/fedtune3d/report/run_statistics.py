@@ -7,6 +7,7 @@ from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.groups import AxisMetrics, GroupMetrics
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.sample import FROM_COUNTS
+from fedtune3d.report.number_formatting import difference
 from fedtune3d.report.table import AucRow, auc_rows, shown_methods
 
 AXES = {"sex": "Sex", "age": "Age", "scanner": "Scanner", "site": "Site"}
@@ -48,6 +49,29 @@ def group_rows(metrics: RunMetrics) -> list[GroupRow]:
         for axis, measured in _axes(metrics).items()
         for name, group in measured.groups.items()
     ]
+
+
+def gap_sentence(metrics: RunMetrics) -> str:
+    """Name the gaps between groups whose interval excludes 0, or say that there is none."""
+    rows = group_rows(metrics)
+    if not rows:
+        return "There are no two groups to compare."
+    gaps = [
+        (f"{row.axis.lower()} {row.name}, {title}", gap)
+        for row in rows
+        for title, gap in (
+            ("AUC", row.metrics.gaps.auc),
+            ("sensitivity", row.metrics.gaps.sensitivity),
+            ("specificity", row.metrics.gaps.specificity),
+        )
+        if gap.limits is not None
+    ]
+    apart = [(name, gap) for name, gap in gaps if gap.limits is not None and not gap.limits[1] <= 0 <= gap.limits[2]]
+    measured = f"of {len(gaps)} gaps between {len(rows)} groups and all others, not adjusted for their number"
+    if not apart:
+        return f"No gap has an interval that excludes 0, {measured}."
+    listed = "; ".join(f"{name} {difference(gap)}" for name, gap in apart)
+    return f"Gaps whose 95% CI excludes 0 ({len(apart)} {measured}): {listed}."
 
 
 def held_back(metrics: RunMetrics) -> list[str]:

@@ -39,11 +39,14 @@ def interval_methods(metrics: RunMetrics) -> list[str]:
 
 
 def bad_scans(contents: RunContents) -> list[dict[str, str]]:
-    """Return the faulty scans and their reasons; only of sites whose predictions may leave, as both name people."""
+    """Return the faulty scans and their reasons, as far as policies allow.
+
+    Only of sites whose predictions may leave, as both name people, and whose number of such scans is not held back.
+    """
     return [
         {"site": site, "scan": bad.scan, "why": bad.why}
         for site, faults in contents.faults.items()
-        if contents.policy(site, "predictions_leave")
+        if contents.policy(site, "predictions_leave") and len(faults) >= contents.min_people(site)
         for bad in faults
     ]
 
@@ -136,7 +139,7 @@ def what_ran(contents: RunContents) -> list[tuple[str, str]]:
         ("Experiment", config["name"]),
         ("Sites", f"{len(contents.sites)} ({', '.join(contents.sites)})"),
         ("Rounds", f"{trained} of {rounds} done" + _best(metrics)),
-        ("Server saw", _server_saw(contents)),
+        ("Server saw", server_saw(contents)),
         ("Time in rounds", duration(sum(line.seconds for line in contents.ledger))),
         ("Encoder", encoder_title(config.get("model", {}).get("encoder", "–"))),
         ("Weights", "not recorded yet" if contents.facts is None else weights_title(contents.facts.weights)),
@@ -152,7 +155,7 @@ def what_ran(contents: RunContents) -> list[tuple[str, str]]:
     return lines
 
 
-def _server_saw(contents: RunContents) -> str:
+def server_saw(contents: RunContents) -> str:
     """Describe how much of the updates the server saw, according to the ledger."""
     trained = [line for line in contents.ledger if line.trains]
     sums = [line.secure for line in trained if line.secure is not None]

@@ -1,6 +1,6 @@
 """Sample sizes next to results: people and scans per class, and prevalences."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from fedtune3d.evaluation.metrics import TestMetrics
 
@@ -17,6 +17,21 @@ def people_by_class(test: TestMetrics) -> str:
 def scans_by_class(test: TestMetrics) -> str:
     """Return the positive and negative test scans: `11 + 14`."""
     return _by_class(test.negatives, test.positives)
+
+
+def total_over_seeds(seeds: Iterable[Mapping[str, TestMetrics]]) -> str:
+    """Return the people per class in the test sets of all sites, over seeds: `44 + 52`, as ranges where they differ.
+
+    Args:
+        seeds: For each seed, site → its test set.
+    """
+    totals = [
+        tuple(sum(test.participants_by_class[label] for test in sites.values()) for label in (0, 1)) for sites in seeds
+    ]
+    if not totals:
+        return NONE
+    negatives, positives = zip(*totals, strict=True)
+    return f"{_range(positives)} + {_range(negatives)}"
 
 
 def people_over_seeds(tests: Iterable[TestMetrics]) -> str:

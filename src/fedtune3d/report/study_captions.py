@@ -29,13 +29,13 @@ def answer(contents: StudyContents) -> str | None:
 
 
 def how_chosen(contents: StudyContents) -> str:
-    """Explain how the best combination was chosen, and what that implies for its test AUC."""
+    """Explain how the best combination was selected, and what that implies for its test AUC."""
     seeds = "" if len(contents.seeds) == 1 else " and seeds"
     parts = "Encoder, head, tuning" if "encoders" in contents.results.stages else "Head, tuning"
     return (
-        f"{parts} and rule were chosen by validation AUC (mean over sites{seeds}; ties go to the first); "
+        f"{parts} and rule were selected by validation AUC (mean over sites{seeds}; ties go to the first); "
         "test scans were not used. "
-        "Being chosen is no evidence of being better: see the paired differences."
+        "Being selected is no evidence of being better: see the paired differences."
     )
 
 
@@ -45,5 +45,5 @@ def study_caveat(contents: StudyContents) -> str:
 
 
 def state_of_row(row: Row) -> str:
-    """Return the mark of a row: chosen, reference or baseline."""
-    return "chosen" if row.chosen else {"reference": "reference", "baseline": "baseline"}.get(row.kind, "")
+    """Return the mark of a row: selected, reference or baseline."""
+    return "selected" if row.chosen else {"reference": "reference", "baseline": "baseline"}.get(row.kind, "")

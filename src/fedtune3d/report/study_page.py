@@ -1,5 +1,6 @@
 """The report of a study: one HTML page that opens offline, with its figures and tables next to it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +12,21 @@ from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.federation.round_state import read_best_state
 from fedtune3d.preparation.profiles import Profiles
 from fedtune3d.report import number_formatting
+from fedtune3d.report.few import few_note
 from fedtune3d.report.figures.drawing import Drawing, tab_separated
 from fedtune3d.report.figures.forest import draw_forest
 from fedtune3d.report.figures.intensity_profiles import draw_intensity_profiles
 from fedtune3d.report.figures.study_auc import draw_study_auc
 from fedtune3d.report.figures.study_weights import draw_study_weights
 from fedtune3d.report.figures.trade_off import draw_trade_off
-from fedtune3d.report.page import as_figure, asset, environment
+from fedtune3d.report.page import asset, environment
+from fedtune3d.report.page_figures import as_figure
 from fedtune3d.report.run_tables import memory_of
-from fedtune3d.report.study_captions import answer, how_chosen, state_of_row, study_caveat, with_spread
-from fedtune3d.report.study_contents import StudyContents, read_study
-from fedtune3d.report.study_operating import operating_rows, people_tested
+from fedtune3d.report.study_captions import how_chosen, state_of_row, study_caveat, with_spread
+from fedtune3d.report.study_contents import CROSSED, Row, StudyContents, read_study
+from fedtune3d.report.study_first_screen import study_first_screen, study_names
+from fedtune3d.report.study_operating import OperatingRow, operating_rows, people_tested
+from fedtune3d.report.study_ranking import WIDTH, ranked_rows
 from fedtune3d.report.study_tables import (
     TITLES,
     PairedRow,
@@ -76,30 +81,71 @@ def _profiles(contents: StudyContents) -> Profiles | None:
 def _render(contents: StudyContents, drawings: dict[str, Drawing], differences: list[PairedRow]) -> str:
     templates = environment()
     templates.filters |= {"with_spread": with_spread, "state": state_of_row}
-    chosen = contents.answer
+    selected, ranked, operating = contents.answer, ranked_rows(contents), operating_rows(contents)
     return templates.get_template("study.html").render(
         contents=contents,
+        names=study_names(contents),
+        first=study_first_screen(contents, ranked),
+        ranked=ranked,
+        dots_width=WIDTH,
+        sections=_sections(contents, drawings),
         style=asset("report.css"),
-        script=asset("tables.js"),
+        script=asset("page.js"),
         version=__version__,
-        answer=answer(contents),
-        answer_key=chosen.key if chosen else None,
+        answer_key=selected.key if selected else None,
         how_chosen=how_chosen(contents),
         caveat=study_caveat(contents),
         faults=contents.results.faults,
         figures={name: as_figure(drawing) for name, drawing in drawings.items()},
         what_ran=config_rows(contents),
         titles=TITLES,
+        stages=_stages_in_order(contents),
         fixed={stage: _held_fixed(contents, stage) for stage in contents.stages},
         costs=cost_rows(contents),
         memory_of=memory_of(next((run.environment.device for run in contents.runs.values() if run.environment), None)),
         cost_columns=cost_columns(contents),
         differences=differences,
-        interval_methods={stage: interval_methods(rows) for stage, rows in contents.stages.items()},
+        interval_methods=_interval_methods(contents),
         trials=_trial_rows(contents),
-        operating=operating_rows(contents),
+        operating=operating,
         people_tested=people_tested(contents),
+        few=_few_notes(contents, differences, operating),
     )
+
+
+def _stages_in_order(contents: StudyContents) -> dict[str, list[Row]]:
+    """Return the stages in the order in which a reader asks for them: heads, tunings, rules, encoders, then all."""
+    order = ("heads", "tunings", "rules", "encoders", CROSSED)
+    return {stage: contents.stages[stage] for stage in order if stage in contents.stages}
+
+
+def _sections(contents: StudyContents, drawings: dict[str, Drawing]) -> list[tuple[str, str]]:
+    stages = [(stage, TITLES[stage]) for stage in _stages_in_order(contents)]
+    cost = [("cost", "AUC against cost")] if "trade_off" in drawings else []
+    others = [("differences", "Differences"), ("operating", "Threshold"), ("published", "Published study")]
+    return [("ranking", "Ranking"), *stages, *cost, *others, ("trials", "Trials")]
+
+
+def _interval_methods(contents: StudyContents) -> list[str]:
+    return sorted({method for rows in contents.stages.values() for method in interval_methods(rows)})
+
+
+def _few_notes(
+    contents: StudyContents, differences: Sequence[PairedRow], operating: Sequence[OperatingRow]
+) -> dict[str, str]:
+    """Return the note on few people under each table, by the section's name."""
+    notes = {
+        stage: few_note((row.label, [found.estimate for found in (*row.sites.values(), row.mean)]) for row in rows)
+        for stage, rows in contents.stages.items()
+    }
+    rows = {row.key: row for rows in contents.stages.values() for row in rows}.values()
+    notes["ranking"] = few_note((row.full_title, [row.mean.estimate]) for row in rows)
+    notes["differences"] = few_note((row.title, [row.comparison.difference]) for row in differences)
+    notes["operating"] = few_note(
+        (entry.row.full_title, (entry.test.sensitivity, entry.test.specificity, entry.test.accuracy))
+        for entry in operating
+    )
+    return notes
 
 
 def _held_fixed(contents: StudyContents, stage: str) -> str:

@@ -20,6 +20,8 @@ def test_a_random_control_has_the_colour_of_its_encoder_and_many_references_have
     drawing = draw_study_auc("encoders", [first, control, *others])
     assert drawing.name == "auc_by_encoder"
     handles = {handle.get_label(): handle for handle in drawing.figure.legends[0].legend_handles}
-    own, dotted = handles[first.title], handles["control"]
-    assert own.get_color() == dotted.get_color() != handles["another"].get_color()
-    assert own.get_linestyle() != dotted.get_linestyle()
+    own, crossed = handles[first.title], handles["control"]
+    assert own.get_color() == crossed.get_color() != handles["another"].get_color()
+    assert own.get_marker() != crossed.get_marker()
+    lines = [line for line in drawing.figure.axes[0].get_lines() if len(line.get_xdata()) == 2]
+    assert {line.get_linestyle() for line in lines[:-2]} == {"-"}  # intervals; then chance and the rule below the sites

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from drawn_lines import line_of
 
-from fedtune3d.report.figures.weights_per_round import draw_weights
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d.report.figures.weights_per_round import constant_weights, draw_weights, weights_sentence
 from fedtune3d.report.run_contents import RunContents, read_run
 
 SITES = ["Amsterdam", "Boston", "Graz", "Lagos"]
@@ -31,3 +32,16 @@ def test_weights_break_where_a_site_was_absent(contents: RunContents) -> None:
 
 def test_without_rounds_there_is_nothing_to_draw() -> None:
     assert draw_weights([], SITES, "FedAvg") is None
+
+
+def test_weights_that_never_change_need_no_figure(small_run: RunFolder) -> None:
+    ledger = read_run(small_run.path).ledger
+    weights = {site: ledger[0].sites[site].weight for site in "AB"}
+    assert constant_weights(ledger, ["A", "B"]) == weights
+    text = f"FedAvg gave each site the same weight in every round: A {weights['A']:.2f}, B {weights['B']:.2f}."
+    assert weights_sentence(ledger, ["A", "B"], "FedAvg") == text
+
+
+def test_a_missed_round_changes_the_weights_of_all(contents: RunContents) -> None:
+    assert constant_weights(contents.ledger, SITES) is None
+    assert weights_sentence(contents.ledger, SITES, "FedAvg") == ""

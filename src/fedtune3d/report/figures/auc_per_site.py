@@ -1,5 +1,6 @@
-"""Test AUC with CIs per site, the methods next to each other."""
+"""Forest plot of a run: per site the people of each class, the methods' AUCs with their CIs, and the federated AUC."""
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -10,69 +11,136 @@ from matplotlib.lines import Line2D
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.report.budget import Budget, differing, labelled
-from fedtune3d.report.figures.drawing import BLACK, GREY, METHOD_MARKS, Cell, Drawing, Mark, new_figure
-from fedtune3d.report.number_formatting import METHODS, interval
+from fedtune3d.report.class_names import UNNAMED, ClassNames
+from fedtune3d.report.figures.drawing import BLACK, GREY, METHOD_MARKS, SOFT, Cell, Drawing, Mark, new_figure
+from fedtune3d.report.number_formatting import METHODS
 from fedtune3d.report.table import AucRow, auc_rows, shown_methods
 
 NO_BUDGETS: Mapping[str, Budget] = MappingProxyType({})
-_SLOT = 0.22  # distance of two methods in a row; rows are 1 apart
+_WIDTH, _TOP, _BOTTOM = 10.4, 0.5, 0.62  # inches
+_LEFT, _RIGHT = 2.75, 1.75  # inches of the columns on both sides
+_NAME, _COUNT, _AUC = 0.05, 1.75, 10.35  # inches from the left: names, people (from the left), AUC (to the right)
+_LINE, _LEGEND_LETTERS = 0.19, 120  # inches of a line of the legend, and letters that fit into one
+_LONGEST_NAME = 20
 
 
-def draw_auc_per_site(metrics: RunMetrics, budgets: Mapping[str, Budget] = NO_BUDGETS) -> Drawing:
-    """Draw one row per site, then mean and pooled; hollow marks have few people, undefined values give the reason.
+def draw_auc_per_site(
+    metrics: RunMetrics, budgets: Mapping[str, Budget] = NO_BUDGETS, names: ClassNames = UNNAMED
+) -> Drawing:
+    """Draw one row per site, then mean and pooled, with the people of each class and the federated AUC as text.
 
     Args:
         metrics: The metrics of the run.
         budgets: Method → its budget; where budgets differ, the legend says in what.
+        names: The names of the classes.
     """
     methods, rows = shown_methods(metrics), auc_rows(metrics)
     differs = differing({name: [budgets[name]] if name in budgets else [] for name in methods})
-    series = {labelled(METHODS[name], differs[name]): METHOD_MARKS[name] for name in methods}
-    data = [
-        _data(row, method, estimate)
-        for row in rows
-        for method, estimate in zip(methods, row.estimates, strict=True)
-        if estimate is not None
-    ]
+    series = {labelled(METHODS[name].lower(), differs[name]): METHOD_MARKS[name] for name in methods}
     return Drawing(
         name="auc_per_site",
-        title="Test AUC per site",
-        description="Test AUC with 95% CIs per site, "
+        title="Test AUC per site with 95% CIs",
+        description="Forest plot: test AUC with 95% CI per site, "
         + ", ".join(METHODS[name].lower() for name in methods)
-        + " side by side; the table has the same numbers.",
-        figure=draw_rows(rows, series),
-        rows=data,
+        + f", with the people of each class ({names.both}) and the federated AUC; the table under Results has the "
+        "same numbers.",
+        figure=_draw(rows, series, names),
+        rows=[
+            _data(row, method, estimate)
+            for row in rows
+            for method, estimate in zip(methods, row.estimates, strict=True)
+            if estimate is not None
+        ],
     )
 
 
-def draw_rows(rows: Sequence[AucRow], series: Mapping[str, Mark]) -> Figure:
-    """Draw the AUC and CI of each series in each row; the estimates of a row are in the order of the series.
-
-    The values of single seeds, if a row has them, are drawn as ticks on the CI.
-    """
-    estimates = [estimate for row in rows for estimate in row.estimates if estimate is not None]
-    by_seed = [value for row in rows for values in row.by_seed for value in values]
-    slot = min(_SLOT, 0.8 / len(series))
-    row_inches = 0.3 + 0.085 * min(3, len(series)) + 0.13 * max(0, len(series) - 3)
-    figure = new_figure(7.2, 1.3 + row_inches * len(rows))
-    axes = figure.add_subplot()
-    lowest = [estimate.low for estimate in estimates if estimate.low is not None] + by_seed
-    axes.set_xlim(max(-0.02, min([0.45, *(value - 0.03 for value in lowest)])), 1.02)
-    for height, row in enumerate(rows):
-        if _all_undefined_alike(row):
-            _write_undefined(axes, row.estimates[0], height, BLACK)
+def _draw(rows: Sequence[AucRow], series: Mapping[str, Mark], names: ClassNames) -> Figure:
+    columns = len(series) if sum(map(len, series)) < _LEGEND_LETTERS else 1
+    bottom = _BOTTOM + _LINE * (math.ceil(len(series) / columns) - 1)
+    row_inches = 0.21 + 0.055 * len(series)
+    height = _TOP + row_inches * len(rows) + bottom
+    figure = new_figure(_WIDTH, height)
+    figure.set_layout_engine("none")
+    plot = (_LEFT / _WIDTH, bottom / height, (_WIDTH - _LEFT - _RIGHT) / _WIDTH, row_inches * len(rows) / height)
+    axes = figure.add_axes(plot)
+    _style(axes, rows)
+    slot = min(0.24, 0.72 / len(series))
+    faces = [mark.colour if index == 0 else "white" for index, mark in enumerate(series.values())]  # federated filled
+    for place, row in enumerate(rows):
+        _write_row(figure, axes, row, place)
+        reasons = {estimate.undefined if estimate else None for estimate in row.estimates}
+        if len(reasons) == 1 and None not in reasons:
+            _write_reason(axes, row.estimates[0], place, BLACK)
             continue
-        for index, (mark, estimate) in enumerate(zip(series.values(), row.estimates, strict=True)):
+        drawn = zip(series.values(), faces, row.estimates, strict=True)
+        for index, (mark, face, estimate) in enumerate(drawn):
             if estimate is not None:
-                seeds = row.by_seed[index] if row.by_seed else ()
-                _draw(axes, estimate, seeds, height + (index - (len(series) - 1) / 2) * slot, mark)
-    _label(axes, rows)
-    handles = _legend(series, estimates, bool(by_seed))
-    columns = 4 if max(len(title) for title in series) < 25 else 2
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), frameon=False, fontsize=8
-    )
+                _draw_estimate(axes, estimate, place + (index - (len(series) - 1) / 2) * slot, mark, face)
+    _write_heads(figure, axes, names)
+    handles = [
+        Line2D([], [], color=mark.colour, marker=mark.marker, markersize=6.5, markerfacecolor=face, label=title)
+        for (title, mark), face in zip(series.items(), faces, strict=True)
+    ]
+    figure.legend(handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=8.5)
     return figure
+
+
+def _style(axes: Axes, rows: Sequence[AucRow]) -> None:
+    lows = [
+        estimate.low for row in rows for estimate in row.estimates if estimate is not None and estimate.low is not None
+    ]
+    axes.set_xlim(max(-0.02, min([0.45, *(low - 0.03 for low in lows)])), 1.02)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks([])
+    axes.axvline(0.5, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+    for place in range(1, len(rows)):
+        summary = rows[place].kind != "site" and rows[place - 1].kind == "site"
+        axes.axhline(place - 0.5, color=GREY if summary else "#e4e4e4", linewidth=0.8 if summary else 0.5)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _write_heads(figure: Figure, axes: Axes, names: ClassNames) -> None:
+    top = axes.get_position().y1 + 0.05 / figure.get_figheight()
+    for inches, text, align in (
+        (_NAME, "Site", "left"),
+        (_COUNT, names.both, "left"),
+        (_LEFT, "Test AUC, 95% CI (dashed: chance)", "left"),
+        (_AUC, "Federated AUC (95% CI)", "right"),
+    ):
+        figure.text(inches / _WIDTH, top, text, fontsize=8.5, color=SOFT, va="bottom", ha=align)
+
+
+def _write_row(figure: Figure, axes: Axes, row: AucRow, place: int) -> None:
+    box, rows = axes.get_position(), axes.get_ylim()[0] + 0.5
+    middle = box.y1 - box.height * (place + 0.5) / rows
+    weight = "normal" if row.kind == "site" else "bold"
+    name = row.name if len(row.name) <= _LONGEST_NAME else f"{row.name[: _LONGEST_NAME - 1]}…"
+    figure.text(_NAME / _WIDTH, middle, name, fontsize=9, va="center", weight=weight)
+    if row.test is not None and row.test.scans:
+        negatives, positives = row.test.participants_by_class
+        figure.text(_COUNT / _WIDTH, middle, f"{positives} + {negatives}", fontsize=9, va="center")
+    limits = row.estimates[0].limits if row.estimates[0] is not None else None
+    text = "–" if limits is None else "{:.2f} ({:.2f}–{:.2f})".format(*limits)
+    figure.text(_AUC / _WIDTH, middle, text, fontsize=9, va="center", ha="right", weight=weight)
+
+
+def _draw_estimate(axes: Axes, estimate: Estimate, height: float, mark: Mark, face: str) -> None:
+    if estimate.limits is None:
+        _write_reason(axes, estimate, height, mark.colour)
+        return
+    value, low, high = estimate.limits
+    axes.plot([low, high], [height, height], color=mark.colour, linewidth=1.5, zorder=2)
+    axes.plot(value, height, marker=mark.marker, color=mark.colour, markerfacecolor=face, markersize=6.5, zorder=3)
+
+
+def _write_reason(axes: Axes, estimate: Estimate | None, height: float, colour: str) -> None:
+    if estimate is not None:
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        text = f"not defined: {estimate.undefined}"
+        axes.text(axes.get_xlim()[0] + 0.01, height, text, color=colour, fontsize=7.5, va="center", bbox=box)
 
 
 def _data(row: AucRow, method: str, estimate: Estimate) -> dict[str, Cell]:
@@ -86,68 +154,3 @@ def _data(row: AucRow, method: str, estimate: Estimate) -> dict[str, Cell]:
         "undefined": estimate.undefined,
         "interval": estimate.method,
     }
-
-
-def _draw(axes: Axes, estimate: Estimate, seeds: Sequence[float], height: float, mark: Mark) -> None:
-    if estimate.limits is None:
-        _write_undefined(axes, estimate, height, mark.colour)
-        return
-    value, low, high = estimate.limits
-    axes.plot([low, high], [height, height], color=mark.colour, linewidth=1.6, linestyle=mark.line, zorder=2)
-    axes.plot(seeds, [height] * len(seeds), "|", color=BLACK, markersize=5, zorder=4)
-    axes.plot(
-        value,
-        height,
-        marker=mark.marker,
-        color=mark.colour,
-        markerfacecolor="white" if estimate.mark else mark.colour,
-        markersize=6.5,
-        zorder=3,
-    )
-
-
-def _all_undefined_alike(row: AucRow) -> bool:
-    reasons = {estimate.undefined if estimate else None for estimate in row.estimates}
-    return len(reasons) == 1 and None not in reasons
-
-
-def _write_undefined(axes: Axes, estimate: Estimate | None, height: float, colour: str) -> None:
-    if estimate is not None:
-        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-        axes.text(
-            axes.get_xlim()[0] + 0.01, height, interval(estimate), color=colour, fontsize=7, va="center", bbox=box
-        )
-
-
-def _label(axes: Axes, rows: Sequence[AucRow]) -> None:
-    sites = sum(row.kind == "site" for row in rows)
-    axes.axvline(0.5, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-    axes.axhline(sites - 0.5, color=GREY, linewidth=0.7)
-    axes.set_yticks(range(len(rows)), [_row_label(row) for row in rows], fontsize=9)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("Test AUC, 95% CI (dashed: chance)", fontsize=9)
-    axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-
-
-def _row_label(row: AucRow) -> str:
-    if row.test is None:
-        return row.name
-    return f"{row.name}\n{row.test.scans} scans, {row.test.positives} positive"
-
-
-def _legend(series: Mapping[str, Mark], estimates: Sequence[Estimate], seeds: bool) -> list[Line2D]:
-    handles = [
-        Line2D([], [], color=mark.colour, marker=mark.marker, markersize=6.5, linestyle=mark.line, label=title)
-        for title, mark in series.items()
-    ]
-    if any(estimate.mark for estimate in estimates):
-        label = "hollow: few people"
-        handles.append(
-            Line2D([], [], color=BLACK, marker="o", markerfacecolor="white", markersize=6.5, linestyle="", label=label)
-        )
-    if seeds:
-        handles.append(Line2D([], [], color=BLACK, marker="|", markersize=5, linestyle="", label="each seed"))
-    return handles

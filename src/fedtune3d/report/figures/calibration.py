@@ -9,19 +9,20 @@ from fedtune3d.evaluation.decision_curve import DecisionPoint
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.reliability import CurvePoint
+from fedtune3d.report.class_names import UNNAMED, ClassNames
 from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, VERMILION, Cell, Drawing, new_figure
 
 
-def draw_calibration(metrics: RunMetrics) -> Drawing | None:
+def draw_calibration(metrics: RunMetrics, names: ClassNames = UNNAMED) -> Drawing | None:
     """Draw the calibration curve and decision curve of the federated model on all test scans; None without scans."""
     pooled = metrics.federated.pooled
     if pooled is None or not pooled.calibration_curve:
         return None
     points, decisions = pooled.calibration_curve, pooled.decision_curve
-    figure = new_figure(8.6, 4.4)
+    figure = new_figure(9.2, 3.1)
     parts = figure.subplot_mosaic([["curve", "worth"], ["count", "worth"]], height_ratios=(4, 1))
-    _draw_curve(parts["curve"], points)
-    _draw_counts(parts["count"], points)
+    _draw_curve(parts["curve"], points, names)
+    _draw_counts(parts["count"], points, names)
     _draw_worth(parts["worth"], decisions)
     for axes in parts.values():
         axes.tick_params(labelsize=8)
@@ -29,14 +30,15 @@ def draw_calibration(metrics: RunMetrics) -> Drawing | None:
     return Drawing(
         name="calibration",
         title="Calibration and net benefit, federated",
-        description="Left: share of positive test scans against the mean probability in ten bins, with 95% CIs, "
-        "and the scans in each bin. Right: net benefit of deciding by the model, of treating all and of treating none.",
+        description=f"Left: share of {names.positive} among test scans against the mean probability in ten bins, with "
+        "95% CIs, and the scans in each bin. Right: net benefit of deciding by the model, of treating all and of "
+        "treating none.",
         figure=figure,
         rows=[*_curve_rows(points), *_worth_rows(decisions)],
     )
 
 
-def _draw_curve(axes: Axes, points: Sequence[CurvePoint]) -> None:
+def _draw_curve(axes: Axes, points: Sequence[CurvePoint], names: ClassNames) -> None:
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label="perfect")
     for point in points:
         if point.observed.limits is not None:
@@ -51,17 +53,17 @@ def _draw_curve(axes: Axes, points: Sequence[CurvePoint]) -> None:
         label="model, 95% CI",
     )
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    axes.set_ylabel("Share of positive scans", fontsize=9)
+    axes.set_ylabel(f"Share of {names.positive} scans", fontsize=9)
     axes.set_title("Calibration", fontsize=10, loc="left")
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    axes.legend(framealpha=0.85, edgecolor="none", fontsize=8, loc="lower right")
     axes.tick_params(labelbottom=False)
 
 
-def _draw_counts(axes: Axes, points: Sequence[CurvePoint]) -> None:
+def _draw_counts(axes: Axes, points: Sequence[CurvePoint], names: ClassNames) -> None:
     middles = [(point.low_edge + point.high_edge) / 2 for point in points]
     axes.bar(middles, [point.scans for point in points], width=0.09, color=GREY)
     axes.set_xlim(-0.02, 1.02)
-    axes.set_xlabel("Predicted probability", fontsize=9)
+    axes.set_xlabel(f"Predicted probability of {names.positive}", fontsize=9)
     axes.set_ylabel("Scans", fontsize=9)
 
 

@@ -20,6 +20,7 @@ from fedtune3d._utils.foreign_text import table_cell
 
 BLACK = "#000000"
 GREY = "#767676"
+SOFT = "#55606e"
 NOTE = "#8a5a00"
 BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"
 """The palette of Okabe and Ito, 2008 (jfly.uni-koeln.de/color), without its yellow, which is too faint on white."""

@@ -17,7 +17,9 @@ def draw_forest(rows: Sequence[PairedRow]) -> Drawing | None:
     for height, row in enumerate(shown):
         of_seeds = [other.comparison.difference.value for other in rows if _same(row, other)]
         dots = [value for value in of_seeds if value is not None]
-        axes.plot(dots, [height + 0.22] * len(dots), ".", color=GREY, markersize=4)
+        axes.plot(
+            dots, [height + 0.24] * len(dots), "o", color=BLACK, markerfacecolor="white", markersize=3.5, zorder=3
+        )
         difference = row.comparison.difference
         if difference.limits is None:
             axes.text(0, height, f" {difference.undefined}", fontsize=7, va="center", color=GREY)
@@ -32,9 +34,9 @@ def draw_forest(rows: Sequence[PairedRow]) -> Drawing | None:
     for height in range(1, len(shown)):
         if shown[height].stage != shown[height - 1].stage:
             axes.axhline(height - 0.5, color=GREY, linewidth=0.7)
-    limit = max(0.05, *(abs(bound) for bound in _bounds(shown))) * 1.08
+    limit = max(0.05, *(abs(bound) for bound in _bounds(rows))) * 1.08
     axes.set_xlim(-limit, limit)
-    axes.set_xlabel("Difference of test AUC, mean over sites, 95% CI (left: worse than the chosen)", fontsize=9)
+    axes.set_xlabel("Difference of test AUC, mean over sites, 95% CI (left: worse than the selected)", fontsize=9)
     right = axes.secondary_yaxis("right")
     right.set_yticks(range(len(shown)), [_p(row.adjusted) for row in shown], fontsize=8)
     right.tick_params(length=0)
@@ -47,9 +49,10 @@ def draw_forest(rows: Sequence[PairedRow]) -> Drawing | None:
     stages = ", ".join(dict.fromkeys(TITLES[row.stage].lower() for row in shown))
     return Drawing(
         name="paired_differences",
-        title=f"Paired differences from the chosen, {_which(shown[0].seed)} (p adjusted by Holm)",
-        description=f"For {stages}: the test AUC of each variant minus that of the chosen one on the same scans, with "
-        "95% CIs by DeLong's or Obuchowski's method and p-values adjusted by Holm; grey dots are single seeds.",
+        title=f"Paired differences from the selected, {_which(shown[0].seed)} (p adjusted by Holm)",
+        description=f"For {stages}: the test AUC of each variant minus that of the selected one on the same "
+        "scans, with 95% CIs by DeLong's or Obuchowski's method and p-values adjusted by Holm; small dots are single "
+        "seeds.",
         figure=figure,
         rows=paired_data(list(rows)),
     )
@@ -66,8 +69,11 @@ def _which(seed: int | None) -> str:
 
 
 def _bounds(rows: Sequence[PairedRow]) -> list[float]:
-    limits = [row.comparison.difference.limits for row in rows]
-    return [bound for pair in limits if pair is not None for bound in pair[1:]] or [0.0]
+    """Return every value, and the limits of the differences that are drawn with an interval."""
+    values = [row.comparison.difference.value for row in rows]
+    limits = [row.comparison.difference.limits for row in rows if row.seed == rows[0].seed]
+    found = [bound for pair in limits if pair is not None for bound in pair[1:]]
+    return [*found, *(value for value in values if value is not None)] or [0.0]
 
 
 def _p(value: float | None) -> str:

@@ -19,7 +19,7 @@ def draw_learning_curves(ledger: Sequence[LedgerLine], sites: Sequence[str], bes
     rows = _rows(ledger, sites)
     if not rows:
         return None
-    figure = new_figure(9.0, 3.9)
+    figure = new_figure(9.2, 3.0)
     left, right = figure.subplots(1, 2)
     marks = site_marks(sites)
     _curves(left, rows, marks, lambda row: row.validation_auc)

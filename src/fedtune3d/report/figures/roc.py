@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from fedtune3d.evaluation.metrics import RunMetrics, TestMetrics
 from fedtune3d.evaluation.roc import RocBand, RocCurve
 from fedtune3d.evaluation.sample import FROM_COUNTS
+from fedtune3d.report.class_names import UNNAMED, ClassNames
 from fedtune3d.report.figures.drawing import BLACK, GREY, Cell, Drawing, new_figure, site_marks
 from fedtune3d.report.figures.learning_curves import MANY_SITES
 from fedtune3d.report.number_formatting import interval
 from fedtune3d.report.sample_sizes import people_by_class
 
 
-def draw_roc(metrics: RunMetrics, sites: Sequence[str]) -> Drawing | None:
+def draw_roc(metrics: RunMetrics, sites: Sequence[str], names: ClassNames = UNNAMED) -> Drawing | None:
     """Draw the federated model's ROC curve, pooled with a pointwise 95% band and per site; None if undefined."""
     tests, pooled = metrics.federated.sites, metrics.federated.pooled
     if pooled is None or pooled.roc is None:
@@ -54,7 +55,7 @@ def draw_roc(metrics: RunMetrics, sites: Sequence[str]) -> Drawing | None:
     return Drawing(
         name="roc",
         title="ROC curve, federated",
-        description=_description([curve, *curves.values()]),
+        description=_description([curve, *curves.values()], names),
         figure=figure,
         rows=[
             *_rows("pooled", curve),
@@ -69,7 +70,7 @@ def _label(name: str, test: TestMetrics, curve: RocCurve) -> str:
     return f"{name}, n = {people_by_class(test)}, AUC {interval(test.auc)}{grid}"
 
 
-def _description(curves: Sequence[RocCurve]) -> str:
+def _description(curves: Sequence[RocCurve], names: ClassNames) -> str:
     """Describe the curves, of which the first is that of all sites."""
     band = "with a pointwise 95% band" if curves[0].band else "without a band, as it has few people"
     exact = (
@@ -78,8 +79,8 @@ def _description(curves: Sequence[RocCurve]) -> str:
         else ("curves named “on a grid” join the points of a grid of probabilities, as predictions stay at a site")
     )
     return (
-        f"ROC curve of the federated model on all test scans, {band}, and of each site; {exact}; n: positive + "
-        "negative people."
+        f"ROC curve of the federated model on all test scans, {band}, and of each site; {exact}; n: people, "
+        f"{names.both}."
     )
 
 

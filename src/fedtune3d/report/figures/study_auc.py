@@ -3,21 +3,20 @@
 from collections.abc import Sequence
 from itertools import cycle
 
-from fedtune3d.report.figures.auc_per_site import draw_rows
+from fedtune3d.report.figures.auc_rows import draw_rows
 from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, Drawing, Mark, site_marks
 from fedtune3d.report.study_contents import CROSSED, Row, StudyEstimate
 from fedtune3d.report.study_tables import TITLES, auc_data, interval_methods
 from fedtune3d.report.table import AucRow
 
-_DOTTED = (0, (1, 1.2))
 _OTHERS = {
-    "reference": [Mark(GREY, "D", _DOTTED), Mark(GREY, "v", _DOTTED)],
-    "baseline": [Mark(BLACK, "X", _DOTTED), Mark(BLACK, "P", _DOTTED), Mark(BLACK, "*", _DOTTED)],
+    "reference": [Mark(GREY, "D"), Mark(GREY, "v")],
+    "baseline": [Mark(BLACK, "X"), Mark(BLACK, "P"), Mark(BLACK, "*")],
 }
 
 
 def draw_study_auc(stage: str, rows: Sequence[Row]) -> Drawing:
-    """Draw one row per site and one for the mean; references, random controls and baselines are dotted.
+    """Draw one row per site and one for the mean; references are grey and baselines black.
 
     All combinations of a crossed study have one row each, with the mean over sites.
     """
@@ -67,14 +66,14 @@ def _seeds(estimate: StudyEstimate) -> list[float]:
 
 
 def _marks(rows: Sequence[Row]) -> list[Mark]:
-    """Return the mark of each row: variants by colour, references grey and baselines black, both dotted.
+    """Return the mark of each row: variants by colour, references grey and baselines black.
 
-    The random control of an encoder has its colour, dotted.
+    The random control of an encoder has its colour, and a cross.
     """
     own = site_marks([row.key for row in rows if row.kind == "variant"])
     others = {kind: cycle(marks) for kind, marks in _OTHERS.items()}
     controls = {
-        row.key: Mark(own[row.control_of].colour, "x", _DOTTED)
+        row.key: Mark(own[row.control_of].colour, "x")
         for row in rows
         if row.control_of is not None and row.control_of in own
     }

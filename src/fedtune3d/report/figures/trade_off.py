@@ -24,7 +24,7 @@ def draw_trade_off(contents: StudyContents) -> Drawing | None:
     shown = [entry for entry in cost_rows(contents) if entry.row.mean.values]
     if not shown:
         return None
-    figure = new_figure(8.4, 1.2 + max(2.9, 0.27 * len(shown)))
+    figure = new_figure(8.4, 3.7 + 0.18 * len(shown))
     axes = figure.add_subplot()
     axes.set_xscale("log")
     totals = [entry.total_bytes for entry in shown]
@@ -37,12 +37,13 @@ def draw_trade_off(contents: StudyContents) -> Drawing | None:
         moved = axes.transData + ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)
         _draw_entry(axes, entry, mark, entry.row.key == chosen, moved)
     _style(axes, totals, [limit for entry in shown for limit in (entry.row.mean.estimate.limits or ())[1:]])
-    figure.legend(loc="outside right center", frameon=False, fontsize=7.5)
+    figure.legend(loc="outside lower center", frameon=False, fontsize=8)
     return Drawing(
         name="trade_off",
         title="AUC against traffic",
-        description="Mean test AUC with its 95% CI against the total traffic of a run, for each combination. Marks of "
-        "similar traffic are moved apart on the page; the efficiency table has the same numbers.",
+        description="Mean test AUC with its 95% CI against the total traffic of a run, of all rounds and sites both "
+        "ways, for each combination. Marks of similar traffic are moved apart on the page; the efficiency table has "
+        "the same numbers.",
         figure=figure,
         rows=cost_data(contents),
     )
@@ -57,7 +58,6 @@ def _draw_entry(axes: Axes, entry: CostRow, mark: Mark, chosen: bool, moved: Tra
         [low, high],
         color=mark.colour,
         linewidth=1.1,
-        linestyle=mark.line,
         alpha=0.8,
         transform=moved,
     )
@@ -71,7 +71,7 @@ def _draw_entry(axes: Axes, entry: CostRow, mark: Mark, chosen: bool, moved: Tra
         markeredgecolor=BLACK if chosen else mark.colour,
         markeredgewidth=1.6 if chosen else 1.0,
         linestyle="",
-        label=f"{entry.title}, {size(entry.total_bytes)}{' (chosen)' if chosen else ''}",
+        label=f"{entry.title}, {size(entry.total_bytes)}{' (selected)' if chosen else ''}",
         transform=moved,
     )
 
@@ -82,9 +82,7 @@ def _style(axes: Axes, totals: Sequence[float], ends: Sequence[float]) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: size(count).replace(".0 ", " ")))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel(
-        "Total traffic of all rounds and sites, both ways (log scale; similar values side by side)", fontsize=9
-    )
+    axes.set_xlabel("Total traffic of a run (log scale; similar values side by side)", fontsize=9)
     axes.set_ylabel("Test AUC, mean over sites, 95% CI", fontsize=9)
     axes.axhline(0.5, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     axes.tick_params(labelsize=8)

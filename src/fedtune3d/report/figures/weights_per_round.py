@@ -43,6 +43,28 @@ def draw_weights(ledger: Sequence[LedgerLine], sites: Sequence[str], rule: str) 
     )
 
 
+def constant_weights(ledger: Sequence[LedgerLine], sites: Sequence[str]) -> dict[str, float] | None:
+    """Return the weight of each site if it is the same in every round and no site missed one, else None."""
+    rows = weight_rows(ledger, sites)
+    by_site = {site: {row.weight for row in rows if row.site == site} for site in sites}
+    weights = {site: weight for site, values in by_site.items() for weight in values if weight is not None}
+    if any(len(values) != 1 for values in by_site.values()) or len(weights) < len(by_site):
+        return None
+    return weights
+
+
+def weights_sentence(ledger: Sequence[LedgerLine], sites: Sequence[str], rule: str) -> str:
+    """Say what weights a rule gave where they need no figure; empty where they do, or before the first round."""
+    if not any(line.trains for line in ledger):
+        return ""
+    if (weights := constant_weights(ledger, sites)) is not None:
+        listed = ", ".join(f"{site} {weight:.2f}" for site, weight in weights.items())
+        return f"{rule} gave each site the same weight in every round: {listed}."
+    if all(row.weight is None for row in weight_rows(ledger, sites)):
+        return f"{rule} gives no weights."
+    return ""
+
+
 class WeightRow(NamedTuple):
     """A site in a training round: its weight in the average (None if it has none), and why it was left out."""
 

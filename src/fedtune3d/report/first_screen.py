@@ -1,0 +1,164 @@
+"""The first screen of a run: the question, the answer, and what is needed to judge it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from fedtune3d._utils.version import __version__
+from fedtune3d.evaluation.estimate import FEW, Estimate
+from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.report.checks import Check, checks
+from fedtune3d.report.class_names import ClassNames
+from fedtune3d.report.number_formatting import METHODS, plural, setup, threshold
+from fedtune3d.report.run_contents import RunContents
+from fedtune3d.report.statements import (
+    calibration_words,
+    ci,
+    comparison_sentence,
+    new_scan_sentence,
+    rates,
+    verdict,
+)
+from fedtune3d.report.what_left import what_left_short
+
+MODALITY = "T1-weighted MRI"
+SECTIONS = (
+    ("auc", "Results"),
+    ("operating", "Threshold"),
+    ("calibration", "Calibration"),
+    ("groups", "Subgroups"),
+    ("looks", "Saliency"),
+    ("participants", "Participants"),
+    ("training", "Training"),
+    ("privacy", "Privacy"),
+    ("cost", "Cost"),
+    ("methods", "Methods"),
+)
+"""Every section of the page and its title, in order; the contents list those that the page has."""
+
+
+@dataclass(frozen=True)
+class Against:
+    """The federated model minus a baseline: title, difference with its interval, and what that means."""
+
+    title: str
+    difference: str
+    verdict: str
+
+
+def against(title: str, difference: Estimate) -> Against:
+    """Describe a difference from something."""
+    return Against(title, ci(difference, "+"), verdict(difference))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished run found.
+
+    Attributes:
+        value: The mean test AUC.
+        interval: Its interval, or why there is no AUC.
+        mean_of: The number of sites in the mean.
+        against: Federated minus each baseline.
+        sentence: Whether the federated model is better than the baselines.
+        facts: Name → text: on whom it was tested, at which threshold, calibration, what left, what to do with a scan.
+        checks: The line of checks.
+    """
+
+    value: str
+    interval: str
+    mean_of: str
+    against: Sequence[Against]
+    sentence: str
+    facts: Sequence[tuple[str, str]]
+    checks: Sequence[Check]
+
+
+@dataclass(frozen=True)
+class FirstScreen:
+    """The first screen: the question, the setting in one line, and the result once the run has one."""
+
+    question: str
+    setting: str
+    result: Result | None
+
+
+def first_screen(contents: RunContents, names: ClassNames) -> FirstScreen:
+    """Summarise a run for its first screen."""
+    return FirstScreen(
+        question=f"{names.versus} from {MODALITY}",
+        setting=" · ".join(_setting(contents)),
+        result=None if contents.metrics is None else _result(contents, contents.metrics, names),
+    )
+
+
+def _setting(contents: RunContents) -> list[str]:
+    parts = [str(contents.config["name"])]
+    if contents.metrics is not None:
+        parts.append(setup(contents.metrics))
+    parts.append(plural(len(contents.sites), "site"))
+    environment = contents.environment
+    if environment is not None and environment.started is not None:
+        started = datetime.fromisoformat(environment.started)
+        parts.append(f"{started.day} {started:%b %Y}")
+    version = __version__ if environment is None else environment.versions.get("fedtune3d", __version__)
+    return [*parts, f"fedtune3d {version}"]
+
+
+def _result(contents: RunContents, metrics: RunMetrics, names: ClassNames) -> Result:
+    mean = metrics.federated.mean_auc
+    value, interval = _parted(mean)
+    return Result(
+        value=value,
+        interval=interval,
+        mean_of=f"mean over {plural(len(mean.sites), 'site')}",
+        against=[
+            against(METHODS[name].lower(), part.mean.comparison.difference)
+            for name in METHODS
+            if (part := metrics.against.get(name)) is not None
+        ],
+        sentence=comparison_sentence(metrics),
+        facts=_facts(contents, metrics, names),
+        checks=checks(contents),
+    )
+
+
+def _parted(estimate: Estimate) -> tuple[str, str]:
+    if estimate.limits is None:
+        return "–", f"not defined: {estimate.undefined}"
+    value, low, high = (f"{number:.2f}" for number in estimate.limits)
+    return value, f"95% CI {low}–{high}"
+
+
+def _facts(contents: RunContents, metrics: RunMetrics, names: ClassNames) -> list[tuple[str, str]]:
+    pooled = metrics.federated.pooled
+    facts = [("Tested on", sample_sentence(metrics, names))]
+    if pooled is not None:
+        at = f"at {threshold(pooled.threshold)}" if pooled.threshold is not None else ""
+        facts.append((f"Threshold {at}".strip(), rates(pooled, names) or "none: no validation scans of both classes"))
+        facts.append(("Calibration", calibration_words(pooled.calibration, names)))
+    return [
+        *facts,
+        ("Left the sites", what_left_short(contents)),
+        ("A new scan", new_scan_sentence(pooled, threshold(pooled.threshold if pooled else None), names)),
+    ]
+
+
+def sample_sentence(metrics: RunMetrics, names: ClassNames) -> str:
+    """Say on how many people of each class the model was tested, and where these are few."""
+    sites = {site: test for site, test in metrics.federated.sites.items() if test.scans}
+    unknown = len(metrics.federated.sites) - len(sites)
+    negatives, positives = (sum(test.participants_by_class[label] for test in sites.values()) for label in (0, 1))
+    people = negatives + positives if metrics.test_groups is None else metrics.test_groups
+    noun = "person" if people == 1 else "people"
+    text = f"{people} {noun} ({positives} {names.positive}, {negatives} {names.negative})"
+    scans = sum(test.scans for test in sites.values())
+    if scans != people:
+        text += f" with {plural(scans, 'scan')}"
+    text += f" at {plural(len(sites), 'site')}, used neither for training nor for model selection"
+    few = sum(min(test.participants_by_class) < FEW for test in sites.values())
+    if few:
+        text += f"; fewer than {FEW} per class at {few} of them, so their intervals are wide"
+    if unknown:
+        text += f"; {plural(unknown, 'site')} without test scans, or with too few to say"
+    return text

@@ -1,0 +1,36 @@
+"""Who took part in a run, in one sentence."""
+
+from fedtune3d.cohorts.flow import NOBODY, Counts
+from fedtune3d.report.class_names import ClassNames
+from fedtune3d.report.flow import HELD_BACK
+from fedtune3d.report.run_contents import RunContents
+from fedtune3d.report.split_sizes import people_in
+
+_SETS = {"train": "training", "validation": "validation", "test": "test"}
+
+
+def participants_sentence(contents: RunContents, names: ClassNames) -> str:
+    """Say how many people were found, left out, included and in each set, as far as policies let the numbers leave."""
+    flows = [contents.flows[site] for site in contents.sites if site in contents.flows]
+    if len(flows) < len(contents.sites):
+        missing = ", ".join(site for site in contents.sites if site not in contents.flows)
+        return f"The numbers of people are not known here for {missing}." if flows else "No site has been split yet."
+    found = sum((flow.found for flow in flows), NOBODY)
+    included = sum((flow.included for flow in flows), NOBODY)
+    left_out = sum((step.counts for flow in flows for step in flow.left_out), NOBODY)
+    sets = ", ".join(f"{title} {_by_class(contents, split, names)}" for split, title in _SETS.items())
+    return f"Found {_people(found)}; left out {_people(left_out)}; included {_people(included)}: {sets}."
+
+
+def _people(counts: Counts) -> str:
+    if counts.participants is None:
+        return f"({HELD_BACK})"
+    scans = "" if counts.scans is None or counts.scans == counts.participants else f" ({counts.scans} scans)"
+    return f"{counts.participants} {'person' if counts.participants == 1 else 'people'}{scans}"
+
+
+def _by_class(contents: RunContents, split: str, names: ClassNames) -> str:
+    size = people_in(contents, split)
+    if size.positive is None or size.negative is None:
+        return HELD_BACK
+    return f"{size.positive} {names.positive} + {size.negative} {names.negative}"

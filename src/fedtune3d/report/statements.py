@@ -1,0 +1,95 @@
+"""What a run found, in words: better or worse than a baseline, calibration, a clinic's two rates."""
+
+from fedtune3d.evaluation.calibration import Calibration
+from fedtune3d.evaluation.estimate import Estimate
+from fedtune3d.evaluation.metrics import PooledMetrics, RunMetrics, TestMetrics
+from fedtune3d.report.class_names import ClassNames
+
+BASELINES = {
+    "local": "each site's own model",
+    "centralized": "centralized training",
+    "leave_one_site_out": "a model trained without the site",
+}
+"""Baseline → what it is, in a sentence."""
+
+
+def ci(estimate: Estimate, sign: str = "") -> str:
+    """Format an estimate for a sentence: `0.92 (95% CI 0.76–0.96)`, or `+0.11 (95% CI −0.02 to +0.24)` with a sign."""
+    if estimate.limits is None:
+        return f"not defined: {estimate.undefined}"
+    value, low, high = (format(number, f"{sign}.2f").replace("-", "−") for number in estimate.limits)
+    between = " to " if sign else "–"
+    return f"{value} (95% CI {low}{between}{high})"
+
+
+def verdict(difference: Estimate) -> str:
+    """Judge a difference by its interval: ``better``, ``worse``, ``no difference shown``, or empty if undefined."""
+    if difference.limits is None:
+        return ""
+    _, low, high = difference.limits
+    return "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+
+
+def comparison_sentence(metrics: RunMetrics) -> str:
+    """Say whether the federated model is better than the baselines, on the same test people."""
+    by_verdict: dict[str, list[str]] = {}
+    for name, differences in metrics.against.items():
+        if found := verdict(differences.mean.comparison.difference):
+            by_verdict.setdefault(found, []).append(BASELINES.get(name, name))
+    if not by_verdict:
+        return "The federated model was not compared with others (baselines: local, centralized)."
+    phrases = {
+        "better": "is better than {}",
+        "worse": "is worse than {}",
+        "no difference shown": "shows no difference from {} (the interval contains 0)",
+    }
+    parts = [phrase.format(" and ".join(by_verdict[key])) for key, phrase in phrases.items() if key in by_verdict]
+    return f"On the same test people the federated model {'; it '.join(parts)}."
+
+
+def calibration_words(calibration: Calibration, names: ClassNames) -> str:
+    """Say what slope and intercept mean for the probabilities: `too sure (slope 0.51, 95% CI 0.30–0.72)`."""
+    slope, intercept = calibration.slope, calibration.intercept
+    parts = [_slope_words(slope)]
+    if intercept.limits is not None:
+        _, low, high = intercept.limits
+        if low > 0 or high < 0:
+            side = "low" if low > 0 else "high"
+            parts.append(f"probabilities of {names.positive} too {side} overall (intercept {_numbers(intercept)})")
+    return "; ".join(parts)
+
+
+def _slope_words(slope: Estimate) -> str:
+    if slope.limits is None:
+        return f"not measured ({slope.undefined})"
+    _, low, high = slope.limits
+    if high < 1:
+        return f"too sure of itself, probabilities too extreme (slope {_numbers(slope)})"
+    if low > 1:
+        return f"too cautious, probabilities not extreme enough (slope {_numbers(slope)})"
+    return f"no sign that probabilities are too extreme or too cautious (slope {_numbers(slope)})"
+
+
+def _numbers(estimate: Estimate) -> str:
+    assert estimate.limits is not None  # as in every caller
+    value, low, high = (f"{number:.2f}".replace("-", "−") for number in estimate.limits)
+    return f"{value}, 95% CI {low} to {high}"
+
+
+def rates(test: TestMetrics, names: ClassNames) -> str:
+    """State sensitivity and specificity with their counts at the threshold; empty without a threshold."""
+    if test.confusion is None or test.sensitivity.limits is None or test.specificity.limits is None:
+        return ""
+    hits, clear = test.confusion.sensitivity, test.confusion.specificity
+    return (
+        f"sensitivity {hits} {names.positive}, {ci(test.sensitivity)}; "
+        f"specificity {clear} {names.negative}, {ci(test.specificity)}"
+    )
+
+
+def new_scan_sentence(pooled: PooledMetrics | None, threshold: str, names: ClassNames) -> str:
+    """Say what the model gives for a new scan."""
+    gives = f"gives the probability of {names.positive}"
+    if pooled is None or pooled.threshold is None:
+        return f"{gives}; there is no threshold, so no class"
+    return f"{gives}; {threshold} or above is called {names.positive}, below it {names.negative}"

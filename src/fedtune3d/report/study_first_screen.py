@@ -1,0 +1,144 @@
+"""The first screen of a study: what was selected, on what evidence, and whether it beats the runner-up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from fedtune3d._utils.version import __version__
+from fedtune3d.evaluation.estimate import FEW
+from fedtune3d.evaluation.paired import Comparison
+from fedtune3d.report.class_names import UNNAMED, ClassNames, class_names
+from fedtune3d.report.first_screen import MODALITY, Against, against
+from fedtune3d.report.number_formatting import duration, plural, size
+from fedtune3d.report.run_contents import RunContents
+from fedtune3d.report.statements import ci, verdict
+from fedtune3d.report.study_contents import Row, StudyContents
+from fedtune3d.report.study_ranking import RankedRow, runner_up
+from fedtune3d.report.study_tables import compare
+
+
+@dataclass(frozen=True)
+class StudyFirstScreen:
+    """The first screen.
+
+    Attributes:
+        question: What was compared, for which question.
+        setting: Study, sites, seeds, date and version in one line.
+        selected: The selected combination; empty before there is one.
+        value: Its test AUC, the mean over sites.
+        interval: The interval of that, or why there is none.
+        mean_of: What it is a mean of.
+        against: The selected one minus the runner-up and the baselines.
+        evidence: How it was selected, and whether it beats the runner-up.
+        facts: Name → text: on whom it was tested, what it costs, what to do with a new scan.
+    """
+
+    question: str
+    setting: str
+    selected: str
+    value: str
+    interval: str
+    mean_of: str
+    against: Sequence[Against]
+    evidence: str
+    facts: Sequence[tuple[str, str]]
+
+
+def study_names(contents: StudyContents) -> ClassNames:
+    """Return the names of the classes, which all trials share."""
+    run = _any_run(contents)
+    return UNNAMED if run is None else class_names(run)
+
+
+def study_first_screen(contents: StudyContents, ranked: Sequence[RankedRow]) -> StudyFirstScreen:
+    """Summarise a study for its first screen."""
+    names, selected = study_names(contents), contents.answer
+    parts = ["encoder"] if "encoders" in contents.stages else []
+    asked = ", ".join([*parts, "head", "tuning"])
+    question = f"Which {asked} and aggregation rule? {names.versus} from {MODALITY}"
+    setting = " · ".join(_setting(contents))
+    if selected is None:
+        return StudyFirstScreen(question, setting, "", "", "", "", (), "", ())
+    limits = selected.mean.estimate.limits
+    seeds = f", {plural(len(selected.mean.values), 'seed')}" if len(contents.seeds) > 1 else ""
+    return StudyFirstScreen(
+        question=question,
+        setting=setting,
+        selected=", ".join(selected.parts.values()),
+        value="–" if limits is None else f"{limits[0]:.2f}",
+        interval=f"not defined: {selected.mean.estimate.undefined}"
+        if limits is None
+        else f"95% CI {limits[1]:.2f}–{limits[2]:.2f}",
+        mean_of=f"mean over {plural(sum(bool(found.values) for found in selected.sites.values()), 'site')}{seeds}",
+        against=_against(contents, ranked, selected),
+        evidence=_evidence(contents, ranked, selected),
+        facts=_facts(contents, ranked, selected, names),
+    )
+
+
+def _any_run(contents: StudyContents) -> RunContents | None:
+    return next(iter(contents.runs.values()), None)
+
+
+def _setting(contents: StudyContents) -> list[str]:
+    parts = [contents.results.name, plural(len(contents.sites), "site"), plural(len(contents.seeds), "seed")]
+    environments = [run.environment for run in contents.runs.values() if run.environment is not None]
+    started = [datetime.fromisoformat(found.started) for found in environments if found.started is not None]
+    if started:
+        parts.append(f"{min(started).day} {min(started):%b %Y}")
+    version = environments[0].versions.get("fedtune3d", __version__) if environments else __version__
+    return [*parts, f"fedtune3d {version}"]
+
+
+def _against(contents: StudyContents, ranked: Sequence[RankedRow], selected: Row) -> list[Against]:
+    second = runner_up(contents, ranked)
+    others = [("runner-up", second.row)] if second else []
+    others += [(entry.row.title.lower(), entry.row) for entry in ranked if entry.row.kind == "baseline"]
+    found = [(title, compare(contents, selected, row, contents.seeds)) for title, row in others]
+    return [against(title, comparison.difference) for title, comparison in found if comparison is not None]
+
+
+def _evidence(contents: StudyContents, ranked: Sequence[RankedRow], selected: Row) -> str:
+    validation = "" if selected.validation is None else f" ({selected.validation:.3f})"
+    over = "sites and seeds" if len(contents.seeds) > 1 else "sites"
+    text = f"Selected by its validation AUC{validation}, the mean over {over}; test scans were not used."
+    second = runner_up(contents, ranked)
+    if second is None:
+        return f"{text} There is no runner-up."
+    behind = "" if second.row.validation is None else f" ({second.row.validation:.3f})"
+    return (
+        f"{text} Runner-up: {second.title}{behind}. {_beats(compare(contents, selected, second.row, contents.seeds))}"
+    )
+
+
+def _beats(comparison: Comparison | None) -> str:
+    """Say whether the selected one beats the runner-up."""
+    if comparison is None or not (found := verdict(comparison.difference)):
+        return "Their difference on the same test people is not known here."
+    words = {
+        "better": "On the same test people the selected one is better",
+        "worse": "On the same test people the selected one is worse",
+        "no difference shown": "On the same test people no difference is shown (the interval contains 0)",
+    }
+    return f"{words[found]}: {ci(comparison.difference, '+')}."
+
+
+def _facts(
+    contents: StudyContents, ranked: Sequence[RankedRow], selected: Row, names: ClassNames
+) -> list[tuple[str, str]]:
+    people = next(entry.people for entry in ranked if entry.row.key == selected.key)
+    few = f"; fewer than {FEW} per class at some site, so the intervals are wide" if selected.mean.estimate.mark else ""
+    facts = [("Tested on", f"{people} people ({names.both}) at {plural(len(contents.sites), 'site')}{few}")]
+    if selected.cost is not None:
+        cost = selected.cost
+        facts.append(
+            (
+                "Costs",
+                f"{cost.trainable_parameters:,.0f} trainable parameters; {size(cost.total_bytes)} of traffic in "
+                f"{cost.rounds:.0f} rounds; {duration(cost.seconds_per_round)} per round",
+            )
+        )
+    trials = contents.results.trials
+    finished = sum(run.metrics is not None for run in contents.runs.values())
+    failed = f"; {len(contents.results.faults)} failed" if contents.results.faults else ""
+    return [*facts, ("Trials", f"{finished} of {len(trials)} finished{failed}")]

@@ -1,0 +1,65 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d.cohorts.flow import Counts
+from fedtune3d.federation.leak_audit import Finding, LeakAudit
+from fedtune3d.federation.ledger import SecureSum
+from fedtune3d.report.checks import checks
+from fedtune3d.report.run_contents import RunContents, read_run
+
+
+@pytest.fixture
+def contents(make_run: Callable[..., Path]) -> RunContents:
+    return read_run(make_run())
+
+
+def texts(contents: RunContents) -> list[str]:
+    return [f"{check.text} {check.mark}" for check in checks(contents)]
+
+
+def test_a_clean_run_has_ticks(small_run: RunFolder) -> None:
+    leaks, *_, left_out, answers, quality, privacy = texts(read_run(small_run.path))
+    assert (leaks, left_out, answers) == ("leaks none ✓", "left out 0 people ✓", "every site answered in 2 rounds ✓")
+    assert quality.startswith("QC flags ")
+    assert privacy == "privacy: the server saw each update →"
+
+
+def test_what_is_not_well_is_marked(contents: RunContents) -> None:
+    leak = Finding("leak", "sub-1 is in two splits")
+    assert contents.audit is not None
+    found = texts(replace(contents, audit=LeakAudit((leak, leak), contents.audit.described)))
+    assert found[0] == "leaks 2 !"
+    assert "no answer from Graz in 1 of 10 rounds !" in found
+    assert "left out: not every site lets the number leave →" in found  # Lagos has no flow
+    assert "QC flags stay at the sites (qc.html) →" in found
+    assert texts(replace(contents, audit=None))[0] == "leaks not looked for !"
+
+
+def test_people_left_out_are_counted_unless_a_number_is_held_back(contents: RunContents) -> None:
+    flows = dict.fromkeys(contents.sites, contents.flows["Graz"])
+    assert "left out 48 of 280 people →" in texts(replace(contents, flows=flows))  # 12 of 12 + 58 at each site
+    step = replace(flows["Graz"].left_out[0], counts=Counts(None, None))
+    hidden = flows | {"Boston": replace(flows["Graz"], left_out=(step,))}
+    assert "left out: not every site lets the number leave →" in texts(replace(contents, flows=hidden))
+
+
+def test_flags_of_quality_control_are_counted_as_far_as_policies_allow(contents: RunContents) -> None:
+    flags = dict.fromkeys(contents.sites, 0)
+    assert "QC flags 0 ✓" in texts(replace(contents, flags=flags))
+    assert "QC flags 2 →" in texts(replace(contents, flags=flags | {"Graz": 2}))
+    strict = [section | {"policy": section["policy"] | {"min_people": 3}} for section in contents.config["sites"]]
+    hidden = replace(contents, flags=flags | {"Graz": 2}, config=contents.config | {"sites": strict})
+    assert "QC flags stay at the sites (qc.html) →" in texts(hidden)
+
+
+def test_privacy_is_what_the_ledger_and_the_configuration_say(contents: RunContents) -> None:
+    secure = SecureSum(1, *(tuple(contents.sites),) * 3, needed=3)
+    ledger = [replace(line, secure=secure) if line.trains else line for line in contents.ledger]
+    config = contents.config | {"privacy": {"epsilon": 3.0}}
+    assert texts(replace(contents, ledger=ledger))[-1] == "privacy: secure aggregation ✓"
+    assert texts(replace(contents, ledger=ledger, config=config))[-1] == "privacy: secure aggregation, ε = 3 ✓"
+    assert texts(replace(contents, config=config))[-1] == "privacy: ε = 3 ✓"

@@ -1,0 +1,96 @@
+"""The first screen answers five questions: the best model, on whom, whether to trust it, what left, a new scan."""
+
+import html
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from run_editing import change_metrics
+
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d.report import write_report
+from fedtune3d.report.class_names import class_names
+from fedtune3d.report.first_screen import first_screen, sample_sentence
+from fedtune3d.report.run_contents import RunContents, read_run
+
+
+@pytest.fixture
+def contents(make_run: Callable[..., Path]) -> RunContents:
+    return read_run(make_run())
+
+
+def header_of(page: Path) -> str:
+    """The words before the first section."""
+    text = page.read_text(encoding="utf-8")
+    words = re.sub(r"<[^>]*>", " ", text[text.index("<header>") : text.index("<main>")])
+    return " ".join(html.unescape(words).split())
+
+
+def test_the_question_and_the_setting(contents: RunContents) -> None:
+    screen = first_screen(contents, class_names(contents))
+    assert screen.question == "AD vs CN from T1-weighted MRI"
+    assert screen.setting == ("demo · CONV S head, frozen encoder, FedAvg · 4 sites · 25 Nov 2026 · fedtune3d 0.1.0")
+
+
+def test_five_questions_are_answered_from_it_alone(finished_page: Path, contents: RunContents) -> None:
+    text, metrics = header_of(finished_page), contents.metrics
+    assert metrics is not None
+    for name in ("local", "centralized"):  # which model is best, and is it better than local?
+        difference = metrics.against[name].mean.comparison.difference
+        value, low, high = (f"{number:+.2f}".replace("-", "−") for number in difference.limits or ())
+        assert f"vs {name} {value} (95% CI {low} to {high})" in text
+    assert "On the same test people the federated model" in text
+    # On how many people?
+    assert "81 people (33 AD, 48 CN) at 4 sites, used neither for training nor for model selection" in text
+    assert "fewer than 10 per class at 2 of them" in text
+    # Can I trust it?
+    assert "The scans are simulated and the encoder's weights are random" in text
+    assert re.search(r"Calibration (Too|No sign)", text)
+    assert re.search(r"Sensitivity \d+/33 AD, .* specificity \d+/48 CN", text)
+    for check in ("leaks none ✓", "1 audit warning !", "no answer from Graz in 1 of 10 rounds !", "left out"):
+        assert check in text
+    # What left my hospital?
+    assert "Left the sites Each site's model update in 10 rounds (" in text
+    assert "test predictions from 3 of 4 sites, example slices from every site; no whole scan" in text
+    # What do I do with a new scan?
+    threshold = metrics.federated.threshold
+    assert f"Gives the probability of AD; {threshold:.3f} or above is called AD, below it CN" in text
+    assert "fedtune3d predict RUN_FOLDER scan.nii.gz" in text
+    assert "Research only, not for diagnosis" in text
+
+
+def test_the_forest_plot_and_the_contents_are_on_it(finished_page: Path) -> None:
+    page = finished_page.read_text(encoding="utf-8")
+    header = page[page.index("<header>") : page.index("<main>")]
+    assert header.count("<figure") == 1
+    listed = re.findall(r'<a href="#(\w+)">', header[header.index("<nav") :])
+    assert listed == re.findall(r'<section aria-labelledby="(\w+)"', page)
+    for target in re.findall(r'href="#(\w+)"', page):
+        assert f'id="{target}"' in page
+
+
+def test_without_baselines_or_few_people_less_is_said(contents: RunContents) -> None:
+    assert contents.metrics is not None
+    boston = {"Boston": contents.metrics.federated.sites["Boston"]}
+    federated = replace(contents.metrics.federated, sites=boston)
+    metrics = replace(contents.metrics, methods={"federated": federated}, against={})
+    text = sample_sentence(metrics, class_names(contents))
+    assert text == "40 people (18 AD, 22 CN) at 1 site, used neither for training nor for model selection"
+    result = first_screen(replace(contents, metrics=metrics), class_names(contents)).result
+    assert result is not None
+    assert (result.against, "was not compared" in result.sentence) == ([], True)
+
+
+def test_people_at_several_sites_are_counted_once(make_run: Callable[..., Path]) -> None:
+    folder = make_run()
+    change_metrics(folder, lambda metrics: replace(metrics, test_groups=70))
+    assert "70 people (33 AD, 48 CN) with 81 scans" in header_of(write_report(folder))
+
+
+def test_a_run_says_when_it_began(small_run: RunFolder) -> None:
+    environment = read_run(small_run.path).environment
+    assert environment is not None
+    assert environment.started is not None
+    assert re.search(r" · 2 sites · \d{1,2} \w{3} 20\d\d · fedtune3d ", header_of(small_run.report))

@@ -1,0 +1,102 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fedtune3d.evaluation.calibration import Calibration
+from fedtune3d.evaluation.estimate import Estimate, defined, undefined
+from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.evaluation.reliability import CalibrationError
+from fedtune3d.report import statements
+from fedtune3d.report.class_names import ClassNames
+from fedtune3d.report.run_contents import read_run
+
+NAMES = ClassNames("AD", "CN")
+
+
+@pytest.fixture
+def metrics(make_run: Callable[..., Path]) -> RunMetrics:
+    found = read_run(make_run()).metrics
+    assert found is not None
+    return found
+
+
+def estimate(value: float, low: float, high: float) -> Estimate:
+    return defined(value, (low, high), "m", few=False)
+
+
+def test_an_interval_reads_as_a_sentence_does() -> None:
+    assert statements.ci(estimate(0.924, 0.76, 0.96)) == "0.92 (95% CI 0.76–0.96)"
+    assert statements.ci(estimate(0.11, -0.021, 0.24), "+") == "+0.11 (95% CI −0.02 to +0.24)"
+    assert statements.ci(undefined("one class only")) == "not defined: one class only"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.01, 0.2, "better"),
+        (-0.2, -0.01, "worse"),
+        (-0.1, 0.1, "no difference shown"),
+        (0.0, 0.2, "no difference shown"),
+    ],
+)
+def test_a_difference_is_judged_by_its_interval(low: float, high: float, expected: str) -> None:
+    assert statements.verdict(estimate((low + high) / 2, low, high)) == expected
+    assert statements.verdict(undefined("none")) == ""
+
+
+def test_the_comparison_names_each_baseline(metrics: RunMetrics) -> None:
+    def against(name: str, low: float, high: float) -> RunMetrics:
+        part = metrics.against[name]
+        comparison = replace(part.mean.comparison, difference=estimate((low + high) / 2, low, high))
+        return replace(part, mean=replace(part.mean, comparison=comparison))
+
+    changed = replace(
+        metrics, against={"local": against("local", 0.1, 0.2), "centralized": against("centralized", -0.1, 0.1)}
+    )
+    assert statements.comparison_sentence(changed) == (
+        "On the same test people the federated model is better than each site's own model; it shows no difference from "
+        "centralized training (the interval contains 0)."
+    )
+    assert "was not compared" in statements.comparison_sentence(replace(metrics, against={}))
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept", "words"),
+    [
+        ((0.5, 0.3, 0.7), (0.1, -0.2, 0.4), "too sure of itself, probabilities too extreme (slope 0.50, 95% CI 0.30"),
+        ((3.5, 1.4, 5.6), (0.1, -0.2, 0.4), "too cautious, probabilities not extreme enough (slope 3.50, 95% CI"),
+        ((1.1, 0.6, 1.6), (0.1, -0.2, 0.4), "no sign that probabilities are too extreme or too cautious (slope 1.10, "),
+        ((1.1, 0.6, 1.6), (-1.2, -2, -0.4), "; probabilities of AD too high overall (intercept −1.20, 95% CI −2"),
+        ((1.1, 0.6, 1.6), (1.2, 0.4, 2), "; probabilities of AD too low overall"),
+    ],
+)  # fmt: skip
+def test_calibration_in_words(
+    slope: tuple[float, float, float], intercept: tuple[float, float, float], words: str
+) -> None:
+    error = CalibrationError(0.1, 0.05)
+    found = Calibration(estimate(*slope), estimate(*intercept), estimate(0.1, 0.05, 0.2), error)
+    assert words in statements.calibration_words(found, NAMES)
+
+
+def test_without_a_slope_the_reason_is_given() -> None:
+    nothing = undefined("under 10 people in a class")
+    found = Calibration(nothing, nothing, nothing, CalibrationError(None, None))
+    assert statements.calibration_words(found, NAMES) == "not measured (under 10 people in a class)"
+
+
+def test_rates_have_their_counts_and_names(metrics: RunMetrics) -> None:
+    pooled = metrics.federated.pooled
+    assert pooled is not None
+    assert pooled.confusion is not None
+    text = statements.rates(pooled, NAMES)
+    assert text.startswith(f"sensitivity {pooled.confusion.sensitivity} AD, {pooled.sensitivity.value:.2f} (95% CI ")
+    assert f"; specificity {pooled.confusion.specificity} CN, " in text
+    assert statements.rates(replace(pooled, confusion=None), NAMES) == ""
+
+
+def test_a_new_scan(metrics: RunMetrics) -> None:
+    text = statements.new_scan_sentence(metrics.federated.pooled, "0.512", NAMES)
+    assert text == "gives the probability of AD; 0.512 or above is called AD, below it CN"
+    assert "no threshold" in statements.new_scan_sentence(None, "–", NAMES)
