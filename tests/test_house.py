@@ -164,6 +164,7 @@ TESTED_ELSEWHERE = {
     "workflows/cache.py": "cli/test_cache.py",
     "workflows/explain.py": "workflows/test_predict.py",
     "workflows/flower_app/fedtune3d_app.py": "federation/flower/test_deployment.py",
+    "workflows/known_scans.py": "workflows/test_predict.py",
     "workflows/plan_study.py": "workflows/test_plan.py",
     "workflows/study_costs.py": "workflows/test_plan.py",
     "workflows/prepare.py": "federation/test_heads_and_tunings.py",

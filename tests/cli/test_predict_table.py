@@ -1,12 +1,15 @@
 """What a model says of new scans, as a table."""
 
+import re
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from fedtune3d.cli.predict_table import prediction_table
+from fedtune3d.cli.predict_table import prediction_sentences, prediction_table
 from fedtune3d.evaluation.recalibration import PlattScaling
+from fedtune3d.report.class_names import ClassNames
+from fedtune3d.workflows.known_scans import KnownScan
 from fedtune3d.workflows.predict import Prediction
 
 
@@ -93,3 +96,35 @@ def test_a_scaling_that_reverses_the_classes_is_named_and_not_used() -> None:
     caption = " ".join(" ".join(text[3:]).split())
     assert "no recalibrated probabilities" in caption
     assert "slope of -0.21, which would reverse the classes" in caption
+
+
+@pytest.mark.parametrize("threshold", [0.5118, 0.00013, 0.9997])
+def test_the_sentence_never_contradicts_itself(threshold: float) -> None:
+    values = [threshold + step * 10**-power for power in range(2, 8) for step in (-3, -1, 0, 1, 3)]
+    values = [value for value in values if 0 < value < 1]
+    predictions = [
+        Prediction(Path("a"), f"sub-{number:02}", value, value >= threshold, None, None)
+        for number, value in enumerate(values)
+    ]
+    sentences = prediction_sentences(predictions, threshold, ClassNames("AD", "CN"))
+    assert len(sentences) == len(values)
+    for sentence, prediction in zip(sentences, predictions, strict=True):
+        shown, side, cut, called = re.search(
+            r"of AD is ([\d.]+), (at or above|below) the threshold of ([\d.]+), so the model says (AD|CN)\.",
+            sentence,
+        ).groups()
+        assert (float(shown) >= float(cut)) == (side == "at or above") == (called == "AD") == prediction.positive
+
+
+def test_scans_of_the_run_are_warned_of_and_classes_named() -> None:
+    scan = Prediction(Path("a"), "sub-1", 0.8, True, None, None, known=KnownScan("A", "train"))
+    _, warning = prediction_sentences([scan], 0.4, ClassNames("AD", "CN"))
+    assert warning.startswith("Warning: sub-1 is a training scan of site A in this run")
+    console = Console(width=160, no_color=True)
+    with console.capture() as capture:
+        console.print(prediction_table([scan], 0.4, names=ClassNames("AD", "CN"), why_unknown="no site sent any"))
+    text = capture.get()
+    assert "Probability of AD" in text
+    assert "AD (≥ 0.400)" in text
+    assert "similarity unknown: no site sent any" in text
+    assert prediction_sentences([Prediction(Path("a"), "b", 0.8, None, None, None)], None)[0].endswith("no class.")

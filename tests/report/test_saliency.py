@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.federation.mean_maps import MapInfo
 from fedtune3d.report import saliency, write_report
+from fedtune3d.report.figures.saliency import draw_saliency
 from fedtune3d.report.run_contents import RunContents, read_run
 
 
@@ -82,3 +85,18 @@ def test_a_map_that_is_gone_is_named(contents: RunContents) -> None:
     (contents.path / "saliency" / "Boston_random.nii.gz").unlink()
     with pytest.raises(InputError, match=r"Boston_random.nii.gz: expected a mean map; .* run again with --resume"):
         write_report(contents.path)
+
+
+def test_no_sentence_below_a_picture_is_cut_off(tmp_path: Path) -> None:
+    """White borders on both sides, however long the sentences are, and the class by its name."""
+    rng = np.random.default_rng(1)
+    scan = rng.normal(1, 0.2, (32, 32, 32)).astype(np.float32)
+    notes = [
+        "The map's resolution is 24 mm. Maps show what the model used, not where a disease is.",
+        "The scans are simulated and the encoder's weights are random: the numbers say nothing about patients. " * 3,
+    ]
+    draw_saliency(scan, {"Occlusion": rng.normal(size=scan.shape)}, "sub-01", notes, tmp_path / "a.png", "AD")
+    pixels = np.asarray(Image.open(tmp_path / "a.png").convert("L"))
+    assert (pixels[:, :4] == 255).all()
+    assert (pixels[:, -4:] == 255).all()
+    assert (pixels[-2:] == 255).all()

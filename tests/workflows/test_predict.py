@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.workflows.explain import explain_scan, write_explanation
+from fedtune3d.workflows.known_scans import KnownScan, KnownScans
 from fedtune3d.workflows.predict import Prediction, Predictor, distinct_names, predict_scans, write_predictions_of
 from fedtune3d.workflows.run import run_experiment
 
@@ -76,6 +78,22 @@ def test_a_scan_unlike_the_training_scans_is_out_of_distribution(
     strange, *training = predict_scans(predictor, scans)
     assert strange.out_of_distribution
     assert not any(found.out_of_distribution for found in training)
+
+
+def test_a_scan_of_the_run_is_recognised_by_its_bytes(
+    run: Path, predictor: Predictor, small_experiment: Any, tmp_path: Path
+) -> None:
+    splits = split_of(run)
+    copy = tmp_path / "copy.nii.gz"
+    copy.write_bytes(scan_of(small_experiment, "A", 3).read_bytes())
+    image = nib.load(copy)
+    nib.save(nib.Nifti1Image(image.get_fdata().astype(np.float32) + 1, image.affine), tmp_path / "new.nii.gz")
+    known, new = predict_scans(predictor, [copy, tmp_path / "new.nii.gz"])
+    assert known.known == KnownScan("A", splits["sub-03"])
+    assert new.known is None
+    half = Path(shutil.copytree(run, tmp_path / "run"))
+    shutil.rmtree(half / "sites")
+    assert KnownScans(RunFolder(half)).find(copy) is None  # without the site's half nothing is known
 
 
 def test_a_site_sends_nothing_of_too_few_scans(predictor: Predictor) -> None:

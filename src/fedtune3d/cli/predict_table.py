@@ -7,12 +7,19 @@ from rich.table import Table
 from rich.text import Text
 
 from fedtune3d.evaluation.recalibration import PlattScaling
+from fedtune3d.report.class_names import UNNAMED, ClassNames
 from fedtune3d.report.number_formatting import FEWEST_DIGITS, verdict_digits
 from fedtune3d.workflows.predict import Prediction
 
+SETS = {"train": "training", "validation": "validation", "test": "test"}
+
 
 def prediction_table(
-    predictions: Sequence[Prediction], threshold: float | None, scaling: PlattScaling | None = None
+    predictions: Sequence[Prediction],
+    threshold: float | None,
+    scaling: PlattScaling | None = None,
+    names: ClassNames = UNNAMED,
+    why_unknown: str = "",
 ) -> Table:
     """One row per scan: probability, predicted class, and similarity to the training scans.
 
@@ -23,10 +30,12 @@ def prediction_table(
         predictions: The predictions.
         threshold: The threshold behind the predicted classes; None if there is none.
         scaling: The run's recalibration; None without `evaluation.recalibration`.
+        names: The names of the classes.
+        why_unknown: Why it is not known whether scans are like the training scans; empty if it is.
     """
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Scan", overflow="fold")
-    table.add_column("Probability", justify="right")
+    table.add_column(f"Probability of {names.positive}" if names != UNNAMED else "Probability", justify="right")
     recalibrated = [prediction.recalibrated for prediction in predictions if prediction.recalibrated is not None]
     if recalibrated:
         table.add_column("Recalibrated", justify="right")
@@ -39,15 +48,43 @@ def prediction_table(
         cells = [prediction.name, f"{prediction.probability:.{digits}f}"]
         if recalibrated:
             cells.append("–" if prediction.recalibrated is None else f"{prediction.recalibrated:.{more_digits}f}")
-        cells += [_predicted_class(prediction, threshold, digits), _similarity(prediction)]
+        cells += [_predicted_class(prediction, threshold, digits, names), _similarity(prediction)]
         table.add_row(*map(Text, cells))
     notes = []
     if threshold is not None:
         at = f" (recalibrated: {cut:.{more_digits}f} or above)" if recalibrated else ""
-        notes.append(f"positive at {threshold:.{digits}f} or above{at}; threshold chosen on validation scans")
+        notes.append(f"{names.positive} at {threshold:.{digits}f} or above{at}; threshold chosen on validation scans")
+    if why_unknown:
+        notes.append(f"similarity unknown: {why_unknown}")
     notes += _recalibration_notes(scaling)
     table.caption, table.caption_justify = "\n".join(notes) or None, "left"
     return table
+
+
+def prediction_sentences(
+    predictions: Sequence[Prediction], threshold: float | None, names: ClassNames = UNNAMED
+) -> list[str]:
+    """Say in one sentence per scan what the model says and why, then warn of scans that were part of the run.
+
+    The numbers have as many digits as in the table, so that they agree with the class.
+    """
+    digits = _digits(threshold, [prediction.probability for prediction in predictions])
+    sentences = []
+    for prediction in predictions:
+        text = f"{prediction.name}: the probability of {names.positive} is {prediction.probability:.{digits}f}"
+        if threshold is None or prediction.positive is None:
+            sentences.append(f"{text}; the run has no threshold, so there is no class.")
+            continue
+        side = "at or above" if prediction.positive else "below"
+        called = names.positive if prediction.positive else names.negative
+        sentences.append(f"{text}, {side} the threshold of {threshold:.{digits}f}, so the model says {called}.")
+    for prediction in predictions:
+        if (known := prediction.known) is not None:
+            sentences.append(
+                f"Warning: {prediction.name} is a {SETS[known.split]} scan of site {known.site} in this run; what the "
+                "model says of it says nothing about new scans."
+            )
+    return sentences
 
 
 def _digits(cut: float | None, probabilities: Sequence[float]) -> int:
@@ -66,10 +103,12 @@ def _recalibration_notes(scaling: PlattScaling | None) -> list[str]:
     ]
 
 
-def _predicted_class(prediction: Prediction, threshold: float | None, digits: int) -> str:
+def _predicted_class(prediction: Prediction, threshold: float | None, digits: int, names: ClassNames) -> str:
     if prediction.positive is None or threshold is None:
         return "no threshold"
-    return f"positive (≥ {threshold:.{digits}f})" if prediction.positive else f"negative (< {threshold:.{digits}f})"
+    if prediction.positive:
+        return f"{names.positive} (≥ {threshold:.{digits}f})"
+    return f"{names.negative} (< {threshold:.{digits}f})"
 
 
 def _similarity(prediction: Prediction) -> str:

@@ -66,7 +66,7 @@ def predict(
     every training site, are unreliable. After a run with `evaluation.recalibration`, the recalibrated probability is
     shown next to the model's own.
     """
-    from fedtune3d.cli.predict_table import prediction_table
+    from fedtune3d.cli.predict_table import prediction_sentences, prediction_table
     from fedtune3d.report import caveat
     from fedtune3d.workflows.explain import explainer
     from fedtune3d.workflows.predict import Predictor, predict_scans, write_predictions_of
@@ -78,7 +78,12 @@ def predict(
         predictions = predict_scans(predictor, scans, advance, write_maps)
     if output is not None:
         write_predictions_of(predictions, output)
-    out.print(prediction_table(predictions, predictor.threshold, predictor.scaling))
+    names = predictor.names
+    out.print(
+        prediction_table(predictions, predictor.threshold, predictor.scaling, names, predictor.why_unlike_unknown)
+    )
+    for sentence in prediction_sentences(predictions, predictor.threshold, names):
+        out.print(sentence, soft_wrap=True)
     if text := caveat(predictor.metrics):
         out.print(text)
 

@@ -79,18 +79,25 @@ def explainer(
     def explain(prediction: Prediction, prepared: PreparedScan) -> None:
         with progress.bar(f"explaining {prediction.name}") as advance:
             explanation = explain_scan(predictor, prepared, advance)
-        for path in write_explanation(prediction, prepared, explanation, folder, caveat(predictor.metrics)):
+        warning, towards = caveat(predictor.metrics), predictor.names.positive
+        for path in write_explanation(prediction, prepared, explanation, folder, warning, towards):
             wrote(path)
 
     return explain
 
 
 def write_explanation(
-    prediction: Prediction, prepared: PreparedScan, explanation: Explanation, folder: Path, warning: str = ""
+    prediction: Prediction,
+    prepared: PreparedScan,
+    explanation: Explanation,
+    folder: Path,
+    warning: str = "",
+    towards: str = "the positive class",
 ) -> list[Path]:
     """Write the maps as NIfTI on the grid of the scan's file, and a picture of them; returns the paths.
 
-    `warning` is shown in the picture: whether scans were simulated or weights random (`report.caveat`).
+    `warning` is shown in the picture: whether scans were simulated or weights random (`report.caveat`); `towards` is
+    the class that positive values favour.
     """
     files = ExportFolder(folder)
     written = []
@@ -112,6 +119,7 @@ def write_explanation(
             *([warning] if warning else []),
         ],
         written[-1],
+        towards,
     )
     return written
 

@@ -21,7 +21,9 @@ from fedtune3d.models.feature_statistics import FeatureStatistics
 from fedtune3d.models.pooling import pool_features
 from fedtune3d.preparation.prepare_scan import prepare_scan
 from fedtune3d.preparation.prepared_scan import PreparedScan
+from fedtune3d.report.class_names import class_names
 from fedtune3d.workflows.export import trained_model
+from fedtune3d.workflows.known_scans import KnownScan, KnownScans
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Prediction:
         nearest_site: The training site with the most similar features; None if no site sent feature statistics.
         distance: Distance to that site, relative to the 95% quantile for new scans like the site's own; above 1, the
             scan is out of distribution for every site. None if `nearest_site` is.
+        known: Where the scan was in the run; None if it was not, or that is not known here.
         recalibrated: The probability after the run's recalibration, on the same side of the recalibrated threshold;
             None if the run has no recalibration that keeps the order of probabilities.
     """
@@ -47,6 +50,7 @@ class Prediction:
     nearest_site: str | None
     distance: float | None
     recalibrated: float | None = None
+    known: KnownScan | None = None
 
     @property
     def out_of_distribution(self) -> bool | None:
@@ -67,6 +71,8 @@ class Predictor:
         metrics: The run's metrics.
         threshold: Probabilities at or above it are positive; None if there were no validation scans.
         scaling: The run's recalibration on validation scans; None without `evaluation.recalibration`.
+        known: The scans of the run, as far as they are known here.
+        names: The names of the classes.
 
     Raises:
         InputError: If the run is not complete, or the weights are not the run's.
@@ -80,6 +86,8 @@ class Predictor:
         self.threshold = contents.metrics.federated.threshold
         self.scaling = contents.metrics.federated.scaling
         self.statistics = _read_feature_statistics(RunFolder(run_folder), contents.sites)
+        self.known = KnownScans(RunFolder(run_folder))
+        self.names = class_names(contents)
         torch.set_num_threads(self.experiment.threads)
 
     def prepare(self, scan: Path) -> PreparedScan:
@@ -94,8 +102,25 @@ class Predictor:
         positive = None if self.threshold is None else probability >= self.threshold
         nearest = None if features is None else min(self._distances(features), default=None)
         distance, site = nearest or (None, None)
-        recalibrated = self._recalibrate(probability)
-        return Prediction(scan, name or scan.name, probability, positive, site, distance, recalibrated)
+        return Prediction(
+            scan,
+            name or scan.name,
+            probability,
+            positive,
+            site,
+            distance,
+            self._recalibrate(probability),
+            self.known.find(scan),
+        )
+
+    @property
+    def why_unlike_unknown(self) -> str:
+        """Why it is not known whether scans are like the training scans; empty if it is."""
+        if not isinstance(self.model, Classifier):
+            return "the model has no encoder of its own, whose features could be compared"
+        if not self.statistics:
+            return "no site sent the mean of its features, which takes policy.min_per_class people and 8 training scans"
+        return ""
 
     def _recalibrate(self, probability: float) -> float | None:
         if self.scaling is None or not self.scaling.keeps_order:

@@ -1,5 +1,6 @@
 """Saliency maps drawn over their scan."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,11 +15,17 @@ from fedtune3d.report.figures.drawing import GREY, new_figure, write_png
 
 Colours = tuple[Normalize, str]
 _DIM = 1.4  # stretches the scan's grey scale, so that white matter stays darker than a map's faint colours
+_LINE = 110  # letters of a line below the figure
 _FAINT = 0.1  # share of the map's largest value below which only the scan is drawn
 
 
 def draw_saliency(
-    scan: np.ndarray, maps: Mapping[str, np.ndarray], title: str, notes: Sequence[str], path: Path
+    scan: np.ndarray,
+    maps: Mapping[str, np.ndarray],
+    title: str,
+    notes: Sequence[str],
+    path: Path,
+    towards: str = "the positive class",
 ) -> None:
     """Write a PNG with one row per map: three planes through its largest absolute value.
 
@@ -26,10 +33,12 @@ def draw_saliency(
         scan: A prepared scan, (s, s, s) in RAS order, 0 outside the brain.
         maps: Name → map of the scan's shape; positive values favour the positive class.
         title: Title of the figure.
-        notes: Lines below the figure.
+        notes: Sentences below the figure, which are wrapped to its width.
         path: The PNG file, written atomically.
+        towards: The class that positive values favour.
     """
-    figure = new_figure(8.0, 2.75 * len(maps) + 0.6)
+    lines = [line for note in notes for line in textwrap.wrap(note, _LINE)]
+    figure = new_figure(8.0, 2.75 * len(maps) + 0.3 + 0.15 * len(lines))
     rows = figure.subplots(len(maps), len(PLANES), squeeze=False)
     for axes, (name, values) in zip(rows, maps.items(), strict=True):
         place = np.unravel_index(int(np.abs(values).argmax()), values.shape)
@@ -38,11 +47,11 @@ def draw_saliency(
             column.set_title(f"{name}, {plane}", fontsize=9)
             write_letters(column, letters)
         bar = figure.colorbar(drawn, ax=list(axes), shrink=0.85)
-        bar.set_label("towards the positive class\n(difference of logits)", fontsize=8)
+        bar.set_label(f"towards {towards}\n(difference of logits)", fontsize=8)
         bar.ax.ticklabel_format(axis="y", scilimits=(-2, 3))
         bar.ax.tick_params(labelsize=8)
     figure.suptitle(title, fontsize=10)
-    figure.supxlabel("\n".join(notes), fontsize=8, color=GREY)
+    figure.supxlabel("\n".join(lines), fontsize=8, color=GREY)
     with atomic_path(path) as partial:
         write_png(figure, partial, dpi=150)
 
