@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from fedtune3d.evaluation.outcome import NEGATIVE, POSITIVE
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
 DEFAULT_FRACTIONS = (0.5, 0.2, 0.3)
 COLUMNS = ("participant_id", "session_id", "group_id", "label", "split")
+Part = TypeVar("Part", str, int)
+"""A split, or the number of a fold."""
 _FILLING_ORDER = (0, 2, 1)  # train, then test, then validation
 _ATTEMPTS = 50
 """Draws among which the one is taken whose sets lack least; the first draw if nothing is missing in it."""
@@ -92,7 +95,7 @@ def assign_splits(
         fractions: Shares of train, validation and test.
         sites: Each site's own counts of these groups; None if they are all of one site.
     """
-    classes = {group: _class_of(counts) for group, counts in groups.items()}
+    classes = classes_of(groups)
     cover = ClassCover(sites or [groups], [SPLITS[split] for split in _FILLING_ORDER if fractions[split] > 0])
     best: dict[str, str] = {}
     for attempt in range(_ATTEMPTS):
@@ -105,6 +108,11 @@ def assign_splits(
         if not cover.lack(best):
             break
     return dict(sorted(best.items()))
+
+
+def classes_of(groups: Mapping[str, ClassCounts]) -> dict[str, str]:
+    """Return group → the name of its class, that of most of its scans; of equally many the last."""
+    return {group: _class_of(counts) for group, counts in groups.items()}
 
 
 def _class_of(counts: ClassCounts) -> str:
@@ -127,33 +135,45 @@ def _draw_splits(
 
 
 def _split_class(scans: Mapping[str, int], fractions: Sequence[float], causes: tuple[str | int, ...]) -> dict[str, str]:
-    """Assign the groups of a class, those of a stratum in random order, to the set that lacks most scans per group."""
-    open_places = list(split_sizes(len(scans), fractions))
+    """Deal the groups of a class to training, validation and test."""
+    sizes = split_sizes(len(scans), fractions)
+    return deal(scans, {SPLITS[split]: sizes[split] for split in _FILLING_ORDER}, causes)
+
+
+def deal(scans: Mapping[str, int], sizes: Mapping[Part, int], causes: tuple[str | int, ...]) -> dict[str, Part]:
+    """Deal groups, those of a stratum in random order, each to the part that lacks most scans per group.
+
+    Args:
+        scans: Group → number of scans.
+        sizes: Part → number of groups, which sum to those dealt; of equal parts, the first one comes first.
+        causes: Seed of the order.
+    """
+    open_places = dict(sizes)
     mean = Fraction(sum(scans.values()), max(1, len(scans)))
-    lacking = [places * mean for places in open_places]
+    lacking = {part: places * mean for part, places in open_places.items()}
     shuffled = numpy_rng(*causes).permutation(sorted(scans)).tolist()
-    strata = _strata(scans)
-    splits = {}
+    strata = _strata(scans, len(sizes))
+    dealt: dict[str, Part] = {}
     for group in sorted(shuffled, key=lambda group: strata[group]):
-        split = max(
-            (split for split in _FILLING_ORDER if open_places[split]),
-            key=lambda split: lacking[split] / open_places[split],
+        part = max(
+            (part for part, places in open_places.items() if places),
+            key=lambda part: lacking[part] / open_places[part],
         )
-        open_places[split] -= 1
-        lacking[split] -= scans[group]
-        splits[group] = SPLITS[split]
-    return splits
+        open_places[part] -= 1
+        lacking[part] -= scans[group]
+        dealt[group] = part
+    return dealt
 
 
-def _strata(scans: Mapping[str, int]) -> dict[str, int]:
-    """Return group → its stratum, 0 for the largest groups: all within a factor of two, and at least three groups.
+def _strata(scans: Mapping[str, int], parts: int) -> dict[str, int]:
+    """Return group → its stratum, 0 for the largest groups: all within a factor of two, at least one for each part.
 
     Chance decides within strata, so that different seeds give different sets even if all groups differ in size.
     """
     strata: dict[str, int] = {}
     stratum, members, largest, before = 0, 0, 0, 0
     for group, size in sorted(scans.items(), key=lambda item: (-item[1], item[0])):
-        if members >= len(SPLITS) and 2 * size <= largest and size != before:
+        if members >= parts and 2 * size <= largest and size != before:
             stratum, members = stratum + 1, 0
         largest = largest if members else size
         strata[group], members, before = stratum, members + 1, size
