@@ -23,7 +23,7 @@ import torch
 
 from fedtune3d._utils.folders import RunFolder, StudyFolder
 from fedtune3d.config.study import Study
-from fedtune3d.config.study_axes import Combination
+from fedtune3d.config.study_axes import Combination, Draw
 from fedtune3d.config.study_results import CombinationRecord, StudyResults
 from fedtune3d.evaluation.paired import Comparison
 from fedtune3d.report import write_study_report
@@ -33,7 +33,8 @@ from fedtune3d.report.study_contents import Row, StudyContents, read_study
 from fedtune3d.report.study_tables import compare
 from fedtune3d.simulation import simulate_sites
 from fedtune3d.workflows.run import run_experiment
-from fedtune3d.workflows.study import is_finished, validation_auc
+from fedtune3d.workflows.study import validation_auc
+from fedtune3d.workflows.trial_processes import is_finished
 
 SITES, SCANS, SIMULATION_SEED = 2, 60, 1
 VOLUMES = "volumes"
@@ -124,7 +125,7 @@ def run_cohort(cohort: str, options: argparse.Namespace) -> None:
     study = study_of(cohort, options)
     for combination in trials_of(study):
         for seed in study.seeds:
-            experiment = study.experiment(combination, seed)
+            experiment = study.experiment(combination, Draw(seed))
             if not is_finished(experiment):
                 run_experiment(experiment, resume=True, report=False)
         write_results(study)
@@ -140,11 +141,11 @@ def write_results(study: Study) -> None:
     """Write the record and the report of the study as far as it has come."""
     folder, records = StudyFolder(study.output), []
     for combination in trials_of(study):
-        folders = [RunFolder(study.trial_folder(combination, seed)) for seed in study.seeds]
+        folders = [RunFolder(study.trial_folder(combination, draw)) for draw in study.draws]
         scores = [validation_auc(run) for run in folders if run.metrics.exists()]
         known = [score for score in scores if score is not None]
         validation = sum(known) / len(known) if known else None
-        records.append(CombinationRecord.of(combination, study.seeds, validation))
+        records.append(CombinationRecord.of(combination, {seed: Draw(seed) for seed in study.seeds}, validation))
     StudyResults(
         name=study.name,
         design=study.design,

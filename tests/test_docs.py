@@ -8,6 +8,7 @@ import pytest
 from fedtune3d.aggregation.registry import rules
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.study import Study
+from fedtune3d.config.study_axes import Draw
 
 ROOT = Path(__file__).parents[1]
 
@@ -102,7 +103,8 @@ def test_the_example_studies_are_valid(path: Path) -> None:
     study = Study.from_yaml(path)
     if path.stem == "study_privacy":  # which compares ε, not heads
         trials = [
-            study.experiment(combination, 0) for combination in study.rules_stage(study.base.head, study.base.tuning)
+            study.experiment(combination, Draw(0))
+            for combination in study.rules_stage(study.base.head, study.base.tuning)
         ]
         assert [trial.privacy.epsilon for trial in trials] == [None, 8, 3, 1]
         return

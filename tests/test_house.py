@@ -38,6 +38,7 @@ NOT_IMPORTED = {
 }
 # A module without a test module of its own → the test that covers it, as part of something or next to its like.
 TESTED_ELSEWHERE = {
+    "_utils/folders/cross_validation.py": "_utils/test_folders.py",
     "_utils/folders/deployment.py": "_utils/test_folders.py",
     "_utils/folders/reported.py": "_utils/test_folders.py",
     "_utils/folders/masking.py": "_utils/test_folders.py",
@@ -56,6 +57,7 @@ TESTED_ELSEWHERE = {
     "config/participation.py": "federation/test_participation.py",
     "config/encoder_fit.py": "config/test_study.py",
     "config/handover.py": "workflows/test_own_encoder.py",
+    "config/splits.py": "config/test_experiment.py",
     "config/study_axes.py": "config/test_study.py",
     "cohorts/records.py": "cohorts/test_flow.py",
     "config/study_results.py": "workflows/test_study.py",
@@ -170,6 +172,7 @@ TESTED_ELSEWHERE = {
     "workflows/prepare.py": "federation/test_heads_and_tunings.py",
     "workflows/serve.py": "federation/flower/test_deployment.py",
     "workflows/simulate.py": "workflows/test_check.py",
+    "workflows/trial_processes.py": "workflows/test_workers.py",
     "workflows/site_log.py": "workflows/test_withdraw.py",
     "workflows/sites.py": "federation/flower/test_site_host.py",
 }

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
-from fedtune3d._utils.folders import CacheFolder, ExportFolder, RunFolder, StudyFolder
+from fedtune3d._utils.folders import CacheFolder, CrossValidationFolder, ExportFolder, RunFolder, StudyFolder
 from fedtune3d._utils.folders.site import SiteFolder
 
 NAME = "NAME"
@@ -17,6 +17,7 @@ def run_folder_reference() -> str:
     tables = {
         "A run": [*_rows(RunFolder(folder)), *_rows(RunFolder(folder).rounds)],
         "A site's half of a run: `sites/NAME/`": _rows(SiteFolder(folder)),
+        "A cross-validation": _rows(CrossValidationFolder(folder)),
         "A study": _rows(StudyFolder(folder)),
         "An export": [*_rows(ExportFolder(folder)), *_rows(ExportFolder(folder).adapter)],
         "The cache: `cache/NAME/`": _rows(CacheFolder(folder).site("")),

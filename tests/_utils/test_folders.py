@@ -9,6 +9,7 @@ import pytest
 
 from fedtune3d._utils import folders
 from fedtune3d._utils.folders.cache import CacheFolder, PreparedPaths, SiteCache
+from fedtune3d._utils.folders.cross_validation import CrossValidationFolder
 from fedtune3d._utils.folders.deployment import ServerPaths, SitePaths, SiteWork
 from fedtune3d._utils.folders.export import AdapterPaths, ExportFolder
 from fedtune3d._utils.folders.masking import MaskingPaths
@@ -20,7 +21,7 @@ from fedtune3d._utils.folders.study import StudyFolder
 
 KINDS = [
     *(AdapterPaths, ExportFolder, MlflowPaths, RoundsPaths, RunFolder, ServerPaths, SimulationFolder, SiteCache),
-    *(MaskingPaths, SiteFolder, SitePaths, SiteWork, StudyFolder),
+    *(CrossValidationFolder, MaskingPaths, SiteFolder, SitePaths, SiteWork, StudyFolder),
 ]
 SAME = {RunFolder: {"best_checkpoint"}}
 """Properties that are meant to name a path that another one names."""

@@ -97,8 +97,10 @@ def test_groups_of_several_sites_are_spread_at_each_of_them() -> None:
 def test_a_site_with_fewer_people_of_a_class_than_folds_is_refused() -> None:
     records = [make_record(f"sub-n{number}", 0) for number in range(9)]
     records += [make_record(f"sub-p{number}", 1, session) for number in range(4) for session in ("ses-1", "ses-2")]
-    require_enough_people(records, 4, "A")
-    require_enough_people(records, 0, "A")  # no cross-validation
-    with pytest.raises(InputError, match=r"validation.folds: expected at most 4, the positive people of site A, got 5"):
-        require_enough_people(records, 5, "A")
-    require_enough_people([record for record in records if record.label == 0], 5, "A")  # it has no AUC anyway
+    names = ("negative", "positive")
+    require_enough_people(records, 4, "A", names)
+    require_enough_people(records, 0, "A", names)  # no cross-validation
+    said = r"validation.folds: expected at most 4, the number of people of class positive at site A, got 5; "
+    with pytest.raises(InputError, match=said):
+        require_enough_people(records, 5, "A", names)
+    require_enough_people([record for record in records if record.label == 0], 5, "A", names)  # it has no AUC anyway

@@ -11,6 +11,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.own_encoder import require_code_of_run
 from fedtune3d.config.study import Study
+from fedtune3d.config.study_axes import Draw
 from fedtune3d.models.encoders import _registry, install_encoder
 
 CODE = """
@@ -104,7 +105,7 @@ def test_a_study_compares_files_with_encoders_of_the_package(tmp_path: Path, min
     encoders = ["./mine.py", "tiny", {"encoder": "./other.py", "label": "second"}]
     path = write_small(tmp_path, model={"encoder": "./mine.py", "head": "linear"}, encoders=encoders)
     study = Study.from_yaml(path)
-    models = {one.name: study.experiment(one, 0).model for one in study.encoders_stage()}
+    models = {one.name: study.experiment(one, Draw(0)).model for one in study.encoders_stage()}
     assert {name: (model.encoder, model.encoder_sha256) for name, model in models.items()} == {
         "mine-linear-frozen-fedavg": ("mine", sha256(mine)),
         "tiny-linear-frozen-fedavg": ("tiny", ""),

@@ -7,7 +7,7 @@ from small_files import problems, write_small
 
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.study import Study
-from fedtune3d.config.study_axes import STAGES, Combination
+from fedtune3d.config.study_axes import STAGES, Combination, Draw
 
 PUBLISHED = {
     "seeds": [0, 1, 2],
@@ -44,7 +44,7 @@ def test_the_published_study_in_stages(tmp_path: Path) -> None:
 def test_a_cell_is_an_experiment_that_shares_the_cache(tmp_path: Path) -> None:
     study = Study.from_yaml(write_small(tmp_path, **PUBLISHED, training={"rounds": 7}))
     linear, *_, ncc, resnet = study.heads_stage()
-    cell = study.experiment(linear, 2, ["local"])
+    cell = study.experiment(linear, Draw(2), ["local"])
     assert isinstance(cell, Experiment)
     assert (cell.name, cell.seed, cell.model.head, cell.baselines) == (
         "linear-frozen-fedavg-seed2",
@@ -55,23 +55,26 @@ def test_a_cell_is_an_experiment_that_shares_the_cache(tmp_path: Path) -> None:
     assert cell.output == tmp_path / "runs" / "trials" / cell.name
     assert cell.cache == tmp_path / "cache"
     assert cell.training.rounds == 7
-    assert study.experiment(ncc, 0).training.rounds == 1
-    assert study.experiment(ncc, 0).aggregation.rule == "ncc"
-    assert (study.experiment(resnet, 0).tuning.method, study.experiment(resnet, 0).training.rounds) == ("full", 7)
+    assert study.experiment(ncc, Draw(0)).training.rounds == 1
+    assert study.experiment(ncc, Draw(0)).aggregation.rule == "ncc"
+    assert (study.experiment(resnet, Draw(0)).tuning.method, study.experiment(resnet, Draw(0)).training.rounds) == (
+        "full",
+        7,
+    )
 
 
 def test_all_cells_of_a_seed_are_tested_on_the_same_people(tmp_path: Path) -> None:
     study = Study.from_yaml(write_small(tmp_path, **PUBLISHED))
-    splits = {study.experiment(one, 0).splits_sha256() for one in study.possible()}
+    splits = {study.experiment(one, Draw(0)).splits_sha256() for one in study.possible()}
     assert len(splits) == 1
-    assert study.experiment(study.possible()[0], 1).splits_sha256() not in splits
+    assert study.experiment(study.possible()[0], Draw(1)).splits_sha256() not in splits
 
 
 def test_an_axis_that_is_not_given_is_the_files_own(tmp_path: Path) -> None:
     own = {"tuning": {"method": "lora", "rank": 2}, "aggregation": {"rule": "fedprox", "mu": 0.1}}
     study = Study.from_yaml(write_small(tmp_path, heads=["linear"], **own))
     (cell,) = study.possible()
-    experiment = study.experiment(cell, 0)
+    experiment = study.experiment(cell, Draw(0))
     assert experiment.tuning.rank == 2  # type: ignore[union-attr]
     assert experiment.aggregation.model_extra == {"mu": 0.1}
 
@@ -93,7 +96,7 @@ def test_entries_with_options_training_and_labels(tmp_path: Path) -> None:
         for tuning in ("frozen", "lora-rank8", "short")
         for rule in ("fedavg", "fedprox-mu0_01")
     ]
-    short = study.experiment(study.crossed()[4], 0)
+    short = study.experiment(study.crossed()[4], Draw(0))
     assert (short.tuning.method, short.training.rounds, short.training.batch_size) == ("full", 2, 8)
 
 
@@ -150,7 +153,7 @@ def test_encoders_are_compared_before_the_heads_with_their_controls(tmp_path: Pa
 def test_an_encoder_brings_its_weights_and_its_grid(tmp_path: Path) -> None:
     study = Study.from_yaml(write_small(tmp_path, **ENCODERS))
     trials = {
-        one.name.removesuffix("-linear-frozen-fedavg"): study.experiment(one, 0) for one in study.encoders_stage()
+        one.name.removesuffix("-linear-frozen-fedavg"): study.experiment(one, Draw(0)) for one in study.encoders_stage()
     }
     assert {name: (trial.model.encoder, trial.model.weights) for name, trial in trials.items()} == {
         "deepbet": ("deepbet", "packaged"),
@@ -232,7 +235,7 @@ def test_an_entry_may_bring_privacy_to_compare_with_and_without(tmp_path: Path) 
     private = {"rule": "fedavg", "label": "private", "privacy": {"epsilon": 3.0}, "training": {"class_weighted": False}}
     study = Study.from_yaml(write_small(tmp_path, heads=["linear"], rules=["fedavg", private], baselines=["local"]))
     plain, noised = (
-        study.experiment(combination, 0, ["local"])
+        study.experiment(combination, Draw(0), ["local"])
         for combination in study.rules_stage(study.variants["heads"][0], study.variants["tunings"][0])
     )
     assert (plain.privacy.epsilon, plain.training.class_weighted, plain.baselines) == (None, True, ("local",))

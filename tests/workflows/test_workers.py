@@ -17,7 +17,7 @@ from fedtune3d._utils.folders import RunFolder, memory_version
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.privacy.egress_log import EgressManifest
 from fedtune3d.workflows.run import run_experiment
-from fedtune3d.workflows.study import as_trial
+from fedtune3d.workflows.trial_processes import as_trial
 
 BASELINES = ["local", "centralized"]
 SGD = {"rounds": 2, "batch_size": 4, "optimizer": "sgd", "head_learning_rate": 0.05}

@@ -22,6 +22,7 @@ def run_tables(plan: RunPlan) -> RenderableType:
     slowest = max(rounds * site.round_seconds + site.evaluate_seconds + site.first_seconds for site in plan.sites)
     facts = [
         ("Trains", f"{costs.trainable_parameters:,} parameters, {plural(rounds, 'round')}"),
+        *_cross_validation(plan),
         ("To each site, per round", size(costs.bytes_down)),
         ("From each site, per round", size(costs.bytes_up)),
         ("Total traffic per site, both directions", size(plan.bytes_per_site)),
@@ -29,9 +30,9 @@ def run_tables(plan: RunPlan) -> RenderableType:
         ("GPU memory per site", gpu),
         ("Run folder (checkpoints)", size(plan.run_folder_bytes)),
         ("Scans still to prepare", f"{sum(site.to_prepare for site in plan.sites)}"),
-        (f"Time in one process{baselines}", duration(plan.seconds)),
+        (f"Time in one process{baselines}{', all folds' if plan.folds > 1 else ''}", duration(plan.seconds)),
         *_with_workers(plan),
-        ("Time with sites in parallel, each on a machine like this", duration(slowest)),
+        *([] if plan.folds > 1 else [("Time with sites in parallel, each on a machine like this", duration(slowest))]),
     ]
     return Group(
         _site_table(plan),
@@ -49,11 +50,24 @@ def run_tables(plan: RunPlan) -> RenderableType:
     )
 
 
+def _cross_validation(plan: RunPlan) -> list[tuple[str, str]]:
+    """Number of trainings and their cost; nothing without a cross-validation."""
+    if plan.folds == 1:
+        return []
+    each = plan.federated_seconds * (1 + len(plan.experiment.baselines))
+    return [
+        ("Cross-validation", f"{plan.folds} folds, {plural(plan.trainings, 'training')}, {duration(each)} per fold"),
+        ("The numbers per site", "of one fold"),
+    ]
+
+
 def _with_workers(plan: RunPlan) -> list[tuple[str, str]]:
     """Time and memory of the experiment's workers; nothing without."""
     workers = plan.experiment.workers
     if workers == 1:
         return []
+    if plan.folds > 1:
+        return [(f"Time with {workers} folds at once, each with cores of its own", duration(plan.seconds_with_workers))]
     return [
         (f"Time with {workers} workers, each with cores of its own", duration(plan.seconds_with_workers)),
         (f"RAM of {workers} workers and the process that asks them", size((workers + 1) * plan.costs.host_bytes)),

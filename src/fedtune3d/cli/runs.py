@@ -1,10 +1,11 @@
 """Commands that run an experiment or a study and write the report: run, benchmark, report."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.cli.before_a_run import print_study_plan
 from fedtune3d.cli.shared import (
     ExperimentFile,
@@ -19,6 +20,9 @@ from fedtune3d.cli.shared import (
     watched_bars,
 )
 
+if TYPE_CHECKING:
+    from fedtune3d.config.experiment import Experiment
+
 
 def run(
     experiment: ExperimentFile,
@@ -30,8 +34,8 @@ def run(
     workers: Annotated[
         int | None,
         typer.Option(
-            help="Number of processes that hold the sites, each with the experiment's number of threads; by default "
-            "the experiment's `workers`. The result is the same for any number.",
+            help="Number of processes that hold the sites, each with the experiment's number of threads, or of folds "
+            "at once; by default the experiment's `workers`. The result is the same for any number.",
             min=1,
         ),
     ] = None,
@@ -40,7 +44,8 @@ def run(
 ) -> None:
     """Train across the sites, evaluate on each site's test scans, and write the report.
 
-    Can be stopped with Ctrl-C at any time; --resume continues and gives the same result.
+    With `validation` in the file, every fold of the cross-validation is run. Can be stopped with Ctrl-C at any time;
+    --resume continues and gives the same result.
     """
     with held_output(experiment, "fedtune3d run"):
         from fedtune3d.workflows.run import run_experiment
@@ -50,6 +55,9 @@ def run(
             settings = settings.with_rounds(rounds)
         if workers is not None:
             settings = settings.model_copy(update={"workers": workers})
+        if settings.validation is not None and settings.fold is None:
+            _run_folds(experiment, settings, resume, watch)
+            return
         try:
             with watched_bars(settings.output, watch, port) as progress:
                 folder = run_experiment(settings, resume=resume, progress=progress)
@@ -57,6 +65,33 @@ def run(
             err.print(f"stopped; continue with: fedtune3d run {experiment} --resume")
             raise typer.Exit(130) from None
     print_result(folder)
+
+
+def _run_folds(path: Path, experiment: "Experiment", resume: bool, watch: bool) -> None:
+    """Run a cross-validation, with as many folds at once as the experiment has workers."""
+    from fedtune3d.evaluation.cross_validation import CrossValidationResults
+    from fedtune3d.report.cross_validation_tables import answer, cross_validation_table
+    from fedtune3d.workflows.cross_validate import cross_validate
+
+    if watch:
+        raise InputError("--watch follows one run, not the folds of a cross-validation; leave --watch out")
+    try:
+        with progress_bars() as bars:
+            folder = cross_validate(
+                experiment, workers=experiment.workers, resume=resume, progress=bars, on_message=err.print
+            )
+    except KeyboardInterrupt:
+        err.print(f"stopped; continue with: fedtune3d run {path} --resume")
+        raise typer.Exit(130) from None
+    if folder.results.exists():
+        results = CrossValidationResults.read(folder)
+        out.print(cross_validation_table(results))
+        out.print(answer(results))
+        out.print(f"report: {folder.report}", soft_wrap=True)
+        for fold, fault in results.faults.items():
+            err.print(f"failed: {fold}: {fault}")
+        if results.faults:
+            raise typer.Exit(1)
 
 
 def benchmark(
@@ -109,12 +144,23 @@ def benchmark(
 
 def report(
     run_folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="The folder of a run or a study, finished or not.")
+        Path,
+        typer.Argument(metavar="FOLDER", help="Folder of a run, a study or a cross-validation, finished or not."),
     ],
 ) -> None:
-    """Rewrite the figures and report.html of a run or a study."""
-    from fedtune3d._utils.folders import StudyFolder
-    from fedtune3d.report import write_report, write_study_report
+    """Rewrite the figures and report.html of a run, a study or a cross-validation.
 
-    write = write_study_report if StudyFolder(run_folder).results.exists() else write_report
-    out.print(f"report: {write(run_folder)}", soft_wrap=True)
+    A cross-validation is combined again from the folds in its folder, wherever these ran.
+    """
+    from fedtune3d._utils.folders import CrossValidationFolder, StudyFolder
+    from fedtune3d.report import write_cross_validation_report, write_report, write_study_report
+    from fedtune3d.workflows.cross_validate import write_results
+
+    if CrossValidationFolder(run_folder).begun:
+        write_results(CrossValidationFolder(run_folder))
+        page = write_cross_validation_report(run_folder)
+    elif StudyFolder(run_folder).results.exists():
+        page = write_study_report(run_folder)
+    else:
+        page = write_report(run_folder)
+    out.print(f"report: {page}", soft_wrap=True)

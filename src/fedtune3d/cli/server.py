@@ -128,10 +128,13 @@ def check(
 
 def _read(experiment: Path, folder: Path) -> "Experiment":
     """Read the experiment with the encoders of the server's own."""
+    from fedtune3d.config.cross_validation import require_one_run
     from fedtune3d.federation.flower.server_folder import ServerFolder
 
     ServerFolder(folder).install_encoders()
-    return read_experiment(experiment)
+    settings = read_experiment(experiment)
+    require_one_run(settings.validation)
+    return settings
 
 
 def _serve(

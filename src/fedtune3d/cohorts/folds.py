@@ -7,7 +7,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import numpy_rng
 from fedtune3d.cohorts.class_cover import ClassCounts
 from fedtune3d.cohorts.records import ScanRecord
-from fedtune3d.cohorts.splits import TEST, assign_splits, classes_of, count_groups, deal
+from fedtune3d.cohorts.splits import TEST, assign_splits, classes_of, count_groups, deal, label_of
 
 
 @dataclass(frozen=True, order=True)
@@ -93,16 +93,23 @@ def assign_fold(
     return dict(sorted((inner | dict.fromkeys(groups.keys() - others.keys(), TEST)).items()))
 
 
-def require_enough_people(records: Iterable[ScanRecord], folds: int, site: str) -> None:
-    """Check that every fold can get people of each class that a site has; `folds` is 0 without a cross-validation.
+def require_enough_people(records: Iterable[ScanRecord], folds: int, site: str, names: Sequence[str]) -> None:
+    """Check that every fold can get people of each class that a site has.
+
+    Args:
+        records: The scans of the site.
+        folds: Number of folds; 0 without a cross-validation.
+        site: The site's name.
+        names: The classes, in the order of labels (`Outcome.strata`).
 
     Raises:
         InputError: If a class of the site has fewer people (groups) than there are folds.
     """
-    classes = list(classes_of(count_groups(records)).values())
-    for name in ("negative", "positive"):
-        if 0 < (people := classes.count(name)) < folds:
+    labels = [label_of(counts) for counts in count_groups(records, len(names)).values()]
+    for label, name in enumerate(names):
+        if 0 < (people := labels.count(label)) < folds:
+            which = "people" if len(names) == 1 else f"people of class {name}"
             raise InputError(
-                f"validation.folds: expected at most {people}, the {name} people of site {site}, got {folds}; lower "
-                "validation.folds, or leave the site out"
+                f"validation.folds: expected at most {people}, the number of {which} at site {site}, got {folds}; "
+                "lower validation.folds, or leave the site out"
             )

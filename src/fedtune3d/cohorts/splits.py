@@ -115,9 +115,14 @@ def classes_of(groups: Mapping[str, ClassCounts]) -> dict[str, str]:
     return {group: _class_of(counts) for group, counts in groups.items()}
 
 
+def label_of(counts: ClassCounts) -> int:
+    """Return a group's class, that of most of its scans; of equally many the last."""
+    return max(range(len(counts)), key=lambda label: (counts[label], label))
+
+
 def _class_of(counts: ClassCounts) -> str:
     """Return the name of a group's class, from which its draws follow; of two, those that they always had."""
-    label = max(range(len(counts)), key=lambda label: (counts[label], label))
+    label = label_of(counts)
     return (NEGATIVE, POSITIVE)[label] if len(counts) == 2 else f"class {label}"
 
 

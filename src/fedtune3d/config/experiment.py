@@ -18,7 +18,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import DEFAULT_OUTPUT
 from fedtune3d._utils.json_values import Json
 from fedtune3d._utils.names import known_name
-from fedtune3d._utils.ranges import Fraction, Whole
+from fedtune3d._utils.ranges import Whole
 from fedtune3d._utils.strict import StrictModel, problems_of
 from fedtune3d._utils.user_paths import UserPath
 from fedtune3d._utils.yaml_files import read_yaml
@@ -26,9 +26,13 @@ from fedtune3d.aggregation.contract import Rule
 from fedtune3d.aggregation.lora import LoraRule
 from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.aggregation.sums import SumRule, on_sums
+from fedtune3d.cohorts.class_cover import ClassCounts
+from fedtune3d.cohorts.folds import Fold, assign_fold
 from fedtune3d.cohorts.labels import Truth
 from fedtune3d.cohorts.number_column import NumberColumn
+from fedtune3d.cohorts.splits import assign_splits
 from fedtune3d.config.aggregation import AggregationSection
+from fedtune3d.config.cross_validation import CrossValidation
 from fedtune3d.config.encoder_fit import find_misfits, find_trained_in_bfloat16, find_wrong_size
 from fedtune3d.config.evaluation import EvaluationSection
 from fedtune3d.config.explain import ExplainSection
@@ -41,6 +45,7 @@ from fedtune3d.config.policy import Policy
 from fedtune3d.config.preparation import PreparationSection
 from fedtune3d.config.privacy import PrivacySection, find_large_noise, find_unprotected, find_visible_updates
 from fedtune3d.config.site import SiteName, SiteSection
+from fedtune3d.config.splits import Splits
 from fedtune3d.evaluation.outcome import Outcome
 from fedtune3d.models.assembly import NCC, RESNET18, input_spec
 from fedtune3d.models.encoders import encoder_spec
@@ -63,30 +68,6 @@ def _log_names(value: object) -> object:
     return tuple(dict.fromkeys(known_name(str(name), LOGS) for name in names))
 
 
-class Splits(StrictModel):
-    """The fraction of people in each split, per class; the three sum to 1.
-
-    Attributes:
-        train: Fraction of the people of each class whose scans are trained on.
-        validation: Fraction on which the round and the thresholds are chosen.
-        test: Fraction that is used for the reported results only.
-    """
-
-    train: Fraction = 0.5
-    validation: Fraction = 0.2
-    test: Fraction = 0.3
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if abs(self.train + self.validation + self.test - 1) > 1e-9:
-            raise ValueError(f"train + validation + test must sum to 1, but sum to {sum(self.fractions()):g}")
-        return self
-
-    def fractions(self) -> tuple[float, float, float]:
-        """Return the fractions in the order train, validation, test."""
-        return self.train, self.validation, self.test
-
-
 def _method(value: object) -> object:
     """Expand the name of a method to the section."""
     return {"method": value} if isinstance(value, str) else value
@@ -103,6 +84,7 @@ class ExperimentKeys(StrictModel):
             (docs/outcomes.md); a site may have its own (docs/data.md).
         target: A number to predict in the place of classes, such as age.
         splits: How people are divided into training, validation and test sets.
+        validation: Cross-validation, in which every fold is the test set of a run of its own; null for one test set.
         preparation: How scans are prepared for the encoder (docs/preparation.md).
         model: The encoder, its weights and the head.
         tuning: Which parameters train (docs/heads.md).
@@ -129,6 +111,7 @@ class ExperimentKeys(StrictModel):
     labels: LabelsSection | None = None
     target: TargetSection | None = None
     splits: Splits = Splits()
+    validation: CrossValidation | None = None
     preparation: PreparationSection = PreparationSection()
     model: ModelSection = ModelSection()
     tuning: Annotated[Tuning, Field(discriminator="method")] = Frozen()
@@ -179,6 +162,8 @@ class ExperimentKeys(StrictModel):
             problems += find_visible_updates(len(self.sites), self.participation, self.baselines, self.aggregation)
         if self.privacy.epsilon is not None:
             problems += find_unprotected(self.training, self.baselines, self.aggregation, self.model.head)
+            if self.validation is not None:
+                problems.append("validation: every fold would spend privacy.epsilon of the same people; remove one")
         return problems
 
     def _misfits_of_encoder(self) -> list[str]:
@@ -197,6 +182,11 @@ class ExperimentKeys(StrictModel):
         labels = self.sites[0].labels or self.labels
         assert labels is not None  # validated
         return labels.outcome
+
+    @property
+    def fold(self) -> Fold | None:
+        """The fold of a cross-validation that this is; None if it is none, or all of them."""
+        return None if self.validation is None else self.validation.fold
 
     @property
     def encoder(self) -> EncoderSpec | None:
@@ -278,6 +268,10 @@ class ExperimentKeys(StrictModel):
             for key in LATER_POLICY_KEYS:
                 if site["policy"][key] == Policy.model_fields[key].default:
                     del site["policy"][key]
+        if self.validation is None:
+            del values["validation"]
+        else:
+            values["validation"] = self.validation.public()
         values["privacy"] = self.privacy.public()
         if not values["privacy"]:
             del values["privacy"]
@@ -307,6 +301,15 @@ class Experiment(ExperimentKeys):
         assert labels is not None  # validated
         return labels
 
+    def assign(
+        self, groups: Mapping[str, ClassCounts], scope: str, sites: Sequence[Mapping[str, ClassCounts]] | None = None
+    ) -> dict[str, str]:
+        """Assign groups to splits: see `assign_splits`, or `assign_fold` for a fold of a cross-validation."""
+        fractions = self.splits.fractions()
+        if self.fold is None:
+            return assign_splits(groups, self.seed, scope, fractions, sites)
+        return assign_fold(groups, self.seed, scope, fractions, self.fold, sites)
+
     def with_rounds(self, rounds: int) -> Self:
         """Return a copy of the experiment with another number of rounds, at least 1."""
         return self.model_copy(update={"training": replace(self.training, rounds=rounds)})
@@ -335,8 +338,9 @@ class Experiment(ExperimentKeys):
         return _sha256(self.public())
 
     def splits_sha256(self) -> str:
-        """Return the hash of everything that determines the splits; if equal, experiments test on the same people."""
-        return _sha256({key: value for key, value in self.public().items() if key in SPLIT_CAUSES})
+        """Return the hash of what determines the splits: if equal, of two runs or folds, these test the same people."""
+        causes = {key: value for key, value in self.public().items() if key in SPLIT_CAUSES}
+        return _sha256(causes if self.validation is None else causes | {"folds": self.validation.folds})
 
 
 def _sha256(values: dict[str, Json]) -> str:

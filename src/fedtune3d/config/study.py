@@ -22,6 +22,7 @@ from fedtune3d.config.study_axes import (
     STAGES,
     Choice,
     Combination,
+    Draw,
     Variant,
     changed,
     has_random_weights,
@@ -138,7 +139,7 @@ class Study(ExperimentKeys):
         problems = [f"{path}: {problem}" for problem in study._nothing_fits()]
         for combination in () if problems else study.possible():
             try:
-                study.experiment(combination, study.seeds[0])
+                study.experiment(combination, study.draws[-1])
             except ValidationError as error:
                 lines = problems_of(Path(path), error, Experiment)
                 new = [line for line in lines if not any(problem.startswith(line) for problem in problems)]
@@ -163,6 +164,12 @@ class Study(ExperimentKeys):
         }
         axes = {axis: getattr(self, axis) or ((defaults[axis],) if axis in defaults else ()) for axis in NAME_KEYS}
         return {axis: tuple(variant_of(axis, choice, self) for choice in choices) for axis, choices in axes.items()}
+
+    @property
+    def draws(self) -> tuple[Draw, ...]:
+        """The seeds, each with all folds of the cross-validation, if there is one."""
+        folds = [None] if self.validation is None else list(self.validation.all_folds())
+        return tuple(Draw(seed, fold) for seed in self.seeds for fold in folds)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -292,26 +299,26 @@ class Study(ExperimentKeys):
         in_order = sorted(stages, key=lambda stage: list(STAGES).index(stage.name))
         return list(dict.fromkeys(combination for stage in in_order for combination in stage.combinations))
 
-    def experiment(
-        self, combination: Combination, seed: int, baselines: Sequence[str] = (), output: Path | None = None
-    ) -> Experiment:
+    def experiment(self, combination: Combination, draw: Draw, baselines: Sequence[str] = ()) -> Experiment:
         """Build the experiment of a trial.
 
         Raises:
             ValidationError: If the parts cannot be combined.
         """
         values = self.model_dump(include=set(ExperimentKeys.model_fields))
-        values |= {"name": combination.trial(seed), "seed": seed, "baselines": tuple(baselines)}
-        values["output"] = output or self.trial_folder(combination, seed)
+        values |= {"name": combination.trial(draw), "seed": draw.seed, "baselines": tuple(baselines)}
+        values["output"] = self.trial_folder(combination, draw)
+        if self.validation is not None and draw.fold is not None:
+            values["validation"] = self.validation.of(draw.fold)
         for variant in combination.parts:
             values = changed(values, variant.changes)
         if isinstance(privacy := values["privacy"], dict) and privacy["epsilon"] is not None:
             values["baselines"] = ()  # ε excludes them
         return Experiment.model_validate(values)
 
-    def trial_folder(self, combination: Combination, seed: int) -> Path:
+    def trial_folder(self, combination: Combination, draw: Draw) -> Path:
         """Return the run folder of a trial."""
-        return StudyFolder(self.output).trial(combination.trial(seed)).path
+        return StudyFolder(self.output).trial(combination.trial(draw)).path
 
     def _default(self, axis: str, name: str) -> Variant:
         """Return the variant of the file's own section: the equal one on the axis, or else a new one."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from fedtune3d._utils.user_paths import expand_path
+from fedtune3d.cohorts.folds import Fold
 from fedtune3d.config.experiment import ExperimentKeys
 from fedtune3d.config.model import default_weights
 from fedtune3d.models.assembly import NCC, RESNET18
@@ -75,8 +76,22 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Draw:
+    """What sets the trials of a combination apart: the seed and, in a cross-validation, the fold."""
+
+    seed: int
+    fold: Fold | None = None
+
+    @property
+    def label(self) -> str:
+        """The seed, with repeat and fold if there are any: `0`, or `0, repeat 1, fold 3`."""
+        fold = self.fold
+        return str(self.seed) if fold is None else f"{self.seed}, repeat {fold.repeat}, fold {fold.number}"
+
+
+@dataclass(frozen=True)
 class Combination:
-    """A head (or reference), a tuning and a rule; it has one trial per seed.
+    """A head (or reference), a tuning and a rule; it has one trial per seed, and per fold of a cross-validation.
 
     Attributes:
         head: The head or reference.
@@ -107,9 +122,9 @@ class Combination:
         """The name, such as `conv_s-frozen-fedavg`, or `deepbet-ncc` for a reference."""
         return "-".join(part.label for part in self.parts)
 
-    def trial(self, seed: int) -> str:
-        """Return the name of the trial with a seed, used for the experiment and the run folder."""
-        return f"{self.name}-seed{seed}"
+    def trial(self, draw: Draw) -> str:
+        """Return the name of a trial, used for the experiment and the run folder."""
+        return f"{self.name}-seed{draw.seed}" + ("" if draw.fold is None else f"-{draw.fold.name}")
 
 
 def variant_of(axis: str, choice: Choice, keys: ExperimentKeys) -> Variant:

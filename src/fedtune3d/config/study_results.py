@@ -1,12 +1,13 @@
 """The record of a study: the trials of each stage, the choices between stages, the trials that failed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import StudyFolder
 from fedtune3d._utils.typed_json import read_typed, write_typed
-from fedtune3d.config.study_axes import Combination, Variant
+from fedtune3d.config.study_axes import Combination, Draw, Variant
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class CombinationRecord:
         head: The head or reference.
         tuning: The tuning.
         rule: The aggregation rule.
-        trials: Seed → name of the trial and its run folder.
-        validation: Mean validation AUC over sites and seeds; None if no trial has one.
+        trials: Number of the draw (`StudyResults.draws`) → name of the trial and its run folder.
+        validation: Mean validation AUC over sites and trials; None if no trial has one.
         encoder: The encoder; None in a study of one encoder, and for a reference with a model of its own.
     """
 
@@ -48,7 +49,7 @@ class CombinationRecord:
     encoder: VariantRecord | None = None
 
     @classmethod
-    def of(cls, combination: Combination, seeds: tuple[int, ...], validation: float | None) -> Self:
+    def of(cls, combination: Combination, draws: Mapping[int, Draw], validation: float | None) -> Self:
         """Create the record of a combination."""
         return cls(
             combination.name,
@@ -56,7 +57,7 @@ class CombinationRecord:
             VariantRecord.of(combination.head),
             VariantRecord.of(combination.tuning),
             VariantRecord.of(combination.rule),
-            {seed: combination.trial(seed) for seed in seeds},
+            {number: combination.trial(draw) for number, draw in draws.items()},
             validation,
             None if combination.encoder is None else VariantRecord.of(combination.encoder),
         )
@@ -99,6 +100,7 @@ class StudyResults:
         faults: Trial → why it failed.
         encoding: Label of an encoder → its cost; empty in a study of one encoder.
         left_out: Pairs of an encoder and a head or tuning that do not fit, with the reason.
+        folds: Number → draw of each combination's trials, in a cross-validated study; empty in others.
     """
 
     name: str
@@ -111,6 +113,12 @@ class StudyResults:
     faults: dict[str, str]
     encoding: dict[str, EncodingCost] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    folds: dict[int, Draw] = field(default_factory=dict)
+
+    @property
+    def draws(self) -> dict[int, Draw]:
+        """Number → draw of each combination's trials: the number is the seed, or counts the folds of all seeds."""
+        return self.folds or {seed: Draw(seed) for seed in self.seeds}
 
     @property
     def trials(self) -> set[str]:

@@ -122,8 +122,12 @@ def mean_auc_interval(
         rows = [math.fsum(map(mul, row, deviations)) for row in correlations]
         return math.fsum(map(mul, deviations, rows)) / len(at) ** 2
 
-    # Newcombe's variance is symmetric in θ and 1 − θ.
-    return _lower(mean, spread), 1 - _lower(1 - mean, spread)
+    return score_interval(mean, spread)
+
+
+def score_interval(estimate: float, variance: Callable[[float], float]) -> tuple[float, float]:
+    """The θ in [0, 1] with (θ − estimate)² = z² V(θ), for a variance that is the same at θ and 1 − θ, as Newcombe's."""
+    return _lower(estimate, variance), 1 - _lower(1 - estimate, variance)
 
 
 def _lower(estimate: float, variance: Callable[[float], float]) -> float:

@@ -85,7 +85,9 @@ def combine_comparisons(comparisons: Mapping[str, Comparison]) -> Comparison:
     return comparison_of(first, second, difference, error, scans, tuple(usable))
 
 
-def paired_over_seeds(seeds: Mapping[int, tuple[Predictions, Predictions]]) -> Comparison:
+def paired_over_seeds(
+    seeds: Mapping[int, tuple[Predictions, Predictions]], unit: str = "seed", inflation: float = 1.0
+) -> Comparison:
     """Compare two models over several seeds of one site: the mean over seeds of the difference of their AUCs.
 
     A person who is in the test sets of several seeds is one cluster over all of them, so overlapping test sets add no
@@ -93,6 +95,8 @@ def paired_over_seeds(seeds: Mapping[int, tuple[Predictions, Predictions]]) -> C
 
     Args:
         seeds: Seed → both models' predictions of that seed's test scans. Seeds without an AUC are left out.
+        unit: What `seeds` are: seeds, or folds of a cross-validation.
+        inflation: Factor of the variance, for folds (`cross_validation.inflation`).
 
     References:
         Obuchowski, 1997, Biometrics 53:567–578, for the clusters; the sum over seeds is linear in the same components.
@@ -110,12 +114,14 @@ def paired_over_seeds(seeds: Mapping[int, tuple[Predictions, Predictions]]) -> C
         parts.append(influence((both[0][1] - both[0][0]) - (both[1][1] - both[1][0]), first))
         few, scans = few or min(participants_by_class(first)) < FEW, scans + len(first)
     if not aucs:
-        return comparison_of(None, None, undefined("no seed has both AUCs"), None, scans)
+        return comparison_of(None, None, undefined(f"no {unit} has both AUCs"), None, scans)
     people = sorted({person for part in parts for person in part})
     sums = np.array([sum(part.get(person, 0.0) for part in parts) for person in people]) / len(aucs)
-    error = math.sqrt(float(sums @ sums))
+    error = math.sqrt(inflation * float(sums @ sums))
     one, other = (float(mean) for mean in np.mean(aucs, axis=0))
-    method = f"paired, mean over {len(aucs)} seeds, participants as clusters over seeds, normal interval"
+    method = f"paired, mean over {len(aucs)} {unit}s, participants as clusters over {unit}s, normal interval"
+    if inflation != 1:
+        method += ", corrected for shared training people (Nadeau and Bengio 2003)"
     return comparison_of(one, other, difference_of(one - other, error, method, few), error, scans)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.class_cover import ClassCounts
 from fedtune3d.cohorts.flow import WHOLE_SITE, Flow
-from fedtune3d.cohorts.splits import TEST, assign_splits
+from fedtune3d.cohorts.splits import TEST
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.overlap import Overlap
 from fedtune3d.federation.leak_audit import Ask
@@ -45,7 +45,7 @@ def split_shared(experiment: Experiment, counts: Iterable[Mapping[str, ClassCoun
         for group, scans in site.items():
             before = shared.get(group, (0,) * len(scans))
             shared[group] = tuple(map(sum, zip(before, scans, strict=True)))
-    return assign_splits(shared, experiment.seed, "shared", experiment.splits.fractions(), sites)
+    return experiment.assign(shared, "shared", sites)
 
 
 def shared_in_test(experiment: Experiment, counts: Mapping[str, ScanCounts]) -> Overlap:

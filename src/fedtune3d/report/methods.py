@@ -123,6 +123,14 @@ def split_sentence(run: FinishedRun, experiment: Experiment) -> str:
     sizes = "; ".join(f"{name}: {people_text(size)}" for name, size in zip(names, found, strict=True))
     if UNKNOWN in found:
         sizes = "not every site lets its numbers leave"
+    if (fold := experiment.fold) is not None:
+        train, validation, _ = shares
+        return (
+            f"Within each site and class people were dealt at random (seed {experiment.seed}) into {fold.folds} folds, "
+            f"with all scans of a person (or of a declared group) in one fold. Fold {fold.number} of repeat "
+            f"{fold.repeat} was the test set; all other people were divided in the ratio of {train} for training to "
+            f"{validation} for validation ({sizes})."
+        )
     return (
         f"Within each site and class people were divided at random (seed {experiment.seed}) in the proportions "
         f"{wanted}, with all scans of a person (or of a declared group) in one set ({sizes})."

@@ -1,13 +1,14 @@
 """Captions and formatted numbers of a study."""
 
 from fedtune3d.report.number_formatting import caveat, interval, plural, size
-from fedtune3d.report.study_contents import Row, StudyContents, StudyEstimate
+from fedtune3d.report.study_contents import Row, StudyContents
+from fedtune3d.report.study_estimates import StudyEstimate
 
 
-def with_spread(over_seeds: StudyEstimate) -> str:
-    """Format an estimate: `0.81 [0.74, 0.88]` for one seed, `0.81 ± 0.02 [0.74, 0.88]` for several, or the reason."""
-    text = interval(over_seeds.estimate)
-    return text if over_seeds.sd is None else text.replace(" [", f" ± {over_seeds.sd:.2f} [", 1)
+def with_spread(found: StudyEstimate) -> str:
+    """Format an estimate: `0.81 [0.74, 0.88]` for one trial, `0.81 ± 0.02 [0.74, 0.88]` for several, or the reason."""
+    text = interval(found.estimate)
+    return text if found.sd is None else text.replace(" [", f" ± {found.sd:.2f} [", 1)
 
 
 def answer(contents: StudyContents) -> str | None:
@@ -18,22 +19,22 @@ def answer(contents: StudyContents) -> str | None:
     if row is None or row.cost is None:
         return None
     having = sum(bool(estimate.values) for estimate in row.sites.values())
-    seeds = f" (mean of {len(row.mean.values)} seeds)" if len(row.mean.values) > 1 else ""
+    trials = f" (mean of {len(row.mean.values)} {contents.unit}s)" if len(row.mean.values) > 1 else ""
     few = " (few people)" if row.mean.estimate.mark else ""
     traffic = size(row.cost.total_bytes)
     sites = plural(having, "site")
     return (
-        f"{', '.join(row.parts.values())}: mean test AUC over {sites}{seeds} {with_spread(row.mean)}{few}, "
+        f"{', '.join(row.parts.values())}: mean test AUC over {sites}{trials} {with_spread(row.mean)}{few}, "
         f"{traffic} of traffic."
     )
 
 
 def how_chosen(contents: StudyContents) -> str:
     """Explain how the best combination was selected, and what that implies for its test AUC."""
-    seeds = "" if len(contents.seeds) == 1 else " and seeds"
+    trials = "" if len(contents.numbers) == 1 else f" and {contents.unit}s"
     parts = "Encoder, head, tuning" if "encoders" in contents.results.stages else "Head, tuning"
     return (
-        f"{parts} and rule were selected by validation AUC (mean over sites{seeds}; ties go to the first); "
+        f"{parts} and rule were selected by validation AUC (mean over sites{trials}; ties go to the first); "
         "test scans were not used. "
         "Being selected is no evidence of being better: see the paired differences."
     )

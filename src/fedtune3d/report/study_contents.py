@@ -9,31 +9,15 @@ from pathlib import Path
 from fedtune3d._utils.folders import StudyFolder
 from fedtune3d.config.study_axes import RANDOM, STAGES
 from fedtune3d.config.study_results import CombinationRecord, EncodingCost, StudyResults, VariantRecord
-from fedtune3d.evaluation.estimate import Estimate, undefined
 from fedtune3d.evaluation.metrics import RunMetrics
-from fedtune3d.evaluation.over_seeds import over_seeds
 from fedtune3d.federation.ledger import LedgerLine
 from fedtune3d.report.budget import Budget, budgets_of, differing, labelled
 from fedtune3d.report.number_formatting import METHODS, variant_title
 from fedtune3d.report.run_contents import RunContents, read_run
+from fedtune3d.report.study_estimates import StudyEstimate, over_folds, over_seeds
 
 CROSSED = "trials"
 """The stage of a crossed study that holds every combination."""
-
-
-@dataclass(frozen=True)
-class StudyEstimate:
-    """An estimate over seeds: the mean of the values and of the limits of their intervals, and the spread.
-
-    Attributes:
-        estimate: The single seed's, or the means over several; gives the reason if no seed has a value.
-        sd: Standard deviation over seeds (n − 1); None with one seed.
-        values: Seed → value, for the seeds that have one.
-    """
-
-    estimate: Estimate
-    sd: float | None
-    values: Mapping[int, float]
 
 
 @dataclass(frozen=True)
@@ -62,9 +46,9 @@ class Row:
         method: ``federated``, ``local`` or ``centralized``.
         kind: ``variant``, ``reference`` or ``baseline``.
         parts: ``encoder`` (if it is an axis), ``head``, ``tuning`` and ``rule`` → title.
-        trials: Seed → name of the trial.
+        trials: Number (`StudyResults.draws`) → name of the trial.
         chosen: Whether it has the best validation AUC.
-        validation: Mean validation AUC over sites and seeds, the criterion of choice; None for a baseline.
+        validation: Mean validation AUC over sites and trials, the criterion of choice; None for a baseline.
         sites: Site → test AUC.
         mean: Mean test AUC over sites.
         cost: None for a baseline, and if no seed is finished.
@@ -119,9 +103,18 @@ class StudyContents:
         return list(self.results.sites)
 
     @property
-    def seeds(self) -> list[int]:
-        """The seeds, in the order of the study file."""
-        return list(self.results.seeds)
+    def numbers(self) -> list[int]:
+        """The numbers of each combination's trials: the seeds, or the folds of a cross-validation."""
+        return list(self.results.draws)
+
+    @property
+    def unit(self) -> str:
+        """What sets the trials of a combination apart: ``seed`` or ``fold``."""
+        return "fold" if self.results.folds else "seed"
+
+    def label(self, number: int) -> str:
+        """Return seed, repeat and fold of a trial, such as `0` or `0, repeat 1, fold 3`."""
+        return self.results.draws[number].label
 
     @property
     def facts(self) -> RunMetrics | None:
@@ -149,9 +142,11 @@ class StudyContents:
         return chosen[0] if chosen else None
 
     def finished(self, trials: Mapping[int, str], method: str = "federated") -> dict[int, RunContents]:
-        """Return seed → run, for the trials that have results of a method."""
-        runs = {seed: self.runs[trial] for seed, trial in trials.items() if trial in self.runs}
-        return {seed: run for seed, run in runs.items() if run.metrics is not None and method in run.metrics.methods}
+        """Return number → run, for the trials that have results of a method."""
+        runs = {number: self.runs[trial] for number, trial in trials.items() if trial in self.runs}
+        return {
+            number: run for number, run in runs.items() if run.metrics is not None and method in run.metrics.methods
+        }
 
     def _rows(self, stage: str) -> list[Row]:
         rows = []
@@ -185,8 +180,7 @@ class StudyContents:
     def _row(self, entry: CombinationRecord, title: str, method: str, chosen: bool) -> Row:
         trials, baseline = entry.trials, method != "federated"
         runs = self.finished(trials, method)
-        by_seed = {seed: run.metrics.methods[method] for seed, run in runs.items() if run.metrics is not None}
-        missing = self._why_missing(trials)
+        sites, mean = self._aucs(runs, method, self._why_missing(trials))
         return Row(
             key=method if baseline else entry.name,
             title=title,
@@ -196,14 +190,24 @@ class StudyContents:
             trials=trials,
             chosen=chosen,
             validation=None if baseline else entry.validation,
-            sites={
-                site: _over_seeds({seed: metrics.sites[site].auc for seed, metrics in by_seed.items()}, missing)
-                for site in self.sites
-            },
-            mean=_over_seeds({seed: metrics.mean_auc for seed, metrics in by_seed.items()}, missing),
+            sites=sites,
+            mean=mean,
             cost=None if baseline or not runs else _cost(list(runs.values()), self._encoding(entry)),
             budgets=tuple(budgets[method] for run in runs.values() if method in (budgets := budgets_of(run))),
         )
+
+    def _aucs(
+        self, runs: Mapping[int, RunContents], method: str, missing: str
+    ) -> tuple[dict[str, StudyEstimate], StudyEstimate]:
+        """Return the AUC of each site and the mean over sites, over all trials."""
+        if self.results.folds:
+            return over_folds({number: run.path for number, run in runs.items()}, self.results, method, missing)
+        metrics = {seed: run.metrics.methods[method] for seed, run in runs.items() if run.metrics is not None}
+        sites = {
+            site: over_seeds({seed: found.sites[site].auc for seed, found in metrics.items()}, missing)
+            for site in self.sites
+        }
+        return sites, over_seeds({seed: found.mean_auc for seed, found in metrics.items()}, missing)
 
     def _encoding(self, entry: CombinationRecord) -> EncodingCost | None:
         return None if entry.encoder is None else self.results.encoding.get(entry.encoder.label)
@@ -251,24 +255,6 @@ def _control_title(encoder: VariantRecord) -> str:
     """Return the title of an encoder with random weights in place of its own."""
     notes = ", ".join(filter(None, (encoder.note, "random weights")))
     return variant_title("encoder", replace(encoder, note=notes))
-
-
-def _over_seeds(estimates: Mapping[int, Estimate], missing: str) -> StudyEstimate:
-    limits = {seed: estimate.limits for seed, estimate in estimates.items() if estimate.limits is not None}
-    if not limits:
-        reasons = [estimate.undefined or missing for estimate in estimates.values()]
-        return StudyEstimate(undefined(reasons[0] if reasons else missing), None, {})
-    values = {seed: value for seed, (value, _, _) in limits.items()}
-    defined = [estimates[seed] for seed in limits]
-    estimate = Estimate(
-        value=statistics.fmean(values.values()),
-        low=statistics.fmean(low for _, low, _ in limits.values()),
-        high=statistics.fmean(high for _, _, high in limits.values()),
-        method="; ".join(sorted({estimate.method for estimate in defined})),
-        mark="few" if any(estimate.mark for estimate in defined) else None,
-        undefined=None,
-    )
-    return StudyEstimate(estimate, over_seeds(values).sd, values)
 
 
 def _cost(runs: Sequence[RunContents], encoding: EncodingCost | None) -> Cost:

@@ -60,7 +60,7 @@ def study_first_screen(contents: StudyContents, ranked: Sequence[RankedRow]) -> 
     if selected is None:
         return StudyFirstScreen(question, setting, "", "", "", "", (), "", ())
     limits = selected.mean.estimate.limits
-    seeds = f", {plural(len(selected.mean.values), 'seed')}" if len(contents.seeds) > 1 else ""
+    seeds = f", {plural(len(selected.mean.values), contents.unit)}" if len(contents.numbers) > 1 else ""
     return StudyFirstScreen(
         question=question,
         setting=setting,
@@ -81,7 +81,7 @@ def _any_run(contents: StudyContents) -> RunContents | None:
 
 
 def _setting(contents: StudyContents) -> list[str]:
-    parts = [contents.results.name, plural(len(contents.sites), "site"), plural(len(contents.seeds), "seed")]
+    parts = [contents.results.name, plural(len(contents.sites), "site"), plural(len(contents.results.seeds), "seed")]
     environments = [run.environment for run in contents.runs.values() if run.environment is not None]
     started = [datetime.fromisoformat(found.started) for found in environments if found.started is not None]
     if started:
@@ -94,20 +94,20 @@ def _against(contents: StudyContents, ranked: Sequence[RankedRow], selected: Row
     second = runner_up(contents, ranked)
     others = [("runner-up", second.row)] if second else []
     others += [(entry.row.title.lower(), entry.row) for entry in ranked if entry.row.kind == "baseline"]
-    found = [(title, compare(contents, selected, row, contents.seeds)) for title, row in others]
+    found = [(title, compare(contents, selected, row, contents.numbers)) for title, row in others]
     return [against(title, comparison.difference) for title, comparison in found if comparison is not None]
 
 
 def _evidence(contents: StudyContents, ranked: Sequence[RankedRow], selected: Row) -> str:
     validation = "" if selected.validation is None else f" ({selected.validation:.3f})"
-    over = "sites and seeds" if len(contents.seeds) > 1 else "sites"
+    over = f"sites and {contents.unit}s" if len(contents.numbers) > 1 else "sites"
     text = f"Selected by its validation AUC{validation}, the mean over {over}; test scans were not used."
     second = runner_up(contents, ranked)
     if second is None:
         return f"{text} There is no runner-up."
     behind = "" if second.row.validation is None else f" ({second.row.validation:.3f})"
     return (
-        f"{text} Runner-up: {second.title}{behind}. {_beats(compare(contents, selected, second.row, contents.seeds))}"
+        f"{text} Runner-up: {second.title}{behind}. {_beats(compare(contents, selected, second.row, contents.numbers))}"
     )
 
 

@@ -9,7 +9,10 @@ from fedtune3d.report.study_contents import Row, StudyContents
 
 @dataclass(frozen=True)
 class OperatingRow:
-    """The test scans of all sites in one trial, by the model of a combination or of a baseline."""
+    """The test scans of all sites in one trial, by the model of a combination or of a baseline.
+
+    `seed` is the number of the trial.
+    """
 
     row: Row
     seed: int
@@ -17,14 +20,14 @@ class OperatingRow:
 
 
 def operating_rows(contents: StudyContents) -> list[OperatingRow]:
-    """Return each combination and baseline once per seed; baselines with a model per site have no pooled test scans."""
+    """Return each combination and baseline once per trial; baselines with a model per site have no pooled scans."""
     rows = {row.key: row for rows in contents.stages.values() for row in rows}
     found = []
     for row in rows.values():
-        for seed, run in contents.finished(row.trials, row.method).items():
+        for number, run in contents.finished(row.trials, row.method).items():
             pooled = run.metrics.methods[row.method].pooled if run.metrics else None
             if pooled is not None:
-                found.append(OperatingRow(row, seed, pooled))
+                found.append(OperatingRow(row, number, pooled))
     return found
 
 

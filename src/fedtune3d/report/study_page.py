@@ -61,7 +61,7 @@ def write_study_report(folder: Path) -> Path:
 def _draw(contents: StudyContents, differences: list[PairedRow]) -> dict[str, Drawing]:
     """Draw the figures for which there are data, by name."""
     drawn = [
-        *(draw_study_auc(stage, rows) for stage, rows in contents.stages.items()),
+        *(draw_study_auc(stage, rows, contents.unit) for stage, rows in contents.stages.items()),
         draw_study_weights(contents),
         draw_trade_off(contents),
         draw_forest(differences),
@@ -165,7 +165,7 @@ class TrialRow:
 
     Attributes:
         name: Name of the trial.
-        seed: Seed of its run.
+        seed: Number of the trial: the seed of its run, or the number of the fold.
         link: Relative path of its report; None if there is none yet.
         validation: Mean validation AUC; None before the trial is finished, or if no site has one.
         test: Mean test AUC; None before the trial is finished.
@@ -182,17 +182,17 @@ class TrialRow:
 
 def _trial_rows(contents: StudyContents) -> list[TrialRow]:
     """Return each trial once, in the order of the stages."""
-    seeds = {
-        trial: seed
+    numbers = {
+        trial: number
         for rows in contents.stages.values()
         for row in rows
         if row.kind != "baseline"
-        for seed, trial in row.trials.items()
+        for number, trial in row.trials.items()
     }
-    return [_trial_row(contents, name, seed) for name, seed in seeds.items()]
+    return [_trial_row(contents, name, number) for name, number in numbers.items()]
 
 
-def _trial_row(contents: StudyContents, name: str, seed: int) -> TrialRow:
+def _trial_row(contents: StudyContents, name: str, number: int) -> TrialRow:
     run, fault = contents.runs.get(name), contents.results.faults.get(name)
     metrics = None if run is None else run.metrics
     report = RunFolder(run.path).report if run is not None else None
@@ -200,7 +200,7 @@ def _trial_row(contents: StudyContents, name: str, seed: int) -> TrialRow:
     best = StudyFolder(contents.path).trial(name).best_checkpoint
     return TrialRow(
         name=name,
-        seed=seed,
+        seed=number,
         link=report.relative_to(contents.path).as_posix() if report is not None and report.exists() else None,
         validation=read_best_state(best).validation.mean_auc if metrics else None,
         test=metrics.federated.mean_auc if metrics else None,

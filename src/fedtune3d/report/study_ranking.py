@@ -85,7 +85,7 @@ def _ranked(contents: StudyContents, row: Row, lowest: float) -> RankedRow:
         title=labelled(row.full_title, row.differs),
         people=total_over_seeds(sites),
         dots=_dots(row, lowest),
-        minus_selected=compare(contents, row, selected, contents.seeds) if selected is not None and others else None,
+        minus_selected=compare(contents, row, selected, contents.numbers) if selected is not None and others else None,
         traffic="–" if row.cost is None else size(row.cost.total_bytes),
     )
 

@@ -9,15 +9,17 @@ from rich.text import Text
 
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d.config.study_results import EncodingCost
+from fedtune3d.evaluation.cross_validation import inflation
 from fedtune3d.evaluation.multiplicity import holm
 from fedtune3d.evaluation.paired import Comparison, combine_comparisons, paired_over_seeds
 from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.federation.site.predictions_table import read_predictions
 from fedtune3d.report.budget import labelled
 from fedtune3d.report.figures.drawing import Cell
-from fedtune3d.report.number_formatting import duration, encoder_title, size, weights_title
+from fedtune3d.report.number_formatting import duration, encoder_title, plural, size, weights_title
 from fedtune3d.report.study_captions import state_of_row, with_spread
-from fedtune3d.report.study_contents import CROSSED, Row, StudyContents, StudyEstimate, with_differences
+from fedtune3d.report.study_contents import CROSSED, Row, StudyContents, with_differences
+from fedtune3d.report.study_estimates import StudyEstimate
 from fedtune3d.report.study_operating import people_tested
 
 TITLES = {
@@ -58,8 +60,8 @@ def _two_digits(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def auc_data(rows: list[Row]) -> list[dict[str, Cell]]:
-    """Return the rows of a stage as tabular data: one line per variant and site (and 'Mean')."""
+def auc_data(rows: list[Row], unit: str = "seed") -> list[dict[str, Cell]]:
+    """Return the rows of a stage as tabular data: one line per variant and site (and 'Mean'); a trial is a `unit`."""
     return [
         {
             "variant": row.label,
@@ -69,8 +71,8 @@ def auc_data(rows: list[Row]) -> list[dict[str, Cell]]:
             "auc": cell.estimate.value,
             "low": cell.estimate.low,
             "high": cell.estimate.high,
-            "sd_over_seeds": cell.sd,
-            "seeds": len(cell.values),
+            f"sd_over_{unit}s": cell.sd,
+            f"{unit}s": len(cell.values),
             "mark": cell.estimate.mark,
             "undefined": cell.estimate.undefined,
             "interval": cell.estimate.method,
@@ -176,13 +178,13 @@ def _cost_data(cost_row: CostRow, contents: StudyContents) -> dict[str, Cell]:
         "auc": mean.estimate.value,
         "low": mean.estimate.low,
         "high": mean.estimate.high,
-        "sd_over_seeds": mean.sd,
+        f"sd_over_{contents.unit}s": mean.sd,
     }
 
 
 @dataclass(frozen=True)
 class PairedRow:
-    """A variant minus the chosen one of its stage on the same test scans; the seed is None for all seeds together."""
+    """A variant minus the chosen one of its stage on the same test scans; the seed is None for all trials together."""
 
     stage: str
     title: str
@@ -195,14 +197,16 @@ class PairedRow:
 def paired_rows(contents: StudyContents) -> list[PairedRow]:
     """Compare each variant, reference and baseline of a stage with the chosen one: over all seeds, then per seed.
 
-    P-values are adjusted by Holm over the comparisons of all seeds together, and over those of each seed. Each site
+    Over the folds of a cross-validation, which are few people each, only together. P-values are adjusted by Holm over
+    the comparisons of all trials together, and over those of each seed. Each site
     compares its own predictions, and only the difference and its standard error are used here, so its policy on
     predictions does not matter. Only sites whose half of the run folders is present have differences.
     """
-    seeds: list[tuple[int | None, list[int]]] = [(seed, [seed]) for seed in contents.seeds]
-    if len(contents.seeds) > 1:
-        seeds.insert(0, (None, contents.seeds))
-    return [row for shown, behind in seeds for row in _paired_rows(contents, shown, behind)]
+    numbers = contents.numbers
+    behind: list[tuple[int | None, list[int]]] = [(None, numbers)] if len(numbers) > 1 else []
+    if contents.unit == "seed":
+        behind += [(seed, [seed]) for seed in numbers]
+    return [row for shown, trials in behind for row in _paired_rows(contents, shown, trials)]
 
 
 def _paired_rows(contents: StudyContents, shown: int | None, seeds: list[int]) -> list[PairedRow]:
@@ -232,7 +236,7 @@ def compare(contents: StudyContents, row: Row, chosen: Row, seeds: Sequence[int]
     for site in contents.sites:
         pairs = {seed: pair for seed in seeds if (pair := _predictions_of_both(contents, row, chosen, seed, site))}
         if pairs:
-            by_site[site] = paired_over_seeds(pairs)
+            by_site[site] = paired_over_seeds(pairs, contents.unit, _inflation(contents))
     return combine_comparisons(by_site) if by_site else None
 
 
@@ -284,7 +288,8 @@ def config_rows(contents: StudyContents) -> list[tuple[str, str]]:
             "Design",
             "stages, each with the best of the one before" if contents.results.design == "stages" else "crossed",
         ),
-        ("Seeds", ", ".join(map(str, contents.seeds))),
+        ("Seeds", ", ".join(map(str, contents.results.seeds))),
+        *([("Cross-validation", f"{_folds(contents)} per seed")] if contents.results.folds else []),
         ("Trials", f"{len(finished)} of {len(trials)} finished"),
     ]
     if "encoders" in contents.results.stages:
@@ -298,6 +303,19 @@ def config_rows(contents: StudyContents) -> list[tuple[str, str]]:
     if first is not None and (environment := first.environment) is not None:
         lines.append(("Device", f"{environment.device}, threads: {environment.threads}"))
     return lines
+
+
+def _inflation(contents: StudyContents) -> float:
+    """The factor of the variance over the folds of a cross-validation; 1 for seeds."""
+    folds = [draw.fold for draw in contents.results.folds.values() if draw.fold]
+    return inflation(folds[0].folds, max(fold.repeat for fold in folds)) if folds else 1.0
+
+
+def _folds(contents: StudyContents) -> str:
+    """Describe the folds of each seed: `10 folds in 2 repeats`."""
+    draws = contents.results.folds.values()
+    folds = [draw.fold for draw in draws if draw.fold and draw.seed == contents.results.seeds[0]]
+    return f"{plural(len(folds), 'fold')} in {plural(len({fold.repeat for fold in folds}), 'repeat')}"
 
 
 def _encoders(contents: StudyContents) -> list[str]:

@@ -20,7 +20,7 @@ class AucRow(NamedTuple):
         kind: ``site``, ``mean`` or ``pooled``.
         test: The metrics that hold the numbers of people and scans; None if there are none to show.
         estimates: One per method, in the order of the methods; None if a method has no such number.
-        by_seed: The values of single seeds behind each estimate; empty unless a study has several seeds.
+        by_seed: The values of single seeds or folds behind each estimate; empty if there is one test set.
     """
 
     name: str

@@ -6,6 +6,7 @@ from pathlib import Path
 from fedtune3d._utils.folders import RunFolder, SitePaths, SiteWork
 from fedtune3d._utils.progress import Silent
 from fedtune3d.cohorts.splits import SPLITS, TRAIN
+from fedtune3d.config.cross_validation import require_one_run
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.flower.site_folder import SiteSettings
 from fedtune3d.federation.privacy.approval import Approval, Approvals
@@ -48,6 +49,7 @@ def read_request(folder: Path, file: Path) -> Request:
     settings, paths = SiteSettings.read(folder), SitePaths(folder)
     settings.install_encoders()
     experiment = Experiment.from_yaml(file, own_code=False)  # the file comes from elsewhere
+    require_one_run(experiment.validation)
     key, approvals = site_key(paths.people_key), Approvals(paths.approvals)
     withdrawn = approvals.withdrawn()
     section = settings.section_of(experiment)

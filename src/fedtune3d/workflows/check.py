@@ -19,6 +19,7 @@ from fedtune3d.federation.messages import Federation, answers_of_all
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.audit import KEY_BYTES
 from fedtune3d.federation.splitting import count_and_split
+from fedtune3d.workflows.cross_validate import first_fold
 from fedtune3d.workflows.prepare import read_tables, require_roots
 from fedtune3d.workflows.sites import make_sites
 
@@ -27,6 +28,8 @@ def check_experiment(
     experiment: Experiment, progress: Progress, workers: int | None = None, near: bool = True
 ) -> LeakAudit:
     """Prepare missing scans, split as a run would (or use the splits in the output folder), and audit.
+
+    Of a cross-validation, the first fold is audited: whoever must not be split is in one fold in all of them.
 
     Args:
         experiment: The experiment. Only prepared scans are written, to its cache.
@@ -38,6 +41,7 @@ def check_experiment(
         InputError: If the input is invalid; leaks are findings, not errors.
     """
     require_roots(experiment)
+    experiment = first_fold(experiment)
     run_folder = RunFolder(experiment.output)
     with tempfile.TemporaryDirectory() as temporary:
         sites = make_sites(

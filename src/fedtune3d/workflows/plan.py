@@ -22,6 +22,7 @@ from fedtune3d.federation.workers.assignment import assign_sites
 from fedtune3d.preparation.prepare_all import prepare_all
 from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.preparation.store import PreparedStore
+from fedtune3d.workflows.cross_validate import first_fold
 from fedtune3d.workflows.plan_warnings import SiteSplits, plan_warnings, split_sizes_of
 from fedtune3d.workflows.prepare import read_tables
 from fedtune3d.workflows.sites import make_sites
@@ -54,9 +55,10 @@ class SitePlan:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The plan of a run, and warnings about what may harm its results.
+    """The plan of a run, or of all folds of a cross-validation, and warnings about what may harm its results.
 
-    `private` is what differential privacy costs at each site; empty without.
+    `private` is what differential privacy costs at each site; empty without. `folds` is the number of runs: the sites'
+    numbers are of the first of them.
     """
 
     experiment: Experiment
@@ -64,6 +66,7 @@ class RunPlan:
     sites: list[SitePlan]
     warnings: list[str] = field(default_factory=list)
     private: tuple[Forecast, ...] = ()
+    folds: int = 1
 
     @property
     def federated_seconds(self) -> float:
@@ -79,11 +82,24 @@ class RunPlan:
     @property
     def seconds(self) -> float:
         """Total time in one process, including baselines, each of which takes as long as the federated rounds."""
-        return self.first_seconds + self.federated_seconds * (1 + len(self.experiment.baselines))
+        return self.first_seconds + self.folds * self.federated_seconds * (1 + len(self.experiment.baselines))
+
+    @property
+    def trainings(self) -> int:
+        """Number of models that are trained: in each fold the federated one, and those of the baselines."""
+        sites = len(self.sites)
+        of_baseline = {"local": sites, "leave_one_site_out": sites, "centralized": 1}
+        return self.folds * (1 + sum(of_baseline[baseline] for baseline in self.experiment.baselines))
 
     @property
     def seconds_with_workers(self) -> float:
-        """Total time with the experiment's workers; the centralized baseline trains in one process."""
+        """Total time with the experiment's workers: with so many folds at once, or with sites in so many processes.
+
+        The centralized baseline trains in one process.
+        """
+        if self.folds > 1:
+            at_once = min(self.experiment.workers, self.folds)
+            return self.first_seconds / at_once + (self.seconds - self.first_seconds) / at_once
         workers, rounds = self.experiment.workers, self.experiment.training.rounds
         holders = assign_sites({site.site: site.scans[0] for site in self.sites}, workers)
         busy = [0.0] * workers
@@ -96,7 +112,7 @@ class RunPlan:
 
     @property
     def bytes_per_site(self) -> int:
-        """Size of all tensors to and from a site: rounds, final scoring, evaluation, and task describe_features.
+        """Size of all tensors to and from a site in a run: rounds, final scoring, evaluation, task describe_features.
 
         Keys, shares and signatures of secure aggregation are included.
         """
@@ -109,7 +125,7 @@ class RunPlan:
         """Size of checkpoints and of the sites' memory."""
         sites, baselines = len(self.sites), self.experiment.baselines
         trainings = 1 + ("centralized" in baselines) + sites * ("local" in baselines)
-        return 2 * trainings * self.costs.state_bytes + 2 * sites * self.costs.remembered_bytes
+        return self.folds * (2 * trainings * self.costs.state_bytes + 2 * sites * self.costs.remembered_bytes)
 
 
 def plan_run(experiment: Experiment) -> RunPlan:
@@ -118,13 +134,15 @@ def plan_run(experiment: Experiment) -> RunPlan:
     Raises:
         InputError: If a site's folder cannot be read, or the model cannot be built.
     """
+    folds = 1 if experiment.validation is None else len(list(experiment.validation.all_folds()))
+    experiment = first_fold(experiment)
     scans = SiteScans(experiment)  # first: a mistake in a table is found at once, and measuring can take minutes
     private = tuple(
         cost
         for section in experiment.sites
         if (cost := forecast(experiment, section.name, section.policy, scans.people[section.name])) is not None
     )
-    return replace(plan_with(experiment, measure_costs(experiment), scans), private=private)
+    return replace(plan_with(experiment, measure_costs(experiment), scans), private=private, folds=folds)
 
 
 class SiteScans:
@@ -197,13 +215,12 @@ def _timed(records: Sequence[ScanRecord], settings: PreparationSettings) -> floa
 def plan_with(experiment: Experiment, costs: MeasuredCosts, scans: SiteScans) -> RunPlan:
     """Create the plan of a run from measured costs and counted scans."""
     training = experiment.training
-    views = training.views if costs.feature_bytes else 1
     sites = []
     for name, splits in scans.splits.items():
         train, validation, test = (splits[split].scans for split in SPLITS)
         total = train + validation + test
         scored = costs.scored_states * validation + costs.scores_training * train
-        entries = (train * views + validation + test) if costs.feature_bytes else 0
+        entries = _entries(experiment, train, validation + test) if costs.feature_bytes else 0
         sites.append(
             SitePlan(
                 site=name,
@@ -217,3 +234,12 @@ def plan_with(experiment: Experiment, costs: MeasuredCosts, scans: SiteScans) ->
             )
         )
     return RunPlan(experiment, costs, sites, plan_warnings(experiment, scans.splits))
+
+
+def _entries(experiment: Experiment, trained: int, others: int) -> int:
+    """Count the cached features of a site with so many training scans and others, over all folds if it is one."""
+    training = experiment.training
+    if experiment.fold is None:
+        return trained * training.views + others
+    plain = 0 if training.augmentation is None else 1  # every scan is in training in one fold, and tested in another
+    return (trained + others) * (training.views + plain)

@@ -8,8 +8,8 @@ from fedtune3d.config.study import Stage, Study
 from fedtune3d.config.study_axes import Combination
 from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_with
-from fedtune3d.workflows.study import is_finished
 from fedtune3d.workflows.study_costs import StudyCosts
+from fedtune3d.workflows.trial_processes import is_finished
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class _StudyPlanner:
     def __init__(self, study: Study, on_message: Callable[[str], None]) -> None:
         self.study = study
         self.scans: dict[PreparationSettings, SiteScans] = {}
-        self._scans(study.experiment(study.possible()[0], study.seeds[0]))  # first: finds a mistake in a table at once
+        self._scans(study.experiment(study.possible()[0], study.draws[0]))  # first: finds a mistake in a table at once
         self.costs = StudyCosts(study, on_message)
 
     def run(self) -> StudyPlan:
@@ -60,7 +60,6 @@ class _StudyPlanner:
             new = [combination for combination in stage.combinations if combination not in seen]
             seen |= set(new)
             stage_plans.append(self._stage(stage, new, plans))
-        seed_count = len(self.study.seeds)
         encoded = {
             (plan.experiment.model.encoder, plan.experiment.model.weights, plan.experiment.tuning): plan
             for plan in plans.values()
@@ -73,7 +72,7 @@ class _StudyPlanner:
             + sum(self._times_encoded(plan) * self._encoding_seconds(plan) for plan in encoded.values()),
             cache_bytes=sum(site.prepared_bytes for sites in prepared.values() for site in sites)
             + sum(self._times_encoded(plan) * site.features_bytes for plan in encoded.values() for site in plan.sites),
-            trials_bytes=seed_count * sum(plan.run_folder_bytes for plan in plans.values()),
+            trials_bytes=len(self.study.draws) * sum(plan.run_folder_bytes for plan in plans.values()),
             host_bytes=max(plan.costs.host_bytes for plan in plans.values()),
         )
 
@@ -85,7 +84,7 @@ class _StudyPlanner:
         return plan.first_seconds - self._scans(plan.experiment).all_prepare_seconds
 
     def _stage(self, stage: Stage, new: Sequence[Combination], plans: dict[Combination, RunPlan]) -> StagePlan:
-        trials = [(combination, seed) for combination in new for seed in self.study.seeds]
+        trials = [(combination, draw) for combination in new for draw in self.study.draws]
         left = [trial for trial in trials if not is_finished(self.study.experiment(*trial))]
         seconds = sum(plans[combination].federated_seconds for combination, _ in left)
         if stage.has_baselines:
@@ -94,19 +93,19 @@ class _StudyPlanner:
 
     def _baseline_seconds(self, combinations: Sequence[Combination], plans: dict[Combination, RunPlan]) -> float:
         """Return the time of all baselines with the most expensive combination; 0 if a combination has them."""
-        baselines, seeds = self.study.baselines, self.study.seeds
+        baselines, draws = self.study.baselines, self.study.draws
         for combination in combinations:
-            if all(is_finished(self.study.experiment(combination, seed, baselines)) for seed in seeds):
+            if all(is_finished(self.study.experiment(combination, draw, baselines)) for draw in draws):
                 return 0.0
         longest = max(plans[combination].federated_seconds for combination in combinations)
-        return longest * len(baselines) * len(seeds)
+        return longest * len(baselines) * len(draws)
 
     def _most_expensive(self, parts: Sequence[str], combinations: Sequence[Combination]) -> Combination:
         candidates = [combination for combination in combinations if not combination.is_reference]
         return max(candidates, key=lambda combination: self._plan(combination).federated_seconds)
 
     def _plan(self, combination: Combination) -> RunPlan:
-        experiment = self.study.experiment(combination, self.study.seeds[0])
+        experiment = self.study.experiment(combination, self.study.draws[0])
         return plan_with(experiment, self.costs.of(experiment), self._scans(experiment))
 
     def _scans(self, experiment: Experiment) -> SiteScans:

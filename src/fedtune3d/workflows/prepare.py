@@ -63,11 +63,14 @@ def read_tables(sites: Sequence[Site]) -> None:
     """Read the tables of all sites, before any scan is read.
 
     Raises:
-        InputError: If a table is invalid, or no one at any of these sites is of one of the classes.
+        InputError: If a table is invalid, no one at any of these sites is of one of the classes, or a site has too few
+            people for the folds of a cross-validation.
     """
     labels = {record.label for site in sites for record in site.cohort.records}
     names = sites[0].experiment.outcome.strata
     require_every_class([label in labels for label in range(len(names))], names)
+    for site in sites:
+        site.require_enough_people(site.cohort.records)
 
 
 def require_roots(experiment: Experiment) -> None:

@@ -13,6 +13,7 @@ from fedtune3d._utils.locks import one_writer
 from fedtune3d._utils.progress import Advance, Progress, Silent
 from fedtune3d._utils.state_dicts import State, load_state, state_bytes
 from fedtune3d._utils.typed_json import write_typed
+from fedtune3d.config.cross_validation import require_one_run
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.against_baselines import against_baselines
 from fedtune3d.evaluation.metrics import ModelCost, RunMetrics, WeightsSource
@@ -69,6 +70,7 @@ def run_experiment(
     Raises:
         InputError: If the input is invalid.
     """
+    require_one_run(experiment.validation)
     require_roots(experiment)
     with _only_run_in(experiment.output):
         folder = _run_here(experiment, resume, progress, reach)
@@ -99,6 +101,7 @@ def run_across(
     Raises:
         InputError: As `run_experiment`; if a site cannot plan or evaluate; if a baseline needs all scans in one place.
     """
+    require_one_run(experiment.validation)
     if CENTRALIZED in experiment.baselines:
         raise InputError("baselines: centralized needs all scans in one place; remove it for runs across hospitals")
     process_model = ProcessModel(experiment)

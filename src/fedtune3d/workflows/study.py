@@ -1,29 +1,22 @@
 """Run a study: its trials in stages, the choices between stages, and the report."""
 
-import json
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sweep_partials
 from fedtune3d._utils.folders import RunFolder, StudyFolder
-from fedtune3d._utils.locks import ended_well, one_writer
+from fedtune3d._utils.locks import one_writer
 from fedtune3d._utils.progress import Progress, Silent
 from fedtune3d._utils.run_config import read_run_config
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.config.handover import to_line
 from fedtune3d.config.study import Stage, Study
-from fedtune3d.config.study_axes import Combination, Variant
+from fedtune3d.config.study_axes import Combination, Draw, Variant
 from fedtune3d.config.study_results import CombinationRecord, EncodingCost, StudyResults
 from fedtune3d.federation.round_state import read_best_state
 from fedtune3d.report.logs import require_packages
 from fedtune3d.workflows.run_folder import open_run, read_metrics
+from fedtune3d.workflows.trial_processes import TrialProcesses, as_trial, is_finished
 
 OnMessage = Callable[[str], None]
 
@@ -54,19 +47,6 @@ def run_study(
         return _StudyRun(study, folder, workers, progress or Silent(), on_message).run()
 
 
-def is_finished(experiment: Experiment) -> bool:
-    """Return whether the run folder contains everything that the experiment asks for, and nothing that a kill left."""
-    folder = RunFolder(experiment.output)
-    if not ended_well(folder.path):
-        return False
-    return folder.metrics.exists() and set(experiment.baselines) <= set(read_metrics(folder).methods)
-
-
-def as_trial(experiment: Experiment, trials: int) -> Experiment:
-    """Return an experiment as one of `trials` trials at once, which has no workers if there are several."""
-    return experiment if trials == 1 else experiment.model_copy(update={"workers": 1})
-
-
 def validation_auc(folder: RunFolder) -> float | None:
     """Return the validation AUC of the evaluated state, averaged over the sites that have one."""
     return read_best_state(folder.best_checkpoint).validation.mean_auc
@@ -85,7 +65,7 @@ class _StudyRun:
         self.stages: dict[str, list[Combination]] = {}
         self.chosen: dict[str, Variant] = {}
         self.encoding: dict[str, EncodingCost] = {}
-        self.processes = _Processes(self.folder)
+        self.processes = TrialProcesses(self.folder.log)
 
     def run(self) -> StudyFolder:
         """Run all stages, then write the results and the report, also if a stage raises."""
@@ -113,7 +93,7 @@ class _StudyRun:
         return best
 
     def _best(self, combinations: Sequence[Combination]) -> Combination:
-        """Return the combination with the highest mean validation AUC over seeds; the first if there are ties."""
+        """Return the combination with the highest mean validation AUC over its trials; the first if there are ties."""
         candidates = {
             combination: self._validation(combination) for combination in combinations if not combination.is_reference
         }
@@ -124,7 +104,7 @@ class _StudyRun:
         return max(scores, key=lambda combination: scores[combination])
 
     def _validation(self, combination: Combination) -> float | None:
-        folders = [RunFolder(self.study.trial_folder(combination, seed)) for seed in self.study.seeds]
+        folders = [RunFolder(self.study.trial_folder(combination, draw)) for draw in self.study.draws]
         scores = [validation_auc(folder) for folder in folders if folder.metrics.exists()]
         known = [score for score in scores if score is not None]
         return sum(known) / len(known) if known else None
@@ -137,9 +117,9 @@ class _StudyRun:
             return
         with_baselines = self._with_baselines(stage.combinations) if stage.has_baselines else None
         experiments = [
-            self._experiment(combination, seed, self.study.baselines if combination == with_baselines else ())
+            self._experiment(combination, draw, self.study.baselines if combination == with_baselines else ())
             for combination in stage.combinations
-            for seed in self.study.seeds
+            for draw in self.study.draws
         ]
         unfinished = [experiment for experiment in experiments if not is_finished(experiment)]
         for experiment, fault in self.processes.run(unfinished, self.workers):
@@ -150,11 +130,11 @@ class _StudyRun:
         base = self.study.base.rule
         return next((combination for combination in combinations if combination.rule == base), combinations[0])
 
-    def _experiment(self, combination: Combination, seed: int, baselines: Sequence[str]) -> Experiment:
+    def _experiment(self, combination: Combination, draw: Draw, baselines: Sequence[str]) -> Experiment:
         """Return a trial's experiment, including the baselines that its run folder already has."""
-        folder = RunFolder(self.study.trial_folder(combination, seed))
+        folder = RunFolder(self.study.trial_folder(combination, draw))
         existing = read_run_config(folder.config)["baselines"] if folder.config.exists() else ()
-        experiment = self.study.experiment(combination, seed, list(dict.fromkeys((*existing, *baselines))))
+        experiment = self.study.experiment(combination, draw, list(dict.fromkeys((*existing, *baselines))))
         return as_trial(experiment, self.workers)
 
     def _record_end(self, experiment: Experiment, fault: str | None) -> None:
@@ -170,16 +150,16 @@ class _StudyRun:
     def _check_trials(self) -> None:
         """Raise `InputError` if a trial's folder contains another configuration, before anything runs."""
         for combination in self.study.possible():
-            for seed in self.study.seeds:
-                folder = RunFolder(self.study.trial_folder(combination, seed))
+            for draw in self.study.draws:
+                folder = RunFolder(self.study.trial_folder(combination, draw))
                 if folder.config.exists():
-                    open_run(folder, self._experiment(combination, seed, ()).public(), resume=True)
+                    open_run(folder, self._experiment(combination, draw, ()).public(), resume=True)
 
     def _prepare(self) -> None:
         """Prepare all scans on each encoder's grid before the first trial, so that trials do not wait for another."""
         from fedtune3d.workflows.prepare import prepare_sites
 
-        experiments = (self._experiment(it, self.study.seeds[0], ()) for it in self.study.possible())
+        experiments = (self._experiment(it, self.study.draws[0], ()) for it in self.study.possible())
         for experiment in {experiment.preparation_settings: experiment for experiment in experiments}.values():
             prepare_sites(experiment, self.progress, workers=max(2, self.workers, self.study.workers))
 
@@ -195,78 +175,13 @@ class _StudyRun:
             faults=dict(sorted(self.faults.items())),
             encoding=self.encoding,
             left_out=self.study.left_out,
+            folds={} if self.study.validation is None else self._numbered(),
         ).write(self.folder)
 
     def _record(self, combination: Combination) -> CombinationRecord:
-        return CombinationRecord.of(combination, self.study.seeds, self._validation(combination))
+        return CombinationRecord.of(combination, self._numbered(), self._validation(combination))
 
-
-class _Processes:
-    """Runs trials in processes that exit with this one."""
-
-    def __init__(self, folder: StudyFolder) -> None:
-        self.folder = folder
-        self.running: set[subprocess.Popen[str]] = set()
-        self.lock = threading.Lock()
-        self.stopped = False
-
-    def run(self, experiments: Sequence[Experiment], workers: int) -> Iterable[tuple[Experiment, str | None]]:
-        """Yield each experiment as it ends, with its fault, or None if it succeeded."""
-        with ThreadPoolExecutor(max_workers=workers) as pool:
-            futures = {pool.submit(self._run_trial, experiment): experiment for experiment in experiments}
-            try:
-                for future in as_completed(futures):
-                    yield futures[future], future.result()
-            except BaseException:
-                self._stop()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-    def _run_trial(self, experiment: Experiment) -> str | None:
-        log = self.folder.log(experiment.name)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("w", encoding="utf-8") as errors:
-            process = self._start(errors)
-            if process is None:
-                return "stopped"
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(to_line(experiment))
-            process.stdin.flush()
-            lines = process.stdout.read().splitlines()
-            code = process.wait()
-            process.stdin.close()
-        with self.lock:
-            self.running.discard(process)
-        return _outcome(code, lines, log)
-
-    def _start(self, errors: IO[str]) -> subprocess.Popen[str] | None:
-        with self.lock:
-            if self.stopped:
-                return None
-            process = subprocess.Popen(
-                [sys.executable, "-m", "fedtune3d.workflows.trial"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                start_new_session=True,
-            )
-            self.running.add(process)
-        return process
-
-    def _stop(self) -> None:
-        with self.lock:
-            self.stopped = True
-            for process in self.running:
-                process.kill()
-
-
-def _outcome(code: int, lines: Sequence[str], log: Path) -> str | None:
-    """Return why a trial failed; None if it succeeded."""
-    try:
-        outcome = json.loads(lines[-1])
-    except (IndexError, ValueError):
-        return f"its process exited with {f'signal {-code}' if code < 0 else f'code {code}'}; see {log}"
-    fault: str | None = outcome["fault"]
-    return fault
+    def _numbered(self) -> dict[int, Draw]:
+        """Number the draws as `StudyResults.draws` does."""
+        draws = self.study.draws
+        return {draw.seed if draw.fold is None else number: draw for number, draw in enumerate(draws)}

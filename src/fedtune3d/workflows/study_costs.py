@@ -61,7 +61,7 @@ def measure_encoders(study: Study, on_message: Callable[[str], None]) -> dict[st
     for combination in study.possible():
         encoder = combination.encoder
         if encoder is not None and not combination.is_reference and encoder.label not in encoding:
-            measured = costs.of(study.experiment(combination, study.seeds[0]))
+            measured = costs.of(study.experiment(combination, study.draws[0]))
             seconds = measured.encode_seconds or measured.forward_seconds
             encoding[encoder.label] = EncodingCost(seconds, measured.host_bytes, measured.feature_bytes)
     return encoding

@@ -1,6 +1,7 @@
 """Folders and the names of the files in them, which no other code knows. Only paths; nothing is read here."""
 
 from fedtune3d._utils.folders.cache import CacheFolder, PreparedPaths, SiteCache
+from fedtune3d._utils.folders.cross_validation import CrossValidationFolder
 from fedtune3d._utils.folders.deployment import SIGNING_KEY, TRUSTED, ServerPaths, SitePaths, SiteWork
 from fedtune3d._utils.folders.export import AdapterPaths, ExportFolder
 from fedtune3d._utils.folders.masking import MaskingPaths
@@ -22,6 +23,7 @@ __all__ = [
     "TRUSTED",
     "AdapterPaths",
     "CacheFolder",
+    "CrossValidationFolder",
     "ExportFolder",
     "MaskingPaths",
     "MlflowPaths",

@@ -59,7 +59,7 @@ def approval_screen(
             f"Experiment {experiment.name} ({experiment.sha256()[:12]}), for site {section.name}",
             "",
             "WHO IS ASKED ABOUT",
-            *_who(experiment.labels_of(section), section, people, splits),
+            *_who(experiment, section, people, splits),
             "",
             "WHAT IS TRAINED",
             *_what(experiment, section, cost),
@@ -77,10 +77,16 @@ def approval_screen(
     )
 
 
-def _who(labels: Truth, section: SiteSection, people: ByClass, splits: Mapping[str, ByClass]) -> Iterator[str]:
+def _who(experiment: Experiment, section: SiteSection, people: ByClass, splits: Mapping[str, ByClass]) -> Iterator[str]:
+    labels = experiment.labels_of(section)
     yield from _what_is_predicted(labels, people)
     train, validation, test = (sum(splits[split]) for split in SPLITS)
     yield from _wrapped(f"of these people {train} for training, {validation} for validation, {test} for testing")
+    if (fold := experiment.fold) is not None:
+        yield from _wrapped(
+            f"the people for testing are fold {fold.number} of {fold.folds} of a cross-validation (repeat "
+            f"{fold.repeat}); in another fold, an experiment of its own, they are used for training"
+        )
     sessions = section.sessions if isinstance(section.sessions, str) else ", ".join(section.sessions)
     yield from _wrapped(
         f"read here: T1-weighted scans (sessions: {sessions}), and from the table {', '.join(labels.columns)}, ids, "

@@ -10,10 +10,11 @@ from fedtune3d._utils.folders import CacheFolder, SiteFolder
 from fedtune3d._utils.progress import Advance, Progress
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.site_step import KEPT_LOCAL, STATE
+from fedtune3d.cohorts.folds import require_enough_people
 from fedtune3d.cohorts.reading import read_site
 from fedtune3d.cohorts.records import Cohort, ScanRecord
 from fedtune3d.cohorts.rejected import RejectedScan, read_rejected, without_rejected
-from fedtune3d.cohorts.splits import assign_splits, count_by_quantile, count_groups, read_splits
+from fedtune3d.cohorts.splits import count_by_quantile, count_groups, read_splits
 from fedtune3d.cohorts.warnings import ReadingWarning
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.site import SiteSection
@@ -307,9 +308,14 @@ class SiteData(LocalTrainer):
         if unshared.keys() <= saved.keys():
             splits = {group: saved[group] for group in unshared}
         else:
-            splits = assign_splits(unshared, self.experiment.seed, self.name, self.experiment.splits.fractions())
+            splits = self.experiment.assign(unshared, self.name)
         declared = {record.group_id for record in records if self.is_shared(record)}
         return splits | {group: shared[self._pseudonym(group)] for group in declared}
+
+    def require_enough_people(self, records: Sequence[ScanRecord]) -> None:
+        """Raise `InputError` if a fold of the cross-validation would lack a class that the site has."""
+        validation, names = self.experiment.validation, self.experiment.outcome.strata
+        require_enough_people(records, 0 if validation is None else validation.folds, self.name, names)
 
     def own_splits(self, records: Iterable[ScanRecord]) -> dict[str, str]:
         """Group → split of the groups that this site splits itself."""

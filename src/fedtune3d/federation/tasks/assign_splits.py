@@ -49,6 +49,7 @@ class SplitFlow(Payload):
 
 def assign_splits(site: SiteData, task: Task) -> Answer:
     """Assign the splits, save them and the full flow at the site, and answer with the counts that may leave."""
+    site.require_enough_people(site.records)
     splits = site.assign(site.records, task.expect(AssignSplits).groups)
     write_splits(site.files.splits, site.records, splits)
     site.splits = splits

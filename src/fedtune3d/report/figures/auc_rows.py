@@ -14,11 +14,16 @@ from fedtune3d.report.table import AucRow
 _SLOT = 0.22  # distance of two series in a row; rows are 1 apart
 
 
-def draw_rows(rows: Sequence[AucRow], series: Mapping[str, Mark]) -> Figure:
+def draw_rows(rows: Sequence[AucRow], series: Mapping[str, Mark], unit: str = "seed") -> Figure:
     """Draw the AUC and CI of each series in each row; the estimates of a row are in the order of the series.
 
-    The values of single seeds, if a row has them, are drawn as dots on the CI. Hollow marks have few people; undefined
-    values give the reason.
+    The values of single seeds or folds, if a row has them, are drawn as dots on the CI. Hollow marks have few people;
+    undefined values give the reason.
+
+    Args:
+        rows: The rows, from the top.
+        series: Title of a series → its mark.
+        unit: What the single values are: a ``seed`` or a ``fold`` each.
     """
     estimates = [estimate for row in rows for estimate in row.estimates if estimate is not None]
     by_seed = [value for row in rows for values in row.by_seed for value in values]
@@ -37,7 +42,7 @@ def draw_rows(rows: Sequence[AucRow], series: Mapping[str, Mark]) -> Figure:
                 seeds = row.by_seed[index] if row.by_seed else ()
                 _draw(axes, estimate, seeds, height + (index - (len(series) - 1) / 2) * slot, mark)
     _label(axes, rows)
-    handles = _legend(series, estimates, bool(by_seed))
+    handles = _legend(series, estimates, f"each {unit}" if by_seed else None)
     columns = 4 if max(len(title) for title in series) < 25 else 2
     figure.legend(
         handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), frameon=False, fontsize=8
@@ -89,7 +94,7 @@ def _label(axes: Axes, rows: Sequence[AucRow]) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _legend(series: Mapping[str, Mark], estimates: Sequence[Estimate], seeds: bool) -> list[Line2D]:
+def _legend(series: Mapping[str, Mark], estimates: Sequence[Estimate], dots: str | None) -> list[Line2D]:
     handles = [
         Line2D([], [], color=mark.colour, marker=mark.marker, markersize=6.5, label=title)
         for title, mark in series.items()
@@ -99,6 +104,6 @@ def _legend(series: Mapping[str, Mark], estimates: Sequence[Estimate], seeds: bo
         handles.append(
             Line2D([], [], color=BLACK, marker="o", markerfacecolor="white", markersize=6.5, linestyle="", label=label)
         )
-    if seeds:
-        handles.append(Line2D([], [], color=BLACK, marker=".", markersize=4, linestyle="", label="each seed"))
+    if dots is not None:
+        handles.append(Line2D([], [], color=BLACK, marker=".", markersize=4, linestyle="", label=dots))
     return handles

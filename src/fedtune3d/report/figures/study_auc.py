@@ -5,7 +5,8 @@ from itertools import cycle
 
 from fedtune3d.report.figures.auc_rows import draw_rows
 from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, Drawing, Mark, site_marks
-from fedtune3d.report.study_contents import CROSSED, Row, StudyEstimate
+from fedtune3d.report.study_contents import CROSSED, Row
+from fedtune3d.report.study_estimates import StudyEstimate
 from fedtune3d.report.study_tables import TITLES, auc_data, interval_methods
 from fedtune3d.report.table import AucRow
 
@@ -15,13 +16,18 @@ _OTHERS = {
 }
 
 
-def draw_study_auc(stage: str, rows: Sequence[Row]) -> Drawing:
+def draw_study_auc(stage: str, rows: Sequence[Row], unit: str = "seed") -> Drawing:
     """Draw one row per site and one for the mean; references are grey and baselines black.
 
     All combinations of a crossed study have one row each, with the mean over sites.
+
+    Args:
+        stage: The stage.
+        rows: Its rows.
+        unit: What the trials of a combination are: ``seed`` or ``fold``.
     """
     if stage == CROSSED:
-        return _draw_combinations(rows)
+        return _draw_combinations(rows, unit)
     names = [*rows[0].sites, "Mean"]
     lines = [
         AucRow(
@@ -39,12 +45,12 @@ def draw_study_auc(stage: str, rows: Sequence[Row]) -> Drawing:
         title=title,
         description=f"Test AUC with 95% CIs per site for {', '.join(row.label for row in rows)}; the table has the "
         f"same numbers. Intervals: {'; '.join(interval_methods(rows))}.",
-        figure=draw_rows(lines, {row.label: mark for row, mark in zip(rows, _marks(rows), strict=True)}),
-        rows=auc_data(list(rows)),
+        figure=draw_rows(lines, {row.label: mark for row, mark in zip(rows, _marks(rows), strict=True)}, unit),
+        rows=auc_data(list(rows), unit),
     )
 
 
-def _draw_combinations(rows: Sequence[Row]) -> Drawing:
+def _draw_combinations(rows: Sequence[Row], unit: str) -> Drawing:
     lines = [AucRow(row.label, "site", None, [row.mean.estimate], [_seeds(row.mean)]) for row in rows]
     title = f"{TITLES[CROSSED]}: test AUC, mean over sites"
     return Drawing(
@@ -52,8 +58,8 @@ def _draw_combinations(rows: Sequence[Row]) -> Drawing:
         title=title,
         description="Mean test AUC over sites with its 95% CI, one row per combination; the table has the same "
         f"numbers. Intervals: {'; '.join(interval_methods(rows))}.",
-        figure=draw_rows(lines, {"Mean over sites": Mark(BLUE, "o")}),
-        rows=auc_data(list(rows)),
+        figure=draw_rows(lines, {"Mean over sites": Mark(BLUE, "o")}, unit),
+        rows=auc_data(list(rows), unit),
     )
 
 

@@ -36,10 +36,10 @@ def draw_study_weights(contents: StudyContents) -> Drawing | None:
     figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False, fontsize=8)
     return Drawing(
         name="weights_by_rule",
-        title=f"Weight of each site in each round, for each rule (seed {contents.seeds[0]})",
+        title=f"Weight of each site in each round, for each rule (seed {contents.label(contents.numbers[0])})",
         description="One panel per aggregation rule: the weight of each site's update over the rounds.",
         figure=figure,
-        rows=[{"rule": entry.rule, "seed": entry.seed, **entry.row._asdict()} for entry in data],
+        rows=[{"rule": entry.rule, "seed": contents.label(entry.seed), **entry.row._asdict()} for entry in data],
     )
 
 
