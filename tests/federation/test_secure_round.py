@@ -14,13 +14,17 @@ from drawn_sites import Killed, Member
 
 from fedtune3d._utils.state_dicts import State, state_sha256
 from fedtune3d.aggregation.contract import RuleContext
+from fedtune3d.aggregation.site_step import SiteStep
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answer, Fault, Task
+from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.round_settings import RoundSettings
 from fedtune3d.federation.round_state import RoundsFolder, RoundState
 from fedtune3d.federation.rounds import QuorumLostError, run_rounds
+from fedtune3d.federation.step_messages import with_step
+from fedtune3d.federation.tasks.score import Score
 from fedtune3d.models.normalisation import normalisation_names
 from fedtune3d.models.tuning import read_state
 from fedtune3d.training.faults import SiteFault
@@ -261,5 +265,27 @@ def test_an_update_that_is_not_finite_or_too_large_is_refused_at_its_site(tmp_pa
         update={"participation": bench.experiment.participation.model_copy(update={"max_norm": 1e-9})}
     )
     strict = ProcessModel(small)
-    with pytest.raises(QuorumLostError, match=r"A: the norm of the change is .*, above the limit of 1e-09"):
+    line = r"A: its update is not finite, or larger than participation\.max_norm \(1e-09\);"  # and no number of it
+    with pytest.raises(QuorumLostError, match=line):
         go(strict, tmp_path, retries=0)
+
+
+def test_states_that_the_server_makes_up_are_no_questions_to_a_round(tmp_path: Path) -> None:
+    """Whether an update is refused tells of the scans as its norm does: each state that may be tried is a question."""
+    bench = process_model()
+    small = bench.experiment.model_copy(
+        update={"participation": bench.experiment.participation.model_copy(update={"max_norm": 1e-9})}
+    )
+    strict = ProcessModel(small)
+    site = Member("A", small, strict, tmp_path / "A")
+    state = read_initial(strict)
+
+    def asked(value: float, attempt: int) -> Task:
+        crafted = {name: torch.full_like(tensor, value) for name, tensor in state.items()}
+        return with_step(Task(Score(), 1, parts={"state": crafted}), "fedavg", SiteStep(), attempt)
+
+    for attempt in (1, 2):
+        with pytest.raises(SiteFault, match=r"^its update is not finite, or larger than participation\.max_norm"):
+            site.answer(asked(0.0, attempt))
+    with pytest.raises(Refusal, match="another training task in a second attempt at round 1"):
+        site.answer(asked(0.1, 3))
