@@ -30,7 +30,7 @@ from fedtune3d.training.prefix import device_of, staged
 from fedtune3d.training.settings import TrainingSettings
 
 SCANS_AT_ONCE = 8
-"""Scans whose gradients are computed together, where only the head trains."""
+"""Scans whose gradients are computed together, where only the head trains, in every batch."""
 Sums = dict[str, torch.Tensor]
 DrawsOf = Callable[[Sequence[int]], AbstractContextManager[None]]
 """Seeds the draws of a model, such as dropout, for the gradient of the person with these scans."""
@@ -282,18 +282,25 @@ class ClippedSum:
             self.sums[name] += torch.tensordot(factors, finite, 1)
 
     def _together(self, data: ScanSet, people: Sequence[Sequence[int]], views: Sequence[int]) -> Sums:
-        """Return the gradients of several people, (people, …), by `torch.func`."""
+        """Return the gradients of several people, (people, …), by `torch.func`.
+
+        All batches have the same size, the last being padded with copies of its last scan, because kernels are chosen
+        by shape: a state can be made under which everybody's gradient hangs on the last bit.
+        """
         device = device_of(self.model)
         scans = [scan for own in people for scan in own]
         owners = torch.tensor([owner for owner, own in enumerate(people) for _ in own], device=device)
-        inputs = data.inputs(scans, [views[scan] for scan in scans]).to(device)
         values = {name: parameter.detach() for name, parameter in self.parameters.items()}
+        sums = {name: value.new_zeros(len(people), *value.shape) for name, value in values.items()}
         assert self._per_scan is not None
-        gradients = self._per_scan(values, inputs, data.labels[scans].to(device))
-        return {
-            name: gradient.new_zeros(len(people), *gradient.shape[1:]).index_add_(0, owners, gradient)
-            for name, gradient in gradients.items()
-        }
+        for start in range(0, len(scans), SCANS_AT_ONCE):
+            batch = scans[start : start + SCANS_AT_ONCE]
+            padded = [*batch, *[batch[-1]] * (SCANS_AT_ONCE - len(batch))]
+            inputs = data.inputs(padded, [views[scan] for scan in padded]).to(device)
+            gradients = self._per_scan(values, inputs, data.labels[padded].to(device))
+            for name, gradient in gradients.items():
+                sums[name].index_add_(0, owners[start : start + len(batch)], gradient[: len(batch)])
+        return sums
 
     def _one_by_one(
         self, data: ScanSet, people: Sequence[Sequence[int]], views: Sequence[int], draws_of: DrawsOf
