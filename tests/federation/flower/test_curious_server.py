@@ -330,6 +330,25 @@ def test_no_task_gives_away_the_counts_of_a_small_split(hospital: Hospital, writ
     assert (payload.examples, payload.validation_people, payload.received) == (24, 0, None)
 
 
+def test_no_fault_gives_away_a_count_or_a_scan(hospital: Hospital, write: Callable[..., Path]) -> None:
+    """The site's log names the scan and how many there are; a state that the server makes up would ask for either."""
+    path = write(splits={"train": 0.5, "validation": 0.1, "test": 0.4}, participation={"retries": 2})
+    hospital.approve(path)
+    server = Server(Experiment.from_yaml(path), hospital)
+    server.prepare()
+
+    def fault(state: State, **more: Any) -> str:
+        reply = server.ask(Task(Train(rule="fedavg", step=STEP), 1, parts={"state": state}, **more))
+        assert isinstance(reply, Fault), reply
+        return reply.reason
+
+    line = "a loss, gradient or output is NaN or infinite; lower the learning rate or check the scans"
+    assert fault(crafted(server.state, float("nan"))) == line
+    weight = {name: 1e38 * torch.arange(tensor.numel()).view(tensor.shape) for name, tensor in server.state.items()}
+    assert fault(weight) == line
+    assert fault(server.state, deadline_seconds=1e-6) == "the deadline passed before the training was done"
+
+
 def test_a_training_set_of_few_people_of_a_class_is_not_used(hospital: Hospital, write: Callable[..., Path]) -> None:
     path = write(splits={"train": 0.1, "validation": 0.45, "test": 0.45}, baselines=["leave_one_site_out"])
     hospital.approve(path)

@@ -97,7 +97,7 @@ class SiteHost:
             return sha256, description, Fault(self.settings.name, f"refused: {refusal}")
         except SiteFault as fault:
             log.warning("%s: %s", description, fault)
-            return sha256, description, Fault(self.settings.name, str(fault))
+            return sha256, description, Fault(self.settings.name, fault.public)
         except Exception as error:
             log.error("%s: %s", description, error, exc_info=not isinstance(error, InputError))
             return sha256, description, Fault(self.settings.name, _without_names(error))
