@@ -4,7 +4,7 @@ They cover the site's half as well: `site/local_trainer.py` and `site/masked_upd
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answer, Fault, Task
 from fedtune3d.federation.privacy.refusal import Refusal
+from fedtune3d.federation.privacy.secure_aggregation.messages import Attempt, key_statement
+from fedtune3d.federation.privacy.secure_aggregation.site_part import SiteAttempt, SitePart
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.round_settings import RoundSettings
 from fedtune3d.federation.round_state import RoundsFolder, RoundState
@@ -194,6 +196,25 @@ def test_a_server_killed_in_any_step_continues_to_the_same_bits(kind: str, after
     assert state_sha256(resumed.state) == state_sha256(whole.state)
     first_three = kind in ("train", "share_secrets", "mask_update")
     assert RoundsFolder(tmp_path / "killed").lines()[1].secure.attempt == (2 if first_three else 1)
+
+
+def test_keys_with_which_the_others_could_not_go_on_cost_their_own_site_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = SitePart.begin
+
+    def hostile(part: SitePart, site: str, attempt: Attempt, last: SiteAttempt | None) -> SiteAttempt:
+        kept = begin(part, site, attempt, last)
+        keys = replace(kept.keys, encryption="00" * 32)  # a point of small order, signed as it should be
+        signature = part.identity.sign(key_statement(attempt, site, keys.encryption, keys.masking))
+        return replace(kept, keys=replace(keys, signature=signature)) if site == "D" else kept
+
+    monkeypatch.setattr(SitePart, "begin", hostile)
+    go(process_model(), tmp_path)
+    line = RoundsFolder(tmp_path).lines()[0]
+    assert line.secure is not None
+    assert (line.secure.attempt, line.secure.summed) == (1, SITES[:3])
+    assert line.sites["D"].fault == "no secret can be agreed with its keys"
 
 
 def test_an_attempt_without_enough_sites_is_made_again_with_fresh_masks(tmp_path: Path) -> None:

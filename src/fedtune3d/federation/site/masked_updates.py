@@ -42,11 +42,13 @@ class RoundTask:
     """The one training task of a round, whichever attempt it is asked in, and whether or not an update came of it.
 
     Attributes:
+        experiment: SHA-256 of the experiment.
         round: The round.
         received_sha256: SHA-256 of the tensors that came with it.
         retry_sha256: SHA-256 of what else it says in every attempt.
     """
 
+    experiment: str
     round: Annotated[int, Field(ge=1)]
     received_sha256: str
     retry_sha256: str
@@ -82,14 +84,15 @@ class MaskedUpdates:
         Raises:
             Refusal: If another training task was asked in this round, or any in a later one.
         """
-        task = RoundTask(round_, received, retry)
+        task = RoundTask(self.experiment, round_, received, retry)
         last = read_typed(RoundTask, self.paths.task, _ADVICE) if self.paths.task.exists() else None
         if last == task:
             return
-        if last is not None and round_ < last.round:
-            raise Refusal(f"secure aggregation: round {round_} comes before round {last.round}, which was asked for")
-        if last is not None and round_ == last.round:
-            raise Refusal(f"secure aggregation: another training task in a second attempt at round {round_}")
+        if last is not None and last.experiment == self.experiment:
+            if round_ < last.round:
+                raise Refusal(f"secure aggregation: round {round_} comes before round {last.round}, which was begun")
+            if round_ == last.round:
+                raise Refusal(f"secure aggregation: another training task in a second attempt at round {round_}")
         write_typed(self.paths.task, task)
 
     def begin(
