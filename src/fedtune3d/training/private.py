@@ -158,13 +158,13 @@ class _PrivateTrainer:
         """Take all steps of the round."""
         local_round, steps = self.local_round, self.protection.mechanism.steps
         for number in range(steps):
-            views, draws_of = self._views(number), partial(self._draws_of, number)
-            self.clipped.clear()
+            views = self._views(number)
+            self.clipped.clear(partial(self._draws_of, number))
             for scans in self._sampled():
                 if deadline is not None and time.monotonic() > deadline:
                     where = f"{local_round.site}, round {local_round.round}, step {number + 1}"
                     raise DeadlineExceeded(f"{where}: the deadline passed, {steps - number} steps left")
-                self.clipped.add(self.data, scans, views, draws_of)
+                self.clipped.add(self.data, scans, views)
             self._step()
             if progress:
                 progress(number + 1, steps)
@@ -255,25 +255,19 @@ class ClippedSum:
         self._per_scan = _per_scan_gradients(model, first_stage, loss) if only_the_head else None
         self.clear()
 
-    def clear(self) -> None:
+    def clear(self, draws_of: DrawsOf = lambda scans: nullcontext()) -> None:
         """Begin a new sum."""
+        self._draws_of = draws_of
         self.sums: Sums = {
             name: torch.zeros_like(parameter, dtype=torch.float64, requires_grad=False)
             for name, parameter in self.parameters.items()
         }
 
-    def add(
-        self,
-        data: ScanSet,
-        people: Sequence[Sequence[int]],
-        views: Sequence[int],
-        draws_of: DrawsOf = lambda scans: nullcontext(),
-    ) -> None:
+    def add(self, data: ScanSet, people: Sequence[Sequence[int]], views: Sequence[int]) -> None:
         """Add some people, each given by their scans; `views` has one entry per scan of the data."""
-        if self._per_scan is None:
-            per_person = self._one_by_one(data, people, views, draws_of)
-        else:
-            per_person = self._together(data, people, views)
+        per_person = (
+            self._one_by_one(data, people, views) if self._per_scan is None else self._together(data, people, views)
+        )
         squares = sum(gradient.double().flatten(1).square().sum(1) for gradient in per_person.values())
         norms = torch.as_tensor(squares).sqrt()
         factors = torch.where(norms.isfinite(), self.clip / norms.clamp(min=self.clip), 0.0)
@@ -302,14 +296,12 @@ class ClippedSum:
                 sums[name].index_add_(0, owners[start : start + len(batch)], gradient[: len(batch)])
         return sums
 
-    def _one_by_one(
-        self, data: ScanSet, people: Sequence[Sequence[int]], views: Sequence[int], draws_of: DrawsOf
-    ) -> Sums:
+    def _one_by_one(self, data: ScanSet, people: Sequence[Sequence[int]], views: Sequence[int]) -> Sums:
         """Return the gradients of several people, (people, …), by one backward pass per scan."""
         device, model = device_of(self.model), staged(self.model)
         found: list[Sums] = []
         for own in people:
-            with draws_of(own):
+            with self._draws_of(own):
                 for scan in own:
                     inputs = data.inputs([scan], [views[scan]]).to(device)
                     outputs = model.run_stages(inputs, self.first_stage, model.stage_count)
