@@ -20,6 +20,7 @@ import numpy as np
 from scipy.stats import binom, norm
 
 import bulk_intervals as bulk
+import outcome_coverage
 from fedtune3d.evaluation import Predictions
 from fedtune3d.evaluation.auc_estimate import auc_estimate, variance_of
 from fedtune3d.evaluation.auc_interval import mean_auc_interval
@@ -331,6 +332,10 @@ PARTS: dict[str, Callable[[np.random.Generator, int], list[dict[str, Any]]]] = {
     "calibration and Brier score": calibration_and_brier,
     "proportions": proportions,
     "predictive values and accuracy": predictive_values,
+    "three classes": outcome_coverage.three_classes,
+    "three classes at four sites": outcome_coverage.sites_of_three_classes,
+    "numbers": outcome_coverage.numbers,
+    "numbers at four sites": outcome_coverage.sites_of_numbers,
 }
 
 

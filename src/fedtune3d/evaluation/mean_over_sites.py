@@ -26,20 +26,18 @@ def mean_over_sites(
     estimates: Mapping[str, Estimate],
     variances: Mapping[str, AucVariance] | None = None,
     overlap: Overlap = NOBODY_SHARED,
-    what: str = "an AUC",
 ) -> SiteMean:
-    """Compute the mean AUC over sites, or that of another share.
+    """Compute the mean AUC over sites.
 
     Args:
         estimates: Site → estimate. Undefined estimates are left out; the other sites are named in ``sites``.
         variances: Site → variance of its AUC, for the score interval of the mean. None if the sites' own intervals
             are bootstraps: the interval then comes from `mean_interval`, which under-covers with few people.
         overlap: People with test scans at several sites, whose AUCs are then correlated.
-        what: What is averaged, for the reason why there is no mean.
     """
     limits = {site: estimate.limits for site, estimate in estimates.items() if estimate.limits is not None}
     if not limits:
-        return SiteMean(**vars(undefined(f"no site has {what}")), sites=())
+        return SiteMean(**vars(undefined("no site has an AUC")), sites=())
     values, lows, highs = zip(*limits.values(), strict=True)
     if variances is None:
         interval, method = mean_interval(values, lows, highs), MOVER

@@ -33,13 +33,14 @@ def test_values_are_those_of_scikit_learn(draw_classes: Draw, scans_each: int) -
     matrix = ConfusionMatrix.of(drawn)
     assert matrix.cells == tuple(map(tuple, confusion_matrix(drawn.truth, drawn.predicted).tolist()))
     each = [sensitivity(matrix, of, people) for of, people in enumerate(drawn.participants_by_class)]
-    balanced = balanced_accuracy(each)
+    balanced = balanced_accuracy(each, drawn.participants_by_class)
     assert balanced.value == pytest.approx(balanced_accuracy_score(drawn.truth, drawn.predicted), abs=1e-12)
     assert each[1].limits == pytest.approx((each[1].value, *wilson(each[1].value, 13)))
     assert str(matrix.recognised(1)) == f"{matrix.cells[1][1]}/{13 * scans_each}"
     overall = accuracy(matrix, 50, drawn.participants_by_class)
     assert overall.value == pytest.approx(accuracy_score(drawn.truth, drawn.predicted), abs=1e-12)
-    assert balanced.low < balanced.value < balanced.high
+    # The mean of shares of n people varies as a share of 3² / (1/20 + 1/13 + 1/17) people.
+    assert balanced.limits[1:] == pytest.approx(wilson(balanced.value, 9 / (1 / 20 + 1 / 13 + 1 / 17)))
 
 
 def test_small_cells_are_held_back_with_enough_others_that_no_total_gives_them_away() -> None:
@@ -60,7 +61,7 @@ def test_everything_of_a_row_is_held_back_where_the_rest_would_give_it_away() ->
     assert matrix.cells[0] == (None, None, 0)
     assert (sensitivity(matrix, 0, 12).undefined, accuracy(matrix, 27, (12, 8, 7)).undefined) == (HELD_BACK, HELD_BACK)
     each = [sensitivity(matrix, of, 10) for of in range(3)]
-    assert balanced_accuracy(each).undefined == HELD_BACK
+    assert balanced_accuracy(each, (12, 8, 7)).undefined == HELD_BACK
     assert np.isnan(matrix_array(matrix)[0]).tolist() == [True, True, False]
 
 
@@ -86,7 +87,7 @@ def test_sites_add_up_and_hold_back_together() -> None:
 def test_a_class_without_scans() -> None:
     matrix = ConfusionMatrix.of(from_cells([[3, 1, 0], [0, 0, 0], [0, 1, 4]]))
     each = [sensitivity(matrix, of, people) for of, people in enumerate((4, 0, 5))]
-    assert (each[1].undefined, balanced_accuracy(each).undefined) == ("no test scans of this class",) * 2
+    assert (each[1].undefined, balanced_accuracy(each, (4, 0, 5)).undefined) == ("no test scans of this class",) * 2
     assert np.isnan(matrix_array(matrix)[1]).all()
 
 

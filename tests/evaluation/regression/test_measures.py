@@ -54,14 +54,21 @@ def test_with_one_scan_each_the_interval_of_the_bias_is_that_of_a_t_test(draw_nu
     assert measured(drawn).bias.limits[1:] == pytest.approx((low, high), abs=1e-9)
 
 
-def test_without_predictions_the_interval_of_the_line_is_that_of_least_squares(draw_numbers: Draw) -> None:
+def test_under_normality_the_interval_of_the_line_is_that_of_least_squares(draw_numbers: Draw) -> None:
     drawn = draw_numbers(2, 23)
     expected = sm.OLS(drawn.truth, sm.add_constant(drawn.predicted)).fit().conf_int()
-    found = measured(drawn, shared=False)
+    found = measured(drawn, VarianceRatios(1.0, 1.0, 1.0, 1.0), shared=False)
     assert found.intercept.limits[1:] == pytest.approx(expected[0], abs=1e-8)
     assert found.slope.limits[1:] == pytest.approx(expected[1], abs=1e-9)
     assert found.spearman.undefined == "ranks need all sites' predictions"
-    assert "under normality" in found.slope.method
+
+
+def test_from_sums_alone_it_is_as_wide_or_wider(draw_numbers: Draw) -> None:
+    drawn = draw_numbers(2, 23)
+    normal = measured(drawn, VarianceRatios(1.0, 1.0, 1.0, 1.0), shared=False).slope
+    found = measured(drawn, shared=False).slope
+    assert found.high - found.low >= normal.high - normal.low
+    assert "from sums" in found.method
 
 
 def test_line_and_correlation_certified_by_nist(norris: NumberPredictions) -> None:

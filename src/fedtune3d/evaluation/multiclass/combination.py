@@ -8,15 +8,18 @@ from numpy.typing import NDArray
 from fedtune3d.evaluation.auc_interval import mean_auc_interval
 from fedtune3d.evaluation.cluster_sums import ClusterSums
 from fedtune3d.evaluation.estimate import FEW, Estimate, defined, undefined
-from fedtune3d.evaluation.mean_over_sites import MEAN_SCORE, SiteMean, mean_over_sites
+from fedtune3d.evaluation.intervals import wilson
+from fedtune3d.evaluation.mean_over_sites import MEAN_SCORE, SiteMean
 from fedtune3d.evaluation.measure import mean_measure
 from fedtune3d.evaluation.multiclass.checked_summary import CheckedClassSummary
 from fedtune3d.evaluation.multiclass.class_auc import hand_till, macro_auc, one_vs_rest
 from fedtune3d.evaluation.multiclass.class_predictions import ClassPredictions
 from fedtune3d.evaluation.multiclass.confusion_matrix import (
+    BALANCED,
     ConfusionMatrix,
     accuracy,
     balanced_accuracy,
+    effective_people,
     sensitivity,
 )
 from fedtune3d.evaluation.multiclass.losses import brier_score, log_loss
@@ -85,7 +88,7 @@ def _metrics(parts: Sequence[CheckedClassSummary], aucs: Aucs) -> ClassTestMetri
         ),
         macro_auc=aucs[1].estimate,
         hand_till=aucs[2].estimate,
-        balanced_accuracy=balanced_accuracy(sensitivities),
+        balanced_accuracy=balanced_accuracy(sensitivities, by_class),
         accuracy=accuracy(confusion, people, by_class),
         log_loss=log_loss(ClusterSums.pooled(part.sent.log_loss for part in parts), few),
         brier=brier_score(ClusterSums.pooled(part.sent.brier for part in parts), few),
@@ -158,9 +161,7 @@ def _means(checked: Mapping[str, CheckedClassSummary], sites: Mapping[str, Class
     return ClassMeans(
         macro_auc=_mean_auc(checked, lambda part: part.sent.macro_auc),
         hand_till=_mean_auc(checked, lambda part: part.sent.hand_till),
-        balanced_accuracy=mean_over_sites(
-            {site: metrics.balanced_accuracy for site, metrics in sites.items()}, what="a sensitivity for every class"
-        ),
+        balanced_accuracy=_mean_balanced(checked, sites),
         log_loss=mean_measure({site: part for site, part in losses.items() if part is not None}, "log", few),
         brier=mean_measure({site: part for site, part in briers.items() if part is not None}, "log", few),
     )
@@ -179,3 +180,16 @@ def _mean_auc(
     few = any(mean.estimate.mark for mean in known.values())
     limits = mean_auc_interval(values, variances)
     return SiteMean(**vars(defined(float(np.mean(values)), limits, MEAN_SCORE, few)), sites=tuple(known))
+
+
+def _mean_balanced(checked: Mapping[str, CheckedClassSummary], sites: Mapping[str, ClassTestMetrics]) -> SiteMean:
+    """The plain mean over the sites that have it, with Wilson's interval for the people who vary as much."""
+    known = {site: part.balanced_accuracy for site, part in sites.items() if part.balanced_accuracy.value is not None}
+    if not known:
+        return SiteMean(**vars(undefined("no site has a sensitivity for every class")), sites=())
+    mean = float(np.mean([part.value for part in known.values()]))
+    people = effective_people([effective_people(checked[site].sent.participants_by_class) for site in known])
+    few = any(part.mark for part in known.values())
+    return SiteMean(
+        **vars(defined(mean, wilson(mean, people), f"mean over sites, {BALANCED}", few)), sites=tuple(known)
+    )

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from fedtune3d.evaluation.confusion import NO_SCANS, WILSON, Fraction
 from fedtune3d.evaluation.estimate import FEW, Estimate, defined, undefined
-from fedtune3d.evaluation.intervals import mean_interval, wilson
+from fedtune3d.evaluation.intervals import wilson
 from fedtune3d.evaluation.multiclass.class_predictions import ClassPredictions
 
 HELD_BACK = "held back, as it would be about a few people"
-BALANCED = "mean of the classes' sensitivities, Wilson limits combined by MOVER"
+BALANCED = "mean of the classes' sensitivities, Wilson with the people who vary as much"
 
 
 @dataclass(frozen=True)
@@ -87,17 +87,28 @@ def accuracy(matrix: ConfusionMatrix, people: int, people_by_class: Sequence[int
     return _share(matrix.right(), people, few=min(people_by_class) < FEW)
 
 
-def balanced_accuracy(sensitivities: Sequence[Estimate]) -> Estimate:
+def balanced_accuracy(sensitivities: Sequence[Estimate], people_by_class: Sequence[int]) -> Estimate:
     """Estimate the mean of the classes' sensitivities; undefined if one of them is.
 
-    The classes' scans are of different people, so its interval follows from theirs (MOVER, see `mean_interval`).
+    Its interval is Wilson's with `effective_people` observations.
     """
-    limits = [part.limits for part in sensitivities if part.limits is not None]
-    if len(limits) < len(sensitivities):
+    values = [part.value for part in sensitivities if part.value is not None]
+    if len(values) < len(sensitivities):
         return undefined(next(part.undefined for part in sensitivities if part.undefined is not None))
-    values, lows, highs = zip(*limits, strict=True)
+    mean = sum(values) / len(values)
     few = any(part.mark for part in sensitivities)
-    return defined(sum(values) / len(values), mean_interval(values, lows, highs), BALANCED, few)
+    return defined(mean, wilson(mean, effective_people(people_by_class)), BALANCED, few)
+
+
+def effective_people(sizes: Sequence[float]) -> float:
+    """Return the number of observations with which a share varies as the plain mean of k shares does: k² / Σ 1/nᵢ.
+
+    If all true shares are equal; where they differ, the mean varies less, as the variance is concave.
+
+    Args:
+        sizes: Observations behind each share, each positive.
+    """
+    return len(sizes) ** 2 / sum(1 / size for size in sizes)
 
 
 def require_possible_matrix(matrix: ConfusionMatrix, scans_by_class: Sequence[int]) -> None:

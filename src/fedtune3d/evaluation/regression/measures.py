@@ -5,12 +5,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
+
 from fedtune3d.evaluation.confusion import NO_SCANS
 from fedtune3d.evaluation.estimate import Estimate, undefined
 from fedtune3d.evaluation.measure import Measure, Scale, few_people
+from fedtune3d.evaluation.regression.line import line_values
 from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
 from fedtune3d.evaluation.regression.number_sums import NumberSums
-from fedtune3d.evaluation.regression.variances import FEWEST_PEOPLE, NormalVariances, VarianceRatios
+from fedtune3d.evaluation.regression.variances import (
+    FEWEST_PEOPLE,
+    LineVariances,
+    VarianceRatios,
+    normal_variance_of_square,
+)
 from fedtune3d.evaluation.sample import FROM_PREDICTIONS
 
 Name = Literal["mae", "rmse", "bias", "r_squared", "slope", "intercept", "pearson", "spearman"]
@@ -27,8 +35,9 @@ SCALES: Mapping[Name, Scale] = {
 }
 """The scale of each measure's interval."""
 CLUSTERED = "mean over scans, people as clusters"
-ROBUST = "robust variance with people as clusters, shrunk to that under normality; {source}"
-NORMAL = "variance under normality, people as observations; from sums"
+AT_LEAST_NORMAL = f"{CLUSTERED}, variance at least that under normality"
+ROBUST = "jackknife variance over people, shrunk to that under normality; {source}"
+NORMAL = "variance under normality times that of the squared errors over theirs, people as observations; from sums"
 RANKS = "variance of Bonett and Wright (2000), people as observations"
 
 
@@ -77,7 +86,7 @@ def measures(
     Args:
         sums: The sums of test scans.
         reference: What true and predicted numbers were taken minus.
-        ratios: How far the variances are from those under normality; None for those.
+        ratios: How far the variances are from those under normality; None to take that from the sums.
         spearman: Correlation of ranks, if known.
     """
     found: dict[Name, Measure] = {}
@@ -86,36 +95,30 @@ def measures(
             found["mae" if name == "mae" else "bias"] = measure
     if (squares := sums.squared_error.measure) is not None and squares.value > 0:
         root = math.sqrt(squares.value)
-        found["rmse"] = Measure(root, squares.variance / (4 * squares.value), squares.degrees)
-    normal = NormalVariances.of(sums.joint, reference)
+        # A few people show nothing of rare great errors, so the variance is at least that under normality.
+        variance = max(squares.variance, normal_variance_of_square(squares.value, sums.joint.people))
+        found["rmse"] = Measure(root, variance / (4 * squares.value), squares.degrees)
+    normal = LineVariances.under_normality(sums.joint, reference)
     if normal is not None:
-        found |= _of_line(sums, reference, normal, ratios or VarianceRatios(1.0, 1.0, 1.0, 1.0))
+        found |= _of_line(sums, reference, normal, ratios or VarianceRatios.from_sums(sums))
     people = sums.joint.people
     if spearman is not None and people >= FEWEST_PEOPLE and abs(spearman) < 1:
-        variance = (1 - spearman**2) ** 2 * (1 + spearman**2 / 2) / (people - 3)
-        found["spearman"] = Measure(spearman, variance, people - 1)
+        of_ranks = (1 - spearman**2) ** 2 * (1 + spearman**2 / 2) / (people - 3)
+        found["spearman"] = Measure(spearman, of_ranks, people - 1)
     return found
 
 
-def _of_line(
-    sums: NumberSums, reference: float, normal: NormalVariances, ratios: VarianceRatios
-) -> dict[Name, Measure]:
+def _of_line(sums: NumberSums, reference: float, normal: LineVariances, ratios: VarianceRatios) -> dict[Name, Measure]:
     joint = sums.joint
-    (truth, predicted), covariance = joint.variances, joint.covariance
-    slope = covariance / predicted
-    values: dict[Name, float] = {
-        "r_squared": 1 - sums.squared_error.total / (joint.scans * truth),
-        "slope": slope,
-        "intercept": joint.means[0] + reference - slope * (joint.means[1] + reference),
-        "pearson": covariance / math.sqrt(truth * predicted),
+    scalars = (joint.scans, joint.truth, joint.predicted, joint.truth_squared, joint.product, joint.predicted_squared)
+    values = line_values([np.array([part], dtype=np.float64) for part in scalars], reference)
+    degrees = joint.people - 2
+    return {
+        "r_squared": Measure(float(values.r_squared[0]), normal.r_squared * ratios.r_squared, degrees),
+        "slope": Measure(float(values.slope[0]), normal.slope * ratios.slope, degrees),
+        "intercept": Measure(float(values.intercept[0]), normal.intercept * ratios.intercept, degrees),
+        "pearson": Measure(float(values.pearson[0]), normal.pearson * ratios.pearson, degrees),
     }
-    variances: dict[Name, float] = {
-        "r_squared": normal.r_squared * ratios.r_squared,
-        "slope": normal.slope * ratios.slope,
-        "intercept": normal.intercept * ratios.intercept,
-        "pearson": normal.pearson * ratios.pearson,
-    }
-    return {name: Measure(value, variances[name], joint.people - 2) for name, value in values.items()}
 
 
 def estimates(measured: Mapping[Name, Measure], people: int, shared: bool, robust: bool) -> NumberEstimates:
@@ -130,7 +133,7 @@ def estimates(measured: Mapping[Name, Measure], people: int, shared: bool, robus
     source = FROM_PREDICTIONS if shared else "from sums"
     of_line = ROBUST.format(source=source) if robust else NORMAL
     methods: dict[Name, str] = dict.fromkeys(NAMES, of_line)
-    methods |= {"mae": CLUSTERED, "rmse": CLUSTERED, "bias": CLUSTERED, "spearman": RANKS}
+    methods |= {"mae": CLUSTERED, "rmse": AT_LEAST_NORMAL, "bias": CLUSTERED, "spearman": RANKS}
     few = few_people(people)
     return NumberEstimates(
         **{

@@ -1,8 +1,9 @@
 """Sampling variances of measures of predicted numbers: under normality from sums, and robust from predictions.
 
-Where a site's predictions are known, the variance of a measure is estimated from people's parts in its error. This
-needs neither normality nor equal variances, but is too small with few people. As for the AUC, its ratio to the variance
-under normality is therefore pulled towards 1, as `PRIOR_PEOPLE` people would pull it. From sums alone, the ratio is 1.
+Where a site's predictions are known, the variance of a measure is estimated by leaving out one person after the other,
+which needs neither normality nor equal variances. As for the AUC, its ratio to the variance under normality is pulled
+towards 1, as `PRIOR_PEOPLE` people would pull it. From sums alone, the ratio is that of the squared errors' variance to
+the one under normality, at least 1.
 """
 
 import math
@@ -13,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtune3d.evaluation.regression.joint_sums import JointSums
+from fedtune3d.evaluation.regression.line import line_values
 from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
+from fedtune3d.evaluation.regression.number_sums import NumberSums
 
-PRIOR_PEOPLE = 15
+PRIOR_PEOPLE = 5
 """People whose weight the variance under normality has against the robust one; chosen by `benchmarks/coverage.py`."""
 FEWEST_PEOPLE = 4
 """Fewest people for the variance of a slope or a correlation."""
@@ -38,17 +41,44 @@ class VarianceRatios:
         """Estimate the ratios from predictions; None with too few people or if the numbers do not vary."""
         reference = float(predictions.truth.mean()) if len(predictions) else 0.0
         sums = JointSums.of(predictions, reference)
-        model = NormalVariances.of(sums, reference)
+        model = LineVariances.under_normality(sums, reference)
         if model is None:
             return None
-        parts, people = influences(predictions), sums.people
-        robust = {name: clustered(part, predictions) for name, part in vars(parts).items()}
-        return cls(**{name: _shrunk(robust[name], getattr(model, name), people) for name in robust})
+        robust = jackknife_variances(predictions)
+        if not all(math.isfinite(variance) for variance in vars(robust).values()):
+            return None
+        return cls(
+            r_squared=_shrunk(robust.r_squared, model.r_squared, sums.people),
+            slope=_shrunk(robust.slope, model.slope, sums.people),
+            intercept=_shrunk(robust.intercept, model.intercept, sums.people),
+            pearson=_shrunk(robust.pearson, model.pearson, sums.people),
+        )
+
+    @classmethod
+    def from_sums(cls, sums: NumberSums) -> Self:
+        """Take the ratio of the squared errors' variance to that under normality for all measures, at least 1.
+
+        Under elliptical distributions, of which the normal is one, the variances of a slope and of a correlation are
+        those under normality times a factor that the kurtosis gives, and so is that of a mean square.
+
+        References:
+            Muirhead, 1982, Aspects of Multivariate Statistical Theory, section 5.1.4.
+        """
+        squares = sums.squared_error.measure
+        if squares is None or squares.value == 0:
+            return cls(1.0, 1.0, 1.0, 1.0)
+        ratio = max(1.0, squares.variance / normal_variance_of_square(squares.value, sums.joint.people))
+        return cls(ratio, ratio, ratio, ratio)
+
+
+def normal_variance_of_square(mean_square: float, people: int) -> float:
+    """Return the variance of a mean of squares of normal variables with mean 0: 2 / n times the square of its mean."""
+    return 2 * mean_square**2 / people
 
 
 @dataclass(frozen=True)
-class NormalVariances:
-    """Variances of the measures if true and predicted numbers are jointly normal, with people as observations.
+class LineVariances:
+    """Variances of the measures.
 
     Attributes:
         r_squared: Of R².
@@ -63,8 +93,10 @@ class NormalVariances:
     pearson: float
 
     @classmethod
-    def of(cls, sums: JointSums, reference: float) -> Self | None:
-        """Compute from sums; None with under `FEWEST_PEOPLE` people or if the numbers do not vary.
+    def under_normality(cls, sums: JointSums, reference: float) -> Self | None:
+        """Compute them for jointly normal true and predicted numbers, with people as observations.
+
+        None with under `FEWEST_PEOPLE` people or if the numbers do not vary.
 
         With n people, the slope's is s² / (n Var p) with s² = n/(n−2) times the mean squared residual, the intercept's
         s²/n + p̄² times that of the slope, and that of Fisher's z of the correlation 1/(n − 3). That of
@@ -95,48 +127,40 @@ class NormalVariances:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Influences:
-    """(n,) part of each scan in the error of a measure, n times; see `NormalVariances` for the measures."""
+def jackknife_variances(predictions: NumberPredictions) -> LineVariances:
+    """Estimate the variances by leaving out one person after the other: (I − 1) / I Σᵢ (θ₍ᵢ₎ − θ)² over I people.
 
-    r_squared: NDArray[np.float64]
-    slope: NDArray[np.float64]
-    intercept: NDArray[np.float64]
-    pearson: NDArray[np.float64]
-
-
-def influences(predictions: NumberPredictions) -> Influences:
-    """Compute each scan's part in the errors of the measures, from the derivatives of the measures by the moments.
+    For a line with one scan per person, this is (n − 1) / n times the variance HC3. That of R² is taken on log(1 − R²)
+    and that of the correlation on Fisher's z, where their intervals are symmetric, then brought back by the delta
+    method. Not finite if the numbers without one of the people do not vary.
 
     References:
-        Hampel, 1974, J. Am. Stat. Assoc. 69:383–393 (influence curves). Devlin, Gnanadesikan and Kettenring, 1975,
-        Biometrika 62:531–545, eq. 2.3 (of a correlation).
+        Efron and Stein, 1981, Ann. Stat. 9:586–596. MacKinnon and White, 1985, J. Econom. 29:305–325 (HC3).
     """
-    y, p = predictions.truth - predictions.truth.mean(), predictions.predicted - predictions.predicted.mean()
-    errors = predictions.errors
-    truth, predicted, mse = float(np.mean(y**2)), float(np.mean(p**2)), float(np.mean(errors**2))
-    slope = float(np.mean(y * p)) / predicted
-    residuals = y - slope * p
-    correlation = float(np.mean(y * p)) / math.sqrt(truth * predicted)
-    z, w = y / math.sqrt(truth), p / math.sqrt(predicted)
-    of_slope = residuals * p / predicted
-    return Influences(
-        r_squared=-(errors**2 - mse / truth * y**2) / truth,
-        slope=of_slope,
-        intercept=residuals - predictions.predicted.mean() * of_slope,
-        pearson=z * w - correlation * (z**2 + w**2) / 2,
+    reference = float(predictions.truth.mean())
+    y, p = predictions.truth - reference, predictions.predicted - reference
+    codes = predictions.participant_codes()
+    sums = [np.bincount(codes, weights=part) for part in (np.ones(len(y)), y, p, y**2, y * p, p**2)]
+    totals: list[NDArray[np.float64]] = [part.sum() - part for part in sums]
+    every = line_values([np.array([part.sum()]) for part in sums], reference)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        without = line_values(totals, reference)
+    people = len(sums[0])
+    scale = (people - 1) / people
+
+    def variance(left_out: NDArray[np.float64], value: NDArray[np.float64]) -> float:
+        return float(scale * np.sum((left_out - value) ** 2))
+
+    unexplained, left = 1 - every.r_squared, 1 - without.r_squared
+    with np.errstate(divide="ignore", invalid="ignore"):
+        of_logarithm = variance(np.log(left), np.log(unexplained))
+        of_z = variance(np.arctanh(without.pearson), np.arctanh(every.pearson))
+    return LineVariances(
+        r_squared=of_logarithm * float(unexplained[0]) ** 2,
+        slope=variance(without.slope, every.slope),
+        intercept=variance(without.intercept, every.intercept),
+        pearson=of_z * float(1 - every.pearson[0] ** 2) ** 2,
     )
-
-
-def clustered(part: NDArray[np.float64], predictions: NumberPredictions) -> float:
-    """Compute I / (I − 1) Σᵢ (Σ part)² / n² over the I people: the sandwich estimator with people as clusters.
-
-    References:
-        Liang and Zeger, 1986, Biometrika 73:13–22.
-    """
-    sums = np.bincount(predictions.participant_codes(), weights=part)
-    people = len(sums)
-    return float(sums @ sums) * people / (people - 1) / len(part) ** 2
 
 
 def _shrunk(robust: float, model: float, people: int) -> float:
