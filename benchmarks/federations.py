@@ -125,7 +125,7 @@ def history(
         shown = initial if setting.collapse is not None and round_ > setting.collapse else state
         states = [*states[1 - LAST :], shown]
         tested.append(_mean_auc(tests, pool, learner, shown))
-        validation, error = _validate(round_, sites, pool, learner, shown)
+        validation, error = validate(round_, sites, pool, learner, shown)
         validations.append(validation)
         errors.append(error)
     averaged = _mean_auc(tests, pool, learner, np.mean(states, axis=0))
@@ -137,7 +137,7 @@ def _mean_auc(tests: Sequence[np.ndarray], pool: Pool, learner: Learner, state: 
     return float(np.mean([auc(pool.labels[rows], learner.margins(rows, state)) for rows in tests]))
 
 
-def _validate(
+def validate(
     round_: int, sites: Sequence[Site], pool: Pool, learner: Learner, state: np.ndarray
 ) -> tuple[Validation, float]:
     """As the server makes it of what the sites send; and the standard error of the pooled loss."""

@@ -98,6 +98,12 @@ def test_the_map_of_the_rooms_names_every_room_and_files_that_exist() -> None:
     assert {room for room, _ in rows if "/" not in room} == rooms
 
 
+def test_the_example_of_a_cross_validation_is_valid() -> None:
+    experiment = Experiment.from_yaml(ROOT / "examples" / "cross_validation.yaml")
+    assert experiment.validation is not None
+    assert len(list(experiment.validation.all_folds())) == 10
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("study*.yaml")), ids=lambda path: path.stem)
 def test_the_example_studies_are_valid(path: Path) -> None:
     study = Study.from_yaml(path)

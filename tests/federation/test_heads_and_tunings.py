@@ -91,7 +91,7 @@ def test_ncc_runs_once_over_sites_whose_policy_allows_it(two_sites: dict[str, An
 
 def test_ncc_of_few_people_does_not_leave(two_sites: dict[str, Any], tmp_path: Path) -> None:
     values = two_sites | {"model": {"encoder": "tiny", "head": "ncc"}, "aggregation": {"rule": "ncc"}}
-    with pytest.raises(ValueError, match=r"policy\.min_per_class is 5"):
+    with pytest.raises(ValueError, match=r"policy\.min_per_class of site A is 5"):
         run(values | {"training": {"rounds": 1}}, tmp_path / "run")
 
 

@@ -23,7 +23,8 @@ from fedtune3d.federation.tasks.map_saliency import MeanSaliency
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.explanation import grad_cam, places_of, similarity
 from fedtune3d.preparation.template import load_template
-from fedtune3d.workflows.predict import Predictor, as_input
+from fedtune3d.training.prediction import as_input
+from fedtune3d.workflows.predict import Predictor
 from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.run_folder import open_run
 

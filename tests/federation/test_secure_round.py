@@ -4,7 +4,7 @@ They cover the site's half as well: `site/local_trainer.py` and `site/masked_upd
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -14,13 +14,19 @@ from drawn_sites import Killed, Member
 
 from fedtune3d._utils.state_dicts import State, state_sha256
 from fedtune3d.aggregation.contract import RuleContext
+from fedtune3d.aggregation.site_step import SiteStep
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answer, Fault, Task
+from fedtune3d.federation.privacy.refusal import Refusal
+from fedtune3d.federation.privacy.secure_aggregation.messages import Attempt, key_statement
+from fedtune3d.federation.privacy.secure_aggregation.site_part import SiteAttempt, SitePart
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.round_settings import RoundSettings
 from fedtune3d.federation.round_state import RoundsFolder, RoundState
 from fedtune3d.federation.rounds import QuorumLostError, run_rounds
+from fedtune3d.federation.step_messages import with_step
+from fedtune3d.federation.tasks.score import Score
 from fedtune3d.models.normalisation import normalisation_names
 from fedtune3d.models.tuning import read_state
 from fedtune3d.training.faults import SiteFault
@@ -192,6 +198,25 @@ def test_a_server_killed_in_any_step_continues_to_the_same_bits(kind: str, after
     assert RoundsFolder(tmp_path / "killed").lines()[1].secure.attempt == (2 if first_three else 1)
 
 
+def test_keys_with_which_the_others_could_not_go_on_cost_their_own_site_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = SitePart.begin
+
+    def hostile(part: SitePart, site: str, attempt: Attempt, last: SiteAttempt | None) -> SiteAttempt:
+        kept = begin(part, site, attempt, last)
+        keys = replace(kept.keys, encryption="00" * 32)  # a point of small order, signed as it should be
+        signature = part.identity.sign(key_statement(attempt, site, keys.encryption, keys.masking))
+        return replace(kept, keys=replace(keys, signature=signature)) if site == "D" else kept
+
+    monkeypatch.setattr(SitePart, "begin", hostile)
+    go(process_model(), tmp_path)
+    line = RoundsFolder(tmp_path).lines()[0]
+    assert line.secure is not None
+    assert (line.secure.attempt, line.secure.summed) == (1, SITES[:3])
+    assert line.sites["D"].fault == "no secret can be agreed with its keys"
+
+
 def test_an_attempt_without_enough_sites_is_made_again_with_fresh_masks(tmp_path: Path) -> None:
     accidents = [Accident(site, "mask_update", silent) for site in "CD"]
     hidden = go(process_model(), tmp_path / "hidden", accidents=accidents)
@@ -261,5 +286,27 @@ def test_an_update_that_is_not_finite_or_too_large_is_refused_at_its_site(tmp_pa
         update={"participation": bench.experiment.participation.model_copy(update={"max_norm": 1e-9})}
     )
     strict = ProcessModel(small)
-    with pytest.raises(QuorumLostError, match=r"A: the norm of the change is .*, above the limit of 1e-09"):
+    line = r"A: its update is not finite, or larger than participation\.max_norm \(1e-09\);"  # and no number of it
+    with pytest.raises(QuorumLostError, match=line):
         go(strict, tmp_path, retries=0)
+
+
+def test_states_that_the_server_makes_up_are_no_questions_to_a_round(tmp_path: Path) -> None:
+    """Whether an update is refused tells of the scans as its norm does: each state that may be tried is a question."""
+    bench = process_model()
+    small = bench.experiment.model_copy(
+        update={"participation": bench.experiment.participation.model_copy(update={"max_norm": 1e-9})}
+    )
+    strict = ProcessModel(small)
+    site = Member("A", small, strict, tmp_path / "A")
+    state = read_initial(strict)
+
+    def asked(value: float, attempt: int) -> Task:
+        crafted = {name: torch.full_like(tensor, value) for name, tensor in state.items()}
+        return with_step(Task(Score(), 1, parts={"state": crafted}), "fedavg", SiteStep(), attempt)
+
+    for attempt in (1, 2):
+        with pytest.raises(SiteFault, match=r"^its update is not finite, or larger than participation\.max_norm"):
+            site.answer(asked(0.0, attempt))
+    with pytest.raises(Refusal, match="another training task in a second attempt at round 1"):
+        site.answer(asked(0.1, 3))

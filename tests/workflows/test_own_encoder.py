@@ -15,9 +15,10 @@ from fedtune3d.config.handover import from_line, to_line
 from fedtune3d.federation.site.costs import measure_costs
 from fedtune3d.models.encoders import _registry, install_encoder
 from fedtune3d.testing import check_encoder
+from fedtune3d.training.prediction import as_input
 from fedtune3d.workflows.explain import explain_scan
 from fedtune3d.workflows.export import export_run, load_exported
-from fedtune3d.workflows.predict import Predictor, as_input
+from fedtune3d.workflows.predict import Predictor
 from fedtune3d.workflows.run import run_experiment
 
 DOCS = Path(__file__).parents[2] / "docs" / "encoders.md"

@@ -9,6 +9,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from command_line import call
 from scipy.special import expit, logit
 
 from fedtune3d._utils.errors import InputError
@@ -152,3 +153,33 @@ def test_no_spreadsheet_evaluates_the_table(tmp_path: Path) -> None:
     assert cells[0] == '\'=HYPERLINK("x")', row
     assert cells[5] == "'@SUM(A1)"
     assert cells[2] == "n/a"  # not recalibrated
+
+
+def test_several_processes_predict_to_the_same_bits_and_in_the_same_order(
+    predictor: Predictor, small_experiment: Any
+) -> None:
+    scans = [scan_of(small_experiment, "A", number) for number in (4, 1, 3)]
+    told: list[tuple[int, int]] = []
+    several = predict_scans(predictor, scans, lambda done, total: told.append((done, total)), workers=2)
+    assert several == predict_scans(predictor, scans)
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    with pytest.raises(InputError, match="--workers: saliency maps are made one scan after the other"):
+        predict_scans(predictor, scans, explain=lambda found, prepared: None, workers=2)
+
+
+def test_a_bids_folder_becomes_a_table_that_is_whole_or_absent(
+    capsys: pytest.CaptureFixture[str], run: Path, small_experiment: Any, tmp_path: Path
+) -> None:
+    """Of a scan that cannot be read the command says so in one line, and writes nothing of the others either."""
+    site = Path(shutil.copytree(small_experiment.folder / "B", tmp_path / "B"))
+    table = tmp_path / "table.tsv"
+    assert call(capsys, "predict", run, site, "--output", table)[0] == 0
+    with table.open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert [Path(row["scan"]).name for row in rows] == [f"sub-{number:02d}_T1w.nii.gz" for number in range(10)]
+    table.unlink()
+    (site / "sub-09" / "anat" / "sub-09_T1w.nii.gz").write_bytes(b"no scan")
+    code, _, err = call(capsys, "predict", run, site, "--output", table)
+    assert code == 2
+    assert "sub-09_T1w.nii.gz" in err
+    assert not table.exists()

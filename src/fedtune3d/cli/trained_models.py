@@ -48,9 +48,17 @@ def export(
 
 def predict(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of a finished run.")],
-    scans: Annotated[list[Path], typer.Argument(metavar="SCAN…", help="NIfTI files, with or without skull.")],
+    scans: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SCAN…",
+            help="NIfTI files with or without skull, folders of them, BIDS or CAPS folders, or .tsv files with a "
+            "column `path`.",
+        ),
+    ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Also write the table to this TSV file.")
+        Path | None,
+        typer.Option("--output", "-o", help="Also write one row per scan to this TSV file, once all are predicted."),
     ] = None,
     explain: Annotated[
         Path | None,
@@ -59,6 +67,9 @@ def predict(
     weights: Annotated[Path | None, typer.Option(help="The pretrained checkpoint that the run started from.")] = None,
     site: Annotated[str | None, typer.Option(help="Site whose local layers to use, if sites kept their own.")] = None,
     encoder: OwnEncoder = None,
+    workers: Annotated[
+        int, typer.Option(help="Number of parallel processes, each with the run's number of threads.", min=1)
+    ] = 1,
 ) -> None:
     """Predict the probability of the positive class for new scans, and flag those unlike the training scans.
 
@@ -69,13 +80,15 @@ def predict(
     from fedtune3d.cli.predict_table import prediction_sentences, prediction_table
     from fedtune3d.report import caveat
     from fedtune3d.workflows.explain import explainer
+    from fedtune3d.workflows.new_scans import find_scans
     from fedtune3d.workflows.predict import Predictor, predict_scans, write_predictions_of
 
     _install(encoder)
+    found = find_scans(scans)
     predictor = Predictor(run_folder, weights, site)
     with progress_bars() as bars, bars.bar("predicting") as advance:
         write_maps = None if explain is None else explainer(predictor, explain, bars, _print_written)
-        predictions = predict_scans(predictor, scans, advance, write_maps)
+        predictions = predict_scans(predictor, found, advance, write_maps, workers)
     if output is not None:
         write_predictions_of(predictions, output)
     names = predictor.names

@@ -205,7 +205,8 @@ class SecureRound:
         self, server: ServerAttempt, tasks: Mapping[str, Task]
     ) -> tuple[dict[str, SignedKeys], dict[str, Report]]:
         """Let the sites train; return the keys and reports of those whose update can be added up."""
-        keys, reports = {}, {}
+        keys: dict[str, SignedKeys] = {}
+        reports: dict[str, Report] = {}
         self.entries = {}
         for reply in self.federation.ask(tasks):
             site, step = reply.site, self.steps.get(reply.site)
@@ -215,7 +216,7 @@ class SecureRound:
             fault = reason_to_refuse_hidden(reply, step)
             offered = reply.expect(TrainAnswer).keys if fault is None else None
             if offered is not None:
-                fault = server.why_not_keys(site, offered)
+                fault = server.why_not_keys(site, offered, keys.values())
             if offered is None or fault is not None:
                 self._note_fault(site, fault or "no keys")
                 continue

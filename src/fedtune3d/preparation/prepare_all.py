@@ -72,7 +72,7 @@ def _walk(
         yield from ((record, _outcome(store.get, record)) for record in missing)
         return
     # Unlike multiprocessing's, these processes do not run the caller's script again, so it needs no __main__ guard.
-    with ProcessPoolExecutor(min(workers, len(missing)), initializer=_use_one_thread) as pool:
+    with ProcessPoolExecutor(min(workers, len(missing)), initializer=use_one_thread) as pool:
         futures = [pool.submit(_outcome, store.get, record) for record in missing]
         try:
             for record, future in zip(missing, futures, strict=True):
@@ -89,7 +89,8 @@ def _outcome(function: Callable[[ScanRecord], Path | None], record: ScanRecord) 
         return error
 
 
-def _use_one_thread() -> None:
+def use_one_thread() -> None:
+    """Let SimpleITK use one thread in this process, as one of several that prepare scans."""
     import SimpleITK
 
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)

@@ -44,7 +44,9 @@ HOW_TO_USE = """\
 ```python
 from fedtune3d.workflows.export import load_exported
 
-model, info = load_exported("model.safetensors")   # prepared scans (B, 1, 128, 128, 128) → logits (B, 2)
+exported = load_exported("model.safetensors")
+print(exported.predict("scan.nii.gz"))   # prepares the scan, with or without skull
+model, info = exported                   # prepared scans (B, 1, 128, 128, 128) → logits (B, 2)
 ```"""
 
 HOW_TO_RECALIBRATE = """

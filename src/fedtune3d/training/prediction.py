@@ -6,12 +6,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fedtune3d.evaluation.outcome import BINARY, Outcome
+from fedtune3d.preparation.prepared_scan import PreparedScan
 from fedtune3d.training.dataset import ScanSet
 from fedtune3d.training.faults import NotFinite
 from fedtune3d.training.prefix import device_of, staged
 
 CACHED_BATCH_SIZE = 8
 """Cached features per batch, with which a head takes about a third of the time per scan of single scans."""
+
+
+def as_input(prepared: PreparedScan) -> torch.Tensor:
+    """Convert a prepared scan to a model's input, (1, 1, s, s, s) float32."""
+    return torch.from_numpy(np.asarray(prepared.voxels, dtype=np.float32))[None, None]
 
 
 def predict_logits(model: nn.Module, data: ScanSet, batch_size: int | None = None) -> NDArray[np.float64]:

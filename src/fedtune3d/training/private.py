@@ -7,14 +7,16 @@ it: the optimiser, its momentum and weight decay, and the terms that a rule adds
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.seeds import torch_rng
+from fedtune3d._utils.seeds import global_draws_from, torch_rng
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.site_step import LocalOptimizer, Parts, SiteStep
 from fedtune3d.models.assembly import AssembledModel
@@ -28,8 +30,10 @@ from fedtune3d.training.prefix import device_of, staged
 from fedtune3d.training.settings import TrainingSettings
 
 SCANS_AT_ONCE = 8
-"""Scans whose gradients are computed together, where only the head trains."""
+"""Scans whose gradients are computed together, where only the head trains, in every batch."""
 Sums = dict[str, torch.Tensor]
+DrawsOf = Callable[[Sequence[int]], AbstractContextManager[None]]
+"""Seeds the draws of a model, such as dropout, for the gradient of the person with these scans."""
 
 
 @dataclass(frozen=True, order=True)
@@ -84,7 +88,8 @@ def train_privately(
         people: The person of each scan.
         settings: Optimiser and learning rates.
         protection: Clipping, noise and sampling.
-        local_round: Seed, site and round, which determine views and dropout.
+        local_round: Seed, site and round, from which views and dropout follow for each person on their own: otherwise
+            everybody's gradient would depend on who else is in training.
         step: The rule's site step.
         remembered: The site's memory for the rule, from its last accepted round.
         deadline: Time by `time.monotonic()` after which the result is too late.
@@ -134,7 +139,8 @@ class _PrivateTrainer:
         step: SiteStep,
         remembered: Parts,
     ) -> None:
-        self.data, self.protection, self.local_round = data, protection, local_round
+        self.data, self.people, self.protection, self.local_round = data, people, protection, local_round
+        self.device = device_of(assembled.model)
         self.scans_of: dict[str, list[int]] = {}
         for scan, person in enumerate(people):
             self.scans_of.setdefault(person, []).append(scan)
@@ -152,9 +158,8 @@ class _PrivateTrainer:
         """Take all steps of the round."""
         local_round, steps = self.local_round, self.protection.mechanism.steps
         for number in range(steps):
-            rng = torch_rng("epoch", local_round.seed, local_round.site, local_round.round, number)
-            views = self.data.draw_views(len(self.data), rng)
-            self.clipped.clear()
+            views = self._views(number)
+            self.clipped.clear(partial(self._draws_of, number))
             for scans in self._sampled():
                 if deadline is not None and time.monotonic() > deadline:
                     where = f"{local_round.site}, round {local_round.round}, step {number + 1}"
@@ -163,6 +168,22 @@ class _PrivateTrainer:
             self._step()
             if progress:
                 progress(number + 1, steps)
+
+    def _views(self, number: int) -> list[int]:
+        """Draw the view of each scan in a step."""
+        views = [0] * len(self.data)
+        for person, scans in self.scans_of.items():
+            drawn = self.data.draw_views(len(scans), torch_rng("private views", *self._causes(number), person))
+            for scan, view in zip(scans, drawn, strict=True):
+                views[scan] = view
+        return views
+
+    def _draws_of(self, number: int, scans: Sequence[int]) -> AbstractContextManager[None]:
+        person = self.people[scans[0]]
+        return global_draws_from("private training", *self._causes(number), person, device=self.device)
+
+    def _causes(self, number: int) -> tuple[int, str, int, int]:
+        return self.local_round.seed, self.local_round.site, self.local_round.round, number
 
     def _sampled(self) -> Iterator[list[list[int]]]:
         """Yield the scans of each sampled person, in groups that are computed together."""
@@ -234,8 +255,9 @@ class ClippedSum:
         self._per_scan = _per_scan_gradients(model, first_stage, loss) if only_the_head else None
         self.clear()
 
-    def clear(self) -> None:
+    def clear(self, draws_of: DrawsOf = lambda scans: nullcontext()) -> None:
         """Begin a new sum."""
+        self._draws_of = draws_of
         self.sums: Sums = {
             name: torch.zeros_like(parameter, dtype=torch.float64, requires_grad=False)
             for name, parameter in self.parameters.items()
@@ -254,28 +276,36 @@ class ClippedSum:
             self.sums[name] += torch.tensordot(factors, finite, 1)
 
     def _together(self, data: ScanSet, people: Sequence[Sequence[int]], views: Sequence[int]) -> Sums:
-        """Return the gradients of several people, (people, …), by `torch.func`."""
+        """Return the gradients of several people, (people, …), by `torch.func`.
+
+        All batches have the same size, the last being padded with copies of its last scan, because kernels are chosen
+        by shape: a state can be made under which everybody's gradient hangs on the last bit.
+        """
         device = device_of(self.model)
         scans = [scan for own in people for scan in own]
         owners = torch.tensor([owner for owner, own in enumerate(people) for _ in own], device=device)
-        inputs = data.inputs(scans, [views[scan] for scan in scans]).to(device)
         values = {name: parameter.detach() for name, parameter in self.parameters.items()}
+        sums = {name: value.new_zeros(len(people), *value.shape) for name, value in values.items()}
         assert self._per_scan is not None
-        gradients = self._per_scan(values, inputs, data.labels[scans].to(device))
-        return {
-            name: gradient.new_zeros(len(people), *gradient.shape[1:]).index_add_(0, owners, gradient)
-            for name, gradient in gradients.items()
-        }
+        for start in range(0, len(scans), SCANS_AT_ONCE):
+            batch = scans[start : start + SCANS_AT_ONCE]
+            padded = [*batch, *[batch[-1]] * (SCANS_AT_ONCE - len(batch))]
+            inputs = data.inputs(padded, [views[scan] for scan in padded]).to(device)
+            gradients = self._per_scan(values, inputs, data.labels[padded].to(device))
+            for name, gradient in gradients.items():
+                sums[name].index_add_(0, owners[start : start + len(batch)], gradient[: len(batch)])
+        return sums
 
     def _one_by_one(self, data: ScanSet, people: Sequence[Sequence[int]], views: Sequence[int]) -> Sums:
         """Return the gradients of several people, (people, …), by one backward pass per scan."""
         device, model = device_of(self.model), staged(self.model)
         found: list[Sums] = []
         for own in people:
-            for scan in own:
-                inputs = data.inputs([scan], [views[scan]]).to(device)
-                outputs = model.run_stages(inputs, self.first_stage, model.stage_count)
-                self.loss(outputs.float(), data.labels[[scan]].to(device)).mean().backward()
+            with self._draws_of(own):
+                for scan in own:
+                    inputs = data.inputs([scan], [views[scan]]).to(device)
+                    outputs = model.run_stages(inputs, self.first_stage, model.stage_count)
+                    self.loss(outputs.float(), data.labels[[scan]].to(device)).mean().backward()
             found.append({name: _taken_gradient(parameter) for name, parameter in self.parameters.items()})
         return {name: torch.stack([own[name] for own in found]) for name in self.parameters}
 
@@ -301,7 +331,10 @@ class _Tail(nn.Module):
 def _per_scan_gradients(
     model: nn.Module, first_stage: int, scan_loss: ScanLoss
 ) -> Callable[[Sums, torch.Tensor, torch.Tensor], Sums]:
-    """Return the function (parameters, inputs (B, …), labels (B,)) → gradients of the losses, (B, …)."""
+    """Return the function (parameters, inputs (B, …), labels (B,)) → gradients of the losses, (B, …).
+
+    A head that draws, such as by dropout, raises `RuntimeError`: its draws would depend on the batch.
+    """
     tail = _Tail(model, first_stage)
 
     def loss(values: Sums, scan: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
@@ -309,6 +342,6 @@ def _per_scan_gradients(
         return scan_loss(outputs.float(), label[None]).mean()
 
     gradients: Callable[[Sums, torch.Tensor, torch.Tensor], Sums] = vmap(
-        grad(loss), in_dims=(None, 0, 0), randomness="different"
+        grad(loss), in_dims=(None, 0, 0), randomness="error"
     )
     return gradients

@@ -50,7 +50,7 @@ def read_request(folder: Path, file: Path) -> Request:
     settings.install_encoders()
     experiment = Experiment.from_yaml(file, own_code=False)  # the file comes from elsewhere
     require_one_run(experiment.validation)
-    key, approvals = site_key(paths.people_key), Approvals(paths.approvals)
+    key, approvals = site_key(paths.people_key, paths.hashed), Approvals(paths.approvals)
     withdrawn = approvals.withdrawn()
     section = settings.section_of(experiment)
     require_within_limits(experiment, section.policy)

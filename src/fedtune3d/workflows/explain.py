@@ -22,7 +22,8 @@ from fedtune3d.preparation.prepared_scan import PreparedScan
 from fedtune3d.preparation.scan_space import to_scan_space
 from fedtune3d.report import caveat
 from fedtune3d.report.figures.saliency import draw_saliency
-from fedtune3d.workflows.predict import Prediction, Predictor, as_input
+from fedtune3d.training.prediction import as_input
+from fedtune3d.workflows.predict import Prediction, Predictor
 
 
 @dataclass(frozen=True)

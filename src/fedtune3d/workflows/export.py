@@ -3,8 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-from torch import nn
-
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sha256_file, write_text
 from fedtune3d._utils.folders import RunFolder
@@ -27,6 +25,7 @@ from fedtune3d.models.tuning.adapters import merge, save_adapter
 from fedtune3d.report.export_info import FORMAT, ExportInfo, InputFormat, class_labels
 from fedtune3d.report.model_card import model_card
 from fedtune3d.report.run_contents import FinishedRun, read_finished_run
+from fedtune3d.workflows.exported_model import ExportedModel
 
 
 def export_run(
@@ -65,10 +64,11 @@ def export_run(
     return [*written, ExportFolder(output).card]
 
 
-def load_exported(path: Path) -> tuple[nn.Module, ExportInfo]:
+def load_exported(path: Path) -> ExportedModel:
     """Load a merged model written by `export_run`, in evaluation mode on the CPU, and the header of its file.
 
-    The model maps prepared scans (B, 1, s, s, s) to outputs (B, k), which `ExportInfo.outcome` converts to predictions.
+    Its `predict` takes a NIfTI file. The model itself, the first of the two parts, maps prepared scans (B, 1, s, s, s)
+    to outputs (B, k), which `ExportInfo.outcome` converts to predictions.
 
     Raises:
         InputError: If the file is not such a model, is damaged, or expects scans prepared in another way than by this
@@ -91,7 +91,7 @@ def load_exported(path: Path) -> tuple[nn.Module, ExportInfo]:
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: does not match encoder {info.encoder} with head {info.head}: {reason}") from error
-    return model.eval(), info
+    return ExportedModel(model.eval(), info)
 
 
 def _read_info(path: Path) -> ExportInfo:

@@ -2,11 +2,11 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -16,13 +16,17 @@ from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.foreign_text import table_cell
 from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.handover import install_files, installed_files
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.feature_statistics import FeatureStatistics
 from fedtune3d.models.pooling import pool_features
+from fedtune3d.preparation.prepare_all import use_one_thread
 from fedtune3d.preparation.prepare_scan import prepare_scan
 from fedtune3d.preparation.prepared_scan import PreparedScan
 from fedtune3d.report.class_names import class_names
+from fedtune3d.training.prediction import as_input
 from fedtune3d.workflows.export import trained_model
+from fedtune3d.workflows.exported_model import recalibrate
 from fedtune3d.workflows.known_scans import KnownScan, KnownScans
 
 
@@ -79,6 +83,7 @@ class Predictor:
     """
 
     def __init__(self, run_folder: Path, weights: Path | None = None, site: str | None = None) -> None:
+        self.source = _Source(run_folder, weights, site, installed_files())
         contents, assembled = trained_model(run_folder, weights, site)
         self.model: nn.Module = assembled.model
         self.experiment = Experiment.model_validate(contents.config)
@@ -109,7 +114,7 @@ class Predictor:
             positive,
             site,
             distance,
-            self._recalibrate(probability),
+            recalibrate(self.scaling, probability, self.threshold),
             self.known.find(scan),
         )
 
@@ -121,13 +126,6 @@ class Predictor:
         if not self.statistics:
             return "no site sent the mean of its features, which takes policy.min_per_class people and 8 training scans"
         return ""
-
-    def _recalibrate(self, probability: float) -> float | None:
-        if self.scaling is None or not self.scaling.keeps_order:
-            return None
-        if self.threshold is None:
-            return self.scaling.probability(probability)
-        return self.scaling.probability_beside(probability, self.threshold)
 
     def _logits_and_features(self, scan: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Compute the logits, and the encoder's features if the model has a separate encoder."""
@@ -143,16 +141,12 @@ class Predictor:
             yield statistics.distance(pooled) / statistics.limit, site
 
 
-def as_input(prepared: PreparedScan) -> torch.Tensor:
-    """Convert a prepared scan to the model's input, (1, 1, s, s, s) float32."""
-    return torch.from_numpy(np.asarray(prepared.voxels, dtype=np.float32))[None, None]
-
-
 def predict_scans(
     predictor: Predictor,
     scans: Sequence[Path],
     progress: Callable[[int, int], None] | None = None,
     explain: Callable[[Prediction, PreparedScan], None] | None = None,
+    workers: int = 1,
 ) -> list[Prediction]:
     """Predict scans with a run's model, in the given order.
 
@@ -160,7 +154,9 @@ def predict_scans(
         predictor: The run's model.
         scans: NIfTI files, of heads or brains, as supported by the run's preparation.
         progress: Called with (scans done, total scans).
-        explain: Called with each prediction and its prepared scan.
+        explain: Called with each prediction and its prepared scan; only with one worker.
+        workers: Number of processes that prepare and predict, each with the run's threads and a model of its own. The
+            predictions have the same bits for any number.
 
     Raises:
         InputError: If a file is missing, given twice or cannot be prepared, with its name.
@@ -168,15 +164,68 @@ def predict_scans(
     missing = [scan for scan in scans if not scan.is_file()]
     if missing:
         raise InputError(f"{', '.join(map(str, missing))}: no such file; give the paths of NIfTI scans")
-    names, predictions = distinct_names(scans), []
-    for done, scan in enumerate(scans, start=1):
-        prepared = predictor.prepare(scan)
-        predictions.append(predictor.predict(scan, prepared, names[done - 1]))
-        if explain is not None:
-            explain(predictions[-1], prepared)
+    if explain is not None and workers > 1:
+        raise InputError("--workers: saliency maps are made one scan after the other; leave --workers or --explain out")
+    predictions = []
+    for prediction in _predictions(predictor, scans, distinct_names(scans), explain, workers):
+        predictions.append(prediction)
         if progress is not None:
-            progress(done, len(scans))
+            progress(len(predictions), len(scans))
     return predictions
+
+
+def _predictions(
+    predictor: Predictor,
+    scans: Sequence[Path],
+    names: Sequence[str],
+    explain: Callable[[Prediction, PreparedScan], None] | None,
+    workers: int,
+) -> Iterator[Prediction]:
+    """Yield the prediction of each scan, in order."""
+    if workers == 1 or len(scans) < 2:
+        for scan, name in zip(scans, names, strict=True):
+            prepared = predictor.prepare(scan)
+            prediction = predictor.predict(scan, prepared, name)
+            if explain is not None:
+                explain(prediction, prepared)
+            yield prediction
+        return
+    processes = min(workers, len(scans))
+    # Unlike multiprocessing's, these processes do not run the caller's script again, so it needs no __main__ guard.
+    with ProcessPoolExecutor(processes, initializer=_start_worker, initargs=(predictor.source,)) as pool:
+        futures = [pool.submit(_predict_in_worker, scan, name) for scan, name in zip(scans, names, strict=True)]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a process needs to load the same model: as in `Predictor`, and the encoders' files that were installed."""
+
+    run_folder: Path
+    weights: Path | None
+    site: str | None
+    encoders: Mapping[str, str]
+
+
+_worker: Predictor | None = None
+"""The model of this process, if it is one of several that predict."""
+
+
+def _start_worker(source: _Source) -> None:
+    global _worker
+    use_one_thread()
+    install_files(source.encoders)
+    _worker = Predictor(source.run_folder, source.weights, source.site)
+
+
+def _predict_in_worker(scan: Path, name: str) -> Prediction:
+    assert _worker is not None  # `_start_worker` made it
+    return _worker.predict(scan, _worker.prepare(scan), name)
 
 
 def distinct_names(scans: Sequence[Path]) -> list[str]:

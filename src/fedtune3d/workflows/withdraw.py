@@ -38,7 +38,7 @@ def withdraw_person(folder: Path, person: str) -> None:
     known = column_values(settings.data, ["participant_id"], participants=settings.participants)["participant_id"]
     if participant not in known:
         raise InputError(f"{person}: expected a participant of the tables of {settings.data}, which name nobody so")
-    Approvals(paths.approvals).withdraw(hash_person(site_key(paths.people_key), participant))
+    Approvals(paths.approvals).withdraw(hash_person(site_key(paths.people_key, paths.hashed), participant))
     work = SiteWork(settings.work)
     scans = {sha256_file(path) for path in _scans_of(settings.data, participant)}
     for cache in work.cache.sites().values() if work.cache.path.is_dir() else ():

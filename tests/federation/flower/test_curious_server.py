@@ -26,6 +26,7 @@ from fedtune3d.federation.privacy.consent import WITHHELD
 from fedtune3d.federation.privacy.differential_privacy.spending import read_spending
 from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.site import private_rounds
 from fedtune3d.federation.site.site import Site
 from fedtune3d.federation.tasks.assign_splits import AssignSplits, SplitFlow
 from fedtune3d.federation.tasks.count_scans import CountScans, ScanCounts
@@ -330,6 +331,25 @@ def test_no_task_gives_away_the_counts_of_a_small_split(hospital: Hospital, writ
     assert (payload.examples, payload.validation_people, payload.received) == (24, 0, None)
 
 
+def test_no_fault_gives_away_a_count_or_a_scan(hospital: Hospital, write: Callable[..., Path]) -> None:
+    """The site's log names the scan and how many there are; a state that the server makes up would ask for either."""
+    path = write(splits={"train": 0.5, "validation": 0.1, "test": 0.4}, participation={"retries": 2})
+    hospital.approve(path)
+    server = Server(Experiment.from_yaml(path), hospital)
+    server.prepare()
+
+    def fault(state: State, **more: Any) -> str:
+        reply = server.ask(Task(Train(rule="fedavg", step=STEP), 1, parts={"state": state}, **more))
+        assert isinstance(reply, Fault), reply
+        return reply.reason
+
+    line = "a loss, gradient or output is NaN or infinite; lower the learning rate or check the scans"
+    assert fault(crafted(server.state, float("nan"))) == line
+    weight = {name: 1e38 * torch.arange(tensor.numel()).view(tensor.shape) for name, tensor in server.state.items()}
+    assert fault(weight) == line
+    assert fault(server.state, deadline_seconds=1e-6) == "the deadline passed before the training was done"
+
+
 def test_a_training_set_of_few_people_of_a_class_is_not_used(hospital: Hospital, write: Callable[..., Path]) -> None:
     path = write(splits={"train": 0.1, "validation": 0.45, "test": 0.45}, baselines=["leave_one_site_out"])
     hospital.approve(path)
@@ -439,6 +459,34 @@ def test_a_task_writes_nothing_but_lines_into_log_and_screen(
     assert "\x1b" not in screen.screen
 
 
+def test_a_withdrawal_at_any_moment_leaves_no_answer_to_be_given_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here between the last look at the decisions and the storing of the answer, which `site withdraw` cannot find."""
+    keep, left = Account.keep, ["sub-03"]
+
+    def withdrawn_before(account: Account, task: Task, answer: Answer) -> None:
+        if left:
+            withdraw_person(server.hospital.folder, left.pop())
+        keep(account, task, answer)
+
+    monkeypatch.setattr(Account, "keep", withdrawn_before)
+    assert server.refused(Task(CountScans())) == "a participant has withdrawn at site A; ask again without them"
+    assert server.told(Task(CountScans())) == ScanCounts(simulated=False)  # one fewer than were about to leave
+
+
+def test_without_the_key_of_the_people_nothing_is_answered(server: Server) -> None:
+    """With another one, who has withdrawn would be back, and whose budget is spent would begin a new one."""
+    hospital = server.hospital
+    withdraw_person(hospital.folder, "sub-03")
+    (hospital.folder / "people.key").unlink()
+    hospital.restart()
+    reply = server.ask(Task(CountScans()))
+    assert isinstance(reply, Fault)
+    assert reply.reason == "the site could not carry out the task: InputError; details are in the site's log"
+    assert not (hospital.folder / "people.key").exists()
+
+
 def test_a_revocation_holds_for_the_answer_that_is_being_computed(server: Server) -> None:
     hospital, short = server.hospital, server.experiment.sha256()[:12]
 
@@ -522,6 +570,30 @@ def test_noise_is_drawn_once_whatever_dies_and_whatever_is_asked(
     assert server.refused(task) == line
     (spending,) = {line.release for line in read_spending(hospital.folder / "privacy.jsonl")}
     assert spending
+
+
+def test_a_private_update_with_somebody_who_withdraws_meanwhile_never_leaves(
+    hospital: Hospital, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written after `site withdraw` has looked for it."""
+    server = private_server(hospital, write)
+    (splits,) = hospital.folder.glob("work/runs/*/sites/A/splits.tsv")
+    left = [next(line.split("\t")[0] for line in splits.read_text().splitlines() if line.endswith("\ttrain"))]
+    store = private_rounds._write
+
+    def withdrawn_before(*given: Any) -> None:
+        if left:
+            withdraw_person(hospital.folder, left.pop())
+        store(*given)
+
+    monkeypatch.setattr(private_rounds, "_write", withdrawn_before)
+    task = Task(Train(rule="fedavg", step=STEP), 1, parts={"state": server.state})
+    assert isinstance(server.ask(task), Fault)
+    for _ in range(2):
+        line = "privacy.epsilon: what was released in round 1 is no longer kept, and is not drawn again"
+        assert server.refused(task) == line
+        hospital.restart()
+    server.train(2, server.state)
 
 
 def test_one_budget_for_all_experiments_on_the_same_people(hospital: Hospital, write: Callable[..., Path]) -> None:

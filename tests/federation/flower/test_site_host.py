@@ -9,6 +9,7 @@ import yaml
 from fedtune3d._utils.errors import InputError
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import Fault, Task
+from fedtune3d.federation.privacy.people import site_key
 from fedtune3d.models.encoders import _registry, encoder_spec
 
 flwr = pytest.importorskip("flwr.app")
@@ -79,6 +80,7 @@ def test_an_error_in_code_leaves_by_its_kind_and_its_traceback_stays(
     def broken(*given: object) -> Site:
         raise AttributeError("no attribute 'wieght' in /data/sub-01")
 
+    site_key(host.paths.people_key, host.paths.hashed)
     host.approvals.approve(experiment, "", {"everyone": (), "negative": (), "positive": ()})
     host.make_site = broken
     occasion = Occasion(experiment.public(), experiment.sha256(), None)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from scan_records import make_record
 
+from fedtune3d._utils.errors import DamagedFileError, InputError
 from fedtune3d.federation.privacy.people import hash_person, people_sets, site_key, too_close, without_people
 
 KEY = b"k" * 32
@@ -16,11 +17,31 @@ def named(*people: str) -> dict[str, tuple[str, ...]]:
 
 
 def test_a_key_of_the_site_s_own_is_made_once(tmp_path: Path) -> None:
-    key = site_key(tmp_path / "people.key")
+    key = site_key(tmp_path / "people.key", [])
     assert len(key) == 32
-    assert site_key(tmp_path / "people.key") == key
+    assert site_key(tmp_path / "people.key", []) == key
     assert (tmp_path / "people.key").stat().st_mode & 0o077 == 0
     assert hash_person(key, "sub-01") != hash_person(KEY, "sub-01")
+
+
+def test_no_other_key_takes_the_place_of_one_that_names_people(tmp_path: Path) -> None:
+    """Otherwise who has withdrawn is back, and who has spent a budget begins another."""
+    path, ledger = tmp_path / "people.key", tmp_path / "approvals.jsonl"
+    site_key(path, [ledger])
+    whole = path.read_bytes()
+    for number in range(len(whole)):
+        path.write_bytes(whole[:number] + bytes([whole[number] ^ 1]) + whole[number + 1 :])
+        with pytest.raises(DamagedFileError, match="does not match its checksum"):
+            site_key(path, [ledger])
+    for damaged in (b"", whole[:-1], whole + b"\n"):
+        path.write_bytes(damaged)
+        with pytest.raises(DamagedFileError):
+            site_key(path, [ledger])
+    path.unlink()
+    ledger.touch()
+    with pytest.raises(InputError, match=r"people\.key: missing, but approvals\.jsonl names people by hashes"):
+        site_key(path, [tmp_path / "privacy.jsonl", ledger])
+    assert not path.exists()
 
 
 def test_the_sets_of_an_experiment() -> None:

@@ -23,10 +23,8 @@ def values(value: float) -> dict[str, State]:
     return {"state": {"weight": torch.full((5,), value)}}
 
 
-def begin(
-    site: MaskedUpdates, number: int, round_: int = 1, received: str = RECEIVED, retry: str = RETRY
-) -> SignedKeys:
-    return site.begin(round_, number, 9, values(float(round_)), received, TRAINING, retry)
+def begin(site: MaskedUpdates, number: int) -> SignedKeys:
+    return site.begin(1, number, 9, values(1.0), RECEIVED, TRAINING)
 
 
 @pytest.fixture
@@ -55,9 +53,11 @@ def test_a_second_attempt_at_a_round_is_at_the_same_task(
     sites: dict[str, MaskedUpdates], changed: dict[str, str]
 ) -> None:
     """Losses, scores and cosines leave with every attempt: crafted states would turn each retry into a question."""
-    site = sites["A"]
-    begin(site, 1)
+    site, task = sites["A"], {"received": RECEIVED, "retry": RETRY}
+    site.require_one_task(1, **task)
     with pytest.raises(Refusal, match="another training task in a second attempt at round 1"):
-        begin(site, 2, **changed)
-    begin(site, 2)
-    begin(site, 1, round_=2, **changed)
+        site.require_one_task(1, **task | changed)
+    site.require_one_task(1, **task)
+    site.require_one_task(2, **task | changed)
+    with pytest.raises(Refusal, match="round 1 comes before round 2"):
+        site.require_one_task(1, **task)

@@ -22,10 +22,12 @@ NOISE = least_noise(3.0, 1e-3, 1.0, 3)
 Trained = tuple[TrainingResult, dict[str, torch.Tensor]]
 
 
-def rounds(folder: Path) -> PrivateRounds:
+def rounds(folder: Path, *people: str) -> PrivateRounds:
     """As after a restart."""
     spending = Spending(folder / "privacy.jsonl", "A", "e", PRIVACY, Budget(None, 1e-3))
-    return PrivateRounds(spending, folder / "releases", PRIVACY, SampledGaussian(NOISE, 1.0, 1), ["p"], system_draws)
+    return PrivateRounds(
+        spending, folder / "releases", PRIVACY, SampledGaussian(NOISE, 1.0, 1), people or ("p",), system_draws
+    )
 
 
 def in_round(number: int) -> LocalRound:
@@ -97,6 +99,13 @@ def test_another_task_of_the_same_round_is_refused(tmp_path: Path) -> None:
     rounds(tmp_path).release(in_round(1), "c" * 64, draw)
     with pytest.raises(Refusal, match="has trained in round 1 already"):
         rounds(tmp_path).release(in_round(1), "d" * 64, never)
+
+
+def test_a_release_with_somebody_who_has_withdrawn_since_is_not_repeated(tmp_path: Path) -> None:
+    rounds(tmp_path, "p", "q").release(in_round(1), "c" * 64, draw)
+    with pytest.raises(Refusal, match="what was released in round 1 is no longer kept, and is not drawn again"):
+        rounds(tmp_path, "p").release(in_round(1), "c" * 64, never)
+    assert not list((tmp_path / "releases").iterdir())
 
 
 def test_older_releases_are_deleted_once_a_later_one_is_kept(tmp_path: Path) -> None:

@@ -53,6 +53,11 @@ class SitePaths:
         return self.path / PEOPLE_KEY
 
     @property
+    def hashed(self) -> tuple[Path, Path]:
+        """The ledgers that name people by hashes made with that key."""
+        return self.approvals, self.spending
+
+    @property
     def spending(self) -> Path:
         """Ledger of what was released about people under differential privacy, over all experiments."""
         return self.path / SPENDING

@@ -11,6 +11,11 @@ class MaskingPaths:
     path: Path
 
     @property
+    def task(self) -> Path:
+        """The one training task of the last round."""
+        return self.path / "task.json"
+
+    @property
     def attempt(self) -> Path:
         """The secrets of the last attempt at a sum; readable by this user only."""
         return self.path / "attempt.json"

@@ -97,7 +97,7 @@ class SiteHost:
             return sha256, description, Fault(self.settings.name, f"refused: {refusal}")
         except SiteFault as fault:
             log.warning("%s: %s", description, fault)
-            return sha256, description, Fault(self.settings.name, str(fault))
+            return sha256, description, Fault(self.settings.name, fault.public)
         except Exception as error:
             log.error("%s: %s", description, error, exc_info=not isinstance(error, InputError))
             return sha256, description, Fault(self.settings.name, _without_names(error))
@@ -131,14 +131,14 @@ class SiteHost:
         return self._current[1:]
 
     def _withdrawn(self) -> Callable[[str], bool]:
-        key, withdrawn = site_key(self.paths.people_key), self.approvals.withdrawn()
+        key, withdrawn = site_key(self.paths.people_key, self.paths.hashed), self.approvals.withdrawn()
         return lambda participant: hash_person(key, participant) in withdrawn
 
     def _consent(self, experiment: Experiment, site: Site) -> Consent:
         """Check the people and labels of the experiment at this site, as `site approve` did."""
         require_answerable(experiment, site.section, self.settings.columns, site.cohort)
         records = site.cohort.records
-        key, classes = site_key(self.paths.people_key), experiment.outcome.strata
+        key, classes = site_key(self.paths.people_key, self.paths.hashed), experiment.outcome.strata
         people = people_sets(records, site.own_splits(records), key, classes)
         account = Account(
             self.paths.charges,
@@ -152,10 +152,11 @@ class SiteHost:
         return Consent.open(self.approvals, account, people, self.settings.policy, classes)
 
     def _terms(self) -> str:
-        """Return the SHA-256 of what decides on answers here: the policy, and the key without which no code leaves."""
+        """Return the SHA-256 of what decides on answers: the policy, the key of the codes, and who has withdrawn."""
         digest = hashlib.sha256(self.settings.policy.model_dump_json().encode())
         if (key := self.settings.fingerprint_key) is not None:
             digest.update(hashlib.sha256(key.read_bytes()).digest())
+        digest.update("".join(sorted(self.approvals.withdrawn())).encode())
         return digest.hexdigest()
 
     def _experiment(self, occasion: Occasion) -> Experiment:

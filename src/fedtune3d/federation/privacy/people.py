@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
+from fedtune3d._utils.errors import DamagedFileError, InputError
 from fedtune3d._utils.files import read_bytes, write_bytes
 from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.evaluation.outcome import BINARY
@@ -19,16 +20,34 @@ from fedtune3d.evaluation.outcome import BINARY
 KEY_BYTES = 32
 HEX_DIGITS = 32
 EVERYONE = "everyone"
+_ADVICE = "restore it from a backup: without it, nobody is recognised who has withdrawn or whose budget is spent"
 
 PeopleSets = Mapping[str, tuple[str, ...]]
 """Name of a set, such as ``train positive`` → the hashes of its people, sorted."""
 
 
-def site_key(path: Path) -> bytes:
-    """Return the key of the hashes, generating it on first use. It never leaves the site."""
+def site_key(path: Path, ledgers: Iterable[Path]) -> bytes:
+    """Return the key of the hashes, generating it on first use. It never leaves the site.
+
+    Args:
+        path: Its file, with a checksum: under another key everybody would be a stranger, without a word.
+        ledgers: The files that hold hashes made with it.
+
+    Raises:
+        InputError: If it is missing, but one of these files is there.
+        DamagedFileError: If it has changed.
+    """
     if not path.exists():
-        write_bytes(path, secrets.token_bytes(KEY_BYTES), private=True)
-    return read_bytes(path)
+        for ledger in ledgers:
+            if ledger.exists():
+                raise InputError(f"{path}: missing, but {ledger.name} names people by hashes made with it; {_ADVICE}")
+        key = secrets.token_bytes(KEY_BYTES)
+        write_bytes(path, key + hashlib.sha256(key).digest(), private=True)
+    content = read_bytes(path)
+    key = content[:KEY_BYTES]
+    if content != key + hashlib.sha256(key).digest():
+        raise DamagedFileError(path, "does not match its checksum", _ADVICE)
+    return key
 
 
 def hash_person(key: bytes, participant_id: str) -> str:

@@ -112,7 +112,7 @@ class SiteData(LocalTrainer):
         own_files = self.files.spending, self.files.people_key
         path, key_file = self._spending_files or own_files
         identity = experiment.name if self._spending_files is None else experiment.sha256()
-        key = site_key(key_file)
+        key = site_key(key_file, [path])
         return PrivateRounds(
             Spending(path, self.name, identity, privacy, Budget(policy.max_epsilon, policy.max_delta)),
             self.files.releases,
@@ -262,7 +262,7 @@ class SiteData(LocalTrainer):
         people, required = min(self.people_per_class("train")), self.section.policy.min_per_class
         if people < required:
             raise Refusal(
-                f"{self.name}: policy.min_per_class is {required}, but a class has {people} people in training"
+                f"policy.min_per_class of site {self.name} is {required}, and a class has fewer people in training"
             )
 
     def people(self, split: str) -> int:

@@ -53,6 +53,8 @@ class LocalTrainer:
         remembered = self.memory.load(task.memory_version)
         received = task.parts[STATE] | remembered.get(KEPT_LOCAL, {})
         self.allow_training()
+        if attempt is not None:
+            self.masked.require_one_task(task.round, tensors_sha256(task), retry_sha256(task))
         received_scores = self._score_state(received)
         scores = {RECEIVED_SCORE: received_scores}
         for name, state in step.states_to_score(received, remembered).items():
@@ -91,8 +93,9 @@ class LocalTrainer:
 
     def _hide(self, task: Task, step: SiteStep, received: State, trained: State, answer: Answer) -> Answer:
         """Keep an update at the site, checked as the server cannot check it any more, and answer with keys instead."""
-        if fault := reason_to_refuse(answer, task.parts[STATE], step, self.experiment.participation.max_norm):
-            raise SiteFault(fault)
+        most = self.experiment.participation.max_norm
+        if reason_to_refuse(answer, task.parts[STATE], step, most):  # which may hold numbers of the update
+            raise SiteFault(f"its update is not finite, or larger than participation.max_norm ({most:.3g})")
         payload, attempt = answer.expect(TrainAnswer), task.expect(Train).attempt
         assert attempt is not None  # asked for by the task
         keys = self.masked.begin(
@@ -102,7 +105,6 @@ class LocalTrainer:
             values_to_sum(self.experiment.rule_of_sums().to_sum, step, received, trained, answer.parts),
             tensors_sha256(task),
             training_sha256(task),
-            retry_sha256(task),
         )
         return Answer(self.name, payload.model_copy(update={"keys": keys}))
 

@@ -27,16 +27,31 @@ class KeptUpdate:
     Attributes:
         kept: The secrets, and how far the attempt has come.
         view: What the site knows of its task and its values.
-        retry_sha256: SHA-256 of what its task says in every attempt at the round, without the tensors.
         values_sha256: SHA-256 of the file of values, so that no others are sent under the masks of this attempt.
         people: People behind the update.
     """
 
     kept: SiteAttempt
     view: OwnView
-    retry_sha256: str
     values_sha256: str
     people: Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class RoundTask:
+    """The one training task of a round, whichever attempt it is asked in, and whether or not an update came of it.
+
+    Attributes:
+        experiment: SHA-256 of the experiment.
+        round: The round.
+        received_sha256: SHA-256 of the tensors that came with it.
+        retry_sha256: SHA-256 of what else it says in every attempt.
+    """
+
+    experiment: str
+    round: Annotated[int, Field(ge=1)]
+    received_sha256: str
+    retry_sha256: str
 
 
 class MaskedUpdates:
@@ -55,15 +70,33 @@ class MaskedUpdates:
         self.paths = paths
         self.part = part
 
+    def require_one_task(self, round_: int, received: str, retry: str) -> None:
+        """Hold a round to the first training task that is asked in it, before anything is computed for it.
+
+        What leaves with each attempt, and that an update is refused, would otherwise answer a question about the
+        training scans per state that the server makes up.
+
+        Args:
+            round_: The round.
+            received: SHA-256 of the tensors that came with the task.
+            retry: SHA-256 of what else the task says in every attempt at the round.
+
+        Raises:
+            Refusal: If another training task was asked in this round, or any in a later one.
+        """
+        task = RoundTask(self.experiment, round_, received, retry)
+        last = read_typed(RoundTask, self.paths.task, _ADVICE) if self.paths.task.exists() else None
+        if last == task:
+            return
+        if last is not None and last.experiment == self.experiment:
+            if round_ < last.round:
+                raise Refusal(f"secure aggregation: round {round_} comes before round {last.round}, which was begun")
+            if round_ == last.round:
+                raise Refusal(f"secure aggregation: another training task in a second attempt at round {round_}")
+        write_typed(self.paths.task, task)
+
     def begin(
-        self,
-        round_: int,
-        number: int,
-        people: int,
-        values: Mapping[str, State],
-        received: str,
-        training: str,
-        retry: str,
+        self, round_: int, number: int, people: int, values: Mapping[str, State], received: str, training: str
     ) -> SignedKeys:
         """Keep an update, and return fresh keys for an attempt to add it up.
 
@@ -74,22 +107,17 @@ class MaskedUpdates:
             values: What the site adds to the sum, by part, before its coefficient.
             received: SHA-256 of the tensors that came with the task.
             training: SHA-256 of what else the task says to every site.
-            retry: SHA-256 of what else the task says in every attempt at the round.
 
         Raises:
-            Refusal: If the attempt may not follow the last one, or is at another training task of the same round: the
-                numbers that leave with each would tell more of this site's update than a sum does.
+            Refusal: If the attempt may not follow the last one.
         """
         last = self._read() if self.paths.attempt.exists() else None
         attempt = Attempt(self.experiment, round_, number)
         kept = self.part.begin(self.name, attempt, last.kept if last is not None else None)
-        same = last is None or (last.view.received_sha256, last.retry_sha256) == (received, retry)
-        if last is not None and last.kept.attempt.round == round_ and not same:
-            raise Refusal(f"secure aggregation: another training task in a second attempt at round {round_}")
         vector = {VALUES: flatten(values)}
         save_state(self.paths.values, vector, durable=False)
         view = OwnView(received, training, layout_sha256(values))
-        self._write(KeptUpdate(kept, view, retry, state_sha256(vector), people))
+        self._write(KeptUpdate(kept, view, state_sha256(vector), people))
         return kept.keys
 
     def deal(self, round_: int, number: int, roster: Mapping[str, SignedKeys]) -> Dealing:

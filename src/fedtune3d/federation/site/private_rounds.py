@@ -60,6 +60,8 @@ class PrivateRounds:
         round_ = local_round.round
         path = release_of_round(self.folder, round_, causes)
         mechanism = self.spending.charge(round_, causes, self.mechanism, self.people)
+        if self.spending.people_of(round_, causes) - set(self.people):
+            path.unlink(missing_ok=True)  # somebody has withdrawn, perhaps while it was being written
         if path.exists():
             kept = _read(path)
         elif self.spending.is_kept(round_, causes):

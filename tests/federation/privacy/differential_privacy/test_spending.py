@@ -50,6 +50,15 @@ def test_a_round_is_charged_once_and_has_one_release(tmp_path: Path) -> None:
         spending(tmp_path).charge(1, "crafted", ROUND, PEOPLE)
 
 
+def test_nobody_is_in_a_release_that_was_not_charged_to_them(tmp_path: Path) -> None:
+    """People who were added after the charge, and approved, before anything was drawn."""
+    spending(tmp_path).charge(1, "r1", ROUND, PEOPLE)
+    assert spending(tmp_path).charge(1, "r1", ROUND, PEOPLE[:2]) == ROUND  # who withdrew may be left out
+    with pytest.raises(Refusal, match="round 1 was not charged to all people now in training at site A"):
+        spending(tmp_path).charge(1, "r1", ROUND, (*PEOPLE, "p4"))
+    assert spending(tmp_path).people_of(1, "r1") == frozenset(PEOPLE)
+
+
 def test_the_sites_budget_is_of_each_person_over_all_experiments(tmp_path: Path) -> None:
     for round_ in (1, 2):
         spending(tmp_path).charge(round_, "r", ROUND, PEOPLE)

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from masked_sums import Members, assert_uniform
+from masked_sums import FIRST, Members, assert_uniform
 from sklearn.linear_model import LogisticRegression
 
 from fedtune3d.federation.privacy.secure_aggregation.fixed_point import to_values, to_words
-from fedtune3d.federation.privacy.secure_aggregation.messages import Revealed, threshold_of
+from fedtune3d.federation.privacy.secure_aggregation.messages import Revealed, key_statement, threshold_of
 from fedtune3d.federation.privacy.secure_aggregation.primitives import add_mask, derive
 from fedtune3d.federation.privacy.secure_aggregation.server_part import (
     ServerAttempt,
@@ -167,10 +167,31 @@ def test_keys_and_dealings_are_checked_at_the_server() -> None:
     assert members.server.why_not_keys("A", keys) is None
     assert members.server.why_not_keys("B", keys) == "its keys are not signed for this attempt"
     assert members.server.why_not_keys("A", replace(keys, masking="00" * 32)) is not None
+    assert members.server.why_not_keys("A", keys, [members.kept["B"].keys]) is None
     members.deal()
     dealing = members.server.dealings["A"]
     assert members.server.why_not_dealt(dealing) is None
     assert members.server.why_not_dealt(replace(dealing, sealed={})) is not None
+    for sealed in ("", dealing.sealed["B"] + "00"):
+        short = replace(dealing, sealed=dealing.sealed | {"B": sealed})
+        assert members.server.why_not_dealt(short) == "its sealed shares are of another length than two shares have"
+
+
+SMALL_ORDER = ("00" * 32, "01" + "00" * 31, "ec" + "ff" * 30 + "7f")
+
+
+@pytest.mark.parametrize("name", ["encryption", "masking"])
+@pytest.mark.parametrize("key", ["another's", "its other", *SMALL_ORDER])
+def test_keys_at_which_every_other_site_would_fail_cost_their_own_site_only(name: str, key: str) -> None:
+    """Signed by a hostile site, as they should be: with them, the others could deal no shares, and nobody be named."""
+    members = Members(NAMES)
+    members.begin()
+    own, of_a = members.kept["B"].keys, members.kept["A"].keys
+    given = {"another's": of_a.encryption, "its other": own.masking if name == "encryption" else own.encryption}
+    offered = replace(own, **{name: given.get(key, key)})
+    statement = key_statement(FIRST, "B", offered.encryption, offered.masking)
+    offered = replace(offered, signature=members.parts["B"].identity.sign(statement))
+    assert members.server.why_not_keys("B", offered, [of_a]) is not None
 
 
 # -- transcripts: two worlds with the same sum and other single updates ------------------------------------------------

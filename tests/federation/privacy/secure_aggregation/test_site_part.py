@@ -7,8 +7,9 @@ import torch
 from masked_sums import FIRST, VIEW, Members, assert_uniform, plan_of
 
 from fedtune3d.federation.privacy.refusal import Refusal
+from fedtune3d.federation.privacy.secure_aggregation.fixed_point import to_values
 from fedtune3d.federation.privacy.secure_aggregation.identity import Identity
-from fedtune3d.federation.privacy.secure_aggregation.messages import Attempt
+from fedtune3d.federation.privacy.secure_aggregation.messages import Attempt, needed_again, threshold_of
 from fedtune3d.federation.privacy.secure_aggregation.site_part import SiteAttempt, SitePart
 
 NAMES = ("A", "B", "C", "D")
@@ -121,6 +122,52 @@ def test_a_crafted_retry_gives_no_second_sum(masked: Members) -> None:
     part.begin("A", second, masked.kept["A"])  # nothing was confirmed: a retry is harmless
     confirmed, _ = part.confirm(masked.kept["A"], ("A", "B", "C"))
     refused(part.begin, "A", second, confirmed, line="round 1 may have been added up")
+
+
+def test_a_site_that_nobody_asked_to_sign_is_in_no_second_sum_either() -> None:
+    """Seven signatures unmask the sum of ten. The other three, who alone count in it, are asked for another.
+
+    Two sums over three updates, and one of the three sites that tells its own, would give away the other two.
+    """
+    members = Members(tuple("ABCDEFGHIJ"))
+    members.begin()
+    members.deal()
+    weights = dict.fromkeys("ABCDEFG", 0.0) | {"H": 0.5, "I": 0.3, "J": 0.2}
+    words = members.mask(dict.fromkeys(weights, VALUES["B"]), weights)
+    revealed = members.reveal(members.names, silent=("H", "I", "J"))
+    total = members.server.unmask(torch.stack(list(words.values())).sum(dim=0), revealed)
+    assert torch.equal(to_values(total), VALUES["B"])
+    second = Attempt(FIRST.experiment, 1, 2)
+    again = {name: members.parts[name].begin(name, second, members.kept[name]) for name in "HIJ"}
+    third = {name: members.parts[name].begin(name, Attempt(FIRST.experiment, 1, 3), again[name]) for name in "HIJ"}
+    for kept in (again, third):
+        line = "with 3 of its sites back, the last attempt may still be added up"
+        refused(members.parts["H"].deal, kept["H"], {name: kept[name].keys for name in "HIJ"}, line=line)
+    other = members.parts["H"].begin("H", Attempt(FIRST.experiment, 2, 1), again["H"])
+    assert not other.unsettled
+
+
+def test_a_retry_goes_on_without_who_was_lost() -> None:
+    """Seven of ten are enough: then at most three of them, who would have to lie, and three others can have signed."""
+    members = Members(tuple("ABCDEFGHIJ"))
+    members.begin()
+    members.deal()
+    equal = dict.fromkeys(members.names, 0.1)
+    members.mask(dict.fromkeys(equal, VALUES["A"]), equal, lost=("H", "I", "J"))
+    members.kept = {name: members.kept[name] for name in "ABCDEFG"}
+    members.names = tuple("ABCDEFG")
+    members.begin(Attempt(FIRST.experiment, 1, 2))
+    assert len(members.kept["A"].unsettled) == 10
+    members.deal()
+    members.begin(Attempt(FIRST.experiment, 1, 3))
+    assert not members.kept["A"].unsettled  # the second attempt has settled the first, and nobody masked in it
+
+
+@pytest.mark.parametrize("sites", range(3, 40))
+def test_no_third_of_the_sites_can_have_a_given_up_attempt_added_up(sites: int) -> None:
+    honest = needed_again(sites) - sites // 3
+    assert sites - honest < threshold_of(sites)
+    assert needed_again(sites) <= threshold_of(sites)
 
 
 def test_a_retry_has_fresh_masks(masked: Members) -> None:

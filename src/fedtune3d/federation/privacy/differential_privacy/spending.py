@@ -103,12 +103,17 @@ class Spending:
             The mechanism that was charged, by which the release must be drawn.
 
         Raises:
-            Refusal: If another release of the same round was charged, or the experiment or the site's budget is spent.
+            Refusal: If another release of the same round was charged, or this one for other people only, or the
+                experiment or the site's budget is spent.
         """
         lines = list(read_spending(self.path))
         earlier = [line for line in _charged(lines) if line.experiment == self.experiment]
         of_round = [line for line in earlier if line.round == round_]
         if of_round and of_round[0].release == release:
+            if not set(people) <= set(of_round[0].people):
+                raise Refusal(
+                    f"privacy.epsilon: round {round_} was not charged to all people now in training at site {self.site}"
+                )
             return of_round[0].mechanism
         if of_round:
             raise Refusal(
@@ -133,6 +138,12 @@ class Spending:
         )
         append_counted_line(self.path, to_json(line))
         return mechanism
+
+    def people_of(self, round_: int, release: str) -> frozenset[str]:
+        """Return the hashes of the people whom a release was charged to."""
+        return frozenset(
+            person for line in self._own() if (line.round, line.release) == (round_, release) for person in line.people
+        )
 
     def note_kept(self, round_: int, release: str) -> None:
         """Record that a charged release is on the disk, before it leaves."""

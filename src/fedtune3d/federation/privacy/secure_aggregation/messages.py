@@ -30,6 +30,15 @@ def threshold_of(sites: int) -> int:
     return 2 * sites // 3 + 1
 
 
+def needed_again(sites: int) -> int:
+    """Return how many sites of an attempt must be in the next one at the round for the first to be known as given up.
+
+    A site that is in the next one signs no list of survivors of the first. With so many there, no `threshold_of` the
+    sites can have signed or will sign one, even if a third of them say one thing and do the other.
+    """
+    return sites - threshold_of(sites) + sites // 3 + 1
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One attempt at the sum of a round, with its own keys and masks.
@@ -62,6 +71,11 @@ class SignedKeys:
     encryption: Hex32
     masking: Hex32
     signature: Signature
+
+    @property
+    def public(self) -> tuple[str, str, str]:
+        """The three public keys, which all sites of an attempt have different from each other."""
+        return self.identity, self.encryption, self.masking
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 SECRET_BYTES = 32
 HALF = SECRET_BYTES // 2
 """Size of a secret in pycryptodome's Shamir scheme, over GF(2^128); 32 bytes are shared in two halves."""
+SEALED_SHARES_LENGTH = 2 * (2 * SECRET_BYTES + 16)
+"""Hexadecimal digits of two shares as `seal` encrypts them, with its tag of 16 bytes."""
 CHUNK = 1 << 15
 """Number of words of a mask generated at a time."""
 _ONE_USE = bytes(16)
@@ -40,6 +42,15 @@ def agree(private: str, public: str) -> bytes:
     return X25519PrivateKey.from_private_bytes(bytes.fromhex(private)).exchange(
         X25519PublicKey.from_public_bytes(bytes.fromhex(public))
     )
+
+
+def is_public_key(text: str) -> bool:
+    """Return whether an X25519 shared secret can be agreed with a public key, which one of small order prevents."""
+    try:
+        agree(new_secret(), text)
+    except ValueError:
+        return False
+    return True
 
 
 def derive(secret: bytes, info: bytes) -> bytes:

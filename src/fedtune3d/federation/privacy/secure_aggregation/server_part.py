@@ -19,8 +19,10 @@ from fedtune3d.federation.privacy.secure_aggregation.messages import (
     threshold_of,
 )
 from fedtune3d.federation.privacy.secure_aggregation.primitives import (
+    SEALED_SHARES_LENGTH,
     add_mask,
     derive,
+    is_public_key,
     is_signed,
     join_secret,
     public_key,
@@ -71,11 +73,23 @@ class ServerAttempt:
             raise ValueError("expected a plan")
         return self.plan
 
-    def why_not_keys(self, site: str, keys: SignedKeys) -> str | None:
-        """Return why the keys of a site cannot be used, in one line; None if they can."""
+    def why_not_keys(self, site: str, keys: SignedKeys, others: Iterable[SignedKeys] = ()) -> str | None:
+        """Return why the keys of a site cannot be used, in one line; None if they can.
+
+        Any of these reasons would have every other site refuse, or fail at, the keys of all.
+
+        Args:
+            site: The site.
+            keys: The keys that it offered.
+            others: The keys of the sites before it.
+        """
         statement = key_statement(self.attempt, site, keys.encryption, keys.masking)
         if keys.site != site or not is_signed(keys.identity, keys.signature, statement):
             return "its keys are not signed for this attempt"
+        if len(set(keys.public)) < len(keys.public) or any(set(keys.public) & set(other.public) for other in others):
+            return "one of its keys stands for another, too"
+        if not (is_public_key(keys.encryption) and is_public_key(keys.masking)):
+            return "no secret can be agreed with its keys"
         return None
 
     def with_roster(self, roster: Mapping[str, SignedKeys]) -> "ServerAttempt":
@@ -89,6 +103,8 @@ class ServerAttempt:
         for name in ("sealed", "seed_shares_sha256", "key_shares_sha256"):
             if getattr(dealing, name).keys() != self.roster.keys():
                 return "its shares are not for exactly the sites of the attempt"
+        if any(len(sealed) != SEALED_SHARES_LENGTH for sealed in dealing.sealed.values()):
+            return "its sealed shares are of another length than two shares have"
         return None
 
     def with_dealings(self, dealings: Mapping[str, Dealing]) -> "ServerAttempt":

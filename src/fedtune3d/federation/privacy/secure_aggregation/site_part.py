@@ -27,6 +27,7 @@ from fedtune3d.federation.privacy.secure_aggregation.messages import (
     digest,
     key_statement,
     mask_context,
+    needed_again,
     survivor_statement,
     threshold_of,
     why_unsafe,
@@ -68,6 +69,8 @@ class SiteAttempt:
         held: Site → the shares that it holds, once it has masked.
         plan: The terms of the sum, once it has masked.
         survivors: The list of survivors, once it has signed one.
+        unsettled: Name → identity of the sites of an earlier attempt at the round that may be added up with this
+            site's values and without its signature; empty once this is ruled out.
     """
 
     attempt: Attempt
@@ -80,6 +83,7 @@ class SiteAttempt:
     held: dict[str, HeldShares] = field(default_factory=dict)
     plan: Plan | None = None
     survivors: tuple[str, ...] | None = None
+    unsettled: dict[str, Hex32] = field(default_factory=dict)
 
     @property
     def site(self) -> str:
@@ -131,22 +135,24 @@ class SitePart:
             _require_later(attempt, last)
         encryption, masking, seed = new_secret(), new_secret(), new_secret()
         public = public_key(encryption), public_key(masking)
-        signature = self.identity.sign(key_statement(attempt, site, *public))
-        keys = SignedKeys(site, self.identity.public, *public, signature)
-        return SiteAttempt(attempt, keys, encryption, masking, seed)
+        keys = SignedKeys(
+            site, self.identity.public, *public, self.identity.sign(key_statement(attempt, site, *public))
+        )
+        return SiteAttempt(attempt, keys, encryption, masking, seed, unsettled=_unsettled_before(attempt, last))
 
     def deal(self, kept: SiteAttempt, roster: Mapping[str, SignedKeys]) -> tuple[SiteAttempt, Dealing]:
         """Share the site's secrets among all sites of the attempt, itself included.
 
         Raises:
-            Refusal: If there are fewer than three sites, a key is not signed by a trusted site, or this is a second
-                roster.
+            Refusal: If there are fewer than three sites, a key is not signed by a trusted site, an earlier attempt at
+                the round may still be added up, or this is a second roster.
         """
         if kept.dealing is not None:
             if roster != kept.roster:
                 raise Refusal("secure aggregation: a second list of keys for one attempt")
             return kept, kept.dealing
         self._require_trusted(kept, roster)
+        _require_settled(kept, roster)
         names, threshold = sorted(roster), threshold_of(len(roster))
         seeds, keys = (share_secret(secret, threshold, names) for secret in (kept.seed, kept.masking))
         dealing = Dealing(
@@ -247,7 +253,7 @@ class SitePart:
             raise Refusal(f"secure aggregation: {len(roster)} sites, at least {MIN_SITES} are needed")
         if roster.get(kept.site) != kept.keys:
             raise Refusal("secure aggregation: this site's own keys are missing or exchanged")
-        public = [key for keys in roster.values() for key in (keys.identity, keys.encryption, keys.masking)]
+        public = [key for keys in roster.values() for key in keys.public]
         if len(set(public)) < len(public):
             raise Refusal("secure aggregation: two sites with one key")
         for site, keys in sorted(roster.items()):
@@ -302,6 +308,21 @@ def _require_later(attempt: Attempt, last: SiteAttempt) -> None:
             f"secure aggregation: round {attempt.round} may have been added up, and no round is added up twice; a new "
             "run needs another seed or name"
         )
+
+
+def _unsettled_before(attempt: Attempt, last: SiteAttempt | None) -> dict[str, Hex32]:
+    if last is None or (attempt.experiment, attempt.round) != (last.attempt.experiment, last.attempt.round):
+        return {}
+    if last.plan is not None:
+        return {site: keys.identity for site, keys in last.roster.items()}
+    return last.unsettled if last.dealing is None else {}
+
+
+def _require_settled(kept: SiteAttempt, roster: Mapping[str, SignedKeys]) -> None:
+    """Raise `Refusal` unless the roster shows that the earlier attempt can no longer be added up."""
+    again = sum(site in roster and roster[site].identity == identity for site, identity in kept.unsettled.items())
+    if kept.unsettled and again < needed_again(len(kept.unsettled)):
+        raise Refusal(f"secure aggregation: with {again} of its sites back, the last attempt may still be added up")
 
 
 def _plan_of(kept: SiteAttempt) -> Plan:
