@@ -94,6 +94,20 @@ def test_durations(seconds: float | None, text: str) -> None:
     assert words.duration(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "under a minute"),
+        (60, "under a minute"),
+        (61, "about 2 min"),
+        (3_599, "about 1 h 0 min"),
+        (7_830, "about 2 h 10 min"),
+    ],
+)
+def test_a_guess_of_the_time_is_no_more_exact_than_it_can_be(seconds: float, expected: str) -> None:
+    assert words.about(seconds) == expected
+
+
 def test_names_that_are_not_known_stand_as_they_are() -> None:
     assert words.head_title("mine") == "mine head"
     assert words.rule_title("mine") == "mine"

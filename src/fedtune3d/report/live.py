@@ -1,18 +1,15 @@
 """The report of a run in progress, redrawn on request if the run folder has changed."""
 
-import math
 import threading
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
-from statistics import median
 
 from fedtune3d._utils.folders import RunFolder
-from fedtune3d.report.number_formatting import plural
+from fedtune3d.report.live_progress import seconds_left, stages
+from fedtune3d.report.number_formatting import about, plural
 from fedtune3d.report.page import asset, environment, render_live
 from fedtune3d.report.run_contents import RunContents, read_run, version_of
-
-PACE = 5
-"""Number of recent rounds whose median duration predicts the time left; the first round also encodes the scans."""
 
 
 class LivePage:
@@ -23,6 +20,7 @@ class LivePage:
         self._lock = threading.Lock()
         self._contents: tuple[str, RunContents | None] | None = None
         self._page: tuple[str, str] | None = None
+        self._started = f"{datetime.now():%H:%M}"
 
     def status(self) -> Mapping[str, str]:
         """Return `version`, which changes whenever the page would, and `status`, one sentence on the run's progress."""
@@ -32,7 +30,7 @@ class LivePage:
 
     def html(self) -> str:
         """Return the page, whose script follows the run; a waiting page if there is no run folder yet."""
-        live = dict(self.status())
+        live = dict(self.status()) | {"started": self._started}
         with self._lock:
             version, contents = self._read()
             if self._page is None or self._page[0] != version:
@@ -49,26 +47,23 @@ class LivePage:
 
 
 def status_of(contents: RunContents) -> str:
-    """Describe the progress of a run: `Running: round 3 of 10, about 4 min left in the rounds.`"""
+    """Describe the progress of a run: `Running: round 3 of 10, about 4 min left in the rounds, about 9 min in all.`"""
     rounds = contents.config["training"]["rounds"]
-    seconds = [line.seconds for line in contents.ledger if line.trains]
+    parts = stages(contents)
     if contents.metrics:
         return "Running: writing the report."
-    if len(seconds) == rounds:
-        after = "baselines and evaluation follow" if contents.config.get("baselines") else "evaluation follows"
-        return f"Running: all {plural(rounds, 'round')} are done; {after}."
     if not contents.environment:
         return f"Running: the sites prepare their scans; {plural(rounds, 'round')} to come."
-    left = f", {about((rounds - len(seconds)) * median(seconds[-PACE:]))} left in the rounds" if seconds else ""
-    return f"Running: round {len(seconds) + 1} of {rounds}{left}."
-
-
-def about(seconds: float) -> str:
-    """Format an estimated duration: `under a minute`, `about 4 min`, `about 2 h 10 min`."""
-    minutes = math.ceil(seconds / 60)
-    if minutes <= 1:
-        return "under a minute"
-    return f"about {minutes} min" if minutes < 60 else f"about {minutes // 60} h {minutes % 60 // 10 * 10} min"
+    whole = seconds_left(contents)
+    in_all = "" if whole is None else f", {about(whole)} in all"
+    federated = parts[1]
+    if federated.finished:
+        now = next(stage for stage in parts if not stage.finished)
+        return (
+            f"Running: all {plural(rounds, 'round')} are done; {now.title.lower()}{in_all.replace(' in all', ' left')}."
+        )
+    left = "" if federated.seconds_left is None else f", {about(federated.seconds_left)} left in the rounds{in_all}"
+    return f"Running: round {federated.done + 1} of {rounds}{left}."
 
 
 def _waiting(live: Mapping[str, str]) -> str:

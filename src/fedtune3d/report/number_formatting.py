@@ -1,5 +1,6 @@
 """Formatting of numbers and names for readers, and the sentences built from them."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from fedtune3d.config.study_results import VariantRecord
@@ -157,6 +158,14 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def about(seconds: float) -> str:
+    """Format an estimated duration: `under a minute`, `about 4 min`, `about 2 h 10 min`."""
+    minutes = math.ceil(seconds / 60)
+    if minutes <= 1:
+        return "under a minute"
+    return f"about {minutes} min" if minutes < 60 else f"about {minutes // 60} h {minutes % 60 // 10 * 10} min"
 
 
 def sentence_case(text: str) -> str:

@@ -24,6 +24,7 @@ from fedtune3d.report.figures.roc import draw_roc
 from fedtune3d.report.figures.weights_per_round import draw_weights, weights_sentence
 from fedtune3d.report.first_screen import SECTIONS, first_screen
 from fedtune3d.report.for_paper import ForPaper, for_paper, save_for_paper
+from fedtune3d.report.live_progress import best_so_far, site_progress, stages
 from fedtune3d.report.page_figures import as_figure, data_uri
 from fedtune3d.report.run_contents import RunContents, read_run
 from fedtune3d.report.run_parts import ResultParts, RunParts
@@ -58,7 +59,8 @@ def render_live(contents: RunContents, live: dict[str, str]) -> str:
 
     Args:
         contents: The contents of the run folder.
-        live: `status`, one sentence on the run's progress; `version`, which changes whenever the page would.
+        live: `status`, one sentence on the run's progress; `version`, which changes whenever the page would; `started`,
+            when the process began.
     """
     return _render(contents, _draw(contents), for_paper(contents), live)
 
@@ -95,6 +97,7 @@ def environment() -> Environment:
         number_formatting.p_value,
         number_formatting.plural,
         number_formatting.sentence_case,
+        number_formatting.about,
         number_formatting.threshold,
         sample_sizes.people_by_class,
         sample_sizes.scans_by_class,
@@ -120,7 +123,7 @@ def _render(
         metrics=metrics,
         names=names,
         first=first_screen(contents, names),
-        sections=_sections(contents),
+        sections=[*([("progress", "Progress")] if live else []), *_sections(contents)],
         style=asset("report.css"),
         script=asset("page.js"),
         live=live,
@@ -132,6 +135,9 @@ def _render(
         examples=_examples(contents),
         for_paper=texts,
         configuration=yaml.safe_dump(contents.config, sort_keys=False, allow_unicode=True),
+        stages=stages(contents) if live else (),
+        site_progress=site_progress(contents) if live else (),
+        best_so_far=best_so_far(contents) if live else "",
         **vars(RunParts.of(contents, names)),
         **({} if results is None else vars(results)),
     )

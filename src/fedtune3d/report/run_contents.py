@@ -153,10 +153,11 @@ def version_of(folder: Path) -> str:
     """Return a string that changes with the files of the run; example pictures are written before `flow.json`."""
     run = RunFolder(folder)
     paths = (run.config, run.environment, run.metrics, run.flow, run.audit, run.profiles, run.rounds.ledger)
-    return "-".join(map(_stamp, paths))
+    return "-".join(map(stamp, (*paths, *run.baseline_ledgers)))
 
 
-def _stamp(path: Path) -> str:
+def stamp(path: Path) -> str:
+    """Return a string that changes with a file; empty if there is none."""
     try:
         stat = path.stat()
     except FileNotFoundError:

@@ -11,19 +11,20 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingTCPServer
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Advance, Progress
 from fedtune3d.report.live import LivePage
+from fedtune3d.report.number_formatting import about
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,16 @@ END_SECONDS = 5.0
 """Maximum time that the end of a run waits for its readers to load the final page."""
 
 
+class Page(Protocol):
+    """A page that changes while it is served."""
+
+    def status(self) -> Mapping[str, str]:
+        """Return `version`, which changes whenever the page would, and `status`, one sentence."""
+
+    def html(self) -> str:
+        """Return the page."""
+
+
 class Watch:
     """Serve the page of a run on loopback within a `with` block; the final page is the run's own report.html.
 
@@ -46,14 +57,15 @@ class Watch:
     Args:
         output: The run folder; it need not exist yet.
         port: None for any free port.
+        page: Another page to serve in the place of a run's.
 
     Raises:
         InputError: If the port is taken.
     """
 
-    def __init__(self, output: Path, port: int | None = None) -> None:
+    def __init__(self, output: Path, port: int | None = None, page: Page | None = None) -> None:
         self.run = RunFolder(output)
-        self.page = LivePage(output)
+        self.page: Page = page or LivePage(output)
         self.secret = secrets.token_urlsafe(16)
         self.changed = threading.Condition()
         self.state, self.final_status = "running", ""
@@ -75,11 +87,17 @@ class Watch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         with self.changed:
             self.state = "done" if error is None else "stopped"
-            self.final_status = "Done." if error is None else f"Stopped: {_reason(error)}"
+            self.final_status = "Done." if error is None else f"Stopped: {self.reason(error)}"
             self.changed.notify_all()
             self.changed.wait_for(lambda: self.readers == 0, END_SECONDS)
         self.server.shutdown()
         self.server.server_close()
+
+    def reason(self, error: BaseException) -> str:
+        """Say why it stopped, in one line."""
+        if isinstance(error, KeyboardInterrupt):
+            return "interrupted; continue with --resume"
+        return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
 
     def following(self, progress: Progress) -> Progress:
         """Return a progress that is shown on the page as well."""
@@ -111,10 +129,29 @@ class Watch:
                 self.changed.notify_all()
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted; continue with --resume"
-    return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+class SiteWatch(Watch):
+    """Serve the page of a site on loopback while it has joined a federation.
+
+    Args:
+        folder: The site's folder.
+        page: Its page.
+        port: None for any free port.
+    """
+
+    def __init__(self, folder: Path, page: Page, port: int | None = None) -> None:
+        super().__init__(folder, port, page)
+
+    def reason(self, error: BaseException) -> str:
+        """Say why it stopped; Ctrl-C is how a site leaves."""
+        return "left the federation" if isinstance(error, KeyboardInterrupt) else super().reason(error)
+
+
+def _left(began: float, first: int, done: int, total: int) -> str:
+    """Estimate the time left of a bar by its pace since the first step seen; empty until a step took a second."""
+    seconds = time.monotonic() - began
+    if done <= first or done >= total or seconds < 1:
+        return ""
+    return f", {about(seconds * (total - done) / (done - first))} left"
 
 
 class _Followed:
@@ -127,9 +164,12 @@ class _Followed:
     def bar(self, text: str) -> Iterator[Advance]:
         """Open a bar of the wrapped progress."""
         with self.progress.bar(text) as inner:
+            began: list[tuple[float, int]] = []
 
             def advance(done: int, total: int) -> None:
-                self.doing[id(inner)] = f"{text}: {done} of {total}"
+                if not began:
+                    began.append((time.monotonic(), done))
+                self.doing[id(inner)] = f"{text}: {done} of {total}{_left(*began[0], done, total)}"
                 inner(done, total)
 
             try:

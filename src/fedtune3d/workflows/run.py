@@ -3,9 +3,9 @@
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 
+from fedtune3d._utils.clock import timestamp
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sweep_partials
 from fedtune3d._utils.folders import RunFolder
@@ -140,7 +140,7 @@ class _Run:
         self.federation = federation
         self.pooled = pooled
         self.attendance = Attendance(federation, strict=pooled is not None)
-        self.began = datetime.now().astimezone()
+        self.began = timestamp()
 
     @property
     def sites(self) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import storage_errors
@@ -115,12 +114,12 @@ def _begin(folder: RunFolder, public: dict[str, Json]) -> None:
         write_run_config(folder.config, public)
 
 
-def began_at(folder: RunFolder, now: datetime) -> str:
+def began_at(folder: RunFolder, now: str) -> str:
     """Return when the run in a folder began, as ISO 8601: what its environment says if it was begun before, or now."""
     earlier = None
     if folder.environment.exists():
         earlier = read_typed(Environment, folder.environment, "run it again with --resume").started
-    return earlier or now.isoformat(timespec="seconds")
+    return earlier or now
 
 
 def _has_rounds(folder: RunFolder) -> bool:

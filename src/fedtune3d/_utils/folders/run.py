@@ -129,6 +129,11 @@ class RunFolder(ReportedFolder):
         return RoundsPaths(self.path / "baselines" / "centralized")
 
     @property
+    def baseline_ledgers(self) -> list[Path]:
+        """The ledgers of the baselines' rounds that have begun, sorted."""
+        return sorted((self.path / "baselines").rglob(self.rounds.ledger.name))
+
+    @property
     def centralized_memory(self) -> Path:
         """The folder of the pooled sites' memory."""
         return self.centralized_rounds.path / "memory"
