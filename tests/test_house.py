@@ -154,6 +154,7 @@ TESTED_ELSEWHERE = {
     "report/page_figures.py": "report/test_page.py",
     "report/run_few.py": "report/test_page.py",
     "report/run_parts.py": "report/test_page.py",
+    "report/site_contents.py": "report/test_site_page.py",
     "report/study_captions.py": "report/test_study_page.py",
     "report/study_contents.py": "report/test_study_page.py",
     "report/study_first_screen.py": "report/test_study_numbers.py",

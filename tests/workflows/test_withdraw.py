@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,46 +12,26 @@ from command_line import call
 from fedtune3d._utils.errors import DamagedFileError, InputError
 from fedtune3d._utils.folders.site import SiteFolder
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.federation.messages import Answer, Task
-from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.messages import Task
 from fedtune3d.federation.tasks.assign_splits import AssignSplits
 from fedtune3d.federation.tasks.count_scans import CountScans
-from fedtune3d.federation.tasks.train import Train, TrainAnswer
 from fedtune3d.models.encoders import _registry
-from fedtune3d.models.tuning import read_state
 from fedtune3d.workflows.approve import approve, read_request
 from fedtune3d.workflows.site_log import read_log
-from fedtune3d.workflows.sites import make_hosted_site
 from fedtune3d.workflows.verify import verify_folder
 from fedtune3d.workflows.withdraw import withdraw_person
 
 flwr = pytest.importorskip("flwr.app")
 
-from fedtune3d.federation.flower.site_check import check_site  # noqa: E402
-from fedtune3d.federation.flower.site_host import SiteHost  # noqa: E402
-from fedtune3d.federation.flower.wire import Occasion, TensorCache, pack_task, unpack_answer  # noqa: E402
+from asked_site import Server, share_images, write_asked_site  # noqa: E402
 
-STEP = {"keep_local": [], "frozen": [], "score_kind": "auc"}
+from fedtune3d.federation.flower.site_check import check_site  # noqa: E402
 
 
 @pytest.fixture
 def folder(tmp_path: Path, write_small_site: Callable[..., None]) -> Path:
     """A site of fourteen people whose policy counts from two on, and an experiment file."""
-    write_small_site(tmp_path / "bids", 14, seed=8)
-    policy = {"min_people": 2, "min_per_class": 2}
-    settings = {"name": "A", "server": "localhost:1", "data": "bids", "policy": policy}
-    (tmp_path / "site.yaml").write_text(yaml.safe_dump(settings))
-    values = {
-        "name": "small",
-        "sites": [{"name": "A"}],
-        "labels": {"positive": ["AD"], "negative": ["CN"]},
-        "splits": {"train": 0.5, "validation": 0.25, "test": 0.25},
-        "model": {"encoder": "tiny", "head": "linear"},
-        "training": {"rounds": 3},
-        "threads": 1,
-    }
-    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(values))
-    return tmp_path
+    return write_asked_site(tmp_path, write_small_site)
 
 
 def test_the_check_of_a_site_counts_who_has_withdrawn(folder: Path) -> None:
@@ -62,38 +41,6 @@ def test_the_check_of_a_site_counts_who_has_withdrawn(folder: Path) -> None:
     assert data_line().endswith("14 people: AD (7), CN (7)")
     withdraw_person(folder, "sub-03")
     assert data_line().endswith("14 people: AD (7), CN (7); 1 withdrawn, who are left out")
-
-
-def share_images(root: Path) -> None:
-    """Give everyone of a class one image, so that there are two to prepare."""
-    scans = sorted(root.rglob("*_T1w.nii.gz"))
-    for number, path in enumerate(scans[2:]):
-        path.unlink()
-        os.link(scans[number % 2], path)
-
-
-class Server:
-    """Sends tasks to the site in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.experiment = Experiment.from_yaml(folder / "experiment.yaml")
-        self.host = SiteHost(folder, make_hosted_site)
-        assembled = ProcessModel(self.experiment).assembled
-        self.state = read_state(assembled.model, assembled.trainable)
-        self.occasion = Occasion(self.experiment.public(), self.experiment.sha256(), assembled.weights.sha256)
-
-    def ask(self, task: Task) -> Answer:
-        """The answer to a task, which must be one."""
-        reply = unpack_answer(
-            self.host.answer(pack_task(task, self.occasion, TensorCache().array)), task, "A", self.occasion.sha256
-        )
-        assert isinstance(reply, Answer), reply
-        return reply
-
-    def train(self, round_: int) -> TrainAnswer:
-        """The payload of an update."""
-        task = Task(Train(rule="fedavg", step=STEP), round_, parts={"state": self.state})
-        return self.ask(task).expect(TrainAnswer)
 
 
 def names_in(folder: Path, person: str) -> list[Path]:

@@ -25,9 +25,7 @@ ExperimentFile = Annotated[
     Path, typer.Argument(metavar="EXPERIMENT.yaml", help="An experiment file, as written by `init`.")
 ]
 
-Watched = Annotated[
-    bool, typer.Option("--watch", help="Serve a live report on this machine while the run is in progress.")
-]
+Watched = Annotated[bool, typer.Option("--watch", help="Serve a live page on this machine.")]
 
 Port = Annotated[int | None, typer.Option(help="Port for --watch; by default any free port.", min=1, max=65535)]
 

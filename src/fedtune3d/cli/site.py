@@ -1,12 +1,14 @@
 """Commands of `fedtune3d site`."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fedtune3d.cli.shared import ExperimentFile, err, out
+from fedtune3d.cli.shared import ExperimentFile, Port, Watched, err, out, require_watched_port
 
 commands = typer.Typer(no_args_is_help=True, help="Across hospitals: one site; its scans stay where they are.")
 
@@ -23,10 +25,11 @@ OwnFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The site's fo
 
 
 @commands.command("join")
-def join_federation(folder: SiteFolder) -> None:
+def join_federation(folder: SiteFolder, watch: Watched = False, port: Port = None) -> None:
     """Join the federation until Ctrl-C: connect to the server and answer the experiments approved here.
 
-    Makes outgoing connections only. `fedtune3d site log` shows everything that leaves.
+    Makes outgoing connections only. `fedtune3d site log` shows everything that leaves, and so does the page of --watch,
+    which is served on this machine only: what was asked, what left, what is left of the budgets, and how far it is.
     """
     import logging
 
@@ -34,15 +37,29 @@ def join_federation(folder: SiteFolder) -> None:
     from fedtune3d.federation.flower.client_app import join
     from fedtune3d.workflows.sites import make_hosted_site
 
+    require_watched_port(watch, port)
     lines = logging.StreamHandler()
     lines.setFormatter(OneLine("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     logging.basicConfig(handlers=[lines])
     logging.getLogger("fedtune3d").setLevel(logging.INFO)
     try:
-        join(folder, make_hosted_site)
+        with _watched(folder, port) if watch else nullcontext():
+            join(folder, make_hosted_site)
     except KeyboardInterrupt:
         err.print(f"left the federation; rejoin with: fedtune3d site join {folder}")
         raise typer.Exit(130) from None
+
+
+@contextmanager
+def _watched(folder: Path, port: int | None) -> Iterator[None]:
+    """Serve the page of a site."""
+    from fedtune3d.report.site_page import SitePage
+    from fedtune3d.report.watch import SiteWatch
+    from fedtune3d.workflows.site_log import read_log
+
+    with SiteWatch(folder, SitePage(folder, read_log), port) as served:
+        err.print(f"watch the site at {served.url}")
+        yield
 
 
 @commands.command("check")

@@ -143,6 +143,13 @@ class Approvals:
             raise Refusal(f"site {site} has revoked its approval of this experiment ({short}…)")
         return current
 
+    def file_of(self, experiment: str) -> str:
+        """Return the text of the file that was approved last for an experiment; empty if there is none."""
+        approved = [
+            entry.file for entry in self._decisions() if entry.what == "approved" and entry.experiment == experiment
+        ]
+        return approved[-1] if approved else ""
+
     def released(self) -> list[tuple[str, PeopleSets]]:
         """Return the experiments and sets of people about which numbers were released."""
         return [
