@@ -10,7 +10,7 @@ from fedtune3d.cli.predict_table import prediction_sentences, prediction_table
 from fedtune3d.evaluation.recalibration import PlattScaling
 from fedtune3d.report.class_names import ClassNames
 from fedtune3d.workflows.known_scans import KnownScan
-from fedtune3d.workflows.predict import Prediction
+from fedtune3d.workflows.scan_predictions import Prediction
 
 
 def printed(*predictions: Prediction, threshold: float | None, scaling: PlattScaling | None = None) -> list[str]:

@@ -8,11 +8,14 @@ import pytest
 import torch
 
 from fedtune3d.cohorts.flow import ByClass, Counts, Flow
+from fedtune3d.evaluation.any_outcome import summary_of_nobody
 from fedtune3d.evaluation.estimate import Estimate, undefined
 from fedtune3d.evaluation.membership import attack_membership
+from fedtune3d.evaluation.outcome import BINARY, ClassOutcome, NumberOutcome, Outcome
 from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.evaluation.summary import summarise
 from fedtune3d.federation import answer_checks
+from fedtune3d.federation.answer_checks import SiteDescription
 from fedtune3d.federation.checked_federation import CheckedFederation
 from fedtune3d.federation.messages import Answer, Fault, Payload, RefusedAnswer, Task
 from fedtune3d.federation.site.audit import PeopleByClass, PeopleOfClass, ScanFingerprint
@@ -237,3 +240,29 @@ def test_an_interval_of_age_is_ordered(site: Checked) -> None:
     forged = Estimate(0.5, 0.9, 0.1, "x", None, None)
     taken = site.says(Task(DescribePeople()), PeopleDescription(age_auc=forged))
     assert isinstance(taken, RefusedAnswer)
+
+
+THREE = ClassOutcome(("CN", "MCI", "AD"))
+NUMBER = NumberOutcome("age", 40, 100, "years", "error")
+
+
+@pytest.mark.parametrize("outcome", [THREE, NUMBER])
+def test_an_answer_about_another_number_of_classes_is_refused(outcome: Outcome) -> None:
+    known = SiteDescription(outcome=outcome)
+    two = PeopleByClass((PeopleOfClass(9, 1, None), PeopleOfClass(9, 1, None)))
+    described = PeopleDescription(splits=dict.fromkeys(("all", "train", "validation", "test"), two))
+    declared = ScanCounts(simulated=False, people=9, scans=9, own_groups=8, declared_groups={"x": (1, 0)})
+    tasks = (Task(DescribePeople()), Answer("A", described)), (Task(CountScans()), Answer("A", declared))
+    for task, answer in tasks:
+        with pytest.raises(ValueError, match=f"expected {len(outcome.strata)} classes, got 2"):
+            answer_checks.check_answer(task, answer, known)
+
+
+def test_a_summary_of_another_outcome_is_refused_and_one_held_back_is_not() -> None:
+    task, known = Task(Evaluate(method="federated")), SiteDescription(outcome=THREE)
+    for other in (BINARY, NUMBER, ClassOutcome(("CN", "AD", "MCI"))):
+        answer = Answer("A", Evaluation(summary=summary_of_nobody(other)))
+        with pytest.raises(ValueError, match="a summary of another outcome"):
+            answer_checks.check_answer(task, answer, known)
+    answer_checks.check_answer(task, Answer("A", Evaluation()), known)
+    answer_checks.check_answer(task, Answer("A", Evaluation(summary=summary_of_nobody(THREE))), known)

@@ -15,10 +15,12 @@ from scipy.special import expit, logit
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.evaluation.outcome import BINARY
 from fedtune3d.workflows.explain import explain_scan, write_explanation
 from fedtune3d.workflows.known_scans import KnownScan, KnownScans
-from fedtune3d.workflows.predict import Prediction, Predictor, distinct_names, predict_scans, write_predictions_of
+from fedtune3d.workflows.predict import Predictor, distinct_names, predict_scans
 from fedtune3d.workflows.run import run_experiment
+from fedtune3d.workflows.scan_predictions import Prediction, write_predictions_of
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +148,7 @@ def test_scans_of_one_name_are_told_apart(tmp_path: Path) -> None:
 
 def test_no_spreadsheet_evaluates_the_table(tmp_path: Path) -> None:
     hostile = Prediction(Path('=HYPERLINK("x")'), "a", 0.5, True, "@SUM(A1)", 1.0)
-    write_predictions_of([hostile], tmp_path / "table.tsv")
+    write_predictions_of([hostile], tmp_path / "table.tsv", BINARY)
     row = (tmp_path / "table.tsv").read_text().splitlines()[1]
     with (tmp_path / "table.tsv").open(newline="") as file:
         cells = list(csv.reader(file, delimiter="\t"))[1]

@@ -96,7 +96,8 @@ def prepare(
     from fedtune3d.workflows.prepare import prepare_sites
 
     with progress_bars() as bars:
-        sites = prepare_sites(read_experiment(experiment), bars, workers, site)
+        wanted = read_experiment(experiment)
+        sites = prepare_sites(wanted, bars, workers, site)
     for name, prepared in sites.items():
         left_out = f", {len(prepared.bad)} left out" if prepared.bad else ""
         suspicious = f", {len(prepared.suspicious)} suspicious" if prepared.suspicious else ""
@@ -104,7 +105,7 @@ def prepare(
         for scan, why in [*prepared.bad, *prepared.suspicious]:
             out.print(f"  {scan}: {why}", soft_wrap=True)
         out.print(f"  quality control: {prepared.page}", soft_wrap=True)
-    out.print(flow_table({name: prepared.flow for name, prepared in sites.items()}))
+    out.print(flow_table({name: prepared.flow for name, prepared in sites.items()}, wanted.outcome.strata))
 
 
 def plan(
@@ -147,6 +148,7 @@ def check(
     """
     from fedtune3d.workflows.check import check_experiment
 
+    wanted = read_experiment(experiment)
     with progress_bars() as bars:
-        audit = check_experiment(read_experiment(experiment), bars, workers, near)
-    print_audit(audit)
+        audit = check_experiment(wanted, bars, workers, near)
+    print_audit(audit, wanted.outcome.strata)

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.federation.site.saliency import place_width
 from fedtune3d.report.number_formatting import duration, plural, size
 from fedtune3d.workflows.expected_price import expected_price
@@ -212,6 +213,14 @@ def _masking_messages(plan: RunPlan) -> dict[str, Message]:
     }
 
 
+def _mapped_scans(plan: RunPlan) -> str:
+    outcome, explain = plan.experiment.outcome, plan.experiment.explain
+    if isinstance(outcome, NumberOutcome):
+        return "test scans"
+    named = explain.of if explain is not None and explain.of is not None else outcome.names[-1]
+    return f"{named} test scans"
+
+
 def _saliency_message(plan: RunPlan) -> Message:
     explain, state = plan.experiment.explain, size(plan.costs.state_bytes)
     if explain is None:
@@ -223,7 +232,7 @@ def _saliency_message(plan: RunPlan) -> Message:
     return Message(
         "twice, after the last round; not included in the times above",
         f"the model's trained part ({state})" + (", regions of an atlas" if fine else ""),
-        f"mean saliency map of positive test scans (resolution {place_mm:g} mm), number of scans"
+        f"mean saliency map of {_mapped_scans(plan)} (resolution {place_mm:g} mm), number of scans"
         + (", shares of regions" if fine else "")
         + f", for enough people, from {mapped} (policy maps_leave)",
     )

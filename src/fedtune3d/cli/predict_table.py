@@ -1,4 +1,4 @@
-"""The terminal table of `predict`."""
+"""The terminal tables of `predict`."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,26 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome, Outcome
 from fedtune3d.evaluation.recalibration import PlattScaling
 from fedtune3d.report.class_names import UNNAMED, ClassNames
 from fedtune3d.report.number_formatting import FEWEST_DIGITS, verdict_digits
-from fedtune3d.workflows.predict import Prediction
+from fedtune3d.workflows.predict import Predictor
+from fedtune3d.workflows.scan_predictions import AnyPrediction, ClassPrediction, NumberPrediction, Prediction
+
+
+def predicted_table(predictions: Sequence[AnyPrediction], predictor: Predictor) -> Table:
+    """Tabulate predictions by what the model predicts."""
+    outcome = predictor.outcome
+    if isinstance(outcome, NumberOutcome):
+        return number_table([part for part in predictions if isinstance(part, NumberPrediction)], outcome)
+    if not outcome.is_binary:
+        return class_table([part for part in predictions if isinstance(part, ClassPrediction)], outcome)
+    of_two = [part for part in predictions if isinstance(part, Prediction)]
+    return prediction_table(
+        of_two, predictor.threshold, predictor.scaling, predictor.names, predictor.why_unlike_unknown
+    )
+
 
 SETS = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -78,13 +94,67 @@ def prediction_sentences(
         side = "at or above" if prediction.positive else "below"
         called = names.positive if prediction.positive else names.negative
         sentences.append(f"{text}, {side} the threshold of {threshold:.{digits}f}, so the model says {called}.")
+    return [*sentences, *_known_warnings(predictions)]
+
+
+def predicted_sentences(predictions: Sequence[AnyPrediction], predictor: Predictor) -> list[str]:
+    """Say what the model says of each scan, and warn of scans that were part of the run."""
+    outcome = predictor.outcome
+    if outcome.is_binary:
+        of_two = [part for part in predictions if isinstance(part, Prediction)]
+        return prediction_sentences(of_two, predictor.threshold, predictor.names)
+    sentences = [_sentence(prediction, outcome) for prediction in predictions]
+    return [*sentences, *_known_warnings(predictions)]
+
+
+def _sentence(prediction: AnyPrediction, outcome: Outcome) -> str:
+    if isinstance(prediction, ClassPrediction):
+        highest = f"{prediction.probabilities[prediction.predicted]:.{FEWEST_DIGITS}f}"
+        return f"{prediction.name}: {prediction.predicted} has the highest probability, {highest}."
+    assert isinstance(prediction, NumberPrediction)
+    assert isinstance(outcome, NumberOutcome)
+    return f"{prediction.name}: the model predicts {outcome.column} {outcome.shown(prediction.number)}."
+
+
+def _known_warnings(predictions: Sequence[AnyPrediction]) -> list[str]:
+    return [
+        f"Warning: {prediction.name} is a {SETS[known.split]} scan of site {known.site} in this run; what the model "
+        "says of it says nothing about new scans."
+        for prediction in predictions
+        if (known := prediction.known) is not None
+    ]
+
+
+def class_table(predictions: Sequence[ClassPrediction], outcome: ClassOutcome) -> Table:
+    """One row per scan: predicted class, probability of each class, and similarity to the training scans."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    table.add_column("Scan", overflow="fold")
+    table.add_column("Predicted class")
+    for name in outcome.names:
+        table.add_column(Text(name), justify="right")
+    table.add_column("Similar to training scans?")
     for prediction in predictions:
-        if (known := prediction.known) is not None:
-            sentences.append(
-                f"Warning: {prediction.name} is a {SETS[known.split]} scan of site {known.site} in this run; what the "
-                "model says of it says nothing about new scans."
-            )
-    return sentences
+        shown = [f"{probability:.{FEWEST_DIGITS}f}" for probability in prediction.probabilities.values()]
+        table.add_row(*map(Text, [prediction.name, prediction.predicted, *shown, _similarity(prediction)]))
+    return table
+
+
+def number_table(predictions: Sequence[NumberPrediction], outcome: NumberOutcome) -> Table:
+    """One row per scan: the predicted number, and similarity to the training scans."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    table.add_column("Scan", overflow="fold")
+    table.add_column(Text(f"Predicted {outcome.column}"), justify="right")
+    table.add_column("Similar to training scans?")
+    for prediction in predictions:
+        table.add_row(*map(Text, [prediction.name, outcome.shown(prediction.number), _similarity(prediction)]))
+    outside = [name.name for name in predictions if not outcome.minimum <= name.number <= outcome.maximum]
+    if outside:
+        limits = f"{outcome.minimum:g} to {outcome.maximum:g}"
+        table.caption, table.caption_justify = (
+            f"outside the range of the target ({limits}): {', '.join(outside)}",
+            "left",
+        )
+    return table
 
 
 def _digits(cut: float | None, probabilities: Sequence[float]) -> int:
@@ -111,7 +181,7 @@ def _predicted_class(prediction: Prediction, threshold: float | None, digits: in
     return f"{names.negative} (< {threshold:.{digits}f})"
 
 
-def _similarity(prediction: Prediction) -> str:
+def _similarity(prediction: AnyPrediction) -> str:
     if prediction.distance is None:
         return "unknown"
     ratio = f"{prediction.distance:.1f} × the typical distance from {prediction.nearest_site}"

@@ -1,6 +1,6 @@
 """Consoles, arguments, progress bars and result tables shared by several commands."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,12 +66,13 @@ def held_output(path: Path, command: str) -> Iterator[None]:
 
 
 def print_result(folder: "RunFolder") -> None:
-    """Print the AUCs of a run and the path of its report."""
+    """Print the main results of a run and the path of its report."""
     from fedtune3d.report import against_table, auc_table, caveat
+    from fedtune3d.report.outcome_tables import main_table, terminal_table
     from fedtune3d.workflows.run_folder import read_metrics
 
     metrics = read_metrics(folder)
-    out.print(auc_table(metrics))
+    out.print(auc_table(metrics) if metrics.outcome.is_binary else terminal_table(main_table(metrics)))
     if (differences := against_table(metrics)) is not None:
         out.print(differences)
     if text := caveat(metrics):
@@ -79,11 +80,11 @@ def print_result(folder: "RunFolder") -> None:
     out.print(f"report: {folder.report}", soft_wrap=True)
 
 
-def print_audit(audit: "LeakAudit") -> None:
-    """Print the composition of each split and the findings. Raises `InputError` if there is a leak."""
+def print_audit(audit: "LeakAudit", classes: Sequence[str]) -> None:
+    """Print the composition of each split, by class, and the findings. Raises `InputError` if there is a leak."""
     from fedtune3d.report.balance import balance_table
 
-    out.print(balance_table(audit.described))
+    out.print(balance_table(audit.described, classes))
     for finding in audit.findings:
         if finding.level == "warning":
             out.print(f"warning: {finding.text}", soft_wrap=True)

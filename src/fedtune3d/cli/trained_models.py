@@ -71,17 +71,18 @@ def predict(
         int, typer.Option(help="Number of parallel processes, each with the run's number of threads.", min=1)
     ] = 1,
 ) -> None:
-    """Predict the probability of the positive class for new scans, and flag those unlike the training scans.
+    """Predict the classes or the number of new scans, and flag those unlike the training scans.
 
     For research use only; not a medical device. Predictions for out-of-distribution scans, which differ from those of
     every training site, are unreliable. After a run with `evaluation.recalibration`, the recalibrated probability is
     shown next to the model's own.
     """
-    from fedtune3d.cli.predict_table import prediction_sentences, prediction_table
+    from fedtune3d.cli.predict_table import predicted_sentences, predicted_table
     from fedtune3d.report import caveat
     from fedtune3d.workflows.explain import explainer
     from fedtune3d.workflows.new_scans import find_scans
-    from fedtune3d.workflows.predict import Predictor, predict_scans, write_predictions_of
+    from fedtune3d.workflows.predict import Predictor, predict_scans
+    from fedtune3d.workflows.scan_predictions import write_predictions_of
 
     _install(encoder)
     found = find_scans(scans)
@@ -90,12 +91,9 @@ def predict(
         write_maps = None if explain is None else explainer(predictor, explain, bars, _print_written)
         predictions = predict_scans(predictor, found, advance, write_maps, workers)
     if output is not None:
-        write_predictions_of(predictions, output)
-    names = predictor.names
-    out.print(
-        prediction_table(predictions, predictor.threshold, predictor.scaling, names, predictor.why_unlike_unknown)
-    )
-    for sentence in prediction_sentences(predictions, predictor.threshold, names):
+        write_predictions_of(predictions, output, predictor.outcome)
+    out.print(predicted_table(predictions, predictor))
+    for sentence in predicted_sentences(predictions, predictor):
         out.print(sentence, soft_wrap=True)
     if text := caveat(predictor.metrics):
         out.print(text)

@@ -141,7 +141,8 @@ class ExperimentKeys(StrictModel):
         undeclared = find_outcome_problems(self.labels, self.target, [(site.name, site.labels) for site in self.sites])
         problems += self._misfits() + undeclared
         if not undeclared:
-            problems += find_outcome_misfits(self.outcome, self.model.head, self.evaluation, self.explain)
+            cross = self.validation is not None
+            problems += find_outcome_misfits(self.outcome, self.model.head, self.evaluation, self.explain, cross)
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -5,12 +5,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, PlainSerializer, Tag, model_validator
 
+from fedtune3d._utils.json_values import Json
 from fedtune3d._utils.ranges import Number
 from fedtune3d._utils.strict import UNION_TAGS, StrictModel
 from fedtune3d.cohorts.labels import ClassMapping, LabelMapping
 from fedtune3d.config.evaluation import EvaluationSection
 from fedtune3d.config.explain import ExplainSection
-from fedtune3d.evaluation.outcome import NEGATIVE, POSITIVE, ClassOutcome, NumberOutcome, Outcome
+from fedtune3d.evaluation.outcome import BINARY, NEGATIVE, POSITIVE, ClassOutcome, NumberOutcome, Outcome
 from fedtune3d.models.assembly import NCC
 
 TWO, NAMED = UNION_TAGS["labels"]
@@ -68,6 +69,18 @@ class TargetSection(StrictModel):
         return NumberOutcome(self.column, *self.range, self.unit, self.missing, self.loss)
 
 
+def recorded_outcome(config: Mapping[str, Json]) -> Outcome:
+    """Return what the model of a recorded configuration predicts, whether or not all of it can be built here."""
+    if target := config.get("target"):
+        return TargetSection.model_validate(target).outcome
+    sites = config.get("sites")
+    own = [site.get("labels") for site in sites if isinstance(site, dict)] if isinstance(sites, list) else []
+    labels = config.get("labels") or next(filter(None, own), None)
+    if not isinstance(labels, list):
+        return BINARY
+    return ClassOutcome(tuple(name for entry in labels if isinstance(entry, dict) for name in entry))
+
+
 def find_outcome_problems(
     labels: LabelMapping | ClassMapping | None,
     target: TargetSection | None,
@@ -78,7 +91,9 @@ def find_outcome_problems(
     if target is not None:
         given = ["labels"] if labels is not None else []
         given += [f"labels of site {site}" for site, mapping in own if mapping is not None]
-        return [f"target and {given[0]} are both given; keep the one that says what the model predicts"] * bool(given)
+        return [
+            f"target and {name} are both given; keep the one that says what the model predicts" for name in given[:1]
+        ]
     problems = []
     for site, mapping in own:
         if mapping is None and labels is None:
@@ -96,7 +111,11 @@ def find_outcome_problems(
 
 
 def find_outcome_misfits(
-    outcome: Outcome, head: str, evaluation: EvaluationSection, explain: ExplainSection | None
+    outcome: Outcome,
+    head: str,
+    evaluation: EvaluationSection,
+    explain: ExplainSection | None,
+    cross_validated: bool = False,
 ) -> list[str]:
     """List settings that make no sense for what the model predicts."""
     problems = []
@@ -104,11 +123,12 @@ def find_outcome_misfits(
     if number and head == NCC:
         problems.append("head ncc finds the nearest class centre, but target is a number; choose another head")
     if not outcome.is_binary:
-        problems.append("the evaluation is of two classes so far; name two")
         named = "a number" if number else f"{outcome.width} classes"
         for key in ("recalibration", "prevalences", "auc_interval"):
             if getattr(evaluation, key) != EvaluationSection.model_fields[key].default:
                 problems.append(f"evaluation.{key} is for two classes, but the outcome is {named}; leave it out")
+    if cross_validated and not outcome.is_binary:
+        problems.append("validation: cross-validation measures AUCs of two classes; remove it")
     if explain is not None and explain.of is not None:
         classes = outcome.names if isinstance(outcome, ClassOutcome) else ()
         if explain.of not in classes:

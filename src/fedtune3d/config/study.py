@@ -103,6 +103,8 @@ class Study(ExperimentKeys):
         problems = [problem for axis in NAME_KEYS for problem in self._axis_problems(axis)]
         if "seed" in self.model_fields_set:
             problems.append("a study has several seeds: write `seeds: [0, 1, 2]` instead of `seed`")
+        if (self.target or self.labels or self.sites[0].labels) and not self.outcome.is_binary:
+            problems.append("a study compares AUCs of two classes; run experiments of other outcomes one by one")
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fedtune3d.evaluation.multiclass.summary import ClassSummary
 from fedtune3d.evaluation.multiplicity import holm
 from fedtune3d.evaluation.paired import Comparison, combine_comparisons
+from fedtune3d.evaluation.regression.summary import NumberSummary
 from fedtune3d.evaluation.summary import Summary
 
 
@@ -29,15 +31,19 @@ class AgainstBaseline:
     sites: Mapping[str, Tested]
 
 
-def against_baselines(summaries: Mapping[str, Mapping[str, Summary]]) -> dict[str, AgainstBaseline]:
-    """Baseline → the federated model minus it, for every method whose summaries hold a comparison.
+def against_baselines(
+    summaries: Mapping[str, Mapping[str, Summary | ClassSummary | NumberSummary]],
+) -> dict[str, AgainstBaseline]:
+    """Baseline → the federated model's AUC minus its own, for every method whose summaries hold a comparison.
+
+    Of three or more classes, the AUC is the mean over classes; of a number there is none.
 
     Args:
         summaries: Method → site → its checked summary.
     """
     sites: dict[str, dict[str, Comparison]] = {}
     for method, by_site in summaries.items():
-        made = {site: part.test.against_federated for site, part in sorted(by_site.items())}
+        made = {site: _comparison(part) for site, part in sorted(by_site.items())}
         if any(comparison is not None for comparison in made.values()):
             sites[method] = {site: comparison for site, comparison in made.items() if comparison is not None}
     means = {method: combine_comparisons(made) for method, made in sites.items()}
@@ -51,3 +57,9 @@ def against_baselines(summaries: Mapping[str, Mapping[str, Summary]]) -> dict[st
         )
         for method, made in sites.items()
     }
+
+
+def _comparison(summary: Summary | ClassSummary | NumberSummary) -> Comparison | None:
+    if isinstance(summary, Summary):
+        return summary.test.against_federated
+    return summary.against_federated if isinstance(summary, ClassSummary) else None

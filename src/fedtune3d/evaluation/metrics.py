@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from fedtune3d._utils.typed_json import read_typed
 from fedtune3d.evaluation.against_baselines import AgainstBaseline
@@ -15,10 +15,27 @@ from fedtune3d.evaluation.groups import AxisMetrics
 from fedtune3d.evaluation.heterogeneity import Heterogeneity
 from fedtune3d.evaluation.mean_over_sites import SiteMean
 from fedtune3d.evaluation.membership import MembershipMetrics
+from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
+from fedtune3d.evaluation.outcome import BINARY, Outcome
 from fedtune3d.evaluation.predictive_values import PredictiveValues
 from fedtune3d.evaluation.recalibration import PlattScaling, Recalibrated
+from fedtune3d.evaluation.regression.metrics import NumberMetrics
 from fedtune3d.evaluation.reliability import CurvePoint
 from fedtune3d.evaluation.roc import RocCurve
+
+
+class SetSize(Protocol):
+    """The numbers of people and scans of a test set, whatever was predicted of them."""
+
+    @property
+    def participants(self) -> int:
+        """Number of people."""
+        ...
+
+    @property
+    def scans(self) -> int:
+        """Number of scans."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -171,8 +188,11 @@ class RunMetrics:
         best_round: The round of the evaluated state.
         groups: Number of people (or anatomies) over all sites; None if unknown.
         test_groups: Number of distinct people (or anatomies) in all test sets together; None if unknown.
+        outcome: What the model predicts.
+        class_methods: Method → its metrics of three or more classes.
+        number_methods: Method → its metrics of a number.
         cost: Parameters and traffic.
-        methods: Method → its metrics; ``federated`` is always there.
+        methods: Method → its metrics of two classes; ``federated`` is there if the outcome is of two classes.
         against: Baseline → the federated model minus it, on the same test scans.
     """
 
@@ -189,10 +209,23 @@ class RunMetrics:
     methods: Mapping[str, MethodMetrics]
     against: Mapping[str, AgainstBaseline]
     test_groups: int | None = None
+    outcome: Outcome = BINARY
+    class_methods: Mapping[str, ClassMetrics] = field(default_factory=dict)
+    number_methods: Mapping[str, NumberMetrics] = field(default_factory=dict)
+
+    @property
+    def evaluated(self) -> Mapping[str, MethodMetrics] | Mapping[str, ClassMetrics] | Mapping[str, NumberMetrics]:
+        """Method → its metrics, whatever the outcome; ``federated`` is always there."""
+        return self.methods or self.class_methods or self.number_methods
+
+    @property
+    def of_two_classes(self) -> MethodMetrics | None:
+        """The metrics of the federated model; None if the outcome is not one of two classes."""
+        return self.methods.get("federated")
 
     @property
     def federated(self) -> MethodMetrics:
-        """The metrics of the federated model."""
+        """The metrics of the federated model. Raises `KeyError` unless the outcome is of two classes."""
         return self.methods["federated"]
 
 

@@ -12,13 +12,16 @@ import torch
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.site_step import STATE
 from fedtune3d.cohorts.flow import WHOLE_SITE, Counts, Flow
+from fedtune3d.evaluation.any_outcome import combine_outcome, require_outcome
 from fedtune3d.evaluation.checked_summary import CheckedSummary
 from fedtune3d.evaluation.class_counts import ClassCounts
-from fedtune3d.evaluation.combination import combine
 from fedtune3d.evaluation.grid import MAX_COUNT
+from fedtune3d.evaluation.multiclass.summary import ClassSummary
 from fedtune3d.evaluation.outcome import BINARY, Outcome
 from fedtune3d.evaluation.plausibility import require_ordered, require_plausible
-from fedtune3d.evaluation.summary import Summary, pool_validation
+from fedtune3d.evaluation.regression.joint_sums import require_possible_joint
+from fedtune3d.evaluation.regression.summary import NumberSummary, NumberValidation
+from fedtune3d.evaluation.summary import Summary, ValidationSummary, pool_validation
 from fedtune3d.federation.messages import LEAVE_ONE_SITE_OUT, Answer, Task
 from fedtune3d.federation.site.audit import PeopleByClass
 from fedtune3d.federation.site.saliency import MAP, REGIONS
@@ -248,6 +251,22 @@ def _train(task: Task, answer: Answer, known: SiteDescription) -> None:
 
 def _evaluate(task: Task, answer: Answer, known: SiteDescription) -> None:
     summary = answer.expect(Evaluation).summary
+    if summary is None:
+        return
+    require_outcome(summary, known.outcome)
+    if isinstance(summary, ValidationSummary):
+        _evaluate_two(task, answer.site, summary, known)
+        return
+    if isinstance(summary, NumberValidation):
+        _at_most("validation scans", summary.validation.scans, known.scans_in("validation"))
+        require_possible_joint(summary.validation)
+    if isinstance(summary, ClassSummary | NumberSummary):
+        scans = summary.scans if isinstance(summary, ClassSummary) else summary.test.joint.scans
+        _at_most("test scans", scans, known.scans_in("test"))
+        combine_outcome({answer.site: summary}, seed=0)  # whatever the server does with it, done with nobody else's
+
+
+def _evaluate_two(task: Task, site: str, summary: ValidationSummary, known: SiteDescription) -> None:
     _at_most("validation scans", _total(summary.validation), known.scans_in("validation"))
     if not isinstance(summary, Summary):
         pool_validation([summary])
@@ -257,8 +276,8 @@ def _evaluate(task: Task, answer: Answer, known: SiteDescription) -> None:
         if task.expect(Evaluate).method == LEAVE_ONE_SITE_OUT:
             raise ValueError("a membership attack on a model that was trained without this site")
         _at_most("attacked training people", summary.membership.members, known.scans_in("train"))
-    require_plausible(CheckedSummary.of(answer.site, summary))
-    combine({answer.site: summary}, seed=0)  # whatever the server does with it, done with nobody else's
+    require_plausible(CheckedSummary.of(site, summary))
+    combine_outcome({site: summary}, seed=0)
 
 
 def _total(counts: ClassCounts) -> int:

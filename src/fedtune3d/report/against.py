@@ -41,9 +41,20 @@ def against_rows(metrics: RunMetrics) -> list[AgainstRow]:
         sites = plural(len(differences.mean.comparison.sites), "site")
         rows.append(AgainstRow(METHODS[name], MEAN, sites, differences.mean))
         for site, tested in differences.sites.items():
-            negatives, positives = metrics.federated.sites[site].participants_by_class
-            rows.append(AgainstRow(METHODS[name], site, f"{positives} + {negatives}", tested))
+            rows.append(AgainstRow(METHODS[name], site, _people(metrics, site), tested))
     return rows
+
+
+def _measure(metrics: RunMetrics) -> str:
+    return "test AUC" if metrics.outcome.is_binary else "macro-averaged test AUC"
+
+
+def _people(metrics: RunMetrics, site: str) -> str:
+    """Return the people with test scans of each class, the last class first."""
+    if (two := metrics.of_two_classes) is not None:
+        return " + ".join(str(count) for count in two.sites[site].participants_by_class[::-1])
+    of_class = metrics.class_methods["federated"].sites[site].of_class
+    return " + ".join(str(part.people) for part in of_class[::-1])
 
 
 def against_table(metrics: RunMetrics) -> Table | None:
@@ -52,7 +63,7 @@ def against_table(metrics: RunMetrics) -> Table | None:
     if not rows:
         return None
     table = Table(
-        title="Federated minus baseline, paired difference of test AUC [95% CI]",
+        title=f"Federated minus baseline, paired difference of {_measure(metrics)} [95% CI]",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         title_justify="left",
@@ -79,7 +90,7 @@ def budget_note(contents: RunContents) -> str:
         sentences.append(
             f"Whoever makes fewer than {steps} steps that way passed over the scans more often, up to {steps}."
         )
-    methods = contents.metrics.methods if contents.metrics else {}
+    methods = contents.metrics.evaluated if contents.metrics else {}
     if "local" in methods:
         sentences.append("Local: as many steps as the site makes in the federation, on its own scans.")
     if "centralized" in methods:

@@ -1,12 +1,13 @@
 """Class balance, sex and age per site and split, for the terminal and for the page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from fedtune3d.evaluation.outcome import BINARY
 from fedtune3d.federation.site.audit import PeopleOfClass
 from fedtune3d.federation.tasks.describe_people import PeopleDescription
 from fedtune3d.report.flow import HELD_BACK
@@ -16,23 +17,29 @@ _SPLITS = ("train", "validation", "test", "all")
 
 
 class BalanceRow(NamedTuple):
-    """One split of one site: people (women) and age of each class, formatted. `age_auc` is set only for ``all``."""
+    """One split of one site: people (women) and age of each class, formatted; the last class first.
+
+    `age_auc` is set only for ``all``.
+    """
 
     site: str
     split: str
-    positive: tuple[str, str]
-    negative: tuple[str, str]
+    classes: tuple[tuple[str, str], ...]
     age_auc: str
 
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The cells of all classes."""
+        return tuple(cell for of_class in self.classes for cell in of_class)
 
-def balance_rows(described: Mapping[str, PeopleDescription]) -> list[BalanceRow]:
+
+def balance_rows(described: Mapping[str, PeopleDescription], classes: int = 2) -> list[BalanceRow]:
     """Return one row per site and split, and one per site for all its people."""
     return [
         BalanceRow(
             site,
             split,
-            _class(people.splits[split].of(1)),
-            _class(people.splits[split].of(0)),
+            tuple(_class(people.splits[split].of(label)) for label in reversed(range(classes))),
             interval(people.age_auc) if split == "all" and people.age_auc.value is not None else "",
         )
         for site, people in described.items()
@@ -48,21 +55,28 @@ def _class(group: PeopleOfClass) -> tuple[str, str]:
     )
 
 
-def balance_table(described: Mapping[str, PeopleDescription]) -> Table:
+def balance_heads(classes: Sequence[str]) -> list[str]:
+    """Return the heads of the columns of `BalanceRow.cells`."""
+    if tuple(classes) == BINARY.strata:
+        return ["Pos. (women)", "age", "Neg. (women)", "age"]
+    named = ["People"] if len(classes) == 1 else list(classes[::-1])
+    return [head for name in named for head in (f"{name} (women)", "age")]
+
+
+def balance_table(described: Mapping[str, PeopleDescription], classes: Sequence[str] = BINARY.strata) -> Table:
     """Tabulate people, women and age (mean ± SD) of each class per site and split; the caption has the AUC of age."""
     table = Table(title="People per site and split", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Site")
     table.add_column("Split", no_wrap=True)
-    for name in ("Pos. (women)", "age", "Neg. (women)", "age"):
-        table.add_column(name, justify="right")
-    rows = balance_rows(described)
+    for name in balance_heads(classes):
+        table.add_column(Text(name), justify="right")
+    rows = balance_rows(described, len(classes))
     for row in rows:
-        cells = (*row.positive, *row.negative)
         table.add_row(
-            Text(row.site if row.split == _SPLITS[0] else ""), row.split, *cells, end_section=row.split == "all"
+            Text(row.site if row.split == _SPLITS[0] else ""), row.split, *row.cells, end_section=row.split == "all"
         )
     notes = [f"AUC of age for the label, {row.site}: {row.age_auc}" for row in rows if row.age_auc]
-    if any(part in (HELD_BACK, "–") or "(–)" in part for row in rows for part in (*row.positive, *row.negative)):
+    if any(part in (HELD_BACK, "–") or "(–)" in part for row in rows for part in row.cells):
         notes.insert(0, f"{HELD_BACK}, –: not sent by the site: too few people")
     table.caption, table.caption_justify = Text("\n".join(notes)), "left"
     return table

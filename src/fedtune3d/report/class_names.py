@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fedtune3d.evaluation.outcome import NumberOutcome
+
 if TYPE_CHECKING:
     from fedtune3d.report.run_contents import RunContents
 
@@ -19,11 +21,18 @@ class ClassNames:
         positive: Name of the class whose probability the model gives.
         negative: Name of the other class.
         definition: What a name stands for where it is short for it; empty if the names say all.
+        several: All classes in the order of labels where there are more than two; the only stratum of a number.
     """
 
     positive: str = "positive"
     negative: str = "negative"
     definition: str = ""
+    several: tuple[str, ...] = ()
+
+    @property
+    def in_order(self) -> tuple[str, ...]:
+        """All classes in the order of labels."""
+        return self.several or (self.negative, self.positive)
 
     @property
     def versus(self) -> str:
@@ -58,13 +67,15 @@ def class_names(contents: "RunContents") -> ClassNames:
     A name is the diagnosis, several joined by a slash, or the value that a label expression asks for. Where these are
     too long or equal, the classes are called positive and negative. Two named classes have their own names.
     """
+    if isinstance(contents.outcome, NumberOutcome):
+        return ClassNames(several=contents.outcome.strata)
     sites = [section for section in contents.config["sites"] if section.get("labels")]
     labels = contents.config.get("labels") or (sites[0]["labels"] if sites else None)
     if not labels:
         return ClassNames()
     if not isinstance(labels, dict):  # classes of any names, in the order of labels
         named = [name for entry in labels for name in entry]
-        return ClassNames(named[-1], named[0])
+        return ClassNames(named[-1], named[0], several=tuple(named) if len(named) > 2 else ())
     positive, negative = _name(labels["positive"]), _name(labels["negative"])
     if positive is None or negative is None or positive == negative:
         positive, negative = "positive", "negative"

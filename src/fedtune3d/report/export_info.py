@@ -9,9 +9,10 @@ from fedtune3d.cohorts.number_column import NumberColumn
 from fedtune3d.evaluation.outcome import BINARY, Outcome
 from fedtune3d.evaluation.recalibration import PlattScaling
 from fedtune3d.federation.environment import TracedWeights
+from fedtune3d.models.encoders.contract import Intensity
 from fedtune3d.preparation.prepare_scan import PREPARATION_VERSION
 from fedtune3d.preparation.prepared_scan import BACKGROUND
-from fedtune3d.preparation.recognition import STEPS
+from fedtune3d.preparation.recognition import STEPS, Step
 from fedtune3d.preparation.settings import PreparationSettings
 
 FORMAT = 3
@@ -33,8 +34,8 @@ class InputFormat:
 
     size: int
     spacing_mm: float
-    steps: Literal["auto"] | tuple[str, ...]
-    intensity: str
+    steps: Literal["auto"] | tuple[Step, ...]
+    intensity: Intensity
     background: float
     version: int
 

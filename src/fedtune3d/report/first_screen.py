@@ -7,8 +7,11 @@ from datetime import datetime
 from fedtune3d._utils.version import __version__
 from fedtune3d.evaluation.estimate import FEW, Estimate
 from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.report.checks import Check, checks
 from fedtune3d.report.class_names import ClassNames
+from fedtune3d.report.first_outcome import outcome_facts
+from fedtune3d.report.headline import headline
 from fedtune3d.report.number_formatting import METHODS, plural, setup, threshold
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.statements import (
@@ -56,9 +59,10 @@ class Result:
     """What a finished run found.
 
     Attributes:
-        value: The mean test AUC.
+        value: The main measure, such as the mean test AUC.
         interval: Its interval, or why there is no AUC.
         mean_of: The number of sites in the mean.
+        measure: What is measured, such as ``AUC``.
         against: Federated minus each baseline.
         sentence: Whether the federated model is better than the baselines.
         facts: Name → text: on whom it was tested, at which threshold, calibration, what left, what to do with a scan.
@@ -68,6 +72,7 @@ class Result:
     value: str
     interval: str
     mean_of: str
+    measure: str
     against: Sequence[Against]
     sentence: str
     facts: Sequence[tuple[str, str]]
@@ -86,10 +91,16 @@ class FirstScreen:
 def first_screen(contents: RunContents, names: ClassNames) -> FirstScreen:
     """Summarise a run for its first screen."""
     return FirstScreen(
-        question=f"{names.versus} from {MODALITY}",
+        question=f"{_asked(contents.outcome, names)} from {MODALITY}",
         setting=" · ".join(_setting(contents)),
         result=None if contents.metrics is None else _result(contents, contents.metrics, names),
     )
+
+
+def _asked(outcome: Outcome, names: ClassNames) -> str:
+    if isinstance(outcome, NumberOutcome):
+        return outcome.column.capitalize() if outcome.column.islower() else outcome.column
+    return names.versus if outcome.is_binary else " vs ".join(names.in_order[::-1])
 
 
 def _setting(contents: RunContents) -> list[str]:
@@ -106,19 +117,20 @@ def _setting(contents: RunContents) -> list[str]:
 
 
 def _result(contents: RunContents, metrics: RunMetrics, names: ClassNames) -> Result:
-    mean = metrics.federated.mean_auc
-    value, interval = _parted(mean)
+    found = headline(metrics)
+    value, interval = _parted(found.mean)
     return Result(
-        value=value,
+        value=f"{value} {found.unit}".rstrip(),
         interval=interval,
-        mean_of=f"mean over {plural(len(mean.sites), 'site')}",
+        mean_of=f"mean over {plural(len(found.mean.sites), 'site')}",
+        measure=found.short,
         against=[
             against(METHODS[name].lower(), part.mean.comparison.difference)
             for name in METHODS
             if (part := metrics.against.get(name)) is not None
         ],
         sentence=comparison_sentence(metrics),
-        facts=_facts(contents, metrics, names),
+        facts=_facts(contents, metrics, names) if metrics.outcome.is_binary else outcome_facts(contents, metrics),
         checks=checks(contents),
     )
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedtune3d.cohorts.flow import NOBODY, WHOLE_SITE, Counts, Flow
-from fedtune3d.report.class_names import UNNAMED, ClassNames
+from fedtune3d.evaluation.outcome import BINARY
 
 HELD_BACK = "held back"
 _SPLITS = {"train": "Training", "validation": "Validation", "test": "Test"}
@@ -24,14 +24,14 @@ class FlowRow:
     cells: list[str]
 
 
-def flow_rows(flows: Sequence[Flow | None], names: ClassNames = UNNAMED) -> list[FlowRow]:
+def flow_rows(flows: Sequence[Flow | None], classes: Sequence[str] = BINARY.strata) -> list[FlowRow]:
     """Return the flow as rows of ``participants (scans)``.
 
     A cell is ``–`` if the site's flow is missing, and ``held back`` if its policy does not let the count leave.
 
     Args:
         flows: The flow of each site; None if it is missing.
-        names: The names of the classes.
+        classes: The names of the classes, in the order of labels; one where a number is predicted.
     """
     known = [flow for flow in flows if flow is not None]
     rows = [
@@ -41,22 +41,23 @@ def flow_rows(flows: Sequence[Flow | None], names: ClassNames = UNNAMED) -> list
     for reason, detail in _reasons(known):
         title = f"{reason}: {detail}" if detail else reason
         rows.append(_row(title, True, flows, partial(_step, reason=reason, detail=detail)))
-    rows += [_row("Included", False, flows, lambda flow: flow.included), *_class_rows(flows, WHOLE_SITE, names)]
+    rows += [_row("Included", False, flows, lambda flow: flow.included), *_class_rows(flows, WHOLE_SITE, classes)]
     if any(flow.several_classes.participants != 0 for flow in known):
-        rows.append(_row("of these, with scans of both classes", True, flows, lambda flow: flow.several_classes))
+        several = "both" if len(classes) == 2 else "several"
+        rows.append(_row(f"of these, with scans of {several} classes", True, flows, lambda flow: flow.several_classes))
     for split, title in _SPLITS.items():
         if any(split in flow.splits for flow in known):
-            rows += [_row(title, False, flows, partial(_of_split, split=split)), *_class_rows(flows, split, names)]
+            rows += [_row(title, False, flows, partial(_of_split, split=split)), *_class_rows(flows, split, classes)]
     return rows
 
 
-def flow_table(flows: Mapping[str, Flow]) -> Table:
+def flow_table(flows: Mapping[str, Flow], classes: Sequence[str] = BINARY.strata) -> Table:
     """Tabulate the flow for the terminal."""
     table = Table(title="Participants (scans)", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("")
     for column in flow_columns(list(flows)):
         table.add_column(Text(column), justify="right", no_wrap=True)
-    for row in flow_rows(list(flows.values())):
+    for row in flow_rows(list(flows.values()), classes):
         table.add_row(Text(("  " if row.part else "") + row.title), *row.cells)
     return table
 
@@ -76,11 +77,10 @@ def _reasons(flows: Sequence[Flow]) -> list[tuple[str, str]]:
     return sorted(places, key=lambda key: places[key])
 
 
-def _class_rows(flows: Sequence[Flow | None], split: str, names: ClassNames) -> list[FlowRow]:
-    return [
-        _row(names.positive, True, flows, lambda flow: flow.splits[split].of(1)),
-        _row(names.negative, True, flows, lambda flow: flow.splits[split].of(0)),
-    ]
+def _class_rows(flows: Sequence[Flow | None], split: str, classes: Sequence[str]) -> list[FlowRow]:
+    """Return a row per class, the last class first; none where a number is predicted."""
+    labels = range(len(classes) - 1, -1, -1) if len(classes) > 1 else ()
+    return [_row(classes[label], True, flows, partial(_of_class, split=split, label=label)) for label in labels]
 
 
 def _row(title: str, part: bool, flows: Sequence[Flow | None], counts_of: Callable[[Flow], Counts]) -> FlowRow:
@@ -89,6 +89,10 @@ def _row(title: str, part: bool, flows: Sequence[Flow | None], counts_of: Callab
         known = [counts for counts in by_site if counts is not None]
         by_site.append(sum(known, NOBODY) if len(known) == len(flows) else None)
     return FlowRow(title, part, ["–" if counts is None else _cell(counts) for counts in by_site])
+
+
+def _of_class(flow: Flow, split: str, label: int) -> Counts:
+    return flow.splits[split].of(label)
 
 
 def _of_split(flow: Flow, split: str) -> Counts:

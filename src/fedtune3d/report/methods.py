@@ -10,13 +10,15 @@ from fedtune3d._utils.foreign_text import markdown
 from fedtune3d.cohorts.labels import Truth
 from fedtune3d.cohorts.number_column import NumberColumn
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report.against import budget_note
+from fedtune3d.report.headline import answer
 from fedtune3d.report.methods_statistics import statistics_sentences
 from fedtune3d.report.methods_training import model_sentences, training_sentences
-from fedtune3d.report.number_formatting import METHODS, answer, caveat, difference, p_value, plural
+from fedtune3d.report.number_formatting import METHODS, caveat, difference, p_value, plural
 from fedtune3d.report.references import Citations
 from fedtune3d.report.run_contents import FinishedRun, RunContents
-from fedtune3d.report.split_sizes import UNKNOWN, people_in, people_text
+from fedtune3d.report.split_sizes import people_in, people_text
 
 STEP_NAMES = {
     "brain": "brain extraction",
@@ -121,7 +123,7 @@ def split_sentence(run: FinishedRun, experiment: Experiment) -> str:
     wanted = ", ".join(f"{share} for {name}" for share, name in zip(shares, names, strict=True))
     found = [people_in(run, split) for split in ("train", "validation", "test")]
     sizes = "; ".join(f"{name}: {people_text(size)}" for name, size in zip(names, found, strict=True))
-    if UNKNOWN in found:
+    if any(size.people is None for size in found):
         sizes = "not every site lets its numbers leave"
     if (fold := experiment.fold) is not None:
         train, validation, _ = shares
@@ -132,9 +134,13 @@ def split_sentence(run: FinishedRun, experiment: Experiment) -> str:
             f"{validation} for validation ({sizes})."
         )
     return (
-        f"Within each site and class people were divided at random (seed {experiment.seed}) in the proportions "
-        f"{wanted}, with all scans of a person (or of a declared group) in one set ({sizes})."
+        f"Within each site and {_stratum(experiment)} people were divided at random (seed {experiment.seed}) in the "
+        f"proportions {wanted}, with all scans of a person (or of a declared group) in one set ({sizes})."
     )
+
+
+def _stratum(experiment: Experiment) -> str:
+    return "quartile of the number" if isinstance(experiment.outcome, NumberOutcome) else "class"
 
 
 def _data_sentences(run: FinishedRun, experiment: Experiment) -> Iterator[str]:
@@ -170,7 +176,7 @@ def preparation_sentences(experiment: Experiment, cite: Citations) -> Iterator[s
 
 
 def _baseline_sentences(run: FinishedRun) -> Iterator[str]:
-    if len(run.metrics.methods) > 1:
+    if len(run.metrics.evaluated) > 1:
         yield budget_note(run)
 
 

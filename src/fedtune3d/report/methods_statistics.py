@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report.references import Citations
 from fedtune3d.report.run_contents import FinishedRun
 from fedtune3d.report.run_tables import interval_methods
@@ -17,9 +18,15 @@ SALIENCY = {
 
 def statistics_sentences(run: FinishedRun, experiment: Experiment, cite: Citations) -> Iterator[str]:
     """Describe measures, intervals and tests."""
-    yield from _discrimination_sentences(run, experiment, cite)
-    yield from _threshold_sentences(run, experiment, cite)
-    yield from _calibration_sentences(run, experiment, cite)
+    outcome = experiment.outcome
+    if isinstance(outcome, NumberOutcome):
+        yield from _number_sentences(outcome)
+    elif not outcome.is_binary:
+        yield from _class_sentences(cite)
+    else:
+        yield from _discrimination_sentences(run, experiment, cite)
+        yield from _threshold_sentences(run, experiment, cite)
+        yield from _calibration_sentences(run, experiment, cite)
     yield from _comparison_sentences(run, cite)
     if any(method.membership for method in run.metrics.methods.values()):
         yield (
@@ -33,6 +40,30 @@ def statistics_sentences(run: FinishedRun, experiment: Experiment, cite: Citatio
         "All intervals are 95% confidence intervals, treat people rather than scans as independent, and cover the "
         "sampling of test people, not that of training, splits or sites."
     )
+
+
+def _class_sentences(cite: Citations) -> Iterator[str]:
+    yield (
+        "Discrimination was measured per site by the AUC of each class against the others, their mean (macro AUC) and "
+        f"Hand and Till's M{cite('hand_till')}, with score intervals of variances between Newcombe's and "
+        f"DeLong's{cite('newcombe', 'delong')}."
+    )
+    yield (
+        "The class with the highest probability was predicted; sensitivities have Wilson's "
+        f"intervals{cite('wilson')}, balanced accuracy limits combined by MOVER{cite('zou')}. Probabilities were "
+        f"measured by log loss, the Brier score{cite('brier')} and the expected calibration error{cite('naeini')} of "
+        "the predicted class. They were not recalibrated."
+    )
+    yield "Means over sites count each site once."
+
+
+def _number_sentences(outcome: NumberOutcome) -> Iterator[str]:
+    yield (
+        f"Predicted numbers of column {outcome.column} were measured per site by mean absolute error, root mean "
+        "squared error, bias, R², the calibration line and correlations, with people as clusters; the gap between "
+        "predicted and true number was also corrected for regression to the mean by a line fitted to validation scans."
+    )
+    yield "Means over sites count each site once."
 
 
 def _discrimination_sentences(run: FinishedRun, experiment: Experiment, cite: Citations) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.models.assembly import NCC
 from fedtune3d.models.tuning import Full, Lora
 from fedtune3d.report.number_formatting import encoder_title, head_title, plural, rule_title
@@ -71,11 +72,13 @@ def training_sentences(run: FinishedRun, experiment: Experiment, cite: Citations
     yield from _protection_sentences(experiment, cite)
     choice = experiment.training.best_round
     source = "breiman" if choice == "latest_within_error" else None
+    best = BEST_ROUND[choice]
+    if isinstance(experiment.outcome, NumberOutcome) and choice != "last":
+        best, source = "the round with the lowest mean absolute validation error", None
+    elif not experiment.outcome.is_binary:
+        best = best.replace("validation AUC", "macro-averaged validation AUC")
     chosen = "" if run.metrics.best_round is None else f", round {run.metrics.best_round}"
-    yield (
-        f"The evaluated state is that of {BEST_ROUND[choice]}{cite(source)}{chosen}; test scans had no part in the "
-        "choice."
-    )
+    yield (f"The evaluated state is that of {best}{cite(source)}{chosen}; test scans had no part in the choice.")
 
 
 def times(count: int) -> str:
@@ -93,11 +96,15 @@ def _local_sentences(experiment: Experiment, cite: Citations) -> Iterator[str]:
         rates = f"learning rates {training.head_learning_rate:g} (head) and {of_encoder}"
     private = experiment.privacy.epsilon is not None
     clip = "" if training.clip_norm is None or private else f", gradients clipped to a norm of {training.clip_norm:g}"
-    weighted = "class-weighted " if training.class_weighted else ""
+    outcome = experiment.outcome
+    loss = ("class-weighted " if training.class_weighted else "") + "cross-entropy"
+    if isinstance(outcome, NumberOutcome):
+        error = "squared" if outcome.loss == "mse" else "absolute"
+        loss = f"mean {error} error, numbers scaled by the declared range"
     yield (
         f"In each round a site passed over its training scans {times(training.local_epochs)} in batches of "
         f"{training.batch_size} with {optimizer} ({rates}, {training.schedule} schedule, weight decay "
-        f"{training.weight_decay:g}{clip}), on {weighted}cross-entropy."
+        f"{training.weight_decay:g}{clip}), on {loss}."
     )
     if training.min_steps:
         yield f"Sites that made fewer than {training.min_steps} steps that way passed over their scans more often."

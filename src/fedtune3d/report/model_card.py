@@ -6,6 +6,9 @@ from fedtune3d._utils.folders.export import ADAPTER, ENCODER, HEAD, MODEL
 from fedtune3d._utils.foreign_text import markdown
 from fedtune3d.evaluation.confusion import Fraction
 from fedtune3d.evaluation.estimate import Estimate
+from fedtune3d.evaluation.metrics import SetSize, TestMetrics
+from fedtune3d.evaluation.outcome import NumberOutcome
+from fedtune3d.report.card_outcome import class_table, described, limit, output
 from fedtune3d.report.export_info import ExportInfo
 from fedtune3d.report.number_formatting import (
     METHODS,
@@ -20,6 +23,7 @@ from fedtune3d.report.number_formatting import (
     weights_title,
 )
 from fedtune3d.report.number_formatting import threshold as shown_threshold
+from fedtune3d.report.outcome_tables import OutcomeTable, main_table, measured_tables
 from fedtune3d.report.run_contents import FinishedRun
 from fedtune3d.report.sample_sizes import people_by_class, percentage
 from fedtune3d.report.table import shown_methods
@@ -32,10 +36,10 @@ a brain-extracted T1-weighted scan of an adult, similar to those of the sites be
 It must not inform the diagnosis or the treatment of anyone.**"""
 
 LIMITS = """\
-- It tells the two classes below apart and says nothing about any other disease.
+- {outcome}.
 - It was measured on test scans of the sites below only. With another scanner, sequence, age range or prevalence it
   may perform worse, by an amount that the numbers below do not show.
-- {calibration}; the threshold was chosen on the sites' validation scans for balanced accuracy.
+- {calibration}
 - The round was chosen by validation scores, which are therefore optimistic; the test numbers below are not affected.
 - Weights can reveal information about the scans that they were trained on. The only protection is that the scans stay
   at their sites."""
@@ -46,7 +50,7 @@ from fedtune3d.workflows.export import load_exported
 
 exported = load_exported("model.safetensors")
 print(exported.predict("scan.nii.gz"))   # prepares the scan, with or without skull
-model, info = exported                   # prepared scans (B, 1, 128, 128, 128) → logits (B, 2)
+model, info = exported                   # prepared scans (B, 1, s, s, s) → outputs (B, k)
 ```"""
 
 HOW_TO_RECALIBRATE = """
@@ -69,18 +73,17 @@ def model_card(contents: FinishedRun, info: ExportInfo, files: Sequence[str]) ->
     warning = caveat(metrics)
     sections = [
         f"# {markdown(info.experiment)}",
-        "A two-class classifier of brain MRI scans, fine-tuned by federated learning across "
-        f"{plural(len(contents.sites), 'site')}.",
+        f"{described(info.outcome)}, fine-tuned by federated learning across {plural(len(contents.sites), 'site')}.",
         f"> **{warning}**" if warning else "",
         _own_layers(info),
         "## Intended use\n\n" + INTENDED_USE,
         "## Files\n\n" + "\n".join(f"- `{name}`: {_FILES[name]}" for name in files),
         HOW_TO_USE + (HOW_TO_RECALIBRATE if _is_recalibrated(info) else "") if MODEL in files else "",
         "## The model\n\n" + _table(("", ""), _facts(contents, info)),
-        "## Classes\n\n" + _table(("Site", "Positive", "Negative"), _class_rows(info)),
+        "" if (classes := class_table(info)) is None else "## Classes\n\n" + _outcome_table(classes),
         "## Data\n\n" + _data(contents),
         "## Measured on the test scans\n\n" + _measured(contents, info),
-        "## Limits\n\n" + LIMITS.format(calibration=_calibration_limit(info)),
+        "## Limits\n\n" + LIMITS.format(outcome=limit(info.outcome), calibration=_calibration_limit(info)),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -129,9 +132,8 @@ def _facts(contents: FinishedRun, info: ExportInfo) -> list[tuple[str, str]]:
             f"{preparation.spacing_mm} mm along each axis, centred on the brain, "
             f"{preparation.background:g} outside it",
         ),
-        ("Output", "two logits; the probability of the positive class is the second value of their softmax"),
-        ("Threshold", _threshold(info)),
-        ("Recalibration", _recalibration(info)),
+        ("Output", output(info.outcome)),
+        *([("Threshold", _threshold(info)), ("Recalibration", _recalibration(info))] if info.outcome.is_binary else []),
         ("Written by", f"fedtune3d {info.fedtune3d}"),
     ]
 
@@ -160,33 +162,34 @@ def _recalibration(info: ExportInfo) -> str:
 
 
 def _calibration_limit(info: ExportInfo) -> str:
+    chosen = "the threshold was chosen on the sites' validation scans for balanced accuracy."
+    if isinstance(info.outcome, NumberOutcome):
+        return (
+            "Predictions are drawn towards the mean of the training people: the gap to the true number depends on it."
+        )
+    if not info.outcome.is_binary:
+        return "Probabilities were not calibrated, and classes were weighted alike: they do not follow the prevalence."
     if not _is_recalibrated(info):
-        return "The probability was not calibrated"
+        return f"The probability was not calibrated; {chosen}"
     return (
         "The recalibration was fitted on few validation scans, at their share of positive scans; another prevalence "
-        "needs another intercept"
+        f"needs another intercept; {chosen}"
     )
 
 
-def _class_rows(info: ExportInfo) -> list[tuple[str, ...]]:
-    names = info.outcome.strata[::-1]
-    rows = [tuple(markdown(", ".join(labels[name])) for name in names) for labels in info.labels.values()]
-    if len(set(rows)) == 1:
-        return [("all", *rows[0])]
-    return [(markdown(site), *row) for site, row in zip(info.labels, rows, strict=True)]
-
-
 def _data(contents: FinishedRun) -> str:
-    """Tabulate the scans of each split per site, with people and positive scans of the test set."""
-    tested = contents.metrics.federated.sites
+    """Tabulate the scans of each split per site, with people and, of two classes, positive scans of the test set."""
+    tested = dict[str, SetSize](contents.metrics.evaluated["federated"].sites)
     rows = []
     for site in contents.sites:
         entries = [line.sites[site] for line in contents.ledger if site in line.sites]
         training = max((entry.examples or 0 for entry in entries), default=0)
         validation = max((entry.received.examples for entry in entries if entry.received), default=0)
         test = tested[site]
-        rows.append((markdown(site), training, validation, test.scans, test.participants, test.positives))
-    header = ("Site", "Training scans", "Validation scans", "Test scans", "Test people", "Test scans positive")
+        positives = (test.positives,) if isinstance(test, TestMetrics) else ()
+        rows.append((markdown(site), training, validation, test.scans, test.participants, *positives))
+    header = ["Site", "Training scans", "Validation scans", "Test scans", "Test people"]
+    header += ["Test scans positive"] if contents.metrics.outcome.is_binary else []
     what = "simulated, not of patients" if contents.metrics.simulated else "of real people, as provided by the sites"
     return f"The scans are {what}. All scans of a person are in one split.\n\n" + _table(header, rows)
 
@@ -194,6 +197,10 @@ def _data(contents: FinishedRun) -> str:
 def _measured(contents: FinishedRun, info: ExportInfo) -> str:
     """Tabulate the federated model's metrics per site and pooled, then the mean AUC of every method."""
     metrics = contents.metrics
+    if not metrics.outcome.is_binary:
+        tables = measured_tables(metrics, info.layers_of) + ([] if info.layers_of else [main_table(metrics)])
+        note = "Square brackets are 95% CIs; `few` marks fewer than ten people (of a class)."
+        return "\n\n".join([note, *(f"{markdown(table.title)}\n\n{_outcome_table(table)}" for table in tables)])
     rows = [
         (
             markdown(name),
@@ -232,6 +239,10 @@ def _counted(estimate: Estimate, fraction: Fraction | None) -> str:
 
 def _cell(estimate: Estimate) -> str:
     return interval(estimate) + (f" {estimate.mark}" if estimate.mark else "")
+
+
+def _outcome_table(table: OutcomeTable) -> str:
+    return _table([*map(markdown, table.header)], [[*map(markdown, row)] for row in table.rows])
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

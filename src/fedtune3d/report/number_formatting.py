@@ -183,16 +183,6 @@ def setup(metrics: RunMetrics) -> str:
     return ", ".join((head_title(metrics.head), tuning_title(metrics.tuning), rule_title(metrics.rule)))
 
 
-def answer(metrics: RunMetrics, total_bytes: int) -> str:
-    """State the run's main result and its traffic in one sentence."""
-    mean = metrics.federated.mean_auc
-    if mean.value is None:
-        return f"{setup(metrics)}: the mean test AUC is {interval(mean)}."
-    few = " (few people)" if mean.mark else ""
-    sites = plural(len(mean.sites), "site")
-    return f"{setup(metrics)}: mean test AUC over {sites} {interval(mean)}{few}, {size(total_bytes)} of traffic."
-
-
 def caveat(facts: RunMetrics | Environment | None) -> str:
     """Warn of simulated scans, random weights, many scans of few people, and people at several sites; "" if of none.
 
@@ -218,7 +208,7 @@ def caveat(facts: RunMetrics | Environment | None) -> str:
 
 
 def _people_caveat(metrics: RunMetrics, people: int) -> Iterator[str]:
-    tested = metrics.federated.sites.values()
+    tested = metrics.evaluated["federated"].sites.values()
     scans, counted = sum(site.scans for site in tested), sum(site.participants for site in tested)
     if scans > people:
         yield f"The {scans} test scans are of {people} {'person or anatomy' if people == 1 else 'people or anatomies'}."

@@ -11,9 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.version import __version__
+from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report import number_formatting, sample_sizes
 from fedtune3d.report.budget import budgets_of
-from fedtune3d.report.class_names import class_names
+from fedtune3d.report.class_names import ClassNames, class_names
 from fedtune3d.report.figures.auc_per_site import draw_auc_per_site
 from fedtune3d.report.figures.calibration import draw_calibration
 from fedtune3d.report.figures.drawing import Drawing
@@ -68,12 +69,13 @@ def render_live(contents: RunContents, live: dict[str, str]) -> str:
 def _draw(contents: RunContents) -> dict[str, Drawing]:
     """Draw the figures for which there are data, by name."""
     metrics, names, rule = contents.metrics, class_names(contents), _rule(contents)
+    of_two = metrics if metrics and metrics.outcome.is_binary else None
     best_round = metrics.best_round if metrics else None
     needs_weights = not weights_sentence(contents.ledger, contents.sites, rule)
     drawn = [
-        draw_auc_per_site(metrics, budgets_of(contents), names) if metrics else None,
-        draw_roc(metrics, contents.sites, names) if metrics else None,
-        draw_calibration(metrics, names) if metrics else None,
+        draw_auc_per_site(of_two, budgets_of(contents), names) if of_two else None,
+        draw_roc(of_two, contents.sites, names) if of_two else None,
+        draw_calibration(of_two, names) if of_two else None,
         draw_intensity_profiles(contents.profiles),
         draw_learning_curves(contents.ledger, contents.sites, best_round),
         draw_weights(contents.ledger, contents.sites, rule) if needs_weights else None,
@@ -124,6 +126,7 @@ def _render(
         names=names,
         first=first_screen(contents, names),
         sections=[*([("progress", "Progress")] if live else []), *_sections(contents)],
+        mapped=_mapped(contents, names),
         style=asset("report.css"),
         script=asset("page.js"),
         live=live,
@@ -145,10 +148,19 @@ def _render(
 
 def _sections(contents: RunContents) -> list[tuple[str, str]]:
     """Return the sections that the page of a run has, with their titles."""
-    missing = set() if contents.metrics else {"auc", "operating", "calibration", "groups"}
+    missing = set() if contents.metrics else {"auc"}
+    if contents.metrics is None or not contents.outcome.is_binary:
+        missing |= {"operating", "calibration", "groups"}
     if not contents.saliency:
         missing.add("looks")
     return [(name, title) for name, title in SECTIONS if name not in missing]
+
+
+def _mapped(contents: RunContents, names: ClassNames) -> str:
+    """Say whose scans saliency maps are of."""
+    if isinstance(contents.outcome, NumberOutcome):
+        return "all people"
+    return f"people labelled {(contents.config.get('explain') or {}).get('of') or names.positive}"
 
 
 def _rule(contents: RunContents) -> str:

@@ -31,6 +31,9 @@ def _people(counts: Counts) -> str:
 
 def _by_class(contents: RunContents, split: str, names: ClassNames) -> str:
     size = people_in(contents, split)
-    if size.positive is None or size.negative is None:
+    if size.people is None:
         return HELD_BACK
-    return f"{size.positive} {names.positive} + {size.negative} {names.negative}"
+    if len(size.people) == 1:
+        return str(size.people[0])
+    counted = zip(size.people, names.in_order, strict=True)
+    return " + ".join(reversed([f"{count} {name}" for count, name in counted]))

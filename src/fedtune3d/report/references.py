@@ -20,6 +20,8 @@ REFERENCES = {
     "convolutional neural networks. Comput Biol Med 2024;179:108845.",
     "fonov": "Fonov V, Evans AC, Botteron K, et al. Unbiased average age-appropriate atlases for pediatric "
     "studies. NeuroImage 2011;54:313–327.",
+    "hand_till": "Hand DJ, Till RJ. A simple generalisation of the area under the ROC curve for multiple class "
+    "classification problems. Mach Learn 2001;45:171–186.",
     "he_lora": "He X, et al. Rate-My-LoRA: efficient and adaptive federated model tuning for cardiac MRI "
     "segmentation. ISBI 2025. arXiv:2501.03223.",
     "he_resnet": "He K, Zhang X, Ren S, Sun J. Deep residual learning for image recognition. CVPR 2016. "

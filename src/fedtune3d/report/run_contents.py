@@ -10,8 +10,10 @@ from fedtune3d._utils.run_config import read_run_config
 from fedtune3d._utils.typed_json import read_typed
 from fedtune3d.cohorts.flow import BadScan, Flow, SiteFlow
 from fedtune3d.cohorts.warnings import ReadingWarning
+from fedtune3d.config.outcome import recorded_outcome
 from fedtune3d.config.policy import Policy
 from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.evaluation.outcome import Outcome
 from fedtune3d.federation.attendance import Absence, Absences
 from fedtune3d.federation.environment import Environment
 from fedtune3d.federation.leak_audit import LeakAudit
@@ -65,6 +67,11 @@ class RunContents:
     def sites(self) -> list[str]:
         """The names of the sites, in the order of the configuration."""
         return [section["name"] for section in self.config["sites"]]
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the model predicts."""
+        return recorded_outcome(self.config)
 
     @property
     def total_bytes(self) -> int:

@@ -10,6 +10,7 @@ from fedtune3d.report import against, balance, flow, membership, privacy, run_st
 from fedtune3d.report.class_names import ClassNames
 from fedtune3d.report.figures.drawing import Cell
 from fedtune3d.report.number_formatting import METHODS
+from fedtune3d.report.outcome_tables import OutcomeTable, main_table, measured_tables
 from fedtune3d.report.participants import participants_sentence
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.run_few import RunFew, ShownRows, run_few
@@ -34,6 +35,7 @@ class RunParts:
     flow_rows: Sequence[flow.FlowRow]
     audit: LeakAudit | None
     balance_rows: Sequence[balance.BalanceRow]
+    balance_heads: Sequence[str]
     bad_scans: Sequence[TextRow]
     warning_rows: Sequence[TextRow]
     rounds: Sequence[Mapping[str, Cell]]
@@ -58,9 +60,14 @@ class RunParts:
             what_ran=run_tables.what_ran(contents),
             participants_sentence=participants_sentence(contents, names),
             flow_columns=flow.flow_columns(contents.sites),
-            flow_rows=flow.flow_rows(flows, names) if flows else [],
+            flow_rows=flow.flow_rows(flows, names.in_order) if flows else [],
             audit=contents.audit,
-            balance_rows=balance.balance_rows(contents.audit.described) if contents.audit else [],
+            balance_rows=balance.balance_rows(contents.audit.described, len(names.in_order)) if contents.audit else [],
+            balance_heads=[
+                head
+                for name in names.in_order[::-1]
+                for head in (name.capitalize() if len(names.in_order) == 1 else name, "Age")
+            ],
             bad_scans=run_tables.bad_scans(contents),
             warning_rows=run_tables.warning_rows(contents),
             rounds=run_tables.round_rows(contents),
@@ -94,6 +101,7 @@ class ResultParts:
     membership_methods: Mapping[str, str]
     membership_rows: Sequence[membership.MembershipRow]
     cost_lines: Lines
+    outcome_tables: Sequence[OutcomeTable]
 
     @classmethod
     def of(cls, contents: RunContents, metrics: RunMetrics, names: ClassNames) -> Self:
@@ -105,7 +113,7 @@ class ResultParts:
             groups=run_statistics.group_rows(metrics),
             membership=membership.membership_rows(metrics),
         )
-        pooled = metrics.federated.pooled
+        pooled = metrics.of_two_classes.pooled if metrics.of_two_classes else None
         return cls(
             methods={name: METHODS[name] for name in table.shown_methods(metrics)},
             auc_rows=rows.auc,
@@ -123,4 +131,5 @@ class ResultParts:
             membership_methods=membership.attacked_methods(metrics),
             membership_rows=rows.membership,
             cost_lines=run_tables.cost_lines(metrics.cost),
+            outcome_tables=[] if metrics.outcome.is_binary else [main_table(metrics), *measured_tables(metrics)],
         )

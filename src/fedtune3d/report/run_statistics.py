@@ -76,13 +76,13 @@ def gap_sentence(metrics: RunMetrics) -> str:
 
 def held_back(metrics: RunMetrics) -> list[str]:
     """Return `sex: 2`, … for each axis on which sites held groups back."""
-    axes = metrics.federated.groups or {}
+    axes = (metrics.of_two_classes.groups if metrics.of_two_classes else None) or {}
     return [f"{AXES.get(axis, axis).lower()}: {part.held_back}" for axis, part in axes.items() if part.held_back]
 
 
 def grid_note(metrics: RunMetrics) -> str:
     """Warn if so many scans share a bin of the grid that an AUC is visibly off; empty if the grid is fine enough."""
-    pooled = metrics.federated.pooled
+    pooled = metrics.of_two_classes.pooled if metrics.of_two_classes else None
     if pooled is None or pooled.grid_error is None or pooled.grid_error < SEEN_ERROR:
         return ""
     grouped = any(axis != "site" for axis in _axes(metrics))
@@ -113,5 +113,5 @@ def statistic_methods(metrics: RunMetrics) -> set[str]:
 
 
 def _axes(metrics: RunMetrics) -> Mapping[str, AxisMetrics]:
-    axes = metrics.federated.groups or {}
+    axes = (metrics.of_two_classes.groups if metrics.of_two_classes else None) or {}
     return {axis: axes[axis] for axis in (*AXES, *axes) if axis in axes and len(axes[axis].groups) > 1}

@@ -3,32 +3,40 @@
 from dataclasses import dataclass
 
 from fedtune3d.cohorts.flow import NOBODY
+from fedtune3d.evaluation.outcome import BINARY
 from fedtune3d.report.run_contents import RunContents
 
 
 @dataclass(frozen=True)
 class SplitSize:
-    """People with a positive scan and other people in a split; None where a site does not let its number leave."""
+    """People of each class in a split.
 
-    positive: int | None
-    negative: int | None
+    Attributes:
+        people: Their numbers, in the order of labels; None where a site does not let one of them leave.
+        classes: The names of the classes; one where a number is predicted.
+    """
 
-
-UNKNOWN = SplitSize(None, None)
+    people: tuple[int, ...] | None
+    classes: tuple[str, ...] = BINARY.strata
 
 
 def people_in(contents: RunContents, split: str) -> SplitSize:
     """Add up the people of a split over the sites: ``all``, ``train``, ``validation`` or ``test``."""
+    classes = contents.outcome.strata
     by_site = [contents.flows[site].splits.get(split) for site in contents.sites if site in contents.flows]
     known = [part for part in by_site if part is not None]
     if len(known) < len(contents.sites):
-        return UNKNOWN
-    negative, positive = (sum((part.of(label) for part in known), NOBODY).participants for label in (0, 1))
-    return UNKNOWN if positive is None or negative is None else SplitSize(positive, negative)
+        return SplitSize(None, classes)
+    sums = [sum((part.of(label) for part in known), NOBODY).participants for label in range(len(classes))]
+    people = tuple(count for count in sums if count is not None)
+    return SplitSize(people if len(people) == len(sums) else None, classes)
 
 
 def people_text(size: SplitSize) -> str:
     """Format a size: `25 positive and 30 negative people`, or that a site does not tell."""
-    if size.positive is None or size.negative is None:
+    if size.people is None:
         return "a number of people that not every site lets leave"
-    return f"{size.positive} positive and {size.negative} negative people"
+    if len(size.people) == 1:
+        return f"{size.people[0]} people"
+    counted = [f"{count} {name}" for count, name in zip(size.people, size.classes, strict=True)][::-1]
+    return f"{', '.join(counted[:-1])} and {counted[-1]} people"

@@ -36,6 +36,8 @@ def comparison_sentence(metrics: RunMetrics) -> str:
     for name, differences in metrics.against.items():
         if found := verdict(differences.mean.comparison.difference):
             by_verdict.setdefault(found, []).append(BASELINES.get(name, name))
+    if metrics.number_methods and len(metrics.number_methods) > 1:
+        return "The errors of the baselines are under Results."
     if not by_verdict:
         return "The federated model was not compared with others (baselines: local, centralized)."
     phrases = {

@@ -31,13 +31,15 @@ class AucRow(NamedTuple):
 
 
 def shown_methods(metrics: RunMetrics) -> list[str]:
-    """Return the evaluated methods in the order in which they are shown."""
+    """Return the evaluated methods in the order in which they are shown; none unless of two classes."""
     return [name for name in METHODS if name in metrics.methods]
 
 
 def auc_rows(metrics: RunMetrics) -> list[AucRow]:
-    """Return one row per site, then the mean over sites, then all test scans pooled."""
+    """Return one row per site, then the mean over sites, then all test scans pooled; none unless of two classes."""
     methods = [metrics.methods[name] for name in shown_methods(metrics)]
+    if not methods:
+        return []
     rows = [
         AucRow(site, "site", test, [method.sites[site].auc if site in method.sites else None for method in methods])
         for site, test in methods[0].sites.items()

@@ -1,6 +1,7 @@
 """Answers to the items of TRIPOD+AI on title, data, outcome, predictors and analysis."""
 
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.models.assembly import NCC
 from fedtune3d.report.methods import label_sentences, preparation_sentences, split_sentence
 from fedtune3d.report.methods_statistics import statistics_sentences
@@ -22,13 +23,17 @@ def _outcome(run: FinishedRun, experiment: Experiment) -> str:
     return " ".join(label_sentences(experiment))
 
 
+def _kind(experiment: Experiment) -> str:
+    return "regression model of" if isinstance(experiment.outcome, NumberOutcome) else "classifier of"
+
+
 def _title(run: FinishedRun, experiment: Experiment) -> Answer:
-    text = f"Development and evaluation of a classifier of T1-weighted brain MRI. {_outcome(run, experiment)}"
+    text = f"Development and evaluation of a {_kind(experiment)} T1-weighted brain MRI. {_outcome(run, experiment)}"
     return Answer("partly filled", f"{text} Target population: for the authors.")
 
 
 def _objectives(run: FinishedRun, experiment: Experiment) -> Answer:
-    compared = [METHODS[name].lower() for name in run.metrics.methods if name != "federated"]
+    compared = [METHODS[name].lower() for name in run.metrics.evaluated if name != "federated"]
     text = "Development by federated learning, and evaluation on held-out people of the same sites"
     against = f", compared with baselines ({', '.join(compared)})" if compared else ""
     return Answer("partly filled", f"{text}{against}. Clinical objective: for the authors.")
@@ -107,7 +112,9 @@ def _model(run: FinishedRun, experiment: Experiment) -> Answer:
 
 def _heterogeneity_methods(run: FinishedRun, experiment: Experiment) -> Answer:
     text = "Performance is given per site and as a mean over sites"
-    if run.metrics.federated.heterogeneity is None:
+    if (two := run.metrics.of_two_classes) is None:
+        return Answer("filled", f"{text}; the spread between them is not estimated.")
+    if two.heterogeneity is None:
         return Answer("filled", f"{text}; with fewer than five sites the spread between them is not estimated.")
     return Answer("filled", f"{text}, with τ, I² and a prediction interval for a new site.")
 
@@ -117,7 +124,7 @@ def _measures(run: FinishedRun, experiment: Experiment) -> Answer:
 
 
 def _updating(run: FinishedRun, experiment: Experiment) -> Answer:
-    if run.metrics.federated.scaling is None:
+    if (two := run.metrics.of_two_classes) is None or two.scaling is None:
         return Answer("filled", "None.")
     return Answer("filled", "Recalibration by Platt scaling on the validation scans of all sites together.")
 
@@ -127,6 +134,8 @@ def _computed(run: FinishedRun, experiment: Experiment) -> Answer:
 
 
 def _imbalance(run: FinishedRun, experiment: Experiment) -> Answer:
+    if isinstance(experiment.outcome, NumberOutcome):
+        return Answer("filled", "Not applicable: there are no classes.")
     if experiment.training.class_weighted and experiment.model.head != NCC:
         text = "Classes were weighted in the loss by the inverse of their share of each site's training scans, so that "
         return Answer("filled", f"{text}probabilities do not follow the prevalence. {_updating(run, experiment).text}")
@@ -134,15 +143,23 @@ def _imbalance(run: FinishedRun, experiment: Experiment) -> Answer:
 
 
 def _fairness(run: FinishedRun, experiment: Experiment) -> Answer:
-    text = "Performance is reported by sex, age, scanner and site as far as these are known and policies allow"
+    by = "sex, age, scanner and site" if experiment.outcome.is_binary else "site"
+    text = f"Performance is reported by {by} as far as these are known and policies allow"
     rule = FAIR_RULES.get(experiment.aggregation.rule)
     trained = f"; {rule}" if rule else "; training had no fairness constraint"
     return Answer("partly filled", f"{text}{trained}. Rationale: for the authors.")
 
 
 def _output(run: FinishedRun, experiment: Experiment) -> Answer:
-    threshold = run.metrics.federated.threshold
-    if threshold is None:
+    outcome, two = experiment.outcome, run.metrics.of_two_classes
+    if isinstance(outcome, NumberOutcome):
+        return Answer(
+            "filled", f"The number of column {outcome.column}{f' in {outcome.unit}' if outcome.unit else ''}."
+        )
+    if two is None:
+        named = ", ".join(outcome.names)
+        return Answer("filled", f"The probability of each class ({named}); the class with the highest is predicted.")
+    if (threshold := two.threshold) is None:
         return Answer(
             "filled", "The probability of the positive class; no threshold without validation scans of both classes."
         )

@@ -1,7 +1,9 @@
 """Answers to the items of TRIPOD+AI on open science, results and discussion."""
 
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.report.number_formatting import METHODS, answer, caveat, difference, interval
+from fedtune3d.evaluation.outcome import NumberOutcome
+from fedtune3d.report.headline import answer, headline
+from fedtune3d.report.number_formatting import METHODS, caveat, difference, interval
 from fedtune3d.report.run_contents import FinishedRun
 from fedtune3d.report.split_sizes import people_in, people_text
 from fedtune3d.report.tripod_items import Answer, Answering
@@ -57,26 +59,29 @@ def _performance(run: FinishedRun, experiment: Experiment) -> Answer:
 
 
 def _heterogeneity(run: FinishedRun, experiment: Experiment) -> Answer:
-    between = run.metrics.federated.heterogeneity
-    if between is None:
+    two = run.metrics.of_two_classes
+    if two is None:
+        return Answer("filled", "Per site in the report; the spread between sites is not estimated.")
+    if (between := two.heterogeneity) is None:
         return Answer("filled", "Per site in the report; not estimated with fewer than five sites.")
     text = f"τ of the logit AUC {between.tau:.2f}, I² {100 * between.i_squared:.0f}%"
     return Answer("filled", f"{text}, AUC at a new site {interval(between.new_site)} (95% prediction interval).")
 
 
 def _updated(run: FinishedRun, experiment: Experiment) -> Answer:
-    scaling, pooled = run.metrics.federated.scaling, run.metrics.federated.pooled
-    if scaling is None or pooled is None:
+    two = run.metrics.of_two_classes
+    if two is None or two.scaling is None or two.pooled is None:
         return Answer("filled", "Not applicable: the model was not updated.")
-    after = run.metrics.federated.recalibrated["Pooled"].calibration
+    scaling, pooled, after = two.scaling, two.pooled, two.recalibrated["Pooled"].calibration
     text = f"Recalibrated logit = {scaling.slope:.3g} · logit + {scaling.intercept:.3g}. Brier score before"
     return Answer("filled", f"{text} {interval(pooled.calibration.brier)}, after {interval(after.brier)}.")
 
 
 def _limitations(run: FinishedRun, experiment: Experiment) -> Answer:
     sentences = [caveat(run.metrics)]
-    if any(test.auc.mark for test in run.metrics.federated.sites.values()):
-        sentences.append("Some sites have fewer than ten test people of a class.")
+    if headline(run.metrics).mean.mark:
+        of_whom = "" if isinstance(run.metrics.outcome, NumberOutcome) else " of a class"
+        sentences.append(f"Some sites have fewer than ten test people{of_whom}.")
     sentences.append("Training, split and choice of sites add uncertainty that no interval here contains.")
     sentences.append("Further limitations and their effects: for the authors.")
     return Answer("partly filled", " ".join(filter(None, sentences)))

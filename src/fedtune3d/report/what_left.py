@@ -5,11 +5,12 @@ from fedtune3d.report.number_formatting import plural, size
 from fedtune3d.report.run_contents import RunContents
 
 FINGERPRINTS = "keyed codes of scans, for the leak audit (across hospitals only with a fingerprint_key)"
+RECOGNISED = "how well the training people are recognised by their loss"
 FREE_OF_NOISE = (
     "numbers of people and scans per site, split and class",
     "validation scores in each round, and the choice of the round by them",
     "results on validation and test scans",
-    "how well the training people are recognised by their loss",
+    RECOGNISED,
     "intensity profiles",
     "age and sex by class",
 )
@@ -40,7 +41,7 @@ def what_left(contents: RunContents) -> list[str]:
 
 def sent_besides(contents: RunContents) -> list[str]:
     """List the numbers that leave besides updates, fingerprints and predictions."""
-    listed = list(FREE_OF_NOISE)
+    listed = [what for what in FREE_OF_NOISE if what != RECOGNISED or contents.outcome.is_binary]
     if contents.config.get("model", {}).get("encoder") != RESNET18:
         listed.append("mean and covariance of the features of the training scans")
     if contents.saliency:

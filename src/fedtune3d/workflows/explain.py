@@ -15,6 +15,7 @@ from fedtune3d._utils.folders import ExportFolder
 from fedtune3d._utils.folders.export import scan_stem
 from fedtune3d._utils.progress import Progress
 from fedtune3d._utils.seeds import derive_seed
+from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.explanation import grad_cam, occlusion, similarity
 from fedtune3d.models.heads import build_head
@@ -23,7 +24,8 @@ from fedtune3d.preparation.scan_space import to_scan_space
 from fedtune3d.report import caveat
 from fedtune3d.report.figures.saliency import draw_saliency
 from fedtune3d.training.prediction import as_input
-from fedtune3d.workflows.predict import Prediction, Predictor
+from fedtune3d.workflows.predict import Predictor
+from fedtune3d.workflows.scan_predictions import AnyPrediction, ClassPrediction, NumberPrediction
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,18 @@ class Explanation:
 
 
 def explain_scan(
-    predictor: Predictor, prepared: PreparedScan, progress: Callable[[int, int], None] | None = None
+    predictor: Predictor,
+    prepared: PreparedScan,
+    progress: Callable[[int, int], None] | None = None,
+    of: int | None = None,
 ) -> Explanation:
-    """Compute the saliency maps of a prepared scan; `progress` is called with (cubes occluded, total cubes).
+    """Compute the saliency maps of a prepared scan.
+
+    Args:
+        predictor: The run's model.
+        prepared: The scan.
+        progress: Called with (cubes occluded, total cubes).
+        of: The index of the class that the maps are evidence for; None for the last one.
 
     Raises:
         InputError: If the model has no separate encoder, or its head has no trained parameters (NCC).
@@ -60,45 +71,58 @@ def explain_scan(
     scan, brain = as_input(prepared), torch.from_numpy(prepared.brain)
     stride = predictor.experiment.map_stride
     place_mm = stride * predictor.experiment.input.spacing_mm
-    hidden = np.kron(occlusion(model, scan, brain, stride, progress=progress), np.ones((stride,) * 3, np.float32))
+    coarsely_hidden = occlusion(model, scan, brain, stride, of=of, progress=progress)
+    hidden = np.kron(coarsely_hidden, np.ones((stride,) * 3, np.float32))
     if model.encoder.spec.features.is_vector:
         return Explanation(None, hidden * prepared.brain, None, place_mm)
     with torch.no_grad():
         features = model.run_stages(scan, 0, model.stage_count - 1)
-    coarse = grad_cam(model, features)
-    drawn = build_head(head, model.encoder.out_channels, derive_seed("explain", predictor.experiment.seed)).eval()
-    random = grad_cam(Classifier(model.encoder, drawn).eval(), features)
+    coarse = grad_cam(model, features, of)
+    seed, width = derive_seed("explain", predictor.experiment.seed), predictor.outcome.width
+    drawn = build_head(head, model.encoder.out_channels, seed, width).eval()
+    random = grad_cam(Classifier(model.encoder, drawn).eval(), features, of)
     fine = functional.interpolate(coarse[None, None], size=scan.shape[2:], mode="trilinear")[0, 0] * brain
     return Explanation(fine.numpy(), hidden * prepared.brain, similarity(coarse, random), place_mm)
 
 
 def explainer(
     predictor: Predictor, folder: Path, progress: Progress, wrote: Callable[[Path], None]
-) -> Callable[[Prediction, PreparedScan], None]:
-    """Return the callback for `predict_scans` that computes and writes each scan's maps; `wrote` gets every path."""
+) -> Callable[[AnyPrediction, PreparedScan], None]:
+    """Return the callback for `predict_scans` that computes and writes each scan's maps; `wrote` gets every path.
 
-    def explain(prediction: Prediction, prepared: PreparedScan) -> None:
+    Of three or more classes, the maps show the evidence for the predicted one.
+    """
+
+    def explain(prediction: AnyPrediction, prepared: PreparedScan) -> None:
+        of = (
+            list(prediction.probabilities).index(prediction.predicted)
+            if isinstance(prediction, ClassPrediction)
+            else None
+        )
         with progress.bar(f"explaining {prediction.name}") as advance:
-            explanation = explain_scan(predictor, prepared, advance)
-        warning, towards = caveat(predictor.metrics), predictor.names.positive
-        for path in write_explanation(prediction, prepared, explanation, folder, warning, towards):
+            explanation = explain_scan(predictor, prepared, advance, of)
+        warning, outcome = caveat(predictor.metrics), predictor.outcome
+        towards = _towards(prediction, outcome) or predictor.names.positive
+        title = _shown(prediction, outcome)
+        for path in write_explanation(prediction, prepared, explanation, folder, warning, towards, title):
             wrote(path)
 
     return explain
 
 
 def write_explanation(
-    prediction: Prediction,
+    prediction: AnyPrediction,
     prepared: PreparedScan,
     explanation: Explanation,
     folder: Path,
     warning: str = "",
     towards: str = "the positive class",
+    title: str = "",
 ) -> list[Path]:
     """Write the maps as NIfTI on the grid of the scan's file, and a picture of them; returns the paths.
 
     `warning` is shown in the picture: whether scans were simulated or weights random (`report.caveat`); `towards` is
-    the class that positive values favour.
+    what positive values favour, and `title` what was predicted.
     """
     files = ExportFolder(folder)
     written = []
@@ -112,7 +136,7 @@ def write_explanation(
     draw_saliency(
         np.asarray(prepared.voxels, dtype=np.float32),
         dict(maps.values()),
-        f"{scan_stem(prediction.name)}: {_shown_probability(prediction)}",
+        f"{scan_stem(prediction.name)}: {title}",
         [
             f"The map's resolution is {explanation.place_mm:g} mm. "
             "Maps show what the model used, not where a disease is.",
@@ -125,7 +149,19 @@ def write_explanation(
     return written
 
 
-def _shown_probability(prediction: Prediction) -> str:
+def _towards(prediction: AnyPrediction, outcome: Outcome) -> str:
+    """Return what positive values of a map favour; empty for the positive of two classes."""
+    if isinstance(prediction, ClassPrediction):
+        return prediction.predicted
+    return f"a higher {outcome.column}" if isinstance(outcome, NumberOutcome) else ""
+
+
+def _shown(prediction: AnyPrediction, outcome: Outcome) -> str:
+    if isinstance(prediction, NumberPrediction):
+        assert isinstance(outcome, NumberOutcome)
+        return f"{outcome.column} {outcome.shown(prediction.number)}"
+    if isinstance(prediction, ClassPrediction):
+        return f"{prediction.predicted}, probability {prediction.probabilities[prediction.predicted]:.2f}"
     text = f"probability {prediction.probability:.2f}"
     return text if prediction.recalibrated is None else f"{text} (recalibrated {prediction.recalibrated:.2f})"
 

@@ -218,7 +218,7 @@ def _assemble(experiment: Experiment, weights: Weights) -> AssembledModel:
 
 def _info(experiment: Experiment, contents: FinishedRun, site: str | None) -> ExportInfo:
     """Create the header of the export; `contains` and `state_sha256` are filled in for each file."""
-    metrics = contents.metrics
+    metrics, two = contents.metrics, contents.metrics.of_two_classes
     return ExportInfo(
         format=FORMAT,
         contains="",
@@ -232,11 +232,11 @@ def _info(experiment: Experiment, contents: FinishedRun, site: str | None) -> Ex
         best_round=metrics.best_round,
         preparation=InputFormat.of(experiment.preparation_settings),
         labels={section.name: class_labels(experiment.labels_of(section)) for section in experiment.sites},
-        threshold=metrics.federated.threshold,
+        threshold=two.threshold if two else None,
         weights=contents.environment.weights,
         simulated=metrics.simulated,
         layers_of=site,
         state_sha256="",
-        recalibration=metrics.federated.scaling,
+        recalibration=two.scaling if two else None,
         outcome=experiment.outcome,
     )

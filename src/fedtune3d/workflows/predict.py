@@ -1,7 +1,5 @@
 """Predict new scans with a run's model, and detect those that differ from the training scans."""
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -11,9 +9,7 @@ import torch
 from torch import nn
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import RunFolder
-from fedtune3d._utils.foreign_text import table_cell
 from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.handover import install_files, installed_files
@@ -26,40 +22,8 @@ from fedtune3d.preparation.prepared_scan import PreparedScan
 from fedtune3d.report.class_names import class_names
 from fedtune3d.training.prediction import as_input
 from fedtune3d.workflows.export import trained_model
-from fedtune3d.workflows.exported_model import recalibrate
-from fedtune3d.workflows.known_scans import KnownScan, KnownScans
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The prediction for one scan.
-
-    Attributes:
-        scan: The scan's file.
-        name: The end of its path that distinguishes it from the other scans.
-        probability: Probability of the positive class.
-        positive: Whether the probability reaches the run's threshold; None if the run has none.
-        nearest_site: The training site with the most similar features; None if no site sent feature statistics.
-        distance: Distance to that site, relative to the 95% quantile for new scans like the site's own; above 1, the
-            scan is out of distribution for every site. None if `nearest_site` is.
-        known: Where the scan was in the run; None if it was not, or that is not known here.
-        recalibrated: The probability after the run's recalibration, on the same side of the recalibrated threshold;
-            None if the run has no recalibration that keeps the order of probabilities.
-    """
-
-    scan: Path
-    name: str
-    probability: float
-    positive: bool | None
-    nearest_site: str | None
-    distance: float | None
-    recalibrated: float | None = None
-    known: KnownScan | None = None
-
-    @property
-    def out_of_distribution(self) -> bool | None:
-        """True if the scan differs from the scans of every training site; None if unknown."""
-        return None if self.distance is None else self.distance > 1
+from fedtune3d.workflows.known_scans import KnownScans
+from fedtune3d.workflows.scan_predictions import AnyPrediction, prediction_of
 
 
 class Predictor:
@@ -71,9 +35,11 @@ class Predictor:
         site: The site whose layers to use, if each site kept some of its own (FedBN).
 
     Attributes:
-        model: Prepared scans (B, 1, s, s, s) → logits (B, 2), in evaluation mode on the CPU.
+        model: Prepared scans (B, 1, s, s, s) → outputs (B, k), in evaluation mode on the CPU.
         metrics: The run's metrics.
-        threshold: Probabilities at or above it are positive; None if there were no validation scans.
+        outcome: What the model predicts.
+        threshold: Probabilities at or above it are positive; None if there were no validation scans, or the outcome is
+            not one of two classes.
         scaling: The run's recalibration on validation scans; None without `evaluation.recalibration`.
         known: The scans of the run, as far as they are known here.
         names: The names of the classes.
@@ -88,8 +54,10 @@ class Predictor:
         self.model: nn.Module = assembled.model
         self.experiment = Experiment.model_validate(contents.config)
         self.metrics = contents.metrics
-        self.threshold = contents.metrics.federated.threshold
-        self.scaling = contents.metrics.federated.scaling
+        self.outcome = contents.metrics.outcome
+        federated = contents.metrics.federated if self.outcome.is_binary else None
+        self.threshold = federated.threshold if federated else None
+        self.scaling = federated.scaling if federated else None
         self.statistics = _read_feature_statistics(RunFolder(run_folder), contents.sites)
         self.known = KnownScans(RunFolder(run_folder))
         self.names = class_names(contents)
@@ -99,23 +67,13 @@ class Predictor:
         """Prepare a scan as the run's scans were prepared. Raises `ScanError` if that is impossible."""
         return prepare_scan(scan, self.experiment.preparation_settings)
 
-    def predict(self, scan: Path, prepared: PreparedScan, name: str = "") -> Prediction:
+    def predict(self, scan: Path, prepared: PreparedScan, name: str = "") -> AnyPrediction:
         """Predict a prepared scan; by default, its name is that of its file."""
         with torch.inference_mode():
-            logits, features = self._logits_and_features(as_input(prepared))
-        probability = float(torch.softmax(logits.double(), dim=1)[0, 1])
-        positive = None if self.threshold is None else probability >= self.threshold
+            outputs, features = self._outputs_and_features(as_input(prepared))
         nearest = None if features is None else min(self._distances(features), default=None)
-        distance, site = nearest or (None, None)
-        return Prediction(
-            scan,
-            name or scan.name,
-            probability,
-            positive,
-            site,
-            distance,
-            recalibrate(self.scaling, probability, self.threshold),
-            self.known.find(scan),
+        return prediction_of(
+            outputs, self.outcome, scan, name, nearest, self.threshold, self.scaling, self.known.find(scan)
         )
 
     @property
@@ -127,8 +85,8 @@ class Predictor:
             return "no site sent the mean of its features, which takes policy.min_per_class people and 8 training scans"
         return ""
 
-    def _logits_and_features(self, scan: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Compute the logits, and the encoder's features if the model has a separate encoder."""
+    def _outputs_and_features(self, scan: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Compute the outputs, and the encoder's features if the model has a separate encoder."""
         if not isinstance(self.model, Classifier):
             return self.model(scan), None
         last = self.model.stage_count - 1
@@ -145,9 +103,9 @@ def predict_scans(
     predictor: Predictor,
     scans: Sequence[Path],
     progress: Callable[[int, int], None] | None = None,
-    explain: Callable[[Prediction, PreparedScan], None] | None = None,
+    explain: Callable[[AnyPrediction, PreparedScan], None] | None = None,
     workers: int = 1,
-) -> list[Prediction]:
+) -> list[AnyPrediction]:
     """Predict scans with a run's model, in the given order.
 
     Args:
@@ -166,7 +124,7 @@ def predict_scans(
         raise InputError(f"{', '.join(map(str, missing))}: no such file; give the paths of NIfTI scans")
     if explain is not None and workers > 1:
         raise InputError("--workers: saliency maps are made one scan after the other; leave --workers or --explain out")
-    predictions = []
+    predictions: list[AnyPrediction] = []
     for prediction in _predictions(predictor, scans, distinct_names(scans), explain, workers):
         predictions.append(prediction)
         if progress is not None:
@@ -178,9 +136,9 @@ def _predictions(
     predictor: Predictor,
     scans: Sequence[Path],
     names: Sequence[str],
-    explain: Callable[[Prediction, PreparedScan], None] | None,
+    explain: Callable[[AnyPrediction, PreparedScan], None] | None,
     workers: int,
-) -> Iterator[Prediction]:
+) -> Iterator[AnyPrediction]:
     """Yield the prediction of each scan, in order."""
     if workers == 1 or len(scans) < 2:
         for scan, name in zip(scans, names, strict=True):
@@ -223,7 +181,7 @@ def _start_worker(source: _Source) -> None:
     _worker = Predictor(source.run_folder, source.weights, source.site)
 
 
-def _predict_in_worker(scan: Path, name: str) -> Prediction:
+def _predict_in_worker(scan: Path, name: str) -> AnyPrediction:
     assert _worker is not None  # `_start_worker` made it
     return _worker.predict(scan, _worker.prepare(scan), name)
 
@@ -243,22 +201,6 @@ def distinct_names(scans: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     return []
-
-
-def write_predictions_of(predictions: Sequence[Prediction], path: Path) -> None:
-    """Write a TSV with one row per scan; unknown values are ``n/a``, as in BIDS."""
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-    writer.writerow(
-        ("scan", "probability", "recalibrated", "positive", "out_of_distribution", "nearest_site", "distance")
-    )
-    for prediction in predictions:
-        probabilities = (prediction.probability, prediction.recalibrated)
-        optional = (prediction.positive, prediction.out_of_distribution, prediction.nearest_site, prediction.distance)
-        values = ("n/a" if value is None else value for value in (*probabilities, *optional))
-        cells = (table_cell(value) if isinstance(value, str) else value for value in values)
-        writer.writerow((table_cell(str(prediction.scan)), *cells))
-    write_text(path, text.getvalue())
 
 
 def _read_feature_statistics(run: RunFolder, sites: Sequence[str]) -> dict[str, FeatureStatistics]:

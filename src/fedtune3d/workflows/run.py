@@ -16,8 +16,10 @@ from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.config.cross_validation import require_one_run
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.against_baselines import against_baselines
-from fedtune3d.evaluation.metrics import ModelCost, RunMetrics, WeightsSource
+from fedtune3d.evaluation.metrics import MethodMetrics, ModelCost, RunMetrics, SetSize, WeightsSource
+from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
 from fedtune3d.evaluation.overlap import Overlap
+from fedtune3d.evaluation.regression.metrics import NumberMetrics
 from fedtune3d.federation.attendance import Absences, Attendance
 from fedtune3d.federation.checked_federation import CheckedFederation
 from fedtune3d.federation.environment import Environment, TracedWeights
@@ -169,7 +171,7 @@ class _Run:
         after = AfterRounds(self.experiment, self.folder, self.attendance, self.progress)
         summaries = {name: after.evaluate(name, train(initial)) for name, train in self._methods().items()}
         methods = after.combine(summaries, overlap)
-        evaluated = methods["federated"].sites
+        evaluated = dict[str, SetSize](methods["federated"].sites)
         summaries = {method: {site: sent[site] for site in evaluated} for method, sent in summaries.items()}
         describing, explaining = (self.attendance.finishing(step) for step in ("describe features", "map saliency"))
         write_feature_statistics(self.process_model, describing, self.sites, self.folder)
@@ -185,9 +187,12 @@ class _Run:
             best_round=read_best_state(self.folder.best_checkpoint).round,
             groups=count_people(counts),
             cost=_cost(assembled, initial),
-            methods=methods,
+            methods={name: of for name, of in methods.items() if isinstance(of, MethodMetrics)},
             against=against_baselines(summaries),
             test_groups=overlap.people({site: test.participants for site, test in evaluated.items()}),
+            outcome=self.experiment.outcome,
+            class_methods={name: of for name, of in methods.items() if isinstance(of, ClassMetrics)},
+            number_methods={name: of for name, of in methods.items() if isinstance(of, NumberMetrics)},
         )
         by_site = {site: {name: sent[site] for name, sent in summaries.items()} for site in evaluated}
         self.folder.absences.unlink(missing_ok=True)

@@ -12,8 +12,8 @@ from fedtune3d._utils.json_values import Json
 from fedtune3d._utils.locks import is_unused
 from fedtune3d._utils.run_config import read_run_config, write_run_config
 from fedtune3d._utils.typed_json import read_typed, write_typed
+from fedtune3d.evaluation.any_outcome import AnySummary
 from fedtune3d.evaluation.metrics import RunMetrics
-from fedtune3d.evaluation.summary import Summary
 from fedtune3d.federation.environment import Environment
 
 
@@ -134,7 +134,7 @@ def read_metrics(folder: RunFolder) -> RunMetrics:
     return read_typed(RunMetrics, folder.metrics, "run it again with --resume")
 
 
-def write_metrics(folder: RunFolder, metrics: RunMetrics, summaries: Mapping[str, Mapping[str, Summary]]) -> None:
+def write_metrics(folder: RunFolder, metrics: RunMetrics, summaries: Mapping[str, Mapping[str, AnySummary]]) -> None:
     """Write each site's summaries by method, then the metrics, which mark the run as complete."""
     for site, by_method in summaries.items():
         write_typed(folder.summary(site), dict(by_method))

@@ -54,6 +54,21 @@ def test_the_bits_of_one_process(joined: Any, rule: str, tuning: dict) -> None:
     run_to_the_end(joined, f"{rule}-{tuning['method']}", **changes)
 
 
+BY_AGE = [{"young": "age < 62"}, {"middle": "age >= 62 and age < 64"}, {"old": "age >= 64"}]
+AGE = {"column": "age", "range": [40, 100], "unit": "years", "missing": "error"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("outcome", [{"labels": BY_AGE}, {"labels": None, "target": AGE}], ids=["classes", "number"])
+def test_three_classes_and_a_number_end_in_the_bits_of_one_process(deploy: Callable[..., Any], outcome: dict) -> None:
+    deployment = deploy()
+    for name in deployment.roots:
+        deployment.configure(name, columns=["age"])
+        deployment.join(name)
+    across = run_to_the_end(deployment, "outcome", **outcome, baselines=["leave_one_site_out"])
+    assert (across / "report.html").is_file()
+
+
 @pytest.mark.slow
 def test_a_killed_site_costs_the_others_the_deadline_and_the_run_goes_on(
     joined: Any, until: Callable[..., Any]

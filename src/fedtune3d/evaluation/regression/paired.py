@@ -126,10 +126,10 @@ def _tested(
     from scipy.stats import t as student
 
     if measure.variance == 0:
-        return ErrorComparison(first, second, undefined(EQUAL), 0.0, measure.degrees, None, scans, sites)
+        return ErrorComparison(first, second, undefined(EQUAL), 0.0, float(measure.degrees), None, scans, sites)
     p_value = float(2 * student.sf(abs(measure.value) / math.sqrt(measure.variance), measure.degrees))
     difference = measure.estimate("identity", method, few)
-    return ErrorComparison(first, second, difference, measure.variance, measure.degrees, p_value, scans, sites)
+    return ErrorComparison(first, second, difference, measure.variance, float(measure.degrees), p_value, scans, sites)
 
 
 def _in_order(predictions: NumberPredictions) -> NumberPredictions:

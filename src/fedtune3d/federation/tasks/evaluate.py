@@ -5,19 +5,25 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d.cohorts.scanner import scanner_of
+from fedtune3d.evaluation.any_outcome import AnySummary, AnyValidation, require_outcome, summary_of_nobody
 from fedtune3d.evaluation.groups import UNKNOWN, Axes, age_band
 from fedtune3d.evaluation.membership import MembershipAttack, attack_membership
+from fedtune3d.evaluation.outcome import BINARY, NumberOutcome, Outcome
 from fedtune3d.evaluation.predictions import Predictions
-from fedtune3d.evaluation.summary import Summary, ValidationSummary, summarise, summarise_validation
+from fedtune3d.evaluation.summary import Summary, summarise, summarise_validation
 from fedtune3d.federation.messages import LEAVE_ONE_SITE_OUT, LOCAL, Answer, Instruction, Payload, Task, without
 from fedtune3d.federation.privacy.bins import coarse_counting
 from fedtune3d.federation.privacy.declarations import AtLeast, Declaration, Reveals
 from fedtune3d.federation.site.data import SPLITS, SiteData
+from fedtune3d.federation.site.outcome_summary import (
+    summarise_classes_of,
+    summarise_number_validation_of,
+    summarise_numbers_of,
+)
 from fedtune3d.federation.site.predictions_table import read_predictions, scan_name, write_predictions
 from fedtune3d.federation.tasks.kind import TaskKind
 from fedtune3d.training.prediction import predict
@@ -54,23 +60,31 @@ OF_ENOUGH = Declaration(Reveals.STATISTIC, AtLeast("min_people"), "results of te
 
 
 class Evaluation(Payload):
-    """The summary of a site's predictions (`evaluation/summary.py`).
+    """The summary of a site's predictions (`evaluation/any_outcome.py`).
 
     Attributes:
-        summary: Summary of the test and validation scans and of the membership attack, or of the validation scans alone
-            if another site tests.
+        summary: Summary of the test and validation scans and, of two classes, of the membership attack; of the
+            validation scans alone if another site tests; None if it is held back.
     """
 
-    summary: Annotated[Summary | ValidationSummary, OF_ENOUGH] = Field(
-        default_factory=lambda: summarise(NOBODY, NOBODY, 0, share_predictions=False)
-    )
+    summary: Annotated[AnySummary | AnyValidation | None, OF_ENOUGH] = None
 
 
-def whole_summary(answer: Answer) -> Summary:
-    """Return the summary of a site that tested a state. Raises `InputError` if it has no test scans."""
+def whole_summary(answer: Answer, outcome: Outcome = BINARY) -> AnySummary:
+    """Return the summary of a site that tested a state, which is of no scans if the site holds it back.
+
+    Raises:
+        InputError: If it is of another outcome, or of validation scans only.
+    """
     summary = answer.expect(Evaluation).summary
-    if not isinstance(summary, Summary):
+    if summary is None:
+        return summary_of_nobody(outcome)
+    if not isinstance(summary, AnySummary):
         raise InputError(f"site {answer.site}: expected a summary of test scans, got one of validation scans only")
+    try:
+        require_outcome(summary, outcome)
+    except ValueError as error:
+        raise InputError(f"site {answer.site}: {error}") from error
     return summary
 
 
@@ -78,8 +92,20 @@ def evaluate(site: SiteData, task: Task) -> Answer:
     """Predict the site's scans, keep the predictions at the site, and answer with their summary."""
     instruction = task.expect(Evaluate)
     site.write_received(task)
-    if instruction.left_out not in (None, site.name):
-        return _evaluate_validation(site)
+    tests_here = instruction.left_out in (None, site.name)
+    summary = _summarise(site, instruction.method) if tests_here else _summarise_validation(site)
+    return Answer(site.name, Evaluation(summary=summary))
+
+
+def _summarise(site: SiteData, method: str) -> AnySummary:
+    outcome = site.experiment.outcome
+    if isinstance(outcome, NumberOutcome):
+        return summarise_numbers_of(site, method, outcome)
+    return _summarise_two(site, method) if outcome.is_binary else summarise_classes_of(site, method, outcome)
+
+
+def _summarise_two(site: SiteData, method: str) -> Summary:
+    """Predict the probability of the positive class, keep the predictions at the site, and summarise them."""
     model, policy = site.process_model.assembled.model, site.section.policy
     probabilities = {split: predict(model, site.scans(split)).tolist() for split in SPLITS}
     rows = [
@@ -87,9 +113,9 @@ def evaluate(site: SiteData, task: Task) -> Answer:
         for split in SPLITS
         for record, probability in zip(site.records_of(split), probabilities[split], strict=True)
     ]
-    write_predictions(site.files.predictions(instruction.method), rows)
+    write_predictions(site.files.predictions(method), rows)
     training, validation, test = (_empty_if_few(site, _predictions(site, name, probabilities[name])) for name in SPLITS)
-    summary = summarise(
+    return summarise(
         validation,
         test,
         derive_seed(site.experiment.seed, site.name, "summary"),
@@ -98,10 +124,9 @@ def evaluate(site: SiteData, task: Task) -> Answer:
         min_per_class=max(policy.min_per_class, policy.min_people),
         count=coarse_counting(policy.min_people),
         auc_interval=site.experiment.evaluation.auc_interval,
-        federated=_federated(site, instruction.method) if len(test) else None,
-        membership=_attack(site, instruction.method, training, test),
+        federated=_federated(site, method) if len(test) else None,
+        membership=_attack(site, method, training, test),
     )
-    return Answer(site.name, Evaluation(summary=summary))
 
 
 def _attack(site: SiteData, method: str, training: Predictions, test: Predictions) -> MembershipAttack | None:
@@ -118,12 +143,19 @@ def _federated(site: SiteData, method: str) -> Predictions | None:
     return read_predictions(site.files.path, "federated")
 
 
-def _evaluate_validation(site: SiteData) -> Answer:
-    """Return the counts from which the threshold is chosen, for a model that is tested at another site."""
+def _summarise_validation(site: SiteData) -> AnyValidation | None:
+    """Summarise what is fitted to validation scans of a model that is tested at another site: for classes, a threshold.
+
+    Of three or more classes, nothing is.
+    """
+    outcome = site.experiment.outcome
+    if isinstance(outcome, NumberOutcome):
+        return summarise_number_validation_of(site, outcome)
+    if not outcome.is_binary:
+        return None
     probabilities = predict(site.process_model.assembled.model, site.scans("validation")).tolist()
     predictions = _empty_if_few(site, _predictions(site, "validation", probabilities))
-    summary = summarise_validation(predictions, coarse_counting(site.section.policy.min_people))
-    return Answer(site.name, Evaluation(summary=summary))
+    return summarise_validation(predictions, coarse_counting(site.section.policy.min_people))
 
 
 def _axes(site: SiteData) -> Axes:
@@ -160,6 +192,6 @@ KIND = TaskKind(
     Evaluation,
     evaluate,
     max_json_bytes=16 << 20,
-    contents="test and validation results: AUC, calibration, counts; how well the model's errors tell training "
-    "people from test people (AUC, number of people recognised)",
+    contents="test and validation results: AUC, calibration and counts, or the errors of a number; of two classes how "
+    "well the model's errors tell training people from test people (AUC, number of people recognised)",
 )

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import MethodMetrics, RunMetrics
+from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
+from fedtune3d.evaluation.regression.metrics import NumberMetrics
 from fedtune3d.federation.ledger import LedgerLine
 
 
@@ -28,11 +30,12 @@ def round_values(line: LedgerLine) -> list[Value]:
 def evaluation_values(metrics: RunMetrics) -> list[Value]:
     """Return the test AUC of each method per site, averaged over sites and pooled, with the limits of its 95% CI.
 
-    The step is the round of the evaluated state.
+    Of three or more classes, the macro-averaged AUC; of a number, the mean absolute error. The step is the round of the
+    evaluated state.
     """
     return [
         Value(f"test/{kind}{end}/{place}", metrics.best_round or 0, number)
-        for method, measured in metrics.methods.items()
+        for method, measured in metrics.evaluated.items()
         for kind, place, estimate in _estimates(method, measured)
         if estimate.limits is not None
         for number, end in zip(estimate.limits, ("", "_low", "_high"), strict=True)
@@ -58,7 +61,17 @@ def _of_line(line: LedgerLine) -> Iterator[tuple[str, int, float | None]]:
             yield f"seconds/{site}", line.round, entry.seconds
 
 
-def _estimates(method: str, metrics: MethodMetrics) -> Iterator[tuple[str, str, Estimate]]:
+def _estimates(
+    method: str, metrics: MethodMetrics | ClassMetrics | NumberMetrics
+) -> Iterator[tuple[str, str, Estimate]]:
+    if isinstance(metrics, ClassMetrics):
+        yield "macro_auc_mean", method, metrics.mean.macro_auc
+        yield from (("macro_auc", f"{method}/{name}", test.macro_auc) for name, test in metrics.parts.items())
+        return
+    if isinstance(metrics, NumberMetrics):
+        yield "mae_mean", method, metrics.mean.mae
+        yield from (("mae", f"{method}/{name}", test.measures.mae) for name, test in metrics.parts.items())
+        return
     yield "auc_mean", method, metrics.mean_auc
     if metrics.pooled is not None:
         yield "auc_pooled", method, metrics.pooled.auc

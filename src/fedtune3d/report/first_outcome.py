@@ -1,0 +1,80 @@
+"""Facts of the first screen of a run that predicts one of three or more classes, or a number."""
+
+from collections.abc import Iterator
+
+from fedtune3d.evaluation.estimate import FEW
+from fedtune3d.evaluation.metrics import RunMetrics, SetSize
+from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
+from fedtune3d.evaluation.outcome import NumberOutcome
+from fedtune3d.report.number_formatting import interval, plural
+from fedtune3d.report.run_contents import RunContents
+from fedtune3d.report.what_left import what_left_short
+
+
+def outcome_facts(contents: RunContents, metrics: RunMetrics) -> list[tuple[str, str]]:
+    """Return name and text: on whom the model was tested, what it found, what left, what to do with a scan."""
+    return [
+        ("Tested on", _sample(metrics)),
+        *_found(metrics),
+        ("Left the sites", what_left_short(contents)),
+        ("A new scan", _new_scan(metrics)),
+    ]
+
+
+def _sample(metrics: RunMetrics) -> str:
+    tested = dict[str, SetSize](metrics.evaluated["federated"].sites)
+    with_scans = {site: test for site, test in tested.items() if test.scans}
+    people = sum(test.participants for test in with_scans.values())
+    people = people if metrics.test_groups is None else metrics.test_groups
+    text = f"{people} {'person' if people == 1 else 'people'}{_by_class(metrics)}"
+    if (scans := sum(test.scans for test in with_scans.values())) != people:
+        text += f" with {plural(scans, 'scan')}"
+    text += f" at {plural(len(with_scans), 'site')}, used neither for training nor for model selection"
+    if few := _few_sites(metrics):
+        of_class = " per class" if metrics.class_methods else ""
+        text += f"; fewer than {FEW}{of_class} at {few} of them, so their intervals are wide"
+    if unknown := len(tested) - len(with_scans):
+        text += f"; {plural(unknown, 'site')} without test scans, or with too few to say"
+    return text
+
+
+def _by_class(metrics: RunMetrics) -> str:
+    if (classes := metrics.class_methods.get("federated")) is None:
+        return ""
+    counts = [
+        sum(test.of_class[label].people for test in classes.sites.values()) for label in range(len(classes.classes))
+    ]
+    return f" ({', '.join(f'{count} {name}' for count, name in zip(counts, classes.classes, strict=True))})"
+
+
+def _few_sites(metrics: RunMetrics) -> int:
+    if (classes := metrics.class_methods.get("federated")) is not None:
+        return sum(
+            test.scans > 0 and min(part.people for part in test.of_class) < FEW for test in classes.sites.values()
+        )
+    return sum(0 < test.participants < FEW for test in metrics.number_methods["federated"].sites.values())
+
+
+def _found(metrics: RunMetrics) -> Iterator[tuple[str, str]]:
+    if (classes := metrics.class_methods.get("federated")) is not None:
+        yield from _of_classes(classes)
+    elif (pooled := metrics.number_methods["federated"].pooled) is not None:
+        unit = metrics.outcome.unit if isinstance(metrics.outcome, NumberOutcome) else ""
+        measures = pooled.measures
+        yield "Bias", f"{interval(measures.bias)} {unit}".rstrip() + ", predicted minus true number, all sites"
+        yield "Explained", f"R² {interval(measures.r_squared)}, all sites"
+
+
+def _of_classes(classes: ClassMetrics) -> Iterator[tuple[str, str]]:
+    if (pooled := classes.pooled) is None:
+        return
+    parts = zip(classes.classes, pooled.of_class, strict=True)
+    yield "Each class against the others", "; ".join(f"{name} AUC {interval(part.auc)}" for name, part in parts)
+    yield "Class with the highest probability", f"balanced accuracy {interval(pooled.balanced_accuracy)}, all sites"
+
+
+def _new_scan(metrics: RunMetrics) -> str:
+    outcome = metrics.outcome
+    if isinstance(outcome, NumberOutcome):
+        return f"gives {outcome.column}{f' in {outcome.unit}' if outcome.unit else ''}"
+    return f"gives the probability of {', '.join(outcome.names[:-1])} and {outcome.names[-1]}; the highest is the class"

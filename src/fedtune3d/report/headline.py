@@ -1,0 +1,53 @@
+"""The main result of a run in one number: what it is called, its mean over sites, and its unit."""
+
+from dataclasses import dataclass
+
+from fedtune3d.evaluation.mean_over_sites import SiteMean
+from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.evaluation.outcome import NumberOutcome
+from fedtune3d.report.number_formatting import interval, plural, setup, size
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A measure of the test scans.
+
+    Attributes:
+        name: Its name in a sentence, such as ``mean test AUC``.
+        short: Its shortest name, such as ``AUC``.
+        mean: Its mean over sites.
+        unit: Its unit; empty if it has none.
+    """
+
+    name: str
+    short: str
+    mean: SiteMean
+    unit: str = ""
+
+    @property
+    def text(self) -> str:
+        """Name, number of sites and value: `mean test AUC over 2 sites 0.81 [0.70, 0.90]`."""
+        value = f"{interval(self.mean)} {self.unit}".rstrip()
+        if self.mean.value is None:
+            return f"the {self.name} is {value}"
+        few = " (few people)" if self.mean.mark else ""
+        return f"{self.name} over {plural(len(self.mean.sites), 'site')} {value}{few}"
+
+
+def headline(metrics: RunMetrics, method: str = "federated") -> Headline:
+    """Return the main result of a method: AUC, macro AUC or mean absolute error, by what the model predicts."""
+    if (two := metrics.methods.get(method)) is not None:
+        return Headline("mean test AUC", "AUC", two.mean_auc)
+    if (classes := metrics.class_methods.get(method)) is not None:
+        return Headline("mean macro-averaged test AUC", "macro AUC", classes.mean.macro_auc)
+    outcome = metrics.outcome
+    assert isinstance(outcome, NumberOutcome)
+    mean = metrics.number_methods[method].mean.mae
+    return Headline("mean absolute test error", "mean absolute error", mean, outcome.unit)
+
+
+def answer(metrics: RunMetrics, total_bytes: int) -> str:
+    """State the run's main result and its traffic in one sentence."""
+    found = headline(metrics)
+    traffic = "" if found.mean.value is None else f", {size(total_bytes)} of traffic"
+    return f"{setup(metrics)}: {found.text}{traffic}."

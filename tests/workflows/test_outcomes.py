@@ -1,0 +1,273 @@
+"""Runs over three classes and over a number, from the tables over the sites (`outcome_summary`) to the export.
+
+Also `card_outcome`, `first_outcome` and `outcome_tables`, by what they show of these runs.
+"""
+
+import csv
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.folders.export import MODEL
+from fedtune3d._utils.state_dicts import load_state
+from fedtune3d.cohorts.labels import ClassMapping
+from fedtune3d.cohorts.number_column import NumberColumn
+from fedtune3d.config.experiment import Experiment
+from fedtune3d.evaluation.metrics import read_metrics
+from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
+from fedtune3d.federation.privacy.screen import _what_is_predicted
+from fedtune3d.federation.site.predictions_table import read_class_predictions, read_number_predictions
+from fedtune3d.workflows.explain import explainer
+from fedtune3d.workflows.export import export_run, load_exported
+from fedtune3d.workflows.predict import Predictor, predict_scans
+from fedtune3d.workflows.run import run_experiment
+from fedtune3d.workflows.scan_predictions import ClassPrediction, NumberPrediction, write_predictions_of
+
+CLASSES = ("CN", "MCI", "AD")
+THREE = [{"CN": ["CN"]}, {"MCI": "stage == 0.5"}, {"AD": ["AD", "Dementia"]}]
+AGE = {"column": "age", "range": [40, 100], "unit": "years", "missing": "leave_out"}
+STAGES = {"CN": "0", "MCI": "0.5", "AD": "1"}
+
+
+def outcome_of(kind: str) -> dict[str, Any]:
+    return {"labels": THREE} if kind == "classes" else {"labels": None, "target": AGE}
+
+
+@pytest.fixture(scope="module")
+def sites(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    """The small experiment's scans, with tables of their own: three diagnoses in turn, and ages."""
+    folder = tmp_path_factory.mktemp("tables")
+    sections = []
+    for name in "AB":
+        root = small_experiment.folder / name
+        people = sorted(path.name for path in root.glob("sub-*"))
+        rows = ["participant_id\tdiagnosis\tstage\tage\tsex"]
+        for number, person in enumerate(people):
+            diagnosis = CLASSES[number % 3]
+            age = "n/a" if number == 0 else str(55 + 2 * number)
+            rows.append(f"{person}\t{diagnosis}\t{STAGES[diagnosis]}\t{age}\tF")
+        table = folder / f"{name}.tsv"
+        table.write_text("\n".join(rows) + "\n")
+        sections.append({"name": name, "root": str(root), "participants": str(table)})
+    return sections
+
+
+@pytest.fixture(scope="module", params=["classes", "number"])
+def finished(
+    request: pytest.FixtureRequest,
+    small_experiment: Any,
+    sites: list[dict[str, str]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[str, RunFolder]:
+    """A run of two rounds with baselines, and whether it is of classes or of a number."""
+    output = tmp_path_factory.mktemp(request.param) / "run"
+    changes = outcome_of(request.param) | {"sites": sites, "baselines": ["local", "leave_one_site_out"]}
+    path = small_experiment.write(output, **changes, explain={"method": "gradcam"})
+    return request.param, run_experiment(Experiment.from_yaml(path))
+
+
+def test_a_run_ends_in_metrics_and_a_report(finished: tuple[str, RunFolder]) -> None:
+    kind, run = finished
+    metrics = read_metrics(run.metrics)
+    assert list(metrics.evaluated) == ["federated", "local", "leave_one_site_out"]
+    assert metrics.methods == {}
+    page = run.report.read_text()
+    flow = json.loads(run.flow.read_text())
+    if kind == "classes":
+        assert metrics.outcome == ClassOutcome(CLASSES)
+        federated = metrics.class_methods["federated"]
+        assert federated.classes == CLASSES
+        assert federated.pooled is not None
+        assert metrics.class_methods["local"].pooled is None
+        assert set(metrics.against) == {"local", "leave_one_site_out"}
+        assert "AD vs MCI vs CN from T1-weighted MRI" in page
+        assert "Each class against the others" in page
+        assert "Confusion matrix, Pooled" in page
+        assert len(flow["A"]["splits"]["train"]["classes"]) == 3
+    else:
+        assert metrics.outcome == NumberOutcome("age", 40, 100, "years", "leave_out")
+        assert metrics.number_methods["federated"].pooled is not None
+        assert "Age from T1-weighted MRI" in page
+        assert "Federated mean absolute error" in page
+        assert "Mean absolute error, years" in page
+        assert [part["reason"] for part in flow["A"]["left_out"]] == ["number not known"]
+    assert run.methods.read_text().count("95% confidence intervals") == 1
+
+
+def test_the_numbers_are_those_of_the_predictions(finished: tuple[str, RunFolder]) -> None:
+    kind, run = finished
+    metrics = read_metrics(run.metrics)
+    for site in "AB":
+        if kind == "classes":
+            assert isinstance(metrics.outcome, ClassOutcome)
+            classes = read_class_predictions(run.site(site).path, metrics.outcome)
+            found = metrics.class_methods["federated"].sites[site]
+            assert (found.scans, found.participants) == (len(classes), len(set(classes.participants)))
+            right = int((classes.predicted == classes.truth).sum())
+            assert found.accuracy.value == pytest.approx(right / len(classes))
+        else:
+            assert isinstance(metrics.outcome, NumberOutcome)
+            numbers = read_number_predictions(run.site(site).path, metrics.outcome)
+            mae = metrics.number_methods["federated"].sites[site].measures.mae.value
+            assert mae == pytest.approx(np.abs(numbers.errors).mean())
+
+
+def test_the_head_has_an_output_for_each_class_or_one(finished: tuple[str, RunFolder]) -> None:
+    kind, run = finished
+    state = load_state(run.best_checkpoint)
+    assert {tensor.shape[0] for tensor in state.values()} == {3 if kind == "classes" else 1}
+
+
+def test_the_exported_model_predicts_what_predict_does(
+    finished: tuple[str, RunFolder], sites: list[dict[str, str]], tmp_path: Path
+) -> None:
+    kind, run = finished
+    files = export_run(run.path, tmp_path / "export", merged=True)
+    card = files[-1].read_text()
+    exported = load_exported(tmp_path / "export" / MODEL)
+    scan = next(Path(sites[0]["root"]).glob("sub-*/anat/*.nii.gz"))
+    predictor = Predictor(run.path)
+    (prediction,) = predict_scans(predictor, [scan])
+    alone = exported.predict(scan)
+    write_predictions_of([prediction], tmp_path / "table.tsv", predictor.outcome)
+    with (tmp_path / "table.tsv").open() as file:
+        (row,) = csv.DictReader(file, delimiter="\t")
+    if kind == "classes":
+        assert isinstance(prediction, ClassPrediction)
+        assert list(prediction.probabilities) == list(CLASSES)
+        assert alone.probabilities == pytest.approx(dict(prediction.probabilities), abs=1e-6)
+        assert alone.predicted == prediction.predicted
+        assert sum(alone.probabilities.values()) == pytest.approx(1)
+        assert row["predicted"] == prediction.predicted
+        assert float(row["probability_MCI"]) == prediction.probabilities["MCI"]
+        assert "A 3-class classifier" in card
+        assert "| all | AD, Dementia | stage == 0.5 | CN |" in card
+    else:
+        assert isinstance(prediction, NumberPrediction)
+        assert alone.number == pytest.approx(prediction.number, abs=1e-4)
+        assert 40 <= prediction.number <= 100
+        assert float(row["age"]) == prediction.number
+        assert "A model that predicts age" in card
+        assert "Mean absolute error, years" in card
+
+
+@pytest.mark.slow
+def test_a_scan_is_explained(finished: tuple[str, RunFolder], sites: list[dict[str, str]], tmp_path: Path) -> None:
+    from fedtune3d._utils.progress import Silent
+
+    _, run = finished
+    scan = next(Path(sites[0]["root"]).glob("sub-*/anat/*.nii.gz"))
+    written: list[Path] = []
+    predictor = Predictor(run.path)
+    predict_scans(predictor, [scan], explain=explainer(predictor, tmp_path, Silent(), written.append))
+    assert len(written) == 3
+
+
+@pytest.mark.parametrize("kind", ["classes", "number"])
+def test_workers_end_in_the_same_bits(
+    kind: str, small_experiment: Any, sites: list[dict[str, str]], tmp_path: Path
+) -> None:
+    hashes = []
+    for workers in (1, 2):
+        path = small_experiment.write(
+            tmp_path / str(workers), **outcome_of(kind), sites=sites, workers=workers, training={"rounds": 1}
+        )
+        run = run_experiment(Experiment.from_yaml(path), report=False)
+        hashes.append([run.best_checkpoint.read_bytes(), run.metrics.read_bytes()])
+    assert hashes[0] == hashes[1]
+
+
+def pairwise(*axes: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Rows in which every pair of choices of two axes stands together at least once, chosen greedily."""
+    pairs = {
+        ((i, a), (j, b))
+        for i, first in enumerate(axes)
+        for j, second in enumerate(axes)
+        if i < j
+        for a, b in product(first, second)
+    }
+    rows = []
+    while pairs:
+        covered = {
+            row: {pair for pair in pairs if all(row[axis] == choice for axis, choice in pair)} for row in product(*axes)
+        }
+        best = max(covered, key=lambda row: len(covered[row]))
+        rows.append(best)
+        pairs -= covered[best]
+    return rows
+
+
+OUTCOMES = ("two", "classes", "number")
+HEADS = ("linear", "conv_s")
+TUNINGS = ("frozen", "lora", "full")
+RULES = ("fedavg", "fedprox", "fedce", "qfedavg", "rate_my_lora", "scaffold", "median", "krum", "fedbn", "fedadam")
+
+
+def test_the_covering_holds_every_pair() -> None:
+    rows = pairwise(OUTCOMES, HEADS, TUNINGS, RULES)
+    assert len(rows) < 40
+    assert {(row[0], row[3]) for row in rows} == set(product(OUTCOMES, RULES))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("outcome", "head", "tuning", "rule"), pairwise(OUTCOMES, HEADS, TUNINGS, RULES))
+def test_two_rounds_of_every_pair(
+    small_experiment: Any,
+    sites: list[dict[str, str]],
+    tmp_path: Path,
+    outcome: str,
+    head: str,
+    tuning: str,
+    rule: str,
+) -> None:
+    lora = {"rank": 2, "blocks": "last:1"} if tuning == "lora" else {}
+    sgd = {"optimizer": "sgd", "momentum": 0.0} if rule == "scaffold" else {}
+    third = {"name": "C", "root": sites[0]["root"], "participants": sites[0]["participants"]}
+    changes = {
+        "sites": [*sites, third] if outcome != "two" else small_experiment.values["sites"],
+        "model": {"encoder": "tiny", "head": head},
+        "tuning": {"method": tuning, **lora},
+        "aggregation": {"rule": rule},
+        "training": {"rounds": 2, "batch_size": 4, **sgd},
+    }
+    of_outcome = {} if outcome == "two" else outcome_of(outcome)
+    path = small_experiment.write(tmp_path / "run", **(changes | of_outcome))
+    run = run_experiment(Experiment.from_yaml(path), report=False)
+    assert read_metrics(run.metrics).evaluated["federated"].sites.keys() >= {"A", "B"}
+
+
+def test_the_approval_screen_says_what_is_predicted() -> None:
+    classes = ClassMapping({"CN": ("CN",), "MCI": "stage == 0.5", "AD": ("AD", "Dementia")})
+    assert [line.strip() for line in _what_is_predicted(classes, (5, 6, 7))] == [
+        "AD: diagnosis is AD or Dementia (7 people here)",
+        "MCI: stage == 0.5 (6 people here)",
+        "CN: diagnosis is CN (5 people here)",
+    ]
+    age = NumberColumn(NumberOutcome("age", 40, 100, "years", "leave_out"))
+    (line,) = _what_is_predicted(age, (18,))
+    assert line.strip() == "everyone with a number in column age, 40 to 100 years (18 people here)"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["classes", "number"])
+@pytest.mark.parametrize("privacy", [{"secure_aggregation": True}, {"epsilon": 8.0}], ids=["secure", "private"])
+def test_updates_are_protected_whatever_is_predicted(
+    small_experiment: Any, sites: list[dict[str, str]], tmp_path: Path, kind: str, privacy: dict[str, Any]
+) -> None:
+    third = {"name": "C", "root": sites[0]["root"], "participants": sites[0]["participants"]}
+    path = small_experiment.write(
+        tmp_path / "run",
+        **outcome_of(kind),
+        sites=[*sites, third],
+        privacy=privacy,
+        training={"rounds": 2, "batch_size": 4, "class_weighted": False},
+    )
+    run = run_experiment(Experiment.from_yaml(path), report=False)
+    assert read_metrics(run.metrics).evaluated["federated"].sites.keys() == {"A", "B", "C"}
+    width = 3 if kind == "classes" else 1
+    assert {tensor.shape[0] for tensor in load_state(run.best_checkpoint).values()} == {width}
