@@ -62,6 +62,7 @@ TESTED_ELSEWHERE = {
     "cohorts/records.py": "cohorts/test_flow.py",
     "federation/site/outcome_summary.py": "workflows/test_outcomes.py",
     "report/card_outcome.py": "workflows/test_outcomes.py",
+    "report/figures/outcome.py": "workflows/test_outcomes.py",
     "report/first_outcome.py": "workflows/test_outcomes.py",
     "report/outcome_tables.py": "workflows/test_outcomes.py",
     "workflows/scan_predictions.py": "workflows/test_predict.py",

@@ -1,4 +1,4 @@
-"""Tables of the test results of three or more classes, or of a number, for terminal, page and model card."""
+"""Tables of the test results of three or more classes, or of a number, in one form for page, card and terminal."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,15 @@ from rich.text import Text
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.mean_over_sites import SiteMean
 from fedtune3d.evaluation.metrics import RunMetrics
-from fedtune3d.evaluation.multiclass.metrics import ClassMetrics, ClassTestMetrics
+from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.evaluation.regression.metrics import NumberMetrics
+from fedtune3d.report.class_tables import class_rows, classes_rows
 from fedtune3d.report.headline import headline
 from fedtune3d.report.number_formatting import METHODS, interval
+from fedtune3d.report.number_tables import gap_rows, number_rows
 
-MEAN = "Mean over sites"
+MEAN = "Mean"
 Part = TypeVar("Part")
 
 
@@ -59,8 +61,10 @@ def measured_tables(metrics: RunMetrics, only: str | None = None) -> list[Outcom
         only: The only site to show; None for all.
     """
     if (classes := metrics.class_methods.get("federated")) is not None:
-        return [_class_measures(classes, only), _class_aucs(classes, only), *_confusion_tables(classes, only)]
-    return [_number_measures(metrics.number_methods["federated"], metrics.outcome, only)]
+        return [_class_measures(classes, only), _each_class(classes, only), *_confusion_tables(classes, only)]
+    outcome = metrics.outcome
+    unit = outcome.unit if isinstance(outcome, NumberOutcome) else ""
+    return _number_tables(metrics.number_methods["federated"], unit, only)
 
 
 def terminal_table(table: OutcomeTable) -> Table:
@@ -80,49 +84,20 @@ def _main_by_place(metrics: RunMetrics, method: str) -> dict[str, Estimate]:
 
 
 def _class_measures(metrics: ClassMetrics, only: str | None) -> OutcomeTable:
+    rows = [row for row in classes_rows(metrics) if only in (None, row.part)]
+    header = ("Site", "People", "Scans", *rows[0].measures)
+    cells = [(row.part, row.people, row.scans, *row.measures.values()) for row in rows]
+    return OutcomeTable("All classes together: test scans [95% CI]", header, cells)
+
+
+def _each_class(metrics: ClassMetrics, only: str | None) -> OutcomeTable:
     rows = [
-        (name, str(test.participants), str(test.scans), *map(_cell, _measures_of(test)))
-        for name, test in _shown(metrics.parts, only).items()
+        (row.part, row.name, row.people, row.recognised, row.sensitivity, row.auc)
+        for row in class_rows(metrics)
+        if only in (None, row.part)
     ]
-    mean = metrics.mean
-    if only is None:
-        means = (mean.macro_auc, mean.hand_till, mean.balanced_accuracy, mean.log_loss, mean.brier)
-        rows.append((MEAN, "", "", *map(_cell, means)))
-    header = (
-        "Site",
-        "People",
-        "Scans",
-        "Macro AUC",
-        "Hand and Till's M",
-        "Balanced accuracy",
-        "Log loss",
-        "Brier score",
-    )
-    return OutcomeTable("All classes: test scans [95% CI]", header, rows)
-
-
-def _measures_of(test: ClassTestMetrics) -> tuple[Estimate, ...]:
-    return test.macro_auc, test.hand_till, test.balanced_accuracy, test.log_loss, test.brier
-
-
-def _class_aucs(metrics: ClassMetrics, only: str | None) -> OutcomeTable:
-    rows = [
-        (
-            name,
-            class_name,
-            str(of_class.people),
-            _cell(of_class.auc),
-            _sensitivity(of_class.sensitivity, of_class.recognised),
-        )
-        for name, test in _shown(metrics.parts, only).items()
-        for class_name, of_class in zip(metrics.classes, test.of_class, strict=True)
-    ]
-    header = ("Site", "Class", "People", "AUC against the others", "Recognised (scans)")
+    header = ("Site", "Class", "People", "Called so, of its scans", "Sensitivity", "AUC against the others")
     return OutcomeTable("Each class: test scans [95% CI]", header, rows)
-
-
-def _sensitivity(estimate: Estimate, recognised: object) -> str:
-    return _cell(estimate) if recognised is None else f"{_cell(estimate)} ({recognised})"
 
 
 def _confusion_tables(metrics: ClassMetrics, only: str | None) -> list[OutcomeTable]:
@@ -137,35 +112,22 @@ def _confusion_tables(metrics: ClassMetrics, only: str | None) -> list[OutcomeTa
     return tables
 
 
-def _number_measures(metrics: NumberMetrics, outcome: object, only: str | None) -> OutcomeTable:
-    unit = f", {outcome.unit}" if isinstance(outcome, NumberOutcome) and outcome.unit else ""
-    rows = [
-        (
-            name,
-            str(test.participants),
-            str(test.scans),
-            "–" if test.truth_mean is None else f"{test.truth_mean:.1f} ± {test.truth_deviation or 0:.1f}",
-            *map(_cell, (test.measures.mae, test.measures.rmse, test.measures.bias, test.measures.r_squared)),
-            *map(_cell, (test.measures.slope, test.measures.pearson)),
-        )
-        for name, test in _shown(metrics.parts, only).items()
-    ]
-    mean = metrics.mean
-    if only is None:
-        means = (mean.mae, mean.rmse, mean.bias, mean.r_squared, mean.slope, mean.pearson)
-        rows.append((MEAN, "", "", "", *map(_cell, means)))
-    errors = [f"{name}{unit}" for name in ("Mean absolute error", "Root mean squared error", "Bias")]
-    header = (
-        "Site",
-        "People",
-        "Scans",
-        f"True number{unit}, mean ± SD",
-        *errors,
-        "R²",
-        "Calibration slope",
-        "Correlation",
+def _number_tables(metrics: NumberMetrics, unit: str, only: str | None) -> list[OutcomeTable]:
+    rows = [row for row in number_rows(metrics, unit) if only in (None, row.part)]
+    true = f"True number ({unit}), mean ± SD" if unit else "True number, mean ± SD"
+    measured = OutcomeTable(
+        "Predicted numbers: test scans [95% CI]",
+        ("Site", "People", "Scans", true, *rows[0].measures),
+        [(row.part, row.people, row.scans, row.truth, *row.measures.values()) for row in rows],
     )
-    return OutcomeTable("Predicted numbers: test scans [95% CI]", header, rows)
+    gaps = [
+        (row.part, row.mean, row.deviation, row.before, row.after)
+        for row in gap_rows(metrics)
+        if only in (None, row.part)
+    ]
+    header = ("Site", "Mean", "SD", "Correlation with the true number, uncorrected", "corrected")
+    title = "Gap between predicted and true number, corrected for regression to the mean: test scans [95% CI]"
+    return [measured, OutcomeTable(title, header, gaps)] if gaps else [measured]
 
 
 def _shown(parts: Mapping[str, Part], only: str | None) -> dict[str, Part]:

@@ -21,6 +21,7 @@ from fedtune3d.report.figures.drawing import Drawing
 from fedtune3d.report.figures.intensity_profiles import draw_intensity_profiles
 from fedtune3d.report.figures.learning_curves import draw_learning_curves
 from fedtune3d.report.figures.mean_saliency import draw_mean_saliency
+from fedtune3d.report.figures.outcome import draw_outcome
 from fedtune3d.report.figures.roc import draw_roc
 from fedtune3d.report.figures.weights_per_round import draw_weights, weights_sentence
 from fedtune3d.report.first_screen import SECTIONS, first_screen
@@ -76,6 +77,7 @@ def _draw(contents: RunContents) -> dict[str, Drawing]:
         draw_auc_per_site(of_two, budgets_of(contents), names) if of_two else None,
         draw_roc(of_two, contents.sites, names) if of_two else None,
         draw_calibration(of_two, names) if of_two else None,
+        *(draw_outcome(metrics) if metrics else []),
         draw_intensity_profiles(contents.profiles),
         draw_learning_curves(contents.ledger, contents.sites, best_round),
         draw_weights(contents.ledger, contents.sites, rule) if needs_weights else None,
