@@ -8,6 +8,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.splits import assign_splits
 from fedtune3d.simulation.cohort_design import plan_sites
 from fedtune3d.simulation.label_maps import LabelMap
+from fedtune3d.simulation.outcomes import SimulatedOutcome
 from fedtune3d.simulation.site_effects import draw_site_effects
 
 PEOPLE = [LabelMap(f"anatomy-{i}", "AD" if i < 5 else "CN", Path(f"anatomy-{i}.nii.gz")) for i in range(10)]
@@ -79,3 +80,40 @@ def test_site_effects_are_spread_over_their_ranges() -> None:
 def test_impossible_plans_are_refused(arguments: tuple, message: str) -> None:
     with pytest.raises(InputError, match=message):
         plan_sites(*arguments)
+
+
+def test_three_diagnoses_are_further_gone_in_turn_and_each_site_has_enough_of_each() -> None:
+    sites = plan_sites(3, 117, 1, 3, None, outcome=SimulatedOutcome.CN_MCI_AD)  # 3 sites of 39, the least
+    for site in sites:
+        counts = Counter(scan.person.diagnosis for scan in site.scans)
+        assert counts.keys() == {"CN", "MCI", "AD"}
+        assert min(counts.values()) >= 13  # three of each in validation and in test
+    people = [
+        scan.person
+        for site in plan_sites(4, 1000, 1, 3, None, outcome=SimulatedOutcome.CN_MCI_AD)
+        for scan in site.scans
+    ]
+    shifts = {
+        name: np.array([person.hippocampus_shift_mm for person in people if person.diagnosis == name])
+        for name in ("CN", "MCI", "AD")
+    }
+    for less, more in (("CN", "MCI"), ("MCI", "AD")):
+        assert 0.6 < (shifts[more][:, None] > shifts[less][None]).mean() < 0.9
+
+
+def test_the_healthy_are_of_a_wide_range_of_ages_that_their_brains_show() -> None:
+    people = [
+        scan.person for site in plan_sites(4, 600, 1, 3, None, outcome=SimulatedOutcome.AGE) for scan in site.scans
+    ]
+    ages = np.array([person.age for person in people])
+    assert {person.diagnosis for person in people} == {"CN"}
+    assert (ages.min(), ages.max()) == (45.0, 95.0)
+    assert 9 < ages.std() < 13
+    for name in ("ventricle_shift_mm", "hippocampus_shift_mm", "thinning"):
+        assert 0.7 < np.corrcoef(ages, [getattr(person, name) for person in people])[0, 1] < 0.97, name
+
+
+@pytest.mark.parametrize("outcome", [SimulatedOutcome.CN_MCI_AD, SimulatedOutcome.AGE])
+def test_anatomies_of_two_classes_show_no_other_outcome(outcome: SimulatedOutcome) -> None:
+    with pytest.raises(InputError, match=f"--outcome {outcome.value}: --anatomies"):
+        plan_sites(4, 200, 1, 3, PEOPLE, outcome=outcome)

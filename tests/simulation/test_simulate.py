@@ -9,6 +9,7 @@ import pytest
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sha256_file
 from fedtune3d.simulation import simulate_sites
+from fedtune3d.simulation.outcomes import SimulatedOutcome
 
 
 def hashes(out: Path) -> dict[str, str]:
@@ -127,3 +128,21 @@ def test_template_sites_read_as_a_cohort_that_can_be_prepared(tmp_path: Path) ->
     prepared = prepare_scan(cohort.records[0].path)
     assert prepared.voxels.shape == (128, 128, 128)
     assert 1000 < prepared.brain_ml < 2000
+
+
+def test_tables_of_other_outcomes_hold_what_is_predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedtune3d.simulation.simulate._make_scans", lambda *_: iter(()))
+    columns = {}
+    for outcome in SimulatedOutcome:
+        (site,) = simulate_sites(tmp_path / outcome, sites=1, scans=12, min_per_class=1, outcome=outcome)
+        table, described = rows(site), json.loads((site / "participants.json").read_text(encoding="utf-8"))
+        columns[outcome] = set(table[0])
+        assert set(described) == set(table[0]) - {"participant_id"}
+        assert {row.get("diagnosis") for row in table} == (
+            {None} if outcome is SimulatedOutcome.AGE else set(outcome.diagnoses)
+        )
+        if outcome is not SimulatedOutcome.AGE:
+            assert set(outcome.diagnoses) == set(described["diagnosis"]["Levels"])
+    assert columns[SimulatedOutcome.CN_AD] - columns[SimulatedOutcome.AGE] == {"diagnosis"}
+    with pytest.raises(InputError, match="another outcome"):
+        simulate_sites(tmp_path / "age", sites=1, scans=12, min_per_class=1)

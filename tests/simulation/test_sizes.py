@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d.simulation.sizes import largest_remainder, least_of_class, least_per_site, positives_of_site, site_sizes
+from fedtune3d.simulation.sizes import (
+    largest_remainder,
+    least_of_class,
+    least_per_site,
+    positives_of_site,
+    site_sizes,
+    sizes_of_classes,
+)
 
 
 @pytest.mark.parametrize("scans", [104, 110, 163, 164, 167, 200, 237, 600, 1001])
@@ -36,6 +43,7 @@ def test_the_least_of_a_class_gives_three_in_validation_and_test() -> None:
     assert least_of_class(3) == 13
     assert least_per_site(3, None) == 26
     assert least_per_site(3, (5, 5)) == 30
+    assert least_per_site(3, None, classes=3) == 39
 
 
 def test_positives_follow_the_wanted_share_as_far_as_both_classes_have_enough() -> None:
@@ -47,3 +55,9 @@ def test_positives_follow_the_wanted_share_as_far_as_both_classes_have_enough() 
 def test_largest_remainder() -> None:
     assert largest_remainder(np.array([1.0, 1.0, 1.0]), 5).tolist() == [1, 2, 2]
     assert largest_remainder(np.array([0.5, 0.2, 0.3]), 10).tolist() == [5, 2, 3]
+
+
+def test_the_affected_are_divided_equally_and_each_class_has_enough() -> None:
+    assert sizes_of_classes(100, 0.6, 3, 3) == [40, 30, 30]
+    assert sizes_of_classes(45, 0.9, 3, 3) == [13, 16, 16]
+    assert sizes_of_classes(39, 0.3, 3, 3) == [13, 13, 13]

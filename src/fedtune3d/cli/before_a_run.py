@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from click import Choice
 
 from fedtune3d.cli.shared import ExperimentFile, err, out, print_audit, progress_bars, read_experiment
 
@@ -68,16 +69,26 @@ def simulate(
             help="Fix scanner settings of a site, such as C=1.5T,slices=3mm, instead of drawing them; repeatable.",
         ),
     ] = None,
+    outcome: Annotated[
+        str,
+        typer.Option(
+            click_type=Choice(["cn-ad", "cn-mci-ad", "age"]),
+            help="What the experiment predicts: two diagnoses, three, or the age of healthy people.",
+        ),
+    ] = "cn-ad",
     workers: Annotated[int, typer.Option(help="Number of parallel processes.", min=1)] = 2,
 ) -> None:
     """Write simulated sites to try the software with: BIDS folders and an experiment file.
 
     All participants are simulated and every file says so. Results on them say nothing about patients.
     """
+    from fedtune3d.simulation.outcomes import SimulatedOutcome
     from fedtune3d.workflows.simulate import write_simulation
 
     with progress_bars() as bars, bars.bar("simulating scans") as advance:
-        path = write_simulation(folder, sites, scans, seed, anatomies, workers, advance, site_effect or ())
+        path = write_simulation(
+            folder, sites, scans, seed, anatomies, workers, advance, site_effect or (), SimulatedOutcome(outcome)
+        )
     out.print(f"wrote {sites} simulated sites and {path}\nNext: fedtune3d run {path}", soft_wrap=True)
 
 

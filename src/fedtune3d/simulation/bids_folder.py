@@ -22,6 +22,10 @@ COLUMNS: dict[str, Json] = {
     "sex": {"Description": "Simulated sex", "Levels": {"F": "female", "M": "male"}},
     "group_id": {"Description": "The anatomy that the scan was painted from; scans of one anatomy are of one person"},
 }
+OF_THREE: Json = {
+    "Description": "Simulated diagnosis",
+    "Levels": {"AD": "impaired", "CN": "cognitively normal", "MCI": "mildly impaired"},
+}
 
 
 def scan_path(site_folder: Path, participant: str) -> Path:
@@ -76,7 +80,10 @@ def write_site_files(
     )
     write_text(site_folder / "README", f"{NOTICE}\n\nBrain-extracted T1-weighted scans of the simulated site {site}.\n")
     columns = list(rows[0])
-    write_json(site_folder / "participants.json", {name: COLUMNS[name] for name in columns if name in COLUMNS})
+    described = {name: COLUMNS[name] for name in columns if name in COLUMNS}
+    if any(row.get("diagnosis") == "MCI" for row in rows):
+        described["diagnosis"] = OF_THREE
+    write_json(site_folder / "participants.json", described)
     table = io.StringIO()
     writer = csv.DictWriter(table, columns, delimiter="\t", lineterminator="\n")
     writer.writeheader()

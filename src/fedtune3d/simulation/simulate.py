@@ -17,6 +17,7 @@ from fedtune3d.simulation.anatomy import Anatomy
 from fedtune3d.simulation.bids_folder import scan_path, write_scan, write_site_files
 from fedtune3d.simulation.cohort_design import PlannedScan, PlannedSite, plan_sites
 from fedtune3d.simulation.label_maps import LabelMap, list_label_maps, read_label_map
+from fedtune3d.simulation.outcomes import SimulatedOutcome
 from fedtune3d.simulation.scanning import make_scan
 from fedtune3d.simulation.site_effects import SiteEffect
 from fedtune3d.simulation.template import template_anatomy
@@ -35,6 +36,7 @@ def simulate_sites(
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
     site_effects: Sequence[str] = (),
+    outcome: SimulatedOutcome = SimulatedOutcome.CN_AD,
 ) -> list[Path]:
     """Write simulated hospital sites as BIDS folders `out/site-A`, `out/site-B`, …; return the folders.
 
@@ -52,22 +54,18 @@ def simulate_sites(
         progress: Called with (scans done, total scans).
         site_effects: Values to set at a site instead of drawing them, such as ``site_c=1.5T,slices=3mm`` (see
             `presets`).
+        outcome: What the people are simulated for: two diagnoses, three, or the age of healthy people.
 
     Raises:
         InputError: If a number is out of range, the folder contains something else, the disk is too full, or anatomies
             cannot be read.
     """
     people = None if anatomies is None else list_label_maps(anatomies)
-    planned = plan_sites(sites, scans, seed, min_per_class, people, site_effects)
-    parameters = _parameters(sites, scans, seed, min_per_class, people, site_effects)
+    planned = plan_sites(sites, scans, seed, min_per_class, people, site_effects, outcome)
+    parameters = _parameters(sites, scans, seed, min_per_class, people, site_effects, outcome)
     folders = [out / site.name for site in planned]
     _claim_folder(out, folders, parameters)
-    missing = [
-        (site, scan)
-        for site in planned
-        for scan in site.scans
-        if not scan_path(out / site.name, scan.participant).exists()
-    ]
+    missing = _missing_scans(out, planned)
     require_free_space(out, BYTES_PER_SCAN * len(missing), f"simulating {len(missing)} scans")
     done = scans - len(missing)
     if progress:
@@ -79,8 +77,18 @@ def simulate_sites(
             if progress:
                 progress(done, scans)
     for site, folder in zip(planned, folders, strict=True):
-        write_site_files(folder, site.name, [_row(scan) for scan in site.scans], _described(site, parameters))
+        rows = [_row(scan, outcome) for scan in site.scans]
+        write_site_files(folder, site.name, rows, _described(site, parameters))
     return folders
+
+
+def _missing_scans(out: Path, planned: Sequence[PlannedSite]) -> list[tuple[PlannedSite, PlannedScan]]:
+    return [
+        (site, scan)
+        for site in planned
+        for scan in site.scans
+        if not scan_path(out / site.name, scan.participant).exists()
+    ]
 
 
 def _parameters(
@@ -90,6 +98,7 @@ def _parameters(
     min_per_class: int,
     people: Sequence[LabelMap] | None,
     site_effects: Sequence[str],
+    outcome: SimulatedOutcome,
 ) -> dict[str, Json]:
     """Return everything that the bytes of a simulation depend on."""
     parameters: dict[str, Json] = {
@@ -104,6 +113,8 @@ def _parameters(
     }
     if site_effects:
         parameters["SiteEffects"] = list(site_effects)
+    if outcome is not SimulatedOutcome.CN_AD:
+        parameters["Outcome"] = outcome.value
     return parameters
 
 
@@ -166,13 +177,11 @@ def _make_scan_on_one_thread(path: Path, anatomy: Anatomy, effect: SiteEffect, s
     _make_scan(path, anatomy, effect, scan, seed)
 
 
-def _row(scan: PlannedScan) -> dict[str, str]:
-    row = {
-        "participant_id": scan.participant,
-        "diagnosis": scan.person.diagnosis,
-        "age": f"{scan.person.age:.1f}",
-        "sex": scan.person.sex,
-    }
+def _row(scan: PlannedScan, outcome: SimulatedOutcome) -> dict[str, str]:
+    row = {"participant_id": scan.participant}
+    if outcome is not SimulatedOutcome.AGE:
+        row["diagnosis"] = scan.person.diagnosis
+    row |= {"age": f"{scan.person.age:.1f}", "sex": scan.person.sex}
     return row | {"group_id": scan.anatomy} if scan.anatomy else row
 
 

@@ -13,7 +13,7 @@ LARGEST_OVER_SMALLEST = 2.15
 SMALLEST_SHARE = 0.64  # of an equal share: 16 % of the scans for four sites
 
 
-def least_per_site(min_per_class: int, people_per_class: tuple[int, int] | None) -> int:
+def least_per_site(min_per_class: int, people_per_class: tuple[int, int] | None, classes: int = 2) -> int:
     """Return the minimum number of scans for a site to have `min_per_class` of each class in validation and test.
 
     With anatomies of real people (their numbers per class are given), all scans of a person are in one split, and each
@@ -21,7 +21,7 @@ def least_per_site(min_per_class: int, people_per_class: tuple[int, int] | None)
     """
     if people_per_class is not None:
         return sum(people_per_class) * min_per_class
-    return 2 * least_of_class(min_per_class)
+    return classes * least_of_class(min_per_class)
 
 
 def least_of_class(min_per_class: int) -> int:
@@ -64,3 +64,20 @@ def positives_of_site(size: int, wanted_share: float, min_per_class: int) -> int
     """Return the number of positive scans closest to the target share that leaves enough of both classes."""
     least = least_of_class(min_per_class)
     return int(np.clip(round(size * wanted_share), least, size - least))
+
+
+def sizes_of_classes(size: int, affected_share: float, classes: int, min_per_class: int) -> list[int]:
+    """Return the number of scans of each class: healthy ones first, the affected in equal parts, enough of each.
+
+    Args:
+        size: Scans of the site, at least `least_per_site`.
+        affected_share: Target share of all classes but the first.
+        classes: Number of classes.
+        min_per_class: As in `positives_of_site`.
+    """
+    shares = np.array([1 - affected_share] + [affected_share / (classes - 1)] * (classes - 1))
+    sizes, least = largest_remainder(shares, size), least_of_class(min_per_class)
+    while sizes.min() < least:
+        sizes[sizes.argmin()] += 1
+        sizes[sizes.argmax()] -= 1
+    return [int(count) for count in sizes]

@@ -22,11 +22,7 @@ seed: {seed}
 sites:
 {sites}
 # {note}
-# Diagnoses in neither list are left out and counted. Instead of a list, write an expression: positive: "cdr >= 1"
-labels:
-  positive: {positive}
-  negative: {negative}
-
+{outcome}
 model:
   encoder: vit_b
   weights: random        # drawn from the seed, and reported as random; or the path of sam_med3d_turbo.pth
@@ -49,6 +45,13 @@ on_bad_scan: stop        # or skip: leave a broken scan out, count it and list i
 threads: {threads}
 output: run
 cache: cache
+"""
+
+TWO_CLASSES = """\
+# Diagnoses in neither list are left out and counted. Instead of a list, write an expression: positive: "cdr >= 1"
+labels:
+  positive: {positive}
+  negative: {negative}
 """
 
 
@@ -80,7 +83,7 @@ def write_experiment(site_folders: Sequence[Path], output: Path, participants: S
     positive = [diagnosis for diagnosis in sorted(counts) if diagnosis.lower() not in control]
     listed = ", ".join(f"{diagnosis} ({count})" for diagnosis, count in sorted(counts.items()))
     note = f"Found: {listed}. Check their assignment."
-    text = fill_template(output, "experiment", 0, site_folders, positive, negative, note, 20, tables)
+    text = fill_template(output, "experiment", 0, site_folders, two_classes(positive, negative), note, 20, tables)
     write_text(output, text)
 
 
@@ -99,18 +102,32 @@ def _relative(path: Path, output: Path) -> str:
     return os.path.relpath(path.resolve(), output.parent.resolve())
 
 
+def two_classes(positive: Sequence[str], negative: Sequence[str]) -> str:
+    """Return the lines of an experiment file with two classes of diagnoses."""
+    return TWO_CLASSES.format(positive=_inline(positive), negative=_inline(negative))
+
+
 def fill_template(
     output: Path,
     name: str,
     seed: int,
     folders: Sequence[Path],
-    positive: Sequence[str],
-    negative: Sequence[str],
+    outcome: str,
     note: str,
     rounds: int,
     tables: Sequence[Path] = (),
 ) -> str:
     """Fill in the template of an experiment file; the sites' paths are relative to the file's folder.
+
+    Args:
+        output: The file.
+        name: The experiment's name.
+        seed: Its seed.
+        folders: The sites.
+        outcome: The lines that say what is predicted, such as `two_classes`.
+        note: A comment above them.
+        rounds: Number of rounds.
+        tables: Participants tables outside the sites' folders.
 
     Raises:
         InputError: If two folders give the same site name.
@@ -128,8 +145,7 @@ def fill_template(
         seed=seed,
         sites=yaml.safe_dump(sites, sort_keys=False),
         note=note,
-        positive=_inline(positive),
-        negative=_inline(negative),
+        outcome=outcome,
         rounds=rounds,
         threads=os.cpu_count() or 1,
     )

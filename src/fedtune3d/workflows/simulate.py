@@ -9,9 +9,24 @@ from fedtune3d.preparation.profiles import compare_profiles, intensity_profile, 
 from fedtune3d.report.figures.intensity_profiles import draw_intensity_profiles
 from fedtune3d.simulation import simulate_sites
 from fedtune3d.simulation.bids_folder import simulated_brain
-from fedtune3d.workflows.init import count_diagnoses, fill_template
+from fedtune3d.simulation.outcomes import SimulatedOutcome
+from fedtune3d.workflows.init import count_diagnoses, fill_template, two_classes
 
 PROFILED_SCANS = 10
+THREE_CLASSES = """\
+# Diagnoses in no list are left out and counted. Any number of classes can be named, in order of severity.
+labels:
+  CN: [CN]
+  MCI: [MCI]
+  AD: [AD]
+"""
+AGE = """\
+target:
+  column: age
+  range: [40, 100]
+  unit: years
+  missing: leave_out     # scans of people without an age are left out and counted
+"""
 
 
 def write_simulation(
@@ -23,6 +38,7 @@ def write_simulation(
     workers: int,
     progress: Callable[[int, int], None],
     site_effects: Sequence[str] = (),
+    outcome: SimulatedOutcome = SimulatedOutcome.CN_AD,
 ) -> Path:
     """Write simulated sites, an experiment file for them and the figure of their intensity profiles.
 
@@ -35,6 +51,7 @@ def write_simulation(
         workers: Number of parallel processes.
         progress: Called with (scans done, total scans).
         site_effects: Scanner settings to fix instead of drawing them.
+        outcome: What the experiment predicts.
 
     Returns:
         The path of the experiment file.
@@ -51,18 +68,27 @@ def write_simulation(
         workers=workers,
         progress=progress,
         site_effects=site_effects,
+        outcome=outcome,
     )
     files = SimulationFolder(folder)
     _draw_profiles(files.figures, folders)
-    counts = count_diagnoses(folders)
-    negative = [diagnosis for diagnosis in sorted(counts) if diagnosis in ("CN", "control")]
-    positive = [diagnosis for diagnosis in sorted(counts) if diagnosis not in negative]
     note = "These sites are simulated: results on them say nothing about patients."
     write_text(
         files.experiment,
-        fill_template(files.experiment, "simulated", seed, folders, positive, negative, note, rounds=20),
+        fill_template(files.experiment, "simulated", seed, folders, _outcome_lines(outcome, folders), note, rounds=20),
     )
     return files.experiment
+
+
+def _outcome_lines(outcome: SimulatedOutcome, folders: Sequence[Path]) -> str:
+    """Return the lines of the experiment file that say what is predicted."""
+    if outcome is SimulatedOutcome.CN_MCI_AD:
+        return THREE_CLASSES
+    if outcome is SimulatedOutcome.AGE:
+        return AGE
+    counts = count_diagnoses(folders)
+    negative = [diagnosis for diagnosis in sorted(counts) if diagnosis in ("CN", "control")]
+    return two_classes([diagnosis for diagnosis in sorted(counts) if diagnosis not in negative], negative)
 
 
 def _draw_profiles(folder: Path, sites: Sequence[Path]) -> None:
