@@ -1,7 +1,7 @@
 """Bias and coverage of the cross-validated AUC at simulated sites of 60 people.
 
     python benchmarks/cross_validation.py [--sites 1 3 --folds 5 --repeats 1 2] [--json]
-    python benchmarks/cross_validation.py --head conv_s --repetitions 20 --truth 40 --sites 1 --repeats 1 [--json]
+    python benchmarks/cross_validation.py --head conv_s --repetitions 20 --truth 20 --chunk 4 --sites 1 --repeats 1
 
 Each repetition deals the sites' people, 30 of each class, from one pool of encoded simulated scans (`encoded_pool.py`),
 deals them into folds as the package does (`cohorts/folds.py`), trains each fold by FedAvg with its own inner validation
@@ -47,7 +47,7 @@ from fedtune3d.federation.ledger import Validation
 from fedtune3d.training.settings import TrainingSettings
 from selection import parser_of_federations
 
-PEOPLE, CHUNK = 60, 20
+PEOPLE = 60
 FRACTIONS, SPLITS = (0.5, 0.2, 0.3), ("train", "validation", "test")
 METHODS = ("package", "given the models", "Nadeau-Bengio", "fold t")
 
@@ -72,11 +72,12 @@ def main() -> None:
     """Parse, run, print."""
     parser = parser_of_federations(__doc__)
     parser.add_argument("--repetitions", type=int, default=400)
-    parser.add_argument("--truth", type=int, default=1_000, help="trainings for the expected AUC")
+    parser.add_argument("--truth", type=int, default=600, help="trainings for the expected AUC")
     parser.add_argument("--sites", type=int, nargs="*", default=[1, 3], help="numbers of sites")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--repeats", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--kept", type=Path, default=Path("runs/cross_validation"), help="folder of finished chunks")
+    parser.add_argument("--chunk", type=int, default=20, help="repetitions in a chunk")
     parser.set_defaults(people=840)
     options = parser.parse_args()
     found = []
@@ -94,7 +95,7 @@ def main() -> None:
 def _all(kind: str, count: int, sites: int, options: argparse.Namespace) -> list:  # type: ignore[type-arg]
     """The results of all repetitions, or of all trainings for the truth; those of a kept chunk are read."""
     name = f"{options.head}-{options.folds}x{max(options.repeats)}-{sites}-{kind}-{options.seed}"
-    files = [(first, options.kept / f"{name}-{first:05d}.json") for first in range(0, count, CHUNK)]
+    files = [(first, options.kept / f"{name}-{first:05d}.json") for first in range(0, count, options.chunk)]
     options.kept.mkdir(parents=True, exist_ok=True)
     missing = [part for part in files if not part[1].exists()]
     joblib.Parallel(n_jobs=options.workers)(joblib.delayed(_chunk)(kind, *part, sites, options) for part in missing)
@@ -106,7 +107,7 @@ def _chunk(kind: str, first: int, file: Path, sites: int, options: argparse.Name
     pool = read_pool(options.pool, options.people, workers=1)
     learner = ConvS(pool) if options.head == "conv_s" else Linear(pool)
     work = {"truth": _truth, "repetition": _repetition}[kind]
-    found = [work(number, sites, pool, learner, options) for number in range(first, first + CHUNK)]
+    found = [work(number, sites, pool, learner, options) for number in range(first, first + options.chunk)]
     write_text(file, json.dumps(found))
 
 

@@ -28,7 +28,8 @@ from fedtune3d.federation.ledger import read_ledger
 from fedtune3d.workflows.check import check_experiment
 from fedtune3d.workflows.cross_validate import cross_validate, first_fold, fold_experiments, write_results
 from fedtune3d.workflows.plan import SiteScans
-from fedtune3d.workflows.run import run_experiment
+from fedtune3d.workflows.prepare import prepare_sites
+from fedtune3d.workflows.run import run_across, run_experiment
 from fedtune3d.workflows.run_folder import read_metrics
 
 
@@ -91,6 +92,7 @@ def test_more_folds_than_people_of_a_class_are_refused_in_one_line(small_experim
         lambda: SiteScans(first_fold(whole)),
         lambda: check_experiment(whole, Silent(), near=False),
         lambda: cross_validate(whole),
+        lambda: prepare_sites(whole, Silent()),
     ):
         with pytest.raises(InputError, match=said) as caught:
             attempt()
@@ -98,10 +100,22 @@ def test_more_folds_than_people_of_a_class_are_refused_in_one_line(small_experim
     assert not (tmp_path / "run").exists()
 
 
-def test_a_cross_validation_is_no_single_run(small_experiment: Any, tmp_path: Path) -> None:
+def test_a_cross_validation_is_no_single_run(
+    capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path
+) -> None:
     whole = experiment_of(small_experiment, tmp_path / "run")
-    with pytest.raises(InputError, match="every fold is a run of its own"):
-        run_experiment(whole)
+    code, _, err = call(capsys, "run", tmp_path / "run.yaml", "--watch")
+    assert (code, "--watch follows one run, not the folds of a cross-validation" in err) == (2, True)
+    asked: list[object] = []
+    for attempt in (
+        lambda: run_experiment(whole),
+        lambda: run_across(whole, asked.append, resume=False, progress=None),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(
+            InputError, match=r"every fold is a run of its own.* across hospitals each is an experiment"
+        ):
+            attempt()
+    assert asked == []  # no site was reached
     plain = Experiment.from_yaml(small_experiment.write(tmp_path / "plain"))
     with pytest.raises(InputError, match="validation: missing"):
         cross_validate(plain)

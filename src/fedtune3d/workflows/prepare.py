@@ -48,7 +48,7 @@ def prepare_sites(
     sites = make_sites(experiment, RunFolder(experiment.output), progress, workers=workers, only=only)
     require_roots(experiment)
     for site in sites:
-        _ = site.cohort
+        site.require_enough_people(site.cohort.records)
     prepared = {}
     for site in sites:
         bad = [(record.name, without_folder(record, why)) for record, why in site.prepared.bad]
