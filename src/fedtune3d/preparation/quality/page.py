@@ -149,7 +149,7 @@ def _card(scan: CheckedScan, limits: Mapping[str, Limits]) -> _Card:
 
 def _limits_text(limits: Limits, digits: int) -> str:
     """Format the range of unsuspicious values: `800–2000`, `≥ 0.35`, `≤ 15.0`; empty without limits."""
-    low, high = (None if limit is None else f"{limit:.{digits}f}" for limit in limits)
+    low, high = (None if limit is None else f"{limit:.{digits}f}".replace("-", "−") for limit in limits)
     if low is not None and high is not None:
         return f"{low}–{high}"
     return f"≥ {low}" if low is not None else f"≤ {high}" if high is not None else ""
