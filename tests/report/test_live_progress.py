@@ -65,3 +65,6 @@ def test_the_best_state_so_far_is_named(contents: RunContents) -> None:
     assert best_so_far(contents) == f"validation AUC {best.mean_auc:.2f} after round {best.state_round}"
     assert best_so_far(replace(contents, ledger=contents.ledger[:1])).endswith("before the first round")
     assert best_so_far(replace(contents, ledger=[])) == ""
+    (first, *_) = contents.ledger
+    without_auc = replace(first, validation=replace(first.validation, mean_auc=None, pooled_loss=0.25))
+    assert best_so_far(replace(contents, ledger=[without_auc])) == "validation loss 0.250 before the first round"

@@ -78,13 +78,15 @@ def site_progress(contents: RunContents) -> list[SiteProgress]:
 
 
 def best_so_far(contents: RunContents) -> str:
-    """Name the state with the best validation AUC so far; empty if none is scored."""
-    scored = [line.validation for line in contents.ledger if line.validation.mean_auc is not None]
+    """Name the state with the best validation AUC so far, or loss where there is no AUC; empty if none is scored."""
+    validations = [line.validation for line in contents.ledger]
+    scored = [part for part in validations if part.mean_auc is not None or part.pooled_loss is not None]
     if not scored:
         return ""
     best = max(scored, key=lambda validation: validation.rank)
     after = f"after round {best.state_round}" if best.state_round else "before the first round"
-    return f"validation AUC {best.mean_auc:.2f} {after}"
+    measured = f"loss {best.pooled_loss:.3f}" if best.mean_auc is None else f"AUC {best.mean_auc:.2f}"
+    return f"validation {measured} {after}"
 
 
 def _of_site(contents: RunContents, site: str, rounds: int) -> SiteProgress:

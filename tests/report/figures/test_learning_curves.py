@@ -46,6 +46,25 @@ def test_the_curves_of_a_run_are_its_ledger(small_run: RunFolder) -> None:
         assert line_of(weights.figure.axes[0], site) == ([1, 2], [entry.weight for entry in entries[:2]])
 
 
+def test_without_an_auc_the_loss_by_which_rounds_are_compared_is_drawn(contents: RunContents) -> None:
+    ledger = [
+        replace(
+            line,
+            validation=replace(line.validation, mean_auc=None),
+            sites={
+                site: replace(entry, received=entry.received and replace(entry.received, auc=None))
+                for site, entry in line.sites.items()
+            },
+        )
+        for line in contents.ledger
+    ]
+    drawing = draw_learning_curves(ledger, SITES, best_round=4)
+    left, _ = drawing.figure.axes
+    assert left.get_title(loc="left") == "Validation loss"
+    assert line_of(left, "Boston")[1] == [line.sites["Boston"].received.loss for line in ledger]
+    assert line_of(left, "mean over sites")[1] == [line.validation.pooled_loss for line in ledger]
+
+
 def test_many_sites_are_not_named_one_by_one(contents: RunContents) -> None:
     sites = [f"s{number:02d}" for number in range(40)]
     entry = contents.ledger[0].sites["Boston"]

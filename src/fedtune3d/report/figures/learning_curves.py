@@ -1,4 +1,4 @@
-"""Validation AUC and training loss over the rounds."""
+"""Validation AUC, or loss where there is no AUC, and training loss over the rounds."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,23 +15,28 @@ MANY_SITES = 12
 
 
 def draw_learning_curves(ledger: Sequence[LedgerLine], sites: Sequence[str], best_round: int | None) -> Drawing | None:
-    """Draw the validation AUC after each round and the training loss in it; None before the first round."""
+    """Draw the validation AUC after each round and the training loss in it; None before the first round.
+
+    A run that predicts a number has no AUC: the loss by which its rounds are compared is drawn instead.
+    """
     rows = _rows(ledger, sites)
     if not rows:
         return None
     figure = new_figure(9.2, 3.0)
     left, right = figure.subplots(1, 2)
     marks = site_marks(sites)
-    _curves(left, rows, marks, lambda row: row.validation_auc)
+    by_auc = any(row.validation_auc is not None for row in rows)
+    measure = "AUC" if by_auc else "loss"
+    _curves(left, rows, marks, lambda row: row.validation_auc if by_auc else row.validation_loss)
     _curves(right, rows, marks, lambda row: row.training_loss)
-    _finish(left, "Validation AUC", "Round of the global state", best_round)
+    _finish(left, f"Validation {measure}", "Round of the global state", best_round)
     _finish(right, "Training loss", "Round", None)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False, fontsize=8)
     return Drawing(
         name="learning_curves",
         title="Learning curves",
-        description="Left: validation AUC of the global state per site and its mean, over the rounds. "
+        description=f"Left: validation {measure} of the global state per site and its mean, over the rounds. "
         "Right: training loss per site in each round.",
         figure=figure,
         rows=[asdict(row) for row in rows],
@@ -45,18 +50,22 @@ class _CurveRow:
     round: int
     site: str
     validation_auc: float | None
+    validation_loss: float | None
     training_loss: float | None
 
 
 def _rows(ledger: Sequence[LedgerLine], sites: Sequence[str]) -> list[_CurveRow]:
-    """Return one row per round and site (and 'mean'): AUC of the state after the round, and loss during it."""
+    """Return one row per round and site (and 'mean'): AUC and loss of the state after the round, and loss during it."""
     aucs: dict[tuple[int, str], float | None] = {}
+    validation: dict[tuple[int, str], float | None] = {}
     losses: dict[tuple[int, str], float | None] = {}
     for line in ledger:
         state_round = line.validation.state_round
         aucs[state_round, "mean"] = line.validation.mean_auc
+        validation[state_round, "mean"] = line.validation.pooled_loss
         for site, entry in line.sites.items():
             aucs[state_round, site] = entry.received.auc if entry.received else None
+            validation[state_round, site] = entry.received.loss if entry.received else None
             if line.trains:
                 losses[line.round, site] = entry.loss
     rounds = sorted({key[0] for key in (*aucs, *losses)})
@@ -65,6 +74,7 @@ def _rows(ledger: Sequence[LedgerLine], sites: Sequence[str]) -> list[_CurveRow]
             round=round_,
             site=site,
             validation_auc=aucs.get((round_, site)),
+            validation_loss=validation.get((round_, site)),
             training_loss=losses.get((round_, site)),
         )
         for round_ in rounds
