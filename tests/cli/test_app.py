@@ -17,7 +17,7 @@ HELP = {
     "simulate": "Folder to write the simulated sites to",
     "prepare": "An experiment file",
     "run": "An experiment file",
-    "report": "The folder of a run or a study",
+    "report": "Folder of a run, a study or a cross-validation",
 }
 
 
