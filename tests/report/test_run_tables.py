@@ -79,6 +79,6 @@ def test_a_round_says_who_was_in_it_and_what_came_of_it(make_run: Callable[..., 
     for row, after in zip(rows, contents.ledger[1:], strict=False):
         received = [entry.received.auc for entry in after.sites.values()]
         known = [auc for auc in received if auc is not None]
-        assert row["auc"] == pytest.approx(sum(known) / len(known))
-    assert rows[-1]["auc"] is None  # the next round scores it
+        assert row["validated"] == pytest.approx(sum(known) / len(known))
+    assert rows[-1]["validated"] is None  # the next round scores it
     assert {(row["seconds"], row["time"]) for row in rows} == {(12.5, "12.5 s")}

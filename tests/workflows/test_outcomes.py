@@ -97,6 +97,7 @@ def test_a_run_ends_in_metrics_and_a_report(finished: tuple[str, RunFolder]) -> 
         assert metrics.class_methods["local"].pooled is None
         assert set(metrics.against) == {"local", "leave_one_site_out"}
         assert "AD vs MCI vs CN from T1-weighted MRI" in page
+        assert "Macro-averaged test AUC [95% CI]" in page
         assert "Each class against the others" in page
         assert "Confusion matrix, Pooled" in page
         assert {path.stem for path in run.figures.glob("*.svg")} >= {"class_auc", "class_roc", "confusion_matrix"}
@@ -106,6 +107,7 @@ def test_a_run_ends_in_metrics_and_a_report(finished: tuple[str, RunFolder]) -> 
         assert metrics.number_methods["federated"].pooled is not None
         assert "Age from T1-weighted MRI" in page
         assert "Federated mean absolute error" in page
+        assert "Validation loss" in page
         assert "MAE (years)" in page
         assert {path.stem for path in run.figures.glob("*.svg")} >= {"predicted_numbers", "residuals"}
         assert [part["reason"] for part in flow["A"]["left_out"]] == ["number not known"]

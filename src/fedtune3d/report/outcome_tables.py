@@ -16,7 +16,7 @@ from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.evaluation.regression.metrics import NumberMetrics
 from fedtune3d.report.class_tables import class_rows, classes_rows
 from fedtune3d.report.headline import headline
-from fedtune3d.report.number_formatting import METHODS, interval
+from fedtune3d.report.number_formatting import METHODS, interval, sentence_case
 from fedtune3d.report.number_tables import gap_rows, number_rows
 
 MEAN = "Mean"
@@ -48,7 +48,7 @@ def main_table(metrics: RunMetrics) -> OutcomeTable:
         for place in dict.fromkeys(place for by_place in measured.values() for place in by_place)
     ]
     means = (MEAN, *(_cell(headline(metrics, name).mean) for name in methods))
-    name = found.name.removeprefix("mean ").capitalize() if metrics.class_methods else found.name.capitalize()
+    name = sentence_case(found.name.removeprefix("mean ") if metrics.class_methods else found.name)
     unit = f", {found.unit}" if found.unit else ""
     return OutcomeTable(f"{name}{unit} [95% CI]", ("Site", *methods.values()), [*rows, means])
 

@@ -65,14 +65,19 @@ def warning_rows(contents: RunContents) -> list[dict[str, str]]:
 
 
 def round_rows(contents: RunContents) -> list[dict[str, Cell]]:
-    """Return one row per round: number of updates, sites with a fault, and mean validation AUC afterwards."""
-    scored = {line.validation.state_round: line.validation.mean_auc for line in contents.ledger}
+    """Return one row per round: updates, sites with a fault, and validation afterwards (mean AUC, or pooled loss)."""
+    by_auc = any(line.validation.mean_auc is not None for line in contents.ledger)
+    scored = {
+        line.validation.state_round: line.validation.mean_auc if by_auc else line.validation.pooled_loss
+        for line in contents.ledger
+    }
     return [
         {
             "round": line.round,
             "updates": f"{sum(entry.participated for entry in line.sites.values())} of {len(contents.sites)}",
             "faults": ", ".join(site for site, entry in line.sites.items() if entry.fault) or "–",
-            "auc": scored.get(line.round),
+            "by_auc": by_auc,
+            "validated": scored.get(line.round),
             "seconds": line.seconds,
             "time": duration(line.seconds),
         }

@@ -38,6 +38,8 @@ def comparison_sentence(metrics: RunMetrics) -> str:
             by_verdict.setdefault(found, []).append(BASELINES.get(name, name))
     if metrics.number_methods and len(metrics.number_methods) > 1:
         return "The errors of the baselines are under Results."
+    if metrics.against and not by_verdict:
+        return "No difference from the baselines is defined."
     if not by_verdict:
         return "The federated model was not compared with others (baselines: local, centralized)."
     phrases = {
