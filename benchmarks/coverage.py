@@ -7,7 +7,7 @@ that what is measured is what a report shows. The study's bootstrap is the packa
 
     python benchmarks/coverage.py --json
 
-Takes some two minutes on one core.
+Takes several minutes on one core; parts of it by `--only`.
 """
 
 import argparse
