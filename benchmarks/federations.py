@@ -224,7 +224,7 @@ class ConvS:
             ((losses * weights[labels]).sum() / len(batch)).backward()
             torch.nn.utils.clip_grad_norm_(self.parameters.values(), settings.clip_norm or math.inf)
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            self.head.zero_grad(set_to_none=True)
         return torch.nn.utils.parameters_to_vector(self.parameters.values()).detach().numpy().copy()
 
     def margins(self, rows: np.ndarray, state: np.ndarray) -> np.ndarray:

@@ -125,6 +125,16 @@ def test_other_people_in_each_seed_are_independent(ovarian: Callable) -> None:
     assert thrice.scans == 3 * once.scans
 
 
+def test_folds_that_share_training_people_have_a_larger_variance(ovarian: Callable) -> None:
+    pairs = {fold: tuple(renamed(ovarian(test), str(fold)) for test in ("albumin", "K-G")) for fold in range(3)}
+    given_the_models, corrected = paired_over_seeds(pairs), paired_over_seeds(pairs, "fold", 2.25)
+    assert corrected.standard_error == pytest.approx(1.5 * given_the_models.standard_error)
+    assert corrected.difference.value == given_the_models.difference.value
+    assert corrected.p_value > given_the_models.p_value
+    assert "clusters over folds" in corrected.difference.method
+    assert "Nadeau and Bengio 2003" in corrected.difference.method
+
+
 def test_partly_the_same_people_by_resampling(clustered: Callable) -> None:
     """The standard error over two seeds with half of the people in common, against a bootstrap of people."""
     rng = np.random.default_rng(4)
