@@ -57,7 +57,7 @@ def test_the_comparison_names_each_baseline(metrics: RunMetrics) -> None:
     )
     assert statements.comparison_sentence(changed) == (
         "On the same test people the federated model is better than each site's own model; it shows no difference from "
-        "centralized training (the interval contains 0)."
+        "centralized training (0 is in the interval)."
     )
     assert "was not compared" in statements.comparison_sentence(replace(metrics, against={}))
 
@@ -69,6 +69,7 @@ def test_the_comparison_names_each_baseline(metrics: RunMetrics) -> None:
         ((3.5, 1.4, 5.6), (0.1, -0.2, 0.4), "too cautious, probabilities not extreme enough (slope 3.50, 95% CI"),
         ((1.1, 0.6, 1.6), (0.1, -0.2, 0.4), "no sign that probabilities are too extreme or too cautious (slope 1.10, "),
         ((1.1, 0.6, 1.6), (-1.2, -2, -0.4), "; probabilities of AD too high overall (intercept −1.20, 95% CI −2"),
+        ((0.45, -0.34, 1.25), (0.1, -0.2, 0.4), "too few people to tell whether probabilities are too extreme or too"),
         ((1.1, 0.6, 1.6), (1.2, 0.4, 2), "; probabilities of AD too low overall"),
     ],
 )  # fmt: skip

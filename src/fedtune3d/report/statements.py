@@ -12,6 +12,9 @@ BASELINES = {
 }
 """Baseline → what it is, in a sentence."""
 
+WIDE = 1.0
+"""An interval of the calibration slope that is wider than this and holds 1 tells nothing."""
+
 
 def ci(estimate: Estimate, sign: str = "") -> str:
     """Format an estimate for a sentence: `0.92 (95% CI 0.76–0.96)`, or `+0.11 (95% CI −0.02 to +0.24)` with a sign."""
@@ -45,7 +48,7 @@ def comparison_sentence(metrics: RunMetrics) -> str:
     phrases = {
         "better": "is better than {}",
         "worse": "is worse than {}",
-        "no difference shown": "shows no difference from {} (the interval contains 0)",
+        "no difference shown": "shows no difference from {} (0 is in the interval)",
     }
     parts = [phrase.format(" and ".join(by_verdict[key])) for key, phrase in phrases.items() if key in by_verdict]
     return f"On the same test people the federated model {'; it '.join(parts)}."
@@ -71,6 +74,8 @@ def _slope_words(slope: Estimate) -> str:
         return f"too sure of itself, probabilities too extreme (slope {_numbers(slope)})"
     if low > 1:
         return f"too cautious, probabilities not extreme enough (slope {_numbers(slope)})"
+    if high - low > WIDE:
+        return f"too few people to tell whether probabilities are too extreme or too cautious (slope {_numbers(slope)})"
     return f"no sign that probabilities are too extreme or too cautious (slope {_numbers(slope)})"
 
 
