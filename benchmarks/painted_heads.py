@@ -1,6 +1,6 @@
 """Heads painted from ten real anatomies, at four sites, with the defaults of `fedtune3d init`.
 
-    python benchmarks/painted_heads.py --anatomies …/anatomies --json
+    python benchmarks/painted_heads.py --anatomies …/anatomies [--encoder deepbet --head linear --min-steps 0] --json
 
 Each site scans all ten people on its scanner; a person is in the same split at every site. The file is the one that
 `init` writes, and the seed decides splits, head, order and the encoder's random weights. Printed is the mean test AUC
@@ -18,7 +18,9 @@ from statistics import fmean, stdev
 
 import joblib
 import torch
+import yaml
 
+from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.metrics import read_metrics
@@ -38,6 +40,9 @@ def main() -> None:
     parser.add_argument("--anatomies", type=Path, required=True, help="folder of label maps with anatomies.tsv")
     parser.add_argument("--folder", type=Path, default=Path("runs/heads"))
     parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--encoder", help="in place of the one that init writes")
+    parser.add_argument("--head", help="in place of the one that init writes")
+    parser.add_argument("--min-steps", type=int, help="in place of those that init writes")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--table", action="store_true", help="run nothing; print what is finished")
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
@@ -49,20 +54,33 @@ def main() -> None:
         )
         if not file.exists():
             write_experiment(sites, file)
-    experiments = [experiment_of(file, seed) for seed in range(options.seeds)]
+    experiments = [experiment_of(file, seed, options) for seed in range(options.seeds)]
     if not options.table:
         joblib.Parallel(n_jobs=options.workers)(joblib.delayed(run_seed)(experiment) for experiment in experiments)
     aucs = {one.seed: aucs_of(one) for one in experiments if RunFolder(one.output).metrics.exists()}
     print_table(aucs)
     if options.json:
-        print(json.dumps({"sites": SITES, "people": PEOPLE, "seeds": aucs}))
+        print(
+            json.dumps(
+                {"sites": SITES, "people": PEOPLE, "runs": experiments[0].output.name.rpartition("-")[0], "seeds": aucs}
+            )
+        )
 
 
-def experiment_of(file: Path, seed: int) -> Experiment:
-    """The experiment of `init` with another seed, and one thread."""
-    experiment = Experiment.from_yaml(file)
-    output = file.parent / f"run-{seed}"
-    return experiment.model_copy(update={"seed": seed, "threads": 1, "output": output, "cache": file.parent / "cache"})
+def experiment_of(file: Path, seed: int, options: argparse.Namespace) -> Experiment:
+    """The experiment of `init` with another seed, one thread, and what the options change."""
+    values = yaml.safe_load(file.read_text())
+    if options.encoder:
+        values["model"] = {"encoder": options.encoder, "head": values["model"]["head"]}
+    if options.head:
+        values["model"]["head"] = options.head
+    if options.min_steps is not None:
+        values["training"]["min_steps"] = options.min_steps
+    steps = values["training"].get("min_steps", 0)
+    name = f"{values['model']['encoder']}-{values['model']['head']}-steps{steps}-seed{seed}"
+    changed = file.with_name(f"{name}.yaml")
+    write_text(changed, yaml.safe_dump(values | {"seed": seed, "threads": 1, "output": f"runs/{name}"}))
+    return Experiment.from_yaml(changed)
 
 
 def run_seed(experiment: Experiment) -> None:

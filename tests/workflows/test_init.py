@@ -36,6 +36,7 @@ def test_the_file_is_a_valid_experiment_with_the_diagnoses_sorted(sites: list[Pa
     experiment = Experiment.from_yaml(output)
     assert [site.name for site in experiment.sites] == ["north-clinic", "south"]
     assert experiment.sites[0].root.resolve() == sites[0].resolve()
+    assert experiment.training.min_steps == 8
 
 
 def test_a_file_that_exists_is_kept(sites: list[Path], tmp_path: Path) -> None:

@@ -14,6 +14,12 @@ from fedtune3d.cohorts.reading import list_diagnoses
 
 CONTROL_WORDS = ("CN", "HC", "NC", "control", "healthy", "normal")
 
+MIN_STEPS = 8
+"""Steps per round, at least, in the file of `init`: with fewer, sites of a few scans end before the model has learnt
+(docs/evaluation.md)."""
+
+MIN_STEPS_LINE = "  min_steps: {}           # per round: a site of few scans passes over them more often\n"
+
 TEMPLATE = """\
 # A fedtune3d experiment. Missing keys have their defaults; a run writes all of them to its config.yaml.
 name: {name}
@@ -34,7 +40,7 @@ tuning:
 training:
   rounds: {rounds}
   local_epochs: 1
-  batch_size: 8
+{min_steps}  batch_size: 8
   head_learning_rate: 0.001
 
 aggregation:
@@ -83,7 +89,8 @@ def write_experiment(site_folders: Sequence[Path], output: Path, participants: S
     positive = [diagnosis for diagnosis in sorted(counts) if diagnosis.lower() not in control]
     listed = ", ".join(f"{diagnosis} ({count})" for diagnosis, count in sorted(counts.items()))
     note = f"Found: {listed}. Check their assignment."
-    text = fill_template(output, "experiment", 0, site_folders, two_classes(positive, negative), note, 20, tables)
+    labels = two_classes(positive, negative)
+    text = fill_template(output, "experiment", 0, site_folders, labels, note, 20, MIN_STEPS, tables)
     write_text(output, text)
 
 
@@ -115,6 +122,7 @@ def fill_template(
     outcome: str,
     note: str,
     rounds: int,
+    min_steps: int = 0,
     tables: Sequence[Path] = (),
 ) -> str:
     """Fill in the template of an experiment file; the sites' paths are relative to the file's folder.
@@ -127,6 +135,7 @@ def fill_template(
         outcome: The lines that say what is predicted, such as `two_classes`.
         note: A comment above them.
         rounds: Number of rounds.
+        min_steps: Optimiser steps per round, at least; with 0 the file does not say.
         tables: Participants tables outside the sites' folders.
 
     Raises:
@@ -147,6 +156,7 @@ def fill_template(
         note=note,
         outcome=outcome,
         rounds=rounds,
+        min_steps=MIN_STEPS_LINE.format(min_steps) if min_steps else "",
         threads=os.cpu_count() or 1,
     )
 
