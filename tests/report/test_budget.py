@@ -35,14 +35,14 @@ def test_the_note_and_the_figure_say_what_differs(small_run: RunFolder) -> None:
     drawing = draw_auc_per_site(contents.metrics, budgets)
     legend = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
     for method in ("federated", "local", "centralized"):
-        assert f"{method.capitalize()}, {plural(budgets[method].steps, 'step')}" in legend
+        assert f"{method}, {plural(budgets[method].steps, 'step')}" in legend
 
 
 def test_equal_budgets_need_no_label(small_run: RunFolder) -> None:
     contents = read_run(small_run.path)
     assert contents.metrics is not None
     legend = draw_auc_per_site(contents.metrics).figure.legends[0]
-    assert {"Federated", "Local", "Centralized"} <= {text.get_text() for text in legend.get_texts()}
+    assert {"federated", "local", "centralized"} <= {text.get_text() for text in legend.get_texts()}
 
 
 def test_only_what_differs_is_named() -> None:
