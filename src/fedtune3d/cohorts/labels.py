@@ -64,7 +64,7 @@ class Labels:
 
     @property
     def outcome(self) -> ClassOutcome:
-        """What a model of these labels predicts."""
+        """The outcome of a model trained on these labels."""
         return ClassOutcome(tuple(self.classes))
 
     @cached_property

@@ -177,7 +177,7 @@ class ExperimentKeys(StrictModel):
 
     @property
     def outcome(self) -> Outcome:
-        """What the model predicts; the same at all sites."""
+        """The model's outcome, which is the same at all sites."""
         if self.target is not None:
             return self.target.outcome
         labels = self.sites[0].labels or self.labels

@@ -83,7 +83,7 @@ def sum_of_independent(measures: list[Measure], weight: float) -> Measure:
 
 
 def few_people(people: int) -> bool:
-    """Whether estimates of so many people are marked 'few'."""
+    """Return whether an estimate from this number of people is marked 'few'."""
     return people < FEW
 
 

@@ -15,7 +15,7 @@ class NamedScans(Protocol):
 
     @property
     def sessions(self) -> Sequence[str]:
-        """What distinguishes a person's scans."""
+        """The session of each scan."""
 
 
 def scan_order(predictions: NamedScans) -> list[int]:

@@ -46,7 +46,7 @@ class ClassNames:
 
     @property
     def meaning(self) -> str:
-        """What the words of two-class metrics mean here, in one sentence."""
+        """One sentence that defines positive, negative, sensitivity and specificity by the class names."""
         if (self.positive, self.negative) == ("positive", "negative"):
             return self.definition
         sentence = (

@@ -94,6 +94,7 @@ def explainer(
     """
 
     def explain(prediction: AnyPrediction, prepared: PreparedScan) -> None:
+        """Compute and write the maps of one predicted scan."""
         of = (
             list(prediction.probabilities).index(prediction.predicted)
             if isinstance(prediction, ClassPrediction)

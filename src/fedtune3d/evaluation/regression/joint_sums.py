@@ -84,7 +84,7 @@ class JointSums:
 
     @property
     def varies(self) -> bool:
-        """Whether neither the true nor the predicted numbers are all the same, up to rounding."""
+        """Whether both the true and the predicted numbers vary by more than rounding."""
         if not self.scans:
             return False
         sums = (self.truth_squared, self.predicted_squared)

@@ -39,7 +39,7 @@ class CheckedScan:
 
     @property
     def registered(self) -> bool:
-        """Whether it was registered to the template."""
+        """Whether the scan was registered to the template."""
         return self.prepared.space != OWN_SPACE
 
 
