@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from fedtune3d._utils.progress import Bars, Lines
@@ -27,9 +28,24 @@ def test_a_note_is_a_line_of_its_own_in_a_log_and_above_bars() -> None:
         assert "A: warning: [1 value]" in bars.bars.console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_a_line_now_and_then_while_it_goes_on() -> None:
+def test_a_line_now_and_then_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten scans were there at the start; the pace is that of the others: 10 in 70 s, then 30 in 130 s."""
+    said: list[str] = []
+    with Lines(said.append).bar("preparing scans") as advance:
+        for now, done in ((1000.0, 10), (1059.0, 18), (1070.0, 20), (1129.0, 30), (1130.0, 40)):
+            monkeypatch.setattr("time.monotonic", lambda now=now: now)
+            advance(done, 100)
+    assert said == [
+        "preparing scans: 100",
+        "preparing scans: 20 of 100, 0:09:20 left",
+        "preparing scans: 40 of 100, 0:04:20 left",
+        "preparing scans: done",
+    ]
+
+
+def test_without_progress_there_is_no_time_left() -> None:
     said: list[str] = []
     with Lines(said.append, every_seconds=0).bar("rounds") as advance:
-        for done in range(3):
-            advance(done, 20)
-    assert said == ["rounds: 20", "rounds: 1 of 20", "rounds: 2 of 20", "rounds: done"]
+        advance(0, 20)
+        advance(0, 20)
+    assert said == ["rounds: 20", "rounds: 0 of 20", "rounds: done"]

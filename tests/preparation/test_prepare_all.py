@@ -8,17 +8,27 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from joblib.externals.loky import ProcessPoolExecutor
 from scan_records import make_record
 from waiting import wait_until
 
 from fedtune3d._utils.errors import InputError, ScanError
 from fedtune3d.cohorts.records import ScanRecord
-from fedtune3d.preparation.prepare_all import prepare_all
+from fedtune3d.preparation.prepare_all import (
+    MIN_QUICK_SCANS,
+    ToPrepare,
+    _count_processes,
+    default_processes,
+    prepare_all,
+    prepare_together,
+)
 from fedtune3d.preparation.store import PreparedStore
 
 SaveBrain = Callable[..., Path]
+WAYS = ("together", "alone")
 
 
 def make_cohort(save_brain: SaveBrain, phantom: SimpleNamespace) -> list[ScanRecord]:
@@ -32,36 +42,17 @@ def make_cohort(save_brain: SaveBrain, phantom: SimpleNamespace) -> list[ScanRec
     return [make_record(first), make_record(second), make_record(third), make_record(fourth, "B")]
 
 
-def test_any_number_of_workers_gives_the_same_files(
-    save_brain: SaveBrain, phantom: SimpleNamespace, tmp_path: Path
-) -> None:
-    records = make_cohort(save_brain, phantom)
-    alone, together = PreparedStore(tmp_path / "alone"), PreparedStore(tmp_path / "together")
-    seen: list[tuple[int, int]] = []
-    one = prepare_all(records, alone, workers=1, on_bad_scan="skip", progress=lambda *counts: seen.append(counts))
-    two = prepare_all(records, together, workers=2, on_bad_scan="skip")
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert list(one.paths) == list(two.paths) == [records[0], records[2], records[3]]
-    assert one.bad == two.bad
-    assert [record.participant_id for record, _ in one.bad] == ["sub-09"]
-    assert "sub-09_T1w.nii.gz: expected a whole NIfTI file" in one.bad[0][1]
-    for record in one.paths:
-        assert one.paths[record].read_bytes() == two.paths[record].read_bytes()
-        assert one.paths[record].name == two.paths[record].name
-    assert {file.name for file in alone.folder.iterdir()} == {file.name for file in together.folder.iterdir()}
-
-
 def test_a_bad_scan_stops_the_batch_and_what_was_made_stays(
     save_brain: SaveBrain, phantom: SimpleNamespace, tmp_path: Path
 ) -> None:
     records = make_cohort(save_brain, phantom)
     store = PreparedStore(tmp_path / "store")
-    with pytest.raises(ScanError, match=r"sub-09_T1w.nii.gz: expected a whole NIfTI file"):
+    with pytest.raises(ScanError, match=r"^site A: /.*sub-09_T1w.nii.gz: expected a whole NIfTI file"):
         prepare_all(records, store)
     assert store.find(records[0]) is not None
     assert store.find(records[3]) is None
     records[0].path.unlink()
-    with pytest.raises(ScanError, match=r"sub-00_T1w.nii.gz: expected a readable scan; No such file"):
+    with pytest.raises(ScanError, match=r"^site A: /.*sub-00_T1w.nii.gz: expected a readable scan; No such file"):
         prepare_all(records, store)
     kept = prepare_all(records, store, on_bad_scan="skip")
     assert [record.participant_id for record, _ in kept.bad] == ["sub-00", "sub-09"]
@@ -88,6 +79,94 @@ def test_a_full_disk_is_noticed_before_anything_is_written(
     store.get(record)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))
     assert list(prepare_all([record], store).paths) == [record]  # nothing is missing
+
+
+def test_the_space_of_all_sites_on_a_disk_is_added(
+    save_brain: SaveBrain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two scans of 4.3 MB each do not fit into 6 MB, though each would."""
+    cohorts = [ToPrepare([make_record(save_brain(), site)], PreparedStore(tmp_path / site)) for site in "AB"]
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=6_000_000))
+    with pytest.raises(InputError, match="A: preparing 2 scans needs 9 MB of disk, but 6 MB are free"):
+        prepare_together(cohorts)
+    assert not (tmp_path / "A").exists()
+
+
+@pytest.fixture
+def pools(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The pools that were started: the number of processes, and of scans that they were given."""
+    seen = []
+
+    class Counted(ProcessPoolExecutor):
+        def __init__(self, processes: int, **options: Any) -> None:
+            super().__init__(processes, **options)
+            seen.append((processes, 0))
+
+        def submit(self, *job: Any) -> Any:
+            seen[-1] = (seen[-1][0], seen[-1][1] + 1)
+            return super().submit(*job)
+
+    monkeypatch.setattr("fedtune3d.preparation.prepare_all.ProcessPoolExecutor", Counted)
+    return seen
+
+
+def test_one_pool_prepares_the_scans_of_all_sites_to_the_same_files(
+    save_brain: SaveBrain,
+    phantom: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pools: list[tuple[int, int]],
+) -> None:
+    """Sites of three scans and of one: two processes for all four, in the bits of one site after the other in one."""
+    monkeypatch.setattr("fedtune3d.preparation.prepare_all.MIN_QUICK_SCANS", 4)
+    records = make_cohort(save_brain, phantom)
+    of_site = {"A": records[:3], "B": records[3:]}
+    cohorts = [ToPrepare(own, PreparedStore(tmp_path / "together" / site)) for site, own in of_site.items()]
+    seen: list[tuple[int, int]] = []
+    together = prepare_together(cohorts, 2, "skip", lambda *counts: seen.append(counts))
+    assert pools == [(2, 4)]
+    assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    for (site, own), prepared in zip(of_site.items(), together, strict=True):
+        alone = prepare_all(own, PreparedStore(tmp_path / "alone" / site), 1, "skip")
+        assert list(prepared.paths) == list(alone.paths) == [record for record in own if record != records[1]]
+        assert prepared.bad == alone.bad
+        for record, path in prepared.paths.items():
+            assert path.parent == tmp_path / "together" / site
+            assert path.name == alone.paths[record].name
+        files = [{path.name: path.read_bytes() for path in (tmp_path / way / site).iterdir()} for way in WAYS]
+        assert files[0] == files[1]
+    (bad,) = together[0].bad
+    assert bad[0].participant_id == "sub-09"
+    assert "sub-09_T1w.nii.gz: expected a whole NIfTI file" in bad[1]
+    prepare_together(cohorts, 2, "skip", lambda *counts: seen.append(counts))
+    assert seen[5:] == [(3, 4), (4, 4)]  # what is there is counted at once
+    assert len(pools) == 1
+
+
+def test_processes_are_started_for_many_scans_or_slow_ones(save_brain: SaveBrain, tmp_path: Path) -> None:
+    quick, store = make_record(save_brain()), PreparedStore(tmp_path / "store")
+    slow = make_record(save_brain("sub-02_T1w.nii.gz"), "B")
+    slow.path.with_name("sub-02_T1w.json").write_text('{"SkullStripped": false}')
+    cohorts = [ToPrepare([quick], store), ToPrepare([slow], store)]
+
+    def processes(*missing: tuple[int, ScanRecord]) -> int:
+        return _count_processes(cohorts, missing, 4)
+
+    assert processes() == processes((0, quick)) == processes((1, slow)) == 1
+    assert processes((0, quick), (0, quick)) == 1
+    assert processes((0, quick), (1, slow)) == 2
+    assert processes(*[(0, quick)] * MIN_QUICK_SCANS) == 4
+    assert _count_processes(cohorts, [(0, quick), (1, slow)], 1) == 1
+
+
+@pytest.mark.parametrize(("cores", "free_gb", "expected"), [(8, 64, 8), (8, 5, 2), (8, 1, 1), (1, 64, 1)])
+def test_as_many_processes_as_cores_and_memory_allow(
+    monkeypatch: pytest.MonkeyPatch, cores: int, free_gb: int, expected: int
+) -> None:
+    monkeypatch.setattr("fedtune3d.preparation.prepare_all.cpu_count", lambda: cores)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=free_gb * 10**9))
+    assert default_processes() == expected
 
 
 def test_a_killed_preparation_goes_on_to_the_same_files(
@@ -130,10 +209,11 @@ def test_a_script_without_a_main_guard_may_use_workers(
     script.write_text(
         "import pickle, sys\n"
         "from pathlib import Path\n"
-        "from fedtune3d.preparation.prepare_all import prepare_all\n"
+        "from fedtune3d.preparation import prepare_all as module\n"
         "from fedtune3d.preparation.store import PreparedStore\n"
         "records = pickle.loads(bytes.fromhex(sys.argv[1]))\n"
-        "done = prepare_all(records, PreparedStore(Path(sys.argv[2])), workers=2, on_bad_scan='skip')\n"
+        "module.MIN_QUICK_SCANS = 2\n"
+        "done = module.prepare_all(records, PreparedStore(Path(sys.argv[2])), workers=2, on_bad_scan='skip')\n"
         "print(len(done.paths), len(done.bad))\n"
     )
     command = [sys.executable, str(script), pickle.dumps(records).hex(), str(tmp_path / "store")]

@@ -118,13 +118,22 @@ def sha256_file(path: Path) -> str:
 
 def require_free_space(folder: Path, needed_bytes: int, what: str) -> None:
     """Raise `InputError` if the disk of `folder` (which need not exist yet) has too little space for `what`."""
-    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(existing).free
+    free = shutil.disk_usage(_existing(folder)).free
     if free < needed_bytes:
         raise InputError(
             f"{folder}: {what} needs {needed_bytes / 1e6:,.0f} MB of disk, but {free / 1e6:,.0f} MB are free; "
             "free some space or choose another folder"
         )
+
+
+def disk_of(folder: Path) -> int:
+    """Return the number of the file system of `folder`, which need not exist yet."""
+    return _existing(folder).stat().st_dev
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest of its parents that exists."""
+    return next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from datetime import timedelta
+from typing import NamedTuple, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -37,7 +38,10 @@ class Silent:
 
 
 class Lines:
-    """A display for logs: one line at the start, one per minute, and one at the end; none for work without steps."""
+    """A display for logs: one line at the start, one per minute with the time left, and one at the end.
+
+    Work without steps has no line.
+    """
 
     def __init__(self, print_line: Callable[[str], None], every_seconds: float = 60) -> None:
         self.print_line = print_line
@@ -46,26 +50,44 @@ class Lines:
     @contextmanager
     def bar(self, text: str) -> Iterator[Advance]:
         """Print `text` at the first step, and then the progress."""
-        last_printed: float | None = None
+        first: _Step | None = None
+        last_printed = 0.0
 
         def advance(done: int, total: int) -> None:
             """Print a line at the first step, and after that at most every `every_seconds`."""
-            nonlocal last_printed
-            if last_printed is None:
+            nonlocal first, last_printed
+            now = time.monotonic()
+            if first is None:
+                first = _Step(now, done)
                 self.print_line(f"{text}: {total}")
-            elif time.monotonic() - last_printed < self.every_seconds:
+            elif now - last_printed < self.every_seconds:
                 return
             else:
-                self.print_line(f"{text}: {done} of {total}")
-            last_printed = time.monotonic()
+                self.print_line(f"{text}: {done} of {total}{_time_left(first, _Step(now, done), total)}")
+            last_printed = now
 
         yield advance
-        if last_printed is not None:
+        if first is not None:
             self.print_line(f"{text}: done")
 
     def note(self, text: str) -> None:
         """Print the line."""
         self.print_line(text)
+
+
+class _Step(NamedTuple):
+    """A step of a piece of work: when it was reported, and how much was done."""
+
+    seconds: float
+    done: int
+
+
+def _time_left(first: _Step, now: _Step, total: int) -> str:
+    """Return the time left at the pace since the first step, in words; empty while there is none."""
+    if now.done == first.done:
+        return ""
+    left = (now.seconds - first.seconds) / (now.done - first.done) * (total - now.done)
+    return f", {timedelta(seconds=round(left))} left"
 
 
 class Bars:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 PreparationWorkers = Annotated[
     int | None,
     typer.Option(
-        help="Number of parallel processes that prepare scans; by default the experiment's `workers`, and at least 2.",
+        help="Number of parallel processes that prepare the scans of all sites; by default one per core, if memory "
+        "allows.",
         min=1,
     ),
 ]
@@ -76,7 +77,9 @@ def simulate(
             help="What the experiment predicts: two diagnoses, three, or the age of healthy people.",
         ),
     ] = "cn-ad",
-    workers: Annotated[int, typer.Option(help="Number of parallel processes.", min=1)] = 2,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of parallel processes; by default one per core.", min=1)
+    ] = None,
 ) -> None:
     """Write simulated sites to try the software with: BIDS folders and an experiment file.
 

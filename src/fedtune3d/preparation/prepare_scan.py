@@ -87,6 +87,15 @@ def prepare_scan(path: Path, settings: PreparationSettings = DEFAULT_SETTINGS) -
     )
 
 
+def is_slow(path: Path, settings: PreparationSettings = DEFAULT_SETTINGS) -> bool:
+    """Return whether a scan needs a step that takes seconds, unlike resampling; False if it cannot be read."""
+    try:
+        scan, declared = read_scan(path), read_declared(path)
+    except InputError:
+        return False
+    return bool(_steps_to_do(declared, _millilitres(_find_brain(scan.voxels), scan.affine), settings))
+
+
 @dataclass(frozen=True)
 class _Work:
     """A scan, or the box around its brain, in its own voxels."""

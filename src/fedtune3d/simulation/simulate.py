@@ -33,7 +33,7 @@ def simulate_sites(
     seed: int = 1,
     anatomies: Path | None = None,
     min_per_class: int = 3,
-    workers: int = 2,
+    workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     site_effects: Sequence[str] = (),
     outcome: SimulatedOutcome = SimulatedOutcome.CN_AD,
@@ -50,7 +50,7 @@ def simulate_sites(
         seed: Seed of everything random, together with site and participant.
         anatomies: Folder of FreeSurfer-style label maps with `anatomies.tsv`; None draws people from MNI152.
         min_per_class: Scans of each class that every site has in validation and in test under the default split.
-        workers: Number of processes with one thread each; 1 works in this process.
+        workers: Number of processes with one thread each; 1 works in this process, None means one per core.
         progress: Called with (scans done, total scans).
         site_effects: Values to set at a site instead of drawing them, such as ``site_c=1.5T,slices=3mm`` (see
             `presets`).
@@ -72,7 +72,7 @@ def simulate_sites(
         progress(done, scans)
     if missing:
         sources = {"": template_anatomy()} if people is None else {p.anatomy_id: read_label_map(p) for p in people}
-        for _ in _make_scans(out, missing, sources, seed, workers):
+        for _ in _make_scans(out, missing, sources, seed, workers or joblib.cpu_count()):
             done += 1
             if progress:
                 progress(done, scans)

@@ -65,7 +65,7 @@ def cross_validate(
         _open(folder, folds, resume)
         first = next(iter(folds.values()))
         read_tables(make_sites(first, RunFolder(first.output), progress))
-        prepare_sites(first, progress, workers=max(2, workers, experiment.workers))
+        prepare_sites(first, progress)
         return _run(experiment, folds, folder, workers, on_message)
 
 

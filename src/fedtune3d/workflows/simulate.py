@@ -35,7 +35,7 @@ def write_simulation(
     scans: int,
     seed: int,
     anatomies: Path | None,
-    workers: int,
+    workers: int | None,
     progress: Callable[[int, int], None],
     site_effects: Sequence[str] = (),
     outcome: SimulatedOutcome = SimulatedOutcome.CN_AD,
@@ -48,7 +48,7 @@ def write_simulation(
         scans: Total number of scans.
         seed: Random seed.
         anatomies: Folder of label maps from which people are drawn; None for the MNI152 template.
-        workers: Number of parallel processes.
+        workers: Number of parallel processes; None for one per core.
         progress: Called with (scans done, total scans).
         site_effects: Scanner settings to fix instead of drawing them.
         outcome: What the experiment predicts.

@@ -10,6 +10,7 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.site import SiteSection
 from fedtune3d.federation.privacy.gate import PolicyGate
 from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.site.joint_preparation import JointPreparation
 from fedtune3d.federation.site.site import Site
 from fedtune3d.federation.tasks.registry import declared_answer
 
@@ -31,7 +32,8 @@ def make_sites(
         folder: The run folder, with each site's part.
         progress: Where the progress of preparation and encoding is shown.
         process_model: The shared model; None for a new one.
-        workers: Number of processes that prepare scans; None for the experiment's, and at least 2.
+        workers: Number of processes that prepare the scans of all these sites; None for all cores
+            (`preparation.prepare_all.default_processes`).
         key: Key for the leak audit, for sites that name none.
         only: The only site to create; None for all.
 
@@ -43,9 +45,9 @@ def make_sites(
         known = ", ".join(section.name for section in experiment.sites)
         raise InputError(f"--site {only}: the experiment has no such site; its sites are {known}")
     shared = process_model or ProcessModel(experiment)
-    preparing = max(2, experiment.workers) if workers is None else workers
+    preparation = JointPreparation(experiment, progress, workers)
     return [
-        Site(experiment, section, folder.site(section.name).path, progress, shared, preparing, key=key)
+        Site(experiment, section, folder.site(section.name).path, progress, shared, preparation, key=key)
         for section in sections
     ]
 

@@ -161,7 +161,7 @@ class _StudyRun:
 
         experiments = (self._experiment(it, self.study.draws[0], ()) for it in self.study.possible())
         for experiment in {experiment.preparation_settings: experiment for experiment in experiments}.values():
-            prepare_sites(experiment, self.progress, workers=max(2, self.workers, self.study.workers))
+            prepare_sites(experiment, self.progress)
 
     def _write(self) -> None:
         StudyResults(

@@ -34,10 +34,11 @@ from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.privacy.secure_aggregation.key_files import make_identity, read_identity, read_trusted
 from fedtune3d.federation.privacy.secure_aggregation.site_part import SitePart
 from fedtune3d.federation.process_model import ProcessModel
+from fedtune3d.federation.site.joint_preparation import JointPreparation
 from fedtune3d.federation.site.local_trainer import LocalTrainer
 from fedtune3d.federation.site.masked_updates import MaskedUpdates
 from fedtune3d.federation.site.private_rounds import PrivateRounds
-from fedtune3d.preparation.prepare_all import PreparedCohort, prepare_all
+from fedtune3d.preparation.prepare_all import PreparedCohort
 from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.training.dataset import LabelledScan, ScanSet, open_scans, unencoded
 from fedtune3d.training.draws import MakeDraws, SeededDraws
@@ -45,7 +46,6 @@ from fedtune3d.training.features import FeatureCache
 from fedtune3d.training.settings import AugmentationSettings
 
 SPLITS = ("train", "validation", "test")
-MIN_SCANS_FOR_PROCESSES = 16  # fewer scans are prepared faster here than in processes that must first import everything
 
 
 def count_people(records: Iterable[ScanRecord]) -> int:
@@ -62,7 +62,7 @@ class SiteData(LocalTrainer):
         folder: ``sites/<name>/`` of the run folder.
         progress: Where the progress of preparation and encoding is shown.
         process_model: The model, shared by the sites of a process.
-        workers: Number of processes that prepare scans.
+        preparation: Prepares the scans of all sites of this process; None to prepare those of this site alone.
         key: Key for the leak audit if the site names none: drawn for the sites of this process.
         withdrawn: Tells whether a participant has withdrawn, and is no longer part of the site's data.
     """
@@ -74,7 +74,7 @@ class SiteData(LocalTrainer):
         folder: Path,
         progress: Progress,
         process_model: ProcessModel,
-        workers: int = 2,
+        preparation: JointPreparation | None = None,
         key: bytes | None = None,
         withdrawn: Callable[[str], bool] = lambda participant: False,
     ) -> None:
@@ -83,10 +83,11 @@ class SiteData(LocalTrainer):
         self.folder = folder
         self.files = SiteFolder(folder)
         self.progress = progress
-        self.workers = workers
         self.key = key
         self.withdrawn = withdrawn
         self.cache = CacheFolder(experiment.cache).site(section.name)
+        self.preparation = preparation or JointPreparation(experiment, progress)
+        self.preparation.join(self)
         self._sets: dict[str, ScanSet] = {}
         self._key_files: tuple[Path, Path] | None = None
         self._spending_files: tuple[Path, Path] | None = None
@@ -176,10 +177,8 @@ class SiteData(LocalTrainer):
 
     @cached_property
     def prepared(self) -> PreparedCohort:
-        """Every usable scan, prepared."""
-        workers = self.workers if len(self.cohort.records) >= MIN_SCANS_FOR_PROCESSES else 1
-        with self.progress.bar(f"{self.name}: preparing scans") as advance:
-            prepared = prepare_all(self.cohort.records, self.store, workers, self.experiment.on_bad_scan, advance)
+        """Every usable scan, prepared, together with those of the other sites of this process."""
+        prepared = self.preparation.cohort_of(self.name)
         self._note(prepared.warnings)
         return prepared
 
