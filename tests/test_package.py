@@ -18,11 +18,6 @@ def test_the_front_door() -> None:
     assert set(fedtune3d.__all__) == {"Experiment", "run", "__version__"}
 
 
-def test_help_does_not_import_torch() -> None:
-    code = "import sys; from fedtune3d.cli.app import app; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def test_what_only_trains_or_measures_does_not_import_what_evaluates_and_draws() -> None:
     code = """
 import sys

@@ -1,7 +1,10 @@
 """What every command explains, and the one line in which a fault of the machine ends."""
 
 import errno
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 import typer
 from command_line import call
 
+from fedtune3d._utils.version import __version__
 from fedtune3d.cli.app import app
 
 HELP = {
@@ -43,6 +47,26 @@ def test_every_command_helps_under_either_name(capsys: pytest.CaptureFixture[str
     assert (code, short, "") == call(capsys, *words, "--help")
     assert re.search(rf"Usage: .*{' '.join(words)}", short)
     assert re.search(r"--help +-h ", short)
+
+
+def test_help_and_version_import_no_heavy_package() -> None:
+    """Of all commands in turn, in a process of their own."""
+    code = """
+import json, sys
+from fedtune3d.cli.app import main
+for words in json.loads(sys.argv[1]):
+    try:
+        main(words)
+    except SystemExit as ended:
+        assert not ended.code, words
+print({"torch", "numpy", "scipy", "matplotlib", "nibabel", "SimpleITK", "pydantic", "flwr"} & set(sys.modules))
+"""
+    every = [["--version"], *([*words, "-h"] for words in commands(typer.main.get_command(app)))]
+    done = subprocess.run([sys.executable, "-c", code, json.dumps(every)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{__version__}\n")
+    assert done.stdout.count("Usage:") == len(every) - 1
+    assert done.stdout.splitlines()[-1] == "set()"
 
 
 FAULTS = {
