@@ -38,7 +38,7 @@ from fedtune3d._utils.files import write_text
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d.cohorts.folds import Fold, assign_fold
 from fedtune3d.evaluation.auc_estimate import variance_of
-from fedtune3d.evaluation.cross_validation import FoldAuc, cross_validated_auc
+from fedtune3d.evaluation.cross_validated_auc import FoldAuc, cross_validated_auc
 from fedtune3d.evaluation.delong import auc_and_variance
 from fedtune3d.evaluation.estimate import Z
 from fedtune3d.evaluation.predictions import Predictions

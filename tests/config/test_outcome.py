@@ -80,8 +80,7 @@ def test_what_makes_no_sense_for_an_outcome_is_named() -> None:
     texts = " ".join(find_outcome_misfits(three, "linear", platt, None))
     assert "evaluation.recalibration is for two classes, but the outcome is 3 classes" in texts
     assert "evaluation.prevalences" in texts
-    crossed = find_outcome_misfits(age, "linear", plain, None, cross_validated=True)
-    assert crossed == ["validation: cross-validation measures AUCs of two classes; remove it"]
+    assert find_outcome_misfits(age, "linear", plain, None) == []
     unknown = find_outcome_misfits(three, "linear", plain, ExplainSection(method="occlusion", of="PD"))[-1]
     assert unknown == "explain.of: expected one of CN, MCI, AD, got 'PD'"
     of_mci = find_outcome_misfits(three, "linear", plain, ExplainSection(method="occlusion", of="MCI"))

@@ -1,100 +1,25 @@
 """The cross-validated AUC: within folds, with an interval to be checked by hand; and calibration out of fold."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import softmax
+from sklearn.metrics import roc_auc_score
 
 from fedtune3d._utils.folders import CrossValidationFolder
 from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.evaluation import Predictions, summarise
 from fedtune3d.evaluation.auc import area_under_curve
-from fedtune3d.evaluation.auc_interval import AucVariance, mean_auc_interval, newcombe_variance
 from fedtune3d.evaluation.calibration import calibration
-from fedtune3d.evaluation.cross_validation import (
-    CrossValidationResults,
-    FoldAuc,
-    FoldNumber,
-    all_folds,
-    cross_validated_auc,
-    cross_validated_methods,
-    inflation,
-)
-from fedtune3d.evaluation.estimate import Z
+from fedtune3d.evaluation.cross_validated import FoldNumber, all_folds
+from fedtune3d.evaluation.cross_validation import CrossValidationResults, cross_validated_methods
+from fedtune3d.evaluation.multiclass.class_predictions import ClassPredictions
+from fedtune3d.evaluation.multiclass.summary import summarise_classes
 from fedtune3d.evaluation.pooled_auc import pool
 from fedtune3d.evaluation.sample import Sample
 from fedtune3d.evaluation.summary import Summary
-
-VARIANCE = AucVariance(1.0, 6, 6)
-
-
-def folds_of(repeats: Sequence[Sequence[float | None]]) -> list[FoldAuc]:
-    return [
-        FoldAuc(repeat, fold, auc, None if auc is None else VARIANCE)
-        for repeat, aucs in enumerate(repeats, start=1)
-        for fold, auc in enumerate(aucs, start=1)
-    ]
-
-
-def limits_of(folds: Mapping[str, Sequence[FoldAuc]]) -> tuple[float, float, float]:
-    limits = cross_validated_auc(folds).estimate.limits
-    assert limits is not None
-    return limits
-
-
-def test_the_interval_solves_its_equation() -> None:
-    value, low, high = limits_of({"A": folds_of([[0.7, 0.8, 0.9]])})
-    assert value == pytest.approx(0.8)
-    for limit in (low, high):
-        variance = (1 + 3 / 2) * 3 * newcombe_variance(limit, 6, 6) / 9
-        assert (limit - value) ** 2 == pytest.approx(Z**2 * variance)
-
-
-def test_repeats_add_certainty_about_training_but_none_about_people() -> None:
-    twice = {"A": folds_of([[0.7, 0.8, 0.9], [0.9, 0.8, 0.7]])}
-    value, low, _ = limits_of(twice)
-    assert (low - value) ** 2 == pytest.approx(Z**2 * (1 / 2 + 3 / 2) * newcombe_variance(low, 6, 6) / 3)
-    assert inflation(5, 1) == pytest.approx(2.25)
-    assert inflation(5, 1000) > 1.25  # however many repeats: never less than the people tested allow
-
-
-def test_the_inflated_variance_is_the_corrected_resampled_one() -> None:
-    """(1/J + n_test/n_train) σ², with σ² the variance of a fold; as Nadeau and Bengio have it, of 60 people here."""
-    folds, repeats, of_a_fold = 5, 2, 0.03
-    given_the_models = repeats * folds * repeats * of_a_fold / (folds * repeats) ** 2
-    expected = (1 / (folds * repeats) + 12 / 48) * of_a_fold
-    assert inflation(folds, repeats) * given_the_models == pytest.approx(expected)
-
-
-def test_sites_are_independent_and_count_equally() -> None:
-    """Of two folds it is the interval of the mean over sites, of 1 + 2 times the variance."""
-    several = {"A": folds_of([[0.6, 0.8]]), "B": folds_of([[0.9, 0.9]])}
-    tripled = AucVariance(3 * VARIANCE.ratio, 6, 6)
-    assert limits_of(several) == pytest.approx((0.8, *mean_auc_interval([0.6, 0.8, 0.9, 0.9], [tripled] * 4)))
-    uneven = {"A": folds_of([[0.6, 0.8]]), "B": folds_of([[0.9, None]])}
-    value, low, _ = limits_of(uneven)
-    assert value == pytest.approx((0.7 + 0.9) / 2)
-    variance = (2 * newcombe_variance(low, 6, 6) / 4 + newcombe_variance(low, 6, 6)) / 4
-    assert (low - value) ** 2 == pytest.approx(Z**2 * 3 * variance)
-
-
-def test_the_spread_is_within_repeats_and_between_them() -> None:
-    found = cross_validated_auc({"A": folds_of([[0.6, 0.8], [0.7, 0.9]])})
-    assert found.sd_folds == pytest.approx(math.sqrt(0.02))
-    assert found.sd_repeats == pytest.approx(math.sqrt(0.005))
-    assert found.values == [0.6, 0.8, 0.7, 0.9]
-    alone = cross_validated_auc({"A": folds_of([[None, 0.8]])})
-    assert (alone.sd_folds, alone.sd_repeats, alone.estimate.value) == (None, None, 0.8)
-
-
-def test_without_all_folds_or_any_auc_there_is_no_estimate() -> None:
-    some = cross_validated_auc({"A": folds_of([[0.6, 0.8]])}, "2 of 5 folds are finished")
-    assert (some.estimate.value, some.estimate.undefined) == (None, "2 of 5 folds are finished")
-    assert some.values == [0.6, 0.8]
-    none = cross_validated_auc({"A": folds_of([[None, None]])})
-    assert none.estimate.undefined == "no fold has test scans of both classes"
 
 
 def predictions_of(rng: np.random.Generator, offset: float, people: int = 20) -> Predictions:
@@ -168,7 +93,27 @@ def test_nothing_is_estimated_before_the_last_fold(tmp_path: Path) -> None:
     assert methods["federated"].mean.estimate.undefined == "2 of 3 folds are finished"
     assert methods["federated"].calibration == {}
     assert cross_validated_methods({}, ["A"], all_folds(3, 1)) == {}
-    results = CrossValidationResults(1, "x", 3, 1, ("A",), {"repeat1-fold3": "killed"}, methods)
+    results = CrossValidationResults(2, "x", 3, 1, ("A",), {"repeat1-fold3": "killed"}, methods)
     folder = CrossValidationFolder(tmp_path)
     write_typed(folder.results, results)
     assert CrossValidationResults.read(folder) == results
+
+
+def test_several_classes_have_the_mean_of_macro_aucs_within_folds() -> None:
+    """Each fold's is scikit-learn's; the models' offsets, which pooling would mix up, do not matter."""
+    rng, folds, expected = np.random.default_rng(4), {}, []
+    for number in all_folds(3, 1):
+        truth = rng.permutation(np.arange(24) % 3)
+        logits = np.eye(3)[truth] + rng.normal(0, 1, (24, 3)) + [number.fold, 0, -number.fold]
+        names = tuple(f"p{number.fold}-{person}" for person in range(24))
+        test = ClassPredictions(names, ("",) * 24, truth, softmax(logits, axis=1))
+        folds[number] = {"A": {"federated": summarise_classes(test, ("CN", "MCI", "AD"), False)}}
+        expected.append(roc_auc_score(truth, test.probabilities, multi_class="ovr", average="macro"))
+    found = cross_validated_methods(folds, ["A", "B"], all_folds(3, 1))["federated"]
+    assert found.main == "macro_auc"
+    assert found.sites["A"].values == pytest.approx(expected, abs=1e-9)
+    assert found.mean.estimate.value == pytest.approx(np.mean(expected), abs=1e-9)
+    assert found.sites["B"].estimate.undefined == "no fold has test scans of every class"
+    assert (found.calibration, found.residuals) == ({}, {})
+    assert found.mean.estimate.low is not None
+    assert found.mean.estimate.low < np.mean(expected) < (found.mean.estimate.high or 0)

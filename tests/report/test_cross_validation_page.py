@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cross_validation_results import results_of
+from cross_validation_results import results_of, results_of_numbers
 from html_tables import tables_in
 
 from fedtune3d._utils.folders import CrossValidationFolder
@@ -34,7 +34,7 @@ def test_the_page_has_every_number_of_the_results(folder: CrossValidationFolder)
             assert f"{auc.estimate.value:.2f} [{auc.estimate.low:.2f}, {auc.estimate.high:.2f}]" in text
             assert f"{auc.sd_folds:.2f} over folds, {auc.sd_repeats:.2f} over repeats" in text
         for fold in method.mean.folds:
-            assert f"{fold.auc:.2f}" in text
+            assert f"{fold.value:.2f}" in text
     assert "is no standard error" in text
     assert len(tables_in(folder.report)) == 4
 
@@ -54,3 +54,24 @@ def test_failed_and_missing_folds_are_listed(tmp_path: Path) -> None:
     assert "failed: no disk space" in page
     assert "1 fold failed" in page
     assert not folder.figures.exists()
+
+
+def test_the_page_of_numbers_has_both_measures_and_errors_out_of_fold(tmp_path: Path) -> None:
+    folder = CrossValidationFolder(tmp_path)
+    results = results_of_numbers(3, 2)
+    write_typed(folder.results, results)
+    page = write_cross_validation_report(folder.path).read_text()
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    for measure in results.methods["federated"].measures.values():
+        for found in (*measure.sites.values(), measure.mean):
+            assert f"{found.estimate.value:.2f} [{found.estimate.low:.2f}, {found.estimate.high:.2f}]" in text
+    assert "5 of 6" in text  # folds with an R² at B
+    assert "Errors out of fold" in text
+    assert "Calibration out of fold" not in text
+    assert "AUC" not in text
+    assert len(tables_in(folder.report)) == 6  # two of sites, two of folds, errors, runs
+    assert {path.stem for path in folder.figures.glob("*.svg")} == {
+        "fold_errors",
+        "fold_r_squared",
+        "errors_out_of_fold",
+    }

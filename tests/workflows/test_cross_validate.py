@@ -148,7 +148,7 @@ def test_results_and_report_come_from_the_folds_alone(
         for site in "AB":
             expected = metrics.methods[name].sites[site].auc.value
             assert method.sites[site].estimate.value == pytest.approx(expected)
-            assert [fold.auc for fold in method.sites[site].folds] == [expected, expected]
+            assert [fold.value for fold in method.sites[site].folds] == [expected, expected]
             assert method.sites[site].sd_folds == 0
         assert method.mean.estimate.value == pytest.approx(metrics.methods[name].mean_auc.value)
     rows = list(csv.DictReader(folder.table.open(), delimiter="\t"))

@@ -12,17 +12,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import mean_absolute_error, roc_auc_score
 
-from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.folders import CrossValidationFolder, RunFolder
 from fedtune3d._utils.folders.export import MODEL
 from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.cohorts.labels import ClassMapping
 from fedtune3d.cohorts.number_column import NumberColumn
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.evaluation.cross_validation import CrossValidationResults
 from fedtune3d.evaluation.metrics import read_metrics
 from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
 from fedtune3d.federation.privacy.screen import _what_is_predicted
 from fedtune3d.federation.site.predictions_table import read_class_predictions, read_number_predictions
+from fedtune3d.report import write_cross_validation_report
+from fedtune3d.workflows.cross_validate import fold_experiments, write_results
 from fedtune3d.workflows.explain import explainer
 from fedtune3d.workflows.export import export_run, load_exported
 from fedtune3d.workflows.predict import Predictor, predict_scans
@@ -196,6 +200,44 @@ def test_workers_end_in_the_same_bits(
         run = run_experiment(Experiment.from_yaml(path), report=False)
         hashes.append([run.best_checkpoint.read_bytes(), run.metrics.read_bytes()])
     assert hashes[0] == hashes[1]
+
+
+@pytest.mark.parametrize("kind", ["classes", "number"])
+def test_folds_are_combined_into_a_cross_validation(
+    kind: str, small_experiment: Any, sites: list[dict[str, str]], tmp_path: Path
+) -> None:
+    """Against scikit-learn, from the tables that the folds leave at the sites; everybody is tested once."""
+    changes = outcome_of(kind) | {"sites": sites, "validation": {"folds": 2}, "training": {"rounds": 1}}
+    whole = Experiment.from_yaml(small_experiment.write(tmp_path / "cv", **changes))
+    folds = {name: run_experiment(fold, report=False) for name, fold in fold_experiments(whole).items()}
+    folder = CrossValidationFolder(tmp_path / "cv")
+    write_results(folder)
+    results = CrossValidationResults.read(folder)
+    assert results.outcome == whole.outcome
+    federated = results.methods["federated"]
+    for site in "AB":
+        expected: list[float] = []
+        tested: list[str] = []
+        for run in folds.values():
+            if isinstance(whole.outcome, ClassOutcome):
+                classes = read_class_predictions(run.site(site).path, whole.outcome)
+                tested += classes.participants
+                expected.append(roc_auc_score(classes.truth, classes.probabilities, multi_class="ovr"))
+            else:
+                assert isinstance(whole.outcome, NumberOutcome)
+                numbers = read_number_predictions(run.site(site).path, whole.outcome)
+                tested += numbers.participants
+                expected.append(mean_absolute_error(numbers.truth, numbers.predicted))
+        assert len(tested) == len(set(tested)) >= 9
+        assert federated.sites[site].values == pytest.approx(expected, abs=1e-9)
+        assert federated.sites[site].estimate.value == pytest.approx(np.mean(expected), abs=1e-9)
+    page = write_cross_validation_report(folder.path).read_text()
+    if kind == "classes":
+        assert "Cross-validated macro AUC, mean over 2 sites" in page
+    else:
+        assert "Cross-validated mean absolute error, mean over 2 sites" in page
+        assert sum(part.people for part in federated.residuals["Pooled"]) == 22  # one of each site has no age
+        assert "Errors out of fold" in page
 
 
 def pairwise(*axes: tuple[str, ...]) -> list[tuple[str, ...]]:

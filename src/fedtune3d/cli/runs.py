@@ -70,7 +70,7 @@ def run(
 def _run_folds(path: Path, experiment: "Experiment", resume: bool, watch: bool) -> None:
     """Run a cross-validation, with as many folds at once as the experiment has workers."""
     from fedtune3d.evaluation.cross_validation import CrossValidationResults
-    from fedtune3d.report.cross_validation_tables import answer, cross_validation_table
+    from fedtune3d.report.cross_validation_tables import answer, cross_validation_tables
     from fedtune3d.workflows.cross_validate import cross_validate
 
     if watch:
@@ -85,7 +85,8 @@ def _run_folds(path: Path, experiment: "Experiment", resume: bool, watch: bool) 
         raise typer.Exit(130) from None
     if folder.results.exists():
         results = CrossValidationResults.read(folder)
-        out.print(cross_validation_table(results))
+        for table in cross_validation_tables(results):
+            out.print(table)
         out.print(answer(results))
         out.print(f"report: {folder.report}", soft_wrap=True)
         for fold, fault in results.faults.items():

@@ -29,11 +29,12 @@ class OneFold(StrictModel):
 class CrossValidation(StrictModel):
     """K-fold cross-validation: everybody is tested, by a model that was trained without them (docs/evaluation.md).
 
-    The people of every site are dealt into folds, stratified by class. Each fold is a run whose test set it is; all
-    others are divided into training and validation in the ratio of `splits`, whose `test` does not count then.
+    The people of every site are dealt into folds, stratified by class or by quartile of the number. Each fold is a run
+    whose test set it is; all others are divided into training and validation in the ratio of `splits`, whose `test`
+    does not count then.
 
     Attributes:
-        folds: Number of folds; at most the people of the rarer class of any site.
+        folds: Number of folds; at most the people of the rarest class of any site.
         repeats: How often everybody is dealt into folds; more can be added later.
         only: One fold, as an ordinary run: `{repeat: 1, fold: 3}`, such as across hospitals, where each fold is an
             experiment of its own.

@@ -141,8 +141,7 @@ class ExperimentKeys(StrictModel):
         undeclared = find_outcome_problems(self.labels, self.target, [(site.name, site.labels) for site in self.sites])
         problems += self._misfits() + undeclared
         if not undeclared:
-            cross = self.validation is not None
-            problems += find_outcome_misfits(self.outcome, self.model.head, self.evaluation, self.explain, cross)
+            problems += find_outcome_misfits(self.outcome, self.model.head, self.evaluation, self.explain)
         if problems:
             raise ValueError("; ".join(problems))
         return self

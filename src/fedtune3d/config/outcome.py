@@ -115,7 +115,6 @@ def find_outcome_misfits(
     head: str,
     evaluation: EvaluationSection,
     explain: ExplainSection | None,
-    cross_validated: bool = False,
 ) -> list[str]:
     """List settings that make no sense for what the model predicts."""
     problems = []
@@ -127,8 +126,6 @@ def find_outcome_misfits(
         for key in ("recalibration", "prevalences", "auc_interval"):
             if getattr(evaluation, key) != EvaluationSection.model_fields[key].default:
                 problems.append(f"evaluation.{key} is for two classes, but the outcome is {named}; leave it out")
-    if cross_validated and not outcome.is_binary:
-        problems.append("validation: cross-validation measures AUCs of two classes; remove it")
     if explain is not None and explain.of is not None:
         classes = outcome.names if isinstance(outcome, ClassOutcome) else ()
         if explain.of not in classes:

@@ -1,9 +1,11 @@
 """Summaries and metrics of whatever a model predicts: two classes, more classes, or a number."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from fedtune3d._utils.typed_json import read_typed
 from fedtune3d.evaluation.auc_estimate import AucInterval
 from fedtune3d.evaluation.class_counts import ClassCounts
 from fedtune3d.evaluation.combination import combine
@@ -65,6 +67,16 @@ def require_outcome(summary: AnySummary | AnyValidation, outcome: Outcome) -> No
         fits = isinstance(summary, ClassSummary) and summary.classes == outcome.names
     if not fits:
         raise ValueError("a summary of another outcome than the experiment's")
+
+
+def read_summaries_of(path: Path, outcome: Outcome) -> Mapping[str, AnySummary]:
+    """Read method → the summary of a site. Raises `InputError` if the file is damaged or of another outcome."""
+    advice = "run it again with --resume"
+    if isinstance(outcome, NumberOutcome):
+        return read_typed(dict[str, NumberSummary], path, advice)
+    if outcome.is_binary:
+        return read_typed(dict[str, Summary], path, advice)
+    return read_typed(dict[str, ClassSummary], path, advice)
 
 
 def combine_outcome(

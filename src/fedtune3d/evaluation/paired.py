@@ -96,7 +96,7 @@ def paired_over_seeds(
     Args:
         seeds: Seed → both models' predictions of that seed's test scans. Seeds without an AUC are left out.
         unit: What `seeds` are: seeds, or folds of a cross-validation.
-        inflation: Factor of the variance, for folds (`cross_validation.inflation`).
+        inflation: Factor of the variance, for folds (`cross_validated.inflation`).
 
     References:
         Obuchowski, 1997, Biometrics 53:567–578, for the clusters; the sum over seeds is linear in the same components.

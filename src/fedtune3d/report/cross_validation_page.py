@@ -1,32 +1,38 @@
 """The report of a cross-validation: one HTML page that opens offline, with its figure and tables next to it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import CrossValidationFolder
 from fedtune3d._utils.version import __version__
-from fedtune3d.evaluation.cross_validation import CrossValidationResults, all_folds
+from fedtune3d.evaluation.cross_validated import all_folds
+from fedtune3d.evaluation.cross_validation import CrossValidationResults, MeasureName
 from fedtune3d.federation.environment import Environment
 from fedtune3d.report import number_formatting
 from fedtune3d.report.cross_validation_tables import (
+    CrossValidationRow,
+    FoldRow,
     answer,
     calibration_rows,
     design,
     fold_data,
     fold_rows,
+    measures_of,
+    residual_rows,
     rows_of,
     shown_methods,
     spread,
 )
 from fedtune3d.report.few import few_note
-from fedtune3d.report.figures.drawing import tab_separated
-from fedtune3d.report.figures.fold_aucs import draw_fold_aucs
+from fedtune3d.report.figures.drawing import Drawing, tab_separated
+from fedtune3d.report.figures.fold_values import FIGURES, draw_errors_out_of_fold, draw_fold_values
 from fedtune3d.report.page import asset, environment
-from fedtune3d.report.page_figures import as_figure
+from fedtune3d.report.page_figures import PageFigure, as_figure
 from fedtune3d.report.run_contents import RunContents, read_run
 from fedtune3d.report.run_tables import what_ran
+from fedtune3d.report.shown_measure import ShownMeasure, main_measure, shown_measure
 
 SHARED = ("Sites", "Groups", "Methods", "Server saw", "Encoder", "Weights", "Pre-trained on", "Device", "Seed")
 """What the runs of all folds have in common."""
@@ -43,8 +49,8 @@ def write_cross_validation_report(folder: Path) -> Path:
     paths = CrossValidationFolder(Path(folder))
     results = CrossValidationResults.read(paths)
     runs = {run.path.name: read_run(run.path) for run in paths.begun}
-    drawing = draw_fold_aucs(results)
-    if drawing is not None:
+    drawings = _draw(results)
+    for drawing in drawings.values():
         drawing.note(number_formatting.short_caveat(_facts(runs)))
         drawing.save(paths.figures)
     write_text(paths.table, tab_separated(fold_data(results)))
@@ -59,16 +65,49 @@ def write_cross_validation_report(folder: Path) -> Path:
         caveat=number_formatting.caveat(_facts(runs)),
         what_ran=_what_ran(results, runs),
         methods={name: number_formatting.METHODS[name] for name in shown_methods(results)},
-        rows=rows_of(results),
-        folds=fold_rows(results),
+        main=main_measure(results.outcome),
+        sections=[_section(results, measure, drawings) for measure in measures_of(results)],
         calibrations=calibration_rows(results),
-        figure_of_folds=None if drawing is None else as_figure(drawing),
+        residuals=residual_rows(results),
+        figures={name: as_figure(drawing) for name, drawing in drawings.items()},
         trainings=_trainings(results, paths, runs),
-        interval_methods=_interval_methods(results),
-        few=few_note((row.name, [auc.estimate for auc in row.by_method.values()]) for row in rows_of(results)),
     )
     write_text(paths.report, text)
     return paths.report
+
+
+@dataclass(frozen=True)
+class MeasureSection:
+    """A measure on the page: its rows and folds, its figure, and the notes under its table."""
+
+    measure: ShownMeasure
+    rows: Sequence[CrossValidationRow]
+    folds: Sequence[FoldRow]
+    figure: PageFigure | None
+    interval_methods: Sequence[str]
+    few: str
+
+
+def _draw(results: CrossValidationResults) -> dict[str, Drawing]:
+    """Draw the figures for which there are data, by name."""
+    drawn = [
+        *(draw_fold_values(results, measure) for measure in measures_of(results)),
+        draw_errors_out_of_fold(results),
+    ]
+    return {drawing.name: drawing for drawing in drawn if drawing is not None}
+
+
+def _section(results: CrossValidationResults, measure: MeasureName, drawings: Mapping[str, Drawing]) -> MeasureSection:
+    rows, drawing = rows_of(results, measure), drawings.get(FIGURES[measure])
+    estimates = [found.estimate for row in rows for found in row.by_method.values()]
+    return MeasureSection(
+        measure=shown_measure(measure, results.outcome),
+        rows=rows,
+        folds=fold_rows(results, measure),
+        figure=None if drawing is None else as_figure(drawing),
+        interval_methods=sorted({estimate.method for estimate in estimates} - {""}),
+        few=few_note((row.name, [found.estimate for found in row.by_method.values()]) for row in rows),
+    )
 
 
 @dataclass(frozen=True)
@@ -109,8 +148,3 @@ def _what_ran(results: CrossValidationResults, runs: Mapping[str, RunContents]) 
     first = next((run for run in runs.values() if run.metrics is not None), None)
     shared = [] if first is None else [line for line in what_ran(first) if line[0] in SHARED]
     return [("Experiment", results.experiment), ("Cross-validation", design(results)), *shared]
-
-
-def _interval_methods(results: CrossValidationResults) -> list[str]:
-    estimates = [auc.estimate for row in rows_of(results) for auc in row.by_method.values()]
-    return sorted({estimate.method for estimate in estimates} - {""})

@@ -1,4 +1,4 @@
-"""The tables of a cross-validation: AUC per site and method, every fold, and calibration out of fold."""
+"""The tables of a cross-validation: a measure per site and method, every fold, and calibration out of fold."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,32 +7,30 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from fedtune3d.evaluation.cross_validation import (
-    CrossValidatedAuc,
-    CrossValidationResults,
-    FoldNumber,
-    OutOfFoldCalibration,
-    all_folds,
-)
+from fedtune3d.evaluation.cross_validated import CrossValidated, FoldNumber, all_folds
+from fedtune3d.evaluation.cross_validation import CrossValidationResults, MeasureName
+from fedtune3d.evaluation.out_of_fold import OutOfFoldCalibration
+from fedtune3d.evaluation.regression.residual_bins import ResidualBin
 from fedtune3d.report.figures.drawing import Cell
 from fedtune3d.report.number_formatting import METHODS, interval, plural
+from fedtune3d.report.shown_measure import main_measure, shown_measure
 
 MEAN = "Mean"
 
 
 class CrossValidationRow(NamedTuple):
-    """A site, or the mean over sites: method → its AUC."""
+    """A site, or the mean over sites: method → its values of a measure."""
 
     name: str
-    by_method: Mapping[str, CrossValidatedAuc]
+    by_method: Mapping[str, CrossValidated]
 
 
 class FoldRow(NamedTuple):
-    """A fold of a method: site (and ``Mean``) → AUC, None where there is none."""
+    """A fold of a method: site (and ``Mean``) → the value of a measure, None where there is none."""
 
     number: FoldNumber
     method: str
-    aucs: Mapping[str, float | None]
+    values: Mapping[str, float | None]
 
 
 class CalibrationRow(NamedTuple):
@@ -43,41 +41,61 @@ class CalibrationRow(NamedTuple):
     calibration: OutOfFoldCalibration
 
 
+class ResidualRow(NamedTuple):
+    """Errors of the federated models' out-of-fold predictions in a range of the true number, of all sites."""
+
+    people: int
+    truth: str
+    error: str
+
+
 def shown_methods(results: CrossValidationResults) -> list[str]:
     """Return the methods in the order in which they are shown."""
     return [name for name in METHODS if name in results.methods]
 
 
-def rows_of(results: CrossValidationResults) -> list[CrossValidationRow]:
+def measures_of(results: CrossValidationResults) -> list[MeasureName]:
+    """Return the measures of the results; empty before the first fold's end."""
+    return list(results.methods[methods[0]].measures) if (methods := shown_methods(results)) else []
+
+
+def rows_of(results: CrossValidationResults, measure: MeasureName) -> list[CrossValidationRow]:
     """Return one row per site, then the mean over sites; empty before the first fold's end."""
-    methods = {name: results.methods[name] for name in shown_methods(results)}
+    methods = {name: results.methods[name].measures[measure] for name in shown_methods(results)}
     if not methods:
         return []
     rows = [
-        CrossValidationRow(site, {name: method.sites[site] for name, method in methods.items()})
-        for site in results.sites
+        CrossValidationRow(site, {name: found.sites[site] for name, found in methods.items()}) for site in results.sites
     ]
-    return [*rows, CrossValidationRow(MEAN, {name: method.mean for name, method in methods.items()})]
+    return [*rows, CrossValidationRow(MEAN, {name: found.mean for name, found in methods.items()})]
 
 
-def fold_rows(results: CrossValidationResults) -> list[FoldRow]:
+def fold_rows(results: CrossValidationResults, measure: MeasureName) -> list[FoldRow]:
     """Return every finished fold of every method."""
-    found = []
+    rows = []
     for name in shown_methods(results):
-        method = results.methods[name]
-        for index, fold in enumerate(method.mean.folds):
-            aucs = {site: method.sites[site].folds[index].auc for site in results.sites} | {MEAN: fold.auc}
-            found.append(FoldRow(FoldNumber(fold.repeat, fold.fold), name, aucs))
-    return found
+        found = results.methods[name].measures[measure]
+        for index, fold in enumerate(found.mean.folds):
+            values = {site: found.sites[site].folds[index].value for site in results.sites} | {MEAN: fold.value}
+            rows.append(FoldRow(FoldNumber(fold.repeat, fold.fold), name, values))
+    return rows
 
 
 def fold_data(results: CrossValidationResults) -> list[dict[str, Cell]]:
-    """Return every fold as tabular data: a line per method, fold and site (and ``Mean``)."""
-    return [
-        {"method": row.method, "repeat": row.number.repeat, "fold": row.number.fold, "site": site, "auc": auc}
-        for row in fold_rows(results)
-        for site, auc in row.aucs.items()
-    ]
+    """Return every fold as tabular data: a line per method, fold and site (and ``Mean``), a column per measure."""
+    by_measure = {measure: fold_rows(results, measure) for measure in measures_of(results)}
+    data: list[dict[str, Cell]] = []
+    for rows in zip(*by_measure.values(), strict=True):
+        first = rows[0]
+        for site in first.values:
+            line: dict[str, Cell] = {
+                "method": first.method,
+                "repeat": first.number.repeat,
+                "fold": first.number.fold,
+                "site": site,
+            }
+            data.append(line | {measure: row.values[site] for measure, row in zip(by_measure, rows, strict=True)})
+    return data
 
 
 def calibration_rows(results: CrossValidationResults) -> list[CalibrationRow]:
@@ -89,15 +107,33 @@ def calibration_rows(results: CrossValidationResults) -> list[CalibrationRow]:
     ]
 
 
+def pooled_residuals(results: CrossValidationResults) -> tuple[ResidualBin, ...]:
+    """Return the errors of the federated models out of fold, over all sites; empty if there are none."""
+    federated = results.methods.get("federated")
+    return () if federated is None else federated.residuals.get("Pooled", ())
+
+
+def residual_rows(results: CrossValidationResults) -> list[ResidualRow]:
+    """Return the errors of the federated models out of fold by range of the true number."""
+    return [
+        ResidualRow(
+            part.people,
+            f"{part.mean_truth:.1f}",
+            f"{part.mean_error:+.2f} ± {part.deviation:.2f}".replace("-", "−"),
+        )
+        for part in pooled_residuals(results)
+    ]
+
+
 def design(results: CrossValidationResults) -> str:
     """Describe the folds: `5 folds`, or `5 folds, 2 repeats`."""
     repeats = "" if results.repeats == 1 else f", {plural(results.repeats, 'repeat')}"
     return plural(results.folds, "fold") + repeats
 
 
-def spread(auc: CrossValidatedAuc) -> str:
-    """Describe the spread of an AUC: `0.08 over folds, 0.02 over repeats`; a dash if there is none yet."""
-    parts = [(auc.sd_folds, "folds"), (auc.sd_repeats, "repeats")]
+def spread(found: CrossValidated) -> str:
+    """Describe the spread of a measure: `0.08 over folds, 0.02 over repeats`; a dash if there is none yet."""
+    parts = [(found.sd_folds, "folds"), (found.sd_repeats, "repeats")]
     return ", ".join(f"{sd:.2f} over {what}" for sd, what in parts if sd is not None) or "–"
 
 
@@ -108,30 +144,37 @@ def answer(results: CrossValidationResults) -> str:
     mean = results.methods["federated"].mean
     if mean.estimate.value is None:
         return f"Cross-validation: {mean.estimate.undefined}."
-    having = sum(auc.estimate.value is not None for auc in results.methods["federated"].sites.values())
+    having = sum(found.estimate.value is not None for found in results.methods["federated"].sites.values())
     few = " (few people)" if mean.estimate.mark else ""
+    measure = main_measure(results.outcome)
+    value = f"{interval(mean.estimate)} {measure.unit}".rstrip()
     return (
-        f"Cross-validated AUC, mean over {plural(having, 'site')}: {interval(mean.estimate)}{few}; "
+        f"Cross-validated {measure.name}, mean over {plural(having, 'site')}: {value}{few}; "
         f"{design(results)}, standard deviation {spread(mean)}."
     )
 
 
-def cross_validation_table(results: CrossValidationResults) -> Table:
-    """Tabulate the cross-validated AUC per site and method, for the terminal."""
-    title = f"AUC [95% CI], mean within folds ({design(results)}); below, its standard deviation"
+def cross_validation_tables(results: CrossValidationResults) -> list[Table]:
+    """Tabulate each cross-validated measure per site and method, for the terminal."""
+    return [_table(results, measure) for measure in measures_of(results)]
+
+
+def _table(results: CrossValidationResults, measure: MeasureName) -> Table:
+    title = shown_measure(measure, results.outcome).title
+    title = f"{title} [95% CI], mean within folds ({design(results)}); below, its standard deviation"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Site", no_wrap=True)
     for name in shown_methods(results):
         table.add_column(METHODS[name])
-    rows = rows_of(results)
+    rows = rows_of(results, measure)
     for index, row in enumerate(rows):
         last_site = index == len(rows) - 2
-        table.add_row(Text(row.name), *(Text(_cell(auc)) for auc in row.by_method.values()), end_section=last_site)
+        table.add_row(Text(row.name), *(Text(_cell(found)) for found in row.by_method.values()), end_section=last_site)
     return table
 
 
-def _cell(auc: CrossValidatedAuc) -> str:
-    estimate = auc.estimate
+def _cell(found: CrossValidated) -> str:
+    estimate = found.estimate
     if estimate.value is None:
         return interval(estimate)
-    return interval(estimate) + (f" {estimate.mark}" if estimate.mark else "") + f"\n{spread(auc)}"
+    return interval(estimate) + (f" {estimate.mark}" if estimate.mark else "") + f"\n{spread(found)}"

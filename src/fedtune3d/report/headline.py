@@ -46,6 +46,14 @@ def headline(metrics: RunMetrics, method: str = "federated") -> Headline:
     return Headline("mean absolute test error", "mean absolute error", mean, outcome.unit)
 
 
+def brief(metrics: RunMetrics) -> str:
+    """State the main result for a line of progress: `test AUC 0.81`, or `no test AUC`."""
+    found = headline(metrics)
+    if found.mean.value is None:
+        return f"no test {found.short}"
+    return f"test {found.short} {found.mean.value:.2f} {found.unit}".rstrip()
+
+
 def answer(metrics: RunMetrics, total_bytes: int) -> str:
     """State the run's main result and its traffic in one sentence."""
     found = headline(metrics)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d.config.study_results import EncodingCost
-from fedtune3d.evaluation.cross_validation import inflation
+from fedtune3d.evaluation.cross_validated import inflation
 from fedtune3d.evaluation.multiplicity import holm
 from fedtune3d.evaluation.paired import Comparison, combine_comparisons, paired_over_seeds
 from fedtune3d.evaluation.predictions import Predictions

@@ -15,13 +15,11 @@ from fedtune3d._utils.run_config import read_run_config
 from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.config.cross_validation import CrossValidation
 from fedtune3d.config.experiment import SPLIT_CAUSES, Experiment
-from fedtune3d.evaluation.cross_validation import (
-    CrossValidationResults,
-    FoldNumber,
-    all_folds,
-    cross_validated_methods,
-    read_summaries,
-)
+from fedtune3d.config.outcome import recorded_outcome
+from fedtune3d.evaluation.cross_validated import FoldNumber, all_folds
+from fedtune3d.evaluation.cross_validation import CrossValidationResults, cross_validated_methods, read_summaries
+from fedtune3d.evaluation.outcome import Outcome
+from fedtune3d.report.headline import brief
 from fedtune3d.report.logs import require_packages
 from fedtune3d.workflows.prepare import prepare_sites, read_tables, require_roots
 from fedtune3d.workflows.run_folder import open_run, read_metrics
@@ -142,8 +140,7 @@ def _run(
 def _outcome(fold: Experiment, fault: str | None) -> str:
     if fault is not None:
         return f"failed: {fault}"
-    mean = read_metrics(RunFolder(fold.output)).federated.mean_auc.value
-    return "no test AUC" if mean is None else f"test AUC {mean:.2f}"
+    return brief(read_metrics(RunFolder(fold.output)))
 
 
 def write_results(
@@ -172,16 +169,19 @@ def write_results(
         )
     first = folds[0]
     repeats = max(repeats, *(fold.number.repeat for fold in folds), before.repeats if before else 1)
-    found = {fold.number: read_summaries(run, first.sites) for fold, run in zip(folds, runs, strict=True)}
+    found = {
+        fold.number: read_summaries(run, first.sites, first.outcome) for fold, run in zip(folds, runs, strict=True)
+    }
     summaries = {number: by_site for number, by_site in found.items() if by_site is not None}
     results = CrossValidationResults(
-        version=1,
+        version=2,
         experiment=name or (before.experiment if before else first.experiment),
         folds=first.folds,
         repeats=repeats,
         sites=first.sites,
         faults=dict(sorted((before.faults if faults is None and before else faults or {}).items())),
         methods=cross_validated_methods(summaries, first.sites, all_folds(first.folds, repeats)),
+        outcome=first.outcome,
     )
     write_typed(folder.results, results)
 
@@ -194,6 +194,7 @@ class _FoldRun:
     number: FoldNumber
     folds: int
     sites: tuple[str, ...]
+    outcome: Outcome
     of_all: str
 
 
@@ -210,5 +211,6 @@ def _read_fold(run: RunFolder) -> _FoldRun:
         number=FoldNumber(validation.only.repeat, validation.only.fold),
         folds=validation.folds,
         sites=tuple(site["name"] for site in config["sites"]),
+        outcome=recorded_outcome(config),
         of_all=json.dumps([validation.folds, *(config.get(cause) for cause in SPLIT_CAUSES)], sort_keys=True),
     )

@@ -21,7 +21,7 @@ def is_finished(experiment: Experiment) -> bool:
     folder = RunFolder(experiment.output)
     if not ended_well(folder.path):
         return False
-    return folder.metrics.exists() and set(experiment.baselines) <= set(read_metrics(folder).methods)
+    return folder.metrics.exists() and set(experiment.baselines) <= set(read_metrics(folder).evaluated)
 
 
 def as_trial(experiment: Experiment, trials: int) -> Experiment:

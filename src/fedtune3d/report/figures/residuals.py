@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
-from fedtune3d.evaluation.regression.metrics import NumberMetrics
+from matplotlib.figure import Figure
+
+from fedtune3d.evaluation.regression.corrected_gap import TrendCorrection
+from fedtune3d.evaluation.regression.metrics import NumberMetrics, Points
 from fedtune3d.evaluation.regression.residual_bins import ResidualBin
 from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, Cell, Drawing, new_figure
 from fedtune3d.report.figures.predicted_numbers import with_unit
@@ -16,17 +19,36 @@ def draw_residuals(metrics: NumberMetrics, target: str, unit: str) -> Drawing | 
     pooled = metrics.pooled
     if pooled is None or not pooled.residuals:
         return None
+    correction = next(iter(metrics.corrections.values()), None)
+    return Drawing(
+        name="residuals",
+        title=f"Errors by true {target}, federated",
+        description=f"Predicted minus true {target} of all test scans: mean ± one standard deviation by range of the "
+        "true number. The dashed line was fitted to the validation scans; the corrected gap is what deviates from it.",
+        figure=residual_figure(pooled.residuals, target, unit, pooled.points, correction),
+        rows=residual_rows(pooled.residuals),
+    )
+
+
+def residual_figure(
+    bins: Sequence[ResidualBin],
+    target: str,
+    unit: str,
+    points: Points | None = None,
+    correction: TrendCorrection | None = None,
+) -> Figure:
+    """Draw the errors of ranges, at least one, over those of single scans and the line of a correction, if given."""
     figure = new_figure(6.6, 4.2)
     axes = figure.add_subplot()
     axes.axhline(0, color=BLACK, linewidth=0.9)
-    if pooled.points is not None:
-        errors = [p - y for y, p in zip(pooled.points.truth, pooled.points.predicted, strict=True)]
-        axes.plot(pooled.points.truth, errors, ".", color=GREY, markersize=3, alpha=0.7, label="scans", zorder=1)
-    truth = [own.mean_truth for own in pooled.residuals]
+    if points is not None:
+        errors = [p - y for y, p in zip(points.truth, points.predicted, strict=True)]
+        axes.plot(points.truth, errors, ".", color=GREY, markersize=3, alpha=0.7, label="scans", zorder=1)
+    truth = [own.mean_truth for own in bins]
     axes.errorbar(
         truth,
-        [own.mean_error for own in pooled.residuals],
-        yerr=[own.deviation for own in pooled.residuals],
+        [own.mean_error for own in bins],
+        yerr=[own.deviation for own in bins],
         color=BLUE,
         marker="o",
         markersize=5,
@@ -35,7 +57,6 @@ def draw_residuals(metrics: NumberMetrics, target: str, unit: str) -> Drawing | 
         label="mean ± one standard deviation",
         zorder=2,
     )
-    correction = next(iter(metrics.corrections.values()), None)
     if correction is not None:
         ends = [truth[0], truth[-1]]
         fitted = [correction.intercept + (correction.slope - 1) * end for end in ends]
@@ -45,17 +66,11 @@ def draw_residuals(metrics: NumberMetrics, target: str, unit: str) -> Drawing | 
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
-    return Drawing(
-        name="residuals",
-        title=f"Errors by true {target}, federated",
-        description=f"Predicted minus true {target} of all test scans: mean ± one standard deviation by range of the "
-        "true number. The dashed line was fitted to the validation scans; the corrected gap is what deviates from it.",
-        figure=figure,
-        rows=_rows(pooled.residuals),
-    )
+    return figure
 
 
-def _rows(bins: Sequence[ResidualBin]) -> list[dict[str, Cell]]:
+def residual_rows(bins: Sequence[ResidualBin]) -> list[dict[str, Cell]]:
+    """Return the errors of ranges as tabular data."""
     return [
         {
             "people": own.people,
