@@ -47,6 +47,7 @@ TESTED_ELSEWHERE = {
     "_utils/json_values.py": "_utils/test_typed_json.py",
     "_utils/version.py": "_utils/test_run_config.py",
     "aggregation/adaptive.py": "aggregation/test_fed_adam.py",
+    "cli/plan_messages.py": "workflows/test_plan.py",
     "cli/plan_tables.py": "workflows/test_plan.py",
     "cli/server.py": "federation/flower/test_server_check.py",
     "cli/shared.py": "cli/test_cache.py",

@@ -34,8 +34,8 @@ def test_a_message_is_a_row_with_its_fields() -> None:
     refused = EgressEntry("2025-01-02", "0a1b2c" * 8, "fault", fault="refused: policy.hours")
     text = printed(log_table([sent, refused]))
     for part in (
-        "train, round 3",
-        "train fedavg: 3 of 40",
+        "train fedavg, round 3",
+        "task 3 of 40 approved",
         "validation people: a count (31)",
         "the trained weights: a tensor of an update (31)",
         "policy.hours",

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
-from fedtune3d.cli.plan_tables import messages, run_tables
+from fedtune3d.cli.plan_messages import messages
+from fedtune3d.cli.plan_tables import run_tables
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.study import Study
 from fedtune3d.federation.privacy.differential_privacy.forecast import forecast
@@ -110,9 +111,9 @@ def test_time_and_memory_of_workers_follow_from_their_sites_by_hand(plan: RunPla
     assert "workers" not in tables_of(plan)
 
 
-def tables_of(plan: RunPlan) -> str:
+def tables_of(plan: RunPlan, details: bool = False) -> str:
     console = Console(width=100, file=io.StringIO())
-    console.print(run_tables(plan))
+    console.print(run_tables(plan, details))
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
@@ -121,10 +122,19 @@ def test_every_kind_of_message_is_described(plan: RunPlan) -> None:
 
 
 def test_the_tables_name_each_site_and_what_leaves(plan: RunPlan) -> None:
-    text = tables_of(plan)
+    text = tables_of(plan, details=True)
     assert "GPU memory per site: none used" in text
-    for part in ("Per site", "evaluate", "predictions_leave", "estimates"):
+    for part in ("per site", "evaluate", "predictions_leave", "estimates"):
         assert part in text
+    assert "map saliency" not in text, "this run sends no maps"
+
+
+def test_it_ends_with_its_answer_and_the_long_table_is_asked_for(plan: RunPlan) -> None:
+    lines = tables_of(replace(plan, warnings=["few steps"])).splitlines()
+    assert lines[-1].rstrip() == "warning: few steps"
+    assert any(line.startswith("Leaves each site: its update; counts, scores and averages; ") for line in lines)
+    assert any(line.startswith("Disk: run folder ") for line in lines)
+    assert not any("describe features" in line for line in lines)
 
 
 def test_nothing_is_written(found: tuple[Experiment, MeasuredCosts], tmp_path: Path) -> None:
@@ -178,7 +188,7 @@ def test_differential_privacy_is_planned(
         if (cost := forecast(experiment, site.name, site.policy, scans.people[site.name])) is not None
     )
     console = Console(width=200, file=io.StringIO())
-    console.print(run_tables(replace(plan_with(experiment, found[1], scans), private=private)))
+    console.print(run_tables(replace(plan_with(experiment, found[1], scans), private=private), details=True))
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert "Differential privacy: epsilon 3, delta 0.001, per person, over all rounds" in text

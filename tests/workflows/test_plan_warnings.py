@@ -30,7 +30,7 @@ def test_a_site_of_six_scans_names_the_key_of_the_steps() -> None:
     sites = {"A": LARGE, "B": site((3, 3), (5, 5), (5, 5))}
     [text] = plan_warnings(experiment(), sites)
     assert text.startswith("few optimiser steps per round, in batches of 8: B 1 (6 scans);")
-    assert "write training.min_steps: 4" in text
+    assert "set training.min_steps: 4" in text
     assert plan_warnings(experiment(training={"min_steps": 4}), sites) == []
     assert plan_warnings(experiment(training={"batch_size": 2}), sites)[0].count("B 3 (6 scans)") == 1
 
@@ -38,18 +38,21 @@ def test_a_site_of_six_scans_names_the_key_of_the_steps() -> None:
 def test_sets_of_one_class_name_the_key_of_the_split() -> None:
     sites = {"A": site((30, 40), (5, 0), (0, 5)), "B": site((80, 0), (9, 9), (9, 9))}
     train, validation, test = plan_warnings(experiment(), sites)
-    assert train.startswith("train set without a class: B (nobody positive): its updates pull the model to one class;")
-    assert validation.startswith("validation set without a class: A (nobody positive): it has no AUC by which")
-    assert test.startswith("test set without a class: A (nobody negative): it has no test AUC; change splits.test")
+    assert train.startswith("train set without a class: B (no positive): its updates pull the model towards one class;")
+    assert validation.startswith("validation set without a class: A (no positive): it has no AUC by which")
+    assert test.startswith("test set without a class: A (no negative): it has no test AUC; change splits.test")
 
 
 @pytest.mark.parametrize(
     ("choice", "advice"),
-    [("highest_auc", "chooses a lucky round: leave it out, or raise splits.validation"), ("last", "are uncertain")],
+    [
+        ("highest_auc", "may then select a round by chance: leave it out, or raise splits.validation"),
+        ("last", "are uncertain"),
+    ],
 )
 def test_a_handful_of_validation_people_names_the_choice_of_the_round(choice: str, advice: str) -> None:
     [text] = plan_warnings(experiment(training={"best_round": choice}), {"A": site((40, 40), (2, 9), (9, 9))})
-    assert text.startswith("under 5 people of a class in validation: A (9 positive, 2 negative); ")
+    assert text.startswith("fewer than 5 people of a class in validation: A (9 positive, 2 negative); ")
     assert advice in text
 
 

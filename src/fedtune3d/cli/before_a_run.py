@@ -49,7 +49,7 @@ def init(
 
     write_experiment(site_folders, output, participants or ())
     out.print(
-        f"wrote {output}\nCheck the diagnoses under `labels`, then run: fedtune3d run {output}",
+        f"wrote {output}\nCheck the diagnoses under `labels`. Next: fedtune3d plan {output}, then check and run.",
         soft_wrap=True,
     )
 
@@ -125,8 +125,11 @@ def prepare(
 def plan(
     experiment: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="An experiment file or a study file.")],
     workers: Annotated[int, typer.Option(help="For a study: number of trials run in parallel.", min=1)] = 1,
+    details: Annotated[
+        bool, typer.Option("--details", help="For a run: also list the content of each kind of message.")
+    ] = False,
 ) -> None:
-    """Estimate traffic, disk space, memory and time of a run or a study before it starts.
+    """Estimate time, disk space, memory and traffic of a run or a study, and say what leaves each site.
 
     Counts the scans and times the model on one random volume; no image is read.
     """
@@ -138,7 +141,7 @@ def plan(
     if is_study(experiment):
         print_study_plan(Study.from_yaml(experiment), workers)
     else:
-        out.print(run_tables(plan_run(Experiment.from_yaml(experiment))))
+        out.print(run_tables(plan_run(Experiment.from_yaml(experiment)), details))
 
 
 def print_study_plan(study: "Study", workers: int) -> None:

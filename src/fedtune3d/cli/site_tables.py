@@ -11,7 +11,7 @@ from fedtune3d.federation.privacy.egress_log import EgressEntry
 
 def approvals_table(approvals: Iterable[Approval]) -> Table:
     """One row per approved experiment, oldest first."""
-    table = Table("experiment", _whole("hash"), _whole("approved"), "version", "people", _whole("revoked"))
+    table = Table("Experiment", _whole("Hash"), _whole("Approved"), "Version", "People", _whole("Revoked"))
     for approval in approvals:
         people = str(len(approval.people.get("everyone", ())))
         row = (
@@ -28,11 +28,12 @@ def approvals_table(approvals: Iterable[Approval]) -> Table:
 
 def log_table(entries: Sequence[EgressEntry]) -> Table:
     """One row per message, oldest first."""
-    table = Table(_whole("time"), _whole("approval"), "why it left", "what it reveals (about how many people)")
+    table = Table(
+        _whole("Time"), _whole("Approval"), "Message, and why it left", "What it reveals (about how many people)"
+    )
     for entry in entries:
-        kind = f"{entry.kind}, round {entry.round}" if entry.round else entry.kind
         fields = [f"{field.words}: {field.reveals} ({field.people})" for field in entry.fields]
-        reason = f"{kind}\n{entry.fault or entry.reason}"
+        reason = f"{entry.title}\n{entry.why}"
         shown = "\n".join(fields) or "nothing about people"
         table.add_row(*map(Text, (_time(entry.time), entry.experiment[:12], reason, shown)))
     return table

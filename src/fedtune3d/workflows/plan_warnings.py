@@ -44,20 +44,20 @@ def _few_steps(experiment: Experiment, sites: Mapping[str, SiteSplits]) -> Itera
         listed = ", ".join(f"{site} {count} ({sites[site][TRAIN].scans} scans)" for site, count in few.items())
         yield (
             f"few optimiser steps per round, in batches of {training.batch_size}: {listed}; the model may still be "
-            f"under-trained after {training.rounds} rounds: write training.min_steps: {MIN_STEPS}, or change "
+            f"under-trained after {training.rounds} rounds: set training.min_steps: {MIN_STEPS}, or change "
             "training.rounds"
         )
 
 
 def _one_class(classes: Sequence[str], sites: Mapping[str, SiteSplits]) -> Iterator[str]:
     consequences = {
-        TRAIN: "its updates pull the model to one class" if len(classes) == 2 else "its updates pull away from it",
+        TRAIN: "its updates pull the model towards one class" if len(classes) == 2 else "its updates pull away from it",
         VALIDATION: "it has no AUC by which rounds are compared",
         TEST: "it has no test AUC",
     }
     for split in SPLITS:
         lacking = [
-            f"{site} (nobody {name})"
+            f"{site} (no {name})"
             for site, splits in sites.items()
             for name, people in zip(classes, splits[split].people, strict=True)
             if not people
@@ -79,11 +79,11 @@ def _tiny_validation(experiment: Experiment, sites: Mapping[str, SiteSplits]) ->
     ]
     if not tiny:
         return
-    text = f"under {MIN_VALIDATION} people of a class in validation: {', '.join(tiny)}; "
+    text = f"fewer than {MIN_VALIDATION} people of a class in validation: {', '.join(tiny)}; "
     if experiment.training.best_round == "highest_auc":
         yield (
-            text
-            + "training.best_round: highest_auc then chooses a lucky round: leave it out, or raise splits.validation"
+            f"{text}training.best_round: highest_auc may then select a round by chance: leave it out, or raise "
+            "splits.validation"
         )
     else:
         yield text + "thresholds and scores there are uncertain: raise splits.validation if training can spare people"

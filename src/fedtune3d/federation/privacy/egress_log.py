@@ -141,6 +141,19 @@ class EgressEntry:
     reason: str = ""
     fields: tuple[SentField, ...] = ()
 
+    @property
+    def title(self) -> str:
+        """The task that it answers, in words: ``train fedavg, round 3``; the kind if no task was counted."""
+        purpose = self.reason.rpartition(": ")[0]
+        words = (purpose if purpose.startswith(self.kind) else self.kind).replace("_", " ")
+        return f"{words}, round {self.round}" if self.round else words
+
+    @property
+    def why(self) -> str:
+        """Why it left: ``task 3 of 40 approved``; for a fault, the line that left."""
+        purpose, _, count = self.reason.rpartition(": ")
+        return self.fault or (f"task {count} approved" if purpose.startswith(self.kind) else self.reason)
+
 
 class EgressManifest:
     """`egress.jsonl`: one line per message, on disk before the message leaves; hash-chained and counted."""
