@@ -48,9 +48,7 @@ def test_a_site_that_tells_the_label_is_a_warning() -> None:
 
     assert told((20, 20), (30, 25)) == []
     [text] = told((10, 40), (40, 10))
-    assert text == (
-        "the site alone predicts the label, AUC 0.80 [0.70, 0.87], Cramér's V 0.59; positive: A 80 %, B 20 %"
-    )
+    assert text == ("the site alone predicts the label, AUC 0.80 [0.70, 0.87], Cramér's V 0.59; positive: A 80%, B 20%")
 
 
 def test_a_site_whose_counts_are_held_back_is_not_passed_over_in_silence() -> None:
@@ -88,7 +86,7 @@ def test_of_three_classes_the_site_is_looked_at_for_each() -> None:
     classes = ("CN", "MCI", "AD")
     assert find_shortcuts({"A": of_three(20, 20, 20), "B": of_three(30, 28, 32)}, classes) == []
     texts = find_shortcuts({"A": of_three(40, 20, 0), "B": of_three(0, 20, 40)}, classes)
-    assert [text.partition("; ")[2] for text in texts] == ["CN: A 67 %, B 0 %", "AD: A 0 %, B 67 %"]
+    assert [text.partition("; ")[2] for text in texts] == ["CN: A 67%, B 0%", "AD: A 0%, B 67%"]
     (hidden,) = find_shortcuts({"A": of_three(20, 20, 3), "B": of_three(20, 20, 20)}, classes)
     assert hidden.startswith("not looked at, whether the site alone predicts the label at A")
     assert find_shortcuts({"A": of_three(20, 20, 3)}, ("everyone",)) == []

@@ -83,7 +83,7 @@ def test_a_runs_tables_sort_by_numbers_with_signs_and_units(open_page: Callable[
     assert min(found) < 0 < max(found)
     assert cells[-1].startswith("not defined")
     cost = page.locator("section[aria-labelledby=cost] table")
-    cost.locator("th", has_text="Both ways in all").get_by_role("button").click()
+    cost.locator("th", has_text="Total traffic").get_by_role("button").click()
     assert cost.locator("tbody th").first.inner_text() == "Graz"  # 136 MB, the others 143 MB
 
 

@@ -27,8 +27,8 @@ def metrics(make_run: Callable[..., Path]) -> RunMetrics:
 
 def test_the_sentence_names_people_chance_and_auc(metrics: RunMetrics) -> None:
     assert membership_sentence(metrics) == (
-        "Whoever has a person's scan and diagnosis can use a trained model to guess whether this person was in its "
-        "training: with at most 1 in 20 other people mistaken for one, it recognises "
+        "Anyone with a person's scan and diagnosis can use a trained model to guess whether this person was in its "
+        "training set. With at most 1 false alarm in 20 other people, this attack recognises "
         "14 of 100 training people with the federated model (by chance 7; AUC 0.60 [0.51, 0.68]), "
         "25 of 100 training people with the sites' own models (by chance 7; AUC 0.70 [0.61, 0.77]) and "
         "an undisclosed number of 100 training people with the centralized model (by chance 7; AUC 0.85 [0.78, 0.90]); "

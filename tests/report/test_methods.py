@@ -60,6 +60,13 @@ def test_random_weights_and_simulated_scans_are_called_that(make_run: Make) -> N
     assert "The scans are simulated and the encoder's weights are random" in text_of(methods)
 
 
+def test_scans_stayed_at_their_sites_only_where_another_machine_held_them(make_run: Make, small_run: RunFolder) -> None:
+    assert "All sites ran on one machine" in text_of(methods_at(small_run.path))
+    folder = make_run()
+    shutil.rmtree(folder / "sites", ignore_errors=True)
+    assert "Scans stayed at their sites." in text_of(methods_at(folder))
+
+
 def test_released_weights_and_real_scans_are_called_that(make_run: Make) -> None:
     folder = make_run()
     run = RunFolder(folder)

@@ -145,7 +145,7 @@ def test_a_run_that_has_only_begun_has_a_page(tmp_path: Path) -> None:
     sites = [{"name": "A", "policy": {"predictions_leave": True, "pictures_leave": True}}]
     write_run_config(RunFolder(tmp_path).config, {"name": "begun", "sites": sites})
     text = read(write_report(tmp_path)).text
-    assert "No round is done yet." in text
+    assert "No round is complete yet." in text
     assert "positive vs negative" in text  # the configuration names no classes
     assert "not recorded yet" in text
 

@@ -37,7 +37,7 @@ def test_correlations_and_shares_stand_in_rows(contents: RunContents) -> None:
         ("Amsterdam", "ventricles"),
         ("Amsterdam", "hippocampus"),
     ]
-    assert (shares[1]["volume"], shares[1]["trained"], shares[1]["random"]) == ("0.6 %", "1.2 ± 0.3 %", "0.7 ± 0.2 %")
+    assert (shares[1]["volume"], shares[1]["trained"], shares[1]["random"]) == ("0.6%", "1.2% ± 0.3%", "0.7% ± 0.2%")
     assert len(shares) == 4
 
 
@@ -66,7 +66,7 @@ def test_the_page_shows_it_where_it_was_asked_for(finished_page: Path, small_run
     text = finished_page.read_text(encoding="utf-8")
     assert "Where the model looks" in text
     assert "6 mm" in text
-    assert "1.2 ± 0.3 %" in text
+    assert "1.2% ± 0.3%" in text
     assert (finished_page.parent / "figures" / "mean_saliency.tsv").read_text().count("\n") == 1 + 4
     assert "Where the model looks" not in small_run.report.read_text(encoding="utf-8")
 

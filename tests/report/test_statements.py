@@ -65,11 +65,11 @@ def test_the_comparison_names_each_baseline(metrics: RunMetrics) -> None:
 @pytest.mark.parametrize(
     ("slope", "intercept", "words"),
     [
-        ((0.5, 0.3, 0.7), (0.1, -0.2, 0.4), "too sure of itself, probabilities too extreme (slope 0.50, 95% CI 0.30"),
-        ((3.5, 1.4, 5.6), (0.1, -0.2, 0.4), "too cautious, probabilities not extreme enough (slope 3.50, 95% CI"),
-        ((1.1, 0.6, 1.6), (0.1, -0.2, 0.4), "no sign that probabilities are too extreme or too cautious (slope 1.10, "),
+        ((0.5, 0.3, 0.7), (0.1, -0.2, 0.4), "overconfident, probabilities too extreme (slope 0.50, 95% CI 0.30"),
+        ((3.5, 1.4, 5.6), (0.1, -0.2, 0.4), "underconfident, probabilities not extreme enough (slope 3.50, 95% CI"),
+        ((1.1, 0.6, 1.6), (0.1, -0.2, 0.4), "no sign of over- or underconfidence (slope 1.10, "),
         ((1.1, 0.6, 1.6), (-1.2, -2, -0.4), "; probabilities of AD too high overall (intercept −1.20, 95% CI −2"),
-        ((0.45, -0.34, 1.25), (0.1, -0.2, 0.4), "too few people to tell whether probabilities are too extreme or too"),
+        ((0.45, -0.34, 1.25), (0.1, -0.2, 0.4), "too few people to tell whether the model is over- or underconfident"),
         ((1.1, 0.6, 1.6), (1.2, 0.4, 2), "; probabilities of AD too low overall"),
     ],
 )  # fmt: skip
@@ -99,5 +99,5 @@ def test_rates_have_their_counts_and_names(metrics: RunMetrics) -> None:
 
 def test_a_new_scan(metrics: RunMetrics) -> None:
     text = statements.new_scan_sentence(metrics.federated.pooled, "0.512", NAMES)
-    assert text == "gives the probability of AD; 0.512 or above is called AD, below it CN"
+    assert text == "gives the probability of AD; 0.512 or above is classified as AD, below it as CN"
     assert "no threshold" in statements.new_scan_sentence(None, "–", NAMES)

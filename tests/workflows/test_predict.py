@@ -165,7 +165,7 @@ def test_several_processes_predict_to_the_same_bits_and_in_the_same_order(
     several = predict_scans(predictor, scans, lambda done, total: told.append((done, total)), workers=2)
     assert several == predict_scans(predictor, scans)
     assert told == [(1, 3), (2, 3), (3, 3)]
-    with pytest.raises(InputError, match="--workers: saliency maps are made one scan after the other"):
+    with pytest.raises(InputError, match="--workers: saliency maps are computed one scan after another"):
         predict_scans(predictor, scans, explain=lambda found, prepared: None, workers=2)
 
 

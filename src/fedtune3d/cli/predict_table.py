@@ -118,8 +118,8 @@ def _sentence(prediction: AnyPrediction, outcome: Outcome) -> str:
 
 def _known_warnings(predictions: Sequence[AnyPrediction]) -> list[str]:
     return [
-        f"Warning: {prediction.name} is a {SETS[known.split]} scan of site {known.site} in this run; what the model "
-        "says of it says nothing about new scans."
+        f"Warning: {prediction.name} is a {SETS[known.split]} scan of site {known.site} in this run; this prediction "
+        "says nothing about new scans."
         for prediction in predictions
         if (known := prediction.known) is not None
     ]

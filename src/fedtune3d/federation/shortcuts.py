@@ -57,7 +57,7 @@ def _by_site(described: Mapping[str, PeopleDescription], classes: Sequence[str])
     for label in looked_at if len(known) > 1 else ():
         auc, low, high = site_auc([(sum(people) - people[label], people[label]) for people in known.values()])
         if _predicts_label(low, high):
-            shares = ", ".join(f"{site} {100 * people[label] / sum(people):.0f} %" for site, people in known.items())
+            shares = ", ".join(f"{site} {100 * people[label] / sum(people):.0f}%" for site, people in known.items())
             yield (
                 f"the site alone predicts the label, AUC {auc:.2f} [{low:.2f}, {high:.2f}], Cramér's V "
                 f"{cramers_v(list(known.values())):.2f}; {classes[label]}: {shares}"

@@ -50,9 +50,9 @@ class ClassNames:
         if (self.positive, self.negative) == ("positive", "negative"):
             return self.definition
         sentence = (
-            f"Positive means {self.positive}, negative {self.negative}: sensitivity is the share of {self.positive} "
-            f"scans that the model calls {self.positive}, specificity that of {self.negative} scans called "
-            f"{self.negative}."
+            f"Positive means {self.positive}, negative {self.negative}: sensitivity is the proportion of "
+            f"{self.positive} scans classified as {self.positive}, specificity that of {self.negative} scans "
+            f"classified as {self.negative}."
         )
         return f"{sentence} {self.definition}".strip()
 

@@ -61,9 +61,9 @@ def membership_sentence(metrics: RunMetrics) -> str:
         return ""
     found = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
     return (
-        "Whoever has a person's scan and diagnosis can use a trained model to guess whether this person was in its "
-        f"training: with at most 1 in {ONE_FALSE_ALARM_IN} other people mistaken for one, it recognises {found}; an "
-        "AUC of 0.5 is a coin toss, 1 is certainty."
+        "Anyone with a person's scan and diagnosis can use a trained model to guess whether this person was in its "
+        f"training set. With at most 1 false alarm in {ONE_FALSE_ALARM_IN} other people, this attack recognises "
+        f"{found}; an AUC of 0.5 is a coin toss, 1 is certainty."
     )
 
 

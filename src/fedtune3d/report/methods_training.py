@@ -69,7 +69,7 @@ def training_sentences(run: FinishedRun, experiment: Experiment, cite: Citations
     if experiment.model.head != NCC:
         yield from _local_sentences(experiment, cite)
     yield from _participation_sentences(run, experiment)
-    yield from _protection_sentences(experiment, cite)
+    yield from _protection_sentences(run, experiment, cite)
     choice = experiment.training.best_round
     source = "breiman" if choice == "latest_within_error" else None
     best = BEST_ROUND[choice]
@@ -78,7 +78,7 @@ def training_sentences(run: FinishedRun, experiment: Experiment, cite: Citations
     elif not experiment.outcome.is_binary:
         best = best.replace("validation AUC", "macro-averaged validation AUC")
     chosen = "" if run.metrics.best_round is None else f", round {run.metrics.best_round}"
-    yield (f"The evaluated state is that of {best}{cite(source)}{chosen}; test scans had no part in the choice.")
+    yield (f"The evaluated state is that of {best}{cite(source)}{chosen}; test scans were not used in the selection.")
 
 
 def times(count: int) -> str:
@@ -120,11 +120,15 @@ def _participation_sentences(run: FinishedRun, experiment: Experiment) -> Iterat
         yield f"{plural(missed, 'update')} {'was' if missed == 1 else 'were'} missing or rejected."
 
 
-def _protection_sentences(experiment: Experiment, cite: Citations) -> Iterator[str]:
-    yield "Scans stayed at their sites."
+def _protection_sentences(run: FinishedRun, experiment: Experiment, cite: Citations) -> Iterator[str]:
+    yield (
+        "All sites ran on one machine, which held the scans of all of them; each site trained on its own scans only."
+        if run.on_one_machine
+        else "Scans stayed at their sites."
+    )
     privacy = experiment.privacy
     if privacy.secure_aggregation:
-        yield f"By secure aggregation{cite('bonawitz')} the server saw only sums of the sites' updates."
+        yield f"With secure aggregation{cite('bonawitz')} the server saw only sums of the sites' updates."
     if privacy.epsilon is not None:
         yield (
             f"Training was differentially private per person{cite('abadi')} (ε = {privacy.epsilon:g}, "

@@ -41,8 +41,7 @@ LIMITS = """\
   may perform worse, by an amount that the numbers below do not show.
 - {calibration}
 - The round was chosen by validation scores, which are therefore optimistic; the test numbers below are not affected.
-- Weights can reveal information about the scans that they were trained on. The only protection is that the scans stay
-  at their sites."""
+- Weights can reveal information about the scans on which they were trained. {protection}"""
 
 HOW_TO_USE = """\
 ```python
@@ -57,7 +56,7 @@ HOW_TO_RECALIBRATE = """
 
 ```python
 probability = float(model(scan).softmax(dim=1)[0, 1])
-recalibrated = info.recalibration.probability_beside(probability, info.threshold)   # agrees with the verdict
+recalibrated = info.recalibration.probability_beside(probability, info.threshold)   # agrees with the predicted class
 ```"""
 
 
@@ -83,7 +82,10 @@ def model_card(contents: FinishedRun, info: ExportInfo, files: Sequence[str]) ->
         "" if (classes := class_table(info)) is None else "## Classes\n\n" + _outcome_table(classes),
         "## Data\n\n" + _data(contents),
         "## Measured on the test scans\n\n" + _measured(contents, info),
-        "## Limits\n\n" + LIMITS.format(outcome=limit(info.outcome), calibration=_calibration_limit(info)),
+        "## Limits\n\n"
+        + LIMITS.format(
+            outcome=limit(info.outcome), calibration=_calibration_limit(info), protection=_protection(contents)
+        ),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -177,6 +179,14 @@ def _calibration_limit(info: ExportInfo) -> str:
     )
 
 
+def _protection(contents: FinishedRun) -> str:
+    """Say what protects the people behind the weights."""
+    epsilon = contents.config.get("privacy", {}).get("epsilon")
+    if epsilon is None:
+        return "They were trained without differential privacy, so nothing limits what can be inferred."
+    return f"Training was differentially private per person, with ε = {epsilon:g} at each site."
+
+
 def _data(contents: FinishedRun) -> str:
     """Tabulate the scans of each split per site, with people and, of two classes, positive scans of the test set."""
     tested = dict[str, SetSize](contents.metrics.evaluated["federated"].sites)
@@ -214,7 +224,8 @@ def _measured(contents: FinishedRun, info: ExportInfo) -> str:
     ]
     text = (
         "People are those with positive + with negative test scans; square brackets are 95% CIs, round ones scans "
-        "called right / all; `few` marks fewer than ten people in a class.\n\n" + _table(("Site", *MEASURES), rows)
+        "classified correctly / all; `few` marks fewer than ten people in a class.\n\n"
+        + _table(("Site", *MEASURES), rows)
     )
     if info.layers_of is not None:
         return text

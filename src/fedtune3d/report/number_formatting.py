@@ -52,7 +52,7 @@ def pretraining_title(name: str) -> str:
     cohorts = encoder_spec(name).cohorts if name in encoder_names() else None
     if cohorts is None:
         return "cohorts not known here; it may have seen people of public cohorts"
-    return f"{', '.join(cohorts)}, by its authors' account"
+    return f"{', '.join(cohorts)}, according to its authors"
 
 
 def weights_title(weights: WeightsSource) -> str:

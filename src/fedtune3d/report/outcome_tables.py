@@ -107,7 +107,7 @@ def _confusion_tables(metrics: ClassMetrics, only: str | None) -> list[OutcomeTa
             (name, *("held back" if cell is None else str(cell) for cell in cells), str(total))
             for name, cells, total in zip(metrics.classes, test.confusion.cells, test.confusion.totals, strict=True)
         ]
-        header = ("Class", *(f"called {name}" for name in metrics.classes), "Scans")
+        header = ("Class", *(f"predicted {name}" for name in metrics.classes), "Scans")
         tables.append(OutcomeTable(f"Confusion matrix, {place}", header, rows))
     return tables
 

@@ -33,11 +33,11 @@ def privacy_notes(contents: RunContents) -> list[str]:
     delta, clip, outside = section["delta"], section["clip"], ", ".join(sent_besides(contents))
     return [
         f"Each person's gradient was clipped to a norm of {clip:g}, over all of that person's scans, and Gaussian "
-        "noise was added to the sum of each step. ε is for one person in training, at "
-        f"δ = {delta:g}, over all rounds of this run. In a simulation on one machine the noise follows from the seed "
-        "and protects nobody; across hospitals it comes from each site's own system.",
-        f"Outside this ε are all other numbers that left, none of which has noise: {outside}. No "
-        "training loss was sent.",
-        "The price in AUC cannot be read from one run: run the same file without privacy.epsilon and with the same "
+        "noise was added to the sum in each step. ε applies to each training person, at "
+        f"δ = {delta:g}, over all rounds of this run. In a simulation on one machine the noise is derived from the "
+        "seed and protects nobody; across hospitals it comes from each site's own system.",
+        f"ε does not cover the other numbers that left, which have no noise: {outside}. The "
+        "training loss was not sent.",
+        "One run does not show the loss of AUC: run the same file without privacy.epsilon and with the same "
         "seed, so that the splits are the same, or compare both as two rules of a study.",
     ]

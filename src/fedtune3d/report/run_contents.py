@@ -69,6 +69,11 @@ class RunContents:
         return [section["name"] for section in self.config["sites"]]
 
     @property
+    def on_one_machine(self) -> bool:
+        """Whether the run folder also has the halves of all sites, so that one machine held all scans."""
+        return [site.path.name for site in RunFolder(self.path).site_folders] == sorted(self.sites)
+
+    @property
     def outcome(self) -> Outcome:
         """What the model predicts."""
         return recorded_outcome(self.config)

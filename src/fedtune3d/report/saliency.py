@@ -30,7 +30,7 @@ def share_rows(infos: Infos, regions: Iterable[str]) -> list[dict[str, str]]:
         {
             "site": site,
             "region": region,
-            "volume": f"{100 * info.volumes[region]:.1f} %",
+            "volume": f"{100 * info.volumes[region]:.1f}%",
             "trained": _share(info.shares["trained"][region]),
             "random": _share(info.shares["random"][region]),
         }
@@ -43,7 +43,7 @@ def share_rows(infos: Infos, regions: Iterable[str]) -> list[dict[str, str]]:
 
 def _share(value: tuple[float, float]) -> str:
     mean, deviation = value
-    return f"{100 * mean:.1f} ± {100 * deviation:.1f} %"
+    return f"{100 * mean:.1f}% ± {100 * deviation:.1f}%"
 
 
 def warnings(infos: Infos) -> list[str]:

@@ -55,7 +55,7 @@ def comparison_sentence(metrics: RunMetrics) -> str:
 
 
 def calibration_words(calibration: Calibration, names: ClassNames) -> str:
-    """Say what slope and intercept mean for the probabilities: `too sure (slope 0.51, 95% CI 0.30–0.72)`."""
+    """Say what slope and intercept mean for the probabilities: `overconfident (slope 0.51, 95% CI 0.30–0.72)`."""
     slope, intercept = calibration.slope, calibration.intercept
     parts = [_slope_words(slope)]
     if intercept.limits is not None:
@@ -71,12 +71,12 @@ def _slope_words(slope: Estimate) -> str:
         return f"not measured ({slope.undefined})"
     _, low, high = slope.limits
     if high < 1:
-        return f"too sure of itself, probabilities too extreme (slope {_numbers(slope)})"
+        return f"overconfident, probabilities too extreme (slope {_numbers(slope)})"
     if low > 1:
-        return f"too cautious, probabilities not extreme enough (slope {_numbers(slope)})"
+        return f"underconfident, probabilities not extreme enough (slope {_numbers(slope)})"
     if high - low > WIDE:
-        return f"too few people to tell whether probabilities are too extreme or too cautious (slope {_numbers(slope)})"
-    return f"no sign that probabilities are too extreme or too cautious (slope {_numbers(slope)})"
+        return f"too few people to tell whether the model is over- or underconfident (slope {_numbers(slope)})"
+    return f"no sign of over- or underconfidence (slope {_numbers(slope)})"
 
 
 def _numbers(estimate: Estimate) -> str:
@@ -101,4 +101,4 @@ def new_scan_sentence(pooled: PooledMetrics | None, threshold: str, names: Class
     gives = f"gives the probability of {names.positive}"
     if pooled is None or pooled.threshold is None:
         return f"{gives}; there is no threshold, so no class"
-    return f"{gives}; {threshold} or above is called {names.positive}, below it {names.negative}"
+    return f"{gives}; {threshold} or above is classified as {names.positive}, below it as {names.negative}"

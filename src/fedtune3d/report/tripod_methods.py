@@ -63,7 +63,7 @@ def _eligibility(run: FinishedRun, experiment: Experiment) -> Answer:
 def _preparation(run: FinishedRun, experiment: Experiment) -> Answer:
     sentences = " ".join(preparation_sentences(experiment, NoCitations()))
     faulty = {"stop": "A faulty scan stopped the run.", "skip": "Faulty scans were left out."}[experiment.on_bad_scan]
-    return Answer("filled", f"{sentences} The same code prepared all scans, whatever the group. {faulty}")
+    return Answer("filled", f"{sentences} The same code prepared the scans of all groups. {faulty}")
 
 
 def _outcome_defined(run: FinishedRun, experiment: Experiment) -> Answer:

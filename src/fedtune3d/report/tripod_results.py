@@ -11,7 +11,8 @@ from fedtune3d.report.tripod_items import Answer, Answering
 
 def _data_sharing(run: FinishedRun, experiment: Experiment) -> Answer:
     shared = [site.name for site in experiment.sites if site.policy.predictions_leave]
-    text = f"Scans stay at their sites; predictions without names leave {', '.join(shared) or 'no site'}."
+    scans = "The scans of all sites are on one machine" if run.on_one_machine else "Scans stay at their sites"
+    text = f"{scans}; predictions without names leave {', '.join(shared) or 'no site'}."
     return Answer("partly filled", f"{text} Access: for the authors.")
 
 
@@ -25,11 +26,11 @@ def _flow(run: FinishedRun, experiment: Experiment) -> Answer:
     if not run.flows:
         return Answer("for the authors", "")
     everyone = people_text(people_in(run, "all"))
-    return Answer("filled", f"Included: {everyone}; the flow per site is in the report under “Who was in it”.")
+    return Answer("filled", f"Included: {everyone}; the flow per site is in the report under “Participants”.")
 
 
 def _characteristics(run: FinishedRun, experiment: Experiment) -> Answer:
-    text = "Sex and age by class, split and site are in the report under “Differences between the sites”"
+    text = "Sex and age by class, split and site are in the report under “Participants”"
     return Answer("partly filled", f"{text}, as far as policies allow. Other characteristics: for the authors.")
 
 

@@ -123,7 +123,9 @@ def predict_scans(
     if missing:
         raise InputError(f"{', '.join(map(str, missing))}: no such file; give the paths of NIfTI scans")
     if explain is not None and workers > 1:
-        raise InputError("--workers: saliency maps are made one scan after the other; leave --workers or --explain out")
+        raise InputError(
+            "--workers: saliency maps are computed one scan after another; leave --workers or --explain out"
+        )
     predictions: list[AnyPrediction] = []
     for prediction in _predictions(predictor, scans, distinct_names(scans), explain, workers):
         predictions.append(prediction)

@@ -146,7 +146,7 @@ def _own_code(experiment: Experiment) -> Iterator[str]:
         yield from _wrapped(
             f"the encoder {experiment.model.encoder} is a file that this site has installed, not part of fedtune3d "
             f"(SHA-256 {sha256}): it is code that runs here, and the checks of what leaves cannot contain it. Whoever "
-            "approves this has read it, or trusts who wrote it."
+            "approves this has read it, or trusts its author."
         )
 
 
@@ -261,7 +261,7 @@ def _worst(experiment: Experiment, policy: Policy, cost: Forecast | None) -> Ite
     if privacy is not None:
         yield from _wrapped("Within these bounds, what follows holds.")
     yield from _wrapped(
-        "From the updates and the final model it can be guessed whether a person was in the training, and scans can be "
+        "The updates and the final model allow guesses about who was in the training set, and scans can be "
         "approximated. The risk grows with the number of trained weights, and is greater with few people and few "
         "steps. Each evaluation tries the guess with the final model, and the report says how often it is right."
     )
@@ -272,7 +272,7 @@ def _worst(experiment: Experiment, policy: Policy, cost: Forecast | None) -> Ite
         "features (numbers computed from the scan) from the update."
     )
     if experiment.tuning.method == "full":
-        yield from _wrapped("The whole encoder leaves, which tells most about single scans.")
+        yield from _wrapped("The whole encoder leaves, which reveals most about single scans.")
     if LEAVE_ONE_SITE_OUT in experiment.baselines:
         yield from _wrapped("Leave one site out trains on the same people once for each other site.")
     if policy.predictions_leave:

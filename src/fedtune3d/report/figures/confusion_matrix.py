@@ -35,9 +35,9 @@ def draw_confusion_matrix(metrics: ClassMetrics) -> Drawing | None:
     return Drawing(
         name="confusion_matrix",
         title="Confusion matrix, federated",
-        description="Test scans by class (rows) and predicted class (columns), of all sites and per site: scans of the "
-        "class that were called so, of all its scans, and their share. A cell about too few people for the site's "
-        "policy is held back.",
+        description="Test scans by class (rows) and predicted class (columns), of all sites and per site: number "
+        "of scans, number in the true class, and percentage. A cell about fewer people than the site's policy allows "
+        "is held back.",
         figure=figure,
         rows=[row for name, part in parts.items() for row in _rows(name, part, classes)],
     )
