@@ -35,7 +35,7 @@ def test_the_page_has_every_number_of_the_results(folder: CrossValidationFolder)
             assert f"{auc.sd_folds:.2f} over folds, {auc.sd_repeats:.2f} over repeats" in text
         for fold in method.mean.folds:
             assert f"{fold.value:.2f}" in text
-    assert "is no standard error" in text
+    assert "is not a standard error" in text
     assert len(tables_in(folder.report)) == 4
 
 

@@ -56,4 +56,4 @@ def test_the_page_shows_the_sentence_and_what_it_does_not_cover(finished_page: P
     page = finished_page.read_text(encoding="utf-8")
     assert "How much the models give away" in page
     assert "can use a trained model to guess whether this person was in its training" in page
-    assert "A lower bound: this attack looks at the model" in page
+    assert "These numbers are a lower bound" in page

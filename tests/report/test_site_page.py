@@ -56,11 +56,11 @@ def test_the_page_shows_the_ledgers(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "site.html"
     path.write_text(SitePage(folder, read_log).html())
     tables = tables_in(path)
-    (row,) = table_of(tables, "Experiments approved here")
+    (row,) = table_of(tables, "Experiments approved at this site")
     assert (row[0], row[3], row[4], row[5]) == ("small", "14", "1 of 3", "3")
     assert ["train fedavg", "1", "6", "5"] in table_of(tables, "tasks that the approved experiment needs")
-    left = table_of(tables, "The last messages that left this site")
-    assert [cells[1] for cells in left] == ["train, round 1", "assign splits", "count scans"]
+    left = table_of(tables, "The latest messages that left this site")
+    assert [cells[1] for cells in left] == ["train fedavg, round 1", "assign splits", "count scans"]
     assert all("(" in cells[3] for cells in left)  # of how many people
     text = path.read_text()
     assert "sub-" not in text  # no person is named

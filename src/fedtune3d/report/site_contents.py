@@ -115,14 +115,16 @@ def _asked(approval: Approval, approvals: Approvals, charges: Sequence[Charge], 
     last = own[-1] if own else None
     experiment = _experiment(approvals.file_of(approval.experiment))
     counts = Counter(charge.purpose for charge in own)
+    rounds = None if experiment is None else experiment.training.rounds
+    latest = max((charge.round for charge in own if not charge.namespace), default=0)
     allowances: Mapping[str, Allowance] = {} if experiment is None else budget_of(experiment, site)
     return Asked(
         approval=approval,
         people=len(approval.people.get("everyone", ())),
         answered=len(own),
         last=f"{last.time.replace('T', ' ')}, {last.purpose}" if last else "",
-        round=max((charge.round for charge in own if not charge.namespace), default=0),
-        rounds=None if experiment is None else experiment.training.rounds,
+        round=latest if rounds is None else min(latest, rounds),  # the last state is scored in a round of its own
+        rounds=rounds,
         budget=[Allowed(purpose, counts[purpose], allowance.times) for purpose, allowance in allowances.items()],
     )
 

@@ -12,7 +12,7 @@ from fedtune3d.report.page import asset, environment
 from fedtune3d.report.run_contents import stamp
 from fedtune3d.report.site_contents import SiteContents, read_site_contents
 
-SHOWN_MESSAGES = 100
+SHOWN_MESSAGES = 25
 ReadLog = Callable[[Path], Sequence[EgressEntry]]
 
 

@@ -8,7 +8,7 @@ FINGERPRINTS = "keyed codes of scans, for the leak audit (across hospitals only 
 RECOGNISED = "how well the training people are recognised by their loss"
 FREE_OF_NOISE = (
     "numbers of people and scans per site, split and class",
-    "validation scores in each round, and the choice of the round by them",
+    "validation scores in each round, and the round selected with them",
     "results on validation and test scans",
     RECOGNISED,
     "intensity profiles",

@@ -29,9 +29,9 @@ def draw_calibration(metrics: RunMetrics, names: ClassNames = UNNAMED) -> Drawin
         axes.spines[["top", "right"]].set_visible(False)
     return Drawing(
         name="calibration",
-        title="Calibration and net benefit, federated",
-        description=f"Left: share of {names.positive} among test scans against the mean probability in ten bins, with "
-        "95% CIs, and the scans in each bin. Right: net benefit of deciding by the model, of treating all and of "
+        title="Calibration with 95% CIs (left) and net benefit (right) of the federated model, all test scans",
+        description=f"Left: proportion of {names.positive} among test scans against the mean probability in ten bins, "
+        "with 95% CIs, and the scans in each bin. Right: net benefit of deciding by the model, of treating all and of "
         "treating none.",
         figure=figure,
         rows=[*_curve_rows(points), *_worth_rows(decisions)],

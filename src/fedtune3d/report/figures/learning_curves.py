@@ -35,7 +35,8 @@ def draw_learning_curves(ledger: Sequence[LedgerLine], sites: Sequence[str], bes
     figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False, fontsize=8)
     return Drawing(
         name="learning_curves",
-        title="Learning curves",
+        title=f"Learning curves: validation {measure} of the global state per site and their mean (left), training "
+        "loss per site (right)",
         description=f"Left: validation {measure} of the global state per site and its mean, over the rounds. "
         "Right: training loss per site in each round.",
         figure=figure,
