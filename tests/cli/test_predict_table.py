@@ -119,7 +119,7 @@ def test_the_sentence_never_contradicts_itself(threshold: float) -> None:
 def test_scans_of_the_run_are_warned_of_and_classes_named() -> None:
     scan = Prediction(Path("a"), "sub-1", 0.8, True, None, None, known=KnownScan("A", "train"))
     _, warning = prediction_sentences([scan], 0.4, ClassNames("AD", "CN"))
-    assert warning.startswith("Warning: sub-1 is a training scan of site A in this run")
+    assert warning.startswith("Warning: sub-1 is a training scan of A in this run")
     console = Console(width=160, no_color=True)
     with console.capture() as capture:
         console.print(prediction_table([scan], 0.4, names=ClassNames("AD", "CN"), why_unknown="no site sent any"))

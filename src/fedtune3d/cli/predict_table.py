@@ -118,7 +118,7 @@ def _sentence(prediction: AnyPrediction, outcome: Outcome) -> str:
 
 def _known_warnings(predictions: Sequence[AnyPrediction]) -> list[str]:
     return [
-        f"Warning: {prediction.name} is a {SETS[known.split]} scan of site {known.site} in this run; this prediction "
+        f"Warning: {prediction.name} is a {SETS[known.split]} scan of {known.site} in this run; this prediction "
         "says nothing about new scans."
         for prediction in predictions
         if (known := prediction.known) is not None

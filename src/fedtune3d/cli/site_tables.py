@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from rich import box
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -11,7 +12,8 @@ from fedtune3d.federation.privacy.egress_log import EgressEntry
 
 def approvals_table(approvals: Iterable[Approval]) -> Table:
     """One row per approved experiment, oldest first."""
-    table = Table("Experiment", _whole("Hash"), _whole("Approved"), "Version", "People", _whole("Revoked"))
+    heads = ("Experiment", _whole("Hash"), _whole("Approved"), "Version", "People", _whole("Revoked"))
+    table = Table(*heads, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for approval in approvals:
         people = str(len(approval.people.get("everyone", ())))
         row = (
@@ -28,9 +30,8 @@ def approvals_table(approvals: Iterable[Approval]) -> Table:
 
 def log_table(entries: Sequence[EgressEntry]) -> Table:
     """One row per message, oldest first."""
-    table = Table(
-        _whole("Time"), _whole("Approval"), "Message, and why it left", "What it reveals (about how many people)"
-    )
+    heads = (_whole("Time"), _whole("Approval"), "Message, and why it left", "What it reveals (about how many people)")
+    table = Table(*heads, box=box.SIMPLE_HEAD, padding=(0, 1, 1, 0))
     for entry in entries:
         fields = [f"{field.words}: {field.reveals} ({field.people})" for field in entry.fields]
         reason = f"{entry.title}\n{entry.why}"

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics, TestMetrics
+from fedtune3d.report.few import few_note
 from fedtune3d.report.number_formatting import METHODS, interval
 
 
@@ -52,7 +53,7 @@ def auc_rows(metrics: RunMetrics) -> list[AucRow]:
 
 
 def auc_table(metrics: RunMetrics) -> Table:
-    """Tabulate test AUC and 95% CI per site, federated next to the baselines, with 'few' and 'not defined' marks."""
+    """Tabulate test AUC and 95% CI per site, federated next to the baselines, with a note on few people."""
     table = Table(title="Test AUC [95% CI]", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Site", no_wrap=True)
     table.add_column("Scans (pos.)", justify="right", max_width=9)
@@ -63,6 +64,7 @@ def auc_table(metrics: RunMetrics) -> Table:
         cells = [Text(_cell(estimate)) for estimate in row.estimates]
         last_site = row.kind == "site" and rows[index + 1].kind != "site"
         table.add_row(Text(row.name), _scans(row.test), *cells, end_section=last_site)
+    table.caption, table.caption_justify = few_note((row.name, row.estimates) for row in rows) or None, "left"
     return table
 
 
@@ -76,4 +78,4 @@ def _cell(estimate: Estimate | None) -> str:
         return "–"
     if estimate.value is None:
         return interval(estimate).split(" (")[0]
-    return interval(estimate) + (f" {estimate.mark}" if estimate.mark else "")
+    return interval(estimate)
