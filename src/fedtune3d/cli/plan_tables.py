@@ -70,13 +70,17 @@ def _leaves(plan: RunPlan) -> str:
     update = "the sum of all updates is visible, not its own" if privacy.secure_aggregation else "its update"
     parts = [f"{update}{noised}", "counts, scores and averages"]
     sites = plan.experiment.sites
-    for key, what in (("predictions_leave", "test predictions without names"), ("maps_leave", "mean saliency maps")):
+    for key, what in (
+        ("predictions_leave", "test predictions without names"),
+        ("pictures_leave", "slices of a few scans, for the report"),
+        ("maps_leave", "mean saliency maps"),
+    ):
         if key == "maps_leave" and plan.experiment.explain is None:
             continue
         allowed = [site.name for site in sites if getattr(site.policy, key)]
         if allowed:
             parts.append(what if len(allowed) == len(sites) else f"{what} ({', '.join(allowed)})")
-    return f"{'; '.join(parts)}; no scans, names or paths"
+    return f"{'; '.join(parts)}; no whole scan"
 
 
 def _cross_validation(plan: RunPlan) -> list[tuple[str, str]]:

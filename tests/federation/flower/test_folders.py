@@ -100,7 +100,7 @@ def test_check_names_all_that_is_wrong(tmp_path: Path, made: ServerFolder) -> No
     (tmp_path / "site.key").chmod(0o644)
     findings = list(check_site(tmp_path))
     said = " ".join(finding.text for finding in findings)
-    assert "no experiment with a class of under 5 people here" in said
+    assert "an experiment needs at least 5 people of each class here" in said
     assert f"approved experiments: none yet; run `fedtune3d site approve {tmp_path} experiment.yaml`" in said
     bad = [finding.text for finding in findings if not finding.good]
     assert [text.split(": ", 1)[1].split(";")[0].split(" (")[0] for text in bad] == [

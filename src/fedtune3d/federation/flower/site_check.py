@@ -105,8 +105,8 @@ def _minimums(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
     policy = settings.policy
     yield Finding(
         True,
-        f"policy: no experiment with a class of under {policy.min_per_class} people here; nothing leaves of a split "
-        f"with a class of under {policy.min_people}, so the training set needs {policy.min_people} of each class",
+        f"policy: an experiment needs at least {policy.min_per_class} people of each class here; nothing leaves about "
+        f"a split with fewer than {policy.min_people} of a class, so the training set needs {policy.min_people} of each",
     )
     yield Finding(True, f"columns that labels may use: {', '.join(settings.columns) or 'none'}")
 
