@@ -49,6 +49,17 @@ def test_every_command_helps_under_either_name(capsys: pytest.CaptureFixture[str
     assert re.search(r"--help +-h ", short)
 
 
+def test_no_paragraph_of_a_help_is_broken_where_the_source_is() -> None:
+    def below(command: click.Command) -> Iterator[click.Command]:
+        yield command
+        for inner in getattr(command, "commands", {}).values():
+            yield from below(inner)
+
+    texts = {command.name: command.help or "" for command in below(typer.main.get_command(app))}
+    assert [name for name, text in texts.items() if re.search(r"(?<!\n)\n(?!\n)", text)] == []
+    assert len(texts) > 30
+
+
 def test_help_and_version_import_no_heavy_package() -> None:
     """Of all commands in turn, in a process of their own."""
     code = """

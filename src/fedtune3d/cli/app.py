@@ -1,5 +1,6 @@
 """The command line: the commands by group, and how errors are printed."""
 
+import inspect
 import signal
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,11 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt:
             err.print(STOPPED)
             raise typer.Exit(130) from None
+
+
+def _one_line_per_paragraph(text: str) -> str:
+    """Join the lines of each paragraph; the help would otherwise also break where the source does."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 STOPPED = "stopped; run the same command again to continue"
@@ -51,10 +57,11 @@ for command in (
     verify.verify,
 ):
     app.command()(command)
-app.add_typer(server.commands, name="server")
-app.add_typer(site.commands, name="site")
-app.add_typer(weights.commands, name="weights")
-app.add_typer(cache.commands, name="cache")
+for name, group in (("server", server), ("site", site), ("weights", weights), ("cache", cache)):
+    app.add_typer(group.commands, name=name)
+for commands in (app, server.commands, site.commands, weights.commands, cache.commands):
+    for info in commands.registered_commands:
+        info.help = _one_line_per_paragraph(inspect.getdoc(info.callback) or "")
 
 
 @app.callback(invoke_without_command=True)

@@ -106,7 +106,7 @@ def _minimums(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
     yield Finding(
         True,
         f"policy: an experiment needs at least {policy.min_per_class} people of each class here; nothing leaves about "
-        f"a split with fewer than {policy.min_people} of a class, so the training set needs {policy.min_people} of each",
+        f"a split with fewer than {policy.min_people} of a class, so the training set needs {policy.min_people} each",
     )
     yield Finding(True, f"columns that labels may use: {', '.join(settings.columns) or 'none'}")
 
