@@ -74,6 +74,7 @@ def print_result(folder: "RunFolder") -> None:
     metrics = read_metrics(folder)
     out.print(auc_table(metrics) if metrics.outcome.is_binary else terminal_table(main_table(metrics)))
     if (differences := against_table(metrics)) is not None:
+        out.print()
         out.print(differences)
     if text := caveat(metrics):
         out.print(text)

@@ -63,7 +63,7 @@ def against_table(metrics: RunMetrics) -> Table | None:
     if not rows:
         return None
     table = Table(
-        title=f"Federated minus baseline, paired difference of {_measure(metrics)} [95% CI]",
+        title=f"Federated minus baseline, {_measure(metrics)} [95% CI]",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         title_justify="left",
