@@ -5,6 +5,7 @@ import pytest
 
 from fedtune3d._utils.errors import DamagedFileError
 from fedtune3d._utils.ledgers import append_line
+from fedtune3d.evaluation.outcome import BINARY, NumberOutcome
 from fedtune3d.federation.ledger import LedgerLine, SiteEntry, Validation, append_ledger_line, read_ledger
 from fedtune3d.training.scores import Scores
 
@@ -50,3 +51,10 @@ def test_states_are_ranked_by_auc_then_by_loss() -> None:
     ]
     shuffled = [ordered[index] for index in (3, 0, 4, 2, 1)]
     assert sorted(shuffled, key=lambda validation: validation.rank) == ordered
+
+
+def test_models_are_compared_by_auc_or_by_the_error_in_its_unit() -> None:
+    validation = Validation(3, 0.8, 0.1)
+    assert validation.score(BINARY) == 0.8
+    assert validation.score(NumberOutcome("age", 40, 100, "years", "error")) == pytest.approx(6.0)
+    assert Validation(3, None, None).score(NumberOutcome("age", 40, 100, "years", "error")) is None

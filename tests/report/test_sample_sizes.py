@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from outcome_metrics import class_metrics, number_metrics
 
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d.evaluation.metrics import TestMetrics, read_metrics
@@ -34,3 +35,13 @@ def test_seeds_that_differ_are_a_range(boston: TestMetrics) -> None:
 @pytest.mark.parametrize(("share", "text"), [(0.05, "5%"), (0.5, "50%"), (11 / 25, "44%"), (33 / 81, "40.7%")])
 def test_prevalences(share: float, text: str) -> None:
     assert sample_sizes.percentage(share) == text
+
+
+def test_people_of_other_outcomes_are_counted_by_class_or_together() -> None:
+    classes, numbers = class_metrics(), number_metrics()
+    site = next(iter(classes.sites.values()))
+    expected = " + ".join(str(part.people) for part in site.of_class[::-1])
+    assert sample_sizes.people_over_seeds([site, site]) == expected
+    counts = [sum(test.participants for test in numbers.sites.values())]
+    assert sample_sizes.total_over_seeds([numbers.sites]) == str(counts[0])
+    assert sample_sizes.total_over_seeds([]) == "–"

@@ -26,6 +26,12 @@ def estimate(value: float, low: float, high: float) -> Estimate:
     return defined(value, (low, high), "m", few=False)
 
 
+def test_of_errors_less_is_better() -> None:
+    assert statements.verdict(estimate(-1.0, -2.0, -0.1), of_errors=True) == "better"
+    assert statements.verdict(estimate(1.0, 0.1, 2.0), of_errors=True) == "worse"
+    assert statements.verdict(estimate(1.0, -0.1, 2.0), of_errors=True) == "no difference shown"
+
+
 def test_an_interval_reads_as_a_sentence_does() -> None:
     assert statements.ci(estimate(0.924, 0.76, 0.96)) == "0.92 (95% CI 0.76–0.96)"
     assert statements.ci(estimate(0.11, -0.021, 0.24), "+") == "+0.11 (95% CI −0.02 to +0.24)"

@@ -22,7 +22,7 @@ from fedtune3d.federation.ledger import read_ledger
 from fedtune3d.federation.site.predictions_table import write_predictions
 from fedtune3d.report import write_study_report
 from fedtune3d.report.figures.forest import draw_forest
-from fedtune3d.report.figures.study_auc import draw_study_auc
+from fedtune3d.report.figures.study_stage import draw_study_stage
 from fedtune3d.report.study_captions import answer
 from fedtune3d.report.study_contents import read_study
 from fedtune3d.report.study_tables import cost_rows, paired_rows, stage_tables
@@ -232,7 +232,7 @@ def test_what_differs_in_budget_is_named_in_tables_and_figures(finished_study: P
     assert f"CONV S, LoRA, FedAvg, 10 rounds, {steps[1]} steps" in titles
     page = write_study_report(folder).read_text(encoding="utf-8")
     assert f">{linear.label}" in page
-    figure = draw_study_auc("heads", contents.stages["heads"]).figure
+    figure = draw_study_stage("heads", contents.stages["heads"]).figure
     assert linear.label in [text.get_text() for text in figure.legends[0].get_texts()]
 
 

@@ -39,11 +39,11 @@ def experiment_of(small_experiment: Any, output: Path, **changes: object) -> Exp
 
 
 def spoil(site: Path, people: list[str]) -> None:
-    """Give people the other diagnosis and another scan."""
+    """Give people the other diagnosis, another age and another scan."""
     table = site / "participants.tsv"
     other = {"AD": "CN", "CN": "AD"}
     rows = [line.split("\t") for line in table.read_text().splitlines()]
-    rows = [[row[0], other[row[1]], *row[2:]] if row[0] in people else row for row in rows]
+    rows = [[row[0], other[row[1]], str(150 - int(row[2])), *row[3:]] if row[0] in people else row for row in rows]
     table.write_text("".join("\t".join(row) + "\n" for row in rows))
     rng = np.random.default_rng(7)
     for person in people:
@@ -53,12 +53,18 @@ def spoil(site: Path, people: list[str]) -> None:
         nib.save(nib.Nifti1Image((values * rng.uniform(0.4, 1.6, values.shape)).astype(np.float32), image.affine), path)
 
 
-def test_no_label_or_scan_of_a_test_fold_reaches_its_model(small_experiment: Any, tmp_path: Path) -> None:
-    """The attack: the test people's diagnoses and scans are replaced, and the fold is trained again."""
+AGE = {"labels": None, "target": {"column": "age", "range": [40, 100], "missing": "error"}}
+
+
+@pytest.mark.parametrize("outcome", [{"evaluation": {"recalibration": "platt"}}, AGE], ids=["two", "number"])
+def test_no_label_or_scan_of_a_test_fold_reaches_its_model(
+    small_experiment: Any, tmp_path: Path, outcome: dict[str, Any]
+) -> None:
+    """The attack: the test people's diagnoses, ages and scans are replaced, and the fold is trained again."""
     for name in "AB":
         shutil.copytree(small_experiment.folder / name, tmp_path / name)
     sites = [{"name": name, "root": str(tmp_path / name)} for name in "AB"]
-    changes = {"sites": sites, "evaluation": {"recalibration": "platt"}}
+    changes = {"sites": sites, **outcome}
     runs = {}
     for attempt in ("before", "after"):
         whole = experiment_of(small_experiment, tmp_path / attempt, **changes)
@@ -77,11 +83,19 @@ def test_no_label_or_scan_of_a_test_fold_reaches_its_model(small_experiment: Any
     assert state_sha256(load_state(before.best_checkpoint)) == state_sha256(load_state(after.best_checkpoint))
     chosen = [[line.validation for line in read_ledger(run.rounds.ledger)] for run in (before, after)]
     assert chosen[0] == chosen[1]
-    metrics = [read_metrics(run).federated for run in (before, after)]
-    assert metrics[0].threshold == metrics[1].threshold
-    assert metrics[0].scaling == metrics[1].scaling
-    assert metrics[0].scaling is not None
-    assert metrics[0].sites != metrics[1].sites  # the attack has changed what is tested
+    fitted, tested_on = zip(*(fitted_and_tested(run) for run in (before, after)), strict=True)
+    assert fitted[0] == fitted[1]
+    assert None not in fitted[0]
+    assert tested_on[0] != tested_on[1]  # the attack has changed what is tested
+
+
+def fitted_and_tested(run: RunFolder) -> tuple[list[Any], Any]:
+    """What is fitted to validation scans, and the metrics of test scans."""
+    metrics = read_metrics(run)
+    if (two := metrics.of_two_classes) is not None:
+        return [two.threshold, two.scaling], two.sites
+    numbers = metrics.number_methods["federated"]
+    return [numbers.corrections], numbers.sites
 
 
 def test_more_folds_than_people_of_a_class_are_refused_in_one_line(small_experiment: Any, tmp_path: Path) -> None:

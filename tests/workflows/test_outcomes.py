@@ -5,6 +5,9 @@ Also `card_outcome`, `first_outcome` and `outcome_tables`, by what they show of 
 
 import csv
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -12,26 +15,33 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from sklearn.metrics import mean_absolute_error, roc_auc_score
 
-from fedtune3d._utils.folders import CrossValidationFolder, RunFolder
+from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import CrossValidationFolder, RunFolder, StudyFolder
 from fedtune3d._utils.folders.export import MODEL
 from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.cohorts.labels import ClassMapping
 from fedtune3d.cohorts.number_column import NumberColumn
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.study import Study
 from fedtune3d.evaluation.cross_validation import CrossValidationResults
 from fedtune3d.evaluation.metrics import read_metrics
 from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
+from fedtune3d.federation.ledger import read_ledger
 from fedtune3d.federation.privacy.screen import _what_is_predicted
 from fedtune3d.federation.site.predictions_table import read_class_predictions, read_number_predictions
 from fedtune3d.report import write_cross_validation_report
+from fedtune3d.report.study_contents import read_study
+from fedtune3d.report.study_ranking import ranked_rows
 from fedtune3d.workflows.cross_validate import fold_experiments, write_results
 from fedtune3d.workflows.explain import explainer
 from fedtune3d.workflows.export import export_run, load_exported
 from fedtune3d.workflows.predict import Predictor, predict_scans
 from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.scan_predictions import ClassPrediction, NumberPrediction, write_predictions_of
+from fedtune3d.workflows.study import run_study
 
 CLASSES = ("CN", "MCI", "AD")
 THREE = [{"CN": ["CN"]}, {"MCI": "stage == 0.5"}, {"AD": ["AD", "Dementia"]}]
@@ -238,6 +248,116 @@ def test_folds_are_combined_into_a_cross_validation(
         assert "Cross-validated mean absolute error, mean over 2 sites" in page
         assert sum(part.people for part in federated.residuals["Pooled"]) == 22  # one of each site has no age
         assert "Errors out of fold" in page
+
+
+def write_study(small_experiment: Any, sites: list[dict[str, str]], output: Path, kind: str, **changes: Any) -> Path:
+    """A study of two heads, with a baseline."""
+    path = small_experiment.write(
+        output,
+        **outcome_of(kind)
+        | {"sites": sites, "heads": ["linear", "conv_s"], "baselines": ["leave_one_site_out"]}
+        | {"training": {"rounds": 1, "batch_size": 4}}
+        | changes,
+    )
+    values = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({key: value for key, value in values.items() if key != "seed"}))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["classes", "number"])
+def test_a_study_selects_by_the_validation_score_of_the_outcome(
+    kind: str, small_experiment: Any, sites: list[dict[str, str]], tmp_path: Path
+) -> None:
+    """Its trials are run here, so that it finds all of them finished; each number is made again from their tables."""
+    splits = {"train": 0.3, "validation": 0.2, "test": 0.5}
+    study = Study.from_yaml(write_study(small_experiment, sites, tmp_path / "study", kind, splits=splits))
+    (draw,) = study.draws
+    runs = {
+        combination: run_experiment(study.experiment(combination, draw, study.baselines), report=False)
+        for combination in study.heads_stage()
+    }
+    told: list[str] = []
+    contents = read_study(run_study(study, on_message=told.append).path)
+    assert [line.split()[1] for line in told if line.startswith("best ")] == ["head", "tuning", "rule"]
+    assert len(told) == 3  # no trial ran
+    last = {it.head.label: read_ledger(run.rounds.ledger)[-1].validation for it, run in runs.items()}
+    if kind == "classes":
+        scores = {head: validation.mean_auc or 0.0 for head, validation in last.items()}
+        best = max(scores, key=lambda head: scores[head])
+    else:
+        scores = {head: (validation.pooled_loss or 0.0) * 60 for head, validation in last.items()}
+        best = min(scores, key=lambda head: scores[head])
+    assert contents.results.chosen["head"] == best
+    ranked = ranked_rows(contents)
+    federated = [entry for entry in ranked if entry.row.kind == "variant"]
+    assert [entry.row.validation for entry in federated] == pytest.approx(
+        sorted(scores.values(), reverse=kind == "classes")
+    )
+    assert [entry.row.title for entry in ranked if entry.row.kind == "baseline"] == ["Leave one site out"]
+    folders = {it.head.label: run for it, run in runs.items()}
+    other = next(head for head in scores if head != best)
+    differences = []
+    for site in "AB":
+        halves = [folders[head].site(site).path for head in (other, best)]
+        if isinstance(study.outcome, ClassOutcome):
+            pair = [read_class_predictions(half, study.outcome) for half in halves]
+            if np.bincount(pair[0].truth, minlength=3).min() < 2:
+                continue  # as the difference has no variance there
+            aucs = [roc_auc_score(part.truth, part.probabilities, multi_class="ovr") for part in pair]
+            differences.append(aucs[0] - aucs[1])
+        else:
+            assert isinstance(study.outcome, NumberOutcome)
+            numbers = [read_number_predictions(half, study.outcome) for half in halves]
+            errors = [mean_absolute_error(part.truth, part.predicted) for part in numbers]
+            differences.append(errors[0] - errors[1])
+    behind = federated[1].minus_selected
+    assert behind is not None
+    assert len(differences) == len(behind.sites) > 0
+    assert (behind.first or 0.0) - (behind.second or 0.0) == pytest.approx(np.mean(differences), abs=1e-9)
+    page = StudyFolder(study.output).report.read_text()
+    assert "At the threshold" not in page
+    if kind == "classes":
+        assert "AD vs MCI vs CN from T1-weighted MRI" in page
+        assert "by validation macro AUC" in page
+    else:
+        assert "Age from T1-weighted MRI" in page
+        assert "by validation mean absolute error" in page
+        assert "AUC" not in re.sub(r"<(style|script).*?</\1>|data:image[^\"]*", "", page, flags=re.DOTALL)
+    key = "macro_auc" if kind == "classes" else "mae"
+    assert {f"{key}_by_head", f"{key}_by_tuning", f"{key}_by_rule", "trade_off", "paired_differences"} <= {
+        path.stem for path in StudyFolder(study.output).figures.glob("*.svg")
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["classes", "number"])
+def test_a_study_of_seeds_and_folds_runs_from_the_command_line(
+    kind: str, small_experiment: Any, sites: list[dict[str, str]], tmp_path: Path
+) -> None:
+    tunings = ["frozen", {"method": "lora", "rank": 2, "blocks": "last:1"}]
+    axes = {"seeds": [0, 1], "tunings": tunings, "validation": {"folds": 2}, "design": "crossed"}
+    path = write_study(small_experiment, sites, tmp_path / "study", kind, **axes, rules=["fedavg", "fedce"])
+    command = [sys.executable, "-m", "fedtune3d", "benchmark", str(path), "--no-plan", "--workers", "2"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    name = "macro AUC" if kind == "classes" else "mean absolute error"
+    assert f"mean test {name} over 2 sites (mean of 4 folds)" in " ".join(done.stdout.split())
+    contents = read_study(tmp_path / "study")
+    assert len(contents.results.stages["trials"]) == 8
+    assert all(entry.minus_selected is not None for entry in ranked_rows(contents)[1:])
+
+
+def test_what_makes_no_sense_in_a_study_of_a_number_is_refused_in_one_line(
+    small_experiment: Any, sites: list[dict[str, str]], tmp_path: Path
+) -> None:
+    path = write_study(small_experiment, sites, tmp_path / "study", "number", references=["ncc"])
+    with pytest.raises(InputError, match="head ncc finds the nearest class centre, but target is a number") as caught:
+        Study.from_yaml(path)
+    assert len(str(caught.value).splitlines()) == 1
+    platt = write_study(small_experiment, sites, tmp_path / "platt", "classes", evaluation={"recalibration": "platt"})
+    with pytest.raises(InputError, match=r"evaluation\.recalibration is for two classes") as caught:
+        Study.from_yaml(platt)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def pairwise(*axes: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -14,8 +14,9 @@ from waiting import wait_while_running
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d.config.study import Study
+from fedtune3d.evaluation.outcome import BINARY
 from fedtune3d.workflows.run_folder import read_metrics
-from fedtune3d.workflows.study import run_study, validation_auc
+from fedtune3d.workflows.study import run_study, validation_score
 
 pytestmark = pytest.mark.slow  # a process for each cell
 
@@ -100,7 +101,7 @@ def test_the_best_is_chosen_by_validation_alone(killed_and_resumed: tuple[Path, 
         ledger = output / "trials" / f"{name}-frozen-fedavg-seed0" / "rounds.jsonl"
         lines = [json.loads(line) for line in ledger.read_text().splitlines()]
         scores[name] = max(line["validation"]["mean_auc"] for line in lines[1:])
-        assert scores[name] == validation_auc(RunFolder(ledger.parent))
+        assert scores[name] == validation_score(RunFolder(ledger.parent), BINARY)
     assert results["chosen"]["head"] == max(scores, key=lambda name: scores[name])
     by_name = {entry["name"]: entry["validation"] for entry in results["stages"]["heads"]}
     assert by_name["linear-frozen-fedavg"] == scores["linear"]

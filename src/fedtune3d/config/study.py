@@ -71,7 +71,8 @@ class Study(ExperimentKeys):
     With `design` ``stages``, as in the published study, first the heads are compared (with the file's own tuning and
     rule), then the tunings with the best head, then the rules with the best of both. With `encoders`, these are
     compared before the heads. ``crossed`` runs every combination whose encoder, head and tuning fit. The best
-    combination has the highest validation AUC, averaged over sites and seeds; test scans are not used.
+    combination has the highest validation AUC (of several classes the macro AUC), averaged over sites and seeds, or the
+    lowest mean absolute validation error of a number; test scans are not used.
 
     Attributes:
         seeds: Seeds, in place of `seed`; each combination is run once per seed.
@@ -103,8 +104,6 @@ class Study(ExperimentKeys):
         problems = [problem for axis in NAME_KEYS for problem in self._axis_problems(axis)]
         if "seed" in self.model_fields_set:
             problems.append("a study has several seeds: write `seeds: [0, 1, 2]` instead of `seed`")
-        if (self.target or self.labels or self.sites[0].labels) and not self.outcome.is_binary:
-            problems.append("a study compares AUCs of two classes; run experiments of other outcomes one by one")
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -8,6 +8,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import StudyFolder
 from fedtune3d._utils.typed_json import read_typed, write_typed
 from fedtune3d.config.study_axes import Combination, Draw, Variant
+from fedtune3d.evaluation.outcome import BINARY, Outcome
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class CombinationRecord:
         tuning: The tuning.
         rule: The aggregation rule.
         trials: Number of the draw (`StudyResults.draws`) → name of the trial and its run folder.
-        validation: Mean validation AUC over sites and trials; None if no trial has one.
+        validation: The criterion of choice, mean over trials (`Validation.score`); None if no trial has one.
         encoder: The encoder; None in a study of one encoder, and for a reference with a model of its own.
     """
 
@@ -101,6 +102,7 @@ class StudyResults:
         encoding: Label of an encoder → its cost; empty in a study of one encoder.
         left_out: Pairs of an encoder and a head or tuning that do not fit, with the reason.
         folds: Number → draw of each combination's trials, in a cross-validated study; empty in others.
+        outcome: What the models predict.
     """
 
     name: str
@@ -114,6 +116,7 @@ class StudyResults:
     encoding: dict[str, EncodingCost] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     folds: dict[int, Draw] = field(default_factory=dict)
+    outcome: Outcome = BINARY
 
     @property
     def draws(self) -> dict[int, Draw]:

@@ -4,12 +4,13 @@
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d.evaluation.cross_validated import CORRECTED
 from fedtune3d.evaluation.delong import clustered_variance, influence, method_name, structural_components
 from fedtune3d.evaluation.estimate import FEW, Estimate, Z, defined, undefined
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class, why_undefined
@@ -85,6 +86,23 @@ def combine_comparisons(comparisons: Mapping[str, Comparison]) -> Comparison:
     return comparison_of(first, second, difference, error, scans, tuple(usable))
 
 
+@dataclass(frozen=True)
+class PairedPart:
+    """The difference between two models in the test scans of one seed or fold.
+
+    Attributes:
+        aucs: The AUCs of both models.
+        influence: Person → their part in the error of the difference.
+        few: Whether a class has few people.
+        scans: Number of scans.
+    """
+
+    aucs: tuple[float, float]
+    influence: Mapping[str, float]
+    few: bool
+    scans: int
+
+
 def paired_over_seeds(
     seeds: Mapping[int, tuple[Predictions, Predictions]], unit: str = "seed", inflation: float = 1.0
 ) -> Comparison:
@@ -103,26 +121,45 @@ def paired_over_seeds(
     """
     if len(seeds) == 1:
         return paired_delong(*next(iter(seeds.values())))
-    aucs, parts, few, scans = [], [], False, 0
-    for pair in seeds.values():
-        first, second = (_in_order(predictions) for predictions in pair)
-        _require_same_scans(first, second)
-        if why_undefined(*np.bincount(first.labels, minlength=2)) or min(participants_by_class(first)) < 2:
-            continue
-        both = [structural_components(part.labels, part.probabilities) for part in (first, second)]
-        aucs.append([auc for auc, _ in both])
-        parts.append(influence((both[0][1] - both[0][0]) - (both[1][1] - both[1][0]), first))
-        few, scans = few or min(participants_by_class(first)) < FEW, scans + len(first)
-    if not aucs:
-        return comparison_of(None, None, undefined(f"no {unit} has both AUCs"), None, scans)
-    people = sorted({person for part in parts for person in part})
-    sums = np.array([sum(part.get(person, 0.0) for part in parts) for person in people]) / len(aucs)
+    parts = [part for pair in seeds.values() if (part := _part(*pair)) is not None]
+    return compare_over(parts, "paired", unit, inflation)
+
+
+def compare_over(parts: Sequence[PairedPart], method: str, unit: str, inflation: float) -> Comparison:
+    """Average the differences of seeds or folds, with people as clusters over them.
+
+    Args:
+        parts: Those that have both AUCs.
+        method: The beginning of the method's name.
+        unit: As in `paired_over_seeds`, as is `inflation`.
+        inflation: Factor of the variance.
+    """
+    if not parts:
+        return comparison_of(None, None, undefined(f"no {unit} has both AUCs"), None, 0)
+    people = sorted({person for part in parts for person in part.influence})
+    sums = np.array([sum(part.influence.get(person, 0.0) for part in parts) for person in people]) / len(parts)
     error = math.sqrt(inflation * float(sums @ sums))
-    one, other = (float(mean) for mean in np.mean(aucs, axis=0))
-    method = f"paired, mean over {len(aucs)} {unit}s, participants as clusters over {unit}s, normal interval"
+    one, other = (float(mean) for mean in np.mean([part.aucs for part in parts], axis=0))
+    method += f", mean over {len(parts)} {unit}s, participants as clusters over {unit}s, normal interval"
     if inflation != 1:
-        method += ", corrected for shared training people (Nadeau and Bengio 2003)"
+        method += f", {CORRECTED}"
+    few, scans = any(part.few for part in parts), sum(part.scans for part in parts)
     return comparison_of(one, other, difference_of(one - other, error, method, few), error, scans)
+
+
+def _part(first: Predictions, second: Predictions) -> PairedPart | None:
+    """Compare two models on the scans of a seed or fold; None with fewer than two participants in a class."""
+    first, second = _in_order(first), _in_order(second)
+    _require_same_scans(first, second)
+    if why_undefined(*np.bincount(first.labels, minlength=2)) or min(participants_by_class(first)) < 2:
+        return None
+    both = [structural_components(part.labels, part.probabilities) for part in (first, second)]
+    return PairedPart(
+        aucs=(both[0][0], both[1][0]),
+        influence=influence((both[0][1] - both[0][0]) - (both[1][1] - both[1][0]), first),
+        few=min(participants_by_class(first)) < FEW,
+        scans=len(first),
+    )
 
 
 def require_possible(comparison: Comparison) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 from fedtune3d._utils.errors import DamagedFileError
 from fedtune3d._utils.ledgers import append_line, read_lines
 from fedtune3d._utils.typed_json import from_json, to_json
+from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.federation.privacy.differential_privacy.spending import Spent
 from fedtune3d.training.scores import Scores
 
@@ -62,7 +63,7 @@ class Validation:
     Attributes:
         state_round: The round after which the state was the global state.
         mean_auc: Mean AUC over the sites at which it is defined; None if there are none.
-        pooled_loss: Mean cross-entropy over all validation scans; None if there are none.
+        pooled_loss: Mean loss (`Scores.loss`) over all validation scans; None if there are none.
         auc_error: Standard error of `mean_auc`; None if there is none.
     """
 
@@ -70,6 +71,12 @@ class Validation:
     mean_auc: float | None
     pooled_loss: float | None
     auc_error: float | None = None
+
+    def score(self, outcome: Outcome) -> float | None:
+        """Return what models are compared by: the mean AUC, or of a number the mean absolute error in its unit."""
+        if not isinstance(outcome, NumberOutcome):
+            return self.mean_auc
+        return None if self.pooled_loss is None else self.pooled_loss * outcome.span
 
     @property
     def rank(self) -> tuple[float, float]:

@@ -41,8 +41,8 @@ class ClassNames:
 
     @property
     def both(self) -> str:
-        """Both names in the order of all counts per class: ``AD + CN``."""
-        return f"{self.positive} + {self.negative}"
+        """All names in the order of all counts per class, the last class first: ``AD + CN``."""
+        return " + ".join(self.in_order[::-1])
 
     @property
     def meaning(self) -> str:

@@ -9,6 +9,7 @@ from fedtune3d._utils.folders import CrossValidationFolder
 from fedtune3d._utils.version import __version__
 from fedtune3d.evaluation.cross_validated import all_folds
 from fedtune3d.evaluation.cross_validation import CrossValidationResults, MeasureName
+from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.federation.environment import Environment
 from fedtune3d.report import number_formatting
 from fedtune3d.report.cross_validation_tables import (
@@ -106,7 +107,10 @@ def _section(results: CrossValidationResults, measure: MeasureName, drawings: Ma
         folds=fold_rows(results, measure),
         figure=None if drawing is None else as_figure(drawing),
         interval_methods=sorted({estimate.method for estimate in estimates} - {""}),
-        few=few_note((row.name, [found.estimate for found in row.by_method.values()]) for row in rows),
+        few=few_note(
+            ((row.name, [found.estimate for found in row.by_method.values()]) for row in rows),
+            by_class=not isinstance(results.outcome, NumberOutcome),
+        ),
     )
 
 

@@ -49,9 +49,9 @@ class Against:
     verdict: str
 
 
-def against(title: str, difference: Estimate) -> Against:
-    """Describe a difference from something."""
-    return Against(title, ci(difference, "+"), verdict(difference))
+def against(title: str, difference: Estimate, of_errors: bool = False) -> Against:
+    """Describe a difference from something, of a measure or of errors, of which less is better."""
+    return Against(title, ci(difference, "+"), verdict(difference, of_errors))
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,14 @@ class FirstScreen:
 def first_screen(contents: RunContents, names: ClassNames) -> FirstScreen:
     """Summarise a run for its first screen."""
     return FirstScreen(
-        question=f"{_asked(contents.outcome, names)} from {MODALITY}",
+        question=f"{asked(contents.outcome, names)} from {MODALITY}",
         setting=" · ".join(_setting(contents)),
         result=None if contents.metrics is None else _result(contents, contents.metrics, names),
     )
 
 
-def _asked(outcome: Outcome, names: ClassNames) -> str:
+def asked(outcome: Outcome, names: ClassNames) -> str:
+    """Return what is asked of a scan: `AD vs CN`, or `Age`."""
     if isinstance(outcome, NumberOutcome):
         return outcome.column.capitalize() if outcome.column.islower() else outcome.column
     return names.versus if outcome.is_binary else " vs ".join(names.in_order[::-1])

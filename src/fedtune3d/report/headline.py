@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.mean_over_sites import SiteMean
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome
@@ -44,6 +45,15 @@ def headline(metrics: RunMetrics, method: str = "federated") -> Headline:
     assert isinstance(outcome, NumberOutcome)
     mean = metrics.number_methods[method].mean.mae
     return Headline("mean absolute test error", "mean absolute error", mean, outcome.unit)
+
+
+def by_place(metrics: RunMetrics, method: str) -> dict[str, Estimate]:
+    """Return site, and ``Pooled`` if the sites share a model, → the main measure of a method."""
+    if (two := metrics.methods.get(method)) is not None:
+        return {name: test.auc for name, test in two.parts.items()}
+    if (classes := metrics.class_methods.get(method)) is not None:
+        return {name: test.macro_auc for name, test in classes.parts.items()}
+    return {name: test.measures.mae for name, test in metrics.number_methods[method].parts.items()}
 
 
 def brief(metrics: RunMetrics) -> str:

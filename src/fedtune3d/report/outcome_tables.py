@@ -15,7 +15,7 @@ from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.evaluation.regression.metrics import NumberMetrics
 from fedtune3d.report.class_tables import class_rows, classes_rows
-from fedtune3d.report.headline import headline
+from fedtune3d.report.headline import by_place, headline
 from fedtune3d.report.number_formatting import METHODS, interval, sentence_case
 from fedtune3d.report.number_tables import gap_rows, number_rows
 
@@ -42,7 +42,7 @@ def main_table(metrics: RunMetrics) -> OutcomeTable:
     """Tabulate the main measure of every method, per site and averaged over sites."""
     methods = {name: METHODS[name] for name in METHODS if name in metrics.evaluated}
     found = headline(metrics)
-    measured = {name: _main_by_place(metrics, name) for name in methods}
+    measured = {name: by_place(metrics, name) for name in methods}
     rows = [
         (place, *(_cell(measured[name].get(place)) for name in methods))
         for place in dict.fromkeys(place for by_place in measured.values() for place in by_place)
@@ -75,12 +75,6 @@ def terminal_table(table: OutcomeTable) -> Table:
     for row in table.rows:
         found.add_row(*map(Text, row))
     return found
-
-
-def _main_by_place(metrics: RunMetrics, method: str) -> dict[str, Estimate]:
-    if (classes := metrics.class_methods.get(method)) is not None:
-        return {name: test.macro_auc for name, test in classes.parts.items()}
-    return {name: test.measures.mae for name, test in metrics.number_methods[method].parts.items()}
 
 
 def _class_measures(metrics: ClassMetrics, only: str | None) -> OutcomeTable:

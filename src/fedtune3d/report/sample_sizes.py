@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from fedtune3d.evaluation.metrics import TestMetrics
+from fedtune3d.evaluation.multiclass.metrics import ClassTestMetrics
+from fedtune3d.evaluation.regression.metrics import NumberTestMetrics
 
+AnyTestMetrics = TestMetrics | ClassTestMetrics | NumberTestMetrics
 NONE = "–"
 """Shown where a site has no test scans, or too few for its policy to let their number leave."""
 
@@ -19,28 +22,20 @@ def scans_by_class(test: TestMetrics) -> str:
     return _by_class(test.negatives, test.positives)
 
 
-def total_over_seeds(seeds: Iterable[Mapping[str, TestMetrics]]) -> str:
+def total_over_seeds(seeds: Iterable[Mapping[str, AnyTestMetrics]]) -> str:
     """Return the people per class in the test sets of all sites, over seeds: `44 + 52`, as ranges where they differ.
+
+    The last class comes first. Where a number is predicted, all people are counted together.
 
     Args:
         seeds: For each seed, site → its test set.
     """
-    totals = [
-        tuple(sum(test.participants_by_class[label] for test in sites.values()) for label in (0, 1)) for sites in seeds
-    ]
-    if not totals:
-        return NONE
-    negatives, positives = zip(*totals, strict=True)
-    return f"{_range(positives)} + {_range(negatives)}"
+    return _ranges([tuple(map(sum, zip(*map(_counted, sites.values()), strict=True))) for sites in seeds])
 
 
-def people_over_seeds(tests: Iterable[TestMetrics]) -> str:
+def people_over_seeds(tests: Iterable[AnyTestMetrics]) -> str:
     """Return the people per class in the test sets of several seeds: `11 + 14`, or `10–12 + 14` where they differ."""
-    by_class = [test.participants_by_class for test in tests if test.scans]
-    if not by_class:
-        return NONE
-    negatives, positives = zip(*by_class, strict=True)
-    return f"{_range(positives)} + {_range(negatives)}"
+    return _ranges([_counted(test) for test in tests if test.scans])
 
 
 def percentage(share: float) -> str:
@@ -50,6 +45,18 @@ def percentage(share: float) -> str:
 
 def _by_class(negatives: int, positives: int) -> str:
     return f"{positives} + {negatives}" if negatives or positives else NONE
+
+
+def _counted(test: AnyTestMetrics) -> tuple[int, ...]:
+    """Return the people of each class, in the order of labels; of a number all together."""
+    if isinstance(test, ClassTestMetrics):
+        return tuple(part.people for part in test.of_class)
+    return (test.participants,) if isinstance(test, NumberTestMetrics) else test.participants_by_class
+
+
+def _ranges(counts: Sequence[tuple[int, ...]]) -> str:
+    """Format the people of each class in several test sets, the last class first."""
+    return " + ".join(map(_range, list(zip(*counts, strict=True))[::-1])) or NONE
 
 
 def _range(counts: Sequence[int]) -> str:

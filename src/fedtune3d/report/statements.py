@@ -25,11 +25,18 @@ def ci(estimate: Estimate, sign: str = "") -> str:
     return f"{value} (95% CI {low}{between}{high})"
 
 
-def verdict(difference: Estimate) -> str:
-    """Judge a difference by its interval: ``better``, ``worse``, ``no difference shown``, or empty if undefined."""
+def verdict(difference: Estimate, of_errors: bool = False) -> str:
+    """Judge a difference by its interval: ``better``, ``worse``, ``no difference shown``, or empty if undefined.
+
+    Args:
+        difference: First minus second.
+        of_errors: Whether lower is better.
+    """
     if difference.limits is None:
         return ""
     _, low, high = difference.limits
+    if of_errors:
+        low, high = -high, -low
     return "better" if low > 0 else "worse" if high < 0 else "no difference shown"
 
 

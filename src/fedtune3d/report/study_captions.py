@@ -23,18 +23,25 @@ def answer(contents: StudyContents) -> str | None:
     few = " (few people)" if row.mean.estimate.mark else ""
     traffic = size(row.cost.total_bytes)
     sites = plural(having, "site")
+    value = f"{with_spread(row.mean)} {contents.measure.unit}".rstrip()
     return (
-        f"{', '.join(row.parts.values())}: mean test AUC over {sites}{trials} {with_spread(row.mean)}{few}, "
+        f"{', '.join(row.parts.values())}: mean test {contents.measure.name} over {sites}{trials} {value}{few}, "
         f"{traffic} of traffic."
     )
 
 
+def criterion_mean(contents: StudyContents) -> str:
+    """Say over what the criterion of choice is a mean: an AUC over sites, an error over all their validation scans."""
+    over = "all validation scans" if contents.measure.is_error else "sites"
+    return f"mean over {over}" + (f" and {contents.unit}s" if len(contents.numbers) > 1 else "")
+
+
 def how_chosen(contents: StudyContents) -> str:
-    """Explain how the best combination was selected, and what that implies for its test AUC."""
-    trials = "" if len(contents.numbers) == 1 else f" and {contents.unit}s"
+    """Explain how the best combination was selected, and what that implies for its test result."""
     parts = "Encoder, head, tuning" if "encoders" in contents.results.stages else "Head, tuning"
     return (
-        f"{parts} and rule were selected by validation AUC (mean over sites{trials}; ties go to the first); "
+        f"{parts} and rule were selected by validation {contents.measure.name} "
+        f"({criterion_mean(contents)}; ties go to the first); "
         "test scans were not used. "
         "Being selected is no evidence of being better: see the paired differences."
     )

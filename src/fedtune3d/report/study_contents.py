@@ -12,8 +12,10 @@ from fedtune3d.config.study_results import CombinationRecord, EncodingCost, Stud
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.federation.ledger import LedgerLine
 from fedtune3d.report.budget import Budget, budgets_of, differing, labelled
+from fedtune3d.report.headline import by_place, headline
 from fedtune3d.report.number_formatting import METHODS, variant_title
 from fedtune3d.report.run_contents import RunContents, read_run
+from fedtune3d.report.shown_measure import ShownMeasure, main_measure
 from fedtune3d.report.study_estimates import StudyEstimate, over_folds, over_seeds
 
 CROSSED = "trials"
@@ -47,10 +49,10 @@ class Row:
         kind: ``variant``, ``reference`` or ``baseline``.
         parts: ``encoder`` (if it is an axis), ``head``, ``tuning`` and ``rule`` → title.
         trials: Number (`StudyResults.draws`) → name of the trial.
-        chosen: Whether it has the best validation AUC.
-        validation: Mean validation AUC over sites and trials, the criterion of choice; None for a baseline.
-        sites: Site → test AUC.
-        mean: Mean test AUC over sites.
+        chosen: Whether it has the best validation score.
+        validation: Mean validation score over trials, the criterion of choice; None for a baseline.
+        sites: Site → the main measure of test scans.
+        mean: Its mean over sites.
         cost: None for a baseline, and if no seed is finished.
         budgets: Of the seeds that are finished; fewer where a budget is not known.
         differs: What of the budget differs from that of other rows of the stage; empty if nothing does.
@@ -108,6 +110,11 @@ class StudyContents:
         return list(self.results.draws)
 
     @property
+    def measure(self) -> ShownMeasure:
+        """The main measure of what the models predict, by which combinations are compared."""
+        return main_measure(self.results.outcome)
+
+    @property
     def unit(self) -> str:
         """What sets the trials of a combination apart: ``seed`` or ``fold``."""
         return "fold" if self.results.folds else "seed"
@@ -145,7 +152,7 @@ class StudyContents:
         """Return number → run, for the trials that have results of a method."""
         runs = {number: self.runs[trial] for number, trial in trials.items() if trial in self.runs}
         return {
-            number: run for number, run in runs.items() if run.metrics is not None and method in run.metrics.methods
+            number: run for number, run in runs.items() if run.metrics is not None and method in run.metrics.evaluated
         }
 
     def _rows(self, stage: str) -> list[Row]:
@@ -180,7 +187,7 @@ class StudyContents:
     def _row(self, entry: CombinationRecord, title: str, method: str, chosen: bool) -> Row:
         trials, baseline = entry.trials, method != "federated"
         runs = self.finished(trials, method)
-        sites, mean = self._aucs(runs, method, self._why_missing(trials))
+        sites, mean = self._estimates(runs, method, self._why_missing(trials))
         return Row(
             key=method if baseline else entry.name,
             title=title,
@@ -196,18 +203,18 @@ class StudyContents:
             budgets=tuple(budgets[method] for run in runs.values() if method in (budgets := budgets_of(run))),
         )
 
-    def _aucs(
+    def _estimates(
         self, runs: Mapping[int, RunContents], method: str, missing: str
     ) -> tuple[dict[str, StudyEstimate], StudyEstimate]:
-        """Return the AUC of each site and the mean over sites, over all trials."""
+        """Return the main measure of each site and the mean over sites, over all trials."""
         if self.results.folds:
             return over_folds({number: run.path for number, run in runs.items()}, self.results, method, missing)
-        metrics = {seed: run.metrics.methods[method] for seed, run in runs.items() if run.metrics is not None}
+        metrics = {seed: run.metrics for seed, run in runs.items() if run.metrics is not None}
+        places = {seed: by_place(found, method) for seed, found in metrics.items()}
         sites = {
-            site: over_seeds({seed: found.sites[site].auc for seed, found in metrics.items()}, missing)
-            for site in self.sites
+            site: over_seeds({seed: found[site] for seed, found in places.items()}, missing) for site in self.sites
         }
-        return sites, over_seeds({seed: found.mean_auc for seed, found in metrics.items()}, missing)
+        return sites, over_seeds({seed: headline(found, method).mean for seed, found in metrics.items()}, missing)
 
     def _encoding(self, entry: CombinationRecord) -> EncodingCost | None:
         return None if entry.encoder is None else self.results.encoding.get(entry.encoder.label)

@@ -1,4 +1,4 @@
-"""The AUC of a combination over the trials of a study: over seeds, or over the folds of a cross-validation."""
+"""The main measure of a combination over the trials of a study: over seeds, or over the folds of a cross-validation."""
 
 import statistics
 from collections.abc import Mapping
@@ -11,7 +11,6 @@ from fedtune3d.config.study_results import StudyResults
 from fedtune3d.evaluation.cross_validated import CrossValidated, FoldNumber
 from fedtune3d.evaluation.cross_validation import CrossValidatedMethod, cross_validated_methods, read_summaries
 from fedtune3d.evaluation.estimate import Estimate, undefined
-from fedtune3d.evaluation.outcome import BINARY
 from fedtune3d.evaluation.over_seeds import over_seeds as spread_of
 
 
@@ -79,19 +78,22 @@ def _cross_validated(seed: int, runs: Mapping[int, Path], results: StudyResults,
     summaries = {}
     for number, path in runs.items():
         draw = results.draws[number]
-        if draw.seed == seed and (by_site := read_summaries(RunFolder(path), results.sites, BINARY)) is not None:
+        if (
+            draw.seed == seed
+            and (by_site := read_summaries(RunFolder(path), results.sites, results.outcome)) is not None
+        ):
             summaries[_number(draw)] = {site: {method: sent[method]} for site, sent in by_site.items()}
     return cross_validated_methods(summaries, results.sites, expected)[method]
 
 
 def _combine(by_seed: Mapping[int, CrossValidated], results: StudyResults, missing: str) -> StudyEstimate:
-    """Average the cross-validated AUC of the seeds, and keep every fold."""
-    over = over_seeds({seed: auc.estimate for seed, auc in by_seed.items()}, missing)
+    """Average the cross-validated measure of the seeds, and keep every fold."""
+    over = over_seeds({seed: found.estimate for seed, found in by_seed.items()}, missing)
     numbers = {(draw.seed, _number(draw)): number for number, draw in results.draws.items()}
     values = {
         numbers[seed, FoldNumber(fold.repeat, fold.fold)]: fold.value
-        for seed, auc in by_seed.items()
-        for fold in auc.folds
+        for seed, found in by_seed.items()
+        for fold in found.folds
         if fold.value is not None
     }
     return replace(over, values=values, sd=spread_of(values).sd)

@@ -6,15 +6,16 @@ from datetime import datetime
 
 from fedtune3d._utils.version import __version__
 from fedtune3d.evaluation.estimate import FEW
-from fedtune3d.evaluation.paired import Comparison
+from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report.class_names import UNNAMED, ClassNames, class_names
-from fedtune3d.report.first_screen import MODALITY, Against, against
+from fedtune3d.report.first_screen import MODALITY, Against, against, asked
 from fedtune3d.report.number_formatting import duration, plural, size
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.statements import ci, verdict
+from fedtune3d.report.study_captions import criterion_mean
+from fedtune3d.report.study_comparison import AnyComparison, compare
 from fedtune3d.report.study_contents import Row, StudyContents
 from fedtune3d.report.study_ranking import RankedRow, runner_up
-from fedtune3d.report.study_tables import compare
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class StudyFirstScreen:
         question: What was compared, for which question.
         setting: Study, sites, seeds, date and version in one line.
         selected: The selected combination; empty before there is one.
-        value: Its test AUC, the mean over sites.
+        value: The main measure of its test scans, the mean over sites, with its unit.
         interval: The interval of that, or why there is none.
         mean_of: What it is a mean of.
         against: The selected one minus the runner-up and the baselines.
@@ -54,8 +55,8 @@ def study_first_screen(contents: StudyContents, ranked: Sequence[RankedRow]) -> 
     """Summarise a study for its first screen."""
     names, selected = study_names(contents), contents.answer
     parts = ["encoder"] if "encoders" in contents.stages else []
-    asked = ", ".join([*parts, "head", "tuning"])
-    question = f"Which {asked} and aggregation rule? {names.versus} from {MODALITY}"
+    of_what = asked(contents.results.outcome, names)
+    question = f"Which {', '.join([*parts, 'head', 'tuning'])} and aggregation rule? {of_what} from {MODALITY}"
     setting = " · ".join(_setting(contents))
     if selected is None:
         return StudyFirstScreen(question, setting, "", "", "", "", (), "", ())
@@ -65,7 +66,7 @@ def study_first_screen(contents: StudyContents, ranked: Sequence[RankedRow]) -> 
         question=question,
         setting=setting,
         selected=", ".join(selected.parts.values()),
-        value="–" if limits is None else f"{limits[0]:.2f}",
+        value="–" if limits is None else f"{limits[0]:.2f} {contents.measure.unit}".rstrip(),
         interval=f"not defined: {selected.mean.estimate.undefined}"
         if limits is None
         else f"95% CI {limits[1]:.2f}–{limits[2]:.2f}",
@@ -94,26 +95,26 @@ def _against(contents: StudyContents, ranked: Sequence[RankedRow], selected: Row
     second = runner_up(contents, ranked)
     others = [("runner-up", second.row)] if second else []
     others += [(entry.row.title.lower(), entry.row) for entry in ranked if entry.row.kind == "baseline"]
-    found = [(title, compare(contents, selected, row, contents.numbers)) for title, row in others]
-    return [against(title, comparison.difference) for title, comparison in found if comparison is not None]
+    compared = [(title, compare(contents, selected, row, contents.numbers)) for title, row in others]
+    of_errors = contents.measure.is_error
+    return [against(title, found.difference, of_errors) for title, found in compared if found is not None]
 
 
 def _evidence(contents: StudyContents, ranked: Sequence[RankedRow], selected: Row) -> str:
     validation = "" if selected.validation is None else f" ({selected.validation:.3f})"
-    over = f"sites and {contents.unit}s" if len(contents.numbers) > 1 else "sites"
-    text = f"Selected by its validation AUC{validation}, the mean over {over}; test scans were not used."
+    name = contents.measure.name
+    text = f"Selected by its validation {name}{validation}, the {criterion_mean(contents)}; test scans were not used."
     second = runner_up(contents, ranked)
     if second is None:
         return f"{text} There is no runner-up."
     behind = "" if second.row.validation is None else f" ({second.row.validation:.3f})"
-    return (
-        f"{text} Runner-up: {second.title}{behind}. {_beats(compare(contents, selected, second.row, contents.numbers))}"
-    )
+    comparison = compare(contents, selected, second.row, contents.numbers)
+    return f"{text} Runner-up: {second.title}{behind}. {_beats(comparison, contents.measure.is_error)}"
 
 
-def _beats(comparison: Comparison | None) -> str:
+def _beats(comparison: AnyComparison | None, of_errors: bool) -> str:
     """Say whether the selected one beats the runner-up."""
-    if comparison is None or not (found := verdict(comparison.difference)):
+    if comparison is None or not (found := verdict(comparison.difference, of_errors)):
         return "Their difference on the same test people is not known here."
     words = {
         "better": "On the same test people the selected one is better",
@@ -127,8 +128,12 @@ def _facts(
     contents: StudyContents, ranked: Sequence[RankedRow], selected: Row, names: ClassNames
 ) -> list[tuple[str, str]]:
     people = next(entry.people for entry in ranked if entry.row.key == selected.key)
-    few = f"; fewer than {FEW} per class at some site, so the intervals are wide" if selected.mean.estimate.mark else ""
-    facts = [("Tested on", f"{people} people ({names.both}) at {plural(len(contents.sites), 'site')}{few}")]
+    is_number = isinstance(contents.results.outcome, NumberOutcome)
+    per_class, by_class = ("", "") if is_number else (" per class", f" ({names.both})")
+    few = (
+        f"; fewer than {FEW}{per_class} at some site, so the intervals are wide" if selected.mean.estimate.mark else ""
+    )
+    facts = [("Tested on", f"{people} people{by_class} at {plural(len(contents.sites), 'site')}{few}")]
     if selected.cost is not None:
         cost = selected.cost
         facts.append(

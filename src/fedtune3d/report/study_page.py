@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fedtune3d._utils.files import write_text
@@ -9,6 +10,7 @@ from fedtune3d._utils.folders import RunFolder, StudyFolder
 from fedtune3d._utils.version import __version__
 from fedtune3d.config.study_axes import STAGES
 from fedtune3d.evaluation.estimate import Estimate
+from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.federation.round_state import read_best_state
 from fedtune3d.preparation.profiles import Profiles
 from fedtune3d.report import number_formatting
@@ -16,9 +18,10 @@ from fedtune3d.report.few import few_note
 from fedtune3d.report.figures.drawing import Drawing, tab_separated
 from fedtune3d.report.figures.forest import draw_forest
 from fedtune3d.report.figures.intensity_profiles import draw_intensity_profiles
-from fedtune3d.report.figures.study_auc import draw_study_auc
+from fedtune3d.report.figures.study_stage import draw_study_stage
 from fedtune3d.report.figures.study_weights import draw_study_weights
 from fedtune3d.report.figures.trade_off import draw_trade_off
+from fedtune3d.report.headline import headline
 from fedtune3d.report.page import asset, environment
 from fedtune3d.report.page_figures import as_figure
 from fedtune3d.report.run_tables import memory_of
@@ -61,10 +64,10 @@ def write_study_report(folder: Path) -> Path:
 def _draw(contents: StudyContents, differences: list[PairedRow]) -> dict[str, Drawing]:
     """Draw the figures for which there are data, by name."""
     drawn = [
-        *(draw_study_auc(stage, rows, contents.unit) for stage, rows in contents.stages.items()),
+        *(draw_study_stage(stage, rows, contents.unit, contents.measure) for stage, rows in contents.stages.items()),
         draw_study_weights(contents),
         draw_trade_off(contents),
-        draw_forest(differences),
+        draw_forest(differences, contents.measure),
         draw_intensity_profiles(_profiles(contents)),
     ]
     drawings = {drawing.name: drawing for drawing in drawn if drawing is not None}
@@ -85,6 +88,8 @@ def _render(contents: StudyContents, drawings: dict[str, Drawing], differences: 
     return templates.get_template("study.html").render(
         contents=contents,
         names=study_names(contents),
+        measure=contents.measure,
+        by_class="" if contents.measure.is_error else f", {study_names(contents).both}",
         first=study_first_screen(contents, ranked),
         ranked=ranked,
         dots_width=WIDTH,
@@ -121,8 +126,9 @@ def _stages_in_order(contents: StudyContents) -> dict[str, list[Row]]:
 
 def _sections(contents: StudyContents, drawings: dict[str, Drawing]) -> list[tuple[str, str]]:
     stages = [(stage, TITLES[stage]) for stage in _stages_in_order(contents)]
-    cost = [("cost", "AUC against cost")] if "trade_off" in drawings else []
-    others = [("differences", "Differences"), ("operating", "Threshold"), ("published", "Published study")]
+    cost = [("cost", f"{contents.measure.title} against cost")] if "trade_off" in drawings else []
+    threshold = [("operating", "Threshold")] if contents.results.outcome.is_binary else []
+    others = [("differences", "Differences"), *threshold, ("published", "Published study")]
     return [("ranking", "Ranking"), *stages, *cost, *others, ("trials", "Trials")]
 
 
@@ -134,14 +140,15 @@ def _few_notes(
     contents: StudyContents, differences: Sequence[PairedRow], operating: Sequence[OperatingRow]
 ) -> dict[str, str]:
     """Return the note on few people under each table, by the section's name."""
+    note = partial(few_note, by_class=not isinstance(contents.results.outcome, NumberOutcome))
     notes = {
-        stage: few_note((row.label, [found.estimate for found in (*row.sites.values(), row.mean)]) for row in rows)
+        stage: note((row.label, [found.estimate for found in (*row.sites.values(), row.mean)]) for row in rows)
         for stage, rows in contents.stages.items()
     }
     rows = {row.key: row for rows in contents.stages.values() for row in rows}.values()
-    notes["ranking"] = few_note((row.full_title, [row.mean.estimate]) for row in rows)
-    notes["differences"] = few_note((row.title, [row.comparison.difference]) for row in differences)
-    notes["operating"] = few_note(
+    notes["ranking"] = note((row.full_title, [row.mean.estimate]) for row in rows)
+    notes["differences"] = note((row.title, [row.comparison.difference]) for row in differences)
+    notes["operating"] = note(
         (entry.row.full_title, (entry.test.sensitivity, entry.test.specificity, entry.test.accuracy))
         for entry in operating
     )
@@ -167,8 +174,8 @@ class TrialRow:
         name: Name of the trial.
         seed: Number of the trial: the seed of its run, or the number of the fold.
         link: Relative path of its report; None if there is none yet.
-        validation: Mean validation AUC; None before the trial is finished, or if no site has one.
-        test: Mean test AUC; None before the trial is finished.
+        validation: The validation score; None before the trial is finished, or if no site has one.
+        test: Mean of the main measure over sites; None before the trial is finished.
         state: ``not begun``, ``begun``, ``finished`` or ``failed: …``.
     """
 
@@ -202,7 +209,7 @@ def _trial_row(contents: StudyContents, name: str, number: int) -> TrialRow:
         name=name,
         seed=number,
         link=report.relative_to(contents.path).as_posix() if report is not None and report.exists() else None,
-        validation=read_best_state(best).validation.mean_auc if metrics else None,
-        test=metrics.federated.mean_auc if metrics else None,
+        validation=read_best_state(best).validation.score(contents.results.outcome) if metrics else None,
+        test=headline(metrics).mean if metrics else None,
         state=f"failed: {fault}" if fault else state,
     )

@@ -7,17 +7,15 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from fedtune3d._utils.folders import RunFolder
 from fedtune3d.config.study_results import EncodingCost
-from fedtune3d.evaluation.cross_validated import inflation
 from fedtune3d.evaluation.multiplicity import holm
-from fedtune3d.evaluation.paired import Comparison, combine_comparisons, paired_over_seeds
-from fedtune3d.evaluation.predictions import Predictions
-from fedtune3d.federation.site.predictions_table import read_predictions
+from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.report.budget import labelled
 from fedtune3d.report.figures.drawing import Cell
 from fedtune3d.report.number_formatting import duration, encoder_title, plural, size, weights_title
+from fedtune3d.report.shown_measure import ShownMeasure
 from fedtune3d.report.study_captions import state_of_row, with_spread
+from fedtune3d.report.study_comparison import AnyComparison, compare
 from fedtune3d.report.study_contents import CROSSED, Row, StudyContents, with_differences
 from fedtune3d.report.study_estimates import StudyEstimate
 from fedtune3d.report.study_operating import people_tested
@@ -32,12 +30,13 @@ TITLES = {
 
 
 def stage_tables(contents: StudyContents) -> list[Table]:
-    """Return one table per stage: test AUC per site, one row per variant."""
+    """Return one table per stage: the main measure of test scans per site, one row per variant."""
     return [_stage_table(contents, stage, rows) for stage, rows in contents.stages.items()]
 
 
 def _stage_table(contents: StudyContents, stage: str, rows: list[Row]) -> Table:
-    title = f"{TITLES[stage]}: test AUC [95% CI]; under each site its test people, positive + negative"
+    people = f"people{_by_class(contents.results.outcome)}"
+    title = f"{TITLES[stage]}: test {contents.measure.head} [95% CI]; under each site its test {people}"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     sites = [f"{site}\n{people}" for site, people in people_tested(contents).items()]
     for name in (TITLES[stage], "Valid.", *sites, "Mean"):
@@ -47,6 +46,13 @@ def _stage_table(contents: StudyContents, stage: str, rows: list[Row]) -> Table:
         shown = Text("\n".join(filter(None, (row.label, state_of_row(row)))), style="bold" if row.chosen else "")
         table.add_row(shown, _two_digits(row.validation), *cells)
     return table
+
+
+def _by_class(outcome: Outcome) -> str:
+    """Say in which order people are counted by class."""
+    if isinstance(outcome, NumberOutcome):
+        return ""
+    return f", {' + '.join(('positive', 'negative') if outcome.is_binary else outcome.names[::-1])}"
 
 
 def _two_lines(estimate: StudyEstimate) -> Text:
@@ -60,7 +66,7 @@ def _two_digits(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def auc_data(rows: list[Row], unit: str = "seed") -> list[dict[str, Cell]]:
+def stage_data(rows: list[Row], unit: str, measure: ShownMeasure) -> list[dict[str, Cell]]:
     """Return the rows of a stage as tabular data: one line per variant and site (and 'Mean'); a trial is a `unit`."""
     return [
         {
@@ -68,7 +74,7 @@ def auc_data(rows: list[Row], unit: str = "seed") -> list[dict[str, Cell]]:
             "kind": row.kind,
             "chosen": row.chosen,
             "site": site,
-            "auc": cell.estimate.value,
+            measure.key: cell.estimate.value,
             "low": cell.estimate.low,
             "high": cell.estimate.high,
             f"sd_over_{unit}s": cell.sd,
@@ -175,7 +181,7 @@ def _cost_data(cost_row: CostRow, contents: StudyContents) -> dict[str, Cell]:
         "seconds_per_round": cost.seconds_per_round,
         "total_bytes": cost.total_bytes,
         **(of_encoder if contents.results.encoding else {}),
-        "auc": mean.estimate.value,
+        contents.measure.key: mean.estimate.value,
         "low": mean.estimate.low,
         "high": mean.estimate.high,
         f"sd_over_{contents.unit}s": mean.sd,
@@ -190,7 +196,7 @@ class PairedRow:
     title: str
     chosen: str
     seed: int | None
-    comparison: Comparison
+    comparison: AnyComparison
     adjusted: float | None
 
 
@@ -228,30 +234,6 @@ def _compared(contents: StudyContents) -> list[tuple[str, Row, Row]]:
                 if row.key != chosen.key:
                     pairs.setdefault((row.key, chosen.key), (stage, row, chosen))
     return list(pairs.values())
-
-
-def compare(contents: StudyContents, row: Row, chosen: Row, seeds: Sequence[int]) -> Comparison | None:
-    """Return the mean difference row − chosen over sites and seeds; None if no site has predictions of both here."""
-    by_site = {}
-    for site in contents.sites:
-        pairs = {seed: pair for seed in seeds if (pair := _predictions_of_both(contents, row, chosen, seed, site))}
-        if pairs:
-            by_site[site] = paired_over_seeds(pairs, contents.unit, _inflation(contents))
-    return combine_comparisons(by_site) if by_site else None
-
-
-def _predictions_of_both(
-    contents: StudyContents, row: Row, chosen: Row, seed: int, site: str
-) -> tuple[Predictions, Predictions] | None:
-    """Read both models' test predictions of a seed at a site; None if one is missing."""
-    trials = [compared.trials.get(seed) for compared in (row, chosen)]
-    first, second = (contents.runs.get(trial) if trial else None for trial in trials)
-    if first is None or second is None or not first.metrics or not second.metrics:
-        return None
-    halves = [RunFolder(run.path).site(site) for run in (first, second)]
-    if not all(half.predictions().exists() for half in halves):
-        return None
-    return read_predictions(halves[0].path, row.method), read_predictions(halves[1].path, chosen.method)
 
 
 def paired_data(rows: list[PairedRow]) -> list[dict[str, Cell]]:
@@ -303,12 +285,6 @@ def config_rows(contents: StudyContents) -> list[tuple[str, str]]:
     if first is not None and (environment := first.environment) is not None:
         lines.append(("Device", f"{environment.device}, threads: {environment.threads}"))
     return lines
-
-
-def _inflation(contents: StudyContents) -> float:
-    """The factor of the variance over the folds of a cross-validation; 1 for seeds."""
-    folds = [draw.fold for draw in contents.results.folds.values() if draw.fold]
-    return inflation(folds[0].folds, max(fold.repeat for fold in folds)) if folds else 1.0
 
 
 def _folds(contents: StudyContents) -> str:

@@ -13,8 +13,11 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.study import Stage, Study
 from fedtune3d.config.study_axes import Combination, Draw, Variant
 from fedtune3d.config.study_results import CombinationRecord, EncodingCost, StudyResults
+from fedtune3d.evaluation.outcome import Outcome
 from fedtune3d.federation.round_state import read_best_state
+from fedtune3d.report.headline import brief
 from fedtune3d.report.logs import require_packages
+from fedtune3d.report.shown_measure import main_measure
 from fedtune3d.workflows.run_folder import open_run, read_metrics
 from fedtune3d.workflows.trial_processes import TrialProcesses, as_trial, is_finished
 
@@ -47,9 +50,9 @@ def run_study(
         return _StudyRun(study, folder, workers, progress or Silent(), on_message).run()
 
 
-def validation_auc(folder: RunFolder) -> float | None:
-    """Return the validation AUC of the evaluated state, averaged over the sites that have one."""
-    return read_best_state(folder.best_checkpoint).validation.mean_auc
+def validation_score(folder: RunFolder, outcome: Outcome) -> float | None:
+    """Return what a trial's evaluated state is chosen by: see `Validation.score`."""
+    return read_best_state(folder.best_checkpoint).validation.score(outcome)
 
 
 @dataclass
@@ -66,6 +69,7 @@ class _StudyRun:
         self.chosen: dict[str, Variant] = {}
         self.encoding: dict[str, EncodingCost] = {}
         self.processes = TrialProcesses(self.folder.log)
+        self.measure = main_measure(self.study.outcome)
 
     def run(self) -> StudyFolder:
         """Run all stages, then write the results and the report, also if a stage raises."""
@@ -93,19 +97,27 @@ class _StudyRun:
         return best
 
     def _best(self, combinations: Sequence[Combination]) -> Combination:
-        """Return the combination with the highest mean validation AUC over its trials; the first if there are ties."""
+        """Return the combination with the best mean validation score over its trials; the first if there are ties."""
         candidates = {
             combination: self._validation(combination) for combination in combinations if not combination.is_reference
         }
         scores = {combination: score for combination, score in candidates.items() if score is not None}
         if not scores:
-            faults = "; ".join(sorted(set(self.faults.values()))) or "no site has validation scans of both classes"
-            raise InputError(f"{self.folder.path}: no trial has a validation AUC to choose by: {faults}")
-        return max(scores, key=lambda combination: scores[combination])
+            faults = "; ".join(sorted(set(self.faults.values()))) or self._why_without_score()
+            raise InputError(
+                f"{self.folder.path}: no trial has a validation {self.measure.name} to choose by: {faults}"
+            )
+        sign = -1 if self.measure.is_error else 1
+        return max(scores, key=lambda combination: sign * scores[combination])
+
+    def _why_without_score(self) -> str:
+        if self.measure.is_error:
+            return "no site has validation scans"
+        return f"no site has validation scans of {'both' if self.study.outcome.is_binary else 'two'} classes"
 
     def _validation(self, combination: Combination) -> float | None:
         folders = [RunFolder(self.study.trial_folder(combination, draw)) for draw in self.study.draws]
-        scores = [validation_auc(folder) for folder in folders if folder.metrics.exists()]
+        scores = [validation_score(folder, self.study.outcome) for folder in folders if folder.metrics.exists()]
         known = [score for score in scores if score is not None]
         return sum(known) / len(known) if known else None
 
@@ -139,8 +151,7 @@ class _StudyRun:
 
     def _record_end(self, experiment: Experiment, fault: str | None) -> None:
         if fault is None:
-            mean = read_metrics(RunFolder(experiment.output)).federated.mean_auc.value
-            outcome = "no test AUC" if mean is None else f"test AUC {mean:.2f}"
+            outcome = brief(read_metrics(RunFolder(experiment.output)))
         else:
             self.faults[experiment.name] = fault
             outcome = f"failed: {fault}"
@@ -176,6 +187,7 @@ class _StudyRun:
             encoding=self.encoding,
             left_out=self.study.left_out,
             folds={} if self.study.validation is None else self._numbered(),
+            outcome=self.study.outcome,
         ).write(self.folder)
 
     def _record(self, combination: Combination) -> CombinationRecord:

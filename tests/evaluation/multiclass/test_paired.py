@@ -7,8 +7,8 @@ import pytest
 from fedtune3d._utils.errors import InputError
 from fedtune3d.evaluation.multiclass.class_auc import macro_auc
 from fedtune3d.evaluation.multiclass.class_predictions import ClassPredictions
-from fedtune3d.evaluation.multiclass.paired import paired_macro_auc
-from fedtune3d.evaluation.paired import combine_comparisons, paired_delong, require_possible
+from fedtune3d.evaluation.multiclass.paired import paired_macro_auc, paired_macro_auc_over_seeds
+from fedtune3d.evaluation.paired import combine_comparisons, paired_delong, paired_over_seeds, require_possible
 
 Draw = Callable[..., ClassPredictions]
 
@@ -65,3 +65,24 @@ def test_other_scans_classes_and_too_few_people(draw_classes: Draw) -> None:
     assert lone.difference.undefined == "fewer than two participants in a class"
     missing = paired_macro_auc(draw_classes(1, (0, 9, 9)), draw_classes(2, (0, 9, 9)))
     assert missing.difference.undefined == "1 of 3 classes without test scans"
+
+
+def test_over_seeds_it_is_the_binary_test_of_two_classes(draw_classes: Draw) -> None:
+    """People are the same in all seeds here, so that they are clusters over seeds."""
+    seeds = {seed: (draw_classes(seed, (14, 11), 2, 2.0), draw_classes(seed + 9, (14, 11), 2, 1.0)) for seed in (1, 2)}
+    binary = {seed: (first.one_vs_rest(1), second.one_vs_rest(1)) for seed, (first, second) in seeds.items()}
+    for how in (("seed", 1.0), ("fold", 2.25)):
+        got, expected = paired_macro_auc_over_seeds(seeds, *how), paired_over_seeds(binary, *how)
+        assert got.difference.limits == pytest.approx(expected.difference.limits, abs=1e-9)
+        assert got.scans == expected.scans == 100
+    assert "corrected for shared training people (Nadeau and Bengio 2003)" in got.difference.method
+
+
+def test_the_same_seed_twice_adds_no_certainty(draw_classes: Draw) -> None:
+    pair = draw_classes(1, sharp=2.0), draw_classes(2, sharp=1.0)
+    alone, twice = paired_macro_auc(*pair), paired_macro_auc_over_seeds({0: pair, 1: pair})
+    assert twice.standard_error == pytest.approx(alone.standard_error)
+    assert paired_macro_auc_over_seeds({0: pair}) == alone
+    lone = draw_classes(1, (1, 9, 9)), draw_classes(2, (1, 9, 9))
+    assert paired_macro_auc_over_seeds({0: pair, 1: pair, 2: lone}) == twice
+    assert paired_macro_auc_over_seeds({0: lone, 1: lone}).difference.undefined == "no seed has both AUCs"

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from scipy.stats import ttest_rel
+from scipy.stats import ttest_1samp, ttest_rel
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
@@ -12,6 +12,7 @@ from fedtune3d.evaluation.regression.paired import (
     EQUAL,
     combine_error_comparisons,
     paired_errors,
+    paired_errors_over_seeds,
     require_possible_comparison,
 )
 
@@ -96,3 +97,39 @@ def test_impossible_comparisons(draw_numbers: Draw, change: dict[str, float]) ->
     drawn = draw_numbers(1)
     with pytest.raises(ValueError, match="comparison"):
         require_possible_comparison(replace(paired_errors(drawn, other_model(drawn, 3)), **change))
+
+
+def test_over_seeds_of_the_same_people_it_is_the_paired_t_test_of_their_means(draw_numbers: Draw) -> None:
+    seeds, apart = {}, []
+    for seed in (1, 2, 3):
+        first = draw_numbers(seed, 25)
+        seeds[seed] = first, other_model(first, 10 + seed)
+        back = np.argsort(seeds[seed][1].participants)
+        apart.append(np.abs(first.errors) - np.abs(seeds[seed][1].errors[back]))
+    means = np.mean(apart, axis=0)
+    expected, got = ttest_1samp(means, 0), paired_errors_over_seeds(seeds)
+    assert got.difference.limits == pytest.approx((means.mean(), *expected.confidence_interval(0.95)), abs=1e-9)
+    assert (got.p_value, got.degrees) == (pytest.approx(expected.pvalue, abs=1e-9), pytest.approx(24))
+    assert got.scans == 75
+    combined = combine_error_comparisons({"A": got})
+    assert combined.difference.limits == pytest.approx(got.difference.limits)
+    assert paired_errors_over_seeds({1: seeds[1]}) == paired_errors(*seeds[1])
+
+
+def test_folds_are_of_different_people_and_share_training_people(draw_numbers: Draw) -> None:
+    """The variance of the mean of two folds is a quarter of the sum of theirs, times the correction."""
+    folds = {}
+    for fold in (1, 2):
+        first = draw_numbers(fold, 12)
+        first = replace(first, participants=tuple(f"{fold}{name}" for name in first.participants))
+        folds[fold] = first, other_model(first, fold)
+    got, each = paired_errors_over_seeds(folds, "fold", 3.0), [paired_errors(*pair) for pair in folds.values()]
+    assert got.variance == pytest.approx(3.0 * sum(part.variance or 0.0 for part in each) / 4)
+    assert got.degrees == pytest.approx(22)
+    assert got.difference.value == pytest.approx(np.mean([part.difference.value for part in each]))
+    assert got.difference.mark is None  # 24 people
+    assert "corrected for shared training people (Nadeau and Bengio 2003)" in got.difference.method
+    lone = NumberPredictions(("a",), ("",), np.array([50.0]), np.array([51.0]))
+    assert paired_errors_over_seeds({1: (lone, lone), 2: (lone, lone)}, "fold").difference.undefined == (
+        "no fold has two people"
+    )

@@ -1,5 +1,10 @@
+import numpy as np
+
 from fedtune3d.evaluation import Predictions, paired_delong
+from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
+from fedtune3d.evaluation.regression.paired import paired_errors
 from fedtune3d.report.figures.forest import draw_forest
+from fedtune3d.report.shown_measure import absolute_error
 from fedtune3d.report.study_tables import PairedRow
 
 
@@ -13,3 +18,15 @@ def test_the_forest_draws_differences_with_their_p_values() -> None:
     assert drawing.rows[0]["difference"] == comparison.difference.value < 0
     assert [label.get_text() for label in drawing.figure.axes[0].get_yticklabels()] == ["Linear − CONV S"]
     assert draw_forest([]) is None
+
+
+def test_of_errors_the_left_side_is_better() -> None:
+    names, truth = tuple("abcdef"), np.arange(50.0, 80.0, 5.0)
+    first = NumberPredictions(names, ("",) * 6, truth, truth + np.array([1, -2, 3, 1, 2, -1]))
+    second = NumberPredictions(names, ("",) * 6, truth, truth + np.array([4, -3, 3, 6, 2, -5]))
+    comparison = paired_errors(first, second)
+    drawing = draw_forest([PairedRow("heads", "Linear", "CONV S", None, comparison, 0.04)], absolute_error("years"))
+    assert drawing is not None
+    assert drawing.rows[0]["difference"] == comparison.difference.value < 0
+    label = drawing.figure.axes[0].get_xlabel()
+    assert label.startswith("Difference of test MAE (years), mean over sites, 95% CI (left: better")

@@ -11,12 +11,12 @@ class CrossValidationFolder(ReportedFolder):
 
     @property
     def results(self) -> Path:
-        """The AUC of each fold, their means with intervals, and the folds that failed."""
+        """The measures of each fold, their means with intervals, and the folds that failed."""
         return self.path / "cross_validation.json"
 
     @property
     def table(self) -> Path:
-        """The AUC of each fold at each site, as a table."""
+        """The measures of each fold at each site, as a table."""
         return self.path / "tables" / "folds.tsv"
 
     def fold(self, name: str) -> RunFolder:

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.evaluation.cluster_sums import ClusterSums
+from fedtune3d.evaluation.cross_validated import CORRECTED
 from fedtune3d.evaluation.estimate import Estimate, undefined
 from fedtune3d.evaluation.measure import Measure, few_people, sum_of_independent
 from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
@@ -54,20 +56,69 @@ def paired_errors(first: NumberPredictions, second: NumberPredictions) -> ErrorC
     Raises:
         InputError: If the two differ in scans or true numbers.
     """
+    first, errors = _paired(first, second)
+    if not len(first):
+        return ErrorComparison(None, None, undefined("no test scans"), None, None, None, 0)
+    one, other = (float(part.mean()) for part in errors)
+    measure = ClusterSums.of(errors[0] - errors[1], first.participant_codes()).measure
+    if measure is None:
+        return ErrorComparison(one, other, undefined("fewer than two people"), None, None, None, len(first))
+    return _tested(one, other, measure, PAIRED, few_people(first.people), len(first))
+
+
+def paired_errors_over_seeds(
+    seeds: Mapping[int, tuple[NumberPredictions, NumberPredictions]], unit: str = "seed", inflation: float = 1.0
+) -> ErrorComparison:
+    """Compare two models over several seeds of one site: the mean over seeds of the difference of their errors.
+
+    A person who is in the test sets of several seeds is one cluster over all of them. With the same people in every
+    seed and one scan each, this is the paired t test of people's mean errors. Degrees of freedom are I (1 − 1/n) of I
+    people in all and n per seed on average: I − 1 for the same people in each, I − K for K folds.
+
+    Args:
+        seeds: Seed → both models' predictions of that seed's test scans. Seeds with under two people are left out.
+        unit: What `seeds` are: seeds, or folds of a cross-validation.
+        inflation: Factor of the variance, for folds (`cross_validated.inflation`).
+    """
+    if len(seeds) == 1:
+        return paired_errors(*next(iter(seeds.values())))
+    means, parts, scans = [], [], 0
+    for pair in seeds.values():
+        first, errors = _paired(*pair)
+        if first.people >= 2:
+            means.append([float(part.mean()) for part in errors])
+            parts.append(_influence(first, errors[0] - errors[1]))
+            scans += len(first)
+    if not means:
+        return ErrorComparison(None, None, undefined(f"no {unit} has two people"), None, None, None, scans)
+    people = sorted({person for part in parts for person in part})
+    sums = np.array([sum(part.get(person, 0.0) for part in parts) for person in people]) / len(parts)
+    one, other = (float(mean) for mean in np.mean(means, axis=0))
+    degrees = len(people) * (1 - len(parts) / sum(map(len, parts)))
+    measure = Measure(one - other, inflation * float(sums @ sums), max(1.0, degrees))
+    method = f"{PAIRED} over {unit}s, mean over {len(parts)} {unit}s"
+    if inflation != 1:
+        method += f", {CORRECTED}"
+    return _tested(one, other, measure, method, few_people(len(people)), scans)
+
+
+def _influence(predictions: NumberPredictions, differences: NDArray[np.float64]) -> dict[str, float]:
+    """Each person's part in the error of a mean over scans; their squares add up to the variance of `ClusterSums`."""
+    deviations = differences - differences.mean()
+    sums = np.bincount(predictions.participant_codes(), weights=deviations)
+    scale = math.sqrt(len(sums) / (len(sums) - 1)) / len(differences)
+    return dict(zip(sorted(set(predictions.participants)), (scale * sums).tolist(), strict=True))
+
+
+def _paired(first: NumberPredictions, second: NumberPredictions) -> tuple[NumberPredictions, list[NDArray[np.float64]]]:
+    """Return the first model's predictions in order, and both models' absolute errors."""
     first, second = _in_order(first), _in_order(second)
     require_same_scans(first, second)
     if not np.array_equal(first.truth, second.truth):
         raise InputError(
             "paired comparison: expected the same true numbers, but they differ; compare runs with the same target"
         )
-    if not len(first):
-        return ErrorComparison(None, None, undefined("no test scans"), None, None, None, 0)
-    errors = [np.abs(model.errors) for model in (first, second)]
-    one, other = (float(part.mean()) for part in errors)
-    measure = ClusterSums.of(errors[0] - errors[1], first.participant_codes()).measure
-    if measure is None:
-        return ErrorComparison(one, other, undefined("fewer than two people"), None, None, None, len(first))
-    return _tested(one, other, measure, PAIRED, few_people(first.people), len(first))
+    return first, [np.abs(model.errors) for model in (first, second)]
 
 
 def combine_error_comparisons(comparisons: Mapping[str, ErrorComparison]) -> ErrorComparison:

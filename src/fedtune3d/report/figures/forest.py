@@ -4,11 +4,17 @@ from collections.abc import Sequence
 
 from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, Drawing, new_figure
 from fedtune3d.report.number_formatting import p_value
+from fedtune3d.report.shown_measure import AUC, ShownMeasure
 from fedtune3d.report.study_tables import TITLES, PairedRow, paired_data
 
 
-def draw_forest(rows: Sequence[PairedRow]) -> Drawing | None:
-    """Draw each variant minus the chosen one over all seeds, with single seeds as dots; None without variants."""
+def draw_forest(rows: Sequence[PairedRow], measure: ShownMeasure = AUC) -> Drawing | None:
+    """Draw each variant minus the chosen one over all seeds, with single seeds as dots; None without variants.
+
+    Args:
+        rows: The differences.
+        measure: Of what they are differences.
+    """
     shown = [row for row in rows if row.seed == rows[0].seed]
     if not shown:
         return None
@@ -36,7 +42,10 @@ def draw_forest(rows: Sequence[PairedRow]) -> Drawing | None:
             axes.axhline(height - 0.5, color=GREY, linewidth=0.7)
     limit = max(0.05, *(abs(bound) for bound in _bounds(rows))) * 1.08
     axes.set_xlim(-limit, limit)
-    axes.set_xlabel("Difference of test AUC, mean over sites, 95% CI (left: worse than the selected)", fontsize=9)
+    left = "better" if measure.is_error else "worse"
+    axes.set_xlabel(
+        f"Difference of test {measure.head}, mean over sites, 95% CI (left: {left} than the selected)", fontsize=9
+    )
     right = axes.secondary_yaxis("right")
     right.set_yticks(range(len(shown)), [_p(row.adjusted) for row in shown], fontsize=8)
     right.tick_params(length=0)
@@ -50,9 +59,8 @@ def draw_forest(rows: Sequence[PairedRow]) -> Drawing | None:
     return Drawing(
         name="paired_differences",
         title=f"Paired differences from the selected, {_which(shown[0].seed)} (p adjusted by Holm)",
-        description=f"For {stages}: the test AUC of each variant minus that of the selected one on the same "
-        "scans, with 95% CIs by DeLong's or Obuchowski's method and p-values adjusted by Holm; small dots are single "
-        "seeds.",
+        description=f"For {stages}: the test {measure.name} of each variant minus that of the selected one on the same "
+        f"scans, with 95% CIs {_how(measure)} and p-values adjusted by Holm; small dots are single seeds.",
         figure=figure,
         rows=paired_data(list(rows)),
     )
@@ -62,6 +70,10 @@ def _same(row: PairedRow, other: PairedRow) -> bool:
     """Return whether `other` is the single-seed version of the all-seeds difference `row`."""
     same = (row.stage, row.title, row.chosen) == (other.stage, other.title, other.chosen)
     return same and row.seed is None and other.seed is not None
+
+
+def _how(measure: ShownMeasure) -> str:
+    return "by DeLong's or Obuchowski's method" if measure == AUC else "with people as clusters"
 
 
 def _which(seed: int | None) -> str:

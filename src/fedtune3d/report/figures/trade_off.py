@@ -1,4 +1,4 @@
-"""Test AUC against traffic."""
+"""The main measure of test scans against traffic."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,7 @@ from matplotlib.transforms import ScaledTranslation, Transform
 
 from fedtune3d.report.figures.drawing import BLACK, GREY, Drawing, Mark, new_figure, site_marks
 from fedtune3d.report.number_formatting import size
+from fedtune3d.report.shown_measure import ShownMeasure
 from fedtune3d.report.study_contents import StudyContents
 from fedtune3d.report.study_tables import CostRow, cost_data, cost_rows
 
@@ -17,7 +18,7 @@ _APART_POINTS = 10.0
 
 
 def draw_trade_off(contents: StudyContents) -> Drawing | None:
-    """Draw the mean test AUC against the total traffic of a run; None before the first result.
+    """Draw the main measure, mean over sites, against the total traffic of a run; None before the first result.
 
     Each mark stands at its true traffic; similar ones are moved apart on the page, by a few points.
     """
@@ -36,14 +37,19 @@ def draw_trade_off(contents: StudyContents) -> Drawing | None:
             mark = Mark(GREY, mark.marker, mark.line)
         moved = axes.transData + ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)
         _draw_entry(axes, entry, mark, entry.row.key == chosen, moved)
-    _style(axes, totals, [limit for entry in shown for limit in (entry.row.mean.estimate.limits or ())[1:]])
+    _style(
+        axes,
+        contents.measure,
+        totals,
+        [limit for entry in shown for limit in (entry.row.mean.estimate.limits or ())[1:]],
+    )
     figure.legend(loc="outside lower center", frameon=False, fontsize=8)
     return Drawing(
         name="trade_off",
-        title="AUC against traffic",
-        description="Mean test AUC with its 95% CI against the total traffic of a run, of all rounds and sites both "
-        "ways, for each combination. Marks of similar traffic are moved apart on the page; the efficiency table has "
-        "the same numbers.",
+        title=f"{contents.measure.title} against traffic",
+        description=f"Mean test {contents.measure.name} with its 95% CI against the total traffic of a run, of all "
+        "rounds and sites both ways, for each combination. Marks of similar traffic are moved apart on the page; the "
+        "efficiency table has the same numbers.",
         figure=figure,
         rows=cost_data(contents),
     )
@@ -76,15 +82,19 @@ def _draw_entry(axes: Axes, entry: CostRow, mark: Mark, chosen: bool, moved: Tra
     )
 
 
-def _style(axes: Axes, totals: Sequence[float], ends: Sequence[float]) -> None:
+def _style(axes: Axes, measure: ShownMeasure, totals: Sequence[float], ends: Sequence[float]) -> None:
     axes.set_xlim(min(totals) / 2, max(totals) * 2)
-    axes.set_ylim(min(0.48, *ends) - 0.02, 1.02)
+    if measure.is_error:
+        axes.set_ylim(0, 1.05 * max(ends))
+    else:
+        axes.set_ylim(min(0.48, *ends) - 0.02, 1.02)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: size(count).replace(".0 ", " ")))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("Total traffic of a run (log scale; similar values side by side)", fontsize=9)
-    axes.set_ylabel("Test AUC, mean over sites, 95% CI", fontsize=9)
-    axes.axhline(0.5, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+    axes.set_ylabel(f"Test {measure.head}, mean over sites, 95% CI", fontsize=9)
+    if measure.reference is not None:
+        axes.axhline(measure.reference, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     axes.tick_params(labelsize=8)
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)

@@ -1,13 +1,14 @@
-"""Test AUC per site of the combinations compared in a stage of a study."""
+"""The main measure of test scans per site, of the combinations compared in a stage of a study."""
 
 from collections.abc import Sequence
 from itertools import cycle
 
 from fedtune3d.report.figures.auc_rows import draw_rows
 from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, Drawing, Mark, site_marks
+from fedtune3d.report.shown_measure import AUC, ShownMeasure
 from fedtune3d.report.study_contents import CROSSED, Row
 from fedtune3d.report.study_estimates import StudyEstimate
-from fedtune3d.report.study_tables import TITLES, auc_data, interval_methods
+from fedtune3d.report.study_tables import TITLES, interval_methods, stage_data
 from fedtune3d.report.table import AucRow
 
 _OTHERS = {
@@ -16,7 +17,7 @@ _OTHERS = {
 }
 
 
-def draw_study_auc(stage: str, rows: Sequence[Row], unit: str = "seed") -> Drawing:
+def draw_study_stage(stage: str, rows: Sequence[Row], unit: str = "seed", measure: ShownMeasure = AUC) -> Drawing:
     """Draw one row per site and one for the mean; references are grey and baselines black.
 
     All combinations of a crossed study have one row each, with the mean over sites.
@@ -25,9 +26,10 @@ def draw_study_auc(stage: str, rows: Sequence[Row], unit: str = "seed") -> Drawi
         stage: The stage.
         rows: Its rows.
         unit: What the trials of a combination are: ``seed`` or ``fold``.
+        measure: The main measure of what the models predict.
     """
     if stage == CROSSED:
-        return _draw_combinations(rows, unit)
+        return _draw_combinations(rows, unit, measure)
     names = [*rows[0].sites, "Mean"]
     lines = [
         AucRow(
@@ -39,27 +41,27 @@ def draw_study_auc(stage: str, rows: Sequence[Row], unit: str = "seed") -> Drawi
         )
         for name in names
     ]
-    title = f"{TITLES[stage]}: test AUC per site"
+    title = f"{TITLES[stage]}: test {measure.name} per site"
     return Drawing(
-        name=f"auc_by_{stage.removesuffix('s')}",
+        name=f"{measure.key}_by_{stage.removesuffix('s')}",
         title=title,
-        description=f"Test AUC with 95% CIs per site for {', '.join(row.label for row in rows)}; the table has the "
-        f"same numbers. Intervals: {'; '.join(interval_methods(rows))}.",
-        figure=draw_rows(lines, {row.label: mark for row, mark in zip(rows, _marks(rows), strict=True)}, unit),
-        rows=auc_data(list(rows), unit),
+        description=f"Test {measure.name} with 95% CIs per site for {', '.join(row.label for row in rows)}; the table "
+        f"has the same numbers. Intervals: {'; '.join(interval_methods(rows))}.",
+        figure=draw_rows(lines, {row.label: mark for row, mark in zip(rows, _marks(rows), strict=True)}, unit, measure),
+        rows=stage_data(list(rows), unit, measure),
     )
 
 
-def _draw_combinations(rows: Sequence[Row], unit: str) -> Drawing:
+def _draw_combinations(rows: Sequence[Row], unit: str, measure: ShownMeasure) -> Drawing:
     lines = [AucRow(row.label, "site", None, [row.mean.estimate], [_seeds(row.mean)]) for row in rows]
-    title = f"{TITLES[CROSSED]}: test AUC, mean over sites"
+    title = f"{TITLES[CROSSED]}: test {measure.name}, mean over sites"
     return Drawing(
-        name="auc_by_trial",
+        name=f"{measure.key}_by_trial",
         title=title,
-        description="Mean test AUC over sites with its 95% CI, one row per combination; the table has the same "
-        f"numbers. Intervals: {'; '.join(interval_methods(rows))}.",
-        figure=draw_rows(lines, {"Mean over sites": Mark(BLUE, "o")}, unit),
-        rows=auc_data(list(rows), unit),
+        description=f"Mean test {measure.name} over sites with its 95% CI, one row per combination; the table has the "
+        f"same numbers. Intervals: {'; '.join(interval_methods(rows))}.",
+        figure=draw_rows(lines, {"Mean over sites": Mark(BLUE, "o")}, unit, measure),
+        rows=stage_data(list(rows), unit, measure),
     )
 
 
