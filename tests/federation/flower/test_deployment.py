@@ -8,8 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import call
+
+from fedtune3d._utils.folders import CrossValidationFolder
+from fedtune3d.evaluation.cross_validation import CrossValidationResults
 
 MAP_FILES = (".json", "_random.nii.gz", "_trained.nii.gz")
+
+
+def make_parents(path: Path) -> Path:
+    path.parent.mkdir(parents=True)
+    return path
 
 
 def run_to_the_end(deployment: Any, name: str, **changes: Any) -> Path:
@@ -67,6 +76,29 @@ def test_three_classes_and_a_number_end_in_the_bits_of_one_process(deploy: Calla
         deployment.join(name)
     across = run_to_the_end(deployment, "outcome", **outcome, baselines=["leave_one_site_out"])
     assert (across / "report.html").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("outcome", [{}, {"labels": None, "target": AGE}], ids=["two", "number"])
+def test_a_fold_of_a_cross_validation_ends_in_the_bits_of_one_process(
+    deploy: Callable[..., Any], outcome: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And its folder is one of those from which the report of the cross-validation is made."""
+    deployment = deploy()
+    for name in deployment.roots:
+        deployment.configure(name, columns=["diagnosis", "age"])
+        deployment.join(name)
+    only = {"repeat": 1, "fold": 2}
+    across = run_to_the_end(deployment, "fold", **outcome, validation={"folds": 2, "only": only})
+    folder = CrossValidationFolder(deployment.folder / "whole")
+    across.rename(make_parents(folder.fold("repeat1-fold2").path))
+    code, _, _ = call(capsys, "report", folder.path)
+    assert code == 0
+    results = CrossValidationResults.read(folder)
+    mean = results.methods["federated"].mean
+    assert mean.estimate.undefined == "1 of 2 folds are finished"
+    assert [(fold.repeat, fold.fold) for fold in mean.folds] == [(1, 2)]
+    assert mean.folds[0].value is not None
 
 
 @pytest.mark.slow
