@@ -41,7 +41,7 @@ def test_names_follow_from_the_labels(contents: RunContents, positive: Any, nega
 def test_a_short_name_is_defined_once(contents: RunContents) -> None:
     names = class_names(with_labels(contents, "diagnosis == AD and age >= 55", ["CN"]))
     assert names.definition == "AD: diagnosis == AD and age >= 55."
-    assert names.meaning.startswith("Positive means AD, negative CN: sensitivity is the share of AD scans")
+    assert names.meaning.startswith("Positive means AD, negative CN: sensitivity is the proportion of AD scans")
     assert names.meaning.endswith(names.definition)
     assert class_names(with_labels(contents, ["AD"], ["CN"])).definition == ""
 
