@@ -9,6 +9,7 @@ import yaml
 from command_line import call
 
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.evaluation.outcome import ClassOutcome
 
 
 def test_init_lists_the_diagnoses_and_what_it_writes_is_valid(
@@ -17,6 +18,8 @@ def test_init_lists_the_diagnoses_and_what_it_writes_is_valid(
     path = tmp_path / "mine.yaml"
     code, out, _ = call(capsys, "init", small_experiment.folder / "A", small_experiment.folder / "B", "-o", path)
     assert code == 0
+    assert "diagnoses: AD (12), CN (12)" in out
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("  fedtune3d")] == ["plan", "check", "run"]
     assert str(path) in out
     assert "AD (12), CN (12)" in path.read_text()
     experiment = Experiment.from_yaml(path)
@@ -25,6 +28,16 @@ def test_init_lists_the_diagnoses_and_what_it_writes_is_valid(
     assert (experiment.labels.positive, experiment.labels.negative) == (("AD",), ("CN",))
     assert experiment.sites[0].root is not None
     assert experiment.sites[0].root.resolve() == (small_experiment.folder / "A").resolve()
+
+
+def test_init_offers_classes_and_a_number(
+    capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "classes.yaml"
+    assert call(capsys, "init", small_experiment.folder / "A", "-o", path, "--classes", "CN, AD")[0] == 0
+    assert Experiment.from_yaml(path).outcome == ClassOutcome(("CN", "AD"))
+    code, _, err = call(capsys, "init", small_experiment.folder / "A", "-o", tmp_path / "x", "--target", "agge")
+    assert (code, "expected a column agge" in err) == (2, True)
 
 
 def test_init_does_not_overwrite(capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import yaml
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
 from fedtune3d.workflows.init import count_diagnoses, fill_template, write_experiment
 
 
@@ -66,3 +67,48 @@ def test_a_table_elsewhere_is_read_and_written_down(sites: list[Path], tmp_path:
     assert [site.participants for site in Experiment.from_yaml(output).sites] == [tmp_path / "all.tsv"] * 2
     with pytest.raises(InputError, match="expected one table for all sites or one for each of the 2, got 3"):
         write_experiment(sites, tmp_path / "other.yaml", [table] * 3)
+
+
+def test_each_named_diagnosis_is_a_class(sites: list[Path], tmp_path: Path) -> None:
+    output = tmp_path / "experiment.yaml"
+    written = write_experiment(sites, output, classes=["CN", "MCI", "AD"])
+    assert (written.found, written.section) == ("diagnoses: AD (3), CN (1), MCI (1), hc (1)", "labels")
+    assert Experiment.from_yaml(output).outcome == ClassOutcome(("CN", "MCI", "AD"))
+    assert "# Found: AD (3), CN (1), MCI (1), hc (1). Check the classes." in output.read_text()
+
+
+def test_three_diagnoses_are_a_hint_to_classes_in_order_of_severity(sites: list[Path], tmp_path: Path) -> None:
+    assert write_experiment(sites, tmp_path / "two.yaml").hint.endswith("--classes CN,hc,MCI,AD")
+    assert write_experiment(sites, tmp_path / "three.yaml", classes=["CN", "AD"]).hint == ""
+    (sites[0] / "participants.tsv").write_text("participant_id\tdiagnosis\nsub-0\tAD\nsub-1\tn/a\n")
+    assert write_experiment(sites[:1], tmp_path / "one.yaml").hint == ""
+
+
+def test_a_number_is_the_target(sites: list[Path], tmp_path: Path) -> None:
+    (sites[0] / "participants.tsv").write_text("participant_id\tage\nsub-0\t63,5\nsub-1\tn/a\nsub-2\t71\nsub-3\t58\n")
+    (sites[1] / "participants.tsv").write_text("participant_id\tage\nsub-0\t88\nsub-1\t77\n")
+    output = tmp_path / "experiment.yaml"
+    written = write_experiment(sites, output, target="age")
+    assert (written.found, written.section) == ("age: 5 of 6 rows have a number", "target")
+    assert Experiment.from_yaml(output).outcome == NumberOutcome("age", 50, 90, "years", "leave_out")
+    assert "1 of 6 rows have no number: their scans are left out and counted" in output.read_text()
+
+
+def test_what_cannot_be_predicted_leaves_no_file(sites: list[Path], tmp_path: Path) -> None:
+    output = tmp_path / "experiment.yaml"
+    for options, message in (
+        ({"classes": ["CN", "SCD"]}, r"nobody has the diagnosis SCD; the tables have AD \(3\), CN \(1\)"),
+        ({"classes": []}, "--classes: expected 2 to 20 classes"),
+        ({"target": "age"}, "expected a column age, found the columns participant_id, diagnosis"),
+        ({"target": "diagnosis"}, "expected numbers in the column diagnosis, got 'AD' for sub-0"),
+        ({"target": "age", "classes": ["CN", "AD"]}, "--classes and --target are both given"),
+    ):
+        with pytest.raises(InputError, match=message):
+            write_experiment(sites, output, **options)
+    assert not output.exists()
+
+
+def test_a_table_with_commas_is_named(sites: list[Path], tmp_path: Path) -> None:
+    (sites[0] / "participants.tsv").rename(sites[0] / "participants.csv")
+    with pytest.raises(InputError, match=r"participants\.csv: expected participants\.tsv, separated by tabs"):
+        write_experiment(sites, tmp_path / "experiment.yaml")

@@ -1,6 +1,7 @@
 """Commands that come before a run: init, simulate, prepare, plan, check."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,18 +41,35 @@ def init(
             help="The table of participants where a site's folder has none; once for all sites, or once per site.",
         ),
     ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME,…",
+            help="Predict one of these diagnoses, a class each, such as CN,MCI,AD; by default two classes.",
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Predict the number in this column of the tables, such as age or mmse."),
+    ] = None,
 ) -> None:
-    """Write an experiment file for your sites.
+    """Write an experiment file for your sites: two classes, one class per diagnosis, or a number.
 
-    Lists the diagnoses found in each site's table, for you to assign to the positive or the negative class.
+    Lists the diagnoses found in each site's table, for you to assign to the positive or the negative class. With
+    --classes, each named diagnosis is a class; with --target, the model predicts a number.
     """
     from fedtune3d.workflows.init import write_experiment
 
-    write_experiment(site_folders, output, participants or ())
+    named = None if classes is None else [name.strip() for name in classes.split(",") if name.strip()]
+    written = write_experiment(site_folders, output, participants or (), named, target)
+    file = quote(str(output))
     out.print(
-        f"wrote {output}\nCheck the diagnoses under `labels`. Next: fedtune3d plan {output}, then check and run.",
+        f"{written.found}\nwrote {output}\nCheck `{written.section}` in it, then run:\n"
+        f"  fedtune3d plan {file}\n  fedtune3d check {file}\n  fedtune3d run {file}",
         soft_wrap=True,
     )
+    if written.hint:
+        out.print(written.hint, soft_wrap=True)
 
 
 def simulate(

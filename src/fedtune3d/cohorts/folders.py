@@ -57,6 +57,11 @@ def _participants_table(root: Path) -> Path:
         table = folder / "participants.tsv"
         if table.exists() or table.is_symlink():
             return table
+    for folder in folders:
+        if (other := folder / "participants.csv").exists():
+            raise InputError(
+                f"{other}: expected participants.tsv, separated by tabs; save it under that name and in that format"
+            )
     raise InputError(
         f"{root / 'participants.tsv'}: expected a table of participants, found none; is {root} the right folder? "
         "If the table is elsewhere, name it in the site's key `participants`, or with --participants of `init`"

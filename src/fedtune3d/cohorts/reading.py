@@ -10,7 +10,7 @@ from pathlib import Path
 from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.folders import Scans
 from fedtune3d.cohorts.formats import AUTO, load_format, recognise
-from fedtune3d.cohorts.label_expressions import Row
+from fedtune3d.cohorts.label_expressions import Row, as_number
 from fedtune3d.cohorts.labels import Truth
 from fedtune3d.cohorts.people import People, natural
 from fedtune3d.cohorts.records import (
@@ -56,7 +56,7 @@ def read_site(
             scan is usable.
     """
     kind, scans, people = _open(root, format, participants)
-    _require_columns(people, labels)
+    _require_columns(people, labels.columns)
     _require_usable_label(people, labels)
     records: list[ScanRecord] = []
     exclusions: list[Exclusion] = []
@@ -130,12 +130,33 @@ def list_diagnoses(root: Path, format: str = AUTO, participants: Path | None = N
     if DIAGNOSIS not in people.columns:
         raise InputError(
             f"{people.path}: expected a column {DIAGNOSIS} to list, found the columns {', '.join(people.columns)}; "
-            "is it tab-separated, with a header? For labels from other columns, write the experiment file by hand"
+            "is it tab-separated, with a header? If another column says it, write the experiment file by hand, with "
+            "labels such as positive: 'group == AD' (docs/outcomes.md)"
         )
     counts: Counter[str] = Counter()
     for participant in people.ids:
         counts.update({row.get(DIAGNOSIS) or "n/a" for row in people.rows_of(participant)})
     return counts
+
+
+def list_numbers(root: Path, column: str, format: str = AUTO, participants: Path | None = None) -> list[float | None]:
+    """Read a column's number in each row, of a person or a session; None where it is missing.
+
+    Raises `InputError` as `read_site`, and for a value that is no number.
+    """
+    _, _, people = _open(root, format, participants)
+    _require_columns(people, (column,))
+    numbers: list[float | None] = []
+    for participant in people.ids:
+        for row in people.rows_of(participant):
+            cell = row.get(column)
+            numbers.append(None if cell is None else as_number(cell))
+            if cell is not None and numbers[-1] is None:
+                raise InputError(
+                    f"{people.path}: expected numbers in the column {column}, got {cell!r} for {participant}; correct "
+                    "it, write n/a for a missing value, or name another column"
+                )
+    return numbers
 
 
 def list_scans(root: Path, format: str = AUTO, participants: Path | None = None) -> dict[str, Path]:
@@ -185,8 +206,8 @@ def _take_scans(
     yield from ((session, by_session[session][0]) for session in chosen)
 
 
-def _require_columns(people: People, labels: Truth) -> None:
-    for column in labels.columns:
+def _require_columns(people: People, columns: Iterable[str]) -> None:
+    for column in columns:
         if column not in people.columns:
             similar = [other for other in people.columns if other.lower() == column.lower()]
             hint = f"did you mean {similar[0]}?" if similar else "is it tab-separated, with a header?"

@@ -3,14 +3,17 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from shlex import quote
 
 import yaml
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import write_text
-from fedtune3d.cohorts.reading import list_diagnoses
+from fedtune3d.cohorts.reading import list_diagnoses, list_numbers
+from fedtune3d.workflows.outcome_lines import MISSING, listed, named_classes, number, two_classes
 
 CONTROL_WORDS = ("CN", "HC", "NC", "control", "healthy", "normal")
 
@@ -53,45 +56,100 @@ output: run
 cache: cache
 """
 
-TWO_CLASSES = """\
-# Diagnoses in neither list are left out and counted. Instead of a list, write an expression: positive: "cdr >= 1"
-labels:
-  positive: {positive}
-  negative: {negative}
-"""
+MISSING_TABLES = "--participants: expected one table for all sites or one for each of the {sites}, got {tables}"
+
+SEVERITY = (("scd", "smc"), ("emci",), ("mci",), ("lmci",))
+"""Words of stages between healthy and demented, from the mildest on."""
 
 
-def write_experiment(site_folders: Sequence[Path], output: Path, participants: Sequence[Path] = ()) -> None:
+@dataclass(frozen=True)
+class Written:
+    """What `write_experiment` found and wrote, for the terminal.
+
+    Attributes:
+        found: The diagnoses, or the column of numbers, with counts.
+        section: The section of the file to check: ``labels`` or ``target``.
+        hint: Another way to sort three or more diagnoses; empty if there is none.
+    """
+
+    found: str
+    section: str
+    hint: str = ""
+
+
+def write_experiment(
+    site_folders: Sequence[Path],
+    output: Path,
+    participants: Sequence[Path] = (),
+    classes: Sequence[str] | None = None,
+    target: str | None = None,
+) -> Written:
     """Write an experiment file for sites (folders or tables of paths), with their diagnoses for the user to sort.
 
-    Diagnoses that look like a control group go to `negative`, all others to `positive`.
+    Without `classes` and `target`, diagnoses that look like a control group go to `negative`, all others to `positive`.
 
     Args:
         site_folders: The sites.
         output: The file to write.
         participants: Participants tables outside the sites' folders: one for all sites, or one per site.
+        classes: Diagnoses to predict, one class each, in this order; None for two classes.
+        target: The column of a number to predict; None for classes.
 
     Raises:
-        InputError: If a site cannot be read or has no diagnoses, two have the same name, the number of tables differs
-            from that of sites, or the file exists.
+        InputError: If a site cannot be read or has no diagnoses (or numbers), two have the same name, the number of
+            tables differs from that of sites, nobody has one of the `classes`, or the file exists.
     """
     if output.exists():
         raise InputError(f"{output}: exists already; choose another name with --output, or delete it")
     if len(participants) not in (0, 1, len(site_folders)):
-        raise InputError(
-            f"--participants: expected one table for all sites or one for each of the {len(site_folders)}, "
-            f"got {len(participants)}"
-        )
+        raise InputError(MISSING_TABLES.format(sites=len(site_folders), tables=len(participants)))
+    if classes is not None and target is not None:
+        raise InputError("--classes and --target are both given; keep the one that says what the model predicts")
     tables = list(participants) * (len(site_folders) if len(participants) == 1 else 1)
-    counts = count_diagnoses(site_folders, tables)
-    control = {word.lower() for word in CONTROL_WORDS}
-    negative = [diagnosis for diagnosis in sorted(counts) if diagnosis.lower() in control]
-    positive = [diagnosis for diagnosis in sorted(counts) if diagnosis.lower() not in control]
-    listed = ", ".join(f"{diagnosis} ({count})" for diagnosis, count in sorted(counts.items()))
-    note = f"Found: {listed}. Check their assignment."
-    labels = two_classes(positive, negative)
-    text = fill_template(output, "experiment", 0, site_folders, labels, note, 20, MIN_STEPS, tables)
+    if target is None:
+        outcome, note, written = _of_diagnoses(count_diagnoses(site_folders, tables), classes)
+    else:
+        outcome, note, written = _of_numbers(site_folders, tables, target)
+    text = fill_template(output, "experiment", 0, site_folders, outcome, note, 20, MIN_STEPS, tables)
     write_text(output, text)
+    return written
+
+
+def _of_diagnoses(counts: Counter[str], classes: Sequence[str] | None) -> tuple[str, str, Written]:
+    """Return the lines of the outcome, the comment above them, and what to print."""
+    if classes is not None:
+        lines, check = named_classes(classes, counts), "Check the classes."
+    else:
+        negative = [diagnosis for diagnosis in sorted(counts) if _is_control(diagnosis)]
+        positive = [diagnosis for diagnosis in sorted(counts) if not _is_control(diagnosis)]
+        lines, check = two_classes(positive, negative), "Check their assignment."
+    several = sorted((diagnosis for diagnosis in counts if diagnosis != MISSING), key=_severity)
+    hint = f"For one class per diagnosis, write another file with --classes {quote(','.join(several))}"
+    has_hint = classes is None and len(several) > 2
+    written = Written(f"diagnoses: {listed(counts)}", "labels", hint if has_hint else "")
+    return lines, f"Found: {listed(counts)}. {check}", written
+
+
+def _of_numbers(folders: Sequence[Path], tables: Sequence[Path], column: str) -> tuple[str, str, Written]:
+    """Return the lines of the outcome, the comment above them, and what to print."""
+    values = [
+        value
+        for folder, table in zip_longest(folders, tables)
+        for value in list_numbers(folder, column, participants=table)
+    ]
+    known = sum(value is not None for value in values)
+    found = f"{column}: {known} of {len(values)} rows have a number"
+    return number(column, values), f"Found: {found}. Check range, unit and missing.", Written(found, "target")
+
+
+def _is_control(diagnosis: str) -> bool:
+    return diagnosis.lower() in {word.lower() for word in CONTROL_WORDS}
+
+
+def _severity(diagnosis: str) -> tuple[int, str]:
+    """Return a sort key: controls first, then the stages before dementia, then everything else by name."""
+    stages = [stage for stage, words in enumerate(SEVERITY, 1) if diagnosis.lower() in words]
+    return 0 if _is_control(diagnosis) else stages[0] if stages else len(SEVERITY) + 1, diagnosis
 
 
 def count_diagnoses(site_folders: Sequence[Path], tables: Sequence[Path] = ()) -> Counter[str]:
@@ -107,11 +165,6 @@ def count_diagnoses(site_folders: Sequence[Path], tables: Sequence[Path] = ()) -
 
 def _relative(path: Path, output: Path) -> str:
     return os.path.relpath(path.resolve(), output.parent.resolve())
-
-
-def two_classes(positive: Sequence[str], negative: Sequence[str]) -> str:
-    """Return the lines of an experiment file with two classes of diagnoses."""
-    return TWO_CLASSES.format(positive=_inline(positive), negative=_inline(negative))
 
 
 def fill_template(
@@ -132,7 +185,7 @@ def fill_template(
         name: The experiment's name.
         seed: Its seed.
         folders: The sites.
-        outcome: The lines that say what is predicted, such as `two_classes`.
+        outcome: The lines that say what is predicted, such as those of `outcome_lines.two_classes`.
         note: A comment above them.
         rounds: Number of rounds.
         min_steps: Optimiser steps per round, at least; with 0 the file does not say.
@@ -166,7 +219,3 @@ def _site_name(folder: Path) -> str:
     name = resolved.stem if resolved.is_file() else resolved.name
     name = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in name)
     return name.strip("-") or "site"
-
-
-def _inline(words: Sequence[str]) -> str:
-    return yaml.safe_dump(list(words), default_flow_style=True, width=10_000).strip()

@@ -10,16 +10,10 @@ from fedtune3d.report.figures.intensity_profiles import draw_intensity_profiles
 from fedtune3d.simulation import simulate_sites
 from fedtune3d.simulation.bids_folder import simulated_brain
 from fedtune3d.simulation.outcomes import SimulatedOutcome
-from fedtune3d.workflows.init import count_diagnoses, fill_template, two_classes
+from fedtune3d.workflows.init import count_diagnoses, fill_template
+from fedtune3d.workflows.outcome_lines import named_classes, two_classes
 
 PROFILED_SCANS = 10
-THREE_CLASSES = """\
-# Diagnoses in no list are left out and counted. Any number of classes can be named, in order of severity.
-labels:
-  CN: [CN]
-  MCI: [MCI]
-  AD: [AD]
-"""
 AGE = """\
 target:
   column: age
@@ -83,7 +77,7 @@ def write_simulation(
 def _outcome_lines(outcome: SimulatedOutcome, folders: Sequence[Path]) -> str:
     """Return the lines of the experiment file that say what is predicted."""
     if outcome is SimulatedOutcome.CN_MCI_AD:
-        return THREE_CLASSES
+        return named_classes(outcome.diagnoses, dict.fromkeys(outcome.diagnoses, 0))
     if outcome is SimulatedOutcome.AGE:
         return AGE
     counts = count_diagnoses(folders)

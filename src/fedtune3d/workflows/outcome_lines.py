@@ -1,0 +1,153 @@
+"""The lines of an experiment file that say what is predicted: two classes, named classes, or a number."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from fedtune3d._utils.errors import InputError
+from fedtune3d.cohorts.labels import ClassMapping
+
+MISSING = "n/a"
+"""The key of people without a diagnosis, as `cohorts.reading.list_diagnoses` counts them."""
+
+TWO_CLASSES = """\
+# Diagnoses in neither list are left out and counted. Instead of a list, write an expression: positive: "cdr >= 1"
+labels:
+  positive: {positive}
+  negative: {negative}
+"""
+
+NAMED_CLASSES = """\
+# One line per class, in the order of tables and figures. Diagnoses in no list are left out and counted.
+# A class may have several diagnoses (AD: [AD, Dementia]), or an expression on any columns (MCI: "cdr == 0.5").
+labels:
+{classes}"""
+
+NUMBER = """\
+# Everyone with a number in the column is included, whatever the diagnosis.
+# A number outside the range stops the run, with file and row.
+target:
+  column: {column}
+  range: {limits}        # lowest and highest possible value: {source}
+  unit: {unit}           # {unit_note}
+  missing: leave_out     # or error. {missing}
+"""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A number with a known unit.
+
+    Attributes:
+        unit: The unit.
+        limits: Lowest and highest possible value; None if there are none.
+    """
+
+    unit: str
+    limits: tuple[float, float] | None = None
+
+
+SCALES = {
+    "age": Scale("years"),
+    "mmse": Scale("points", (0, 30)),
+    "moca": Scale("points", (0, 30)),
+    "cdrsb": Scale("points", (0, 18)),
+    "adas11": Scale("points", (0, 70)),
+    "adas13": Scale("points", (0, 85)),
+}
+"""Column, in lower case and without signs between letters → what is known of it."""
+
+
+def two_classes(positive: Sequence[str], negative: Sequence[str]) -> str:
+    """Return the lines of an experiment file with two classes of diagnoses."""
+    return TWO_CLASSES.format(positive=_inline(positive), negative=_inline(negative))
+
+
+def named_classes(diagnoses: Sequence[str], counts: Mapping[str, int]) -> str:
+    """Return the lines of an experiment file with one class per diagnosis.
+
+    Args:
+        diagnoses: The diagnoses, in the order of the classes. A character that names of classes cannot have becomes
+            ``-`` in the name.
+        counts: Diagnosis → number of people, of all that the tables have.
+
+    Raises:
+        InputError: If there are fewer than two, or nobody has one of them.
+    """
+    if unknown := [diagnosis for diagnosis in diagnoses if diagnosis == MISSING or diagnosis not in counts]:
+        raise InputError(
+            f"--classes: nobody has the diagnosis {unknown[0]}; the tables have {listed(counts)}. Name some of these"
+        )
+    names = [re.sub(r"[^A-Za-z0-9 _.+-]", "-", diagnosis).lstrip(" _.+-")[:40] for diagnosis in diagnoses]
+    if len(set(names)) < len(names) or "" in names:
+        raise InputError(
+            f"--classes: {', '.join(diagnoses)} do not give each class a name of its own; name other diagnoses, or "
+            "write the labels by hand (docs/outcomes.md)"
+        )
+    classes: dict[str, tuple[str, ...] | str] = {
+        name: (diagnosis,) for name, diagnosis in zip(names, diagnoses, strict=True)
+    }
+    try:
+        ClassMapping(classes)
+    except InputError as error:
+        raise InputError(f"--classes: {error}") from error
+    lists = {name: list(wanted) for name, wanted in classes.items()}
+    text = yaml.safe_dump(lists, default_flow_style=None, sort_keys=False, allow_unicode=True, width=10_000)
+    return NAMED_CLASSES.format(classes="".join(f"  {line}\n" for line in text.splitlines()))
+
+
+def number(column: str, values: Sequence[float | None]) -> str:
+    """Return the lines of an experiment file that predicts a number.
+
+    The range is that of the scale, if it is known, or that of the values rounded outwards, which tells no person's
+    number to whoever reads the file.
+
+    Args:
+        column: The column of the tables.
+        values: Its number in each row; None where it is missing.
+
+    Raises:
+        InputError: If no row has a number.
+    """
+    known = [value for value in values if value is not None]
+    if not known:
+        raise InputError(f"--target: no row has a number in the column {column}; name another column")
+    scale = SCALES.get(re.sub("[^a-z0-9]", "", column.lower()))
+    limits = scale.limits if scale else None
+    source = "the ends of its scale"
+    if limits is None:
+        limits, source = _rounded_outwards(min(known), max(known)), "the values found, rounded outwards"
+    elif outside := sum(not limits[0] <= value <= limits[1] for value in known):
+        source += f"; outside it are {outside} of {len(values)} rows: correct them, or the range"
+    without = len(values) - len(known)
+    return NUMBER.format(
+        column=_scalar(column),
+        limits=f"[{limits[0]:g}, {limits[1]:g}]",
+        source=source,
+        unit=scale.unit if scale else '""',
+        unit_note="shown with every number" if scale else "not known; write it here, such as years",
+        missing=f"{without} of {len(values)} rows have no number: their scans are left out and counted",
+    )
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """List diagnoses with their numbers of people, by name: `AD (24), CN (30)`."""
+    return ", ".join(f"{diagnosis} ({count})" for diagnosis, count in sorted(counts.items()))
+
+
+def _rounded_outwards(low: float, high: float) -> tuple[float, float]:
+    step = 10.0 ** math.floor(math.log10(high - low)) if high > low else 1.0
+    start, end = math.floor(low / step) * step, math.ceil(high / step) * step
+    return start, end if end > start else start + step
+
+
+def _inline(words: Sequence[str]) -> str:
+    return yaml.safe_dump(list(words), default_flow_style=True, width=10_000).strip()
+
+
+def _scalar(word: str) -> str:
+    """Quote a word where YAML needs it."""
+    return _inline([word])[1:-1]
