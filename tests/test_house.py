@@ -64,6 +64,7 @@ TESTED_ELSEWHERE = {
     "federation/site/outcome_summary.py": "workflows/test_outcomes.py",
     "report/card_outcome.py": "workflows/test_outcomes.py",
     "report/figures/outcome.py": "workflows/test_outcomes.py",
+    "report/figures/roc_axes.py": "report/figures/test_roc.py",
     "report/first_outcome.py": "workflows/test_outcomes.py",
     "report/outcome_tables.py": "workflows/test_outcomes.py",
     "workflows/scan_predictions.py": "workflows/test_predict.py",

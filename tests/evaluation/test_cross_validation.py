@@ -17,8 +17,8 @@ from fedtune3d.evaluation.cross_validated import FoldNumber, all_folds
 from fedtune3d.evaluation.cross_validation import CrossValidationResults, cross_validated_methods
 from fedtune3d.evaluation.multiclass.class_predictions import ClassPredictions
 from fedtune3d.evaluation.multiclass.summary import summarise_classes
-from fedtune3d.evaluation.pooled_auc import pool
 from fedtune3d.evaluation.sample import Sample
+from fedtune3d.evaluation.scan_rows import pool
 from fedtune3d.evaluation.summary import Summary
 
 

@@ -6,8 +6,9 @@ import pytest
 from fedtune3d.evaluation.auc_estimate import AucInterval
 from fedtune3d.evaluation.class_counts import ClassCounts
 from fedtune3d.evaluation.estimate import Estimate
-from fedtune3d.evaluation.pooled_auc import pool, pooled_auc, strata_by_site
+from fedtune3d.evaluation.pooled_auc import pooled_auc, strata_by_site
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class
+from fedtune3d.evaluation.scan_rows import pool
 
 
 def site(labels: list[int], probabilities: list[float]) -> Predictions:
@@ -31,13 +32,6 @@ def estimate(*sites: Predictions, shared: bool, interval: AucInterval = "score")
         interval,
         np.random.default_rng(0),
     )
-
-
-def test_people_of_two_sites_with_one_name_stay_two() -> None:
-    pooled = pool([A, B])
-    assert len(set(pooled.participants)) == 5
-    assert pooled.labels.tolist() == [0, 0, 1, 0, 1]
-    assert pooled.probabilities.tolist() == [0.1, 0.6, 0.9, 0.3, 0.2]
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -35,6 +35,11 @@ class CheckedSummary:
     membership: MembershipAttack | None
 
     @property
+    def scans(self) -> int:
+        """Number of test scans."""
+        return self.test.scans
+
+    @property
     def auc_variance(self) -> AucVariance | None:
         """The variance of the site's AUC; None if its AUC has none."""
         ratio = self.test.auc_variance_ratio

@@ -1,6 +1,5 @@
 """Sums over people from which the mean of a value per scan follows, with its variance: all that a site need send."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
@@ -8,6 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtune3d.evaluation.field_sums import add_fields
 from fedtune3d.evaluation.measure import Measure
 
 
@@ -48,15 +48,7 @@ class ClusterSums:
     @classmethod
     def pooled(cls, parts: Iterable[Self]) -> Self:
         """Add the sums of different people, such as those of several sites."""
-        known = list(parts)
-        return cls(
-            people=sum(part.people for part in known),
-            scans=sum(part.scans for part in known),
-            squared_scans=sum(part.squared_scans for part in known),
-            total=math.fsum(part.total for part in known),
-            scans_times_total=math.fsum(part.scans_times_total for part in known),
-            squared_total=math.fsum(part.squared_total for part in known),
-        )
+        return add_fields(cls, parts)
 
     @property
     def mean(self) -> float:

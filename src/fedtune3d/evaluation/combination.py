@@ -21,7 +21,7 @@ from fedtune3d.evaluation.mean_over_sites import mean_over_sites
 from fedtune3d.evaluation.membership import membership_metrics
 from fedtune3d.evaluation.metrics import AtSpecificity, MethodMetrics, PooledMetrics, TestMetrics
 from fedtune3d.evaluation.overlap import NOBODY_SHARED, Overlap
-from fedtune3d.evaluation.pooled_auc import pool, pooled_auc, strata_by_site
+from fedtune3d.evaluation.pooled_auc import pooled_auc, strata_by_site
 from fedtune3d.evaluation.predictions import Predictions
 from fedtune3d.evaluation.predictive_values import PREVALENCES, PredictiveValues, predictive_values
 from fedtune3d.evaluation.recalibration import Recalibrated, platt_scaling, recalibrated
@@ -29,6 +29,7 @@ from fedtune3d.evaluation.reliability import calibration_curve
 from fedtune3d.evaluation.roc import RocCurve, roc_curve
 from fedtune3d.evaluation.sample import Sample
 from fedtune3d.evaluation.scale import finest_counts
+from fedtune3d.evaluation.scan_rows import pool_if_shared
 from fedtune3d.evaluation.summary import Summary
 from fedtune3d.evaluation.threshold import choose_threshold, threshold_at_specificity
 
@@ -122,7 +123,7 @@ def _recalibrated(checked: Mapping[str, CheckedSummary], shared: bool) -> dict[s
 
 def _test_sample(summaries: Sequence[CheckedSummary]) -> Sample:
     """The test scans of sites: from their predictions if all share them, or else from counts."""
-    predictions = _shared_predictions(summaries)
+    predictions = pool_if_shared(summaries)
     if predictions is not None:
         return Sample.of_predictions(predictions)
     negative, positive = np.sum([summary.test.participants_by_class for summary in summaries], axis=0)
@@ -208,7 +209,7 @@ def _pooled_metrics(
     negative, positive = (int(people) for people in np.sum(people_by_site, axis=0))
     by_class = (negative, positive)
     people = sum(summary.test.participants for summary in summaries)
-    predictions = _shared_predictions(summaries)
+    predictions = pool_if_shared(summaries)
     on_grid = strata_by_site([summary.test_counts for summary in summaries], people_by_site)
     finest, source = finest_counts(summaries)
     sample = _test_sample(summaries)
@@ -235,13 +236,6 @@ def _pooled_metrics(
         roc=roc_curve(np.sum(finest, axis=0), source, strata_by_site(finest, people_by_site), band),
         grid_error=auc_error_bound(*counts) if counts.any(axis=1).all() else None,
     )
-
-
-def _shared_predictions(summaries: Sequence[CheckedSummary]) -> Predictions | None:
-    """Return all sites' predictions, or None if a site with test scans does not share them."""
-    with_scans = [summary for summary in summaries if summary.test.scans]
-    predictions = [summary.predictions for summary in with_scans if summary.predictions is not None]
-    return pool(predictions) if predictions and len(predictions) == len(with_scans) else None
 
 
 def _pooled_delong(counts: np.ndarray, by_class: tuple[int, int], predictions: Predictions | None) -> Estimate:

@@ -6,6 +6,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,12 +15,15 @@ from fedtune3d.evaluation.cross_validated import CORRECTED
 from fedtune3d.evaluation.delong import clustered_variance, influence, method_name, structural_components
 from fedtune3d.evaluation.estimate import FEW, Estimate, Z, defined, undefined
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class, why_undefined
-from fedtune3d.evaluation.same_scans import require_same_scans, scan_order
+from fedtune3d.evaluation.same_scans import require_same_scans
+from fedtune3d.evaluation.scan_rows import in_scan_order
 
 
 @dataclass(frozen=True)
 class Comparison:
     """The first AUC minus the second. `standard_error` is None if the difference is undefined."""
+
+    lower_is_better: ClassVar[bool] = False
 
     first: float | None
     second: float | None
@@ -43,7 +47,7 @@ def paired_delong(first: Predictions, second: Predictions) -> Comparison:
     References:
         DeLong, DeLong and Clarke-Pearson, 1988, Biometrics 44:837–845; Obuchowski, 1997, Biometrics 53:567–578.
     """
-    first, second = (_in_order(predictions) for predictions in (first, second))
+    first, second = (in_scan_order(predictions) for predictions in (first, second))
     _require_same_scans(first, second)
     missing = why_undefined(*np.bincount(first.labels, minlength=2))
     if missing:
@@ -149,7 +153,7 @@ def compare_over(parts: Sequence[PairedPart], method: str, unit: str, inflation:
 
 def _part(first: Predictions, second: Predictions) -> PairedPart | None:
     """Compare two models on the scans of a seed or fold; None with fewer than two participants in a class."""
-    first, second = _in_order(first), _in_order(second)
+    first, second = in_scan_order(first), in_scan_order(second)
     _require_same_scans(first, second)
     if why_undefined(*np.bincount(first.labels, minlength=2)) or min(participants_by_class(first)) < 2:
         return None
@@ -209,16 +213,6 @@ def comparison_of(
         p_value=None if value is None or not error else float(2 * norm.sf(abs(value) / error)),
         scans=scans,
         sites=sites,
-    )
-
-
-def _in_order(predictions: Predictions) -> Predictions:
-    order = scan_order(predictions)
-    return Predictions(
-        tuple(predictions.participants[row] for row in order),
-        tuple(predictions.sessions[row] for row in order),
-        predictions.labels[order],
-        predictions.probabilities[order],
     )
 
 

@@ -27,7 +27,7 @@ def pooled_auc(
     Args:
         counts: (2, BINS) counts over all sites.
         participants: Numbers of people with a negative scan and with a positive scan.
-        predictions: All sites' predictions, from `pool`; None if a site does not share them.
+        predictions: All sites' predictions, from `scan_rows.pool`; None if a site does not share them.
         strata: Result of `strata_by_site` for the counts on the grid.
         interval: As in `auc_estimate`; the bootstrap resamples within sites, too.
         rng: Random generator of the bootstrap.
@@ -56,16 +56,6 @@ def pooled_auc(
         f"{auc.DRAWS} draws; {source}"
     )
     return defined(value, auc.percentile_interval(draws), method, few=False)
-
-
-def pool(sites: Sequence[Predictions]) -> Predictions:
-    """Pool all sites' rows, with participants renamed to site number and name, which sort by site."""
-    names = tuple(f"{site:06d}/{name}" for site, part in enumerate(sites) for name in part.participants)
-    sessions = tuple(name for part in sites for name in part.sessions)
-    labels, probabilities = (
-        np.concatenate([getattr(part, key) for part in sites]) for key in ("labels", "probabilities")
-    )
-    return Predictions(names, sessions, labels, probabilities)
 
 
 def _strata_by_site(predictions: Predictions) -> np.ndarray:

@@ -38,6 +38,11 @@ class CheckedClassSummary:
     top_label: NDArray[np.int64] | None
     predictions: ClassPredictions | None
 
+    @property
+    def scans(self) -> int:
+        """Number of test scans."""
+        return self.sent.scans
+
     @classmethod
     def of(cls, site: str, summary: ClassSummary, classes: tuple[str, ...]) -> Self:
         """Check the summary that a site sent.

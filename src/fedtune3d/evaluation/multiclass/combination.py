@@ -13,7 +13,6 @@ from fedtune3d.evaluation.mean_over_sites import MEAN_SCORE, SiteMean
 from fedtune3d.evaluation.measure import mean_measure
 from fedtune3d.evaluation.multiclass.checked_summary import CheckedClassSummary
 from fedtune3d.evaluation.multiclass.class_auc import hand_till, macro_auc, one_vs_rest
-from fedtune3d.evaluation.multiclass.class_predictions import ClassPredictions
 from fedtune3d.evaluation.multiclass.confusion_matrix import (
     BALANCED,
     ConfusionMatrix,
@@ -35,6 +34,7 @@ from fedtune3d.evaluation.multiclass.summary import ClassSummary
 from fedtune3d.evaluation.reliability import CalibrationError, CurvePoint, calibration_curve, calibration_error
 from fedtune3d.evaluation.roc import RocCurve, roc_curve
 from fedtune3d.evaluation.sample import FROM_COUNTS, FROM_PREDICTIONS, Sample
+from fedtune3d.evaluation.scan_rows import pool_if_shared
 
 Aucs = tuple[tuple[Estimate, ...], MeanAuc, MeanAuc]
 """AUC of each class against the rest, their mean, and Hand and Till's M."""
@@ -99,7 +99,7 @@ def _metrics(parts: Sequence[CheckedClassSummary], aucs: Aucs) -> ClassTestMetri
 
 def _pooled_aucs(parts: Sequence[CheckedClassSummary]) -> Aucs:
     classes = range(len(parts[0].sent.classes))
-    predictions = _shared_predictions(parts)
+    predictions = pool_if_shared(parts)
     if predictions is not None:
         every = tuple(one_vs_rest(predictions, of) for of in classes)
         return every, macro_auc(predictions), hand_till(predictions)
@@ -109,24 +109,10 @@ def _pooled_aucs(parts: Sequence[CheckedClassSummary]) -> Aucs:
     return every, macro_auc_from_counts(counts, people), hand_till_from_counts(counts, people)
 
 
-def _shared_predictions(parts: Sequence[CheckedClassSummary]) -> ClassPredictions | None:
-    """Return all sites' predictions, or None if a site with test scans does not share them."""
-    with_scans = [part for part in parts if part.sent.scans]
-    shared = [part.predictions for part in with_scans if part.predictions is not None]
-    if not shared or len(shared) < len(with_scans):
-        return None
-    return ClassPredictions(
-        tuple(f"{site}/{name}" for site, part in enumerate(shared) for name in part.participants),
-        tuple(name for part in shared for name in part.sessions),
-        np.concatenate([part.truth for part in shared]),
-        np.concatenate([part.probabilities for part in shared]),
-    )
-
-
 def _roc_curves(parts: Sequence[CheckedClassSummary]) -> list[RocCurve | None]:
     """The ROC curve of each class against the rest, on the finest scale that is available for all sites."""
     classes = range(len(parts[0].sent.classes))
-    predictions = _shared_predictions(parts)
+    predictions = pool_if_shared(parts)
     if predictions is None:
         counts: NDArray[np.int64] = np.sum([part.scores for part in parts], axis=0)
         return [roc_curve(np.stack(against_rest(counts, of)), FROM_COUNTS, [], None) for of in classes]
@@ -141,7 +127,7 @@ def _roc_curves(parts: Sequence[CheckedClassSummary]) -> list[RocCurve | None]:
 
 def _top_label(parts: Sequence[CheckedClassSummary], people: int) -> tuple[CalibrationError, tuple[CurvePoint, ...]]:
     """The calibration of the predicted class's probability: the binary one of 'is it right?'."""
-    predictions = _shared_predictions(parts)
+    predictions = pool_if_shared(parts)
     counts = [part.top_label for part in parts if part.top_label is not None]
     if predictions is not None:
         sample = Sample.of_predictions(predictions.top_label())

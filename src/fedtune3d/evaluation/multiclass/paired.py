@@ -11,7 +11,8 @@ from fedtune3d.evaluation.estimate import FEW, undefined
 from fedtune3d.evaluation.multiclass.class_auc import why_missing
 from fedtune3d.evaluation.multiclass.class_predictions import ClassPredictions
 from fedtune3d.evaluation.paired import Comparison, PairedPart, compare_over, comparison_of, difference_of
-from fedtune3d.evaluation.same_scans import require_same_scans, scan_order
+from fedtune3d.evaluation.same_scans import require_same_scans
+from fedtune3d.evaluation.scan_rows import in_scan_order
 
 METHOD = "paired, mean of the one-vs-rest differences, participants as clusters, normal interval"
 
@@ -29,7 +30,7 @@ def paired_macro_auc(first: ClassPredictions, second: ClassPredictions) -> Compa
         DeLong, DeLong and Clarke-Pearson, 1988, Biometrics 44:837–845; Obuchowski, 1997, Biometrics 53:567–578. The sum
         over classes is linear in the same components.
     """
-    first, second = _in_order(first), _in_order(second)
+    first, second = in_scan_order(first), in_scan_order(second)
     _require_same(first, second)
     if missing := why_missing(first.scans_by_class):
         return comparison_of(None, None, undefined(missing), None, len(first))
@@ -58,7 +59,7 @@ def paired_macro_auc_over_seeds(
 
 def _part(first: ClassPredictions, second: ClassPredictions) -> PairedPart | None:
     """Compare two models on the scans of a seed or fold; None with fewer than two participants in a class."""
-    first, second = _in_order(first), _in_order(second)
+    first, second = in_scan_order(first), in_scan_order(second)
     _require_same(first, second)
     if why_missing(first.scans_by_class):
         return None
@@ -96,13 +97,3 @@ def _differences(
 def _mean_influence(known: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Each person's part in the error of the mean over classes."""
     return {person: sum(part[person] for part in known) / len(known) for person in sorted(known[0])}
-
-
-def _in_order(predictions: ClassPredictions) -> ClassPredictions:
-    order = scan_order(predictions)
-    return ClassPredictions(
-        tuple(predictions.participants[row] for row in order),
-        tuple(predictions.sessions[row] for row in order),
-        predictions.truth[order],
-        predictions.probabilities[order],
-    )

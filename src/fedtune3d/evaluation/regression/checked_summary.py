@@ -27,6 +27,11 @@ class CheckedNumberSummary:
     sent: NumberSummary
     predictions: NumberPredictions | None
 
+    @property
+    def scans(self) -> int:
+        """Number of test scans."""
+        return self.sent.test.joint.scans
+
     @classmethod
     def of(cls, site: str, summary: NumberSummary, limits: Limits) -> Self:
         """Check the summary that a site sent.

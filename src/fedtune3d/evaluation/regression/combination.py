@@ -24,6 +24,7 @@ from fedtune3d.evaluation.regression.number_sums import NumberSums
 from fedtune3d.evaluation.regression.residual_bins import pool_bins
 from fedtune3d.evaluation.regression.summary import NumberSummary
 from fedtune3d.evaluation.regression.variances import VarianceRatios
+from fedtune3d.evaluation.scan_rows import pool_if_shared
 
 
 def combine_numbers(summaries: Mapping[str, NumberSummary], shared_model: bool = True) -> NumberMetrics:
@@ -103,7 +104,7 @@ def _points(predictions: NumberPredictions) -> Points:
 
 def _pooled(parts: Sequence[CheckedNumberSummary], correction: TrendCorrection | None) -> NumberTestMetrics:
     """The metrics of all test scans. A person at two sites counts twice, as sites do not share names."""
-    predictions = _shared_predictions(parts)
+    predictions = pool_if_shared(parts)
     summary = replace(
         parts[0].sent,
         test=NumberSums.pooled([part.sent.test for part in parts]),
@@ -113,20 +114,6 @@ def _pooled(parts: Sequence[CheckedNumberSummary], correction: TrendCorrection |
     spearman = None if predictions is None else spearman_correlation(predictions)
     measured = _measures(summary, ratios, spearman)
     return _test_metrics(summary, predictions, measured, ratios, correction, predictions is not None)
-
-
-def _shared_predictions(parts: Sequence[CheckedNumberSummary]) -> NumberPredictions | None:
-    """Return all sites' predictions, or None if a site with test scans does not share them."""
-    with_scans = [part for part in parts if part.sent.test.joint.scans]
-    shared = [part.predictions for part in with_scans if part.predictions is not None]
-    if not shared or len(shared) < len(with_scans):
-        return None
-    return NumberPredictions(
-        tuple(f"{site}/{name}" for site, part in enumerate(shared) for name in part.participants),
-        tuple(name for part in shared for name in part.sessions),
-        np.concatenate([part.truth for part in shared]),
-        np.concatenate([part.predicted for part in shared]),
-    )
 
 
 def _means(measured: Mapping[str, Mapping[Name, Measure]], few: bool) -> NumberMeans:

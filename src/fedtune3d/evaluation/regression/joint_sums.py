@@ -1,10 +1,10 @@
 """Sums of true and predicted numbers, from which means, variances, their line and their correlation follow."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+from fedtune3d.evaluation.field_sums import add_fields
 from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
 
 
@@ -49,16 +49,7 @@ class JointSums:
     @classmethod
     def pooled(cls, parts: Iterable[Self]) -> Self:
         """Add the sums of several sites, minus the same reference."""
-        known = list(parts)
-        return cls(
-            people=sum(part.people for part in known),
-            scans=sum(part.scans for part in known),
-            truth=math.fsum(part.truth for part in known),
-            predicted=math.fsum(part.predicted for part in known),
-            truth_squared=math.fsum(part.truth_squared for part in known),
-            product=math.fsum(part.product for part in known),
-            predicted_squared=math.fsum(part.predicted_squared for part in known),
-        )
+        return add_fields(cls, parts)
 
     @property
     def means(self) -> tuple[float, float]:

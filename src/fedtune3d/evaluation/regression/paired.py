@@ -6,6 +6,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ from fedtune3d.evaluation.cross_validated import CORRECTED
 from fedtune3d.evaluation.estimate import Estimate, undefined
 from fedtune3d.evaluation.measure import Measure, few_people, sum_of_independent
 from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
-from fedtune3d.evaluation.same_scans import require_same_scans, scan_order
+from fedtune3d.evaluation.same_scans import require_same_scans
+from fedtune3d.evaluation.scan_rows import in_scan_order
 
 PAIRED = "paired difference of absolute errors, people as clusters"
 MEAN = "mean over sites of the paired differences, degrees of freedom of Satterthwaite (1946)"
@@ -37,6 +39,8 @@ class ErrorComparison:
         scans: Number of scans.
         sites: The sites behind a mean; empty for one site.
     """
+
+    lower_is_better: ClassVar[bool] = True
 
     first: float | None
     second: float | None
@@ -112,7 +116,7 @@ def _influence(predictions: NumberPredictions, differences: NDArray[np.float64])
 
 def _paired(first: NumberPredictions, second: NumberPredictions) -> tuple[NumberPredictions, list[NDArray[np.float64]]]:
     """Return the first model's predictions in order, and both models' absolute errors."""
-    first, second = _in_order(first), _in_order(second)
+    first, second = in_scan_order(first), in_scan_order(second)
     require_same_scans(first, second)
     if not np.array_equal(first.truth, second.truth):
         raise InputError(
@@ -181,13 +185,3 @@ def _tested(
     p_value = float(2 * student.sf(abs(measure.value) / math.sqrt(measure.variance), measure.degrees))
     difference = measure.estimate("identity", method, few)
     return ErrorComparison(first, second, difference, measure.variance, float(measure.degrees), p_value, scans, sites)
-
-
-def _in_order(predictions: NumberPredictions) -> NumberPredictions:
-    order = scan_order(predictions)
-    return NumberPredictions(
-        tuple(predictions.participants[row] for row in order),
-        tuple(predictions.sessions[row] for row in order),
-        predictions.truth[order],
-        predictions.predicted[order],
-    )

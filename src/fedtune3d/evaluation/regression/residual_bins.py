@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fedtune3d.evaluation.field_sums import add_fields
 from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
 
 BINS = 12
@@ -75,20 +76,11 @@ def residual_bins(
 
 def pool_bins(parts: Sequence[Sequence[ResidualBin]]) -> tuple[ResidualBin, ...]:
     """Add the bins of several sites."""
-    pooled = []
-    for index in sorted({part.index for site in parts for part in site}):
-        same = [part for site in parts for part in site if part.index == index]
-        pooled.append(
-            ResidualBin(
-                index,
-                sum(part.people for part in same),
-                sum(part.scans for part in same),
-                math.fsum(part.truth for part in same),
-                math.fsum(part.error for part in same),
-                math.fsum(part.squared_error for part in same),
-            )
-        )
-    return tuple(pooled)
+    bins = [part for site in parts for part in site]
+    return tuple(
+        replace(add_fields(ResidualBin, (part for part in bins if part.index == index)), index=index)
+        for index in sorted({part.index for part in bins})
+    )
 
 
 def require_possible_bins(bins: Sequence[ResidualBin], people: int, scans: int, error: float) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from fedtune3d.evaluation.multiclass.metrics import ClassMetrics, OneClass
 from fedtune3d.evaluation.roc import RocCurve
-from fedtune3d.evaluation.sample import FROM_COUNTS
 from fedtune3d.report.figures.class_marks import class_marks
-from fedtune3d.report.figures.drawing import GREY, Cell, Drawing, new_figure
+from fedtune3d.report.figures.drawing import Cell, Drawing, new_figure
+from fedtune3d.report.figures.roc_axes import are_exact, finish_roc_axes, grid_mark
 from fedtune3d.report.number_formatting import interval, plural
 
 
@@ -29,14 +29,12 @@ def draw_class_roc(metrics: ClassMetrics) -> Drawing | None:
             linewidth=1.8,
             label=_label(name, of_class[name], curve),
         )
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-    axes.set_aspect("equal")
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    axes.set_xlabel("Share of the other classes' scans above the threshold", fontsize=9)
-    axes.set_ylabel("Share of the class's scans above the threshold", fontsize=9)
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=8)
+    finish_roc_axes(
+        figure,
+        axes,
+        "Share of the other classes' scans above the threshold",
+        "Share of the class's scans above the threshold",
+    )
     return Drawing(
         name="class_roc",
         title="ROC curves of the classes against the rest, federated",
@@ -48,13 +46,12 @@ def draw_class_roc(metrics: ClassMetrics) -> Drawing | None:
 
 
 def _label(name: str, part: OneClass, curve: RocCurve) -> str:
-    grid = ", on a grid" if curve.source == FROM_COUNTS else ""
     people = "1 person" if part.people == 1 else f"{part.people} people"
-    return f"{name}, {people}, AUC {interval(part.auc)}{grid}"
+    return f"{name}, {people}, AUC {interval(part.auc)}{grid_mark(curve)}"
 
 
 def _points(curves: Sequence[RocCurve]) -> str:
-    if all(curve.source != FROM_COUNTS for curve in curves):
+    if are_exact(curves):
         return "points are exact"
     return (
         f"{plural(len(curves), 'curve')} through the points of a grid of probabilities, as predictions stay at a site"

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from fedtune3d.evaluation.metrics import RunMetrics, TestMetrics
 from fedtune3d.evaluation.roc import RocBand, RocCurve
-from fedtune3d.evaluation.sample import FROM_COUNTS
 from fedtune3d.report.class_names import UNNAMED, ClassNames
 from fedtune3d.report.figures.drawing import BLACK, GREY, Cell, Drawing, new_figure, site_marks
 from fedtune3d.report.figures.learning_curves import MANY_SITES
+from fedtune3d.report.figures.roc_axes import are_exact, finish_roc_axes, grid_mark
 from fedtune3d.report.number_formatting import interval
 from fedtune3d.report.sample_sizes import people_by_class
 
@@ -44,14 +44,7 @@ def draw_roc(metrics: RunMetrics, sites: Sequence[str], names: ClassNames = UNNA
         )
     label = _label("all sites", pooled, curve)
     axes.plot(curve.false_positive_rate, curve.sensitivity, color=BLACK, linewidth=2.2, zorder=3, label=label)
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-    axes.set_aspect("equal")
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    axes.set_xlabel("1 − specificity", fontsize=9)
-    axes.set_ylabel("Sensitivity", fontsize=9)
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=8)
+    finish_roc_axes(figure, axes, "1 − specificity", "Sensitivity")
     return Drawing(
         name="roc",
         title="ROC curve, federated",
@@ -66,8 +59,7 @@ def draw_roc(metrics: RunMetrics, sites: Sequence[str], names: ClassNames = UNNA
 
 
 def _label(name: str, test: TestMetrics, curve: RocCurve) -> str:
-    grid = ", on a grid" if curve.source == FROM_COUNTS else ""
-    return f"{name}, n = {people_by_class(test)}, AUC {interval(test.auc)}{grid}"
+    return f"{name}, n = {people_by_class(test)}, AUC {interval(test.auc)}{grid_mark(curve)}"
 
 
 def _description(curves: Sequence[RocCurve], names: ClassNames) -> str:
@@ -75,7 +67,7 @@ def _description(curves: Sequence[RocCurve], names: ClassNames) -> str:
     band = "with a pointwise 95% band" if curves[0].band else "without a band, as it has few people"
     exact = (
         "points are exact"
-        if all(curve.source != FROM_COUNTS for curve in curves)
+        if are_exact(curves)
         else ("curves named “on a grid” join the points of a grid of probabilities, as predictions stay at a site")
     )
     return (
