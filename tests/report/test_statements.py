@@ -35,6 +35,7 @@ def test_of_errors_less_is_better() -> None:
 def test_an_interval_reads_as_a_sentence_does() -> None:
     assert statements.ci(estimate(0.924, 0.76, 0.96)) == "0.92 (95% CI 0.76–0.96)"
     assert statements.ci(estimate(0.11, -0.021, 0.24), "+") == "+0.11 (95% CI −0.02 to +0.24)"
+    assert statements.ci(estimate(-0.4, -1.1, 0.3), "+", "years") == "−0.40 years (95% CI −1.10 to +0.30)"
     assert statements.ci(undefined("one class only")) == "not defined: one class only"
 
 
@@ -49,6 +50,8 @@ def test_an_interval_reads_as_a_sentence_does() -> None:
 )
 def test_a_difference_is_judged_by_its_interval(low: float, high: float, expected: str) -> None:
     assert statements.verdict(estimate((low + high) / 2, low, high)) == expected
+    of_error = statements.verdict(estimate((low + high) / 2, low, high), of_errors=True)
+    assert of_error == {"better": "worse", "worse": "better"}.get(expected, expected)
     assert statements.verdict(undefined("none")) == ""
 
 

@@ -101,6 +101,7 @@ def test_a_run_ends_in_metrics_and_a_report(finished: tuple[str, RunFolder]) -> 
     metrics = read_metrics(run.metrics)
     assert list(metrics.evaluated) == ["federated", "local", "leave_one_site_out"]
     assert metrics.methods == {}
+    assert set(metrics.against) == {"local", "leave_one_site_out"}
     page = run.report.read_text()
     flow = json.loads(run.flow.read_text())
     if kind == "classes":
@@ -109,7 +110,6 @@ def test_a_run_ends_in_metrics_and_a_report(finished: tuple[str, RunFolder]) -> 
         assert federated.classes == CLASSES
         assert federated.pooled is not None
         assert metrics.class_methods["local"].pooled is None
-        assert set(metrics.against) == {"local", "leave_one_site_out"}
         assert "AD vs MCI vs CN from T1-weighted MRI" in page
         assert "Macro-averaged test AUC [95% CI]" in page
         assert "Each class against the others" in page
@@ -123,6 +123,12 @@ def test_a_run_ends_in_metrics_and_a_report(finished: tuple[str, RunFolder]) -> 
         assert "Federated mean absolute error" in page
         assert "Validation loss" in page
         assert "MAE (years)" in page
+        methods, compared = metrics.number_methods, metrics.against["local"].mean.comparison
+        apart = methods["federated"].mean.mae.value - methods["local"].mean.mae.value
+        assert compared.difference.value == pytest.approx(apart)
+        assert f"<span>vs local</span> <b>{apart:+.2f} years (95% CI ".replace("-", "−") in page
+        assert "Mean absolute test error (years) of the federated model minus that of the baseline" in page
+        assert "tested by Student's t" in run.methods.read_text()
         assert {path.stem for path in run.figures.glob("*.svg")} >= {"predicted_numbers", "residuals"}
         assert [part["reason"] for part in flow["A"]["left_out"]] == ["number not known"]
     assert run.methods.read_text().count("95% confidence intervals") == 1

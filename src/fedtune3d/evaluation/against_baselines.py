@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from fedtune3d.evaluation.multiclass.summary import ClassSummary
 from fedtune3d.evaluation.multiplicity import holm
 from fedtune3d.evaluation.paired import Comparison, combine_comparisons
+from fedtune3d.evaluation.regression.paired import ErrorComparison, combine_error_comparisons
 from fedtune3d.evaluation.regression.summary import NumberSummary
 from fedtune3d.evaluation.summary import Summary
+
+AnyComparison = Comparison | ErrorComparison
+"""Of two AUCs, or of two mean absolute errors."""
 
 
 @dataclass(frozen=True)
 class Tested:
     """A comparison, with its p-value adjusted by Holm within its family."""
 
-    comparison: Comparison
+    comparison: AnyComparison
     p_holm: float | None
 
 
@@ -34,19 +38,19 @@ class AgainstBaseline:
 def against_baselines(
     summaries: Mapping[str, Mapping[str, Summary | ClassSummary | NumberSummary]],
 ) -> dict[str, AgainstBaseline]:
-    """Baseline → the federated model's AUC minus its own, for every method whose summaries hold a comparison.
+    """Baseline → the federated model's measure minus its own, for every method whose summaries hold a comparison.
 
-    Of three or more classes, the AUC is the mean over classes; of a number there is none.
+    The measure is the AUC, the macro AUC of three or more classes, or the mean absolute error of a number.
 
     Args:
         summaries: Method → site → its checked summary.
     """
-    sites: dict[str, dict[str, Comparison]] = {}
+    sites: dict[str, dict[str, AnyComparison]] = {}
     for method, by_site in summaries.items():
         made = {site: _comparison(part) for site, part in sorted(by_site.items())}
         if any(comparison is not None for comparison in made.values()):
             sites[method] = {site: comparison for site, comparison in made.items() if comparison is not None}
-    means = {method: combine_comparisons(made) for method, made in sites.items()}
+    means = {method: _mean(made) for method, made in sites.items()}
     of_means = dict(zip(means, holm([mean.p_value for mean in means.values()]), strict=True))
     keys = [(method, site) for method, made in sites.items() for site in made]
     of_sites = dict(zip(keys, holm([sites[method][site].p_value for method, site in keys]), strict=True))
@@ -59,7 +63,13 @@ def against_baselines(
     }
 
 
-def _comparison(summary: Summary | ClassSummary | NumberSummary) -> Comparison | None:
-    if isinstance(summary, Summary):
-        return summary.test.against_federated
-    return summary.against_federated if isinstance(summary, ClassSummary) else None
+def _comparison(summary: Summary | ClassSummary | NumberSummary) -> AnyComparison | None:
+    return summary.test.against_federated if isinstance(summary, Summary) else summary.against_federated
+
+
+def _mean(by_site: Mapping[str, AnyComparison]) -> AnyComparison:
+    """Average the comparisons of sites, all of one measure."""
+    errors = {site: made for site, made in by_site.items() if isinstance(made, ErrorComparison)}
+    if errors:
+        return combine_error_comparisons(errors)
+    return combine_comparisons({site: made for site, made in by_site.items() if isinstance(made, Comparison)})

@@ -8,7 +8,9 @@ from rich.text import Text
 
 from fedtune3d.evaluation.against_baselines import Tested
 from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.evaluation.outcome import ClassOutcome
 from fedtune3d.report.budget import budgets_of
+from fedtune3d.report.headline import headline
 from fedtune3d.report.number_formatting import METHODS, difference, p_value, plural
 from fedtune3d.report.run_contents import RunContents
 
@@ -22,7 +24,8 @@ class AgainstRow:
     Attributes:
         baseline: Title of the baseline.
         place: The site, or `MEAN`.
-        people: People with positive and with negative test scans, such as `25 + 30`, or the number of sites in a mean.
+        people: People of each class with test scans, such as `25 + 30`, or all of them where a number is predicted; of
+            a mean, the number of sites.
         tested: The comparison, with its adjusted p-value.
     """
 
@@ -45,12 +48,17 @@ def against_rows(metrics: RunMetrics) -> list[AgainstRow]:
     return rows
 
 
-def _measure(metrics: RunMetrics) -> str:
-    return "test AUC" if metrics.outcome.is_binary else "macro-averaged test AUC"
+def compared_measure(metrics: RunMetrics) -> str:
+    """Return what is compared: `test AUC`, `macro-averaged test AUC`, or `mean absolute test error (years)`."""
+    found = headline(metrics)
+    name = found.name.removeprefix("mean ") if isinstance(metrics.outcome, ClassOutcome) else found.name
+    return name + (f" ({found.unit})" if found.unit else "")
 
 
 def _people(metrics: RunMetrics, site: str) -> str:
-    """Return the people with test scans of each class, the last class first."""
+    """Return the people with test scans of each class, the last class first; of a number, all of them."""
+    if (numbers := metrics.number_methods.get("federated")) is not None:
+        return str(numbers.sites[site].participants)
     if (two := metrics.of_two_classes) is not None:
         return " + ".join(str(count) for count in two.sites[site].participants_by_class[::-1])
     of_class = metrics.class_methods["federated"].sites[site].of_class
@@ -63,7 +71,7 @@ def against_table(metrics: RunMetrics) -> Table | None:
     if not rows:
         return None
     table = Table(
-        title=f"Federated minus baseline, {_measure(metrics)} [95% CI]",
+        title=f"Federated minus baseline, {compared_measure(metrics)} [95% CI]",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         title_justify="left",

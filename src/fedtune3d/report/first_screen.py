@@ -49,9 +49,9 @@ class Against:
     verdict: str
 
 
-def against(title: str, difference: Estimate, of_errors: bool = False) -> Against:
+def against(title: str, difference: Estimate, of_errors: bool = False, unit: str = "") -> Against:
     """Describe a difference from something, of a measure or of errors, of which less is better."""
-    return Against(title, ci(difference, "+"), verdict(difference, of_errors))
+    return Against(title, ci(difference, "+", unit), verdict(difference, of_errors))
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,9 @@ def _result(contents: RunContents, metrics: RunMetrics, names: ClassNames) -> Re
         mean_of=f"mean over {plural(len(found.mean.sites), 'site')}",
         measure=found.short,
         against=[
-            against(METHODS[name].lower(), part.mean.comparison.difference)
+            against(METHODS[name].lower(), compared.difference, compared.lower_is_better, found.unit)
             for name in METHODS
-            if (part := metrics.against.get(name)) is not None
+            if (part := metrics.against.get(name)) is not None and (compared := part.mean.comparison)
         ],
         sentence=comparison_sentence(metrics),
         facts=_facts(contents, metrics, names) if metrics.outcome.is_binary else outcome_facts(contents, metrics),

@@ -12,7 +12,7 @@ from fedtune3d.cohorts.number_column import NumberColumn
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report.against import budget_note
-from fedtune3d.report.headline import answer
+from fedtune3d.report.headline import answer, headline
 from fedtune3d.report.methods_statistics import statistics_sentences
 from fedtune3d.report.methods_training import model_sentences, training_sentences
 from fedtune3d.report.number_formatting import METHODS, caveat, difference, p_value, plural
@@ -190,12 +190,13 @@ def _software_sentences(run: FinishedRun) -> Iterator[str]:
 
 def _result_sentences(run: FinishedRun) -> Iterator[str]:
     yield answer(run.metrics, run.total_bytes)
+    unit = headline(run.metrics).unit
     for name, against in run.metrics.against.items():
         found = against.mean.comparison
         if found.difference.value is None:
             continue
         yield (
-            f"Federated minus {METHODS[name].lower()}, mean over sites: {difference(found.difference)} "
+            f"Federated minus {METHODS[name].lower()}, mean over sites: {difference(found.difference, unit)} "
             f"(p {_is(found.p_value)}; adjusted by Holm: p {_is(against.mean.p_holm)})."
         )
     if warning := caveat(run.metrics):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.evaluation.outcome import NumberOutcome
+from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.report.references import Citations
 from fedtune3d.report.run_contents import FinishedRun
 from fedtune3d.report.run_tables import interval_methods
@@ -27,7 +27,7 @@ def statistics_sentences(run: FinishedRun, experiment: Experiment, cite: Citatio
         yield from _discrimination_sentences(run, experiment, cite)
         yield from _threshold_sentences(run, experiment, cite)
         yield from _calibration_sentences(run, experiment, cite)
-    yield from _comparison_sentences(run, cite)
+    yield from _comparison_sentences(run, outcome, cite)
     if any(method.membership for method in run.metrics.methods.values()):
         yield (
             f"A membership-inference attack by the loss{cite('yeom')} measured what the models give away of the people "
@@ -112,14 +112,18 @@ def _calibration_sentences(run: FinishedRun, experiment: Experiment, cite: Citat
         yield "Probabilities were not recalibrated."
 
 
-def _comparison_sentences(run: FinishedRun, cite: Citations) -> Iterator[str]:
+def _comparison_sentences(run: FinishedRun, outcome: Outcome, cite: Citations) -> Iterator[str]:
     if not run.metrics.against:
         return
-    by_site = [tested for against in run.metrics.against.values() for tested in against.sites.values()]
-    clustered = any("Obuchowski" in tested.comparison.difference.method for tested in by_site)
-    source = cite("delong", "obuchowski" if clustered else None)
+    if isinstance(outcome, NumberOutcome):
+        measure = "mean absolute error, tested by Student's t with people as clusters"
+    else:
+        by_site = [tested for against in run.metrics.against.values() for tested in against.sites.values()]
+        clustered = any("Obuchowski" in tested.comparison.difference.method for tested in by_site)
+        name = "AUC" if outcome.is_binary else "macro AUC"
+        measure = f"{name}{cite('delong', 'obuchowski' if clustered else None)}"
     yield (
-        f"The federated model was compared with each baseline on the same test scans by paired differences of "
-        f"AUC{source}, with p-values adjusted by Holm's method{cite('holm')} over the means and, apart from these, "
+        "The federated model was compared with each baseline on the same test scans by paired differences of "
+        f"{measure}, with p-values adjusted by Holm's method{cite('holm')} over the means and, apart from these, "
         "over the sites."
     )

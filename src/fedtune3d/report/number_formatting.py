@@ -99,9 +99,9 @@ def interval(estimate: Estimate) -> str:
     return _with_limits(estimate, ".2f")
 
 
-def difference(estimate: Estimate) -> str:
+def difference(estimate: Estimate, unit: str = "") -> str:
     """Format a difference and its CI as `+0.03 [−0.05, +0.11]`, or give the reason why it is undefined."""
-    return _with_limits(estimate, "+.2f")
+    return _with_limits(estimate, "+.2f") + (f" {unit}" if unit and estimate.limits else "")
 
 
 def _with_limits(estimate: Estimate, digits: str) -> str:

@@ -9,7 +9,7 @@ from fedtune3d.federation.leak_audit import LeakAudit
 from fedtune3d.report import against, balance, flow, membership, privacy, run_statistics, run_tables, saliency, table
 from fedtune3d.report.class_names import ClassNames
 from fedtune3d.report.figures.drawing import Cell
-from fedtune3d.report.number_formatting import METHODS
+from fedtune3d.report.number_formatting import METHODS, sentence_case
 from fedtune3d.report.outcome_tables import OutcomeTable, main_table, measured_tables
 from fedtune3d.report.participants import participants_sentence
 from fedtune3d.report.run_contents import RunContents
@@ -89,6 +89,7 @@ class ResultParts:
     auc_rows: Sequence[table.AucRow]
     delong_rows: Sequence[table.AucRow]
     against_rows: Sequence[against.AgainstRow]
+    compared: str
     few: RunFew
     budget_note: str
     interval_methods: Sequence[str]
@@ -119,6 +120,7 @@ class ResultParts:
             auc_rows=rows.auc,
             delong_rows=rows.delong,
             against_rows=rows.against,
+            compared=sentence_case(against.compared_measure(metrics)),
             few=run_few(metrics, rows),
             budget_note=against.budget_note(contents),
             interval_methods=run_tables.interval_methods(metrics),

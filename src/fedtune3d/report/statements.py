@@ -16,13 +16,16 @@ WIDE = 1.0
 """An interval of the calibration slope that is wider than this and holds 1 tells nothing."""
 
 
-def ci(estimate: Estimate, sign: str = "") -> str:
-    """Format an estimate for a sentence: `0.92 (95% CI 0.76–0.96)`, or `+0.11 (95% CI −0.02 to +0.24)` with a sign."""
+def ci(estimate: Estimate, sign: str = "", unit: str = "") -> str:
+    """Format an estimate for a sentence: `0.92 (95% CI 0.76–0.96)`, or `+0.11 (95% CI −0.02 to +0.24)` with a sign.
+
+    With a unit: `−0.40 years (95% CI −1.10 to +0.30)`.
+    """
     if estimate.limits is None:
         return f"not defined: {estimate.undefined}"
     value, low, high = (format(number, f"{sign}.2f").replace("-", "−") for number in estimate.limits)
     between = " to " if sign else "–"
-    return f"{value} (95% CI {low}{between}{high})"
+    return f"{value} {unit}".rstrip() + f" (95% CI {low}{between}{high})"
 
 
 def verdict(difference: Estimate, of_errors: bool = False) -> str:
@@ -44,10 +47,9 @@ def comparison_sentence(metrics: RunMetrics) -> str:
     """Say whether the federated model is better than the baselines, on the same test people."""
     by_verdict: dict[str, list[str]] = {}
     for name, differences in metrics.against.items():
-        if found := verdict(differences.mean.comparison.difference):
+        comparison = differences.mean.comparison
+        if found := verdict(comparison.difference, comparison.lower_is_better):
             by_verdict.setdefault(found, []).append(BASELINES.get(name, name))
-    if metrics.number_methods and len(metrics.number_methods) > 1:
-        return "The errors of the baselines are under Results."
     if metrics.against and not by_verdict:
         return "No difference from the baselines is defined."
     if not by_verdict:

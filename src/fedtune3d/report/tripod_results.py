@@ -51,10 +51,10 @@ def _specification(run: FinishedRun, experiment: Experiment) -> Answer:
 
 
 def _performance(run: FinishedRun, experiment: Experiment) -> Answer:
-    sentences = [answer(run.metrics, run.total_bytes)]
+    sentences, unit = [answer(run.metrics, run.total_bytes)], headline(run.metrics).unit
     for name, against in run.metrics.against.items():
         if (found := against.mean.comparison.difference).value is not None:
-            sentences.append(f"Federated minus {METHODS[name].lower()}: {difference(found)}.")
+            sentences.append(f"Federated minus {METHODS[name].lower()}: {difference(found, unit)}.")
     sentences.append("Per site, by group and at the threshold: in the report, with figures.")
     return Answer("filled", " ".join(sentences))
 
