@@ -387,7 +387,7 @@ def pairwise(*axes: tuple[str, ...]) -> list[tuple[str, ...]]:
 
 
 OUTCOMES = ("two", "classes", "number")
-HEADS = ("linear", "conv_s")
+HEADS = ("linear", "conv_s", "conv_l")
 TUNINGS = ("frozen", "lora", "full")
 RULES = ("fedavg", "fedprox", "fedce", "qfedavg", "rate_my_lora", "scaffold", "median", "krum", "fedbn", "fedadam")
 
@@ -415,7 +415,10 @@ def test_two_rounds_of_every_pair(
         "sites": three_sites
         if outcome != "two"
         else [{key: site[key] for key in ("name", "root")} for site in three_sites],
-        "model": {"encoder": "tiny", "head": "conv_s" if rule == "fedbn" else head},  # for its normalisation
+        "model": {
+            "encoder": "tiny",
+            "head": "conv_s" if (head, rule) == ("linear", "fedbn") else head,  # for its normalisation
+        },
         "tuning": {"method": tuning, **lora},
         "aggregation": {"rule": rule},
         "training": {"rounds": 2, "batch_size": 4, **sgd},
@@ -424,6 +427,53 @@ def test_two_rounds_of_every_pair(
     path = small_experiment.write(tmp_path / "run", **(changes | of_outcome))
     run = run_experiment(Experiment.from_yaml(path), report=False)
     assert read_metrics(run.metrics).evaluated["federated"].sites.keys() >= {"A", "B"}
+
+
+REFERENCES: dict[str, dict[str, dict[str, object]]] = {
+    "ncc": {
+        "model": {"encoder": "tiny", "head": "ncc"},
+        "aggregation": {"rule": "ncc"},
+        "training": {"rounds": 1},
+    },
+    "resnet18": {
+        "model": {"encoder": "resnet18"},
+        "tuning": {"method": "full"},
+        "training": {"rounds": 2, "batch_size": 4},
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("reference", "outcome"), sorted(set(product(REFERENCES, OUTCOMES)) - {("ncc", "number")}))
+def test_references_predict_every_outcome_that_they_can(
+    small_experiment: Any, sites: list[dict[str, str]], tmp_path: Path, reference: str, outcome: str
+) -> None:
+    pytest.importorskip("monai")
+    keys = ("name", "root") if outcome == "two" else ("name", "root", "participants")
+    few = {"policy": {"min_per_class": 1}}
+    own = [{key: site[key] for key in keys} | few for site in sites]
+    of_outcome = {} if outcome == "two" else outcome_of(outcome)
+    path = small_experiment.write(tmp_path / "run", **(REFERENCES[reference] | of_outcome | {"sites": own}))
+    run = run_experiment(Experiment.from_yaml(path), report=False)
+    assert read_metrics(run.metrics).evaluated["federated"].sites.keys() == {"A", "B"}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "changes", "why"),
+    [
+        ("number", REFERENCES["ncc"], "head ncc finds the nearest class centre, but target is a number"),
+        ("classes", REFERENCES["ncc"] | {"aggregation": {"rule": "fedavg"}}, "NCC is both a head and a rule"),
+        ("number", REFERENCES["resnet18"] | {"tuning": {"method": "frozen"}}, "resnet18 is trained from scratch"),
+        ("number", {"aggregation": {"rule": "scaffold"}}, "rule scaffold requires plain SGD"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(
+    small_experiment: Any, tmp_path: Path, outcome: str, changes: dict[str, Any], why: str
+) -> None:
+    path = small_experiment.write(tmp_path / "run", **(changes | outcome_of(outcome)))
+    with pytest.raises(InputError, match=why) as refusal:
+        Experiment.from_yaml(path)
+    assert "\n" not in str(refusal.value)
 
 
 def test_the_approval_screen_says_what_is_predicted() -> None:
