@@ -16,7 +16,9 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d.cli.plan_messages import messages
 from fedtune3d.cli.plan_tables import run_tables
+from fedtune3d.cohorts.labels import ClassMapping
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.outcome import TargetSection
 from fedtune3d.config.study import Study
 from fedtune3d.federation.privacy.differential_privacy.forecast import forecast
 from fedtune3d.federation.site.costs import MeasuredCosts, measure
@@ -135,6 +137,19 @@ def test_it_ends_with_its_answer_and_the_long_table_is_asked_for(plan: RunPlan) 
     assert any(line.startswith("Leaves each site: its update; counts, scores and averages; ") for line in lines)
     assert any(line.startswith("Disk: run folder ") for line in lines)
     assert not any("describe features" in line for line in lines)
+
+
+def test_what_leaves_after_the_test_follows_from_the_outcome(plan: RunPlan) -> None:
+    assert "probability and label of each test scan" in messages(plan)["evaluate"].up
+    for outcome, words in (
+        (
+            {"target": TargetSection(column="age", range=(40, 100), missing="error")},
+            "true and predicted number of each",
+        ),
+        ({"labels": ClassMapping({name: (name,) for name in ("CN", "MCI", "AD")})}, "confusion matrix"),
+    ):
+        changed = plan.experiment.model_copy(update={"labels": None} | outcome)
+        assert words in messages(replace(plan, experiment=changed))["evaluate"].up
 
 
 def test_nothing_is_written(found: tuple[Experiment, MeasuredCosts], tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def simulate(
         path = write_simulation(
             folder, sites, scans, seed, anatomies, workers, advance, site_effect or (), SimulatedOutcome(outcome)
         )
-    out.print(f"wrote {sites} simulated sites and {path}\nNext: fedtune3d run {path}", soft_wrap=True)
+    out.print(f"wrote {sites} simulated sites and {path}\nNext: fedtune3d run {quote(str(path))}", soft_wrap=True)
 
 
 def prepare(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from rich import box
 from rich.table import Table
 
-from fedtune3d.evaluation.outcome import NumberOutcome
+from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.federation.site.saliency import place_width
 from fedtune3d.report.number_formatting import size
 from fedtune3d.workflows.plan import RunPlan
@@ -64,10 +64,8 @@ def messages(plan: RunPlan) -> dict[str, Message]:
         "evaluate": Message(
             f"once for each of {', '.join(('federated', *plan.experiment.baselines))}",
             f"the model's trained part ({size(costs.state_bytes)})",
-            "AUC with CI, counts of probabilities per class on a grid, numbers of people and scans, the same by sex, "
-            "age band and scanner for enough people; how well losses tell training from test people; probability and "
-            "label of each test scan, without names, from "
-            f"{whose} (policy predictions_leave)",
+            f"{_test_results(plan.experiment.outcome)} of each test scan, without names, from {whose} (policy "
+            "predictions_leave)",
         ),
         "describe_features": Message(
             "once",
@@ -76,6 +74,24 @@ def messages(plan: RunPlan) -> dict[str, Message]:
         ),
         "map_saliency": _saliency_message(plan),
     }
+
+
+def _test_results(outcome: Outcome) -> str:
+    """Describe the summary of test scans, up to what leaves of each of them."""
+    if isinstance(outcome, NumberOutcome):
+        return (
+            "sums of true and predicted numbers and of errors, also by range of the true number, and numbers of people "
+            "and scans, for enough people; true and predicted number"
+        )
+    if not outcome.is_binary:
+        return (
+            "AUC of each class and their mean with CI, counts of probabilities per class on a grid, confusion matrix, "
+            "numbers of people and scans; probabilities and class"
+        )
+    return (
+        "AUC with CI, counts of probabilities per class on a grid, numbers of people and scans, the same by sex, age "
+        "band and scanner for enough people; how well losses tell training from test people; probability and label"
+    )
 
 
 def _training_message(plan: RunPlan) -> Message:

@@ -1,6 +1,7 @@
 """Commands that run an experiment or a study and write the report: run, benchmark, report."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -62,7 +63,7 @@ def run(
             with watched_bars(settings.output, watch, port) as progress:
                 folder = run_experiment(settings, resume=resume, progress=progress)
         except KeyboardInterrupt:
-            err.print(f"stopped; continue with: fedtune3d run {experiment} --resume")
+            err.print(f"stopped; continue with: fedtune3d run {quote(str(experiment))} --resume")
             raise typer.Exit(130) from None
     print_result(folder)
 
@@ -81,7 +82,7 @@ def _run_folds(path: Path, experiment: "Experiment", resume: bool, watch: bool) 
                 experiment, workers=experiment.workers, resume=resume, progress=bars, on_message=err.print
             )
     except KeyboardInterrupt:
-        err.print(f"stopped; continue with: fedtune3d run {path} --resume")
+        err.print(f"stopped; continue with: fedtune3d run {quote(str(path))} --resume")
         raise typer.Exit(130) from None
     if folder.results.exists():
         results = CrossValidationResults.read(folder)
@@ -128,7 +129,7 @@ def benchmark(
             with progress_bars() as bars:
                 folder = run_study(grid, workers=workers, progress=bars, on_message=err.print)
         except KeyboardInterrupt:
-            err.print(f"stopped; continue with: fedtune3d benchmark {study}")
+            err.print(f"stopped; continue with: fedtune3d benchmark {quote(str(study))}")
             raise typer.Exit(130) from None
     contents = read_study(folder.path)
     for table in stage_tables(contents):

@@ -1,6 +1,7 @@
 """Commands of `fedtune3d server`."""
 
 from pathlib import Path
+from shlex import join
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -99,7 +100,8 @@ def run(
                 lambda reach, restarted: run_across(settings, reach, resume=resume or restarted, progress=progress),
             )
     except KeyboardInterrupt:
-        err.print(f"stopped; continue with: fedtune3d server run {experiment} --folder {folder} --resume")
+        command = join(["fedtune3d", "server", "run", str(experiment), "--folder", str(folder), "--resume"])
+        err.print(f"stopped; continue with: {command}")
         raise typer.Exit(130) from None
     print_result(run_folder)
 

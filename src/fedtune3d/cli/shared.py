@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,7 +37,7 @@ def read_experiment(path: Path) -> "Experiment":
     from fedtune3d.config.study import is_study
 
     if is_study(path):
-        raise InputError(f"{path}: this is a study file; run it with: fedtune3d benchmark {path}")
+        raise InputError(f"{path}: this is a study file; run it with: fedtune3d benchmark {quote(str(path))}")
     return Experiment.from_yaml(path)
 
 

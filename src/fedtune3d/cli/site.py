@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -46,7 +47,7 @@ def join_federation(folder: SiteFolder, watch: Watched = False, port: Port = Non
         with _watched(folder, port) if watch else nullcontext():
             join(folder, make_hosted_site)
     except KeyboardInterrupt:
-        err.print(f"left the federation; rejoin with: fedtune3d site join {folder}")
+        err.print(f"left the federation; rejoin with: fedtune3d site join {quote(str(folder))}")
         raise typer.Exit(130) from None
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def open_cache(path: Path) -> list[SiteEntries]:
     """
     folder = path if path.is_dir() else Experiment.from_yaml(path).cache
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; `fedtune3d prepare {path}` creates it")
+        raise InputError(f"{folder}: no such folder; `fedtune3d prepare {quote(str(path))}` creates it")
     makers: dict[str, Callable[[Path], CacheEntries]] = {"prepared": PreparedEntries, "features": FeatureCache}
     parts = [
         SiteEntries(site.name, kind, makers[kind](site / kind))
