@@ -17,7 +17,7 @@ ROOMS = {
 LOOSE = {"__init__.py", "__main__.py", "testing.py", "py.typed"}
 # These must shrink: the limits are 350 lines a module and 60 lines a function.
 LONG_MODULES = {"federation/site/site.py": 390}
-LONG_FUNCTIONS = {"simulation/simulate.py:simulate_sites": 66}
+LONG_FUNCTIONS: dict[str, int] = {}
 # Packages that list the files beside them, and re-export the function that does.
 CATALOGUES = {
     *("fedtune3d.aggregation", "fedtune3d.cohorts.formats"),

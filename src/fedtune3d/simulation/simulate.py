@@ -71,8 +71,7 @@ def simulate_sites(
     if progress:
         progress(done, scans)
     if missing:
-        sources = {"": template_anatomy()} if people is None else {p.anatomy_id: read_label_map(p) for p in people}
-        for _ in _make_scans(out, missing, sources, seed, workers or joblib.cpu_count()):
+        for _ in _make_scans(out, missing, people, seed, workers or joblib.cpu_count()):
             done += 1
             if progress:
                 progress(done, scans)
@@ -144,11 +143,12 @@ def _claim_folder(out: Path, folders: Sequence[Path], parameters: dict[str, Json
 def _make_scans(
     out: Path,
     missing: Sequence[tuple[PlannedSite, PlannedScan]],
-    sources: dict[str, Anatomy],
+    people: Sequence[LabelMap] | None,
     seed: int,
     workers: int,
 ) -> Iterator[None]:
-    """Make the scans, yielding after each."""
+    """Make the scans of people, or of the template's if there are none, yielding after each."""
+    sources = {"": template_anatomy()} if people is None else {p.anatomy_id: read_label_map(p) for p in people}
     jobs = [
         (scan_path(out / site.name, scan.participant), sources[scan.anatomy], site.effect, scan, seed)
         for site, scan in missing
