@@ -171,6 +171,7 @@ def measure(repeats: int, threads: int, clock: Callable[[], float]) -> dict[str,
         floor = GFLOP_FORWARD * scans_worth / rates[product]
         print(f"{case:22}{reference:10.2f} s{ours:10.3f} s{reference / ours:9.1f}{floor:10.3f} s")
         result |= {name: reference / ours, f"{name}_seconds": ours, f"{name}_reference_seconds": reference}
+        result[f"{name}_floor_seconds"] = floor
     print(
         f"{'peak memory':22}{memory['reference'] / 1e6:9.0f} MB{memory['ours'] / 1e6:9.0f} MB"
         f"{result['memory_ratio']:9.1f}   (forward and backward, above the weights)"
