@@ -335,22 +335,31 @@ def test_a_study_selects_by_the_validation_score_of_the_outcome(
     }
 
 
+SEEDS = {"seeds": [0, 1], "rules": ["fedavg", "fedce"]}
+FOLDS = {
+    "heads": ["linear"],
+    "tunings": ["frozen", {"method": "lora", "rank": 2, "blocks": "last:1"}],
+    "validation": {"folds": 2},
+    "seeds": [0, 1],
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["classes", "number"])
-def test_a_study_of_seeds_and_folds_runs_from_the_command_line(
-    kind: str, small_experiment: Any, sites: list[dict[str, str]], tmp_path: Path
+@pytest.mark.parametrize(("kind", "axes", "unit"), [("classes", SEEDS, "2 seeds"), ("number", FOLDS, "4 folds")])
+def test_a_crossed_study_runs_from_the_command_line(
+    kind: str, axes: dict[str, Any], unit: str, small_experiment: Any, sites: list[dict[str, str]], tmp_path: Path
 ) -> None:
-    tunings = ["frozen", {"method": "lora", "rank": 2, "blocks": "last:1"}]
-    axes = {"seeds": [0, 1], "tunings": tunings, "validation": {"folds": 2}, "design": "crossed"}
-    path = write_study(small_experiment, sites, tmp_path / "study", kind, **axes, rules=["fedavg", "fedce"])
+    splits = {"train": 0.3, "validation": 0.2, "test": 0.5}
+    path = write_study(small_experiment, sites, tmp_path / "study", kind, **axes, design="crossed", splits=splits)
     command = [sys.executable, "-m", "fedtune3d", "benchmark", str(path), "--no-plan", "--workers", "2"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     name = "macro AUC" if kind == "classes" else "mean absolute error"
-    assert f"mean test {name} over 2 sites (mean of 4 folds)" in " ".join(done.stdout.split())
-    contents = read_study(tmp_path / "study")
-    assert len(contents.results.stages["trials"]) == 8
-    assert all(entry.minus_selected is not None for entry in ranked_rows(contents)[1:])
+    assert f"mean test {name} over 2 sites (mean of {unit})" in " ".join(done.stdout.split())
+    ranked = ranked_rows(read_study(tmp_path / "study"))
+    behind = [entry.minus_selected for entry in ranked if entry.row.kind == "variant"][1:]
+    assert len(behind) == (3 if kind == "classes" else 1)
+    assert all(comparison is not None and comparison.sites for comparison in behind)
 
 
 def test_what_makes_no_sense_in_a_study_of_a_number_is_refused_in_one_line(
