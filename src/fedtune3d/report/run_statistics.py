@@ -75,9 +75,9 @@ def gap_sentence(metrics: RunMetrics) -> str:
 
 
 def held_back(metrics: RunMetrics) -> list[str]:
-    """Return `sex: 2`, … for each axis on which sites held groups back."""
+    """Return `2 by sex`, … for each axis on which sites held groups back."""
     axes = (metrics.of_two_classes.groups if metrics.of_two_classes else None) or {}
-    return [f"{AXES.get(axis, axis).lower()}: {part.held_back}" for axis, part in axes.items() if part.held_back]
+    return [f"{part.held_back} by {AXES.get(axis, axis).lower()}" for axis, part in axes.items() if part.held_back]
 
 
 def grid_note(metrics: RunMetrics) -> str:
