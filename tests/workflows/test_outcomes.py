@@ -28,11 +28,13 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.study import Study
 from fedtune3d.evaluation.cross_validation import CrossValidationResults
 from fedtune3d.evaluation.metrics import read_metrics
+from fedtune3d.evaluation.multiclass.confusion_matrix import ConfusionMatrix
 from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
 from fedtune3d.federation.ledger import read_ledger
 from fedtune3d.federation.privacy.screen import _what_is_predicted
 from fedtune3d.federation.site.predictions_table import read_class_predictions, read_number_predictions
 from fedtune3d.report import write_cross_validation_report
+from fedtune3d.report.first_outcome import _only_class
 from fedtune3d.report.study_contents import read_study
 from fedtune3d.report.study_ranking import ranked_rows
 from fedtune3d.workflows.cross_validate import fold_experiments, write_results
@@ -96,6 +98,12 @@ def finished(
     return request.param, run_experiment(Experiment.from_yaml(path))
 
 
+def test_a_model_that_calls_everybody_the_same_is_named() -> None:
+    assert _only_class(ConfusionMatrix(((0, 8, 0), (0, 8, 0), (0, 8, 0)), (8, 8, 8))) == 1
+    assert _only_class(ConfusionMatrix(((0, 8, 0), (1, 7, 0), (0, 8, 0)), (8, 8, 8))) is None
+    assert _only_class(ConfusionMatrix(((0, 8, 0), (None, 8, None), (0, 8, 0)), (8, 8, 8))) is None
+
+
 def test_a_run_ends_in_metrics_and_a_report(finished: tuple[str, RunFolder]) -> None:
     kind, run = finished
     metrics = read_metrics(run.metrics)
@@ -113,6 +121,9 @@ def test_a_run_ends_in_metrics_and_a_report(finished: tuple[str, RunFolder]) -> 
         assert "AD vs MCI vs CN from T1-weighted MRI" in page
         assert "Macro-averaged test AUC [95% CI]" in page
         assert "Each class against the others" in page
+        assert "all sites; guessing gives 0.33" in page
+        limits = federated.pooled.macro_auc.limits
+        assert ("chance gives 0.50" in page) == (limits is not None and limits[1] <= 0.5)
         assert "Confusion matrix, Pooled" in page
         assert {path.stem for path in run.figures.glob("*.svg")} >= {"class_auc", "class_roc", "confusion_matrix"}
         assert len(flow["A"]["splits"]["train"]["classes"]) == 3
@@ -121,6 +132,8 @@ def test_a_run_ends_in_metrics_and_a_report(finished: tuple[str, RunFolder]) -> 
         assert metrics.number_methods["federated"].pooled is not None
         assert "Age from T1-weighted MRI" in page
         assert "Federated mean absolute error" in page
+        limits = metrics.number_methods["federated"].pooled.measures.r_squared.limits
+        assert ("not shown to be better than predicting the mean" in page) == (limits is not None and limits[1] <= 0)
         assert "Validation loss" in page
         assert "MAE (years)" in page
         methods, compared = metrics.number_methods, metrics.against["local"].mean.comparison

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from fedtune3d.evaluation.estimate import FEW
 from fedtune3d.evaluation.metrics import RunMetrics, SetSize
+from fedtune3d.evaluation.multiclass.confusion_matrix import ConfusionMatrix
 from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report.number_formatting import interval, plural
@@ -62,15 +63,30 @@ def _found(metrics: RunMetrics) -> Iterator[tuple[str, str]]:
         unit = metrics.outcome.unit if isinstance(metrics.outcome, NumberOutcome) else ""
         measures = pooled.measures
         yield "Bias", f"{interval(measures.bias)} {unit}".rstrip() + ", predicted minus true number, all sites"
-        yield "Explained", f"R² {interval(measures.r_squared)}, all sites"
+        explained = f"R² {interval(measures.r_squared)}, all sites"
+        if measures.r_squared.limits is not None and measures.r_squared.limits[1] <= 0:
+            explained += "; not shown to be better than predicting the mean number for everybody"
+        yield "Explained", explained
 
 
 def _of_classes(classes: ClassMetrics) -> Iterator[tuple[str, str]]:
     if (pooled := classes.pooled) is None:
         return
-    parts = zip(classes.classes, pooled.of_class, strict=True)
+    parts = list(zip(classes.classes, pooled.of_class, strict=True))
     yield "Each class against the others", "; ".join(f"{name} AUC {interval(part.auc)}" for name, part in parts)
-    yield "Class with the highest probability", f"balanced accuracy {interval(pooled.balanced_accuracy)}, all sites"
+    accuracy = f"balanced accuracy {interval(pooled.balanced_accuracy)}, all sites; guessing gives {1 / len(parts):.2f}"
+    if (only := _only_class(pooled.confusion)) is not None:
+        accuracy += f". Every test scan is called {classes.classes[only]}: the predicted class tells nothing"
+    yield "Class with the highest probability", accuracy
+    limits = pooled.macro_auc.limits
+    if limits is not None and limits[1] <= 0.5:
+        yield "Better than chance", f"not shown: macro AUC {interval(pooled.macro_auc)}, all sites; chance gives 0.50"
+
+
+def _only_class(confusion: ConfusionMatrix) -> int | None:
+    """The class that all scans are called; None if there are several, or cells are held back."""
+    called = {column for row in confusion.cells for column, scans in enumerate(row) if scans != 0}
+    return called.pop() if len(called) == 1 else None
 
 
 def _new_scan(metrics: RunMetrics) -> str:

@@ -34,7 +34,8 @@ sites:
 {outcome}
 model:
   encoder: vit_b
-  weights: random        # drawn from the seed, and reported as random; or the path of sam_med3d_turbo.pth
+  weights: random        # drawn from the seed, and reported as random; or the path of sam_med3d_turbo.pth.
+                         # For a pre-trained encoder without a download: encoder: deepbet, and delete this line
   head: conv_s
 
 tuning:

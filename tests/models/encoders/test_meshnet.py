@@ -90,14 +90,14 @@ def test_large_scans_are_encoded_within_4_gb(name: str) -> None:
     """MeshNet at FreeSurfer's 256³, OpenMind at its 160³, in a process of their own."""
     size = {"meshnet": 256, "openmind_resenc": 160}[name]
     code = f"""
-import resource
 import torch
+from fedtune3d._utils.memory import peak_memory_bytes
 from fedtune3d.models.encoders import build_encoder
 
 encoder = build_encoder({name!r}).eval()
 with torch.inference_mode():
     assert torch.isfinite(encoder(torch.rand(1, 1, {size}, {size}, {size}))).all()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(peak_memory_bytes())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 4e9
