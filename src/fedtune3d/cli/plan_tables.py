@@ -64,7 +64,7 @@ def _facts(plan: RunPlan) -> list[tuple[str, str]]:
 
 
 def _leaves(plan: RunPlan) -> str:
-    """What leaves a site, in one line."""
+    """List what leaves a site, in one line."""
     privacy = plan.experiment.privacy
     noised = ", with noise" if privacy.differential is not None else ""
     update = "the sum of all updates is visible, not its own" if privacy.secure_aggregation else "its update"

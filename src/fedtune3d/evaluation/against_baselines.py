@@ -11,7 +11,7 @@ from fedtune3d.evaluation.regression.summary import NumberSummary
 from fedtune3d.evaluation.summary import Summary
 
 AnyComparison = Comparison | ErrorComparison
-"""Of two AUCs, or of two mean absolute errors."""
+"""A comparison of two AUCs or macro AUCs, or of two mean absolute errors, which are better if lower."""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class ClassOutcome:
 
     @property
     def is_binary(self) -> bool:
-        """Whether there are exactly two classes, and one probability and one threshold per scan suffice."""
+        """True for two classes, for which one probability per scan and one threshold suffice."""
         return len(self.names) == 2
 
     def predict(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -33,7 +33,7 @@ class Stage:
 
     @property
     def finished(self) -> bool:
-        """Whether all steps are done."""
+        """True once all steps are done."""
         return self.done >= self.total
 
 

@@ -70,12 +70,12 @@ class RunContents:
 
     @property
     def on_one_machine(self) -> bool:
-        """Whether the run folder also has the halves of all sites, so that one machine held all scans."""
+        """True if all sites' folders lie inside the run folder, because one machine held all scans."""
         return [site.path.name for site in RunFolder(self.path).site_folders] == sorted(self.sites)
 
     @property
     def outcome(self) -> Outcome:
-        """What the model predicts."""
+        """The outcome that the model was trained to predict."""
         return recorded_outcome(self.config)
 
     @property

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d.evaluation.against_baselines import AnyComparison
 from fedtune3d.evaluation.cross_validated import inflation
 from fedtune3d.evaluation.multiclass.class_predictions import ClassPredictions
 from fedtune3d.evaluation.multiclass.paired import paired_macro_auc_over_seeds
 from fedtune3d.evaluation.outcome import NumberOutcome
-from fedtune3d.evaluation.paired import Comparison, combine_comparisons, paired_over_seeds
+from fedtune3d.evaluation.paired import combine_comparisons, paired_over_seeds
 from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
 from fedtune3d.evaluation.regression.paired import (
-    ErrorComparison,
     combine_error_comparisons,
     paired_errors_over_seeds,
 )
@@ -23,8 +23,6 @@ from fedtune3d.federation.site.predictions_table import (
 )
 from fedtune3d.report.study_contents import Row, StudyContents
 
-AnyComparison = Comparison | ErrorComparison
-"""Of AUCs or macro AUCs; or of mean absolute errors, which are better if lower."""
 Read = TypeVar("Read")
 
 

@@ -116,7 +116,7 @@ class StudyContents:
 
     @property
     def unit(self) -> str:
-        """What sets the trials of a combination apart: ``seed`` or ``fold``."""
+        """``seed`` or ``fold``: the trials of a combination differ in it."""
         return "fold" if self.results.folds else "seed"
 
     def label(self, number: int) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fedtune3d._utils.version import __version__
+from fedtune3d.evaluation.against_baselines import AnyComparison
 from fedtune3d.evaluation.estimate import FEW
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report.class_names import UNNAMED, ClassNames, class_names
@@ -13,7 +14,7 @@ from fedtune3d.report.number_formatting import duration, plural, size
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.statements import ci, verdict
 from fedtune3d.report.study_captions import criterion_mean
-from fedtune3d.report.study_comparison import AnyComparison, compare
+from fedtune3d.report.study_comparison import compare
 from fedtune3d.report.study_contents import Row, StudyContents
 from fedtune3d.report.study_ranking import RankedRow, runner_up
 

@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fedtune3d.evaluation.against_baselines import AnyComparison
 from fedtune3d.report.budget import labelled
 from fedtune3d.report.number_formatting import size
 from fedtune3d.report.sample_sizes import total_over_seeds
 from fedtune3d.report.shown_measure import ShownMeasure
-from fedtune3d.report.study_comparison import AnyComparison, compare
+from fedtune3d.report.study_comparison import compare
 from fedtune3d.report.study_contents import Row, StudyContents, with_differences
 
 WIDTH = 150

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedtune3d.config.study_results import EncodingCost
+from fedtune3d.evaluation.against_baselines import AnyComparison
 from fedtune3d.evaluation.multiplicity import holm
 from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.report.budget import labelled
@@ -15,7 +16,7 @@ from fedtune3d.report.figures.drawing import Cell
 from fedtune3d.report.number_formatting import duration, encoder_title, plural, size, weights_title
 from fedtune3d.report.shown_measure import ShownMeasure
 from fedtune3d.report.study_captions import state_of_row, with_spread
-from fedtune3d.report.study_comparison import AnyComparison, compare
+from fedtune3d.report.study_comparison import compare
 from fedtune3d.report.study_contents import CROSSED, Row, StudyContents, with_differences
 from fedtune3d.report.study_estimates import StudyEstimate
 from fedtune3d.report.study_operating import people_tested

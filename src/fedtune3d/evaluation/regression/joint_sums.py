@@ -75,7 +75,7 @@ class JointSums:
 
     @property
     def varies(self) -> bool:
-        """Whether both the true and the predicted numbers vary by more than rounding."""
+        """True if the true numbers and the predicted numbers both vary by more than rounding error."""
         if not self.scans:
             return False
         sums = (self.truth_squared, self.predicted_squared)

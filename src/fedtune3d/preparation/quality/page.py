@@ -39,7 +39,7 @@ class CheckedScan:
 
     @property
     def registered(self) -> bool:
-        """Whether the scan was registered to the template."""
+        """True if the scan was registered to the template."""
         return self.prepared.space != OWN_SPACE
 
 
