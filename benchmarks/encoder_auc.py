@@ -25,7 +25,8 @@ from fedtune3d._utils.folders import RunFolder, StudyFolder
 from fedtune3d.config.study import Study
 from fedtune3d.config.study_axes import Combination, Draw
 from fedtune3d.config.study_results import CombinationRecord, StudyResults
-from fedtune3d.evaluation.paired import Comparison
+from fedtune3d.evaluation.against_baselines import AnyComparison
+from fedtune3d.evaluation.outcome import BINARY
 from fedtune3d.report import write_study_report
 from fedtune3d.report.number_formatting import difference
 from fedtune3d.report.study_captions import with_spread
@@ -33,7 +34,7 @@ from fedtune3d.report.study_contents import Row, StudyContents, read_study
 from fedtune3d.report.study_tables import compare
 from fedtune3d.simulation import simulate_sites
 from fedtune3d.workflows.run import run_experiment
-from fedtune3d.workflows.study import validation_auc
+from fedtune3d.workflows.study import validation_score
 from fedtune3d.workflows.trial_processes import is_finished
 
 SITES, SCANS, SIMULATION_SEED = 2, 60, 1
@@ -142,7 +143,7 @@ def write_results(study: Study) -> None:
     folder, records = StudyFolder(study.output), []
     for combination in trials_of(study):
         folders = [RunFolder(study.trial_folder(combination, draw)) for draw in study.draws]
-        scores = [validation_auc(run) for run in folders if run.metrics.exists()]
+        scores = [validation_score(run, BINARY) for run in folders if run.metrics.exists()]
         known = [score for score in scores if score is not None]
         validation = sum(known) / len(known) if known else None
         records.append(CombinationRecord.of(combination, {seed: Draw(seed) for seed in study.seeds}, validation))
@@ -184,7 +185,7 @@ def _difference(contents: StudyContents, row: Row, other: Row | None) -> str:
     if other is None or other.key == row.key:
         return ""
     shared: Sequence[int] = [seed for seed in row.mean.values if seed in other.mean.values]
-    comparison: Comparison | None = compare(contents, row, other, shared) if shared else None
+    comparison: AnyComparison | None = compare(contents, row, other, shared) if shared else None
     return "" if comparison is None else difference(comparison.difference)
 
 
