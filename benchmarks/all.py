@@ -14,6 +14,7 @@ one JSON object.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -28,6 +29,7 @@ import psutil
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
+MAKE_VARIABLES = {"MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"}
 FLOWER = "Flower simulation (Ray)"
 QUALITY_BARS = {"correlation": 0.35, "brain_dice": 0.93, "hippocampus_dice_mean": 0.5}
 Json = Mapping[str, Any]
@@ -121,11 +123,15 @@ class Program:
 
 
 def run_logged(command: Sequence[str], options: Options, name: str) -> str:
-    """Run a command with its output in a log; returns the output."""
+    """Run a command with its output in a log; returns the output.
+
+    A `make` above this program is forgotten, so that one below does as it would alone.
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in MAKE_VARIABLES}
     log = options.folder / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
-        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT).returncode
+        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT, env=environment).returncode
     text = log.read_text(errors="replace")
     if code:
         last = (text.strip().splitlines() or ["no output"])[-1]

@@ -185,8 +185,12 @@ def test_the_seconds_of_the_tests_are_those_of_their_report(
     assert json.loads(last)["rows"][0]["now"] == 231.5
 
 
-def test_a_target_of_the_makefile_runs_with_this_python(benchmarks: ModuleType, tmp_path: Path) -> None:
-    """Without installing anything; what it prints is in the log."""
+def test_a_target_of_the_makefile_runs_with_this_python(
+    benchmarks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without installing anything, also below `make test`; what it prints is in the log."""
+    for name, value in (("MAKEFLAGS", "w"), ("MAKELEVEL", "1")):
+        monkeypatch.setenv(name, value)
     options = benchmarks.Options(tmp_path)
     assert benchmarks.seconds_of_make(options, "help", "help") > 0
     assert "make demo" in (tmp_path / "logs" / "help.log").read_text()
