@@ -17,7 +17,7 @@ FEDERATION := federation
 help:
 	@echo 'make demo      simulate four hospital sites and fine-tune a dementia classifier across them'
 	@echo 'make federation  three hospitals on one machine, on Flower: real processes, TLS, keys'
-	@echo 'make study     the published study made small, on three simulated sites: tables, figures, report'
+	@echo 'make study     the published study made small, then encoders compared, on simulated sites'
 	@echo 'make study-privacy  what differential privacy costs on the sites of the demo'
 	@echo 'make test      the test suite'
 	@echo 'make test-all  the slow tests, too'
@@ -50,6 +50,10 @@ federation: install
 study: install
 	@test -f $(STUDY)/experiment.yaml || $(BIN)/fedtune3d simulate $(STUDY) --sites 3 --scans 90 --seed 1
 	$(BIN)/fedtune3d benchmark examples/study_simulated.yaml --workers 2
+	@if test -f $(STUDY)/weights/model.pth; then cp examples/study_encoders.yaml $(STUDY)/encoders.yaml; else \
+		echo 'Structure volumes are left out: their weights are not in $(STUDY)/weights (fedtune3d weights fetch volumes).'; \
+		sed '/encoder: volumes/d' examples/study_encoders.yaml >$(STUDY)/encoders.yaml; fi
+	$(BIN)/fedtune3d benchmark $(STUDY)/encoders.yaml --workers 2
 
 study-privacy: install
 	@test -f $(DEMO)/experiment.yaml || $(BIN)/fedtune3d simulate $(DEMO) --sites 4 --scans 200 --seed 1
