@@ -7,8 +7,8 @@ REFERENCES = {
     "tolerant gradient descent. NeurIPS 2017. arXiv:1703.02757.",
     "bonawitz": "Bonawitz K, Ivanov V, Kreuter B, et al. Practical secure aggregation for privacy-preserving machine "
     "learning. CCS 2017. doi:10.1145/3133956.3133982.",
-    "brainiac": "Tak D, Garomsa BA, et al. Brain Imaging Adaptive Core (BrainIAC). Nat Neurosci 2026. "
-    "doi:10.1038/s41593-026-02202-6.",
+    "brainiac": "Tak D, Garomsa BA, et al. A generalizable foundation model for analysis of human brain MRI. Nat "
+    "Neurosci 2026. doi:10.1038/s41593-026-02202-6.",
     "breiman": "Breiman L, Friedman JH, Olshen RA, Stone CJ. Classification and regression trees. Wadsworth, 1984.",
     "brier": "Brier GW. Verification of forecasts expressed in terms of probability. Mon Weather Rev 1950;78:1–3.",
     "cox": "Cox DR. Two further applications of a model for binary regression. Biometrika 1958;45:562–565.",
