@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from fedtune3d.preparation import fingerprints
 from fedtune3d.preparation.fingerprints import id_pattern, keyed, normal_id, voxels_digest
 from fedtune3d.preparation.nifti import read_scan
 
@@ -79,3 +80,15 @@ def test_ids_and_their_patterns() -> None:
     assert normal_id("sub-000") == "0"
     assert normal_id("sub-70") == "70"
     assert id_pattern("sub-ADNI002S0413") == "adni###s####"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.arange(-500, 3000), np.array([-0.0, 0.0, 0.1, 2**21]), np.random.default_rng(0).normal(size=200_000)],
+    ids=["whole", "few", "many"],
+)
+def test_ranks_are_those_of_the_sorted_values_whichever_way_they_are_found(values: np.ndarray) -> None:
+    drawn = np.random.default_rng(1).choice(values, (70, 80, 60)).astype(np.float32)
+    ranks = fingerprints._ranks(drawn)
+    assert ranks.dtype == np.dtype("<u4")
+    np.testing.assert_array_equal(ranks, np.searchsorted(np.unique(drawn), drawn))

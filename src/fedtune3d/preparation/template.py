@@ -13,6 +13,7 @@ from fedtune3d.preparation.arrays import Affine, Mask, Volume
 from fedtune3d.preparation.holes import fill_holes
 
 SPACE = "MNI152NLin2009aSym"  # BIDS' name for nilearn's template
+SURROUNDINGS_MM = 12.0
 BRAIN_THRESHOLD = 0.2  # as nilearn's load_mni152_brain_mask
 _FWHM_TO_SIGMA = 2 * np.sqrt(2 * np.log(2))
 
@@ -24,11 +25,13 @@ class Template:
     Attributes:
         voxels: float32 (size, size, size), RAS, 0 outside the brain.
         brain: bool, the same shape.
+        surroundings: bool, the same shape: the brain and all within about 12 mm of it.
         affine: (4, 4), voxel indices → MNI152 millimetres; the central voxel is at the centre of the brain's extent.
     """
 
     voxels: Volume
     brain: Mask
+    surroundings: Mask
     affine: Affine
 
 
@@ -55,7 +58,8 @@ def load_template(size: int, spacing_mm: float) -> Template:
         return sampled
 
     on_grid = fill_holes(sample(brain.astype(np.float32)) > 0.5)
-    return Template(np.where(on_grid, sample(head), np.float32(0)), on_grid, grid)
+    surroundings = ndimage.binary_dilation(on_grid, iterations=round(SURROUNDINGS_MM / spacing_mm))
+    return Template(np.where(on_grid, sample(head), np.float32(0)), on_grid, surroundings, grid)
 
 
 def read_mni152(kind: str) -> tuple[Volume, Affine]:
