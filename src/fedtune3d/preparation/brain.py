@@ -27,7 +27,7 @@ class _Extraction(Protocol):
 
     model: torch.nn.Module
     bbox_model: torch.nn.Module
-    bbox: Box | None
+    bbox: "Box | None"
 
     def get_bbox_with_margin(self, mask: torch.Tensor, shape: torch.Size, margin: float) -> Box: ...
 
