@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
+import click
 import pytest
+import typer
 from command_line_reference import command_line_reference
 from configuration_reference import configuration_reference, keys_of, undocumented
 from doc_pages import DOCS
@@ -12,6 +14,7 @@ from run_folder_reference import run_folder_reference
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.locks import LOCK
 from fedtune3d.aggregation.registry import rules
+from fedtune3d.cli.app import app
 from fedtune3d.cohorts.splits import COLUMNS as SPLIT_COLUMNS
 from fedtune3d.config.experiment import ExperimentKeys
 from fedtune3d.config.participation import ParticipationSection
@@ -74,6 +77,16 @@ def test_each_is_on_a_page(name: str) -> None:
         page for page in Path(DOCS / "reference").glob("*.md") if f"<!-- generated: {name} -->" in page.read_text()
     ]
     assert len(pages) == 1
+    before = " ".join(pages[0].read_text().partition("<!-- generated: ")[0].split())
+    assert "On a code host this page ends here" in before
+    assert "(../../src/fedtune3d/" in before, "a reader on a code host needs the source"
+
+
+def test_the_page_of_the_command_line_lists_every_command_and_group() -> None:
+    text = (DOCS / "reference" / "command-line.md").read_text().partition("| Commands |")[2]
+    command = typer.main.get_command(app)
+    assert isinstance(command, click.Group)
+    assert [name for name in command.commands if f"`{name}`" not in text] == []
 
 
 def test_the_columns_of_the_tables_are_those_of_the_program() -> None:
