@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from fedtune3d.cli.predict_table import prediction_sentences, prediction_table
+from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.recalibration import PlattScaling
-from fedtune3d.report.class_names import ClassNames
 from fedtune3d.workflows.known_scans import KnownScan
 from fedtune3d.workflows.scan_predictions import Prediction
 

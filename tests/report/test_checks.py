@@ -22,9 +22,10 @@ def texts(contents: RunContents) -> list[str]:
 
 
 def test_a_clean_run_has_ticks(small_run: RunFolder) -> None:
-    leaks, *_, left_out, answers, quality, privacy = texts(read_run(small_run.path))
+    leaks, *_, left_out, answers, quality, memory, privacy = texts(read_run(small_run.path))
     assert (leaks, left_out, answers) == ("leaks none ✓", "left out 0 people ✓", "every site answered in 2 rounds ✓")
     assert quality.startswith("QC flags ")
+    assert "membership attack AUC" in memory
     assert privacy == "privacy: the server saw each update →"
 
 
@@ -54,6 +55,25 @@ def test_flags_of_quality_control_are_counted_as_far_as_policies_allow(contents:
     strict = [section | {"policy": section["policy"] | {"min_people": 3}} for section in contents.config["sites"]]
     hidden = replace(contents, flags=flags | {"Graz": 2}, config=contents.config | {"sites": strict})
     assert "QC flags stay at the sites (qc.html) →" in texts(hidden)
+
+
+def attacked(contents: RunContents, value: float, low: float, high: float) -> RunContents:
+    """The contents with another AUC of the attack on the federated model."""
+    assert contents.metrics is not None
+    federated = contents.metrics.federated
+    assert federated.membership is not None
+    mean = replace(federated.membership.mean_auc, value=value, low=low, high=high)
+    attack = replace(federated.membership, mean_auc=mean)
+    methods = contents.metrics.methods | {"federated": replace(federated, membership=attack)}
+    return replace(contents, metrics=replace(contents.metrics, methods=methods))
+
+
+def test_a_model_that_memorises_is_marked_and_leads_to_its_numbers(contents: RunContents) -> None:
+    found = {check.text: check for check in checks(attacked(contents, 0.68, 0.58, 0.77))}
+    check = found["memorises training people (membership attack AUC 0.68, chance 0.50)"]
+    assert (check.good, check.section) == (False, "privacy")
+    assert "no sign of memorising (membership attack AUC 0.55) →" in texts(attacked(contents, 0.55, 0.45, 0.65))
+    assert not any("memoris" in text for text in texts(replace(contents, metrics=None)))
 
 
 def test_privacy_is_what_the_ledger_and_the_configuration_say(contents: RunContents) -> None:

@@ -10,8 +10,9 @@ import pytest
 from run_editing import change_metrics
 
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d.evaluation.confusion import Confusion
+from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.report import write_report
-from fedtune3d.report.class_names import class_names
 from fedtune3d.report.first_screen import first_screen, sample_sentence
 from fedtune3d.report.run_contents import RunContents, read_run
 
@@ -29,7 +30,7 @@ def header_of(page: Path) -> str:
 
 
 def test_the_question_and_the_setting(contents: RunContents) -> None:
-    screen = first_screen(contents, class_names(contents))
+    screen = first_screen(contents, contents.names)
     assert screen.question == "AD vs CN from T1-weighted MRI"
     assert screen.setting == ("demo · CONV S head, frozen encoder, FedAvg · 4 sites · 25 Nov 2026 · fedtune3d 0.1.0")
 
@@ -76,9 +77,9 @@ def test_without_baselines_or_few_people_less_is_said(contents: RunContents) -> 
     boston = {"Boston": contents.metrics.federated.sites["Boston"]}
     federated = replace(contents.metrics.federated, sites=boston)
     metrics = replace(contents.metrics, methods={"federated": federated}, against={})
-    text = sample_sentence(metrics, class_names(contents))
+    text = sample_sentence(metrics, contents.names)
     assert text == "40 people (18 AD, 22 CN) at 1 site, used neither for training nor for model selection"
-    result = first_screen(replace(contents, metrics=metrics), class_names(contents)).result
+    result = first_screen(replace(contents, metrics=metrics), contents.names).result
     assert result is not None
     assert (result.against, "was not compared" in result.sentence) == ([], True)
 
@@ -94,3 +95,17 @@ def test_a_run_says_when_it_began(small_run: RunFolder) -> None:
     assert environment is not None
     assert environment.started is not None
     assert re.search(r" · 2 sites · \d{1,2} \w{3} 20\d\d · fedtune3d ", header_of(small_run.report))
+
+
+def test_a_class_that_is_never_recognised_is_a_warning_next_to_the_result(make_run: Callable[..., Path]) -> None:
+    folder = make_run()
+
+    def none_detected(metrics: RunMetrics) -> RunMetrics:
+        pooled = metrics.federated.pooled
+        assert pooled is not None
+        federated = replace(metrics.federated, pooled=replace(pooled, confusion=Confusion(0, 33, 48, 0)))
+        return replace(metrics, methods=metrics.methods | {"federated": federated})
+
+    assert "Warning:" not in header_of(write_report(folder))
+    change_metrics(folder, none_detected)
+    assert "Warning: No AD scan was recognised (sensitivity 0.00): all 33" in header_of(write_report(folder))

@@ -3,7 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fedtune3d.cohorts.flow import HELD_BACK
-from fedtune3d.report.class_names import ClassNames
+from fedtune3d.config.class_names import ClassNames
 from fedtune3d.report.participants import participants_sentence
 from fedtune3d.report.run_contents import read_run
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.calibration import Calibration
 from fedtune3d.evaluation.estimate import Estimate, defined, undefined
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.reliability import CalibrationError
 from fedtune3d.report import statements
-from fedtune3d.report.class_names import ClassNames
 from fedtune3d.report.run_contents import read_run
 
 NAMES = ClassNames("AD", "CN")

@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.metrics import RunMetrics, read_metrics
 from fedtune3d.report import auc_table
 from fedtune3d.report.table import auc_rows
@@ -46,6 +47,13 @@ def test_an_interval_stays_on_one_line_in_a_narrow_terminal(make_run: Callable[.
     assert all(len(line) <= 80 for line in text.splitlines())
     auc = metrics.methods["centralized"].sites["Boston"].auc
     assert f"{auc.value:.2f} [{auc.low:.2f}, {auc.high:.2f}]" in text
+
+
+def test_scans_are_counted_by_the_name_of_the_class(make_run: Callable[..., Path]) -> None:
+    metrics = read_metrics(RunFolder(make_run()).metrics)
+    console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(auc_table(metrics, ClassNames("AD", "CN")))
+    assert "(AD)" in console.export_text()
 
 
 def test_a_run_without_baselines_has_one_column(make_run: Callable[..., Path]) -> None:

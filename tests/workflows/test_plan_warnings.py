@@ -38,9 +38,9 @@ def test_a_site_of_six_scans_names_the_key_of_the_steps() -> None:
 def test_sets_of_one_class_name_the_key_of_the_split() -> None:
     sites = {"A": site((30, 40), (5, 0), (0, 5)), "B": site((80, 0), (9, 9), (9, 9))}
     train, validation, test = plan_warnings(experiment(), sites)
-    assert train.startswith("train set without a class: B (no positive): its updates pull the model towards one class;")
-    assert validation.startswith("validation set without a class: A (no positive): it has no AUC by which")
-    assert test.startswith("test set without a class: A (no negative): it has no test AUC; change splits.test")
+    assert train.startswith("train set without a class: B (no AD): its updates pull the model towards one class;")
+    assert validation.startswith("validation set without a class: A (no AD): it has no AUC by which")
+    assert test.startswith("test set without a class: A (no CN): it has no test AUC; change splits.test")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_sets_of_one_class_name_the_key_of_the_split() -> None:
 )
 def test_a_handful_of_validation_people_names_the_choice_of_the_round(choice: str, advice: str) -> None:
     [text] = plan_warnings(experiment(training={"best_round": choice}), {"A": site((40, 40), (2, 9), (9, 9))})
-    assert text.startswith("fewer than 5 people of a class in validation: A (9 positive, 2 negative); ")
+    assert text.startswith("fewer than 5 people of a class in validation: A (9 AD, 2 CN); ")
     assert advice in text
 
 

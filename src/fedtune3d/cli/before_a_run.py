@@ -124,6 +124,7 @@ def prepare(
     Prepared scans are kept in the cache folder; `run` prepares any that are missing. Writes qc.tsv and qc.html per
     site for visual quality control.
     """
+    from fedtune3d.config.class_names import names_of
     from fedtune3d.report.flow import flow_table
     from fedtune3d.workflows.prepare import prepare_sites
 
@@ -137,7 +138,7 @@ def prepare(
         for scan, why in [*prepared.bad, *prepared.suspicious]:
             out.print(f"  {scan}: {why}", soft_wrap=True)
         out.print(f"  quality control: {prepared.page}", soft_wrap=True)
-    out.print(flow_table({name: prepared.flow for name, prepared in sites.items()}, wanted.outcome.strata))
+    out.print(flow_table({name: prepared.flow for name, prepared in sites.items()}, names_of(wanted).in_order))
 
 
 def plan(
@@ -186,4 +187,4 @@ def check(
     wanted = read_experiment(experiment)
     with progress_bars() as bars:
         audit = check_experiment(wanted, bars, workers, near)
-    print_audit(audit, wanted.outcome.strata)
+    print_audit(audit, wanted)

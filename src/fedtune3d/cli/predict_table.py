@@ -6,9 +6,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from fedtune3d.config.class_names import UNNAMED, ClassNames
 from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome, Outcome
 from fedtune3d.evaluation.recalibration import PlattScaling
-from fedtune3d.report.class_names import UNNAMED, ClassNames
 from fedtune3d.report.number_formatting import FEWEST_DIGITS, verdict_digits
 from fedtune3d.workflows.predict import Predictor
 from fedtune3d.workflows.scan_predictions import AnyPrediction, ClassPrediction, NumberPrediction, Prediction
@@ -72,7 +72,7 @@ def prediction_table(
         notes.append(f"{names.positive} at {threshold:.{digits}f} or above{at}; threshold chosen on validation scans")
     if why_unknown:
         notes.append(f"similarity unknown: {why_unknown}")
-    notes += _recalibration_notes(scaling)
+    notes += _recalibration_notes(scaling, names)
     table.caption, table.caption_justify = "\n".join(notes) or None, "left"
     return table
 
@@ -161,11 +161,11 @@ def _digits(cut: float | None, probabilities: Sequence[float]) -> int:
     return FEWEST_DIGITS if cut is None else verdict_digits(cut, probabilities)
 
 
-def _recalibration_notes(scaling: PlattScaling | None) -> list[str]:
+def _recalibration_notes(scaling: PlattScaling | None, names: ClassNames) -> list[str]:
     if scaling is None:
         return []
     negatives, positives = scaling.scans
-    fitted = f"Platt scaling, fitted on {positives} positive and {negatives} negative validation scans"
+    fitted = f"Platt scaling, fitted on {positives} {names.positive} and {negatives} {names.negative} validation scans"
     if scaling.keeps_order:
         return [f"recalibrated by {fitted}"]
     return [

@@ -125,7 +125,7 @@ def check(
     settings = _read(experiment, folder)
     with err.status("sites are preparing, splitting and fingerprinting their scans"):
         audit = _serve(settings, folder, wait, lambda reach, restarted: check_across(settings, reach, near))
-    print_audit(audit, settings.outcome.strata)
+    print_audit(audit, settings)
 
 
 def _read(experiment: Path, folder: Path) -> "Experiment":

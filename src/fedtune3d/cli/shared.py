@@ -1,6 +1,6 @@
 """Consoles, arguments, progress bars and result tables shared by several commands."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from shlex import quote
@@ -68,25 +68,32 @@ def held_output(path: Path, command: str) -> Iterator[None]:
 
 def print_result(folder: "RunFolder") -> None:
     """Print the main results of a run and the path of its report."""
+    from fedtune3d._utils.run_config import read_run_config
+    from fedtune3d.config.class_names import recorded_names
     from fedtune3d.report import against_table, auc_table, caveat
     from fedtune3d.report.outcome_tables import main_table, terminal_table
+    from fedtune3d.report.undetected import undetected_classes
     from fedtune3d.workflows.run_folder import read_metrics
 
     metrics = read_metrics(folder)
-    out.print(auc_table(metrics) if metrics.outcome.is_binary else terminal_table(main_table(metrics)))
+    names = recorded_names(read_run_config(folder.config))
+    out.print(auc_table(metrics, names) if metrics.outcome.is_binary else terminal_table(main_table(metrics)))
     if (differences := against_table(metrics)) is not None:
         out.print()
         out.print(differences)
+    for warning in undetected_classes(metrics, names):
+        out.print(f"warning: {warning}", soft_wrap=True)
     if text := caveat(metrics):
         out.print(text)
     out.print(f"report: {folder.report}", soft_wrap=True)
 
 
-def print_audit(audit: "LeakAudit", classes: Sequence[str]) -> None:
+def print_audit(audit: "LeakAudit", experiment: "Experiment") -> None:
     """Print the composition of each split, by class, and the findings. Raises `InputError` if there is a leak."""
+    from fedtune3d.config.class_names import names_of
     from fedtune3d.report.balance import balance_table
 
-    out.print(balance_table(audit.described, classes))
+    out.print(balance_table(audit.described, names_of(experiment).in_order))
     for finding in audit.findings:
         if finding.level == "warning":
             out.print(f"warning: {finding.text}", soft_wrap=True)

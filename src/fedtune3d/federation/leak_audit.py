@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Literal, TypeVar
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d.config.class_names import names_of
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.shortcuts import find_shortcuts
@@ -73,7 +74,7 @@ def audit_sites(ask: Ask, near: bool, experiment: Experiment) -> LeakAudit:
     described = {answer.site: answer.expect(PeopleDescription) for answer in ask(Task(DescribePeople()))}
     overlaps = experiment.overlaps({site: people.cohorts for site, people in sorted(described.items())})
     known = (Finding("warning", text) for text in (*experiment.warnings, *overlaps))
-    shortcuts = [Finding("warning", text) for text in find_shortcuts(described, experiment.outcome.strata)]
+    shortcuts = [Finding("warning", text) for text in find_shortcuts(described, names_of(experiment).in_order)]
     return LeakAudit((*find_leaks(fingerprints), *shortcuts, *known), described)
 
 

@@ -1,4 +1,4 @@
-"""The line of checks under a run's result: leaks, people left out, answers, quality control, privacy."""
+"""The line of checks under a run's result: leaks, people left out, answers, quality control, memorisation, privacy."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +36,7 @@ def checks(contents: RunContents) -> list[Check]:
         _left_out(contents),
         _answers(contents),
         _quality(contents),
+        *_memorisation(contents),
         _privacy(contents),
     ]
 
@@ -78,6 +79,19 @@ def _quality(contents: RunContents) -> Check:
         return Check("QC flags stay at the sites (qc.html)", None, "participants")
     count = sum(contents.flagged.values())
     return Check(f"QC flags {count}", True if not count else None, "participants")
+
+
+def _memorisation(contents: RunContents) -> Iterator[Check]:
+    """Say whether the membership attack on the federated model does better than chance; nothing without an attack."""
+    method = contents.metrics.methods.get("federated") if contents.metrics else None
+    limits = method.membership.mean_auc.limits if method and method.membership else None
+    if limits is None:
+        return
+    value, low, _ = limits
+    if low > 0.5:
+        yield Check(f"memorises training people (membership attack AUC {value:.2f}, chance 0.50)", False, "privacy")
+    else:
+        yield Check(f"no sign of memorising (membership attack AUC {value:.2f})", None, "privacy")
 
 
 def _privacy(contents: RunContents) -> Check:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fedtune3d._utils.version import __version__
+from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.estimate import FEW, Estimate
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.report.checks import Check, checks
-from fedtune3d.report.class_names import ClassNames
 from fedtune3d.report.first_outcome import outcome_facts
 from fedtune3d.report.headline import headline
 from fedtune3d.report.number_formatting import METHODS, plural, setup, threshold
@@ -22,6 +22,7 @@ from fedtune3d.report.statements import (
     rates,
     verdict,
 )
+from fedtune3d.report.undetected import undetected_classes
 from fedtune3d.report.what_left import what_left_short
 
 MODALITY = "T1-weighted MRI"
@@ -65,6 +66,7 @@ class Result:
         measure: What is measured, such as ``AUC``.
         against: Federated minus each baseline.
         sentence: Whether the federated model is better than the baselines.
+        warnings: What makes the predicted classes useless, a sentence each.
         facts: Name → text: on whom it was tested, at which threshold, calibration, what left, what to do with a scan.
         checks: The line of checks.
     """
@@ -75,6 +77,7 @@ class Result:
     measure: str
     against: Sequence[Against]
     sentence: str
+    warnings: Sequence[str]
     facts: Sequence[tuple[str, str]]
     checks: Sequence[Check]
 
@@ -131,6 +134,7 @@ def _result(contents: RunContents, metrics: RunMetrics, names: ClassNames) -> Re
             if (part := metrics.against.get(name)) is not None and (compared := part.mean.comparison)
         ],
         sentence=comparison_sentence(metrics),
+        warnings=undetected_classes(metrics, names),
         facts=_facts(contents, metrics, names) if metrics.outcome.is_binary else outcome_facts(contents, metrics),
         checks=checks(contents),
     )

@@ -11,10 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.version import __version__
+from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report import number_formatting, sample_sizes
 from fedtune3d.report.budget import budgets_of
-from fedtune3d.report.class_names import ClassNames, class_names
 from fedtune3d.report.figures.auc_per_site import draw_auc_per_site
 from fedtune3d.report.figures.calibration import draw_calibration
 from fedtune3d.report.figures.drawing import Drawing
@@ -30,6 +30,7 @@ from fedtune3d.report.live_progress import best_so_far, site_progress, stages
 from fedtune3d.report.page_figures import as_figure, data_uri
 from fedtune3d.report.run_contents import RunContents, read_run
 from fedtune3d.report.run_parts import ResultParts, RunParts
+from fedtune3d.report.unbroken import unbroken
 
 PICTURE_BUDGET_BYTES = 2_500_000
 """Limit on the example pictures in a page, which keeps it under 5 MB; the others stay in the run folder."""
@@ -69,7 +70,7 @@ def render_live(contents: RunContents, live: dict[str, str]) -> str:
 
 def _draw(contents: RunContents) -> dict[str, Drawing]:
     """Draw the figures for which there are data, by name."""
-    metrics, names, rule = contents.metrics, class_names(contents), _rule(contents)
+    metrics, names, rule = contents.metrics, contents.names, _rule(contents)
     of_two = metrics if metrics and metrics.outcome.is_binary else None
     best_round = metrics.best_round if metrics else None
     needs_weights = not weights_sentence(contents.ledger, contents.sites, rule)
@@ -106,6 +107,7 @@ def environment() -> Environment:
         sample_sizes.people_by_class,
         sample_sizes.scans_by_class,
         sample_sizes.percentage,
+        unbroken,
     ):
         templates.filters[filter.__name__] = filter
     return templates
@@ -119,7 +121,7 @@ def asset(name: str) -> str:
 def _render(
     contents: RunContents, drawings: dict[str, Drawing], texts: ForPaper | None, live: dict[str, str] | None = None
 ) -> str:
-    metrics, names = contents.metrics, class_names(contents)
+    metrics, names = contents.metrics, contents.names
     results = None if metrics is None else ResultParts.of(contents, metrics, names)
     template = environment().get_template("run.html")
     return template.render(

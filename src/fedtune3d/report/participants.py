@@ -1,7 +1,7 @@
 """Who took part in a run, in one sentence."""
 
 from fedtune3d.cohorts.flow import NOBODY, Counts
-from fedtune3d.report.class_names import ClassNames
+from fedtune3d.config.class_names import ClassNames
 from fedtune3d.report.flow import HELD_BACK
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.split_sizes import people_in

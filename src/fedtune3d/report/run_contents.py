@@ -10,6 +10,7 @@ from fedtune3d._utils.run_config import read_run_config
 from fedtune3d._utils.typed_json import read_typed
 from fedtune3d.cohorts.flow import BadScan, Flow, SiteFlow
 from fedtune3d.cohorts.warnings import ReadingWarning
+from fedtune3d.config.class_names import ClassNames, recorded_names
 from fedtune3d.config.outcome import recorded_outcome
 from fedtune3d.config.policy import Policy
 from fedtune3d.evaluation.metrics import RunMetrics
@@ -77,6 +78,11 @@ class RunContents:
     def outcome(self) -> Outcome:
         """The outcome that the model was trained to predict."""
         return recorded_outcome(self.config)
+
+    @property
+    def names(self) -> ClassNames:
+        """The names of the classes, from the definition of the labels."""
+        return recorded_names(self.config)
 
     @property
     def total_bytes(self) -> int:

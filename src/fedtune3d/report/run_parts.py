@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.federation.leak_audit import LeakAudit
 from fedtune3d.report import against, balance, flow, membership, privacy, run_statistics, run_tables, saliency, table
-from fedtune3d.report.class_names import ClassNames
 from fedtune3d.report.figures.drawing import Cell
 from fedtune3d.report.number_formatting import METHODS, sentence_case
 from fedtune3d.report.outcome_tables import OutcomeTable, main_table, measured_tables

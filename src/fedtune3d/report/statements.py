@@ -1,9 +1,9 @@
 """What a run found, in words: better or worse than a baseline, calibration, a clinic's two rates."""
 
+from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.calibration import Calibration
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import PooledMetrics, RunMetrics, TestMetrics
-from fedtune3d.report.class_names import ClassNames
 
 BASELINES = {
     "local": "each site's own model",

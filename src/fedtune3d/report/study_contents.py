@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fedtune3d._utils.folders import StudyFolder
+from fedtune3d.config.class_names import UNNAMED, ClassNames
 from fedtune3d.config.study_axes import RANDOM, STAGES
 from fedtune3d.config.study_results import CombinationRecord, EncodingCost, StudyResults, VariantRecord
 from fedtune3d.evaluation.metrics import RunMetrics
@@ -103,6 +104,11 @@ class StudyContents:
     def sites(self) -> list[str]:
         """The names of the sites, in the order of the study file."""
         return list(self.results.sites)
+
+    @property
+    def names(self) -> ClassNames:
+        """The names of the classes, which all trials share."""
+        return next((run.names for run in self.runs.values()), UNNAMED)
 
     @property
     def numbers(self) -> list[int]:

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fedtune3d._utils.version import __version__
+from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.against_baselines import AnyComparison
 from fedtune3d.evaluation.estimate import FEW
 from fedtune3d.evaluation.outcome import NumberOutcome
-from fedtune3d.report.class_names import UNNAMED, ClassNames, class_names
 from fedtune3d.report.first_screen import MODALITY, Against, against, asked
 from fedtune3d.report.number_formatting import duration, plural, size
-from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.statements import ci, verdict
 from fedtune3d.report.study_captions import criterion_mean
 from fedtune3d.report.study_comparison import compare
@@ -46,15 +45,9 @@ class StudyFirstScreen:
     facts: Sequence[tuple[str, str]]
 
 
-def study_names(contents: StudyContents) -> ClassNames:
-    """Return the names of the classes, which all trials share."""
-    run = _any_run(contents)
-    return UNNAMED if run is None else class_names(run)
-
-
 def study_first_screen(contents: StudyContents, ranked: Sequence[RankedRow]) -> StudyFirstScreen:
     """Summarise a study for its first screen."""
-    names, selected = study_names(contents), contents.answer
+    names, selected = contents.names, contents.answer
     parts = ["encoder"] if "encoders" in contents.stages else []
     of_what = asked(contents.results.outcome, names)
     question = f"Which {', '.join([*parts, 'head', 'tuning'])} and aggregation rule? {of_what} from {MODALITY}"
@@ -76,10 +69,6 @@ def study_first_screen(contents: StudyContents, ranked: Sequence[RankedRow]) -> 
         evidence=_evidence(contents, ranked, selected),
         facts=_facts(contents, ranked, selected, names),
     )
-
-
-def _any_run(contents: StudyContents) -> RunContents | None:
-    return next(iter(contents.runs.values()), None)
 
 
 def _setting(contents: StudyContents) -> list[str]:

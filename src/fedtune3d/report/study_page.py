@@ -27,7 +27,7 @@ from fedtune3d.report.page_figures import as_figure
 from fedtune3d.report.run_tables import memory_of
 from fedtune3d.report.study_captions import how_chosen, state_of_row, study_caveat, with_spread
 from fedtune3d.report.study_contents import CROSSED, Row, StudyContents, read_study
-from fedtune3d.report.study_first_screen import study_first_screen, study_names
+from fedtune3d.report.study_first_screen import study_first_screen
 from fedtune3d.report.study_operating import OperatingRow, operating_rows, people_tested
 from fedtune3d.report.study_ranking import WIDTH, ranked_rows
 from fedtune3d.report.study_tables import (
@@ -87,9 +87,9 @@ def _render(contents: StudyContents, drawings: dict[str, Drawing], differences: 
     selected, ranked, operating = contents.answer, ranked_rows(contents), operating_rows(contents)
     return templates.get_template("study.html").render(
         contents=contents,
-        names=study_names(contents),
+        names=contents.names,
         measure=contents.measure,
-        by_class="" if contents.measure.is_error else f", {study_names(contents).both}",
+        by_class="" if contents.measure.is_error else f", {contents.names.both}",
         first=study_first_screen(contents, ranked),
         ranked=ranked,
         dots_width=WIDTH,

@@ -10,7 +10,7 @@ from rich.text import Text
 from fedtune3d.config.study_results import EncodingCost
 from fedtune3d.evaluation.against_baselines import AnyComparison
 from fedtune3d.evaluation.multiplicity import holm
-from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
+from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report.budget import labelled
 from fedtune3d.report.figures.drawing import Cell
 from fedtune3d.report.number_formatting import duration, encoder_title, plural, size, weights_title
@@ -36,7 +36,7 @@ def stage_tables(contents: StudyContents) -> list[Table]:
 
 
 def _stage_table(contents: StudyContents, stage: str, rows: list[Row]) -> Table:
-    people = f"people{_by_class(contents.results.outcome)}"
+    people = f"people{_by_class(contents)}"
     title = f"{TITLES[stage]}: test {contents.measure.head} [95% CI]; under each site its test {people}"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     sites = [f"{site}\n{people}" for site, people in people_tested(contents).items()]
@@ -49,11 +49,9 @@ def _stage_table(contents: StudyContents, stage: str, rows: list[Row]) -> Table:
     return table
 
 
-def _by_class(outcome: Outcome) -> str:
+def _by_class(contents: StudyContents) -> str:
     """Say in which order people are counted by class."""
-    if isinstance(outcome, NumberOutcome):
-        return ""
-    return f", {' + '.join(('positive', 'negative') if outcome.is_binary else outcome.names[::-1])}"
+    return "" if isinstance(contents.results.outcome, NumberOutcome) else f", {contents.names.both}"
 
 
 def _two_lines(estimate: StudyEstimate) -> Text:

@@ -7,6 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from fedtune3d.config.class_names import UNNAMED, ClassNames
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics, TestMetrics
 from fedtune3d.report.few import few_note
@@ -52,11 +53,11 @@ def auc_rows(metrics: RunMetrics) -> list[AucRow]:
     return rows
 
 
-def auc_table(metrics: RunMetrics) -> Table:
+def auc_table(metrics: RunMetrics, names: ClassNames = UNNAMED) -> Table:
     """Tabulate test AUC and 95% CI per site, federated next to the baselines, with a note on few people."""
     table = Table(title="Test AUC [95% CI]", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Site", no_wrap=True)
-    table.add_column("Scans (pos.)", justify="right", max_width=9)
+    table.add_column(Text(f"Scans\n({names.positive})"), justify="right")
     for name in shown_methods(metrics):
         table.add_column(METHODS[name])
     rows = auc_rows(metrics)

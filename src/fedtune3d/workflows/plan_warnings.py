@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedtune3d.cohorts.splits import SPLITS, TEST, TRAIN, VALIDATION
+from fedtune3d.config.class_names import names_of
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.models.assembly import NCC
 
@@ -28,10 +29,10 @@ SiteSplits = Mapping[str, SplitSize]
 def plan_warnings(experiment: Experiment, sites: Mapping[str, SiteSplits]) -> list[str]:
     """Return one line per problem, each with the sites that have it and the key to change."""
     if experiment.model.head == NCC:  # it is computed, not trained
-        return [*_one_class(experiment.outcome.strata, sites)]
+        return [*_one_class(names_of(experiment).in_order, sites)]
     return [
         *_few_steps(experiment, sites),
-        *_one_class(experiment.outcome.strata, sites),
+        *_one_class(names_of(experiment).in_order, sites),
         *_tiny_validation(experiment, sites),
     ]
 
@@ -70,7 +71,7 @@ def _one_class(classes: Sequence[str], sites: Mapping[str, SiteSplits]) -> Itera
 
 
 def _tiny_validation(experiment: Experiment, sites: Mapping[str, SiteSplits]) -> Iterator[str]:
-    classes = experiment.outcome.strata
+    classes = names_of(experiment).in_order
     tiny = [
         f"{site} ({', '.join(f'{count} {name}' for name, count in reversed(counted))})"
         for site, splits in sites.items()

@@ -19,7 +19,6 @@ from fedtune3d.models.pooling import pool_features
 from fedtune3d.preparation.prepare_all import use_one_thread
 from fedtune3d.preparation.prepare_scan import prepare_scan
 from fedtune3d.preparation.prepared_scan import PreparedScan
-from fedtune3d.report.class_names import class_names
 from fedtune3d.training.prediction import as_input
 from fedtune3d.workflows.export import trained_model
 from fedtune3d.workflows.known_scans import KnownScans
@@ -60,7 +59,7 @@ class Predictor:
         self.scaling = federated.scaling if federated else None
         self.statistics = _read_feature_statistics(RunFolder(run_folder), contents.sites)
         self.known = KnownScans(RunFolder(run_folder))
-        self.names = class_names(contents)
+        self.names = contents.names
         torch.set_num_threads(self.experiment.threads)
 
     def prepare(self, scan: Path) -> PreparedScan:

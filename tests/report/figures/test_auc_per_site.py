@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fedtune3d.report.class_names import ClassNames
+from fedtune3d.config.class_names import ClassNames
 from fedtune3d.report.figures.auc_per_site import draw_auc_per_site
 from fedtune3d.report.figures.drawing import METHOD_MARKS
 from fedtune3d.report.run_contents import RunContents, read_run

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from fedtune3d.config.class_names import UNNAMED, ClassNames
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.report.budget import Budget, differing, labelled
-from fedtune3d.report.class_names import UNNAMED, ClassNames
 from fedtune3d.report.figures.drawing import BLACK, GREY, METHOD_MARKS, SOFT, Cell, Drawing, Mark, new_figure
 from fedtune3d.report.number_formatting import METHODS
 from fedtune3d.report.table import AucRow, auc_rows, shown_methods

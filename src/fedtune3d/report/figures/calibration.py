@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
+from fedtune3d.config.class_names import UNNAMED, ClassNames
 from fedtune3d.evaluation.decision_curve import DecisionPoint
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.reliability import CurvePoint
-from fedtune3d.report.class_names import UNNAMED, ClassNames
 from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, VERMILION, Cell, Drawing, new_figure
 
 

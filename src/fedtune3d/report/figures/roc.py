@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from fedtune3d.config.class_names import UNNAMED, ClassNames
 from fedtune3d.evaluation.metrics import RunMetrics, TestMetrics
 from fedtune3d.evaluation.roc import RocBand, RocCurve
-from fedtune3d.report.class_names import UNNAMED, ClassNames
 from fedtune3d.report.figures.drawing import BLACK, GREY, Cell, Drawing, new_figure, site_marks
 from fedtune3d.report.figures.learning_curves import MANY_SITES
 from fedtune3d.report.figures.roc_axes import are_exact, finish_roc_axes, grid_mark

@@ -1,14 +1,22 @@
 """Names of the two classes of a run, from the definition of its labels."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fedtune3d.evaluation.outcome import NumberOutcome
+from pydantic import TypeAdapter
+
+from fedtune3d._utils.json_values import Json
+from fedtune3d.cohorts.labels import ClassMapping, Diagnoses, LabelMapping
+from fedtune3d.config.outcome import LabelsSection, recorded_outcome
+from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 
 if TYPE_CHECKING:
-    from fedtune3d.report.run_contents import RunContents
+    from fedtune3d.config.experiment import Experiment
 
+AnyLabels = LabelMapping | ClassMapping
+_LABELS: TypeAdapter[AnyLabels] = TypeAdapter(LabelsSection)
 LONGEST = 18
 """Longest name, in characters, that is written in a table head."""
 
@@ -61,40 +69,58 @@ UNNAMED = ClassNames()
 """The names where nothing is known of the labels."""
 
 
-def class_names(contents: "RunContents") -> ClassNames:
-    """Name the classes of a run by its diagnoses: those of the experiment, else of its first site.
+def names_of(experiment: "Experiment") -> ClassNames:
+    """Name the classes of an experiment by its diagnoses: its own, else those of its first site.
 
     A name is the diagnosis, several joined by a slash, or the value that a label expression asks for. Where these are
     too long or equal, the classes are called positive and negative. Two named classes have their own names.
     """
-    if isinstance(contents.outcome, NumberOutcome):
-        return ClassNames(several=contents.outcome.strata)
-    sites = [section for section in contents.config["sites"] if section.get("labels")]
-    labels = contents.config.get("labels") or (sites[0]["labels"] if sites else None)
-    if not labels:
+    by_site = [(site.name, site.labels) for site in experiment.sites]
+    return _class_names(experiment.outcome, experiment.labels, by_site)
+
+
+def recorded_names(config: Mapping[str, Json]) -> ClassNames:
+    """Name the classes of a recorded configuration; see `names_of`."""
+    sites = config.get("sites")
+    sections = [section for section in sites if isinstance(section, dict)] if isinstance(sites, list) else []
+    by_site = [(str(section.get("name")), _read(section.get("labels"))) for section in sections]
+    return _class_names(recorded_outcome(config), _read(config.get("labels")), by_site)
+
+
+def _read(labels: Json) -> AnyLabels | None:
+    return _LABELS.validate_python(labels) if labels else None
+
+
+def _class_names(
+    outcome: Outcome, labels: AnyLabels | None, by_site: Sequence[tuple[str, AnyLabels | None]]
+) -> ClassNames:
+    if isinstance(outcome, NumberOutcome):
+        return ClassNames(several=outcome.strata)
+    own = [(site, mapping) for site, mapping in by_site if mapping is not None]
+    labels = labels or next((mapping for _, mapping in own), None)
+    if labels is None:
         return ClassNames()
-    if not isinstance(labels, dict):  # classes of any names, in the order of labels
-        named = [name for entry in labels for name in entry]
-        return ClassNames(named[-1], named[0], several=tuple(named) if len(named) > 2 else ())
-    positive, negative = _name(labels["positive"]), _name(labels["negative"])
+    if isinstance(labels, ClassMapping):
+        named = outcome.names
+        return ClassNames(named[-1], named[0], several=named if len(named) > 2 else ())
+    positive, negative = _name(labels.positive), _name(labels.negative)
     if positive is None or negative is None or positive == negative:
         positive, negative = "positive", "negative"
     parts = [
-        f"{name}: {_text(labels[key])}"
-        for key, name in (("positive", positive), ("negative", negative))
-        if _text(labels[key]) != name
+        f"{name}: {_text(diagnoses)}"
+        for name, diagnoses in ((positive, labels.positive), (negative, labels.negative))
+        if _text(diagnoses) != name
     ]
-    others = [section["name"] for section in sites if section["labels"] != labels]
-    if others:
+    if others := [site for site, mapping in own if mapping != labels]:
         parts.append(f"{', '.join(others)}: a definition of their own, see the configuration")
     return ClassNames(positive, negative, f"{'; '.join(parts)}." if parts else "")
 
 
-def _text(diagnoses: str | list[str]) -> str:
+def _text(diagnoses: Diagnoses) -> str:
     return diagnoses if isinstance(diagnoses, str) else "/".join(diagnoses)
 
 
-def _name(diagnoses: str | list[str]) -> str | None:
+def _name(diagnoses: Diagnoses) -> str | None:
     """Return a short name of a class; None if there is none."""
     text = _text(diagnoses)
     if isinstance(diagnoses, str) and (words := re.findall(r"""==\s*["']?([^\s"'=<>!]+)""", text)):
