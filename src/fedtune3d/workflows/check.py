@@ -10,6 +10,7 @@ from pathlib import Path
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Progress
 from fedtune3d._utils.sealed import read_sealed_text, write_sealed_text
+from fedtune3d.cohorts.splits import read_splits
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.attendance import Attendance
 from fedtune3d.federation.checked_federation import CheckedFederation
@@ -18,8 +19,10 @@ from fedtune3d.federation.leak_audit import Finding, LeakAudit, audit_sites
 from fedtune3d.federation.messages import Federation, answers_of_all
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.audit import KEY_BYTES
+from fedtune3d.federation.site.site import Site
 from fedtune3d.federation.splitting import count_and_split
 from fedtune3d.workflows.cross_validate import first_fold
+from fedtune3d.workflows.plan_warnings import SiteSplits, plan_warnings, split_sizes_of
 from fedtune3d.workflows.prepare import read_tables, require_roots
 from fedtune3d.workflows.sites import make_sites
 
@@ -29,6 +32,7 @@ def check_experiment(
 ) -> LeakAudit:
     """Prepare missing scans, split as a run would (or use the splits in the output folder), and audit.
 
+    The warnings of `plan` about small sites are findings, too, so that the two commands never contradict each other.
     Of a cross-validation, the first fold is audited: whoever must not be split is in one fold in all of them.
 
     Args:
@@ -50,11 +54,18 @@ def check_experiment(
         read_tables(sites)
         ask = partial(answers_of_all, InProcess({site.name: site for site in sites}))
         count_and_split(experiment, ask)
+        small = plan_warnings(experiment, {site.name: _split_sizes(site) for site in sites})
         for site in sites:
             recorded = run_folder.site(site.name).splits
             if recorded.exists():
                 write_sealed_text(site.files.splits, read_sealed_text(recorded))
-        return audit_sites(ask, near, experiment)
+        audit = audit_sites(ask, near, experiment)
+        return replace(audit, findings=(*audit.findings, *(Finding("warning", text) for text in small)))
+
+
+def _split_sizes(site: Site) -> SiteSplits:
+    scans = [(record.group_id, record.label) for record in site.records]
+    return split_sizes_of(read_splits(site.files.splits), scans, site.classes)
 
 
 def check_across(experiment: Experiment, reach: Callable[[ProcessModel], Federation], near: bool = True) -> LeakAudit:

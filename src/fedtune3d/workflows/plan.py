@@ -25,6 +25,7 @@ from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.workflows.cross_validate import first_fold
 from fedtune3d.workflows.plan_warnings import SiteSplits, plan_warnings, split_sizes_of
 from fedtune3d.workflows.prepare import read_tables
+from fedtune3d.workflows.run_folder_size import run_folder_bytes
 from fedtune3d.workflows.sites import make_sites
 
 
@@ -122,10 +123,8 @@ class RunPlan:
 
     @property
     def run_folder_bytes(self) -> int:
-        """Size of checkpoints and of the sites' memory."""
-        sites, baselines = len(self.sites), self.experiment.baselines
-        trainings = 1 + ("centralized" in baselines) + sites * ("local" in baselines)
-        return self.folds * (2 * trainings * self.costs.state_bytes + 2 * sites * self.costs.remembered_bytes)
+        """Size of the run folder, or of those of all folds."""
+        return self.folds * run_folder_bytes(self.experiment, self.costs)
 
 
 def plan_run(experiment: Experiment) -> RunPlan:
