@@ -1,4 +1,4 @@
-"""Warnings of `plan` and `check` about sites with few people: too few steps, sets of one class, tiny validation sets."""
+"""Warnings of `plan` and `check` about sites with few people: few steps, sets of one class, tiny validation sets."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

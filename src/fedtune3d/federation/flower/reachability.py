@@ -71,7 +71,7 @@ def contact_server(folder: Path, settings: SiteSettings) -> Contact:
     finally:
         connection.close()
     if date is None:
-        raise InputError(f"{server}: answered without a date; is it a fedtune3d server?")
+        raise InputError(f"{server}: answered without a date; is it a server of fedtune3d?")
     return Contact(tls, now - parsedate_to_datetime(date).timestamp(), (expires - now) / DAY_SECONDS)
 
 
