@@ -65,5 +65,5 @@ def test_a_bad_scan_can_be_skipped_and_is_listed(
     path.write_text(yaml.safe_dump(values))
     code, out, _ = call(capsys, "prepare", path)
     assert code == 0
-    assert "A: 3 scans prepared, 1 left out" in out
+    assert "A: 3 scans prepared, 1 excluded" in out
     assert "sub-03: " in out

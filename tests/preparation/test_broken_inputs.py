@@ -262,7 +262,7 @@ def test_a_broken_scan_stops_or_is_skipped_and_listed(bench: Bench, case: str) -
     assert message in stopped.problem
     skipped = bench.prepare_and_look(on_bad_scan="skip")
     assert skipped.code == 0
-    assert "A: 3 scans prepared, 1 left out" in skipped.out
+    assert "A: 3 scans prepared, 1 excluded" in skipped.out
     listed = [line for line in skipped.out.splitlines() if line.startswith("  sub-00: ")]
     assert len(listed) == 1
     assert message in listed[0]
@@ -432,7 +432,7 @@ def test_what_can_be_read_is_read_and_what_is_left_out_is_counted(bench: Bench, 
     lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
     assert lines[0] == "A: 4 scans prepared"
     assert "Included 4 (4)" in lines
-    first = next(number for number, line in enumerate(lines) if line.startswith("Left out"))
+    first = next(number for number, line in enumerate(lines) if line.startswith("Excluded"))
     assert lines[first + 1 : lines.index("Included 4 (4)")] == [
         f"{reason} {count}" for reason, count in left_out.items()
     ]
@@ -467,7 +467,7 @@ def test_an_absent_file_of_a_table_can_be_skipped(bench: Bench) -> None:
     (bench.site / "scans.tsv").write_text(PATHS + f"{FIRST}\t1\tn/a\tAD\nnowhere.nii.gz\t2\tn/a\tCN\n")
     outcome = bench.prepare_and_look(root="A/scans.tsv", on_bad_scan="skip")
     assert outcome.code == 0
-    assert "A: 1 scans prepared, 1 left out" in outcome.out
+    assert "A: 1 scans prepared, 1 excluded" in outcome.out
     assert "  sub-2: expected a readable scan; No such file" in outcome.out
 
 

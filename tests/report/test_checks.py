@@ -23,7 +23,7 @@ def texts(contents: RunContents) -> list[str]:
 
 def test_a_clean_run_has_ticks(small_run: RunFolder) -> None:
     leaks, *_, left_out, answers, quality, memory, privacy = texts(read_run(small_run.path))
-    assert (leaks, left_out, answers) == ("leaks none ✓", "left out 0 people ✓", "every site answered in 2 rounds ✓")
+    assert (leaks, left_out, answers) == ("leaks none ✓", "excluded 0 people ✓", "every site answered in 2 rounds ✓")
     assert quality.startswith("QC flags ")
     assert "membership attack AUC" in memory
     assert privacy == "privacy: the server saw each update →"
@@ -35,17 +35,17 @@ def test_what_is_not_well_is_marked(contents: RunContents) -> None:
     found = texts(replace(contents, audit=LeakAudit((leak, leak), contents.audit.described)))
     assert found[0] == "leaks 2 !"
     assert "no answer from Graz in 1 of 10 rounds !" in found
-    assert "left out: not every site lets the number leave →" in found  # Lagos has no flow
+    assert "excluded: not every site lets the number leave →" in found  # Lagos has no flow
     assert "QC flags stay at the sites (qc.html) →" in found
     assert texts(replace(contents, audit=None))[0] == "leaks not looked for !"
 
 
 def test_people_left_out_are_counted_unless_a_number_is_held_back(contents: RunContents) -> None:
     flows = dict.fromkeys(contents.sites, contents.flows["Graz"])
-    assert "left out 48 of 280 people →" in texts(replace(contents, flows=flows))  # 12 of 12 + 58 at each site
+    assert "excluded 48 of 280 people →" in texts(replace(contents, flows=flows))  # 12 of 12 + 58 at each site
     step = replace(flows["Graz"].left_out[0], counts=Counts(None, None))
     hidden = flows | {"Boston": replace(flows["Graz"], left_out=(step,))}
-    assert "left out: not every site lets the number leave →" in texts(replace(contents, flows=hidden))
+    assert "excluded: not every site lets the number leave →" in texts(replace(contents, flows=hidden))
 
 
 def test_flags_of_quality_control_are_counted_as_far_as_policies_allow(contents: RunContents) -> None:

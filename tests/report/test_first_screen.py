@@ -50,7 +50,7 @@ def test_five_questions_are_answered_from_it_alone(finished_page: Path, contents
     assert "The scans are simulated and the encoder's weights are random" in text
     assert re.search(r"Calibration (Over|Under|Too few|No sign)", text)
     assert re.search(r"Sensitivity \d+/33 AD, .* specificity \d+/48 CN", text)
-    for check in ("leaks none ✓", "1 audit warning !", "no answer from Graz in 1 of 10 rounds !", "left out"):
+    for check in ("leaks none ✓", "1 audit warning !", "no answer from Graz in 1 of 10 rounds !", "excluded"):
         assert check in text
     # What left my hospital?
     assert "Left the sites Each site's model update in 10 rounds (" in text

@@ -29,13 +29,13 @@ def test_a_row_a_reason_and_a_column_a_site_that_add_up() -> None:
     rows = {row.title: row.cells for row in flow_rows([flow(5, 0, 3, 4), flow(0, 2, 1, 2)])}
     assert list(rows)[:5] == [
         "Found",
-        "Left out",
+        "Excluded",
         "neither positive nor negative: diagnosis MCI",
         "scan at fault: expected finite voxels",
         "Included",
     ]
     assert rows["Found"] == ["20 (30)", "20 (30)", "40 (60)"]
-    assert rows["Left out"] == ["5 (5)", "2 (2)", "7 (7)"]
+    assert rows["Excluded"] == ["5 (5)", "2 (2)", "7 (7)"]
     assert rows["neither positive nor negative: diagnosis MCI"] == ["5 (5)", "0 (0)", "5 (5)"]
     assert rows["scan at fault: expected finite voxels"] == ["0 (0)", "2 (2)", "2 (2)"]
     assert rows["Included"] == ["7 (10)", "3 (4)", "10 (14)"]
@@ -48,7 +48,7 @@ def test_what_is_elsewhere_or_too_few_to_leave_is_no_number() -> None:
     rows = {row.title: row.cells for row in flow_rows([flow(None, 0, None, 4), flow(5, 0, 3, 4)])}
     assert rows["neither positive nor negative: diagnosis MCI"] == ["held back", "5 (5)", "held back"]
     assert rows["Training"] == ["held back", "7 (10)", "held back"]
-    assert rows["Left out"] == ["held back", "5 (5)", "held back"]
+    assert rows["Excluded"] == ["held back", "5 (5)", "held back"]
 
 
 def test_who_is_in_both_classes_is_said() -> None:

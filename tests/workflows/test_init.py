@@ -91,7 +91,7 @@ def test_a_number_is_the_target(sites: list[Path], tmp_path: Path) -> None:
     written = write_experiment(sites, output, target="age")
     assert (written.found, written.section) == ("age: 5 of 6 rows have a number", "target")
     assert Experiment.from_yaml(output).outcome == NumberOutcome("age", 50, 90, "years", "leave_out")
-    assert "1 of 6 rows have no number: their scans are left out and counted" in output.read_text()
+    assert "1 of 6 rows have no number: their scans are excluded and counted" in output.read_text()
 
 
 def test_what_cannot_be_predicted_leaves_no_file(sites: list[Path], tmp_path: Path) -> None:

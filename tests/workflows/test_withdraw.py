@@ -40,7 +40,7 @@ def test_the_check_of_a_site_counts_who_has_withdrawn(folder: Path) -> None:
 
     assert data_line().endswith("14 people: AD (7), CN (7)")
     withdraw_person(folder, "sub-03")
-    assert data_line().endswith("14 people: AD (7), CN (7); 1 withdrawn, who are left out")
+    assert data_line().endswith("14 people: AD (7), CN (7); 1 withdrawn, who are excluded")
 
 
 def names_in(folder: Path, person: str) -> list[Path]:

@@ -22,7 +22,7 @@ def _recreate(kind: type[InputError], *message: object) -> InputError:
 
 
 class ScanError(InputError):
-    """A scan is bad; with ``on_bad_scan: skip`` it is left out, counted and listed instead."""
+    """A scan is bad; with ``on_bad_scan: skip`` it is excluded, counted and listed instead."""
 
 
 class MachineError(InputError):

@@ -132,7 +132,7 @@ def prepare(
         wanted = read_experiment(experiment)
         sites = prepare_sites(wanted, bars, workers, site)
     for name, prepared in sites.items():
-        left_out = f", {len(prepared.bad)} left out" if prepared.bad else ""
+        left_out = f", {len(prepared.bad)} excluded" if prepared.bad else ""
         suspicious = f", {len(prepared.suspicious)} suspicious" if prepared.suspicious else ""
         out.print(f"{name}: {prepared.scans} scans prepared{left_out}{suspicious}")
         for scan, why in [*prepared.bad, *prepared.suspicious]:

@@ -37,7 +37,7 @@ def messages(plan: RunPlan) -> dict[str, Message]:
         "assign_splits": Message(
             "once",
             "the split of each pseudonym",
-            "numbers of scans and people by split and class, and of those left out by reason",
+            "numbers of scans and people by split and class, and of those excluded by reason",
         ),
         "fingerprint_scans": Message(
             "once, and in `fedtune3d check`",

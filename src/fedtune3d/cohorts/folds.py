@@ -111,5 +111,5 @@ def require_enough_people(records: Iterable[ScanRecord], folds: int, site: str, 
             which = "people" if len(names) == 1 else f"people of class {name}"
             raise InputError(
                 f"validation.folds: expected at most {people}, the number of {which} at site {site}, got {folds}; "
-                "lower validation.folds, or leave the site out"
+                "lower validation.folds, or exclude the site"
             )

@@ -96,7 +96,7 @@ class ExperimentKeys(StrictModel):
             sites but one (``leave_one_site_out``).
         evaluation: How the test results are calculated (docs/evaluation.md).
         explain: Method of the mean saliency map per site, or null for none (docs/explain.md).
-        on_bad_scan: Whether a scan that cannot be used stops the run, or is left out, counted and listed.
+        on_bad_scan: Whether a scan that cannot be used stops the run, or is excluded, counted and listed.
         threads: CPU threads; part of the experiment, because the order of sums depends on it.
         workers: Processes that hold the sites of a run on one machine; the results do not depend on it.
         device: Where models run; ``auto`` uses a CUDA GPU if there is one.

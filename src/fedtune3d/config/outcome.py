@@ -47,7 +47,7 @@ class TargetSection(StrictModel):
         range: Lowest and highest possible value; a value outside stops the run. The model learns the number on the
             scale of this range, so that sites need not tell their means.
         unit: Unit of the number, such as ``years``; empty for a score without one.
-        missing: What a missing value means: ``leave_out`` leaves its scan out and counts it, ``error`` stops the run.
+        missing: What a missing value means: ``leave_out`` excludes its scan and counts it, ``error`` stops the run.
         loss: What training minimises: mean squared error (``mse``) or mean absolute error (``mae``).
     """
 

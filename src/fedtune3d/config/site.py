@@ -31,7 +31,7 @@ class SiteSection(StrictModel):
         format: Format of the data; ``auto`` recognises it.
         participants: The participants table, if it is not in `root`.
         labels: The diagnoses of the classes at this site, if they differ from the experiment's.
-        exclude: A table of scans to leave out, with the columns participant_id, session_id and reason, as the page of
+        exclude: A table of scans to exclude, with the columns participant_id, session_id and reason, as the page of
             quality control writes it (docs/how-to/exclude.md).
         sessions: Sessions to use: ``all``, each person's ``first`` or ``last``, or a list such as ``[ses-M00]``.
         cohort: The public cohort that the data come from, such as ADNI, to warn of encoders that were trained on it.

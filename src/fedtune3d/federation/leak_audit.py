@@ -57,7 +57,7 @@ class LeakAudit:
         """Raise `InputError` with one line per leak, if there are any."""
         if self.leaks:
             lines = [f"leak: {finding.text}" for finding in self.leaks]
-            advice = f"{len(lines)} found: leave out one of the two, or give both the same group_id"
+            advice = f"{len(lines)} found: exclude one of the two, or give both the same group_id"
             raise InputError("\n".join([*lines, advice]))
 
 

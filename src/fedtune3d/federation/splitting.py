@@ -64,7 +64,7 @@ def require_every_class(present: Sequence[bool], names: Sequence[str]) -> None:
     for is_present, name in zip(present, names, strict=True):
         if not is_present:
             raise InputError(
-                f"labels.{name}: no one at any site is {name}; `fedtune3d prepare` shows who was left out and why; "
+                f"labels.{name}: no one at any site is {name}; `fedtune3d prepare` shows who was excluded and why; "
                 "correct the labels"
             )
 

@@ -1,4 +1,4 @@
-"""The line of checks under a run's result: leaks, people left out, answers, quality control, memorisation, privacy."""
+"""The line of checks under a run's result: leaks, people excluded, answers, quality control, memorisation, privacy."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,9 +57,9 @@ def _left_out(contents: RunContents) -> Check:
     left_out = sum((step.counts for flow in known for step in flow.left_out), NOBODY).participants
     found = sum((flow.found for flow in known), NOBODY).participants
     if len(known) < len(flows) or left_out is None:
-        return Check("left out: not every site lets the number leave", None, "participants")
+        return Check("excluded: not every site lets the number leave", None, "participants")
     of_all = "" if found is None or not left_out else f" of {found}"
-    return Check(f"left out {left_out}{of_all} people", True if not left_out else None, "participants")
+    return Check(f"excluded {left_out}{of_all} people", True if not left_out else None, "participants")
 
 
 def _answers(contents: RunContents) -> Check:

@@ -1,4 +1,4 @@
-"""Flow of participants: found, left out (with reasons) and included, per class and split; one column per site."""
+"""Flow of participants: found, excluded (with reasons) and included, per class and split; one column per site."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def flow_rows(flows: Sequence[Flow | None], classes: Sequence[str] = BINARY.stra
     known = [flow for flow in flows if flow is not None]
     rows = [
         _row("Found", False, flows, lambda flow: flow.found),
-        _row("Left out", False, flows, lambda flow: sum((step.counts for step in flow.left_out), NOBODY)),
+        _row("Excluded", False, flows, lambda flow: sum((step.counts for step in flow.left_out), NOBODY)),
     ]
     for reason, detail in _reasons(known):
         title = f"{reason}: {detail}" if detail else reason

@@ -106,10 +106,10 @@ def _definition(truth: Truth) -> str:
     if isinstance(truth, NumberColumn):
         outcome = truth.outcome
         limits = f"{outcome.minimum:g} to {outcome.shown(outcome.maximum, 0)}"
-        others = "none was missing" if outcome.missing == "error" else "scans without it were left out"
+        others = "none was missing" if outcome.missing == "error" else "scans without it were excluded"
         return f"used with the number in column {outcome.column} ({limits}); {others}"
     named = [f"{name} for {_class(diagnoses)}" for name, diagnoses in reversed(list(truth.classes.items()))]
-    return f"{', '.join(named[:-1])} and {named[-1]}; others were left out"
+    return f"{', '.join(named[:-1])} and {named[-1]}; others were excluded"
 
 
 def _class(labels: tuple[str, ...] | str) -> str:

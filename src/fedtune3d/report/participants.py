@@ -10,7 +10,7 @@ _SETS = {"train": "training", "validation": "validation", "test": "test"}
 
 
 def participants_sentence(contents: RunContents, names: ClassNames) -> str:
-    """Say how many people were found, left out, included and in each set, as far as policies let the numbers leave."""
+    """Say how many people were found, excluded, included and in each set, as far as policies let the numbers leave."""
     flows = [contents.flows[site] for site in contents.sites if site in contents.flows]
     if len(flows) < len(contents.sites):
         missing = ", ".join(site for site in contents.sites if site not in contents.flows)
@@ -19,7 +19,7 @@ def participants_sentence(contents: RunContents, names: ClassNames) -> str:
     included = sum((flow.included for flow in flows), NOBODY)
     left_out = sum((step.counts for flow in flows for step in flow.left_out), NOBODY)
     sets = ", ".join(f"{title} {_by_class(contents, split, names)}" for split, title in _SETS.items())
-    return f"Found {_people(found)}; left out {_people(left_out)}; included {_people(included)}: {sets}."
+    return f"Found {_people(found)}; excluded {_people(left_out)}; included {_people(included)}: {sets}."
 
 
 def _people(counts: Counts) -> str:

@@ -280,7 +280,7 @@ def config_rows(contents: StudyContents) -> list[tuple[str, str]]:
             ("Encoder", encoder_title(first.config.get("model", {}).get("encoder", "–")) if first else "–"),
             ("Weights", "not recorded yet" if facts is None else weights_title(facts.weights)),
         ]
-    lines += [("Left out", pair) for pair in contents.results.left_out]
+    lines += [("Excluded", pair) for pair in contents.results.left_out]
     if first is not None and (environment := first.environment) is not None:
         lines.append(("Device", f"{environment.device}, threads: {environment.threads}"))
     return lines

@@ -54,7 +54,7 @@ ITEMS = (
     Item("9b", "Predictors", "definition, when and how measured, blinding"),
     Item("9c", "Predictors", "assessors, if they need interpretation"),
     Item("10", "Sample size", "how it was arrived at, and whether it suffices"),
-    Item("11", "Missing data", "handling, and reasons for leaving out"),
+    Item("11", "Missing data", "handling, and reasons for exclusion"),
     Item("12a", "Analysis", "use and partition of the data"),
     Item("12b", "Analysis", "handling of predictors"),
     Item("12c", "Analysis", "type of model, building, tuning, internal validation"),

@@ -62,7 +62,7 @@ def _eligibility(run: FinishedRun, experiment: Experiment) -> Answer:
 
 def _preparation(run: FinishedRun, experiment: Experiment) -> Answer:
     sentences = " ".join(preparation_sentences(experiment, NoCitations()))
-    faulty = {"stop": "A faulty scan stopped the run.", "skip": "Faulty scans were left out."}[experiment.on_bad_scan]
+    faulty = {"stop": "A faulty scan stopped the run.", "skip": "Faulty scans were excluded."}[experiment.on_bad_scan]
     return Answer("filled", f"{sentences} The same code prepared the scans of all groups. {faulty}")
 
 
@@ -91,8 +91,8 @@ def _sample_size(run: FinishedRun, experiment: Experiment) -> Answer:
 
 def _missing(run: FinishedRun, experiment: Experiment) -> Answer:
     reasons = sorted({step.reason for flow in run.flows.values() for step in flow.left_out})
-    why = f" Left out: {', '.join(reasons)}." if reasons else ""
-    return Answer("filled", f"People without a scan or a label were left out; nothing was imputed.{why}")
+    why = f" Excluded: {', '.join(reasons)}." if reasons else ""
+    return Answer("filled", f"People without a scan or a label were excluded; nothing was imputed.{why}")
 
 
 def _partition(run: FinishedRun, experiment: Experiment) -> Answer:

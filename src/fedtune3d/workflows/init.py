@@ -51,7 +51,7 @@ aggregation:
   rule: fedavg
 
 baselines: [local, centralized]
-on_bad_scan: stop        # or skip: leave a broken scan out, count it and list it
+on_bad_scan: stop        # or skip: exclude a broken scan, count it and list it
 threads: {threads}
 output: run
 cache: cache

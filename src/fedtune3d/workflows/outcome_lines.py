@@ -14,14 +14,14 @@ MISSING = "n/a"
 """The key of people without a diagnosis, as `cohorts.reading.list_diagnoses` counts them."""
 
 TWO_CLASSES = """\
-# Diagnoses in neither list are left out and counted. Instead of a list, write an expression: positive: "cdr >= 1"
+# Diagnoses in neither list are excluded and counted. Instead of a list, write an expression: positive: "cdr >= 1"
 labels:
   positive: {positive}
   negative: {negative}
 """
 
 NAMED_CLASSES = """\
-# One line per class, in the order of tables and figures. Diagnoses in no list are left out and counted.
+# One line per class, in the order of tables and figures. Diagnoses in no list are excluded and counted.
 # A class may have several diagnoses (AD: [AD, Dementia]), or an expression on any columns (MCI: "cdr == 0.5").
 labels:
 {classes}"""
@@ -129,7 +129,7 @@ def number(column: str, values: Sequence[float | None]) -> str:
         source=source,
         unit=scale.unit if scale else '""',
         unit_note="shown with every number" if scale else "not known; write it here, such as years",
-        missing=f"{without} of {len(values)} rows have no number: their scans are left out and counted",
+        missing=f"{without} of {len(values)} rows have no number: their scans are excluded and counted",
     )
 
 

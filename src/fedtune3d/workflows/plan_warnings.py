@@ -66,7 +66,7 @@ def _one_class(classes: Sequence[str], sites: Mapping[str, SiteSplits]) -> Itera
         if lacking:
             yield (
                 f"{split} set without a class: {', '.join(lacking)}: {consequences[split]}; change splits.{split}, "
-                "or leave the site out"
+                "or exclude the site"
             )
 
 

@@ -19,7 +19,7 @@ target:
   column: age
   range: [40, 100]
   unit: years
-  missing: leave_out     # scans of people without an age are left out and counted
+  missing: leave_out     # scans of people without an age are excluded and counted
 """
 
 

@@ -78,7 +78,7 @@ class _StudyRun:
 
         self._check_trials()
         for pair in self.study.left_out:
-            self.on_message(f"left out: {pair}")
+            self.on_message(f"excluded: {pair}")
         self._prepare()
         self.encoding = measure_encoders(self.study, self.on_message)
         try:

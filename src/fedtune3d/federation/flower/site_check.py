@@ -80,7 +80,7 @@ def _data(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
     diagnoses = list_diagnoses(settings.data)
     listed = ", ".join(f"{name} ({count})" for name, count in sorted(diagnoses.items()))
     withdrawn = len(Approvals(SitePaths(folder).approvals).withdrawn())
-    without = f"; {withdrawn} withdrawn, who are left out" if withdrawn else ""
+    without = f"; {withdrawn} withdrawn, who are excluded" if withdrawn else ""
     yield Finding(True, f"data: {settings.data}, {diagnoses.total()} people: {listed}{without}")
 
 

@@ -40,7 +40,7 @@ class SiteSettings(StrictModel):
         server: The server's address, ``host:port``.
         data: The BIDS or CAPS folder, or a table of paths.
         participants: The participants table, if it is not in the data folder.
-        exclude: A table of scans to leave out, with the columns participant_id, session_id and reason.
+        exclude: A table of scans to exclude, with the columns participant_id, session_id and reason.
         work: Folder for prepared scans, features and the site's part of each run.
         weights: The encoder's checkpoint at this site, for experiments that start from one.
         encoders: Files of encoders that are not part of fedtune3d. They are code, which runs at this site.

@@ -77,5 +77,5 @@ KIND = TaskKind(
     AssignSplits,
     SplitFlow,
     assign_splits,
-    contents="number of people and scans in each split, by class, and of those left out",
+    contents="number of people and scans in each split, by class, and of those excluded",
 )
