@@ -42,6 +42,12 @@ def test_a_row_a_reason_and_a_column_a_site_that_add_up() -> None:
     assert rows["Training"] == ["7 (10)", "3 (4)", "10 (14)"]
 
 
+def test_a_reason_calls_two_classes_by_their_names() -> None:
+    titles = [row.title for row in flow_rows([flow(5, 0, 3, 4)], ("CN", "AD"))]
+    assert "neither AD nor CN: diagnosis MCI" in titles
+    assert not any("positive" in title or "negative" in title for title in titles)
+
+
 def test_what_is_elsewhere_or_too_few_to_leave_is_no_number() -> None:
     rows = {row.title: row.cells for row in flow_rows([flow(5, 0, 3, 4), None])}
     assert rows["Included"] == ["7 (10)", "–", "–"]

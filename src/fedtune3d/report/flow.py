@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedtune3d.cohorts.flow import NOBODY, WHOLE_SITE, Counts, Flow
+from fedtune3d.cohorts.records import BOTH_LABELS, OTHER_LABEL
 from fedtune3d.evaluation.outcome import BINARY
 
 HELD_BACK = "held back"
@@ -39,7 +40,7 @@ def flow_rows(flows: Sequence[Flow | None], classes: Sequence[str] = BINARY.stra
         _row("Excluded", False, flows, lambda flow: sum((step.counts for step in flow.left_out), NOBODY)),
     ]
     for reason, detail in _reasons(known):
-        title = f"{reason}: {detail}" if detail else reason
+        title = f"{_named(reason, classes)}: {detail}" if detail else _named(reason, classes)
         rows.append(_row(title, True, flows, partial(_step, reason=reason, detail=detail)))
     rows += [_row("Included", False, flows, lambda flow: flow.included), *_class_rows(flows, WHOLE_SITE, classes)]
     if any(flow.several_classes.participants != 0 for flow in known):
@@ -65,6 +66,15 @@ def flow_table(flows: Mapping[str, Flow], classes: Sequence[str] = BINARY.strata
 def flow_columns(sites: Sequence[str]) -> list[str]:
     """Return the column heads: the sites, and ``All`` if there are several."""
     return [*sites, *(["All"] if len(sites) > 1 else [])]
+
+
+def _named(reason: str, classes: Sequence[str]) -> str:
+    """Call two classes by their names in a reason for exclusion."""
+    if len(classes) != 2:
+        return reason
+    negative, positive = classes
+    words = {OTHER_LABEL: f"neither {positive} nor {negative}", BOTH_LABELS: f"both {positive} and {negative}"}
+    return words.get(reason, reason)
 
 
 def _reasons(flows: Sequence[Flow]) -> list[tuple[str, str]]:
