@@ -5,15 +5,15 @@ from pathlib import Path
 from rich.console import Console
 
 from fedtune3d._utils.folders import RunFolder
-from fedtune3d.config.class_names import ClassNames
+from fedtune3d.config.class_names import UNNAMED, ClassNames
 from fedtune3d.evaluation.metrics import RunMetrics, read_metrics
 from fedtune3d.report import auc_table
 from fedtune3d.report.table import auc_rows
 
 
-def printed(metrics: RunMetrics, width: int) -> str:
+def printed(metrics: RunMetrics, width: int, names: ClassNames = UNNAMED) -> str:
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(auc_table(metrics))
+    console.print(auc_table(metrics, names))
     return console.export_text()
 
 
@@ -51,9 +51,12 @@ def test_an_interval_stays_on_one_line_in_a_narrow_terminal(make_run: Callable[.
 
 def test_scans_are_counted_by_the_name_of_the_class(make_run: Callable[..., Path]) -> None:
     metrics = read_metrics(RunFolder(make_run()).metrics)
-    console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(auc_table(metrics, ClassNames("AD", "CN")))
-    assert "(AD)" in console.export_text()
+    named = printed(metrics, 80, ClassNames("AD", "CN"))
+    assert "(AD)" in named
+    assert "pos." not in named
+    long = printed(metrics, 80, ClassNames("progressive MCI", "stable MCI"))
+    assert "(pos.)" in long
+    assert "pos.: progressive MCI." in long
 
 
 def test_a_run_without_baselines_has_one_column(make_run: Callable[..., Path]) -> None:

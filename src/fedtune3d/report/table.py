@@ -13,6 +13,9 @@ from fedtune3d.evaluation.metrics import RunMetrics, TestMetrics
 from fedtune3d.report.few import few_note
 from fedtune3d.report.number_formatting import METHODS, interval
 
+LONGEST = 7
+"""Longest name of a class, in characters, with which the table still fits into 80 columns."""
+
 
 class AucRow(NamedTuple):
     """A site, the mean over sites, or all sites pooled.
@@ -57,7 +60,8 @@ def auc_table(metrics: RunMetrics, names: ClassNames = UNNAMED) -> Table:
     """Tabulate test AUC and 95% CI per site, federated next to the baselines, with a note on few people."""
     table = Table(title="Test AUC [95% CI]", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Site", no_wrap=True)
-    table.add_column(Text(f"Scans\n({names.positive})"), justify="right")
+    fits = len(names.positive) <= LONGEST
+    table.add_column(Text(f"Scans\n({names.positive if fits else 'pos.'})"), justify="right")
     for name in shown_methods(metrics):
         table.add_column(METHODS[name])
     rows = auc_rows(metrics)
@@ -65,7 +69,10 @@ def auc_table(metrics: RunMetrics, names: ClassNames = UNNAMED) -> Table:
         cells = [Text(_cell(estimate)) for estimate in row.estimates]
         last_site = row.kind == "site" and rows[index + 1].kind != "site"
         table.add_row(Text(row.name), _scans(row.test), *cells, end_section=last_site)
-    table.caption, table.caption_justify = few_note((row.name, row.estimates) for row in rows) or None, "left"
+    notes = [few_note((row.name, row.estimates) for row in rows)]
+    if not fits and names != UNNAMED:
+        notes.append(f"pos.: {names.positive}.")
+    table.caption, table.caption_justify = Text("\n".join(filter(None, notes))) or None, "left"
     return table
 
 
