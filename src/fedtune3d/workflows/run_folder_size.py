@@ -16,7 +16,7 @@ RECORD_BYTES_PER_ROUND = 5_000
 def run_folder_bytes(experiment: Experiment, costs: MeasuredCosts) -> int:
     """Estimate the size of the folder of a run, or of one fold, in bytes.
 
-    Logs of TensorBoard and MLflow and saliency maps come on top. Compared with the folders of runs in `test_plan.py`.
+    Logs of TensorBoard and MLflow and saliency maps come on top. A test compares it with the folder of a run.
     """
     sites, rounds, baselines = len(experiment.sites), experiment.training.rounds, experiment.baselines
     trainings = 1 + ("centralized" in baselines)
