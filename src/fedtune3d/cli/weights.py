@@ -46,7 +46,10 @@ def list_all(to: Folder = Path("weights")) -> None:
     from fedtune3d.cli.weights_table import weights_table
     from fedtune3d.models.releases import list_weights
 
-    out.print(weights_table(list_weights(to)))
+    table, lines = weights_table(list_weights(to))
+    out.print(table)
+    for line in lines:
+        out.print(line, soft_wrap=True)  # so that addresses stay in one piece
 
 
 @commands.command()

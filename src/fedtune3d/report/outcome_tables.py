@@ -19,7 +19,7 @@ from fedtune3d.report.headline import by_place, headline
 from fedtune3d.report.number_formatting import METHODS, interval, sentence_case
 from fedtune3d.report.number_tables import gap_rows, number_rows
 
-MEAN = "Mean"
+MEAN, FEW_MARK = "Mean", " few"
 Part = TypeVar("Part")
 
 
@@ -68,12 +68,16 @@ def measured_tables(metrics: RunMetrics, only: str | None = None) -> list[Outcom
 
 
 def terminal_table(table: OutcomeTable) -> Table:
-    """Format a table for the terminal."""
+    """Format a table for the terminal, with one note in the place of the marks of few people."""
     found = Table(title=table.title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     for name in table.header:
         found.add_column(Text(name))
     for row in table.rows:
-        found.add_row(*map(Text, row))
+        found.add_row(*(Text(cell.removesuffix(FEW_MARK)) for cell in row))
+    marked = [row[0] for row in table.rows if any(cell.endswith(FEW_MARK) for cell in row)]
+    if marked:
+        where = "every row" if len(marked) == len(table.rows) > 1 else ", ".join(marked)
+        found.caption, found.caption_justify = Text(f"Few people: {where}."), "left"
     return found
 
 
@@ -131,4 +135,4 @@ def _shown(parts: Mapping[str, Part], only: str | None) -> dict[str, Part]:
 def _cell(estimate: Estimate | SiteMean | None) -> str:
     if estimate is None:
         return "–"
-    return interval(estimate) + (f" {estimate.mark}" if estimate.mark else "")
+    return interval(estimate) + (FEW_MARK if estimate.mark else "")
