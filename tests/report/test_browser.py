@@ -189,7 +189,7 @@ def test_nothing_is_cut_off_on_a_phone(
                 .filter(part => part.getClientRects().length > 1).map(part => part.textContent)"""
         )
         assert broken == []
-        assert page.locator("header .interval").count() > 2
+        assert page.locator("header .interval").count() > 0
 
 
 def test_it_is_printed_in_few_pages(browser: Any, small_run: RunFolder) -> None:

@@ -124,7 +124,8 @@ class RunPlan:
     @property
     def run_folder_bytes(self) -> int:
         """Size of the run folder, or of those of all folds."""
-        return self.folds * run_folder_bytes(self.experiment, self.costs)
+        training_scans = [site.scans[1] for site in self.sites]
+        return self.folds * run_folder_bytes(self.experiment, self.costs, training_scans)
 
 
 def plan_run(experiment: Experiment) -> RunPlan:
