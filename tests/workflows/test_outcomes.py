@@ -139,7 +139,8 @@ def test_a_run_ends_in_metrics_and_a_report(finished: tuple[str, RunFolder]) -> 
         methods, compared = metrics.number_methods, metrics.against["local"].mean.comparison
         apart = methods["federated"].mean.mae.value - methods["local"].mean.mae.value
         assert compared.difference.value == pytest.approx(apart)
-        assert f"<span>vs local</span> <b>{apart:+.2f} years (95% CI ".replace("-", "−") in page
+        shown = f"{apart:+.2f}".replace("-", "−")
+        assert f'<span>vs local</span> <b>{shown} years <span class="interval">(95% CI ' in page
         assert "Mean absolute test error (years) of the federated model minus that of the baseline" in page
         assert "tested by Student's t" in run.methods.read_text()
         assert {path.stem for path in run.figures.glob("*.svg")} >= {"predicted_numbers", "residuals"}
