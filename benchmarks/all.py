@@ -249,6 +249,11 @@ PROGRAMS = (
         read_workers,
     ),
     Program(
+        (Row("baselines", "sites of four that train `local` at once across hospitals", 2.5, at_least=True),),
+        lambda options: [HERE / "hospital_baselines.py", options.folder / "engines", "--scans", 100],
+        lambda found: {"baselines": Value(found["at_work"], 4.0)},
+    ),
+    Program(
         (Row("scale", "memory of rounds over 1,000 sites, MB above baseline", 150),),
         lambda options: [HERE / "scale.py", "--sites", 1000],
         read_scale,

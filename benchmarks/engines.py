@@ -34,6 +34,7 @@ import yaml
 
 from fedtune3d.federation.flower.engine import QUIET, free_port
 from fedtune3d.federation.flower.server_folder import ServerFolder
+from fedtune3d.workflows.approve import approve, read_request
 
 PEERS = Path(__file__).parent / "peers"
 BIN = Path(sys.executable).parent
@@ -175,6 +176,7 @@ def deployment(job: Job) -> Timing:
     address = f"localhost:{free_port()}"
     shutil.rmtree(job.folder / "server", ignore_errors=True)
     server = ServerFolder.make(job.folder / "server", address, tuple(job.roots))
+    path = job.write("across", with_roots=False)
     sites = []
     for name, root in job.roots.items():
         site = server.paths.site(name).path
@@ -182,8 +184,8 @@ def deployment(job: Job) -> Timing:
         (site / "site.yaml").write_text(yaml.safe_dump(settings))
         (site / "work" / "cache").mkdir(parents=True)
         (site / "work" / "cache" / name).symlink_to(job.folder / "cache" / name)
+        approve(site, read_request(site, path))
         sites.append(job.start(f"join-{name}", *fedtune3d("site", "join", site)))
-    path = job.write("across", with_roots=False)
     words = fedtune3d("server", "run", path, "--folder", server.path)
     with running(sites), following(path.with_suffix("") / "rounds.jsonl", job.times):
         seconds = job.timed(lambda: job.run("across", *words))
