@@ -107,7 +107,7 @@ def pools(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
             seen[-1] = (seen[-1][0], seen[-1][1] + 1)
             return super().submit(*job)
 
-    monkeypatch.setattr("fedtune3d.preparation.prepare_all.ProcessPoolExecutor", Counted)
+    monkeypatch.setattr("fedtune3d._utils.process_pool.ProcessPoolExecutor", Counted)
     return seen
 
 

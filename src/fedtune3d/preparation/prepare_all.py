@@ -2,16 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import psutil
 from joblib import cpu_count
-from joblib.externals.loky import ProcessPoolExecutor
 
 from fedtune3d._utils.errors import InputError, ScanError
 from fedtune3d._utils.files import disk_of, require_free_space, sweep_partials
+from fedtune3d._utils.process_pool import run_in_processes
 from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.cohorts.warnings import ReadingWarning
 from fedtune3d.preparation.prepare_scan import is_slow
@@ -151,15 +153,11 @@ def _prepare(
     if processes == 1:
         yield from ((number, record, _outcome(cohorts[number].store.get, record)) for number, record in missing)
         return
-    # Unlike multiprocessing's, these processes do not run the caller's script again, so it needs no __main__ guard.
-    with ProcessPoolExecutor(processes, initializer=use_one_thread) as pool:
-        futures = [pool.submit(_outcome, cohorts[number].store.get, record) for number, record in missing]
-        try:
-            for (number, record), future in zip(missing, futures, strict=True):
-                yield number, record, future.result()
-        finally:
-            for future in futures:
-                future.cancel()
+    jobs = [partial(_outcome, cohorts[number].store.get, record) for number, record in missing]
+    outcomes = run_in_processes(jobs, processes, use_one_thread, "prepares scans")
+    with closing(outcomes):
+        for (number, record), outcome in zip(missing, outcomes, strict=True):
+            yield number, record, outcome
 
 
 def _count_processes(cohorts: Sequence[ToPrepare], missing: Sequence[Missing], workers: int) -> int:

@@ -1,8 +1,10 @@
 """Predict new scans with a run's model, and detect those that differ from the training scans."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -10,6 +12,7 @@ from torch import nn
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.process_pool import run_in_processes
 from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.handover import install_files, installed_files
@@ -117,6 +120,7 @@ def predict_scans(
 
     Raises:
         InputError: If a file is missing, given twice or cannot be prepared, with its name.
+        MachineError: If a process is killed.
     """
     missing = [scan for scan in scans if not scan.is_file()]
     if missing:
@@ -149,16 +153,9 @@ def _predictions(
                 explain(prediction, prepared)
             yield prediction
         return
-    processes = min(workers, len(scans))
-    # Unlike multiprocessing's, these processes do not run the caller's script again, so it needs no __main__ guard.
-    with ProcessPoolExecutor(processes, initializer=_start_worker, initargs=(predictor.source,)) as pool:
-        futures = [pool.submit(_predict_in_worker, scan, name) for scan, name in zip(scans, names, strict=True)]
-        try:
-            for future in futures:
-                yield future.result()
-        finally:
-            for future in futures:
-                future.cancel()
+    jobs = [partial(_predict_in_worker, predictor.source, scan, name) for scan, name in zip(scans, names, strict=True)]
+    with closing(run_in_processes(jobs, min(workers, len(scans)), use_one_thread, "predicts scans")) as predictions:
+        yield from predictions
 
 
 @dataclass(frozen=True)
@@ -168,23 +165,19 @@ class _Source:
     run_folder: Path
     weights: Path | None
     site: str | None
-    encoders: Mapping[str, str]
+    encoders: Mapping[str, str] = field(hash=False)
 
 
-_worker: Predictor | None = None
-"""The model of this process, if it is one of several that predict."""
-
-
-def _start_worker(source: _Source) -> None:
-    global _worker
-    use_one_thread()
+@lru_cache(maxsize=1)
+def _predictor_of(source: _Source) -> Predictor:
+    """The model of this process, which is one of several that predict; loaded once."""
     install_files(source.encoders)
-    _worker = Predictor(source.run_folder, source.weights, source.site)
+    return Predictor(source.run_folder, source.weights, source.site)
 
 
-def _predict_in_worker(scan: Path, name: str) -> AnyPrediction:
-    assert _worker is not None  # `_start_worker` made it
-    return _worker.predict(scan, _worker.prepare(scan), name)
+def _predict_in_worker(source: _Source, scan: Path, name: str) -> AnyPrediction:
+    predictor = _predictor_of(source)
+    return predictor.predict(scan, predictor.prepare(scan), name)
 
 
 def distinct_names(scans: Sequence[Path]) -> list[str]:
@@ -194,9 +187,10 @@ def distinct_names(scans: Sequence[Path]) -> list[str]:
         InputError: If a scan is given twice.
     """
     paths = [scan.resolve() for scan in scans]
-    repeated = [scan for scan in scans if paths.count(scan.resolve()) > 1]
-    if repeated:
-        raise InputError(f"{repeated[0]}: given twice; give each scan once")
+    times = Counter(paths)
+    for scan, path in zip(scans, paths, strict=True):
+        if times[path] > 1:
+            raise InputError(f"{scan}: given twice; give each scan once")
     for parts in range(1, 1 + max((len(path.parts) for path in paths), default=0)):
         names = ["/".join(path.parts[-parts:]) for path in paths]
         if len(set(names)) == len(names):

@@ -1,0 +1,42 @@
+"""Independent jobs in several processes of this machine."""
+
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from joblib.externals.loky import ProcessPoolExecutor
+
+from fedtune3d._utils.errors import MachineError
+
+T = TypeVar("T")
+
+
+def run_in_processes(
+    jobs: Sequence[Callable[[], T]], processes: int, begin: Callable[[], None], doing: str
+) -> Generator[T, None, None]:
+    """Yield the result of each job, in order; the others are cancelled when one fails or the caller stops.
+
+    Unlike multiprocessing's, these processes neither run the caller's script again, so it needs no __main__ guard, nor
+    are they forks of this one, which could hang in libraries with threads.
+
+    Args:
+        jobs: Functions that can be pickled.
+        processes: Number of processes.
+        begin: Called once in each process, before its first job; must not fail.
+        doing: What the processes do, for the message if one of them is killed, such as ``prepares scans``.
+
+    Raises:
+        MachineError: If a process is killed.
+    """
+    with ProcessPoolExecutor(processes, initializer=begin) as pool:
+        futures = [pool.submit(job) for job in jobs]
+        try:
+            for future in futures:
+                yield future.result()
+        except BrokenProcessPool:
+            raise MachineError(
+                f"a process that {doing} was killed, perhaps because memory ran out; run again with fewer --workers"
+            ) from None
+        finally:
+            for future in futures:
+                future.cancel()
