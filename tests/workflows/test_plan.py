@@ -23,6 +23,7 @@ from fedtune3d.config.study import Study
 from fedtune3d.federation.privacy.differential_privacy.forecast import forecast
 from fedtune3d.federation.site.costs import MeasuredCosts, measure
 from fedtune3d.federation.tasks.registry import task_kinds
+from fedtune3d.preparation import prepare_all
 from fedtune3d.workflows import plan_study, study_costs
 from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_run, plan_with
 from fedtune3d.workflows.run import run_experiment
@@ -106,11 +107,31 @@ def test_time_and_memory_of_workers_follow_from_their_sites_by_hand(plan: RunPla
     changes = {"workers": 2, "baselines": ("local", "centralized")}
     planned = replace(plan, experiment=plan.experiment.model_copy(update=changes))
     each = [2 * site.round_seconds + site.evaluate_seconds for site in plan.sites]
-    expected = plan.first_seconds / 2 + 2 * max(each) + sum(each)
+    expected = plan.prepare_seconds + plan.encode_seconds / 2 + 2 * max(each) + sum(each)
     assert planned.seconds_with_workers == pytest.approx(expected)
     assert planned.seconds == pytest.approx(plan.first_seconds + 3 * sum(each))
     assert "Time with 2 workers" in tables_of(planned)
     assert "workers" not in tables_of(plan)
+
+
+def test_preparation_takes_all_cores_over_all_sites(
+    found: tuple[Experiment, MeasuredCosts], small_experiment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes prepare the 24 scans of A and B, 3 s each, in 36 s; alone, each site has too few for two."""
+    monkeypatch.setattr(prepare_all, "default_processes", lambda: 2)
+    monkeypatch.setattr(prepare_all, "MIN_QUICK_SCANS", 20)
+    experiment = Experiment.from_yaml(small_experiment.write(tmp_path / "run", cache=str(tmp_path / "cache")))
+    scans = SiteScans(experiment)
+    assert scans.seconds_per_scan > 0
+    scans.seconds_per_scan = 3.0
+    plan = plan_with(experiment, found[1], scans)
+    assert (plan.prepare_seconds, plan.prepare_processes) == (36.0, 2)
+    assert [site.prepare_seconds for site in plan.sites] == [42.0, 30.0]
+    assert plan.first_seconds == pytest.approx(36 + sum(site.encode_seconds for site in plan.sites))
+    assert plan.sites[0].first_seconds == pytest.approx(42 + plan.sites[0].encode_seconds)
+    assert "Scans still to prepare: 24, in 2 processes" in tables_of(plan)
+    several = replace(plan, experiment=experiment.model_copy(update={"workers": 3}), folds=5)
+    assert several.seconds_with_workers == pytest.approx(36 + (several.seconds - 36) / 3), "folds do not prepare again"
 
 
 def tables_of(plan: RunPlan, details: bool = False) -> str:

@@ -49,7 +49,7 @@ def _facts(plan: RunPlan) -> list[tuple[str, str]]:
     return [
         ("Trains", f"{costs.trainable_parameters:,} parameters, {plural(rounds, 'round')}"),
         *_cross_validation(plan),
-        ("Scans still to prepare", f"{sum(site.to_prepare for site in plan.sites)}"),
+        ("Scans still to prepare", _to_prepare(plan)),
         (f"Time in one process{baselines}{', all folds' if plan.folds > 1 else ''}", duration(plan.seconds)),
         *_with_workers(plan),
         *([] if plan.folds > 1 else [("Time with sites in parallel, each on a machine like this", duration(slowest))]),
@@ -61,6 +61,12 @@ def _facts(plan: RunPlan) -> list[tuple[str, str]]:
         ("Total traffic per site, both directions", size(plan.bytes_per_site)),
         ("Leaves each site", _leaves(plan)),
     ]
+
+
+def _to_prepare(plan: RunPlan) -> str:
+    """Number of scans at all sites, and in how many processes they are prepared."""
+    scans = sum(site.to_prepare for site in plan.sites)
+    return str(scans) if plan.prepare_processes == 1 else f"{scans}, in {plan.prepare_processes} processes"
 
 
 def _leaves(plan: RunPlan) -> str:

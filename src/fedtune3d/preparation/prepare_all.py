@@ -113,6 +113,15 @@ def default_processes() -> int:
     return max(1, min(cores, affordable))
 
 
+def processes_for(cohorts: Sequence[ToPrepare]) -> int:
+    """Return the number of processes that `prepare_together` starts for these scans, if none of them is prepared yet.
+
+    1 means that they are prepared in the calling process.
+    """
+    missing = [(number, record) for number, cohort in enumerate(cohorts) for record in cohort.records]
+    return _count_processes(cohorts, missing, default_processes())
+
+
 def use_one_thread() -> None:
     """Let SimpleITK use one thread in this process, as one of several that prepare scans."""
     import SimpleITK

@@ -1,5 +1,6 @@
 """Estimate the cost and traffic of a run before it starts."""
 
+import math
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from fedtune3d.federation.site.data import count_people
 from fedtune3d.federation.site.site import Site
 from fedtune3d.federation.splitting import split_shared
 from fedtune3d.federation.workers.assignment import assign_sites
-from fedtune3d.preparation.prepare_all import prepare_all
+from fedtune3d.preparation.prepare_all import ToPrepare, prepare_all, processes_for
 from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.workflows.cross_validate import first_fold
@@ -38,7 +39,8 @@ class SitePlan:
         scans: Numbers of all, training, validation and test scans, if none is bad.
         to_prepare: Number of scans that are not prepared yet.
         round_seconds: Time of training and scoring per round.
-        first_seconds: Time of preparing those scans and encoding all scans for the cache, once.
+        prepare_seconds: Time of preparing those scans on a machine that prepares no others, with all its cores.
+        encode_seconds: Time of encoding all scans for the cache, once.
         evaluate_seconds: Time of predicting all scans at the end.
         prepared_bytes: Size of prepared scans on disk.
         features_bytes: Size of features on disk.
@@ -48,23 +50,32 @@ class SitePlan:
     scans: tuple[int, int, int, int]
     to_prepare: int
     round_seconds: float
-    first_seconds: float
+    prepare_seconds: float
+    encode_seconds: float
     evaluate_seconds: float
     prepared_bytes: int
     features_bytes: int
+
+    @property
+    def first_seconds(self) -> float:
+        """Time of preparing and encoding, once, on a machine that does nothing else."""
+        return self.prepare_seconds + self.encode_seconds
 
 
 @dataclass(frozen=True)
 class RunPlan:
     """The plan of a run, or of all folds of a cross-validation, and warnings about what may harm its results.
 
-    `private` is what differential privacy costs at each site; empty without. `folds` is the number of runs: the sites'
-    numbers are of the first of them.
+    `prepare_seconds` is the time of preparing the scans of all sites on this machine, in `prepare_processes`: all its
+    cores, whatever the number of workers. `private` is what differential privacy costs at each site; empty without.
+    `folds` is the number of runs: the sites' numbers are of the first of them.
     """
 
     experiment: Experiment
     costs: MeasuredCosts
     sites: list[SitePlan]
+    prepare_seconds: float
+    prepare_processes: int
     warnings: list[str] = field(default_factory=list)
     private: tuple[Forecast, ...] = ()
     folds: int = 1
@@ -77,12 +88,20 @@ class RunPlan:
 
     @property
     def first_seconds(self) -> float:
-        """Time of preparing and encoding at all sites."""
-        return sum(site.first_seconds for site in self.sites)
+        """Time of preparing the scans of all sites, and of encoding them in one process."""
+        return self.prepare_seconds + self.encode_seconds
+
+    @property
+    def encode_seconds(self) -> float:
+        """Time of encoding at all sites, in one process."""
+        return sum(site.encode_seconds for site in self.sites)
 
     @property
     def seconds(self) -> float:
-        """Total time in one process, including baselines, each of which takes as long as the federated rounds."""
+        """Total time, including baselines, each of which takes as long as the federated rounds.
+
+        Everything but preparation is in one process.
+        """
         return self.first_seconds + self.folds * self.federated_seconds * (1 + len(self.experiment.baselines))
 
     @property
@@ -96,11 +115,11 @@ class RunPlan:
     def seconds_with_workers(self) -> float:
         """Total time with the experiment's workers: with so many folds at once, or with sites in so many processes.
 
-        The centralized baseline trains in one process.
+        The centralized baseline trains in one process. Preparation takes as long as without workers.
         """
         if self.folds > 1:
             at_once = min(self.experiment.workers, self.folds)
-            return self.first_seconds / at_once + (self.seconds - self.first_seconds) / at_once
+            return self.prepare_seconds + (self.seconds - self.prepare_seconds) / at_once
         workers, rounds = self.experiment.workers, self.experiment.training.rounds
         holders = assign_sites({site.site: site.scans[0] for site in self.sites}, workers)
         busy = [0.0] * workers
@@ -109,7 +128,7 @@ class RunPlan:
         baselines = self.experiment.baselines
         pooled = self.federated_seconds if "centralized" in baselines else 0.0
         trainings = 1 + sum(baseline != "centralized" for baseline in baselines)
-        return self.first_seconds / workers + trainings * max(busy) + pooled
+        return self.prepare_seconds + self.encode_seconds / workers + trainings * max(busy) + pooled
 
     @property
     def bytes_per_site(self) -> int:
@@ -146,13 +165,14 @@ def plan_run(experiment: Experiment) -> RunPlan:
 
 
 class SiteScans:
-    """The number of scans at each site, by split, and the time to prepare one.
+    """The number of scans at each site, by split, and the time to prepare those that are not prepared yet.
 
     Attributes:
         splits: Site → the sizes of its splits.
         people: Site → people in training.
-        missing: Site → number of scans that are not prepared yet.
-        prepare_seconds: Time to prepare one scan.
+        missing: Site → its scans that are not prepared yet.
+        processes: Number of processes that prepare the scans of all sites together.
+        seconds_per_scan: Time to prepare one scan.
         entry_bytes: Size of a prepared scan on disk.
     """
 
@@ -162,16 +182,26 @@ class SiteScans:
         shared = split_shared(experiment, [site.shared_groups(site.cohort.records) for site in sites])
         self.splits = {site.name: _splits(site, shared) for site in sites}
         self.people = {site.name: _people(site, shared) for site in sites}
-        missing = {site.name: _not_prepared(site) for site in sites}
-        self.missing = {name: len(records) for name, records in missing.items()}
+        self.missing = {site.name: ToPrepare(_not_prepared(site), site.store) for site in sites}
+        self.processes = processes_for(list(self.missing.values()))
         settings = experiment.preparation_settings
-        self.prepare_seconds = _seconds_for_one(missing.values(), settings)
+        self.seconds_per_scan = _seconds_for_one((cohort.records for cohort in self.missing.values()), settings)
         self.entry_bytes = PreparedStore(Path(), settings).entry_bytes
 
     @property
     def all_prepare_seconds(self) -> float:
-        """Time to prepare all missing scans."""
-        return self.prepare_seconds * sum(self.missing.values())
+        """Time to prepare the missing scans of all sites together, on all cores."""
+        scans = sum(len(cohort.records) for cohort in self.missing.values())
+        return self._seconds(scans, self.processes)
+
+    def prepare_seconds(self, site: str) -> float:
+        """Time to prepare the missing scans of one site, on all cores of a machine like this."""
+        cohort = self.missing[site]
+        return self._seconds(len(cohort.records), processes_for([cohort]))
+
+    def _seconds(self, scans: int, processes: int) -> float:
+        """Time of so many scans; each process prepares one after the other, on one core."""
+        return math.ceil(scans / processes) * self.seconds_per_scan
 
 
 def _splits(site: Site, shared: Mapping[str, str]) -> SiteSplits:
@@ -194,7 +224,7 @@ def _not_prepared(site: Site) -> list[ScanRecord]:
     return missing
 
 
-def _seconds_for_one(missing: Iterable[list[ScanRecord]], settings: PreparationSettings) -> float:
+def _seconds_for_one(missing: Iterable[Sequence[ScanRecord]], settings: PreparationSettings) -> float:
     """Time the preparation of the first usable scan in a temporary folder; the second run, as the first one includes
     imports."""
     for records in missing:
@@ -225,15 +255,17 @@ def plan_with(experiment: Experiment, costs: MeasuredCosts, scans: SiteScans) ->
             SitePlan(
                 site=name,
                 scans=(total, train, validation, test),
-                to_prepare=scans.missing[name],
+                to_prepare=len(scans.missing[name].records),
                 round_seconds=training.passes(train) * train * costs.step_seconds + scored * costs.forward_seconds,
-                first_seconds=scans.missing[name] * scans.prepare_seconds + entries * costs.encode_seconds,
+                prepare_seconds=scans.prepare_seconds(name),
+                encode_seconds=entries * costs.encode_seconds,
                 evaluate_seconds=total * costs.forward_seconds,
                 prepared_bytes=total * scans.entry_bytes,
                 features_bytes=entries * costs.feature_bytes,
             )
         )
-    return RunPlan(experiment, costs, sites, plan_warnings(experiment, scans.splits))
+    warnings = plan_warnings(experiment, scans.splits)
+    return RunPlan(experiment, costs, sites, scans.all_prepare_seconds, scans.processes, warnings)
 
 
 def _entries(experiment: Experiment, trained: int, others: int) -> int:

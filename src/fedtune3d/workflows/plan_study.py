@@ -69,7 +69,7 @@ class _StudyPlanner:
         return StudyPlan(
             stages=stage_plans,
             first_seconds=sum(scans.all_prepare_seconds for scans in grids)
-            + sum(self._times_encoded(plan) * self._encoding_seconds(plan) for plan in encoded.values()),
+            + sum(self._times_encoded(plan) * plan.encode_seconds for plan in encoded.values()),
             cache_bytes=sum(site.prepared_bytes for sites in prepared.values() for site in sites)
             + sum(self._times_encoded(plan) * site.features_bytes for plan in encoded.values() for site in plan.sites),
             trials_bytes=len(self.study.draws) * sum(plan.run_folder_bytes for plan in plans.values()),
@@ -79,9 +79,6 @@ class _StudyPlanner:
     def _times_encoded(self, plan: RunPlan) -> int:
         """Return how often all scans are encoded: per seed with random weights, which follow from it, else once."""
         return len(self.study.seeds) if plan.experiment.model.weights == "random" else 1
-
-    def _encoding_seconds(self, plan: RunPlan) -> float:
-        return plan.first_seconds - self._scans(plan.experiment).all_prepare_seconds
 
     def _stage(self, stage: Stage, new: Sequence[Combination], plans: dict[Combination, RunPlan]) -> StagePlan:
         trials = [(combination, draw) for combination in new for draw in self.study.draws]
