@@ -3,9 +3,9 @@
 The target is the expected value of a measure of the training procedure at the size of a fold's training set.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Self, get_args
+from typing import Literal, Self, TypeVar, get_args
 
 from fedtune3d._utils.folders import CrossValidationFolder, RunFolder
 from fedtune3d._utils.typed_json import read_typed
@@ -140,13 +140,22 @@ def _method(
 
 _Sent = Mapping[FoldNumber, Mapping[str, AnySummary]]
 """Fold → site → its summary of one method."""
+OfKind = TypeVar("OfKind", Summary, ClassSummary, NumberSummary)
+Checked = TypeVar("Checked")
+
+
+def _checked(
+    sent: _Sent, kind: type[OfKind], check: Callable[[str, OfKind], Checked]
+) -> dict[FoldNumber, dict[str, Checked]]:
+    """Check the summaries of all sites and folds, which are of one kind."""
+    return {
+        number: {site: check(site, part) for site, part in by_site.items() if isinstance(part, kind)}
+        for number, by_site in sent.items()
+    }
 
 
 def _of_two(sent: _Sent, sites: Sequence[str], missing: str) -> CrossValidatedMethod:
-    checked = {
-        number: {site: CheckedSummary.of(site, part) for site, part in by_site.items() if isinstance(part, Summary)}
-        for number, by_site in sent.items()
-    }
+    checked = _checked(sent, Summary, CheckedSummary.of)
 
     def fold_auc(number: FoldNumber, summary: CheckedSummary | None) -> FoldAuc:
         if summary is None or summary.test.auc.value is None:
@@ -161,14 +170,7 @@ def _of_two(sent: _Sent, sites: Sequence[str], missing: str) -> CrossValidatedMe
 
 
 def _of_classes(sent: _Sent, classes: tuple[str, ...], sites: Sequence[str], missing: str) -> CrossValidatedMethod:
-    checked = {
-        number: {
-            site: CheckedClassSummary.of(site, part, classes)
-            for site, part in by_site.items()
-            if isinstance(part, ClassSummary)
-        }
-        for number, by_site in sent.items()
-    }
+    checked = _checked(sent, ClassSummary, lambda site, part: CheckedClassSummary.of(site, part, classes))
 
     def fold_auc(number: FoldNumber, summary: CheckedClassSummary | None) -> FoldAuc:
         if summary is None or summary.sent.macro_auc.variance is None:
@@ -187,14 +189,7 @@ def _of_aucs(by_site: Mapping[str, Sequence[FoldAuc]], missing: str, classes: in
 
 
 def _of_numbers(sent: _Sent, limits: tuple[float, float], sites: Sequence[str], missing: str) -> CrossValidatedMethod:
-    checked = {
-        number: {
-            site: CheckedNumberSummary.of(site, part, limits)
-            for site, part in by_site.items()
-            if isinstance(part, NumberSummary)
-        }
-        for number, by_site in sent.items()
-    }
+    checked = _checked(sent, NumberSummary, lambda site, part: CheckedNumberSummary.of(site, part, limits))
     measured = {
         number: {site: _measures(summary.sent) for site, summary in parts.items()} for number, parts in checked.items()
     }
