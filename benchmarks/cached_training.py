@@ -16,7 +16,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,7 +24,6 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from encoder import matrix_rates
 from fedtune3d._utils.seeds import torch_rng
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.models.assembly import AssembledModel, assemble
@@ -36,6 +35,7 @@ from fedtune3d.training.features import FeatureCache, read_features
 from fedtune3d.training.local import LocalRound, train_locally
 from fedtune3d.training.prefix import Prefix
 from fedtune3d.training.settings import TrainingSettings
+from floors import best_seconds, matrix_rates
 from training import BATCH_SIZE, write_scans
 
 GFLOP_CONV_S, GFLOP_LORA = 0.8, 42.0
@@ -109,7 +109,7 @@ def conv_s(scans: Sequence[LabelledScan], repeats: int, folder: Path, gflops: fl
         assembled.write(initial)
         losses["plain"] = plain_epoch(model.head, data)
 
-    seconds = best_seconds({"ours": ours, "plain": plain}, repeats)
+    seconds = best_seconds({"ours": ours, "plain": plain}, repeats, time.perf_counter)
     if abs(losses["ours"] - losses["plain"]) > 1e-3:
         raise SystemExit(f"the two loops did not train the same: mean losses {losses}")
     return Epoch(seconds["ours"], GFLOP_CONV_S * len(scans) / gflops, seconds["plain"])
@@ -123,20 +123,8 @@ def lora(scans: Sequence[LabelledScan], repeats: int, folder: Path, gflops: floa
     def ours() -> None:
         train_locally(assembled, initial, data, SETTINGS, ROUND)
 
-    seconds = best_seconds({"ours": ours}, repeats)["ours"]
+    seconds = best_seconds({"ours": ours}, repeats, time.perf_counter)["ours"]
     return Epoch(seconds, (GFLOP_LORA + GFLOP_CONV_S) * len(scans) / gflops)
-
-
-def best_seconds(runs: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
-    """The best wall time of each run over `repeats` turns, after a warm-up turn."""
-    best = dict.fromkeys(runs, float("inf"))
-    for turn in range(repeats + 1):
-        for name, run in runs.items():
-            began = time.perf_counter()
-            run()
-            if turn:
-                best[name] = min(best[name], time.perf_counter() - began)
-    return best
 
 
 def main() -> None:

@@ -10,14 +10,12 @@ others use too, `--processor-time --threads 1` compares processor seconds, which
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
 
-import psutil
 import torch
 from medim.models.sam_med3d import ImageEncoderViT3D  # type: ignore[import-untyped]
 from torch import Tensor, nn
@@ -25,10 +23,10 @@ from torch import Tensor, nn
 from fedtune3d._utils.seeds import torch_rng
 from fedtune3d.models.encoders import build_encoder
 from fedtune3d.models.encoders.contract import initialise_random
-from fedtune3d.models.linear import fast_linear
+from fedtune3d.training.peak_memory import PeakMemory
+from floors import Runs, best_seconds, matrix_rates
 
 SIDES = ("reference", "ours")
-Runs = dict[str, Callable[[], object]]
 GFLOP_FORWARD = 104.1  # 12 blocks of 8.05, patch embedding 3.2, neck 4.4; a multiplication and an addition are two
 
 # Case: name of its ratio, forward passes of one scan that its arithmetic is worth, matrix product that sets its floor.
@@ -88,42 +86,17 @@ def all_gradients(encoder: nn.Module, batch: Tensor) -> Tensor:
     return torch.cat([parameter.grad.flatten() for parameter in encoder.parameters() if parameter.grad is not None])
 
 
-def best_seconds(runs: Runs, repeats: int, clock: Callable[[], float]) -> dict[str, float]:
-    """The best time of each run over `repeats` turns, all runs once a turn, after a warm-up turn."""
-    seconds = dict.fromkeys(runs, float("inf"))
-    for turn in range(repeats + 1):
-        for name, run in runs.items():
-            start = clock()
-            run()
-            if turn:
-                seconds[name] = min(seconds[name], clock() - start)
-    return seconds
-
-
 def relative_error(ours: Tensor, reference: Tensor) -> float:
     return float((ours.double() - reference.double()).norm() / reference.double().norm())
-
-
-def matrix_rates(clock: Callable[[], float]) -> dict[str, float]:
-    """GFLOP/s of a product of 2048 × 768 by 768 × 3072 matrices: float32 by MKL and by oneDNN, and bfloat16."""
-    x, weight = torch.randn(2048, 768), torch.randn(3072, 768)
-    x16, weight16 = x.bfloat16(), weight.bfloat16()
-    runs: Runs = {
-        "float32_mkl": lambda: nn.functional.linear(x, weight),
-        "float32_onednn": lambda: fast_linear(x, weight, None),
-        "bfloat16": lambda: nn.functional.linear(x16, weight16),
-    }
-    with torch.inference_mode():
-        seconds = best_seconds(runs, 20, clock)
-    return {name: 2 * 2048 * 768 * 3072 / 1e9 / value for name, value in seconds.items()}
 
 
 def print_peak_memory(side: str) -> None:
     """Print the bytes of resident memory that one training step takes above the loaded weights."""
     encoder, batch = build(side), scans(1)
-    before = psutil.Process().memory_info().rss
+    memory = PeakMemory()
+    memory.begin(torch.device("cpu"))
     train(encoder, batch)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+    print(memory.peak_bytes())
 
 
 def peak_memory(side: str, threads: int) -> float:
@@ -135,8 +108,9 @@ def compare_times(repeats: int, clock: Callable[[], float]) -> dict[str, dict[st
     """Best seconds by case and side."""
     encoders, one, four = {side: build(side) for side in SIDES}, scans(1), scans(4)
     run_one: Runs = {side: partial(forward, encoder, one) for side, encoder in encoders.items()}
-    run_four: Runs = {side: partial(forward, encoder, four) for side, encoder in encoders.items()}
-    run_four["bfloat16"] = partial(forward_bfloat16, encoders["ours"], four)
+    run_four: Runs = {side: partial(forward, encoder, four) for side, encoder in encoders.items()} | {
+        "bfloat16": partial(forward_bfloat16, encoders["ours"], four)
+    }
     training: Runs = {side: partial(train, encoder, one) for side, encoder in encoders.items()}
     at_four = best_seconds(run_four, repeats, clock)
     return {

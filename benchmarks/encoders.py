@@ -1,19 +1,16 @@
 """What encoders cost, how well MeshNet's structures agree with label maps, and how deepbet's stages were chosen.
 
-    python benchmarks/encoders.py speed deepbet vit_b brainiac        # forward, backward, peak memory, reference
+    python benchmarks/encoders.py speed [ENCODER …] [--json]          # forward, backward, peak memory, floor, reference
     python benchmarks/encoders.py dice ANATOMIES WEIGHTS              # MeshNet on painted label maps
     python benchmarks/encoders.py choose-deepbet demo/experiment.yaml # on training scans, after `make demo`
 
-`speed` times each encoder in a process of its own on one scan of noise. Its reference is the network of the package
-that the encoder's authors build on (medim, MONAI, deepbet's TorchScript), on the same scan in the same process.
+`speed` times each encoder in a process of its own on one scan of noise (`encoder_speed.py`). Its reference is the
+network of the package that the encoder's authors build on (medim, MONAI, deepbet's TorchScript, nnU-Net's residual
+encoder), with the same weights, on the same scan in the same process; MeshNet's is a plain chain of convolutions. With
+`--json` the last line is one JSON object.
 """
 
 import argparse
-import resource
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import nibabel
@@ -25,8 +22,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor, nn
+from torch import nn
 
+from encoder_speed import print_speed
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Silent
 from fedtune3d.cohorts.splits import read_splits
@@ -36,7 +34,7 @@ from fedtune3d.models.encoders.contract import Encoder, initialise_random
 from fedtune3d.models.encoders.deepbet import DeepbetEncoder
 from fedtune3d.models.encoders.networks.link_net import WIDTHS
 from fedtune3d.models.encoders.networks.mesh_net import CLASSES, DILATIONS, run_layer
-from fedtune3d.models.packaged_weights import load_packaged_weights, packaged_file
+from fedtune3d.models.packaged_weights import load_packaged_weights
 from fedtune3d.models.weights import load_encoder_weights
 from fedtune3d.workflows.sites import make_sites
 
@@ -52,7 +50,13 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     speed = commands.add_parser("speed")
     speed.add_argument("encoders", nargs="*", default=encoder_names())
-    speed.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    speed.add_argument(
+        "--max-training-size",
+        type=int,
+        default=128,
+        help="largest scan of which the backward pass is timed; above 128 it takes tens of GB (default %(default)s)",
+    )
+    speed.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
     dice = commands.add_parser("dice")
     dice.add_argument("anatomies", type=Path)
     dice.add_argument("weights", type=Path)
@@ -64,77 +68,8 @@ def main() -> None:
         print_dice(options.anatomies, options.weights, options.first)
     elif options.command == "choose-deepbet":
         choose_deepbet(options.experiment)
-    elif options.alone:
-        print_speed(options.encoders[0])
     else:
-        for name in options.encoders:
-            given = ["--threads", str(options.threads), "speed", "--alone", name]
-            subprocess.run([sys.executable, __file__, *given], check=True)
-
-
-def print_speed(name: str) -> None:
-    """One row: seconds of a forward pass and of one with its backward, peak memory, and the reference's forward."""
-    encoder = build_encoder(name).eval()
-    initialise_random(encoder, 0)
-    size = encoder.spec.input.size
-    scan = torch.rand(1, 1, size, size, size, generator=torch.Generator().manual_seed(0))
-
-    def forward() -> None:
-        with torch.inference_mode():
-            encoder(scan)
-
-    taken = seconds(forward)
-    forward_gb = peak_gb()
-    reference = reference_of(name, encoder)
-    with torch.inference_mode():
-        theirs = seconds(lambda: reference(scan)) if reference is not None else None
-    ratio = "no reference" if theirs is None else f"reference {theirs:.2f} s, ratio {theirs / taken:.1f}"
-    both = "–"
-    if encoder.spec.input.size <= 128:  # larger inputs are meant for frozen use
-        both = f"{seconds(lambda: encoder(scan).sum().backward()):.2f} s"
-    print(f"{name}: forward {taken:.2f} s, forward and backward {both}, peak {forward_gb:.2f} GB forward; {ratio}")
-
-
-def reference_of(name: str, encoder: Encoder) -> Callable[[Tensor], object] | None:
-    """The network that an encoder rebuilds, as its authors' package has it."""
-    if name == "vit_b":
-        from medim.models.sam_med3d import ImageEncoderViT3D  # type: ignore[import-untyped]
-
-        settings = {"depth": 12, "embed_dim": 768, "img_size": 128, "num_heads": 12, "out_chans": 384}
-        return ImageEncoderViT3D(
-            **settings, qkv_bias=True, use_rel_pos=True, global_attn_indexes=(2, 5, 8, 11), window_size=14
-        ).eval()
-    if name == "brainiac":
-        from monai.networks.nets import ViT
-
-        return ViT(in_channels=1, img_size=96, patch_size=16, classification=False).eval()
-    if name == "deepbet" and encoder.spec.release is not None and (path := packaged_file(encoder.spec.release)):
-        scripted = torch.jit.load(str(path)).eval()
-        relu = getattr(scripted.conv, "2")
-
-        def run(scan: Tensor) -> Tensor:
-            for layer in ("init", "down0", "down1", "down2", "down3"):
-                scan = getattr(scripted, layer).forward(relu, scan)
-            return scan
-
-        return run
-    return None
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """The shorter of two runs after one that is not timed."""
-    work()
-    taken = []
-    for _ in range(2):
-        began = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - began)
-    return min(taken)
-
-
-def peak_gb() -> float:
-    """Peak resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        print_speed(options.encoders, options.threads, options.max_training_size, options.json)
 
 
 def print_dice(folder: Path, weights: Path, first: int) -> None:

@@ -17,7 +17,6 @@ os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "ITK_GLOBAL_DEFAU
 
 import argparse
 import json
-import resource
 import statistics
 import sys
 import tempfile
@@ -32,6 +31,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from fedtune3d._utils.memory import peak_memory_bytes
 from fedtune3d.preparation import prepare_scan as preparation
 from fedtune3d.preparation.itk import TO_LPS
 from fedtune3d.preparation.prepare_scan import prepare_scan
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     load_template(128, 1.5)
-    start_gb = peak_gb()
+    start_gb = peak_memory_bytes() / 1e9
     timings: Timings = defaultdict(list)
     watch_steps(timings)
     rows, hippocampi, others = [], [], []
@@ -203,11 +203,6 @@ def register_with_ants(voxels: np.ndarray, affine: np.ndarray, template: Templat
     return TO_LPS @ in_lps @ TO_LPS
 
 
-def peak_gb() -> float:
-    """The process's largest resident memory so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-
-
 def summary(
     rows: list[dict[str, Any]], hippocampi: list[np.ndarray], timings: Timings, start_gb: float
 ) -> dict[str, Any]:
@@ -221,7 +216,7 @@ def summary(
         "read_with_checksum_and_by_nibabel_cpu_seconds": [
             round(statistics.median(timings[name]), 3) for name in ("read_scan", "nibabel")
         ],
-        "peak_gb": round(peak_gb(), 2),
+        "peak_gb": round(peak_memory_bytes() / 1e9, 2),
         "peak_gb_before": round(start_gb, 2),
         "correlation": [min(row["correlation"] for row in rows), max(row["correlation"] for row in rows)],
         "brain_dice": [min(row["brain_dice"] for row in rows), max(row["brain_dice"] for row in rows)],
