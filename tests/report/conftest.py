@@ -1,7 +1,7 @@
 """Run folders for the report: one that a run wrote, and one drawn here for the states that no quick run reaches."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from ledger_editing import change_ledger, write_ledger
 from run_editing import change_config
 from scipy.stats import norm
 from shared_folders import made_once
+from unrendered import unrendered_figures
 
 from fedtune3d._utils.folders import RunFolder, StudyFolder
 from fedtune3d._utils.run_config import write_run_config
@@ -285,6 +286,13 @@ def finished_page(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) 
         write_report(folder / "run")
 
     return made_once(tmp_path_factory, "drawn-page", write) / "run" / "report.html"
+
+
+@pytest.fixture
+def _unrendered() -> Iterator[None]:
+    """For tests of what a page says: see `unrendered`."""
+    with unrendered_figures():
+        yield
 
 
 @pytest.fixture(params=["drawn", "written by a run"])

@@ -84,6 +84,7 @@ def test_without_baselines_or_few_people_less_is_said(contents: RunContents) -> 
     assert (result.against, "was not compared" in result.sentence) == ([], True)
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_people_at_several_sites_are_counted_once(make_run: Callable[..., Path]) -> None:
     folder = make_run()
     change_metrics(folder, lambda metrics: replace(metrics, test_groups=70))

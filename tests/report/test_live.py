@@ -49,6 +49,7 @@ def test_a_slow_first_round_does_not_tell_what_is_left(make_run: Callable[..., P
     assert status_of(read_run(folder)) == "Running: round 5 of 10, about 2 min left in the rounds, about 2 min in all."
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_it_is_drawn_again_where_the_run_has_gone_on(make_run: Callable[..., Path]) -> None:
     folder = make_run(finished=False)
     page = LivePage(folder)
@@ -61,6 +62,7 @@ def test_it_is_drawn_again_where_the_run_has_gone_on(make_run: Callable[..., Pat
     assert page.html().count("data:image/svg+xml") == first.count("data:image/svg+xml")
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_it_writes_nothing_and_leaves_out_what_is_not_there_yet(make_run: Callable[..., Path]) -> None:
     folder = make_run(finished=False)
     files = sorted(folder.rglob("*"))

@@ -150,6 +150,7 @@ def test_what_is_left_out_is_not_claimed(make_run: Make) -> None:
     assert "1 update was missing or rejected" in text_of(methods)  # Graz in round 3
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_the_files_are_those_of_the_page(make_run: Make) -> None:
     folder = make_run()
     page = write_report(folder).read_text(encoding="utf-8")
@@ -159,6 +160,7 @@ def test_the_files_are_those_of_the_page(make_run: Make) -> None:
     assert all(f"<li>{reference}" in page for reference in methods.references if "&" not in reference)
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_foreign_text_stays_text(make_run: Make) -> None:
     folder = make_run()
     change_config(folder, lambda config: config.update(labels={"positive": [HOSTILE], "negative": ["CN"]}))
@@ -168,6 +170,7 @@ def test_foreign_text_stays_text(make_run: Make) -> None:
     assert not any(active in text for active in ("<script", "**b**", "\x1b"))
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_a_run_in_progress_or_with_parts_that_are_not_installed_has_no_text(make_run: Make, tmp_path: Path) -> None:
     unfinished = make_run(finished=False)
     write_report(unfinished)

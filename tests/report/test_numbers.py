@@ -22,6 +22,7 @@ from sklearn.metrics import accuracy_score, brier_score_loss, confusion_matrix, 
 from sklearn.metrics import roc_curve as sklearn_roc
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
+from unrendered import unrendered_figures
 
 from fedtune3d._utils.typed_json import from_json, to_json
 from fedtune3d.evaluation import Summary, combine
@@ -47,7 +48,8 @@ def run(request: pytest.FixtureRequest, finished_run: Path, tmp_path_factory: py
     def write(place: Path) -> None:
         folder = Path(shutil.copytree(finished_run, place / "run"))
         draw_numbers(folder, keeps=keeps)
-        write_report(folder)
+        with unrendered_figures():
+            write_report(folder)
 
     folder = made_once(tmp_path_factory, "-".join(("numbers", *keeps)), write) / "run"
     summaries = {site: json.loads((folder / "summaries" / f"{site}.json").read_text()) for site in SIZES}

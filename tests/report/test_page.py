@@ -112,6 +112,7 @@ def test_it_can_be_read_without_seeing(any_page: Path) -> None:
     assert [tag for tag, _ in outline.tags if re.fullmatch("h[1-6]", tag)][:2] == ["h1", "h2"]
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_policy_keeps_pictures_and_names_at_the_site(make_run: Callable[..., Path]) -> None:
     outline = read(write_report(make_run(pictures=("Graz",))))
     pictures = [attributes["alt"] or "" for tag, attributes in outline.tags if tag == "img"]
@@ -122,6 +123,7 @@ def test_policy_keeps_pictures_and_names_at_the_site(make_run: Callable[..., Pat
     assert "sub-Boston09" not in outline.text  # predictions may not leave Boston
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_pictures_past_the_budget_are_left_out(make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_run()
     one = (folder / "sites/Graz/examples/0.png").stat().st_size
@@ -154,6 +156,7 @@ def without_weights(line: LedgerLine) -> LedgerLine:
     return replace(line, sites={site: replace(entry, weight=None) for site, entry in line.sites.items()})
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_a_run_without_baselines_and_without_weights(make_run: Callable[..., Path]) -> None:
     folder = make_run()
     change_metrics(folder, lambda metrics: replace(metrics, methods={"federated": metrics.federated}, against={}))
@@ -164,6 +167,7 @@ def test_a_run_without_baselines_and_without_weights(make_run: Callable[..., Pat
     assert "was not compared with others" in text
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_names_are_escaped(make_run: Callable[..., Path]) -> None:
     folder = make_run()
     path = RunFolder(folder).flow
@@ -192,6 +196,7 @@ def test_what_differs_between_the_sites_is_shown(finished_page: Path) -> None:
     assert float(distance[1]) == pytest.approx(0.3, abs=0.08)
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_the_pooled_row_counts_people_at_several_sites_once(make_run: Callable[..., Path]) -> None:
     folder = make_run()
     change_metrics(folder, lambda metrics: replace(metrics, test_groups=7))
@@ -219,6 +224,7 @@ def test_what_is_suppressed_is_explained_once(finished_page: Path) -> None:
     assert text.count("does not let it leave") == 1
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_a_count_that_is_held_back_is_not_given_by_a_list(make_run: Callable[..., Path]) -> None:
     folder = make_run()
 

@@ -71,6 +71,7 @@ def test_the_page_shows_it_where_it_was_asked_for(finished_page: Path, small_run
     assert "Where the model looks" not in small_run.report.read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_no_map_at_all_is_a_sentence(make_run: Callable[..., Path]) -> None:
     folder = make_run()
     for path in (folder / "saliency").glob("*.json"):

@@ -63,6 +63,7 @@ def test_the_folds_of_a_seed_are_combined_before_the_seeds(study: StudyFolder, s
     assert over_folds({}, results, "federated", "not complete")[1].estimate.undefined == "not complete"
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_the_page_of_a_cross_validated_study_shows_its_folds(study: StudyFolder) -> None:
     contents = read_study(study.path)
     assert (contents.unit, contents.numbers, contents.label(3)) == ("fold", [0, 1, 2, 3], "1, repeat 1, fold 2")

@@ -20,6 +20,7 @@ from other_statistics import Rows, Z, direct_delong, score_limits, score_varianc
 from scipy.stats import norm
 from shared_folders import made_once
 from statsmodels.stats.multitest import multipletests
+from unrendered import unrendered_figures
 
 from fedtune3d._utils.folders import RunFolder, StudyFolder
 from fedtune3d._utils.state_dicts import save_state
@@ -72,7 +73,8 @@ def write_study(folder: Path, run: Path) -> None:
         stages={"heads": tuple(records.values()), "rules": (records["conv_s"],)},
         faults={},
     ).write(StudyFolder(folder))
-    write_study_report(folder)
+    with unrendered_figures():
+        write_study_report(folder)
 
 
 def record_of(head: str) -> CombinationRecord:

@@ -78,6 +78,7 @@ def test_costs_are_those_of_the_ledger(finished_study: Path) -> None:
     assert (cost.rounds, cost.peak_memory_bytes) == (10, 910_000_000)
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_several_seeds_are_mean_and_spread(finished_study: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(finished_study, tmp_path / "study"))
     results = StudyResults.read(StudyFolder(folder))
@@ -181,6 +182,7 @@ def make_crossed(study: Path, folder: Path) -> Path:
     return copy
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_a_crossed_study_shows_every_trial(finished_study: Path, tmp_path: Path) -> None:
     folder = make_crossed(finished_study, tmp_path / "crossed")
     contents = read_study(folder)
@@ -195,7 +197,7 @@ def test_a_crossed_study_shows_every_trial(finished_study: Path, tmp_path: Path)
     assert {"CONV S, frozen, FedAvg selected", "NCC reference"} < set(combinations)
     assert len(table_of(tables, "Federated rounds; the time")) == len(names)
     assert len(table_of(tables, "All test scans of a trial")) == len(names) + 1  # centralized
-    assert (folder / "figures" / "auc_by_trial.svg").exists()
+    assert (folder / "figures" / "auc_by_trial.tsv").exists()
 
 
 def test_a_pair_of_a_crossed_study_is_compared_once(finished_study: Path, tmp_path: Path) -> None:
@@ -209,6 +211,7 @@ def test_a_pair_of_a_crossed_study_is_compared_once(finished_study: Path, tmp_pa
     assert [row.title for row in rows if row.stage == "trials"] == ["Linear, LoRA, Median", "Linear, LoRA, FedAvg"]
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_what_differs_in_budget_is_named_in_tables_and_figures(finished_study: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(finished_study, tmp_path / "study"))
     trial = folder / "trials" / "linear-frozen-fedavg-seed0"
@@ -259,6 +262,7 @@ def compare_encoders(folder: Path) -> None:
     ).write(StudyFolder(folder))
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_a_study_of_encoders_shows_each_with_its_control_its_weights_and_its_cost(
     finished_study: Path, tmp_path: Path
 ) -> None:
@@ -279,7 +283,7 @@ def test_a_study_of_encoders_shows_each_with_its_control_its_weights_and_its_cos
     assert "volumes with conv_s: makes a vector" in page.text
     assert "Encoder, head, tuning and rule were selected by validation AUC" in page.text
     assert "Held fixed: Linear, frozen, FedAvg." in page.text
-    assert (folder / "figures" / "auc_by_encoder.svg").exists()
+    assert (folder / "figures" / "auc_by_encoder.tsv").exists()
     table = (folder / "tables" / "efficiency.tsv").read_text().splitlines()
     assert "encode_seconds_per_scan\tencode_peak_memory_bytes\tfeature_bytes_per_scan" in table[0]
     assert "\t0.31\t700000000\t245760\t" in table[1]

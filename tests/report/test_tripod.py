@@ -124,6 +124,7 @@ def recalibrated_run(make_run: Callable[..., Path], tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_page_and_file_have_the_same_rows(make_run: Callable[..., Path]) -> None:
     folder = make_run()
     table = table_of(tables_in(write_report(folder)), "TRIPOD+AI checklist of this run")

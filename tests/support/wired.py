@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from flwr.app import RecordDict
+from unrendered import unrendered_figures
 
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.progress import Silent
@@ -72,4 +73,5 @@ def run_wired(experiment: Experiment, spoil: Spoil = nothing_spoiled) -> tuple[R
         made.append(Wired(guarded, occasion, spoil))
         return made[-1]
 
-    return run_across(experiment, reach, resume=False, progress=None), made[-1]
+    with unrendered_figures():
+        return run_across(experiment, reach, resume=False, progress=None), made[-1]

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from unrendered import unrendered_figures
+
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answering, Federation
@@ -29,7 +31,8 @@ def test_a_run_ends_without_the_numbers_of_a_site_that_withholds(small_experimen
         guarded.consent = consent_of(guarded, experiment, tmp_path / "B")
         return InProcess(sites)
 
-    folder = run_experiment(experiment, reach=reach)
+    with unrendered_figures():
+        folder = run_experiment(experiment, reach=reach)
     sites = read_metrics(folder).federated.sites
     assert (sites["A"].scans, sites["B"].scans) == (4, 0)
     assert sites["B"].auc.value is None

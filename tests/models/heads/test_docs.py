@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from unrendered import unrendered_figures
 
 from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.config.experiment import Experiment
@@ -62,7 +63,8 @@ def test_the_example_is_a_head_by_being_in_the_folder():
 @pytest.mark.usefixtures("folder_with_the_example")
 def test_a_whole_run_with_the_example(small_experiment, tmp_path):
     model = small_experiment.values["model"] | {"head": "attention_pool"}
-    folder = run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "run", model=model)))
+    with unrendered_figures():
+        folder = run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "run", model=model)))
     first, last = load_state(folder.rounds.best), load_state(folder.rounds.last)
     assert first.keys() == last.keys() >= {"head.score.weight", "head.classify.bias"}
     assert bool(last["head.score.weight"].any())
