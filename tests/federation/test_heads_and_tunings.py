@@ -18,8 +18,16 @@ from fedtune3d.workflows.prepare import prepare_sites
 from fedtune3d.workflows.run import run_experiment
 
 LORA = {"method": "lora", "rank": 2, "blocks": "last:1"}
+ELSEWHERE = ("linear-frozen", "linear-lora", "conv_s-frozen")
+"""Slow here, as every small run trains the first, `test_lora_averaging_in_every_way` the second and the runs of
+`test_mean_maps` the third."""
 CHOICES = [
-    pytest.param(head, tuning, id=f"{head}-{tuning['method']}", marks=[pytest.mark.slow] * (head == "conv_l"))
+    pytest.param(
+        head,
+        tuning,
+        id=(name := f"{head}-{tuning['method']}"),
+        marks=[pytest.mark.slow] * (head == "conv_l" or name in ELSEWHERE),
+    )
     for head in ("linear", "conv_s", "conv_l")
     for tuning in ({"method": "frozen"}, {"method": "full"}, LORA)
 ]

@@ -12,7 +12,7 @@ Dice = Callable[[np.ndarray, np.ndarray], float]
 
 
 def test_a_bias_field_is_taken_out(phantom: SimpleNamespace) -> None:
-    image = phantom.image((3.0, 3.0, 3.0))
+    image = phantom.image((4.0, 4.0, 4.0))
     brain = image.get_fdata() > 0
     field = np.exp(np.linspace(-0.4, 0.4, brain.shape[1], dtype=np.float32))[None, :, None]
     flat = np.where(brain, 500 + np.random.default_rng(0).normal(0, 5, brain.shape), 0).astype(np.float32)

@@ -80,9 +80,13 @@ def test_frozen_it_runs_explains_predicts_and_exports(
         load_exported(tmp_path / "export" / MODEL)
 
 
-def test_in_full_it_trains_in_workers_and_lora_is_refused(strided: Path, small_experiment: Any, tmp_path: Path) -> None:
-    full = experiment_of(small_experiment, tmp_path / "run", strided, tuning={"method": "full"}, workers=2)
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_in_full_it_trains(strided: Path, small_experiment: Any, tmp_path: Path, workers: int) -> None:
+    full = experiment_of(small_experiment, tmp_path / "run", strided, tuning={"method": "full"}, workers=workers)
     assert run_experiment(full, report=False).metrics.exists()
+
+
+def test_lora_is_refused(strided: Path, small_experiment: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="encoder strided has no attention for LoRA to adapt"):
         experiment_of(small_experiment, tmp_path / "other", strided, tuning={"method": "lora"})
 

@@ -38,16 +38,16 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.mark.parametrize("min_people", [1, 1000])
 def test_the_sites_answer_and_few_stay(
-    example: Any, write_small_site: Callable[..., None], tmp_path: Path, min_people: int
+    example: Any, small_experiment: Any, write_small_site: Callable[..., None], tmp_path: Path, min_people: int
 ) -> None:
-    for seed, name in enumerate("AB"):
+    for seed, name in enumerate("AB"):  # the small experiment's first six, whose prepared scans are shared
         write_small_site(tmp_path / name, people=6, seed=seed)
     values = {
         "name": "two",
         "sites": [{"name": name, "root": str(tmp_path / name), "policy": {"min_people": min_people}} for name in "AB"],
         "labels": {"positive": ["AD"], "negative": ["CN"]},
         "model": {"encoder": "tiny", "head": "linear"},
-        "cache": str(tmp_path / "cache"),
+        "cache": small_experiment.values["cache"],
         "output": str(tmp_path / "run"),
         "threads": 1,
     }
