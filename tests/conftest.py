@@ -69,6 +69,15 @@ def write_small_sites(folder: Path) -> None:
         write_site(folder / name, people, seed)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _unflushed() -> Iterator[None]:
+    """Let no file wait for the disk: no test cuts the power, and a run waits 150 times. What is flushed, and when, is
+    tested in `test_files` and `test_ledgers`; processes of their own flush."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _umask() -> Iterator[None]:
     """Commands of a site keep their files from others for the rest of the process: here, of the test."""

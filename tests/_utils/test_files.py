@@ -34,6 +34,17 @@ def test_what_stops_half_way_leaves_the_file_before(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_file_is_flushed_before_it_has_its_name_and_its_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, flushed = tmp_path / "file.txt", []
+    monkeypatch.setattr(os, "fsync", lambda handle: flushed.append((os.fstat(handle).st_ino, target.exists())))
+    write_text(target, "content")
+    assert flushed == [(target.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
+    write_bytes(tmp_path / "other", b"content", durable=False)
+    assert len(flushed) == 2
+
+
 def test_nan_is_not_json_and_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         write_json(tmp_path / "values.json", {"loss": float("nan")})

@@ -1,5 +1,6 @@
 """Ledgers: what a kill or a flipped bit does to them."""
 
+import os
 import random
 from pathlib import Path
 
@@ -21,6 +22,14 @@ def test_lines_are_read_back_in_order(ledger: Path) -> None:
     assert [line["round"] for line in read_lines(ledger)] == [1, 2, 3, 4, 5]
     assert read_lines(ledger)[2] == {"round": 3, "loss": 3 / 7, "text": "a\u2028b\n"}
     assert ledger.read_text().count("\n") == 5
+
+
+def test_each_line_is_flushed_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, flushed = tmp_path / "lines.jsonl", []
+    monkeypatch.setattr(os, "fsync", lambda handle: flushed.append(os.fstat(handle).st_size))
+    for number in range(3):
+        append_line(path, {"number": number})
+        assert flushed[number:] == [path.stat().st_size]
 
 
 def test_no_file_is_an_empty_ledger(tmp_path: Path) -> None:
