@@ -4,6 +4,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 
 import grimp
@@ -190,6 +191,16 @@ TESTED_ELSEWHERE = {
 }
 
 
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def _imports() -> grimp.ImportGraph:
+    return grimp.build_graph("fedtune3d", exclude_type_checking_imports=True, cache_dir=None)
+
+
 def test_nothing_stands_beside_the_rooms() -> None:
     assert {path.name for path in PACKAGE.iterdir()} - {"__pycache__"} == ROOMS | LOOSE
 
@@ -206,7 +217,7 @@ def test_no_module_is_too_long() -> None:
 def test_no_function_is_too_long() -> None:
     too_long = {}
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(_parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 name = f"{path.relative_to(PACKAGE).as_posix()}:{node.name}"
                 lines = (node.end_lineno or 0) - node.lineno + 1
@@ -216,7 +227,7 @@ def test_no_function_is_too_long() -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    graph = grimp.build_graph("fedtune3d", exclude_type_checking_imports=True, cache_dir=None)
+    graph = _imports()
     imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
     for module, imported in imports.items():
         package = module.rpartition(".")[0]
@@ -245,7 +256,7 @@ def test_every_module_has_a_test_module() -> None:
 
 
 def test_what_is_tested_elsewhere_is_imported_or_named_there() -> None:
-    graph = grimp.build_graph("fedtune3d", exclude_type_checking_imports=True, cache_dir=None)
+    graph = _imports()
     strangers = {}
     for name, test in TESTED_ELSEWHERE.items():
         module = ".".join(("fedtune3d", *Path(name).with_suffix("").parts))
@@ -273,7 +284,7 @@ def _imported(tree: ast.Module, graph: grimp.ImportGraph, steps: int) -> set[str
 def test_every_test_checks_something() -> None:
     idle = []
     for path in sorted(TESTS.rglob("test_*.py")):
-        functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+        functions = [node for node in ast.walk(_parsed(path)) if isinstance(node, ast.FunctionDef)]
         checking = {node.name for node in functions if _checks(node, CHECKERS)}
         # A helper or fixture that checks makes those check that call or ask for it.
         while more := {
@@ -313,7 +324,7 @@ def _called(call: ast.Call) -> str:
 def test_no_test_polls_without_a_limit() -> None:
     polling = []
     for path in sorted(TESTS.rglob("*.py")):
-        loops = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.While)]
+        loops = [node for node in ast.walk(_parsed(path)) if isinstance(node, ast.While)]
         calls = [call for loop in loops for call in ast.walk(loop) if isinstance(call, ast.Call)]
         if any(_called(call) == "sleep" for call in calls) and path.name != "waiting.py":
             polling.append(path.relative_to(TESTS).as_posix())
@@ -321,7 +332,7 @@ def test_no_test_polls_without_a_limit() -> None:
 
 
 def test_open_mappings_become_fewer() -> None:
-    trees = {path: ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
+    trees = {path: _parsed(path) for path in PACKAGE.rglob("*.py")}
     aliases = {
         target.id
         for tree in trees.values()
