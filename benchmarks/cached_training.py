@@ -39,6 +39,7 @@ from floors import best_seconds, matrix_rates
 from training import BATCH_SIZE, write_scans
 
 GFLOP_CONV_S, GFLOP_LORA = 0.8, 42.0
+PRODUCT = "float32_onednn"
 ROUND = LocalRound(1, "A", 1, 1)
 SETTINGS = TrainingSettings(batch_size=BATCH_SIZE, class_weighted=False)
 
@@ -137,11 +138,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    before = matrix_rates(time.perf_counter)["float32_onednn"]
+    before = matrix_rates(time.perf_counter, [PRODUCT])[PRODUCT]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         scans = write_scans(folder, max(options.scans, options.lora_scans))
-        gflops = max(before, matrix_rates(time.perf_counter)["float32_onednn"])
+        gflops = max(before, matrix_rates(time.perf_counter, [PRODUCT])[PRODUCT])
         epochs = {
             "conv_s": conv_s(scans[: options.scans], options.repeats, folder / "conv_s", gflops),
             "lora": lora(scans[: options.lora_scans], 2, folder / "lora", gflops),

@@ -22,6 +22,7 @@ from floors import best_seconds, forward_gflop, matrix_rates
 
 Network = Callable[[Tensor], Tensor]
 CPU = torch.device("cpu")
+PRODUCT = "float32_onednn"
 TURNS = 2
 
 
@@ -90,7 +91,7 @@ def measure(name: str, max_training_size: int) -> Costs:
     size = encoder.spec.input.size
     scan = torch.rand(1, 1, size, size, size, generator=torch.Generator().manual_seed(0))
     found = reference_of(name, encoder)
-    before = matrix_rates(time.perf_counter)["float32_onednn"]
+    before = matrix_rates(time.perf_counter, [PRODUCT])[PRODUCT]
 
     runs: dict[str, Callable[[], Tensor]] = {"ours": lambda: encoder(scan)}
     if found is not None:
@@ -104,7 +105,7 @@ def measure(name: str, max_training_size: int) -> Costs:
             error = relative_error(encoder(scan), network(scan))
             reference = Reference(package, seconds["reference"], peaks["reference"], error)
     gflop = forward_gflop(encoder, scan)
-    gflops = max(before, matrix_rates(time.perf_counter)["float32_onednn"])
+    gflops = max(before, matrix_rates(time.perf_counter, [PRODUCT])[PRODUCT])
     training = train(encoder, scan, 3 * gflop / gflops) if size <= max_training_size else None
     forward = Pass(seconds["ours"], gflop / gflops, peaks["ours"])
     return Costs(name, size, gflop, gflops, forward, training, reference)

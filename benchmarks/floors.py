@@ -1,7 +1,7 @@
 """Parts of a floor: the best of several turns, the rate of this machine, and the arithmetic of a network."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from fedtune3d.models.linear import PRIVATE_OPERATOR, fast_linear
 Runs = Mapping[str, Callable[[], object]]
 Clock = Callable[[], float]
 Shape = Sequence[int]
+KINDS = ("float32_mkl", "float32_onednn", "bfloat16")
 
 
 def best_seconds(runs: Runs, repeats: int, clock: Clock) -> dict[str, float]:
@@ -27,7 +28,7 @@ def best_seconds(runs: Runs, repeats: int, clock: Clock) -> dict[str, float]:
     return seconds
 
 
-def matrix_rates(clock: Clock) -> dict[str, float]:
+def matrix_rates(clock: Clock, kinds: Collection[str] = KINDS) -> dict[str, float]:
     """GFLOP/s of a product of 2048 × 768 by 768 × 3072 matrices: float32 by MKL and by oneDNN, and bfloat16."""
     x, weight = torch.randn(2048, 768), torch.randn(3072, 768)
     x16, weight16 = x.bfloat16(), weight.bfloat16()
@@ -37,7 +38,7 @@ def matrix_rates(clock: Clock) -> dict[str, float]:
         "bfloat16": lambda: nn.functional.linear(x16, weight16),
     }
     with torch.inference_mode():
-        seconds = best_seconds(runs, 20, clock)
+        seconds = best_seconds({kind: runs[kind] for kind in kinds}, 20, clock)
     return {name: 2 * 2048 * 768 * 3072 / 1e9 / value for name, value in seconds.items()}
 
 
