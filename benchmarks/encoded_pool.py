@@ -6,7 +6,7 @@ Each person is simulated by `fedtune3d.simulation`, scanned by one of six scanne
 voxels and orientation, prepared as `fedtune3d prepare` does and encoded by `tiny`, a random encoder. The pool is kept
 in chunks of 60 people in a folder (`runs/pool` by default). A chunk that exists is not computed again, so a build can
 be stopped and continued, and the first people of a larger pool are those of a smaller one. 3,000 people take 1.2 GB and
-about two hours of one core.
+about an hour of one core.
 """
 
 import argparse
