@@ -160,7 +160,7 @@ def test_shares_of_a_users_atlas_leave_and_those_of_few_people_do_not(small_expe
     ]
     np.testing.assert_allclose(torch.stack(kept).mean(dim=0), told_shares)
     assert found["volumes"]["left half"] == pytest.approx(0.5, abs=0.1)
-    assert told(folder, "B")["why"] == "fewer than 4 positive people in the test set (policy.min_per_class)"
+    assert told(folder, "B")["why"] == "fewer than 4 AD people in the test set (policy.min_per_class)"
     assert "atlas.nii.gz" not in (folder.config).read_text()
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from rich import box
 from rich.table import Table
 
+from fedtune3d.config.class_names import names_of
 from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.federation.site.saliency import place_width
 from fedtune3d.report.number_formatting import size
@@ -127,7 +128,7 @@ def _mapped_scans(plan: RunPlan) -> str:
     outcome, explain = plan.experiment.outcome, plan.experiment.explain
     if isinstance(outcome, NumberOutcome):
         return "test scans"
-    named = explain.of if explain is not None and explain.of is not None else outcome.names[-1]
+    named = explain.of if explain is not None and explain.of is not None else names_of(plan.experiment).positive
     return f"{named} test scans"
 
 

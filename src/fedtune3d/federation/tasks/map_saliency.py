@@ -6,6 +6,7 @@ from pydantic import Field
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State, state_sha256
+from fedtune3d.config.class_names import names_of
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.explain import ExplainSection
 from fedtune3d.evaluation.outcome import EVERYONE
@@ -133,7 +134,7 @@ def _why_no_maps(site: SiteData, people: int) -> str | None:
         return "the site's policy does not let maps leave (policy.maps_leave)"
     for key, minimum in (("min_per_class", policy.min_per_class), ("min_people", policy.min_people)):
         if people < minimum:
-            stratum = site.experiment.outcome.strata[explained_label(site.experiment)]
+            stratum = names_of(site.experiment).in_order[explained_label(site.experiment)]
             people_of = "people" if stratum == EVERYONE else f"{stratum} people"
             return f"fewer than {minimum} {people_of} in the test set (policy.{key})"
     return None
