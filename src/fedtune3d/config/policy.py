@@ -1,12 +1,13 @@
 """The policy of a site: the tasks it carries out, and what may leave it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator
 
 from fedtune3d._utils.names import known_name
 from fedtune3d._utils.ranges import Count, Fraction, Number, Positive, Whole
 from fedtune3d._utils.strict import StrictModel
+from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.models.assembly import NCC, RESNET18
 from fedtune3d.models.heads import head_names
 
@@ -26,8 +27,8 @@ class Policy(StrictModel):
             saliency map, and the numbers of a group such as a sex or an age band: a sum over a few people would expose
             them. Across hospitals no experiment with a smaller class is answered.
         min_people: Minimum number of people of a class in a split that is trained on, or of which a number leaves.
-            People who share a group count once. With 1, the default of the sites of one process, the leak audit holds
-            nothing back.
+            People who share a group count once. Where the experiment predicts a number, twice as many are needed. With
+            1, the default of the sites of one process, the leak audit holds nothing back.
         tunings: The tunings that the site trains; None for all.
         heads: The heads that the site trains; None for all.
         max_rounds: Maximum number of rounds of an experiment.
@@ -61,6 +62,16 @@ class Policy(StrictModel):
     max_epsilon: Annotated[Number, Field(ge=0.01, le=100, allow_inf_nan=False)] | None = None
     max_delta: Annotated[Number, Field(ge=1e-12, le=0.1, allow_inf_nan=False)] = 1e-3
     hours: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")] | None = None
+
+    def for_outcome(self, outcome: Outcome) -> Self:
+        """Return the policy under which an experiment that predicts `outcome` is answered.
+
+        Of a number its sum and the sum of its squares leave, and as scores and ages are whole numbers, these can be
+        solved for those of a few people. So twice as many people are needed, which is what two classes need.
+        """
+        if not isinstance(outcome, NumberOutcome) or self.min_people == 1:
+            return self
+        return self.model_copy(update={"min_people": 2 * self.min_people})
 
     @property
     def min_described(self) -> int:

@@ -27,7 +27,10 @@ class Scores:
             the classes that the scans have.
         balanced_accuracy: Mean over these classes of the share of scans that are called what they are; of two classes
             at probability 0.5.
-        loss: Mean cross-entropy, unweighted; of a number the mean absolute error in units of its range.
+        loss: Mean cross-entropy, unweighted; of a number the root mean squared error in units of its range. A
+            server that sends states that predict one number for everybody, another in each round, learns from squared
+            errors no more than the mean and the variance of the true numbers; from absolute ones it would learn
+            how many people lie below each of these.
         examples: Number of scans.
         why: Why a score is undefined; None if all are defined.
     """
@@ -97,5 +100,5 @@ def _score_classes(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> Sc
 
 
 def _score_numbers(outputs: NDArray[np.float64], numbers: NDArray[np.float64]) -> Scores:
-    loss = float(np.abs(outputs[:, 0] - numbers).mean() / 2)  # the scale of the outputs is half the range
+    loss = float(np.sqrt(np.mean((outputs[:, 0] - numbers) ** 2)) / 2)  # the scale of the outputs is half the range
     return Scores(None, None, loss, len(numbers), "a number has no AUC")

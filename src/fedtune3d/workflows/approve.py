@@ -62,6 +62,7 @@ def read_request(folder: Path, file: Path) -> Request:
         Silent(),
         lambda participant: hash_person(key, participant) in withdrawn,
     )
+    section = site.section
     require_answerable(experiment, section, settings.columns, site.cohort)
     records = site.cohort.records
     splits = site.own_splits(records)
@@ -71,13 +72,13 @@ def read_request(folder: Path, file: Path) -> Request:
         name: people_by_class((record for record in records if splits.get(record.group_id) == name), site.classes)
         for name in SPLITS
     }
-    minimum = settings.policy.min_people
+    minimum = section.policy.min_people
     withholds = any(too_close(people, released, minimum) for _, released in approvals.released())
     training = [record for record in records if splits.get(record.group_id) == TRAIN]
     cost = forecast(
         experiment,
         section.name,
-        settings.policy,
+        section.policy,
         count_people(training),
         people.get(TRAIN, ()),
         read_spending(paths.spending),

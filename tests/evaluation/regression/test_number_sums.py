@@ -18,6 +18,19 @@ def test_sums_of_sites_are_consistent_and_add_up(draw_numbers: Draw) -> None:
     assert pooled.squared_error.total == pytest.approx(pooled.joint.error_squared)
 
 
+def test_coarse_sums_are_possible_and_near(draw_numbers: Draw) -> None:
+    for seed in range(30):
+        drawn = draw_numbers(seed, 10 + seed, 1 + seed % 2, bias=float(seed % 5))
+        exact, coarse = NumberSums.of(drawn, 70.0), NumberSums.of(drawn, 70.0, step=10.0)
+        require_possible_numbers(coarse, 5.0)
+        assert (coarse.joint, coarse.error) == (exact.joint, exact.error)
+        assert coarse.absolute_error.total % 10 == 0
+        for name in ("absolute_error", "squared_error"):
+            near, known = getattr(coarse, name).measure, getattr(exact, name).measure
+            assert near.value == pytest.approx(known.value, abs=0.51)
+            assert near.variance == pytest.approx(known.variance, rel=0.8)
+
+
 @pytest.mark.parametrize(
     ("part", "change", "why"),
     [

@@ -32,13 +32,18 @@ def test_a_summary_is_json_without_names(draw_numbers: Draw, share: bool) -> Non
 
 
 def test_what_leaves_without_predictions_is_sums(draw_numbers: Draw) -> None:
-    """Of five people, there are fewer sums of powers than numbers, so that these do not follow from them."""
+    """Exact are the sums of numbers and of their products; of errors the rest is coarse.
+
+    That whole numbers of few people do not follow is attacked in `federation/privacy/test_sums_of_numbers.py`.
+    """
     summary = summarise_numbers(draw_numbers(1), draw_numbers(2, 5), LIMITS, share_predictions=False, min_people=5)
     assert summary.predictions is None
     assert len(summary.residuals) == 1
     joint = {"truth", "predicted", "truth_squared", "product", "predicted_squared"}
     assert joint | {"people", "scans"} == set(vars(summary.test.joint))
-    # With one scan each, Σ|e| and Σe⁴ are the only others, 7 sums of 10 numbers, besides ratios of two decimals.
+    # With one scan each, Σ|e| and Σe⁴ are the only others, besides ratios of two decimals.
+    assert summary.test.absolute_error.total % 10 == 0
+    assert (2 * np.log2(summary.test.squared_error.squared_total)) % 1 == pytest.approx(0, abs=1e-9)
     for part in (summary.test.error, summary.test.absolute_error):
         assert part.squared_total == pytest.approx(summary.test.squared_error.total)
     assert all(ratio == round(ratio, 2) for ratio in vars(summary.ratios).values())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d.evaluation.regression.coarse import coarse_step
 from fedtune3d.evaluation.regression.joint_sums import require_possible_joint
 from fedtune3d.evaluation.regression.measures import spearman_correlation
 from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
@@ -57,9 +58,10 @@ class CheckedNumberSummary:
 
 def _require_consistent(summary: NumberSummary) -> None:
     require_possible_joint(summary.validation)
-    require_possible_numbers(summary.test)
+    rounding = coarse_step(summary.limits) / 2 if summary.predictions is None else 0.0
+    require_possible_numbers(summary.test, rounding)
     joint = summary.test.joint
-    require_possible_bins(summary.residuals, joint.people, joint.scans, summary.test.error.total)
+    require_possible_bins(summary.residuals, joint.people, joint.scans, summary.test.error.total, rounding)
     if summary.ratios is not None and not all(0 < ratio < math.inf for ratio in vars(summary.ratios).values()):
         raise ValueError(f"ratios of variances of {list(vars(summary.ratios).values())}")
     if summary.spearman is not None and not -1 - 1e-9 <= summary.spearman <= 1 + 1e-9:

@@ -1,12 +1,16 @@
 """The sums over test scans that a site sends, from which the measures of predicted numbers follow."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from fedtune3d.evaluation.cluster_sums import ClusterSums
+from fedtune3d.evaluation.regression.coarse import to_half_octave, to_step
 from fedtune3d.evaluation.regression.joint_sums import JointSums, require_possible_joint
 from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
+
+HALF_OCTAVE = 1.19
+"""How many times greater than a number rounded to half octaves the exact one may be."""
 
 
 @dataclass(frozen=True)
@@ -16,8 +20,8 @@ class NumberSums:
     Attributes:
         joint: Sums of true and predicted numbers.
         error: Sums of predicted minus true numbers, by person.
-        absolute_error: Sums of its absolute value.
-        squared_error: Sums of its square.
+        absolute_error: Sums of its absolute value; coarse where predictions stay at a site.
+        squared_error: Sums of its square; the sum of their squares is coarse where predictions stay at a site.
     """
 
     joint: JointSums
@@ -26,14 +30,23 @@ class NumberSums:
     squared_error: ClusterSums
 
     @classmethod
-    def of(cls, predictions: NumberPredictions, reference: float) -> Self:
-        """Sum over the scans of `predictions`; numbers themselves are taken minus `reference`."""
+    def of(cls, predictions: NumberPredictions, reference: float, step: float = 0.0) -> Self:
+        """Sum over the scans of `predictions`; numbers themselves are taken minus `reference`.
+
+        With a `step`, sums that would tell more than those of numbers and of their squares are rounded (`coarse`).
+        """
         errors, codes = predictions.errors, predictions.participant_codes()
+        absolute, squared = ClusterSums.of(abs(errors), codes), ClusterSums.of(errors**2, codes)
         return cls(
             joint=JointSums.of(predictions, reference),
             error=ClusterSums.of(errors, codes),
-            absolute_error=ClusterSums.of(abs(errors), codes),
-            squared_error=ClusterSums.of(errors**2, codes),
+            absolute_error=replace(
+                absolute,
+                total=to_step(absolute.total, step),
+                scans_times_total=to_step(absolute.scans_times_total, step),
+                squared_total=to_half_octave(absolute.squared_total, step if absolute.scans > absolute.people else 0.0),
+            ),
+            squared_error=replace(squared, squared_total=to_half_octave(squared.squared_total, step)),
         )
 
     @classmethod
@@ -47,8 +60,14 @@ class NumberSums:
         )
 
 
-def require_possible_numbers(sums: NumberSums) -> None:
-    """Check the sums that a site sent. Raises `ValueError` if they contradict each other."""
+def require_possible_numbers(sums: NumberSums, rounding: float = 0.0) -> None:
+    """Check the sums that a site sent. Raises `ValueError` if they contradict each other.
+
+    Args:
+        sums: The sums.
+        rounding: How far the sum of absolute errors may be from the exact one; above 0, sums of squares by person may
+            be rounded to half octaves.
+    """
     require_possible_joint(sums.joint)
     clusters = (sums.error, sums.absolute_error, sums.squared_error)
     sizes = {(part.people, part.scans, part.squared_scans) for part in clusters}
@@ -59,10 +78,12 @@ def require_possible_numbers(sums: NumberSums) -> None:
         raise ValueError("the sum of errors is not the sum of predicted minus that of true numbers")
     if abs(sums.squared_error.total - sums.joint.error_squared) > slack:
         raise ValueError("the sum of squared errors contradicts the sums of squares and products")
-    if not abs(sums.error.total) <= sums.absolute_error.total + slack:
+    if not abs(sums.error.total) <= sums.absolute_error.total + rounding + slack:
         raise ValueError("the sum of absolute errors is smaller than that of errors")
-    if sums.absolute_error.total**2 > sums.error.scans * (sums.squared_error.total + slack):
+    fewest = max(0.0, sums.absolute_error.total - rounding)
+    if fewest**2 > sums.error.scans * (sums.squared_error.total + slack):
         raise ValueError("the sum of absolute errors is too great for that of squared ones")
-    for part in clusters:
-        if part.squared_total < 0 or part.total**2 > part.people * (part.squared_total + slack**2):
+    digits = HALF_OCTAVE if rounding else 1.0
+    for part, total in zip(clusters, (sums.error.total, fewest, sums.squared_error.total), strict=True):
+        if part.squared_total < 0 or total**2 > part.people * (digits * part.squared_total + slack**2):
             raise ValueError(f"a sum of squares by person of {part.squared_total:g}, which is too small")

@@ -16,6 +16,7 @@ from fedtune3d.evaluation.cluster_sums import ClusterSums
 from fedtune3d.evaluation.cross_validated import CORRECTED
 from fedtune3d.evaluation.estimate import Estimate, undefined
 from fedtune3d.evaluation.measure import Measure, few_people, sum_of_independent
+from fedtune3d.evaluation.regression.coarse import to_half_octave, to_step
 from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
 from fedtune3d.evaluation.same_scans import require_same_scans
 from fedtune3d.evaluation.scan_rows import in_scan_order
@@ -52,10 +53,15 @@ class ErrorComparison:
     sites: tuple[str, ...] = ()
 
 
-def paired_errors(first: NumberPredictions, second: NumberPredictions) -> ErrorComparison:
+def paired_errors(first: NumberPredictions, second: NumberPredictions, step: float = 0.0) -> ErrorComparison:
     """Compare two models on identical scans, with rows in any order.
 
     With one scan per person, this is the paired t test of absolute errors.
+
+    Args:
+        first: The first model's predictions.
+        second: The second's.
+        step: To what the sums of absolute errors are rounded (`coarse`); 0 for exact ones.
 
     Raises:
         InputError: If the two differ in scans or true numbers.
@@ -63,11 +69,12 @@ def paired_errors(first: NumberPredictions, second: NumberPredictions) -> ErrorC
     first, errors = _paired(first, second)
     if not len(first):
         return ErrorComparison(None, None, undefined("no test scans"), None, None, None, 0)
-    one, other = (float(part.mean()) for part in errors)
+    one, other = (to_step(float(part.sum()), step) / len(first) for part in errors)
     measure = ClusterSums.of(errors[0] - errors[1], first.participant_codes()).measure
     if measure is None:
         return ErrorComparison(one, other, undefined("fewer than two people"), None, None, None, len(first))
-    return _tested(one, other, measure, PAIRED, few_people(first.people), len(first))
+    coarse = Measure(one - other, to_half_octave(measure.variance, step), measure.degrees)
+    return _tested(one, other, coarse if step else measure, PAIRED, few_people(first.people), len(first))
 
 
 def paired_errors_over_seeds(

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 
+from fedtune3d.evaluation.regression.coarse import coarse_step
 from fedtune3d.evaluation.regression.joint_sums import JointSums
 from fedtune3d.evaluation.regression.measures import spearman_correlation
 from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
@@ -115,18 +116,20 @@ def summarise_numbers(
         test: Test scans.
         limits: The target's range.
         share_predictions: Whether test predictions and true numbers leave.
-        min_people: Fewest people behind the sums of a range of the true number.
+        min_people: Fewest people behind the sums of a range of the true number. Above 1, sums are coarse (`coarse`)
+            unless predictions leave.
         federated: The federated model's predictions of the same test scans, to compare a baseline with.
     """
+    step = 0.0 if share_predictions or min_people == 1 else coarse_step(limits)
     return NumberSummary(
         version=VERSION,
         limits=limits,
         validation=JointSums.of(validation, middle(limits)),
-        test=NumberSums.of(test, middle(limits)),
+        test=NumberSums.of(test, middle(limits), step),
         ratios=VarianceRatios.of(test),
         spearman=spearman_correlation(test),
         residuals=residual_bins(test, limits, 1 if share_predictions else min_people),
-        against_federated=None if federated is None else paired_errors(federated, test),
+        against_federated=None if federated is None else paired_errors(federated, test, step),
         predictions=SharedNumbers.of(test) if share_predictions else None,
     )
 

@@ -126,7 +126,7 @@ class SiteHost:
             consent = self._consent(experiment, site)
             site.sign_with(self.settings.signing_key, self.settings.trusted)
             site.spend_from(self.paths.spending, self.paths.people_key, self.make_draws)
-            gate = PolicyGate(site, experiment, self.settings.policy, folder, declared_answer, consent)
+            gate = PolicyGate(site, experiment, site.section.policy, folder, declared_answer, consent)
             self._current = causes, gate, site
         return self._current[1:]
 
@@ -149,7 +149,7 @@ class SiteHost:
             experiment.training.rounds,
             self._terms(),
         )
-        return Consent.open(self.approvals, account, people, self.settings.policy, classes)
+        return Consent.open(self.approvals, account, people, site.section.policy, classes)
 
     def _terms(self) -> str:
         """Return the SHA-256 of what decides on answers: the policy, the key of the codes, and who has withdrawn."""

@@ -58,7 +58,8 @@ class SiteData(LocalTrainer):
 
     Args:
         experiment: The experiment.
-        section: This site's section of the experiment; must have a root.
+        section: This site's section of the experiment; must have a root. The site keeps to its policy as the outcome
+            asks for it (`Policy.for_outcome`).
         folder: ``sites/<name>/`` of the run folder.
         progress: Where the progress of preparation and encoding is shown.
         process_model: The model, shared by the sites of a process.
@@ -79,7 +80,7 @@ class SiteData(LocalTrainer):
         withdrawn: Callable[[str], bool] = lambda participant: False,
     ) -> None:
         super().__init__(section.name, experiment, process_model, SiteFolder(folder).memory())
-        self.section = section
+        self.section = section.model_copy(update={"policy": section.policy.for_outcome(experiment.outcome)})
         self.folder = folder
         self.files = SiteFolder(folder)
         self.progress = progress
