@@ -67,7 +67,6 @@ TESTED_ELSEWHERE = {
     "report/figures/outcome.py": "workflows/test_outcomes.py",
     "report/figures/roc_axes.py": "report/figures/test_roc.py",
     "report/first_outcome.py": "workflows/test_outcomes.py",
-    "report/outcome_tables.py": "workflows/test_outcomes.py",
     "workflows/scan_predictions.py": "workflows/test_predict.py",
     "config/study_results.py": "workflows/test_study.py",
     "evaluation/multiclass/metrics.py": "evaluation/multiclass/test_combination.py",

@@ -83,7 +83,7 @@ def with_table(name: str, root: Path, folder: Path) -> dict[str, str]:
     for number, person in enumerate(people):
         diagnosis = CLASSES[number % 3]
         age = "n/a" if number == 0 else str(55 + 2 * number)
-        rows.append(f"{person}\t{diagnosis}\t{STAGES[diagnosis]}\t{age}\tF")
+        rows.append(f"{person}\t{diagnosis}\t{STAGES[diagnosis]}\t{age}\t{'FM'[number // 2 % 2]}")
     table = folder / f"{name}.tsv"
     table.write_text("\n".join(rows) + "\n")
     return {"name": name, "root": str(root), "participants": str(table)}
@@ -98,7 +98,8 @@ def finished(
 ) -> tuple[str, RunFolder]:
     """A run of two rounds with baselines, and whether it is of classes or of a number."""
     output = tmp_path_factory.mktemp(request.param) / "run"
-    changes = outcome_of(request.param) | {"sites": sites, "baselines": ["local", "leave_one_site_out"]}
+    own = [site | {"policy": {"min_per_class": 1}} for site in sites]
+    changes = outcome_of(request.param) | {"sites": own, "baselines": ["local", "leave_one_site_out"]}
     path = small_experiment.write(output, **changes, explain={"method": "gradcam"})
     return request.param, run_experiment(Experiment.from_yaml(path))
 
@@ -148,6 +149,9 @@ def test_a_run_ends_in_metrics_and_a_report(finished: tuple[str, RunFolder]) -> 
         assert f'<span>vs local</span> <b>{shown} years <span class="interval">(95% CI ' in page
         assert "Mean absolute test error (years) of the federated model minus that of the baseline" in page
         assert "tested by Student's t" in run.methods.read_text()
+        assert set(methods["federated"].groups["sex"].groups) == {"F", "M"}
+        assert methods["local"].groups == {}
+        assert "Groups of people: test scans of all sites" in page
         assert {path.stem for path in run.figures.glob("*.svg")} >= {"predicted_numbers", "residuals"}
         assert [part["reason"] for part in flow["A"]["left_out"]] == ["number not known"]
     assert run.methods.read_text().count("95% confidence intervals") == 1

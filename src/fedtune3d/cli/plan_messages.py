@@ -81,13 +81,14 @@ def _test_results(outcome: Outcome) -> str:
     """Describe the summary of test scans, up to what leaves of each of them."""
     if isinstance(outcome, NumberOutcome):
         return (
-            "sums of true and predicted numbers and of errors, also by range of the true number, and numbers of people "
-            "and scans, for enough people; true and predicted number"
+            "sums of true and predicted numbers and of errors, also by range of the true number, sex, age band and "
+            "scanner, and numbers of people and scans, for enough people; true and predicted number"
         )
     if not outcome.is_binary:
         return (
             "AUC of each class and their mean with CI, counts of probabilities per class on a grid, confusion matrix, "
-            "numbers of people and scans; probabilities and class"
+            "numbers of people and scans, AUC also by sex, age band and scanner for enough people; probabilities and "
+            "class"
         )
     return (
         "AUC with CI, counts of probabilities per class on a grid, numbers of people and scans, the same by sex, age "

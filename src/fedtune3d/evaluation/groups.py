@@ -13,17 +13,13 @@ import numpy as np
 from fedtune3d.evaluation.auc_estimate import score_estimate_from_counts
 from fedtune3d.evaluation.class_counts import ClassCounts, CountScans
 from fedtune3d.evaluation.classification import operating_point
-from fedtune3d.evaluation.estimate import Estimate, defined, undefined
-from fedtune3d.evaluation.intervals import difference_interval
+from fedtune3d.evaluation.estimate import Estimate, undefined
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class
 from fedtune3d.evaluation.sample import FROM_COUNTS
+from fedtune3d.evaluation.subgroups import UNKNOWN, Axes, gap_of, group_rows, leaving_groups
 
 AGE_BANDS = ((60, "under 60"), (70, "60–69"), (80, "70–79"))
 OLDEST = "80 and over"
-UNKNOWN = "unknown"
-
-Axes = Mapping[str, Sequence[str]]
-"""Axis, such as ``sex`` → the group of each scan of a split."""
 
 
 @dataclass(frozen=True)
@@ -92,27 +88,16 @@ def summarise_groups(
             together have fewer, the smallest other group is suppressed, too.
         count: How scans are counted on the grid.
     """
-    return {
-        axis: _summarise_axis(test, np.array(names, dtype=str), min_per_class, count) for axis, names in axes.items()
-    }
+    return {axis: _summarise_axis(test, names, min_per_class, count) for axis, names in axes.items()}
 
 
-def _summarise_axis(test: Predictions, names: np.ndarray, min_per_class: int, count: CountScans) -> AxisCounts:
-    if set(names) <= {UNKNOWN}:
-        return AxisCounts({}, 0)
-    groups = {str(name): GroupCounts.of(_rows(test, names == name), count) for name in np.unique(names)}
-    people = {name: group.participants_by_class for name, group in groups.items()}
-    leaving = sorted(
-        (name for name in groups if min(people[name]) >= min_per_class), key=lambda name: sum(people[name])
-    )
-    held_back = [name for name in groups if name not in leaving]
-    while held_back and leaving and min(np.sum([people[name] for name in held_back], axis=0)) < min_per_class:
-        held_back.append(leaving.pop(0))
-    return AxisCounts({name: groups[name] for name in sorted(leaving)}, len(held_back))
+def _summarise_axis(test: Predictions, names: Sequence[str], min_per_class: int, count: CountScans) -> AxisCounts:
+    groups = {name: GroupCounts.of(_rows(test, rows), count) for name, rows in group_rows(names).items()}
+    leaving = leaving_groups({name: group.participants_by_class for name, group in groups.items()}, min_per_class)
+    return AxisCounts({name: groups[name] for name in leaving}, len(groups) - len(leaving))
 
 
-def _rows(test: Predictions, mask: np.ndarray) -> Predictions:
-    rows = np.flatnonzero(mask)
+def _rows(test: Predictions, rows: Sequence[int]) -> Predictions:
     return Predictions(
         tuple(test.participants[row] for row in rows),
         tuple(test.sessions[row] for row in rows),
@@ -185,15 +170,7 @@ def _measures(
 
 def _differences(group: GroupMeasures, rest: GroupMeasures) -> GroupMeasures:
     return GroupMeasures(
-        _difference(group.auc, rest.auc),
-        _difference(group.sensitivity, rest.sensitivity),
-        _difference(group.specificity, rest.specificity),
+        gap_of(group.auc, rest.auc),
+        gap_of(group.sensitivity, rest.sensitivity),
+        gap_of(group.specificity, rest.specificity),
     )
-
-
-def _difference(group: Estimate, rest: Estimate) -> Estimate:
-    if group.limits is None or rest.limits is None:
-        return undefined(group.undefined or rest.undefined or "")
-    few = bool(group.mark or rest.mark)
-    interval = difference_interval(group.limits, rest.limits)
-    return defined(group.limits[0] - rest.limits[0], interval, "difference, limits by MOVER", few)

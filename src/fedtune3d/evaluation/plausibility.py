@@ -17,10 +17,9 @@ from fedtune3d.evaluation.delong import DELONG, OBUCHOWSKI, auc_and_variance_fro
 from fedtune3d.evaluation.estimate import FEW, Estimate
 from fedtune3d.evaluation.grid import EDGES, auc_error_bound
 from fedtune3d.evaluation.paired import combine_comparisons
+from fedtune3d.evaluation.subgroups import require_possible_axis
 from fedtune3d.evaluation.summary import TestSummary
 
-AXES = ("sex", "age", "scanner")
-MAX_GROUPS = 100
 ROUNDING = 1e-9
 SCORE_METHODS = tuple(SCORE.format(variance=name) for name in ("DeLong", "Obuchowski"))
 WIDER, SLACK = 5.0, 0.05
@@ -189,8 +188,7 @@ def brier_bounds(counts: NDArray[np.int64]) -> tuple[float, float]:
 
 def _require_groups(test: TestSummary, counts: NDArray[np.int64]) -> None:
     for axis, part in test.groups.items():
-        if axis not in AXES or not 0 <= part.held_back <= MAX_GROUPS or len(part.groups) > MAX_GROUPS:
-            raise ValueError(f"groups: expected up to {MAX_GROUPS} along {', '.join(AXES)}, got {axis[:60]!r}")
+        require_possible_axis(axis, len(part.groups), part.held_back)
         total = np.zeros(2, np.int64)
         for group in part.groups.values():
             of_group = group.counts.dense()

@@ -16,11 +16,12 @@ from fedtune3d.evaluation.class_counts import ClassCounts, CountScans
 from fedtune3d.evaluation.delong import delong_estimate
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.grid import GRID, Grid
-from fedtune3d.evaluation.groups import Axes, AxisCounts, summarise_groups
+from fedtune3d.evaluation.groups import AxisCounts, summarise_groups
 from fedtune3d.evaluation.membership import MembershipAttack
 from fedtune3d.evaluation.paired import Comparison, paired_delong
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class
 from fedtune3d.evaluation.sample import Sample
+from fedtune3d.evaluation.subgroups import Axes
 
 VERSION = 4
 MIN_PER_CLASS = 5

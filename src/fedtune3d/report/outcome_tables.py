@@ -14,10 +14,12 @@ from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.evaluation.regression.metrics import NumberMetrics
+from fedtune3d.evaluation.subgroups import SubgroupAxis
 from fedtune3d.report.class_tables import class_rows, classes_rows
 from fedtune3d.report.headline import by_place, headline
-from fedtune3d.report.number_formatting import METHODS, interval, sentence_case
+from fedtune3d.report.number_formatting import METHODS, difference, interval, plural, sentence_case
 from fedtune3d.report.number_tables import gap_rows, number_rows
+from fedtune3d.report.run_statistics import AXES
 
 MEAN, FEW_MARK = "Mean", " few"
 Part = TypeVar("Part")
@@ -61,10 +63,12 @@ def measured_tables(metrics: RunMetrics, only: str | None = None) -> list[Outcom
         only: The only site to show; None for all.
     """
     if (classes := metrics.class_methods.get("federated")) is not None:
-        return [_class_measures(classes, only), _each_class(classes, only), *_confusion_tables(classes, only)]
-    outcome = metrics.outcome
+        tables = [_class_measures(classes, only), _each_class(classes, only), *_confusion_tables(classes, only)]
+        return tables + (group_tables(classes.groups, "Macro AUC") if only is None else [])
+    outcome, numbers = metrics.outcome, metrics.number_methods["federated"]
     unit = outcome.unit if isinstance(outcome, NumberOutcome) else ""
-    return _number_tables(metrics.number_methods["federated"], unit, only)
+    title = f"MAE ({unit})" if unit else "MAE"
+    return _number_tables(numbers, unit, only) + (group_tables(numbers.groups, title) if only is None else [])
 
 
 def terminal_table(table: OutcomeTable) -> Table:
@@ -126,6 +130,26 @@ def _number_tables(metrics: NumberMetrics, unit: str, only: str | None) -> list[
     header = ("Site", "Mean", "SD", "Correlation with the true number, uncorrected", "corrected")
     title = "Gap between predicted and true number, corrected for regression to the mean: test scans [95% CI]"
     return [measured, OutcomeTable(title, header, gaps)] if gaps else [measured]
+
+
+def group_tables(axes: Mapping[str, SubgroupAxis], measure: str) -> list[OutcomeTable]:
+    """Tabulate the groups of the axes that have two or more; what sites held back is a row of its own."""
+    rows: list[tuple[str, ...]] = []
+    for axis, title in AXES.items():
+        if (part := axes.get(axis)) is None or len(part.groups) < 2:
+            continue
+        for name, group in part.groups.items():
+            cells = _cell(group.value), _gap(group.gap)
+            rows.append((f"{title}: {name}", str(group.people), str(group.scans), *cells))
+        if part.held_back:
+            rows.append((f"{title}: held back by sites", "–", "–", plural(part.held_back, "group"), "–"))
+    header = ("Group", "People", "Scans", measure, "Minus all other groups")
+    title = "Groups of people: test scans of all sites [95% CI], not adjusted for their number"
+    return [OutcomeTable(title, header, rows)] if rows else []
+
+
+def _gap(estimate: Estimate) -> str:
+    return difference(estimate) + (f" {estimate.mark}" if estimate.mark else "")
 
 
 def _shown(parts: Mapping[str, Part], only: str | None) -> dict[str, Part]:

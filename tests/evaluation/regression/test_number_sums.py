@@ -28,7 +28,9 @@ def test_coarse_sums_are_possible_and_near(draw_numbers: Draw) -> None:
         for name in ("absolute_error", "squared_error"):
             near, known = getattr(coarse, name).measure, getattr(exact, name).measure
             assert near.value == pytest.approx(known.value, abs=0.51)
-            assert near.variance == pytest.approx(known.variance, rel=0.8)
+            if name == "absolute_error" and seed % 2:  # else it follows from the rounded sum
+                assert near.variance == pytest.approx(known.variance, rel=0.2)
+        assert coarse.squared_error.measure.variance == pytest.approx(0, abs=1e-9 * exact.squared_error.squared_total)
 
 
 @pytest.mark.parametrize(

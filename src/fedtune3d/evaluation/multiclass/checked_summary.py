@@ -13,6 +13,7 @@ from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.grid import GRID
 from fedtune3d.evaluation.multiclass.class_predictions import ClassPredictions
 from fedtune3d.evaluation.multiclass.confusion_matrix import ConfusionMatrix, require_possible_matrix
+from fedtune3d.evaluation.multiclass.groups import require_possible_class_groups
 from fedtune3d.evaluation.multiclass.losses import GREATEST_BRIER, GREATEST_LOG_LOSS
 from fedtune3d.evaluation.multiclass.mean_auc import MeanAuc
 from fedtune3d.evaluation.multiclass.score_counts import dense_scores, score_counts
@@ -85,6 +86,7 @@ class CheckedClassSummary:
             _require_auc(auc)
         _require_mean(summary.macro_auc, classes)
         _require_mean(summary.hand_till, classes * (classes - 1) // 2)
+        require_possible_class_groups(summary.groups, summary.scans_by_class)
         if summary.against_federated is not None:
             require_possible(summary.against_federated)
         predictions = None if summary.predictions is None else summary.predictions.predictions(classes)

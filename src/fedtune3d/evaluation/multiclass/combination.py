@@ -21,6 +21,7 @@ from fedtune3d.evaluation.multiclass.confusion_matrix import (
     effective_people,
     sensitivity,
 )
+from fedtune3d.evaluation.multiclass.groups import combine_class_groups
 from fedtune3d.evaluation.multiclass.losses import brier_score, log_loss
 from fedtune3d.evaluation.multiclass.mean_auc import MeanAuc
 from fedtune3d.evaluation.multiclass.metrics import ClassMeans, ClassMetrics, ClassTestMetrics, OneClass
@@ -66,6 +67,7 @@ def combine_classes(summaries: Mapping[str, ClassSummary], shared_model: bool = 
         sites=sites,
         pooled=_metrics(parts, _pooled_aucs(parts)) if shared_model else None,
         mean=_means(checked, sites),
+        groups=combine_class_groups([part.sent.groups for part in parts]) if shared_model else {},
     )
 
 

@@ -1,7 +1,7 @@
 """The metrics of a method that predicts one of several classes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedtune3d.evaluation.confusion import Fraction
 from fedtune3d.evaluation.estimate import Estimate
@@ -9,6 +9,7 @@ from fedtune3d.evaluation.mean_over_sites import SiteMean
 from fedtune3d.evaluation.multiclass.confusion_matrix import ConfusionMatrix
 from fedtune3d.evaluation.reliability import CalibrationError, CurvePoint
 from fedtune3d.evaluation.roc import RocCurve
+from fedtune3d.evaluation.subgroups import SubgroupAxis
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,14 @@ class ClassMetrics:
         sites: Site → its metrics.
         pooled: Metrics over all sites; None if each site has its own model, as probabilities are then not comparable.
         mean: Means over sites.
+        groups: Axis (``sex``, …) → the macro AUC of its groups; empty if each site has its own model.
     """
 
     classes: tuple[str, ...]
     sites: Mapping[str, ClassTestMetrics]
     pooled: ClassTestMetrics | None
     mean: ClassMeans
+    groups: Mapping[str, SubgroupAxis] = field(default_factory=dict)
 
     @property
     def parts(self) -> dict[str, ClassTestMetrics]:

@@ -3,7 +3,7 @@
 The site's policy decides whether the test probabilities leave; otherwise, only their counts on a grid do, by class.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,11 +16,13 @@ from fedtune3d.evaluation.grid import GRID, Grid
 from fedtune3d.evaluation.multiclass.class_auc import hand_till, macro_auc, one_vs_rest
 from fedtune3d.evaluation.multiclass.class_predictions import ClassPredictions
 from fedtune3d.evaluation.multiclass.confusion_matrix import ConfusionMatrix
+from fedtune3d.evaluation.multiclass.groups import ClassAxis, summarise_class_groups
 from fedtune3d.evaluation.multiclass.losses import brier_losses, log_losses
 from fedtune3d.evaluation.multiclass.mean_auc import MeanAuc
 from fedtune3d.evaluation.multiclass.paired import paired_macro_auc
 from fedtune3d.evaluation.multiclass.score_counts import CountByClass, ScoreCounts, count_by_class, score_counts
 from fedtune3d.evaluation.paired import Comparison
+from fedtune3d.evaluation.subgroups import Axes
 
 VERSION = 1
 
@@ -79,6 +81,7 @@ class ClassSummary:
         one_vs_rest: (C,) AUC of each class against the rest.
         macro_auc: Their mean.
         hand_till: Mean over pairs of classes (Hand and Till's M).
+        groups: Axis → the groups that are large enough to leave.
         against_federated: The federated model's macro AUC minus this model's on the same scans; None for that model.
         predictions: The predictions; None if the site's policy does not let them leave.
     """
@@ -97,6 +100,7 @@ class ClassSummary:
     one_vs_rest: tuple[Estimate, ...]
     macro_auc: MeanAuc
     hand_till: MeanAuc
+    groups: Mapping[str, ClassAxis]
     against_federated: Comparison | None
     predictions: SharedClassPredictions | None
 
@@ -113,6 +117,8 @@ def summarise_classes(
     min_people: int = 1,
     count: CountByClass = count_by_class,
     federated: ClassPredictions | None = None,
+    axes: Axes | None = None,
+    min_per_class: int = 1,
 ) -> ClassSummary:
     """Summarise a site's predictions of several classes.
 
@@ -123,6 +129,8 @@ def summarise_classes(
         min_people: Fewest people in a cell of the confusion matrix that leaves.
         count: How scans are counted on the grid.
         federated: The federated model's predictions of the same test scans, to compare a baseline with.
+        axes: The group of each test scan by axis, such as sex.
+        min_per_class: Fewest people of each class in a group that leaves.
     """
     if len(classes) != test.classes:
         raise ValueError(f"expected probabilities of the classes {', '.join(classes)}, got {test.classes}")
@@ -143,6 +151,7 @@ def summarise_classes(
         one_vs_rest=tuple(one_vs_rest(test, of) for of in range(test.classes)),
         macro_auc=macro_auc(test),
         hand_till=hand_till(test),
+        groups=summarise_class_groups(test, axes or {}, min_per_class, count),
         against_federated=None if federated is None else paired_macro_auc(federated, test),
         predictions=SharedClassPredictions.of(test) if share_predictions else None,
     )

@@ -6,6 +6,7 @@ from typing import Self
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.evaluation.regression.coarse import coarse_step
+from fedtune3d.evaluation.regression.groups import require_possible_number_groups
 from fedtune3d.evaluation.regression.joint_sums import require_possible_joint
 from fedtune3d.evaluation.regression.measures import spearman_correlation
 from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
@@ -62,6 +63,7 @@ def _require_consistent(summary: NumberSummary) -> None:
     require_possible_numbers(summary.test, rounding)
     joint = summary.test.joint
     require_possible_bins(summary.residuals, joint.people, joint.scans, summary.test.error.total, rounding)
+    require_possible_number_groups(summary.groups, joint.people, joint.scans)
     if summary.ratios is not None and not all(0 < ratio < math.inf for ratio in vars(summary.ratios).values()):
         raise ValueError(f"ratios of variances of {list(vars(summary.ratios).values())}")
     if summary.spearman is not None and not -1 - 1e-9 <= summary.spearman <= 1 + 1e-9:

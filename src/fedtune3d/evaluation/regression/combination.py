@@ -9,6 +9,7 @@ import numpy as np
 from fedtune3d.evaluation.measure import Measure, mean_measure
 from fedtune3d.evaluation.regression.checked_summary import CheckedNumberSummary
 from fedtune3d.evaluation.regression.corrected_gap import TrendCorrection, corrected_gap, fit_trend
+from fedtune3d.evaluation.regression.groups import combine_number_groups
 from fedtune3d.evaluation.regression.joint_sums import JointSums
 from fedtune3d.evaluation.regression.measures import (
     NAMES,
@@ -58,6 +59,7 @@ def combine_numbers(summaries: Mapping[str, NumberSummary], shared_model: bool =
         sites=sites,
         pooled=_pooled(list(checked.values()), shared_correction) if shared_model else None,
         mean=_means(measured, any(metrics.measures.mae.mark for metrics in sites.values())),
+        groups=combine_number_groups([part.sent.groups for part in checked.values()]) if shared_model else {},
     )
 
 

@@ -1,12 +1,13 @@
 """The metrics of a method that predicts a number."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedtune3d.evaluation.mean_over_sites import SiteMean
 from fedtune3d.evaluation.regression.corrected_gap import CorrectedGap, TrendCorrection
 from fedtune3d.evaluation.regression.measures import NumberEstimates
 from fedtune3d.evaluation.regression.residual_bins import ResidualBin
+from fedtune3d.evaluation.subgroups import SubgroupAxis
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class NumberMetrics:
         sites: Site → its metrics.
         pooled: Metrics over all sites; None if each site has its own model.
         mean: Means over sites.
+        groups: Axis (``sex``, …) → the mean absolute error of its groups; empty if each site has its own model.
     """
 
     limits: tuple[float, float]
@@ -73,6 +75,7 @@ class NumberMetrics:
     sites: Mapping[str, NumberTestMetrics]
     pooled: NumberTestMetrics | None
     mean: NumberMeans
+    groups: Mapping[str, SubgroupAxis] = field(default_factory=dict)
 
     @property
     def parts(self) -> dict[str, NumberTestMetrics]:

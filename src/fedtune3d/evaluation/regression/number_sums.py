@@ -1,11 +1,11 @@
 """The sums over test scans that a site sends, from which the measures of predicted numbers follow."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 from fedtune3d.evaluation.cluster_sums import ClusterSums
-from fedtune3d.evaluation.regression.coarse import to_half_octave, to_step
+from fedtune3d.evaluation.regression.coarse import coarse_totals, without_spread
 from fedtune3d.evaluation.regression.joint_sums import JointSums, require_possible_joint
 from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
 
@@ -21,7 +21,7 @@ class NumberSums:
         joint: Sums of true and predicted numbers.
         error: Sums of predicted minus true numbers, by person.
         absolute_error: Sums of its absolute value; coarse where predictions stay at a site.
-        squared_error: Sums of its square; the sum of their squares is coarse where predictions stay at a site.
+        squared_error: Sums of its square; the spread of it is 0 where predictions stay at a site.
     """
 
     joint: JointSums
@@ -40,13 +40,8 @@ class NumberSums:
         return cls(
             joint=JointSums.of(predictions, reference),
             error=ClusterSums.of(errors, codes),
-            absolute_error=replace(
-                absolute,
-                total=to_step(absolute.total, step),
-                scans_times_total=to_step(absolute.scans_times_total, step),
-                squared_total=to_half_octave(absolute.squared_total, step if absolute.scans > absolute.people else 0.0),
-            ),
-            squared_error=replace(squared, squared_total=to_half_octave(squared.squared_total, step)),
+            absolute_error=coarse_totals(absolute, step),
+            squared_error=without_spread(squared, step),
         )
 
     @classmethod

@@ -3,12 +3,14 @@
 The site's policy decides whether the test predictions leave; otherwise, only sums over people do.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
 from fedtune3d.evaluation.regression.coarse import coarse_step
+from fedtune3d.evaluation.regression.groups import NumberAxis, summarise_number_groups
 from fedtune3d.evaluation.regression.joint_sums import JointSums
 from fedtune3d.evaluation.regression.measures import spearman_correlation
 from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
@@ -16,6 +18,7 @@ from fedtune3d.evaluation.regression.number_sums import NumberSums
 from fedtune3d.evaluation.regression.paired import ErrorComparison, paired_errors
 from fedtune3d.evaluation.regression.residual_bins import ResidualBin, residual_bins
 from fedtune3d.evaluation.regression.variances import VarianceRatios
+from fedtune3d.evaluation.subgroups import Axes
 
 VERSION = 1
 
@@ -83,6 +86,7 @@ class NumberSummary(NumberValidation):
         ratios: How far the variances of the site's measures are from those under normality; None if they are undefined.
         spearman: Correlation of ranks of the site's test scans; None if it is undefined.
         residuals: Sums of errors by range of the true number.
+        groups: Axis → the groups that are large enough to leave.
         against_federated: The federated model's mean absolute error minus this model's on the same scans; None for that
             model.
         predictions: The predictions; None if the site's policy does not let them leave.
@@ -92,6 +96,7 @@ class NumberSummary(NumberValidation):
     ratios: VarianceRatios | None
     spearman: float | None
     residuals: tuple[ResidualBin, ...]
+    groups: Mapping[str, NumberAxis]
     against_federated: ErrorComparison | None
     predictions: SharedNumbers | None
 
@@ -108,6 +113,8 @@ def summarise_numbers(
     share_predictions: bool,
     min_people: int = 1,
     federated: NumberPredictions | None = None,
+    axes: Axes | None = None,
+    min_in_group: int = 1,
 ) -> NumberSummary:
     """Summarise a site's predicted numbers.
 
@@ -119,6 +126,8 @@ def summarise_numbers(
         min_people: Fewest people behind the sums of a range of the true number. Above 1, sums are coarse (`coarse`)
             unless predictions leave.
         federated: The federated model's predictions of the same test scans, to compare a baseline with.
+        axes: The group of each test scan by axis, such as sex.
+        min_in_group: Fewest people in a group that leaves.
     """
     step = 0.0 if share_predictions or min_people == 1 else coarse_step(limits)
     return NumberSummary(
@@ -129,6 +138,7 @@ def summarise_numbers(
         ratios=VarianceRatios.of(test),
         spearman=spearman_correlation(test),
         residuals=residual_bins(test, limits, 1 if share_predictions else min_people),
+        groups=summarise_number_groups(test, axes or {}, min_in_group, step),
         against_federated=None if federated is None else paired_errors(federated, test, step),
         predictions=SharedNumbers.of(test) if share_predictions else None,
     )

@@ -17,6 +17,7 @@ from fedtune3d.evaluation.regression.summary import (
     summarise_number_validation,
     summarise_numbers,
 )
+from fedtune3d.evaluation.subgroups import Axes
 from fedtune3d.federation.privacy.bins import coarse_counting_by_class
 from fedtune3d.federation.privacy.minimums import people_by_class, too_few
 from fedtune3d.federation.site.data import SPLITS, SiteData
@@ -30,8 +31,11 @@ from fedtune3d.federation.site.predictions_table import (
 from fedtune3d.training.prediction import predict
 
 
-def summarise_classes_of(site: SiteData, method: str, outcome: ClassOutcome) -> ClassSummary:
-    """Predict the classes of the site's scans, keep the predictions at the site, and summarise those of test scans."""
+def summarise_classes_of(site: SiteData, method: str, outcome: ClassOutcome, axes: Axes) -> ClassSummary:
+    """Predict the classes of the site's scans, keep the predictions at the site, and summarise those of test scans.
+
+    `axes` has the group of each test scan by axis.
+    """
     policy, test, probabilities = site.section.policy, site.records_of("test"), _predict_and_write(site, method)
     shown = _shown(site, test)
     return summarise_classes(
@@ -45,11 +49,16 @@ def summarise_classes_of(site: SiteData, method: str, outcome: ClassOutcome) -> 
         min_people=policy.min_people,
         count=coarse_counting_by_class(policy.min_people),
         federated=read_class_predictions(site.files.path, outcome) if shown and _is_compared(site, method) else None,
+        axes=axes if shown else {},
+        min_per_class=max(policy.min_per_class, policy.min_people),
     )
 
 
-def summarise_numbers_of(site: SiteData, method: str, outcome: NumberOutcome) -> NumberSummary:
-    """Predict the numbers of the site's scans, keep the predictions at the site, and summarise them."""
+def summarise_numbers_of(site: SiteData, method: str, outcome: NumberOutcome, axes: Axes) -> NumberSummary:
+    """Predict the numbers of the site's scans, keep the predictions at the site, and summarise them.
+
+    `axes` has the group of each test scan by axis.
+    """
     policy, predicted = site.section.policy, _predict_and_write(site, method)
     test = _numbers(site, "test", predicted["test"])
     return summarise_numbers(
@@ -61,6 +70,8 @@ def summarise_numbers_of(site: SiteData, method: str, outcome: NumberOutcome) ->
         federated=read_number_predictions(site.files.path, outcome)
         if len(test) and _is_compared(site, method)
         else None,
+        axes=axes if len(test) else {},
+        min_in_group=max(policy.min_per_class, policy.min_people),
     )
 
 

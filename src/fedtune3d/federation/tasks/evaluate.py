@@ -10,10 +10,11 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d.cohorts.scanner import scanner_of
 from fedtune3d.evaluation.any_outcome import AnySummary, AnyValidation, require_outcome, summary_of_nobody
-from fedtune3d.evaluation.groups import UNKNOWN, Axes, age_band
+from fedtune3d.evaluation.groups import age_band
 from fedtune3d.evaluation.membership import MembershipAttack, attack_membership
 from fedtune3d.evaluation.outcome import BINARY, NumberOutcome, Outcome
 from fedtune3d.evaluation.predictions import Predictions
+from fedtune3d.evaluation.subgroups import UNKNOWN, Axes
 from fedtune3d.evaluation.summary import Summary, summarise, summarise_validation
 from fedtune3d.federation.messages import LEAVE_ONE_SITE_OUT, LOCAL, Answer, Instruction, Payload, Task, without
 from fedtune3d.federation.privacy.bins import coarse_counting
@@ -100,8 +101,10 @@ def evaluate(site: SiteData, task: Task) -> Answer:
 def _summarise(site: SiteData, method: str) -> AnySummary:
     outcome = site.experiment.outcome
     if isinstance(outcome, NumberOutcome):
-        return summarise_numbers_of(site, method, outcome)
-    return _summarise_two(site, method) if outcome.is_binary else summarise_classes_of(site, method, outcome)
+        return summarise_numbers_of(site, method, outcome, _axes(site))
+    if outcome.is_binary:
+        return _summarise_two(site, method)
+    return summarise_classes_of(site, method, outcome, _axes(site))
 
 
 def _summarise_two(site: SiteData, method: str) -> Summary:
