@@ -108,6 +108,18 @@ def test_of_twice_as_many_people_no_number_follows_even_from_crafted_models() ->
         assert known_ranks(found) < 5, (truth, found)
 
 
+@pytest.mark.slow
+def test_how_far_ten_scores_are_narrowed_down() -> None:
+    """The figures of docs/threat-model.md: what remains possible, and within how many points each rank is known."""
+    sizes, ranges = [], []
+    for seed in range(12):
+        found = list(explanations(sorted(np.random.default_rng(seed).integers(17, 30, 10).tolist())))
+        sizes.append(len(found))
+        ranges += [max(ranks) - min(ranks) for ranks in zip(*found, strict=True)]
+    assert (min(sizes), np.median(sizes), max(sizes)) == (4, 53, 161)
+    assert (min(ranges), max(ranges)) == (0, 6)
+
+
 def test_of_five_people_numbers_would_follow() -> None:
     """The attack works, and is why a policy of five people asks for ten of a number."""
     known = []
