@@ -1,6 +1,5 @@
 """The table of all speed benchmarks: what is read from each program, what counts as met, and what a failure shows."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -9,19 +8,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from benchmark_programs import BENCHMARKS, load_program
 
-ALL = Path(__file__).parents[2] / "benchmarks" / "all.py"
+ALL = BENCHMARKS / "all.py"
 
 
 @pytest.fixture(scope="module")
 def benchmarks() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmarks_all", ALL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_program("all")
 
 
 def test_a_time_must_not_be_above_what_is_wanted_and_a_ratio_not_below(benchmarks: ModuleType) -> None:

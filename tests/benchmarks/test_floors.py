@@ -1,28 +1,18 @@
 """The arithmetic of a network, counted by hand."""
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from benchmark_programs import load_program
 from torch import Tensor, nn
 
 from fedtune3d.models.linear import FastLinear
 
-FLOORS = Path(__file__).parents[2] / "benchmarks" / "floors.py"
-
 
 @pytest.fixture(scope="module")
 def floors() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmarks_floors", FLOORS)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_program("floors")
 
 
 def attend(x: Tensor) -> Tensor:
