@@ -121,6 +121,17 @@ def small_run(small_experiment: SmallExperiment, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="session")
+def template_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site of six simulated scans of the template's anatomy, which all workers share and no test may change."""
+    from fedtune3d.simulation import simulate_sites
+
+    def simulate(folder: Path) -> None:
+        simulate_sites(folder, sites=1, scans=6, seed=3, min_per_class=1, workers=1)
+
+    return made_once(tmp_path_factory, "template-site", simulate) / "site-A"
+
+
+@pytest.fixture(scope="session")
 def write_small_site() -> Callable[..., None]:
     """`write_site`, for tests that spoil what it wrote."""
     return write_site

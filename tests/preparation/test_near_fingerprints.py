@@ -8,16 +8,14 @@ from scipy import ndimage
 from fedtune3d.preparation.near_fingerprints import BANDS, SUSPICIOUS_BANDS, near_bands, on_grid
 from fedtune3d.preparation.prepare_scan import prepare_scan
 from fedtune3d.preparation.settings import PreparationSettings
-from fedtune3d.simulation import simulate_sites
 
 KEY = b"a key of sixteen"
 
 
 @pytest.fixture(scope="module")
-def scans(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def scans(template_site: Path) -> list[Path]:
     """Scans of three simulated people."""
-    [folder] = simulate_sites(tmp_path_factory.mktemp("near"), 1, 6, 3, min_per_class=1, workers=1)
-    return sorted(folder.rglob("*_T1w.nii.gz"))[:3]
+    return sorted(template_site.rglob("*_T1w.nii.gz"))[:3]
 
 
 @pytest.fixture(scope="module")

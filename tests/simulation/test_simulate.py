@@ -115,13 +115,12 @@ def test_a_full_disk_is_seen_before_the_first_scan(tmp_path: Path, maps: Path, m
     assert not list(tmp_path.rglob("*.nii.gz"))
 
 
-def test_template_sites_read_as_a_cohort_that_can_be_prepared(tmp_path: Path) -> None:
+def test_template_sites_read_as_a_cohort_that_can_be_prepared(template_site: Path) -> None:
     from fedtune3d.cohorts.labels import LabelMapping
     from fedtune3d.cohorts.reading import read_site
     from fedtune3d.preparation.prepare_scan import prepare_scan
 
-    [folder] = simulate_sites(tmp_path, sites=1, scans=6, seed=3, min_per_class=1, workers=1)
-    cohort = read_site(folder, "A", LabelMapping(("AD",), ("CN",)))
+    cohort = read_site(template_site, "A", LabelMapping(("AD",), ("CN",)))
     assert len(cohort.records) == 6
     assert sum(record.label for record in cohort.records) == 3
     assert not any(record.group_declared for record in cohort.records)
