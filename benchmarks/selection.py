@@ -8,8 +8,8 @@ alone, and all scans in one place, with the package's optimiser and several sett
 prints, by arm, the mean loss of test AUC against the round that is best on average over all trainings of that arm. The
 choices `highest_auc`, … are the package's own (`federation/best_round.py`).
 
-The pool takes about an hour of one core to build and is kept in `runs/pool`; then the linear head takes about seven minutes
-of one core.
+The pool takes about an hour of one core to build and is kept in `runs/pool`; then the linear head takes about seven
+minutes of one core.
 """
 
 import argparse
