@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from small_files import problems, write_small
 
+from fedtune3d.cohorts.inclusion import Included
 from fedtune3d.cohorts.labels import ClassMapping
 from fedtune3d.cohorts.number_column import NumberColumn
 from fedtune3d.config.evaluation import EvaluationSection
@@ -64,6 +65,31 @@ def test_classes_of_other_names_are_in_their_order(tmp_path: Path) -> None:
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, changes: dict, line: str) -> None:
     found = problems(Experiment, write_small(tmp_path, **changes))
     assert any(line in problem for problem in found), found
+
+
+def test_who_is_included_is_part_of_the_experiment(tmp_path: Path) -> None:
+    """Of its splits, too. A site's own criterion takes the place of the experiment's. Without one, nothing changes."""
+    plain = Experiment.from_yaml(write_small(tmp_path))
+    assert "include" not in plain.public()
+    assert not any("include" in site for site in plain.public()["sites"])
+    sites = [{"name": "A", "root": "a", "include": "group == HC"}, {"name": "B", "root": "b"}]
+    experiments = [
+        plain,
+        Experiment.from_yaml(write_small(tmp_path, include="age >= 60")),
+        Experiment.from_yaml(write_small(tmp_path, include="age >= 60", sites=sites)),
+    ]
+    assert len({experiment.sha256() for experiment in experiments}) == 3
+    assert len({experiment.splits_sha256() for experiment in experiments}) == 3
+    own = experiments[-1]
+    assert [own.criterion_of(site) for site in own.sites] == ["group == HC", "age >= 60"]
+    assert isinstance(own.wanted_of(own.sites[0]), Included)
+    assert Experiment.model_validate(own.public()).sha256() == own.sha256()
+    for given, line in (
+        ("age", "include: label expression 'age'"),
+        (["CN"], "include: expected an expression such as"),
+    ):
+        found = problems(Experiment, write_small(tmp_path, include=given))
+        assert any(line in problem for problem in found), found
 
 
 def test_a_target_is_a_number_of_every_site() -> None:

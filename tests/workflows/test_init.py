@@ -92,6 +92,35 @@ def test_a_number_is_the_target(sites: list[Path], tmp_path: Path) -> None:
     assert (written.found, written.section) == ("age: 5 of 6 rows have a number", "target")
     assert Experiment.from_yaml(output).outcome == NumberOutcome("age", 50, 90, "years", "leave_out")
     assert "1 of 6 rows have no number: their scans are excluded and counted" in output.read_text()
+    assert "# include: diagnosis == CN\n" in output.read_text()
+
+
+def test_the_healthy_can_be_included_alone_by_removing_a_sign(sites: list[Path], tmp_path: Path) -> None:
+    for site, rows in zip(sites, (["AD\t63", "healthy control\t71"], ["CN\t66", "MCI\t70"]), strict=True):
+        people = [f"sub-{number}\t{row}" for number, row in enumerate(rows)]
+        (site / "participants.tsv").write_text("\n".join(["participant_id\tdiagnosis\tage", *people]) + "\n")
+    output = tmp_path / "age.yaml"
+    write_experiment(sites, output, target="age")
+    assert Experiment.from_yaml(output).include is None
+    output.write_text(output.read_text().replace("# include:", "include:"))
+    assert Experiment.from_yaml(output).include == "diagnosis == CN"
+
+
+def test_two_files_in_a_folder_share_neither_name_nor_results(sites: list[Path], tmp_path: Path) -> None:
+    written = []
+    for name in ("experiment.yaml", "brain age.yaml"):
+        write_experiment(sites, tmp_path / name)
+        written.append(Experiment.from_yaml(tmp_path / name))
+    assert [experiment.name for experiment in written] == ["experiment", "brain-age"]
+    assert [experiment.output.name for experiment in written] == ["run", "run-brain-age"]
+
+
+def test_a_change_of_the_encoder_alone_brings_its_weights(sites: list[Path], tmp_path: Path) -> None:
+    output = tmp_path / "experiment.yaml"
+    write_experiment(sites, output)
+    assert Experiment.from_yaml(output).model.weights == "random"
+    output.write_text(output.read_text().replace("encoder: vit_b", "encoder: deepbet"))
+    assert Experiment.from_yaml(output).model.weights == "packaged"
 
 
 def test_what_cannot_be_predicted_leaves_no_file(sites: list[Path], tmp_path: Path) -> None:

@@ -160,6 +160,14 @@ def test_it_ends_with_its_answer_and_the_long_table_is_asked_for(plan: RunPlan) 
     assert not any("describe features" in line for line in lines)
 
 
+def test_the_encoder_its_weights_and_who_is_included_are_named(plan: RunPlan) -> None:
+    changed = plan.experiment.model_copy(update={"include": "age >= 60"})
+    lines = [line.rstrip() for line in tables_of(replace(plan, experiment=changed)).splitlines()]
+    assert "encoder: tiny, random weights" in lines
+    assert "include: age >= 60" in lines
+    assert "include" not in tables_of(plan)
+
+
 def test_what_leaves_after_the_test_follows_from_the_outcome(plan: RunPlan) -> None:
     assert "probability and label of each test scan" in messages(plan)["evaluate"].up
     for outcome, words in (

@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedtune3d.cli.plan_messages import message_table
+from fedtune3d.report.experiment_lines import encoder_line, included_lines
 from fedtune3d.report.number_formatting import duration, plural, size
 from fedtune3d.workflows.expected_price import expected_price
 from fedtune3d.workflows.plan import RunPlan
@@ -23,6 +24,7 @@ def run_tables(plan: RunPlan, details: bool = False) -> RenderableType:
         *([message_table(plan)] if details else []),
         _site_table(plan),
         *_private_parts(plan),
+        *(Text(line) for line in (encoder_line(plan.experiment), *included_lines(plan.experiment))),
         *(Text(f"{name}: {value}") for name, value in _facts(plan)),
         Text(
             f"Times are estimates, from one random volume on this machine ({plan.costs.device}, threads: "

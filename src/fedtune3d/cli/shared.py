@@ -89,16 +89,22 @@ def print_result(folder: "RunFolder") -> None:
 
 
 def print_audit(audit: "LeakAudit", experiment: "Experiment") -> None:
-    """Print the composition of each split, by class, and the findings. Raises `InputError` if there is a leak."""
+    """Print the composition of each split, by class, the encoder and the findings.
+
+    Raises `InputError` if there is a leak.
+    """
     from fedtune3d.config.class_names import names_of
     from fedtune3d.report.balance import balance_table
+    from fedtune3d.report.experiment_lines import encoder_line, included_lines, random_weights_warnings
 
     out.print(balance_table(audit.described, names_of(experiment).in_order))
-    for finding in audit.findings:
-        if finding.level == "warning":
-            out.print(f"warning: {finding.text}", soft_wrap=True)
+    out.print("\n".join([encoder_line(experiment), *included_lines(experiment)]), soft_wrap=True)
+    found = [finding.text for finding in audit.findings if finding.level == "warning"]
+    warnings = [*found, *random_weights_warnings(experiment)]
+    for text in warnings:
+        out.print(f"warning: {text}", soft_wrap=True)
     audit.require_none()
-    out.print(f"no leak found, {len(audit.findings) or 'no'} warning{'s' * (len(audit.findings) != 1)}")
+    out.print(f"no leak found, {len(warnings) or 'no'} warning{'s' * (len(warnings) != 1)}")
 
 
 def progress_bars() -> "AbstractContextManager[Progress]":

@@ -10,8 +10,8 @@ from pathlib import Path
 from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.folders import Scans
 from fedtune3d.cohorts.formats import AUTO, load_format, recognise
+from fedtune3d.cohorts.inclusion import Wanted
 from fedtune3d.cohorts.label_expressions import Row, as_number
-from fedtune3d.cohorts.labels import Truth
 from fedtune3d.cohorts.people import People, natural
 from fedtune3d.cohorts.records import (
     DIAGNOSIS,
@@ -32,7 +32,7 @@ from fedtune3d.cohorts.warnings import ReadingWarning, UnreadableValues
 def read_site(
     root: Path,
     site: str,
-    labels: Truth,
+    labels: Wanted,
     sessions: str | tuple[str, ...] = "all",
     format: str = AUTO,
     participants: Path | None = None,
@@ -40,13 +40,14 @@ def read_site(
     """Read the usable T1-weighted scans of a site.
 
     The following are left out, in this order: people in no table, people without a scan, sessions not chosen, further
-    scans of a session (the first by name is used: run-1), scans without a label. Labels are per session, so a person
-    who converts between two sessions may have scans in both classes.
+    scans of a session (the first by name is used: run-1), scans that do not meet the criterion of inclusion, scans
+    without a label. Labels are per session, so a person who converts between two sessions may have scans in both
+    classes.
 
     Args:
         root: A raw BIDS folder, BIDS derivatives, a CAPS folder, or a TSV of paths.
         site: The site's name.
-        labels: Definition of the classes, or the column of the number to predict.
+        labels: Definition of the classes, or the column of the number to predict; and which rows are included.
         sessions: ``all``, each person's ``first`` or ``last`` session with a T1w scan, or names of sessions.
         format: The name of a format, or ``auto`` for the one that recognises `root`.
         participants: The participants.tsv, if it is not in `root` (or, for derivatives, in the raw folder above).
@@ -216,7 +217,7 @@ def _require_columns(people: People, columns: Iterable[str]) -> None:
             )
 
 
-def _require_usable_label(people: People, labels: Truth) -> None:
+def _require_usable_label(people: People, labels: Wanted) -> None:
     by_session = [labels.label(row) for row in people.rows()]
     by_person = [labels.label(row) for row in people.by_participant.values()]
     if not any(isinstance(label, int) for label in by_session + by_person):
@@ -228,7 +229,7 @@ def _require_usable_label(people: People, labels: Truth) -> None:
         )
 
 
-def _unreadable_labels(people: People, labels: Truth) -> tuple[ReadingWarning, ...]:
+def _unreadable_labels(people: People, labels: Wanted) -> tuple[ReadingWarning, ...]:
     """The values of rows that have no label because a column that it depends on holds no number there."""
     unreadable = UnreadableValues(dict.fromkeys(labels.columns, "a number"), "without a label")
     for participant in people.ids:

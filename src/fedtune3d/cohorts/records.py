@@ -12,6 +12,8 @@ NO_SCAN = "no T1w scan"
 NO_ROW = "not in the table"
 NOT_CHOSEN = "session not chosen"
 FURTHER_SCAN = "further T1w scan of a session"
+CRITERION_UNKNOWN = "inclusion criterion not known"
+NOT_INCLUDED = "inclusion criterion not met"
 LABEL_UNKNOWN = "label not known"
 OTHER_LABEL = "neither positive nor negative"
 BOTH_LABELS = "both positive and negative"
@@ -25,6 +27,8 @@ REASONS = (
     NO_SCAN,
     NOT_CHOSEN,
     FURTHER_SCAN,
+    CRITERION_UNKNOWN,
+    NOT_INCLUDED,
     LABEL_UNKNOWN,
     OTHER_LABEL,
     BOTH_LABELS,

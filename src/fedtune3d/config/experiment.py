@@ -7,12 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import DEFAULT_OUTPUT
@@ -28,6 +23,7 @@ from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.aggregation.sums import SumRule, on_sums
 from fedtune3d.cohorts.class_cover import ClassCounts
 from fedtune3d.cohorts.folds import Fold, assign_fold
+from fedtune3d.cohorts.inclusion import Criterion, Included, Wanted
 from fedtune3d.cohorts.labels import Truth
 from fedtune3d.cohorts.number_column import NumberColumn
 from fedtune3d.cohorts.splits import assign_splits
@@ -41,7 +37,6 @@ from fedtune3d.config.outcome import LabelsSection, TargetSection, find_outcome_
 from fedtune3d.config.overlap import declared_overlaps, recognised_overlaps
 from fedtune3d.config.own_encoder import install_named_encoders
 from fedtune3d.config.participation import ParticipationSection
-from fedtune3d.config.policy import Policy
 from fedtune3d.config.preparation import PreparationSection
 from fedtune3d.config.privacy import PrivacySection, find_large_noise, find_unprotected, find_visible_updates
 from fedtune3d.config.site import SiteName, SiteSection
@@ -57,9 +52,7 @@ from fedtune3d.training.settings import TrainingSettings
 Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
 WRITTEN_BY_INIT = "`fedtune3d init` writes one"
 LOGS = ("tensorboard", "mlflow")
-LATER_POLICY_KEYS = ("secure_aggregation", "max_share", "max_lora_rank", "max_threads", "max_epsilon", "max_delta")
-"""Left out of the identity of an experiment where they have their defaults, so that it stays what it was."""
-SPLIT_CAUSES = ("seed", "sites", "labels", "target", "splits")
+SPLIT_CAUSES = ("seed", "sites", "labels", "target", "include", "splits")
 
 
 def _log_names(value: object) -> object:
@@ -83,6 +76,8 @@ class ExperimentKeys(StrictModel):
         labels: Diagnoses of the positive and of the negative class, or of any number of named classes
             (docs/outcomes.md); a site may have its own (docs/data.md).
         target: A number to predict in the place of classes, such as age.
+        include: An expression that scans must meet, such as ``"diagnosis == CN"``; all others are left out and counted
+            (docs/outcomes.md). A site may have its own.
         splits: How people are divided into training, validation and test sets.
         validation: Cross-validation, in which every fold is the test set of a run of its own; null for one test set.
         preparation: How scans are prepared for the encoder (docs/preparation.md).
@@ -110,6 +105,7 @@ class ExperimentKeys(StrictModel):
     sites: tuple[SiteSection, ...] = Field(min_length=1)
     labels: LabelsSection | None = None
     target: TargetSection | None = None
+    include: Criterion | None = None
     splits: Splits = Splits()
     validation: CrossValidation | None = None
     preparation: PreparationSection = PreparationSection()
@@ -182,6 +178,10 @@ class ExperimentKeys(StrictModel):
         labels = self.sites[0].labels or self.labels
         assert labels is not None  # validated
         return labels.outcome
+
+    def criterion_of(self, site: SiteSection) -> str | None:
+        """Return the expression that scans of a site must meet: its own, or else the experiment's, if there is one."""
+        return self.include if site.include is None else site.include
 
     @property
     def fold(self) -> Fold | None:
@@ -261,13 +261,7 @@ class ExperimentKeys(StrictModel):
     def public(self) -> dict[str, Json]:
         """Return the resolved configuration without paths, logs and workers, as JSON: what is sent and hashed."""
         values = self.model_dump(mode="json", exclude={"output", "cache", "log", "workers"})
-        for site in values["sites"]:
-            del site["root"], site["participants"], site["exclude"], site["fingerprint_key"]
-            if site["cohort"] is None:
-                del site["cohort"]
-            for key in LATER_POLICY_KEYS:
-                if site["policy"][key] == Policy.model_fields[key].default:
-                    del site["policy"][key]
+        values["sites"] = [site.public() for site in self.sites]
         if self.validation is None:
             del values["validation"]
         else:
@@ -281,8 +275,9 @@ class ExperimentKeys(StrictModel):
             del values["training"]["min_steps"]
         values["preparation"] = self.preparation.public(input_spec(self.model.encoder))
         values["model"] = self.model.public()
-        if values["target"] is None:
-            del values["target"]
+        for key in ("target", "include"):
+            if values[key] is None:
+                del values[key]
         if self.explain is not None:
             del values["explain"]["atlas"]
             if self.explain.of is None:
@@ -300,6 +295,11 @@ class Experiment(ExperimentKeys):
         labels = site.labels or self.labels
         assert labels is not None  # validated
         return labels
+
+    def wanted_of(self, site: SiteSection) -> Wanted:
+        """Return what is predicted at a site, and of which rows of its tables: those that `include` lets in."""
+        truth, criterion = self.labels_of(site), self.criterion_of(site)
+        return truth if criterion is None else Included(truth, criterion)
 
     def assign(
         self, groups: Mapping[str, ClassCounts], scope: str, sites: Sequence[Mapping[str, ClassCounts]] | None = None

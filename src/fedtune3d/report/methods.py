@@ -12,6 +12,7 @@ from fedtune3d.cohorts.number_column import NumberColumn
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report.against import budget_note
+from fedtune3d.report.experiment_lines import inclusion_sentences
 from fedtune3d.report.headline import answer, headline
 from fedtune3d.report.methods_statistics import statistics_sentences
 from fedtune3d.report.methods_training import model_sentences, training_sentences
@@ -93,7 +94,8 @@ def methods_markdown(methods: Methods) -> str:
 
 
 def label_sentences(experiment: Experiment) -> Iterator[str]:
-    """Define the classes: once if all sites share a definition, else per site."""
+    """Say who was included, and define the classes: once if all sites share a definition, else per site."""
+    yield from inclusion_sentences(experiment)
     definitions = {site.name: _definition(experiment.labels_of(site)) for site in experiment.sites}
     if len(set(definitions.values())) == 1:
         yield f"A scan was {next(iter(definitions.values()))}."

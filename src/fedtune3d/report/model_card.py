@@ -9,7 +9,9 @@ from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import SetSize, TestMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report.card_outcome import class_table, described, limit, output
+from fedtune3d.report.experiment_lines import inclusion_sentences
 from fedtune3d.report.export_info import ExportInfo
+from fedtune3d.report.methods import experiment_of
 from fedtune3d.report.number_formatting import (
     METHODS,
     caveat,
@@ -80,7 +82,7 @@ def model_card(contents: FinishedRun, info: ExportInfo, files: Sequence[str]) ->
         HOW_TO_USE + (HOW_TO_RECALIBRATE if _is_recalibrated(info) else "") if MODEL in files else "",
         "## The model\n\n" + _table(("", ""), _facts(contents, info)),
         "" if (classes := class_table(info)) is None else "## Classes\n\n" + _outcome_table(classes),
-        "## Data\n\n" + _data(contents),
+        "## Data\n\n" + _included(contents) + _data(contents),
         "## Measured on the test scans\n\n" + _measured(contents, info),
         "## Limits\n\n"
         + LIMITS.format(
@@ -185,6 +187,13 @@ def _protection(contents: FinishedRun) -> str:
     if epsilon is None:
         return "They were trained without differential privacy, so nothing limits what can be inferred."
     return f"Training was differentially private per person, with ε = {epsilon:g} at each site."
+
+
+def _included(contents: FinishedRun) -> str:
+    """Say whose scans the model was trained and tested on, if an experiment includes only some."""
+    experiment = experiment_of(contents)
+    sentences = [] if experiment is None else list(inclusion_sentences(experiment))
+    return markdown(" ".join(sentences)) + "\n\n" if sentences else ""
 
 
 def _data(contents: FinishedRun) -> str:

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -16,6 +17,9 @@ from fedtune3d.cohorts.reading import list_diagnoses, list_numbers
 from fedtune3d.workflows.outcome_lines import MISSING, listed, named_classes, number, two_classes
 
 CONTROL_WORDS = ("CN", "HC", "NC", "control", "healthy", "normal")
+
+RUN, RUN_OF = "run", "experiment"
+"""The folder of the results of an experiment of this name; other experiments have `run-` and their names."""
 
 MIN_STEPS = 8
 """Steps per round, at least, in the file of `init`: with fewer, sites of a few scans end before the model has learnt
@@ -33,9 +37,8 @@ sites:
 # {note}
 {outcome}
 model:
-  encoder: vit_b
-  weights: random        # drawn from the seed, and reported as random; or the path of sam_med3d_turbo.pth.
-                         # For a pre-trained encoder without a download: encoder: deepbet, and delete this line
+  encoder: vit_b         # its weights are random, drawn from the seed, and reported as random, unless you give
+                         # weights: sam_med3d_turbo.pth. Pre-trained without a download: encoder: deepbet
   head: conv_s
 
 tuning:
@@ -53,7 +56,7 @@ aggregation:
 baselines: [local, centralized]
 on_bad_scan: stop        # or skip: exclude a broken scan, count it and list it
 threads: {threads}
-output: run
+output: {run}
 cache: cache
 """
 
@@ -111,7 +114,9 @@ def write_experiment(
         outcome, note, written = _of_diagnoses(count_diagnoses(site_folders, tables), classes)
     else:
         outcome, note, written = _of_numbers(site_folders, tables, target)
-    text = fill_template(output, "experiment", 0, site_folders, outcome, note, 20, MIN_STEPS, tables)
+    name = _name_from(output)
+    run = RUN if name == RUN_OF else f"{RUN}-{name}"
+    text = fill_template(output, name, 0, site_folders, outcome, note, 20, MIN_STEPS, tables, run)
     write_text(output, text)
     return written
 
@@ -133,6 +138,7 @@ def _of_diagnoses(counts: Counter[str], classes: Sequence[str] | None) -> tuple[
 
 def _of_numbers(folders: Sequence[Path], tables: Sequence[Path], column: str) -> tuple[str, str, Written]:
     """Return the lines of the outcome, the comment above them, and what to print."""
+    controls: list[str] = []
     values = [
         value
         for folder, table in zip_longest(folders, tables)
@@ -140,7 +146,9 @@ def _of_numbers(folders: Sequence[Path], tables: Sequence[Path], column: str) ->
     ]
     known = sum(value is not None for value in values)
     found = f"{column}: {known} of {len(values)} rows have a number"
-    return number(column, values), f"Found: {found}. Check range, unit and missing.", Written(found, "target")
+    with suppress(InputError):  # a table for a number need not have a diagnosis
+        controls = [diagnosis for diagnosis in sorted(count_diagnoses(folders, tables)) if _is_control(diagnosis)]
+    return number(column, values, controls), f"Found: {found}. Check range, unit and missing.", Written(found, "target")
 
 
 def _is_control(diagnosis: str) -> bool:
@@ -178,6 +186,7 @@ def fill_template(
     rounds: int,
     min_steps: int = 0,
     tables: Sequence[Path] = (),
+    run: str = RUN,
 ) -> str:
     """Fill in the template of an experiment file; the sites' paths are relative to the file's folder.
 
@@ -191,6 +200,7 @@ def fill_template(
         rounds: Number of rounds.
         min_steps: Optimiser steps per round, at least; with 0 the file does not say.
         tables: Participants tables outside the sites' folders.
+        run: The folder of the results.
 
     Raises:
         InputError: If two folders give the same site name.
@@ -212,11 +222,19 @@ def fill_template(
         rounds=rounds,
         min_steps=MIN_STEPS_LINE.format(min_steps) if min_steps else "",
         threads=os.cpu_count() or 1,
+        run=run,
     )
 
 
 def _site_name(folder: Path) -> str:
     resolved = folder.resolve()
-    name = resolved.stem if resolved.is_file() else resolved.name
-    name = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in name)
-    return name.strip("-") or "site"
+    return _as_name(resolved.stem if resolved.is_file() else resolved.name) or "site"
+
+
+def _name_from(output: Path) -> str:
+    """Name an experiment after its file, so that two files in a folder do not share a name and a run folder."""
+    return _as_name(output.stem)[:64] or RUN_OF
+
+
+def _as_name(text: str) -> str:
+    return "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in text).strip("-")

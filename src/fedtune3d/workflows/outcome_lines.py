@@ -27,8 +27,9 @@ labels:
 {classes}"""
 
 NUMBER = """\
-# Everyone with a number in the column is included, whatever the diagnosis.
-# A number outside the range stops the run, with file and row.
+# Everyone with a number in the column is included, whatever the diagnosis. To include only healthy people, for example,
+# remove the # in front of the next line. A number outside the range stops the run, with file and row.
+# include: {include}
 target:
   column: {column}
   range: {limits}        # lowest and highest possible value: {source}
@@ -99,7 +100,7 @@ def named_classes(diagnoses: Sequence[str], counts: Mapping[str, int]) -> str:
     return NAMED_CLASSES.format(classes="".join(f"  {line}\n" for line in text.splitlines()))
 
 
-def number(column: str, values: Sequence[float | None]) -> str:
+def number(column: str, values: Sequence[float | None], controls: Sequence[str] = ()) -> str:
     """Return the lines of an experiment file that predicts a number.
 
     The range is that of the scale, if it is known, or that of the values rounded outwards, which tells no person's
@@ -108,6 +109,7 @@ def number(column: str, values: Sequence[float | None]) -> str:
     Args:
         column: The column of the tables.
         values: Its number in each row; None where it is missing.
+        controls: The diagnoses of healthy people, for the line that would include nobody else.
 
     Raises:
         InputError: If no row has a number.
@@ -129,6 +131,7 @@ def number(column: str, values: Sequence[float | None]) -> str:
         source=source,
         unit=scale.unit if scale else '""',
         unit_note="shown with every number" if scale else "not known; write it here, such as years",
+        include=_scalar(" or ".join(f"diagnosis == {_quoted(control)}" for control in controls or ("CN",))),
         missing=f"{without} of {len(values)} rows have no number: their scans are excluded and counted",
     )
 
@@ -146,6 +149,11 @@ def _rounded_outwards(low: float, high: float) -> tuple[float, float]:
 
 def _inline(words: Sequence[str]) -> str:
     return yaml.safe_dump(list(words), default_flow_style=True, width=10_000).strip()
+
+
+def _quoted(word: str) -> str:
+    """Quote a word where a label expression needs it."""
+    return word if re.fullmatch("[A-Za-z][A-Za-z0-9_+-]*", word) else f'"{word}"'
 
 
 def _scalar(word: str) -> str:

@@ -23,6 +23,7 @@ from fedtune3d.federation.workers.assignment import assign_sites
 from fedtune3d.preparation.prepare_all import ToPrepare, prepare_all, processes_for
 from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.preparation.store import PreparedStore
+from fedtune3d.report.experiment_lines import random_weights_warnings
 from fedtune3d.workflows.cross_validate import first_fold
 from fedtune3d.workflows.plan_warnings import SiteSplits, plan_warnings, split_sizes_of
 from fedtune3d.workflows.prepare import read_tables
@@ -161,7 +162,9 @@ def plan_run(experiment: Experiment) -> RunPlan:
         for section in experiment.sites
         if (cost := forecast(experiment, section.name, section.policy, scans.people[section.name])) is not None
     )
-    return replace(plan_with(experiment, measure_costs(experiment), scans), private=private, folds=folds)
+    planned = plan_with(experiment, measure_costs(experiment), scans)
+    warnings = [*random_weights_warnings(experiment), *planned.warnings]
+    return replace(planned, private=private, folds=folds, warnings=warnings)
 
 
 class SiteScans:

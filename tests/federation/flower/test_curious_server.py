@@ -276,14 +276,19 @@ def test_a_patient_with_nine_sessions_is_one_person(hospital: Hospital, write: C
         read_request(hospital.folder, write())
 
 
+@pytest.mark.parametrize("key", ["labels", "include"])
 def test_two_experiments_that_differ_in_one_person_release_one_set_of_numbers(
-    hospital: Hospital, write: Callable[..., Path]
+    hospital: Hospital, write: Callable[..., Path], key: str
 ) -> None:
+    """The person is singled out by a label expression, or by who is included."""
     columns(hospital, "diagnosis", "age")
-    labels = [{"positive": f"diagnosis == AD and age < {age}", "negative": "diagnosis == CN"} for age in (85, 87)]
+    expressions = [f"diagnosis == AD and age < {age}" for age in (85, 87)]
     servers = []
-    for number, mapping in enumerate(labels):
-        path = write(f"try-{number}", labels=mapping, splits={"train": 0.4, "validation": 0.3, "test": 0.3})
+    for number, expression in enumerate(expressions):
+        changes: dict[str, Any] = {"labels": {"positive": expression, "negative": "diagnosis == CN"}}
+        if key == "include":
+            changes = {"include": f"{expression} or diagnosis == CN"}
+        path = write(f"try-{number}", **changes, splits={"train": 0.4, "validation": 0.3, "test": 0.3})
         hospital.approve(path)
         servers.append(Server(Experiment.from_yaml(path), hospital))
     first, second = servers

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fedtune3d.cohorts.inclusion import Included
 from fedtune3d.cohorts.labels import LabelMapping
 from fedtune3d.federation.privacy.columns import is_identifier, require_columns
 from fedtune3d.federation.privacy.refusal import Refusal
@@ -44,6 +45,17 @@ def test_what_labels_may_not_use(expression: str, line: str) -> None:
     values = {"mrn": column("12345678", "12345679", "12345681"), "diagnosis": column("CN", "CN")}
     with pytest.raises(Refusal, match=line):
         require_columns(labels, ["diagnosis", "mrn", "participant_id"], values)
+
+
+def test_what_include_may_not_use() -> None:
+    labels = LabelMapping(positive=("AD",), negative=("CN",))
+    values = {"participant_id": column("sub-1", "sub-2", "sub-3"), "age": column("71", "71"), "diagnosis": column("CN")}
+    for criterion, line in (
+        ("participant_id != sub-1", "include uses the column participant_id, which tells people apart"),
+        ("age < 89", "include uses the column age, and `columns` in site.yaml lists diagnosis"),
+    ):
+        with pytest.raises(Refusal, match=line):
+            require_columns(Included(labels, criterion), ["diagnosis"], values)
 
 
 def test_a_listed_column_serves() -> None:

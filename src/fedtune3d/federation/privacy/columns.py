@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from fedtune3d.cohorts.labels import Truth
+from fedtune3d.cohorts.inclusion import Included, Wanted
 from fedtune3d.federation.privacy.refusal import Refusal
 
 NEVER = ("participant_id", "session_id", "group_id", "scan", "path")
@@ -14,11 +14,11 @@ _MEASUREMENT = re.compile(r"[+-]?\d+[.,]\d+")
 _LONG_DIGITS = 5
 
 
-def require_columns(labels: Truth, allowed: Iterable[str], values: Mapping[str, Mapping[str, set[str]]]) -> None:
-    """Check the columns that labels use.
+def require_columns(labels: Wanted, allowed: Iterable[str], values: Mapping[str, Mapping[str, set[str]]]) -> None:
+    """Check the columns that labels, or a target, and the inclusion criterion use.
 
     Args:
-        labels: Labels of the experiment at this site.
+        labels: Labels or target of the experiment at this site, and its inclusion criterion.
         allowed: `columns` in ``site.yaml``.
         values: Column → person → the values in the tables.
 
@@ -26,11 +26,13 @@ def require_columns(labels: Truth, allowed: Iterable[str], values: Mapping[str, 
         Refusal: If a column is not listed, or is an identifier.
     """
     listed = tuple(allowed)
+    predicted = labels.truth.columns if isinstance(labels, Included) else labels.columns
     for column in labels.columns:
+        use = "labels use" if column in predicted else "include uses"
         if column in NEVER or is_identifier(values.get(column, {})):
-            raise Refusal(f"labels use the column {column}, which tells people apart; no site.yaml can allow that")
+            raise Refusal(f"{use} the column {column}, which tells people apart; no site.yaml can allow that")
         if column not in listed:
-            raise Refusal(f"labels use the column {column}, and `columns` in site.yaml lists {', '.join(listed)}")
+            raise Refusal(f"{use} the column {column}, and `columns` in site.yaml lists {', '.join(listed)}")
 
 
 def is_identifier(values: Mapping[str, set[str]]) -> bool:

@@ -32,7 +32,7 @@ def require_answerable(experiment: Experiment, section: SiteSection, columns: It
     Raises:
         Refusal: If labels use a column that is not allowed, or a class has too few people.
     """
-    labels = experiment.labels_of(section)
+    labels = experiment.wanted_of(section)
     assert section.root is not None
     values = column_values(section.root, labels.columns, section.format, section.participants)
     require_columns(labels, columns, values)

@@ -79,6 +79,8 @@ def approval_screen(
 
 def _who(experiment: Experiment, section: SiteSection, people: ByClass, splits: Mapping[str, ByClass]) -> Iterator[str]:
     labels = experiment.labels_of(section)
+    if (criterion := experiment.criterion_of(section)) is not None:
+        yield from _wrapped(f"only rows of the table that meet: {criterion}")
     yield from _what_is_predicted(labels, people)
     train, validation, test = (sum(splits[split]) for split in SPLITS)
     yield from _wrapped(f"of these people {train} for training, {validation} for validation, {test} for testing")
@@ -88,9 +90,9 @@ def _who(experiment: Experiment, section: SiteSection, people: ByClass, splits: 
             f"{fold.repeat}); in another fold, an experiment of its own, they are used for training"
         )
     sessions = section.sessions if isinstance(section.sessions, str) else ", ".join(section.sessions)
+    columns = ", ".join(experiment.wanted_of(section).columns)
     yield from _wrapped(
-        f"read here: T1-weighted scans (sessions: {sessions}), and from the table {', '.join(labels.columns)}, ids, "
-        "age and sex"
+        f"read here: T1-weighted scans (sessions: {sessions}), and from the table {columns}, ids, age and sex"
     )
     if small := small_splits(splits, section.policy):
         yield from _wrapped(

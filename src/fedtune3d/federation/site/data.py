@@ -151,7 +151,7 @@ class SiteData(LocalTrainer):
         cohort = read_site(
             self.root,
             self.name,
-            self.experiment.labels_of(section),
+            self.experiment.wanted_of(section),
             section.sessions,
             section.format,
             section.participants,
