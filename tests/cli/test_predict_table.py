@@ -4,13 +4,16 @@ import re
 from pathlib import Path
 
 import pytest
+from outcome_metrics import number_metrics
 from rich.console import Console
 
-from fedtune3d.cli.predict_table import prediction_sentences, prediction_table
+from fedtune3d.cli.predict_table import _sentence, at_test, prediction_sentences, prediction_table
 from fedtune3d.config.class_names import ClassNames
+from fedtune3d.evaluation.outcome import ClassOutcome
 from fedtune3d.evaluation.recalibration import PlattScaling
+from fedtune3d.report.headline import Headline
 from fedtune3d.workflows.known_scans import KnownScan
-from fedtune3d.workflows.scan_predictions import Prediction
+from fedtune3d.workflows.scan_predictions import ClassPrediction, Prediction
 
 
 def printed(*predictions: Prediction, threshold: float | None, scaling: PlattScaling | None = None) -> list[str]:
@@ -28,9 +31,9 @@ def test_each_scan_has_its_probability_verdict_and_likeness() -> None:
     )
     one, two = (next(line for line in text if name in line) for name in ("sub-1", "sub-2"))
     assert one.split()[:4] == ["sub-1", "0.812", "positive", "(≥"]
-    assert "0.5 × the typical distance from A" in one
+    assert "no: 0.5 × the limit of A" in one
     assert two.split()[:5] == ["sub-2", "0.250", "negative", "(<", "0.400)"]
-    assert "OUT OF DISTRIBUTION: 1.5 × the typical distance from B" in two
+    assert "OUT OF DISTRIBUTION: 1.5 × the limit of B" in two
     assert "positive at 0.400 or above" in text[-1]
 
 
@@ -38,7 +41,7 @@ def test_without_a_threshold_or_statistics_nothing_is_claimed() -> None:
     text = printed(Prediction(Path("a"), "sub-1", 0.8, None, None, None), threshold=None)
     line = next(line for line in text if "sub-1" in line)
     assert "no threshold" in line
-    assert "unknown" in line
+    assert "not known" in line
     assert not any("positive at" in line for line in text)
 
 
@@ -126,5 +129,28 @@ def test_scans_of_the_run_are_warned_of_and_classes_named() -> None:
     text = capture.get()
     assert "Probability of AD" in text
     assert "AD (≥ 0.400)" in text
-    assert "similarity unknown: no site sent any" in text
+    assert "out of distribution is not known: no site sent any" in text
     assert prediction_sentences([Prediction(Path("a"), "b", 0.8, None, None, None)], None)[0].endswith("no class.")
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "words"),
+    [
+        ((0.3, 0.41, 0.29), "MCI has the highest probability, 0.410."),
+        ((0.20, 0.41, 0.39), "MCI has the highest probability, 0.410, but AD is near, 0.390: the class is uncertain."),
+        ((0.40, 0.40, 0.20), "CN has the highest probability, 0.400, but MCI is near, 0.400: the class is uncertain."),
+    ],
+)
+def test_two_likeliest_classes_near_each_other_are_named(probabilities: tuple[float, ...], words: str) -> None:
+    outcome = ClassOutcome(("CN", "MCI", "AD"))
+    by_class = dict(zip(outcome.names, probabilities, strict=True))
+    assert _sentence(ClassPrediction(Path("a"), "sub-1", by_class, None, None), outcome) == f"sub-1: {words}"
+
+
+def test_how_the_model_did_at_test_stands_next_to_what_it_says() -> None:
+    mean = number_metrics().mean.mae
+    value, low, high = mean.limits
+    assert at_test(Headline("mean absolute test error", "mean absolute error", mean, "years")) == (
+        "On the test scans of its run: mean absolute test error over 3 sites "
+        f"{value:.2f} [{low:.2f}, {high:.2f}] years (few people)."
+    )

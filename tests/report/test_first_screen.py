@@ -58,7 +58,7 @@ def test_five_questions_are_answered_from_it_alone(finished_page: Path, contents
     # What do I do with a new scan?
     threshold = metrics.federated.threshold
     assert f"Gives the probability of AD; {threshold:.3f} or above is classified as AD, below it as CN" in text
-    assert "fedtune3d predict RUN_FOLDER scan.nii.gz" in text
+    assert "in the folder of this report: fedtune3d predict . scan.nii.gz" in text
     assert "Research only, not for diagnosis" in text
 
 

@@ -28,6 +28,15 @@ def test_the_corrected_gap_has_its_trend_before_and_after() -> None:
     assert rows[3].before.startswith("−")
 
 
+def test_a_gap_is_not_corrected_by_a_line_that_is_flat() -> None:
+    metrics = number_metrics(slope=0.0)
+    assert metrics.corrections["Boston"].is_flat
+    rows = gap_rows(metrics)
+    assert {row.mean for row in rows} == {"not corrected: slope near 0"}
+    assert {(row.deviation, row.after) for row in rows} == {("–", "–")}
+    assert rows[3].before.startswith("−")
+
+
 def test_the_terminal_shows_error_bias_and_slope() -> None:
     console = Console(width=160, record=True)
     console.print(number_table(number_metrics(), "years"))

@@ -69,6 +69,9 @@ def test_the_comparison_names_each_baseline(metrics: RunMetrics) -> None:
         "centralized training (0 is in the interval)."
     )
     assert "was not compared" in statements.comparison_sentence(replace(metrics, against={}))
+    alike = replace(metrics, against={"local": against("local", -0.1, 0.2)})
+    assert statements.comparison_sentence(alike).endswith(" None of these models is shown to be best.")
+    assert "below 0" not in statements.comparison_sentence(alike)
 
 
 @pytest.mark.parametrize(

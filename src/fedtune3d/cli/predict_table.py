@@ -9,6 +9,7 @@ from rich.text import Text
 from fedtune3d.config.class_names import UNNAMED, ClassNames
 from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome, Outcome
 from fedtune3d.evaluation.recalibration import PlattScaling
+from fedtune3d.report.headline import Headline, headline
 from fedtune3d.report.number_formatting import FEWEST_DIGITS, verdict_digits
 from fedtune3d.workflows.predict import Predictor
 from fedtune3d.workflows.scan_predictions import AnyPrediction, ClassPrediction, NumberPrediction, Prediction
@@ -27,6 +28,8 @@ def predicted_table(predictions: Sequence[AnyPrediction], predictor: Predictor) 
     )
 
 
+NEAR = 0.1
+"""Of the two likeliest classes: a difference of probabilities below which they are called near each other."""
 SETS = {"train": "training", "validation": "validation", "test": "test"}
 
 
@@ -37,7 +40,7 @@ def prediction_table(
     names: ClassNames = UNNAMED,
     why_unknown: str = "",
 ) -> Table:
-    """One row per scan: probability, predicted class, and similarity to the training scans.
+    """One row per scan: probability, predicted class, and whether it is out of distribution.
 
     Probabilities and threshold are shown with as many digits as it takes for them to agree with the class, and so are
     recalibrated probabilities and the recalibrated threshold.
@@ -47,7 +50,7 @@ def prediction_table(
         threshold: The threshold behind the predicted classes; None if there is none.
         scaling: The run's recalibration; None without `evaluation.recalibration`.
         names: The names of the classes.
-        why_unknown: Why it is not known whether scans are like the training scans; empty if it is.
+        why_unknown: Why it is not known whether scans are out of distribution; empty if it is.
     """
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Scan", overflow="fold")
@@ -56,7 +59,7 @@ def prediction_table(
     if recalibrated:
         table.add_column("Recalibrated", justify="right")
     table.add_column("Predicted class")
-    table.add_column("Similar to training scans?")
+    table.add_column("Out of distribution?")
     digits = _digits(threshold, [prediction.probability for prediction in predictions])
     cut = None if threshold is None or scaling is None else scaling.probability(threshold)
     more_digits = _digits(cut, recalibrated)
@@ -64,14 +67,14 @@ def prediction_table(
         cells = [prediction.name, f"{prediction.probability:.{digits}f}"]
         if recalibrated:
             cells.append("–" if prediction.recalibrated is None else f"{prediction.recalibrated:.{more_digits}f}")
-        cells += [_predicted_class(prediction, threshold, digits, names), _similarity(prediction)]
+        cells += [_predicted_class(prediction, threshold, digits, names), _out_of_distribution(prediction)]
         table.add_row(*map(Text, cells))
     notes = []
     if threshold is not None:
         at = f" (recalibrated: {cut:.{more_digits}f} or above)" if recalibrated else ""
         notes.append(f"{names.positive} at {threshold:.{digits}f} or above{at}; threshold chosen on validation scans")
     if why_unknown:
-        notes.append(f"similarity unknown: {why_unknown}")
+        notes.append(f"out of distribution is not known: {why_unknown}")
     notes += _recalibration_notes(scaling, names)
     table.caption, table.caption_justify = "\n".join(notes) or None, "left"
     return table
@@ -97,20 +100,29 @@ def prediction_sentences(
     return [*sentences, *_known_warnings(predictions)]
 
 
+def at_test(found: Headline) -> str:
+    """Say how the model did on its test scans: `mean absolute test error over 2 sites 4.10 [3.20, 5.25] years`."""
+    return f"On the test scans of its run: {found.text}."
+
+
 def predicted_sentences(predictions: Sequence[AnyPrediction], predictor: Predictor) -> list[str]:
-    """Say what the model says of each scan, and warn of scans that were part of the run."""
-    outcome = predictor.outcome
+    """Say what the model says of each scan, how it did at test, and warn of scans that were part of the run."""
+    outcome, tested = predictor.outcome, at_test(headline(predictor.metrics))
     if outcome.is_binary:
         of_two = [part for part in predictions if isinstance(part, Prediction)]
-        return prediction_sentences(of_two, predictor.threshold, predictor.names)
+        return [*prediction_sentences(of_two, predictor.threshold, predictor.names), tested]
     sentences = [_sentence(prediction, outcome) for prediction in predictions]
-    return [*sentences, *_known_warnings(predictions)]
+    return [*sentences, tested, *_known_warnings(predictions)]
 
 
 def _sentence(prediction: AnyPrediction, outcome: Outcome) -> str:
     if isinstance(prediction, ClassPrediction):
-        highest = f"{prediction.probabilities[prediction.predicted]:.{FEWEST_DIGITS}f}"
-        return f"{prediction.name}: {prediction.predicted} has the highest probability, {highest}."
+        highest, second = prediction.likeliest
+        first_probability, next_probability = (prediction.probabilities[name] for name in (highest, second))
+        text = f"{prediction.name}: {highest} has the highest probability, {first_probability:.{FEWEST_DIGITS}f}"
+        if first_probability - next_probability < NEAR:
+            text += f", but {second} is near, {next_probability:.{FEWEST_DIGITS}f}: the class is uncertain"
+        return f"{text}."
     assert isinstance(prediction, NumberPrediction)
     assert isinstance(outcome, NumberOutcome)
     return f"{prediction.name}: the model predicts {outcome.column} {outcome.shown(prediction.number)}."
@@ -126,27 +138,27 @@ def _known_warnings(predictions: Sequence[AnyPrediction]) -> list[str]:
 
 
 def class_table(predictions: Sequence[ClassPrediction], outcome: ClassOutcome) -> Table:
-    """One row per scan: predicted class, probability of each class, and similarity to the training scans."""
+    """One row per scan: predicted class, probability of each class, and whether it is out of distribution."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Scan", overflow="fold")
     table.add_column("Predicted class")
     for name in outcome.names:
         table.add_column(Text(name), justify="right")
-    table.add_column("Similar to training scans?")
+    table.add_column("Out of distribution?")
     for prediction in predictions:
         shown = [f"{probability:.{FEWEST_DIGITS}f}" for probability in prediction.probabilities.values()]
-        table.add_row(*map(Text, [prediction.name, prediction.predicted, *shown, _similarity(prediction)]))
+        table.add_row(*map(Text, [prediction.name, prediction.predicted, *shown, _out_of_distribution(prediction)]))
     return table
 
 
 def number_table(predictions: Sequence[NumberPrediction], outcome: NumberOutcome) -> Table:
-    """One row per scan: the predicted number, and similarity to the training scans."""
+    """One row per scan: the predicted number, and whether it is out of distribution."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Scan", overflow="fold")
     table.add_column(Text(f"Predicted {outcome.column}"), justify="right")
-    table.add_column("Similar to training scans?")
+    table.add_column("Out of distribution?")
     for prediction in predictions:
-        table.add_row(*map(Text, [prediction.name, outcome.shown(prediction.number), _similarity(prediction)]))
+        table.add_row(*map(Text, [prediction.name, outcome.shown(prediction.number), _out_of_distribution(prediction)]))
     outside = [name.name for name in predictions if not outcome.minimum <= name.number <= outcome.maximum]
     if outside:
         limits = f"{outcome.minimum:g} to {outcome.maximum:g}"
@@ -181,8 +193,8 @@ def _predicted_class(prediction: Prediction, threshold: float | None, digits: in
     return f"{names.negative} (< {threshold:.{digits}f})"
 
 
-def _similarity(prediction: AnyPrediction) -> str:
+def _out_of_distribution(prediction: AnyPrediction) -> str:
     if prediction.distance is None:
-        return "unknown"
-    ratio = f"{prediction.distance:.1f} × the typical distance from {prediction.nearest_site}"
-    return f"OUT OF DISTRIBUTION: {ratio}" if prediction.out_of_distribution else f"yes: {ratio}"
+        return "not known"
+    ratio = f"{prediction.distance:.1f} × the limit of {prediction.nearest_site}"
+    return f"OUT OF DISTRIBUTION: {ratio}" if prediction.out_of_distribution else f"no: {ratio}"

@@ -86,6 +86,7 @@ def print_result(folder: "RunFolder") -> None:
     if text := caveat(metrics):
         out.print(text)
     out.print(f"report: {folder.report}", soft_wrap=True)
+    out.print(f"a new scan: fedtune3d predict {quote(str(folder.path))} SCAN.nii.gz", soft_wrap=True)
 
 
 def print_audit(audit: "LeakAudit", experiment: "Experiment") -> None:

@@ -55,6 +55,11 @@ def compared_measure(metrics: RunMetrics) -> str:
     return name + (f" ({found.unit})" if found.unit else "")
 
 
+def direction(metrics: RunMetrics) -> str:
+    """Say which sign of a difference is in favour of the federated model, where that is not obvious: of errors."""
+    return "; below 0 the federated model is better" if headline(metrics).lower_is_better else ""
+
+
 def _people(metrics: RunMetrics, site: str) -> str:
     """Return the people with test scans of each class, the last class first; of a number, all of them."""
     if (numbers := metrics.number_methods.get("federated")) is not None:
@@ -71,7 +76,7 @@ def against_table(metrics: RunMetrics) -> Table | None:
     if not rows:
         return None
     table = Table(
-        title=f"Federated minus baseline, {compared_measure(metrics)} [95% CI]",
+        title=f"Federated minus baseline, {compared_measure(metrics)} [95% CI]{direction(metrics)}",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         title_justify="left",

@@ -63,7 +63,7 @@ class Result:
         value: The main measure, such as the mean test AUC.
         interval: Its interval, or why there is no AUC.
         mean_of: The number of sites in the mean.
-        measure: What is measured, such as ``AUC``.
+        measure: What is measured, such as ``AUC``, and whether lower is better.
         against: Federated minus each baseline.
         sentence: Whether the federated model is better than the baselines.
         warnings: What makes the predicted classes useless, a sentence each.
@@ -127,7 +127,7 @@ def _result(contents: RunContents, metrics: RunMetrics, names: ClassNames) -> Re
         value=f"{value} {found.unit}".rstrip(),
         interval=interval,
         mean_of=f"mean over {plural(len(found.mean.sites), 'site')}",
-        measure=found.short,
+        measure=found.short + (" (lower is better)" if found.lower_is_better else ""),
         against=[
             against(METHODS[name].lower(), compared.difference, compared.lower_is_better, found.unit)
             for name in METHODS

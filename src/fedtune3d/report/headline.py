@@ -18,12 +18,14 @@ class Headline:
         short: Its shortest name, such as ``AUC``.
         mean: Its mean over sites.
         unit: Its unit; empty if it has none.
+        lower_is_better: Whether it is an error.
     """
 
     name: str
     short: str
     mean: SiteMean
     unit: str = ""
+    lower_is_better: bool = False
 
     @property
     def text(self) -> str:
@@ -44,7 +46,7 @@ def headline(metrics: RunMetrics, method: str = "federated") -> Headline:
     outcome = metrics.outcome
     assert isinstance(outcome, NumberOutcome)
     mean = metrics.number_methods[method].mean.mae
-    return Headline("mean absolute test error", "mean absolute error", mean, outcome.unit)
+    return Headline("mean absolute test error", "mean absolute error", mean, outcome.unit, lower_is_better=True)
 
 
 def by_place(metrics: RunMetrics, method: str) -> dict[str, Estimate]:

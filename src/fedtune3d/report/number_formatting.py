@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from fedtune3d.config.study_results import VariantRecord
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics, WeightsSource
+from fedtune3d.evaluation.regression.corrected_gap import FLAT
 from fedtune3d.federation.environment import Environment
 
 METHODS = {
@@ -106,7 +107,7 @@ def difference(estimate: Estimate, unit: str = "") -> str:
 
 def _with_limits(estimate: Estimate, digits: str) -> str:
     if estimate.limits is None:
-        return f"not defined: {estimate.undefined}"
+        return FLAT if estimate.undefined == FLAT else f"not defined: {estimate.undefined}"
     value, low, high = (format(number, digits).replace("-", "−") for number in estimate.limits)
     return f"{value} [{low}, {high}]"
 

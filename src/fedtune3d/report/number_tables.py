@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedtune3d.evaluation.estimate import Estimate
+from fedtune3d.evaluation.regression.corrected_gap import FLAT
 from fedtune3d.evaluation.regression.metrics import NumberMetrics, NumberTestMetrics
 from fedtune3d.report.number_formatting import interval
 
@@ -50,7 +51,7 @@ class GapRow:
 
     Attributes:
         part: The site, or ``Pooled``.
-        mean: Its mean with its 95% CI.
+        mean: Its mean with its 95% CI, or why the gap is not corrected.
         deviation: Its standard deviation.
         before: Correlation of the gap with the true number before the correction, with its 95% CI.
         after: The same after it.
@@ -84,7 +85,7 @@ def gap_rows(metrics: NumberMetrics) -> list[GapRow]:
             _text(part.gap.mean),
             "–" if part.gap.deviation is None else f"{part.gap.deviation:.2f}",
             _text(part.gap.trend_before),
-            _text(part.gap.trend_after),
+            "–" if part.gap.mean.undefined == FLAT else _text(part.gap.trend_after),
         )
         for name, part in metrics.parts.items()
         if part.gap is not None

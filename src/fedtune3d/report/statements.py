@@ -44,7 +44,7 @@ def verdict(difference: Estimate, of_errors: bool = False) -> str:
 
 
 def comparison_sentence(metrics: RunMetrics) -> str:
-    """Say whether the federated model is better than the baselines, on the same test people."""
+    """Say whether the federated model is better than the baselines on the same test people, and if none is best."""
     by_verdict: dict[str, list[str]] = {}
     for name, differences in metrics.against.items():
         comparison = differences.mean.comparison
@@ -60,7 +60,12 @@ def comparison_sentence(metrics: RunMetrics) -> str:
         "no difference shown": "shows no difference from {} (0 is in the interval)",
     }
     parts = [phrase.format(" and ".join(by_verdict[key])) for key, phrase in phrases.items() if key in by_verdict]
-    return f"On the same test people the federated model {'; it '.join(parts)}."
+    text = f"On the same test people the federated model {'; it '.join(parts)}."
+    if set(by_verdict) == {"no difference shown"}:
+        text += " None of these models is shown to be best."
+    if any(differences.mean.comparison.lower_is_better for differences in metrics.against.values()):
+        text += " A difference below 0 means a smaller error of the federated model."
+    return text
 
 
 def calibration_words(calibration: Calibration, names: ClassNames) -> str:

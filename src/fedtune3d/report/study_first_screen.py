@@ -11,6 +11,7 @@ from fedtune3d.evaluation.estimate import FEW
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report.first_screen import MODALITY, Against, against, asked
 from fedtune3d.report.number_formatting import duration, plural, size
+from fedtune3d.report.shown_measure import ShownMeasure
 from fedtune3d.report.statements import ci, verdict
 from fedtune3d.report.study_captions import criterion_mean
 from fedtune3d.report.study_comparison import compare
@@ -87,7 +88,8 @@ def _against(contents: StudyContents, ranked: Sequence[RankedRow], selected: Row
     others += [(entry.row.title.lower(), entry.row) for entry in ranked if entry.row.kind == "baseline"]
     compared = [(title, compare(contents, selected, row, contents.numbers)) for title, row in others]
     of_errors = contents.measure.is_error
-    return [against(title, found.difference, of_errors) for title, found in compared if found is not None]
+    unit = contents.measure.unit
+    return [against(title, found.difference, of_errors, unit) for title, found in compared if found is not None]
 
 
 def _evidence(contents: StudyContents, ranked: Sequence[RankedRow], selected: Row) -> str:
@@ -99,19 +101,20 @@ def _evidence(contents: StudyContents, ranked: Sequence[RankedRow], selected: Ro
         return f"{text} There is no runner-up."
     behind = "" if second.row.validation is None else f" ({second.row.validation:.3f})"
     comparison = compare(contents, selected, second.row, contents.numbers)
-    return f"{text} Runner-up: {second.title}{behind}. {_beats(comparison, contents.measure.is_error)}"
+    return f"{text} Runner-up: {second.title}{behind}. {_beats(comparison, contents.measure)}"
 
 
-def _beats(comparison: AnyComparison | None, of_errors: bool) -> str:
+def _beats(comparison: AnyComparison | None, measure: ShownMeasure) -> str:
     """Say whether the selected one beats the runner-up."""
-    if comparison is None or not (found := verdict(comparison.difference, of_errors)):
+    if comparison is None or not (found := verdict(comparison.difference, measure.is_error)):
         return "Their difference on the same test people is not known here."
     words = {
         "better": "On the same test people the selected one is better",
         "worse": "On the same test people the selected one is worse",
         "no difference shown": "On the same test people no difference is shown (the interval contains 0)",
     }
-    return f"{words[found]}: {ci(comparison.difference, '+')}."
+    direction = " (below 0, the selected one has the smaller error)" if measure.is_error else ""
+    return f"{words[found]}: {ci(comparison.difference, '+', measure.unit)}{direction}."
 
 
 def _facts(

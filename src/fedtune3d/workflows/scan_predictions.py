@@ -78,7 +78,13 @@ class ClassPrediction(_Compared):
     @property
     def predicted(self) -> str:
         """The class with the highest probability, the first of several."""
-        return max(self.probabilities, key=lambda name: self.probabilities[name])
+        return self.likeliest[0]
+
+    @property
+    def likeliest(self) -> tuple[str, str]:
+        """The two classes with the highest probabilities; of equal ones, those that come first."""
+        first, second, *_ = sorted(self.probabilities, key=lambda name: -self.probabilities[name])
+        return first, second
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from scipy.stats import pearsonr, sem, t
+from scipy.stats import linregress, pearsonr, sem, t
 
 from fedtune3d.evaluation.regression.corrected_gap import corrected_gap, fit_trend
 from fedtune3d.evaluation.regression.joint_sums import JointSums
@@ -57,3 +57,22 @@ def test_too_few(draw_numbers: Draw, no_numbers: NumberPredictions) -> None:
     alone = corrected_gap(JointSums.of(draw_numbers(1, 1), 70.0), 70.0, correction)
     assert (alone.mean.undefined, alone.deviation) == ("fewer than two people", None)
     assert alone.trend_before.undefined is not None
+
+
+@pytest.mark.parametrize(("slope", "noise", "is_flat"), [(0.0, 5.0, True), (0.7, 4.0, False), (0.5, 0.0, False)])
+def test_no_gap_is_corrected_where_the_interval_of_the_slope_reaches_0(
+    slope: float, noise: float, is_flat: bool
+) -> None:
+    """As SciPy's test of the slope, which is that of the correlation; on the line itself it is clear."""
+    rng = np.random.default_rng(5)
+    truth = rng.normal(70, 9, 40)
+    predicted = 72 + slope * (truth - 70) + rng.normal(0, noise, 40)
+    names = tuple(f"sub-{row}" for row in range(40))
+    sums = JointSums.of(NumberPredictions(names, ("",) * 40, truth, predicted), 70.0)
+    correction = fit_trend(sums, 70.0)
+    assert correction.is_flat is is_flat
+    if noise:
+        assert bool(linregress(truth, predicted).pvalue > 0.05) is is_flat
+    found = corrected_gap(sums, 70.0, correction)
+    assert (found.mean.undefined == "not corrected: slope near 0") is is_flat
+    assert (found.deviation is None) is is_flat

@@ -31,3 +31,4 @@ def test_no_correction_no_figure() -> None:
     metrics = number_metrics(shared_model=False)
     without = {site: replace(part, gap=None) for site, part in metrics.sites.items()}
     assert draw_corrected_gap(replace(metrics, sites=without), "age", "years") is None
+    assert draw_corrected_gap(number_metrics(slope=0.0), "age", "years") is None

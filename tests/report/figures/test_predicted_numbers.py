@@ -33,3 +33,11 @@ def test_without_predictions_ranges_of_enough_people_are_drawn() -> None:
 
 def test_nothing_is_drawn_of_models_of_their_own() -> None:
     assert draw_predicted_numbers(number_metrics(shared_model=False), "age", "years") is None
+
+
+def test_a_calibration_line_with_a_slope_near_0_is_not_drawn() -> None:
+    metrics = number_metrics(slope=0.0)
+    assert metrics.pooled.measures.slope.low <= 0
+    drawing = draw_predicted_numbers(metrics, "age", "years")
+    assert len(drawing.figure.axes[0].get_lines()) == 1 + 3  # perfect predictions, and the scans of three sites
+    assert "no calibration line, as its slope is near 0" in drawing.description

@@ -21,3 +21,9 @@ def test_without_predictions_no_scan_is_drawn() -> None:
     assert "scans" not in {line.get_label() for line in drawing.figure.axes[0].get_lines()}
     assert min(row["people"] for row in drawing.rows) >= 5
     assert draw_residuals(number_metrics(shared_model=False), "age", "years") is None
+
+
+def test_a_line_with_a_slope_near_0_is_not_drawn() -> None:
+    drawing = draw_residuals(number_metrics(slope=0.0), "age", "years")
+    assert "line of validation scans" not in {line.get_label() for line in drawing.figure.axes[0].get_lines()}
+    assert "its slope is near 0" in drawing.description

@@ -8,6 +8,8 @@ from fedtune3d.evaluation.measure import Measure, few_people
 from fedtune3d.evaluation.regression.joint_sums import JointSums
 
 FEWEST_SCANS = 3
+FLAT = "not corrected: slope near 0"
+"""Why there is no corrected gap: the 95% CI of the slope of the line reaches 0 or below."""
 METHOD = "mean over scans, people as observations, correction taken as given"
 CORRELATION = "Fisher's z with people as observations, correction taken as given"
 
@@ -23,11 +25,14 @@ class TrendCorrection:
         slope: Below 1 if predictions are drawn towards the mean.
         intercept: In the target's unit.
         scans: Validation scans behind it.
+        is_flat: Whether the 95% CI of the slope reaches 0 or below. Subtracting the line would then leave the
+            prediction itself, up to a constant, so no gap is corrected by it.
     """
 
     slope: float
     intercept: float
     scans: int
+    is_flat: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ def fit_trend(validation: JointSums, reference: float) -> TrendCorrection | None
         return None
     (truth, predicted), variance = validation.means, validation.variances[0]
     slope = validation.covariance / variance
-    return TrendCorrection(slope, predicted + reference - slope * (truth + reference), validation.scans)
+    intercept = predicted + reference - slope * (truth + reference)
+    return TrendCorrection(slope, intercept, validation.scans, _is_flat(validation))
 
 
 def corrected_gap(test: JointSums, reference: float, correction: TrendCorrection) -> CorrectedGap:
@@ -71,6 +77,9 @@ def corrected_gap(test: JointSums, reference: float, correction: TrendCorrection
     if not people:
         nothing = undefined("no test scans, or too few for the policy")
         return CorrectedGap(nothing, None, nothing, nothing)
+    if correction.is_flat:
+        nothing = undefined(FLAT)
+        return CorrectedGap(nothing, None, _trend(test, 1.0), nothing)
     truth, predicted = (mean + reference for mean in test.means)
     mean = predicted - correction.intercept - correction.slope * truth
     variance = _gap_variance(test, correction.slope)
@@ -80,6 +89,15 @@ def corrected_gap(test: JointSums, reference: float, correction: TrendCorrection
     else:
         of_mean = Measure(mean, variance / (people - 1), people - 1).estimate("identity", METHOD, few_people(people))
     return CorrectedGap(of_mean, deviation, _trend(test, 1.0), _trend(test, correction.slope))
+
+
+def _is_flat(validation: JointSums) -> bool:
+    """Return whether the 95% CI of the slope reaches 0, judged by that of the correlation, which has its sign."""
+    truth, predicted = validation.variances
+    if validation.covariance >= (1 - 1e-12) * math.sqrt(truth * predicted):
+        return False  # all on the line
+    limits = _trend(validation, 0.0).limits
+    return limits is None or limits[1] <= 0
 
 
 def _gap_variance(test: JointSums, slope: float) -> float:

@@ -1,6 +1,6 @@
 """The gap corrected for regression to the mean, per site."""
 
-from fedtune3d.evaluation.regression.corrected_gap import CorrectedGap
+from fedtune3d.evaluation.regression.corrected_gap import FLAT, CorrectedGap
 from fedtune3d.evaluation.regression.metrics import NumberMetrics
 from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, Cell, Drawing, new_figure
 from fedtune3d.report.figures.predicted_numbers import with_unit
@@ -13,7 +13,7 @@ def draw_corrected_gap(metrics: NumberMetrics, target: str, unit: str) -> Drawin
     Arguments as `draw_predicted_numbers`.
     """
     gaps = {name: part.gap for name, part in metrics.parts.items() if part.gap is not None and part.scans}
-    if not gaps:
+    if all(gap.mean.undefined == FLAT for gap in gaps.values()):
         return None
     figure = new_figure(6.6, 1.2 + 0.34 * len(gaps))
     axes = figure.add_subplot()

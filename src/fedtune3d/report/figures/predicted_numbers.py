@@ -40,11 +40,14 @@ def draw_predicted_numbers(metrics: NumberMetrics, target: str, unit: str) -> Dr
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=8)
+    line = "black: the calibration line, the regression of the true on the predicted number"
+    if not _is_drawn(metrics.pooled):
+        line = "no calibration line, as its slope is near 0 (its 95% CI reaches 0)"
     return Drawing(
         name="predicted_numbers",
         title=f"Predicted against true {target}, federated",
         description=f"Predicted against true {target} of the test scans: {_what_is_shown(metrics)}, by site; dashed: "
-        "perfect predictions; black: the calibration line, the regression of the true on the predicted number.",
+        f"perfect predictions; {line}.",
         figure=figure,
         rows=_rows(metrics.sites),
     )
@@ -92,13 +95,19 @@ def _draw_site(axes: Axes, part: NumberTestMetrics, mark: Mark, label: str) -> N
 
 
 def _draw_line(axes: Axes, part: NumberTestMetrics, extent: tuple[float, float]) -> None:
-    """Draw true = intercept + slope · predicted, over the range of the axes."""
+    """Draw true = intercept + slope · predicted, over the range of the axes, if its slope is not near 0."""
     slope, intercept = part.measures.slope, part.measures.intercept
-    if slope.value is None or intercept.value is None:
+    if not _is_drawn(part) or slope.value is None or intercept.value is None:
         return
     predicted = np.array(extent)
     label = f"calibration, slope {interval(slope)}"
     axes.plot(intercept.value + slope.value * predicted, predicted, color=BLACK, linewidth=1.8, zorder=3, label=label)
+
+
+def _is_drawn(part: NumberTestMetrics) -> bool:
+    """Return whether the 95% CI of the calibration line's slope lies above 0."""
+    limits = part.measures.slope.limits
+    return limits is not None and limits[1] > 0
 
 
 def _label(site: str, part: NumberTestMetrics) -> str:

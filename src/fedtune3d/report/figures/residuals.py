@@ -20,11 +20,14 @@ def draw_residuals(metrics: NumberMetrics, target: str, unit: str) -> Drawing | 
     if pooled is None or not pooled.residuals:
         return None
     correction = next(iter(metrics.corrections.values()), None)
+    line = "The dashed line was fitted to the validation scans; the corrected gap is what deviates from it."
+    if correction is None or correction.is_flat:
+        correction, line = None, "No line is drawn, as none was fitted or its slope is near 0 (its 95% CI reaches 0)."
     return Drawing(
         name="residuals",
         title=f"Errors by true {target}, federated",
         description=f"Predicted minus true {target} of all test scans: mean ± one standard deviation by range of the "
-        "true number. The dashed line was fitted to the validation scans; the corrected gap is what deviates from it.",
+        f"true number. {line}",
         figure=residual_figure(pooled.residuals, target, unit, pooled.points, correction),
         rows=residual_rows(pooled.residuals),
     )
