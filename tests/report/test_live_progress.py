@@ -33,6 +33,13 @@ def test_the_time_left_covers_the_whole_run(contents: RunContents) -> None:
     assert seconds_left(replace(contents, ledger=[])) is None
 
 
+def test_the_first_round_with_its_encoding_counts_only_while_it_is_alone(contents: RunContents) -> None:
+    first, second, *_ = contents.ledger
+    slow = [replace(first, seconds=600.0), replace(second, seconds=2.0)]
+    assert stages(replace(contents, ledger=slow[:1]))[1].seconds_left == 9 * 600.0
+    assert stages(replace(contents, ledger=slow))[1].seconds_left == 8 * 2.0
+
+
 def test_a_baseline_has_its_own_pace_once_it_trains(contents: RunContents) -> None:
     before = version_of(contents.path)
     lines = [replace(line, seconds=2.0) for line in contents.ledger[:3]]
@@ -68,3 +75,6 @@ def test_the_best_state_so_far_is_named(contents: RunContents) -> None:
     (first, *_) = contents.ledger
     without_auc = replace(first, validation=replace(first.validation, mean_auc=None, pooled_loss=0.25))
     assert best_so_far(replace(contents, ledger=[without_auc])) == "validation loss 0.250 before the first round"
+    target = {"column": "age", "range": [40, 100], "unit": "years", "missing": "error"}
+    number = replace(contents, ledger=[without_auc], config=contents.config | {"labels": None, "target": target})
+    assert best_so_far(number) == "validation RMSE 15.00 years before the first round"

@@ -124,7 +124,7 @@ def test_a_run_ends_in_metrics_and_a_report(finished: tuple[str, RunFolder]) -> 
         assert federated.classes == CLASSES
         assert federated.pooled is not None
         assert metrics.class_methods["local"].pooled is None
-        assert "AD vs MCI vs CN from T1-weighted MRI" in page
+        assert "CN vs MCI vs AD from T1-weighted MRI" in page
         assert "Macro-averaged test AUC [95% CI]" in page
         assert "Each class against the others" in page
         assert "all sites; guessing gives 0.33" in page
@@ -137,11 +137,18 @@ def test_a_run_ends_in_metrics_and_a_report(finished: tuple[str, RunFolder]) -> 
         assert metrics.outcome == NumberOutcome("age", 40, 100, "years", "leave_out")
         assert metrics.number_methods["federated"].pooled is not None
         assert "Age from T1-weighted MRI" in page
-        assert "Federated mean absolute error" in page
         limits = metrics.number_methods["federated"].pooled.measures.r_squared.limits
         assert ("not shown to be better than predicting the mean" in page) == (limits is not None and limits[1] <= 0)
-        assert "Validation loss" in page
+        assert "Validation RMSE (years)" in page
+        assert "Validation loss" not in page
         assert "MAE (years)" in page
+        assert "Federated mean absolute error (lower is better)" in page
+        assert "A difference below 0 means a smaller error of the federated model." in page
+        flat = metrics.number_methods["federated"].corrections["A"].is_flat
+        assert ("not corrected: slope near 0" in page) == flat
+        checklist = page[page.index("TRIPOD") :]
+        assert "choice of round:" in checklist
+        assert "threshold" not in checklist[checklist.index("choice of round:") :].split("</table>")[0]
         methods, compared = metrics.number_methods, metrics.against["local"].mean.comparison
         apart = methods["federated"].mean.mae.value - methods["local"].mean.mae.value
         assert compared.difference.value == pytest.approx(apart)
@@ -204,7 +211,7 @@ def test_the_exported_model_predicts_what_predict_does(
         assert row["predicted"] == prediction.predicted
         assert float(row["probability_MCI"]) == prediction.probabilities["MCI"]
         assert "A 3-class classifier" in card
-        assert "| all | AD, Dementia | stage == 0.5 | CN |" in card
+        assert "| all | CN | stage == 0.5 | AD, Dementia |" in card
     else:
         assert isinstance(prediction, NumberPrediction)
         assert alone.number == pytest.approx(prediction.number, abs=1e-4)
@@ -381,11 +388,11 @@ def test_a_study_selects_by_the_validation_score_of_the_outcome(
     page = StudyFolder(study.output).report.read_text()
     assert "At the threshold" not in page
     if kind == "classes":
-        assert "AD vs MCI vs CN from T1-weighted MRI" in page
+        assert "CN vs MCI vs AD from T1-weighted MRI" in page
         assert "by validation macro AUC" in page
     else:
         assert "Age from T1-weighted MRI" in page
-        assert "by validation mean absolute error" in page
+        assert "by validation root mean squared error" in page
         assert "AUC" not in re.sub(r"<(style|script).*?</\1>|data:image[^\"]*", "", page, flags=re.DOTALL)
     key = "macro_auc" if kind == "classes" else "mae"
     assert {f"{key}_by_head", f"{key}_by_tuning", f"{key}_by_rule", "trade_off", "paired_differences"} <= {
@@ -504,6 +511,7 @@ REFERENCES: dict[str, dict[str, dict[str, object]]] = {
     },
     "resnet18": {
         "model": {"encoder": "resnet18"},
+        "preparation": {"size": 64, "spacing_mm": 3},  # an eighth of the voxels; the last of its maps has 2³ positions
         "tuning": {"method": "full"},
         "training": {"rounds": 2, "batch_size": 4},
     },
@@ -546,9 +554,9 @@ def test_what_makes_no_sense_is_refused_in_one_line(
 def test_the_approval_screen_says_what_is_predicted() -> None:
     classes = ClassMapping({"CN": ("CN",), "MCI": "stage == 0.5", "AD": ("AD", "Dementia")})
     assert [line.strip() for line in _what_is_predicted(classes, (5, 6, 7))] == [
-        "AD: diagnosis is AD or Dementia (7 people here)",
-        "MCI: stage == 0.5 (6 people here)",
         "CN: diagnosis is CN (5 people here)",
+        "MCI: stage == 0.5 (6 people here)",
+        "AD: diagnosis is AD or Dementia (7 people here)",
     ]
     age = NumberColumn(NumberOutcome("age", 40, 100, "years", "leave_out"))
     (line,) = _what_is_predicted(age, (18,))

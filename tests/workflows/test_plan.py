@@ -98,7 +98,8 @@ def test_it_counts_scans_rounds_and_scores(plan: RunPlan) -> None:
     assert costs.scored_states == 3  # received, sent, and without the site's own part
     scoring = 3 * validation * costs.forward_seconds
     assert site.round_seconds == pytest.approx(train * costs.step_seconds + scoring)
-    assert plan.bytes_per_site == 2 * (costs.bytes_down + costs.bytes_up) + 3 * costs.state_bytes
+    assert plan.bytes_in_rounds == 2 * (costs.bytes_down + costs.bytes_up) + costs.state_bytes
+    assert plan.bytes_per_site == plan.bytes_in_rounds + 2 * costs.state_bytes
     assert replace(plan, folds=5).run_folder_bytes == 5 * plan.run_folder_bytes
 
 
@@ -166,6 +167,15 @@ def test_the_encoder_its_weights_and_who_is_included_are_named(plan: RunPlan) ->
     assert "encoder: tiny, random weights" in lines
     assert "include: age >= 60" in lines
     assert "include" not in tables_of(plan)
+
+
+def test_sites_with_long_names_are_told_apart(plan: RunPlan) -> None:
+    names = [f"university-hospital-of-amsterdam-{city}" for city in ("north", "south")]
+    sites = [replace(site, site=name) for site, name in zip(plan.sites, names, strict=True)]
+    console = Console(width=80, file=io.StringIO())
+    console.print(run_tables(replace(plan, sites=sites)))
+    rows = "".join(line[1:].split(" ", 1)[0] for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
+    assert all(name in rows for name in names)
 
 
 def test_what_leaves_after_the_test_follows_from_the_outcome(plan: RunPlan) -> None:
@@ -267,6 +277,7 @@ def test_a_study_of_encoders_counts_each_grid_once_and_random_encoders_per_seed(
         ("tunings", 0),
         ("rules", 0),
     ]
+    assert plan.warnings == ()  # the random weights of deepbet are the study's reference
     assert len(planner.scans) == 2
     grid, other = planner.scans.values()
     scans = sum(sum(split.scans for split in splits.values()) for splits in grid.splits.values())

@@ -56,6 +56,21 @@ def test_a_handful_of_validation_people_names_the_choice_of_the_round(choice: st
     assert advice in text
 
 
+def test_several_classes_and_numbers_have_no_threshold_and_their_order() -> None:
+    classes = experiment(labels=[{"CN": ["CN"]}, {"MCI": ["MCI"]}, {"AD": ["AD"]}])
+    [text] = plan_warnings(classes, {"A": _site_of((40, 40, 40), (9, 2, 8), (9, 9, 9))})
+    assert text.startswith("fewer than 5 people of a class in validation: A (9 CN, 2 MCI, 8 AD); scores there are ")
+    number = experiment(labels=None, target={"column": "age", "range": [40, 100], "missing": "error"})
+    [text] = plan_warnings(number, {"A": _site_of((60,), (3,), (9,))})
+    assert text.startswith("fewer than 5 people in validation: A (3); scores there are uncertain")
+    [text] = plan_warnings(number, {"A": _site_of((60,), (9,), (0,))})
+    assert text.startswith("test set without anybody: A: it has no test error; change splits.test")
+
+
+def _site_of(*people: tuple[int, ...]) -> dict[str, SplitSize]:
+    return {split: SplitSize(sum(own), own) for split, own in zip(("train", "validation", "test"), people, strict=True)}
+
+
 def test_what_is_computed_has_no_steps_and_no_rounds_to_choose() -> None:
     centre = experiment(model={"head": "ncc"}, aggregation={"rule": "ncc"}, training={"rounds": 1})
     assert plan_warnings(centre, {"A": site((3, 3), (2, 2), (2, 2))}) == []

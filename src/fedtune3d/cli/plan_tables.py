@@ -60,7 +60,10 @@ def _facts(plan: RunPlan) -> list[tuple[str, str]]:
         ("GPU memory per site", gpu),
         ("To each site, per round", size(costs.bytes_down)),
         ("From each site, per round", size(costs.bytes_up)),
-        ("Total traffic per site, both directions", size(plan.bytes_per_site)),
+        (
+            "Total traffic per site, both directions",
+            f"{size(plan.bytes_in_rounds)} in the rounds, as the report counts it; {size(plan.bytes_per_site)} in all",
+        ),
         ("Leaves each site", _leaves(plan)),
     ]
 
@@ -119,7 +122,7 @@ def _site_table(plan: RunPlan) -> Table:
     table = Table(
         title="Scans, time and disk space per site", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left"
     )
-    table.add_column("Site")
+    table.add_column("Site", overflow="fold")
     for name in ("Scans", "Train + val. + test", "Per round", "Prepare, encode", "Prepared scans", "Features"):
         table.add_column(name, justify="right")
     for site in plan.sites:
@@ -143,7 +146,7 @@ def _private_parts(plan: RunPlan) -> list[RenderableType]:
         return []
     title = f"Differential privacy: epsilon {privacy.epsilon:g}, delta {privacy.delta:g}, per person, over all rounds"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
-    table.add_column("Site")
+    table.add_column("Site", overflow="fold")
     for name in ("People in training", "In a step", "Steps per round", "Noise multiplier", "Rounds affordable"):
         table.add_column(name, justify="right")
     for cost in plan.private:
@@ -175,4 +178,5 @@ def study_tables(plan: StudyPlan, workers: int) -> RenderableType:
         Text(f"Total with {plural(workers, 'worker')}: at most about {duration(total)}"),
         Text(f"Disk: cache {size(plan.cache_bytes)}, trials at most {size(plan.trials_bytes)}"),
         Text(f"Memory: up to {size(plan.host_bytes * workers)}"),
+        *(Text(f"warning: {text}") for text in plan.warnings),
     )

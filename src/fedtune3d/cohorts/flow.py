@@ -106,13 +106,20 @@ class BadScan:
 class SiteFlow:
     """The flow kept at a site: all counts, without suppression, the bad scans, and what could not be read.
 
-    `flagged` is the number of prepared scans that quality control finds suspicious; None in folders that do not say.
+    Attributes:
+        flow: The flow.
+        bad_scans: The bad scans.
+        warnings: Unreadable entries of tables and sidecars.
+        flagged: The number of prepared scans that quality control finds suspicious; None in folders that do not say.
+        applied: Step of preparation → number of prepared scans that underwent it, and ``scans`` → that of all prepared
+            scans; None in folders that do not say.
     """
 
     flow: Flow
     bad_scans: tuple[BadScan, ...]
     warnings: tuple[ReadingWarning, ...] = ()
     flagged: int | None = None
+    applied: Mapping[str, int] | None = None
 
 
 def count_flow(

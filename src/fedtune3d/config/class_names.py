@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from fedtune3d._utils.json_values import Json
 from fedtune3d.cohorts.labels import ClassMapping, Diagnoses, LabelMapping
 from fedtune3d.config.outcome import LabelsSection, recorded_outcome
-from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
+from fedtune3d.evaluation.outcome import NumberOutcome, Outcome, in_shown_order
 
 if TYPE_CHECKING:
     from fedtune3d.config.experiment import Experiment
@@ -49,8 +49,8 @@ class ClassNames:
 
     @property
     def both(self) -> str:
-        """All names in the order of all counts per class, the last class first: ``AD + CN``."""
-        return " + ".join(self.in_order[::-1])
+        """All names in the order of all counts per class (`in_shown_order`): ``AD + CN``."""
+        return " + ".join(in_shown_order(self.in_order))
 
     @property
     def meaning(self) -> str:

@@ -76,7 +76,7 @@ class ExperimentKeys(StrictModel):
         labels: Diagnoses of the positive and of the negative class, or of any number of named classes
             (docs/outcomes.md); a site may have its own (docs/data.md).
         target: A number to predict in the place of classes, such as age.
-        include: An expression that scans must meet, such as ``"diagnosis == CN"``; all others are left out and counted
+        include: An expression that scans must meet, such as ``"diagnosis == CN"``; all others are excluded and counted
             (docs/outcomes.md). A site may have its own.
         splits: How people are divided into training, validation and test sets.
         validation: Cross-validation, in which every fold is the test set of a run of its own; null for one test set.

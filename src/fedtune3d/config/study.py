@@ -72,7 +72,7 @@ class Study(ExperimentKeys):
     rule), then the tunings with the best head, then the rules with the best of both. With `encoders`, these are
     compared before the heads. ``crossed`` runs every combination whose encoder, head and tuning fit. The best
     combination has the highest validation AUC (of several classes the macro AUC), averaged over sites and seeds, or the
-    lowest mean absolute validation error of a number; test scans are not used.
+    lowest root mean squared validation error of a number; test scans are not used.
 
     Attributes:
         seeds: Seeds, in place of `seed`; each combination is run once per seed.

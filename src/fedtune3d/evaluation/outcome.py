@@ -1,7 +1,8 @@
 """What a model predicts: one of two or more classes, or a number. Every room that asks, asks these types."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,4 +105,16 @@ class NumberOutcome:
 
 
 Outcome = ClassOutcome | NumberOutcome
+Part = TypeVar("Part")
+
+
+def in_shown_order(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """Put what belongs to the classes, in the order of labels, into the order of every list, table and sentence.
+
+    That is the order of the experiment file: of two classes the positive one, which is the last label, comes first.
+    """
+    listed = tuple(parts)
+    return listed[::-1] if len(listed) == 2 else listed
+
+
 BINARY = ClassOutcome((NEGATIVE, POSITIVE))

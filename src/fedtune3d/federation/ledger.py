@@ -73,7 +73,7 @@ class Validation:
     auc_error: float | None = None
 
     def score(self, outcome: Outcome) -> float | None:
-        """Return what models are compared by: the mean AUC, or of a number the mean absolute error in its unit."""
+        """Return what models are compared by: the mean AUC, or of a number the root mean squared error in its unit."""
         if not isinstance(outcome, NumberOutcome):
             return self.mean_auc
         return None if self.pooled_loss is None else self.pooled_loss * outcome.span

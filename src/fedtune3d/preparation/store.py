@@ -5,6 +5,8 @@ import json
 import os
 import zipfile
 import zlib
+from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -114,6 +116,17 @@ class PreparedStore:
 def read_info(path: Path) -> Any:
     """Read the sealed ``.json`` next to the .npy at `path`. Raises `DamagedFileError` and `FileNotFoundError`."""
     return read_sealed_json(path.with_suffix(".json"))
+
+
+def count_steps(paths: Iterable[Path]) -> dict[str, int]:
+    """Step of preparation → number of the scans with their .npy at `paths` that underwent it; ``scans`` → all of them.
+
+    Raises as `read_info`.
+    """
+    counts: Counter[str] = Counter(scans=0)
+    for path in paths:
+        counts.update(["scans", *read_info(path)["steps"]])
+    return dict(counts)
 
 
 def scan_sha256(path: Path) -> str:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from fedtune3d.evaluation.against_baselines import Tested
 from fedtune3d.evaluation.metrics import RunMetrics
-from fedtune3d.evaluation.outcome import ClassOutcome
+from fedtune3d.evaluation.outcome import ClassOutcome, in_shown_order
 from fedtune3d.report.budget import budgets_of
 from fedtune3d.report.headline import headline
 from fedtune3d.report.number_formatting import METHODS, difference, p_value, plural
@@ -61,13 +61,13 @@ def direction(metrics: RunMetrics) -> str:
 
 
 def _people(metrics: RunMetrics, site: str) -> str:
-    """Return the people with test scans of each class, the last class first; of a number, all of them."""
+    """Return the people with test scans of each class, in shown order; of a number, all of them."""
     if (numbers := metrics.number_methods.get("federated")) is not None:
         return str(numbers.sites[site].participants)
     if (two := metrics.of_two_classes) is not None:
-        return " + ".join(str(count) for count in two.sites[site].participants_by_class[::-1])
+        return " + ".join(map(str, in_shown_order(two.sites[site].participants_by_class)))
     of_class = metrics.class_methods["federated"].sites[site].of_class
-    return " + ".join(str(part.people) for part in of_class[::-1])
+    return " + ".join(str(part.people) for part in in_shown_order(of_class))
 
 
 def against_table(metrics: RunMetrics) -> Table | None:
@@ -101,7 +101,7 @@ def budget_note(contents: RunContents) -> str:
     ]
     if steps := training.get("min_steps", 0):
         sentences.append(
-            f"Whoever makes fewer than {steps} steps that way passed over the scans more often, up to {steps}."
+            f"Whoever makes fewer than {steps} steps that way repeated whole passes until there were at least {steps}."
         )
     methods = contents.metrics.evaluated if contents.metrics else {}
     if "local" in methods:

@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from fedtune3d.evaluation.outcome import BINARY
+from fedtune3d.evaluation.outcome import BINARY, in_shown_order
 from fedtune3d.federation.site.audit import PeopleOfClass
 from fedtune3d.federation.tasks.describe_people import PeopleDescription
 from fedtune3d.report.flow import HELD_BACK
@@ -17,7 +17,7 @@ _SPLITS = ("train", "validation", "test", "all")
 
 
 class BalanceRow(NamedTuple):
-    """One split of one site: people (women) and age of each class, formatted; the last class first.
+    """One split of one site: people (women) and age of each class, formatted, in shown order.
 
     `age_auc` is set only for ``all``.
     """
@@ -39,7 +39,7 @@ def balance_rows(described: Mapping[str, PeopleDescription], classes: int = 2) -
         BalanceRow(
             site,
             split,
-            tuple(_class(people.splits[split].of(label)) for label in reversed(range(classes))),
+            tuple(_class(people.splits[split].of(label)) for label in in_shown_order(range(classes))),
             interval(people.age_auc) if split == "all" and people.age_auc.value is not None else "",
         )
         for site, people in described.items()
@@ -59,7 +59,7 @@ def balance_heads(classes: Sequence[str]) -> list[str]:
     """Return the heads of the columns of `BalanceRow.cells`."""
     if tuple(classes) == BINARY.strata:
         return ["Pos. (women)", "age", "Neg. (women)", "age"]
-    named = ["People"] if len(classes) == 1 else list(classes[::-1])
+    named = ["People"] if len(classes) == 1 else list(in_shown_order(classes))
     return [head for name in named for head in (f"{name} (women)", "age")]
 
 

@@ -1,7 +1,7 @@
 """The parts of a model card that depend on what the model predicts."""
 
 from fedtune3d._utils.foreign_text import markdown
-from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
+from fedtune3d.evaluation.outcome import NumberOutcome, Outcome, in_shown_order
 from fedtune3d.report.export_info import ExportInfo
 from fedtune3d.report.outcome_tables import OutcomeTable
 
@@ -37,7 +37,7 @@ def class_table(info: ExportInfo) -> OutcomeTable | None:
     """Tabulate the diagnoses of each class by site, once if all sites share them; None for a number."""
     if isinstance(info.outcome, NumberOutcome):
         return None
-    names = info.outcome.names[::-1]
+    names = in_shown_order(info.outcome.names)
     rows = [tuple(", ".join(labels[name]) for name in names) for labels in info.labels.values()]
     header = ("Site", *(name.capitalize() if info.outcome.is_binary else name for name in names))
     if len(set(rows)) == 1:

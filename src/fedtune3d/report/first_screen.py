@@ -104,7 +104,7 @@ def asked(outcome: Outcome, names: ClassNames) -> str:
     """Return what is asked of a scan: `AD vs CN`, or `Age`."""
     if isinstance(outcome, NumberOutcome):
         return outcome.column.capitalize() if outcome.column.islower() else outcome.column
-    return names.versus if outcome.is_binary else " vs ".join(names.in_order[::-1])
+    return names.versus if outcome.is_binary else " vs ".join(names.in_order)
 
 
 def _setting(contents: RunContents) -> list[str]:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from fedtune3d.cohorts.flow import NOBODY, WHOLE_SITE, Counts, Flow
 from fedtune3d.cohorts.records import BOTH_LABELS, OTHER_LABEL
-from fedtune3d.evaluation.outcome import BINARY
+from fedtune3d.evaluation.outcome import BINARY, in_shown_order
 
 HELD_BACK = "held back"
 _SPLITS = {"train": "Training", "validation": "Validation", "test": "Test"}
@@ -88,8 +88,8 @@ def _reasons(flows: Sequence[Flow]) -> list[tuple[str, str]]:
 
 
 def _class_rows(flows: Sequence[Flow | None], split: str, classes: Sequence[str]) -> list[FlowRow]:
-    """Return a row per class, the last class first; none where a number is predicted."""
-    labels = range(len(classes) - 1, -1, -1) if len(classes) > 1 else ()
+    """Return a row per class, in shown order; none where a number is predicted."""
+    labels = in_shown_order(range(len(classes))) if len(classes) > 1 else ()
     return [_row(classes[label], True, flows, partial(_of_class, split=split, label=label)) for label in labels]
 
 

@@ -10,9 +10,11 @@ from fedtune3d.federation.ledger import LedgerLine
 from fedtune3d.federation.round_state import RoundsFolder
 from fedtune3d.report.number_formatting import METHODS, duration
 from fedtune3d.report.run_contents import RunContents
+from fedtune3d.report.shown_measure import validation_measure
 
 PACE = 5
-"""Number of recent rounds whose median duration predicts the time left; the first round also encodes the scans."""
+"""Number of recent rounds whose median duration predicts the time left. The first round, which also encodes the scans,
+counts only while there is no other."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def stages(contents: RunContents) -> list[Stage]:
     """Return the stages in their order; a later one is estimated from the pace of the federated rounds."""
     rounds = _rounds(contents)
     trained = [line for line in contents.ledger if line.trains]
-    pace = median([line.seconds for line in trained[-PACE:]]) if trained else None
+    pace = _pace(trained)
     parts = [
         Stage("Preparation", int(contents.environment is not None), 1, None),
         _trainings("Federated rounds", [contents.ledger], rounds, pace),
@@ -78,14 +80,16 @@ def site_progress(contents: RunContents) -> list[SiteProgress]:
 
 
 def best_so_far(contents: RunContents) -> str:
-    """Name the state with the best validation AUC so far, or loss where there is no AUC; empty if none is scored."""
+    """Name the state with the best validation AUC so far, or error where there is no AUC; empty if none is scored."""
     validations = [line.validation for line in contents.ledger]
     scored = [part for part in validations if part.mean_auc is not None or part.pooled_loss is not None]
     if not scored:
         return ""
     best = max(scored, key=lambda validation: validation.rank)
     after = f"after round {best.state_round}" if best.state_round else "before the first round"
-    measured = f"loss {best.pooled_loss:.3f}" if best.mean_auc is None else f"AUC {best.mean_auc:.2f}"
+    value = best.pooled_loss if best.mean_auc is None else best.mean_auc
+    assert value is not None  # as scored
+    measured = validation_measure(contents.outcome, best.mean_auc is not None).shown(value)
     return f"validation {measured} {after}"
 
 
@@ -110,6 +114,12 @@ def _rounds(contents: RunContents) -> int:
     return int(contents.config.get("training", {}).get("rounds", 0))
 
 
+def _pace(trained: Sequence[LedgerLine]) -> float | None:
+    """Return the seconds that a round takes; None before the first."""
+    recent = [line for line in trained if line.round > 1][-PACE:] or trained
+    return median([line.seconds for line in recent]) if recent else None
+
+
 def _baseline(contents: RunContents, name: str, rounds: int, pace: float | None) -> Stage:
     """Return the stage of a baseline: local trains each site alone, leave one site out all sites but one, each once."""
     ledgers = [RoundsFolder(path).lines() for path in _ledgers(RunFolder(contents.path), contents.sites, name)]
@@ -129,7 +139,7 @@ def _ledgers(run: RunFolder, sites: Sequence[str], name: str) -> Iterator[Path]:
 def _trainings(title: str, ledgers: Sequence[Sequence[LedgerLine]], rounds: int, pace: float | None) -> Stage:
     """Return a stage of one or more trainings of so many rounds each; `pace` is that of a round before the first."""
     trained = [line for ledger in ledgers for line in ledger if line.trains]
-    own = median([line.seconds for line in trained[-PACE:]]) if trained else pace
+    own = _pace(trained) or pace
     total = rounds * len(ledgers)
     left = None if own is None else own * max(0, total - len(trained))
     return Stage(title, len(trained), total, left)

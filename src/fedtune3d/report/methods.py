@@ -10,29 +10,17 @@ from fedtune3d._utils.foreign_text import markdown
 from fedtune3d.cohorts.labels import Truth
 from fedtune3d.cohorts.number_column import NumberColumn
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.evaluation.outcome import NumberOutcome
+from fedtune3d.evaluation.outcome import NumberOutcome, in_shown_order
 from fedtune3d.report.against import budget_note
 from fedtune3d.report.experiment_lines import inclusion_sentences
 from fedtune3d.report.headline import answer, headline
+from fedtune3d.report.methods_preparation import preparation_sentences
 from fedtune3d.report.methods_statistics import statistics_sentences
 from fedtune3d.report.methods_training import model_sentences, training_sentences
 from fedtune3d.report.number_formatting import METHODS, caveat, difference, p_value, plural
 from fedtune3d.report.references import Citations
 from fedtune3d.report.run_contents import FinishedRun, RunContents
 from fedtune3d.report.split_sizes import people_in, people_text
-
-STEP_NAMES = {
-    "brain": "brain extraction",
-    "bias": "correction of the bias field",
-    "register": "affine registration to MNI152",
-}
-INTENSITIES = {
-    "zscore": "scaled to mean 0 and standard deviation 1 in the brain",
-    "white_stripe": "normalised by white stripe",
-    "histogram": "matched to the template's histogram",
-    "minmax": "scaled to 0 to 1",
-    "none": "left as they were",
-}
 
 
 @dataclass(frozen=True)
@@ -71,7 +59,7 @@ def methods_of(run: FinishedRun, experiment: Experiment) -> Methods:
     cite = Citations()
     parts = (
         ("Data", _data_sentences(run, experiment)),
-        ("Preparation", preparation_sentences(experiment, cite)),
+        ("Preparation", preparation_sentences(run, experiment, cite)),
         ("Model", model_sentences(run, experiment, cite)),
         ("Federated training", training_sentences(run, experiment, cite)),
         ("Comparisons", _baseline_sentences(run)),
@@ -110,7 +98,7 @@ def _definition(truth: Truth) -> str:
         limits = f"{outcome.minimum:g} to {outcome.shown(outcome.maximum, 0)}"
         others = "none was missing" if outcome.missing == "error" else "scans without it were excluded"
         return f"used with the number in column {outcome.column} ({limits}); {others}"
-    named = [f"{name} for {_class(diagnoses)}" for name, diagnoses in reversed(list(truth.classes.items()))]
+    named = [f"{name} for {_class(diagnoses)}" for name, diagnoses in in_shown_order(truth.classes.items())]
     return f"{', '.join(named[:-1])} and {named[-1]}; others were excluded"
 
 
@@ -154,27 +142,6 @@ def _data_sentences(run: FinishedRun, experiment: Experiment) -> Iterator[str]:
         yield f"T1-weighted MRI scans of {people_text(people_in(run, 'all'))} came from {sites}."
     yield from label_sentences(experiment)
     yield split_sentence(run, experiment)
-
-
-def preparation_sentences(experiment: Experiment, cite: Citations) -> Iterator[str]:
-    """Describe the preparation of scans, which is the same at every site."""
-    settings = experiment.preparation_settings
-    sources = {"brain": "fisch", "bias": "tustison", "register": "fonov"}
-    done = STEP_NAMES if settings.steps == "auto" else {step: STEP_NAMES[step] for step in settings.steps}
-    named = ", ".join(f"{name}{cite(sources[step])}" for step, name in done.items())
-    if settings.steps == "auto":
-        yield f"Heads with their skull underwent {named}; brains that had been extracted before kept their space."
-    else:
-        yield (
-            f"Each scan underwent {named}, as far as its data set had not done so before."
-            if named
-            else "Scans were extracted brains and underwent no further step."
-        )
-    source = {"white_stripe": "shinohara", "histogram": "nyul"}.get(settings.intensity)
-    yield (
-        f"Brains were resampled to {settings.size}³ voxels of {settings.spacing_mm:g} mm, and intensities were "
-        f"{INTENSITIES[settings.intensity]}{cite(source)}."
-    )
 
 
 def _baseline_sentences(run: FinishedRun) -> Iterator[str]:

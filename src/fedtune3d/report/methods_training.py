@@ -74,7 +74,7 @@ def training_sentences(run: FinishedRun, experiment: Experiment, cite: Citations
     source = "breiman" if choice == "latest_within_error" else None
     best = BEST_ROUND[choice]
     if isinstance(experiment.outcome, NumberOutcome) and choice != "last":
-        best, source = "the round with the lowest mean absolute validation error", None
+        best, source = "the round with the lowest root mean squared validation error, mean over validation scans", None
     elif not experiment.outcome.is_binary:
         best = best.replace("validation AUC", "macro-averaged validation AUC")
     chosen = "" if run.metrics.best_round is None else f", round {run.metrics.best_round}"
@@ -107,7 +107,11 @@ def _local_sentences(experiment: Experiment, cite: Citations) -> Iterator[str]:
         f"{training.weight_decay:g}{clip}), on {loss}."
     )
     if training.min_steps:
-        yield f"Sites that made fewer than {training.min_steps} steps that way passed over their scans more often."
+        floor = training.min_steps
+        yield (
+            f"Sites that made fewer than {floor} steps that way repeated whole passes until there were at least "
+            f"{floor}."
+        )
     if training.augmentation is not None:
         yield "Training scans were augmented at random (flips, affine transforms, bias field, gamma and noise)."
 

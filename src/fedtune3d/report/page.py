@@ -80,7 +80,7 @@ def _draw(contents: RunContents) -> dict[str, Drawing]:
         draw_calibration(of_two, names) if of_two else None,
         *(draw_outcome(metrics) if metrics else []),
         draw_intensity_profiles(contents.profiles),
-        draw_learning_curves(contents.ledger, contents.sites, best_round),
+        draw_learning_curves(contents.ledger, contents.sites, best_round, contents.outcome),
         draw_weights(contents.ledger, contents.sites, rule) if needs_weights else None,
         draw_mean_saliency(contents.saliency, RunFolder(contents.path)),
     ]

@@ -1,5 +1,7 @@
 """Reading of a run folder, complete or not: a run in progress has a ledger but no metrics yet."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,6 +49,7 @@ class RunContents:
         warnings: Site → unreadable entries of its tables and sidecars; only sites as in `faults`.
         flags: Site → number of its scans that quality control flags; only sites as in `faults`.
         examples: Site → its example pictures; only sites whose policy lets pictures leave.
+        steps: Site → steps of preparation with the number of scans that underwent them (`SiteFlow.applied`), if known.
     """
 
     path: Path
@@ -63,6 +66,7 @@ class RunContents:
     warnings: dict[str, tuple[ReadingWarning, ...]]
     flags: dict[str, int | None]
     examples: dict[str, list[Path]]
+    steps: dict[str, Mapping[str, int] | None]
 
     @property
     def sites(self) -> list[str]:
@@ -83,6 +87,14 @@ class RunContents:
     def names(self) -> ClassNames:
         """The names of the classes, from the definition of the labels."""
         return recorded_names(self.config)
+
+    @property
+    def applied_steps(self) -> Mapping[str, int] | None:
+        """Step of preparation → number of scans that underwent it, ``scans`` → all; None unless known of all sites."""
+        known = [counts for site in self.sites if (counts := self.steps.get(site)) is not None]
+        if len(known) < len(self.sites):
+            return None
+        return sum((Counter(dict(counts)) for counts in known), Counter[str]())
 
     @property
     def total_bytes(self) -> int:
@@ -143,6 +155,7 @@ def read_run(folder: Path) -> RunContents:
         warnings={site: flow.warnings for site, flow in site_flows.items()},
         flags={site: flow.flagged for site, flow in site_flows.items()},
         examples={site: sorted(run.site(site).examples.glob("*.png")) for site in allowed},
+        steps={site: flow.applied for site, flow in site_flows.items()},
     )
 
 

@@ -6,6 +6,7 @@ from typing import Self
 
 from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.evaluation.outcome import in_shown_order
 from fedtune3d.federation.leak_audit import LeakAudit
 from fedtune3d.report import against, balance, flow, membership, privacy, run_statistics, run_tables, saliency, table
 from fedtune3d.report.figures.drawing import Cell
@@ -65,7 +66,7 @@ class RunParts:
             balance_rows=balance.balance_rows(contents.audit.described, len(names.in_order)) if contents.audit else [],
             balance_heads=[
                 head
-                for name in names.in_order[::-1]
+                for name in in_shown_order(names.in_order)
                 for head in (name.capitalize() if len(names.in_order) == 1 else name, "Age")
             ],
             bad_scans=run_tables.bad_scans(contents),

@@ -15,6 +15,7 @@ from fedtune3d.report.number_formatting import (
 )
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.run_statistics import statistic_methods
+from fedtune3d.report.shown_measure import validation_measure
 from fedtune3d.report.table import shown_methods
 
 
@@ -65,8 +66,9 @@ def warning_rows(contents: RunContents) -> list[dict[str, str]]:
 
 
 def round_rows(contents: RunContents) -> list[dict[str, Cell]]:
-    """Return one row per round: updates, sites with a fault, and validation afterwards (mean AUC, or pooled loss)."""
+    """Return one row per round: updates, sites with a fault, and validation afterwards (mean AUC, or pooled error)."""
     by_auc = any(line.validation.mean_auc is not None for line in contents.ledger)
+    measure = validation_measure(contents.outcome, by_auc)
     scored = {
         line.validation.state_round: line.validation.mean_auc if by_auc else line.validation.pooled_loss
         for line in contents.ledger
@@ -76,8 +78,10 @@ def round_rows(contents: RunContents) -> list[dict[str, Cell]]:
             "round": line.round,
             "updates": f"{sum(entry.participated for entry in line.sites.values())} of {len(contents.sites)}",
             "faults": ", ".join(site for site, entry in line.sites.items() if entry.fault) or "–",
-            "by_auc": by_auc,
-            "validated": scored.get(line.round),
+            "measure": measure.head,
+            "mean_over": "mean over sites" if by_auc else "over all sites",
+            "validated": None if (value := scored.get(line.round)) is None else value * measure.factor,
+            "digits": measure.digits,
             "seconds": line.seconds,
             "time": duration(line.seconds),
         }

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fedtune3d.evaluation.metrics import TestMetrics
 from fedtune3d.evaluation.multiclass.metrics import ClassTestMetrics
+from fedtune3d.evaluation.outcome import in_shown_order
 from fedtune3d.evaluation.regression.metrics import NumberTestMetrics
 
 AnyTestMetrics = TestMetrics | ClassTestMetrics | NumberTestMetrics
@@ -55,8 +56,8 @@ def _counted(test: AnyTestMetrics) -> tuple[int, ...]:
 
 
 def _ranges(counts: Sequence[tuple[int, ...]]) -> str:
-    """Format the people of each class in several test sets, the last class first."""
-    return " + ".join(map(_range, list(zip(*counts, strict=True))[::-1])) or NONE
+    """Format the people of each class in several test sets, in shown order."""
+    return " + ".join(map(_range, in_shown_order(zip(*counts, strict=True)))) or NONE
 
 
 def _range(counts: Sequence[int]) -> str:

@@ -19,6 +19,7 @@ class ShownMeasure:
         reference: The value that figures mark with a dashed line; None if there is none.
         reference_name: What that value stands for.
         is_error: Whether lower is better, without an upper limit.
+        criterion: The name of what models are compared by on validation scans, where that is another measure.
     """
 
     key: str
@@ -29,6 +30,17 @@ class ShownMeasure:
     reference: float | None = None
     reference_name: str = ""
     is_error: bool = False
+    criterion: str = ""
+
+    @property
+    def validation(self) -> str:
+        """The name of what models are compared by on validation scans, in a sentence."""
+        return self.criterion or self.name
+
+    @property
+    def validation_head(self) -> str:
+        """What models are compared by on validation scans, within a table's head: `RMSE (years)`."""
+        return self.head.replace(self.short, "RMSE") if self.criterion else self.head
 
     @property
     def head(self) -> str:
@@ -48,9 +60,49 @@ R_SQUARED = ShownMeasure(
 )
 
 
+RMSE_NAME = "root mean squared error"
+
+
+@dataclass(frozen=True)
+class ValidationMeasure:
+    """What rounds are compared by on validation scans.
+
+    Attributes:
+        name: Its short name: ``AUC``, ``RMSE`` or ``loss``.
+        unit: Its unit; empty if it has none.
+        factor: The ledger's value times this is the shown one.
+        digits: Decimals that are shown.
+    """
+
+    name: str
+    unit: str = ""
+    factor: float = 1.0
+    digits: int = 3
+
+    @property
+    def head(self) -> str:
+        """The name with its unit: `RMSE (years)`."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+    def shown(self, value: float) -> str:
+        """Format a value of the ledger with its unit: `RMSE 5.21 years`."""
+        return f"{self.name} {value * self.factor:.{self.digits}f} {self.unit}".rstrip()
+
+
+def validation_measure(outcome: Outcome, has_auc: bool) -> ValidationMeasure:
+    """Return what rounds are compared by: AUC if any site has one, the error of a number in its unit, or else loss."""
+    if has_auc:
+        return ValidationMeasure("AUC", digits=2)
+    if isinstance(outcome, NumberOutcome):
+        return ValidationMeasure("RMSE", outcome.unit, outcome.span, digits=2)
+    return ValidationMeasure("loss")
+
+
 def absolute_error(unit: str) -> ShownMeasure:
     """Return the mean absolute error in a unit."""
-    return ShownMeasure("mae", "MAE", "mean absolute error", "mean absolute errors", unit, is_error=True)
+    return ShownMeasure(
+        "mae", "MAE", "mean absolute error", "mean absolute errors", unit, is_error=True, criterion=RMSE_NAME
+    )
 
 
 def main_measure(outcome: Outcome) -> ShownMeasure:

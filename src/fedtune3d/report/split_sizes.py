@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fedtune3d.cohorts.flow import NOBODY
-from fedtune3d.evaluation.outcome import BINARY
+from fedtune3d.evaluation.outcome import BINARY, in_shown_order
 from fedtune3d.report.run_contents import RunContents
 
 
@@ -38,5 +38,5 @@ def people_text(size: SplitSize) -> str:
         return "a number of people that not every site lets leave"
     if len(size.people) == 1:
         return f"{size.people[0]} people"
-    counted = [f"{count} {name}" for count, name in zip(size.people, size.classes, strict=True)][::-1]
+    counted = in_shown_order(f"{count} {name}" for count, name in zip(size.people, size.classes, strict=True))
     return f"{', '.join(counted[:-1])} and {counted[-1]} people"

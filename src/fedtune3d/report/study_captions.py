@@ -40,7 +40,7 @@ def how_chosen(contents: StudyContents) -> str:
     """Explain how the best combination was selected, and what that implies for its test result."""
     parts = "Encoder, head, tuning" if "encoders" in contents.results.stages else "Head, tuning"
     return (
-        f"{parts} and rule were selected by validation {contents.measure.name} "
+        f"{parts} and rule were selected by validation {contents.measure.validation} "
         f"({criterion_mean(contents)}; ties go to the first); "
         "test scans were not used. "
         "Being selected is no evidence of being better: see the paired differences."

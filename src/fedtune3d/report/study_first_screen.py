@@ -94,7 +94,7 @@ def _against(contents: StudyContents, ranked: Sequence[RankedRow], selected: Row
 
 def _evidence(contents: StudyContents, ranked: Sequence[RankedRow], selected: Row) -> str:
     validation = "" if selected.validation is None else f" ({selected.validation:.3f})"
-    name = contents.measure.name
+    name = contents.measure.validation
     text = f"Selected by its validation {name}{validation}, the {criterion_mean(contents)}; test scans were not used."
     second = runner_up(contents, ranked)
     if second is None:

@@ -3,7 +3,8 @@
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.models.assembly import NCC
-from fedtune3d.report.methods import label_sentences, preparation_sentences, split_sentence
+from fedtune3d.report.methods import label_sentences, split_sentence
+from fedtune3d.report.methods_preparation import preparation_sentences
 from fedtune3d.report.methods_statistics import statistics_sentences
 from fedtune3d.report.methods_training import model_sentences, training_sentences
 from fedtune3d.report.number_formatting import METHODS, plural
@@ -61,7 +62,7 @@ def _eligibility(run: FinishedRun, experiment: Experiment) -> Answer:
 
 
 def _preparation(run: FinishedRun, experiment: Experiment) -> Answer:
-    sentences = " ".join(preparation_sentences(experiment, NoCitations()))
+    sentences = " ".join(preparation_sentences(run, experiment, NoCitations()))
     faulty = {"stop": "A faulty scan stopped the run.", "skip": "Faulty scans were excluded."}[experiment.on_bad_scan]
     return Answer("filled", f"{sentences} The same code prepared the scans of all groups. {faulty}")
 
@@ -92,7 +93,8 @@ def _sample_size(run: FinishedRun, experiment: Experiment) -> Answer:
 def _missing(run: FinishedRun, experiment: Experiment) -> Answer:
     reasons = sorted({step.reason for flow in run.flows.values() for step in flow.left_out})
     why = f" Excluded: {', '.join(reasons)}." if reasons else ""
-    return Answer("filled", f"People without a scan or a label were excluded; nothing was imputed.{why}")
+    value = "number" if isinstance(experiment.outcome, NumberOutcome) else "label"
+    return Answer("filled", f"People without a scan or a {value} were excluded; nothing was imputed.{why}")
 
 
 def _partition(run: FinishedRun, experiment: Experiment) -> Answer:
@@ -100,7 +102,7 @@ def _partition(run: FinishedRun, experiment: Experiment) -> Answer:
 
 
 def _handling(run: FinishedRun, experiment: Experiment) -> Answer:
-    return Answer("filled", list(preparation_sentences(experiment, NoCitations()))[-1])
+    return Answer("filled", list(preparation_sentences(run, experiment, NoCitations()))[-1])
 
 
 def _model(run: FinishedRun, experiment: Experiment) -> Answer:
@@ -143,8 +145,7 @@ def _imbalance(run: FinishedRun, experiment: Experiment) -> Answer:
 
 
 def _fairness(run: FinishedRun, experiment: Experiment) -> Answer:
-    by = "sex, age, scanner and site" if experiment.outcome.is_binary else "site"
-    text = f"Performance is reported by {by} as far as these are known and policies allow"
+    text = "Performance is reported by sex, age, scanner and site as far as these are known and policies allow"
     rule = FAIR_RULES.get(experiment.aggregation.rule)
     trained = f"; {rule}" if rule else "; training had no fairness constraint"
     return Answer("partly filled", f"{text}{trained}. Rationale: for the authors.")

@@ -40,7 +40,8 @@ def _comparison(run: FinishedRun, experiment: Experiment) -> Answer:
 
 
 def _numbers(run: FinishedRun, experiment: Experiment) -> Answer:
-    named = {"training": "train", "choice of round and threshold": "validation", "evaluation": "test"}
+    chosen = "choice of round and threshold" if experiment.outcome.is_binary else "choice of round"
+    named = {"training": "train", chosen: "validation", "evaluation": "test"}
     return Answer("filled", "; ".join(f"{name}: {people_text(people_in(run, split))}" for name, split in named.items()))
 
 
@@ -55,7 +56,8 @@ def _performance(run: FinishedRun, experiment: Experiment) -> Answer:
     for name, against in run.metrics.against.items():
         if (found := against.mean.comparison.difference).value is not None:
             sentences.append(f"Federated minus {METHODS[name].lower()}: {difference(found, unit)}.")
-    sentences.append("Per site, by group and at the threshold: in the report, with figures.")
+    parts = "Per site, by group and at the threshold" if experiment.outcome.is_binary else "Per site and by group"
+    sentences.append(f"{parts}: in the report, with figures.")
     return Answer("filled", " ".join(sentences))
 
 

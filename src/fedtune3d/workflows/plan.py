@@ -132,14 +132,18 @@ class RunPlan:
         return self.prepare_seconds + self.encode_seconds / workers + trainings * max(busy) + pooled
 
     @property
-    def bytes_per_site(self) -> int:
-        """Size of all tensors to and from a site in a run: rounds, final scoring, evaluation, task describe_features.
+    def bytes_in_rounds(self) -> int:
+        """Size of all tensors to and from a site in the rounds and the final scoring, which the report counts.
 
         Keys, shares and signatures of secure aggregation are included.
         """
         costs = self.costs
-        rounds = self.experiment.training.rounds
-        return rounds * (costs.bytes_down + costs.bytes_up) + 3 * costs.state_bytes
+        return self.experiment.training.rounds * (costs.bytes_down + costs.bytes_up) + costs.state_bytes
+
+    @property
+    def bytes_per_site(self) -> int:
+        """The same in a whole run: with the evaluation and the description of features, which take a state each."""
+        return self.bytes_in_rounds + 2 * self.costs.state_bytes
 
     @property
     def run_folder_bytes(self) -> int:

@@ -7,6 +7,7 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.study import Stage, Study
 from fedtune3d.config.study_axes import Combination
 from fedtune3d.preparation.settings import PreparationSettings
+from fedtune3d.report.experiment_lines import random_weights_warnings
 from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_with
 from fedtune3d.workflows.study_costs import StudyCosts
 from fedtune3d.workflows.trial_processes import is_finished
@@ -25,13 +26,14 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """The plan of a study. Stages that depend on a choice are planned with the most expensive combination."""
+    """The plan of a study, and warnings. Stages that depend on a choice have the most expensive combination."""
 
     stages: list[StagePlan]
     first_seconds: float
     cache_bytes: int
     trials_bytes: int
     host_bytes: int
+    warnings: tuple[str, ...] = ()
 
 
 def plan_study(study: Study, on_message: Callable[[str], None] = lambda text: None) -> StudyPlan:
@@ -74,6 +76,8 @@ class _StudyPlanner:
             + sum(self._times_encoded(plan) * site.features_bytes for plan in encoded.values() for site in plan.sites),
             trials_bytes=len(self.study.draws) * sum(plan.run_folder_bytes for plan in plans.values()),
             host_bytes=max(plan.costs.host_bytes for plan in plans.values()),
+            # In a comparison of encoders, one with random weights is a control.
+            warnings=() if self.study.encoders else tuple(random_weights_warnings(self.study)),
         )
 
     def _times_encoded(self, plan: RunPlan) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fedtune3d.cohorts.splits import SPLITS, TEST, TRAIN, VALIDATION
 from fedtune3d.config.class_names import names_of
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.evaluation.outcome import NumberOutcome, in_shown_order
 from fedtune3d.models.assembly import NCC
 
 MIN_STEPS = 4
@@ -29,10 +30,10 @@ SiteSplits = Mapping[str, SplitSize]
 def plan_warnings(experiment: Experiment, sites: Mapping[str, SiteSplits]) -> list[str]:
     """Return one line per problem, each with the sites that have it and the key to change."""
     if experiment.model.head == NCC:  # it is computed, not trained
-        return [*_one_class(names_of(experiment).in_order, sites)]
+        return [*_one_class(experiment, sites)]
     return [
         *_few_steps(experiment, sites),
-        *_one_class(names_of(experiment).in_order, sites),
+        *_one_class(experiment, sites),
         *_tiny_validation(experiment, sites),
     ]
 
@@ -50,44 +51,62 @@ def _few_steps(experiment: Experiment, sites: Mapping[str, SiteSplits]) -> Itera
         )
 
 
-def _one_class(classes: Sequence[str], sites: Mapping[str, SiteSplits]) -> Iterator[str]:
+def _one_class(experiment: Experiment, sites: Mapping[str, SiteSplits]) -> Iterator[str]:
+    outcome = experiment.outcome
     consequences = {
-        TRAIN: "its updates pull the model towards one class" if len(classes) == 2 else "its updates pull away from it",
+        TRAIN: "its updates pull the model towards one class" if outcome.is_binary else "its updates pull away from it",
         VALIDATION: "it has no AUC by which rounds are compared",
         TEST: "it has no test AUC",
     }
+    number = isinstance(outcome, NumberOutcome)
+    if number:
+        consequences = {
+            TRAIN: "it does not train",
+            VALIDATION: "it has no error by which rounds are compared",
+            TEST: "it has no test error",
+        }
     for split in SPLITS:
         lacking = [
-            f"{site} (no {name})"
+            site if number else f"{site} (no {name})"
             for site, splits in sites.items()
-            for name, people in zip(classes, splits[split].people, strict=True)
+            for name, people in zip(names_of(experiment).in_order, splits[split].people, strict=True)
             if not people
         ]
         if lacking:
+            of_what = "anybody" if number else "a class"
             yield (
-                f"{split} set without a class: {', '.join(lacking)}: {consequences[split]}; change splits.{split}, "
+                f"{split} set without {of_what}: {', '.join(lacking)}: {consequences[split]}; change splits.{split}, "
                 "or exclude the site"
             )
 
 
 def _tiny_validation(experiment: Experiment, sites: Mapping[str, SiteSplits]) -> Iterator[str]:
-    classes = names_of(experiment).in_order
+    outcome = experiment.outcome
     tiny = [
-        f"{site} ({', '.join(f'{count} {name}' for name, count in reversed(counted))})"
+        f"{site} ({_counted(experiment, splits[VALIDATION].people)})"
         for site, splits in sites.items()
-        for counted in [list(zip(classes, splits[VALIDATION].people, strict=True))]
         if 0 < min(splits[VALIDATION].people) < MIN_VALIDATION
     ]
     if not tiny:
         return
-    text = f"fewer than {MIN_VALIDATION} people of a class in validation: {', '.join(tiny)}; "
+    of_class = "" if isinstance(outcome, NumberOutcome) else " of a class"
+    text = f"fewer than {MIN_VALIDATION} people{of_class} in validation: {', '.join(tiny)}; "
     if experiment.training.best_round == "highest_auc":
         yield (
             f"{text}training.best_round: highest_auc may then select a round by chance: leave it out, or raise "
             "splits.validation"
         )
     else:
-        yield text + "thresholds and scores there are uncertain: raise splits.validation if training can spare people"
+        uncertain = "thresholds and scores" if outcome.is_binary else "scores"
+        yield f"{text}{uncertain} there are uncertain: raise splits.validation if training can spare people"
+
+
+def _counted(experiment: Experiment, people: Sequence[int]) -> str:
+    """List people by class; of a number, count all of them."""
+    if isinstance(experiment.outcome, NumberOutcome):
+        return str(sum(people))
+    names = names_of(experiment).in_order
+    return ", ".join(in_shown_order(f"{count} {name}" for count, name in zip(people, names, strict=True)))
 
 
 def split_sizes_of(splits: Mapping[str, str], scans: Sequence[tuple[str, int]], classes: int = 2) -> SiteSplits:

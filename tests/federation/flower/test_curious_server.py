@@ -289,6 +289,8 @@ def test_two_experiments_that_differ_in_one_person_release_one_set_of_numbers(
         if key == "include":
             changes = {"include": f"{expression} or diagnosis == CN"}
         path = write(f"try-{number}", **changes, splits={"train": 0.4, "validation": 0.3, "test": 0.3})
+        screen = read_request(hospital.folder, path).screen
+        assert (f"only rows of the table that meet: {expression}" in screen) == (key == "include")
         hospital.approve(path)
         servers.append(Server(Experiment.from_yaml(path), hospital))
     first, second = servers

@@ -14,7 +14,7 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.policy import Policy
 from fedtune3d.config.privacy import DifferentialPrivacy
 from fedtune3d.config.site import SiteSection
-from fedtune3d.evaluation.outcome import NumberOutcome
+from fedtune3d.evaluation.outcome import NumberOutcome, in_shown_order
 from fedtune3d.federation.messages import LEAVE_ONE_SITE_OUT
 from fedtune3d.federation.privacy.budget import budget_of
 from fedtune3d.federation.privacy.consent import WITHHELD
@@ -108,7 +108,7 @@ def _what_is_predicted(labels: Truth, people: ByClass) -> Iterator[str]:
         limits = f"{outcome.minimum:g} to {outcome.shown(outcome.maximum, 0)}"
         yield from _wrapped(f"everyone with a number in column {outcome.column}, {limits} ({people[0]} people here)")
         return
-    for (name, wanted), count in reversed(list(zip(labels.classes.items(), people, strict=True))):
+    for (name, wanted), count in in_shown_order(zip(labels.classes.items(), people, strict=True)):
         expression = wanted if isinstance(wanted, str) else f"diagnosis is {' or '.join(wanted)}"
         yield from _wrapped(f"{name}: {expression} ({count} people here)")
 
@@ -127,7 +127,8 @@ def _what(experiment: Experiment, section: SiteSection, cost: Forecast | None) -
     rule = rule_title(experiment.aggregation.rule)
     yield from _wrapped(f"with {others or 'no other site'}; updates are combined by {rule}")
     per_round = f"{epochs} pass{'es' * (epochs > 1)} over the training scans, {training.batch_size} at a time"
-    per_round += f", and at least {training.min_steps} steps" if training.min_steps else ""
+    if training.min_steps:
+        per_round += f", repeated until there are at least {training.min_steps} steps"
     if cost is not None:
         per_round = _private_steps(cost, experiment.privacy.clip)
     yield from _wrapped(

@@ -23,6 +23,7 @@ from fedtune3d.federation.site.inputs import list_inputs
 from fedtune3d.federation.tasks.kind import TaskKind
 from fedtune3d.preparation.pictures import write_example
 from fedtune3d.preparation.quality.page import check_quality
+from fedtune3d.preparation.store import count_steps
 
 EXAMPLES = 3
 
@@ -58,7 +59,7 @@ def assign_splits(site: SiteData, task: Task) -> Answer:
     flow = count_flow(site.cohort, site.prepared.bad, splits, site.classes)
     bad = tuple(BadScan(record.name, without_folder(record, why)) for record, why in site.prepared.bad)
     flagged = sum(bool(scan.reasons) for scan in check_quality(site.prepared))
-    write_typed(site.files.flow, SiteFlow(flow, bad, site.warnings, flagged))
+    write_typed(site.files.flow, SiteFlow(flow, bad, site.warnings, flagged, count_steps(site.prepared.paths.values())))
     write_typed(site.files.inputs, list_inputs(site.root, site.prepared.paths, site.section.participants))
     policy = site.section.policy
     if policy.pictures_leave:

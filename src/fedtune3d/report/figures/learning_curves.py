@@ -7,17 +7,21 @@ from dataclasses import asdict, dataclass
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from fedtune3d.evaluation.outcome import BINARY, NumberOutcome, Outcome
 from fedtune3d.federation.ledger import LedgerLine
 from fedtune3d.report.figures.drawing import BLACK, GREY, Drawing, Mark, new_figure, site_marks
+from fedtune3d.report.shown_measure import validation_measure
 
 MANY_SITES = 12
 """With more sites than this, the lines of sites are drawn grey and unnamed, with the mean on top."""
 
 
-def draw_learning_curves(ledger: Sequence[LedgerLine], sites: Sequence[str], best_round: int | None) -> Drawing | None:
+def draw_learning_curves(
+    ledger: Sequence[LedgerLine], sites: Sequence[str], best_round: int | None, outcome: Outcome = BINARY
+) -> Drawing | None:
     """Draw the validation AUC after each round and the training loss in it; None before the first round.
 
-    A run that predicts a number has no AUC: the loss by which its rounds are compared is drawn instead.
+    A run that predicts a number has no AUC: the error by which its rounds are compared is drawn instead.
     """
     rows = _rows(ledger, sites)
     if not rows:
@@ -26,19 +30,26 @@ def draw_learning_curves(ledger: Sequence[LedgerLine], sites: Sequence[str], bes
     left, right = figure.subplots(1, 2)
     marks = site_marks(sites)
     by_auc = any(row.validation_auc is not None for row in rows)
-    measure = "AUC" if by_auc else "loss"
-    _curves(left, rows, marks, lambda row: row.validation_auc if by_auc else row.validation_loss)
+    validated = validation_measure(outcome, by_auc)
+    measure = validated.head
+
+    def of_validation(row: _CurveRow) -> float | None:
+        value = row.validation_auc if by_auc else row.validation_loss
+        return None if value is None else value * validated.factor
+
+    _curves(left, rows, marks, of_validation)
     _curves(right, rows, marks, lambda row: row.training_loss)
     _finish(left, f"Validation {measure}", "Round of the global state", best_round)
     _finish(right, "Training loss", "Round", None)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False, fontsize=8)
+    on_scale = ", of the number on the scale from −1 to 1 of its range" if isinstance(outcome, NumberOutcome) else ""
     return Drawing(
         name="learning_curves",
         title=f"Learning curves: validation {measure} of the global state per site and their mean (left), training "
         "loss per site (right)",
         description=f"Left: validation {measure} of the global state per site and its mean, over the rounds. "
-        "Right: training loss per site in each round.",
+        f"Right: training loss per site in each round{on_scale}.",
         figure=figure,
         rows=[asdict(row) for row in rows],
     )
