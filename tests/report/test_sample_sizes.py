@@ -40,7 +40,7 @@ def test_prevalences(share: float, text: str) -> None:
 def test_people_of_other_outcomes_are_counted_by_class_or_together() -> None:
     classes, numbers = class_metrics(), number_metrics()
     site = next(iter(classes.sites.values()))
-    expected = " + ".join(str(part.people) for part in site.of_class[::-1])
+    expected = " + ".join(str(part.people) for part in site.of_class)
     assert sample_sizes.people_over_seeds([site, site]) == expected
     counts = [sum(test.participants for test in numbers.sites.values())]
     assert sample_sizes.total_over_seeds([numbers.sites]) == str(counts[0])

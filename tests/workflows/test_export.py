@@ -30,6 +30,7 @@ from fedtune3d.federation.site.memory import SiteMemory
 from fedtune3d.models.encoders import build_encoder
 from fedtune3d.models.encoders.contract import initialise_random
 from fedtune3d.models.hub import FILE, REPOSITORY
+from fedtune3d.preparation.prepare_scan import PREPARATION_VERSION
 from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.report.export_info import InputFormat
 from fedtune3d.report.model_card import model_card
@@ -125,7 +126,7 @@ def test_the_file_needs_no_adapters_and_tells_how_to_use_it(run: Run, tmp_path: 
     assert (info.encoder, info.head, info.tuning, info.rule) == ("tiny", "linear", "lora", "fedavg")
     assert info.labels == {site: {"negative": ("CN",), "positive": ("AD",)} for site in "AB"}
     assert info.threshold == read_metrics(RunFolder(run("exact"))).federated.threshold
-    assert info.preparation == InputFormat(128, 1.5, "auto", "zscore", background=0.0, version=2)
+    assert info.preparation == InputFormat(128, 1.5, "auto", "zscore", background=0.0, version=PREPARATION_VERSION)
     assert info.weights.source == "random"
 
 
@@ -290,7 +291,7 @@ def test_a_file_for_scans_of_another_preparation_is_refused(run: Run, tmp_path: 
     told = load_info(path)
     told["preparation"]["version"] = 1
     save_state(path, load_state(path), told)
-    with pytest.raises(InputError, match=r"expects scans prepared as .*version=2.*; use fedtune3d \d"):
+    with pytest.raises(InputError, match=r"expects scans prepared as .*version=1\), but .*; use fedtune3d \d"):
         load_exported(path)
 
 

@@ -26,7 +26,7 @@ def scans_by_class(test: TestMetrics) -> str:
 def total_over_seeds(seeds: Iterable[Mapping[str, AnyTestMetrics]]) -> str:
     """Return the people per class in the test sets of all sites, over seeds: `44 + 52`, as ranges where they differ.
 
-    The last class comes first. Where a number is predicted, all people are counted together.
+    Classes are in shown order. Where a number is predicted, all people are counted together.
 
     Args:
         seeds: For each seed, site → its test set.
