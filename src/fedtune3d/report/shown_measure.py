@@ -34,12 +34,12 @@ class ShownMeasure:
 
     @property
     def validation(self) -> str:
-        """The name of what models are compared by on validation scans, in a sentence."""
+        """The name of the score on validation scans, in a sentence."""
         return self.criterion or self.name
 
     @property
     def validation_head(self) -> str:
-        """What models are compared by on validation scans, within a table's head: `RMSE (years)`."""
+        """The score on validation scans with its unit, within a table's head: `RMSE (years)`."""
         return self.head.replace(self.short, "RMSE") if self.criterion else self.head
 
     @property
