@@ -32,7 +32,8 @@ def header_of(page: Path) -> str:
 def test_the_question_and_the_setting(contents: RunContents) -> None:
     screen = first_screen(contents, contents.names)
     assert screen.question == "AD vs CN from T1-weighted MRI"
-    assert screen.setting == ("demo · CONV S head, frozen encoder, FedAvg · 4 sites · 25 Nov 2026 · fedtune3d 0.1.0")
+    model = "SAM-Med3D ViT-B (random weights) · CONV S head, frozen encoder, FedAvg"
+    assert screen.setting == f"demo · {model} · 4 sites · 25 Nov 2026 · fedtune3d 0.1.0"
 
 
 def test_five_questions_are_answered_from_it_alone(finished_page: Path, contents: RunContents) -> None:

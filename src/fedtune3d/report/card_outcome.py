@@ -1,6 +1,7 @@
 """The parts of a model card that depend on what the model predicts."""
 
 from fedtune3d._utils.foreign_text import markdown
+from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.outcome import NumberOutcome, Outcome, in_shown_order
 from fedtune3d.report.export_info import ExportInfo
 from fedtune3d.report.outcome_tables import OutcomeTable
@@ -13,13 +14,13 @@ def described(outcome: Outcome) -> str:
     return f"A {'two' if outcome.is_binary else outcome.width}-class classifier of brain MRI scans"
 
 
-def output(outcome: Outcome) -> str:
+def output(outcome: Outcome, names: ClassNames) -> str:
     """Say what the model gives, and how it becomes a prediction."""
     if isinstance(outcome, NumberOutcome):
         middle, half = (outcome.minimum + outcome.maximum) / 2, outcome.span / 2
         return f"one number y; {markdown(outcome.column)} is {outcome.shown(middle, 1)} + {half:g} · y"
     if outcome.is_binary:
-        return "two logits; the probability of the positive class is the second value of their softmax"
+        return f"two logits; the probability of {markdown(names.positive)} is the second value of their softmax"
     named = ", ".join(map(markdown, outcome.names))
     return f"{outcome.width} logits; their softmax gives the probabilities of {named}"
 

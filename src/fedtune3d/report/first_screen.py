@@ -12,7 +12,7 @@ from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.report.checks import Check, checks
 from fedtune3d.report.first_outcome import outcome_facts
 from fedtune3d.report.headline import headline
-from fedtune3d.report.number_formatting import METHODS, plural, setup, threshold
+from fedtune3d.report.number_formatting import METHODS, encoder_with_weights, plural, setup, threshold
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.statements import (
     calibration_words,
@@ -109,6 +109,9 @@ def asked(outcome: Outcome, names: ClassNames) -> str:
 
 def _setting(contents: RunContents) -> list[str]:
     parts = [str(contents.config["name"])]
+    encoder = contents.config.get("model", {}).get("encoder")
+    if contents.facts is not None and encoder and (named := encoder_with_weights(encoder, contents.facts.weights)):
+        parts.append(named)
     if contents.metrics is not None:
         parts.append(setup(contents.metrics))
     parts.append(plural(len(contents.sites), "site"))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from fedtune3d._utils.folders.export import ADAPTER, ENCODER, HEAD, MODEL
 from fedtune3d._utils.foreign_text import markdown
+from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.confusion import Fraction
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import SetSize, TestMetrics
@@ -136,16 +137,20 @@ def _facts(contents: FinishedRun, info: ExportInfo) -> list[tuple[str, str]]:
             f"{preparation.spacing_mm} mm along each axis, centred on the brain, "
             f"{preparation.background:g} outside it",
         ),
-        ("Output", output(info.outcome)),
-        *([("Threshold", _threshold(info)), ("Recalibration", _recalibration(info))] if info.outcome.is_binary else []),
+        ("Output", output(info.outcome, contents.names)),
+        *(_decision(info, contents.names) if info.outcome.is_binary else []),
         ("Written by", f"fedtune3d {info.fedtune3d}"),
     ]
 
 
-def _threshold(info: ExportInfo) -> str:
+def _decision(info: ExportInfo, names: ClassNames) -> list[tuple[str, str]]:
+    return [("Threshold", _threshold(info, names)), ("Recalibration", _recalibration(info, names))]
+
+
+def _threshold(info: ExportInfo, names: ClassNames) -> str:
     if info.threshold is None:
         return "none: there were no validation scans"
-    text = f"positive at {shown_threshold(info.threshold)} or above"
+    text = f"{markdown(names.positive)} at {shown_threshold(info.threshold)} or above"
     if info.recalibration is None or not info.recalibration.keeps_order:
         return text
     return f"{text} (recalibrated: {shown_threshold(info.recalibration.probability(info.threshold))} or above)"
@@ -155,13 +160,14 @@ def _is_recalibrated(info: ExportInfo) -> bool:
     return info.threshold is not None and info.recalibration is not None and info.recalibration.keeps_order
 
 
-def _recalibration(info: ExportInfo) -> str:
+def _recalibration(info: ExportInfo, names: ClassNames) -> str:
     scaling = info.recalibration
     if scaling is None:
         return "none"
     negatives, positives = scaling.scans
     formula = f"recalibrated logit = {scaling.slope:.4g} · logit {scaling.intercept:+.4g}".replace("-", "−")
-    fitted = f"Platt scaling on {positives} positive and {negatives} negative validation scans: {formula}"
+    scans = f"{positives} {markdown(names.positive)} and {negatives} {markdown(names.negative)} validation scans"
+    fitted = f"Platt scaling on {scans}: {formula}"
     return fitted if scaling.keeps_order else f"{fitted}; not to be used, as it would reverse the classes"
 
 
@@ -176,7 +182,7 @@ def _calibration_limit(info: ExportInfo) -> str:
     if not _is_recalibrated(info):
         return f"The probability was not calibrated; {chosen}"
     return (
-        "The recalibration was fitted on few validation scans, at their share of positive scans; another prevalence "
+        "The recalibration was fitted on few validation scans, at their prevalence; another prevalence "
         f"needs another intercept; {chosen}"
     )
 
@@ -197,7 +203,7 @@ def _included(contents: FinishedRun) -> str:
 
 
 def _data(contents: FinishedRun) -> str:
-    """Tabulate the scans of each split per site, with people and, of two classes, positive scans of the test set."""
+    """Tabulate the scans of each split per site, with people and, of two classes, test scans of the positive one."""
     tested = dict[str, SetSize](contents.metrics.evaluated["federated"].sites)
     rows = []
     for site in contents.sites:
@@ -208,7 +214,7 @@ def _data(contents: FinishedRun) -> str:
         positives = (test.positives,) if isinstance(test, TestMetrics) else ()
         rows.append((markdown(site), training, validation, test.scans, test.participants, *positives))
     header = ["Site", "Training scans", "Validation scans", "Test scans", "Test people"]
-    header += ["Test scans positive"] if contents.metrics.outcome.is_binary else []
+    header += [f"Test scans of {markdown(contents.names.positive)}"] if contents.metrics.outcome.is_binary else []
     what = "simulated, not of patients" if contents.metrics.simulated else "of real people, as provided by the sites"
     return f"The scans are {what}. All scans of a person are in one split.\n\n" + _table(header, rows)
 
@@ -232,8 +238,8 @@ def _measured(contents: FinishedRun, info: ExportInfo) -> str:
         if info.layers_of in (None, name)
     ]
     text = (
-        "People are those with positive + with negative test scans; square brackets are 95% CIs, round ones scans "
-        "classified correctly / all; `few` marks fewer than ten people in a class.\n\n"
+        f"People are those with test scans, {markdown(contents.names.both)}; square brackets are 95% CIs, round ones "
+        "scans classified correctly / all; `few` marks fewer than ten people in a class.\n\n"
         + _table(("Site", *MEASURES), rows)
     )
     if info.layers_of is not None:

@@ -61,6 +61,12 @@ def weights_title(weights: WeightsSource) -> str:
     return weights.source if weights.source == "random" else f"pre-trained, from {weights.source}"
 
 
+def encoder_with_weights(name: str, weights: WeightsSource) -> str:
+    """Name an encoder and the kind of its weights: `SAM-Med3D ViT-B (random weights)`; "" if it is not installed."""
+    label = _encoder_label(name)
+    return "" if label == name else f"{label} ({'random weights' if weights.source == 'random' else 'pre-trained'})"
+
+
 def tuning_title(name: str) -> str:
     """Return the title of a tuning method: `frozen` → `frozen encoder`."""
     return _TUNINGS.get(name, name)

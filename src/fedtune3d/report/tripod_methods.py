@@ -160,11 +160,12 @@ def _output(run: FinishedRun, experiment: Experiment) -> Answer:
     if two is None:
         named = ", ".join(outcome.names)
         return Answer("filled", f"The probability of each class ({named}); the class with the highest is predicted.")
+    positive = run.names.positive
     if (threshold := two.threshold) is None:
         return Answer(
-            "filled", "The probability of the positive class; no threshold without validation scans of both classes."
+            "filled", f"The probability of {positive}; no threshold without validation scans of both classes."
         )
-    text = "The probability of the positive class, and a class: positive at a probability of"
+    text = f"The probability of {positive}, and a class: {positive} at a probability of"
     return Answer("filled", f"{text} {shown_threshold(threshold)} or above (Youden's J on the validation scans).")
 
 
