@@ -100,7 +100,7 @@ def test_sites_are_combined_from_numbers_alone(ovarian: Callable, one_scan_each:
     assert got.standard_error == pytest.approx(np.hypot(*(part.standard_error for part in parts)) / 2)
     assert got.scans == 86
     nothing = combine_comparisons({"one class": comparisons["one class"]})
-    assert (nothing.p_value, nothing.difference.undefined) == (None, "no site has both AUCs")
+    assert (nothing.p_value, nothing.difference.undefined) == (None, "no site has two test people of each class")
 
 
 def renamed(predictions: Predictions, prefix: str) -> Predictions:

@@ -21,15 +21,15 @@ def experiment(folder: Path, model: dict[str, str], **changes: object) -> Experi
 
 def test_the_encoder_is_named_with_its_weights(tmp_path: Path) -> None:
     version = importlib.metadata.version("deepbet")
-    assert encoder_line(experiment(tmp_path, {})) == "encoder: vit_b, random weights"
+    assert encoder_line(experiment(tmp_path, {})) == "Encoder: vit_b, random weights"
     assert (
         encoder_line(experiment(tmp_path, {"encoder": "deepbet"}))
-        == f"encoder: deepbet, pre-trained (deepbet {version})"
+        == f"Encoder: deepbet, pre-trained (deepbet {version})"
     )
     released = experiment(tmp_path, {"encoder": "vit_b", "weights": "files/sam_med3d_turbo.pth"})
-    assert encoder_line(released) == "encoder: vit_b, pre-trained (sam_med3d_turbo.pth)"
+    assert encoder_line(released) == "Encoder: vit_b, pre-trained (sam_med3d_turbo.pth)"
     reference = experiment(tmp_path, {"encoder": "resnet18"}, tuning={"method": "full"})
-    assert encoder_line(reference) == "encoder: none (resnet18 is trained from scratch)"
+    assert encoder_line(reference) == "Encoder: none (resnet18 is trained from scratch)"
 
 
 def test_random_weights_in_the_place_of_packaged_ones_are_a_warning(tmp_path: Path) -> None:
@@ -43,12 +43,12 @@ def test_random_weights_in_the_place_of_packaged_ones_are_a_warning(tmp_path: Pa
 def test_who_is_included_is_said_once_or_per_site(tmp_path: Path) -> None:
     assert included_lines(experiment(tmp_path, {})) == []
     shared = experiment(tmp_path, {}, include="diagnosis == CN")
-    assert included_lines(shared) == ["include: diagnosis == CN"]
+    assert included_lines(shared) == ["Include: diagnosis == CN"]
     sentence = "Only scans that met “diagnosis == CN” in the table of participants or sessions were included."
     assert list(inclusion_sentences(shared)) == [sentence]
     assert next(label_sentences(shared)) == sentence
     sites = [{"name": "A", "root": "a", "include": "group == HC"}, {"name": "B", "root": "b"}]
-    assert included_lines(experiment(tmp_path, {}, sites=sites)) == ["include at A: group == HC"]
+    assert included_lines(experiment(tmp_path, {}, sites=sites)) == ["Include at A: group == HC"]
     own = experiment(tmp_path, {}, sites=sites, include="diagnosis == CN")
-    assert included_lines(own) == ["include at A: group == HC", "include at B: diagnosis == CN"]
+    assert included_lines(own) == ["Include at A: group == HC", "Include at B: diagnosis == CN"]
     assert next(inclusion_sentences(own)).startswith("At site A, only scans that met “group == HC” in the table")

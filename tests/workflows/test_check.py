@@ -79,7 +79,7 @@ def test_a_clean_cohort_raises_nothing(folder: Path, capsys: pytest.CaptureFixtu
     code, out, leaks = check(folder, capsys)
     assert (code, leaks) == (0, [])
     assert about_leaks(out) == []
-    assert "encoder: tiny, random weights\n" in out
+    assert "Encoder: tiny, random weights\n" in out
     assert not (folder / "run").exists()
 
 

@@ -164,8 +164,8 @@ def test_it_ends_with_its_answer_and_the_long_table_is_asked_for(plan: RunPlan) 
 def test_the_encoder_its_weights_and_who_is_included_are_named(plan: RunPlan) -> None:
     changed = plan.experiment.model_copy(update={"include": "age >= 60"})
     lines = [line.rstrip() for line in tables_of(replace(plan, experiment=changed)).splitlines()]
-    assert "encoder: tiny, random weights" in lines
-    assert "include: age >= 60" in lines
+    assert "Encoder: tiny, random weights" in lines
+    assert "Include: age >= 60" in lines
     assert "include" not in tables_of(plan)
 
 

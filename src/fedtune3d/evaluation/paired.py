@@ -81,7 +81,7 @@ def combine_comparisons(comparisons: Mapping[str, Comparison]) -> Comparison:
     }
     scans = sum(comparison.scans for comparison in usable.values())
     if not usable:
-        return comparison_of(None, None, undefined("no site has both AUCs"), None, scans)
+        return comparison_of(None, None, undefined("no site has two test people of each class"), None, scans)
     first = float(np.mean([comparison.first for comparison in usable.values()]))
     second = float(np.mean([comparison.second for comparison in usable.values()]))
     error = math.hypot(*(comparison.standard_error or 0.0 for comparison in usable.values())) / len(usable)
@@ -139,7 +139,7 @@ def compare_over(parts: Sequence[PairedPart], method: str, unit: str, inflation:
         inflation: Factor of the variance.
     """
     if not parts:
-        return comparison_of(None, None, undefined(f"no {unit} has both AUCs"), None, 0)
+        return comparison_of(None, None, undefined(f"no {unit} has two test people of each class"), None, 0)
     people = sorted({person for part in parts for person in part.influence})
     sums = np.array([sum(part.influence.get(person, 0.0) for part in parts) for person in people]) / len(parts)
     error = math.sqrt(inflation * float(sums @ sums))

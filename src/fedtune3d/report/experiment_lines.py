@@ -12,17 +12,17 @@ def encoder_line(experiment: ExperimentKeys) -> str:
     """Name the encoder and its weights: `encoder: deepbet, pre-trained (deepbet 1.0.2)`."""
     name, weights, spec = experiment.model.encoder, experiment.model.weights, experiment.encoder
     if spec is None:
-        return f"encoder: none ({name} is trained from scratch)"
+        return f"Encoder: none ({name} is trained from scratch)"
     if isinstance(weights, Path):
-        return f"encoder: {name}, pre-trained ({weights.name})"
+        return f"Encoder: {name}, pre-trained ({weights.name})"
     if weights == "random" or spec.release is None:
-        return f"encoder: {name}, random weights"
-    return f"encoder: {name}, pre-trained ({_package(spec.release)})"
+        return f"Encoder: {name}, random weights"
+    return f"Encoder: {name}, pre-trained ({_package(spec.release)})"
 
 
 def included_lines(experiment: ExperimentKeys) -> list[str]:
     """Give the criterion of each site that has one, once if all share it."""
-    return [f"include{f' at {site}' if site else ''}: {criterion}" for site, criterion in _criteria(experiment)]
+    return [f"Include{f' at {site}' if site else ''}: {criterion}" for site, criterion in _criteria(experiment)]
 
 
 def inclusion_sentences(experiment: ExperimentKeys) -> Iterator[str]:

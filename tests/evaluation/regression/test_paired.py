@@ -68,7 +68,7 @@ def test_the_mean_over_sites_is_welch_of_independent_sites(draw_numbers: Draw) -
     assert mean.variance == pytest.approx(sum(variances) / 4)
     assert mean.degrees == pytest.approx(sum(variances) ** 2 / (variances[0] ** 2 / 9 + variances[1] ** 2 / 17))
     assert mean.first - mean.second == pytest.approx(mean.difference.value)
-    assert combine_error_comparisons({}).difference.undefined == "no site has both errors"
+    assert combine_error_comparisons({}).difference.undefined == "no site has two test people"
 
 
 def test_equal_models_too_few_people_and_no_scans(draw_numbers: Draw, no_numbers: NumberPredictions) -> None:

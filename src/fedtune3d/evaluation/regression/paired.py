@@ -141,7 +141,7 @@ def combine_error_comparisons(comparisons: Mapping[str, ErrorComparison]) -> Err
     usable = {site: part for site, part in sorted(comparisons.items()) if part.variance is not None}
     scans = sum(part.scans for part in usable.values())
     if not usable:
-        return ErrorComparison(None, None, undefined("no site has both errors"), None, None, None, scans)
+        return ErrorComparison(None, None, undefined("no site has two test people"), None, None, None, scans)
     one = math.fsum(part.first or 0.0 for part in usable.values()) / len(usable)
     other = math.fsum(part.second or 0.0 for part in usable.values()) / len(usable)
     measures = [
