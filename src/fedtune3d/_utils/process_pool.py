@@ -35,7 +35,8 @@ def run_in_processes(
                 yield future.result()
         except BrokenProcessPool:
             raise MachineError(
-                f"a process that {doing} was killed, perhaps because memory ran out; run again with fewer --workers or with more memory"
+                f"a process that {doing} was killed, perhaps because memory ran out; run again with fewer --workers, "
+                "or with more memory"
             ) from None
         finally:
             for future in futures:
