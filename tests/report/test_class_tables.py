@@ -1,8 +1,7 @@
 from outcome_metrics import CLASSES, class_metrics
-from rich.console import Console
 
 from fedtune3d.evaluation.multiclass.confusion_matrix import HELD_BACK
-from fedtune3d.report.class_tables import class_auc_rows, class_methods, class_rows, class_table, classes_rows
+from fedtune3d.report.class_tables import class_auc_rows, class_methods, class_rows, classes_rows
 from fedtune3d.report.number_formatting import interval
 
 
@@ -25,7 +24,7 @@ def test_all_classes_together_per_site_with_their_mean() -> None:
     assert (rows[0].people, rows[0].scans, rows[3].people) == ("37", "37", "")
     assert rows[3].measures["Accuracy"] == "–"
     assert rows[3].measures["Macro AUC"] == interval(class_metrics().mean.macro_auc)
-    assert rows[2].measures["Brier score (0 to 2)"].endswith(" few")
+    assert [row.few for row in rows] == [False, False, True, False, False]
     own = classes_rows(class_metrics(shared_model=False))
     assert [row.part for row in own] == ["Amsterdam", "Boston", "Graz", "Mean"]
 
@@ -35,12 +34,7 @@ def test_what_is_held_back_is_said() -> None:
     assert HELD_BACK in {row.recognised for row in rows}
 
 
-def test_the_terminal_shows_each_class_and_their_mean() -> None:
-    console = Console(width=160, record=True)
-    console.print(class_table(class_metrics()))
-    text = console.export_text()
-    assert all(title in text for title in (*CLASSES, "Macro", "Pooled", "Mean"))
-    assert interval(class_metrics().mean.macro_auc) in text
+def test_the_auc_of_each_class_comes_with_their_mean() -> None:
     assert [len(row.estimates) for row in class_auc_rows(class_metrics())] == [4] * 5
 
 

@@ -13,5 +13,5 @@ def test_rows_with_few_people_are_named_once() -> None:
 
 def test_all_rows_are_not_listed_and_none_is_no_note() -> None:
     assert few_note([("A", [FEW]), ("B", [MANY])], by_class=False) == "Fewer than 10 people: A."
-    assert few_note([("A", [FEW]), ("B", [FEW, MANY])]) == "Fewer than 10 people in a class: every row."
+    assert few_note([("A", [FEW]), ("B", [FEW, MANY])]) == "Fewer than 10 people in a class: all rows."
     assert few_note([("A", [MANY]), ("B", [None])]) == few_note([]) == ""

@@ -1,8 +1,20 @@
-from outcome_metrics import number_metrics
-from rich.console import Console
+from dataclasses import replace
 
+import numpy as np
+import pytest
+from outcome_metrics import number_metrics
+
+from fedtune3d.evaluation.estimate import defined
 from fedtune3d.report.number_formatting import interval
-from fedtune3d.report.number_tables import gap_rows, number_methods, number_rows, number_table, titles
+from fedtune3d.report.number_tables import (
+    HARDLY,
+    gap_rows,
+    is_never_corrected,
+    number_methods,
+    number_rows,
+    titles,
+    why_no_line,
+)
 
 
 def test_measures_per_site_with_their_unit() -> None:
@@ -15,7 +27,7 @@ def test_measures_per_site_with_their_unit() -> None:
         == f"{metrics.sites['Amsterdam'].truth_mean:.1f} ± {metrics.sites['Amsterdam'].truth_deviation:.1f}"
     )
     assert rows[4].measures["MAE (years)"] == interval(metrics.pooled.measures.mae)
-    assert rows[2].measures["R²"].endswith(" few")
+    assert [row.few for row in rows] == [False, False, True, True, False]
     assert titles("")["mae"] == "MAE"
     assert len(number_rows(number_metrics(shared_model=False), "years")) == 4
 
@@ -31,18 +43,33 @@ def test_the_corrected_gap_has_its_trend_before_and_after() -> None:
 def test_a_gap_is_not_corrected_by_a_line_that_is_flat() -> None:
     metrics = number_metrics(slope=0.0)
     assert metrics.corrections["Boston"].is_flat
+    assert is_never_corrected(metrics)
+    assert not is_never_corrected(number_metrics())
     rows = gap_rows(metrics)
     assert {row.mean for row in rows} == {"not corrected: slope near 0"}
     assert {(row.deviation, row.after) for row in rows} == {("–", "–")}
     assert rows[3].before.startswith("−")
 
 
-def test_the_terminal_shows_error_bias_and_slope() -> None:
-    console = Console(width=160, record=True)
-    console.print(number_table(number_metrics(), "years"))
-    text = console.export_text()
-    assert all(title in text for title in ("MAE (years)", "Bias (years)", "R²", "Calibration slope", "Pooled"))
-    assert interval(number_metrics().mean.mae) in text
+def test_slope_and_intercept_are_not_shown_where_predictions_hardly_vary() -> None:
+    """The correlation over the slope is SD(predicted) / SD(true), here by hand from the shared predictions."""
+    metrics = number_metrics()
+    for part in metrics.parts.values():
+        ratio = np.std(part.points.predicted) / np.std(part.points.truth)
+        assert part.measures.pearson.value / part.measures.slope.value == pytest.approx(ratio)
+        assert (why_no_line(part.measures) == "") == (ratio >= HARDLY)
+    steep = defined(-42.53, (-290.21, 205.16), "m", True)
+    boston = metrics.sites["Boston"]
+    nearly = replace(boston.measures, slope=steep, pearson=defined(-0.535, (-1.0, 1.0), "m", True))
+    changed = replace(metrics, sites={**metrics.sites, "Boston": replace(boston, measures=nearly)})
+    rows = {row.part: row.measures for row in number_rows(changed, "years")}
+    for part in ("Boston", "Mean"):  # a mean with it would be as large
+        assert rows[part]["Calibration slope"] == rows[part]["Intercept (years)"]
+        assert rows[part]["Calibration slope"] == "not shown: predictions hardly vary"
+        assert "not shown" not in rows[part]["Pearson"]
+    assert rows["Pooled"]["Calibration slope"] == interval(metrics.pooled.measures.slope)
+    wide = replace(boston.measures, slope=defined(1.0, (-9.0, 11.0), "m", True))
+    assert why_no_line(wide) == "not shown: too few people"
 
 
 def test_methods_are_those_of_all_intervals() -> None:

@@ -1,15 +1,12 @@
-"""Tables of a model of several classes, per class and per site, for the terminal and for the page."""
+"""Tables of a model of several classes, per class and per site."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.multiclass.confusion_matrix import HELD_BACK
 from fedtune3d.evaluation.multiclass.metrics import ClassMetrics, ClassTestMetrics
+from fedtune3d.report.few import is_few
 from fedtune3d.report.number_formatting import interval
 from fedtune3d.report.table import AucRow
 
@@ -22,6 +19,8 @@ MEASURES = {
     "brier": "Brier score (0 to 2)",
 }
 """The measures of all classes together, and their titles."""
+OF_PROBABILITIES = ("log_loss", "brier")
+"""Those of the predicted probabilities; the others are of how well classes are told apart."""
 MEANS = ("macro_auc", "hand_till", "balanced_accuracy", "log_loss", "brier")
 """Those with a mean over sites."""
 
@@ -37,6 +36,7 @@ class ClassRow:
         recognised: Its scans that are called that class, of all its scans: `12/15`.
         sensitivity: The same as a share with its 95% CI.
         auc: AUC of the class against the rest with its 95% CI.
+        few: Whether one of these rests on few people.
     """
 
     part: str
@@ -45,6 +45,7 @@ class ClassRow:
     recognised: str
     sensitivity: str
     auc: str
+    few: bool
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,14 @@ class ClassesRow:
         people: Number of people; empty for the mean.
         scans: Number of scans; empty for the mean.
         measures: Title of a measure → its value with its 95% CI, in the order of `MEASURES`.
+        few: Whether one of these rests on few people.
     """
 
     part: str
     people: str
     scans: str
     measures: dict[str, str]
+    few: bool
 
 
 def class_rows(metrics: ClassMetrics) -> list[ClassRow]:
@@ -72,8 +75,9 @@ def class_rows(metrics: ClassMetrics) -> list[ClassRow]:
             name=metrics.classes[of],
             people=str(own.people),
             recognised=HELD_BACK if own.recognised is None else str(own.recognised),
-            sensitivity=_text(own.sensitivity),
-            auc=_text(own.auc),
+            sensitivity=interval(own.sensitivity),
+            auc=interval(own.auc),
+            few=is_few((own.sensitivity, own.auc)),
         )
         for name, part in metrics.parts.items()
         for of, own in enumerate(part.of_class)
@@ -89,7 +93,8 @@ def classes_rows(metrics: ClassMetrics) -> list[ClassesRow]:
             "Mean",
             "",
             "",
-            {title: _text(means[name]) if name in means else "–" for name, title in MEASURES.items()},
+            {title: interval(means[name]) if name in means else "–" for name, title in MEASURES.items()},
+            is_few(means.values()),
         )
     )
     return rows if metrics.pooled is None else [*rows, _row("Pooled", metrics.pooled)]
@@ -100,22 +105,6 @@ def class_auc_rows(metrics: ClassMetrics) -> list[AucRow]:
     rows = [_auc_row(name, "site", part) for name, part in metrics.sites.items()]
     rows.append(AucRow("Mean", "mean", None, [*(None for _ in metrics.classes), metrics.mean.macro_auc]))
     return rows if metrics.pooled is None else [*rows, _auc_row("Pooled", "pooled", metrics.pooled)]
-
-
-def class_table(metrics: ClassMetrics) -> Table:
-    """Tabulate the test AUC of each class against the rest and their mean per site, for the terminal."""
-    table = Table(title="Test AUC [95% CI]", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
-    table.add_column("Site", no_wrap=True)
-    table.add_column("Scans", justify="right")
-    for title in (*metrics.classes, "Macro"):
-        table.add_column(title)
-    scans = {name: str(part.scans) for name, part in metrics.parts.items()}
-    rows = class_auc_rows(metrics)
-    for index, row in enumerate(rows):
-        last_site = row.kind == "site" and rows[index + 1].kind != "site"
-        cells = [Text(_cell(estimate)) for estimate in row.estimates]
-        table.add_row(Text(row.name), scans.get(row.name, ""), *cells, end_section=last_site)
-    return table
 
 
 def class_methods(metrics: ClassMetrics) -> set[str]:
@@ -129,18 +118,11 @@ def class_methods(metrics: ClassMetrics) -> set[str]:
 
 
 def _row(name: str, part: ClassTestMetrics) -> ClassesRow:
-    measures = {title: _text(getattr(part, measure)) for measure, title in MEASURES.items()}
-    return ClassesRow(name, str(part.participants), str(part.scans), measures)
+    estimates = {title: getattr(part, measure) for measure, title in MEASURES.items()}
+    measures = {title: interval(estimate) for title, estimate in estimates.items()}
+    return ClassesRow(name, str(part.participants), str(part.scans), measures, is_few(estimates.values()))
 
 
 def _auc_row(name: str, kind: str, part: ClassTestMetrics) -> AucRow:
     estimates: Sequence[Estimate] = [*(own.auc for own in part.of_class), part.macro_auc]
     return AucRow(name, kind, None, estimates)
-
-
-def _text(estimate: Estimate) -> str:
-    return interval(estimate) + (f" {estimate.mark}" if estimate.mark else "")
-
-
-def _cell(estimate: Estimate | None) -> str:
-    return "–" if estimate is None else _text(estimate)

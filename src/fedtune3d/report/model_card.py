@@ -224,8 +224,8 @@ def _measured(contents: FinishedRun, info: ExportInfo) -> str:
     metrics = contents.metrics
     if not metrics.outcome.is_binary:
         tables = measured_tables(metrics, info.layers_of) + ([] if info.layers_of else [main_table(metrics)])
-        note = "Square brackets are 95% CIs; `few` marks fewer than ten people (of a class)."
-        return "\n\n".join([note, *(f"{markdown(table.title)}\n\n{_outcome_table(table)}" for table in tables)])
+        parts = [(markdown(table.title), _outcome_table(table), *map(markdown, table.notes)) for table in tables]
+        return "\n\n".join(["Square brackets are 95% CIs.", *(text for part in parts for text in part)])
     rows = [
         (
             markdown(name),

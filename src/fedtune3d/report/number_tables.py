@@ -1,15 +1,13 @@
-"""Tables of a model that predicts a number, per site, for the terminal and for the page."""
+"""Tables of a model that predicts a number, per site."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.regression.corrected_gap import FLAT
+from fedtune3d.evaluation.regression.measures import NumberEstimates
 from fedtune3d.evaluation.regression.metrics import NumberMetrics, NumberTestMetrics
+from fedtune3d.report.few import is_few
 from fedtune3d.report.number_formatting import interval
 
 MEASURES = {
@@ -23,7 +21,12 @@ MEASURES = {
     "spearman": ("Spearman", False),
 }
 """The measures, their titles, and whether they are in the target's unit."""
-IN_TERMINAL = ("mae", "bias", "r_squared", "slope")
+ERRORS = ("mae", "rmse", "bias")
+"""The measures of how far predictions are from the true numbers; the others are of how both go together."""
+HARDLY = 0.1
+"""Predictions hardly vary if their standard deviation is below this part of that of the true numbers."""
+WIDEST = 10.0
+"""An interval of the calibration slope that is wider tells nothing, as the best slope is 1."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class NumberRow:
         people: Number of people; empty for the mean.
         scans: Number of scans; empty for the mean.
         truth: Mean and standard deviation of the true numbers: `71.3 ± 8.2`; empty for the mean.
-        measures: Title of a measure → its value with its 95% CI, in the order of `MEASURES`.
+        measures: Title of a measure → its value with its 95% CI or why it is not shown, in the order of `MEASURES`.
+        few: Whether a measure rests on few people.
     """
 
     part: str
@@ -43,6 +47,7 @@ class NumberRow:
     scans: str
     truth: str
     measures: Mapping[str, str]
+    few: bool
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class GapRow:
         deviation: Its standard deviation.
         before: Correlation of the gap with the true number before the correction, with its 95% CI.
         after: The same after it.
+        few: Whether one of these rests on few people.
     """
 
     part: str
@@ -62,6 +68,7 @@ class GapRow:
     deviation: str
     before: str
     after: str
+    few: bool
 
 
 def titles(unit: str) -> dict[str, str]:
@@ -72,9 +79,30 @@ def titles(unit: str) -> dict[str, str]:
 def number_rows(metrics: NumberMetrics, unit: str) -> list[NumberRow]:
     """Return one row per site, then the mean over sites, then all test scans."""
     rows = [_row(name, part, unit) for name, part in metrics.sites.items()]
-    means = {title: _text(getattr(metrics.mean, name)) for name, title in titles(unit).items()}
-    rows.append(NumberRow("Mean", "", "", "", means))
+    why = next((why for part in metrics.sites.values() if (why := why_no_line(part.measures))), "")
+    means = {name: getattr(metrics.mean, name) for name in MEASURES}
+    rows.append(NumberRow("Mean", "", "", "", _measures(means, unit, why), is_few(means.values())))
     return rows if metrics.pooled is None else [*rows, _row("Pooled", metrics.pooled, unit)]
+
+
+def why_no_line(measures: NumberEstimates) -> str:
+    """Say why slope and intercept of the true on the predicted numbers are not shown; empty if they are.
+
+    The slope is the correlation times SD(true) / SD(predicted), so the correlation over the slope is the ratio of the
+    standard deviations. Where predictions hardly vary, slope and intercept are as large as that ratio is small.
+    """
+    slope, correlation = measures.slope, measures.pearson.value
+    if slope.value and correlation is not None and abs(correlation / slope.value) < HARDLY:
+        return "not shown: predictions hardly vary"
+    if slope.limits is not None and slope.limits[2] - slope.limits[1] > WIDEST:
+        return "not shown: too few people"
+    return ""
+
+
+def is_never_corrected(metrics: NumberMetrics) -> bool:
+    """Return whether no gap is corrected because the fitted line is flat."""
+    gaps = [part.gap for part in metrics.parts.values() if part.gap is not None]
+    return bool(gaps) and all(gap.mean.undefined == FLAT for gap in gaps)
 
 
 def gap_rows(metrics: NumberMetrics) -> list[GapRow]:
@@ -82,30 +110,15 @@ def gap_rows(metrics: NumberMetrics) -> list[GapRow]:
     return [
         GapRow(
             name,
-            _text(part.gap.mean),
+            interval(part.gap.mean),
             "–" if part.gap.deviation is None else f"{part.gap.deviation:.2f}",
-            _text(part.gap.trend_before),
-            "–" if part.gap.mean.undefined == FLAT else _text(part.gap.trend_after),
+            interval(part.gap.trend_before),
+            "–" if part.gap.mean.undefined == FLAT else interval(part.gap.trend_after),
+            is_few((part.gap.mean, part.gap.trend_before, part.gap.trend_after)),
         )
         for name, part in metrics.parts.items()
         if part.gap is not None
     ]
-
-
-def number_table(metrics: NumberMetrics, unit: str) -> Table:
-    """Tabulate error, bias, R² and calibration slope per site, for the terminal."""
-    table = Table(title="Test scans [95% CI]", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
-    table.add_column("Site", no_wrap=True)
-    table.add_column("Scans", justify="right")
-    shown = [titles(unit)[name] for name in IN_TERMINAL]
-    for title in shown:
-        table.add_column(title)
-    rows = number_rows(metrics, unit)
-    for index, row in enumerate(rows):
-        last_site = index + 1 < len(rows) and rows[index + 1].part == "Mean"
-        cells = [Text(row.measures[title]) for title in shown]
-        table.add_row(Text(row.part), row.scans, *cells, end_section=last_site)
-    return table
 
 
 def number_methods(metrics: NumberMetrics) -> set[str]:
@@ -119,8 +132,16 @@ def number_methods(metrics: NumberMetrics) -> set[str]:
 
 
 def _row(name: str, part: NumberTestMetrics, unit: str) -> NumberRow:
-    measures = {title: _text(getattr(part.measures, measure)) for measure, title in titles(unit).items()}
-    return NumberRow(name, str(part.participants), str(part.scans), _truth(part), measures)
+    estimates = {measure: getattr(part.measures, measure) for measure in MEASURES}
+    measures = _measures(estimates, unit, why_no_line(part.measures))
+    return NumberRow(name, str(part.participants), str(part.scans), _truth(part), measures, is_few(estimates.values()))
+
+
+def _measures(estimates: Mapping[str, Estimate], unit: str, no_line: str) -> dict[str, str]:
+    return {
+        title: no_line if no_line and name in ("slope", "intercept") else interval(estimates[name])
+        for name, title in titles(unit).items()
+    }
 
 
 def _truth(part: NumberTestMetrics) -> str:
@@ -128,7 +149,3 @@ def _truth(part: NumberTestMetrics) -> str:
         return "–"
     spread = "" if part.truth_deviation is None else f" ± {part.truth_deviation:.1f}"
     return f"{part.truth_mean:.1f}{spread}"
-
-
-def _text(estimate: Estimate) -> str:
-    return interval(estimate) + (f" {estimate.mark}" if estimate.mark else "")

@@ -2,27 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from fedtune3d.evaluation.estimate import Estimate
-from fedtune3d.evaluation.mean_over_sites import SiteMean
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
-from fedtune3d.evaluation.outcome import NumberOutcome
+from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
 from fedtune3d.evaluation.regression.metrics import NumberMetrics
 from fedtune3d.evaluation.subgroups import SubgroupAxis
-from fedtune3d.report.class_tables import class_rows, classes_rows
+from fedtune3d.report.class_tables import MEASURES as CLASS_MEASURES
+from fedtune3d.report.class_tables import OF_PROBABILITIES, class_rows, classes_rows
+from fedtune3d.report.few import few_note, note_on_few
+from fedtune3d.report.flow import HELD_BACK
 from fedtune3d.report.headline import by_place, headline
 from fedtune3d.report.number_formatting import METHODS, difference, interval, plural, sentence_case
-from fedtune3d.report.number_tables import gap_rows, number_rows
+from fedtune3d.report.number_tables import ERRORS, gap_rows, is_never_corrected, number_rows, titles
 from fedtune3d.report.run_statistics import AXES
 
-MEAN, FEW_MARK = "Mean", " few"
-Part = TypeVar("Part")
+MEAN, POOLED = "Mean", "Pooled"
 
 
 @dataclass(frozen=True)
@@ -33,26 +33,55 @@ class OutcomeTable:
         title: Its title.
         header: The heads of its columns.
         rows: One cell per column.
+        few: Which rows rest on few people; empty if none does.
+        note: What a dash stands for, and why something is not shown; empty if there is nothing to say.
+        folded: Whether a page shows it only on demand, as a figure has the same numbers.
     """
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    few: str = ""
+    note: str = ""
+    folded: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What stands under the table, a line each."""
+        return tuple(filter(None, (self.few, self.note)))
 
 
 def main_table(metrics: RunMetrics) -> OutcomeTable:
-    """Tabulate the main measure of every method, per site and averaged over sites."""
+    """Tabulate the main measure of every method: per site, averaged over sites, and of all test scans."""
     methods = {name: METHODS[name] for name in METHODS if name in metrics.evaluated}
     found = headline(metrics)
     measured = {name: by_place(metrics, name) for name in methods}
-    rows = [
-        (place, *(_cell(measured[name].get(place)) for name in methods))
-        for place in dict.fromkeys(place for by_place in measured.values() for place in by_place)
-    ]
-    means = (MEAN, *(_cell(headline(metrics, name).mean) for name in methods))
+    sites = dict.fromkeys(place for by_site in measured.values() for place in by_site if place != POOLED)
+    rows = {site: [measured[name].get(site) for name in methods] for site in sites}
+    rows[MEAN] = [headline(metrics, name).mean for name in methods]
+    if any(POOLED in by_site for by_site in measured.values()):
+        rows[POOLED] = [measured[name].get(POOLED) for name in methods]
     name = sentence_case(found.name.removeprefix("mean ") if metrics.class_methods else found.name)
     unit = f", {found.unit}" if found.unit else ""
-    return OutcomeTable(f"{name}{unit} [95% CI]", ("Site", *methods.values()), [*rows, means])
+    return OutcomeTable(
+        f"{name}{unit} [95% CI]",
+        ("Site", *methods.values()),
+        [(place, *("–" if part is None else interval(part) for part in parts)) for place, parts in rows.items()],
+        few=few_note(rows.items(), _by_class(metrics)),
+        note=_unpooled([title for name, title in methods.items() if POOLED not in measured[name]], len(methods)),
+    )
+
+
+def _unpooled(titles: Sequence[str], methods: int) -> str:
+    """Explain the dash of methods without a model that all sites share; empty if no method or none of them has one."""
+    if not titles or len(titles) == methods:
+        return ""
+    return f"–: {' and '.join(titles).lower()} models differ between sites, so their predictions are not pooled."
+
+
+def _by_class(metrics: RunMetrics) -> bool:
+    """Return whether few people are those of a class; of a number, all people count together."""
+    return isinstance(metrics.outcome, ClassOutcome)
 
 
 def measured_tables(metrics: RunMetrics, only: str | None = None) -> list[OutcomeTable]:
@@ -63,100 +92,136 @@ def measured_tables(metrics: RunMetrics, only: str | None = None) -> list[Outcom
         only: The only site to show; None for all.
     """
     if (classes := metrics.class_methods.get("federated")) is not None:
-        tables = [_class_measures(classes, only), _each_class(classes, only), *_confusion_tables(classes, only)]
+        tables = [*_class_measures(classes, only), _each_class(classes, only), _confusion_table(classes, only)]
         return tables + (group_tables(classes.groups, "Macro AUC") if only is None else [])
     outcome, numbers = metrics.outcome, metrics.number_methods["federated"]
-    unit = outcome.unit if isinstance(outcome, NumberOutcome) else ""
-    title = f"MAE ({unit})" if unit else "MAE"
-    return _number_tables(numbers, unit, only) + (group_tables(numbers.groups, title) if only is None else [])
+    assert isinstance(outcome, NumberOutcome)
+    title = f"MAE ({outcome.unit})" if outcome.unit else "MAE"
+    groups = group_tables(numbers.groups, title, by_class=False) if only is None else []
+    return [*_number_tables(numbers, outcome, only), *groups]
 
 
 def terminal_table(table: OutcomeTable) -> Table:
-    """Format a table for the terminal, with one note in the place of the marks of few people."""
+    """Format a table for the terminal, with its notes below."""
     found = Table(title=table.title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     for name in table.header:
         found.add_column(Text(name))
     for row in table.rows:
-        found.add_row(*(Text(cell.removesuffix(FEW_MARK)) for cell in row))
-    marked = [row[0] for row in table.rows if any(cell.endswith(FEW_MARK) for cell in row)]
-    if marked:
-        where = "every row" if len(marked) == len(table.rows) > 1 else ", ".join(marked)
-        found.caption, found.caption_justify = Text(f"Few people: {where}."), "left"
+        found.add_row(*map(Text, row))
+    if table.notes:
+        found.caption, found.caption_justify = Text("\n".join(table.notes)), "left"
     return found
 
 
-def _class_measures(metrics: ClassMetrics, only: str | None) -> OutcomeTable:
+def _class_measures(metrics: ClassMetrics, only: str | None) -> list[OutcomeTable]:
     rows = [row for row in classes_rows(metrics) if only in (None, row.part)]
-    header = ("Site", "People", "Scans", *rows[0].measures)
-    cells = [(row.part, row.people, row.scans, *row.measures.values()) for row in rows]
-    return OutcomeTable("All classes together: test scans [95% CI]", header, cells)
+    few = note_on_few((row.part, row.few) for row in rows)
+    of_probabilities = [CLASS_MEASURES[name] for name in OF_PROBABILITIES]
+    of_classes = [title for title in CLASS_MEASURES.values() if title not in of_probabilities]
+    mean = any(row.part == MEAN for row in rows)
+    return [
+        OutcomeTable(
+            "Telling the classes apart: test scans [95% CI]",
+            ("Site", "People", "Scans", *of_classes),
+            [(row.part, row.people, row.scans, *(row.measures[title] for title in of_classes)) for row in rows],
+            few=few,
+            note="–: accuracy depends on the proportions of the classes at a site, so it is not averaged." * mean,
+        ),
+        OutcomeTable(
+            "Predicted probabilities: test scans [95% CI]",
+            ("Site", *of_probabilities),
+            [(row.part, *(row.measures[title] for title in of_probabilities)) for row in rows],
+            few=few,
+        ),
+    ]
 
 
 def _each_class(metrics: ClassMetrics, only: str | None) -> OutcomeTable:
-    rows = [
-        (row.part, row.name, row.people, row.recognised, row.sensitivity, row.auc)
-        for row in class_rows(metrics)
-        if only in (None, row.part)
-    ]
-    header = ("Site", "Class", "People", "Called so, of its scans", "Sensitivity", "AUC against the others")
-    return OutcomeTable("Each class: test scans [95% CI]", header, rows)
-
-
-def _confusion_tables(metrics: ClassMetrics, only: str | None) -> list[OutcomeTable]:
-    tables = []
-    for place, test in _shown(metrics.parts, only).items():
-        rows = [
-            (name, *("held back" if cell is None else str(cell) for cell in cells), str(total))
-            for name, cells, total in zip(metrics.classes, test.confusion.cells, test.confusion.totals, strict=True)
-        ]
-        header = ("Class", *(f"predicted {name}" for name in metrics.classes), "Scans")
-        tables.append(OutcomeTable(f"Confusion matrix, {place}", header, rows))
-    return tables
-
-
-def _number_tables(metrics: NumberMetrics, unit: str, only: str | None) -> list[OutcomeTable]:
-    rows = [row for row in number_rows(metrics, unit) if only in (None, row.part)]
-    true = f"True number ({unit}), mean ± SD" if unit else "True number, mean ± SD"
-    measured = OutcomeTable(
-        "Predicted numbers: test scans [95% CI]",
-        ("Site", "People", "Scans", true, *rows[0].measures),
-        [(row.part, row.people, row.scans, row.truth, *row.measures.values()) for row in rows],
+    rows = [row for row in class_rows(metrics) if only in (None, row.part)]
+    return OutcomeTable(
+        "Each class: test scans [95% CI]",
+        ("Site", "Class", "People", "Scans classified correctly", "Sensitivity", "AUC against the others"),
+        [(row.part, row.name, row.people, row.recognised, row.sensitivity, row.auc) for row in rows],
+        few=note_on_few((row.part, row.few) for row in rows),
     )
-    gaps = [
-        (row.part, row.mean, row.deviation, row.before, row.after)
-        for row in gap_rows(metrics)
-        if only in (None, row.part)
+
+
+def _confusion_table(metrics: ClassMetrics, only: str | None) -> OutcomeTable:
+    rows = [
+        (place, name, *(HELD_BACK if cell is None else str(cell) for cell in cells), str(total))
+        for place, test in metrics.parts.items()
+        if only in (None, place)
+        for name, cells, total in zip(metrics.classes, test.confusion.cells, test.confusion.totals, strict=True)
     ]
-    header = ("Site", "Mean", "SD", "Correlation with the true number, uncorrected", "corrected")
-    title = "Gap between predicted and true number, corrected for regression to the mean: test scans [95% CI]"
-    return [measured, OutcomeTable(title, header, gaps)] if gaps else [measured]
+    header = ("Site", "Class", *(f"Classified as {name}" for name in metrics.classes), "All scans")
+    return OutcomeTable("Confusion matrix: test scans", header, rows, folded=True)
 
 
-def group_tables(axes: Mapping[str, SubgroupAxis], measure: str) -> list[OutcomeTable]:
-    """Tabulate the groups of the axes that have two or more; what sites held back is a row of its own."""
+def _number_tables(metrics: NumberMetrics, outcome: NumberOutcome, only: str | None) -> list[OutcomeTable]:
+    target, unit = outcome.column, outcome.unit
+    rows = [row for row in number_rows(metrics, unit) if only in (None, row.part)]
+    few = note_on_few([(row.part, row.few) for row in rows], by_class=False)
+    errors = [title for name, title in titles(unit).items() if name in ERRORS]
+    of_line = [title for title in titles(unit).values() if title not in errors]
+    true = f"True {target} ({unit}), mean ± SD" if unit else f"True {target}, mean ± SD"
+    return [
+        OutcomeTable(
+            f"Error of the predicted {target}: test scans [95% CI]",
+            ("Site", "People", "Scans", true, *errors),
+            [(row.part, row.people, row.scans, row.truth, *(row.measures[title] for title in errors)) for row in rows],
+            few=few,
+        ),
+        OutcomeTable(
+            f"Predicted against true {target}: test scans [95% CI]",
+            ("Site", *of_line),
+            [(row.part, *(row.measures[title] for title in of_line)) for row in rows],
+            few=few,
+            note=_never_corrected(target) if is_never_corrected(metrics) else "",
+        ),
+        *_gap_tables(metrics, target, only),
+    ]
+
+
+def _never_corrected(target: str) -> str:
+    return (
+        f"The gap between predicted and true {target} is not corrected for regression to the mean: in the validation "
+        f"scans the predicted {target} does not rise with the true one (the 95% CI of the slope reaches 0 or below)."
+    )
+
+
+def _gap_tables(metrics: NumberMetrics, target: str, only: str | None) -> list[OutcomeTable]:
+    rows = [row for row in gap_rows(metrics) if only in (None, row.part)]
+    if not rows or is_never_corrected(metrics):
+        return []
+    return [
+        OutcomeTable(
+            f"Gap between predicted and true {target}, corrected for regression to the mean: test scans [95% CI]",
+            ("Site", "Mean", "SD", f"Correlation with true {target}, uncorrected", "corrected"),
+            [(row.part, row.mean, row.deviation, row.before, row.after) for row in rows],
+            few=note_on_few([(row.part, row.few) for row in rows], by_class=False),
+        )
+    ]
+
+
+def group_tables(axes: Mapping[str, SubgroupAxis], measure: str, by_class: bool = True) -> list[OutcomeTable]:
+    """Tabulate the groups of the axes that have two or more; what sites held back is a row of its own.
+
+    Args:
+        axes: Axis → its groups.
+        measure: What is measured, as a head.
+        by_class: As in `few_note`.
+    """
     rows: list[tuple[str, ...]] = []
+    estimates: list[tuple[str, tuple[Estimate, Estimate]]] = []
     for axis, title in AXES.items():
         if (part := axes.get(axis)) is None or len(part.groups) < 2:
             continue
         for name, group in part.groups.items():
-            cells = _cell(group.value), _gap(group.gap)
+            cells = interval(group.value), difference(group.gap)
             rows.append((f"{title}: {name}", str(group.people), str(group.scans), *cells))
+            estimates.append((f"{title}: {name}", (group.value, group.gap)))
         if part.held_back:
             rows.append((f"{title}: held back by sites", "–", "–", plural(part.held_back, "group"), "–"))
     header = ("Group", "People", "Scans", measure, "Minus all other groups")
     title = "Groups of people: test scans of all sites [95% CI], not adjusted for their number"
-    return [OutcomeTable(title, header, rows)] if rows else []
-
-
-def _gap(estimate: Estimate) -> str:
-    return difference(estimate) + (f" {estimate.mark}" if estimate.mark else "")
-
-
-def _shown(parts: Mapping[str, Part], only: str | None) -> dict[str, Part]:
-    return {name: test for name, test in parts.items() if only in (None, name)}
-
-
-def _cell(estimate: Estimate | SiteMean | None) -> str:
-    if estimate is None:
-        return "–"
-    return interval(estimate) + (FEW_MARK if estimate.mark else "")
+    return [OutcomeTable(title, header, rows, few=few_note(estimates, by_class))] if rows else []

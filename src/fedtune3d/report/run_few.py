@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fedtune3d.evaluation.calibration import Calibration
 from fedtune3d.evaluation.metrics import RunMetrics, TestMetrics
+from fedtune3d.evaluation.outcome import ClassOutcome
 from fedtune3d.report.against import AgainstRow
 from fedtune3d.report.few import Marked, few_note
 from fedtune3d.report.membership import MembershipRow
@@ -44,7 +45,10 @@ def run_few(metrics: RunMetrics, rows: ShownRows) -> RunFew:
     return RunFew(
         auc=few_note((row.name, row.estimates) for row in rows.auc),
         delong=few_note((row.name, row.estimates) for row in rows.delong),
-        against=few_note((row.place, [row.tested.comparison.difference]) for row in rows.against),
+        against=few_note(
+            ((row.place, [row.tested.comparison.difference]) for row in rows.against),
+            by_class=isinstance(metrics.outcome, ClassOutcome),
+        ),
         threshold=_by_method(
             metrics, lambda test: (test.sensitivity, test.specificity, test.balanced_accuracy, test.accuracy)
         ),

@@ -11,6 +11,7 @@ from fedtune3d.federation.leak_audit import LeakAudit
 from fedtune3d.report import against, balance, flow, membership, privacy, run_statistics, run_tables, saliency, table
 from fedtune3d.report.figures.drawing import Cell
 from fedtune3d.report.number_formatting import METHODS, sentence_case
+from fedtune3d.report.outcome_reading import outcome_methods, reading_lines
 from fedtune3d.report.outcome_tables import OutcomeTable, main_table, measured_tables
 from fedtune3d.report.participants import participants_sentence
 from fedtune3d.report.run_contents import RunContents
@@ -104,6 +105,7 @@ class ResultParts:
     membership_rows: Sequence[membership.MembershipRow]
     cost_lines: Lines
     outcome_tables: Sequence[OutcomeTable]
+    reading: Sequence[str]
 
     @classmethod
     def of(cls, contents: RunContents, metrics: RunMetrics, names: ClassNames) -> Self:
@@ -124,7 +126,7 @@ class ResultParts:
             compared=sentence_case(against.compared_measure(metrics)),
             few=run_few(metrics, rows),
             budget_note=against.budget_note(contents),
-            interval_methods=run_tables.interval_methods(metrics),
+            interval_methods=sorted({*run_tables.interval_methods(metrics), *outcome_methods(metrics)}),
             calibration_sentence="" if pooled is None else calibration_words(pooled.calibration, names),
             group_rows=rows.groups,
             gap_sentence=run_statistics.gap_sentence(metrics),
@@ -135,4 +137,5 @@ class ResultParts:
             membership_rows=rows.membership,
             cost_lines=run_tables.cost_lines(metrics.cost),
             outcome_tables=[] if metrics.outcome.is_binary else [main_table(metrics), *measured_tables(metrics)],
+            reading=reading_lines(metrics.outcome),
         )

@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const UNITS = { B: 1, kB: 1e3, MB: 1e6, GB: 1e9, s: 1, min: 60, h: 3600 };
-  const UNKNOWN = /^(–|held back|not defined.*)?$/;
+  const UNKNOWN = /^(–|held back|not (defined|shown|corrected).*)?$/;
 
   function value(cell) {
     const text = (cell.dataset.value ?? cell.textContent).trim().replaceAll("−", "-").replace(/(\d),(?=\d{3})/g, "$1");
@@ -117,8 +117,16 @@
     });
   }
 
+  function addScrollSign(part) {
+    const sizes = new ResizeObserver(entries => {
+      for (const { target } of entries) target.classList.toggle("more", target.scrollWidth > target.clientWidth + 1);
+    });
+    for (const wide of part.querySelectorAll(".wide")) sizes.observe(wide);
+  }
+
   function prepare(part) {
     addSorting(part);
+    addScrollSign(part);
     addEnlarging(part);
     addCopying(part);
     addUnfolding(part);
