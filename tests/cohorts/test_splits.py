@@ -15,6 +15,7 @@ from fedtune3d.cohorts.splits import (
     count_by_quantile,
     count_groups,
     read_splits,
+    sizes_of_strata,
     split_sizes,
     write_splits,
 )
@@ -231,9 +232,32 @@ def test_people_with_numbers_are_split_alike_by_quartile() -> None:
     records = [dataclasses.replace(make_record(f"sub-{age}", 0), number=float(age)) for age in ages]
     counts = count_by_quantile(records)
     assert [counts[f"sub-{age}"].index(1) for age in (50, 58, 60, 68, 70, 78, 80, 88)] == [0, 0, 1, 1, 2, 2, 3, 3]
-    splits = assign_splits(counts, 1, "A")
+    splits = assign_splits(counts, 1, "A", by_number=True)
     quartiles = Counter((counts[group].index(1), split) for group, split in splits.items())
-    assert quartiles == {
-        (quartile, split): n for quartile in range(4) for split, n in zip(SPLITS, (3, 1, 1), strict=True)
-    }
+    assert {quartiles[quartile, "validation"] for quartile in range(4)} == {1}
+    assert {quartiles[quartile, "train"] for quartile in range(4)} == {2, 3}  # 2.5 of five
+    assert Counter(splits.values()) == {"train": 10, "validation": 4, "test": 6}
     assert count_by_quantile([]) == {}
+
+
+@pytest.mark.parametrize("people", [1, 2, 3, 4, 7, 13, 50])
+@pytest.mark.parametrize("fractions", [(0.5, 0.2, 0.3), (0.8, 0.1, 0.1), (0.4, 0.4, 0.2), (0.98, 0.01, 0.01)])
+def test_few_people_with_numbers_are_split_in_the_proportions_asked_for(
+    people: int, fractions: tuple[float, float, float]
+) -> None:
+    """Quartiles of three people each must not give every set one of each."""
+    for ages in ([60.0 + number for number in range(people)], [70.0] * people):
+        records = [dataclasses.replace(make_record(f"sub-{n}", 0), number=age) for n, age in enumerate(ages)]
+        splits = assign_splits(count_by_quantile(records), 1, "A", fractions, by_number=True)
+        counted = Counter(splits.values())
+        assert tuple(counted[split] for split in SPLITS) == split_sizes(people, fractions)
+
+
+def test_sizes_of_strata_stay_near_their_shares() -> None:
+    strata, fractions = {"a": 4, "b": 3, "c": 3, "d": 3}, (0.5, 0.2, 0.3)
+    sizes = sizes_of_strata(strata, fractions)
+    assert {name: sum(of_stratum) for name, of_stratum in sizes.items()} == strata
+    for name, of_stratum in sizes.items():
+        assert all(abs(size - strata[name] * part) < 1 for size, part in zip(of_stratum, fractions, strict=True))
+    assert sizes_of_strata({"a": 50}, (0.98, 0.01, 0.01)) == {"a": (48, 1, 1)}
+    assert sizes_of_strata({}, (0.5, 0.2, 0.3)) == {}

@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +34,22 @@ def test_the_question_and_the_setting(contents: RunContents) -> None:
     assert screen.question == "AD vs CN from T1-weighted MRI"
     model = "SAM-Med3D ViT-B (random weights) · CONV S head, frozen encoder, FedAvg"
     assert screen.setting == f"demo · {model} · 4 sites · 25 Nov 2026 · fedtune3d 0.1.0"
+
+
+def test_who_was_included_is_on_it(contents: RunContents) -> None:
+    """The model was not tested on anybody else, such as patients by a model of healthy people's age."""
+    assert "Included" not in dict(facts_of(contents))
+    only = replace(contents, config=contents.config | {"include": "diagnosis == CN"})
+    assert dict(facts_of(only))["Included"] == (
+        "Only scans that met “diagnosis == CN” in the table of participants or sessions were included. Predictions for "
+        "anybody else were not tested"
+    )
+
+
+def facts_of(contents: RunContents) -> Sequence[tuple[str, str]]:
+    result = first_screen(contents, contents.names).result
+    assert result is not None
+    return result.facts
 
 
 def test_five_questions_are_answered_from_it_alone(finished_page: Path, contents: RunContents) -> None:

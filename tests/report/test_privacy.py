@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ledger_editing import change_ledger
 
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d.federation.ledger import LedgerLine
 from fedtune3d.federation.privacy.differential_privacy.spending import Spent
 from fedtune3d.report.page import write_report
@@ -47,6 +48,9 @@ def test_the_last_round_says_what_a_site_has_spent(contents: RunContents) -> Non
 
 
 def test_the_notes_name_what_lies_outside_and_how_the_price_is_found(contents: RunContents) -> None:
+    run = RunFolder(contents.path)
+    run.feature_statistics_folder.mkdir(exist_ok=True)
+    run.feature_statistics("Graz").touch()
     promise, outside, price = privacy_notes(contents)
     assert "clipped to a norm of 1" in promise
     assert "δ = 0.001" in promise

@@ -30,18 +30,20 @@ def class_metrics(share: bool = True, min_people: int = 1, shared_model: bool = 
     return combine_classes(sent, shared_model)
 
 
-def number_metrics(share: bool = True, shared_model: bool = True, slope: float = 0.7) -> NumberMetrics:
+def number_metrics(
+    share: bool = True, shared_model: bool = True, slope: float = 0.7, noise: float = 4.0
+) -> NumberMetrics:
     """Ages at three sites, whose predictions are drawn towards the mean; with a slope of 0 they are of nobody's age."""
     rng = np.random.default_rng(4)
     sent = {}
     for site, people in NUMBER_SIZES.items():
-        validation, test = (_ages(rng, count, slope) for count in (20, people))
+        validation, test = (_ages(rng, count, slope, noise) for count in (20, people))
         sent[site] = summarise_numbers(validation, test, (40.0, 100.0), share, 1 if share else 5)
     return combine_numbers(sent, shared_model)
 
 
-def _ages(rng: np.random.Generator, people: int, slope: float) -> NumberPredictions:
+def _ages(rng: np.random.Generator, people: int, slope: float, noise: float) -> NumberPredictions:
     truth = rng.normal(70, 9, people)
-    predicted = 72 + slope * (truth - 70) + rng.normal(0, 4, people)
+    predicted = 72 + slope * (truth - 70) + rng.normal(0, noise, people)
     names = tuple(f"sub-{row:03d}" for row in range(people))
     return NumberPredictions(names, ("",) * people, truth, predicted)

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from scipy import ndimage
 
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.sealed import write_sealed_text
 from fedtune3d.cli.app import main
 from fedtune3d.simulation import simulate_sites
@@ -92,6 +93,33 @@ def test_small_sites_are_warned_of_as_by_plan(folder: Path, capsys: pytest.Captu
     assert len(warnings) == planned.count("warning: ") > 1
     assert [line for line in warnings if line not in planned] == []
     assert f"no leak found, {len(warnings)} warnings" in out
+
+
+@pytest.mark.parametrize("command", ["plan", "check"])
+def test_sets_of_an_earlier_run_are_said_to_be_its(
+    command: str,
+    small_experiment: Any,
+    small_run: RunFolder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its folder has splits, so a change of `splits` would not show."""
+    folder = tmp_path / "experiment"
+    splits = {"train": 0.3, "validation": 0.4, "test": 0.3}
+    for changes in ({}, {"splits": splits}):
+        path = small_experiment.write(folder, **{"baselines": ["local", "centralized"], **changes})
+        path.write_text(path.read_text().replace(str(folder), str(small_run.path)))
+        with pytest.raises(SystemExit):
+            main([command, str(path), *(["--no-near"] if command == "check" else [])])
+        printed = capsys.readouterr()
+        text = " ".join(printed.out.split())
+        assert text, printed.err
+        if changes:
+            assert "contains a run with another configuration (splits.train: 0.5 before, 0.3 now; " in text
+            assert "change `output`, or undo the change to resume. People are shown in the sets of that run" in text
+        else:
+            assert "already contains this run; `run` needs --resume to continue it" in text
+        assert "fewer than 5 people of a class in validation: A (1 AD, 1 CN), B (1 AD, 1 CN)" in text
 
 
 def test_a_copy_saved_otherwise_at_another_site_is_found(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

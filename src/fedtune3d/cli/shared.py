@@ -70,9 +70,10 @@ def print_result(folder: "RunFolder") -> None:
     """Print the main results of a run and the path of its report."""
     from fedtune3d._utils.run_config import read_run_config
     from fedtune3d.config.class_names import recorded_names
+    from fedtune3d.federation.ledger import read_ledger
     from fedtune3d.report import against_table, auc_table, caveat
     from fedtune3d.report.outcome_tables import main_table, terminal_table
-    from fedtune3d.report.undetected import undetected_classes
+    from fedtune3d.report.result_warnings import result_warnings
     from fedtune3d.workflows.run_folder import read_metrics
 
     metrics = read_metrics(folder)
@@ -81,7 +82,7 @@ def print_result(folder: "RunFolder") -> None:
     if (differences := against_table(metrics)) is not None:
         out.print()
         out.print(differences)
-    for warning in undetected_classes(metrics, names):
+    for warning in result_warnings(metrics, names, read_ledger(folder.rounds.ledger)):
         out.print(f"warning: {warning}", soft_wrap=True)
     if text := caveat(metrics):
         out.print(text)

@@ -73,6 +73,7 @@ def assign_fold(
     fractions: Sequence[float],
     fold: Fold,
     sites: Sequence[Mapping[str, ClassCounts]] | None = None,
+    by_number: bool = False,
 ) -> dict[str, str]:
     """Assign the groups of a fold to test, and all others to training and validation; see `deal_folds`.
 
@@ -83,13 +84,15 @@ def assign_fold(
         fractions: Shares of train, validation and test, of which only the ratio of the first two counts here.
         fold: The fold.
         sites: Each site's own counts.
+        by_number: As in `assign_splits`.
     """
     dealt = deal_folds(groups, seed, scope, fold, sites)
     others = {group: counts for group, counts in groups.items() if dealt[group] != fold.number}
     sites_of_others = [{group: counts for group, counts in site.items() if group in others} for site in sites or ()]
     train, validation, _ = fractions
     share = train / (train + validation)
-    inner = assign_splits(others, seed, f"{scope}/{fold.name}", (share, 1 - share, 0.0), sites_of_others or None)
+    scope, fractions = f"{scope}/{fold.name}", (share, 1 - share, 0.0)
+    inner = assign_splits(others, seed, scope, fractions, sites_of_others or None, by_number)
     return dict(sorted((inner | dict.fromkeys(groups.keys() - others.keys(), TEST)).items()))
 
 

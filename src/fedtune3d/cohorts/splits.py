@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -74,12 +75,36 @@ def split_sizes(n_groups: int, fractions: Sequence[float] = DEFAULT_FRACTIONS) -
     return sizes[0], sizes[1], sizes[2]
 
 
+def sizes_of_strata(strata: Mapping[str, int], fractions: Sequence[float]) -> dict[str, tuple[int, int, int]]:
+    """Compute the number of groups of each stratum in (train, validation, test), so that all together are as asked.
+
+    Over all strata the numbers are those of `split_sizes`, however few groups a stratum has. Places are given one by
+    one to the stratum and split that lack most of their share.
+
+    Args:
+        strata: Stratum → number of groups.
+        fractions: As in `split_sizes`.
+    """
+    shares = [Fraction(str(fraction)) for fraction in fractions]
+    lacking = {(name, split): strata[name] * shares[split] for name in sorted(strata) for split in _FILLING_ORDER}
+    sizes = dict.fromkeys(lacking, 0)
+    left_in, left_of = dict(strata), dict(enumerate(split_sizes(sum(strata.values()), fractions)))
+    for _ in range(sum(strata.values())):
+        cell = max((cell for cell in sizes if left_in[cell[0]] and left_of[cell[1]]), key=lambda cell: lacking[cell])
+        sizes[cell] += 1
+        lacking[cell] -= 1
+        left_in[cell[0]] -= 1
+        left_of[cell[1]] -= 1
+    return {name: (sizes[name, 0], sizes[name, 1], sizes[name, 2]) for name in sorted(strata)}
+
+
 def assign_splits(
     groups: Mapping[str, ClassCounts],
     seed: int,
     scope: str,
     fractions: Sequence[float] = DEFAULT_FRACTIONS,
     sites: Sequence[Mapping[str, ClassCounts]] | None = None,
+    by_number: bool = False,
 ) -> dict[str, str]:
     """Assign each group to ``train``, ``validation`` or ``test``, stratified by class.
 
@@ -88,19 +113,32 @@ def assign_splits(
     close to the class's. Where a set of a site would lack a class although there are groups for it, groups of a class
     exchange their sets, or else a group is moved (`class_cover.ClassCover`).
 
+    The strata of a number (`count_by_quantile`) are no classes: the sizes of the sets are those of all groups together
+    (`sizes_of_strata`), and no set must have every quartile.
+
     Args:
         groups: Group → scans of each class, in any order; see `count_groups`.
         seed: The experiment's seed.
         scope: The site's name, or ``shared`` for groups that several sites declare.
         fractions: Shares of train, validation and test.
         sites: Each site's own counts of these groups; None if they are all of one site.
+        by_number: Whether the counts are of strata of a number.
     """
     classes = classes_of(groups)
-    cover = ClassCover(sites or [groups], [SPLITS[split] for split in _FILLING_ORDER if fractions[split] > 0])
+    of_class = Counter(classes.values())
+    sizes = (
+        sizes_of_strata(of_class, fractions)
+        if by_number
+        else {name: split_sizes(count, fractions) for name, count in of_class.items()}
+    )
+    covered = sites or [groups]
+    if by_number:
+        covered = [{group: (sum(counts),) for group, counts in site.items()} for site in covered]
+    cover = ClassCover(covered, [SPLITS[split] for split in _FILLING_ORDER if fractions[split] > 0])
     best: dict[str, str] = {}
     for attempt in range(_ATTEMPTS):
         causes: tuple[str | int, ...] = ("splits", seed, scope, *([attempt] if attempt else []))
-        splits = _draw_splits(groups, classes, fractions, causes)
+        splits = _draw_splits(groups, classes, sizes, causes)
         if cover.lack(splits):
             splits = cover.mend(splits, classes, numpy_rng(*causes, "cover"))
         if not best or cover.lack(splits) < cover.lack(best):
@@ -129,20 +167,16 @@ def _class_of(counts: ClassCounts) -> str:
 def _draw_splits(
     groups: Mapping[str, ClassCounts],
     classes: Mapping[str, str],
-    fractions: Sequence[float],
+    sizes: Mapping[str, tuple[int, int, int]],
     causes: tuple[str | int, ...],
 ) -> dict[str, str]:
+    """Deal the groups of each class to training, validation and test."""
     splits: dict[str, str] = {}
-    for class_name in sorted(set(classes.values())):
+    for class_name in sorted(sizes):
         scans = {group: sum(counts) for group, counts in groups.items() if classes[group] == class_name}
-        splits |= _split_class(scans, fractions, (*causes, class_name))
+        places = {SPLITS[split]: sizes[class_name][split] for split in _FILLING_ORDER}
+        splits |= deal(scans, places, (*causes, class_name))
     return splits
-
-
-def _split_class(scans: Mapping[str, int], fractions: Sequence[float], causes: tuple[str | int, ...]) -> dict[str, str]:
-    """Deal the groups of a class to training, validation and test."""
-    sizes = split_sizes(len(scans), fractions)
-    return deal(scans, {SPLITS[split]: sizes[split] for split in _FILLING_ORDER}, causes)
 
 
 def deal(scans: Mapping[str, int], sizes: Mapping[Part, int], causes: tuple[str | int, ...]) -> dict[str, Part]:

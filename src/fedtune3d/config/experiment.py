@@ -41,7 +41,7 @@ from fedtune3d.config.preparation import PreparationSection
 from fedtune3d.config.privacy import PrivacySection, find_large_noise, find_unprotected, find_visible_updates
 from fedtune3d.config.site import SiteName, SiteSection
 from fedtune3d.config.splits import Splits
-from fedtune3d.evaluation.outcome import Outcome
+from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.models.assembly import NCC, RESNET18, input_spec
 from fedtune3d.models.encoders import encoder_spec
 from fedtune3d.models.encoders.contract import EncoderSpec, InputSpec
@@ -305,10 +305,10 @@ class Experiment(ExperimentKeys):
         self, groups: Mapping[str, ClassCounts], scope: str, sites: Sequence[Mapping[str, ClassCounts]] | None = None
     ) -> dict[str, str]:
         """Assign groups to splits: see `assign_splits`, or `assign_fold` for a fold of a cross-validation."""
-        fractions = self.splits.fractions()
+        fractions, by_number = self.splits.fractions(), isinstance(self.outcome, NumberOutcome)
         if self.fold is None:
-            return assign_splits(groups, self.seed, scope, fractions, sites)
-        return assign_fold(groups, self.seed, scope, fractions, self.fold, sites)
+            return assign_splits(groups, self.seed, scope, fractions, sites, by_number)
+        return assign_fold(groups, self.seed, scope, fractions, self.fold, sites, by_number)
 
     def with_rounds(self, rounds: int) -> Self:
         """Return a copy of the experiment with another number of rounds, at least 1."""

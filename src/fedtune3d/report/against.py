@@ -97,18 +97,19 @@ def budget_note(contents: RunContents) -> str:
     rounds, epochs = training.get("rounds", "–"), training.get("local_epochs", 1)
     passes = "1 pass" if epochs == 1 else f"{epochs} passes"
     sentences = [
-        f"Every method trained for {rounds} rounds of {passes} over its training scans; its round was chosen likewise."
+        f"Every method trained for {rounds} rounds of {passes} over its training scans, and its round was chosen "
+        "in the same way."
     ]
     if steps := training.get("min_steps", 0):
         sentences.append(
-            f"Whoever makes fewer than {steps} steps that way repeated whole passes until there were at least {steps}."
+            f"With fewer than {steps} steps per round, whole passes were repeated until there were at least {steps}."
         )
     methods = contents.metrics.evaluated if contents.metrics else {}
     if "local" in methods:
         sentences.append("Local: as many steps as the site makes in the federation, on its own scans.")
     if "centralized" in methods:
         sentences.append(
-            "Centralized: the scans of all sites in one place, so a round has as many steps as all sites together."
+            "Centralized: the scans of all sites in one place, trained with the same settings as one large site."
         )
     if "leave_one_site_out" in methods:
         sentences.append(f"Leave one site out: the same rule ({rule}) without the scans of one site.")

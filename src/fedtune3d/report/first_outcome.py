@@ -7,6 +7,8 @@ from fedtune3d.evaluation.metrics import RunMetrics, SetSize
 from fedtune3d.evaluation.multiclass.confusion_matrix import ConfusionMatrix
 from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome
+from fedtune3d.report.experiment_lines import inclusion_sentences
+from fedtune3d.report.methods import experiment_of
 from fedtune3d.report.number_formatting import interval, plural
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.what_left import what_left_short
@@ -16,10 +18,18 @@ def outcome_facts(contents: RunContents, metrics: RunMetrics) -> list[tuple[str,
     """Return name and text: on whom the model was tested, what it found, what left, what to do with a scan."""
     return [
         ("Tested on", _sample(metrics)),
+        *included(contents),
         *_found(metrics),
         ("Left the sites", what_left_short(contents)),
         ("A new scan", _new_scan(metrics)),
     ]
+
+
+def included(contents: RunContents) -> list[tuple[str, str]]:
+    """Return whose scans were included, if a run included only some; it holds for new scans, too."""
+    experiment = experiment_of(contents)
+    sentences = [] if experiment is None else list(inclusion_sentences(experiment))
+    return [("Included", f"{' '.join(sentences)} Predictions for anybody else were not tested")] if sentences else []
 
 
 def _sample(metrics: RunMetrics) -> str:

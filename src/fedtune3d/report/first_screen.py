@@ -10,9 +10,10 @@ from fedtune3d.evaluation.estimate import FEW, Estimate
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.report.checks import Check, checks
-from fedtune3d.report.first_outcome import outcome_facts
+from fedtune3d.report.first_outcome import included, outcome_facts
 from fedtune3d.report.headline import headline
 from fedtune3d.report.number_formatting import METHODS, encoder_with_weights, plural, setup, threshold
+from fedtune3d.report.result_warnings import result_warnings
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.statements import (
     calibration_words,
@@ -22,7 +23,6 @@ from fedtune3d.report.statements import (
     rates,
     verdict,
 )
-from fedtune3d.report.undetected import undetected_classes
 from fedtune3d.report.what_left import what_left_short
 
 MODALITY = "T1-weighted MRI"
@@ -137,7 +137,7 @@ def _result(contents: RunContents, metrics: RunMetrics, names: ClassNames) -> Re
             if (part := metrics.against.get(name)) is not None and (compared := part.mean.comparison)
         ],
         sentence=comparison_sentence(metrics),
-        warnings=undetected_classes(metrics, names),
+        warnings=result_warnings(metrics, names, contents.ledger),
         facts=_facts(contents, metrics, names) if metrics.outcome.is_binary else outcome_facts(contents, metrics),
         checks=checks(contents),
     )
@@ -152,7 +152,7 @@ def _parted(estimate: Estimate) -> tuple[str, str]:
 
 def _facts(contents: RunContents, metrics: RunMetrics, names: ClassNames) -> list[tuple[str, str]]:
     pooled = metrics.federated.pooled
-    facts = [("Tested on", sample_sentence(metrics, names))]
+    facts = [("Tested on", sample_sentence(metrics, names)), *included(contents)]
     if pooled is not None:
         at = f"at {threshold(pooled.threshold)}" if pooled.threshold is not None else ""
         facts.append((f"Threshold {at}".strip(), rates(pooled, names) or "none: no validation scans of both classes"))

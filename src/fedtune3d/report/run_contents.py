@@ -79,6 +79,12 @@ class RunContents:
         return [site.path.name for site in RunFolder(self.path).site_folders] == sorted(self.sites)
 
     @property
+    def with_feature_statistics(self) -> list[str]:
+        """The sites that sent mean and covariance of their training scans' features."""
+        run = RunFolder(self.path)
+        return [site for site in self.sites if run.feature_statistics(site).exists()]
+
+    @property
     def outcome(self) -> Outcome:
         """The outcome that the model was trained to predict."""
         return recorded_outcome(self.config)

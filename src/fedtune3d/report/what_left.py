@@ -1,6 +1,7 @@
 """What left the sites in a run, in words, from its configuration and its ledger."""
 
-from fedtune3d.models.assembly import RESNET18
+from collections.abc import Sequence
+
 from fedtune3d.report.number_formatting import plural, size
 from fedtune3d.report.run_contents import RunContents
 
@@ -15,6 +16,7 @@ FREE_OF_NOISE = (
     "age and sex by class",
 )
 """What every run sends besides updates; differential privacy adds no noise to it."""
+ON_ONE_MACHINE = ". All sites were on this machine: across hospitals, this would have left"
 
 
 def what_left_short(contents: RunContents) -> str:
@@ -23,7 +25,8 @@ def what_left_short(contents: RunContents) -> str:
     for key, what in (("predictions_leave", "test predictions"), ("pictures_leave", "example slices")):
         allowed = [site for site in contents.sites if contents.policy(site, key)]
         parts.append(f"{what} from {_share(len(allowed), len(contents.sites))}")
-    return f"{', '.join(parts)}; no whole scan"
+    text = f"{', '.join(parts)}; no whole scan"
+    return f"{text}{ON_ONE_MACHINE}" if contents.on_one_machine else text
 
 
 def what_left(contents: RunContents) -> list[str]:
@@ -42,8 +45,8 @@ def what_left(contents: RunContents) -> list[str]:
 def sent_besides(contents: RunContents) -> list[str]:
     """List the numbers that leave besides updates, fingerprints and predictions."""
     listed = [what for what in FREE_OF_NOISE if what != RECOGNISED or contents.outcome.is_binary]
-    if contents.config.get("model", {}).get("encoder") != RESNET18:
-        listed.append("mean and covariance of the features of the training scans")
+    if described := contents.with_feature_statistics:
+        listed.append(f"mean and covariance of the features of the training scans{_named(described, contents)}")
     if contents.saliency:
         listed.append("mean saliency maps")
     if any(entry.signals for line in contents.ledger for entry in line.sites.values()):
@@ -62,6 +65,11 @@ def _updates(contents: RunContents) -> str:
     whose = "the sum of the sites' model updates" if sums_only(contents) else "each site's model update"
     noise = ", with noise" if contents.config.get("privacy", {}).get("epsilon") is not None else ""
     return f"{whose} in {rounds}{noise}"
+
+
+def _named(sites: Sequence[str], contents: RunContents) -> str:
+    """Name sites if they are not all."""
+    return "" if len(sites) == len(contents.sites) else f": {', '.join(sites)}"
 
 
 def _share(count: int, total: int) -> str:

@@ -24,6 +24,7 @@ from fedtune3d.federation.splitting import count_and_split
 from fedtune3d.workflows.cross_validate import first_fold
 from fedtune3d.workflows.plan_warnings import SiteSplits, plan_warnings, split_sizes_of
 from fedtune3d.workflows.prepare import read_tables, require_roots
+from fedtune3d.workflows.run_folder import earlier_run_warnings
 from fedtune3d.workflows.sites import make_sites
 
 
@@ -54,13 +55,14 @@ def check_experiment(
         read_tables(sites)
         ask = partial(answers_of_all, InProcess({site.name: site for site in sites}))
         count_and_split(experiment, ask)
-        small = plan_warnings(experiment, {site.name: _split_sizes(site) for site in sites})
         for site in sites:
             recorded = run_folder.site(site.name).splits
             if recorded.exists():
                 write_sealed_text(site.files.splits, read_sealed_text(recorded))
+        small = plan_warnings(experiment, {site.name: _split_sizes(site) for site in sites})
+        earlier = earlier_run_warnings(run_folder, experiment.public())
         audit = audit_sites(ask, near, experiment)
-        return replace(audit, findings=(*audit.findings, *(Finding("warning", text) for text in small)))
+        return replace(audit, findings=(*audit.findings, *(Finding("warning", text) for text in (*earlier, *small))))
 
 
 def _split_sizes(site: Site) -> SiteSplits:

@@ -27,6 +27,7 @@ from fedtune3d.report.experiment_lines import random_weights_warnings
 from fedtune3d.workflows.cross_validate import first_fold
 from fedtune3d.workflows.plan_warnings import SiteSplits, plan_warnings, split_sizes_of
 from fedtune3d.workflows.prepare import read_tables
+from fedtune3d.workflows.run_folder import earlier_run_warnings
 from fedtune3d.workflows.run_folder_size import run_folder_bytes
 from fedtune3d.workflows.sites import make_sites
 
@@ -167,7 +168,8 @@ def plan_run(experiment: Experiment) -> RunPlan:
         if (cost := forecast(experiment, section.name, section.policy, scans.people[section.name])) is not None
     )
     planned = plan_with(experiment, measure_costs(experiment), scans)
-    warnings = [*random_weights_warnings(experiment), *planned.warnings]
+    earlier = earlier_run_warnings(RunFolder(experiment.output), experiment.public())
+    warnings = [*random_weights_warnings(experiment), *earlier, *planned.warnings]
     return replace(planned, private=private, folds=folds, warnings=warnings)
 
 

@@ -51,6 +51,21 @@ def open_run(folder: RunFolder, public: dict[str, Json], *, resume: bool, may_gr
     write_run_config(folder.config, public)
 
 
+def earlier_run_warnings(folder: RunFolder, public: dict[str, Json]) -> list[str]:
+    """Warn that a folder contains a run already, whose sets `plan` and `check` show, and that `run` will say so.
+
+    Args:
+        folder: The run folder.
+        public: The resolved configuration of what is planned.
+    """
+    if not folder.config.exists() or not _has_rounds(folder):
+        return []
+    differing = list(_differences(read_run_config(folder.config), public))
+    if all(_is_addition(difference, public, may_grow=True) for difference in differing):
+        return [f"{folder.path}: already contains this run; `run` needs --resume to continue it"]
+    return [f"{_refusal(folder, differing)}. People are shown in the sets of that run"]
+
+
 @dataclass(frozen=True)
 class _Difference:
     """A dotted key of the configuration, with its value in the run folder and the new one."""
