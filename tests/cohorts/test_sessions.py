@@ -80,7 +80,7 @@ def test_covariates_and_labels_may_stand_in_sessions_alone(site: Callable[[str],
     (warning,) = cohort.warnings
     row = "in the row of sub-01 ses-screening"
     assert warning.line == f"participants.tsv: CDR: 1 value without a label; expected a number, got 'high' {row}"
-    with pytest.raises(InputError, match=r"expected a column cdr, found the columns .*; did you mean CDR\?"):
+    with pytest.raises(InputError, match=r"expected a column cdr, found the columns .*; did you mean 'CDR'\?"):
         read_site(root, "A", LabelMapping(positive="cdr >= 1", negative="cdr == 0"))
 
 

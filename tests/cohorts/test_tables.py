@@ -28,7 +28,11 @@ def test_a_table_with_a_bom_windows_line_ends_quotes_and_blank_lines(tmp_path: P
     ("content", "line"),
     [
         ("", "expected a header with participant_id, found an empty file"),
-        ("participant_id,age\n", "expected a column participant_id, found the columns participant_id,age"),
+        ("participant_id,age\n", "found the columns participant_id,age; is it tab-separated?"),
+        ("participant_id;age\n", "found the columns participant_id;age; is it tab-separated?"),
+        ("sub-01\tCN\t70\n", "found the columns sub-01, CN, 70; is its first line a header?"),
+        ("Participant_ID\tage\n", "found the columns Participant_ID, age; did you mean 'Participant_ID'?"),
+        ("subject\tage\n", "found the columns subject, age; rename the column that holds it"),
         ("participant_id\tage\tage\n", "expected each column once, found age twice"),
         ("participant_id\tage\nsub-01\n", "line 2: expected 2 fields as in the header, got 1"),
         ("participant_id\n".encode("utf-16-le"), "found zero bytes, as in UTF-16"),

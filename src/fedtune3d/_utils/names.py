@@ -4,14 +4,16 @@ import difflib
 from collections.abc import Iterable
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str], min_similarity: float = 0.5) -> str:
     """Return ``, did you mean 'x'?`` for the known word nearest to `word` (case ignored), or an empty string.
+
+    Half of the letters may differ by default; of words as short as diagnoses, one letter in two says little.
 
     >>> did_you_mean("FedAgv", ["fedavg", "scaffold"])
     ", did you mean 'fedavg'?"
     """
     by_lower_case = {name.lower(): name for name in known}
-    nearest = difflib.get_close_matches(word.lower(), by_lower_case, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(word.lower(), by_lower_case, n=1, cutoff=min_similarity)
     return f", did you mean {by_lower_case[nearest[0]]!r}?" if nearest else ""
 
 

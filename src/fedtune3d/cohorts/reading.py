@@ -12,6 +12,7 @@ from fedtune3d.cohorts.folders import Scans
 from fedtune3d.cohorts.formats import AUTO, load_format, recognise
 from fedtune3d.cohorts.inclusion import Wanted
 from fedtune3d.cohorts.label_expressions import Row, as_number
+from fedtune3d.cohorts.nobody_usable import nobody_usable
 from fedtune3d.cohorts.people import People, natural
 from fedtune3d.cohorts.records import (
     DIAGNOSIS,
@@ -26,6 +27,7 @@ from fedtune3d.cohorts.records import (
     scan_name,
 )
 from fedtune3d.cohorts.sessions import choose_sessions, order_sessions
+from fedtune3d.cohorts.tables import no_column
 from fedtune3d.cohorts.warnings import ReadingWarning, UnreadableValues
 
 
@@ -129,10 +131,12 @@ def list_diagnoses(root: Path, format: str = AUTO, participants: Path | None = N
     """
     _, _, people = _open(root, format, participants)
     if DIAGNOSIS not in people.columns:
-        raise InputError(
-            f"{people.path}: expected a column {DIAGNOSIS} to list, found the columns {', '.join(people.columns)}; "
-            "is it tab-separated, with a header? If another column says it, write the experiment file by hand, with "
-            "labels such as positive: 'group == AD' (docs/outcomes.md)"
+        raise no_column(
+            people.path,
+            DIAGNOSIS,
+            people.columns,
+            "if another column says it, write the experiment file by hand, with labels such as positive: 'group == AD' "
+            "(docs/outcomes.md)",
         )
     counts: Counter[str] = Counter()
     for participant in people.ids:
@@ -210,23 +214,15 @@ def _take_scans(
 def _require_columns(people: People, columns: Iterable[str]) -> None:
     for column in columns:
         if column not in people.columns:
-            similar = [other for other in people.columns if other.lower() == column.lower()]
-            hint = f"did you mean {similar[0]}?" if similar else "is it tab-separated, with a header?"
-            raise InputError(
-                f"{people.path}: expected a column {column}, found the columns {', '.join(people.columns)}; {hint}"
-            )
+            raise no_column(people.path, column, people.columns, "name one of these")
 
 
 def _require_usable_label(people: People, labels: Wanted) -> None:
     by_session = [labels.label(row) for row in people.rows()]
     by_person = [labels.label(row) for row in people.by_participant.values()]
     if not any(isinstance(label, int) for label in by_session + by_person):
-        unusable = Counter(label.detail or label.reason for label in by_session if isinstance(label, Unlabelled))
-        listed = ", ".join(f"{name}: {count}" for name, count in sorted(unusable.items()))
         first = "".join(f"; {warning.line}" for warning in _unreadable_labels(people, labels)[:1])
-        raise InputError(
-            f"{people.path}: expected {labels}, found {listed or 'no participant'}{first}; correct the labels"
-        )
+        raise InputError(f"{people.path}: {nobody_usable(list(people.rows()), labels)}{first}")
 
 
 def _unreadable_labels(people: People, labels: Wanted) -> tuple[ReadingWarning, ...]:

@@ -1,11 +1,13 @@
 """Read a tab-separated table in its common variants, or report in one line what is wrong with it."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.input_files import InputText, obstacle, read_input_text
+from fedtune3d._utils.names import did_you_mean
 
 _MISSING = {"", "n/a", "na", "nan"}
 
@@ -43,10 +45,7 @@ def read_table(path: Path, required: Sequence[str], what: str) -> Table:
     columns = lines[0][1]
     for column in required:
         if column not in columns:
-            raise InputError(
-                f"{path}: expected a column {column}, found the columns {', '.join(columns)}; "
-                "is it tab-separated, with a header?"
-            )
+            raise no_column(path, column, columns, "rename the column that holds it")
     if repeated := [column for column in columns if column and columns.count(column) > 1]:
         raise InputError(f"{path}: expected each column once, found {repeated[0]} twice; rename or remove one")
     rows = []
@@ -57,6 +56,23 @@ def read_table(path: Path, required: Sequence[str], what: str) -> Table:
             )
         rows.append((number, {column: _value(field) for column, field in zip(columns, fields, strict=True)}))
     return Table(path, tuple(columns), tuple(rows), content.is_latin1)
+
+
+def no_column(path: Path, column: str, columns: Sequence[str], otherwise: str) -> InputError:
+    """Return the error that a table lacks a column, with the likely cause: the separator, the header, or the name.
+
+    Args:
+        path: The table.
+        column: The name of the column.
+        columns: The names of the columns that the table has.
+        otherwise: What to do if neither the separator, nor the header, nor a similar name is the cause.
+    """
+    found = f"{path}: expected a column {column}, found the columns {', '.join(columns)}"
+    if len(columns) == 1 and re.search("[,;| ]", columns[0]):
+        return InputError(f"{found}; is it tab-separated?")
+    if any(re.fullmatch(r"sub-.*|[\d.,]+", name) for name in columns):
+        return InputError(f"{found}; is its first line a header?")
+    return InputError(f"{found}{did_you_mean(column, columns).replace(',', ';', 1) or f'; {otherwise}'}")
 
 
 def _read_text(path: Path, what: str) -> InputText:

@@ -1,0 +1,66 @@
+"""The line for tables of which no row can be used names the key to correct, and the values that the column has."""
+
+import pytest
+
+from fedtune3d.cohorts.inclusion import Included, Wanted
+from fedtune3d.cohorts.label_expressions import Row
+from fedtune3d.cohorts.labels import ClassMapping, LabelMapping
+from fedtune3d.cohorts.nobody_usable import nobody_usable
+from fedtune3d.cohorts.number_column import NumberColumn
+from fedtune3d.evaluation.outcome import NumberOutcome
+
+AGE = NumberColumn(NumberOutcome("age", 40, 100, "years", "leave_out"))
+TWO = LabelMapping(positive=("ad",), negative=("HC",))
+ROWS: list[Row] = [
+    {"diagnosis": "CN", "age": "63", "mmse": None},
+    {"diagnosis": "CN", "age": "71", "mmse": None},
+    {"diagnosis": "AD", "age": "80", "mmse": None},
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "line"),
+    [
+        (
+            Included(AGE, "diagnosis == cn"),
+            "nobody meets include: diagnosis == cn; the column diagnosis has AD (1), CN (2); did you mean 'CN'? "
+            "Correct include",
+        ),
+        (
+            Included(TWO, "diagnosis == SCD and age >= 60"),
+            "nobody meets include: diagnosis == SCD and age >= 60; the column diagnosis has AD (1), CN (2); the column "
+            "age has 63 (1), 71 (1), 80 (1); correct include",
+        ),
+        (
+            Included(TWO, "mmse >= 24"),
+            "nobody meets include: mmse >= 24; the column mmse is empty; correct include",
+        ),
+        (
+            Included(NumberColumn(NumberOutcome("mmse", 0, 30, "points", "leave_out")), "diagnosis == CN"),
+            "expected numbers in the column mmse among the 2 who meet include: diagnosis == CN, found none; fill "
+            "them in, or correct target.column",
+        ),
+        (
+            TWO,
+            "expected positive (ad) or negative (HC), found diagnosis AD: 1, diagnosis CN: 2; did you mean 'AD'? "
+            "Correct the labels",
+        ),
+        (
+            Included(ClassMapping({"young": "age < 40", "old": "age > 90"}), "diagnosis == AD"),
+            "expected young (age < 40) or old (age > 90) among the 1 who meet include: diagnosis == AD, found in "
+            "none of the classes: 1; correct the labels",
+        ),
+    ],
+)
+def test_the_line_names_the_key_and_the_values(wanted: Wanted, line: str) -> None:
+    assert nobody_usable(ROWS, wanted) == line
+
+
+def test_many_values_are_not_listed_one_by_one() -> None:
+    rows: list[Row] = [{"diagnosis": f"d{number}", "age": "60"} for number in range(9)]
+    line = nobody_usable(rows, Included(AGE, "diagnosis == CN"))
+    assert "the column diagnosis has 9 different values, such as d0 and d8; correct include" in line
+
+
+def test_an_empty_table_has_nobody_to_correct() -> None:
+    assert "found no participant; add the site's people" in nobody_usable([], AGE)
