@@ -40,6 +40,33 @@ def test_init_offers_classes_and_a_number(
     assert (code, "expected a column agge" in err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    "typed",
+    ["--classes CN, MCI, AD", "--classes CN MCI AD", "--classes CN ,MCI ,AD", "--classes CN,MCI, AD"],
+)
+def test_spaces_between_classes_are_named(
+    capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path, typed: str
+) -> None:
+    folder = small_experiment.folder
+    code, _, err = call(capsys, "init", folder / "A", folder / "B", "-o", tmp_path / "x.yaml", *typed.split(" "))
+    assert code == 2
+    assert "expected names separated by commas without spaces" in err
+    assert err.rstrip().endswith("write --classes CN,MCI,AD")
+    missing = folder / "C"
+    code, _, err = call(capsys, "init", missing, "-o", tmp_path / "x.yaml", "--classes", "CN,AD")
+    assert (code, f"{missing}: expected a BIDS or CAPS folder" in err) == (2, True)
+
+
+def test_init_prints_what_it_assigned(
+    capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path
+) -> None:
+    folder = small_experiment.folder
+    code, out, _ = call(capsys, "init", folder / "A", folder / "B", "-o", tmp_path / "x.yaml", "--encoder", "deepbet")
+    assert code == 0
+    assert "\nnegative: CN; positive: AD\nwrote " in out
+    assert Experiment.from_yaml(tmp_path / "x.yaml").model.encoder == "deepbet"
+
+
 def test_init_does_not_overwrite(capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("mine")

@@ -1,8 +1,10 @@
 """The encoder with its weights, and who is included, in a line each."""
 
 import importlib.metadata
+import importlib.util
 from pathlib import Path
 
+import pytest
 from small_files import write_small
 
 from fedtune3d.config.experiment import Experiment
@@ -36,8 +38,23 @@ def test_random_weights_in_the_place_of_packaged_ones_are_a_warning(tmp_path: Pa
     """As after a change of the encoder's name alone, in a file that says `weights: random`."""
     (warning,) = random_weights_warnings(experiment(tmp_path, {"encoder": "deepbet", "weights": "random"}))
     assert warning.startswith("encoder deepbet has random weights, but comes with pre-trained ones (deepbet 1.0.2")
-    for model in ({"encoder": "deepbet"}, {"encoder": "vit_b"}, {"encoder": "tiny"}):
+    released = {"encoder": "vit_b", "weights": "files/sam_med3d_turbo.pth"}
+    for model in ({"encoder": "deepbet"}, {"encoder": "tiny"}, released):
         assert random_weights_warnings(experiment(tmp_path, model)) == []
+
+
+def test_random_weights_name_the_released_ones_and_what_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for encoder, file in (("vit_b", "sam_med3d_turbo.pth"), ("volumes", "model.pth")):
+        model = {"encoder": encoder, "head": "linear"}
+        (warning,) = random_weights_warnings(experiment(tmp_path, model))
+        assert warning.startswith(f"encoder {encoder} has random weights")
+        assert f"model.weights: {file} " in warning
+        assert "model: {encoder: deepbet, head: linear}, which comes pre-trained and is installed" in warning
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    (warning,) = random_weights_warnings(experiment(tmp_path, {"encoder": "vit_b"}))
+    assert "deepbet" not in warning
 
 
 def test_who_is_included_is_said_once_or_per_site(tmp_path: Path) -> None:

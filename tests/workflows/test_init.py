@@ -31,9 +31,12 @@ def test_the_file_is_a_valid_experiment_with_the_diagnoses_sorted(sites: list[Pa
     output = tmp_path / "elsewhere" / "experiment.yaml"
     write_experiment(sites, output)
     values = yaml.safe_load(output.read_text())
-    assert values["labels"] == {"positive": ["AD", "MCI"], "negative": ["CN", "hc"]}
+    assert values["labels"] == {"positive": ["AD"], "negative": ["CN", "hc"]}
     assert values["sites"][0] == {"name": "north-clinic", "root": os.path.join("..", "north clinic")}
-    assert "# Found: AD (3), CN (1), MCI (1), hc (1). Check their assignment." in output.read_text()
+    assert (
+        "# Found: AD (3), CN (1), MCI (1), hc (1). Check their assignment. In neither list, for you to assign: MCI.\n"
+        in output.read_text()
+    )
     experiment = Experiment.from_yaml(output)
     assert [site.name for site in experiment.sites] == ["north-clinic", "south"]
     assert experiment.sites[0].root.resolve() == sites[0].resolve()
@@ -78,10 +81,41 @@ def test_each_named_diagnosis_is_a_class(sites: list[Path], tmp_path: Path) -> N
 
 
 def test_three_diagnoses_are_a_hint_to_classes_in_order_of_severity(sites: list[Path], tmp_path: Path) -> None:
-    assert write_experiment(sites, tmp_path / "two.yaml").hint.endswith("--classes CN,hc,MCI,AD")
-    assert write_experiment(sites, tmp_path / "three.yaml", classes=["CN", "AD"]).hint == ""
+    (hint,) = write_experiment(sites, tmp_path / "two.yaml").hints
+    assert hint.endswith("--classes CN,hc,MCI,AD")
+    assert write_experiment(sites, tmp_path / "three.yaml", classes=["CN", "AD"]).hints == ()
     (sites[0] / "participants.tsv").write_text("participant_id\tdiagnosis\nsub-0\tAD\nsub-1\tn/a\n")
-    assert write_experiment(sites[:1], tmp_path / "one.yaml").hint == ""
+    assert write_experiment([sites[0], sites[1]], tmp_path / "left.yaml").assigned == (
+        "negative: CN; positive: AD; in neither, for you to assign: MCI"
+    )
+
+
+def test_one_site_has_nothing_to_compare_with(sites: list[Path], tmp_path: Path) -> None:
+    (hint,) = write_experiment(sites[:1], tmp_path / "one.yaml").hints
+    assert hint.startswith("One site: there is nothing to federate.")
+    assert Experiment.from_yaml(tmp_path / "one.yaml").baselines == ()
+    assert write_experiment(sites, tmp_path / "both.yaml", classes=["CN", "AD"]).hints == ()
+    assert Experiment.from_yaml(tmp_path / "both.yaml").baselines == ("local", "centralized")
+
+
+def test_an_encoder_is_written_with_its_head_and_weights(sites: list[Path], tmp_path: Path) -> None:
+    written = {}
+    for encoder in ("vit_b", "deepbet", "volumes", "tiny", "brainiac"):
+        write_experiment(sites, tmp_path / f"{encoder}.yaml", encoder=encoder)
+        model = Experiment.from_yaml(tmp_path / f"{encoder}.yaml").model
+        written[encoder] = (model.encoder, model.head, model.weights)
+    assert written == {
+        "vit_b": ("vit_b", "conv_s", "random"),
+        "deepbet": ("deepbet", "linear", "packaged"),
+        "volumes": ("volumes", "linear", "random"),
+        "tiny": ("tiny", "conv_s", "random"),
+        "brainiac": ("brainiac", "linear", "random"),
+    }
+    assert "# weights: sam_med3d_turbo.pth (docs/weights.md). Pre-trained" in (tmp_path / "vit_b.yaml").read_text()
+    assert "and accept_licence: true, once you have read" in (tmp_path / "brainiac.yaml").read_text()
+    with pytest.raises(InputError, match="unknown encoder 'deepbett', did you mean 'deepbet'"):
+        write_experiment(sites, tmp_path / "none.yaml", encoder="deepbett")
+    assert not (tmp_path / "none.yaml").exists()
 
 
 def test_a_number_is_the_target(sites: list[Path], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Commands that come before a run: init, simulate, prepare, plan, check."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from click import Choice
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.cli.shared import ExperimentFile, err, out, print_audit, progress_bars, read_experiment
 
 if TYPE_CHECKING:
@@ -52,24 +54,51 @@ def init(
         str | None,
         typer.Option(metavar="COLUMN", help="Predict the number in this column of the tables, such as age or mmse."),
     ] = None,
+    encoder: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The encoder, written with the head to begin with; deepbet comes pre-trained with the extra raw.",
+        ),
+    ] = "vit_b",
 ) -> None:
     """Write an experiment file for your sites: two classes, one class per diagnosis, or a number.
 
-    Lists the diagnoses found in each site's table, for you to assign to the positive or the negative class. With
-    --classes, each named diagnosis is a class; with --target, the model predicts a number.
+    Lists the diagnoses found in each site's table. Controls are assigned to the negative class, dementia (or the only
+    other diagnosis) to the positive one; the rest are yours to assign. With --classes, each named diagnosis is a class;
+    with --target, the model predicts a number.
     """
     from fedtune3d.workflows.init import write_experiment
 
-    named = None if classes is None else [name.strip() for name in classes.split(",") if name.strip()]
-    written = write_experiment(site_folders, output, participants or (), named, target)
+    named = None if classes is None else split_classes(classes, site_folders)
+    written = write_experiment(site_folders, output, participants or (), named, target, encoder)
     file = quote(str(output))
     out.print(
-        f"{written.found}\nwrote {output}\nCheck `{written.section}` in it, then run:\n"
+        f"{written.found}\n{written.assigned}{chr(10) if written.assigned else ''}"
+        f"wrote {output}\nCheck `{written.section}` in it, then run:\n"
         f"  fedtune3d plan {file}\n  fedtune3d check {file}\n  fedtune3d run {file}",
         soft_wrap=True,
     )
-    if written.hint:
-        out.print(written.hint, soft_wrap=True)
+    for hint in written.hints:
+        out.print(hint, soft_wrap=True)
+
+
+def split_classes(classes: str, site_folders: Sequence[Path]) -> list[str]:
+    """Split the names given with --classes.
+
+    Raises:
+        InputError: If spaces separated them, so that the shell made sites of all but the first.
+    """
+    names = [name.strip() for name in classes.split(",") if name.strip()]
+    stray = [str(folder) for folder in site_folders if folder == Path(folder.name) and not folder.exists()]
+    is_cut = classes.endswith(",") or "," not in classes or any("," in name for name in stray)
+    if stray and is_cut:
+        joined = ",".join([*names, *(name.strip(",") for name in stray if name.strip(","))])
+        raise InputError(
+            f"--classes: expected names separated by commas without spaces, got {classes!r}, with {' '.join(stray)} as "
+            f"sites that do not exist; write --classes {quote(joined)}"
+        )
+    return names
 
 
 def simulate(

@@ -16,6 +16,8 @@ from fedtune3d.cohorts.people import People, natural, read_people
 Scans = dict[str, dict[str, list[Path]]]
 """Participant → session (empty if there are none) → T1w scans, all sorted; only participants with a scan."""
 
+LISTED_SITES = 5
+"""Folders that look like sites that a message lists at most."""
 _T1W = re.compile(r"[^.].*_T1w\.nii(\.gz)?")  # excludes hidden files that some systems leave behind
 
 
@@ -49,6 +51,21 @@ def read_people_of(root: Path, scans: Scans, participants: Path | None) -> Peopl
     `read_people`.
     """
     return read_people(participants or _participants_table(root), scans)
+
+
+def require_one_site(root: Path) -> None:
+    """Raise `InputError` for a folder that holds no people but folders with people, as the one above all sites."""
+    with readable(root):
+        if (root / "participants.tsv").exists() or _folders(root, "sub-"):
+            return
+        inner = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        sites = [path.name for path in inner if (path / "participants.tsv").exists() or _folders(path, "sub-")]
+    if sites:
+        listed = ", ".join(sites[:LISTED_SITES]) + (", …" if sites[LISTED_SITES:] else "")
+        raise InputError(
+            f"{root}: expected the folder of one site, found folders in it that look like sites ({listed}); name each "
+            f"of them as a site, such as {root / sites[0]}"
+        )
 
 
 def _participants_table(root: Path) -> Path:

@@ -9,7 +9,8 @@ import torch
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import sha256_file
-from fedtune3d.models.encoders.contract import Encoder, Release
+from fedtune3d.models.encoders import encoder_names, encoder_spec
+from fedtune3d.models.encoders.contract import Encoder, EncoderSpec, Release
 from fedtune3d.models.weights import WeightsInfo, load_encoder_weights, load_fitting, randomise_encoder_weights
 
 Weights: TypeAlias = Literal["random", "packaged"] | Path
@@ -57,6 +58,11 @@ def load_packaged_weights(encoder: Encoder) -> WeightsInfo:
     load_fitting(encoder, path, encoder.from_released(dict(scripted.state_dict())))
     version = importlib.metadata.version(release.package)
     return WeightsInfo(f"{release.package} {version}, {release.file}", sha256)
+
+
+def packaged_encoders() -> list[EncoderSpec]:
+    """List the encoders whose weights are part of a package, installed or not."""
+    return [spec for spec in map(encoder_spec, encoder_names()) if spec.is_packaged]
 
 
 def packaged_file(release: Release) -> Path | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fedtune3d.config.experiment import ExperimentKeys
 from fedtune3d.models.encoders.contract import Release
+from fedtune3d.models.packaged_weights import packaged_encoders, packaged_file
 
 
 def encoder_line(experiment: ExperimentKeys) -> str:
@@ -33,13 +34,26 @@ def inclusion_sentences(experiment: ExperimentKeys) -> Iterator[str]:
 
 
 def random_weights_warnings(experiment: ExperimentKeys) -> list[str]:
-    """Warn of random weights of an encoder that comes with pre-trained ones, as after a change of its name alone."""
+    """Warn of random weights of an encoder that has pre-trained ones, and name what comes pre-trained here.
+
+    An encoder of which no weights are released, such as one of the user's own, cannot be otherwise.
+    """
     spec = experiment.encoder
-    if spec is None or spec.release is None or not spec.is_packaged or experiment.model.weights != "random":
+    if spec is None or spec.release is None or experiment.model.weights != "random":
         return []
+    if spec.is_packaged:
+        return [
+            f"encoder {spec.name} has random weights, but comes with pre-trained ones ({spec.release.source}): unless "
+            "it is a control, leave out model.weights"
+        ]
+    here = "".join(
+        f", or change to model: {{encoder: {other.name}, head: {other.head}}}, which comes pre-trained and is installed"
+        for other in packaged_encoders()
+        if other.release is not None and packaged_file(other.release) is not None
+    )
     return [
-        f"encoder {spec.name} has random weights, but comes with pre-trained ones ({spec.release.source}): unless "
-        "it is a control, leave out model.weights"
+        f"encoder {spec.name} has random weights, so nothing is fine-tuned: unless it is a control, give its released "
+        f"ones with model.weights: {spec.release.file} (docs/weights.md){here}"
     ]
 
 

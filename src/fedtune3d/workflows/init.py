@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from shlex import quote
@@ -14,9 +14,10 @@ import yaml
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import write_text
 from fedtune3d.cohorts.reading import list_diagnoses, list_numbers
+from fedtune3d.models.encoders import encoder_spec
+from fedtune3d.workflows.diagnosis_words import by_severity, is_control, sort_into_two
+from fedtune3d.workflows.model_lines import model_lines
 from fedtune3d.workflows.outcome_lines import MISSING, listed, named_classes, number, two_classes
-
-CONTROL_WORDS = ("CN", "HC", "NC", "control", "healthy", "normal")
 
 RUN, RUN_OF = "run", "experiment"
 """The folder of the results of an experiment of this name; other experiments have `run-` and their names."""
@@ -37,9 +38,7 @@ sites:
 # {note}
 {outcome}
 model:
-  encoder: vit_b         # its weights are random, drawn from the seed, and reported as random, unless you give
-                         # weights: sam_med3d_turbo.pth. Pre-trained without a download: encoder: deepbet
-  head: conv_s
+{model}
 
 tuning:
   method: frozen         # only the head is trained
@@ -53,7 +52,7 @@ training:
 aggregation:
   rule: fedavg
 
-baselines: [local, centralized]
+baselines: {baselines}
 on_bad_scan: stop        # or skip: exclude a broken scan, count it and list it
 threads: {threads}
 output: {run}
@@ -62,8 +61,13 @@ cache: cache
 
 MISSING_TABLES = "--participants: expected one table for all sites or one for each of the {sites}, got {tables}"
 
-SEVERITY = (("scd", "smc"), ("emci",), ("mci",), ("lmci",))
-"""Words of stages between healthy and demented, from the mildest on."""
+BASELINES = "[local, centralized]"
+NO_BASELINES = "[]            # with one site, local, centralized and federated training would be the same"
+ONE_SITE = (
+    "One site: there is nothing to federate. To add sites, name all their folders in one command, with another --output"
+)
+
+DEFAULT_ENCODER = "vit_b"
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,15 @@ class Written:
     Attributes:
         found: The diagnoses, or the column of numbers, with counts.
         section: The section of the file to check: ``labels`` or ``target``.
-        hint: Another way to sort three or more diagnoses; empty if there is none.
+        assigned: Which diagnoses were assigned to which class, and which are left to the user; empty for a number, and
+            for classes that the user named.
+        hints: What else to know or to do.
     """
 
     found: str
     section: str
-    hint: str = ""
+    assigned: str = ""
+    hints: tuple[str, ...] = ()
 
 
 def write_experiment(
@@ -87,10 +94,12 @@ def write_experiment(
     participants: Sequence[Path] = (),
     classes: Sequence[str] | None = None,
     target: str | None = None,
+    encoder: str = DEFAULT_ENCODER,
 ) -> Written:
     """Write an experiment file for sites (folders or tables of paths), with their diagnoses for the user to sort.
 
-    Without `classes` and `target`, diagnoses that look like a control group go to `negative`, all others to `positive`.
+    Without `classes` and `target`, controls are assigned to `negative` and dementia (or the only other diagnosis) to
+    `positive`. What the model should make of any other diagnosis is the user's question: it is in neither list.
 
     Args:
         site_folders: The sites.
@@ -98,10 +107,12 @@ def write_experiment(
         participants: Participants tables outside the sites' folders: one for all sites, or one per site.
         classes: Diagnoses to predict, one class each, in this order; None for two classes.
         target: The column of a number to predict; None for classes.
+        encoder: The encoder's name.
 
     Raises:
         InputError: If a site cannot be read or has no diagnoses (or numbers), two have the same name, the number of
-            tables differs from that of sites, nobody has one of the `classes`, or the file exists.
+            tables differs from that of sites, nobody has one of the `classes`, there is no such encoder, or the file
+            exists.
     """
     if output.exists():
         raise InputError(f"{output}: exists already; choose another name with --output, or delete it")
@@ -109,6 +120,7 @@ def write_experiment(
         raise InputError(MISSING_TABLES.format(sites=len(site_folders), tables=len(participants)))
     if classes is not None and target is not None:
         raise InputError("--classes and --target are both given; keep the one that says what the model predicts")
+    model = model_lines(encoder_spec(encoder))
     tables = list(participants) * (len(site_folders) if len(participants) == 1 else 1)
     if target is None:
         outcome, note, written = _of_diagnoses(count_diagnoses(site_folders, tables), classes)
@@ -116,24 +128,25 @@ def write_experiment(
         outcome, note, written = _of_numbers(site_folders, tables, target)
     name = _name_from(output)
     run = RUN if name == RUN_OF else f"{RUN}-{name}"
-    text = fill_template(output, name, 0, site_folders, outcome, note, 20, MIN_STEPS, tables, run)
+    text = fill_template(output, name, 0, site_folders, outcome, note, 20, MIN_STEPS, tables, run, model)
     write_text(output, text)
-    return written
+    if len(site_folders) > 1:
+        return written
+    return replace(written, hints=(*written.hints, ONE_SITE))
 
 
 def _of_diagnoses(counts: Counter[str], classes: Sequence[str] | None) -> tuple[str, str, Written]:
     """Return the lines of the outcome, the comment above them, and what to print."""
+    several = by_severity(diagnosis for diagnosis in counts if diagnosis != MISSING)
+    found = f"diagnoses: {listed(counts)}"
     if classes is not None:
-        lines, check = named_classes(classes, counts), "Check the classes."
-    else:
-        negative = [diagnosis for diagnosis in sorted(counts) if _is_control(diagnosis)]
-        positive = [diagnosis for diagnosis in sorted(counts) if not _is_control(diagnosis)]
-        lines, check = two_classes(positive, negative), "Check their assignment."
-    several = sorted((diagnosis for diagnosis in counts if diagnosis != MISSING), key=_severity)
+        note = f"Found: {listed(counts)}. Check the classes."
+        return named_classes(classes, counts), note, Written(found, "labels")
+    sorted_out = sort_into_two(sorted(several))
     hint = f"For one class per diagnosis, write another file with --classes {quote(','.join(several))}"
-    has_hint = classes is None and len(several) > 2
-    written = Written(f"diagnoses: {listed(counts)}", "labels", hint if has_hint else "")
-    return lines, f"Found: {listed(counts)}. {check}", written
+    written = Written(found, "labels", sorted_out.line, (hint,) if len(several) > 2 else ())
+    note = f"Found: {listed(counts)}. {sorted_out.comment}"
+    return two_classes(sorted_out.positive, sorted_out.negative), note, written
 
 
 def _of_numbers(folders: Sequence[Path], tables: Sequence[Path], column: str) -> tuple[str, str, Written]:
@@ -147,18 +160,8 @@ def _of_numbers(folders: Sequence[Path], tables: Sequence[Path], column: str) ->
     known = sum(value is not None for value in values)
     found = f"{column}: {known} of {len(values)} rows have a number"
     with suppress(InputError):  # a table for a number need not have a diagnosis
-        controls = [diagnosis for diagnosis in sorted(count_diagnoses(folders, tables)) if _is_control(diagnosis)]
+        controls = [diagnosis for diagnosis in sorted(count_diagnoses(folders, tables)) if is_control(diagnosis)]
     return number(column, values, controls), f"Found: {found}. Check range, unit and missing.", Written(found, "target")
-
-
-def _is_control(diagnosis: str) -> bool:
-    return diagnosis.lower() in {word.lower() for word in CONTROL_WORDS}
-
-
-def _severity(diagnosis: str) -> tuple[int, str]:
-    """Return a sort key: controls first, then the stages before dementia, then everything else by name."""
-    stages = [stage for stage, words in enumerate(SEVERITY, 1) if diagnosis.lower() in words]
-    return 0 if _is_control(diagnosis) else stages[0] if stages else len(SEVERITY) + 1, diagnosis
 
 
 def count_diagnoses(site_folders: Sequence[Path], tables: Sequence[Path] = ()) -> Counter[str]:
@@ -187,6 +190,7 @@ def fill_template(
     min_steps: int = 0,
     tables: Sequence[Path] = (),
     run: str = RUN,
+    model: str = "",
 ) -> str:
     """Fill in the template of an experiment file; the sites' paths are relative to the file's folder.
 
@@ -201,6 +205,7 @@ def fill_template(
         min_steps: Optimiser steps per round, at least; with 0 the file does not say.
         tables: Participants tables outside the sites' folders.
         run: The folder of the results.
+        model: The lines of the section `model`; empty for those of the default encoder.
 
     Raises:
         InputError: If two folders give the same site name.
@@ -223,6 +228,8 @@ def fill_template(
         min_steps=MIN_STEPS_LINE.format(min_steps) if min_steps else "",
         threads=os.cpu_count() or 1,
         run=run,
+        model=model or model_lines(encoder_spec(DEFAULT_ENCODER)),
+        baselines=BASELINES if len(folders) > 1 else NO_BASELINES,
     )
 
 

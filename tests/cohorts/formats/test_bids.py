@@ -25,6 +25,17 @@ def left_out(cohort: Cohort) -> dict[str, tuple[int, int]]:
     }
 
 
+def test_the_folder_above_the_sites_is_no_site(tmp_path: Path, empty_site: Save) -> None:
+    """Whether the sites have tables or only people, and whether a table for all of them is given."""
+    empty_site(tmp_path / "leiden", TWO, ["sub-01/anat/sub-01_T1w.nii.gz"])
+    (tmp_path / "bristol" / "sub-03").mkdir(parents=True)
+    (tmp_path / "notes").mkdir()
+    for table in (None, tmp_path / "leiden" / "participants.tsv"):
+        with pytest.raises(InputError, match=r"look like sites \(bristol, leiden\); name each .* such as .*/bristol$"):
+            list_diagnoses(tmp_path, participants=table)
+    assert list_diagnoses(tmp_path / "leiden") == Counter({"AD": 1, "CN": 1})
+
+
 def test_reads_labels_covariates_and_paths(tmp_path: Path, empty_site: Save) -> None:
     table = HEADER + "sub-02\tCN\t70.5\tM\tperson-7\n01\tAD\t89+\tn/a\t\nsub-10\tAD\tn/a\tF\tn/a\n"
     scans = ["sub-01/anat/sub-01_T1w.nii.gz", "sub-02/anat/sub-02_T1w.nii", "sub-10/anat/sub-10_T1w.nii.gz"]

@@ -116,6 +116,7 @@ class EncoderSpec:
         cohorts: Public cohorts whose scans it was pre-trained on, by the names that studies use; None if not known.
         release: Released weights; None if there are none.
         adaptable: Layers that LoRA can adapt; None without attention.
+        head: The head to begin with, which `init` writes next to the encoder.
         code_sha256: SHA-256 of the encoder's file if it is not part of this package; else empty.
     """
 
@@ -129,6 +130,7 @@ class EncoderSpec:
     cohorts: tuple[str, ...] | None = None
     release: Release | None = None
     adaptable: AdaptableLayers | None = None
+    head: str = "linear"
     code_sha256: str = ""
 
     @property

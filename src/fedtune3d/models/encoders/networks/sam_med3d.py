@@ -58,6 +58,7 @@ def sam_med3d_spec(
         licence="Apache-2.0",
         release=release,
         adaptable=AdaptableLayers(depth, tuple(sorted(global_blocks)), LAYERS),
+        head="conv_s",
     )
 
 
