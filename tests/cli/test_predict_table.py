@@ -7,13 +7,20 @@ import pytest
 from outcome_metrics import number_metrics
 from rich.console import Console
 
-from fedtune3d.cli.predict_table import _sentence, at_test, prediction_sentences, prediction_table
+from fedtune3d.cli.predict_table import (
+    _sentence,
+    at_test,
+    class_table,
+    number_table,
+    prediction_sentences,
+    prediction_table,
+)
 from fedtune3d.config.class_names import ClassNames
-from fedtune3d.evaluation.outcome import ClassOutcome
+from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
 from fedtune3d.evaluation.recalibration import PlattScaling
 from fedtune3d.report.headline import Headline
 from fedtune3d.workflows.known_scans import KnownScan
-from fedtune3d.workflows.scan_predictions import ClassPrediction, Prediction
+from fedtune3d.workflows.scan_predictions import ClassPrediction, NumberPrediction, Prediction
 
 
 def printed(*predictions: Prediction, threshold: float | None, scaling: PlattScaling | None = None) -> list[str]:
@@ -131,6 +138,25 @@ def test_scans_of_the_run_are_warned_of_and_classes_named() -> None:
     assert "AD (≥ 0.400)" in text
     assert "out of distribution is not known: no site sent any" in text
     assert prediction_sentences([Prediction(Path("a"), "b", 0.8, None, None, None)], None)[0].endswith("no class.")
+
+
+def test_why_a_scan_is_not_compared_stands_below_the_table_whatever_is_predicted() -> None:
+    classes = ClassOutcome(("CN", "MCI", "AD"))
+    age = NumberOutcome("age", 40, 100, "years", "leave_out")
+    of_three = ClassPrediction(Path("a"), "sub-1", {"CN": 0.5, "MCI": 0.3, "AD": 0.2}, None, None)
+    number = NumberPrediction(Path("a"), "sub-1", 140.0, None, None)
+    for table in (
+        lambda why: prediction_table([Prediction(Path("a"), "sub-1", 0.8, True, None, None)], 0.4, why_unknown=why),
+        lambda why: class_table([of_three], classes, why),
+        lambda why: number_table([number], age, why),
+    ):
+        console = Console(width=160, no_color=True)
+        with console.capture() as capture:
+            console.print(table("no site sent any"))
+            console.print(table(""))
+        text = " ".join(capture.get().split())
+        assert text.count("out of distribution is not known: no site sent any") == 1
+    assert text.count("outside the range of the target (40 to 100): sub-1") == 2
 
 
 @pytest.mark.parametrize(

@@ -36,4 +36,4 @@ def test_nothing_wraps_and_the_age_is_named() -> None:
     text = shown(described(every, defined(0.59, (0.45, 0.73), "", few=False)))
     assert "AUC of age for the label, Graz: 0.59 [0.45, 0.73]" in text
     assert "held back" not in text
-    assert len(text.strip().splitlines()) == 10
+    assert len(text.strip().splitlines()) == 11  # title, blank, head of two lines, rule, four rows, blank, note

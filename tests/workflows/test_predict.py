@@ -157,6 +157,14 @@ def test_no_spreadsheet_evaluates_the_table(tmp_path: Path) -> None:
     assert cells[2] == "n/a"  # not recalibrated
 
 
+def test_the_table_says_why_a_scan_was_not_compared(tmp_path: Path) -> None:
+    scans = [Prediction(Path("a"), "a", 0.5, True, None, None), Prediction(Path("b"), "b", 0.5, True, "A", 0.7)]
+    for why, expected in (("no site sent any", ["no site sent any", "n/a"]), ("", ["n/a", "n/a"])):
+        write_predictions_of(scans, tmp_path / "table.tsv", BINARY, why)
+        with (tmp_path / "table.tsv").open(newline="") as file:
+            assert [row["why_not_known"] for row in csv.DictReader(file, delimiter="\t")] == expected
+
+
 def test_several_processes_predict_to_the_same_bits_and_in_the_same_order(
     predictor: Predictor, small_experiment: Any
 ) -> None:

@@ -8,6 +8,7 @@ from rich.text import Text
 from fedtune3d.cli.plan_messages import message_table
 from fedtune3d.report.experiment_lines import encoder_line, included_lines
 from fedtune3d.report.number_formatting import duration, plural, size
+from fedtune3d.report.site_name import SiteName
 from fedtune3d.workflows.expected_price import expected_price
 from fedtune3d.workflows.plan import RunPlan
 from fedtune3d.workflows.plan_study import StudyPlan
@@ -122,13 +123,13 @@ def _site_table(plan: RunPlan) -> Table:
     table = Table(
         title="Scans, time and disk space per site", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left"
     )
-    table.add_column("Site", overflow="fold")
+    table.add_column("Site")
     for name in ("Scans", "Train + val. + test", "Per round", "Prepare, encode", "Prepared scans", "Features"):
         table.add_column(name, justify="right")
     for site in plan.sites:
         total, *parts = site.scans
         table.add_row(
-            Text(site.site),
+            SiteName(site.site),
             str(total),
             " + ".join(map(str, parts)),
             duration(site.round_seconds),
@@ -146,13 +147,13 @@ def _private_parts(plan: RunPlan) -> list[RenderableType]:
         return []
     title = f"Differential privacy: epsilon {privacy.epsilon:g}, delta {privacy.delta:g}, per person, over all rounds"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
-    table.add_column("Site", overflow="fold")
+    table.add_column("Site")
     for name in ("People in training", "In a step", "Steps per round", "Noise multiplier", "Rounds affordable"):
         table.add_column(name, justify="right")
     for cost in plan.private:
         mechanism = cost.mechanism
         table.add_row(
-            Text(cost.site),
+            SiteName(cost.site),
             str(cost.people),
             "all" if mechanism.sampling_rate == 1 else f"{mechanism.sampling_rate:.0%}",
             str(mechanism.steps),

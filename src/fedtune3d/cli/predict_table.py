@@ -17,15 +17,13 @@ from fedtune3d.workflows.scan_predictions import AnyPrediction, ClassPrediction,
 
 def predicted_table(predictions: Sequence[AnyPrediction], predictor: Predictor) -> Table:
     """Tabulate predictions by what the model predicts."""
-    outcome = predictor.outcome
+    outcome, why_unknown = predictor.outcome, predictor.why_unlike_unknown
     if isinstance(outcome, NumberOutcome):
-        return number_table([part for part in predictions if isinstance(part, NumberPrediction)], outcome)
+        return number_table([part for part in predictions if isinstance(part, NumberPrediction)], outcome, why_unknown)
     if not outcome.is_binary:
-        return class_table([part for part in predictions if isinstance(part, ClassPrediction)], outcome)
+        return class_table([part for part in predictions if isinstance(part, ClassPrediction)], outcome, why_unknown)
     of_two = [part for part in predictions if isinstance(part, Prediction)]
-    return prediction_table(
-        of_two, predictor.threshold, predictor.scaling, predictor.names, predictor.why_unlike_unknown
-    )
+    return prediction_table(of_two, predictor.threshold, predictor.scaling, predictor.names, why_unknown)
 
 
 NEAR = 0.1
@@ -73,10 +71,7 @@ def prediction_table(
     if threshold is not None:
         at = f" (recalibrated: {cut:.{more_digits}f} or above)" if recalibrated else ""
         notes.append(f"{names.positive} at {threshold:.{digits}f} or above{at}; threshold chosen on validation scans")
-    if why_unknown:
-        notes.append(f"out of distribution is not known: {why_unknown}")
-    notes += _recalibration_notes(scaling, names)
-    table.caption, table.caption_justify = "\n".join(notes) or None, "left"
+    _add_notes(table, [*notes, *_unlike_notes(why_unknown), *_recalibration_notes(scaling, names)])
     return table
 
 
@@ -137,8 +132,11 @@ def _known_warnings(predictions: Sequence[AnyPrediction]) -> list[str]:
     ]
 
 
-def class_table(predictions: Sequence[ClassPrediction], outcome: ClassOutcome) -> Table:
-    """One row per scan: predicted class, probability of each class, and whether it is out of distribution."""
+def class_table(predictions: Sequence[ClassPrediction], outcome: ClassOutcome, why_unknown: str = "") -> Table:
+    """One row per scan: predicted class, probability of each class, and whether it is out of distribution.
+
+    Arguments as those of `prediction_table`.
+    """
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Scan", overflow="fold")
     table.add_column("Predicted class")
@@ -148,11 +146,15 @@ def class_table(predictions: Sequence[ClassPrediction], outcome: ClassOutcome) -
     for prediction in predictions:
         shown = [f"{probability:.{FEWEST_DIGITS}f}" for probability in prediction.probabilities.values()]
         table.add_row(*map(Text, [prediction.name, prediction.predicted, *shown, _out_of_distribution(prediction)]))
+    _add_notes(table, _unlike_notes(why_unknown))
     return table
 
 
-def number_table(predictions: Sequence[NumberPrediction], outcome: NumberOutcome) -> Table:
-    """One row per scan: the predicted number, and whether it is out of distribution."""
+def number_table(predictions: Sequence[NumberPrediction], outcome: NumberOutcome, why_unknown: str = "") -> Table:
+    """One row per scan: the predicted number, and whether it is out of distribution.
+
+    Arguments as those of `prediction_table`.
+    """
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Scan", overflow="fold")
     table.add_column(Text(f"Predicted {outcome.column}"), justify="right")
@@ -160,13 +162,19 @@ def number_table(predictions: Sequence[NumberPrediction], outcome: NumberOutcome
     for prediction in predictions:
         table.add_row(*map(Text, [prediction.name, outcome.shown(prediction.number), _out_of_distribution(prediction)]))
     outside = [name.name for name in predictions if not outcome.minimum <= name.number <= outcome.maximum]
-    if outside:
-        limits = f"{outcome.minimum:g} to {outcome.maximum:g}"
-        table.caption, table.caption_justify = (
-            f"outside the range of the target ({limits}): {', '.join(outside)}",
-            "left",
-        )
+    limits = f"{outcome.minimum:g} to {outcome.maximum:g}"
+    notes = [f"outside the range of the target ({limits}): {', '.join(outside)}"] if outside else []
+    _add_notes(table, [*notes, *_unlike_notes(why_unknown)])
     return table
+
+
+def _unlike_notes(why_unknown: str) -> list[str]:
+    return [f"out of distribution is not known: {why_unknown}"] if why_unknown else []
+
+
+def _add_notes(table: Table, notes: Sequence[str]) -> None:
+    """Write notes below a table, one per line."""
+    table.caption, table.caption_justify = Text("\n".join(notes)) if notes else None, "left"
 
 
 def _digits(cut: float | None, probabilities: Sequence[float]) -> int:

@@ -91,7 +91,7 @@ def predict(
         write_maps = None if explain is None else explainer(predictor, explain, bars, _print_written)
         predictions = predict_scans(predictor, found, advance, write_maps, workers)
     if output is not None:
-        write_predictions_of(predictions, output, predictor.outcome)
+        write_predictions_of(predictions, output, predictor.outcome, predictor.why_unlike_unknown)
     out.print(predicted_table(predictions, predictor))
     for sentence in predicted_sentences(predictions, predictor):
         out.print(sentence, soft_wrap=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -12,8 +13,13 @@ from fedtune3d.federation.site.audit import PeopleOfClass
 from fedtune3d.federation.tasks.describe_people import PeopleDescription
 from fedtune3d.report.flow import HELD_BACK
 from fedtune3d.report.number_formatting import interval
+from fedtune3d.report.site_name import SiteName
 
 _SPLITS = ("train", "validation", "test", "all")
+LONGEST_NAME = 15
+"""Letters of a site's name on one line: with more, three classes would not fit into 80 columns."""
+LONGEST_CELL = 11
+"""As long as an age; what is longer may continue on the next line."""
 
 
 class BalanceRow(NamedTuple):
@@ -63,20 +69,26 @@ def balance_heads(classes: Sequence[str]) -> list[str]:
     return [head for name in named for head in (f"{name} (women)", "age")]
 
 
-def balance_table(described: Mapping[str, PeopleDescription], classes: Sequence[str] = BINARY.strata) -> Table:
-    """Tabulate people, women and age (mean ± SD) of each class per site and split; the caption has the AUC of age."""
-    table = Table(title="People per site and split", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
-    table.add_column("Site")
-    table.add_column("Split", no_wrap=True)
-    for name in balance_heads(classes):
-        table.add_column(Text(name), justify="right")
+def balance_table(described: Mapping[str, PeopleDescription], classes: Sequence[str] = BINARY.strata) -> Group:
+    """Tabulate people, women and age (mean ± SD) of each class per split, one site below the other.
+
+    Notes below say what is held back, and the AUC of age.
+    """
     rows = balance_rows(described, len(classes))
-    for row in rows:
-        table.add_row(
-            Text(row.site if row.split == _SPLITS[0] else ""), row.split, *row.cells, end_section=row.split == "all"
-        )
+    heads = [name.replace(" (", "\n(") for name in balance_heads(classes)]
+    first = max((min(len(site), LONGEST_NAME) for site in described), default=0)
+    widths = [max(len(row.cells[column]) for row in rows) for column in range(len(heads))] if rows else []
+    tables = []
+    for site in described:
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column(SiteName(site), min_width=first)
+        for head, width in zip(heads, widths, strict=True):
+            table.add_column(Text(head), justify="right", min_width=min(width, LONGEST_CELL))
+        for row in rows:
+            if row.site == site:
+                table.add_row(row.split, *row.cells)
+        tables.append(table)
     notes = [f"AUC of age for the label, {row.site}: {row.age_auc}" for row in rows if row.age_auc]
     if any(part in (HELD_BACK, "–") or "(–)" in part for row in rows for part in row.cells):
         notes.insert(0, f"{HELD_BACK}, –: not sent by the site: too few people")
-    table.caption, table.caption_justify = Text("\n".join(notes)), "left"
-    return table
+    return Group(Text("People per site and split", style="italic"), *tables, *map(Text, notes))

@@ -11,6 +11,7 @@ from rich.text import Text
 from fedtune3d.cohorts.flow import NOBODY, WHOLE_SITE, Counts, Flow
 from fedtune3d.cohorts.records import BOTH_LABELS, OTHER_LABEL
 from fedtune3d.evaluation.outcome import BINARY, in_shown_order
+from fedtune3d.report.site_name import SiteName
 
 HELD_BACK = "held back"
 _SPLITS = {"train": "Training", "validation": "Validation", "test": "Test"}
@@ -57,7 +58,7 @@ def flow_table(flows: Mapping[str, Flow], classes: Sequence[str] = BINARY.strata
     table = Table(title="Participants (scans)", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("")
     for column in flow_columns(list(flows)):
-        table.add_column(Text(column), justify="right", no_wrap=True)
+        table.add_column(SiteName(column), justify="right")
     for row in flow_rows(list(flows.values()), classes):
         table.add_row(Text(("  " if row.part else "") + row.title), *row.cells)
     return table

@@ -17,7 +17,7 @@ from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.handover import install_files, installed_files
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.feature_statistics import FeatureStatistics
+from fedtune3d.models.feature_statistics import MIN_SCANS, FeatureStatistics
 from fedtune3d.models.pooling import pool_features
 from fedtune3d.preparation.prepare_all import use_one_thread
 from fedtune3d.preparation.prepare_scan import prepare_scan
@@ -84,7 +84,10 @@ class Predictor:
         if not isinstance(self.model, Classifier):
             return "the model has no encoder of its own, whose features could be compared"
         if not self.statistics:
-            return "no site sent the mean of its features, which takes policy.min_per_class people and 8 training scans"
+            return (
+                f"no site sent the mean of its features, which takes at least {MIN_SCANS} training scans and "
+                "policy.min_per_class people of each class in training"
+            )
         return ""
 
     def _outputs_and_features(self, scan: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -140,13 +140,23 @@ def prediction_of(
     return Prediction(scan, name, probability, positive, site, distance, recalibrated, known)
 
 
-def write_predictions_of(predictions: Sequence[AnyPrediction], path: Path, outcome: Outcome) -> None:
-    """Write a TSV with one row per scan; unknown values are ``n/a``, as in BIDS."""
+def write_predictions_of(
+    predictions: Sequence[AnyPrediction], path: Path, outcome: Outcome, why_unknown: str = ""
+) -> None:
+    """Write a TSV with one row per scan; unknown values are ``n/a``, as in BIDS.
+
+    Args:
+        predictions: The predictions.
+        path: The file.
+        outcome: What the model predicts.
+        why_unknown: Why it is not known whether scans are out of distribution; empty if it is.
+    """
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-    writer.writerow(("scan", *_columns(outcome), "out_of_distribution", "nearest_site", "distance"))
+    writer.writerow(("scan", *_columns(outcome), "out_of_distribution", "nearest_site", "distance", "why_not_known"))
     for prediction in predictions:
-        compared = (prediction.out_of_distribution, prediction.nearest_site, prediction.distance)
+        why = why_unknown if prediction.distance is None and why_unknown else None
+        compared = (prediction.out_of_distribution, prediction.nearest_site, prediction.distance, why)
         values = ("n/a" if value is None else value for value in (*_cells(prediction), *compared))
         cells = (table_cell(value) if isinstance(value, str) else value for value in values)
         writer.writerow((table_cell(str(prediction.scan)), *cells))
