@@ -22,7 +22,9 @@ def test_all_classes_together_per_site_with_their_mean() -> None:
     rows = classes_rows(class_metrics())
     assert [row.part for row in rows] == ["Amsterdam", "Boston", "Graz", "Mean", "Pooled"]
     assert (rows[0].people, rows[0].scans, rows[3].people) == ("37", "37", "")
-    assert rows[3].measures["Accuracy"] == "–"
+    assert rows[3].measures["Accuracy"] == rows[3].measures["ECE (if calibrated)"] == "–"
+    error = class_metrics().pooled.calibration_error
+    assert rows[4].measures["ECE (if calibrated)"] == f"{error.value:.2f} ({error.if_calibrated:.2f})"
     assert rows[3].measures["Macro AUC"] == interval(class_metrics().mean.macro_auc)
     assert [row.few for row in rows] == [False, False, True, False, False]
     own = classes_rows(class_metrics(shared_model=False))

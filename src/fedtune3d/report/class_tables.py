@@ -21,6 +21,8 @@ MEASURES = {
 """The measures of all classes together, and their titles."""
 OF_PROBABILITIES = ("log_loss", "brier")
 """Those of the predicted probabilities; the others are of how well classes are told apart."""
+CALIBRATION_ERROR = "ECE (if calibrated)"
+"""The title of the expected calibration error of the predicted class, which has no interval and no mean."""
 MEANS = ("macro_auc", "hand_till", "balanced_accuracy", "log_loss", "brier")
 """Those with a mean over sites."""
 
@@ -56,7 +58,8 @@ class ClassesRow:
         part: The site, ``Mean`` or ``Pooled``.
         people: Number of people; empty for the mean.
         scans: Number of scans; empty for the mean.
-        measures: Title of a measure → its value with its 95% CI, in the order of `MEASURES`.
+        measures: Title of a measure → its value with its 95% CI, in the order of `MEASURES`, and the ECE,
+            with what chance alone would give if the model were calibrated.
         few: Whether one of these rests on few people.
     """
 
@@ -93,7 +96,8 @@ def classes_rows(metrics: ClassMetrics) -> list[ClassesRow]:
             "Mean",
             "",
             "",
-            {title: interval(means[name]) if name in means else "–" for name, title in MEASURES.items()},
+            {title: interval(means[name]) if name in means else "–" for name, title in MEASURES.items()}
+            | {CALIBRATION_ERROR: "–"},
             is_few(means.values()),
         )
     )
@@ -120,6 +124,8 @@ def class_methods(metrics: ClassMetrics) -> set[str]:
 def _row(name: str, part: ClassTestMetrics) -> ClassesRow:
     estimates = {title: getattr(part, measure) for measure, title in MEASURES.items()}
     measures = {title: interval(estimate) for title, estimate in estimates.items()}
+    error = part.calibration_error
+    measures[CALIBRATION_ERROR] = "–" if error.value is None else f"{error.value:.2f} ({error.if_calibrated:.2f})"
     return ClassesRow(name, str(part.participants), str(part.scans), measures, is_few(estimates.values()))
 
 

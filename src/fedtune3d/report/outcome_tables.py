@@ -13,8 +13,8 @@ from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
 from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
 from fedtune3d.evaluation.regression.metrics import NumberMetrics
 from fedtune3d.evaluation.subgroups import SubgroupAxis
+from fedtune3d.report.class_tables import CALIBRATION_ERROR, OF_PROBABILITIES, class_rows, classes_rows
 from fedtune3d.report.class_tables import MEASURES as CLASS_MEASURES
-from fedtune3d.report.class_tables import OF_PROBABILITIES, class_rows, classes_rows
 from fedtune3d.report.few import few_note, note_on_few
 from fedtune3d.report.flow import HELD_BACK
 from fedtune3d.report.headline import by_place, headline
@@ -116,7 +116,7 @@ def terminal_table(table: OutcomeTable) -> Table:
 def _class_measures(metrics: ClassMetrics, only: str | None) -> list[OutcomeTable]:
     rows = [row for row in classes_rows(metrics) if only in (None, row.part)]
     few = note_on_few((row.part, row.few) for row in rows)
-    of_probabilities = [CLASS_MEASURES[name] for name in OF_PROBABILITIES]
+    of_probabilities = [*(CLASS_MEASURES[name] for name in OF_PROBABILITIES), CALIBRATION_ERROR]
     of_classes = [title for title in CLASS_MEASURES.values() if title not in of_probabilities]
     mean = any(row.part == MEAN for row in rows)
     return [
@@ -132,6 +132,7 @@ def _class_measures(metrics: ClassMetrics, only: str | None) -> list[OutcomeTabl
             ("Site", *of_probabilities),
             [(row.part, *(row.measures[title] for title in of_probabilities)) for row in rows],
             few=few,
+            note="ECE: expected calibration error of the predicted class; in parentheses, what chance alone gives.",
         ),
     ]
 
