@@ -62,7 +62,7 @@ def test_five_questions_are_answered_from_it_alone(finished_page: Path, contents
     assert "On the same test people the federated model" in text
     # On how many people?
     assert "81 people (33 AD, 48 CN) at 4 sites, used neither for training nor for model selection" in text
-    assert "fewer than 10 per class at 2 of them" in text
+    assert "2 sites have fewer than 10 people per class, so intervals are wide" in text
     # Can I trust it?
     assert "The scans are simulated and the encoder's weights are random" in text
     assert re.search(r"Calibration (Over|Under|Too few|No sign)", text)

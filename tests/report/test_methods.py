@@ -55,7 +55,7 @@ def test_each_reference_is_cited_and_each_citation_has_a_reference(make_run: Mak
 
 def test_random_weights_and_simulated_scans_are_called_that(make_run: Make) -> None:
     methods = methods_at(make_run())
-    assert "simulated and are of no patients" in text_of(methods)
+    assert "simulated and do not come from patients" in text_of(methods)
     assert "with random weights, drawn from the seed: it was not pre-trained" in text_of(methods)
     assert "The scans are simulated and the encoder's weights are random" in text_of(methods)
 

@@ -28,8 +28,8 @@ def contents(make_run: Callable[..., Path]) -> RunContents:
         ({"scans": 9, "brain": 9}, "Scans underwent brain extraction."),
         (
             {"scans": 9},
-            "Scans were extracted brains already, which kept their space, and underwent none of brain extraction, "
-            "correction of the bias field or affine registration to MNI152 again.",
+            "Scans were already extracted brains and kept their space; brain extraction, correction of the bias field "
+            "and affine registration to MNI152 were not repeated.",
         ),
     ],
 )

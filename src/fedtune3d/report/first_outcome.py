@@ -9,7 +9,7 @@ from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report.experiment_lines import inclusion_sentences
 from fedtune3d.report.methods import experiment_of
-from fedtune3d.report.number_formatting import interval, plural
+from fedtune3d.report.number_formatting import interval, plural, sites_have
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.what_left import what_left_short
 
@@ -43,9 +43,9 @@ def _sample(metrics: RunMetrics) -> str:
     text += f" at {plural(len(with_scans), 'site')}, used neither for training nor for model selection"
     if few := _few_sites(metrics):
         of_class = " per class" if metrics.class_methods else ""
-        text += f"; fewer than {FEW}{of_class} at {few} of them, so their intervals are wide"
+        text += f". {sites_have(few)} fewer than {FEW} people{of_class}, so intervals are wide"
     if unknown := len(tested) - len(with_scans):
-        text += f"; {plural(unknown, 'site')} without test scans, or with too few to say"
+        text += f". {sites_have(unknown)} no test scans, or too few to say"
     return text
 
 

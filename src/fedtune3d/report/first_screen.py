@@ -12,7 +12,7 @@ from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.report.checks import Check, checks
 from fedtune3d.report.first_outcome import included, outcome_facts
 from fedtune3d.report.headline import headline
-from fedtune3d.report.number_formatting import METHODS, encoder_with_weights, plural, setup, threshold
+from fedtune3d.report.number_formatting import METHODS, encoder_with_weights, plural, setup, sites_have, threshold
 from fedtune3d.report.result_warnings import result_warnings
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.statements import (
@@ -178,7 +178,7 @@ def sample_sentence(metrics: RunMetrics, names: ClassNames) -> str:
     text += f" at {plural(len(sites), 'site')}, used neither for training nor for model selection"
     few = sum(min(test.participants_by_class) < FEW for test in sites.values())
     if few:
-        text += f"; fewer than {FEW} per class at {few} of them, so their intervals are wide"
+        text += f". {sites_have(few)} fewer than {FEW} people per class, so intervals are wide"
     if unknown:
-        text += f"; {plural(unknown, 'site')} without test scans, or with too few to say"
+        text += f". {sites_have(unknown)} no test scans, or too few to say"
     return text

@@ -136,7 +136,7 @@ def _stratum(experiment: Experiment) -> str:
 def _data_sentences(run: FinishedRun, experiment: Experiment) -> Iterator[str]:
     sites = f"{plural(len(run.sites), 'site')} ({', '.join(run.sites)})"
     if run.metrics.simulated:
-        yield "All or some of the scans were simulated and are of no patients."
+        yield "Some or all of the scans were simulated and do not come from patients."
         yield f"Simulated T1-weighted scans came from {sites}."
     else:
         yield f"T1-weighted MRI scans of {people_text(people_in(run, 'all'))} came from {sites}."

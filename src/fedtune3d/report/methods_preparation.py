@@ -40,11 +40,11 @@ def _steps_sentence(run: RunContents, experiment: Experiment, cite: Citations) -
         return "Scans were extracted brains and underwent no further step."
     applied = run.applied_steps
     if applied is not None and not any(applied.get(step) for step in wanted):
-        already = "extracted brains already, which kept their space," if steps == "auto" else "prepared so far already,"
-        return f"Scans were {already} and underwent none of {_listed(wanted, cite, 'or')} again."
+        already = "already extracted brains and kept their space" if steps == "auto" else "already prepared"
+        return f"Scans were {already}; {_listed(wanted, cite)} {'was' if len(wanted) == 1 else 'were'} not repeated."
     if applied is not None:
         wanted = tuple(step for step in wanted if applied.get(step))
-    named = _listed(wanted, cite, "and")
+    named = _listed(wanted, cite)
     if applied is not None and all(applied[step] == applied["scans"] for step in wanted):
         return f"Scans underwent {named}."
     if steps == "auto":
@@ -52,6 +52,6 @@ def _steps_sentence(run: RunContents, experiment: Experiment, cite: Citations) -
     return f"Each scan underwent {named}, as far as its data set had not done so before."
 
 
-def _listed(steps: tuple[str, ...], cite: Citations, word: str) -> str:
+def _listed(steps: tuple[str, ...], cite: Citations) -> str:
     *first, last = (f"{STEP_NAMES[step]}{cite(SOURCES[step])}" for step in steps)
-    return f"{', '.join(first)} {word} {last}" if first else last
+    return f"{', '.join(first)} and {last}" if first else last

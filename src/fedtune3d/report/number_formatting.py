@@ -185,6 +185,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def sites_have(count: int) -> str:
+    """Begin a sentence about what some sites have: `1 site has`, `2 sites have`."""
+    return f"{plural(count, 'site')} {'has' if count == 1 else 'have'}"
+
+
 def setup(metrics: RunMetrics) -> str:
     """Describe the combination of a run: `CONV S head, frozen encoder, FedAvg`."""
     return ", ".join((head_title(metrics.head), tuning_title(metrics.tuning), rule_title(metrics.rule)))
