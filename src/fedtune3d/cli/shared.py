@@ -74,10 +74,12 @@ def print_result(folder: "RunFolder") -> None:
     from fedtune3d.report import against_table, auc_table, caveat
     from fedtune3d.report.outcome_tables import main_table, terminal_table
     from fedtune3d.report.result_warnings import result_warnings
+    from fedtune3d.report.site_order import ordered_metrics
     from fedtune3d.workflows.run_folder import read_metrics
 
-    metrics = read_metrics(folder)
-    names = recorded_names(read_run_config(folder.config))
+    config = read_run_config(folder.config)
+    metrics = ordered_metrics(read_metrics(folder), [site["name"] for site in config["sites"]])
+    names = recorded_names(config)
     out.print(auc_table(metrics, names) if metrics.outcome.is_binary else terminal_table(main_table(metrics)))
     if (differences := against_table(metrics)) is not None:
         out.print()

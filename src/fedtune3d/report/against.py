@@ -36,15 +36,15 @@ class AgainstRow:
 
 
 def against_rows(metrics: RunMetrics) -> list[AgainstRow]:
-    """Return, for each baseline, the mean over sites and then each site."""
+    """Return, for each baseline, each site and then the mean over sites."""
     rows = []
     for name in METHODS:
         if (differences := metrics.against.get(name)) is None:
             continue
         sites = plural(len(differences.mean.comparison.sites), "site")
-        rows.append(AgainstRow(METHODS[name], MEAN, sites, differences.mean))
         for site, tested in differences.sites.items():
             rows.append(AgainstRow(METHODS[name], site, _people(metrics, site), tested))
+        rows.append(AgainstRow(METHODS[name], MEAN, sites, differences.mean))
     return rows
 
 
@@ -106,7 +106,7 @@ def budget_note(contents: RunContents) -> str:
         )
     methods = contents.metrics.evaluated if contents.metrics else {}
     if "local" in methods:
-        sentences.append("Local: as many steps as the site makes in the federation, on its own scans.")
+        sentences.append("Local: as many steps as the site takes in the federation, on its own scans.")
     if "centralized" in methods:
         sentences.append(
             "Centralized: the scans of all sites in one place, trained with the same settings as one large site."

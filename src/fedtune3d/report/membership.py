@@ -46,7 +46,7 @@ def membership_rows(metrics: RunMetrics) -> list[MembershipRow]:
     if not attacks:
         return []
     rows = []
-    for name in sorted({site for attack in attacks for site in attack.sites}):
+    for name in dict.fromkeys(site for attack in attacks for site in attack.sites):
         parts = [attack.sites.get(name) for attack in attacks]
         first = next(part for part in parts if part is not None)
         rows.append(MembershipRow(name, first, _by_chance(first.recognised), tuple(_cell(part) for part in parts)))

@@ -24,6 +24,7 @@ from fedtune3d.federation.ledger import LedgerLine
 from fedtune3d.federation.mean_maps import MapInfo
 from fedtune3d.federation.round_state import RoundsFolder
 from fedtune3d.preparation.profiles import Profiles
+from fedtune3d.report.site_order import ordered_audit, ordered_metrics, ordered_profiles
 
 T = TypeVar("T")
 
@@ -151,10 +152,10 @@ def read_run(folder: Path) -> RunContents:
         config=config,
         environment=_read_if_there(Environment, run.environment),
         ledger=RoundsFolder(folder).lines(),
-        metrics=_read_if_there(RunMetrics, run.metrics),
+        metrics=ordered_metrics(metrics, sites) if (metrics := _read_if_there(RunMetrics, run.metrics)) else None,
         flows=_read_if_there(dict[str, Flow], run.flow) or {},
-        audit=_read_if_there(LeakAudit, run.audit),
-        profiles=_read_if_there(Profiles, run.profiles),
+        audit=ordered_audit(audit, sites) if (audit := _read_if_there(LeakAudit, run.audit)) else None,
+        profiles=ordered_profiles(profiles, sites) if (profiles := _read_if_there(Profiles, run.profiles)) else None,
         absences=found.absences if (found := _read_if_there(Absences, run.absences)) else (),
         saliency={site: info for site in sites if (info := _read_if_there(MapInfo, run.saliency_info(site)))},
         faults={site: flow.bad_scans for site, flow in site_flows.items()},
