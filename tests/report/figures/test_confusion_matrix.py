@@ -13,7 +13,7 @@ def texts(axes) -> list[str]:
 def test_each_cell_has_its_scans_of_those_of_the_class() -> None:
     metrics = class_metrics()
     drawing = draw_confusion_matrix(metrics)
-    everyone, *sites = drawing.figure.axes
+    *sites, everyone = drawing.figure.axes
     matrix = metrics.pooled.confusion
     expected = [f"{cell}/{total}" for total, row in zip(matrix.totals, matrix.cells, strict=True) for cell in row]
     assert texts(everyone)[::2] == expected
@@ -22,6 +22,7 @@ def test_each_cell_has_its_scans_of_those_of_the_class() -> None:
     assert [label.get_text() for label in everyone.get_xticklabels()] == list(CLASSES)
     assert texts(sites[2]).count("–") == 3  # Graz has no MCI
     assert len(drawing.rows) == 4 * 9
+    assert {axes.get_xlabel() for axes in drawing.figure.axes} == {"Predicted class"}
     assert drawing.svg.startswith(b"<?xml")
 
 

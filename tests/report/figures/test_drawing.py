@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from fedtune3d.report.figures.drawing import site_marks, tab_separated
+from fedtune3d.report.figures.drawing import row_wise, site_marks, tab_separated
 from fedtune3d.report.figures.weights_per_round import draw_weights
 from fedtune3d.report.run_contents import RunContents, read_run
 
@@ -36,6 +39,15 @@ def test_files_beside_one_another(contents: RunContents, tmp_path: Path) -> None
     assert [float(row["weight"] or "nan") for row in rows] == pytest.approx(
         [np.nan if row["weight"] is None else row["weight"] for row in drawing.rows], nan_ok=True
     )
+
+
+def test_a_legend_is_read_row_by_row() -> None:
+    entries = [Line2D([], [], label=name) for name in "abcde"]
+    figure = Figure()
+    legend = figure.legend(handles=row_wise(entries, 3), ncols=3)
+    FigureCanvasAgg(figure).draw()
+    places = {text.get_text(): text.get_window_extent() for text in legend.get_texts()}
+    assert sorted(places, key=lambda name: (-round(places[name].y0), places[name].x0)) == list("abcde")
 
 
 def test_sixty_sites_are_drawn_apart() -> None:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from outcome_metrics import number_metrics
 
 from fedtune3d.report.figures.predicted_numbers import draw_predicted_numbers
@@ -20,6 +21,11 @@ def test_scans_are_points_and_the_calibration_line_is_that_of_the_measures() -> 
     assert any(text.startswith("Graz, 7 people, MAE ") for text in legend)
     assert drawing.figure.axes[0].get_xlabel() == "True age (years)"
     assert len(drawing.rows) == 91
+    width, height = drawing.figure.get_size_inches()
+    assert (width, height < 4) == (10.4, True)  # as wide as the page, and low enough for the first screen
+    right = drawing.figure.axes[0].get_position().x1
+    legend_box = drawing.figure.legends[0].get_window_extent(FigureCanvasAgg(drawing.figure).get_renderer())
+    assert right * drawing.figure.bbox.width < legend_box.x0 < legend_box.x1 < drawing.figure.bbox.width
     assert drawing.svg.startswith(b"<?xml")
 
 
@@ -40,4 +46,4 @@ def test_a_calibration_line_with_a_slope_near_0_is_not_drawn() -> None:
     assert metrics.pooled.measures.slope.low <= 0
     drawing = draw_predicted_numbers(metrics, "age", "years")
     assert len(drawing.figure.axes[0].get_lines()) == 1 + 3  # perfect predictions, and the scans of three sites
-    assert "no calibration line, as its slope is near 0" in drawing.description
+    assert "no calibration line: its slope is near 0" in drawing.description

@@ -12,6 +12,8 @@ def test_means_by_range_and_the_line_of_the_correction() -> None:
     fitted, correction = lines["line of validation scans"], metrics.corrections["Boston"]
     ends = zip(fitted.get_xdata(), fitted.get_ydata(), strict=True)
     assert all(error == pytest.approx(correction.intercept + (correction.slope - 1) * truth) for truth, error in ends)
+    means = next(line for line in lines.values() if line.get_markersize() == 8)
+    assert lines["scans"].get_zorder() > means.get_zorder()  # no scan is hidden by the means
     assert sum(row["scans"] for row in drawing.rows) == 91
     assert drawing.svg.startswith(b"<?xml")
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from fedtune3d.evaluation.estimate import Estimate
-from fedtune3d.report.figures.drawing import BLACK, GREY, Mark, new_figure
+from fedtune3d.report.figures.drawing import BLACK, GREY, Mark, new_figure, row_wise
 from fedtune3d.report.number_formatting import interval
 from fedtune3d.report.shown_measure import AUC, ShownMeasure
 from fedtune3d.report.table import AucRow
@@ -47,9 +47,9 @@ def draw_rows(
                 _draw(axes, estimate, seeds, height + (index - (len(series) - 1) / 2) * slot, mark)
     _label(axes, rows, measure)
     handles = _legend(series, estimates, f"each {unit}" if by_seed else None)
-    columns = 4 if max(len(title) for title in series) < 25 else 2
+    columns = min(4 if max(len(title) for title in series) < 25 else 2, len(handles))
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), frameon=False, fontsize=8
+        handles=row_wise(handles, columns), loc="outside lower center", ncols=columns, frameon=False, fontsize=8
     )
     return figure
 

@@ -1,4 +1,4 @@
-"""Confusion matrices of several classes, of all test scans and per site."""
+"""Confusion matrices of several classes, per site and of all test scans."""
 
 import math
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from fedtune3d.evaluation.multiclass.confusion_matrix import ConfusionMatrix, ma
 from fedtune3d.evaluation.multiclass.metrics import ClassMetrics, ClassTestMetrics
 from fedtune3d.report.figures.drawing import BLACK, GREY, Cell, Drawing, new_figure
 from fedtune3d.report.figures.learning_curves import MANY_SITES
+from fedtune3d.report.number_formatting import plural
 
 _COLUMNS = 4
 _DARK = 0.55
@@ -16,7 +17,7 @@ _DARK = 0.55
 
 
 def draw_confusion_matrix(metrics: ClassMetrics) -> Drawing | None:
-    """Draw one matrix of all test scans and one per site; None without scans.
+    """Draw one matrix per site and one of all test scans; None without scans.
 
     Each cell has the scans of the row's class that were called the column's class, and of how many.
     """
@@ -25,17 +26,18 @@ def draw_confusion_matrix(metrics: ClassMetrics) -> Drawing | None:
         return None
     classes, columns = metrics.classes, min(_COLUMNS, len(parts))
     side = 1.1 + 0.62 * len(classes)
-    figure = new_figure(side * columns, (side + 0.25) * math.ceil(len(parts) / columns))
+    figure = new_figure(side * columns, (side + 0.4) * math.ceil(len(parts) / columns))
     for position, (name, part) in enumerate(parts.items(), start=1):
         axes = figure.add_subplot(math.ceil(len(parts) / columns), columns, position)
         _draw(axes, part.confusion, classes)
-        axes.set_title(f"{name}, {part.scans} scans", fontsize=9, loc="left")
-    figure.supxlabel("Predicted class", fontsize=9)
-    figure.supylabel("Class", fontsize=9)
+        axes.set_title(f"{name}, {plural(part.scans, 'scan')}", fontsize=9, loc="left")
+        axes.set_xlabel("Predicted class", fontsize=8.5, labelpad=6)
+        if position % columns == 1 or columns == 1:
+            axes.set_ylabel("Class", fontsize=8.5, labelpad=6)
     return Drawing(
         name="confusion_matrix",
         title="Confusion matrix, federated",
-        description="Test scans by class (rows) and predicted class (columns), of all sites and per site: number "
+        description="Test scans by class (rows) and predicted class (columns), per site and of all sites: number "
         "of scans, number in the true class, and percentage. A cell about fewer people than the site's policy allows "
         "is held back.",
         figure=figure,
@@ -44,10 +46,10 @@ def draw_confusion_matrix(metrics: ClassMetrics) -> Drawing | None:
 
 
 def _shown(metrics: ClassMetrics) -> dict[str, ClassTestMetrics]:
-    """All sites together, then each site unless there are many."""
-    everyone = {} if metrics.pooled is None else {"All sites": metrics.pooled}
+    """Each site unless there are many, then all sites together."""
+    everyone = {} if metrics.pooled is None else {"Pooled": metrics.pooled}
     sites = dict(metrics.sites) if len(metrics.sites) <= MANY_SITES or not everyone else {}
-    return {name: part for name, part in (everyone | sites).items() if part.scans}
+    return {name: part for name, part in (sites | everyone).items() if part.scans}
 
 
 def _draw(axes: Axes, matrix: ConfusionMatrix, classes: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -31,6 +31,7 @@ _DRAWING = threading.Lock()
 
 _PNG_DPI = 200
 
+Entry = TypeVar("Entry")
 Cell: TypeAlias = str | float | bool | None
 """A value in the data of a figure."""
 
@@ -108,6 +109,11 @@ class Drawing:
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of the given size in inches, with constrained layout."""
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def row_wise(entries: Sequence[Entry], columns: int) -> list[Entry]:
+    """Sort entries so that a legend, which Matplotlib fills column by column, is read row by row."""
+    return [entry for column in range(columns) for entry in entries[column::columns]]
 
 
 def write_png(figure: Figure, path: Path, dpi: int) -> None:

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fedtune3d.evaluation.outcome import BINARY, NumberOutcome, Outcome
 from fedtune3d.federation.ledger import LedgerLine
-from fedtune3d.report.figures.drawing import BLACK, GREY, Drawing, Mark, new_figure, site_marks
+from fedtune3d.report.figures.drawing import BLACK, GREY, Drawing, Mark, new_figure, row_wise, site_marks
 from fedtune3d.report.shown_measure import validation_measure
 
 MANY_SITES = 12
@@ -41,8 +42,7 @@ def draw_learning_curves(
     _curves(right, rows, marks, lambda row: row.training_loss)
     _finish(left, f"Validation {measure}", "Round of the global state", best_round)
     _finish(right, "Training loss", "Round", None)
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False, fontsize=8)
+    name_lines(figure, left)
     on_scale = ", of the number on the scale from −1 to 1 of its range" if isinstance(outcome, NumberOutcome) else ""
     return Drawing(
         name="learning_curves",
@@ -127,6 +127,20 @@ def draw_site_lines(
                 linewidth=1.3,
                 label=site,
             )
+
+
+def name_lines(figure: Figure, axes: Axes) -> None:
+    """Add a legend below a figure with what is drawn in its axes, up to six entries a row."""
+    handles, labels = axes.get_legend_handles_labels()
+    columns = min(6, len(labels))
+    figure.legend(
+        row_wise(handles, columns),
+        row_wise(labels, columns),
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=8,
+    )
 
 
 def style_rounds(axes: Axes, title: str, x_label: str) -> None:

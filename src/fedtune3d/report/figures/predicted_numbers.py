@@ -9,6 +9,11 @@ from fedtune3d.evaluation.regression.metrics import NumberMetrics, NumberTestMet
 from fedtune3d.report.figures.drawing import BLACK, GREY, Cell, Drawing, Mark, new_figure, site_marks
 from fedtune3d.report.figures.learning_curves import MANY_SITES
 from fedtune3d.report.number_formatting import interval
+from fedtune3d.report.number_tables import why_no_line
+
+_WIDTH, _HEIGHT = 10.4, 3.6  # inches
+_LEFT, _PLOT = 0.65, 4.9  # inches to the left of the axes, and their width; the legend is to the right
+_LONGEST_NAME = 24
 
 
 def draw_predicted_numbers(metrics: NumberMetrics, target: str, unit: str) -> Drawing | None:
@@ -25,8 +30,10 @@ def draw_predicted_numbers(metrics: NumberMetrics, target: str, unit: str) -> Dr
     if metrics.pooled is None or not metrics.pooled.scans:
         return None
     marks, many = site_marks(list(metrics.sites)), len(metrics.sites) > MANY_SITES
-    figure = new_figure(5.4, 5.6 + 0.17 * (0 if many else len(metrics.sites)))
-    axes = figure.add_subplot()
+    height = max(_HEIGHT, 0.8 + 0.19 * (0 if many else len(metrics.sites)))
+    figure = new_figure(_WIDTH, height)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((_LEFT / _WIDTH, 0.52 / height, _PLOT / _WIDTH, 1 - 0.78 / height))
     low, high = _extent(metrics)
     axes.plot([low, high], [low, high], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1, label="perfect")
     for site, part in metrics.sites.items():
@@ -34,15 +41,16 @@ def draw_predicted_numbers(metrics: NumberMetrics, target: str, unit: str) -> Dr
             _draw_site(axes, part, Mark(GREY, ".") if many else marks[site], "" if many else _label(site, part))
     _draw_line(axes, metrics.pooled, (low, high))
     axes.set(xlim=(low, high), ylim=(low, high))
-    axes.set_aspect("equal")
     axes.set_xlabel(with_unit(f"True {target}", unit), fontsize=9)
     axes.set_ylabel(with_unit(f"Predicted {target}", unit), fontsize=9)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=8)
+    anchor = (_LEFT + _PLOT + 0.15) / _WIDTH, 1 - 0.22 / height
+    figure.legend(loc="upper left", bbox_to_anchor=anchor, ncols=1, frameon=False, fontsize=8.5)
     line = "black: the calibration line, the regression of the true on the predicted number"
     if not _is_drawn(metrics.pooled):
-        line = "no calibration line, as its slope is near 0 (its 95% CI reaches 0)"
+        why = why_no_line(metrics.pooled.measures).removeprefix("not shown: ")
+        line = f"no calibration line: {why or 'its slope is near 0 (its 95% CI reaches 0)'}"
     return Drawing(
         name="predicted_numbers",
         title=f"Predicted against true {target}, federated",
@@ -75,8 +83,8 @@ def _draw_site(axes: Axes, part: NumberTestMetrics, mark: Mark, label: str) -> N
             linestyle="",
             marker=mark.marker,
             color=mark.colour,
-            markersize=3.5,
-            alpha=0.75,
+            markersize=5,
+            alpha=0.8,
             label=label or None,
         )
         return
@@ -105,14 +113,15 @@ def _draw_line(axes: Axes, part: NumberTestMetrics, extent: tuple[float, float])
 
 
 def _is_drawn(part: NumberTestMetrics) -> bool:
-    """Return whether the 95% CI of the calibration line's slope lies above 0."""
+    """Return whether the calibration line has a slope that is shown, with a 95% CI above 0."""
     limits = part.measures.slope.limits
-    return limits is not None and limits[1] > 0
+    return limits is not None and limits[1] > 0 and not why_no_line(part.measures)
 
 
 def _label(site: str, part: NumberTestMetrics) -> str:
     people = "1 person" if part.participants == 1 else f"{part.participants} people"
-    return f"{site}, {people}, MAE {interval(part.measures.mae)}"
+    name = site if len(site) <= _LONGEST_NAME else f"{site[: _LONGEST_NAME - 1]}…"
+    return f"{name}, {people}, MAE {interval(part.measures.mae)}"
 
 
 def _what_is_shown(metrics: NumberMetrics) -> str:

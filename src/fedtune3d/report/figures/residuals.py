@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 from fedtune3d.evaluation.regression.corrected_gap import TrendCorrection
 from fedtune3d.evaluation.regression.metrics import NumberMetrics, Points
 from fedtune3d.evaluation.regression.residual_bins import ResidualBin
-from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, Cell, Drawing, new_figure
+from fedtune3d.report.figures.drawing import BLACK, BLUE, Cell, Drawing, new_figure
 from fedtune3d.report.figures.predicted_numbers import with_unit
 
 
 def draw_residuals(metrics: NumberMetrics, target: str, unit: str) -> Drawing | None:
-    """Draw the mean error by range of the true number, over the errors of single scans where these are shared.
+    """Draw the mean error by range of the true number, below the errors of single scans where these are shared.
 
     None without test scans, or if each site has its own model. Arguments as `draw_predicted_numbers`.
     """
@@ -40,13 +40,13 @@ def residual_figure(
     points: Points | None = None,
     correction: TrendCorrection | None = None,
 ) -> Figure:
-    """Draw the errors of ranges, at least one, over those of single scans and the line of a correction, if given."""
+    """Draw the errors of ranges, at least one, below those of single scans, and the line of a correction, if given."""
     figure = new_figure(6.6, 4.2)
     axes = figure.add_subplot()
     axes.axhline(0, color=BLACK, linewidth=0.9)
     if points is not None:
         errors = [p - y for y, p in zip(points.truth, points.predicted, strict=True)]
-        axes.plot(points.truth, errors, ".", color=GREY, markersize=3, alpha=0.7, label="scans", zorder=1)
+        axes.plot(points.truth, errors, "o", color=BLACK, markersize=3, alpha=0.8, label="scans", zorder=4)
     truth = [own.mean_truth for own in bins]
     axes.errorbar(
         truth,
@@ -54,9 +54,10 @@ def residual_figure(
         yerr=[own.deviation for own in bins],
         color=BLUE,
         marker="o",
-        markersize=5,
-        linewidth=1.4,
-        elinewidth=0.9,
+        markersize=8,
+        markerfacecolor="white",
+        linewidth=1.1,
+        elinewidth=1.1,
         label="mean ± one standard deviation",
         zorder=2,
     )

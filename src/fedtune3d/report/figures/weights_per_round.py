@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from fedtune3d.federation.ledger import LedgerLine
 from fedtune3d.report.figures.drawing import BLACK, Drawing, new_figure, site_marks
-from fedtune3d.report.figures.learning_curves import draw_site_lines, style_rounds
+from fedtune3d.report.figures.learning_curves import draw_site_lines, name_lines, style_rounds
 
 
 def draw_weights(ledger: Sequence[LedgerLine], sites: Sequence[str], rule: str) -> Drawing | None:
@@ -32,8 +32,7 @@ def draw_weights(ledger: Sequence[LedgerLine], sites: Sequence[str], rule: str) 
     style_rounds(axes, f"Weight of each site in the average ({rule})", "Round")
     axes.set_ylabel("Weight", fontsize=9)
     axes.set_ylim(0, None)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False, fontsize=8)
+    name_lines(figure, axes)
     return Drawing(
         name="weights_per_round",
         title="Aggregation weight per site and round",
