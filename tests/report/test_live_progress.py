@@ -61,8 +61,8 @@ def test_each_site_says_what_it_did_last(contents: RunContents) -> None:
     assert (rows["Graz"].rounds, rows["Graz"].state) == ("2 of 10", "round 3: took longer than its deadline of 60 s")
     received = contents.ledger[2].sites["Boston"].received
     assert received is not None
-    assert rows["Boston"].auc == f"{received.auc:.2f}"
-    assert rows["Lagos"].auc == "–"
+    assert rows["Boston"].score == f"{received.auc:.2f}"
+    assert rows["Lagos"].score == "–"
     (waiting, *_) = site_progress(replace(contents, ledger=[]))
     assert (waiting.rounds, waiting.state) == ("0 of 10", "nothing yet")
 

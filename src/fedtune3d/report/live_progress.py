@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median
 
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.federation.ledger import LedgerLine
 from fedtune3d.federation.round_state import RoundsFolder
 from fedtune3d.report.number_formatting import METHODS, duration
@@ -41,11 +42,21 @@ class Stage:
 
 @dataclass(frozen=True)
 class SiteProgress:
-    """A site in the rounds so far: rounds answered, AUC of the last state that it scored, time, last answer."""
+    """A site in the rounds so far.
+
+    Attributes:
+        site: Its name.
+        rounds: Rounds answered, of all.
+        measure: What a state is scored by on its validation scans, such as ``AUC`` or ``RMSE (years)``.
+        score: That of the last state that it scored.
+        seconds: Time per round.
+        state: Its last answer.
+    """
 
     site: str
     rounds: str
-    auc: str
+    measure: str
+    score: str
     seconds: str
     state: str
 
@@ -96,7 +107,10 @@ def best_so_far(contents: RunContents) -> str:
 def _of_site(contents: RunContents, site: str, rounds: int) -> SiteProgress:
     entries = [(line, line.sites[site]) for line in contents.ledger if site in line.sites]
     answered = [(line, entry) for line, entry in entries if line.trains and entry.participated]
-    aucs = [entry.received.auc for _, entry in entries if entry.received is not None and entry.received.auc is not None]
+    number = isinstance(contents.outcome, NumberOutcome)
+    measure = validation_measure(contents.outcome, has_auc=not number)
+    received = [entry.received for _, entry in entries if entry.received is not None]
+    scores = [value for part in received if (value := part.loss if number else part.auc) is not None]
     times = [entry.seconds for _, entry in answered[-PACE:] if entry.seconds is not None]
     state = "nothing yet" if not entries else "answered" if entries[-1][1].fault is None else entries[-1][1].fault
     if entries:
@@ -104,7 +118,8 @@ def _of_site(contents: RunContents, site: str, rounds: int) -> SiteProgress:
     return SiteProgress(
         site=site,
         rounds=f"{len(answered)} of {rounds}",
-        auc=f"{aucs[-1]:.2f}" if aucs else "–",
+        measure=measure.head,
+        score=f"{scores[-1] * measure.factor:.2f}" if scores else "–",
         seconds=duration(median(times) if times else None),
         state=state,
     )

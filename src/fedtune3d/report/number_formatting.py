@@ -17,6 +17,9 @@ METHODS = {
 }
 """The methods in the order in which they are shown, and their titles."""
 
+NO_WIDTH = "no interval: its estimated width is 0"
+"""What stands in the place of an interval whose limits are equal."""
+
 FEWEST_DIGITS, MOST_DIGITS = 3, 25
 """Neighbouring floating-point numbers above 1e-8 differ within 25 digits."""
 
@@ -103,19 +106,33 @@ def variant_title(part: str, variant: VariantRecord) -> str:
 
 def interval(estimate: Estimate) -> str:
     """Format an estimate and its CI as `0.81 [0.74, 0.88]`, or give the reason why it is undefined."""
-    return _with_limits(estimate, ".2f")
+    return _with_limits(estimate, "")
 
 
 def difference(estimate: Estimate, unit: str = "") -> str:
     """Format a difference and its CI as `+0.03 [−0.05, +0.11]`, or give the reason why it is undefined."""
-    return _with_limits(estimate, "+.2f") + (f" {unit}" if unit and estimate.limits else "")
+    return _with_limits(estimate, "+") + (f" {unit}" if unit and estimate.limits else "")
 
 
-def _with_limits(estimate: Estimate, digits: str) -> str:
+def _with_limits(estimate: Estimate, sign: str) -> str:
     if estimate.limits is None:
         return FLAT if estimate.undefined == FLAT else f"not defined: {estimate.undefined}"
-    value, low, high = (format(number, digits).replace("-", "−") for number in estimate.limits)
-    return f"{value} [{low}, {high}]"
+    value, low, high = limits_text(estimate.limits, sign)
+    return f"{value} [{low}, {high}]" if low != high else f"{value} ({NO_WIDTH})"
+
+
+def limits_text(limits: tuple[float, float, float], sign: str = "") -> tuple[str, str, str]:
+    """Format an estimate and its limits with two digits, or with as many, up to six, as tell the limits apart.
+
+    Args:
+        limits: Estimate, lower and upper limit.
+        sign: ``+`` to show the sign of positive numbers, too.
+    """
+    _, least, most = limits
+    apart = (count for count in range(2, 7) if f"{least:.{count}f}" != f"{most:.{count}f}")
+    digits = next(apart, 2)
+    value, low, high = (format(number, f"{sign}.{digits}f").replace("-", "−") for number in limits)
+    return value, low, high
 
 
 def threshold(probability: float | None) -> str:

@@ -158,7 +158,7 @@ def what_ran(contents: RunContents) -> list[tuple[str, str]]:
     if contents.facts is not None and contents.facts.weights.source != "random":
         lines.append(("Pre-trained on", pretraining_title(config.get("model", {}).get("encoder", "–"))))
     if metrics is not None:
-        lines.insert(2, ("Methods", ", ".join(METHODS[name].lower() for name in shown_methods(metrics))))
+        lines.insert(2, ("Methods", ", ".join(METHODS[name].lower() for name in METHODS if name in metrics.evaluated)))
         if metrics.groups is not None:
             lines.insert(2, ("Groups", f"{metrics.groups} (people or anatomies that are never split)"))
     return lines

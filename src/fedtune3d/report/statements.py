@@ -4,6 +4,7 @@ from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.calibration import Calibration
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import PooledMetrics, RunMetrics, TestMetrics
+from fedtune3d.report.number_formatting import NO_WIDTH, limits_text
 
 BASELINES = {
     "local": "each site's own model",
@@ -23,9 +24,10 @@ def ci(estimate: Estimate, sign: str = "", unit: str = "") -> str:
     """
     if estimate.limits is None:
         return f"not defined: {estimate.undefined}"
-    value, low, high = (format(number, f"{sign}.2f").replace("-", "−") for number in estimate.limits)
+    value, low, high = limits_text(estimate.limits, sign)
     between = " to " if sign else "–"
-    return f"{value} {unit}".rstrip() + f" (95% CI {low}{between}{high})"
+    found = f"95% CI {low}{between}{high}" if low != high else NO_WIDTH
+    return f"{value} {unit}".rstrip() + f" ({found})"
 
 
 def verdict(difference: Estimate, of_errors: bool = False) -> str:
