@@ -7,7 +7,6 @@ from outcome_metrics import number_metrics
 from fedtune3d.evaluation.estimate import defined
 from fedtune3d.report.number_formatting import interval
 from fedtune3d.report.number_tables import (
-    HARDLY,
     gap_rows,
     is_never_corrected,
     number_methods,
@@ -15,6 +14,7 @@ from fedtune3d.report.number_tables import (
     titles,
     why_no_line,
 )
+from fedtune3d.report.result_warnings import FLAT
 
 
 def test_measures_per_site_with_their_unit() -> None:
@@ -57,7 +57,7 @@ def test_slope_and_intercept_are_not_shown_where_predictions_hardly_vary() -> No
     for part in metrics.parts.values():
         ratio = np.std(part.points.predicted) / np.std(part.points.truth)
         assert part.measures.pearson.value / part.measures.slope.value == pytest.approx(ratio)
-        assert (why_no_line(part.measures) == "") == (ratio >= HARDLY)
+        assert (why_no_line(part.measures) == "") == (ratio >= FLAT)
     steep = defined(-42.53, (-290.21, 205.16), "m", True)
     boston = metrics.sites["Boston"]
     nearly = replace(boston.measures, slope=steep, pearson=defined(-0.535, (-1.0, 1.0), "m", True))

@@ -9,6 +9,7 @@ from fedtune3d.evaluation.regression.measures import NumberEstimates
 from fedtune3d.evaluation.regression.metrics import NumberMetrics, NumberTestMetrics
 from fedtune3d.report.few import is_few
 from fedtune3d.report.number_formatting import interval
+from fedtune3d.report.result_warnings import FLAT as FLAT_PREDICTIONS
 
 MEASURES = {
     "mae": ("MAE", True),
@@ -23,8 +24,6 @@ MEASURES = {
 """The measures, their titles, and whether they are in the target's unit."""
 ERRORS = ("mae", "rmse", "bias")
 """The measures of how far predictions are from the true numbers; the others are of how both go together."""
-HARDLY = 0.1
-"""Predictions hardly vary if their standard deviation is below this part of that of the true numbers."""
 WIDEST = 10.0
 """An interval of the calibration slope that is wider tells nothing, as the best slope is 1."""
 
@@ -92,7 +91,7 @@ def why_no_line(measures: NumberEstimates) -> str:
     standard deviations. Where predictions hardly vary, slope and intercept are as large as that ratio is small.
     """
     slope, correlation = measures.slope, measures.pearson.value
-    if slope.value and correlation is not None and abs(correlation / slope.value) < HARDLY:
+    if slope.value and correlation is not None and abs(correlation / slope.value) < FLAT_PREDICTIONS:
         return "not shown: predictions hardly vary"
     if slope.limits is not None and slope.limits[2] - slope.limits[1] > WIDEST:
         return "not shown: too few people"
