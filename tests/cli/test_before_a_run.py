@@ -8,6 +8,9 @@ import pytest
 import yaml
 from command_line import call
 
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.typed_json import read_typed
+from fedtune3d.cohorts.flow import SiteFlow
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.outcome import ClassOutcome
 
@@ -74,6 +77,22 @@ def test_init_does_not_overwrite(capsys: pytest.CaptureFixture[str], small_exper
     assert code == 2
     assert "exists already" in err
     assert path.read_text() == "mine"
+
+
+def test_prepare_shows_the_sets_that_a_run_makes(
+    capsys: pytest.CaptureFixture[str], small_experiment: Any, small_run: RunFolder, tmp_path: Path
+) -> None:
+    code, out, _ = call(capsys, "prepare", small_experiment.write(tmp_path / "new"))
+    assert code == 0
+    flows = [read_typed(SiteFlow, small_run.site(name).flow, "").flow for name in "AB"]
+    for split, title in (("train", "Training"), ("validation", "Validation"), ("test", "Test")):
+        counts = [flow.splits[split].total for flow in flows]
+        cells = [f"{part.participants} ({part.scans})" for part in (*counts, counts[0] + counts[1])]
+        assert f"{title} {' '.join(cells)}" in [" ".join(line.split()) for line in out.splitlines()]
+    only = call(capsys, "prepare", small_experiment.write(tmp_path / "one"), "--site", "A")[1]
+    assert "Validation" in only
+    folds = small_experiment.write(tmp_path / "folds", validation={"folds": 3})
+    assert "Validation" not in call(capsys, "prepare", folds)[1]
 
 
 def test_a_bad_scan_can_be_skipped_and_is_listed(

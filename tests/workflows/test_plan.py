@@ -89,6 +89,14 @@ def test_what_is_prepared_is_not_counted_again(found: tuple[Experiment, Measured
     assert [site.to_prepare for site in again.sites] == [0, 0]
     site, every = again.sites[0], plan.sites[0].scans[0]
     assert site.first_seconds == pytest.approx(every * costs.encode_seconds)
+    scans = SiteScans(experiment)
+    scans.count_cached()
+    assert scans.cached == {site.site: site.scans[0] for site in plan.sites}
+    after_run = plan_with(experiment, costs, scans)
+    assert (after_run.first_seconds, [site.first_seconds for site in after_run.sites]) == (0, [0, 0])
+    text = " ".join(tables_of(after_run).split())
+    assert "Scans still to prepare: 0 Time of check, before the run: about 12.0 s after preparing" in text
+    assert "of which preparing 0.0 s, encoding 0.0 s" in text
 
 
 def test_it_counts_scans_rounds_and_scores(plan: RunPlan) -> None:
@@ -130,7 +138,7 @@ def test_preparation_takes_all_cores_over_all_sites(
     assert [site.prepare_seconds for site in plan.sites] == [42.0, 30.0]
     assert plan.first_seconds == pytest.approx(36 + sum(site.encode_seconds for site in plan.sites))
     assert plan.sites[0].first_seconds == pytest.approx(42 + plan.sites[0].encode_seconds)
-    assert "Scans still to prepare: 24, in 2 processes" in tables_of(plan)
+    assert "Scans still to prepare: 24, 2 at once" in tables_of(plan)
     several = replace(plan, experiment=experiment.model_copy(update={"workers": 3}), folds=5)
     assert several.seconds_with_workers == pytest.approx(36 + (several.seconds - 36) / 3), "folds do not prepare again"
 

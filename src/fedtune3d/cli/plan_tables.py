@@ -36,6 +36,9 @@ def run_tables(plan: RunPlan, details: bool = False) -> RenderableType:
     )
 
 
+NEAR_SECONDS = 0.5
+"""Time per scan in which `check` looks for near duplicates (`preparation.near_fingerprints`)."""
+
 DETAILED = (
     " Traffic counts tensors and the keys, shares and signatures of secure aggregation; other content adds a few "
     "kilobytes per message."
@@ -53,7 +56,8 @@ def _facts(plan: RunPlan) -> list[tuple[str, str]]:
         ("Trains", f"{costs.trainable_parameters:,} parameters, {plural(rounds, 'round')}"),
         *_cross_validation(plan),
         ("Scans still to prepare", _to_prepare(plan)),
-        (f"Time in one process{baselines}{', all folds' if plan.folds > 1 else ''}", duration(plan.seconds)),
+        ("Time of check, before the run", _check_time(plan)),
+        (f"Time of run, sites in turn{baselines}{', all folds' if plan.folds > 1 else ''}", _run_time(plan)),
         *_with_workers(plan),
         *([] if plan.folds > 1 else [("Time with sites in parallel, each on a machine like this", duration(slowest))]),
         ("Disk", f"run folder {size(plan.run_folder_bytes)}, cache of prepared scans and features {size(cache)}"),
@@ -69,10 +73,26 @@ def _facts(plan: RunPlan) -> list[tuple[str, str]]:
     ]
 
 
+def _check_time(plan: RunPlan) -> str:
+    """Time to compare all scans with each other."""
+    scans = sum(site.scans[0] for site in plan.sites)
+    return f"about {duration(scans * NEAR_SECONDS)} after preparing, {NEAR_SECONDS:g} s per scan; less with --no-near"
+
+
+def _run_time(plan: RunPlan) -> str:
+    """Total time, and how much of it prepares and encodes what is not in the cache yet."""
+    return f"{duration(plan.seconds)}, of which preparing {duration(plan.prepare_seconds)}, encoding {_encoding(plan)}"
+
+
+def _encoding(plan: RunPlan) -> str:
+    return duration(plan.encode_seconds) if plan.costs.feature_bytes else "none kept"
+
+
 def _to_prepare(plan: RunPlan) -> str:
-    """Number of scans at all sites, and in how many processes they are prepared."""
+    """Number of scans at all sites, and how many are prepared at once."""
     scans = sum(site.to_prepare for site in plan.sites)
-    return str(scans) if plan.prepare_processes == 1 else f"{scans}, in {plan.prepare_processes} processes"
+    at_once = f", {plan.prepare_processes} at once" if scans and plan.prepare_processes > 1 else ""
+    return f"{scans}{at_once}"
 
 
 def _leaves(plan: RunPlan) -> str:

@@ -1,9 +1,10 @@
-"""Who took part in a run, in one sentence."""
+"""Who took part in a run, in one sentence, and how their scans were checked."""
 
 from fedtune3d.cohorts.flow import NOBODY, Counts
 from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.outcome import in_shown_order
 from fedtune3d.report.flow import HELD_BACK
+from fedtune3d.report.number_formatting import plural
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.split_sizes import people_in
 
@@ -21,6 +22,28 @@ def participants_sentence(contents: RunContents, names: ClassNames) -> str:
     left_out = sum((step.counts for flow in flows for step in flow.left_out), NOBODY)
     sets = ", ".join(f"{title} {_by_class(contents, split, names)}" for split, title in _SETS.items())
     return f"Found {_people(found)}; excluded {_people(left_out)}; included {_people(included)}: {sets}."
+
+
+def checked_sentences(contents: RunContents) -> list[str]:
+    """Say what came of the search for leaks and of quality control, with the commands that look again."""
+    if contents.audit is None:
+        leaks = "Leaks (a person in two sets, or an image at two sites or under two ids) were not looked for"
+    else:
+        count = len(contents.audit.leaks)
+        found = plural(count, "leak") if count else "no leak"
+        leaks = f"The search for a person in two sets, or an image at two sites or under two ids, found {found}"
+    known = [contents.flagged[site] for site in contents.sites if site in contents.flagged]
+    if len(known) < len(contents.sites):
+        flags = "How many scans quality control flags is known at the sites only"
+    elif count := sum(known):
+        flags = f"Quality control flags {plural(count, 'scan')}, which {'was' if count == 1 else 'were'} used"
+    else:
+        flags = "Quality control flags no scan"
+    return [
+        f"{leaks} (fedtune3d check experiment.yaml).",
+        f"{flags}. fedtune3d prepare experiment.yaml lists flagged scans, and writes qc.html per site into the cache "
+        "folder, a page that shows every scan with the outline of its brain.",
+    ]
 
 
 def _people(counts: Counts) -> str:

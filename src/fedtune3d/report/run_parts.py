@@ -13,7 +13,7 @@ from fedtune3d.report.figures.drawing import Cell
 from fedtune3d.report.number_formatting import METHODS, sentence_case
 from fedtune3d.report.outcome_reading import outcome_methods, reading_lines
 from fedtune3d.report.outcome_tables import OutcomeTable, main_table, measured_tables
-from fedtune3d.report.participants import participants_sentence
+from fedtune3d.report.participants import checked_sentences, participants_sentence
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.run_few import RunFew, ShownRows, run_few
 from fedtune3d.report.statements import calibration_words
@@ -33,6 +33,7 @@ class RunParts:
     map_warnings: Sequence[str]
     what_ran: Lines
     participants_sentence: str
+    checked_sentences: Sequence[str]
     flow_columns: Sequence[str]
     flow_rows: Sequence[flow.FlowRow]
     audit: LeakAudit | None
@@ -61,6 +62,7 @@ class RunParts:
             map_warnings=saliency.warnings(contents.saliency),
             what_ran=run_tables.what_ran(contents),
             participants_sentence=participants_sentence(contents, names),
+            checked_sentences=checked_sentences(contents),
             flow_columns=flow.flow_columns(contents.sites),
             flow_rows=flow.flow_rows(flows, names.in_order) if flows else [],
             audit=contents.audit,

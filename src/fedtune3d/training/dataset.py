@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -158,12 +158,18 @@ def unencoded(
     """Return the scans that `open_scans` would encode, except those whose entries in the cache are damaged."""
     if prefix.end == 0:
         return []
+    names = {site: view_names(views, augmentation, seed, site) for site in {scan.site for scan in scans}}
+    return [scan for scan in scans if count_cached([scan.path], names[scan.site], prefix, cache) < views]
 
-    def is_missing(scan: LabelledScan, view: int) -> bool:
-        name = view_name(view, augmentation, seed, scan.site)
-        return not cache.path(prefix.key(scan.path.stem, name)).exists()
 
-    return [scan for scan in scans if any(is_missing(scan, view) for view in range(views))]
+def count_cached(scans: Iterable[Path], views: Sequence[str], prefix: Prefix, cache: FeatureCache) -> int:
+    """Count the entries that the cache has of prepared scans in these views; damaged ones are among them."""
+    return sum(cache.path(prefix.key(scan.stem, view)).exists() for scan in scans for view in views)
+
+
+def view_names(views: int, augmentation: AugmentationSettings | None, seed: int, site: str) -> list[str]:
+    """Return the names of the first views of a site's scans; see `view_name`."""
+    return [view_name(view, augmentation, seed, site) for view in range(views)]
 
 
 def view_name(view: int, augmentation: AugmentationSettings | None, seed: int, site: str) -> str:

@@ -42,7 +42,7 @@ class SitePlan:
         to_prepare: Number of scans that are not prepared yet.
         round_seconds: Time of training and scoring per round.
         prepare_seconds: Time of preparing those scans on a machine that prepares no others, with all its cores.
-        encode_seconds: Time of encoding all scans for the cache, once.
+        encode_seconds: Time of encoding, once, what the cache does not have yet.
         evaluate_seconds: Time of predicting all scans at the end.
         prepared_bytes: Size of prepared scans on disk.
         features_bytes: Size of features on disk.
@@ -167,7 +167,10 @@ def plan_run(experiment: Experiment) -> RunPlan:
         for section in experiment.sites
         if (cost := forecast(experiment, section.name, section.policy, scans.people[section.name])) is not None
     )
-    planned = plan_with(experiment, measure_costs(experiment), scans)
+    costs = measure_costs(experiment)
+    if costs.feature_bytes and experiment.fold is None:  # the folds of a cross-validation take other views
+        scans.count_cached()
+    planned = plan_with(experiment, costs, scans)
     earlier = earlier_run_warnings(RunFolder(experiment.output), experiment.public())
     warnings = [*random_weights_warnings(experiment), *earlier, *planned.warnings]
     return replace(planned, private=private, folds=folds, warnings=warnings)
@@ -180,6 +183,7 @@ class SiteScans:
         splits: Site → the sizes of its splits.
         people: Site → people in training.
         missing: Site → its scans that are not prepared yet.
+        cached: Site → number of its features in the cache, which are not computed again; see `count_cached`.
         processes: Number of processes that prepare the scans of all sites together.
         seconds_per_scan: Time to prepare one scan.
         entry_bytes: Size of a prepared scan on disk.
@@ -191,7 +195,13 @@ class SiteScans:
         shared = split_shared(experiment, [site.shared_groups(site.cohort.records) for site in sites])
         self.splits = {site.name: _splits(site, shared) for site in sites}
         self.people = {site.name: _people(site, shared) for site in sites}
-        self.missing = {site.name: ToPrepare(_not_prepared(site), site.store) for site in sites}
+        self._sites, self._shared = sites, shared
+        self._prepared = {site.name: _find_prepared(site) for site in sites}
+        self.missing = {
+            site.name: ToPrepare([record for record, path in self._prepared[site.name].items() if not path], site.store)
+            for site in sites
+        }
+        self.cached: dict[str, int] = {}
         self.processes = processes_for(list(self.missing.values()))
         settings = experiment.preparation_settings
         self.seconds_per_scan = _seconds_for_one((cohort.records for cohort in self.missing.values()), settings)
@@ -202,6 +212,18 @@ class SiteScans:
         """Time to prepare the missing scans of all sites together, on all cores."""
         scans = sum(len(cohort.records) for cohort in self.missing.values())
         return self._seconds(scans, self.processes)
+
+    def count_cached(self) -> None:
+        """Count the features in the cache; builds the model if there are any, as they are kept by its weights."""
+        for site in self._sites:
+            if not site.cache.features.exists():
+                continue
+            splits = site.assign(site.cohort.records, self._shared)
+            by_split: dict[str, list[Path]] = {split: [] for split in SPLITS}
+            for record, path in self._prepared[site.name].items():
+                if path is not None:
+                    by_split[splits[record.group_id]].append(path)
+            self.cached[site.name] = sum(site.count_cached(split, paths) for split, paths in by_split.items())
 
     def prepare_seconds(self, site: str) -> float:
         """Time to prepare the missing scans of one site, on all cores of a machine like this."""
@@ -224,13 +246,13 @@ def _people(site: Site, shared: Mapping[str, str]) -> int:
     return count_people(record for record in site.cohort.records if splits[record.group_id] == TRAIN)
 
 
-def _not_prepared(site: Site) -> list[ScanRecord]:
-    missing = []
+def _find_prepared(site: Site) -> dict[ScanRecord, Path | None]:
+    """Return the prepared file of each readable scan; None if it is not prepared yet."""
+    found = {}
     for record in site.cohort.records:
         with suppress(ScanError):  # `prepare` reports bad scans
-            if site.store.find(record) is None:
-                missing.append(record)
-    return missing
+            found[record] = site.store.find(record)
+    return found
 
 
 def _seconds_for_one(missing: Iterable[Sequence[ScanRecord]], settings: PreparationSettings) -> float:
@@ -267,7 +289,7 @@ def plan_with(experiment: Experiment, costs: MeasuredCosts, scans: SiteScans) ->
                 to_prepare=len(scans.missing[name].records),
                 round_seconds=training.passes(train) * train * costs.step_seconds + scored * costs.forward_seconds,
                 prepare_seconds=scans.prepare_seconds(name),
-                encode_seconds=entries * costs.encode_seconds,
+                encode_seconds=(entries - scans.cached.get(name, 0)) * costs.encode_seconds,
                 evaluate_seconds=total * costs.forward_seconds,
                 prepared_bytes=total * scans.entry_bytes,
                 features_bytes=entries * costs.feature_bytes,

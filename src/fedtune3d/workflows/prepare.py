@@ -10,7 +10,7 @@ from fedtune3d._utils.progress import Progress
 from fedtune3d.cohorts.flow import Flow, count_flow, without_folder
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.site.site import Site
-from fedtune3d.federation.splitting import require_every_class
+from fedtune3d.federation.splitting import require_every_class, split_shared
 from fedtune3d.preparation.quality.page import write_quality
 from fedtune3d.workflows.sites import make_sites
 
@@ -23,7 +23,7 @@ class PreparedSite:
         scans: Number of prepared scans.
         bad: Scans left out, with reasons.
         suspicious: Scans flagged by quality control, with reasons; they are used.
-        flow: Flow of its participants.
+        flow: Flow of its participants, with the sets that a run assigns them to, if these are known before it.
         page: The page of quality control.
     """
 
@@ -50,13 +50,28 @@ def prepare_sites(
     for site in sites:
         site.require_enough_people(site.cohort.records)
     prepared = {}
+    splits = _splits(experiment, sites, only)
     for site in sites:
         bad = [(record.name, without_folder(record, why)) for record, why in site.prepared.bad]
         checked = write_quality(site.cache.path, site.name, site.prepared, site.rejected)
         suspicious = [(scan.record.name, "; ".join(scan.reasons)) for scan in checked if scan.reasons]
-        flow = count_flow(site.cohort, site.prepared.bad, classes=site.classes)
+        flow = count_flow(site.cohort, site.prepared.bad, splits.get(site.name), site.classes)
         prepared[site.name] = PreparedSite(len(checked), bad, suspicious, flow, site.cache.quality_page)
     return prepared
+
+
+def _splits(experiment: Experiment, sites: Sequence[Site], only: str | None) -> dict[str, dict[str, str]]:
+    """Return site → group → split, as a run assigns them.
+
+    A cross-validation has none, as its folds differ; nor has one site alone whose groups are split with others' groups.
+    """
+    if experiment.validation is not None and experiment.fold is None:
+        return {}
+    groups = {site.name: site.shared_groups(site.records) for site in sites}
+    if only is not None and any(groups.values()):
+        return {}
+    shared = split_shared(experiment, list(groups.values()))
+    return {site.name: site.assign(site.records, shared) for site in sites}
 
 
 def read_tables(sites: Sequence[Site]) -> None:

@@ -40,7 +40,7 @@ from fedtune3d.federation.site.masked_updates import MaskedUpdates
 from fedtune3d.federation.site.private_rounds import PrivateRounds
 from fedtune3d.preparation.prepare_all import PreparedCohort
 from fedtune3d.preparation.store import PreparedStore
-from fedtune3d.training.dataset import LabelledScan, ScanSet, open_scans, unencoded
+from fedtune3d.training.dataset import LabelledScan, ScanSet, count_cached, open_scans, unencoded, view_names
 from fedtune3d.training.draws import MakeDraws, SeededDraws
 from fedtune3d.training.features import FeatureCache
 from fedtune3d.training.settings import AugmentationSettings
@@ -234,6 +234,12 @@ class SiteData(LocalTrainer):
             views=views,
             seed=self.experiment.seed,
         )
+
+    def count_cached(self, split: str, scans: Iterable[Path]) -> int:
+        """Count the features that the cache has of prepared scans, as a split takes them."""
+        augmentation, views = self._views(split)
+        names = view_names(views, augmentation, self.experiment.seed, self.name)
+        return count_cached(scans, names, self.process_model.prefix, FeatureCache(self.cache.features))
 
     def _views(self, split: str) -> tuple[AugmentationSettings | None, int]:
         """Return the augmentation of a split's scans, and the number of their cached views."""
