@@ -185,7 +185,6 @@ TESTED_ELSEWHERE = {
     "workflows/prepare.py": "federation/test_heads_and_tunings.py",
     "workflows/serve.py": "federation/flower/test_deployment.py",
     "workflows/trial_processes.py": "workflows/test_workers.py",
-    "workflows/site_log.py": "workflows/test_withdraw.py",
     "workflows/sites.py": "federation/flower/test_site_host.py",
 }
 

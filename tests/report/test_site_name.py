@@ -8,6 +8,7 @@ from rich.table import Table
 from fedtune3d.federation.site.audit import PeopleByClass, PeopleOfClass
 from fedtune3d.federation.tasks.describe_people import PeopleDescription
 from fedtune3d.report.balance import balance_table
+from fedtune3d.report.outcome_tables import OutcomeTable, terminal_table
 from fedtune3d.report.site_name import SiteName
 
 LONG = ("memory-clinic-leiden", "memory-clinic-bristol")
@@ -28,6 +29,16 @@ def test_a_name_continues_after_a_hyphen_and_is_never_cut() -> None:
     column = [line.split("│")[1].strip() for line in text.splitlines() if "│" in line]
     assert all(name in "".join(column) for name in (*LONG, "x" * 60))
     assert {"leiden", "bristol"} <= set(column)  # whole parts, on lines of their own
+
+
+def test_results_per_site_name_them_whole_and_break_no_interval() -> None:
+    interval = "0.29 [0.15, 0.50]"
+    rows = [(name, *(interval,) * 3) for name in (*LONG, "Mean")]
+    text = shown(terminal_table(OutcomeTable("AUC", ("Site", "Federated", "Local", "Centralized"), rows)))
+    assert text.count(interval) == 9
+    assert "…" not in text
+    column = "".join(line[:21].strip() for line in text.splitlines())
+    assert all(name in column for name in LONG)
 
 
 def test_ages_stay_on_one_line_next_to_long_names_and_three_classes() -> None:

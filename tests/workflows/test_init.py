@@ -82,7 +82,7 @@ def test_each_named_diagnosis_is_a_class(sites: list[Path], tmp_path: Path) -> N
 
 def test_three_diagnoses_are_a_hint_to_classes_in_order_of_severity(sites: list[Path], tmp_path: Path) -> None:
     (hint,) = write_experiment(sites, tmp_path / "two.yaml").hints
-    assert hint.endswith("--classes CN,hc,MCI,AD")
+    assert hint.endswith("--classes CN,hc,MCI,AD -o classes.yaml")
     assert write_experiment(sites, tmp_path / "three.yaml", classes=["CN", "AD"]).hints == ()
     (sites[0] / "participants.tsv").write_text("participant_id\tdiagnosis\nsub-0\tAD\nsub-1\tn/a\n")
     assert write_experiment([sites[0], sites[1]], tmp_path / "left.yaml").assigned == (

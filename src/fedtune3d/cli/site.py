@@ -183,7 +183,15 @@ def forget(
 
 
 @commands.command("log")
-def log(folder: SiteFolder) -> None:
+def log(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="The site's folder, with its site.yaml; or its part of a run on one machine, such as run/sites/A.",
+        ),
+    ],
+) -> None:
     """Show what left this site: when, under which approval, why, what it reveals, and about how many people."""
     from fedtune3d.cli.site_tables import log_table
     from fedtune3d.workflows.site_log import read_log

@@ -14,6 +14,7 @@ from fedtune3d.evaluation.regression.residual_bins import ResidualBin
 from fedtune3d.report.figures.drawing import Cell
 from fedtune3d.report.number_formatting import METHODS, interval, plural
 from fedtune3d.report.shown_measure import main_measure, shown_measure
+from fedtune3d.report.site_name import SiteName
 
 MEAN = "Mean"
 
@@ -163,13 +164,14 @@ def _table(results: CrossValidationResults, measure: MeasureName) -> Table:
     title = shown_measure(measure, results.outcome).title
     title = f"{title} [95% CI], mean within folds ({design(results)}); below, its standard deviation"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
-    table.add_column("Site", no_wrap=True)
+    table.add_column("Site")
     for name in shown_methods(results):
         table.add_column(METHODS[name])
     rows = rows_of(results, measure)
     for index, row in enumerate(rows):
         last_site = index == len(rows) - 2
-        table.add_row(Text(row.name), *(Text(_cell(found)) for found in row.by_method.values()), end_section=last_site)
+        cells = [Text(_cell(found)) for found in row.by_method.values()]
+        table.add_row(SiteName(row.name), *cells, end_section=last_site)
     return table
 
 

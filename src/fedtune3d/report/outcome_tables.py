@@ -21,6 +21,7 @@ from fedtune3d.report.headline import by_place, headline
 from fedtune3d.report.number_formatting import METHODS, difference, interval, plural, sentence_case
 from fedtune3d.report.number_tables import ERRORS, gap_rows, is_never_corrected, number_rows, titles
 from fedtune3d.report.run_statistics import AXES
+from fedtune3d.report.site_name import SiteName
 
 MEAN, POOLED = "Mean", "Pooled"
 
@@ -106,8 +107,8 @@ def terminal_table(table: OutcomeTable) -> Table:
     found = Table(title=table.title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     for name in table.header:
         found.add_column(Text(name))
-    for row in table.rows:
-        found.add_row(*map(Text, row))
+    for name, *cells in table.rows:
+        found.add_row(SiteName(name), *map(Text, cells))
     if table.notes:
         found.caption, found.caption_justify = Text("\n".join(table.notes)), "left"
     return found

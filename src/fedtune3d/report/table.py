@@ -12,6 +12,7 @@ from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics, TestMetrics
 from fedtune3d.report.few import few_note
 from fedtune3d.report.number_formatting import METHODS, interval
+from fedtune3d.report.site_name import SiteName
 
 LONGEST = 7
 """Longest name of a class, in characters, with which the table still fits into 80 columns."""
@@ -59,7 +60,7 @@ def auc_rows(metrics: RunMetrics) -> list[AucRow]:
 def auc_table(metrics: RunMetrics, names: ClassNames = UNNAMED) -> Table:
     """Tabulate test AUC and 95% CI per site, federated next to the baselines, with a note on few people."""
     table = Table(title="Test AUC [95% CI]", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
-    table.add_column("Site", no_wrap=True)
+    table.add_column("Site")
     fits = len(names.positive) <= LONGEST
     table.add_column(Text(f"Scans\n({names.positive if fits else 'pos.'})"), justify="right")
     for name in shown_methods(metrics):
@@ -68,7 +69,7 @@ def auc_table(metrics: RunMetrics, names: ClassNames = UNNAMED) -> Table:
     for index, row in enumerate(rows):
         cells = [Text(_cell(estimate)) for estimate in row.estimates]
         last_site = row.kind == "site" and rows[index + 1].kind != "site"
-        table.add_row(Text(row.name), _scans(row.test), *cells, end_section=last_site)
+        table.add_row(SiteName(row.name), _scans(row.test), *cells, end_section=last_site)
     notes = [few_note((row.name, row.estimates) for row in rows)]
     if not fits and names != UNNAMED:
         notes.append(f"pos.: {names.positive}.")

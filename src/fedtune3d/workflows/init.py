@@ -143,7 +143,7 @@ def _of_diagnoses(counts: Counter[str], classes: Sequence[str] | None) -> tuple[
         note = f"Found: {listed(counts)}. Check the classes."
         return named_classes(classes, counts), note, Written(found, "labels")
     sorted_out = sort_into_two(sorted(several))
-    hint = f"For one class per diagnosis, write another file with --classes {quote(','.join(several))}"
+    hint = f"For one class per diagnosis, write another file: --classes {quote(','.join(several))} -o classes.yaml"
     written = Written(found, "labels", sorted_out.line, (hint,) if len(several) > 2 else ())
     note = f"Found: {listed(counts)}. {sorted_out.comment}"
     return two_classes(sorted_out.positive, sorted_out.negative), note, written

@@ -105,7 +105,7 @@ class _StudyRun:
         if not scores:
             faults = "; ".join(sorted(set(self.faults.values()))) or self._why_without_score()
             raise InputError(
-                f"{self.folder.path}: no trial has a validation {self.measure.name} to choose by: {faults}"
+                f"{self.folder.path}: no trial has a validation {self.measure.validation} to choose by: {faults}"
             )
         sign = -1 if self.measure.is_error else 1
         return max(scores, key=lambda combination: sign * scores[combination])
