@@ -202,6 +202,9 @@ def test_the_exported_model_predicts_what_predict_does(
     write_predictions_of([prediction], tmp_path / "table.tsv", predictor.outcome)
     with (tmp_path / "table.tsv").open() as file:
         (row,) = csv.DictReader(file, delimiter="\t")
+    predictor.statistics.clear()
+    assert "at least 8 training scans" in predictor.why_unlike_unknown
+    assert ("of each class" in predictor.why_unlike_unknown) == (kind == "classes")
     if kind == "classes":
         assert isinstance(prediction, ClassPrediction)
         assert list(prediction.probabilities) == list(CLASSES)

@@ -81,11 +81,8 @@ def _check_time(plan: RunPlan) -> str:
 
 def _run_time(plan: RunPlan) -> str:
     """Total time, and how much of it prepares and encodes what is not in the cache yet."""
-    return f"{duration(plan.seconds)}, of which preparing {duration(plan.prepare_seconds)}, encoding {_encoding(plan)}"
-
-
-def _encoding(plan: RunPlan) -> str:
-    return duration(plan.encode_seconds) if plan.costs.feature_bytes else "none kept"
+    encoding = f", encoding {duration(plan.encode_seconds)}" if plan.costs.feature_bytes else ""
+    return f"{duration(plan.seconds)}, of which preparing {duration(plan.prepare_seconds)}{encoding}"
 
 
 def _to_prepare(plan: RunPlan) -> str:

@@ -16,6 +16,7 @@ from fedtune3d._utils.process_pool import run_in_processes
 from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.handover import install_files, installed_files
+from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.feature_statistics import MIN_SCANS, FeatureStatistics
 from fedtune3d.models.pooling import pool_features
@@ -84,9 +85,10 @@ class Predictor:
         if not isinstance(self.model, Classifier):
             return "the model has no encoder of its own, whose features could be compared"
         if not self.statistics:
+            of_class = "" if isinstance(self.outcome, NumberOutcome) else " of each class"
             return (
                 f"no site sent the mean of its features, which takes at least {MIN_SCANS} training scans and "
-                "policy.min_per_class people of each class in training"
+                f"policy.min_per_class people{of_class} in training"
             )
         return ""
 
