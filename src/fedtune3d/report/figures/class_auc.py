@@ -50,7 +50,7 @@ def _draw(rows: Sequence[AucRow], marks: Mapping[str, Mark]) -> Figure:
         for height, row in enumerate(rows):
             _draw_estimate(axes, row.estimates[index], height, mark)
         _style(axes, rows, named=index % columns == 0)
-        axes.set_title(name, fontsize=9.5, loc="left", color=mark.colour, weight="bold")
+        axes.set_title(name, fontsize=9.5, loc="left", weight="bold")
     figure.supxlabel(_NOTE, fontsize=8.5, color=SOFT)
     return figure
 

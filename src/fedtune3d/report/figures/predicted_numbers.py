@@ -11,7 +11,7 @@ from fedtune3d.report.figures.learning_curves import MANY_SITES
 from fedtune3d.report.number_formatting import interval
 from fedtune3d.report.number_tables import why_no_line
 
-_WIDTH, _HEIGHT = 10.4, 3.6  # inches
+_WIDTH, _HEIGHT = 10.4, 3.2  # inches
 _LEFT, _PLOT = 0.65, 4.9  # inches to the left of the axes, and their width; the legend is to the right
 _LONGEST_NAME = 24
 
