@@ -1,12 +1,61 @@
 """The pages in a real browser: sort, enlarge, copy, unfold, keyboard, no network, no serious fault of accessibility."""
 
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from outcome_metrics import CLASSES, class_metrics, number_metrics
+from run_editing import change_config, change_metrics
+from shared_folders import made_once
 
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
+from fedtune3d.report import write_report
+
+PAPER = 695
+"""Width of A4 within its margins, in CSS pixels."""
+
+
+def of_classes(metrics: RunMetrics) -> RunMetrics:
+    """The run as one of three classes, with a baseline whose models differ between sites."""
+    found = {"federated": class_metrics(), "local": class_metrics(shared_model=False)}
+    return replace(metrics, methods={}, class_methods=found, outcome=ClassOutcome(CLASSES), against={})
+
+
+def of_a_number(metrics: RunMetrics) -> RunMetrics:
+    """The run as one of age."""
+    outcome = NumberOutcome("age", 40.0, 100.0, "years", "error")
+    found = {"federated": number_metrics(), "local": number_metrics(shared_model=False)}
+    return replace(metrics, methods={}, number_methods=found, outcome=outcome, against={})
+
+
+@pytest.fixture(scope="session")
+def outcome_pages(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The pages of a run of three classes and of one of a number; no test may change them."""
+
+    def predict_classes(config: dict[str, Any]) -> None:
+        config["labels"] = [{name: f"diagnosis == {name}"} for name in CLASSES]
+
+    def predict_age(config: dict[str, Any]) -> None:
+        config["labels"] = None
+        config["target"] = {"column": "age", "range": [40, 100], "unit": "years"}
+
+    def write(folder: Path) -> None:
+        for name, change, metrics in (
+            ("classes", predict_classes, of_classes),
+            ("number", predict_age, of_a_number),
+        ):
+            shutil.copytree(finished_run, folder / name)
+            change_config(folder / name, change)
+            change_metrics(folder / name, metrics)
+            write_report(folder / name)
+
+    place = made_once(tmp_path_factory, "outcome-pages", write)
+    return [place / name / "report.html" for name in ("classes", "number")]
 
 
 @pytest.fixture
@@ -190,6 +239,66 @@ def test_nothing_is_cut_off_on_a_phone(
         )
         assert broken == []
         assert page.locator("header .interval").count() > 0
+
+
+def test_a_first_screen_of_classes_and_of_a_number_ends_with_its_figure(
+    open_page: Callable[..., Any], outcome_pages: list[Path]
+) -> None:
+    for path in outcome_pages:
+        page = open_page(path)
+        assert heights(page)["first"] <= 900
+        width = page.locator("figure.forest img").bounding_box()["width"]
+        assert width > 0.85 * page.locator("main").bounding_box()["width"]
+
+
+def test_no_table_of_results_is_wider_than_the_page(
+    open_page: Callable[..., Any], outcome_pages: list[Path], finished_page: Path
+) -> None:
+    for path in (*outcome_pages, finished_page):
+        page = open_page(path)
+        page.get_by_role("button", name="Unfold all").click()
+        assert cut_tables(page, "section[aria-labelledby=auc] .wide") == []
+
+
+def cut_tables(page: Any, which: str) -> list[str]:
+    """The tables that scroll sideways."""
+    found: list[str] = page.evaluate(
+        """which => [...document.querySelectorAll(which)].filter(part => part.scrollWidth > part.clientWidth + 1)
+            .map(part => part.getAttribute("aria-label"))""",
+        which,
+    )
+    return found
+
+
+def test_a_table_that_scrolls_sideways_says_so(open_page: Callable[..., Any], outcome_pages: list[Path]) -> None:
+    for path in outcome_pages:
+        page = open_page(path, 390, 844)
+        page.get_by_role("button", name="Unfold all").click()
+        page.wait_for_selector(".wide.more")
+        page.wait_for_timeout(100)
+        cut = cut_tables(page, ".wide")
+        assert cut == cut_tables(page, ".wide.more")
+        assert len(cut) > 5
+        sign = "part => getComputedStyle(part, '::before').content"
+        assert "scroll this table sideways" in page.locator(".wide.more").first.evaluate(sign)
+
+
+def test_nothing_of_a_table_is_missing_on_paper(
+    browser: Any, outcome_pages: list[Path], finished_page: Path, small_run: RunFolder
+) -> None:
+    for path in (*outcome_pages, finished_page, small_run.report):
+        page = browser.new_page(viewport={"width": PAPER, "height": 1000})
+        page.emulate_media(media="print")
+        page.goto(path.as_uri())
+        page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
+        beyond = page.evaluate(
+            """() => [...document.querySelectorAll("table")]
+                .filter(table => table.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5)
+                .map(table => table.caption.textContent)"""
+        )
+        assert beyond == []
+        assert page.evaluate("document.querySelectorAll('table').length") > 8
+        page.close()
 
 
 def test_it_is_printed_in_few_pages(browser: Any, small_run: RunFolder) -> None:
