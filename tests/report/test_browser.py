@@ -42,7 +42,7 @@ def outcome_pages(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) 
 
     def predict_age(config: dict[str, Any]) -> None:
         config["labels"] = None
-        config["target"] = {"column": "age", "range": [40, 100], "unit": "years"}
+        config["target"] = {"column": "age", "range": [40, 100], "unit": "years", "missing": "error"}
 
     def write(folder: Path) -> None:
         for name, change, metrics in (
@@ -52,6 +52,8 @@ def outcome_pages(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) 
             shutil.copytree(finished_run, folder / name)
             change_config(folder / name, change)
             change_metrics(folder / name, metrics)
+            for of_two in (RunFolder(folder / name).flow, RunFolder(folder / name).audit):
+                of_two.unlink()  # counts of two classes
             write_report(folder / name)
 
     place = made_once(tmp_path_factory, "outcome-pages", write)
@@ -278,7 +280,7 @@ def test_a_table_that_scrolls_sideways_says_so(open_page: Callable[..., Any], ou
         page.wait_for_timeout(100)
         cut = cut_tables(page, ".wide")
         assert cut == cut_tables(page, ".wide.more")
-        assert len(cut) > 5
+        assert len(cut) > 3
         sign = "part => getComputedStyle(part, '::before').content"
         assert "scroll this table sideways" in page.locator(".wide.more").first.evaluate(sign)
 
@@ -297,7 +299,7 @@ def test_nothing_of_a_table_is_missing_on_paper(
                 .map(table => table.caption.textContent)"""
         )
         assert beyond == []
-        assert page.evaluate("document.querySelectorAll('table').length") > 8
+        assert page.evaluate("document.querySelectorAll('table').length") > 5
         page.close()
 
 
