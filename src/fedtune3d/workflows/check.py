@@ -66,8 +66,10 @@ def check_experiment(
 
 
 def _split_sizes(site: Site) -> SiteSplits:
-    scans = [(record.group_id, record.label) for record in site.records]
-    return split_sizes_of(read_splits(site.files.splits), scans, site.classes)
+    """Return the sizes of a site's splits, without people whom an earlier run, whose splits they are, did not have."""
+    splits = read_splits(site.files.splits)
+    scans = [(record.group_id, record.label) for record in site.records if record.group_id in splits]
+    return split_sizes_of(splits, scans, site.classes)
 
 
 def check_across(experiment: Experiment, reach: Callable[[ProcessModel], Federation], near: bool = True) -> LeakAudit:
