@@ -94,7 +94,7 @@ def main() -> None:
 
 def _all(kind: str, count: int, sites: int, options: argparse.Namespace) -> list:  # type: ignore[type-arg]
     """The results of all repetitions, or of all trainings for the truth; those of a kept chunk are read."""
-    name = f"{options.head}-{options.folds}x{max(options.repeats)}-{sites}-{kind}-{options.seed}"
+    name = f"{options.head}-{options.folds}x{max(options.repeats)}-{sites}-{kind}-{options.seed}-by{options.chunk}"
     files = [(first, options.kept / f"{name}-{first:05d}.json") for first in range(0, count, options.chunk)]
     options.kept.mkdir(parents=True, exist_ok=True)
     missing = [part for part in files if not part[1].exists()]
