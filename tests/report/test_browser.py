@@ -210,7 +210,7 @@ def test_a_run_is_four_screens_with_the_answer_on_the_first(
     open_page: Callable[..., Any], small_run: RunFolder, finished_page: Path
 ) -> None:
     """The drawn run has saliency maps, and weights that change, in two more figures."""
-    for path, screens in ((small_run.report, 4.2), (finished_page, 5.95)):
+    for path, screens in ((small_run.report, 4.2), (finished_page, 5.9)):
         found = heights(open_page(path))
         assert found["first"] <= 900
         assert found["page"] <= screens * 900

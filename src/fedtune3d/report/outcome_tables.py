@@ -48,7 +48,7 @@ class OutcomeTable:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What stands under the table, a line each."""
+        """The notes below the table, one per line; none if there is nothing to explain."""
         return tuple(filter(None, (self.few, self.note)))
 
 

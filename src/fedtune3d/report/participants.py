@@ -41,8 +41,7 @@ def checked_sentences(contents: RunContents) -> list[str]:
         flags = "Quality control flags no scan"
     return [
         f"{leaks} (fedtune3d check experiment.yaml).",
-        f"{flags}. fedtune3d prepare experiment.yaml lists flagged scans, and writes qc.html per site into the cache "
-        "folder, a page that shows every scan with the outline of its brain.",
+        f"{flags}. fedtune3d prepare experiment.yaml lists these and shows every scan in qc.html, in the cache folder.",
     ]
 
 

@@ -21,13 +21,13 @@ class TwoClasses:
 
     @property
     def line(self) -> str:
-        """What was assigned, and what was not, for the terminal."""
+        """The assignment of each diagnosis in one line, for the terminal."""
         lists = (("negative", self.negative), ("positive", self.positive), ("in neither, for you to assign", self.open))
         return "; ".join(f"{title}: {', '.join(diagnoses)}" for title, diagnoses in lists if diagnoses)
 
     @property
     def comment(self) -> str:
-        """The same for the file, which has the lists themselves."""
+        """A reminder to check it and the unassigned diagnoses, for the file, which has the lists themselves."""
         left = f" In neither list, for you to assign: {', '.join(self.open)}." if self.open else ""
         return f"Check their assignment.{left}"
 
