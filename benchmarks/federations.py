@@ -7,6 +7,8 @@ site alone, and all scans in one place.
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -14,7 +16,7 @@ import torch
 from scipy.stats import rankdata
 from torch.nn import functional
 
-from encoded_pool import SCANNERS, Pool
+from encoded_pool import SCANNERS, Pool, read_pool
 from fedtune3d._utils.seeds import derive_seed
 from fedtune3d.federation.best_round import mean_auc_error
 from fedtune3d.federation.ledger import Validation
@@ -241,6 +243,13 @@ class ConvS:
 
     def _inputs(self, rows: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(self.maps[rows]).float()
+
+
+@lru_cache(maxsize=1)
+def read_learner(folder: Path, people: int, head: str) -> tuple[Pool, Learner]:
+    """The pool and what is trained on it, read once by each process."""
+    pool = read_pool(folder, people, workers=1)
+    return pool, ConvS(pool) if head == "conv_s" else Linear(pool)
 
 
 def batches(rng: np.random.Generator, scans: int, settings: TrainingSettings) -> list[np.ndarray]:

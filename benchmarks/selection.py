@@ -25,8 +25,8 @@ import joblib
 import numpy as np
 import torch
 
-from encoded_pool import POOL, read_pool
-from federations import ARMS, ConvS, History, Linear, Setting, arms
+from encoded_pool import POOL, build_pool
+from federations import ARMS, History, Setting, arms, read_learner
 from fedtune3d.federation.best_round import is_best
 from fedtune3d.training.settings import BestRound, TrainingSettings
 
@@ -94,18 +94,15 @@ def losses(setting: Setting, options: argparse.Namespace) -> dict[str, object]:
 
 def train_all(setting: Setting, options: argparse.Namespace) -> list[dict[str, list[History]]]:
     """The trainings of every federation, by arm."""
-    numbers = np.array_split(range(options.federations), options.workers)
-    parts = joblib.Parallel(n_jobs=options.workers)(
-        joblib.delayed(_trainings)(part.tolist(), setting, options) for part in numbers if len(part)
-    )
-    return [run for part in parts for run in part]
+    build_pool(options.pool, options.people, options.workers)
+    jobs = (joblib.delayed(_training)(number, setting, options) for number in range(options.federations))
+    return joblib.Parallel(n_jobs=options.workers, batch_size=1)(jobs)
 
 
-def _trainings(numbers: Sequence[int], setting: Setting, options: argparse.Namespace) -> list[dict[str, list[History]]]:
+def _training(number: int, setting: Setting, options: argparse.Namespace) -> dict[str, list[History]]:
     torch.set_num_threads(1)
-    pool = read_pool(options.pool, options.people, workers=1)
-    learner = ConvS(pool) if options.head == "conv_s" else Linear(pool)
-    return [arms(options.seed, number, pool, learner, setting, options.tested) for number in numbers]
+    pool, learner = read_learner(options.pool, options.people, options.head)
+    return arms(options.seed, number, pool, learner, setting, options.tested)
 
 
 def _loss(lost: Sequence[float]) -> Loss:
