@@ -23,8 +23,12 @@ def texts(contents: RunContents) -> list[str]:
 
 def test_a_clean_run_has_ticks(small_run: RunFolder) -> None:
     leaks, *_, left_out, answers, quality, memory, privacy = texts(read_run(small_run.path))
-    assert (leaks, left_out, answers) == ("leaks none ✓", "excluded 0 people ✓", "every site answered in 2 rounds ✓")
-    assert quality.startswith("QC flags ")
+    assert (leaks, left_out, answers) == (
+        "leaks between sets or sites: none ✓",
+        "excluded 0 people ✓",
+        "every site answered in 2 rounds ✓",
+    )
+    assert "flagged by QC" in quality
     assert "membership attack AUC" in memory
     assert privacy == "privacy: the server saw each update →"
 
@@ -33,11 +37,11 @@ def test_what_is_not_well_is_marked(contents: RunContents) -> None:
     leak = Finding("leak", "sub-1 is in two splits")
     assert contents.audit is not None
     found = texts(replace(contents, audit=LeakAudit((leak, leak), contents.audit.described)))
-    assert found[0] == "leaks 2 !"
+    assert found[0] == "leaks between sets or sites: 2 !"
     assert "no answer from Graz in 1 of 10 rounds !" in found
-    assert "excluded: not every site lets the number leave →" in found  # Lagos has no flow
-    assert "QC flags stay at the sites (qc.html) →" in found
-    assert texts(replace(contents, audit=None))[0] == "leaks not looked for !"
+    assert "excluded: number withheld by some sites →" in found  # Lagos has no flow
+    assert "scans flagged by QC: known at the sites only (qc.html) →" in found
+    assert texts(replace(contents, audit=None))[0] == "leaks between sets or sites: not checked !"
 
 
 def test_people_left_out_are_counted_unless_a_number_is_held_back(contents: RunContents) -> None:
@@ -45,16 +49,16 @@ def test_people_left_out_are_counted_unless_a_number_is_held_back(contents: RunC
     assert "excluded 48 of 280 people →" in texts(replace(contents, flows=flows))  # 12 of 12 + 58 at each site
     step = replace(flows["Graz"].left_out[0], counts=Counts(None, None))
     hidden = flows | {"Boston": replace(flows["Graz"], left_out=(step,))}
-    assert "excluded: not every site lets the number leave →" in texts(replace(contents, flows=hidden))
+    assert "excluded: number withheld by some sites →" in texts(replace(contents, flows=hidden))
 
 
 def test_flags_of_quality_control_are_counted_as_far_as_policies_allow(contents: RunContents) -> None:
     flags = dict.fromkeys(contents.sites, 0)
-    assert "QC flags 0 ✓" in texts(replace(contents, flags=flags))
-    assert "QC flags 2 →" in texts(replace(contents, flags=flags | {"Graz": 2}))
+    assert "no scan flagged by QC ✓" in texts(replace(contents, flags=flags))
+    assert "2 scans flagged by QC →" in texts(replace(contents, flags=flags | {"Graz": 2}))
     strict = [section | {"policy": section["policy"] | {"min_people": 3}} for section in contents.config["sites"]]
     hidden = replace(contents, flags=flags | {"Graz": 2}, config=contents.config | {"sites": strict})
-    assert "QC flags stay at the sites (qc.html) →" in texts(hidden)
+    assert "scans flagged by QC: known at the sites only (qc.html) →" in texts(hidden)
 
 
 def attacked(contents: RunContents, value: float, low: float, high: float) -> RunContents:
@@ -70,7 +74,7 @@ def attacked(contents: RunContents, value: float, low: float, high: float) -> Ru
 
 def test_a_model_that_memorises_is_marked_and_leads_to_its_numbers(contents: RunContents) -> None:
     found = {check.text: check for check in checks(attacked(contents, 0.68, 0.58, 0.77))}
-    check = found["memorises training people (membership attack AUC 0.68, chance 0.50)"]
+    check = found["the model memorises training people (membership attack AUC 0.68, chance 0.50)"]
     assert (check.good, check.section) == (False, "privacy")
     assert "no sign of memorising (membership attack AUC 0.55) →" in texts(attacked(contents, 0.55, 0.45, 0.65))
     assert not any("memoris" in text for text in texts(replace(contents, metrics=None)))

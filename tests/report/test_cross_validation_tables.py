@@ -26,10 +26,24 @@ def test_rows_are_the_sites_and_their_mean() -> None:
     assert len(fold_rows(results, "auc")) == 2 * 6
     first = fold_rows(results, "auc")[0]
     assert first.values["Mean"] == (first.values["A"] + first.values["B"]) / 2  # type: ignore[operator]
-    assert [(row.name, row.method) for row in calibration_rows(results)][:2] == [
+    assert [(row.name, row.method) for row in calibration_rows(results)] == [
         ("A", "federated"),
+        ("A", "local"),
         ("Pooled", "federated"),
+        ("Pooled", "local"),
     ]
+
+
+def test_sites_are_in_the_order_of_the_experiment_in_every_table() -> None:
+    results = results_of(3, 2)
+    calibration = results.methods["federated"].calibration
+    both = {"A": calibration["A"], "B": calibration["A"], "Pooled": calibration["Pooled"]}
+    methods = {name: replace(method, calibration=both) for name, method in results.methods.items()}
+    turned = replace(results, sites=("B", "A"), methods=methods)
+    assert list(dict.fromkeys(row.name for row in calibration_rows(turned))) == ["B", "A", "Pooled"]
+    assert [row.name for row in rows_of(turned, "auc")] == ["B", "A", "Mean"]
+    assert list(fold_rows(turned, "auc")[0].values) == ["B", "A", "Mean"]
+    assert [line["site"] for line in fold_data(turned)][:3] == ["B", "A", "Mean"]
 
 
 def test_the_design_and_the_spread_in_words() -> None:

@@ -67,15 +67,22 @@ def test_five_questions_are_answered_from_it_alone(finished_page: Path, contents
     assert "The scans are simulated and the encoder's weights are random" in text
     assert re.search(r"Calibration (Over|Under|Too few|No sign)", text)
     assert re.search(r"Sensitivity \d+/33 AD, .* specificity \d+/48 CN", text)
-    for check in ("leaks none ✓", "1 audit warning !", "no answer from Graz in 1 of 10 rounds !", "excluded"):
+    for check in (
+        "leaks between sets or sites: none ✓",
+        "1 warning of the leak check !",
+        "no answer from Graz in 1 of 10 rounds !",
+        "excluded",
+    ):
         assert check in text
     # What left my hospital?
     assert "Left the sites Each site's model update in 10 rounds (" in text
     assert "test predictions from 3 of 4 sites, example slices from every site; no whole scan" in text
     # What do I do with a new scan?
     threshold = metrics.federated.threshold
-    assert f"Gives the probability of AD; {threshold:.3f} or above is classified as AD, below it as CN" in text
-    assert "in the folder of this report: fedtune3d predict . scan.nii.gz" in text
+    assert (
+        f"The model gives the probability of AD; {threshold:.3f} or above is classified as AD, below it as CN" in text
+    )
+    assert "Run fedtune3d predict . scan.nii.gz in the folder of this report" in text
     assert "Research only, not for diagnosis" in text
 
 
@@ -124,6 +131,10 @@ def test_a_class_that_is_never_recognised_is_a_warning_next_to_the_result(make_r
         federated = replace(metrics.federated, pooled=replace(pooled, confusion=Confusion(0, 33, 48, 0)))
         return replace(metrics, methods=metrics.methods | {"federated": federated})
 
-    assert "Warning:" not in header_of(write_report(folder))
+    assert "was recognised" not in header_of(write_report(folder))
     change_metrics(folder, none_detected)
-    assert "Warning: No AD scan was recognised (sensitivity 0.00): all 33" in header_of(write_report(folder))
+    page = write_report(folder)
+    assert "No AD scan was recognised (sensitivity 0.00): all 33" in header_of(page)
+    header = page.read_text(encoding="utf-8").partition("<main>")[0]
+    assert header.count('role="note"') == 1  # all warnings are in one box, a point of a list each
+    assert header[header.index('class="caveat"') :].partition("</div>")[0].count("<li>") == 2

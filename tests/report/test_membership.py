@@ -39,7 +39,8 @@ def test_the_sentence_names_people_chance_and_auc(metrics: RunMetrics) -> None:
 def test_the_table_has_a_row_per_site_and_one_of_all(metrics: RunMetrics) -> None:
     assert list(attacked_methods(metrics).values()) == ["Federated", "Local", "Centralized"]
     site, summary = membership_rows(metrics)
-    assert (site.name, summary.name, summary.site) == ("Graz", "All", None)
+    assert (site.name, site.summary, summary.name, summary.summary) == ("Graz", False, "All", True)
+    assert (summary.members, summary.others) == (site.members, site.others) == (100, 60)
     assert [cell.recognised for cell in site.cells] == ["14 of 100 [9%, 22%]", "25 of 100 [18%, 34%]", "held back"]
     assert [cell.recognised for cell in summary.cells] == [cell.recognised for cell in site.cells]
     assert site.by_chance == summary.by_chance == "6.6"

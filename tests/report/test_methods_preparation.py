@@ -28,8 +28,8 @@ def contents(make_run: Callable[..., Path]) -> RunContents:
         ({"scans": 9, "brain": 9}, "Scans underwent brain extraction."),
         (
             {"scans": 9},
-            "Scans were already extracted brains and kept their space; brain extraction, correction of the bias field "
-            "and affine registration to MNI152 were not repeated.",
+            "Scans were brain-extracted beforehand and kept their space; brain extraction, correction of the bias "
+            "field and affine registration to MNI152 were not repeated.",
         ),
     ],
 )

@@ -123,3 +123,7 @@ def test_an_interval_has_as_many_digits_as_tell_its_limits_apart_or_is_explained
     assert words.interval(defined(0.5, (0.5, 0.5), "m", False)) == "0.50 (no interval: its estimated width is 0)"
     assert words.difference(defined(0.0, (0.0, 0.0), "m", False)).startswith("+0.00 (no interval")
     assert words.interval(defined(0.5, (0.41, 0.6), "m", False)) == "0.50 [0.41, 0.60]"
+
+
+def test_a_time_names_its_zone() -> None:
+    assert words.utc("2026-11-26T21:14:30+00:00") == "2026-11-26 21:14:30 UTC"

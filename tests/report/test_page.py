@@ -164,7 +164,7 @@ def test_a_run_without_baselines_and_without_weights(make_run: Callable[..., Pat
     text = read(write_report(folder)).text
     assert "Centralized" not in text
     assert "FedAvg gives no weights." in text
-    assert "was not compared with others" in text
+    assert "was not compared with baselines" in text
 
 
 @pytest.mark.usefixtures("_unrendered")

@@ -29,13 +29,13 @@ def test_leaks_and_flags_have_a_sentence_each(make_run: Callable[..., Path]) -> 
     none = dict.fromkeys(contents.sites, 0)
     leak = Finding("leak", "sub-1 is in train and test of Graz")
     for changes, leaks, flags in (
-        ({"audit": None, "flags": {}}, "were not looked for", "is known at the sites only"),
+        ({"audit": None, "flags": {}}, "were not checked for", "is known at the sites only"),
         ({"audit": audit, "flags": none}, "found no leak (", "flags no scan."),
         ({"audit": replace(audit, findings=(leak,)), "flags": none | {"Graz": 12}}, "found 1 leak (", "12 scans,"),
     ):
         first, second = checked_sentences(replace(contents, **changes))
         assert leaks in first
-        assert first.endswith("(fedtune3d check experiment.yaml).")
+        assert first.endswith("(`fedtune3d check experiment.yaml`).")
         assert flags in second
         assert "fedtune3d prepare experiment.yaml" in second
         assert "qc.html" in second
@@ -45,7 +45,8 @@ def test_the_page_has_them_below_participants(make_run: Callable[..., Path]) -> 
     folder = make_run()
     text = write_report(folder).read_text()
     section = text[text.index('id="participants"') :]
-    assert all(sentence in section[: section.index("</section>")] for sentence in checked_sentences(read_run(folder)))
+    shown = section[: section.index("</section>")].replace("<code>", "`").replace("</code>", "`")
+    assert all(sentence in shown for sentence in checked_sentences(read_run(folder)))
 
 
 def test_what_is_held_back_is_not_added_up(make_run: Callable[..., Path]) -> None:

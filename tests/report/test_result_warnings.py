@@ -30,7 +30,7 @@ def test_numbers_that_hardly_vary_are_said_to_be_alike(run: FinishedRun, share: 
     metrics = replace(run.metrics, outcome=AGE, methods={}, number_methods={"federated": found}, best_round=None)
     [text] = result_warnings(metrics, NAMES, [])
     middle, spread, truth = map(float, re.findall(r"\d+\.?\d*", text))
-    assert text.startswith("Every test scan is given nearly the same number, 72.")
+    assert text.startswith("The model predicts nearly the same number for every test scan, 72.")
     assert text.endswith(" years).")
     with_points = number_metrics(slope=0.01, noise=0.1).pooled
     assert with_points is not None
@@ -60,8 +60,8 @@ def test_training_that_did_not_raise_the_validation_score_is_said(run: FinishedR
         assert (
             found
             == [
-                f"Training did not improve the validation AUC: {before.mean_auc:.2f} before it, {auc:.2f} after round "
-                f"{chosen}, which was evaluated."
+                f"Training did not improve the validation AUC: {before.mean_auc:.2f} before training, {auc:.2f} after "
+                f"round {chosen}, the round that was evaluated."
             ]
             * expected
         )
@@ -77,5 +77,15 @@ def test_of_a_number_the_lower_error_is_better(run: FinishedRun) -> None:
         for limits in ((0.1, 0.2), (0.2, 0.1))
     )
     [text] = result_warnings(metrics, NAMES, rising)
-    assert text.startswith("Training did not improve the validation RMSE: 6.00 before it, ")
+    assert text.startswith(
+        "Training did not improve the validation root mean squared error (RMSE): 6.00 years before training, "
+    )
     assert result_warnings(metrics, NAMES, falling) == []
+
+
+def test_a_model_no_better_than_chance_is_said(run: FinishedRun) -> None:
+    for low, expected in ((0.49, 1), (0.50, 1), (0.51, 0)):
+        mean = replace(run.metrics.federated.mean_auc, low=low)
+        methods = run.metrics.methods | {"federated": replace(run.metrics.federated, mean_auc=mean)}
+        found = result_warnings(replace(run.metrics, methods=methods), NAMES, run.ledger)
+        assert sum("better than chance" in text for text in found) == expected

@@ -66,12 +66,14 @@ def test_the_comparison_names_each_baseline(metrics: RunMetrics) -> None:
     )
     assert statements.comparison_sentence(changed) == (
         "On the same test people the federated model is better than each site's own model; it shows no difference from "
-        "centralized training (0 is in the interval)."
+        "centralized training (the 95% CI includes 0)."
     )
     assert "was not compared" in statements.comparison_sentence(replace(metrics, against={}))
     alike = replace(metrics, against={"local": against("local", -0.1, 0.2)})
     assert statements.comparison_sentence(alike).endswith(" None of these models is shown to be best.")
     assert "below 0" not in statements.comparison_sentence(alike)
+    both = replace(alike, against=alike.against | {"centralized": against("centralized", -0.1, 0.1)})
+    assert "no difference from each site's own model or centralized training (" in statements.comparison_sentence(both)
 
 
 @pytest.mark.parametrize(
@@ -111,5 +113,5 @@ def test_rates_have_their_counts_and_names(metrics: RunMetrics) -> None:
 
 def test_a_new_scan(metrics: RunMetrics) -> None:
     text = statements.new_scan_sentence(metrics.federated.pooled, "0.512", NAMES)
-    assert text == "gives the probability of AD; 0.512 or above is classified as AD, below it as CN"
+    assert text == "the model gives the probability of AD; 0.512 or above is classified as AD, below it as CN"
     assert "no threshold" in statements.new_scan_sentence(None, "–", NAMES)

@@ -1,4 +1,5 @@
 import math
+import re
 import shutil
 import statistics
 from dataclasses import replace
@@ -50,7 +51,7 @@ def test_the_answer_comes_first_and_follows_from_the_chosen_trial(finished_study
     assert said is not None
     assert said.startswith(f"CONV S, frozen, FedAvg: mean test AUC over 3 sites {numbers}")  # in the terminal
     text = " ".join(page.text.split())
-    shown = f"Test AUC {mean.value:.2f} 95% CI {mean.low:.2f}–{mean.high:.2f} mean over 3 sites"
+    shown = f"Test AUC {mean.value:.2f} 95% CI {mean.low:.2f}–{mean.high:.2f} mean over 3 of 4 sites"
     assert text.index("Selected: CONV S, frozen, FedAvg") < text.index(shown) < text.index("test scans were not used")
     assert text.index("Runner-up: CONV S, frozen, Median (0.800)") < text.index("Ranking")
     assert "scans are simulated and the encoder's weights are random" in page.text
@@ -290,3 +291,24 @@ def test_a_study_of_encoders_shows_each_with_its_control_its_weights_and_its_cos
     assert answer(contents).startswith("deepbet LinkNet encoder, CONV S, frozen, FedAvg: mean test AUC")
     assert "Time to encode a scan" in page.text
     assert "Time to encode a scan" not in (finished_study / "report.html").read_text()
+
+
+def test_sites_are_in_the_order_of_the_study_and_the_first_screen_says_what_to_do(
+    finished_study: Path, tmp_path: Path
+) -> None:
+    study = StudyFolder(Path(shutil.copytree(finished_study, tmp_path / "study")))
+    order = ["Lagos", "Graz", "Boston", "Amsterdam"]
+    results = StudyResults.read(study)
+    write_typed(study.results, replace(results, sites=tuple(order)))
+    page = write_study_report(study.path).read_text(encoding="utf-8")
+    tables = [part.partition("</thead>")[0] for part in page.split("<thead>")[1:]]
+    heads = [[site for site in re.findall(r">(\w+) <span", table) if site in order] for table in tables]
+    assert [found for found in heads if found] == [order] * 3
+    for name in ("auc_by_head", "weights_by_rule"):
+        lines = (study.figures / f"{name}.tsv").read_text().splitlines()
+        column = lines[0].split("\t").index("site")
+        assert list(dict.fromkeys(line.split("\t")[column] for line in lines[1:]))[:4] == order
+    header = page.partition("<main>")[0]
+    assert "81 people (33 AD, 48 CN) at 4 sites, used neither for training nor for selection" in header
+    assert "In each trial: each site&#39;s model update in 10 rounds" in header
+    assert "fedtune3d predict trials/conv_s-frozen-fedavg-seed0 scan.nii.gz" in header

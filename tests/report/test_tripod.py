@@ -130,7 +130,7 @@ def test_page_and_file_have_the_same_rows(make_run: Callable[..., Path]) -> None
     table = table_of(tables_in(write_report(folder)), "TRIPOD+AI checklist of this run")
     rows = rows_at(folder)
     assert table == [
-        [number, row.item.topic, row.item.asks, row.answer.status, " ".join(row.answer.text.split())]
+        [number, row.item.topic, row.item.asks, row.answer.status, " ".join(row.answer.text.replace("`", "").split())]
         for number, row in rows.items()
     ]
     lines = RunFolder(folder).tripod.read_text(encoding="utf-8").splitlines()

@@ -43,12 +43,12 @@ def checks(contents: RunContents) -> list[Check]:
 
 def _leaks(contents: RunContents) -> Iterator[Check]:
     if contents.audit is None:
-        yield Check("leaks not looked for", False, "participants")
+        yield Check("leaks between sets or sites: not checked", False, "participants")
         return
     leaks, warnings = len(contents.audit.leaks), len(contents.audit.findings) - len(contents.audit.leaks)
-    yield Check(f"leaks {leaks or 'none'}", not leaks, "participants")
+    yield Check(f"leaks between sets or sites: {leaks or 'none'}", not leaks, "participants")
     if warnings:
-        yield Check(plural(warnings, "audit warning"), False, "participants")
+        yield Check(f"{plural(warnings, 'warning')} of the leak check", False, "participants")
 
 
 def _left_out(contents: RunContents) -> Check:
@@ -57,7 +57,7 @@ def _left_out(contents: RunContents) -> Check:
     left_out = sum((step.counts for flow in known for step in flow.left_out), NOBODY).participants
     found = sum((flow.found for flow in known), NOBODY).participants
     if len(known) < len(flows) or left_out is None:
-        return Check("excluded: not every site lets the number leave", None, "participants")
+        return Check("excluded: number withheld by some sites", None, "participants")
     of_all = "" if found is None or not left_out else f" of {found}"
     return Check(f"excluded {left_out}{of_all} people", True if not left_out else None, "participants")
 
@@ -76,9 +76,11 @@ def _answers(contents: RunContents) -> Check:
 
 def _quality(contents: RunContents) -> Check:
     if len(contents.flagged) < len(contents.sites):
-        return Check("QC flags stay at the sites (qc.html)", None, "participants")
+        return Check("scans flagged by QC: known at the sites only (qc.html)", None, "participants")
     count = sum(contents.flagged.values())
-    return Check(f"QC flags {count}", True if not count else None, "participants")
+    return Check(
+        f"{plural(count, 'scan') if count else 'no scan'} flagged by QC", None if count else True, "participants"
+    )
 
 
 def _memorisation(contents: RunContents) -> Iterator[Check]:
@@ -89,7 +91,9 @@ def _memorisation(contents: RunContents) -> Iterator[Check]:
         return
     value, low, _ = limits
     if low > 0.5:
-        yield Check(f"memorises training people (membership attack AUC {value:.2f}, chance 0.50)", False, "privacy")
+        yield Check(
+            f"the model memorises training people (membership attack AUC {value:.2f}, chance 0.50)", False, "privacy"
+        )
     else:
         yield Check(f"no sign of memorising (membership attack AUC {value:.2f})", None, "privacy")
 

@@ -12,6 +12,7 @@ from fedtune3d.evaluation.cross_validation import CrossValidationResults, Measur
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.federation.environment import Environment
 from fedtune3d.report import number_formatting
+from fedtune3d.report.cross_validation_first_screen import cross_validation_first_screen
 from fedtune3d.report.cross_validation_tables import (
     CrossValidationRow,
     FoldRow,
@@ -63,6 +64,7 @@ def write_cross_validation_report(folder: Path) -> Path:
         script=asset("page.js"),
         version=__version__,
         answer=answer(results),
+        first=cross_validation_first_screen(results, runs),
         caveat=number_formatting.caveat(_facts(runs)),
         what_ran=_what_ran(results, runs),
         methods={name: number_formatting.METHODS[name] for name in shown_methods(results)},

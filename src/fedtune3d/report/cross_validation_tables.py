@@ -15,6 +15,7 @@ from fedtune3d.report.figures.drawing import Cell
 from fedtune3d.report.number_formatting import METHODS, interval, plural
 from fedtune3d.report.shown_measure import main_measure, shown_measure
 from fedtune3d.report.site_name import SiteName
+from fedtune3d.report.site_order import by_site
 
 MEAN = "Mean"
 
@@ -100,11 +101,14 @@ def fold_data(results: CrossValidationResults) -> list[dict[str, Cell]]:
 
 
 def calibration_rows(results: CrossValidationResults) -> list[CalibrationRow]:
-    """Return the calibration of every method at every site, and of all sites together."""
+    """Return the calibration at every site by every method, and of all sites together; in the order of `rows_of`."""
+    by_method = {method: results.methods[method].calibration for method in shown_methods(results)}
+    places = dict.fromkeys(name for found in by_method.values() for name in found)
     return [
-        CalibrationRow(name, method, calibration)
-        for method in shown_methods(results)
-        for name, calibration in results.methods[method].calibration.items()
+        CalibrationRow(name, method, found[name])
+        for name in by_site(places, results.sites)
+        for method, found in by_method.items()
+        if name in found
     ]
 
 

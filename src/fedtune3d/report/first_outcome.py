@@ -9,8 +9,9 @@ from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report.experiment_lines import inclusion_sentences
 from fedtune3d.report.methods import experiment_of
-from fedtune3d.report.number_formatting import interval, plural, sites_have
+from fedtune3d.report.number_formatting import plural, sites_have
 from fedtune3d.report.run_contents import RunContents
+from fedtune3d.report.statements import ci
 from fedtune3d.report.what_left import what_left_short
 
 
@@ -72,25 +73,27 @@ def _found(metrics: RunMetrics) -> Iterator[tuple[str, str]]:
     elif (pooled := metrics.number_methods["federated"].pooled) is not None:
         unit = metrics.outcome.unit if isinstance(metrics.outcome, NumberOutcome) else ""
         measures = pooled.measures
-        yield "Bias", f"{interval(measures.bias)} {unit}".rstrip() + ", predicted minus true number, all sites"
-        explained = f"R² {interval(measures.r_squared)}, all sites"
+        yield "Bias", f"{ci(measures.bias, '+', unit)}, predicted minus true number, all sites"
+        explained = f"R² {ci(measures.r_squared)}, all sites"
         if measures.r_squared.limits is not None and measures.r_squared.limits[1] <= 0:
             explained += "; not shown to be better than predicting the mean number for everybody"
-        yield "Explained", explained
+        yield "Variance explained", explained
 
 
 def _of_classes(classes: ClassMetrics) -> Iterator[tuple[str, str]]:
     if (pooled := classes.pooled) is None:
         return
     parts = list(zip(classes.classes, pooled.of_class, strict=True))
-    yield "Each class against the others", "; ".join(f"{name} AUC {interval(part.auc)}" for name, part in parts)
-    accuracy = f"balanced accuracy {interval(pooled.balanced_accuracy)}, all sites; guessing gives {1 / len(parts):.2f}"
+    yield "Each class against the others", "; ".join(f"{name} AUC {ci(part.auc)}" for name, part in parts)
+    accuracy = f"balanced accuracy {ci(pooled.balanced_accuracy)}, all sites; guessing gives {1 / len(parts):.2f}"
     if (only := _only_class(pooled.confusion)) is not None:
-        accuracy += f". Every test scan is called {classes.classes[only]}: the predicted class tells nothing"
-    yield "Class with the highest probability", accuracy
+        accuracy += (
+            f". Every test scan is classified as {classes.classes[only]}, so the predicted class is uninformative"
+        )
+    yield "Predicted class", accuracy
     limits = pooled.macro_auc.limits
     if limits is not None and limits[1] <= 0.5:
-        yield "Better than chance", f"not shown: macro AUC {interval(pooled.macro_auc)}, all sites; chance gives 0.50"
+        yield "Better than chance", f"not shown: macro AUC {ci(pooled.macro_auc)}, all sites; chance gives 0.50"
 
 
 def _only_class(confusion: ConfusionMatrix) -> int | None:
@@ -102,5 +105,6 @@ def _only_class(confusion: ConfusionMatrix) -> int | None:
 def _new_scan(metrics: RunMetrics) -> str:
     outcome = metrics.outcome
     if isinstance(outcome, NumberOutcome):
-        return f"gives {outcome.column}{f' in {outcome.unit}' if outcome.unit else ''}"
-    return f"gives the probability of {', '.join(outcome.names[:-1])} and {outcome.names[-1]}; the highest is the class"
+        return f"the model gives {outcome.column}{f' in {outcome.unit}' if outcome.unit else ''}"
+    named = f"{', '.join(outcome.names[:-1])} and {outcome.names[-1]}"
+    return f"the model gives the probability of {named}; the class with the highest is predicted"

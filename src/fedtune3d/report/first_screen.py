@@ -11,7 +11,7 @@ from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.report.checks import Check, checks
 from fedtune3d.report.first_outcome import included, outcome_facts
-from fedtune3d.report.headline import headline
+from fedtune3d.report.headline import Headline, headline
 from fedtune3d.report.number_formatting import METHODS, encoder_with_weights, plural, setup, sites_have, threshold
 from fedtune3d.report.result_warnings import result_warnings
 from fedtune3d.report.run_contents import RunContents
@@ -129,8 +129,8 @@ def _result(contents: RunContents, metrics: RunMetrics, names: ClassNames) -> Re
     return Result(
         value=f"{value} {found.unit}".rstrip(),
         interval=interval,
-        mean_of=f"mean over {plural(len(found.mean.sites), 'site')}",
-        measure=found.short + (" (lower is better)" if found.lower_is_better else ""),
+        mean_of=mean_over(len(found.mean.sites), len(contents.sites)),
+        measure=found.short + _explained(metrics, found),
         against=[
             against(METHODS[name].lower(), compared.difference, compared.lower_is_better, found.unit)
             for name in METHODS
@@ -141,6 +141,18 @@ def _result(contents: RunContents, metrics: RunMetrics, names: ClassNames) -> Re
         facts=_facts(contents, metrics, names) if metrics.outcome.is_binary else outcome_facts(contents, metrics),
         checks=checks(contents),
     )
+
+
+def mean_over(sites: int, of_all: int) -> str:
+    """Say over how many sites a mean is: `mean over 3 sites`, or `mean over 3 of 4 sites`."""
+    return f"mean over {sites if sites == of_all else f'{sites} of {of_all}'} {'site' if of_all == 1 else 'sites'}"
+
+
+def _explained(metrics: RunMetrics, found: Headline) -> str:
+    """Explain a measure that is not an AUC of two classes, in brackets."""
+    if found.lower_is_better:
+        return " (lower is better)"
+    return "" if metrics.outcome.is_binary else " (mean of the classes)"
 
 
 def _parted(estimate: Estimate) -> tuple[str, str]:

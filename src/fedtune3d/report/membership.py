@@ -24,13 +24,17 @@ class MembershipRow(NamedTuple):
 
     Attributes:
         name: Name of the site, or ``All``.
-        site: The numbers of people; None in the summary.
+        members: Number of training people.
+        others: Number of test people.
+        summary: Whether it is the summary.
         by_chance: Number of training people to be recognised by chance.
         cells: One per attacked method.
     """
 
     name: str
-    site: SiteMembership | None
+    members: int
+    others: int
+    summary: bool
     by_chance: str
     cells: tuple[MembershipCell, ...]
 
@@ -49,9 +53,11 @@ def membership_rows(metrics: RunMetrics) -> list[MembershipRow]:
     for name in dict.fromkeys(site for attack in attacks for site in attack.sites):
         parts = [attack.sites.get(name) for attack in attacks]
         first = next(part for part in parts if part is not None)
-        rows.append(MembershipRow(name, first, _by_chance(first.recognised), tuple(_cell(part) for part in parts)))
+        cells = tuple(_cell(part) for part in parts)
+        rows.append(MembershipRow(name, first.members, first.others, False, _by_chance(first.recognised), cells))
     cells = tuple(MembershipCell(attack.mean_auc, _people(attack.recognised)) for attack in attacks)
-    return [*rows, MembershipRow("All", None, _by_chance(attacks[0].recognised), cells)]
+    members, others = sum(row.members for row in rows), sum(row.others for row in rows)
+    return [*rows, MembershipRow("All", members, others, True, _by_chance(attacks[0].recognised), cells)]
 
 
 def membership_sentence(metrics: RunMetrics) -> str:

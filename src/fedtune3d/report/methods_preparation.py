@@ -37,10 +37,10 @@ def _steps_sentence(run: RunContents, experiment: Experiment, cite: Citations) -
     steps = experiment.preparation_settings.steps
     wanted = STEPS if steps == "auto" else tuple(step for step in STEPS if step in steps)
     if not wanted:
-        return "Scans were extracted brains and underwent no further step."
+        return "Scans were brain-extracted beforehand and underwent no further step."
     applied = run.applied_steps
     if applied is not None and not any(applied.get(step) for step in wanted):
-        already = "already extracted brains and kept their space" if steps == "auto" else "already prepared"
+        already = "brain-extracted beforehand and kept their space" if steps == "auto" else "already prepared"
         return f"Scans were {already}; {_listed(wanted, cite)} {'was' if len(wanted) == 1 else 'were'} not repeated."
     if applied is not None:
         wanted = tuple(step for step in wanted if applied.get(step))

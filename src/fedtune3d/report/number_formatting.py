@@ -184,6 +184,11 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def utc(time: str) -> str:
+    """Format a time of a ledger: `2026-11-26T21:14:30+00:00` → `2026-11-26 21:14:30 UTC`."""
+    return time.replace("T", " ").replace("+00:00", " UTC")
+
+
 def about(seconds: float) -> str:
     """Format an estimated duration: `under a minute`, `about 4 min`, `about 2 h 10 min`."""
     minutes = math.ceil(seconds / 60)

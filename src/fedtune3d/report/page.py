@@ -30,7 +30,7 @@ from fedtune3d.report.live_progress import best_so_far, site_progress, stages
 from fedtune3d.report.page_figures import as_figure, data_uri
 from fedtune3d.report.run_contents import RunContents, read_run
 from fedtune3d.report.run_parts import ResultParts, RunParts
-from fedtune3d.report.unbroken import unbroken
+from fedtune3d.report.unbroken import unbroken, with_code
 
 PICTURE_BUDGET_BYTES = 2_500_000
 """Limit on the example pictures in a page, which keeps it under 5 MB; the others stay in the run folder."""
@@ -104,10 +104,12 @@ def environment() -> Environment:
         number_formatting.sentence_case,
         number_formatting.about,
         number_formatting.threshold,
+        number_formatting.utc,
         sample_sizes.people_by_class,
         sample_sizes.scans_by_class,
         sample_sizes.percentage,
         unbroken,
+        with_code,
     ):
         templates.filters[filter.__name__] = filter
     return templates

@@ -27,7 +27,7 @@ def participants_sentence(contents: RunContents, names: ClassNames) -> str:
 def checked_sentences(contents: RunContents) -> list[str]:
     """Say what came of the search for leaks and of quality control, with the commands that look again."""
     if contents.audit is None:
-        leaks = "Leaks (a person in two sets, or an image at two sites or under two ids) were not looked for"
+        leaks = "Leaks (a person in two sets, or an image at two sites or under two ids) were not checked for"
     else:
         count = len(contents.audit.leaks)
         found = plural(count, "leak") if count else "no leak"
@@ -40,9 +40,15 @@ def checked_sentences(contents: RunContents) -> list[str]:
     else:
         flags = "Quality control flags no scan"
     return [
-        f"{leaks} (fedtune3d check experiment.yaml).",
-        f"{flags}. fedtune3d prepare experiment.yaml lists these and shows every scan in qc.html, in the cache folder.",
+        f"{leaks} (`fedtune3d check experiment.yaml`).",
+        f"{flags}. `fedtune3d prepare experiment.yaml` lists them; qc.html in the cache folder shows every scan.",
     ]
+
+
+def audit_notices(contents: RunContents) -> list[str]:
+    """Return the findings of the search for leaks, a sentence each."""
+    findings = () if contents.audit is None else contents.audit.findings
+    return [f"{finding.level.capitalize()}: {finding.text}." for finding in findings]
 
 
 def _people(counts: Counts) -> str:

@@ -6,15 +6,25 @@ from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.federation.ledger import LedgerLine
+from fedtune3d.report.shown_measure import RMSE_NAME
 from fedtune3d.report.undetected import undetected_classes
 
+CHANCE = 0.5
 FLAT = 0.1
 """Standard deviation of predicted numbers over that of the true ones, below which predictions are called alike."""
 
 
 def result_warnings(metrics: RunMetrics, names: ClassNames, ledger: Sequence[LedgerLine]) -> list[str]:
-    """Return one sentence per warning: classes never recognised, numbers all alike, training that did not help."""
-    return [*undetected_classes(metrics, names), *_alike(metrics), *_not_improved(metrics, ledger)]
+    """Return a sentence per warning: chance, classes never recognised, numbers all alike, training without gain."""
+    return [*_chance(metrics), *undetected_classes(metrics, names), *_alike(metrics), *_not_improved(metrics, ledger)]
+
+
+def _chance(metrics: RunMetrics) -> Iterator[str]:
+    """Warn if the federated model of two classes is not shown to be better than chance, on average over sites."""
+    federated = metrics.methods.get("federated")
+    limits = None if federated is None else federated.mean_auc.limits
+    if limits is not None and limits[1] <= CHANCE:
+        yield f"The model is not shown to be better than chance (AUC {CHANCE:.2f}): see the 95% CI of its test AUC."
 
 
 def _alike(metrics: RunMetrics) -> Iterator[str]:
@@ -33,8 +43,8 @@ def _alike(metrics: RunMetrics) -> Iterator[str]:
     if deviation < FLAT * pooled.truth_deviation:
         unit = metrics.outcome.unit if isinstance(metrics.outcome, NumberOutcome) else ""
         middle = f"{pooled.truth_mean + bias:.1f} {unit}".rstrip()
-        spread = f"{deviation:.2g}, that of the true numbers {pooled.truth_deviation:.2g} {unit}".rstrip()
-        yield f"Every test scan is given nearly the same number, {middle} (standard deviation {spread})."
+        spread = f"{deviation:.2g}, that of the true numbers is {pooled.truth_deviation:.2g} {unit}".rstrip()
+        yield f"The model predicts nearly the same number for every test scan, {middle} (standard deviation {spread})."
 
 
 def _not_improved(metrics: RunMetrics, ledger: Sequence[LedgerLine]) -> Iterator[str]:
@@ -47,8 +57,9 @@ def _not_improved(metrics: RunMetrics, ledger: Sequence[LedgerLine]) -> Iterator
     number = isinstance(outcome, NumberOutcome)
     if after < before if number else after > before:
         return
-    measure = "RMSE" if number else "AUC" if outcome.is_binary else "macro AUC"
+    unit = f" {outcome.unit}".rstrip() if isinstance(outcome, NumberOutcome) else ""
+    measure = f"{RMSE_NAME} (RMSE)" if number else "AUC" if outcome.is_binary else "macro AUC"
     yield (
-        f"Training did not improve the validation {measure}: {before:.2f} before it, {after:.2f} after round "
-        f"{metrics.best_round}, which was evaluated."
+        f"Training did not improve the validation {measure}: {before:.2f}{unit} before training, {after:.2f}{unit} "
+        f"after round {metrics.best_round}, the round that was evaluated."
     )

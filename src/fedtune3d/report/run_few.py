@@ -72,7 +72,7 @@ def run_few(metrics: RunMetrics, rows: ShownRows) -> RunFew:
             )
             for row in rows.groups
         ),
-        membership=few_note((row.name, [cell.auc for cell in row.cells]) for row in rows.membership),
+        membership=few_note(((row.name, [cell.auc for cell in row.cells]) for row in rows.membership), by_class=False),
     )
 
 

@@ -7,13 +7,12 @@ from typing import Self
 from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.outcome import in_shown_order
-from fedtune3d.federation.leak_audit import LeakAudit
 from fedtune3d.report import against, balance, flow, membership, privacy, run_statistics, run_tables, saliency, table
 from fedtune3d.report.figures.drawing import Cell
 from fedtune3d.report.number_formatting import METHODS, sentence_case
 from fedtune3d.report.outcome_reading import outcome_methods, reading_lines
 from fedtune3d.report.outcome_tables import OutcomeTable, main_table, measured_tables
-from fedtune3d.report.participants import checked_sentences, participants_sentence
+from fedtune3d.report.participants import audit_notices, checked_sentences, participants_sentence
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.run_few import RunFew, ShownRows, run_few
 from fedtune3d.report.statements import calibration_words
@@ -36,7 +35,7 @@ class RunParts:
     checked_sentences: Sequence[str]
     flow_columns: Sequence[str]
     flow_rows: Sequence[flow.FlowRow]
-    audit: LeakAudit | None
+    audit_notices: Sequence[str]
     balance_rows: Sequence[balance.BalanceRow]
     balance_heads: Sequence[str]
     bad_scans: Sequence[TextRow]
@@ -65,7 +64,7 @@ class RunParts:
             checked_sentences=checked_sentences(contents),
             flow_columns=flow.flow_columns(contents.sites),
             flow_rows=flow.flow_rows(flows, names.in_order) if flows else [],
-            audit=contents.audit,
+            audit_notices=audit_notices(contents),
             balance_rows=balance.balance_rows(contents.audit.described, len(names.in_order)) if contents.audit else [],
             balance_heads=[
                 head

@@ -31,12 +31,12 @@ def total_over_seeds(seeds: Iterable[Mapping[str, AnyTestMetrics]]) -> str:
     Args:
         seeds: For each seed, site → its test set.
     """
-    return _ranges([tuple(map(sum, zip(*map(_counted, sites.values()), strict=True))) for sites in seeds])
+    return _ranges([tuple(map(sum, zip(*map(people_in_each, sites.values()), strict=True))) for sites in seeds])
 
 
 def people_over_seeds(tests: Iterable[AnyTestMetrics]) -> str:
     """Return the people per class in the test sets of several seeds: `11 + 14`, or `10–12 + 14` where they differ."""
-    return _ranges([_counted(test) for test in tests if test.scans])
+    return _ranges([people_in_each(test) for test in tests if test.scans])
 
 
 def percentage(share: float) -> str:
@@ -48,7 +48,7 @@ def _by_class(negatives: int, positives: int) -> str:
     return f"{positives} + {negatives}" if negatives or positives else NONE
 
 
-def _counted(test: AnyTestMetrics) -> tuple[int, ...]:
+def people_in_each(test: AnyTestMetrics) -> tuple[int, ...]:
     """Return the people of each class, in the order of labels; of a number all together."""
     if isinstance(test, ClassTestMetrics):
         return tuple(part.people for part in test.of_class)

@@ -19,6 +19,7 @@ from fedtune3d.federation.privacy.budget import Allowance, budget_of
 from fedtune3d.federation.privacy.differential_privacy.accounting import epsilon_of
 from fedtune3d.federation.privacy.differential_privacy.spending import read_spending
 from fedtune3d.federation.privacy.egress_log import EgressEntry
+from fedtune3d.report.number_formatting import utc
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _asked(approval: Approval, approvals: Approvals, charges: Sequence[Charge], 
         approval=approval,
         people=len(approval.people.get("everyone", ())),
         answered=len(own),
-        last=f"{last.time.replace('T', ' ')}, {last.purpose}" if last else "",
+        last=f"{utc(last.time)}, {last.purpose.replace('_', ' ')}" if last else "",
         round=latest if rounds is None else min(latest, rounds),  # the last state is scored in a round of its own
         rounds=rounds,
         budget=[Allowed(purpose, counts[purpose], allowance.times) for purpose, allowance in allowances.items()],

@@ -53,15 +53,19 @@ def comparison_sentence(metrics: RunMetrics) -> str:
         if found := verdict(comparison.difference, comparison.lower_is_better):
             by_verdict.setdefault(found, []).append(BASELINES.get(name, name))
     if metrics.against and not by_verdict:
-        return "No difference from the baselines is defined."
+        return "The difference from the baselines cannot be estimated."
     if not by_verdict:
-        return "The federated model was not compared with others (baselines: local, centralized)."
+        return "The federated model was not compared with baselines (local, centralized)."
     phrases = {
         "better": "is better than {}",
         "worse": "is worse than {}",
-        "no difference shown": "shows no difference from {} (0 is in the interval)",
+        "no difference shown": "shows no difference from {} (the 95% CI includes 0)",
     }
-    parts = [phrase.format(" and ".join(by_verdict[key])) for key, phrase in phrases.items() if key in by_verdict]
+    parts = [
+        phrase.format((" or " if key == "no difference shown" else " and ").join(by_verdict[key]))
+        for key, phrase in phrases.items()
+        if key in by_verdict
+    ]
     text = f"On the same test people the federated model {'; it '.join(parts)}."
     if set(by_verdict) == {"no difference shown"}:
         text += " None of these models is shown to be best."
@@ -114,7 +118,7 @@ def rates(test: TestMetrics, names: ClassNames) -> str:
 
 def new_scan_sentence(pooled: PooledMetrics | None, threshold: str, names: ClassNames) -> str:
     """Say what the model gives for a new scan."""
-    gives = f"gives the probability of {names.positive}"
+    gives = f"the model gives the probability of {names.positive}"
     if pooled is None or pooled.threshold is None:
         return f"{gives}; there is no threshold, so no class"
     return f"{gives}; {threshold} or above is classified as {names.positive}, below it as {names.negative}"

@@ -8,15 +8,17 @@ from fedtune3d._utils.version import __version__
 from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.against_baselines import AnyComparison
 from fedtune3d.evaluation.estimate import FEW
-from fedtune3d.evaluation.outcome import NumberOutcome
-from fedtune3d.report.first_screen import MODALITY, Against, against, asked
+from fedtune3d.evaluation.outcome import NumberOutcome, in_shown_order
+from fedtune3d.report.first_screen import MODALITY, Against, against, asked, mean_over
 from fedtune3d.report.number_formatting import duration, plural, size
+from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.shown_measure import ShownMeasure
 from fedtune3d.report.statements import ci, verdict
 from fedtune3d.report.study_captions import criterion_mean
 from fedtune3d.report.study_comparison import compare
 from fedtune3d.report.study_contents import Row, StudyContents
 from fedtune3d.report.study_ranking import RankedRow, runner_up
+from fedtune3d.report.what_left import what_left_short
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class StudyFirstScreen:
         mean_of: What it is a mean of.
         against: The selected one minus the runner-up and the baselines.
         evidence: How it was selected, and whether it beats the runner-up.
-        facts: Name → text: on whom it was tested, what it costs, what to do with a new scan.
+        facts: Name → text: on whom it was tested, what left the sites, what it costs.
+        trial: The name of the trial whose model predicts new scans; empty in a cross-validation.
     """
 
     question: str
@@ -44,6 +47,7 @@ class StudyFirstScreen:
     against: Sequence[Against]
     evidence: str
     facts: Sequence[tuple[str, str]]
+    trial: str = ""
 
 
 def study_first_screen(contents: StudyContents, ranked: Sequence[RankedRow]) -> StudyFirstScreen:
@@ -55,6 +59,8 @@ def study_first_screen(contents: StudyContents, ranked: Sequence[RankedRow]) -> 
     setting = " · ".join(_setting(contents))
     if selected is None:
         return StudyFirstScreen(question, setting, "", "", "", "", (), "", ())
+    having = sum(bool(found.values) for found in selected.sites.values())
+    run = _first_run(contents, selected)
     limits = selected.mean.estimate.limits
     seeds = f", {plural(len(selected.mean.values), contents.unit)}" if len(contents.numbers) > 1 else ""
     return StudyFirstScreen(
@@ -65,10 +71,11 @@ def study_first_screen(contents: StudyContents, ranked: Sequence[RankedRow]) -> 
         interval=f"not defined: {selected.mean.estimate.undefined}"
         if limits is None
         else f"95% CI {limits[1]:.2f}–{limits[2]:.2f}",
-        mean_of=f"mean over {plural(sum(bool(found.values) for found in selected.sites.values()), 'site')}{seeds}",
+        mean_of=f"{mean_over(having, len(contents.sites))}{seeds}",
         against=_against(contents, ranked, selected),
         evidence=_evidence(contents, ranked, selected),
         facts=_facts(contents, ranked, selected, names),
+        trial="" if run is None or contents.unit == "fold" else run.path.name,
     )
 
 
@@ -111,22 +118,41 @@ def _beats(comparison: AnyComparison | None, measure: ShownMeasure) -> str:
     words = {
         "better": "On the same test people the selected one is better",
         "worse": "On the same test people the selected one is worse",
-        "no difference shown": "On the same test people no difference is shown (the interval contains 0)",
+        "no difference shown": "On the same test people no difference is shown (the 95% CI includes 0)",
     }
     direction = " (below 0, the selected one has the smaller error)" if measure.is_error else ""
     return f"{words[found]}: {ci(comparison.difference, '+', measure.unit)}{direction}."
+
+
+def _tested(contents: StudyContents, people: str, selected: Row, names: ClassNames) -> str:
+    """Say on how many people of each class a combination was tested; seeds may differ in it."""
+    per_class = ""
+    counts = people.split(" + ")
+    if isinstance(contents.results.outcome, NumberOutcome):
+        text = f"{people} people"
+    else:
+        per_class = " per class"
+        named = zip(counts, in_shown_order(names.in_order), strict=True)
+        by_class = ", ".join(f"{count} {name}" for count, name in named) if len(counts) > 1 else people
+        whole = all(count.isdigit() for count in counts)
+        text = f"{sum(map(int, counts))} people ({by_class})" if whole else f"{by_class} people"
+    text += f" at {plural(len(contents.sites), 'site')}, used neither for training nor for selection"
+    if selected.mean.estimate.mark:
+        text += f". Some sites have fewer than {FEW} people{per_class}, so intervals are wide"
+    return text
+
+
+def _first_run(contents: StudyContents, selected: Row) -> RunContents | None:
+    return next(iter(contents.finished(selected.trials).values()), None)
 
 
 def _facts(
     contents: StudyContents, ranked: Sequence[RankedRow], selected: Row, names: ClassNames
 ) -> list[tuple[str, str]]:
     people = next(entry.people for entry in ranked if entry.row.key == selected.key)
-    is_number = isinstance(contents.results.outcome, NumberOutcome)
-    per_class, by_class = ("", "") if is_number else (" per class", f" ({names.both})")
-    few = (
-        f"; fewer than {FEW}{per_class} at some site, so the intervals are wide" if selected.mean.estimate.mark else ""
-    )
-    facts = [("Tested on", f"{people} people{by_class} at {plural(len(contents.sites), 'site')}{few}")]
+    facts = [("Tested on", _tested(contents, people, selected, names))]
+    if (trial := _first_run(contents, selected)) is not None:
+        facts.append(("Left the sites", f"in each trial: {what_left_short(trial)}"))
     if selected.cost is not None:
         cost = selected.cost
         facts.append(

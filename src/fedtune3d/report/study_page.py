@@ -14,6 +14,7 @@ from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.federation.round_state import read_best_state
 from fedtune3d.preparation.profiles import Profiles
 from fedtune3d.report import number_formatting
+from fedtune3d.report.cross_validation_first_screen import NO_MODEL
 from fedtune3d.report.few import few_note
 from fedtune3d.report.figures.drawing import Drawing, tab_separated
 from fedtune3d.report.figures.forest import draw_forest
@@ -64,7 +65,10 @@ def write_study_report(folder: Path) -> Path:
 def _draw(contents: StudyContents, differences: list[PairedRow]) -> dict[str, Drawing]:
     """Draw the figures for which there are data, by name."""
     drawn = [
-        *(draw_study_stage(stage, rows, contents.unit, contents.measure) for stage, rows in contents.stages.items()),
+        *(
+            draw_study_stage(stage, rows, contents.unit, contents.measure, people_tested(contents))
+            for stage, rows in contents.stages.items()
+        ),
         draw_study_weights(contents),
         draw_trade_off(contents),
         draw_forest(differences, contents.measure),
@@ -91,6 +95,7 @@ def _render(contents: StudyContents, drawings: dict[str, Drawing], differences: 
         measure=contents.measure,
         by_class="" if contents.measure.is_error else f", {contents.names.both}",
         first=study_first_screen(contents, ranked),
+        no_model=NO_MODEL,
         ranked=ranked,
         dots_width=WIDTH,
         sections=_sections(contents, drawings),

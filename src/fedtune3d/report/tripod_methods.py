@@ -125,10 +125,14 @@ def _measures(run: FinishedRun, experiment: Experiment) -> Answer:
     return Answer("filled", " ".join(statistics_sentences(run, experiment, NoCitations())))
 
 
-def _updating(run: FinishedRun, experiment: Experiment) -> Answer:
+def _recalibrated(run: FinishedRun) -> str:
     if (two := run.metrics.of_two_classes) is None or two.scaling is None:
-        return Answer("filled", "None.")
-    return Answer("filled", "Recalibration by Platt scaling on the validation scans of all sites together.")
+        return "Probabilities were not recalibrated."
+    return "Recalibration by Platt scaling on the validation scans of all sites together."
+
+
+def _updating(run: FinishedRun, experiment: Experiment) -> Answer:
+    return Answer("filled", _recalibrated(run))
 
 
 def _computed(run: FinishedRun, experiment: Experiment) -> Answer:
@@ -140,7 +144,7 @@ def _imbalance(run: FinishedRun, experiment: Experiment) -> Answer:
         return Answer("filled", "Not applicable: there are no classes.")
     if experiment.training.class_weighted and experiment.model.head != NCC:
         text = "Classes were weighted in the loss by the inverse of their share of each site's training scans, so that "
-        return Answer("filled", f"{text}probabilities do not follow the prevalence. {_updating(run, experiment).text}")
+        return Answer("filled", f"{text}probabilities do not follow the prevalence. {_recalibrated(run)}")
     return Answer("filled", "No method was used.")
 
 
@@ -170,7 +174,9 @@ def _output(run: FinishedRun, experiment: Experiment) -> Answer:
 
 
 def _differences(run: FinishedRun, experiment: Experiment) -> Answer:
-    return Answer("filled", "None by design: training and test people are drawn from the same people of each site.")
+    return Answer(
+        "filled", "None by design: at each site, training and test people were drawn at random from the same cohort."
+    )
 
 
 def _ethics(run: FinishedRun, experiment: Experiment) -> Answer:

@@ -3,7 +3,7 @@
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report.headline import answer, headline
-from fedtune3d.report.number_formatting import METHODS, caveat, difference, interval
+from fedtune3d.report.number_formatting import METHODS, caveat, difference, interval, sentence_case
 from fedtune3d.report.run_contents import FinishedRun
 from fedtune3d.report.split_sizes import people_in, people_text
 from fedtune3d.report.tripod_items import Answer, Answering
@@ -42,7 +42,8 @@ def _comparison(run: FinishedRun, experiment: Experiment) -> Answer:
 def _numbers(run: FinishedRun, experiment: Experiment) -> Answer:
     chosen = "choice of round and threshold" if experiment.outcome.is_binary else "choice of round"
     named = {"training": "train", chosen: "validation", "evaluation": "test"}
-    return Answer("filled", "; ".join(f"{name}: {people_text(people_in(run, split))}" for name, split in named.items()))
+    sizes = "; ".join(f"{name}: {people_text(people_in(run, split))}" for name, split in named.items())
+    return Answer("filled", f"{sentence_case(sizes)}.")
 
 
 def _specification(run: FinishedRun, experiment: Experiment) -> Answer:

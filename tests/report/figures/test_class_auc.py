@@ -7,6 +7,7 @@ from fedtune3d.report.figures.class_marks import MACRO, class_marks
 def test_each_class_has_a_panel_of_its_name_with_all_sites() -> None:
     metrics = class_metrics()
     drawing = draw_class_auc(metrics)
+    assert metrics.pooled is not None
     panels = {axes.get_title(loc="left"): axes for axes in drawing.figure.axes}
     assert list(panels) == [*CLASSES, MACRO]
     for name, axes in panels.items():
@@ -18,7 +19,11 @@ def test_each_class_has_a_panel_of_its_name_with_all_sites() -> None:
     assert len(drawing.rows) == 4 * 4 + 1  # the mean over sites is of the mean of the classes
     first, *others = panels.values()
     names = [label.get_text() for label in first.get_yticklabels()]
-    assert names == ["Amsterdam", "Boston", "Graz", "Mean", "Pooled"]
+    assert names == [
+        *(f"{site} ({metrics.sites[site].participants})" for site in ("Amsterdam", "Boston", "Graz")),
+        "Mean",
+        f"Pooled ({metrics.pooled.participants})",
+    ]
     assert all(not label.get_text() for axes in others for label in axes.get_yticklabels())
     assert "hollow: fewer than 10 people in a class" in drawing.figure._supxlabel.get_text()
 

@@ -11,6 +11,7 @@ from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.reliability import CurvePoint
 from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, VERMILION, Cell, Drawing, new_figure
+from fedtune3d.report.number_formatting import plural
 
 
 def draw_calibration(metrics: RunMetrics, names: ClassNames = UNNAMED) -> Drawing | None:
@@ -18,6 +19,8 @@ def draw_calibration(metrics: RunMetrics, names: ClassNames = UNNAMED) -> Drawin
     pooled = metrics.federated.pooled
     if pooled is None or not pooled.calibration_curve:
         return None
+    of_class = f"{pooled.positives} {names.positive}, {pooled.negatives} {names.negative}"
+    tested = f"all {plural(pooled.scans, 'test scan')} ({of_class})"
     points, decisions = pooled.calibration_curve, pooled.decision_curve
     figure = new_figure(9.2, 3.1)
     parts = figure.subplot_mosaic([["curve", "worth"], ["count", "worth"]], height_ratios=(4, 1))
@@ -29,7 +32,7 @@ def draw_calibration(metrics: RunMetrics, names: ClassNames = UNNAMED) -> Drawin
         axes.spines[["top", "right"]].set_visible(False)
     return Drawing(
         name="calibration",
-        title="Calibration with 95% CIs (left) and net benefit (right) of the federated model, all test scans",
+        title=f"Calibration with 95% CIs (left) and net benefit (right) of the federated model on {tested}",
         description=f"Left: proportion of {names.positive} among test scans against the mean probability in ten bins, "
         "with 95% CIs, and the scans in each bin. Right: net benefit of deciding by the model, of treating all and of "
         "treating none.",
@@ -53,9 +56,9 @@ def _draw_curve(axes: Axes, points: Sequence[CurvePoint], names: ClassNames) -> 
         label="model, 95% CI",
     )
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    axes.set_ylabel(f"Share of {names.positive} scans", fontsize=9)
+    axes.set_ylabel(f"Proportion of {names.positive}", fontsize=9)
     axes.set_title("Calibration", fontsize=10, loc="left")
-    axes.legend(framealpha=0.85, edgecolor="none", fontsize=8, loc="lower right")
+    axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
     axes.tick_params(labelbottom=False)
 
 

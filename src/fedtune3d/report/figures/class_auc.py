@@ -16,7 +16,7 @@ from fedtune3d.report.table import AucRow
 _WIDTH, _ROW, _AROUND = 10.4, 0.22, 0.72  # inches: of the figure, of a row, above and below the rows of a panel
 _COLUMNS = 5
 _LONGEST_NAME = 24
-_NOTE = f"Test AUC, 95% CI · dashed: chance · hollow: fewer than {FEW} people in a class · Mean: over sites"
+_NOTE = f"Test AUC, 95% CI · dashed: chance · hollow: fewer than {FEW} people in a class · in brackets: people"
 
 
 def draw_class_auc(metrics: ClassMetrics) -> Drawing:
@@ -28,7 +28,7 @@ def draw_class_auc(metrics: ClassMetrics) -> Drawing:
         description="Test AUC of each class against all others with 95% CIs, a panel per class and one for the mean of "
         "the classes: per site, as the mean over sites (of the mean of the classes only) and for all test scans; the "
         "tables under Results have the same numbers.",
-        figure=_draw(rows, marks),
+        figure=_draw(rows, marks, {name: part.participants for name, part in metrics.parts.items()}),
         rows=[
             _data(row.name, name, estimate)
             for row in rows
@@ -38,7 +38,7 @@ def draw_class_auc(metrics: ClassMetrics) -> Drawing:
     )
 
 
-def _draw(rows: Sequence[AucRow], marks: Mapping[str, Mark]) -> Figure:
+def _draw(rows: Sequence[AucRow], marks: Mapping[str, Mark], people: Mapping[str, int]) -> Figure:
     columns = min(_COLUMNS, len(marks))
     lines = math.ceil(len(marks) / columns)
     figure = new_figure(_WIDTH, 0.25 + lines * (_AROUND + _ROW * len(rows)))
@@ -49,7 +49,7 @@ def _draw(rows: Sequence[AucRow], marks: Mapping[str, Mark]) -> Figure:
         axes.set_xlim(lowest, 1.02)
         for height, row in enumerate(rows):
             _draw_estimate(axes, row.estimates[index], height, mark)
-        _style(axes, rows, named=index % columns == 0)
+        _style(axes, rows, people, named=index % columns == 0)
         axes.set_title(name, fontsize=9.5, loc="left", weight="bold")
     figure.supxlabel(_NOTE, fontsize=8.5, color=SOFT)
     return figure
@@ -66,9 +66,12 @@ def _draw_estimate(axes: Axes, estimate: Estimate | None, height: float, mark: M
     axes.plot(value, height, marker=mark.marker, color=mark.colour, markerfacecolor=face, markersize=6, zorder=3)
 
 
-def _style(axes: Axes, rows: Sequence[AucRow], named: bool) -> None:
+def _style(axes: Axes, rows: Sequence[AucRow], people: Mapping[str, int], named: bool) -> None:
     """Style a panel, the first of its line with the names of the rows."""
-    names = [row.name if len(row.name) <= _LONGEST_NAME else f"{row.name[: _LONGEST_NAME - 1]}…" for row in rows]
+    short = [row.name if len(row.name) <= _LONGEST_NAME else f"{row.name[: _LONGEST_NAME - 1]}…" for row in rows]
+    names = [
+        f"{name} ({people[row.name]})" if row.name in people else name for name, row in zip(short, rows, strict=True)
+    ]
     axes.set_yticks(range(len(rows)), names if named else [""] * len(rows), fontsize=8.5)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.axvline(0.5, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)

@@ -40,15 +40,15 @@ def draw_learning_curves(
 
     _curves(left, rows, marks, of_validation)
     _curves(right, rows, marks, lambda row: row.training_loss)
-    _finish(left, f"Validation {measure}", "Round of the global state", best_round)
+    _finish(left, f"Validation {measure}", "Round of the global model", best_round)
     _finish(right, "Training loss", "Round", None)
     name_lines(figure, left)
     on_scale = ", of the number on the scale from −1 to 1 of its range" if isinstance(outcome, NumberOutcome) else ""
     return Drawing(
         name="learning_curves",
-        title=f"Learning curves: validation {measure} of the global state per site and their mean (left), training "
+        title=f"Learning curves: validation {measure} of the global model per site and their mean (left), training "
         "loss per site (right)",
-        description=f"Left: validation {measure} of the global state per site and its mean, over the rounds. "
+        description=f"Left: validation {measure} of the global model per site and its mean, over the rounds. "
         f"Right: training loss per site in each round{on_scale}.",
         figure=figure,
         rows=[asdict(row) for row in rows],

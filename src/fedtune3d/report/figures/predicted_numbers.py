@@ -45,8 +45,10 @@ def draw_predicted_numbers(metrics: NumberMetrics, target: str, unit: str) -> Dr
     axes.set_ylabel(with_unit(f"Predicted {target}", unit), fontsize=9)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
+    title = f"MAE: mean absolute error{f' in {unit}' if unit else ''} [95% CI]"
     anchor = (_LEFT + _PLOT + 0.15) / _WIDTH, 1 - 0.22 / height
-    figure.legend(loc="upper left", bbox_to_anchor=anchor, ncols=1, frameon=False, fontsize=8.5)
+    figure.legend(loc="upper left", bbox_to_anchor=anchor, frameon=False, fontsize=8.5, title=title, alignment="left")
+    figure.legends[0].get_title().set_fontsize(8.5)
     line = "black: the calibration line, the regression of the true on the predicted number"
     if not _is_drawn(metrics.pooled):
         why = why_no_line(metrics.pooled.measures).removeprefix("not shown: ")

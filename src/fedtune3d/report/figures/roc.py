@@ -18,6 +18,7 @@ def draw_roc(metrics: RunMetrics, sites: Sequence[str], names: ClassNames = UNNA
     if pooled is None or pooled.roc is None:
         return None
     curve = pooled.roc
+    band = " (grey: pointwise 95% band)" if curve.band else ""
     curves = {site: roc for site in sites if site in tests and (roc := tests[site].roc) is not None}
     many, marks = len(curves) > MANY_SITES, site_marks(sites)
     figure = new_figure(5.2, 5.4 + 0.17 * (0 if many else len(curves)))
@@ -47,7 +48,7 @@ def draw_roc(metrics: RunMetrics, sites: Sequence[str], names: ClassNames = UNNA
     finish_roc_axes(figure, axes, "1 − specificity", "Sensitivity")
     return Drawing(
         name="roc",
-        title="ROC curve, federated",
+        title=f"ROC curves of the federated model{band}; n: people, {names.both}",
         description=_description([curve, *curves.values()], names),
         figure=figure,
         rows=[

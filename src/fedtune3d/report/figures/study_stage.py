@@ -1,7 +1,8 @@
 """The main measure of test scans per site, of the combinations compared in a stage of a study."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
+from types import MappingProxyType
 
 from fedtune3d.report.figures.auc_rows import draw_rows
 from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, Drawing, Mark, site_marks
@@ -17,7 +18,13 @@ _OTHERS = {
 }
 
 
-def draw_study_stage(stage: str, rows: Sequence[Row], unit: str = "seed", measure: ShownMeasure = AUC) -> Drawing:
+def draw_study_stage(
+    stage: str,
+    rows: Sequence[Row],
+    unit: str = "seed",
+    measure: ShownMeasure = AUC,
+    people: Mapping[str, str] = MappingProxyType({}),
+) -> Drawing:
     """Draw one row per site and one for the mean; references are grey and baselines black.
 
     All combinations of a crossed study have one row each, with the mean over sites.
@@ -27,13 +34,14 @@ def draw_study_stage(stage: str, rows: Sequence[Row], unit: str = "seed", measur
         rows: Its rows.
         unit: What the trials of a combination are: ``seed`` or ``fold``.
         measure: The main measure of what the models predict.
+        people: Site → its test people, shown under its name.
     """
     if stage == CROSSED:
         return _draw_combinations(rows, unit, measure)
     names = [*rows[0].sites, "Mean"]
     lines = [
         AucRow(
-            name,
+            f"{name}\n({people[name]})" if name in people else name,
             "mean" if name == "Mean" else "site",
             None,
             [_over_seeds(row, name).estimate for row in rows],
@@ -41,7 +49,7 @@ def draw_study_stage(stage: str, rows: Sequence[Row], unit: str = "seed", measur
         )
         for name in names
     ]
-    title = f"{TITLES[stage]}: test {measure.name} per site"
+    title = f"{TITLES[stage]}: test {measure.name} with 95% CI per site, with its test people in brackets"
     return Drawing(
         name=f"{measure.key}_by_{stage.removesuffix('s')}",
         title=title,

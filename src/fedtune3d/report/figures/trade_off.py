@@ -46,7 +46,7 @@ def draw_trade_off(contents: StudyContents) -> Drawing | None:
     figure.legend(loc="outside lower center", frameon=False, fontsize=8)
     return Drawing(
         name="trade_off",
-        title=f"{contents.measure.title} against traffic",
+        title=f"Test {contents.measure.name}, mean over sites, with 95% CI against the total traffic of a run",
         description=f"Mean test {contents.measure.name} with its 95% CI against the total traffic of a run, of all "
         "rounds and sites both ways, for each combination. Marks of similar traffic are moved apart on the page; the "
         "efficiency table has the same numbers.",
