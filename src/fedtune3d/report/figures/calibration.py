@@ -20,7 +20,7 @@ def draw_calibration(metrics: RunMetrics, names: ClassNames = UNNAMED) -> Drawin
     if pooled is None or not pooled.calibration_curve:
         return None
     of_class = f"{pooled.positives} {names.positive}, {pooled.negatives} {names.negative}"
-    tested = f"all {plural(pooled.scans, 'test scan')} ({of_class})"
+    tested = f"{plural(pooled.scans, 'test scan')} ({of_class})"
     points, decisions = pooled.calibration_curve, pooled.decision_curve
     figure = new_figure(9.2, 3.1)
     parts = figure.subplot_mosaic([["curve", "worth"], ["count", "worth"]], height_ratios=(4, 1))
@@ -32,7 +32,7 @@ def draw_calibration(metrics: RunMetrics, names: ClassNames = UNNAMED) -> Drawin
         axes.spines[["top", "right"]].set_visible(False)
     return Drawing(
         name="calibration",
-        title=f"Calibration with 95% CIs (left) and net benefit (right) of the federated model on {tested}",
+        title=f"Calibration (left) and net benefit (right), federated, 95% CIs; {tested}",
         description=f"Left: proportion of {names.positive} among test scans against the mean probability in ten bins, "
         "with 95% CIs, and the scans in each bin. Right: net benefit of deciding by the model, of treating all and of "
         "treating none.",
