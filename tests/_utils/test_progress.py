@@ -43,6 +43,15 @@ def test_a_line_now_and_then_with_the_time_left(monkeypatch: pytest.MonkeyPatch)
     ]
 
 
+def test_the_first_round_which_also_encodes_is_not_the_pace_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    with Lines(said.append).bar("rounds") as advance:
+        for now, done in ((1000.0, 0), (1150.0, 1), (1160.0, 2), (1210.0, 7)):
+            monkeypatch.setattr("time.monotonic", lambda now=now: now)
+            advance(done, 20)
+    assert said == ["rounds: 20", "rounds: 1 of 20", "rounds: 7 of 20, 0:02:10 left", "rounds: done"]
+
+
 def test_without_progress_there_is_no_time_left() -> None:
     said: list[str] = []
     with Lines(said.append, every_seconds=0).bar("rounds") as advance:

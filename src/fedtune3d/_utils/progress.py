@@ -40,7 +40,8 @@ class Silent:
 class Lines:
     """A display for logs: one line at the start, one per minute with the time left, and one at the end.
 
-    Work without steps has no line.
+    Work without steps has no line. A first step that is reported alone does not count for the pace: the first round
+    also encodes what all others only read, and the first scan starts the processes.
     """
 
     def __init__(self, print_line: Callable[[str], None], every_seconds: float = 60) -> None:
@@ -51,19 +52,22 @@ class Lines:
     def bar(self, text: str) -> Iterator[Advance]:
         """Print `text` at the first step, and then the progress."""
         first: _Step | None = None
+        warm: _Step | None = None
         last_printed = 0.0
 
         def advance(done: int, total: int) -> None:
             """Print a line at the first step, and after that at most every `every_seconds`."""
-            nonlocal first, last_printed
+            nonlocal first, warm, last_printed
             now = time.monotonic()
+            if first is not None and warm is None and done == first.done + 1:
+                warm = _Step(now, done)
             if first is None:
                 first = _Step(now, done)
                 self.print_line(f"{text}: {total}")
             elif now - last_printed < self.every_seconds:
                 return
             else:
-                self.print_line(f"{text}: {done} of {total}{_time_left(first, _Step(now, done), total)}")
+                self.print_line(f"{text}: {done} of {total}{_time_left(warm or first, _Step(now, done), total)}")
             last_printed = now
 
         yield advance
@@ -83,7 +87,7 @@ class _Step(NamedTuple):
 
 
 def _time_left(first: _Step, now: _Step, total: int) -> str:
-    """Return the time left at the pace since the first step, in words; empty while there is none."""
+    """Return the time left at the pace since a step, in words; empty while there is none."""
     if now.done == first.done:
         return ""
     left = (now.seconds - first.seconds) / (now.done - first.done) * (total - now.done)
