@@ -110,3 +110,17 @@ def test_stopping_a_command_is_one_line(
 
     monkeypatch.setattr("fedtune3d.config.study.is_study", stop)
     assert call(capsys, "check", tmp_path / "a.yaml") == (130, "", "stopped; run the same command again to continue\n")
+
+
+@pytest.mark.parametrize("words", [("chek",), ("site", "chek")])
+def test_a_mistyped_command_is_suggested_once(capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
+    code, _, said = call(capsys, *words)
+    assert code == 2
+    assert said.count("'check'") == 1
+
+
+def test_a_folder_in_place_of_an_experiment_file_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    said = f"fedtune3d: {tmp_path}: expected a YAML file, found a folder; name the file in it\n"
+    assert call(capsys, "plan", tmp_path) == (2, "", said)

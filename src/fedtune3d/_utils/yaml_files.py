@@ -93,6 +93,8 @@ def read_yaml(path: Path, if_missing: str) -> dict[str, object]:
         values = _load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {if_missing}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: expected a YAML file, found a folder; name the file in it") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
     except _DuplicateKeyError as error:

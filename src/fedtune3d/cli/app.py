@@ -1,6 +1,7 @@
 """The command line: the commands by group, and how errors are printed."""
 
 import inspect
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from click import UsageError
 from typer.core import TyperGroup
 
 from fedtune3d._utils.errors import InputError, StorageError
@@ -16,7 +18,20 @@ from fedtune3d.cli import before_a_run, cache, runs, server, site, trained_model
 from fedtune3d.cli.shared import err, out
 
 
-class _Commands(TyperGroup):
+class _Group(TyperGroup):
+    """Suggest the command that a mistyped one was meant to be, once; click 8.4 and Typer both add the sentence."""
+
+    def resolve_command(self, ctx: Any, args: Any) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except UsageError as error:
+            parts = vars(error)
+            if parts.get("possibilities"):  # click adds its sentence when it prints; its message is final for mypy
+                parts["message"] = re.sub(r" Did you mean [^?]*\?$", "", error.message)
+            raise
+
+
+class _Commands(_Group):
     """Report that a command was stopped; Typer alone would exit silently."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -41,7 +56,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},  # of all commands below it, too
     help="Fine-tune a 3D medical foundation model across hospitals; no scan leaves its site.\n\n"
-    "Typical order: init (write an experiment file), plan (estimate the cost), check (look for data leaks), run.",
+    "Typical order: init (write an experiment file), plan (estimate the cost), prepare (then look at the scans), "
+    "check (look for data leaks), run.",
 )
 for command in (
     before_a_run.init,
@@ -58,7 +74,7 @@ for command in (
 ):
     app.command()(command)
 for name, group in (("server", server), ("site", site), ("weights", weights), ("cache", cache)):
-    app.add_typer(group.commands, name=name)
+    app.add_typer(group.commands, name=name, cls=_Group)
 for commands in (app, server.commands, site.commands, weights.commands, cache.commands):
     for info in commands.registered_commands:
         info.help = _one_line_per_paragraph(inspect.getdoc(info.callback) or "")
