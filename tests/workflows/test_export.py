@@ -34,8 +34,10 @@ from fedtune3d.preparation.prepare_scan import PREPARATION_VERSION
 from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.report.export_info import InputFormat
 from fedtune3d.report.model_card import model_card
+from fedtune3d.report.result_warnings import result_warnings
 from fedtune3d.report.run_contents import read_finished_run, read_run
 from fedtune3d.workflows.export import export_run, load_exported
+from fedtune3d.workflows.predict import Predictor
 from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.run_folder import read_metrics
 
@@ -203,6 +205,21 @@ def test_the_card_warns_and_has_the_numbers_of_the_run(run: Run, tmp_path: Path)
     assert sum(cells[:3]) == 14  # every scan of the site is in one split
     assert cells[2:] == [test.scans, test.participants, test.positives]
     assert str(tmp_path.parent) not in text
+
+
+def test_the_card_and_predictions_repeat_the_warnings_of_the_results(run: Run, tmp_path: Path) -> None:
+    contents = read_finished_run(run("frozen"))
+    path, _ = export_run(run("frozen"), tmp_path, merged=True)
+    first, *others = contents.ledger
+    best = next(line for line in others if line.validation.state_round == 2)
+    failed = replace(
+        contents,
+        metrics=replace(contents.metrics, best_round=2),
+        ledger=[replace(first, validation=replace(best.validation, state_round=0)), *others],
+    )
+    text = model_card(failed, load_exported(path)[1], [path.name])
+    assert "> **Warning:** Training did not improve the validation AUC: " in text
+    assert Predictor(run("frozen")).warnings == result_warnings(contents.metrics, contents.names, contents.ledger)
 
 
 def test_the_card_shows_foreign_text_as_it_is(run: Run, tmp_path: Path) -> None:

@@ -95,6 +95,8 @@ def predict(
     out.print(predicted_table(predictions, predictor))
     for sentence in predicted_sentences(predictions, predictor):
         out.print(sentence, soft_wrap=True)
+    for warning in predictor.warnings:
+        out.print(f"Warning: {warning}", soft_wrap=True)
     if text := caveat(predictor.metrics):
         out.print(text)
 

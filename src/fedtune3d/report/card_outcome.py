@@ -31,7 +31,7 @@ def limit(outcome: Outcome) -> str:
         limits = f"{outcome.minimum:g} to {outcome.shown(outcome.maximum, 0)}"
         return f"It predicts {markdown(outcome.column)} from {limits} and says nothing about any disease"
     classes = "two classes" if outcome.is_binary else f"{outcome.width} classes"
-    return f"It tells the {classes} below apart and says nothing about any other disease"
+    return f"It tells the {classes} above apart and says nothing about any other disease"
 
 
 def class_table(info: ExportInfo) -> OutcomeTable | None:

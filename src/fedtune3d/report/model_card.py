@@ -27,6 +27,7 @@ from fedtune3d.report.number_formatting import (
 )
 from fedtune3d.report.number_formatting import threshold as shown_threshold
 from fedtune3d.report.outcome_tables import OutcomeTable, main_table, measured_tables
+from fedtune3d.report.result_warnings import result_warnings
 from fedtune3d.report.run_contents import FinishedRun
 from fedtune3d.report.sample_sizes import people_by_class, percentage
 from fedtune3d.report.table import shown_methods
@@ -35,15 +36,15 @@ MEASURES = ("People", "AUC", "Balanced accuracy", "Sensitivity", "Specificity")
 
 INTENDED_USE = """\
 Research only: to compare methods of federated fine-tuning, and to reproduce or continue this experiment. The input is
-a brain-extracted T1-weighted scan of an adult, similar to those of the sites below. **This is not a medical device.
-It must not inform the diagnosis or the treatment of anyone.**"""
+a T1-weighted scan of an adult, similar to those of the sites below and prepared in the same way.
+**This is not a medical device. It must not inform the diagnosis or the treatment of anyone.**"""
 
 LIMITS = """\
 - {outcome}.
-- It was measured on test scans of the sites below only. With another scanner, sequence, age range or prevalence it
-  may perform worse, by an amount that the numbers below do not show.
+- It was measured on test scans of the sites above only. With another scanner, sequence, age range or prevalence it
+  may perform worse, by an amount that the numbers above do not show.
 - {calibration}
-- The round was chosen by validation scores, which are therefore optimistic; the test numbers below are not affected.
+- The round was chosen by validation scores, which are therefore optimistic; the test numbers above are not affected.
 - Weights can reveal information about the scans on which they were trained. {protection}"""
 
 HOW_TO_USE = """\
@@ -77,6 +78,7 @@ def model_card(contents: FinishedRun, info: ExportInfo, files: Sequence[str]) ->
         f"# {markdown(info.experiment)}",
         f"{described(info.outcome)}, fine-tuned by federated learning across {plural(len(contents.sites), 'site')}.",
         f"> **{warning}**" if warning else "",
+        *(f"> **Warning:** {text}" for text in result_warnings(metrics, contents.names, contents.ledger)),
         _own_layers(info),
         "## Intended use\n\n" + INTENDED_USE,
         "## Files\n\n" + "\n".join(f"- `{name}`: {_FILES[name]}" for name in files),

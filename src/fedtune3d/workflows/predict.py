@@ -23,6 +23,7 @@ from fedtune3d.models.pooling import pool_features
 from fedtune3d.preparation.prepare_all import use_one_thread
 from fedtune3d.preparation.prepare_scan import prepare_scan
 from fedtune3d.preparation.prepared_scan import PreparedScan
+from fedtune3d.report.result_warnings import result_warnings
 from fedtune3d.training.prediction import as_input
 from fedtune3d.workflows.export import trained_model
 from fedtune3d.workflows.known_scans import KnownScans
@@ -46,6 +47,7 @@ class Predictor:
         scaling: The run's recalibration on validation scans; None without `evaluation.recalibration`.
         known: The scans of the run, as far as they are known here.
         names: The names of the classes.
+        warnings: Those of the run's results, such as that training did not help, which apply to every prediction.
 
     Raises:
         InputError: If the run is not complete, or the weights are not the run's.
@@ -64,6 +66,7 @@ class Predictor:
         self.statistics = _read_feature_statistics(RunFolder(run_folder), contents.sites)
         self.known = KnownScans(RunFolder(run_folder))
         self.names = contents.names
+        self.warnings = result_warnings(self.metrics, self.names, contents.ledger)
         torch.set_num_threads(self.experiment.threads)
 
     def prepare(self, scan: Path) -> PreparedScan:
