@@ -5,7 +5,7 @@ import pytest
 from fedtune3d.cohorts.inclusion import Included, Wanted
 from fedtune3d.cohorts.label_expressions import Row
 from fedtune3d.cohorts.labels import ClassMapping, LabelMapping
-from fedtune3d.cohorts.nobody_usable import nobody_usable
+from fedtune3d.cohorts.nobody_usable import empty_classes, nobody_usable
 from fedtune3d.cohorts.number_column import NumberColumn
 from fedtune3d.evaluation.outcome import NumberOutcome
 
@@ -64,3 +64,37 @@ def test_many_values_are_not_listed_one_by_one() -> None:
 
 def test_an_empty_table_has_nobody_to_correct() -> None:
     assert "found no participant; add the site's people" in nobody_usable([], AGE)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lines"),
+    [
+        (LabelMapping(positive=("AD",), negative=("CN", "HC")), ()),
+        (AGE, ()),
+        (
+            LabelMapping(positive=("ad",), negative="diagnosis == CN"),
+            (
+                "nobody meets labels.positive: ad; the column diagnosis has AD (1), CN (2); did you mean 'AD'? Correct "
+                "the labels, unless the site has no such people",
+            ),
+        ),
+        (
+            Included(ClassMapping({"CN": ("CN",), "MCI": "mmse < 26", "AD": ("AD",)}), "age < 75"),
+            (
+                "nobody meets labels.MCI: mmse < 26; the column mmse is empty; correct the labels, unless the site has "
+                "no such people",
+                "nobody meets labels.AD: AD; the column diagnosis has AD (1), CN (2); correct the labels, unless the "
+                "site has no such people",
+            ),
+        ),
+    ],
+)
+def test_a_class_without_anybody_names_its_words_and_those_of_the_column(
+    wanted: Wanted, lines: tuple[str, ...]
+) -> None:
+    assert empty_classes(ROWS, [], wanted) == lines
+
+
+def test_people_whose_sessions_have_other_labels_are_in_their_class() -> None:
+    wanted = LabelMapping(positive=("AD",), negative=("HC",))
+    assert empty_classes(ROWS, [{"diagnosis": "HC"}], wanted) == ()

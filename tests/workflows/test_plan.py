@@ -14,9 +14,10 @@ from rich.console import Console
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.progress import Lines
 from fedtune3d.cli.plan_messages import messages
 from fedtune3d.cli.plan_tables import run_tables
-from fedtune3d.cohorts.labels import ClassMapping
+from fedtune3d.cohorts.labels import ClassMapping, LabelMapping
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.outcome import TargetSection
 from fedtune3d.config.study import Study
@@ -28,6 +29,7 @@ from fedtune3d.workflows import plan_study, study_costs
 from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_run, plan_with
 from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.run_folder import read_metrics
+from fedtune3d.workflows.sites import make_sites
 from fedtune3d.workflows.study_costs import measure_encoders
 
 
@@ -47,6 +49,20 @@ def plan(found: tuple[Experiment, MeasuredCosts]) -> RunPlan:
 def run(found: tuple[Experiment, MeasuredCosts], plan: RunPlan) -> RunFolder:
     """What was planned, carried out."""
     return run_experiment(found[0], report=False)
+
+
+def test_a_mistyped_word_of_a_site_is_said_by_plan_and_by_whatever_reads_its_tables(
+    found: tuple[Experiment, MeasuredCosts],
+) -> None:
+    first, *others = found[0].sites
+    mistyped = first.model_copy(update={"labels": LabelMapping(positive=("AD",), negative=("cn",))})
+    experiment = found[0].model_copy(update={"sites": (mistyped, *others)})
+    (line,) = SiteScans(experiment).empty_classes
+    assert re.fullmatch(r"A: nobody meets labels.negative: cn; .* did you mean 'CN'\? Correct the labels, .*", line)
+    notes: list[str] = []
+    site, *_ = make_sites(experiment, RunFolder(experiment.output), Lines(notes.append))
+    assert site.cohort.empty_classes == (line.removeprefix("A: "),)
+    assert notes == [f"A: warning: {line.removeprefix('A: ')}"]
 
 
 def test_the_bytes_are_those_of_the_ledger(found: tuple[Experiment, MeasuredCosts], run: RunFolder) -> None:

@@ -43,6 +43,14 @@ def test_sets_of_one_class_name_the_key_of_the_split() -> None:
     assert test.startswith("test set without a class: A (no CN): it has no test AUC; change splits.test")
 
 
+def test_a_class_that_a_site_has_nowhere_is_one_warning_about_its_labels() -> None:
+    [text] = plan_warnings(experiment(), {"A": LARGE, "B": site((0, 40), (0, 9), (0, 9))})
+    assert text == (
+        "site without a class: B (no CN): its updates pull the model towards one class, and it has no AUC; correct the "
+        "site's labels, or exclude the site"
+    )
+
+
 @pytest.mark.parametrize(
     ("choice", "advice"),
     [

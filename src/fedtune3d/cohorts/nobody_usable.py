@@ -1,4 +1,4 @@
-"""What to correct where no row of a site's tables can be used: the criterion, the labels, or the column of numbers."""
+"""What to correct where no row of a site's tables can be used, or none is in a class: criterion, labels, or column."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -38,6 +38,33 @@ def nobody_usable(rows: Sequence[Row], wanted: Wanted) -> str:
     )
     listed = ", ".join(f"{name}: {count}" for name, count in sorted(unusable.items()))
     return f"expected {truth}{where}, found {listed}{_suggestion(included, comparisons, 'the labels')}"
+
+
+def empty_classes(rows: Sequence[Row], further: Iterable[Row], wanted: Wanted) -> tuple[str, ...]:
+    """Return a line per class that no row is in: its definition, what the columns have, and what to correct.
+
+    A site that has only controls may take part, but a mistyped word looks the same.
+
+    Args:
+        rows: All rows of a site's tables.
+        further: Rows of people whose sessions have rows of their own; they count only as members of a class.
+        wanted: What the model is to predict, and of which rows.
+    """
+    truth = wanted.truth if isinstance(wanted, Included) else wanted
+    if isinstance(truth, NumberColumn):
+        return ()
+    present = {label for row in (*rows, *further) if isinstance(label := wanted.label(row), int)}
+    lines = []
+    for index, (name, definition) in enumerate(truth.classes.items()):
+        if index in present:
+            continue
+        comparisons = truth.expressions[index].comparisons
+        columns = dict.fromkeys(comparison.column for comparison in comparisons)
+        found = "; ".join(_values(rows, column) for column in columns)
+        words = definition if isinstance(definition, str) else ", ".join(definition)
+        correct = _suggestion(rows, comparisons, "the labels, unless the site has no such people")
+        lines.append(f"nobody meets labels.{name}: {words}; {found}{correct}")
+    return tuple(lines)
 
 
 def _values(rows: Iterable[Row], column: str) -> str:

@@ -12,7 +12,7 @@ from fedtune3d.cohorts.folders import Scans
 from fedtune3d.cohorts.formats import AUTO, load_format, recognise
 from fedtune3d.cohorts.inclusion import Wanted
 from fedtune3d.cohorts.label_expressions import Row, as_number
-from fedtune3d.cohorts.nobody_usable import nobody_usable
+from fedtune3d.cohorts.nobody_usable import empty_classes, nobody_usable
 from fedtune3d.cohorts.people import People, natural
 from fedtune3d.cohorts.records import (
     DIAGNOSIS,
@@ -29,6 +29,12 @@ from fedtune3d.cohorts.records import (
 from fedtune3d.cohorts.sessions import choose_sessions, order_sessions
 from fedtune3d.cohorts.tables import no_column
 from fedtune3d.cohorts.warnings import ReadingWarning, UnreadableValues
+
+ONE_OF_THESE = "name one of these in the experiment file"
+OTHER_COLUMN = (
+    "write the labels as expressions on one of these, such as positive: 'group == AD', under the site's own key labels "
+    "if other sites' tables differ; or let `fedtune3d init --diagnosis COLUMN` write them"
+)
 
 
 def read_site(
@@ -80,7 +86,13 @@ def read_site(
             f"check the ids and sessions in {people.path} against the scans"
         )
     records.sort(key=lambda record: (natural(record.participant_id), natural(record.session_id)))
-    return Cohort(site, tuple(records), tuple(exclusions), people.warnings + _unreadable_labels(people, labels))
+    return Cohort(
+        site,
+        tuple(records),
+        tuple(exclusions),
+        people.warnings + _unreadable_labels(people, labels),
+        empty_classes(list(people.rows()), people.by_participant.values(), labels),
+    )
 
 
 class _Records:
@@ -124,23 +136,24 @@ def column_values(
     }
 
 
-def list_diagnoses(root: Path, format: str = AUTO, participants: Path | None = None) -> Counter[str]:
+def list_diagnoses(
+    root: Path, format: str = AUTO, participants: Path | None = None, column: str = DIAGNOSIS
+) -> Counter[str]:
     """Count people by diagnosis (``n/a`` if missing); a person with several diagnoses counts once for each.
 
     Raises `InputError` as `read_site`.
     """
     _, _, people = _open(root, format, participants)
-    if DIAGNOSIS not in people.columns:
+    if column not in people.columns:
         raise no_column(
             people.path,
-            DIAGNOSIS,
+            column,
             people.columns,
-            "if another column says it, write the experiment file by hand, with labels such as positive: 'group == AD' "
-            "(docs/outcomes.md)",
+            "name the column of diagnoses with --diagnosis of `fedtune3d init`, once for all sites or once per site",
         )
     counts: Counter[str] = Counter()
     for participant in people.ids:
-        counts.update({row.get(DIAGNOSIS) or "n/a" for row in people.rows_of(participant)})
+        counts.update({row.get(column) or "n/a" for row in people.rows_of(participant)})
     return counts
 
 
@@ -214,7 +227,7 @@ def _take_scans(
 def _require_columns(people: People, columns: Iterable[str]) -> None:
     for column in columns:
         if column not in people.columns:
-            raise no_column(people.path, column, people.columns, "name one of these")
+            raise no_column(people.path, column, people.columns, OTHER_COLUMN if column == DIAGNOSIS else ONE_OF_THESE)
 
 
 def _require_usable_label(people: People, labels: Wanted) -> None:

@@ -94,12 +94,17 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Cohort:
-    """The usable scans of a site, sorted by participant and session; the exclusions; and warnings."""
+    """The usable scans of a site, sorted by participant and session; the exclusions; and warnings.
+
+    `empty_classes` has a line for each class that no row of the tables is in. The lines have words of the tables: they
+    are for the site itself.
+    """
 
     site: str
     records: tuple[ScanRecord, ...]
     exclusions: tuple[Exclusion, ...] = ()
     warnings: tuple[ReadingWarning, ...] = ()
+    empty_classes: tuple[str, ...] = ()
 
     def without(self, leaves_out: Callable[[str], bool]) -> "Cohort":
         """Return the cohort as if the tables had never named some participants."""

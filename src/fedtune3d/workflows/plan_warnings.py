@@ -65,12 +65,25 @@ def _one_class(experiment: Experiment, sites: Mapping[str, SiteSplits]) -> Itera
             VALIDATION: "it has no error by which rounds are compared",
             TEST: "it has no test error",
         }
+    names = names_of(experiment).in_order
+    nowhere = [
+        (site, name)
+        for site, splits in sites.items()
+        for name, *people in zip(names, *(splits[split].people for split in SPLITS), strict=True)
+        if not number and not any(people)
+    ]
+    if nowhere:
+        listed = ", ".join(f"{site} (no {name})" for site, name in nowhere)
+        yield (
+            f"site without a class: {listed}: {consequences[TRAIN]}, and it has no AUC; correct the site's labels, or "
+            "exclude the site"
+        )
     for split in SPLITS:
         lacking = [
             site if number else f"{site} (no {name})"
             for site, splits in sites.items()
-            for name, people in zip(names_of(experiment).in_order, splits[split].people, strict=True)
-            if not people
+            for name, people in zip(names, splits[split].people, strict=True)
+            if not people and (site, name) not in nowhere
         ]
         if lacking:
             of_what = "anybody" if number else "a class"

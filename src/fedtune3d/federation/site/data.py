@@ -159,6 +159,8 @@ class SiteData(LocalTrainer):
         if section.exclude is not None:
             cohort = without_rejected(cohort, self.rejected, section.exclude)
         self._note(cohort.warnings)
+        for line in cohort.empty_classes:
+            self.progress.note(f"{self.name}: warning: {line}")
         return cohort.without(self.withdrawn)
 
     @property
