@@ -22,7 +22,12 @@ def test_init_lists_the_diagnoses_and_what_it_writes_is_valid(
     code, out, _ = call(capsys, "init", small_experiment.folder / "A", small_experiment.folder / "B", "-o", path)
     assert code == 0
     assert "diagnoses: AD (12), CN (12)" in out
-    assert [line.split()[1] for line in out.splitlines() if line.startswith("  fedtune3d")] == ["plan", "check", "run"]
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("  fedtune3d")] == [
+        "plan",
+        "prepare",
+        "check",
+        "run",
+    ]
     assert str(path) in out
     assert "AD (12), CN (12)" in path.read_text()
     experiment = Experiment.from_yaml(path)

@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d.cohorts.reading import read_site
+from fedtune3d.config.class_names import names_of
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
 from fedtune3d.workflows.init import count_diagnoses, fill_template, write_experiment
@@ -88,6 +90,68 @@ def test_three_diagnoses_are_a_hint_to_classes_in_order_of_severity(sites: list[
     assert write_experiment([sites[0], sites[1]], tmp_path / "left.yaml").assigned == (
         "negative: CN; positive: AD; in neither, for you to assign: MCI"
     )
+
+
+def test_diagnoses_outside_the_named_classes_are_said(sites: list[Path], tmp_path: Path) -> None:
+    written = write_experiment(sites, tmp_path / "two.yaml", classes=["CN", "AD"])
+    assert written.assigned == "in no class, so excluded: hc, MCI"
+    assert "Check the classes. In no class, so excluded: hc, MCI.\n" in (tmp_path / "two.yaml").read_text()
+    assert write_experiment(sites, tmp_path / "all.yaml", classes=["CN", "hc", "MCI", "AD"]).assigned == ""
+
+
+def test_words_that_may_mean_the_same_are_to_be_joined(sites: list[Path], tmp_path: Path) -> None:
+    (hint,) = write_experiment(sites, tmp_path / "two.yaml").hints
+    assert "write another file (and join different words for one diagnosis there): " in hint
+    (sites[0] / "participants.tsv").write_text("participant_id\tdiagnosis\nsub-0\tAD\n")
+    (hint,) = write_experiment(sites, tmp_path / "other.yaml").hints
+    assert "join" not in hint
+
+
+def _rename_column(site: Path, name: str) -> None:
+    table = site / "participants.tsv"
+    table.write_text(table.read_text().replace("diagnosis", name))
+
+
+def test_diagnoses_in_other_columns_are_expressions_of_each_site(sites: list[Path], tmp_path: Path) -> None:
+    _rename_column(sites[0], "clinical group")
+    _rename_column(sites[1], "dx")
+    with pytest.raises(InputError, match=r"expected a column diagnosis, .* with --diagnosis of `fedtune3d init`"):
+        write_experiment(sites, tmp_path / "none.yaml")
+    output = tmp_path / "experiment.yaml"
+    written = write_experiment(sites, output, diagnosis=["clinical group", "dx"])
+    assert written.found == "diagnoses: AD (3), CN (1), MCI (1), hc (1)"
+    experiment = Experiment.from_yaml(output)
+    north, south = (site.labels for site in experiment.sites)
+    assert (north.positive, north.negative) == ('"clinical group" == AD', '"clinical group" == hc')
+    assert (south.positive, south.negative) == ("dx == AD", "dx == CN")
+    assert names_of(experiment).in_order == ("CN/hc", "AD")
+    assert "# A site's own labels, above, take the place of these lists there" in output.read_text()
+    cohort = read_site(sites[0], "north-clinic", experiment.wanted_of(experiment.sites[0]))
+    assert [record.label for record in cohort.records] == [1, 1, 1, 0]
+
+
+def test_a_site_whose_column_is_called_diagnosis_has_the_labels_of_the_experiment(
+    sites: list[Path], tmp_path: Path
+) -> None:
+    _rename_column(sites[1], "dx")
+    output = tmp_path / "classes.yaml"
+    write_experiment(sites, output, classes=["CN", "MCI", "AD"], diagnosis=["diagnosis", "dx"])
+    north, south = Experiment.from_yaml(output).sites
+    assert north.labels is None
+    assert south.labels.classes == {"CN": "dx == CN", "MCI": "dx == MCI", "AD": "dx == AD"}
+
+
+def test_columns_of_diagnoses_are_one_for_all_sites_or_one_per_site(sites: list[Path], tmp_path: Path) -> None:
+    for site in sites:
+        _rename_column(site, "dx")
+    write_experiment(sites, tmp_path / "one.yaml", diagnosis=["dx"])
+    assert all(site.labels is not None for site in Experiment.from_yaml(tmp_path / "one.yaml").sites)
+    with pytest.raises(
+        InputError, match="--diagnosis: expected one column for all sites or one for each of the 2, got 3"
+    ):
+        write_experiment(sites, tmp_path / "three.yaml", diagnosis=["dx"] * 3)
+    with pytest.raises(InputError, match="--diagnosis and --target are both given"):
+        write_experiment(sites, tmp_path / "number.yaml", target="age", diagnosis=["dx"])
 
 
 def test_one_site_has_nothing_to_compare_with(sites: list[Path], tmp_path: Path) -> None:

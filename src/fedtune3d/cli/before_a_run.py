@@ -24,6 +24,14 @@ PreparationWorkers = Annotated[
     ),
 ]
 
+DiagnosisColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="The column of diagnoses, if its name is not diagnosis; once for all sites, or once per site.",
+    ),
+]
+
 
 def init(
     site_folders: Annotated[
@@ -61,6 +69,7 @@ def init(
             help="The encoder, written with the head to begin with; deepbet comes pre-trained with the extra raw.",
         ),
     ] = "vit_b",
+    diagnosis: DiagnosisColumns = None,
 ) -> None:
     """Write an experiment file for your sites: two classes, one class per diagnosis, or a number.
 
@@ -71,12 +80,13 @@ def init(
     from fedtune3d.workflows.init import write_experiment
 
     named = None if classes is None else split_classes(classes, site_folders)
-    written = write_experiment(site_folders, output, participants or (), named, target, encoder)
+    written = write_experiment(site_folders, output, participants or (), named, target, encoder, diagnosis or ())
     file = quote(str(output))
     out.print(
         f"{written.found}\n{written.assigned}{chr(10) if written.assigned else ''}"
         f"wrote {output}\nCheck `{written.section}` in it, then run:\n"
-        f"  fedtune3d plan {file}\n  fedtune3d check {file}\n  fedtune3d run {file}",
+        f"  fedtune3d plan {file}\n  fedtune3d prepare {file}  # then look at the qc.html of each site\n"
+        f"  fedtune3d check {file}\n  fedtune3d run {file}",
         soft_wrap=True,
     )
     for hint in written.hints:

@@ -20,6 +20,11 @@ class TwoClasses:
     open: tuple[str, ...]
 
     @property
+    def has_synonyms(self) -> bool:
+        """Whether a class has several words, which may stand for the same diagnosis."""
+        return max(len(self.positive), len(self.negative)) > 1
+
+    @property
     def line(self) -> str:
         """The assignment of each diagnosis in one line, for the terminal."""
         lists = (("negative", self.negative), ("positive", self.positive), ("in neither, for you to assign", self.open))

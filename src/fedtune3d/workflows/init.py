@@ -2,22 +2,24 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from shlex import quote
+from typing import TypeVar
 
 import yaml
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import write_text
 from fedtune3d.cohorts.reading import list_diagnoses, list_numbers
+from fedtune3d.cohorts.records import DIAGNOSIS
 from fedtune3d.models.encoders import encoder_spec
 from fedtune3d.workflows.diagnosis_words import by_severity, is_control, sort_into_two
 from fedtune3d.workflows.model_lines import model_lines
-from fedtune3d.workflows.outcome_lines import MISSING, listed, named_classes, number, two_classes
+from fedtune3d.workflows.outcome_lines import MISSING, listed, named_classes, number, quoted, two_classes
 
 RUN, RUN_OF = "run", "experiment"
 """The folder of the results of an experiment of this name; other experiments have `run-` and their names."""
@@ -59,7 +61,7 @@ output: {run}
 cache: cache
 """
 
-MISSING_TABLES = "--participants: expected one table for all sites or one for each of the {sites}, got {tables}"
+WRONG_NUMBER = "{option}: expected one {what} for all sites or one for each of the {sites}, got {given}"
 
 BASELINES = "[local, centralized]"
 NO_BASELINES = "[]            # with one site, local, centralized and federated training would be the same"
@@ -69,6 +71,14 @@ ONE_SITE = (
 
 DEFAULT_ENCODER = "vit_b"
 
+OWN_LABELS = (
+    "\n# A site's own labels, above, take the place of these lists there; these name the classes. Change both alike."
+)
+
+SiteLabels = Mapping[str, str]
+"""Class → label expression of a site."""
+Given = TypeVar("Given", Path, str)
+
 
 @dataclass(frozen=True)
 class Written:
@@ -77,8 +87,8 @@ class Written:
     Attributes:
         found: The diagnoses, or the column of numbers, with counts.
         section: The section of the file to check: ``labels`` or ``target``.
-        assigned: Which diagnoses were assigned to which class, and which are left to the user; empty for a number, and
-            for classes that the user named.
+        assigned: Which diagnoses were assigned to which class, and which to none; empty for a number, and for classes
+            that the user named from all diagnoses.
         hints: What else to know or to do.
     """
 
@@ -95,6 +105,7 @@ def write_experiment(
     classes: Sequence[str] | None = None,
     target: str | None = None,
     encoder: str = DEFAULT_ENCODER,
+    diagnosis: Sequence[str] = (),
 ) -> Written:
     """Write an experiment file for sites (folders or tables of paths), with their diagnoses for the user to sort.
 
@@ -108,31 +119,65 @@ def write_experiment(
         classes: Diagnoses to predict, one class each, in this order; None for two classes.
         target: The column of a number to predict; None for classes.
         encoder: The encoder's name.
+        diagnosis: The columns of diagnoses: one for all sites, or one per site; by default ``diagnosis``. A site with
+            another column gets labels of its own, as expressions on it.
 
     Raises:
         InputError: If a site cannot be read or has no diagnoses (or numbers), two have the same name, the number of
-            tables differs from that of sites, nobody has one of the `classes`, there is no such encoder, or the file
-            exists.
+            tables or columns differs from that of sites, nobody has one of the `classes`, there is no such encoder, or
+            the file exists.
     """
     if output.exists():
         raise InputError(f"{output}: exists already; choose another name with --output, or delete it")
-    if len(participants) not in (0, 1, len(site_folders)):
-        raise InputError(MISSING_TABLES.format(sites=len(site_folders), tables=len(participants)))
     if classes is not None and target is not None:
         raise InputError("--classes and --target are both given; keep the one that says what the model predicts")
+    if diagnosis and target is not None:
+        raise InputError("--diagnosis and --target are both given; a number needs no diagnoses: leave out --diagnosis")
     model = model_lines(encoder_spec(encoder))
-    tables = list(participants) * (len(site_folders) if len(participants) == 1 else 1)
+    tables = _one_per_site(participants, site_folders, "--participants", "table")
+    columns = _one_per_site(diagnosis, site_folders, "--diagnosis", "column")
+    labels: list[SiteLabels | None] = []
     if target is None:
-        outcome, note, written = _of_diagnoses(count_diagnoses(site_folders, tables), classes)
+        by_site = _diagnoses_by_site(site_folders, tables, columns)
+        outcome, note, written = _of_diagnoses(sum(by_site, Counter[str]()), classes)
+        labels = _labels_of(outcome, columns, by_site)
+        note += OWN_LABELS if any(labels) else ""
     else:
         outcome, note, written = _of_numbers(site_folders, tables, target)
     name = _name_from(output)
     run = RUN if name == RUN_OF else f"{RUN}-{name}"
-    text = fill_template(output, name, 0, site_folders, outcome, note, 20, MIN_STEPS, tables, run, model)
+    text = fill_template(output, name, 0, site_folders, outcome, note, 20, MIN_STEPS, tables, run, model, labels)
     write_text(output, text)
     if len(site_folders) > 1:
         return written
     return replace(written, hints=(*written.hints, ONE_SITE))
+
+
+def _one_per_site(given: Sequence[Given], folders: Sequence[Path], option: str, what: str) -> list[Given]:
+    """Repeat the only value of an option for every site; an empty list if there is none."""
+    if len(given) not in (0, 1, len(folders)):
+        raise InputError(WRONG_NUMBER.format(option=option, what=what, sites=len(folders), given=len(given)))
+    return list(given) * (len(folders) if len(given) == 1 else 1)
+
+
+def _labels_of(outcome: str, columns: Sequence[str], by_site: Sequence[Mapping[str, int]]) -> list[SiteLabels | None]:
+    """Return the labels of each site whose diagnoses are in another column, with its own words where it has any.
+
+    Args:
+        outcome: The lines of the experiment's labels.
+        columns: The column of each site; empty if none has another.
+        by_site: The diagnoses of each site.
+    """
+    lists: dict[str, list[str]] = yaml.safe_load(outcome)["labels"]
+
+    def expression(column: str, words: Sequence[str], present: Mapping[str, int]) -> str:
+        own = [word for word in words if word in present] or words
+        return " or ".join(f"{quoted(column)} == {quoted(word)}" for word in own)
+
+    return [
+        None if column == DIAGNOSIS else {name: expression(column, words, present) for name, words in lists.items()}
+        for column, present in zip(columns, by_site, strict=bool(columns))
+    ]
 
 
 def _of_diagnoses(counts: Counter[str], classes: Sequence[str] | None) -> tuple[str, str, Written]:
@@ -140,10 +185,16 @@ def _of_diagnoses(counts: Counter[str], classes: Sequence[str] | None) -> tuple[
     several = by_severity(diagnosis for diagnosis in counts if diagnosis != MISSING)
     found = f"diagnoses: {listed(counts)}"
     if classes is not None:
-        note = f"Found: {listed(counts)}. Check the classes."
-        return named_classes(classes, counts), note, Written(found, "labels")
+        outside = [diagnosis for diagnosis in several if diagnosis not in classes]
+        left = f" In no class, so excluded: {', '.join(outside)}." if outside else ""
+        assigned = f"in no class, so excluded: {', '.join(outside)}" if outside else ""
+        note = f"Found: {listed(counts)}. Check the classes.{left}"
+        return named_classes(classes, counts), note, Written(found, "labels", assigned)
     sorted_out = sort_into_two(sorted(several))
-    hint = f"For one class per diagnosis, write another file: --classes {quote(','.join(several))} -o classes.yaml"
+    join = " (and join different words for one diagnosis there)" if sorted_out.has_synonyms else ""
+    hint = (
+        f"For one class per diagnosis, write another file{join}: --classes {quote(','.join(several))} -o classes.yaml"
+    )
     written = Written(found, "labels", sorted_out.line, (hint,) if len(several) > 2 else ())
     note = f"Found: {listed(counts)}. {sorted_out.comment}"
     return two_classes(sorted_out.positive, sorted_out.negative), note, written
@@ -169,10 +220,16 @@ def count_diagnoses(site_folders: Sequence[Path], tables: Sequence[Path] = ()) -
 
     Raises `InputError` if a site cannot be read.
     """
-    counts = Counter[str]()
-    for folder, table in zip_longest(site_folders, tables):
-        counts += list_diagnoses(folder, participants=table)
-    return counts
+    return sum(_diagnoses_by_site(site_folders, tables, ()), Counter[str]())
+
+
+def _diagnoses_by_site(
+    site_folders: Sequence[Path], tables: Sequence[Path], columns: Sequence[str]
+) -> list[Counter[str]]:
+    return [
+        list_diagnoses(folder, participants=table, column=column or DIAGNOSIS)
+        for folder, table, column in zip_longest(site_folders, tables, columns)
+    ]
 
 
 def _relative(path: Path, output: Path) -> str:
@@ -191,6 +248,7 @@ def fill_template(
     tables: Sequence[Path] = (),
     run: str = RUN,
     model: str = "",
+    labels: Sequence[SiteLabels | None] = (),
 ) -> str:
     """Fill in the template of an experiment file; the sites' paths are relative to the file's folder.
 
@@ -206,6 +264,7 @@ def fill_template(
         tables: Participants tables outside the sites' folders.
         run: The folder of the results.
         model: The lines of the section `model`; empty for those of the default encoder.
+        labels: The labels of each site; None where they are the experiment's.
 
     Raises:
         InputError: If two folders give the same site name.
@@ -216,12 +275,13 @@ def fill_template(
     sites = [
         {"name": site, "root": _relative(folder, output)}
         | ({} if table is None else {"participants": _relative(table, output)})
-        for site, folder, table in zip_longest(names, folders, tables)
+        | ({} if own is None else {"labels": own})
+        for site, folder, table, own in zip_longest(names, folders, tables, labels)
     ]
     return TEMPLATE.format(
         name=name,
         seed=seed,
-        sites=yaml.safe_dump(sites, sort_keys=False),
+        sites=yaml.safe_dump(sites, sort_keys=False, width=10_000, allow_unicode=True),
         note=note,
         outcome=outcome,
         rounds=rounds,

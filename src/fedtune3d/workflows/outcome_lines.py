@@ -131,7 +131,7 @@ def number(column: str, values: Sequence[float | None], controls: Sequence[str] 
         source=source,
         unit=scale.unit if scale else '""',
         unit_note="shown with every number" if scale else "not known; write it here, such as years",
-        include=_scalar(" or ".join(f"diagnosis == {_quoted(control)}" for control in controls or ("CN",))),
+        include=_scalar(" or ".join(f"diagnosis == {quoted(control)}" for control in controls or ("CN",))),
         missing=f"{without} of {len(values)} rows have no number: their scans are excluded and counted",
     )
 
@@ -151,7 +151,7 @@ def _inline(words: Sequence[str]) -> str:
     return yaml.safe_dump(list(words), default_flow_style=True, width=10_000).strip()
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
     """Quote a word where a label expression needs it."""
     return word if re.fullmatch("[A-Za-z][A-Za-z0-9_+-]*", word) else f'"{word}"'
 
