@@ -130,6 +130,8 @@ def test_a_failed_trial_is_shown_and_the_others_go_on(small_experiment: Any, tmp
     printed, _ = process.communicate()
     text = " ".join(printed.decode().split())
     assert process.returncode == 1, text
+    assert "heads: 1 trial to run linear-frozen-fedavg-seed0: test AUC" in text
+    assert "tunings: 1 trial to run" in text
     assert "failed: linear-broken-fedavg-seed0: lora.blocks: expected block numbers" in text
     results = json.loads((tmp_path / "study" / "study.json").read_text())
     assert list(results["faults"]) == ["linear-broken-fedavg-seed0"]

@@ -17,6 +17,7 @@ from fedtune3d.evaluation.outcome import Outcome
 from fedtune3d.federation.round_state import read_best_state
 from fedtune3d.report.headline import brief
 from fedtune3d.report.logs import require_packages
+from fedtune3d.report.number_formatting import plural
 from fedtune3d.report.shown_measure import main_measure
 from fedtune3d.workflows.run_folder import open_run, read_metrics
 from fedtune3d.workflows.trial_processes import TrialProcesses, as_trial, is_finished
@@ -134,6 +135,9 @@ class _StudyRun:
             for draw in self.study.draws
         ]
         unfinished = [experiment for experiment in experiments if not is_finished(experiment)]
+        if unfinished:
+            at_once = f", {self.workers} at once" if self.workers > 1 else ""
+            self.on_message(f"{stage.name}: {plural(len(unfinished), 'trial')} to run{at_once}")
         for experiment, fault in self.processes.run(unfinished, self.workers):
             self._record_end(experiment, fault)
 
