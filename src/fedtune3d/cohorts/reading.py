@@ -157,6 +157,12 @@ def list_diagnoses(
     return counts
 
 
+def list_columns(root: Path, format: str = AUTO, participants: Path | None = None) -> list[str]:
+    """The columns of a site's tables, by name. Raises `InputError` as `read_site`."""
+    _, _, people = _open(root, format, participants)
+    return sorted(people.columns)
+
+
 def list_numbers(root: Path, column: str, format: str = AUTO, participants: Path | None = None) -> list[float | None]:
     """Read a column's number in each row, of a person or a session; None where it is missing.
 

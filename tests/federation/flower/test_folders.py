@@ -110,6 +110,15 @@ def test_check_names_all_that_is_wrong(tmp_path: Path, made: ServerFolder) -> No
     ]
 
 
+def test_a_table_without_diagnosis_is_shown_with_its_columns(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "participants.tsv").write_text("participant_id\tdx\tage\nsub-0\tAD\t71\n")
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump({"name": "A", "server": "localhost:1", "data": "data"}))
+    (line,) = (found for found in check_site(tmp_path) if found.text.startswith("data: "))
+    assert line.good
+    assert line.text.endswith("labels must name another of age, dx, participant_id")
+
+
 @pytest.mark.parametrize("algorithm", [b"ecdsa-sha2-nistp384", b"ecdsa-sha2\rnistp384"])
 def test_a_damaged_key_is_named(tmp_path: Path, made: ServerFolder, algorithm: bytes) -> None:
     (tmp_path / "site.yaml").write_text(yaml.safe_dump({"name": "A", "server": "localhost:1", "data": "nowhere"}))

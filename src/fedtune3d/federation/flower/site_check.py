@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import SitePaths
-from fedtune3d.cohorts.reading import list_diagnoses
+from fedtune3d.cohorts.reading import list_columns, list_diagnoses
+from fedtune3d.cohorts.records import DIAGNOSIS
 from fedtune3d.federation.flower.reachability import clock_problem, contact_server
 from fedtune3d.federation.flower.site_folder import SiteSettings
 from fedtune3d.federation.privacy.approval import Approvals
@@ -77,11 +78,17 @@ def _signing(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
 def _data(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
     if not settings.data.exists():
         raise InputError(f"{settings.data}: no such folder or table; correct `data` in site.yaml")
-    diagnoses = list_diagnoses(settings.data)
-    listed = ", ".join(f"{name} ({count})" for name, count in sorted(diagnoses.items()))
     withdrawn = len(Approvals(SitePaths(folder).approvals).withdrawn())
     without = f"; {withdrawn} withdrawn, who are excluded" if withdrawn else ""
-    yield Finding(True, f"data: {settings.data}, {diagnoses.total()} people: {listed}{without}")
+    yield Finding(True, f"data: {settings.data}, {_people(settings.data)}{without}")
+
+
+def _people(data: Path) -> str:
+    if DIAGNOSIS not in (columns := list_columns(data)):
+        return f"no column {DIAGNOSIS}: an experiment's labels must name another of {', '.join(columns)}"
+    diagnoses = list_diagnoses(data)
+    listed = ", ".join(f"{name} ({count})" for name, count in sorted(diagnoses.items()))
+    return f"{diagnoses.total()} people: {listed}"
 
 
 def _encoders(folder: Path, settings: SiteSettings) -> Iterator[Finding]:
