@@ -206,12 +206,13 @@ class ConvS:
 
     def __init__(self, pool: Pool) -> None:
         self.maps, self.labels = pool.maps, torch.from_numpy(pool.labels)
-        self.head = build_head("conv_s", 384, 0)
+        self.head = build_head("conv_s", self.maps.shape[1], 0)
         self.parameters = {f"head.{name}": parameter for name, parameter in self.head.named_parameters()}
 
     def initial(self, seed: int) -> np.ndarray:
         """The parameters that `build_head` draws, as one vector."""
-        return torch.nn.utils.parameters_to_vector(build_head("conv_s", 384, seed).parameters()).detach().numpy()
+        head = build_head("conv_s", self.maps.shape[1], seed)
+        return torch.nn.utils.parameters_to_vector(head.parameters()).detach().numpy()
 
     def train(
         self, rng: np.random.Generator, rows: np.ndarray, state: np.ndarray, settings: TrainingSettings

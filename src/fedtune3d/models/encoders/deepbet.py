@@ -18,6 +18,7 @@ SPEC = EncoderSpec(
     features=FeatureSpec(channels=sum(WIDTHS), positions=POSITIONS),
     licence="MIT",
     cohorts=("OpenNeuro",),
+    head="conv_s",  # a linear head learns little from the pooled features as they are: see docs/encoders.md
     release=Release(
         file="model.pt",
         source="deepbet 1.0.2 (PyPI)",
