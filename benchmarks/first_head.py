@@ -6,15 +6,14 @@
 Per seed, each site trains on a few of its people and is tested on all its others; FedAvg and training in one place,
 with the rounds and steps that `fedtune3d init` writes. Compared are the linear head, the linear head on features that
 are standardised over all scans (which no head does; it shows what their scale costs) and CONV S. The table ends with
-the paired difference of each from the linear head. It takes a second of CPU per scan, then
-two to four minutes per seed.
+the paired difference of each from the linear head. It takes a second of CPU per
+scan, then two to four minutes per seed.
 """
 
 import argparse
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -35,7 +34,7 @@ from fedtune3d.training.settings import TrainingSettings
 from fedtune3d.workflows.init import MIN_STEPS
 from fedtune3d.workflows.sites import make_sites
 
-TRAINING = replace(TrainingSettings(), rounds=20, min_steps=MIN_STEPS)
+TRAINING = TrainingSettings(min_steps=MIN_STEPS)
 Aucs = dict[str, list[float]]
 """Arm → mean test AUC over sites, a value per seed."""
 

@@ -21,7 +21,7 @@ class TwoClasses:
 
     @property
     def has_synonyms(self) -> bool:
-        """Whether a class has several words, which may stand for the same diagnosis."""
+        """True if a class has more than one word: they may be synonyms, such as AD and Dementia."""
         return max(len(self.positive), len(self.negative)) > 1
 
     @property
