@@ -1,6 +1,6 @@
 """CPU seconds per raw head of `predict` and of `predict --explain`, by what they are spent on.
 
-    python benchmarks/predict.py DATA FOLDER [--encoder vit_b] [--heads 1] [--json]
+    python benchmarks/predict.py DATA FOLDER [--encoder vit_b] [--heads 1] [--occlusion] [--json]
 
 DATA holds `scans/` with real heads, with their skull. FOLDER gets two simulated sites and a run of one round on them,
 with random weights, which are kept for the next time. One process, one thread; the median over the heads, each after
@@ -69,9 +69,9 @@ def finished_run(folder: Path, encoder: str) -> Path:
     return output
 
 
-def measure(predictor: Predictor, heads: Sequence[Path], folder: Path) -> list[HeadCost]:
+def measure(predictor: Predictor, heads: Sequence[Path], folder: Path, occluded: bool) -> list[HeadCost]:
     """What each head costs."""
-    explain = explainer(predictor, folder / "maps", Silent(), lambda path: None)
+    explain = explainer(predictor, folder / "maps", Silent(), lambda path: None, occluded)
     costs = []
     for head in heads:
         prepare, prepared = timed(lambda head=head: predictor.prepare(head))
@@ -95,6 +95,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--encoder", default="vit_b")
     parser.add_argument("--heads", type=int, default=1)
+    parser.add_argument("--occlusion", action="store_true", help="explain by occlusion, too")
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
     options = parser.parse_args()
     heads = sorted((options.data / "scans").glob("*_T1w.nii.gz"))[: options.heads]
@@ -103,7 +104,7 @@ def main() -> None:
     torch.set_num_threads(1)
     folder = options.folder.resolve()
     predictor = Predictor(finished_run(folder, options.encoder))
-    costs = measure(predictor, heads, folder)
+    costs = measure(predictor, heads, folder, options.occlusion)
     found = {
         name: statistics.median(values[name] for values in map(asdict, costs))
         for name in ("prepare", "predict", "explain")

@@ -180,3 +180,17 @@ def test_how_the_model_did_at_test_stands_next_to_what_it_says() -> None:
         "On the test scans of its run: mean absolute test error over 3 sites "
         f"{value:.2f} [{low:.2f}, {high:.2f}] years (few people)."
     )
+
+
+def test_several_scans_of_the_run_share_a_warning() -> None:
+    splits = ("train", "train", "test")
+    scans = [
+        Prediction(Path("a"), f"sub-{number}", 0.8, True, None, None, known=KnownScan("AB"[number % 2], split))
+        for number, split in enumerate(splits)
+    ]
+    new = Prediction(Path("a"), "sub-9", 0.8, True, None, None)
+    *sentences, several, one = prediction_sentences([*scans, new], 0.4)
+    assert len(sentences) == 4
+    assert several.startswith("Warning: 2 scans are training scans in this run")
+    assert several.endswith("new scans: sub-0, sub-1")
+    assert one.startswith("Warning: sub-2 is a test scan of A in this run")

@@ -233,7 +233,7 @@ def test_a_scan_is_explained(finished: tuple[str, RunFolder], sites: list[dict[s
     scan = next(Path(sites[0]["root"]).glob("sub-*/anat/*.nii.gz"))
     written: list[Path] = []
     predictor = Predictor(run.path)
-    predict_scans(predictor, [scan], explain=explainer(predictor, tmp_path, Silent(), written.append))
+    predict_scans(predictor, [scan], explain=explainer(predictor, tmp_path, Silent(), written.append, True))
     assert len(written) == 3
 
 

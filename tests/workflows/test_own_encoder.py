@@ -64,7 +64,7 @@ def test_frozen_it_runs_explains_predicts_and_exports(
     prepared = predictor.prepare(scan)
     prediction = predictor.predict(scan, prepared)
     assert 0 <= prediction.probability <= 1
-    explanation = explain_scan(predictor, prepared)
+    explanation = explain_scan(predictor, prepared, occluded=True)
     assert explanation.grad_cam is not None
     assert explanation.grad_cam.shape == explanation.occlusion.shape == (128, 128, 128)
     assert explanation.place_mm == 24

@@ -107,7 +107,7 @@ def test_saliency_lies_in_the_scans_own_space(predictor: Predictor, small_experi
     path = scan_of(small_experiment, "A", 3)
     prepared = predictor.prepare(path)
     found = predictor.predict(path, prepared)
-    explanation = explain_scan(predictor, prepared)
+    explanation = explain_scan(predictor, prepared, occluded=True)
     assert not explanation.grad_cam[~prepared.brain].any()
     assert not explanation.occlusion[~prepared.brain].any()
     assert explanation.occlusion.any()
@@ -123,6 +123,18 @@ def test_saliency_lies_in_the_scans_own_space(predictor: Predictor, small_experi
     np.testing.assert_allclose(written.affine, scan.affine, atol=1e-4)
     in_brain = np.abs(written.get_fdata())[scan.get_fdata() > 0].sum()
     assert in_brain > 0.9 * np.abs(written.get_fdata()).sum()
+
+
+def test_occlusion_is_left_out_unless_it_is_asked_for(
+    predictor: Predictor, small_experiment: Any, tmp_path: Path
+) -> None:
+    path = scan_of(small_experiment, "A", 3)
+    prepared = predictor.prepare(path)
+    explanation = explain_scan(predictor, prepared)
+    assert explanation.occlusion is None
+    assert explanation.grad_cam.any()
+    written = write_explanation(predictor.predict(path, prepared), prepared, explanation, tmp_path)
+    assert [file.name for file in written] == ["sub-03_T1w_gradcam.nii.gz", "sub-03_T1w_saliency.png"]
 
 
 def test_a_head_that_trains_nothing_has_no_saliency(small_experiment: Any, tmp_path: Path) -> None:

@@ -124,12 +124,22 @@ def _sentence(prediction: AnyPrediction, outcome: Outcome) -> str:
 
 
 def _known_warnings(predictions: Sequence[AnyPrediction]) -> list[str]:
-    return [
-        f"Warning: {prediction.name} is a {SETS[known.split]} scan of {known.site} in this run; this prediction "
-        "says nothing about new scans."
-        for prediction in predictions
-        if (known := prediction.known) is not None
-    ]
+    warnings = []
+    for split, words in SETS.items():
+        known = [(scan.name, scan.known.site) for scan in predictions if scan.known and scan.known.split == split]
+        if len(known) == 1:
+            ((name, site),) = known
+            warnings.append(
+                f"Warning: {name} is a {words} scan of {site} in this run; this prediction says nothing about new "
+                "scans."
+            )
+        elif known:
+            names = ", ".join(name for name, _ in known)
+            warnings.append(
+                f"Warning: {len(known)} scans are {words} scans in this run; their predictions say nothing about new "
+                f"scans: {names}"
+            )
+    return warnings
 
 
 def class_table(predictions: Sequence[ClassPrediction], outcome: ClassOutcome, why_unknown: str = "") -> Table:

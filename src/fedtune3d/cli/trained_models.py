@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d.cli.shared import out, progress_bars
 
 OwnEncoder = Annotated[
@@ -62,8 +63,11 @@ def predict(
     ] = None,
     explain: Annotated[
         Path | None,
-        typer.Option(help="Folder for a saliency map of each scan, in the scan's own space. Takes minutes per scan."),
+        typer.Option(help="Folder for a saliency map of each scan (Grad-CAM), in the scan's own space."),
     ] = None,
+    occlusion: Annotated[
+        bool, typer.Option("--occlusion", help="Of --explain: also an occlusion map, which takes minutes per scan.")
+    ] = False,
     weights: Annotated[Path | None, typer.Option(help="The pretrained checkpoint that the run started from.")] = None,
     site: Annotated[str | None, typer.Option(help="Site whose local layers to use, if sites kept their own.")] = None,
     encoder: OwnEncoder = None,
@@ -84,11 +88,13 @@ def predict(
     from fedtune3d.workflows.predict import Predictor, predict_scans
     from fedtune3d.workflows.scan_predictions import write_predictions_of
 
+    if occlusion and explain is None:
+        raise InputError("--occlusion: expected --explain FOLDER as well, the folder of the maps")
     _install(encoder)
     found = find_scans(scans)
     predictor = Predictor(run_folder, weights, site)
     with progress_bars() as bars, bars.bar("predicting") as advance:
-        write_maps = None if explain is None else explainer(predictor, explain, bars, _print_written)
+        write_maps = None if explain is None else explainer(predictor, explain, bars, _print_written, occlusion)
         predictions = predict_scans(predictor, found, advance, write_maps, workers)
     if output is not None:
         write_predictions_of(predictions, output, predictor.outcome, predictor.why_unlike_unknown)

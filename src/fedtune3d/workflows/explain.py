@@ -35,7 +35,7 @@ class Explanation:
     Attributes:
         grad_cam: See `models.explanation.grad_cam`; interpolated linearly from the feature positions. None if
             the encoder's features are a vector, which has no positions.
-        occlusion: See `models.explanation.occlusion`.
+        occlusion: See `models.explanation.occlusion`. None if it was not asked for.
         random_similarity: Correlation of the Grad-CAM map with that of the same encoder under a random head. Near 1,
             the map shows the scan, not what the head has learnt (Adebayo et al. 2018, arXiv 1810.03292). None without
             a Grad-CAM map.
@@ -43,7 +43,7 @@ class Explanation:
     """
 
     grad_cam: np.ndarray | None
-    occlusion: np.ndarray
+    occlusion: np.ndarray | None
     random_similarity: float | None
     place_mm: float
 
@@ -53,6 +53,7 @@ def explain_scan(
     prepared: PreparedScan,
     progress: Callable[[int, int], None] | None = None,
     of: int | None = None,
+    occluded: bool = False,
 ) -> Explanation:
     """Compute the saliency maps of a prepared scan.
 
@@ -61,6 +62,8 @@ def explain_scan(
         prepared: The scan.
         progress: Called with (cubes occluded, total cubes).
         of: The index of the class that the maps are evidence for; None for the last one.
+        occluded: Whether to compute the occlusion map, too, a forward pass for each of its cubes, of which a brain has
+            about 200. It is always computed if the features are a vector, as there is no other map then.
 
     Raises:
         InputError: If the model has no separate encoder, or its head has no trained parameters (NCC).
@@ -71,10 +74,13 @@ def explain_scan(
     scan, brain = as_input(prepared), torch.from_numpy(prepared.brain)
     stride = predictor.experiment.map_stride
     place_mm = stride * predictor.experiment.input.spacing_mm
-    coarsely_hidden = occlusion(model, scan, brain, stride, of=of, progress=progress)
-    hidden = np.kron(coarsely_hidden, np.ones((stride,) * 3, np.float32))
-    if model.encoder.spec.features.is_vector:
-        return Explanation(None, hidden * prepared.brain, None, place_mm)
+    is_vector = model.encoder.spec.features.is_vector
+    hidden = None
+    if occluded or is_vector:
+        coarsely_hidden = occlusion(model, scan, brain, stride, of=of, progress=progress)
+        hidden = np.kron(coarsely_hidden, np.ones((stride,) * 3, np.float32)) * prepared.brain
+    if is_vector:
+        return Explanation(None, hidden, None, place_mm)
     with torch.no_grad():
         features = model.run_stages(scan, 0, model.stage_count - 1)
     coarse = grad_cam(model, features, of)
@@ -82,15 +88,16 @@ def explain_scan(
     drawn = build_head(head, model.encoder.out_channels, seed, width).eval()
     random = grad_cam(Classifier(model.encoder, drawn).eval(), features, of)
     fine = functional.interpolate(coarse[None, None], size=scan.shape[2:], mode="trilinear")[0, 0] * brain
-    return Explanation(fine.numpy(), hidden * prepared.brain, similarity(coarse, random), place_mm)
+    return Explanation(fine.numpy(), hidden, similarity(coarse, random), place_mm)
 
 
 def explainer(
-    predictor: Predictor, folder: Path, progress: Progress, wrote: Callable[[Path], None]
+    predictor: Predictor, folder: Path, progress: Progress, wrote: Callable[[Path], None], occluded: bool = False
 ) -> Callable[[AnyPrediction, PreparedScan], None]:
     """Return the callback for `predict_scans` that computes and writes each scan's maps; `wrote` gets every path.
 
-    Of three or more classes, the maps show the evidence for the predicted one.
+    `occluded` adds the occlusion map, which takes minutes (`explain_scan`). Of three or more classes, the maps show the
+    evidence for the predicted one.
     """
 
     def explain(prediction: AnyPrediction, prepared: PreparedScan) -> None:
@@ -101,7 +108,7 @@ def explainer(
             else None
         )
         with progress.bar(f"explaining {prediction.name}") as advance:
-            explanation = explain_scan(predictor, prepared, advance, of)
+            explanation = explain_scan(predictor, prepared, advance, of, occluded)
         warning, outcome = caveat(predictor.metrics), predictor.outcome
         towards = _towards(prediction, outcome) or predictor.names.positive
         title = _shown(prediction, outcome)
