@@ -44,6 +44,7 @@ from starlette.middleware import Middleware
 
 from fedtune3d.federation.flower.connections import HEAD_BYTES, BoundedConnection
 from fedtune3d.federation.flower.intake import Intake
+from fedtune3d.federation.flower.polling import Polling
 
 __all__ = [
     "AcquireTaskRequest",
@@ -116,7 +117,8 @@ def run_superlink_behind(middleware: Middleware) -> None:
 def run_supernode(intake: Intake) -> None:
     """Run `flower-supernode`, whose connection to the server reads through an intake; it has no option for this.
 
-    The rest of a message that is too long is not read, and the server receives the reason instead.
+    The rest of a message that is too long is not read, and the server receives the reason instead. During a run it asks
+    for the next message more often than Flower's (`Polling`).
     """
     from flwr.supernode import fleet_http_connection, start_client_internal
     from flwr.supernode.cli.flower_supernode import flower_supernode
@@ -126,13 +128,14 @@ def run_supernode(intake: Intake) -> None:
             super().__init__(*args, **kwargs)  # type: ignore[arg-type]
             intake.guard(self._client)
 
+    polling = Polling()
     pull, insert = start_client_internal._pull_and_store_message, start_client_internal._insert_message
 
     def pull_within_bound(
         *, state: NodeState, object_store: ObjectStore, receive: Receive, **others: object
     ) -> int | None:
         pulled: list[Message] = []
-        noting = _noting(receive, intake, pulled)
+        noting = _noting(receive, intake, polling, pulled)
         run_id = pull(state=state, object_store=object_store, receive=noting, **others)  # type: ignore[arg-type]
         if not intake.exceeded or not pulled:
             return run_id
@@ -146,12 +149,15 @@ def run_supernode(intake: Intake) -> None:
     flower_supernode()
 
 
-def _noting(receive: Receive, intake: Intake, pulled: list[Message]) -> Receive:
+def _noting(receive: Receive, intake: Intake, polling: Polling, pulled: list[Message]) -> Receive:
     """Wrap the reception of a message: reset the count of its bytes, and keep it for the answer."""
 
-    def received() -> tuple[Message, ObjectTree] | None:
+    def receive_counted() -> tuple[Message, ObjectTree] | None:
         intake.next_message()
-        if (found := receive()) is not None:
+        return receive()
+
+    def received() -> tuple[Message, ObjectTree] | None:
+        if (found := polling.ask(receive_counted)) is not None:
             pulled.append(found[0])
         return found
 
