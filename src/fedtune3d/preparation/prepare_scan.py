@@ -23,7 +23,7 @@ from fedtune3d.preparation.registration import register_to_template
 from fedtune3d.preparation.settings import DEFAULT_SETTINGS, PreparationSettings
 from fedtune3d.preparation.template import SPACE, Template, load_template
 
-PREPARATION_VERSION = 3  # increased whenever the same scan and settings give different voxels
+PREPARATION_VERSION = 4  # increased whenever the same scan and settings give different voxels
 BRAIN_RANGE_ML = (600.0, 2300.0)  # the MNI152 template's brain has 1,890 mL, heads with skull over 3,000 mL
 OWN_SPACE = "scan"
 _FAINT = 0.02  # relative to the 99th percentile; darker voxels are background (ringing, noise after masking)
