@@ -11,7 +11,7 @@ DEMO := demo
 STUDY := study
 FEDERATION := federation
 
-.PHONY: help install demo federation study study-privacy test test-shuffled test-all reliability docs figures sample
+.PHONY: help install demo federation study study-privacy test test-ci test-shuffled test-all reliability docs figures sample
 .PHONY: lint types wheels lock clean
 
 help:
@@ -19,8 +19,9 @@ help:
 	@echo 'make federation  three hospitals on one machine, on Flower: real processes, TLS, keys'
 	@echo 'make study     the published study made small, then encoders compared, on simulated sites'
 	@echo 'make study-privacy  what differential privacy costs on the sites of the demo'
-	@echo 'make test      the test suite'
-	@echo 'make test-all  the slow tests, too'
+	@echo 'make test      the quick part of the test suite, about four minutes'
+	@echo 'make test-ci   the rest of what has to pass before a change lands: whole runs, browsers, killed processes'
+	@echo 'make test-all  all tests, the slow ones, too'
 	@echo 'make test-shuffled  the test suite in a random order'
 	@echo 'make reliability  damage, kill and starve everything, and count what happens: about an hour and a half'
 	@echo 'make docs      the documentation as a site, in build/site'
@@ -63,8 +64,11 @@ study-privacy: install
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
+test-ci: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'ci and not slow'
+
 test-shuffled: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --random-order --random-order-seed=$(or $(RANDOM_SEED),$(shell date +%s))
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow' --random-order --random-order-seed=$(or $(RANDOM_SEED),$(shell date +%s))
 
 test-all: install
 	$(BIN)/python -m pytest -m 'slow or not slow'

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import grimp
+import pytest
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "src" / "fedtune3d"
@@ -212,6 +213,7 @@ def test_no_module_is_too_long() -> None:
     assert not too_long
 
 
+@pytest.mark.ci
 def test_no_function_is_too_long() -> None:
     too_long = {}
     for path in PACKAGE.rglob("*.py"):
@@ -279,6 +281,7 @@ def _imported(tree: ast.Module, graph: grimp.ImportGraph, steps: int) -> set[str
     return imported
 
 
+@pytest.mark.ci
 def test_every_test_checks_something() -> None:
     idle = []
     for path in sorted(TESTS.rglob("test_*.py")):

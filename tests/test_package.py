@@ -18,6 +18,7 @@ def test_the_front_door() -> None:
     assert set(fedtune3d.__all__) == {"Experiment", "run", "__version__"}
 
 
+@pytest.mark.ci
 def test_what_only_trains_or_measures_does_not_import_what_evaluates_and_draws() -> None:
     code = """
 import sys

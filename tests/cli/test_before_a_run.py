@@ -100,6 +100,7 @@ def test_prepare_shows_the_sets_that_a_run_makes(
     assert "Validation" not in call(capsys, "prepare", folds)[1]
 
 
+@pytest.mark.ci
 def test_a_bad_scan_can_be_skipped_and_is_listed(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, write_small_site: Callable[..., None]
 ) -> None:

@@ -58,6 +58,7 @@ def test_a_printed_line_suggests_what_can_be_called(called: str) -> None:
     assert captured.get() == f"stopped; continue with: {called} run a.yaml --resume\n"
 
 
+@pytest.mark.ci
 def test_a_module_suggests_itself(tmp_path: Path) -> None:
     environment = os.environ | {"PATH": str(tmp_path)}
     words = [sys.executable, "-m", "fedtune3d", "plan", "nothing.yaml"]

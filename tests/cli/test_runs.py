@@ -20,6 +20,7 @@ from fedtune3d._utils.typed_json import read_typed
 from fedtune3d.cohorts.flow import SiteFlow
 
 
+@pytest.mark.ci
 def test_prepare_run_and_report(capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path) -> None:
     path = small_experiment.write(tmp_path / "run")
     code, out, _ = call(capsys, "prepare", path)
@@ -41,6 +42,7 @@ def test_prepare_run_and_report(capsys: pytest.CaptureFixture[str], small_experi
     assert (tmp_path / "run" / "report.html").exists()
 
 
+@pytest.mark.ci
 def test_values_that_cannot_be_read_are_counted_by_whatever_reads_the_table(
     capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path
 ) -> None:

@@ -22,6 +22,8 @@ import yaml
 
 from fedtune3d.cli.app import main
 
+pytestmark = pytest.mark.ci
+
 SECRETS = (
     "DOE^JANE",
     "Jane Doe",

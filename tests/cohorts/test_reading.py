@@ -73,6 +73,7 @@ def test_the_same_people_in_each_format(raw: Path, tmp_path: Path, kind: str) ->
     assert all(one.path.is_file() for one in cohort.records)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("kind", LAYOUTS)
 def test_from_init_to_prepare_in_each_format(
     raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str

@@ -45,6 +45,7 @@ def test_differences_are_those_of_the_same_scans(drawn: Drawn) -> None:
         assert found.mean.comparison == combine_comparisons(by_site)
 
 
+@pytest.mark.ci
 def test_holm_over_the_means_and_over_the_sites(drawn: Drawn) -> None:
     got = against_baselines(drawn[1])
     families = [

@@ -60,6 +60,7 @@ def test_bootstrap_equals_resampled_scans_scored_by_scikit_learn() -> None:
         assert draws[draw] == pytest.approx(expected, abs=1e-14)
 
 
+@pytest.mark.ci
 def test_chunks_of_draws_bound_memory() -> None:
     import tracemalloc
 

@@ -111,6 +111,7 @@ def test_counts_give_the_interval_of_the_binned_scans(clustered: Callable) -> No
     assert list(got.limits) == pytest.approx(list(exact.limits))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("auc", [0.70, 0.85])
 def test_intervals_hold_the_truth_with_a_hundred_a_class(auc: float, one_scan_each: Callable) -> None:
     rng, held = np.random.default_rng(9), 0

@@ -9,6 +9,7 @@ def test_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == [0.03, 0.06, 0.06]
 
 
+@pytest.mark.ci
 def test_equals_statsmodels() -> None:
     rng = np.random.default_rng(0)
     for size in (1, 2, 7, 30):

@@ -36,6 +36,7 @@ def test_the_steps_by_hand() -> None:
     assert got.sensitivity == pytest.approx((0, 1 / 2, 1 / 2, 1, 1))
 
 
+@pytest.mark.ci
 def test_the_band_holds_the_true_curve_pointwise() -> None:
     rng, held = np.random.default_rng(1), []
     truth = norm.cdf(1.2 + norm.ppf(0.2))

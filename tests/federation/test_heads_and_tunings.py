@@ -60,6 +60,7 @@ def run(values: dict[str, Any], output: Path) -> tuple[Experiment, list[LedgerLi
     return experiment, RoundsFolder(output).lines()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(("head", "tuning"), CHOICES)
 def test_two_rounds(two_sites: dict[str, Any], tmp_path: Path, head: str, tuning: dict[str, Any]) -> None:
     values = two_sites | {"model": {"encoder": "tiny", "head": head}, "tuning": tuning}
@@ -76,6 +77,7 @@ def test_two_rounds(two_sites: dict[str, Any], tmp_path: Path, head: str, tuning
     assert any(name.startswith("encoder.") for name in changed) == (tuning["method"] != "frozen")
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("mode", ["factors", "exact", "freeze_a", "restart"])
 def test_lora_averaging_in_every_way(two_sites: dict[str, Any], tmp_path: Path, mode: str) -> None:
     changes = {"tuning": LORA, "aggregation": {"rule": "fedce", "lora": mode}}

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.ci
+
 flwr = pytest.importorskip("flwr.app")
 
 from mutated_answers import mutate  # noqa: E402

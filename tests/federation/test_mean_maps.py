@@ -28,6 +28,8 @@ from fedtune3d.workflows.predict import Predictor
 from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.run_folder import open_run
 
+pytestmark = pytest.mark.ci
+
 
 def write(small: Any, output: Path, policies: dict[str, dict], **changes: Any) -> Path:
     sites = [site | {"policy": policies[site["name"]]} for site in small.values["sites"]]

@@ -64,6 +64,7 @@ def test_a_delta_that_allows_to_publish_a_person_is_refused_before_the_rounds(
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+@pytest.mark.ci
 def test_a_run_keeps_to_epsilon_and_says_what_it_spent(small_experiment: Any, tmp_path: Path) -> None:
     experiment = read(small_experiment, tmp_path, privacy=PRIVATE | {"sampling": "poisson"})
     folder = run_experiment(experiment, report=False)
@@ -86,6 +87,7 @@ def test_a_run_keeps_to_epsilon_and_says_what_it_spent(small_experiment: Any, tm
         run_experiment(grown, resume=True, report=False)
 
 
+@pytest.mark.ci
 def test_the_same_run_gives_the_same_bits_and_a_resumed_one_too(small_experiment: Any, tmp_path: Path) -> None:
     """In a simulation noise follows from seed, site and round; the second run loses its checkpoint of round 2."""
     first = run_experiment(read(small_experiment, tmp_path / "a"), report=False)

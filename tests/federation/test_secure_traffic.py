@@ -69,6 +69,7 @@ def tensor_bytes(message: Task | Answer) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in flat_state(message.parts).values())
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "changes",
     [
@@ -106,6 +107,7 @@ def test_a_rule_with_numbers_of_the_sites_can_be_planned(three_sites: dict[str, 
     assert costs.bytes_up > 8 * costs.trainable_parameters
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "changes",
     [

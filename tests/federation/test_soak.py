@@ -22,6 +22,8 @@ from fedtune3d.models.normalisation import normalisation_names
 from fedtune3d.models.tuning import read_state
 from fedtune3d.training.faults import SiteFault
 
+pytestmark = pytest.mark.ci
+
 SITES = ("A", "B", "C", "D")
 RULES = {
     "fedavg": "linear",

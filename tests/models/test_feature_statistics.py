@@ -15,6 +15,7 @@ def test_the_limit_comes_from_each_scan_left_out() -> None:
     assert FeatureStatistics.of(pooled).limit == pytest.approx(sorted(distances)[30 - 1])  # ⌈0.95 · 31⌉ = 30
 
 
+@pytest.mark.ci
 def test_one_scan_in_twenty_of_the_same_kind_is_beyond_the_limit() -> None:
     rng = numpy_rng("coverage")
     beyond = []

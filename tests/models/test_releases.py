@@ -67,6 +67,7 @@ def test_the_list_says_what_is_here(tmp_path: Path) -> None:
     assert "Apache-2.0" in CliRunner().invoke(app, ["weights", "list", "--to", str(tmp_path)]).output
 
 
+@pytest.mark.ci
 def test_a_file_is_recognised_by_all_that_is_in_it(tmp_path: Path) -> None:
     encoder = build_encoder("tiny")
     initialise_random(encoder, 1)

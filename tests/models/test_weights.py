@@ -32,6 +32,7 @@ def released(state: State) -> dict[str, Any]:
     return {"model_state_dict": {**model, "prompt_encoder.no_mask_embed.weight": torch.zeros(1, 384)}, "epoch": 7}
 
 
+@pytest.mark.ci
 def test_a_checkpoint_of_the_reference_model_gives_its_features(tmp_path: Path) -> None:
     model = build_sam3D_vit_b_ori(encoder_depth=2, encoder_global_attn_indexes=[1])
     path = tmp_path / "sam_med3d.pth"

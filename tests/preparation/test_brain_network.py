@@ -9,6 +9,8 @@ from simulated_heads import HeadScan, paint_head
 
 from fedtune3d.preparation import brain
 
+pytestmark = pytest.mark.ci
+
 
 def test_masks_are_those_of_deepbet(real_data: Path) -> None:
     """On a real head, and on a painted one of thick slices whose axes run backwards."""

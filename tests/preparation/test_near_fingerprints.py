@@ -9,6 +9,8 @@ from fedtune3d.preparation.near_fingerprints import BANDS, SUSPICIOUS_BANDS, nea
 from fedtune3d.preparation.prepare_scan import prepare_scan
 from fedtune3d.preparation.settings import PreparationSettings
 
+pytestmark = pytest.mark.ci
+
 KEY = b"a key of sixteen"
 
 

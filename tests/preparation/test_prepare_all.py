@@ -111,6 +111,7 @@ def pools(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     return seen
 
 
+@pytest.mark.ci
 def test_one_pool_prepares_the_scans_of_all_sites_to_the_same_files(
     save_brain: SaveBrain,
     phantom: SimpleNamespace,
@@ -169,6 +170,7 @@ def test_as_many_processes_as_cores_and_memory_allow(
     assert default_processes() == expected
 
 
+@pytest.mark.ci
 def test_a_killed_preparation_goes_on_to_the_same_files(
     save_brain: SaveBrain, phantom: SimpleNamespace, tmp_path: Path
 ) -> None:

@@ -36,6 +36,7 @@ def test_a_scan_of_the_grids_spacing_is_copied(save_brain: SaveBrain, phantom: S
     assert np.count_nonzero(prepared.voxels) == pytest.approx(np.count_nonzero(brain), abs=50)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("spacing", "tilt", "error"),
     [((2.0, 2.0, 2.0), 0.0, 0.03), ((1.0, 1.0, 2.5), 0.0, 0.05), ((2.0, 1.5, 2.0), 0.15, 0.03)],
@@ -135,6 +136,7 @@ def test_a_real_head_is_refused_where_brain_extraction_is_left_out(real_data: Pa
         prepare_scan(real_data / "scans" / "chris_T1w.nii.gz", PreparationSettings(steps=()))
 
 
+@pytest.mark.ci
 def test_a_real_brain_is_centred_and_whole(real_data: Path, tmp_path: Path) -> None:
     image = nibabel.load(real_data / "anatomies" / "anatomy-03.nii.gz")
     labels = np.asarray(image.dataobj)

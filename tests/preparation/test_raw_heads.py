@@ -20,6 +20,8 @@ from fedtune3d.preparation.settings import PreparationSettings
 from fedtune3d.preparation.template import SPACE, load_template
 
 pytest.importorskip("deepbet")
+
+pytestmark = pytest.mark.ci
 Dice = Callable[[np.ndarray, np.ndarray], float]
 HIPPOCAMPI = (17, 53)
 

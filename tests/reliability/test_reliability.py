@@ -17,6 +17,8 @@ from processes import start
 from waiting import wait_until
 from world import EXPERIMENT, RUN, copy_world, leftovers
 
+pytestmark = pytest.mark.ci
+
 
 def test_every_kind_comes_up_in_its_turn() -> None:
     numbers = range(sum(kind.share for kind in KINDS))

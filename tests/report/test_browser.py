@@ -16,6 +16,8 @@ from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
 from fedtune3d.report import write_report
 
+pytestmark = pytest.mark.ci
+
 PAPER = 695
 """Width of A4 within its margins, in CSS pixels."""
 

@@ -122,6 +122,7 @@ def test_a_run_says_when_it_began(small_run: RunFolder) -> None:
     assert re.search(r" · 2 sites · \d{1,2} \w{3} 20\d\d · fedtune3d ", header_of(small_run.report))
 
 
+@pytest.mark.ci
 def test_a_class_that_is_never_recognised_is_a_warning_next_to_the_result(make_run: Callable[..., Path]) -> None:
     folder = make_run()
 

@@ -133,6 +133,7 @@ def test_pictures_past_the_budget_are_left_out(make_run: Callable[..., Path], mo
     assert "No more pictures here: more pictures are in sites/Boston/examples" in outline.text
 
 
+@pytest.mark.ci
 def test_a_run_in_progress_has_a_page(make_run: Callable[..., Path]) -> None:
     folder = make_run(finished=False)
     outline = read(write_report(folder))

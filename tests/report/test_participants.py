@@ -2,6 +2,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from fedtune3d.cohorts.flow import HELD_BACK
 from fedtune3d.config.class_names import ClassNames
 from fedtune3d.federation.leak_audit import Finding, LeakAudit
@@ -41,6 +43,7 @@ def test_leaks_and_flags_have_a_sentence_each(make_run: Callable[..., Path]) -> 
         assert "qc.html" in second
 
 
+@pytest.mark.ci
 def test_the_page_has_them_below_participants(make_run: Callable[..., Path]) -> None:
     folder = make_run()
     text = write_report(folder).read_text()

@@ -24,6 +24,8 @@ from fedtune3d.report.watch import SiteWatch
 from fedtune3d.workflows.approve import approve, read_request
 from fedtune3d.workflows.site_log import read_log
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, write_small_site: Callable[..., None]) -> Path:

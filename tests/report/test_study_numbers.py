@@ -30,6 +30,8 @@ from fedtune3d.federation.ledger import LedgerLine, Validation, read_ledger
 from fedtune3d.federation.round_state import BestState
 from fedtune3d.report import write_study_report
 
+pytestmark = pytest.mark.ci
+
 SEEDS = (0, 1)
 HEADS = {"linear": (0.74, (0.70, 0.76)), "conv_s": (0.84, (0.82, 0.81))}
 """Head → the AUC that is drawn for it, and the validation AUC of each seed."""

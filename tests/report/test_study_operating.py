@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from html_tables import table_of, tables_in
 from statsmodels.stats.proportion import proportion_confint
 
 from fedtune3d.report.study_contents import read_study
 from fedtune3d.report.study_operating import operating_rows, people_tested
+
+pytestmark = pytest.mark.ci
 
 CELLS = ("true_positives", "false_negatives", "true_negatives", "false_positives")
 

@@ -124,6 +124,7 @@ def test_sites_that_keep_their_predictions_compare_them_themselves(finished_stud
     assert row.comparison.sites == ("Boston",)
 
 
+@pytest.mark.ci
 def test_all_seeds_together_come_before_each_seed(finished_study: Path, tmp_path: Path) -> None:
     """One comparison over both seeds, people as clusters over them, then one per seed."""
     folder = Path(shutil.copytree(finished_study, tmp_path / "study"))

@@ -124,6 +124,7 @@ def test_the_command_says_what_is_wrong_with_a_port(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.ci
 def test_a_reader_is_told_of_a_change_and_of_the_end(unfinished: Path) -> None:
     report = unfinished / "report.html"
     with Watch(unfinished) as watch:
@@ -194,6 +195,7 @@ def test_a_damaged_file_is_said(unfinished: Path) -> None:
         assert ask(watch)[0] == 500
 
 
+@pytest.mark.ci
 def test_a_watched_run_has_the_same_bits(small_experiment: Any, small_run: RunFolder, tmp_path: Path) -> None:
     alone = small_run.path
     path = small_experiment.write(tmp_path / "watched", baselines=["local", "centralized"])
@@ -229,6 +231,7 @@ def test_a_watched_run_has_the_same_bits(small_experiment: Any, small_run: RunFo
         assert path.read_bytes() == (watched / "figures" / path.name).read_bytes(), path.name
 
 
+@pytest.mark.ci
 def test_the_command_serves_the_page_and_ends(small_experiment: Any, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fedtune3d", "run", str(small_experiment.write(tmp_path / "run")), "--watch"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -14,6 +14,8 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.report.watch import Watch
 from fedtune3d.workflows.run import run_experiment
 
+pytestmark = pytest.mark.ci
+
 sync_api = pytest.importorskip("playwright.sync_api")
 
 

@@ -40,6 +40,7 @@ def ventricle_ml(template: Anatomy, tissues: np.ndarray) -> float:
     return float(tissues[CSF][around].sum() * 1.5**3 / 1000)
 
 
+@pytest.mark.ci
 def test_ventricles_grow_with_their_shift(template: Anatomy, healthy_tissues: np.ndarray) -> None:
     before = ventricle_ml(template, healthy_tissues)
     volumes = [
@@ -64,6 +65,7 @@ def test_thinning_turns_cortex_to_fluid_and_keeps_the_rest(template: Anatomy, he
     assert 0.04 < lost / healthy_tissues[GREY].sum() < 0.25
 
 
+@pytest.mark.ci
 def test_a_scan_follows_from_seed_site_and_participant_only(template: Anatomy) -> None:
     first = make_scan(template, HEALTHY, SITE, 1, "site-A", "sub-A001")
     again = make_scan(template, HEALTHY, SITE, 1, "site-A", "sub-A001")

@@ -33,6 +33,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory, maps: Path) -> Path:
     return out
 
 
+@pytest.mark.ci
 def test_the_bytes_do_not_depend_on_the_number_of_workers(simulated: Path, maps: Path, tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
     folders = simulate_sites(

@@ -36,6 +36,7 @@ def test_each_scan_is_encoded_once_whatever_set_it_is_in(build_model, scans, tmp
     assert steps == [(1, 2), (2, 2), (1, 1)]
 
 
+@pytest.mark.ci
 def test_cached_views_are_the_scan_and_seeded_augmentations(build_model, scans, tmp_path: Path) -> None:
     prefix = Prefix(*build_model())
     data = open_scans(scans[:1], prefix, FeatureCache(tmp_path), InputSpec(), augmentation=AUGMENTED, views=3, seed=5)
@@ -49,6 +50,7 @@ def test_cached_views_are_the_scan_and_seeded_augmentations(build_model, scans, 
     assert plain.files[0][0] == data.files[0][0]  # type: ignore[attr-defined]
 
 
+@pytest.mark.ci
 def test_full_tuning_reads_prepared_scans_and_augments_on_the_fly(build_model, scans) -> None:
     data = open_scans(scans[:2], Prefix(*build_model(Full())), None, InputSpec(), augmentation=AUGMENTED, seed=5)
     assert isinstance(data, PreparedSet)

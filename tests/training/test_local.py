@@ -345,6 +345,7 @@ print(state_sha256(read_state(model, trainable)))
 """
 
 
+@pytest.mark.ci
 def test_two_processes_give_the_same_bits(build_model, scans, features: Path, tmp_path: Path) -> None:
     other = subprocess.run(
         [sys.executable, "-c", SAME_BITS, str(scans[0].path.parent), str(tmp_path)],
@@ -417,6 +418,7 @@ for count in (40, 400):
 """
 
 
+@pytest.mark.ci
 def test_memory_does_not_grow_with_the_number_of_scans(tmp_path: Path) -> None:
     """400 files hold 157 MB, 40 hold 16 MB: kept or mapped features would show."""
     features = torch.randn(384, 8, 8, 8, generator=torch_rng("features")).half()

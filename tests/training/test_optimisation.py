@@ -58,6 +58,7 @@ def test_steps_are_those_of_torchs_optimizer_to_the_bit(settings: TrainingSettin
     assert not torch.equal(ours["head.w"], torch.ones(2, 2))
 
 
+@pytest.mark.ci
 def test_a_step_does_not_import_the_compiler() -> None:
     code = """
 import sys, torch

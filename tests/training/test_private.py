@@ -317,6 +317,7 @@ def lower_bound_of_epsilon(hits: int, false_hits: int, draws: int, delta: float)
     return math.log(max(true_rate - delta, 1e-12) / false_rate)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("draws", [100, pytest.param(1000, marks=pytest.mark.slow)])
 def test_an_attacker_who_knows_all_but_one_person_stays_below_epsilon(build_model: BuildModel, draws: int) -> None:
     """Black-box audit: a canary with the largest gradient, or nothing, and the statistic of the best test there is.

@@ -84,6 +84,7 @@ def test_a_clean_cohort_raises_nothing(folder: Path, capsys: pytest.CaptureFixtu
     assert not (folder / "run").exists()
 
 
+@pytest.mark.ci
 def test_small_sites_are_warned_of_as_by_plan(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["plan", str(folder / "experiment.yaml")])
@@ -95,6 +96,7 @@ def test_small_sites_are_warned_of_as_by_plan(folder: Path, capsys: pytest.Captu
     assert f"no leak found, {len(warnings)} warnings" in out
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("command", ["plan", "check"])
 def test_sets_of_an_earlier_run_are_said_to_be_its(
     command: str,

@@ -57,6 +57,7 @@ def spoil(site: Path, people: list[str]) -> None:
 AGE = {"labels": None, "target": {"column": "age", "range": [40, 100], "missing": "error"}}
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("outcome", [{"evaluation": {"recalibration": "platt"}}, AGE], ids=["two", "number"])
 def test_no_label_or_scan_of_a_test_fold_reaches_its_model(
     small_experiment: Any, tmp_path: Path, outcome: dict[str, Any]

@@ -98,6 +98,7 @@ def logits_of_file(path: Path, scans: torch.Tensor) -> torch.Tensor:
         return load_exported(path)[0](scans)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("name", "tolerance"),
     [
@@ -170,6 +171,7 @@ def test_residuals_go_into_no_adapter_file(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "parts" / "head.safetensors").exists()
 
 
+@pytest.mark.ci
 def test_layers_kept_at_sites_are_written_for_the_site_that_is_named(
     run: Run, scans: torch.Tensor, tmp_path: Path
 ) -> None:
@@ -237,6 +239,7 @@ def test_the_card_shows_foreign_text_as_it_is(run: Run, tmp_path: Path) -> None:
     assert len(re.findall(r"(?<!\\)\|", row)) == 4  # three cells
 
 
+@pytest.mark.ci
 def test_a_run_from_a_checkpoint_wants_that_checkpoint(
     small_experiment: Any, scans: torch.Tensor, tmp_path: Path
 ) -> None:

@@ -50,6 +50,8 @@ from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.scan_predictions import ClassPrediction, NumberPrediction, write_predictions_of
 from fedtune3d.workflows.study import run_study
 
+pytestmark = pytest.mark.ci
+
 CLASSES = ("CN", "MCI", "AD")
 THREE = [{"CN": ["CN"]}, {"MCI": "stage == 0.5"}, {"AD": ["AD", "Dementia"]}]
 AGE = {"column": "age", "range": [40, 100], "unit": "years", "missing": "leave_out"}

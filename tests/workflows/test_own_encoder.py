@@ -21,6 +21,8 @@ from fedtune3d.workflows.export import export_run, load_exported
 from fedtune3d.workflows.predict import Predictor
 from fedtune3d.workflows.run import run_experiment
 
+pytestmark = pytest.mark.ci
+
 DOCS = Path(__file__).parents[2] / "docs" / "encoders.md"
 
 

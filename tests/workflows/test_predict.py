@@ -22,6 +22,8 @@ from fedtune3d.workflows.predict import Predictor, distinct_names, predict_scans
 from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.scan_predictions import Prediction, write_predictions_of
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.fixture(scope="module")
 def run(small_experiment: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -73,6 +73,7 @@ def check_that_the_metrics_follow(folder: RunFolder) -> None:
             assert summary == replace(expected, test=replace(expected.test, groups=summary.test.groups))
 
 
+@pytest.mark.ci
 def test_leaving_one_of_two_sites_out_is_the_others_local_training(small_experiment: Any, tmp_path: Path) -> None:
     """With two sites, who trains without A is B alone, from the same seeds: the same bits, tested at the other site."""
     path = small_experiment.write(tmp_path / "run", baselines=["local", "leave_one_site_out"])
@@ -153,6 +154,7 @@ def kill_when(path: Path, moment: Callable[[], bool]) -> None:
     running.kill()
 
 
+@pytest.mark.ci
 def test_killed_three_times_and_resumed_gives_the_same_bits(small_experiment: Any, tmp_path: Path) -> None:
     alone = run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "alone", **LONG)), report=False).path
     path, killed = small_experiment.write(tmp_path / "killed", **LONG), tmp_path / "killed"
@@ -203,6 +205,7 @@ def test_a_gpu_that_is_not_there_is_one_line(small_experiment: Any, tmp_path: Pa
         run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "run", device="cuda")), report=False)
 
 
+@pytest.mark.ci
 def test_added_rounds_end_as_if_all_had_been_asked_for_at_once(small_experiment: Any, tmp_path: Path) -> None:
     training = small_experiment.values["training"]
     options = {"aggregation": {"rule": "fedce"}, "baselines": ["local"]}

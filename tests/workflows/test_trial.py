@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.handover import to_line
 from fedtune3d.workflows import trial
 
 
+@pytest.mark.ci
 def test_a_fault_of_the_input_is_on_the_last_line(tmp_path: Path) -> None:
     experiment = Experiment.model_validate(
         {

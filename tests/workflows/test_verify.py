@@ -13,6 +13,8 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.workflows.run import run_experiment
 from fedtune3d.workflows.verify import verify_folder
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.fixture(scope="module")
 def finished(

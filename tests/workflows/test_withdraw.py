@@ -49,6 +49,7 @@ def names_in(folder: Path, person: str) -> list[Path]:
     return [path for path in written if person.encode() in path.read_bytes()]
 
 
+@pytest.mark.ci
 def test_a_person_who_withdraws_is_out_of_what_is_kept_and_of_what_comes(folder: Path) -> None:
     approve(folder, read_request(folder, folder / "experiment.yaml"))
     server = Server(folder)

@@ -75,6 +75,7 @@ def leftovers(folder: Path) -> list[str]:
     return [str(path) for path in folder.rglob("*") if any(mark in path.name for mark in LEFTOVERS)]
 
 
+@pytest.mark.ci
 def test_two_workers_give_the_bits_of_one_process(small_experiment: Any, small_run: RunFolder, tmp_path: Path) -> None:
     """Also without cached features, which the workers compute to the same bits."""
     for name in "AB":

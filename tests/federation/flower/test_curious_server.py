@@ -634,6 +634,7 @@ def test_one_budget_for_all_experiments_on_the_same_people(hospital: Hospital, w
     assert payload.loss is None
 
 
+@pytest.mark.ci
 def test_with_the_same_draws_a_hospital_sends_the_same_bits_as_a_simulation(
     hospital: Hospital, write: Callable[..., Path], cache: Path, data: Path
 ) -> None:

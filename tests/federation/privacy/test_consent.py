@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from unrendered import unrendered_figures
 
 from fedtune3d.config.experiment import Experiment
@@ -22,6 +23,7 @@ from fedtune3d.workflows.run_folder import read_metrics
 PEOPLE = {"everyone": ("p",), "negative": (), "positive": ("p",)}
 
 
+@pytest.mark.ci
 def test_a_run_ends_without_the_numbers_of_a_site_that_withholds(small_experiment: Any, tmp_path: Path) -> None:
     experiment = Experiment.from_yaml(small_experiment.write(tmp_path / "run"))
 

@@ -100,6 +100,7 @@ def explanations(truth: list[int]) -> Iterator[tuple[int, ...]]:
             yield numbers
 
 
+@pytest.mark.ci
 def test_of_twice_as_many_people_no_number_follows_even_from_crafted_models() -> None:
     for seed in range(4):
         truth = sorted(np.random.default_rng(seed).integers(17, 30, 10).tolist())
@@ -191,6 +192,7 @@ def predicting(state: State, number: float) -> State:
     }
 
 
+@pytest.mark.ci
 def test_constants_in_every_round_tell_a_mean_and_a_variance(
     tmp_path: Path, write_small_site: Callable[..., None]
 ) -> None:

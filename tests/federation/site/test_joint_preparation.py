@@ -15,6 +15,8 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.site.site import Site
 from fedtune3d.workflows.sites import make_sites
 
+pytestmark = pytest.mark.ci
+
 
 class Told:
     """Notes the bars and the last step of each."""

@@ -100,6 +100,7 @@ def prepared(small_experiment, tmp_path: Path) -> Path:
     return PreparedStore(tmp_path / "prepared").get(record)
 
 
+@pytest.mark.ci
 def test_a_voxel_map_goes_to_the_template_with_its_shares_and_is_made_once(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

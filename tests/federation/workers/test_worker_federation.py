@@ -68,6 +68,7 @@ def asked(*names: str, round_: int = 1) -> dict[str, Task]:
     return dict.fromkeys(names, Task(Score(), round_, {"state": {"weight": torch.tensor([1.5, -2.0])}}))
 
 
+@pytest.mark.ci
 def test_the_answers_are_those_in_process_and_in_their_order(bench: Bench) -> None:
     tasks = asked("c", "fault", "b", "a")
     replies, expected = list(bench.workers.ask(tasks)), list(bench.here.ask(tasks))
@@ -137,6 +138,7 @@ def test_a_site_of_a_worker_is_written_to_by_no_other_process(bench: Bench) -> N
             wait_until_free(bench.folder / "sites" / name, 0)
 
 
+@pytest.mark.ci
 def test_a_killed_worker_is_one_line_and_the_others_end(tmp_path: Path) -> None:
     holders, before = {"a": 0, "killed": 1, "slow": 0}, worker_processes()
 

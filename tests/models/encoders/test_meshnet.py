@@ -67,6 +67,7 @@ def test_the_released_weights_fit_and_equal_a_plain_chain_of_convolutions(weight
         torch.testing.assert_close(run_layer(encoder.model, x, 9), y)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", ["meshnet", "volumes"])
 def test_large_scans_in_slabs_have_the_same_features(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Slabs of 16 slices in a scan of 40: whole slabs, a shorter last one, and the greatest dilation of 16."""

@@ -101,6 +101,7 @@ def test_a_second_tuning_is_refused():
         apply_tuning(model, Lora())
 
 
+@pytest.mark.ci
 def test_peft_is_imported_only_when_used():
     script = (
         "import sys; from fedtune3d.models.classifier import Classifier;"

@@ -21,6 +21,8 @@ from fedtune3d.preparation.quality.page import write_quality
 from fedtune3d.preparation.store import PreparedStore
 from fedtune3d.preparation.template import load_template
 
+pytestmark = pytest.mark.ci
+
 SECRET = "Erika^Mustermann"
 SCALES = {"sub-01": 1.0, "sub-02": 0.7, "sub-03": 0.85}
 

@@ -117,6 +117,7 @@ def write(small_experiment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return lambda name, **changes: small_experiment.write(tmp_path / name, training=training, **changes)
 
 
+@pytest.mark.ci
 def test_a_run_that_was_stopped_ends_with_the_same_logs(write: Any, tmp_path: Path) -> None:
     path, run = write("run", log=BOTH), tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
