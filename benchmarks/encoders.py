@@ -3,11 +3,13 @@
     python benchmarks/encoders.py speed [ENCODER …] [--json]          # forward, backward, peak memory, floor, reference
     python benchmarks/encoders.py dice ANATOMIES WEIGHTS              # MeshNet on painted label maps
     python benchmarks/encoders.py choose-deepbet demo/experiment.yaml # on training scans, after `make demo`
+    python benchmarks/encoders.py scale-deepbet ref/experiment.yaml   # prints the numbers of `deepbet_scale.py`
 
 `speed` times each encoder in a process of its own on one scan of noise (`encoder_speed.py`). Its reference is the
 network of the package that the encoder's authors build on (medim, MONAI, deepbet's TorchScript, nnU-Net's residual
 encoder), with the same weights, on the same scan in the same process; MeshNet's is a plain chain of convolutions. With
-`--json` the last line is one JSON object.
+`--json` the last line is one JSON object. The numbers of `deepbet_scale.py` are from `fedtune3d simulate ref --sites 6
+--scans 156 --seed 99`.
 """
 
 import argparse
@@ -62,12 +64,15 @@ def main() -> None:
     dice.add_argument("weights", type=Path)
     dice.add_argument("--first", type=int, default=10, help="how many label maps")
     commands.add_parser("choose-deepbet").add_argument("experiment", type=Path)
+    commands.add_parser("scale-deepbet").add_argument("experiment", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.command == "dice":
         print_dice(options.anatomies, options.weights, options.first)
     elif options.command == "choose-deepbet":
         choose_deepbet(options.experiment)
+    elif options.command == "scale-deepbet":
+        print_scale(options.experiment)
     else:
         print_speed(options.encoders, options.threads, options.max_training_size, options.json)
 
@@ -138,6 +143,18 @@ def choose_deepbet(path: Path) -> None:
         parts = {f"stage {n + 1}": pooled[:, ends[n] : ends[n + 1]] for n in range(len(WIDTHS))} | {"all": pooled}
         for name, features in parts.items():
             print(f"{weights}, {name}: AUC {validated(features, labels, groups):.2f} ({len(labels)} scans)", flush=True)
+
+
+def print_scale(path: Path) -> None:
+    """Mean and standard deviation over all scans of deepbet's pooled features before they are scaled."""
+    experiment = Experiment.from_yaml(path)
+    encoder = DeepbetEncoder().eval()
+    load_packaged_weights(encoder)
+    encoder.scale = nn.Identity()  # type: ignore[assignment]
+    sites = make_sites(experiment, RunFolder(experiment.output), Silent())
+    pooled = np.stack([pool(encoder, site.store.get(record)) for site in sites for record in site.cohort.records])
+    for name, values in (("MEAN", pooled.mean(axis=0, dtype=float)), ("DEVIATION", pooled.std(axis=0, ddof=1))):
+        print(f"{name} = (" + ", ".join(f"{value:.5g}" for value in values) + ")")
 
 
 def pool(encoder: Encoder, prepared: Path) -> np.ndarray:

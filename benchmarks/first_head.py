@@ -5,8 +5,8 @@
 
 Per seed, each site trains on a few of its people and is tested on all its others; FedAvg and training in one place,
 with the rounds and steps that `fedtune3d init` writes. Compared are the linear head, the linear head on features that
-are standardised over all scans (which no head does; it shows what their scale costs) and CONV S. The table ends with
-the paired difference of each from the linear head. It takes a second of CPU per
+are standardised over all scans of the sites (which no head does; it shows what the encoder's scale costs) and CONV S.
+The table ends with the paired difference of each from the linear head. It takes a second of CPU per
 scan, then two to four minutes per seed.
 """
 

@@ -113,6 +113,7 @@ TESTED_ELSEWHERE = {
     "federation/workers/pool.py": "federation/workers/test_worker_federation.py",
     "federation/workers/process.py": "federation/workers/test_worker_federation.py",
     "training/cache_entries.py": "training/test_features.py",
+    "models/encoders/networks/deepbet_scale.py": "models/encoders/test_deepbet.py",
     "models/assembly.py": "training/test_local.py",
     "models/encoder_checks.py": "models/encoders/test_contract.py",
     "cli/weights_table.py": "models/test_releases.py",

@@ -51,7 +51,7 @@ def test_random_weights_name_the_released_ones_and_what_is_installed(
         (warning,) = random_weights_warnings(experiment(tmp_path, model))
         assert warning.startswith(f"encoder {encoder} has random weights")
         assert f"model.weights: {file} " in warning
-        assert "model: {encoder: deepbet, head: conv_s}, which comes pre-trained and is installed" in warning
+        assert "model: {encoder: deepbet, head: linear}, which comes pre-trained and is installed" in warning
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     (warning,) = random_weights_warnings(experiment(tmp_path, {"encoder": "vit_b"}))
     assert "deepbet" not in warning

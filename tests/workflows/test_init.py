@@ -170,7 +170,7 @@ def test_an_encoder_is_written_with_its_head_and_weights(sites: list[Path], tmp_
         written[encoder] = (model.encoder, model.head, model.weights)
     assert written == {
         "vit_b": ("vit_b", "conv_s", "random"),
-        "deepbet": ("deepbet", "conv_s", "packaged"),
+        "deepbet": ("deepbet", "linear", "packaged"),
         "volumes": ("volumes", "linear", "random"),
         "tiny": ("tiny", "conv_s", "random"),
         "brainiac": ("brainiac", "linear", "random"),

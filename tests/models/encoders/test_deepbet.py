@@ -10,7 +10,9 @@ from fedtune3d.models import packaged_weights
 from fedtune3d.models.encoders import build_encoder, encoder_spec
 from fedtune3d.models.encoders.deepbet import DeepbetEncoder, standardise, to_positions
 from fedtune3d.models.packaged_weights import load_packaged_weights, packaged_file
+from fedtune3d.preparation.prepare_scan import prepare_scan
 from fedtune3d.testing import check_encoder
+from fedtune3d.training.prediction import as_input
 
 LAYERS = ("init", "down0", "down1", "down2", "down3")
 
@@ -74,3 +76,23 @@ def test_maps_of_all_sizes_keep_their_mean(size: int) -> None:
     given = to_positions(maps)
     assert given.shape == (1, 3, 8, 8, 8)
     torch.testing.assert_close(given.mean(dim=(2, 3, 4)), maps.mean(dim=(2, 3, 4)))
+
+
+def test_released_features_are_standardised_and_random_ones_are_not(file: Path, template_site: Path) -> None:
+    """The people are not those of the scale: their mean is near 0, and their spread near 1."""
+    encoder = DeepbetEncoder().eval()
+    assert torch.equal(encoder.scale.weight, torch.ones(240))
+    assert not encoder.scale.bias.any()
+    load_packaged_weights(encoder)
+    scans = [as_input(prepare_scan(path)) for path in sorted(template_site.rglob("*_T1w.nii.gz"))]
+    with torch.inference_mode():
+        pooled = torch.cat([encoder(scan).mean(dim=(2, 3, 4)) for scan in scans])
+    assert len(pooled) == 6
+    assert pooled.mean(dim=0).abs().median() < 1.5
+    assert 0.3 < pooled.std(dim=0).median() < 1.5
+
+
+def test_a_state_of_its_own_keeps_its_scale() -> None:
+    encoder = DeepbetEncoder()
+    state = {name: torch.full_like(tensor, 2) for name, tensor in encoder.state_dict().items()}
+    assert torch.equal(encoder.from_released(state)["scale.weight"], state["scale.weight"])
