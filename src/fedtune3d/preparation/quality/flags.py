@@ -42,7 +42,7 @@ MEASURES = (
     Measure("snr", "Signal to noise", 1, "low"),
     Measure("cnr", "Contrast to noise", 1, "low", low=1.0),
     Measure("edge_cm2", "Brain on the scan's edge (cm²)", 1, high=15),
-    Measure("header_degrees", "Angle between sform and qform (°)", 1, high=5),
+    Measure("header_degrees", "Angle of sform to qform (°)", 1, high=5),
 )
 
 
