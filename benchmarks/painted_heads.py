@@ -1,11 +1,11 @@
-"""Heads painted from ten real anatomies, at four sites, with the defaults of `fedtune3d init`.
+"""Heads painted from ten real anatomies, at four sites, with the README's defaults: `fedtune3d init --encoder deepbet`.
 
-    python benchmarks/painted_heads.py --anatomies …/anatomies [--encoder deepbet --head linear --min-steps 0] --json
+    python benchmarks/painted_heads.py --anatomies …/anatomies [--encoder vit_b --head linear --min-steps 0] --json
 
 Each site scans all ten people on its scanner; a person is in the same split at every site. The file is the one that
-`init` writes, and the seed decides splits, head, order and the encoder's random weights. Printed is the mean test AUC
-over sites of the federated, the local and the centralized models. The folder (`runs/heads`) keeps scans, features and
-runs: a call that was stopped continues.
+`init` writes for the encoder, and the seed decides splits, head, order and an encoder's random weights. Printed is the
+mean test AUC over sites of the federated, the local and the centralized models. The folder (`runs/heads`) keeps scans,
+features and runs: a call that was stopped continues.
 
 With ten people a test set holds one or two of each class, so that the AUC of a seed takes few values; the mean over
 seeds is what counts.
@@ -24,6 +24,7 @@ from fedtune3d._utils.files import write_text
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.metrics import read_metrics
+from fedtune3d.models.encoders import encoder_spec
 from fedtune3d.simulation import simulate_sites
 from fedtune3d.workflows.init import write_experiment
 from fedtune3d.workflows.run import run_experiment
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--anatomies", type=Path, required=True, help="folder of label maps with anatomies.tsv")
     parser.add_argument("--folder", type=Path, default=Path("runs/heads"))
     parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--encoder", help="in place of the one that init writes")
+    parser.add_argument("--encoder", default="deepbet")
     parser.add_argument("--head", help="in place of the one that init writes")
     parser.add_argument("--min-steps", type=int, help="in place of those that init writes")
     parser.add_argument("--workers", type=int, default=2)
@@ -70,10 +71,7 @@ def main() -> None:
 def experiment_of(file: Path, seed: int, options: argparse.Namespace) -> Experiment:
     """The experiment of `init` with another seed, one thread, and what the options change."""
     values = yaml.safe_load(file.read_text())
-    if options.encoder:
-        values["model"] = {"encoder": options.encoder, "head": values["model"]["head"]}
-    if options.head:
-        values["model"]["head"] = options.head
+    values["model"] = {"encoder": options.encoder, "head": options.head or encoder_spec(options.encoder).head}
     if options.min_steps is not None:
         values["training"]["min_steps"] = options.min_steps
     steps = values["training"].get("min_steps", 0)
