@@ -276,9 +276,14 @@ class ImageEncoder3D(Encoder):
             tokens: Tensor = self.patch_embed(x) + self.pos_embed
             return tokens
         if stage <= self.depth:
-            mixed: Tensor = self.blocks[stage - 1](x)
-            return mixed
+            return self._run_block(x, self.blocks[stage - 1])
         return self._run_neck(x)
+
+    def _run_block(self, x: Tensor, block: nn.Module) -> Tensor:
+        """Run a block; without gradients on a CPU scan by scan, whose hidden layers then stay in the cache."""
+        by_scan = x.device.type == "cpu" and not torch.is_grad_enabled()
+        mixed: Tensor = torch.cat([block(scan) for scan in x.split(1)]) if by_scan else block(x)
+        return mixed
 
     def _run_neck(self, x: Tensor) -> Tensor:
         """Run the neck on tokens (B, D, H, W, embed_dim), with its first convolution (1×1×1) as a matrix product."""
