@@ -54,6 +54,7 @@ def test_the_answer_comes_first_and_follows_from_the_chosen_trial(finished_study
     shown = f"Test AUC {mean.value:.2f} 95% CI {mean.low:.2f}–{mean.high:.2f} mean over 3 of 4 sites"
     assert text.index("Selected: CONV S, frozen, FedAvg") < text.index(shown) < text.index("test scans were not used")
     assert text.index("Runner-up: CONV S, frozen, Median (0.800)") < text.index("Ranking")
+    assert ("It is not shown to be better than chance (AUC 0.50)" in text) == (mean.low <= 0.5)
     assert "scans are simulated and the encoder's weights are random" in page.text
     assert (finished_study / "report.html").stat().st_size < 15_000_000
 

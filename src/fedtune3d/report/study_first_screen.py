@@ -11,6 +11,7 @@ from fedtune3d.evaluation.estimate import FEW
 from fedtune3d.evaluation.outcome import NumberOutcome, in_shown_order
 from fedtune3d.report.first_screen import MODALITY, Against, against, asked, mean_over
 from fedtune3d.report.number_formatting import duration, plural, size
+from fedtune3d.report.result_warnings import CHANCE
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.shown_measure import ShownMeasure
 from fedtune3d.report.statements import ci, verdict
@@ -103,6 +104,9 @@ def _evidence(contents: StudyContents, ranked: Sequence[RankedRow], selected: Ro
     validation = "" if selected.validation is None else f" ({selected.validation:.3f})"
     name = contents.measure.validation
     text = f"Selected by its validation {name}{validation}, the {criterion_mean(contents)}; test scans were not used."
+    limits = selected.mean.estimate.limits
+    if limits is not None and not contents.measure.is_error and limits[1] <= CHANCE:
+        text += f" It is not shown to be better than chance (AUC {CHANCE:.2f})."
     second = runner_up(contents, ranked)
     if second is None:
         return f"{text} There is no runner-up."
@@ -113,8 +117,10 @@ def _evidence(contents: StudyContents, ranked: Sequence[RankedRow], selected: Ro
 
 def _beats(comparison: AnyComparison | None, measure: ShownMeasure) -> str:
     """Say whether the selected one beats the runner-up."""
-    if comparison is None or not (found := verdict(comparison.difference, measure.is_error)):
+    if comparison is None:
         return "Their difference on the same test people is not known here."
+    if not (found := verdict(comparison.difference, measure.is_error)):
+        return "Their difference on the same test people is not defined."
     words = {
         "better": "On the same test people the selected one is better",
         "worse": "On the same test people the selected one is worse",
