@@ -30,8 +30,8 @@ def test_every_mark_stands_at_its_true_cost(finished_study: Path) -> None:
 
 
 def test_marks_are_moved_only_where_others_are_near() -> None:
-    assert offsets([100.0, 200.0, 104.0]) == [-5.0, 0.0, 5.0]
-    assert offsets([100.0, 109.0, 118.0]) == [-10.0, 0.0, 10.0]  # each within 10% of the one before
+    assert offsets([100.0, 200.0, 104.0]) == [-2.0, 0.0, 2.0]
+    assert offsets([100.0, 109.0, 118.0]) == [-4.0, 0.0, 4.0]  # each within 10% of the one before
     assert offsets([5.0]) == [0.0]
 
 

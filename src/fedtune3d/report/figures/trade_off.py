@@ -14,7 +14,9 @@ from fedtune3d.report.study_tables import CostRow, cost_data, cost_rows
 
 _ALIKE = 1.1
 """Totals of this ratio or less are drawn next to each other."""
-_APART_POINTS = 10.0
+_APART_POINTS = 4.0
+_WIDE = 1000.0
+"""Ratio of the largest total to the smallest above which only powers of ten are labelled."""
 
 
 def draw_trade_off(contents: StudyContents) -> Drawing | None:
@@ -88,10 +90,10 @@ def _style(axes: Axes, measure: ShownMeasure, totals: Sequence[float], ends: Seq
         axes.set_ylim(0, 1.05 * max(ends))
     else:
         axes.set_ylim(min(0.48, *ends) - 0.02, 1.02)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1,) if max(totals) > _WIDE * min(totals) else (1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: size(count).replace(".0 ", " ")))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("Total traffic of a run (log scale; similar values side by side)", fontsize=9)
+    axes.set_xlabel("Total traffic of a run (log scale; similar values drawn side by side)", fontsize=9)
     axes.set_ylabel(f"Test {measure.head}, mean over sites, 95% CI", fontsize=9)
     if measure.reference is not None:
         axes.axhline(measure.reference, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
