@@ -23,7 +23,7 @@ def test_every_mark_stands_at_its_true_cost(finished_study: Path) -> None:
     drawing.figure.canvas.draw()
     pixels = [line.get_transform().transform((line.get_xdata()[0], line.get_ydata()[0]))[0] for line in marks]
     steps = [(second - first) / drawing.figure.dpi * 72 for first, second in pairwise(pixels)]
-    assert steps == pytest.approx([10.0] * 4)
+    assert steps == pytest.approx([4.0] * 4)
     low, high = axes.get_xlim()
     assert low < totals[0] < high
     assert [row["total_bytes"] for row in drawing.rows] == totals
