@@ -6,7 +6,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-AGAIN_SECONDS = 0.3
+AGAIN_SECONDS = 0.5
 EAGER_SECONDS = 10.0
 
 
