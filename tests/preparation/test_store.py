@@ -58,6 +58,7 @@ def test_an_entry_is_found_by_its_causes(save_brain: SaveBrain, phantom: SimpleN
     assert store.find(record) is None
 
 
+@pytest.mark.ci
 def test_a_damaged_entry_is_made_again(save_brain: SaveBrain, tmp_path: Path) -> None:
     store = PreparedStore(tmp_path / "store")
     record = make_record(save_brain())

@@ -186,7 +186,7 @@ def _millilitres(brain: Mask, affine: Affine) -> float:
 def _find_brain(voxels: Volume) -> Mask:
     """Return where the magnitude exceeds the background's; bool, the shape of `voxels`."""
     in_memory_order = voxels.ravel(order="K")
-    nonzero = np.abs(in_memory_order[np.flatnonzero(in_memory_order)])
+    nonzero = np.abs(in_memory_order[in_memory_order != 0])
     threshold = _FAINT * np.percentile(nonzero, 99, overwrite_input=True)
     mask: np.ndarray = voxels > threshold
     if voxels.min() < 0:
