@@ -323,6 +323,7 @@ def _called(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
+@pytest.mark.ci
 def test_no_test_polls_without_a_limit() -> None:
     polling = []
     for path in sorted(TESTS.rglob("*.py")):

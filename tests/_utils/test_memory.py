@@ -7,6 +7,7 @@ import pytest
 from fedtune3d._utils.memory import peak_memory_bytes, reset_peak_memory, resident_memory_bytes
 
 
+@pytest.mark.ci
 def test_the_peak_stays_after_the_memory_is_freed() -> None:
     before = peak_memory_bytes()
     ballast = np.ones(before // 8 + 10_000_000)

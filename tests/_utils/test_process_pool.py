@@ -11,6 +11,7 @@ from fedtune3d._utils.errors import MachineError, ScanError
 from fedtune3d._utils.process_pool import run_in_processes
 
 
+@pytest.mark.ci
 def test_results_come_in_order_an_error_is_the_jobs_own_and_a_kill_is_one_line(tmp_path: Path) -> None:
     def run(*numbers: int) -> list[tuple[int, bool]]:
         jobs = [partial(double, number, tmp_path) for number in numbers]

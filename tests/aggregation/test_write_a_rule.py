@@ -46,6 +46,7 @@ def test_the_example_does_what_it_says(state_of, make_update):
     assert result.signals["B"] == {"loss_by_aggregation": 0.0}
 
 
+@pytest.mark.ci
 def test_a_whole_run_by_the_example(small_experiment, tmp_path):
     path = small_experiment.write(tmp_path / "run", aggregation={"rule": "catch_up_avg"})
     folder = run_experiment(Experiment.from_yaml(path), report=False)

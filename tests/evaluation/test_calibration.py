@@ -91,6 +91,7 @@ def test_copies_of_scans_add_no_certainty(clustered: Callable) -> None:
         assert numbers(getattr(of_copies, name)) == pytest.approx(numbers(getattr(exact, name)), abs=0.02)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("scans_each", [1, 2])
 def test_intervals_hold_the_truth_of_a_calibrated_model(scans_each: int) -> None:
     rng = np.random.default_rng(5)

@@ -88,6 +88,7 @@ def test_lora_averaging_in_every_way(two_sites: dict[str, Any], tmp_path: Path, 
     assert bool(residuals) == (mode in ("exact", "restart"))
 
 
+@pytest.mark.ci
 def test_ncc_runs_once_over_sites_whose_policy_allows_it(two_sites: dict[str, Any], tmp_path: Path) -> None:
     sites = [site | {"policy": {"min_per_class": 1}} for site in two_sites["sites"]]
     changes = {"sites": sites, "aggregation": {"rule": "ncc"}, "training": {"rounds": 1}}

@@ -121,6 +121,7 @@ def test_the_file_comes_whole_with_its_origin_and_loads(hub: Hub, tmp_path: Path
     assert read_origin(path, info.sha256) == origin
 
 
+@pytest.mark.ci
 def test_a_broken_connection_goes_on_where_it_broke(hub: Hub, tmp_path: Path) -> None:
     hub.cut = len(hub.content) // 3
     path, _ = fetch_weights(tmp_path, hub.endpoint)

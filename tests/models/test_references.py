@@ -17,6 +17,7 @@ def test_is_the_studys_size(model):
     assert sum(parameter.numel() for parameter in model.parameters()) == 33_161_026
 
 
+@pytest.mark.ci
 def test_scans_become_two_logits_in_one_stage(model):
     scans = torch.randn(1, 1, 128, 128, 128, generator=torch.Generator().manual_seed(0))
     model.eval()

@@ -168,6 +168,7 @@ def test_a_run_without_baselines_and_without_weights(make_run: Callable[..., Pat
     assert "was not compared with baselines" in text
 
 
+@pytest.mark.ci
 @pytest.mark.usefixtures("_unrendered")
 def test_names_are_escaped(make_run: Callable[..., Path]) -> None:
     folder = make_run()

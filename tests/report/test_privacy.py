@@ -59,6 +59,7 @@ def test_the_notes_name_what_lies_outside_and_how_the_price_is_found(contents: R
     assert "run the same file without privacy.epsilon" in price
 
 
+@pytest.mark.ci
 @pytest.mark.usefixtures("_unrendered")
 def test_without_privacy_the_report_says_nothing_of_it(make_run: Callable[..., Path]) -> None:
     plain = make_run()

@@ -295,6 +295,7 @@ def test_a_study_of_encoders_shows_each_with_its_control_its_weights_and_its_cos
     assert "Time to encode a scan" not in (finished_study / "report.html").read_text()
 
 
+@pytest.mark.ci
 def test_sites_are_in_the_order_of_the_study_and_the_first_screen_says_what_to_do(
     finished_study: Path, tmp_path: Path
 ) -> None:

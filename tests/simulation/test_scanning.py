@@ -49,6 +49,7 @@ def test_ventricles_grow_with_their_shift(template: Anatomy, healthy_tissues: np
     assert 1.2 * before < volumes[0] < volumes[1] < 3 * before
 
 
+@pytest.mark.ci
 def test_hippocampi_shrink_with_their_shift(template: Anatomy) -> None:
     region = draw_region(HIPPOCAMPUS_TUBES, template.tissues.shape[1:], template.affine)
     labelled = replace(template, tissues=np.where(region, template.tissues, 0))

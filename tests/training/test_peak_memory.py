@@ -52,6 +52,7 @@ print(memory.peak_bytes() // 1_000_000)
 """
 
 
+@pytest.mark.ci
 def test_memory_that_the_process_has_kept_for_later_does_not_hide_the_peak() -> None:
     if not hasattr(ctypes.CDLL(None), "mallopt"):
         pytest.skip("the C library is not glibc")

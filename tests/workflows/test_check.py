@@ -124,6 +124,7 @@ def test_sets_of_an_earlier_run_are_said_to_be_its(
         assert "fewer than 5 people of a class in validation: A (1 AD, 1 CN), B (1 AD, 1 CN)" in text
 
 
+@pytest.mark.ci
 def test_a_copy_saved_otherwise_at_another_site_is_found(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image = nib.load(scan_of(folder / "A", "sub-03"))
     wanted = nib.orientations.axcodes2ornt(("P", "S", "R"))
@@ -154,6 +155,7 @@ def test_names_that_may_not_leave_are_digits_that_the_site_can_look_up(
     assert {names[word] for word in shown} == {"sub-03", "sub-04"}
 
 
+@pytest.mark.ci
 def test_two_sessions_apart_in_the_split_of_a_run_are_found(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     person = folder / "A" / "sub-03"
     for session in ("1", "2"):

@@ -276,6 +276,7 @@ def test_differential_privacy_is_planned(
     assert "its new values with noise" in text
 
 
+@pytest.mark.ci
 def test_a_study_of_encoders_counts_each_grid_once_and_random_encoders_per_seed(
     found: tuple[Experiment, MeasuredCosts], small_experiment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,7 @@ def test_values_are_those_of_scikit_learn_and_errors_are_of_everybody() -> None:
     assert errors == pytest.approx(sum(float(test.errors @ test.errors) for test in tests))
 
 
+@pytest.mark.ci
 def test_the_interval_of_the_error_covers_that_of_the_procedure() -> None:
     """Linear regression on 48 of 60 people, 200 times; the truth is that of 400 trainings of this size on others."""
     rng = np.random.default_rng(8)

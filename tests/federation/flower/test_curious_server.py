@@ -391,6 +391,7 @@ def test_crafted_states_are_not_evaluated(server: Server) -> None:
     assert "needs 1 × evaluate federated, and that was answered already" in server.refused(evaluate("federated", first))
 
 
+@pytest.mark.ci
 def test_the_budget_holds_over_restarts_and_all_purposes(server: Server) -> None:
     server.prepare()
     states = [crafted(server.state, value / 10) for value in range(6)]
@@ -579,6 +580,7 @@ def test_noise_is_drawn_once_whatever_dies_and_whatever_is_asked(
     assert spending
 
 
+@pytest.mark.ci
 def test_a_private_update_with_somebody_who_withdraws_meanwhile_never_leaves(
     hospital: Hospital, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -603,6 +605,7 @@ def test_a_private_update_with_somebody_who_withdraws_meanwhile_never_leaves(
     server.train(2, server.state)
 
 
+@pytest.mark.ci
 def test_one_budget_for_all_experiments_on_the_same_people(hospital: Hospital, write: Callable[..., Path]) -> None:
     settings = hospital.folder / "site.yaml"
     settings.write_text(settings.read_text().replace("max_epsilon: null", "max_epsilon: 3.5"))

@@ -25,6 +25,7 @@ def flower_modules(path: Path) -> set[str]:
     return {name for name in found if name.split(".")[0] == "flwr"}
 
 
+@pytest.mark.ci
 def test_only_one_file_uses_the_private_api() -> None:
     package = Path(fedtune3d.__file__).parent
     private = {path: flower_modules(path) - set(PUBLIC) for path in package.rglob("*.py")}

@@ -29,6 +29,7 @@ def scripted(file: Path) -> torch.jit.ScriptModule:
     return torch.jit.load(str(file)).eval()
 
 
+@pytest.mark.ci
 def test_deepbet_keeps_the_contract() -> None:
     check_encoder("deepbet", 64)
 

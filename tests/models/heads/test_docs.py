@@ -60,6 +60,7 @@ def test_the_example_is_a_head_by_being_in_the_folder():
     check_head("attention_pool")
 
 
+@pytest.mark.ci
 @pytest.mark.usefixtures("folder_with_the_example")
 def test_a_whole_run_with_the_example(small_experiment, tmp_path):
     model = small_experiment.values["model"] | {"head": "attention_pool"}

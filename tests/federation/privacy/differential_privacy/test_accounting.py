@@ -65,6 +65,7 @@ def test_the_least_noise_for_twenty_rounds(epsilon: float, by_renyi: float) -> N
     assert epsilon_of({SampledGaussian(noise * 0.998, 1.0, 1): 20}, 1e-3) > epsilon
 
 
+@pytest.mark.ci
 def test_the_mechanism_of_a_site() -> None:
     privacy = DifferentialPrivacy(3.0, 1e-3, 1.0, "poisson")
     training = TrainingSettings(rounds=5, batch_size=8, local_epochs=2)

@@ -228,6 +228,7 @@ def accuracy(transcripts: np.ndarray, worlds: np.ndarray) -> float:
     return float(model.score(features[half:], worlds[half:]))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("count", [200, pytest.param(1000, marks=pytest.mark.slow)])
 def test_transcripts_with_the_same_sum_cannot_be_told_apart(count: int) -> None:
     worlds = np.random.default_rng(3).integers(0, 2, count)
