@@ -281,7 +281,7 @@ class ImageEncoder3D(Encoder):
 
     def _run_block(self, x: Tensor, block: nn.Module) -> Tensor:
         """Run a block; without gradients on a CPU scan by scan, whose hidden layers then stay in the cache."""
-        by_scan = x.device.type == "cpu" and not torch.is_grad_enabled()
+        by_scan = len(x) > 1 and x.device.type == "cpu" and not torch.is_grad_enabled()
         mixed: Tensor = torch.cat([block(scan) for scan in x.split(1)]) if by_scan else block(x)
         return mixed
 
