@@ -6,7 +6,6 @@ import torch
 
 from fedtune3d._utils.errors import InputError, ScanError
 from fedtune3d.preparation import brain
-from fedtune3d.preparation.brain import quantiles
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,10 +25,3 @@ def test_another_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     brain._load.cache_clear()
     with pytest.raises(InputError, match=r"expected the networks of version 1\.0\.2.*pip install 'deepbet==1\.0\.2'"):
         brain.extract_brain(np.ones((32, 32, 32), np.float32))
-
-
-@pytest.mark.parametrize("size", [7, 1000, 128**3])
-def test_quantiles_are_torchs_to_the_bit(size: int) -> None:
-    values = torch.randn(size, generator=torch.Generator().manual_seed(size)).relu()
-    for shares in ((0.005, 0.995), (0.0, 1.0), (0.3, 0.7)):
-        assert torch.equal(quantiles(values, shares), values.quantile(torch.tensor(shares)))

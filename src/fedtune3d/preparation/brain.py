@@ -1,6 +1,5 @@
 """Brain extraction with deepbet, a small network whose weights are part of its package."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Protocol
@@ -84,7 +83,7 @@ def _find(head: torch.Tensor, networks: _Networks) -> Mask:
     from deepbet.utils import keep_largest_connected_component
 
     small = resize(head, (COARSE_SIZE,) * 3)
-    low, high = quantiles(small, _RANGE)
+    low, high = small.quantile(torch.tensor(_RANGE, device=head.device))
     largest = keep_largest_connected_component(networks.coarse(rescale(small, low, high)).cpu().numpy())
     box = networks.extraction.get_bbox_with_margin(torch.from_numpy(largest).float(), head.shape, MARGIN)
     networks.extraction.bbox = box
@@ -93,18 +92,6 @@ def _find(head: torch.Tensor, networks: _Networks) -> Mask:
     brain[box] = resize(found.to(torch.uint8), head[box].shape).bool().cpu()
     mask: Mask = brain.numpy()
     return mask
-
-
-def quantiles(values: torch.Tensor, shares: Sequence[float]) -> torch.Tensor:
-    """Compute `torch.quantile` of all values, to the same bits, on a CPU without sorting them."""
-    if values.device.type != "cpu":
-        return values.quantile(torch.tensor(shares, device=values.device))
-    ranks = torch.tensor(shares) * (values.numel() - 1)
-    below, above = ranks.floor(), ranks.ceil()
-    places = torch.cat([below, above]).long().numpy()
-    sorted_there = torch.from_numpy(np.partition(values.numpy(), places, axis=None)[places])
-    found: torch.Tensor = sorted_there[: len(shares)].lerp(sorted_there[len(shares) :], ranks - below)
-    return found
 
 
 @lru_cache(maxsize=1)
