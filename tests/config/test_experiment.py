@@ -1,3 +1,5 @@
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -98,7 +100,16 @@ def test_identity_stays_that_of_runs_before(tmp_path: Path) -> None:
         "preparation": {"steps": ["bias", "brain"]},
     }
     expected = "ca1e0db288b5f2d59628d4eb6e56292fe84e73b4d07708057e990dd17bfdeb52"
-    assert Experiment.from_yaml(write_small(tmp_path, **changes)).sha256() == expected
+    public = Experiment.from_yaml(write_small(tmp_path, **changes)).public()
+    assert hashlib.sha256(json.dumps(public, sort_keys=True).encode()).hexdigest() == expected
+
+
+def test_a_program_with_other_features_has_another_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = Experiment.from_yaml(write_small(tmp_path))
+    before = experiment.sha256(), experiment.splits_sha256()
+    monkeypatch.setattr("fedtune3d.config.feature_versions.PREPARATION_VERSION", 99)
+    assert experiment.sha256() != before[0]
+    assert experiment.splits_sha256() == before[1]  # the same people
 
 
 def test_labels_may_be_numbers(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -21,9 +22,12 @@ from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.foreign_text import markdown
 from fedtune3d._utils.seeds import torch_rng
 from fedtune3d._utils.state_dicts import load_info, load_state, save_state
+from fedtune3d._utils.typed_json import read_typed, write_typed
 from fedtune3d.aggregation.site_step import KEPT_LOCAL
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.feature_versions import FeatureVersions
 from fedtune3d.evaluation.recalibration import PlattScaling
+from fedtune3d.federation.environment import Environment
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.federation.site.local_trainer import LocalTrainer
 from fedtune3d.federation.site.memory import SiteMemory
@@ -32,7 +36,7 @@ from fedtune3d.models.encoders.contract import initialise_random
 from fedtune3d.models.hub import FILE, REPOSITORY
 from fedtune3d.preparation.prepare_scan import PREPARATION_VERSION
 from fedtune3d.preparation.store import PreparedStore
-from fedtune3d.report.export_info import InputFormat
+from fedtune3d.report.export_info import FORMAT, InputFormat
 from fedtune3d.report.model_card import model_card
 from fedtune3d.report.result_warnings import result_warnings
 from fedtune3d.report.run_contents import read_finished_run, read_run
@@ -297,7 +301,7 @@ def test_what_is_no_exported_model_is_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a model written by `fedtune3d export RUN --merged`"):
         load_exported(RunFolder(run("frozen")).best_checkpoint)
     head = export_run(run("frozen"), tmp_path / "head", merged=False)[0]
-    with pytest.raises(InputError, match=r"found head \(format 3\)"):
+    with pytest.raises(InputError, match=rf"found head \(format {FORMAT}\)"):
         load_exported(head)
     flipped = bytearray(path.read_bytes())
     flipped[-1] ^= 1
@@ -306,13 +310,28 @@ def test_what_is_no_exported_model_is_refused(run: Run, tmp_path: Path) -> None:
         load_exported(path)
 
 
-def test_a_file_for_scans_of_another_preparation_is_refused(run: Run, tmp_path: Path) -> None:
+def test_a_file_trained_on_other_features_is_refused(run: Run, tmp_path: Path) -> None:
     path, _ = export_run(run("frozen"), tmp_path, merged=True)
-    told = load_info(path)
-    told["preparation"]["version"] = 1
-    save_state(path, load_state(path), told)
-    with pytest.raises(InputError, match=r"expects scans prepared as .*version=1\), but .*; use fedtune3d \d"):
+    told, state = load_info(path), load_state(path)
+    save_state(path, state, told | {"preparation": told["preparation"] | {"version": 1}})
+    with pytest.raises(InputError, match=r"trained with version 1 of the preparation, but this is version \d"):
         load_exported(path)
+    save_state(path, state, told | {"encoder_version": 99})
+    with pytest.raises(InputError, match="trained with version 99 of encoder tiny, but this is version"):
+        load_exported(path)
+
+
+def test_a_run_of_other_features_is_neither_exported_nor_predicted(run: Run, tmp_path: Path) -> None:
+    folder = RunFolder(shutil.copytree(run("frozen"), tmp_path / "run"))
+    environment = read_typed(Environment, folder.environment, "")
+    assert environment.features is not None
+    assert environment.features == FeatureVersions.here("tiny")
+    for features in (FeatureVersions(99, environment.features.preparation), None):
+        write_typed(folder.environment, replace(environment, features=features))
+        for use in (lambda: export_run(folder.path, tmp_path / "out", merged=True), lambda: Predictor(folder.path)):
+            with pytest.raises(InputError, match=r"encoder tiny.*use the fedtune3d that trained it"):
+                use()
+    assert not (tmp_path / "out").exists()
 
 
 def test_only_a_finished_run_is_exported(run: Run, tmp_path: Path) -> None:

@@ -10,11 +10,15 @@ import yaml
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.run_config import read_run_config
+from fedtune3d._utils.typed_json import write_typed
+from fedtune3d.config.feature_versions import FeatureVersions
 from fedtune3d.evaluation.metrics import ModelCost, RunMetrics, WeightsSource
-from fedtune3d.workflows.run_folder import open_run, read_metrics, write_metrics
+from fedtune3d.federation.environment import Environment, TracedWeights
+from fedtune3d.workflows.run_folder import earlier_run_warnings, open_run, read_metrics, write_metrics
 
 PUBLIC = {
     "name": "x",
+    "model": {"encoder": "tiny"},
     "seed": 1,
     "baselines": ["local"],
     "explain": None,
@@ -72,6 +76,30 @@ def test_a_run_is_continued_only_when_asked(finished: RunFolder) -> None:
         open_run(finished, deepcopy(PUBLIC), resume=False)
     open_run(finished, deepcopy(PUBLIC), resume=True)
     assert read_metrics(finished) == METRICS
+
+
+def write_environment(folder: RunFolder, features: FeatureVersions | None) -> None:
+    """The environment of a run with an encoder and preparation of these versions."""
+    weights = TracedWeights("random", None, None)
+    environment = Environment.here(device="cpu", threads=1, weights=weights, simulated=True, features=features)
+    write_typed(folder.environment, environment)
+
+
+@pytest.mark.parametrize("features", [FeatureVersions(99, 99), None], ids=["others", "not known"])
+def test_a_run_of_other_features_is_not_continued(finished: RunFolder, features: FeatureVersions | None) -> None:
+    longer = changed(training={"rounds": 3})
+    write_environment(finished, features)
+    open_run(finished, deepcopy(PUBLIC), resume=True)  # complete: nothing is computed
+    with pytest.raises(InputError, match=r"encoder tiny.*use the fedtune3d that trained it, or train it again with an"):
+        open_run(finished, longer, resume=True)
+    assert read_metrics(finished) == METRICS
+    assert read_run_config(finished.config) == PUBLIC
+    assert "encoder tiny" in earlier_run_warnings(finished, longer)[0]
+    finished.metrics.unlink()
+    with pytest.raises(InputError, match="encoder tiny"):
+        open_run(finished, deepcopy(PUBLIC), resume=True)
+    write_environment(finished, FeatureVersions.here("tiny"))
+    open_run(finished, longer, resume=True)
 
 
 @pytest.mark.parametrize(

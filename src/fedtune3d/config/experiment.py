@@ -32,6 +32,7 @@ from fedtune3d.config.cross_validation import CrossValidation
 from fedtune3d.config.encoder_fit import find_misfits, find_trained_in_bfloat16, find_wrong_size
 from fedtune3d.config.evaluation import EvaluationSection
 from fedtune3d.config.explain import ExplainSection
+from fedtune3d.config.feature_versions import FeatureVersions
 from fedtune3d.config.model import ModelSection
 from fedtune3d.config.outcome import LabelsSection, TargetSection, find_outcome_misfits, find_outcome_problems
 from fedtune3d.config.overlap import declared_overlaps, recognised_overlaps
@@ -334,8 +335,8 @@ class Experiment(ExperimentKeys):
         return RESNET18 if self.model.encoder == RESNET18 else self.model.head
 
     def sha256(self) -> str:
-        """Return the experiment's hash, which must be equal at the server and the sites; paths are not included."""
-        return _sha256(self.public())
+        """Return the experiment's hash, equal at server and sites: of its public part and the versions of features."""
+        return _sha256(self.public() | {"features": str(FeatureVersions.here(self.model.encoder))})
 
     def splits_sha256(self) -> str:
         """Return the hash of what determines the splits: if equal, of two runs or folds, these test the same people."""

@@ -5,6 +5,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fedtune3d.config.feature_versions import FeatureVersions
 from fedtune3d.evaluation.metrics import WeightsSource
 from fedtune3d.models.hub import HubOrigin
 
@@ -32,6 +33,7 @@ class Environment:
         weights: The encoder's weights before training.
         simulated: Whether any site's scans are simulated.
         started: When the run began, as ISO 8601 with the offset from UTC; None in folders that do not say.
+        features: Versions of the encoder and of the preparation; None in folders that do not say.
     """
 
     versions: Mapping[str, str]
@@ -42,10 +44,18 @@ class Environment:
     weights: TracedWeights
     simulated: bool
     started: str | None = None
+    features: FeatureVersions | None = None
 
     @classmethod
     def here(
-        cls, *, device: str, threads: int, weights: TracedWeights, simulated: bool, started: str | None = None
+        cls,
+        *,
+        device: str,
+        threads: int,
+        weights: TracedWeights,
+        simulated: bool,
+        started: str | None = None,
+        features: FeatureVersions | None = None,
     ) -> "Environment":
         """Describe this process."""
         return cls(
@@ -57,4 +67,5 @@ class Environment:
             weights=weights,
             simulated=simulated,
             started=started,
+            features=features,
         )

@@ -15,7 +15,7 @@ from fedtune3d.preparation.prepared_scan import BACKGROUND
 from fedtune3d.preparation.recognition import STEPS, Step
 from fedtune3d.preparation.settings import PreparationSettings
 
-FORMAT = 3
+FORMAT = 4
 """Version of the file format; incremented whenever a file of the previous version would be misread."""
 
 
@@ -74,6 +74,7 @@ class ExportInfo:
         fedtune3d: The version that wrote it.
         experiment: The experiment's name.
         encoder: As in the experiment file.
+        encoder_version: See `FeatureVersions.encoder`.
         head: As in the experiment file; ``resnet18`` for the reference network of that name, which has no head.
         tuning: The tuning method: ``full``, ``frozen`` or ``lora``.
         rule: The aggregation rule.
@@ -96,6 +97,7 @@ class ExportInfo:
     fedtune3d: str
     experiment: str
     encoder: str
+    encoder_version: int
     head: str
     tuning: str
     rule: str

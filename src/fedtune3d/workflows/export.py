@@ -13,6 +13,7 @@ from fedtune3d._utils.version import __version__
 from fedtune3d.aggregation.contract import Memory
 from fedtune3d.aggregation.site_step import KEPT_LOCAL
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.feature_versions import FeatureVersions, find_other_features
 from fedtune3d.config.own_encoder import find_other_code, require_code_of_run
 from fedtune3d.config.preparation import PreparationSection
 from fedtune3d.federation.round_state import read_best_state
@@ -71,15 +72,18 @@ def load_exported(path: Path) -> ExportedModel:
     to outputs (B, k), which `ExportInfo.outcome` converts to predictions.
 
     Raises:
-        InputError: If the file is not such a model, is damaged, or expects scans prepared in another way than by this
-            version.
+        InputError: If the file is not such a model, is damaged, or was trained with another version of the encoder or
+            of the preparation.
     """
     info = _read_info(path)
     if problem := find_other_code(info.encoder, info.encoder_sha256):
         raise InputError(f"{path}: {problem}; see `install_encoder` in docs/encoders.md")
+    trained_on = FeatureVersions(info.encoder_version, info.preparation.version)
+    if problem := find_other_features(info.encoder, trained_on):
+        raise InputError(f"{path}: {problem}")
     expected = input_spec(info.encoder)
     current = InputFormat.of(PreparationSection().settings(expected))
-    if info.preparation.version != current.version or (expected.fixed_size and info.preparation.size != current.size):
+    if expected.fixed_size and info.preparation.size != current.size:
         raise InputError(
             f"{path}: expects scans prepared as {info.preparation}, but this version prepares {current}; "
             f"use fedtune3d {info.fedtune3d}"
@@ -146,7 +150,10 @@ def trained_model(run_folder: Path, weights: Path | None, site: str | None) -> t
 def _finished(run_folder: Path) -> tuple[FinishedRun, Experiment]:
     contents = read_finished_run(run_folder)
     require_code_of_run(contents.config, run_folder)
-    return contents, Experiment.model_validate(contents.config)
+    experiment = Experiment.model_validate(contents.config)
+    if problem := find_other_features(experiment.model.encoder, contents.environment.features):
+        raise InputError(f"{run_folder}: {problem}")
+    return contents, experiment
 
 
 def _with_state(experiment: Experiment, contents: FinishedRun, state: State, weights: Path | None) -> AssembledModel:
@@ -225,6 +232,7 @@ def _info(experiment: Experiment, contents: FinishedRun, site: str | None) -> Ex
         fedtune3d=__version__,
         experiment=experiment.name,
         encoder=experiment.model.encoder,
+        encoder_version=FeatureVersions.here(experiment.model.encoder).encoder,
         encoder_sha256=experiment.model.encoder_sha256,
         head=experiment.head_name(),
         tuning=experiment.tuning.method,

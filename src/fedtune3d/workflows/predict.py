@@ -50,7 +50,8 @@ class Predictor:
         warnings: Those of the run's results, such as that training did not help, which apply to every prediction.
 
     Raises:
-        InputError: If the run is not complete, or the weights are not the run's.
+        InputError: If the run is not complete, the weights are not the run's, or this program's features are not those
+            that it was trained on.
     """
 
     def __init__(self, run_folder: Path, weights: Path | None = None, site: str | None = None) -> None:

@@ -15,6 +15,7 @@ from fedtune3d._utils.state_dicts import State, load_state, state_bytes
 from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.config.cross_validation import require_one_run
 from fedtune3d.config.experiment import Experiment
+from fedtune3d.config.feature_versions import FeatureVersions
 from fedtune3d.evaluation.against_baselines import against_baselines
 from fedtune3d.evaluation.metrics import MethodMetrics, ModelCost, RunMetrics, SetSize, WeightsSource
 from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
@@ -321,6 +322,7 @@ class _Run:
             weights=self._weights(assembled),
             simulated=any(site.simulated for site in counts.values()),
             started=began_at(self.folder, self.began),
+            features=FeatureVersions.here(self.experiment.model.encoder),
         )
         write_typed(self.folder.environment, environment)
         return environment

@@ -12,6 +12,8 @@ from fedtune3d._utils.json_values import Json
 from fedtune3d._utils.locks import is_unused
 from fedtune3d._utils.run_config import read_run_config, write_run_config
 from fedtune3d._utils.typed_json import read_typed, write_typed
+from fedtune3d.config.feature_versions import find_other_features
+from fedtune3d.config.own_encoder import named_code
 from fedtune3d.evaluation.any_outcome import AnySummary
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.federation.environment import Environment
@@ -31,7 +33,7 @@ def open_run(folder: RunFolder, public: dict[str, Json], *, resume: bool, may_gr
 
     Raises:
         InputError: If the folder contains a run and `resume` is False, contains a run with another configuration, or
-            cannot be written.
+            cannot be written; or has rounds with another version of the encoder or of the preparation.
     """
     if not folder.config.exists() or not _has_rounds(folder):
         _begin(folder, public)
@@ -40,11 +42,13 @@ def open_run(folder: RunFolder, public: dict[str, Json], *, resume: bool, may_gr
         raise InputError(f"{folder.path}: already contains a run; add --resume to continue it, or change `output`")
     before = read_run_config(folder.config)
     differing = list(_differences(before, public))
-    if not differing:
+    if folder.metrics.exists() and not differing:
         return
     for difference in differing:
         if not _is_addition(difference, public, may_grow):
             raise InputError(_refusal(folder, differing))
+    if problem := _find_other_features(folder, public):
+        raise InputError(problem)
     folder.metrics.unlink(missing_ok=True)
     if folder.saliency.exists() and any(difference.top in ("explain", "training") for difference in differing):
         shutil.rmtree(folder.saliency)
@@ -62,6 +66,8 @@ def earlier_run_warnings(folder: RunFolder, public: dict[str, Json]) -> list[str
         return []
     differing = list(_differences(read_run_config(folder.config), public))
     if all(_is_addition(difference, public, may_grow=True) for difference in differing):
+        if problem := _find_other_features(folder, public):
+            return [problem]
         return [f"{folder.path}: already contains this run; `run` needs --resume to continue it"]
     return [f"{_refusal(folder, differing)}. People are shown in the sets of that run"]
 
@@ -112,6 +118,16 @@ def _refusal(folder: RunFolder, differing: Sequence[_Difference]) -> str:
         f"{folder.path}: contains a run with another configuration ({shown}){hint}; "
         "change `output`, or undo the change to resume"
     )
+
+
+def _find_other_features(folder: RunFolder, public: dict[str, Json]) -> str | None:
+    """Return why a run cannot be continued with this program's features; None if it can, or its environment is lost."""
+    if not folder.environment.exists():
+        return None
+    encoder, _ = named_code(public)
+    trained_on = read_typed(Environment, folder.environment, "run it again with --resume").features
+    problem = find_other_features(encoder, trained_on)
+    return f"{folder.path}: {problem} with another `output`" if problem else None
 
 
 def _shown(value: object) -> str:
