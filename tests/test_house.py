@@ -68,6 +68,7 @@ TESTED_ELSEWHERE = {
     "report/figures/outcome.py": "workflows/test_outcomes.py",
     "report/figures/roc_axes.py": "report/figures/test_roc.py",
     "report/first_outcome.py": "workflows/test_outcomes.py",
+    "training/replay.py": "training/test_on_gpu.py",
     "workflows/scan_predictions.py": "workflows/test_predict.py",
     "config/study_results.py": "workflows/test_study.py",
     "evaluation/multiclass/metrics.py": "evaluation/multiclass/test_combination.py",

@@ -14,7 +14,7 @@ from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.config.feature_versions import FeatureVersions
 from fedtune3d.evaluation.metrics import ModelCost, RunMetrics, WeightsSource
 from fedtune3d.federation.environment import Environment, TracedWeights
-from fedtune3d.workflows.run_folder import earlier_run_warnings, open_run, read_metrics, write_metrics
+from fedtune3d.workflows.run_folder import earlier_run_warnings, open_run, read_metrics, require_device, write_metrics
 
 PUBLIC = {
     "name": "x",
@@ -100,6 +100,13 @@ def test_a_run_of_other_features_is_not_continued(finished: RunFolder, features:
         open_run(finished, deepcopy(PUBLIC), resume=True)
     write_environment(finished, FeatureVersions.here("tiny"))
     open_run(finished, longer, resume=True)
+
+
+def test_a_run_is_continued_on_the_kind_of_device_it_began_on(finished: RunFolder) -> None:
+    write_environment(finished, FeatureVersions.here("tiny"))
+    require_device(finished, "cpu")
+    with pytest.raises(InputError, match=r"trained on the CPU, but would continue on a GPU.*CUDA_VISIBLE_DEVICES="):
+        require_device(finished, "cuda")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from functools import cached_property
 import torch
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.gpu import compute_exactly, gpu_errors_in_one_line
 from fedtune3d.aggregation.contract import RuleContext
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.own_encoder import find_other_code
@@ -38,6 +39,8 @@ class ProcessModel:
             name = "cuda" if torch.cuda.is_available() else "cpu"
         elif name == "cuda" and not torch.cuda.is_available():
             raise InputError("device: cuda, but PyTorch finds no GPU here; write cpu or auto")
+        if name == "cuda":
+            compute_exactly()
         return torch.device(name)
 
     @cached_property
@@ -50,7 +53,8 @@ class ProcessModel:
         assembled = assemble(
             section.encoder, section.weights, section.head, tuning, self.experiment.seed, self.experiment.outcome
         )
-        assembled.model.to(self.device)
+        with gpu_errors_in_one_line():
+            assembled.model.to(self.device)
         if self.experiment.privacy.epsilon is not None:
             require_separate_scans(assembled)
         return assembled

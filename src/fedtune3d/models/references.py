@@ -8,6 +8,7 @@ from torch import nn
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.seeds import global_draws_from
 from fedtune3d.models.encoders.contract import InputSpec
+from fedtune3d.models.exact_pooling import MaxPool3d
 
 
 class ResNet18Reference(nn.Module):
@@ -43,6 +44,7 @@ class ResNet18Reference(nn.Module):
             self.network = resnet18(
                 spatial_dims=3, n_input_channels=1, num_classes=outputs, conv1_t_stride=2, bias_downsample=False
             )
+        self.network.maxpool = MaxPool3d(3, stride=2, padding=1)  # as MONAI's
 
     def run_stages(self, x: torch.Tensor, start: int, stop: int) -> torch.Tensor:
         """Scans → logits for stages 0 to 1; `x` itself for an empty range."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.gpu import compute_exactly
 from fedtune3d.preparation.arrays import Box, Mask, Volume
 from fedtune3d.preparation.brain_network import (
     COARSE_SIZE,
@@ -105,6 +106,8 @@ def _load(device: Device) -> _Networks:
         ) from error
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("preparation.device: expected a CUDA device, found none; write cpu")
+    if device == "cuda":
+        compute_exactly()
     extraction: _Extraction = BrainExtraction(no_gpu=device == "cpu")
     try:
         return _Networks(extraction, BrainNetwork(extraction.bbox_model), BrainNetwork(extraction.model))

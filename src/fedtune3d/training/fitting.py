@@ -35,9 +35,9 @@ def fit_locally(model: nn.Module, data: ScanSet) -> TrainingResult:
 
 
 def head_inputs(model: nn.Module, data: ScanSet) -> Iterator[torch.Tensor]:
-    """Yield the head's input for each unaugmented scan (view 0), (channels, D, H, W)."""
+    """Yield the head's input for each unaugmented scan (view 0), (channels, D, H, W) on the CPU."""
     for index in range(len(data)):
-        yield one_head_input(model, data, index)[0]
+        yield one_head_input(model, data, index)[0].cpu()
 
 
 def one_head_input(model: nn.Module, data: ScanSet, index: int) -> torch.Tensor:

@@ -13,6 +13,7 @@ from fedtune3d.models.classifier import Classifier, StagedModel
 from fedtune3d.models.encoders.contract import EncoderSpec
 from fedtune3d.models.tuning import Trainable
 from fedtune3d.training.features import FeatureKey
+from fedtune3d.training.replay import Replay
 from fedtune3d.training.settings import Precision
 
 _ENCODER = "encoder."
@@ -47,6 +48,7 @@ class Prefix:
         self.precision = precision
         self.end = trainable.prefix_end
         self.weights_sha256 = state_sha256(prefix_weights(model, self.end))
+        self._recorded: dict[Precision, Replay | None] = {}
 
     @property
     def _spec(self) -> EncoderSpec:
@@ -74,12 +76,26 @@ class Prefix:
         """Encode one scan (1, s, s, s). Returns the prefix's output without a batch axis, on the CPU."""
         return self._encode(voxels, self.precision)
 
-    def _encode(self, voxels: torch.Tensor, precision: str) -> torch.Tensor:
+    def _encode(self, voxels: torch.Tensor, precision: Precision) -> torch.Tensor:
         self.model.eval()
-        device, is_exact = device_of(self.model), precision == "float32"
-        with torch.inference_mode(), nullcontext() if is_exact else torch.autocast(device.type, torch.bfloat16):
-            batch = voxels[None].to(device, torch.float32)
-            return staged(self.model).run_stages(batch, 0, self.end)[0].float().cpu()
+        with torch.inference_mode():
+            batch = voxels[None].to(device_of(self.model), torch.float32)
+            run = self._replayed(batch, precision) if batch.is_cuda else None
+            return (self._run(batch, precision) if run is None else run(batch))[0].cpu()
+
+    def _run(self, batch: torch.Tensor, precision: Precision) -> torch.Tensor:
+        in_precision = torch.autocast(batch.device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+        with in_precision:
+            return staged(self.model).run_stages(batch, 0, self.end).float()
+
+    def _replayed(self, batch: torch.Tensor, precision: Precision) -> Replay | None:
+        """Return the recorded prefix; None where it cannot be recorded, as with code that waits for the GPU."""
+        if precision not in self._recorded:
+            try:
+                self._recorded[precision] = Replay(lambda scan: self._run(scan, precision), batch)
+            except RuntimeError:
+                self._recorded[precision] = None
+        return self._recorded[precision]
 
     def require_accuracy(self, size: int) -> None:
         """Check that the precision changes the features of a scan of noise by at most `MAX_ERROR` of their norm.
@@ -93,7 +109,8 @@ class Prefix:
         if self.precision == "float32" or self.end == 0:
             return
         scan = noise_in_a_ball(size, self._spec.input.intensity == "minmax")
-        given, exact = (self._encode(scan, precision) for precision in (self.precision, "float32"))
+        given, exact = self._encode(scan, self.precision), self._encode(scan, "float32")
+        self._recorded.pop("float32", None)  # its memory is not needed again
         error = float((given - exact).norm() / exact.norm())
         if not error <= MAX_ERROR:
             raise InputError(
@@ -122,5 +139,5 @@ def prefix_weights(model: nn.Module, end: int) -> State:
 
 def _processor(device: torch.device) -> str:
     if device.type == "cuda":
-        return f"cuda {torch.cuda.get_device_name(device)}"
+        return f"cuda {torch.cuda.get_device_name(device)}, exact"  # others are from before `compute_exactly`
     return f"{device.type} {torch.backends.cpu.get_cpu_capability()}"

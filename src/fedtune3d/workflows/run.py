@@ -45,7 +45,7 @@ from fedtune3d.report.logs import RunLogs, require_packages
 from fedtune3d.workflows.after_rounds import AfterRounds, sites_without
 from fedtune3d.workflows.best_state import write_feature_statistics, write_saliency
 from fedtune3d.workflows.prepare import read_tables, require_roots
-from fedtune3d.workflows.run_folder import began_at, open_run, read_metrics, write_metrics
+from fedtune3d.workflows.run_folder import began_at, open_run, read_metrics, require_device, write_metrics
 from fedtune3d.workflows.sites import make_sites
 from fedtune3d.workflows.workers import Reach, reach_sites, wait_for_workers
 
@@ -163,6 +163,7 @@ class _Run:
         return self.folder
 
     def _train_and_evaluate(self) -> None:
+        require_device(self.folder, self.process_model.device.type)
         assembled = self.process_model.assembled  # fails on a wrong checkpoint before scans are prepared
         require_atlas(self.experiment)
         counts, overlap = self._count_and_split()

@@ -153,6 +153,28 @@ def began_at(folder: RunFolder, now: str) -> str:
     return earlier or now
 
 
+def require_device(folder: RunFolder, device: str) -> None:
+    """Check that a run is continued on the kind of device on which its rounds were trained, as bits depend on it.
+
+    Args:
+        folder: The run folder.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        InputError: If it has rounds from the other one.
+    """
+    if not _has_rounds(folder) or not folder.environment.exists():
+        return
+    before = read_typed(Environment, folder.environment, "run it again with --resume").device
+    if before != device:
+        names = {"cpu": "the CPU", "cuda": "a GPU"}
+        hint = "; CUDA_VISIBLE_DEVICES= hides it" if before == "cpu" else ""
+        raise InputError(
+            f"{folder.path}: its rounds were trained on {names[before]}, but would continue on {names[device]}, which "
+            f"gives other bits; continue it on {names[before]}{hint}, or change `output`"
+        )
+
+
 def _has_rounds(folder: RunFolder) -> bool:
     """Return whether a round has begun, or the run is complete."""
     return any(path.exists() for path in (folder.metrics, folder.rounds.ledger, folder.rounds.checkpoints))

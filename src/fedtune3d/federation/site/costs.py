@@ -38,6 +38,7 @@ from fedtune3d.training.prediction import predict_logits
 from fedtune3d.training.private import Protection, SampledGaussian, train_privately
 
 SCANS = 2
+STEPS = 2  # what the optimiser keeps is there from the second on
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class MeasuredCosts:
         step_seconds: Time of a training step per scan in the batch.
         forward_seconds: Time of a prediction per scan, from the cache if there is one, else from the scan.
         host_bytes: Peak memory of the process at the experiment's batch size, extrapolated from batches of 1 and 2.
-        gpu_bytes: Peak memory of the GPU; None if the model runs on the CPU.
+        gpu_bytes: Peak memory that PyTorch takes on the GPU at that size, measured; None if the model runs on the CPU.
         device: Type of processor.
     """
 
@@ -131,7 +132,10 @@ def measure(experiment: Experiment) -> MeasuredCosts:
     bytes_down, bytes_up = _traffic(experiment, state, step)
     remembered = step.to_remember(state, sent, {}) | step.received_to_remember(state)
     features, encode_seconds = _encode(process_model)
-    step_seconds, growth = _step(process_model, features)
+    device = process_model.device
+    before_training = _peak_bytes(device)
+    tried = max(SCANS, experiment.training.batch_size) if device.type == "cuda" else SCANS
+    step_seconds, growth = _step(process_model, features, tried)
     forward_seconds = _timed(lambda: predict_logits(assembled.model, _Noise(features, process_model, SCANS))) / SCANS
     return MeasuredCosts(
         trainable_parameters=sum(
@@ -147,9 +151,9 @@ def measure(experiment: Experiment) -> MeasuredCosts:
         encode_seconds=encode_seconds,
         step_seconds=step_seconds,
         forward_seconds=forward_seconds,
-        host_bytes=peak_memory_bytes() + growth * max(0, experiment.training.batch_size - SCANS),
-        gpu_bytes=torch.cuda.max_memory_allocated() if process_model.device.type == "cuda" else None,
-        device=process_model.device.type,
+        host_bytes=peak_memory_bytes() + growth * max(0, experiment.training.batch_size - tried),
+        gpu_bytes=max(before_training, _peak_bytes(device)) if device.type == "cuda" else None,
+        device=device.type,
     )
 
 
@@ -197,27 +201,37 @@ def _encode(process_model: ProcessModel) -> tuple[torch.Tensor, float]:
     return features, _timed(lambda: process_model.prefix.encode(scan))
 
 
-def _step(process_model: ProcessModel, features: torch.Tensor) -> tuple[float, int]:
-    """Return the seconds of a training step per scan, and the additional memory per scan in a batch."""
+def _step(process_model: ProcessModel, features: torch.Tensor, scans: int) -> tuple[float, int]:
+    """Return the seconds per scan of a training step on so many, and the additional memory per scan in a batch."""
+    device = process_model.device
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     _train(process_model, _Noise(features, process_model, 1))
-    before = peak_memory_bytes()
-    seconds = _timed(lambda: _train(process_model, _Noise(features, process_model, SCANS)))
-    return seconds / SCANS, (peak_memory_bytes() - before) // (SCANS - 1)
+    before = _peak_bytes(device)
+    seconds = _timed(lambda: _train(process_model, _Noise(features, process_model, scans)))
+    return seconds / (STEPS * scans), (_peak_bytes(device) - before) // (scans - 1)
+
+
+def _peak_bytes(device: torch.device) -> int:
+    """Return the peak memory of PyTorch on a GPU, or of this process on a CPU."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory_bytes()
 
 
 def _train(process_model: ProcessModel, scans: ScanSet) -> None:
+    """Take `STEPS` steps on all of the scans."""
     experiment, assembled = process_model.experiment, process_model.assembled
     if not assembled.trainable.parameters:
-        fit_locally(assembled.model, scans)
+        for _ in range(STEPS):
+            fit_locally(assembled.model, scans)
         return
-    settings = dataclasses.replace(experiment.training, local_epochs=1, min_steps=0, augmentation=None, views=1)
+    settings = dataclasses.replace(experiment.training, local_epochs=STEPS, min_steps=0, augmentation=None, views=1)
     local_round = LocalRound(experiment.seed, "costs", 1, 1)
     state = read_state(assembled.model, assembled.trainable)
     if (privacy := experiment.privacy.differential) is None:
         train_locally(assembled, state, scans, settings, local_round)
     else:
         people = [str(scan) for scan in range(len(scans))]
-        protection = Protection(SampledGaussian(1.0, 1.0, 1), privacy.clip, SeededDraws(local_round))
+        protection = Protection(SampledGaussian(1.0, 1.0, STEPS), privacy.clip, SeededDraws(local_round))
         train_privately(assembled, state, scans, people, settings, protection, local_round)
 
 

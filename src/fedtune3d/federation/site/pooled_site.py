@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.gpu import gpu_errors_in_one_line
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.site.data import SiteData
 from fedtune3d.federation.site.local_trainer import LocalTrainer
@@ -31,6 +32,7 @@ class PooledSite(LocalTrainer):
         """Count the people behind the scans of a split; a person at two sites counts twice."""
         return sum(site.people(split) for site in self.sites)
 
+    @gpu_errors_in_one_line()
     def answer(self, task: Task) -> Answer:
         """Carry out a training or scoring task. Raises `InputError` for any other kind."""
         if isinstance(task.instruction, Train):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Self
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.gpu import gpu_errors_in_one_line
 from fedtune3d.federation.messages import LOCAL, Answer, Task, without
 from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.federation.site.data import SiteData
@@ -16,6 +17,7 @@ from fedtune3d.federation.tasks.train import Train
 class Site(SiteData):
     """A hospital: passes each task to the handler of its kind, with the memory of the task's namespace."""
 
+    @gpu_errors_in_one_line()
     def answer(self, task: Task) -> Answer:
         """Carry out the task and return the answer.
 

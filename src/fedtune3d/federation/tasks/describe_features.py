@@ -41,7 +41,7 @@ def describe_features(site: SiteData, task: Task) -> Answer:
     if min(site.people_per_class("train")) < minimum or len(scans) < MIN_SCANS:
         return Answer(site.name, FeatureDescription(why="too few training scans"))
     site.write_received(task)
-    statistics = FeatureStatistics.of(pool_features(features.cpu() for features in head_inputs(model, scans)))
+    statistics = FeatureStatistics.of(pool_features(head_inputs(model, scans)))
     return Answer(site.name, FeatureDescription(), {STATISTICS: statistics.as_state()})
 
 

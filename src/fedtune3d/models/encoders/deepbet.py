@@ -2,12 +2,12 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from fedtune3d._utils.state_dicts import State
 from fedtune3d.models.encoders.contract import Encoder, EncoderSpec, FeatureSpec, InputSpec, Release
 from fedtune3d.models.encoders.networks.deepbet_scale import DEVIATION, MEAN
 from fedtune3d.models.encoders.networks.link_net import WIDTHS, residual_stage, stem
+from fedtune3d.models.exact_pooling import mean_pool, repeat_nearest
 
 POSITIONS = 8
 
@@ -92,8 +92,8 @@ def to_positions(maps: Tensor) -> Tensor:
     The mean over positions, the input of a linear head, is unchanged.
     """
     if maps.shape[-1] < POSITIONS:
-        return functional.interpolate(maps, size=(POSITIONS,) * 3, mode="nearest")
-    return functional.adaptive_avg_pool3d(maps, POSITIONS)
+        return repeat_nearest(maps, POSITIONS)
+    return mean_pool(maps, POSITIONS)
 
 
 def standardise(scans: Tensor) -> Tensor:

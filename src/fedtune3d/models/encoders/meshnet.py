@@ -1,11 +1,11 @@
 """MeshNet's soft maps of 18 structures, pooled: a segmentation network as an encoder."""
 
 from torch import Tensor
-from torch.nn import functional
 
 from fedtune3d.models.encoders.contract import Encoder, EncoderSpec, FeatureSpec
 from fedtune3d.models.encoders.networks.mesh_net import CLASSES
 from fedtune3d.models.encoders.networks.mesh_net_encoder import INPUT, LICENCE, RELEASE, MeshNetEncoder
+from fedtune3d.models.exact_pooling import mean_pool
 
 POSITIONS = 8
 
@@ -24,7 +24,7 @@ class SoftMaps(MeshNetEncoder):
     """Scans (B, 1, s, s, s) → (B, 18, 8, 8, 8): the share of each structure in each cube of the scan."""
 
     def features_of(self, shares: Tensor) -> Tensor:
-        return functional.adaptive_avg_pool3d(shares, POSITIONS)
+        return mean_pool(shares, POSITIONS)
 
 
 def build() -> Encoder:

@@ -42,6 +42,23 @@ def test_a_few_heads_at_a_time_give_what_all_at_once_give(monkeypatch: pytest.Mo
         torch.testing.assert_close(parts, expected)
 
 
+@pytest.mark.parametrize("padded", [True, False])
+def test_fused_attention_gives_what_the_parts_give(monkeypatch: pytest.MonkeyPatch, padded: bool) -> None:
+    def of_padded() -> list[torch.Tensor]:
+        if padded:
+            return answer_and_gradients()
+        qkv, *tables, _ = inputs()
+        full = qkv[..., :2, :2, :2, :].detach().requires_grad_()
+        tables = [table[2:5] for table in tables]
+        attended = attend(full, tables, None)
+        return [attended.detach(), *torch.autograd.grad(attended.square().sum(), [full, *tables])]
+
+    expected = of_padded()
+    monkeypatch.setattr(attention, "FUSED", (torch.float64,))
+    for fused, parts in zip(of_padded(), expected, strict=True):
+        torch.testing.assert_close(fused, parts)
+
+
 def test_gradients_are_those_of_finite_differences() -> None:
     def function(qkv: torch.Tensor, rd: torch.Tensor, rh: torch.Tensor, rw: torch.Tensor, padding: torch.Tensor):
         return attend(qkv, (rd, rh, rw), padding)

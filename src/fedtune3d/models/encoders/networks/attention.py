@@ -11,6 +11,7 @@ from torch.nn import functional
 from fedtune3d.models.linear import fast_linear
 
 CACHED_WEIGHTS = 600_000  # two heads of 512 × 513, about the capacity of two cores' L2 caches
+FUSED = (torch.bfloat16, torch.float16)
 
 
 def attend(qkv: Tensor, tables: Sequence[Tensor], padding: Tensor | None) -> Tensor:
@@ -33,10 +34,29 @@ def attend(qkv: Tensor, tables: Sequence[Tensor], padding: Tensor | None) -> Ten
         (windows, heads, d, h, w, c).
     """
     # Reversed, so that a step along the key axis is a step forward in the table.
-    attended: Tensor = _Attention.apply(  # type: ignore[no-untyped-call]
-        qkv, torch.cat(list(tables)).flip(0), padding
-    )
+    reversed_tables = torch.cat(list(tables)).flip(0)
+    if qkv.dtype in FUSED:
+        return _fused(qkv, reversed_tables, padding)
+    attended: Tensor = _Attention.apply(qkv, reversed_tables, padding)  # type: ignore[no-untyped-call]
     return attended
+
+
+def _fused(qkv: Tensor, tables: Tensor, padding: Tensor | None) -> Tensor:
+    """`attend` by PyTorch's fused attention, with A + G + I as its additive mask.
+
+    The terms are computed in the tables' precision, and rounded to that of `qkv` in the mask.
+    """
+    q, k, v = qkv
+    exact = None if padding is None else padding.to(tables.dtype)
+    a, g, i = _relative_terms(q.to(tables.dtype), tables, exact)
+    along_w = a[..., None, None, : q.shape[4]]
+    mask = (_row_bias(g, i, q.shape[2:5])[..., None, :, :, :] + along_w).flatten(5).flatten(2, 4)
+    keys, values = k.flatten(2, 4), v.flatten(2, 4)
+    if padding is not None:
+        mask = torch.cat([mask, padding_logit(a, g, i, q.shape[2:5]).flatten(2)[..., None]], -1)
+        keys, values = _with_padded(keys, padding[1]), _with_padded(values, padding[2])
+    attended = functional.scaled_dot_product_attention(q.flatten(2, 4), keys, values, mask.to(q.dtype))
+    return attended.view(q.shape)
 
 
 def _row_bias_form(qkv: Tensor, tables: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -50,27 +70,43 @@ def _row_bias_form(qkv: Tensor, tables: Tensor, padding: Tensor | None) -> tuple
     """
     q, k, v = qkv
     real_d, real_h, real_w = q.shape[2:5]
-    size = (len(tables) // 3 + 1) // 2
-    row = q
-    if padding is not None and real_w < size:
-        filler = padding[0][:, None, None, None].expand(*q.shape[:4], size - real_w, -1)
-        row = torch.cat([q, filler], dim=4)
-    a, g, i = _RelativeTerms.apply(row, tables, real_w)  # type: ignore[no-untyped-call]
-    bias = (g[..., :real_d, None, :real_w] + i[..., None, :real_h, :real_w]).flatten(4).flatten(2, 3)
+    a, g, i = _relative_terms(q, tables, padding)
+    bias = _row_bias(g, i, (real_d, real_h, real_w)).flatten(4).flatten(2, 3)
     columns = torch.eye(real_w, dtype=q.dtype, device=q.device).repeat(real_d * real_h, 1)
     queries = [q.flatten(2, 4) * q.shape[-1] ** -0.5, a[..., :real_w].flatten(2, 4)]
     keys, values = k.flatten(2, 4), v.flatten(2, 4)
     if padding is not None:
         queries.append(padding_logit(a, g, i, (real_d, real_h, real_w)).flatten(2)[..., None])
         columns = torch.block_diag(columns, columns.new_ones(1, 1))
-        keys = torch.cat([keys, padding[1][:, None].expand(len(k), -1, -1, -1)], 2)
-        values = torch.cat([values, padding[2][:, None].expand(len(v), -1, -1, -1)], 2)
+        keys, values = _with_padded(keys, padding[1]), _with_padded(values, padding[2])
         bias = functional.pad(bias, (0, 1))
     keys = torch.cat([keys, columns.expand(*keys.shape[:2], -1, -1)], -1)
     return torch.cat(queries, -1), keys, values, bias
 
 
-def padding_logit(a: Tensor, g: Tensor, i: Tensor, real: tuple[int, int, int]) -> Tensor:
+def _relative_terms(q: Tensor, tables: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """A, G and I of `attend`; a window that is short along w is filled with padded queries."""
+    size, real_w = (len(tables) // 3 + 1) // 2, q.shape[4]
+    row = q
+    if padding is not None and real_w < size:
+        filler = padding[0][:, None, None, None].expand(*q.shape[:4], size - real_w, -1)
+        row = torch.cat([q, filler], dim=4)
+    terms: tuple[Tensor, Tensor, Tensor] = _RelativeTerms.apply(row, tables, real_w)  # type: ignore[no-untyped-call]
+    return terms
+
+
+def _row_bias(g: Tensor, i: Tensor, real: Sequence[int]) -> Tensor:
+    """G + I between real tokens, (windows, heads, d, h, kd, kh, kw)."""
+    real_d, real_h, real_w = real
+    return g[..., :real_d, None, :real_w] + i[..., None, :real_h, :real_w]
+
+
+def _with_padded(x: Tensor, padded: Tensor) -> Tensor:
+    """Append a padded token (heads, c) to the tokens of every window, (windows, heads, n, c)."""
+    return torch.cat([x, padded[:, None].to(x.dtype).expand(len(x), -1, -1, -1)], 2)
+
+
+def padding_logit(a: Tensor, g: Tensor, i: Tensor, real: Sequence[int]) -> Tensor:
     """Return log Σ exp(A + G + I) over the padded keys of a window, the logit that is added to one virtual key.
 
     Padded keys differ only in their relative positions, so one key can represent them all. For a given kw the sum

@@ -8,6 +8,8 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
+from fedtune3d.models.exact_pooling import MaxPool3d
+
 WIDTHS = (16, 32, 64, 128)
 """Channels after each residual stage, at strides 4, 8, 16 and 32."""
 
@@ -18,7 +20,7 @@ def stem(channels: int = WIDTHS[0]) -> nn.Sequential:
         nn.Conv3d(1, channels, 7, stride=2, padding=3, bias=False),
         nn.InstanceNorm3d(channels),
         nn.ReLU(),
-        nn.MaxPool3d(3, stride=2, padding=1),
+        MaxPool3d(3, stride=2, padding=1),
     )
 
 

@@ -4,6 +4,8 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
+from fedtune3d.models.exact_pooling import MeanPool3d
+
 
 def conv_norm_act(in_channels: int, channels: int, stride: int = 1) -> nn.Sequential:
     """A 3×3×3 convolution with bias, instance normalisation, leaky ReLU: (B, in, …) → (B, channels, …/stride)."""
@@ -25,7 +27,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv1 = conv_norm_act(in_channels, channels, stride)
         self.conv2 = conv_norm(channels, channels, 3, bias=True)
-        skip: list[nn.Module] = [nn.AvgPool3d(stride, stride)] if stride > 1 else []
+        skip: list[nn.Module] = [MeanPool3d(stride, stride)] if stride > 1 else []
         if in_channels != channels:
             skip.append(conv_norm(in_channels, channels, 1, bias=False))
         self.skip = nn.Sequential(*skip)
