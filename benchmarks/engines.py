@@ -81,6 +81,7 @@ class Job:
             "name": "engines",
             "baselines": [],
             "threads": 1,
+            "workers": 1,
             "cache": str(folder / "cache"),
             "model": {"encoder": "tiny", "head": "conv_s"},
             "training": {"rounds": rounds, "batch_size": BATCH_SIZE},

@@ -77,7 +77,7 @@ def experiment_of(file: Path, seed: int, options: argparse.Namespace) -> Experim
     steps = values["training"].get("min_steps", 0)
     name = f"{values['model']['encoder']}-{values['model']['head']}-steps{steps}-seed{seed}"
     changed = file.with_name(f"{name}.yaml")
-    write_text(changed, yaml.safe_dump(values | {"seed": seed, "threads": 1, "output": f"runs/{name}"}))
+    write_text(changed, yaml.safe_dump(values | {"seed": seed, "threads": 1, "workers": 1, "output": f"runs/{name}"}))
     return Experiment.from_yaml(changed)
 
 

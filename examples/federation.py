@@ -54,6 +54,7 @@ def write_experiments(folder: Path) -> tuple[Path, Path, dict[str, Path]]:
         "privacy": {"secure_aggregation": True},
         "baselines": [],
         "threads": 1,
+        "workers": 1,
     }
     across = [{"name": name, "policy": POLICY} for name in roots]
     within = [site | {"root": str(roots[site["name"]])} for site in across]

@@ -45,6 +45,25 @@ def test_the_file_is_a_valid_experiment_with_the_diagnoses_sorted(sites: list[Pa
     assert experiment.training.min_steps == 8
 
 
+@pytest.mark.parametrize(
+    ("cores", "gpu", "workers", "threads"), [(1, False, 1, 1), (2, False, 2, 1), (9, False, 2, 4), (9, True, 1, 9)]
+)
+def test_every_core_is_busy(
+    sites: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cores: int,
+    gpu: bool,
+    workers: int,
+    threads: int,
+) -> None:
+    monkeypatch.setattr("fedtune3d.workflows.init.cpu_count", lambda: cores)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    write_experiment(sites, tmp_path / "experiment.yaml")
+    experiment = Experiment.from_yaml(tmp_path / "experiment.yaml")
+    assert (experiment.workers, experiment.threads) == (workers, threads)
+
+
 def test_a_file_that_exists_is_kept(sites: list[Path], tmp_path: Path) -> None:
     output = tmp_path / "experiment.yaml"
     output.write_text("mine")

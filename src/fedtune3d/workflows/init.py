@@ -10,7 +10,9 @@ from pathlib import Path
 from shlex import quote
 from typing import TypeVar
 
+import torch
 import yaml
+from joblib import cpu_count
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import write_text
@@ -57,6 +59,7 @@ aggregation:
 baselines: {baselines}
 on_bad_scan: stop        # or skip: exclude a broken scan, count it and list it
 threads: {threads}
+workers: {workers}               # processes that share the sites, each with these threads
 output: {run}
 cache: cache
 """
@@ -278,6 +281,8 @@ def fill_template(
         | ({} if own is None else {"labels": own})
         for site, folder, table, own in zip_longest(names, folders, tables, labels)
     ]
+    cores: int = cpu_count()
+    workers = 1 if torch.cuda.is_available() else min(cores, len(folders))  # one process keeps a GPU busy
     return TEMPLATE.format(
         name=name,
         seed=seed,
@@ -286,7 +291,8 @@ def fill_template(
         outcome=outcome,
         rounds=rounds,
         min_steps=MIN_STEPS_LINE.format(min_steps) if min_steps else "",
-        threads=os.cpu_count() or 1,
+        threads=cores // workers,
+        workers=workers,
         run=run,
         model=model or model_lines(encoder_spec(DEFAULT_ENCODER)),
         baselines=BASELINES if len(folders) > 1 else NO_BASELINES,
