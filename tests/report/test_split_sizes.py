@@ -2,14 +2,32 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d.cohorts.flow import EVERY_CLASS_HELD_BACK
+from fedtune3d.report.first_screen import first_screen
 from fedtune3d.report.run_contents import RunContents, read_run
-from fedtune3d.report.split_sizes import SplitSize, people_in, people_text
+from fedtune3d.report.split_sizes import SplitSize, people_in, people_text, size_text
 
 
 def only(contents: RunContents, *sites: str) -> RunContents:
     sections = [section for section in contents.config["sites"] if section["name"] in sites]
     return replace(contents, config=contents.config | {"sites": sections})
+
+
+def test_the_first_screen_says_who_trained(small_run: RunFolder) -> None:
+    contents = read_run(small_run.path)
+    train, validation = (people_in(contents, split).people for split in ("train", "validation"))
+    assert train is not None
+    assert validation is not None
+    expected = f"{sum(train)} people ({train[1]} AD, {train[0]} CN); {sum(validation)} others for model selection"
+    result = first_screen(contents, contents.names).result
+    assert result is not None
+    assert dict(result.facts)["Trained on"] == expected
+
+
+def test_the_people_of_one_stratum_are_not_divided() -> None:
+    assert size_text((12,), ("people",)) == "12 people"
+    assert size_text((0, 1), ("CN", "AD")) == "1 person (1 AD, 0 CN)"
 
 
 def test_sites_are_added_up(make_run: Callable[..., Path]) -> None:

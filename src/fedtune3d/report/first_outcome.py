@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.estimate import FEW
 from fedtune3d.evaluation.metrics import RunMetrics, SetSize
 from fedtune3d.evaluation.multiclass.confusion_matrix import ConfusionMatrix
@@ -11,6 +12,7 @@ from fedtune3d.report.experiment_lines import inclusion_sentences
 from fedtune3d.report.methods import experiment_of
 from fedtune3d.report.number_formatting import plural, sites_have
 from fedtune3d.report.run_contents import RunContents
+from fedtune3d.report.split_sizes import people_in, size_text
 from fedtune3d.report.statements import ci
 from fedtune3d.report.what_left import what_left_short
 
@@ -18,12 +20,22 @@ from fedtune3d.report.what_left import what_left_short
 def outcome_facts(contents: RunContents, metrics: RunMetrics) -> list[tuple[str, str]]:
     """Return name and text: on whom the model was tested, what it found, what left, what to do with a scan."""
     return [
+        ("Trained on", trained_on(contents)),
         ("Tested on", _sample(metrics)),
         *included(contents),
         *_found(metrics),
         ("Left the sites", what_left_short(contents)),
         ("A new scan", _new_scan(metrics)),
     ]
+
+
+def trained_on(contents: RunContents, names: ClassNames | None = None) -> str:
+    """Say how many people are in the training sets, by class with the names of two, and how many chose the round."""
+    train, validation = (people_in(contents, split) for split in ("train", "validation"))
+    if train.people is None or validation.people is None:
+        return "A number of people that not every site lets leave"
+    classes = train.classes if names is None else names.in_order
+    return f"{size_text(train.people, classes)}; {sum(validation.people)} others for model selection"
 
 
 def included(contents: RunContents) -> list[tuple[str, str]]:
@@ -38,10 +50,10 @@ def _sample(metrics: RunMetrics) -> str:
     with_scans = {site: test for site, test in tested.items() if test.scans}
     people = sum(test.participants for test in with_scans.values())
     people = people if metrics.test_groups is None else metrics.test_groups
-    text = f"{people} {'person' if people == 1 else 'people'}{_by_class(metrics)}"
+    text = f"{people} other {'person' if people == 1 else 'people'}{_by_class(metrics)}"
     if (scans := sum(test.scans for test in with_scans.values())) != people:
         text += f" with {plural(scans, 'scan')}"
-    text += f" at {plural(len(with_scans), 'site')}, used neither for training nor for model selection"
+    text += f" at {plural(len(with_scans), 'site')}"
     if few := _few_sites(metrics):
         of_class = " per class" if metrics.class_methods else ""
         text += f". {sites_have(few)} fewer than {FEW} people{of_class}, so intervals are wide"

@@ -10,7 +10,7 @@ from fedtune3d.evaluation.estimate import FEW, Estimate
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.report.checks import Check, checks
-from fedtune3d.report.first_outcome import included, outcome_facts
+from fedtune3d.report.first_outcome import included, outcome_facts, trained_on
 from fedtune3d.report.headline import Headline, headline
 from fedtune3d.report.number_formatting import METHODS, encoder_with_weights, plural, setup, sites_have, threshold
 from fedtune3d.report.result_warnings import result_warnings
@@ -164,7 +164,8 @@ def _parted(estimate: Estimate) -> tuple[str, str]:
 
 def _facts(contents: RunContents, metrics: RunMetrics, names: ClassNames) -> list[tuple[str, str]]:
     pooled = metrics.federated.pooled
-    facts = [("Tested on", sample_sentence(metrics, names)), *included(contents)]
+    people = [("Trained on", trained_on(contents, names)), ("Tested on", sample_sentence(metrics, names))]
+    facts = [*people, *included(contents)]
     if pooled is not None:
         at = f"at {threshold(pooled.threshold)}" if pooled.threshold is not None else ""
         facts.append((f"Threshold {at}".strip(), rates(pooled, names) or "none: no validation scans of both classes"))
@@ -183,11 +184,11 @@ def sample_sentence(metrics: RunMetrics, names: ClassNames) -> str:
     negatives, positives = (sum(test.participants_by_class[label] for test in sites.values()) for label in (0, 1))
     people = negatives + positives if metrics.test_groups is None else metrics.test_groups
     noun = "person" if people == 1 else "people"
-    text = f"{people} {noun} ({positives} {names.positive}, {negatives} {names.negative})"
+    text = f"{people} other {noun} ({positives} {names.positive}, {negatives} {names.negative})"
     scans = sum(test.scans for test in sites.values())
     if scans != people:
         text += f" with {plural(scans, 'scan')}"
-    text += f" at {plural(len(sites), 'site')}, used neither for training nor for model selection"
+    text += f" at {plural(len(sites), 'site')}"
     few = sum(min(test.participants_by_class) < FEW for test in sites.values())
     if few:
         text += f". {sites_have(few)} fewer than {FEW} people per class, so intervals are wide"

@@ -1,5 +1,6 @@
 """Numbers of people in each split over all sites, as far as policies let them leave."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedtune3d.cohorts.flow import NOBODY
@@ -30,6 +31,15 @@ def people_in(contents: RunContents, split: str) -> SplitSize:
     sums = [sum((part.of(label) for part in known), NOBODY).participants for label in range(len(classes))]
     people = tuple(count for count in sums if count is not None)
     return SplitSize(people if len(people) == len(sums) else None, classes)
+
+
+def size_text(people: Sequence[int], classes: Sequence[str]) -> str:
+    """Format the people of each class, in the order of labels: `55 people (25 AD, 30 CN)`."""
+    total = f"{sum(people)} {'person' if sum(people) == 1 else 'people'}"
+    if len(people) == 1:
+        return total
+    counted = in_shown_order(f"{count} {name}" for count, name in zip(people, classes, strict=True))
+    return f"{total} ({', '.join(counted)})"
 
 
 def people_text(size: SplitSize) -> str:

@@ -32,8 +32,8 @@ def test_auc_per_site_draws_each_estimate_and_says_what_is_missing(contents: Run
     assert {line.get_linestyle() for line in intervals} == {"-"}
     assert len(intervals) == len(points)
     written = [text.get_text() for text in drawing.figure.texts]
-    assert [f"{row['auc']:.2f} ({row['low']:.2f}–{row['high']:.2f})" for row in federated] == [
-        text for text in written if "–" in text and "(" in text
+    assert [f"{row['auc']:.2f} [{row['low']:.2f}, {row['high']:.2f}]" for row in federated] == [
+        text for text in written if "[" in text and "," in text
     ]
     assert [text for text in written if " + " in text and "AD" not in text] == [
         *("11 + 14", "18 + 22", "4 + 5", "0 + 7", "33 + 48")

@@ -13,7 +13,7 @@ from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.report.budget import Budget, differing, labelled
 from fedtune3d.report.figures.drawing import BLACK, GREY, METHOD_MARKS, SOFT, Cell, Drawing, Mark, new_figure
-from fedtune3d.report.number_formatting import METHODS
+from fedtune3d.report.number_formatting import METHODS, limits_text
 from fedtune3d.report.table import AucRow, auc_rows, shown_methods
 
 NO_BUDGETS: Mapping[str, Budget] = MappingProxyType({})
@@ -108,7 +108,7 @@ def _write_heads(figure: Figure, axes: Axes, names: ClassNames) -> None:
         (_NAME, "Site", "left"),
         (_COUNT, names.both, "left"),
         (_LEFT, "Test AUC, 95% CI (dashed: chance)", "left"),
-        (_AUC, "Federated AUC (95% CI)", "right"),
+        (_AUC, "Federated AUC [95% CI]", "right"),
     ):
         figure.text(inches / _WIDTH, top, text, fontsize=8.5, color=SOFT, va="bottom", ha=align)
 
@@ -123,7 +123,7 @@ def _write_row(figure: Figure, axes: Axes, row: AucRow, place: int) -> None:
         negatives, positives = row.test.participants_by_class
         figure.text(_COUNT / _WIDTH, middle, f"{positives} + {negatives}", fontsize=9, va="center")
     limits = row.estimates[0].limits if row.estimates[0] is not None else None
-    text = "–" if limits is None else "{:.2f} ({:.2f}–{:.2f})".format(*limits)
+    text = "–" if limits is None else "{} [{}, {}]".format(*limits_text(limits))
     figure.text(_AUC / _WIDTH, middle, text, fontsize=9, va="center", ha="right", weight=weight)
 
 
