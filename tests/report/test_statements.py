@@ -34,6 +34,7 @@ def test_of_errors_less_is_better() -> None:
 
 def test_an_interval_reads_as_a_sentence_does() -> None:
     assert statements.ci(estimate(0.924, 0.76, 0.96)) == "0.92 (95% CI 0.76–0.96)"
+    assert statements.ci(estimate(-3.63, -8.83, -1.18)) == "−3.63 (95% CI −8.83 to −1.18)"
     assert statements.ci(estimate(0.11, -0.021, 0.24), "+") == "+0.11 (95% CI −0.02 to +0.24)"
     assert statements.ci(estimate(-0.4, -1.1, 0.3), "+", "years") == "−0.40 years (95% CI −1.10 to +0.30)"
     assert statements.ci(undefined("one class only")) == "not defined: one class only"

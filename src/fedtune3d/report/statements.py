@@ -18,14 +18,15 @@ WIDE = 1.0
 
 
 def ci(estimate: Estimate, sign: str = "", unit: str = "") -> str:
-    """Format an estimate for a sentence: `0.92 (95% CI 0.76–0.96)`, or `+0.11 (95% CI −0.02 to +0.24)` with a sign.
+    """Format an estimate for a sentence: `0.92 (95% CI 0.76–0.96)`, or `+0.11 (95% CI −0.02 to +0.24)` with a sign
+    or a negative limit.
 
     With a unit: `−0.40 years (95% CI −1.10 to +0.30)`.
     """
     if estimate.limits is None:
         return f"not defined: {estimate.undefined}"
     value, low, high = limits_text(estimate.limits, sign)
-    between = " to " if sign else "–"
+    between = " to " if sign or low.startswith("−") else "–"
     found = f"95% CI {low}{between}{high}" if low != high else NO_WIDTH
     return f"{value} {unit}".rstrip() + f" ({found})"
 
