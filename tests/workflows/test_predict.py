@@ -15,12 +15,12 @@ from scipy.special import expit, logit
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d.config.experiment import Experiment
-from fedtune3d.evaluation.outcome import BINARY
+from fedtune3d.evaluation.outcome import BINARY, NumberOutcome, Outcome
 from fedtune3d.workflows.explain import explain_scan, write_explanation
 from fedtune3d.workflows.known_scans import KnownScan, KnownScans
 from fedtune3d.workflows.predict import Predictor, distinct_names, predict_scans
 from fedtune3d.workflows.run import run_experiment
-from fedtune3d.workflows.scan_predictions import Prediction, write_predictions_of
+from fedtune3d.workflows.scan_predictions import Prediction, require_no_other_file, write_predictions_of
 
 pytestmark = pytest.mark.ci
 
@@ -179,6 +179,21 @@ def test_the_table_says_why_a_scan_was_not_compared(tmp_path: Path) -> None:
             assert [row["why_not_known"] for row in csv.DictReader(file, delimiter="\t")] == expected
 
 
+@pytest.mark.parametrize(
+    "outcome", [BINARY, NumberOutcome("age", 40, 100, "years", "leave_out")], ids=["classes", "number"]
+)
+def test_only_a_table_of_predictions_is_replaced(tmp_path: Path, outcome: Outcome) -> None:
+    table, participants = tmp_path / "table.tsv", tmp_path / "participants.tsv"
+    write_predictions_of([], table, outcome)
+    require_no_other_file(table)
+    require_no_other_file(tmp_path / "new.tsv")
+    participants.write_text("participant_id\tdiagnosis\nsub-1\tAD\n")
+    (tmp_path / "scan.nii.gz").write_bytes(bytes(range(256)) * 99)
+    for other in (participants, tmp_path / "scan.nii.gz", tmp_path):
+        with pytest.raises(InputError, match="exists and is no table of predictions, so it is not replaced"):
+            require_no_other_file(other)
+
+
 def test_several_processes_predict_to_the_same_bits_and_in_the_same_order(
     predictor: Predictor, small_experiment: Any
 ) -> None:
@@ -207,3 +222,7 @@ def test_a_bids_folder_becomes_a_table_that_is_whole_or_absent(
     assert code == 2
     assert "sub-09_T1w.nii.gz" in err
     assert not table.exists()
+    people = (site / "participants.tsv").read_text()
+    code, _, err = call(capsys, "predict", run, site, "--output", site / "participants.tsv")
+    assert (code, (site / "participants.tsv").read_text()) == (2, people)
+    assert "is no table of predictions" in err

@@ -90,6 +90,8 @@ def test_a_run_of_other_features_is_not_continued(finished: RunFolder, features:
     longer = changed(training={"rounds": 3})
     write_environment(finished, features)
     open_run(finished, deepcopy(PUBLIC), resume=True)  # complete: nothing is computed
+    with pytest.raises(InputError, match="encoder tiny"):
+        open_run(finished, deepcopy(PUBLIC), resume=True, alone=False)
     with pytest.raises(InputError, match=r"encoder tiny.*use the fedtune3d that trained it, or train it again with an"):
         open_run(finished, longer, resume=True)
     assert read_metrics(finished) == METRICS
@@ -98,7 +100,10 @@ def test_a_run_of_other_features_is_not_continued(finished: RunFolder, features:
     finished.metrics.unlink()
     with pytest.raises(InputError, match="encoder tiny"):
         open_run(finished, deepcopy(PUBLIC), resume=True)
+    write_metrics(finished, METRICS, {})
     write_environment(finished, FeatureVersions.here("tiny"))
+    open_run(finished, deepcopy(PUBLIC), resume=True, alone=False)
+    assert read_metrics(finished) == METRICS
     open_run(finished, longer, resume=True)
 
 

@@ -86,10 +86,12 @@ def predict(
     from fedtune3d.workflows.explain import explainer
     from fedtune3d.workflows.new_scans import find_scans
     from fedtune3d.workflows.predict import Predictor, predict_scans
-    from fedtune3d.workflows.scan_predictions import write_predictions_of
+    from fedtune3d.workflows.scan_predictions import require_no_other_file, write_predictions_of
 
     if occlusion and explain is None:
         raise InputError("--occlusion: expected --explain FOLDER as well, the folder of the maps")
+    if output is not None:
+        require_no_other_file(output)
     _install(encoder)
     found = find_scans(scans)
     predictor = Predictor(run_folder, weights, site)

@@ -107,7 +107,7 @@ def _open(folder: CrossValidationFolder, folds: Mapping[str, Experiment], resume
         )
     for name, fold in folds.items():
         if folder.fold(name).config.exists():
-            open_run(folder.fold(name), fold.public(), resume=True)
+            open_run(folder.fold(name), fold.public(), resume=True, alone=False)
 
 
 def _run(

@@ -19,7 +19,9 @@ from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.federation.environment import Environment
 
 
-def open_run(folder: RunFolder, public: dict[str, Json], *, resume: bool, may_grow: bool = True) -> None:
+def open_run(
+    folder: RunFolder, public: dict[str, Json], *, resume: bool, may_grow: bool = True, alone: bool = True
+) -> None:
     """Write the configuration to a new run folder, or check that the folder contains the same run.
 
     Baselines and rounds may be added to a run, and `explain` and `evaluation` may change: its rounds are kept, and the
@@ -30,6 +32,8 @@ def open_run(folder: RunFolder, public: dict[str, Json], *, resume: bool, may_gr
         public: The resolved configuration, without paths.
         resume: Whether to continue a run in the folder.
         may_grow: Whether rounds may be added; not across hospitals, where sites identify the experiment by its hash.
+        alone: Whether the run is compared with no others; those of a study or cross-validation must agree in features,
+            even if they are complete.
 
     Raises:
         InputError: If the folder contains a run and `resume` is False, contains a run with another configuration, or
@@ -42,13 +46,15 @@ def open_run(folder: RunFolder, public: dict[str, Json], *, resume: bool, may_gr
         raise InputError(f"{folder.path}: already contains a run; add --resume to continue it, or change `output`")
     before = read_run_config(folder.config)
     differing = list(_differences(before, public))
-    if folder.metrics.exists() and not differing:
+    if alone and folder.metrics.exists() and not differing:
         return
     for difference in differing:
         if not _is_addition(difference, public, may_grow):
             raise InputError(_refusal(folder, differing))
     if problem := _find_other_features(folder, public):
         raise InputError(problem)
+    if not differing:
+        return
     folder.metrics.unlink(missing_ok=True)
     if folder.saliency.exists() and any(difference.top in ("explain", "training") for difference in differing):
         shutil.rmtree(folder.saliency)

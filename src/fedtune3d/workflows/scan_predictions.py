@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import write_text
 from fedtune3d._utils.foreign_text import table_cell
 from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
@@ -16,6 +17,9 @@ from fedtune3d.workflows.exported_model import recalibrate
 from fedtune3d.workflows.known_scans import KnownScan
 
 Cell = str | float | bool | None
+_SCAN = "scan"
+_COMPARED = ("out_of_distribution", "nearest_site", "distance", "why_not_known")
+"""The last columns of a table of predictions."""
 
 
 class _Compared:
@@ -140,6 +144,22 @@ def prediction_of(
     return Prediction(scan, name, probability, positive, site, distance, recalibrated, known)
 
 
+def require_no_other_file(path: Path) -> None:
+    """Check that a file which `write_predictions_of` would replace is such a table itself.
+
+    Raises:
+        InputError: If it is a folder or another file, such as the table of participants.
+    """
+    if not path.exists():
+        return
+    if path.is_file():
+        with path.open(encoding="utf-8", errors="replace") as file:
+            columns = tuple(file.readline(4096).rstrip("\n").split("\t"))
+        if columns[:1] == (_SCAN,) and columns[-len(_COMPARED) :] == _COMPARED:
+            return
+    raise InputError(f"{path}: exists and is no table of predictions, so it is not replaced; give another file")
+
+
 def write_predictions_of(
     predictions: Sequence[AnyPrediction], path: Path, outcome: Outcome, why_unknown: str = ""
 ) -> None:
@@ -153,7 +173,7 @@ def write_predictions_of(
     """
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-    writer.writerow(("scan", *_columns(outcome), "out_of_distribution", "nearest_site", "distance", "why_not_known"))
+    writer.writerow((_SCAN, *_columns(outcome), *_COMPARED))
     for prediction in predictions:
         why = why_unknown if prediction.distance is None and why_unknown else None
         compared = (prediction.out_of_distribution, prediction.nearest_site, prediction.distance, why)

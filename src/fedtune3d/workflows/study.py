@@ -168,7 +168,7 @@ class _StudyRun:
             for draw in self.study.draws:
                 folder = RunFolder(self.study.trial_folder(combination, draw))
                 if folder.config.exists():
-                    open_run(folder, self._experiment(combination, draw, ()).public(), resume=True)
+                    open_run(folder, self._experiment(combination, draw, ()).public(), resume=True, alone=False)
 
     def _prepare(self) -> None:
         """Prepare all scans on each encoder's grid before the first trial, so that trials do not wait for another."""
