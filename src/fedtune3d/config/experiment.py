@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -336,7 +336,7 @@ class Experiment(ExperimentKeys):
 
     def sha256(self) -> str:
         """Return the experiment's hash, equal at server and sites: of its public part and the versions of features."""
-        return _sha256(self.public() | {"features": str(FeatureVersions.here(self.model.encoder))})
+        return _sha256(self.public() | {"features": asdict(FeatureVersions.here(self.model.encoder))})
 
     def splits_sha256(self) -> str:
         """Return the hash of what determines the splits: if equal, of two runs or folds, these test the same people."""

@@ -12,7 +12,7 @@ from fedtune3d.report.experiment_lines import inclusion_sentences
 from fedtune3d.report.methods import experiment_of
 from fedtune3d.report.number_formatting import plural, sites_have
 from fedtune3d.report.run_contents import RunContents
-from fedtune3d.report.split_sizes import people_in, size_text
+from fedtune3d.report.split_sizes import HELD_BACK, people_in, size_text
 from fedtune3d.report.statements import ci
 from fedtune3d.report.what_left import what_left_short
 
@@ -33,7 +33,7 @@ def trained_on(contents: RunContents, names: ClassNames | None = None) -> str:
     """Say how many people are in the training sets, by class with the names of two, and how many chose the round."""
     train, validation = (people_in(contents, split) for split in ("train", "validation"))
     if train.people is None or validation.people is None:
-        return "A number of people that not every site lets leave"
+        return HELD_BACK
     classes = train.classes if names is None else names.in_order
     return f"{size_text(train.people, classes)}; {sum(validation.people)} others for model selection"
 

@@ -7,6 +7,8 @@ from fedtune3d.cohorts.flow import NOBODY
 from fedtune3d.evaluation.outcome import BINARY, in_shown_order
 from fedtune3d.report.run_contents import RunContents
 
+HELD_BACK = "a number of people that not every site lets leave"
+
 
 @dataclass(frozen=True)
 class SplitSize:
@@ -45,7 +47,7 @@ def size_text(people: Sequence[int], classes: Sequence[str]) -> str:
 def people_text(size: SplitSize) -> str:
     """Format a size: `25 positive and 30 negative people`, or that a site does not tell."""
     if size.people is None:
-        return "a number of people that not every site lets leave"
+        return HELD_BACK
     if len(size.people) == 1:
         return f"{size.people[0]} people"
     counted = in_shown_order(f"{count} {name}" for count, name in zip(size.people, size.classes, strict=True))
