@@ -163,7 +163,8 @@ class _Run:
         return self.folder
 
     def _train_and_evaluate(self) -> None:
-        require_device(self.folder, self.process_model.device.type)
+        if self.pooled is not None:  # else the sites train, each on a device of its own
+            require_device(self.folder, self.process_model.device.type)
         assembled = self.process_model.assembled  # fails on a wrong checkpoint before scans are prepared
         require_atlas(self.experiment)
         counts, overlap = self._count_and_split()

@@ -134,7 +134,7 @@ class Attention(nn.Module):
         qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))
         padding = self._padding(x) if any(extent % self.window_size for extent in x.shape[1:4]) else None
         with torch.autocast(x.device.type, enabled=False):
-            # A CPU is no quicker in bfloat16 here, and its fused attention takes no gradient of a mask.
+            # Attention stays in float32 on a CPU.
             dtype = self.rel_pos_d.dtype if x.device.type == "cpu" else qkv.dtype
             attended = self._attend_in_windows(qkv.to(dtype), None if padding is None else padding.to(dtype))
         projected: Tensor = self.proj(attended.flatten(4))
