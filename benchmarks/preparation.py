@@ -31,7 +31,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from fedtune3d._utils.memory import peak_memory_bytes
+from fedtune3d._utils.memory import keep_freed_memory, peak_memory_bytes
 from fedtune3d.preparation import prepare_scan as preparation
 from fedtune3d.preparation.itk import TO_LPS
 from fedtune3d.preparation.prepare_scan import prepare_scan
@@ -63,6 +63,7 @@ def main() -> None:
     parser.add_argument("--compare", action="store_true", help="register with antspyx, too")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    keep_freed_memory()  # as a process that prepares scans does
     load_template(128, 1.5)
     start_gb = peak_memory_bytes() / 1e9
     timings: Timings = defaultdict(list)

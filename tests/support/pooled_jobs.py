@@ -2,7 +2,10 @@
 
 import os
 import signal
+import time
 from pathlib import Path
+
+import numpy as np
 
 from fedtune3d._utils.errors import ScanError
 
@@ -19,3 +22,11 @@ def double(number: int, folder: Path) -> tuple[int, bool]:
     if number == 4:
         os.kill(os.getpid(), signal.SIGKILL)
     return 2 * number, (folder / str(os.getpid())).exists()
+
+
+def touch_memory(megabytes: int, seconds: float) -> int:
+    """Use so much memory in pieces and free it, take so long, and return the number of this process."""
+    pieces = [np.ones(1_000_000) for _ in range(megabytes // 8)]
+    time.sleep(seconds)
+    del pieces
+    return os.getpid()

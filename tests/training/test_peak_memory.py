@@ -1,6 +1,7 @@
 """Peak memory of one piece of work after another; the kernel counts in pages and batches."""
 
 import ctypes
+import os
 import subprocess
 import sys
 
@@ -27,37 +28,39 @@ def _can_reset() -> None:
         pytest.skip("this system cannot reset the peak")
 
 
-def test_only_the_work_itself_counts() -> None:
-    allocate(400)  # an earlier trial in this process
-    memory = PeakMemory()
-    memory.begin(torch.device("cpu"))
-    allocate(150)
-    assert 140 * MB < memory.peak_bytes() < 200 * MB
-    memory.begin(torch.device("cpu"))
-    allocate(50)
-    assert 40 * MB < memory.peak_bytes() < 100 * MB
-
-
-KEEPING = """
-import ctypes
+MEASURING = """
 import numpy as np
 import torch
+from fedtune3d._utils.memory import keep_freed_memory
 from fedtune3d.training.peak_memory import PeakMemory
-ctypes.CDLL(None).mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD: what is freed stays with the process
-np.ones(50_000_000)
+keep_freed_memory()
+def work(megabytes):
+    np.ones(megabytes * 125_000)
+def measure(megabytes):
+    memory.begin(torch.device("cpu"))
+    work(megabytes)
+    print(memory.peak_bytes() // 1_000_000)
+work(400)  # an earlier trial in this process
 memory = PeakMemory()
-memory.begin(torch.device("cpu"))
-np.ones(20_000_000)
-print(memory.peak_bytes() // 1_000_000)
+measure(150)
+measure(50)
+measure(250)
+work(500)
+measure(50)
 """
 
 
 @pytest.mark.ci
-def test_memory_that_the_process_has_kept_for_later_does_not_hide_the_peak() -> None:
-    if not hasattr(ctypes.CDLL(None), "mallopt"):
+@pytest.mark.parametrize("keeps", [True, False])
+def test_only_work_that_is_measured_counts(keeps: bool) -> None:
+    """Where the process keeps its memory, the largest piece so far; otherwise, each by itself."""
+    if keeps and not hasattr(ctypes.CDLL(None), "mallopt"):
         pytest.skip("the C library is not glibc")
-    found = subprocess.run([sys.executable, "-c", KEEPING], capture_output=True, text=True, check=True)
-    assert 150 < int(found.stdout) < 200
+    environment = os.environ | ({} if keeps else {"MALLOC_MMAP_THRESHOLD_": "100000"})
+    words = [sys.executable, "-c", MEASURING]
+    said = subprocess.run(words, capture_output=True, text=True, check=True, env=environment).stdout
+    expected = [150, 150 if keeps else 50, 250, 50]
+    assert [int(line) for line in said.split()] == [pytest.approx(megabytes, abs=40) for megabytes in expected]
 
 
 def test_the_model_counts_that_is_there_before_the_work() -> None:

@@ -32,7 +32,7 @@ class SiteEntry:
         sent: Validation scores of the state that it sent back.
         seconds: Wall time of the task at the site.
         peak_memory_bytes: Peak memory of the task: of the GPU, or on a CPU of the host above what the process held
-            before its model.
+            before its model, or an earlier task's if that was higher (`PeakMemory`).
         spent: What the run has cost each person in training there, by what the site says.
     """
 

@@ -6,6 +6,7 @@ import torch
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.gpu import compute_exactly, gpu_errors_in_one_line
+from fedtune3d._utils.memory import keep_freed_memory
 from fedtune3d.aggregation.contract import RuleContext
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.own_encoder import find_other_code
@@ -30,6 +31,7 @@ class ProcessModel:
         self.experiment = experiment
         self.memory = PeakMemory()
         torch.set_num_threads(experiment.threads)
+        keep_freed_memory()
 
     @property
     def device(self) -> torch.device:

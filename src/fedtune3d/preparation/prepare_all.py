@@ -13,6 +13,7 @@ from joblib import cpu_count
 
 from fedtune3d._utils.errors import InputError, ScanError
 from fedtune3d._utils.files import disk_of, require_free_space, sweep_partials
+from fedtune3d._utils.memory import keep_freed_memory
 from fedtune3d._utils.process_pool import run_in_processes
 from fedtune3d.cohorts.records import ScanRecord
 from fedtune3d.cohorts.warnings import ReadingWarning
@@ -160,6 +161,7 @@ def _prepare(
     """Yield each missing scan with its outcome, in order, as they are prepared."""
     processes = _count_processes(cohorts, missing, default_processes() if workers is None else workers)
     if processes == 1:
+        keep_freed_memory()
         yield from ((number, record, _outcome(cohorts[number].store.get, record)) for number, record in missing)
         return
     jobs = [partial(_outcome, cohorts[number].store.get, record) for number, record in missing]

@@ -13,6 +13,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import require_free_space, sha256_file, write_json
 from fedtune3d._utils.folders import SimulationFolder
 from fedtune3d._utils.json_values import Json
+from fedtune3d._utils.memory import keep_freed_memory
 from fedtune3d.simulation.anatomy import Anatomy
 from fedtune3d.simulation.bids_folder import scan_path, write_scan, write_site_files
 from fedtune3d.simulation.cohort_design import PlannedScan, PlannedSite, plan_sites
@@ -174,6 +175,7 @@ def _make_scan(path: Path, anatomy: Anatomy, effect: SiteEffect, scan: PlannedSc
 
 def _make_scan_on_one_thread(path: Path, anatomy: Anatomy, effect: SiteEffect, scan: PlannedScan, seed: int) -> None:
     torch.set_num_threads(1)
+    keep_freed_memory()
     _make_scan(path, anatomy, effect, scan, seed)
 
 

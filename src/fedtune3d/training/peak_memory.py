@@ -9,18 +9,24 @@ from fedtune3d._utils.memory import (
     return_free_memory,
 )
 
+TOLERANCE_BYTES = 20_000_000
+"""The system's counts of pages differ by some."""
+
 
 class PeakMemory:
     """Measures the peak memory of one piece of work after another.
 
     Create it before the model: what the process holds by then (Python, libraries, earlier runs) is not counted on a
     CPU. On a GPU everything is counted that PyTorch holds there, the model included.
+
+    On a CPU, memory that a piece of work has freed is left to the next one, which need not map it again. So after
+    pieces that need more, a piece counts as the largest of them, until something else in between needs more than all.
     """
 
     def __init__(self) -> None:
         return_free_memory()
         self._baseline = resident_memory_bytes()
-        self._before = 0
+        self._before = self._highest = 0
         self._reset = False
         self._device = torch.device("cpu")
 
@@ -30,7 +36,8 @@ class PeakMemory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         else:
-            return_free_memory()
+            if resident_memory_bytes() > self._highest + TOLERANCE_BYTES:  # other work than that measured has left it
+                return_free_memory()
             self._reset = reset_peak_memory()
             self._before = peak_memory_bytes()
 
@@ -45,4 +52,5 @@ class PeakMemory:
         peak = peak_memory_bytes()
         if not self._reset and peak == self._before:
             peak = resident_memory_bytes()
+        self._highest = max(self._highest, peak)
         return max(0, peak - self._baseline)

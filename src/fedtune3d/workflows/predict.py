@@ -12,6 +12,7 @@ from torch import nn
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.memory import keep_freed_memory
 from fedtune3d._utils.process_pool import run_in_processes
 from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.config.experiment import Experiment
@@ -69,6 +70,7 @@ class Predictor:
         self.names = contents.names
         self.warnings = result_warnings(self.metrics, self.names, contents.ledger)
         torch.set_num_threads(self.experiment.threads)
+        keep_freed_memory()
 
     def prepare(self, scan: Path) -> PreparedScan:
         """Prepare a scan as the run's scans were prepared. Raises `ScanError` if that is impossible."""

@@ -12,6 +12,7 @@ from flwr.clientapp import ClientApp
 
 from fedtune3d._utils.folders import SitePaths, SiteWork
 from fedtune3d._utils.locks import one_writer
+from fedtune3d._utils.memory import KeptMemory
 from fedtune3d._utils.progress import Lines
 from fedtune3d.federation.flower.engine import (
     Runtime,
@@ -37,6 +38,7 @@ from fedtune3d.federation.flower.site_host import MakeSite, SiteHost
 log = logging.getLogger("fedtune3d")
 POLL_SECONDS = 0.2
 RECONNECT_SECONDS = 5.0
+IDLE_SECONDS = 60.0
 
 
 @cache
@@ -92,12 +94,15 @@ def _serve(folder: Path, settings: SiteSettings, app: ClientApp, stopped: Callab
     bounds = intake_environment(settings.policy.max_payload_mb)
     child = start_child("supernode", _arguments(folder, settings, address), work.flower, work.log, bounds)
     runtime = Runtime(address, None, secret, "SuperExec")
+    kept = KeptMemory(IDLE_SECONDS)
     try:
         while child.poll() is None and not stopped():
             work.alive.touch()
             if _answer_one(runtime, app):
                 work.answered.touch()
+                kept.note_work()
             else:
+                kept.return_if_idle()
                 time.sleep(POLL_SECONDS)
     finally:
         runtime.close()

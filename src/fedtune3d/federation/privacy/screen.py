@@ -220,8 +220,12 @@ def _people(entry: Declaration, policy: Policy) -> str:
         case Exactly(people):
             return f"{people} person" if people == 1 else f"{people} people"
         case AtLeast(key):
-            return f"{getattr(policy, key)} people or more"
-    return f"{policy.min_people} people or more"
+            return _or_more(getattr(policy, key))
+    return _or_more(policy.min_people)
+
+
+def _or_more(people: int) -> str:
+    return "1 person or more" if people == 1 else f"{people} people or more"
 
 
 def _private_steps(cost: Forecast, clip: float) -> str:

@@ -195,6 +195,6 @@ KIND = TaskKind(
     Evaluation,
     evaluate,
     max_json_bytes=16 << 20,
-    contents="test and validation results: AUC, calibration and counts, or the errors of a number; of two classes how "
-    "well the model's errors tell training people from test people (AUC, number of people recognised)",
+    contents="test and validation results: AUC, calibration and counts, or the errors of a number; with two classes, "
+    "how well the model's errors tell training people from test people (AUC, number of people recognised)",
 )

@@ -60,7 +60,7 @@ class TrainAnswer(Payload):
         keys: The site's keys for the secure sum; None where the update is sent as it is.
         seconds: Wall time of the task.
         peak_memory_bytes: Peak memory of the task: of the GPU, or on a CPU of the host above what the process held
-            before its model.
+            before its model, or an earlier task's if that was higher (`PeakMemory`).
     """
 
     examples: Annotated[Examples | None, Declaration(Reveals.COUNT, OF_TRAINING, "training scans")] = None
