@@ -57,7 +57,10 @@ def test_unknown_key_inside_a_list_and_a_union(tmp_path: Path) -> None:
         ({"labels": None}, "site A has no labels"),
         ({"sites": [{"name": "A"}, {"name": "A"}]}, "A is used twice"),
         ({"splits": {"train": 0.5, "validation": 0.5, "test": 0.5}}, "splits: train + validation + test must sum to 1"),
-        ({"name": "a/b"}, "name: String should match pattern"),
+        (
+            {"name": "a/b"},
+            "name: expected at most 64 letters, digits, - and _, beginning with a letter or digit, got 'a/b'",
+        ),
         ({"tuning": {"method": "magic"}}, "tuning: "),
         ({"aggregation": {"rule": "fedavg", "mu": 1}}, "'mu'"),
         (

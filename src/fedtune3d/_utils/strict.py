@@ -6,7 +6,8 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from fedtune3d._utils.names import did_you_mean
 from fedtune3d._utils.ranges import shown
@@ -27,11 +28,21 @@ RENAMED_IN_0_2 = {
 UNION_TAGS = {"tuning": ("frozen", "full", "lora"), "labels": ("two classes", "named classes")}
 """Key → pydantic's names for the sections that may stand there, which are no part of the YAML."""
 
+_EXPECTED: dict[str, str] = {}
+"""Pattern of a text → what is expected, in words."""
+
 
 class StrictModel(BaseModel):
     """A section of the YAML: unknown keys are refused, values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def text_field(pattern: str, expected: str) -> FieldInfo:
+    """Return a field for texts that match a pattern; `expected` says in the messages what they look like."""
+    _EXPECTED[pattern] = expected
+    field: FieldInfo = Field(pattern=pattern)
+    return field
 
 
 def problems_of(path: Path, error: ValidationError, model: type[StrictModel]) -> list[str]:
@@ -55,6 +66,8 @@ def problems_of(path: Path, error: ValidationError, model: type[StrictModel]) ->
             message = f"missing key {problem['ctx']['discriminator']}"
         elif problem["type"] in ("model_type", "dataclass_type"):
             message = f"expected keys and values, got {shown(problem['input'])}"
+        elif problem["type"] == "string_pattern_mismatch" and problem["ctx"]["pattern"] in _EXPECTED:
+            message = f"expected {_EXPECTED[problem['ctx']['pattern']]}, got {shown(problem['input'])}"
         else:
             got = "" if problem["type"] == "value_error" else f", got {shown(problem['input'])}"
             message = problem["msg"].removeprefix("Value error, ") + got

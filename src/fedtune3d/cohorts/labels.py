@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.ranges import shown
+from fedtune3d._utils.strict import text_field
 from fedtune3d.cohorts.label_expressions import Comparison, LabelExpression, Row, one_of, parse_label_expression
 from fedtune3d.cohorts.number_column import NumberColumn
 from fedtune3d.cohorts.records import (
@@ -25,7 +26,13 @@ from fedtune3d.evaluation.outcome import NEGATIVE, POSITIVE, ClassOutcome
 MAX_CLASSES = 20
 RESERVED = ("everyone", "all", "train", "validation", "test", "pooled", "mean")
 """Names that mean something else where people are counted, or in tables."""
-ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.+-]{0,39}$")]
+ClassName = Annotated[
+    str,
+    text_field(
+        r"^[A-Za-z0-9][A-Za-z0-9 _.+-]{0,39}$",
+        "at most 40 letters, digits, spaces and any of _.+-, beginning with a letter or digit",
+    ),
+]
 
 
 def _diagnoses(value: object) -> object:

@@ -6,10 +6,12 @@ from pydantic import Field, field_validator
 
 from fedtune3d._utils.names import known_name
 from fedtune3d._utils.ranges import Count, Fraction, Number, Positive, Whole
-from fedtune3d._utils.strict import StrictModel
+from fedtune3d._utils.strict import StrictModel, text_field
 from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.models.assembly import NCC, RESNET18
 from fedtune3d.models.heads import head_names
+
+HOURS = text_field(r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$", 'hours such as "19:00-07:00"')
 
 
 class Policy(StrictModel):
@@ -61,7 +63,7 @@ class Policy(StrictModel):
     max_share: Fraction = 0.6
     max_epsilon: Annotated[Number, Field(ge=0.01, le=100, allow_inf_nan=False)] | None = None
     max_delta: Annotated[Number, Field(ge=1e-12, le=0.1, allow_inf_nan=False)] = 1e-3
-    hours: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")] | None = None
+    hours: Annotated[str, HOURS] | None = None
 
     def for_outcome(self, outcome: Outcome) -> Self:
         """Return the policy under which an experiment that predicts `outcome` is answered.

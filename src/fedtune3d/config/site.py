@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
 from fedtune3d._utils.json_values import Json
 from fedtune3d._utils.names import known_name
-from fedtune3d._utils.strict import StrictModel
+from fedtune3d._utils.strict import StrictModel, text_field
 from fedtune3d._utils.user_paths import UserPath
 from fedtune3d.cohorts.formats import AUTO, format_names
 from fedtune3d.cohorts.inclusion import Criterion
@@ -17,7 +17,8 @@ from fedtune3d.config.policy import Policy
 LATER_POLICY_KEYS = ("secure_aggregation", "max_share", "max_lora_rank", "max_threads", "max_epsilon", "max_delta")
 """Left out of the identity of an experiment where they have their defaults, so that it stays what it was."""
 SITE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
-SiteName = Annotated[str, Field(pattern=SITE_NAME)]
+NAME_WORDS = "at most 64 letters, digits, - and _, beginning with a letter or digit"
+SiteName = Annotated[str, text_field(SITE_NAME, NAME_WORDS)]
 
 
 def _format(name: str) -> str:

@@ -104,9 +104,11 @@ class _StudyRun:
         }
         scores = {combination: score for combination, score in candidates.items() if score is not None}
         if not scores:
-            faults = "; ".join(sorted(set(self.faults.values()))) or self._why_without_score()
+            reasons = sorted(set(self.faults.values())) or [self._why_without_score()]
+            others = f" (and {len(reasons) - 1} more, above)" if len(reasons) > 1 else ""
             raise InputError(
-                f"{self.folder.path}: no trial has a validation {self.measure.validation} to choose by: {faults}"
+                f"{self.folder.path}: no trial has a validation {self.measure.validation} to choose by: "
+                f"{reasons[0]}{others}"
             )
         sign = -1 if self.measure.is_error else 1
         return max(scores, key=lambda combination: sign * scores[combination])

@@ -17,7 +17,7 @@ from fedtune3d._utils.strict import StrictModel, problems_of
 from fedtune3d._utils.user_paths import UserPath
 from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.config.privacy import MIN_SITES
-from fedtune3d.config.site import SITE_NAME
+from fedtune3d.config.site import NAME_WORDS, SITE_NAME
 from fedtune3d.federation.flower.certificates import require_certificates
 from fedtune3d.federation.flower.keys import call, make_site_key, set_site_key
 from fedtune3d.federation.flower.site_folder import Address
@@ -198,7 +198,7 @@ class ServerFolder:
 def _require_name(site: str) -> None:
     """Refuse a name that could be a path, before anything is made of it. Raises `InputError`."""
     if not re.fullmatch(SITE_NAME, site):
-        raise InputError(f"--site {site!r}: expected letters, digits, - and _, as in an experiment file")
+        raise InputError(f"--site {site!r}: expected {NAME_WORDS}, as in an experiment file")
 
 
 def _is_address(host: str) -> bool:

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import SIGNING_KEY, TRUSTED, SitePaths
 from fedtune3d._utils.ranges import Whole
-from fedtune3d._utils.strict import StrictModel, problems_of
+from fedtune3d._utils.strict import StrictModel, problems_of, text_field
 from fedtune3d._utils.user_paths import UserPath
 from fedtune3d._utils.yaml_files import read_yaml
 from fedtune3d.cohorts.records import DIAGNOSIS
@@ -18,7 +18,13 @@ from fedtune3d.config.site import SiteName, SiteSection
 from fedtune3d.federation.privacy.refusal import Refusal
 from fedtune3d.models.encoders import OwnEncoder, install_encoder
 
-Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$|^\[[0-9A-Fa-f:]+\]:\d{1,5}$")]
+Address = Annotated[
+    str,
+    text_field(
+        r"^[A-Za-z0-9.-]+:\d{1,5}$|^\[[0-9A-Fa-f:]+\]:\d{1,5}$",
+        "the server's HOST:PORT without https://, such as fl.example.org:9092",
+    ),
+]
 
 
 class SitePolicy(Policy):
