@@ -30,3 +30,10 @@ def touch_memory(megabytes: int, seconds: float) -> int:
     time.sleep(seconds)
     del pieces
     return os.getpid()
+
+
+def count_up(seconds: float) -> None:
+    """Compute for so long."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        sum(range(1000))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import ModuleType, TracebackType
 from typing import Self, TypeVar
 
+from fedtune3d._utils.signals import held_back
 from fedtune3d.federation.workers.process import Held, Lifeline, begin, begun, call
 from fedtune3d.federation.workers.spool import Spool
 
@@ -57,7 +58,7 @@ class WorkerPool:
         held_by_worker, held_here = context.Pipe(duplex=False)
         self._lifelines.append(held_here)
         executor = ProcessPoolExecutor(1, context, begin, (held_by_worker, make, self.spool))
-        with _hidden_main(), _no_interrupts():
+        with _hidden_main(), held_back({signal.SIGINT}):  # a traceback of each would be printed
             executor.submit(begun)
         return executor
 
@@ -75,13 +76,3 @@ def _hidden_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
-
-
-@contextmanager
-def _no_interrupts() -> Iterator[None]:
-    """Block SIGINT for the processes started in the block: Ctrl-C in a terminal would print a traceback of each."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,68 @@
+"""Signals held back, also where a thread of a library takes them."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from fedtune3d._utils.signals import held_back
+
+
+@pytest.fixture
+def seen() -> Iterator[list[int]]:
+    """The signals that were delivered, by a handler in the place of pytest's."""
+    delivered: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: delivered.append(number))
+    yield delivered
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("other_thread", [True, False])
+def test_a_signal_arrives_once_and_after_the_block(seen: list[int], other_thread: bool) -> None:
+    ended = threading.Event()
+    thread = threading.Thread(target=ended.wait)  # blocks no signal
+    if other_thread:
+        thread.start()
+    with held_back({signal.SIGTERM}):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.05)
+        assert seen == []
+    assert seen == [signal.SIGTERM]
+    ended.set()
+    if other_thread:
+        thread.join()
+
+
+def test_what_was_before_is_there_again(seen: list[int]) -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    handler = signal.getsignal(signal.SIGTERM)
+    blocked = []
+
+    def fail() -> None:
+        with held_back({signal.SIGTERM}):
+            blocked.extend(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+            raise ValueError("in the block")
+
+    with pytest.raises(ValueError, match="in the block"):
+        fail()
+    assert signal.SIGTERM in blocked
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert seen == []
+
+
+def test_in_another_thread_the_handlers_stay(seen: list[int]) -> None:
+    handlers = []
+
+    def hold() -> None:
+        with held_back({signal.SIGTERM}):
+            handlers.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    thread.join()
+    assert handlers == [signal.getsignal(signal.SIGTERM)]
