@@ -15,6 +15,8 @@ def test_a_line_where_it_begins_and_where_it_ends() -> None:
         advance(3, 3)
     with Lines(said.append).bar("nothing to do"):
         pass
+    with Lines(said.append).bar("all done before") as advance:
+        advance(3, 3)
     assert said == ["preparing scans: 3", "preparing scans: done"]
 
 
@@ -58,3 +60,14 @@ def test_without_progress_there_is_no_time_left() -> None:
         advance(0, 20)
         advance(0, 20)
     assert said == ["rounds: 20", "rounds: 0 of 20", "rounds: done"]
+
+
+def test_a_bar_appears_with_something_to_do_and_stays_to_the_end() -> None:
+    with Bars(Console(file=io.StringIO(), force_terminal=True)) as bars:
+        with bars.bar("all done before") as advance:
+            advance(3, 3)
+        with bars.bar("rounds") as advance:
+            advance(1, 2)
+            advance(2, 2)
+        shown = {task.description for task in bars.bars.tasks if task.visible}
+    assert shown == {"rounds"}

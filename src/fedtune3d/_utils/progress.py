@@ -40,8 +40,8 @@ class Silent:
 class Lines:
     """A display for logs: one line at the start, one per minute with the time left, and one at the end.
 
-    Work without steps has no line. A first step that is reported alone does not count for the pace: the first round
-    also encodes what all others only read, and the first scan starts the processes.
+    Work without steps, or done before its first step, has no line. A first step that is reported alone does not count
+    for the pace: the first round also encodes what all others only read, and the first scan starts the processes.
     """
 
     def __init__(self, print_line: Callable[[str], None], every_seconds: float = 60) -> None:
@@ -59,6 +59,8 @@ class Lines:
             """Print a line at the first step, and after that at most every `every_seconds`."""
             nonlocal first, warm, last_printed
             now = time.monotonic()
+            if first is None and done == total:
+                return
             if first is not None and warm is None and done == first.done + 1:
                 warm = _Step(now, done)
             if first is None:
@@ -103,7 +105,9 @@ class Bars:
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TextColumn("·"),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=console,
         )
 
@@ -116,9 +120,15 @@ class Bars:
 
     @contextmanager
     def bar(self, text: str) -> Iterator[Advance]:
-        """Show a bar, from its first step."""
+        """Show a bar, from its first step that leaves something to do."""
         task = self.bars.add_task(text, total=None, visible=False)
-        yield lambda done, total: self.bars.update(task, completed=done, total=total, visible=True)
+
+        def advance(done: int, total: int) -> None:
+            """Show the step."""
+            is_shown = self.bars.tasks[self.bars.task_ids.index(task)].visible
+            self.bars.update(task, completed=done, total=total, visible=is_shown or done < total)
+
+        yield advance
 
     def note(self, text: str) -> None:
         """Print the line above the bars."""
