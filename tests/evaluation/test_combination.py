@@ -76,6 +76,20 @@ def test_sensitivity_at_the_specificity_of_the_validation_scans(clustered: Calla
         assert got.specificity.value == (~called)[test.labels == 0].mean()
 
 
+def test_saturated_probabilities_leave_no_threshold_at_that_specificity_and_the_reason_says_so() -> None:
+    """Both classes have validation scans, and a threshold with the highest Youden's J, but none at 90% specificity."""
+    labels = np.repeat([0, 1], [21, 20])
+    probabilities = np.r_[np.full(18, 0.1), np.full(3, 0.9999988), np.full(20, 0.99999986)]
+    rows = Predictions(tuple(f"p{n}" for n in range(41)), ("",) * 41, labels, probabilities)
+    metrics = combine({"A": summarise(rows, rows, 1, True, {})}, seed=2)
+    for part in (metrics.sites["A"], metrics.pooled):
+        assert part.threshold is not None
+        assert part.sensitivity.value == 1
+        assert part.at_specificity.threshold is None
+        for estimate in (part.at_specificity.sensitivity, part.at_specificity.specificity):
+            assert "more than 10% of the negative validation scans" in estimate.undefined
+
+
 def test_a_sites_own_numbers_are_of_its_predictions_whatever_leaves(clustered: Callable) -> None:
     tests, summaries = sites_of(clustered, share=False)
     site = combine(summaries, seed=2).sites["A"]

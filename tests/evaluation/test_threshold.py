@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fedtune3d.evaluation.grid import EDGES, grid_counts
-from fedtune3d.evaluation.threshold import choose_threshold, threshold_at_specificity
+from fedtune3d.evaluation.threshold import choose_threshold, threshold_at_specificity, why_not_specific
 
 
 def threshold_of(negatives: list[float], positives: list[float]) -> float | None:
@@ -50,3 +50,15 @@ def test_at_specificity_there_may_be_none() -> None:
     assert threshold_at_specificity(one, 0 * one, 0.9) is None
     assert threshold_at_specificity(0 * one, one, 0.9) is None
     assert threshold_at_specificity(grid_counts(np.array([1.0])), one, 0.9) is None
+
+
+def test_why_no_threshold_is_specific() -> None:
+    """Three of 21 negatives have saturated probabilities: even the highest threshold has a specificity of 18 / 21."""
+    negatives = grid_counts(np.r_[np.full(18, 0.1), 0.9999824, 0.9999937, 0.9999988])
+    positives = grid_counts(np.full(20, 0.99999986))
+    assert threshold_at_specificity(negatives, positives, 0.9) is None
+    why = why_not_specific(negatives, positives, 0.9)
+    assert "more than 10% of the negative validation scans have a probability of at least 0.99995" in why
+    assert threshold_at_specificity(negatives, positives, 0.85) is not None
+    for both in ((negatives, 0 * positives), (0 * negatives, positives)):
+        assert why_not_specific(*both, 0.9) == "no threshold: a class has no validation scans"

@@ -21,7 +21,11 @@ class OperatingPoint:
 
 
 def operating_point(
-    negatives: np.ndarray, positives: np.ndarray, participants: tuple[int, int], threshold: float | None
+    negatives: np.ndarray,
+    positives: np.ndarray,
+    participants: tuple[int, int],
+    threshold: float | None,
+    why_none: str = NO_THRESHOLD,
 ) -> OperatingPoint:
     """Compute the operating point at a threshold on the grid; a scan is positive at or above it.
 
@@ -34,9 +38,10 @@ def operating_point(
         positives: The same for the positive class.
         participants: Numbers of participants with a negative scan and with a positive scan.
         threshold: A value in `grid.EDGES`; if None, all estimates are undefined.
+        why_none: Why there is no threshold, if there is none.
     """
     if threshold is None:
-        nothing = undefined(NO_THRESHOLD)
+        nothing = undefined(why_none)
         return OperatingPoint(balanced_accuracy=nothing, sensitivity=nothing, specificity=nothing)
     confusion = Confusion.at(negatives, positives, threshold)
     if confusion.scans == 0:

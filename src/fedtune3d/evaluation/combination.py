@@ -10,7 +10,7 @@ from fedtune3d.evaluation.auc_estimate import AucInterval
 from fedtune3d.evaluation.calibration import calibration
 from fedtune3d.evaluation.checked_summary import CheckedSummary
 from fedtune3d.evaluation.classification import OperatingPoint, operating_point
-from fedtune3d.evaluation.confusion import Confusion, accuracy
+from fedtune3d.evaluation.confusion import NO_THRESHOLD, Confusion, accuracy
 from fedtune3d.evaluation.decision_curve import decision_curve
 from fedtune3d.evaluation.delong import delong_estimate, delong_from_counts
 from fedtune3d.evaluation.estimate import FEW, Estimate
@@ -31,17 +31,22 @@ from fedtune3d.evaluation.sample import Sample
 from fedtune3d.evaluation.scale import finest_counts
 from fedtune3d.evaluation.scan_rows import pool_if_shared
 from fedtune3d.evaluation.summary import Summary
-from fedtune3d.evaluation.threshold import choose_threshold, threshold_at_specificity
+from fedtune3d.evaluation.threshold import choose_threshold, threshold_at_specificity, why_not_specific
 
 SPECIFICITY = 0.9
 """Sensitivity is also reported at the threshold with this specificity on the validation scans."""
 
 
 class _Thresholds(NamedTuple):
-    """The threshold with the highest Youden's J, and the one at `SPECIFICITY`; None if there is none."""
+    """The threshold with the highest Youden's J, and the one at `SPECIFICITY`; None if there is none.
+
+    Attributes:
+        why_not_specific: Why there is no threshold at `SPECIFICITY`, if there is none.
+    """
 
     youden: float | None
     at_specificity: float | None
+    why_not_specific: str
 
 
 class _OperatingPoints(NamedTuple):
@@ -136,10 +141,12 @@ def _test_sample(summaries: Sequence[CheckedSummary]) -> Sample:
 def _thresholds(summaries: Sequence[CheckedSummary]) -> _Thresholds:
     """Choose the thresholds on the pooled validation scans of these sites."""
     if not summaries:
-        return _Thresholds(None, None)
+        return _Thresholds(None, None, NO_THRESHOLD)
     negatives, positives = np.sum([summary.validation_counts for summary in summaries], axis=0)
     return _Thresholds(
-        choose_threshold(negatives, positives), threshold_at_specificity(negatives, positives, SPECIFICITY)
+        choose_threshold(negatives, positives),
+        threshold_at_specificity(negatives, positives, SPECIFICITY),
+        why_not_specific(negatives, positives, SPECIFICITY),
     )
 
 
@@ -179,12 +186,12 @@ def _operating_points(
     thresholds: _Thresholds,
     prevalences: Sequence[float],
 ) -> _OperatingPoints:
-    def point(threshold: float | None) -> tuple[OperatingPoint, Confusion | None]:
+    def point(threshold: float | None, why_none: str) -> tuple[OperatingPoint, Confusion | None]:
         confusion = None if threshold is None else Confusion.at(counts[0], counts[1], threshold)
-        return operating_point(counts[0], counts[1], participants, threshold), confusion
+        return operating_point(counts[0], counts[1], participants, threshold, why_none), confusion
 
-    at_threshold, confusion = point(thresholds.youden)
-    specific, specific_confusion = point(thresholds.at_specificity)
+    at_threshold, confusion = point(thresholds.youden, NO_THRESHOLD)
+    specific, specific_confusion = point(thresholds.at_specificity, thresholds.why_not_specific)
     return _OperatingPoints(
         at_threshold,
         accuracy(confusion, people, participants),

@@ -9,7 +9,7 @@ from fedtune3d.evaluation.estimate import FEW, Estimate, defined, undefined
 from fedtune3d.evaluation.grid import EDGES
 from fedtune3d.evaluation.intervals import wilson
 
-NO_THRESHOLD = "no threshold: the validation scans are of one class only"
+NO_THRESHOLD = "no threshold: a class has no validation scans"
 NO_SCANS = "no test scans, or too few for the policy"
 WILSON = "Wilson, by participants"
 

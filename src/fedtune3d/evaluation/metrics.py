@@ -66,7 +66,7 @@ class TestMetrics:
         participants_by_class: Numbers of people with a negative scan and with a positive scan.
         scans: Number of scans.
         positives: Number of positive scans.
-        threshold: Threshold with the highest Youden's J on the validation scans; None if these are of one class.
+        threshold: Threshold with the highest Youden's J on the validation scans; None if a class has none.
         balanced_accuracy: Balanced accuracy at the threshold, as are sensitivity and specificity.
         accuracy: Share of scans that are called what they are, at the threshold.
         confusion: Test scans by class and verdict at the threshold; None without one.

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fedtune3d.evaluation.confusion import NO_THRESHOLD
 from fedtune3d.evaluation.grid import EDGES
 
 
@@ -56,3 +57,16 @@ def threshold_at_specificity(negatives: np.ndarray, positives: np.ndarray, speci
     same = (true_negatives == true_negatives[first]) & (false_negatives == false_negatives[first])
     equivalent = np.flatnonzero(same)
     return float(EDGES[equivalent[len(equivalent) // 2]])
+
+
+def why_not_specific(negatives: np.ndarray, positives: np.ndarray, specificity: float) -> str:
+    """Return why `threshold_at_specificity` finds no threshold: a class has no scans, or probabilities are saturated.
+
+    The grid ends at a logit of 10. Negative scans beyond it are above every threshold.
+    """
+    if not negatives.any() or not positives.any():
+        return NO_THRESHOLD
+    return (
+        f"no threshold: more than {1 - specificity:.0%} of the negative validation scans have a probability of at "
+        f"least {EDGES[-1]:.5f}, the highest threshold on the grid"
+    )
