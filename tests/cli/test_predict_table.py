@@ -1,25 +1,14 @@
 """What a model says of new scans, as a table."""
 
-import re
 from pathlib import Path
 
 import pytest
-from outcome_metrics import number_metrics
 from rich.console import Console
 
-from fedtune3d.cli.predict_table import (
-    _sentence,
-    at_test,
-    class_table,
-    number_table,
-    prediction_sentences,
-    prediction_table,
-)
+from fedtune3d.cli.predict_table import class_table, distance_text, number_table, prediction_table
 from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
 from fedtune3d.evaluation.recalibration import PlattScaling
-from fedtune3d.report.headline import Headline
-from fedtune3d.workflows.known_scans import KnownScan
 from fedtune3d.workflows.scan_predictions import ClassPrediction, NumberPrediction, Prediction
 
 
@@ -108,28 +97,8 @@ def test_a_scaling_that_reverses_the_classes_is_named_and_not_used() -> None:
     assert "slope of -0.21, which would reverse the classes" in caption
 
 
-@pytest.mark.parametrize("threshold", [0.5118, 0.00013, 0.9997])
-def test_the_sentence_never_contradicts_itself(threshold: float) -> None:
-    values = [threshold + step * 10**-power for power in range(2, 8) for step in (-3, -1, 0, 1, 3)]
-    values = [value for value in values if 0 < value < 1]
-    predictions = [
-        Prediction(Path("a"), f"sub-{number:02}", value, value >= threshold, None, None)
-        for number, value in enumerate(values)
-    ]
-    sentences = prediction_sentences(predictions, threshold, ClassNames("AD", "CN"))
-    assert len(sentences) == len(values)
-    for sentence, prediction in zip(sentences, predictions, strict=True):
-        shown, side, cut, called = re.search(
-            r"of AD is ([\d.]+), (at or above|below) the threshold of ([\d.]+), so the model says (AD|CN)\.",
-            sentence,
-        ).groups()
-        assert (float(shown) >= float(cut)) == (side == "at or above") == (called == "AD") == prediction.positive
-
-
-def test_scans_of_the_run_are_warned_of_and_classes_named() -> None:
-    scan = Prediction(Path("a"), "sub-1", 0.8, True, None, None, known=KnownScan("A", "train"))
-    _, warning = prediction_sentences([scan], 0.4, ClassNames("AD", "CN"))
-    assert warning.startswith("Warning: sub-1 is a training scan of A in this run")
+def test_classes_have_their_names() -> None:
+    scan = Prediction(Path("a"), "sub-1", 0.8, True, None, None)
     console = Console(width=160, no_color=True)
     with console.capture() as capture:
         console.print(prediction_table([scan], 0.4, names=ClassNames("AD", "CN"), why_unknown="no site sent any"))
@@ -137,7 +106,6 @@ def test_scans_of_the_run_are_warned_of_and_classes_named() -> None:
     assert "Probability of AD" in text
     assert "AD (≥ 0.400)" in text
     assert "out of distribution is not known: no site sent any" in text
-    assert prediction_sentences([Prediction(Path("a"), "b", 0.8, None, None, None)], None)[0].endswith("no class.")
 
 
 def test_why_a_scan_is_not_compared_stands_below_the_table_whatever_is_predicted() -> None:
@@ -159,38 +127,12 @@ def test_why_a_scan_is_not_compared_stands_below_the_table_whatever_is_predicted
     assert text.count("outside the range of the target (40 to 100): sub-1") == 2
 
 
-@pytest.mark.parametrize(
-    ("probabilities", "words"),
-    [
-        ((0.3, 0.41, 0.29), "MCI has the highest probability, 0.410."),
-        ((0.20, 0.41, 0.39), "MCI has the highest probability, 0.410, but AD is near, 0.390: the class is uncertain."),
-        ((0.40, 0.40, 0.20), "CN has the highest probability, 0.400, but MCI is near, 0.400: the class is uncertain."),
-    ],
-)
-def test_two_likeliest_classes_near_each_other_are_named(probabilities: tuple[float, ...], words: str) -> None:
-    outcome = ClassOutcome(("CN", "MCI", "AD"))
-    by_class = dict(zip(outcome.names, probabilities, strict=True))
-    assert _sentence(ClassPrediction(Path("a"), "sub-1", by_class, None, None), outcome) == f"sub-1: {words}"
-
-
-def test_how_the_model_did_at_test_stands_next_to_what_it_says() -> None:
-    mean = number_metrics().mean.mae
-    value, low, high = mean.limits
-    assert at_test(Headline("mean absolute test error", "mean absolute error", mean, "years")) == (
-        "On the test scans of its run: mean absolute test error over 3 sites "
-        f"{value:.2f} [{low:.2f}, {high:.2f}] years (few people)."
-    )
-
-
-def test_several_scans_of_the_run_share_a_warning() -> None:
-    splits = ("train", "train", "test")
-    scans = [
-        Prediction(Path("a"), f"sub-{number}", 0.8, True, None, None, known=KnownScan("AB"[number % 2], split))
-        for number, split in enumerate(splits)
+def test_a_distance_beyond_the_limit_never_reads_as_the_limit() -> None:
+    assert [distance_text(value) for value in (0.31, 0.96, 1, 1.04, 1.004, 12.34)] == [
+        "0.3",
+        "1.0",
+        "1.0",
+        "1.04",
+        "1.004",
+        "12.3",
     ]
-    new = Prediction(Path("a"), "sub-9", 0.8, True, None, None)
-    *sentences, several, one = prediction_sentences([*scans, new], 0.4)
-    assert len(sentences) == 4
-    assert several.startswith("Warning: 2 scans are training scans in this run")
-    assert several.endswith("new scans: sub-0, sub-1")
-    assert one.startswith("Warning: sub-2 is a test scan of A in this run")

@@ -7,10 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from fedtune3d.config.class_names import UNNAMED, ClassNames
-from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome, Outcome
+from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
 from fedtune3d.evaluation.recalibration import PlattScaling
-from fedtune3d.report.headline import Headline, headline
-from fedtune3d.report.number_formatting import FEWEST_DIGITS, verdict_digits
+from fedtune3d.report.number_formatting import FEWEST_DIGITS, MOST_DIGITS, verdict_digits
 from fedtune3d.workflows.predict import Predictor
 from fedtune3d.workflows.scan_predictions import AnyPrediction, ClassPrediction, NumberPrediction, Prediction
 
@@ -24,11 +23,6 @@ def predicted_table(predictions: Sequence[AnyPrediction], predictor: Predictor) 
         return class_table([part for part in predictions if isinstance(part, ClassPrediction)], outcome, why_unknown)
     of_two = [part for part in predictions if isinstance(part, Prediction)]
     return prediction_table(of_two, predictor.threshold, predictor.scaling, predictor.names, why_unknown)
-
-
-NEAR = 0.1
-"""Of the two likeliest classes: a difference of probabilities below which they are called near each other."""
-SETS = {"train": "training", "validation": "validation", "test": "test"}
 
 
 def prediction_table(
@@ -58,9 +52,9 @@ def prediction_table(
         table.add_column("Recalibrated", justify="right")
     table.add_column("Predicted class")
     table.add_column("Out of distribution?")
-    digits = _digits(threshold, [prediction.probability for prediction in predictions])
+    digits = shown_digits(threshold, [prediction.probability for prediction in predictions])
     cut = None if threshold is None or scaling is None else scaling.probability(threshold)
-    more_digits = _digits(cut, recalibrated)
+    more_digits = shown_digits(cut, recalibrated)
     for prediction in predictions:
         cells = [prediction.name, f"{prediction.probability:.{digits}f}"]
         if recalibrated:
@@ -73,73 +67,6 @@ def prediction_table(
         notes.append(f"{names.positive} at {threshold:.{digits}f} or above{at}; threshold chosen on validation scans")
     _add_notes(table, [*notes, *_unlike_notes(why_unknown), *_recalibration_notes(scaling, names)])
     return table
-
-
-def prediction_sentences(
-    predictions: Sequence[Prediction], threshold: float | None, names: ClassNames = UNNAMED
-) -> list[str]:
-    """Say in one sentence per scan what the model says and why, then warn of scans that were part of the run.
-
-    The numbers have as many digits as in the table, so that they agree with the class.
-    """
-    digits = _digits(threshold, [prediction.probability for prediction in predictions])
-    sentences = []
-    for prediction in predictions:
-        text = f"{prediction.name}: the probability of {names.positive} is {prediction.probability:.{digits}f}"
-        if threshold is None or prediction.positive is None:
-            sentences.append(f"{text}; the run has no threshold, so there is no class.")
-            continue
-        side = "at or above" if prediction.positive else "below"
-        called = names.positive if prediction.positive else names.negative
-        sentences.append(f"{text}, {side} the threshold of {threshold:.{digits}f}, so the model says {called}.")
-    return [*sentences, *_known_warnings(predictions)]
-
-
-def at_test(found: Headline) -> str:
-    """Say how the model did on its test scans: `mean absolute test error over 2 sites 4.10 [3.20, 5.25] years`."""
-    return f"On the test scans of its run: {found.text}."
-
-
-def predicted_sentences(predictions: Sequence[AnyPrediction], predictor: Predictor) -> list[str]:
-    """Say what the model says of each scan, how it did at test, and warn of scans that were part of the run."""
-    outcome, tested = predictor.outcome, at_test(headline(predictor.metrics))
-    if outcome.is_binary:
-        of_two = [part for part in predictions if isinstance(part, Prediction)]
-        return [*prediction_sentences(of_two, predictor.threshold, predictor.names), tested]
-    sentences = [_sentence(prediction, outcome) for prediction in predictions]
-    return [*sentences, tested, *_known_warnings(predictions)]
-
-
-def _sentence(prediction: AnyPrediction, outcome: Outcome) -> str:
-    if isinstance(prediction, ClassPrediction):
-        highest, second = prediction.likeliest
-        first_probability, next_probability = (prediction.probabilities[name] for name in (highest, second))
-        text = f"{prediction.name}: {highest} has the highest probability, {first_probability:.{FEWEST_DIGITS}f}"
-        if first_probability - next_probability < NEAR:
-            text += f", but {second} is near, {next_probability:.{FEWEST_DIGITS}f}: the class is uncertain"
-        return f"{text}."
-    assert isinstance(prediction, NumberPrediction)
-    assert isinstance(outcome, NumberOutcome)
-    return f"{prediction.name}: the model predicts {outcome.column} {outcome.shown(prediction.number)}."
-
-
-def _known_warnings(predictions: Sequence[AnyPrediction]) -> list[str]:
-    warnings = []
-    for split, words in SETS.items():
-        known = [(scan.name, scan.known.site) for scan in predictions if scan.known and scan.known.split == split]
-        if len(known) == 1:
-            ((name, site),) = known
-            warnings.append(
-                f"Warning: {name} is a {words} scan of {site} in this run; this prediction says nothing about new "
-                "scans."
-            )
-        elif known:
-            names = ", ".join(name for name, _ in known)
-            warnings.append(
-                f"Warning: {len(known)} scans are {words} scans in this run; their predictions say nothing about new "
-                f"scans: {names}"
-            )
-    return warnings
 
 
 def class_table(predictions: Sequence[ClassPrediction], outcome: ClassOutcome, why_unknown: str = "") -> Table:
@@ -187,7 +114,14 @@ def _add_notes(table: Table, notes: Sequence[str]) -> None:
     table.caption, table.caption_justify = Text("\n".join(notes)) if notes else None, "left"
 
 
-def _digits(cut: float | None, probabilities: Sequence[float]) -> int:
+def distance_text(distance: float) -> str:
+    """Format a distance in multiples of the limit, with as many digits as show on which side of 1 it lies."""
+    digits = next((count for count in range(1, MOST_DIGITS) if (round(distance, count) > 1) == (distance > 1)), 1)
+    return f"{distance:.{digits}f}"
+
+
+def shown_digits(cut: float | None, probabilities: Sequence[float]) -> int:
+    """Return the digits with which a threshold, if there is one, and probabilities are shown."""
     return FEWEST_DIGITS if cut is None else verdict_digits(cut, probabilities)
 
 
@@ -214,5 +148,5 @@ def _predicted_class(prediction: Prediction, threshold: float | None, digits: in
 def _out_of_distribution(prediction: AnyPrediction) -> str:
     if prediction.distance is None:
         return "not known"
-    ratio = f"{prediction.distance:.1f} × the limit of {prediction.nearest_site}"
+    ratio = f"{distance_text(prediction.distance)} × the limit of {prediction.nearest_site}"
     return f"OUT OF DISTRIBUTION: {ratio}" if prediction.out_of_distribution else f"no: {ratio}"

@@ -81,7 +81,8 @@ def predict(
     every training site, are unreliable. After a run with `evaluation.recalibration`, the recalibrated probability is
     shown next to the model's own.
     """
-    from fedtune3d.cli.predict_table import predicted_sentences, predicted_table
+    from fedtune3d.cli.predict_sentences import predicted_sentences
+    from fedtune3d.cli.predict_table import predicted_table
     from fedtune3d.report import caveat
     from fedtune3d.workflows.explain import explainer
     from fedtune3d.workflows.new_scans import find_scans

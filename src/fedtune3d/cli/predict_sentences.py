@@ -1,0 +1,104 @@
+"""The sentences of `predict` below its table: what the model says of each scan, and how far to trust it."""
+
+from collections.abc import Sequence
+
+from fedtune3d.cli.predict_table import distance_text, shown_digits
+from fedtune3d.config.class_names import UNNAMED, ClassNames
+from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
+from fedtune3d.report.headline import Headline, headline
+from fedtune3d.report.number_formatting import FEWEST_DIGITS, sentence_case
+from fedtune3d.workflows.predict import Predictor
+from fedtune3d.workflows.scan_predictions import AnyPrediction, ClassPrediction, NumberPrediction, Prediction
+
+NEAR = 0.1
+"""Of the two likeliest classes: a difference of probabilities below which they are called near each other."""
+SETS = {"train": "training", "validation": "validation", "test": "test"}
+
+
+def predicted_sentences(predictions: Sequence[AnyPrediction], predictor: Predictor) -> list[str]:
+    """Say what the model says of each scan, how it did at test, and warn of scans that were part of the run."""
+    sentences = scan_sentences(predictions, predictor.outcome, predictor.threshold, predictor.names)
+    return [*sentences, at_test(headline(predictor.metrics)), *known_warnings(predictions)]
+
+
+def scan_sentences(
+    predictions: Sequence[AnyPrediction], outcome: Outcome, threshold: float | None, names: ClassNames = UNNAMED
+) -> list[str]:
+    """Say of each scan what the model says and why; of one out of distribution first, not to use the prediction.
+
+    The numbers have as many digits as in the table, so that they agree with the class.
+
+    Args:
+        predictions: The predictions.
+        outcome: What the model predicts.
+        threshold: Of two classes, the threshold; None if there is none.
+        names: The names of two classes.
+    """
+    digits = shown_digits(threshold, [part.probability for part in predictions if isinstance(part, Prediction)])
+    sentences = []
+    for prediction in predictions:
+        if isinstance(prediction, Prediction):
+            text = _of_two(prediction, threshold, digits, names)
+        else:
+            text = _of_classes(prediction) if isinstance(prediction, ClassPrediction) else _number(prediction, outcome)
+        warning = _unusable(prediction)
+        sentences.append(f"{prediction.name}: {f'{warning} {sentence_case(text)}' if warning else text}")
+    return sentences
+
+
+def _unusable(prediction: AnyPrediction) -> str:
+    """Say that the prediction of a scan out of distribution is not to be used; empty for other scans."""
+    if prediction.distance is None or not prediction.out_of_distribution:
+        return ""
+    return (
+        "do not use this prediction, as the scan is unlike the training scans of every site "
+        f"({distance_text(prediction.distance)} × the limit of {prediction.nearest_site}, the nearest)."
+    )
+
+
+def _of_two(prediction: Prediction, threshold: float | None, digits: int, names: ClassNames) -> str:
+    text = f"the probability of {names.positive} is {prediction.probability:.{digits}f}"
+    if threshold is None or prediction.positive is None:
+        return f"{text}; the run has no threshold, so there is no class."
+    side = "at or above" if prediction.positive else "below"
+    called = names.positive if prediction.positive else names.negative
+    return f"{text}, {side} the threshold of {threshold:.{digits}f}, so the model says {called}."
+
+
+def _of_classes(prediction: ClassPrediction) -> str:
+    highest, second = prediction.likeliest
+    first_probability, next_probability = (prediction.probabilities[name] for name in (highest, second))
+    text = f"{highest} has the highest probability, {first_probability:.{FEWEST_DIGITS}f}"
+    if first_probability - next_probability < NEAR:
+        text += f", but {second} is near, {next_probability:.{FEWEST_DIGITS}f}: the class is uncertain"
+    return f"{text}."
+
+
+def _number(prediction: NumberPrediction, outcome: Outcome) -> str:
+    assert isinstance(outcome, NumberOutcome)
+    return f"the model predicts {outcome.column} {outcome.shown(prediction.number)}."
+
+
+def at_test(found: Headline) -> str:
+    """Say how the model did on its test scans: `mean absolute test error over 2 sites 4.10 [3.20, 5.25] years`."""
+    return f"On the test scans of its run: {found.text}."
+
+
+def known_warnings(predictions: Sequence[AnyPrediction]) -> list[str]:
+    """Warn of scans that were part of the run, one line per set."""
+    warnings = []
+    for split, words in SETS.items():
+        known = [(scan.name, scan.known.site) for scan in predictions if scan.known and scan.known.split == split]
+        if len(known) == 1:
+            ((name, site),) = known
+            warnings.append(
+                f"Warning: {name} is a {words} scan of {site} in this run; this prediction says nothing about new "
+                "scans."
+            )
+        elif known:
+            names = ", ".join(name for name, _ in known)
+            warnings.append(
+                f"Warning: {len(known)} scans are {words} scans in this run; their predictions say nothing about new "
+                f"scans: {names}"
+            )
+    return warnings

@@ -1,0 +1,101 @@
+"""What `predict` says below its table."""
+
+import re
+from pathlib import Path
+
+import pytest
+from outcome_metrics import number_metrics
+
+from fedtune3d.cli.predict_sentences import at_test, known_warnings, scan_sentences
+from fedtune3d.config.class_names import ClassNames
+from fedtune3d.evaluation.outcome import BINARY, ClassOutcome, NumberOutcome
+from fedtune3d.report.headline import Headline
+from fedtune3d.workflows.known_scans import KnownScan
+from fedtune3d.workflows.scan_predictions import AnyPrediction, ClassPrediction, NumberPrediction, Prediction
+
+AGE = NumberOutcome("age", 40, 100, "years", "leave_out")
+THREE = ClassOutcome(("CN", "MCI", "AD"))
+
+
+@pytest.mark.parametrize("threshold", [0.5118, 0.00013, 0.9997])
+def test_the_sentence_never_contradicts_itself(threshold: float) -> None:
+    values = [threshold + step * 10**-power for power in range(2, 8) for step in (-3, -1, 0, 1, 3)]
+    values = [value for value in values if 0 < value < 1]
+    predictions = [
+        Prediction(Path("a"), f"sub-{number:02}", value, value >= threshold, None, None)
+        for number, value in enumerate(values)
+    ]
+    sentences = scan_sentences(predictions, BINARY, threshold, ClassNames("AD", "CN"))
+    assert len(sentences) == len(values)
+    for sentence, prediction in zip(sentences, predictions, strict=True):
+        shown, side, cut, called = re.search(
+            r"of AD is ([\d.]+), (at or above|below) the threshold of ([\d.]+), so the model says (AD|CN)\.",
+            sentence,
+        ).groups()
+        assert (float(shown) >= float(cut)) == (side == "at or above") == (called == "AD") == prediction.positive
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "words"),
+    [
+        ((0.3, 0.41, 0.29), "MCI has the highest probability, 0.410."),
+        ((0.20, 0.41, 0.39), "MCI has the highest probability, 0.410, but AD is near, 0.390: the class is uncertain."),
+        ((0.40, 0.40, 0.20), "CN has the highest probability, 0.400, but MCI is near, 0.400: the class is uncertain."),
+    ],
+)
+def test_two_likeliest_classes_near_each_other_are_named(probabilities: tuple[float, ...], words: str) -> None:
+    outcome = ClassOutcome(("CN", "MCI", "AD"))
+    by_class = dict(zip(outcome.names, probabilities, strict=True))
+    scan = ClassPrediction(Path("a"), "sub-1", by_class, None, None)
+    assert scan_sentences([scan], outcome, None) == [f"sub-1: {words}"]
+
+
+def test_how_the_model_did_at_test_stands_next_to_what_it_says() -> None:
+    mean = number_metrics().mean.mae
+    value, low, high = mean.limits
+    assert at_test(Headline("mean absolute test error", "mean absolute error", mean, "years")) == (
+        "On the test scans of its run: mean absolute test error over 3 sites "
+        f"{value:.2f} [{low:.2f}, {high:.2f}] years (few people)."
+    )
+
+
+def test_several_scans_of_the_run_share_a_warning() -> None:
+    splits = ("train", "train", "test")
+    scans = [
+        Prediction(Path("a"), f"sub-{number}", 0.8, True, None, None, known=KnownScan("AB"[number % 2], split))
+        for number, split in enumerate(splits)
+    ]
+    new = Prediction(Path("a"), "sub-9", 0.8, True, None, None)
+    several, one = known_warnings([*scans, new])
+    assert several.startswith("Warning: 2 scans are training scans in this run")
+    assert several.endswith("new scans: sub-0, sub-1")
+    assert one.startswith("Warning: sub-2 is a test scan of A in this run")
+
+
+def test_without_a_threshold_there_is_no_class() -> None:
+    scan = Prediction(Path("a"), "b", 0.8, None, None, None)
+    assert scan_sentences([scan], BINARY, None)[0].endswith("no class.")
+
+
+def test_a_scan_of_the_run_is_warned_of() -> None:
+    (warning,) = known_warnings([Prediction(Path("a"), "sub-1", 0.8, True, None, None, known=KnownScan("A", "train"))])
+    assert warning.startswith("Warning: sub-1 is a training scan of A in this run")
+
+
+@pytest.mark.parametrize(
+    "unlike",
+    [
+        Prediction(Path("a"), "noise", 0.955, True, "site-A", 5.43),
+        ClassPrediction(Path("a"), "noise", {"CN": 0.2, "MCI": 0.1, "AD": 0.7}, "site-A", 5.43),
+        NumberPrediction(Path("a"), "noise", 71.0, "site-A", 5.43),
+    ],
+    ids=["two", "three", "number"],
+)
+def test_of_a_scan_out_of_distribution_it_says_first_not_to_use_the_prediction(unlike: AnyPrediction) -> None:
+    outcome = {Prediction: BINARY, ClassPrediction: THREE, NumberPrediction: AGE}[type(unlike)]
+    (text,) = scan_sentences([unlike], outcome, 0.028, ClassNames("AD", "CN"))
+    assert text.startswith(
+        "noise: do not use this prediction, as the scan is unlike the training scans of every site "
+        "(5.4 × the limit of site-A, the nearest). "
+    )
+    assert re.search(r"\. (The probability of AD is 0\.955|AD has the highest|The model predicts age 71)", text)
