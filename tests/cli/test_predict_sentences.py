@@ -1,15 +1,19 @@
 """What `predict` says below its table."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from outcome_metrics import number_metrics
 
+from fedtune3d._utils.folders import RunFolder
 from fedtune3d.cli.predict_sentences import at_test, known_warnings, scan_sentences
 from fedtune3d.config.class_names import ClassNames
+from fedtune3d.evaluation.metrics import read_metrics
 from fedtune3d.evaluation.outcome import BINARY, ClassOutcome, NumberOutcome
-from fedtune3d.report.headline import Headline
+from fedtune3d.evaluation.recalibration import PlattScaling, Recalibrated
+from fedtune3d.report.statements import calibration_words
 from fedtune3d.workflows.known_scans import KnownScan
 from fedtune3d.workflows.scan_predictions import AnyPrediction, ClassPrediction, NumberPrediction, Prediction
 
@@ -50,13 +54,30 @@ def test_two_likeliest_classes_near_each_other_are_named(probabilities: tuple[fl
     assert scan_sentences([scan], outcome, None) == [f"sub-1: {words}"]
 
 
-def test_how_the_model_did_at_test_stands_next_to_what_it_says() -> None:
-    mean = number_metrics().mean.mae
-    value, low, high = mean.limits
-    assert at_test(Headline("mean absolute test error", "mean absolute error", mean, "years")) == (
+def test_how_the_model_did_at_test_stands_next_to_what_it_says(small_run: RunFolder) -> None:
+    numbers = number_metrics()
+    run = replace(read_metrics(small_run.metrics), methods={}, number_methods={"federated": numbers}, outcome=AGE)
+    value, low, high = numbers.mean.mae.limits
+    assert at_test(run) == [
         "On the test scans of its run: mean absolute test error over 3 sites "
         f"{value:.2f} [{low:.2f}, {high:.2f}] years (few people)."
-    )
+    ]
+
+
+def test_of_two_classes_the_rates_at_the_threshold_and_the_calibration_are_given(small_run: RunFolder) -> None:
+    metrics, names = read_metrics(small_run.metrics), ClassNames("AD", "CN")
+    pooled = metrics.federated.pooled
+    hits, clear = pooled.confusion.sensitivity, pooled.confusion.specificity
+    auc, at_threshold, calibrated = at_test(metrics, names)
+    assert "mean test AUC" in auc
+    assert at_threshold.startswith(f"At the threshold of {pooled.threshold:.3f}, all sites: sensitivity {hits} AD, ")
+    assert f"specificity {clear} CN, " in at_threshold
+    assert calibrated == f"Calibration, all sites: {calibration_words(pooled.calibration, names)}."
+    scaling = PlattScaling(0.5, 0.1, (9, 8))
+    two = replace(metrics.federated, recalibrated={"Pooled": Recalibrated(scaling, pooled.calibration)})
+    assert at_test(replace(metrics, methods={"federated": two}))[-1].startswith("Calibration after recalibration: ")
+    alone = replace(metrics, methods={"federated": replace(metrics.federated, pooled=None)})
+    assert len(at_test(alone)) == 1
 
 
 def test_several_scans_of_the_run_share_a_warning() -> None:
@@ -99,3 +120,12 @@ def test_of_a_scan_out_of_distribution_it_says_first_not_to_use_the_prediction(u
         "(5.4 × the limit of site-A, the nearest). "
     )
     assert re.search(r"\. (The probability of AD is 0\.955|AD has the highest|The model predicts age 71)", text)
+
+
+def test_a_probability_never_reads_as_zero_or_one() -> None:
+    low, high = (Prediction(Path("a"), "a", value, value > 0.5, None, None) for value in (1e-6, 1 - 1e-6))
+    first, second = scan_sentences([low, high], BINARY, 0.5)
+    assert "is <0.001, below the threshold of 0.500" in first
+    assert "is >0.999, at or above the threshold of 0.500" in second
+    of_three = ClassPrediction(Path("a"), "a", {"CN": 1e-7, "MCI": 1e-7, "AD": 1 - 2e-7}, None, None)
+    assert scan_sentences([of_three], THREE, None) == ["a: AD has the highest probability, >0.999."]

@@ -33,6 +33,19 @@ def test_each_scan_has_its_probability_verdict_and_likeness() -> None:
     assert "positive at 0.400 or above" in text[-1]
 
 
+def test_a_probability_never_reads_as_zero_or_one() -> None:
+    values, scaling = (1e-6, 1 - 1e-6), PlattScaling(2.0, 0.0, (9, 8))
+    scans = [Prediction(Path("a"), f"sub-{value}", value, value > 0.5, None, None, value) for value in values]
+    low, high = (line.split() for line in printed(*scans, threshold=0.5, scaling=scaling) if "sub-" in line)
+    assert low[1:3] == ["<0.001", "<0.001"]
+    assert high[1:3] == [">0.999", ">0.999"]
+    of_three = ClassPrediction(Path("a"), "sub-1", {"CN": 0.0, "MCI": 1e-5, "AD": 1.0}, None, None)
+    console = Console(width=160, no_color=True)
+    with console.capture() as capture:
+        console.print(class_table([of_three], ClassOutcome(("CN", "MCI", "AD"))))
+    assert "AD <0.001 <0.001 >0.999" in " ".join(capture.get().split())
+
+
 def test_without_a_threshold_or_statistics_nothing_is_claimed() -> None:
     text = printed(Prediction(Path("a"), "sub-1", 0.8, None, None, None), threshold=None)
     line = next(line for line in text if "sub-1" in line)

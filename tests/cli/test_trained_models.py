@@ -25,6 +25,10 @@ def test_predict_prints_a_table_and_writes_it(
     code, said, _ = call(capsys, "predict", small_run.path, scan, "--output", tmp_path / "table.tsv")
     assert code == 0
     assert "weights are random" in said.lower().replace("\n", " ")
+    assert ": sensitivity " in said
+    assert "\nCalibration, all sites: " in said
+    assert said.count("Research only") == 1
+    assert said.splitlines()[-1] == "Research only, not for diagnosis."
     (row,) = csv.DictReader((tmp_path / "table.tsv").open(), delimiter="\t")
     assert row["scan"] == str(scan)
     with small_run.site("B").predictions().open() as file:

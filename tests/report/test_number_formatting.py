@@ -101,6 +101,24 @@ def test_a_threshold_never_reads_as_zero_or_one(value: float | None, text: str) 
     assert words.threshold(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0.512, 3, "0.512"),
+        (0.0, 3, "<0.001"),
+        (0.0004, 3, "<0.001"),
+        (0.0006, 3, "0.001"),
+        (1e-7, 5, "<0.00001"),
+        (0.9994, 3, "0.999"),
+        (0.9996, 3, ">0.999"),
+        (1.0, 3, ">0.999"),
+        (0.9996, 4, "0.9996"),
+    ],
+)
+def test_a_probability_never_reads_as_zero_or_one(value: float, digits: int, text: str) -> None:
+    assert words.probability_text(value, digits) == text
+
+
 def test_what_is_ours_in_a_rule_stands_beside_its_name() -> None:
     assert words.rule_title("fedavg") == "FedAvg"
     assert words.rule_title("rate_my_lora") == "RateMyLoRA (rating: ours)"

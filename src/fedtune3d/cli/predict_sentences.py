@@ -1,12 +1,15 @@
 """The sentences of `predict` below its table: what the model says of each scan, and how far to trust it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from fedtune3d.cli.predict_table import distance_text, shown_digits
 from fedtune3d.config.class_names import UNNAMED, ClassNames
+from fedtune3d.evaluation.metrics import MethodMetrics, RunMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
-from fedtune3d.report.headline import Headline, headline
-from fedtune3d.report.number_formatting import FEWEST_DIGITS, sentence_case
+from fedtune3d.report.headline import headline
+from fedtune3d.report.number_formatting import probability_text, sentence_case
+from fedtune3d.report.number_formatting import threshold as threshold_text
+from fedtune3d.report.statements import calibration_words, rates
 from fedtune3d.workflows.predict import Predictor
 from fedtune3d.workflows.scan_predictions import AnyPrediction, ClassPrediction, NumberPrediction, Prediction
 
@@ -18,7 +21,7 @@ SETS = {"train": "training", "validation": "validation", "test": "test"}
 def predicted_sentences(predictions: Sequence[AnyPrediction], predictor: Predictor) -> list[str]:
     """Say what the model says of each scan, how it did at test, and warn of scans that were part of the run."""
     sentences = scan_sentences(predictions, predictor.outcome, predictor.threshold, predictor.names)
-    return [*sentences, at_test(headline(predictor.metrics)), *known_warnings(predictions)]
+    return [*sentences, *at_test(predictor.metrics, predictor.names), *known_warnings(predictions)]
 
 
 def scan_sentences(
@@ -57,7 +60,7 @@ def _unusable(prediction: AnyPrediction) -> str:
 
 
 def _of_two(prediction: Prediction, threshold: float | None, digits: int, names: ClassNames) -> str:
-    text = f"the probability of {names.positive} is {prediction.probability:.{digits}f}"
+    text = f"the probability of {names.positive} is {probability_text(prediction.probability, digits)}"
     if threshold is None or prediction.positive is None:
         return f"{text}; the run has no threshold, so there is no class."
     side = "at or above" if prediction.positive else "below"
@@ -68,9 +71,9 @@ def _of_two(prediction: Prediction, threshold: float | None, digits: int, names:
 def _of_classes(prediction: ClassPrediction) -> str:
     highest, second = prediction.likeliest
     first_probability, next_probability = (prediction.probabilities[name] for name in (highest, second))
-    text = f"{highest} has the highest probability, {first_probability:.{FEWEST_DIGITS}f}"
+    text = f"{highest} has the highest probability, {probability_text(first_probability)}"
     if first_probability - next_probability < NEAR:
-        text += f", but {second} is near, {next_probability:.{FEWEST_DIGITS}f}: the class is uncertain"
+        text += f", but {second} is near, {probability_text(next_probability)}: the class is uncertain"
     return f"{text}."
 
 
@@ -79,9 +82,23 @@ def _number(prediction: NumberPrediction, outcome: Outcome) -> str:
     return f"the model predicts {outcome.column} {outcome.shown(prediction.number)}."
 
 
-def at_test(found: Headline) -> str:
-    """Say how the model did on its test scans: `mean absolute test error over 2 sites 4.10 [3.20, 5.25] years`."""
-    return f"On the test scans of its run: {found.text}."
+def at_test(metrics: RunMetrics, names: ClassNames = UNNAMED) -> list[str]:
+    """Say how the model did on its test scans: `mean absolute test error over 2 sites 4.10 [3.20, 5.25] years`.
+
+    Of two classes also sensitivity, specificity and calibration over all sites, as on the first screen of the report.
+    """
+    two = metrics.of_two_classes
+    return [f"On the test scans of its run: {headline(metrics).text}.", *(_of_all_sites(two, names) if two else [])]
+
+
+def _of_all_sites(two: MethodMetrics, names: ClassNames) -> Iterator[str]:
+    if (pooled := two.pooled) is None:
+        return
+    if found := rates(pooled, names):
+        yield f"At the threshold of {threshold_text(pooled.threshold)}, all sites: {found}."
+    yield f"Calibration, all sites: {calibration_words(pooled.calibration, names)}."
+    if (recalibrated := two.recalibrated.get("Pooled")) is not None and recalibrated.scaling.keeps_order:
+        yield f"Calibration after recalibration: {calibration_words(recalibrated.calibration, names)}."
 
 
 def known_warnings(predictions: Sequence[AnyPrediction]) -> list[str]:

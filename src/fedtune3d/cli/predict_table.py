@@ -9,7 +9,7 @@ from rich.text import Text
 from fedtune3d.config.class_names import UNNAMED, ClassNames
 from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
 from fedtune3d.evaluation.recalibration import PlattScaling
-from fedtune3d.report.number_formatting import FEWEST_DIGITS, MOST_DIGITS, verdict_digits
+from fedtune3d.report.number_formatting import FEWEST_DIGITS, MOST_DIGITS, probability_text, verdict_digits
 from fedtune3d.workflows.predict import Predictor
 from fedtune3d.workflows.scan_predictions import AnyPrediction, ClassPrediction, NumberPrediction, Prediction
 
@@ -56,9 +56,11 @@ def prediction_table(
     cut = None if threshold is None or scaling is None else scaling.probability(threshold)
     more_digits = shown_digits(cut, recalibrated)
     for prediction in predictions:
-        cells = [prediction.name, f"{prediction.probability:.{digits}f}"]
+        cells = [prediction.name, probability_text(prediction.probability, digits)]
         if recalibrated:
-            cells.append("–" if prediction.recalibrated is None else f"{prediction.recalibrated:.{more_digits}f}")
+            cells.append(
+                "–" if prediction.recalibrated is None else probability_text(prediction.recalibrated, more_digits)
+            )
         cells += [_predicted_class(prediction, threshold, digits, names), _out_of_distribution(prediction)]
         table.add_row(*map(Text, cells))
     notes = []
@@ -81,7 +83,7 @@ def class_table(predictions: Sequence[ClassPrediction], outcome: ClassOutcome, w
         table.add_column(Text(name), justify="right")
     table.add_column("Out of distribution?")
     for prediction in predictions:
-        shown = [f"{probability:.{FEWEST_DIGITS}f}" for probability in prediction.probabilities.values()]
+        shown = [probability_text(probability) for probability in prediction.probabilities.values()]
         table.add_row(*map(Text, [prediction.name, prediction.predicted, *shown, _out_of_distribution(prediction)]))
     _add_notes(table, _unlike_notes(why_unknown))
     return table

@@ -107,7 +107,8 @@ def predict(
     for warning in predictor.warnings:
         out.print(f"Warning: {warning}", soft_wrap=True)
     if text := caveat(predictor.metrics):
-        out.print(text)
+        out.print(text, soft_wrap=True)
+    out.print("Research only, not for diagnosis.")
 
 
 def _install(encoder: Path | None) -> None:

@@ -140,6 +140,14 @@ def threshold(probability: float | None) -> str:
     return "–" if probability is None else f"{probability:.{verdict_digits(probability)}f}"
 
 
+def probability_text(value: float, digits: int = FEWEST_DIGITS) -> str:
+    """Format a probability as `0.512`; one that would read 0.000 or 1.000 as `<0.001` or `>0.999`."""
+    smallest = 10.0**-digits
+    if round(value, digits) <= 0:
+        return f"<{smallest:.{digits}f}"
+    return f">{1 - smallest:.{digits}f}" if round(value, digits) >= 1 else f"{value:.{digits}f}"
+
+
 def verdict_digits(cut: float, probabilities: Sequence[float] = ()) -> int:
     """Return the digits, at least three, with which a threshold and probabilities are shown without contradiction.
 
