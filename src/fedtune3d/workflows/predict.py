@@ -17,9 +17,8 @@ from fedtune3d._utils.process_pool import run_in_processes
 from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.handover import install_files, installed_files
-from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.models.classifier import Classifier
-from fedtune3d.models.feature_statistics import MIN_SCANS, FeatureStatistics
+from fedtune3d.models.feature_statistics import FeatureStatistics
 from fedtune3d.models.pooling import pool_features
 from fedtune3d.preparation.prepare_all import use_one_thread
 from fedtune3d.preparation.prepare_scan import prepare_scan
@@ -28,6 +27,7 @@ from fedtune3d.report.result_warnings import result_warnings
 from fedtune3d.training.prediction import as_input
 from fedtune3d.workflows.export import trained_model
 from fedtune3d.workflows.known_scans import KnownScans
+from fedtune3d.workflows.missing_statistics import why_no_statistics
 from fedtune3d.workflows.scan_predictions import AnyPrediction, prediction_of
 
 
@@ -66,6 +66,7 @@ class Predictor:
         self.threshold = federated.threshold if federated else None
         self.scaling = federated.scaling if federated else None
         self.statistics = _read_feature_statistics(RunFolder(run_folder), contents.sites)
+        self._why_no_statistics = why_no_statistics(contents, self.experiment)
         self.known = KnownScans(RunFolder(run_folder))
         self.names = contents.names
         self.warnings = result_warnings(self.metrics, self.names, contents.ledger)
@@ -90,13 +91,7 @@ class Predictor:
         """Why it is not known whether scans are like the training scans; empty if it is."""
         if not isinstance(self.model, Classifier):
             return "the model has no encoder of its own, whose features could be compared"
-        if not self.statistics:
-            of_class = "" if isinstance(self.outcome, NumberOutcome) else " of each class"
-            return (
-                f"no site sent the mean of its features, which takes at least {MIN_SCANS} training scans and "
-                f"policy.min_per_class people{of_class} in training"
-            )
-        return ""
+        return "" if self.statistics else self._why_no_statistics
 
     def _outputs_and_features(self, scan: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Compute the outputs, and the encoder's features if the model has a separate encoder."""

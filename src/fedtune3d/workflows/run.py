@@ -44,6 +44,7 @@ from fedtune3d.report import write_report
 from fedtune3d.report.logs import RunLogs, require_packages
 from fedtune3d.workflows.after_rounds import AfterRounds, sites_without
 from fedtune3d.workflows.best_state import write_feature_statistics, write_saliency
+from fedtune3d.workflows.missing_statistics import DESCRIBING
 from fedtune3d.workflows.prepare import read_tables, require_roots
 from fedtune3d.workflows.run_folder import began_at, open_run, read_metrics, require_device, write_metrics
 from fedtune3d.workflows.sites import make_sites
@@ -176,7 +177,7 @@ class _Run:
         methods = after.combine(summaries, overlap)
         evaluated = dict[str, SetSize](methods["federated"].sites)
         summaries = {method: {site: sent[site] for site in evaluated} for method, sent in summaries.items()}
-        describing, explaining = (self.attendance.finishing(step) for step in ("describe features", "map saliency"))
+        describing, explaining = (self.attendance.finishing(step) for step in (DESCRIBING, "map saliency"))
         write_feature_statistics(self.process_model, describing, self.sites, self.folder)
         write_saliency(self.experiment, explaining, self.sites, self.folder)
         metrics = RunMetrics(
