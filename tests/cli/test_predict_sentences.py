@@ -3,12 +3,20 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from outcome_metrics import number_metrics
 
 from fedtune3d._utils.folders import RunFolder
-from fedtune3d.cli.predict_sentences import at_test, known_warnings, scan_sentences
+from fedtune3d.cli.predict_sentences import (
+    at_test,
+    how_to_read,
+    known_warnings,
+    predicted_sentences,
+    scan_sentences,
+    warnings_of_many,
+)
 from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.metrics import read_metrics
 from fedtune3d.evaluation.outcome import BINARY, ClassOutcome, NumberOutcome
@@ -129,3 +137,44 @@ def test_a_probability_never_reads_as_zero_or_one() -> None:
     assert "is >0.999, at or above the threshold of 0.500" in second
     of_three = ClassPrediction(Path("a"), "a", {"CN": 1e-7, "MCI": 1e-7, "AD": 1 - 2e-7}, None, None)
     assert scan_sentences([of_three], THREE, None) == ["a: AD has the highest probability, >0.999."]
+
+
+def test_of_many_scans_the_rows_are_explained_once_and_only_warnings_have_names(small_run: RunFolder) -> None:
+    predictor = SimpleNamespace(
+        outcome=BINARY, names=ClassNames("AD", "CN"), threshold=0.028, metrics=read_metrics(small_run.metrics)
+    )
+    usual = [
+        Prediction(Path("a"), f"sub-{number}", 0.8, True, "A", 0.5, known=KnownScan("A", split))
+        for number, split in enumerate(("train", "train", "test"))
+    ]
+    unlike = Prediction(Path("a"), "noise", 0.955, True, "A", 5.43)
+    few = predicted_sentences(usual, predictor)
+    assert sum("the model says" in line for line in few) == 3
+    many = predicted_sentences([*usual, unlike], predictor)
+    assert many[0] == (
+        "Each row gives the probability of AD and the class that follows from it: AD at 0.028 or above, else CN, and "
+        "then the distance from the training scans of the nearest site, as a multiple of its limit."
+    )
+    assert not any("the model says" in line for line in many)
+    assert many[1:3] == [
+        "Warning: do not use the prediction of 1 scan unlike the training scans of every site: "
+        "noise (5.4 × the limit of A)",
+        "Warning: this run used 3 of these 4 scans (2 training, 1 test; see the last column of the table); their "
+        "predictions say nothing about new scans.",
+    ]
+    assert many[3].startswith("On the test scans of its run: ")
+
+
+def test_many_scans_of_several_classes_or_of_a_number_are_explained_too() -> None:
+    assert how_to_read(THREE, None, compared=False) == (
+        "Each row gives the class with the highest probability and the probability of each class."
+    )
+    assert how_to_read(AGE, None).startswith("Each row gives the predicted age, and then the distance")
+    assert "without a class, as the run has no threshold." in how_to_read(BINARY, None, compared=False)
+    near, clear = ({"CN": 0.1, "MCI": 0.44, "AD": 0.46}, {"CN": 0.1, "MCI": 0.1, "AD": 0.8})
+    scans = [ClassPrediction(Path("a"), f"sub-{n}", by, None, None) for n, by in enumerate((clear, near, clear, clear))]
+    assert warnings_of_many(scans) == [
+        "Warning: the class of 1 scan is uncertain, as the probabilities of two classes differ by less than 0.1: sub-1"
+    ]
+    unlike = NumberPrediction(Path("a"), "noise", 71.0, "A", 5.43)
+    assert warnings_of_many([unlike] * 4)[0].startswith("Warning: do not use the prediction of 4 scans unlike")

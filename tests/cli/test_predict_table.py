@@ -9,6 +9,7 @@ from fedtune3d.cli.predict_table import class_table, distance_text, number_table
 from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
 from fedtune3d.evaluation.recalibration import PlattScaling
+from fedtune3d.workflows.known_scans import KnownScan
 from fedtune3d.workflows.scan_predictions import ClassPrediction, NumberPrediction, Prediction
 
 
@@ -149,3 +150,20 @@ def test_a_distance_beyond_the_limit_never_reads_as_the_limit() -> None:
         "1.004",
         "12.3",
     ]
+
+
+def test_the_rows_of_many_scans_name_their_set_in_the_run() -> None:
+    known = KnownScan("A", "train")
+    age = NumberOutcome("age", 40, 100, "years", "leave_out")
+    three, by_class = ClassOutcome(("CN", "MCI", "AD")), {"CN": 0.5, "MCI": 0.3, "AD": 0.2}
+    of_two = [Prediction(Path("a"), f"sub-{n}", 0.8, True, "A", 0.5, known=known if n else None) for n in range(4)]
+    of_three = [ClassPrediction(Path("a"), f"sub-{n}", by_class, "A", 0.5, known if n else None) for n in range(4)]
+    numbers = [NumberPrediction(Path("a"), f"sub-{n}", 70.0, "A", 0.5, known if n else None) for n in range(4)]
+    for many, few in (
+        (prediction_table(of_two, 0.4), prediction_table(of_two[1:], 0.4)),
+        (class_table(of_three, three), class_table(of_three[1:], three)),
+        (number_table(numbers, age), number_table(numbers[1:], age)),
+    ):
+        assert many.columns[-1].header == "Set in run"
+        assert [str(cell) for cell in many.columns[-1].cells] == ["–", *["training"] * 3]
+        assert few.columns[-1].header == "Out of distribution?"

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from fedtune3d.cli.predict_table import distance_text, shown_digits
+from fedtune3d.cli.predict_table import MOST_SENTENCES, SETS, distance_text, shown_digits
 from fedtune3d.config.class_names import UNNAMED, ClassNames
 from fedtune3d.evaluation.metrics import MethodMetrics, RunMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.report.headline import headline
-from fedtune3d.report.number_formatting import probability_text, sentence_case
+from fedtune3d.report.number_formatting import plural, probability_text, sentence_case
 from fedtune3d.report.number_formatting import threshold as threshold_text
 from fedtune3d.report.statements import calibration_words, rates
 from fedtune3d.workflows.predict import Predictor
@@ -15,13 +15,79 @@ from fedtune3d.workflows.scan_predictions import AnyPrediction, ClassPrediction,
 
 NEAR = 0.1
 """Of the two likeliest classes: a difference of probabilities below which they are called near each other."""
-SETS = {"train": "training", "validation": "validation", "test": "test"}
 
 
 def predicted_sentences(predictions: Sequence[AnyPrediction], predictor: Predictor) -> list[str]:
-    """Say what the model says of each scan, how it did at test, and warn of scans that were part of the run."""
-    sentences = scan_sentences(predictions, predictor.outcome, predictor.threshold, predictor.names)
-    return [*sentences, *at_test(predictor.metrics, predictor.names), *known_warnings(predictions)]
+    """Say what the model says of each scan, how it did at test, and warn of scans that were part of the run.
+
+    Of more than `MOST_SENTENCES` scans, only how to read the table, and which predictions not to use.
+    """
+    outcome, names, threshold = predictor.outcome, predictor.names, predictor.threshold
+    tested = at_test(predictor.metrics, names)
+    if len(predictions) <= MOST_SENTENCES:
+        sentences = scan_sentences(predictions, outcome, threshold, names)
+        return [*sentences, *tested, *known_warnings(predictions)]
+    compared = any(prediction.distance is not None for prediction in predictions)
+    reading = how_to_read(outcome, threshold, names, compared)
+    return [reading, *warnings_of_many(predictions), *tested]
+
+
+def how_to_read(outcome: Outcome, threshold: float | None, names: ClassNames = UNNAMED, compared: bool = True) -> str:
+    """Explain a row of the table in one sentence.
+
+    Args:
+        outcome: What the model predicts.
+        threshold: Of two classes, the threshold; None if there is none.
+        names: The names of two classes.
+        compared: Whether scans are compared with the training scans.
+    """
+    if isinstance(outcome, NumberOutcome):
+        text = f"the predicted {outcome.column}"
+    elif not outcome.is_binary:
+        text = "the class with the highest probability and the probability of each class"
+    elif threshold is None:
+        text = f"the probability of {names.positive}, without a class, as the run has no threshold"
+    else:
+        text = (
+            f"the probability of {names.positive} and the class that follows from it: {names.positive} at "
+            f"{threshold_text(threshold)} or above, else {names.negative}"
+        )
+    if compared:
+        text += ", and then the distance from the training scans of the nearest site, as a multiple of its limit"
+    return f"Each row gives {text}."
+
+
+def warnings_of_many(predictions: Sequence[AnyPrediction]) -> list[str]:
+    """Warn of scans out of distribution, by name and distance, of uncertain classes, and of scans of the run."""
+    warnings = []
+    if unlike := [
+        f"{prediction.name} ({distance_text(prediction.distance)} × the limit of {prediction.nearest_site})"
+        for prediction in predictions
+        if prediction.distance is not None and prediction.out_of_distribution
+    ]:
+        warnings.append(
+            f"Warning: do not use the prediction of {plural(len(unlike), 'scan')} unlike the training scans of every "
+            f"site: {', '.join(unlike)}"
+        )
+    classes = [prediction for prediction in predictions if isinstance(prediction, ClassPrediction)]
+    if near := [prediction.name for prediction in classes if _is_near(prediction)]:
+        warnings.append(
+            f"Warning: the class of {plural(len(near), 'scan')} is uncertain, as the probabilities of two classes "
+            f"differ by less than {NEAR:g}: {', '.join(near)}"
+        )
+    sets = [prediction.known.split for prediction in predictions if prediction.known]
+    if counted := [f"{sets.count(split)} {words}" for split, words in SETS.items() if split in sets]:
+        warnings.append(
+            f"Warning: this run used {len(sets)} of these {len(predictions)} scans ({', '.join(counted)}; see the last "
+            "column of the table); their predictions say nothing about new scans."
+        )
+    return warnings
+
+
+def _is_near(prediction: ClassPrediction) -> bool:
+    """True if the two likeliest classes are near each other."""
+    first, second = (prediction.probabilities[name] for name in prediction.likeliest)
+    return first - second < NEAR
 
 
 def scan_sentences(
@@ -72,7 +138,7 @@ def _of_classes(prediction: ClassPrediction) -> str:
     highest, second = prediction.likeliest
     first_probability, next_probability = (prediction.probabilities[name] for name in (highest, second))
     text = f"{highest} has the highest probability, {probability_text(first_probability)}"
-    if first_probability - next_probability < NEAR:
+    if _is_near(prediction):
         text += f", but {second} is near, {probability_text(next_probability)}: the class is uncertain"
     return f"{text}."
 

@@ -13,6 +13,11 @@ from fedtune3d.report.number_formatting import FEWEST_DIGITS, MOST_DIGITS, proba
 from fedtune3d.workflows.predict import Predictor
 from fedtune3d.workflows.scan_predictions import AnyPrediction, ClassPrediction, NumberPrediction, Prediction
 
+MOST_SENTENCES = 3
+"""With more scans than this, `predict` has no sentence for each of them: their rows say all."""
+SETS = {"train": "training", "validation": "validation", "test": "test"}
+"""Split → its name in tables and sentences."""
+
 
 def predicted_table(predictions: Sequence[AnyPrediction], predictor: Predictor) -> Table:
     """Tabulate predictions by what the model predicts."""
@@ -51,7 +56,7 @@ def prediction_table(
     if recalibrated:
         table.add_column("Recalibrated", justify="right")
     table.add_column("Predicted class")
-    table.add_column("Out of distribution?")
+    _add_last_columns(table, predictions)
     digits = shown_digits(threshold, [prediction.probability for prediction in predictions])
     cut = None if threshold is None or scaling is None else scaling.probability(threshold)
     more_digits = shown_digits(cut, recalibrated)
@@ -61,8 +66,8 @@ def prediction_table(
             cells.append(
                 "–" if prediction.recalibrated is None else probability_text(prediction.recalibrated, more_digits)
             )
-        cells += [_predicted_class(prediction, threshold, digits, names), _out_of_distribution(prediction)]
-        table.add_row(*map(Text, cells))
+        cells.append(_predicted_class(prediction, threshold, digits, names))
+        table.add_row(*map(Text, [*cells, *_last_cells(prediction, predictions)]))
     notes = []
     if threshold is not None:
         at = f" (recalibrated: {cut:.{more_digits}f} or above)" if recalibrated else ""
@@ -81,10 +86,11 @@ def class_table(predictions: Sequence[ClassPrediction], outcome: ClassOutcome, w
     table.add_column("Predicted class")
     for name in outcome.names:
         table.add_column(Text(name), justify="right")
-    table.add_column("Out of distribution?")
+    _add_last_columns(table, predictions)
     for prediction in predictions:
         shown = [probability_text(probability) for probability in prediction.probabilities.values()]
-        table.add_row(*map(Text, [prediction.name, prediction.predicted, *shown, _out_of_distribution(prediction)]))
+        last = _last_cells(prediction, predictions)
+        table.add_row(*map(Text, [prediction.name, prediction.predicted, *shown, *last]))
     _add_notes(table, _unlike_notes(why_unknown))
     return table
 
@@ -97,14 +103,33 @@ def number_table(predictions: Sequence[NumberPrediction], outcome: NumberOutcome
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Scan", overflow="fold")
     table.add_column(Text(f"Predicted {outcome.column}"), justify="right")
-    table.add_column("Out of distribution?")
+    _add_last_columns(table, predictions)
     for prediction in predictions:
-        table.add_row(*map(Text, [prediction.name, outcome.shown(prediction.number), _out_of_distribution(prediction)]))
+        last = _last_cells(prediction, predictions)
+        table.add_row(*map(Text, [prediction.name, outcome.shown(prediction.number), *last]))
     outside = [name.name for name in predictions if not outcome.minimum <= name.number <= outcome.maximum]
     limits = f"{outcome.minimum:g} to {outcome.maximum:g}"
     notes = [f"outside the range of the target ({limits}): {', '.join(outside)}"] if outside else []
     _add_notes(table, [*notes, *_unlike_notes(why_unknown)])
     return table
+
+
+def _with_sets(predictions: Sequence[AnyPrediction]) -> bool:
+    """True if rows say in which set of the run a scan was: among many scans, where a sentence does not."""
+    return len(predictions) > MOST_SENTENCES and any(prediction.known for prediction in predictions)
+
+
+def _add_last_columns(table: Table, predictions: Sequence[AnyPrediction]) -> None:
+    table.add_column("Out of distribution?")
+    if _with_sets(predictions):
+        table.add_column("Set in run", no_wrap=True)
+
+
+def _last_cells(prediction: AnyPrediction, predictions: Sequence[AnyPrediction]) -> list[str]:
+    cells = [_out_of_distribution(prediction)]
+    if _with_sets(predictions):
+        cells.append(SETS[prediction.known.split] if prediction.known else "–")
+    return cells
 
 
 def _unlike_notes(why_unknown: str) -> list[str]:
