@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from fedtune3d._utils.errors import InputError
@@ -12,6 +13,7 @@ from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.typed_json import write_typed
 from fedtune3d.federation.mean_maps import MapInfo
 from fedtune3d.report import saliency, write_report
+from fedtune3d.report.figures.drawing import write_png
 from fedtune3d.report.figures.saliency import draw_saliency
 from fedtune3d.report.run_contents import RunContents, read_run
 
@@ -101,3 +103,20 @@ def test_no_sentence_below_a_picture_is_cut_off(tmp_path: Path) -> None:
     assert (pixels[:, :4] == 255).all()
     assert (pixels[:, -4:] == 255).all()
     assert (pixels[-2:] == 255).all()
+
+
+def test_the_sentences_below_a_picture_are_as_dark_and_large_as_its_titles(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    drawn: list[Figure] = []
+
+    def keep(figure: Figure, path: Path, dpi: int) -> None:
+        drawn.append(figure)
+        write_png(figure, path, dpi=dpi)
+
+    monkeypatch.setattr("fedtune3d.report.figures.saliency.write_png", keep)
+    scan = np.random.default_rng(1).normal(1, 0.2, (32, 32, 32)).astype(np.float32)
+    draw_saliency(scan, {"Grad-CAM": scan}, "sub-01", ["not where a disease is"], tmp_path / "a.png", "AD")
+    (figure,) = drawn
+    caption, title = next(text for text in figure.texts if "disease" in text.get_text()), figure.axes[0].title
+    assert (caption.get_fontsize(), caption.get_color()) == (title.get_fontsize(), title.get_color())

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from scipy.special import expit, logit
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.progress import Silent
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.outcome import BINARY, NumberOutcome, Outcome
-from fedtune3d.workflows.explain import explain_scan, write_explanation
+from fedtune3d.workflows.explain import explain_scan, explainer, write_explanation
 from fedtune3d.workflows.known_scans import KnownScan, KnownScans
 from fedtune3d.workflows.predict import Predictor, distinct_names, predict_scans
 from fedtune3d.workflows.run import run_experiment
@@ -125,6 +127,25 @@ def test_saliency_lies_in_the_scans_own_space(predictor: Predictor, small_experi
     np.testing.assert_allclose(written.affine, scan.affine, atol=1e-4)
     in_brain = np.abs(written.get_fdata())[scan.get_fdata() > 0].sum()
     assert in_brain > 0.9 * np.abs(written.get_fdata()).sum()
+
+
+def test_the_picture_names_the_class_and_says_when_not_to_use_it(
+    predictor: Predictor, small_experiment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[str, list[str]]] = []
+
+    def draw(scan: object, maps: object, title: str, notes: list[str], path: Path, towards: str) -> None:
+        drawn.append((title, notes))
+
+    monkeypatch.setattr("fedtune3d.workflows.explain.draw_saliency", draw)
+    path = scan_of(small_experiment, "A", 3)
+    prepared = predictor.prepare(path)
+    usual = Prediction(path, "sub-03_T1w.nii.gz", 0.99999, True, "A", 0.5)
+    explain = explainer(predictor, tmp_path, Silent(), lambda written: None)
+    explain(usual, prepared)
+    explain(replace(usual, distance=5.4), prepared)
+    assert [title for title, _ in drawn] == ["sub-03_T1w: probability of AD >0.999"] * 2
+    assert [any("do not use its prediction" in note for note in notes) for _, notes in drawn] == [False, True]
 
 
 def test_occlusion_is_left_out_unless_it_is_asked_for(

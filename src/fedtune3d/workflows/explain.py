@@ -23,9 +23,12 @@ from fedtune3d.preparation.prepared_scan import PreparedScan
 from fedtune3d.preparation.scan_space import to_scan_space
 from fedtune3d.report import caveat
 from fedtune3d.report.figures.saliency import draw_saliency
+from fedtune3d.report.number_formatting import probability_text
 from fedtune3d.training.prediction import as_input
 from fedtune3d.workflows.predict import Predictor
 from fedtune3d.workflows.scan_predictions import AnyPrediction, ClassPrediction, NumberPrediction
+
+_UNLIKE = "The scan is unlike the training scans of every site: do not use its prediction, nor the map."
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def explainer(
             explanation = explain_scan(predictor, prepared, advance, of, occluded)
         warning, outcome = caveat(predictor.metrics), predictor.outcome
         towards = _towards(prediction, outcome) or predictor.names.positive
-        title = _shown(prediction, outcome)
+        title = _shown(prediction, outcome, predictor.names.positive)
         for path in write_explanation(prediction, prepared, explanation, folder, warning, towards, title):
             wrote(path)
 
@@ -148,6 +151,7 @@ def write_explanation(
         [
             f"The map's resolution is {explanation.place_mm:g} mm. "
             "Maps show what the model used, not where a disease is.",
+            *([_UNLIKE] if prediction.out_of_distribution else []),
             *_check_with_random_head(explanation),
             *([warning] if warning else []),
         ],
@@ -164,14 +168,17 @@ def _towards(prediction: AnyPrediction, outcome: Outcome) -> str:
     return f"a higher {outcome.column}" if isinstance(outcome, NumberOutcome) else ""
 
 
-def _shown(prediction: AnyPrediction, outcome: Outcome) -> str:
+def _shown(prediction: AnyPrediction, outcome: Outcome, positive: str) -> str:
     if isinstance(prediction, NumberPrediction):
         assert isinstance(outcome, NumberOutcome)
         return f"{outcome.column} {outcome.shown(prediction.number)}"
     if isinstance(prediction, ClassPrediction):
-        return f"{prediction.predicted}, probability {prediction.probabilities[prediction.predicted]:.2f}"
-    text = f"probability {prediction.probability:.2f}"
-    return text if prediction.recalibrated is None else f"{text} (recalibrated {prediction.recalibrated:.2f})"
+        highest = probability_text(prediction.probabilities[prediction.predicted])
+        return f"probability of {prediction.predicted} {highest}"
+    text = f"probability of {positive} {probability_text(prediction.probability)}"
+    if prediction.recalibrated is None:
+        return text
+    return f"{text} (recalibrated {probability_text(prediction.recalibrated)})"
 
 
 def _check_with_random_head(explanation: Explanation) -> list[str]:

@@ -11,11 +11,11 @@ from matplotlib.image import AxesImage
 
 from fedtune3d._utils.files import atomic_path
 from fedtune3d.preparation.pictures import PLANES, write_letters
-from fedtune3d.report.figures.drawing import GREY, new_figure, write_png
+from fedtune3d.report.figures.drawing import new_figure, write_png
 
 Colours = tuple[Normalize, str]
 _DIM = 1.4  # stretches the scan's grey scale, so that white matter stays darker than a map's faint colours
-_LINE = 110  # letters of a line below the figure
+_LINE = 96  # letters of a line below the figure
 _FAINT = 0.1  # share of the map's largest value below which only the scan is drawn
 
 
@@ -38,7 +38,7 @@ def draw_saliency(
         towards: The class that positive values favour.
     """
     lines = [line for note in notes for line in textwrap.wrap(note, _LINE)]
-    figure = new_figure(8.0, 2.75 * len(maps) + 0.3 + 0.15 * len(lines))
+    figure = new_figure(8.0, 2.75 * len(maps) + 0.3 + 0.17 * len(lines))
     rows = figure.subplots(len(maps), len(PLANES), squeeze=False)
     for axes, (name, values) in zip(rows, maps.items(), strict=True):
         place = np.unravel_index(int(np.abs(values).argmax()), values.shape)
@@ -51,7 +51,7 @@ def draw_saliency(
         bar.ax.ticklabel_format(axis="y", scilimits=(-2, 3))
         bar.ax.tick_params(labelsize=8)
     figure.suptitle(title, fontsize=10)
-    figure.supxlabel("\n".join(lines), fontsize=8, color=GREY)
+    figure.supxlabel("\n".join(lines), fontsize=9)
     with atomic_path(path) as partial:
         write_png(figure, partial, dpi=150)
 
