@@ -72,7 +72,9 @@ def check(folder: Path, capsys: pytest.CaptureFixture[str], command: str = "chec
 
 def about_leaks(out: str) -> list[str]:
     """The warnings that are not of the sites' few people."""
-    small = re.compile("warning: (few optimiser steps|fewer than 5 people|(train|validation|test) set without)")
+    small = re.compile(
+        "warning: (few optimiser|fewer than 5 people|too few people|(train|validation|test) set without)"
+    )
     return [line for line in out.splitlines() if line.startswith("warning: ") and not small.match(line)]
 
 

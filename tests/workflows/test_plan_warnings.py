@@ -7,7 +7,11 @@ from fedtune3d.workflows.plan_warnings import SplitSize, plan_warnings, split_si
 
 
 def experiment(**keys: Any) -> Experiment:
-    values = {"name": "x", "sites": [{"name": "A", "root": "A"}], "labels": {"positive": ["AD"], "negative": ["CN"]}}
+    values = {
+        "name": "x",
+        "sites": [{"name": name, "root": name} for name in "AB"],
+        "labels": {"positive": ["AD"], "negative": ["CN"]},
+    }
     return Experiment.model_validate(values | keys)
 
 
@@ -28,10 +32,10 @@ def test_a_large_site_is_no_warning() -> None:
 
 def test_a_site_of_six_scans_names_the_key_of_the_steps() -> None:
     sites = {"A": LARGE, "B": site((3, 3), (5, 5), (5, 5))}
-    [text] = plan_warnings(experiment(), sites)
+    text, _ = plan_warnings(experiment(), sites)
     assert text.startswith("few optimiser steps per round, in batches of 8: B 1 (6 scans);")
     assert "set training.min_steps: 4" in text
-    assert plan_warnings(experiment(training={"min_steps": 4}), sites) == []
+    assert "few optimiser steps" not in " ".join(plan_warnings(experiment(training={"min_steps": 4}), sites))
     assert plan_warnings(experiment(training={"batch_size": 2}), sites)[0].count("B 3 (6 scans)") == 1
 
 
@@ -93,3 +97,20 @@ def test_people_with_several_scans_count_once_per_class() -> None:
         "validation": SplitSize(0, (0, 0)),
         "test": SplitSize(1, (0, 1)),
     }
+
+
+def test_a_site_too_small_to_be_compared_with_is_named_with_what_it_needs() -> None:
+    steps = {"training": {"min_steps": 4}}
+    sites = {"A": LARGE, "B": site((4, 30), (9, 9), (9, 9))}
+    both = [{"name": name, "root": name} for name in "AB"]
+    [text] = plan_warnings(experiment(sites=both, **steps), sites)
+    assert text == (
+        "too few people of each class in training (policy.min_per_class), or fewer than 8 scans: B (30 AD, 4 CN; "
+        "34 scans; needs 5); predict cannot compare new scans with those of these sites"
+    )
+    both[1] |= {"policy": {"min_per_class": 4}}
+    assert plan_warnings(experiment(sites=both, **steps), sites) == []
+    [text] = plan_warnings(experiment(sites=both, **steps), {"A": site((3, 3), (9, 9), (9, 9))})
+    assert "A (3 AD, 3 CN; 6 scans; needs 5)" in text
+    whole = experiment(sites=both, model={"encoder": "resnet18"}, tuning={"method": "full"}, **steps)
+    assert plan_warnings(whole, {"A": site((3, 3), (9, 9), (9, 9))}) == []

@@ -7,7 +7,10 @@ from fedtune3d.cohorts.splits import SPLITS, TEST, TRAIN, VALIDATION
 from fedtune3d.config.class_names import names_of
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.outcome import NumberOutcome, in_shown_order
-from fedtune3d.models.assembly import NCC
+from fedtune3d.models.assembly import NCC, RESNET18
+from fedtune3d.models.feature_statistics import MIN_SCANS
+from fedtune3d.report.number_formatting import plural
+from fedtune3d.workflows.missing_statistics import people_needed
 
 MIN_STEPS = 4
 """Optimiser steps per round below which a site's training falls behind (`benchmarks/under_training.py`)."""
@@ -35,6 +38,7 @@ def plan_warnings(experiment: Experiment, sites: Mapping[str, SiteSplits]) -> li
         *_few_steps(experiment, sites),
         *_one_class(experiment, sites),
         *_tiny_validation(experiment, sites),
+        *_not_described(experiment, sites),
     ]
 
 
@@ -112,6 +116,25 @@ def _tiny_validation(experiment: Experiment, sites: Mapping[str, SiteSplits]) ->
     else:
         uncertain = "thresholds and scores" if outcome.is_binary else "scores"
         yield f"{text}{uncertain} there are uncertain: raise splits.validation if training can spare people"
+
+
+def _not_described(experiment: Experiment, sites: Mapping[str, SiteSplits]) -> Iterator[str]:
+    """Warn of sites too small for the feature statistics with which `predict` recognises scans unlike the training."""
+    if experiment.model.encoder == RESNET18:  # it has no features of its own
+        return
+    needed = {site.name: people_needed(site, experiment.outcome) for site in experiment.sites}
+    small = [
+        f"{site} ({_counted(experiment, splits[TRAIN].people)}; {plural(splits[TRAIN].scans, 'scan')}; needs "
+        f"{needed[site]})"
+        for site, splits in sites.items()
+        if 0 < min(splits[TRAIN].people) < needed[site] or 0 < splits[TRAIN].scans < MIN_SCANS
+    ]
+    if small:
+        of_class = "" if isinstance(experiment.outcome, NumberOutcome) else " of each class"
+        yield (
+            f"too few people{of_class} in training (policy.min_per_class), or fewer than {MIN_SCANS} scans: "
+            f"{', '.join(small)}; predict cannot compare new scans with those of these sites"
+        )
 
 
 def _counted(experiment: Experiment, people: Sequence[int]) -> str:
