@@ -7,11 +7,14 @@ import pytest
 import yaml
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d._utils.folders import RunFolder
+from fedtune3d._utils.progress import Silent
 from fedtune3d.cohorts.reading import read_site
 from fedtune3d.config.class_names import names_of
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
 from fedtune3d.workflows.init import count_diagnoses, fill_template, write_experiment
+from fedtune3d.workflows.sites import make_sites
 
 
 @pytest.fixture
@@ -160,11 +163,44 @@ def test_a_site_whose_column_is_called_diagnosis_has_the_labels_of_the_experimen
     assert south.labels.classes == {"CN": "dx == CN", "MCI": "dx == MCI", "AD": "dx == AD"}
 
 
+@pytest.mark.parametrize("given", [["clinical group"], ["clinical group", "clinical group"]])
+def test_one_column_at_all_sites_is_written_in_one_place(sites: list[Path], tmp_path: Path, given: list[str]) -> None:
+    for site in sites:
+        _rename_column(site, "clinical group")
+    output, classes = tmp_path / "experiment.yaml", tmp_path / "classes.yaml"
+    write_experiment(sites, output, diagnosis=given)
+    experiment = Experiment.from_yaml(output)
+    assert [site.labels for site in experiment.sites] == [None, None]
+    assert (experiment.labels.positive, experiment.labels.negative) == (
+        '"clinical group" == AD',
+        '"clinical group" == CN or "clinical group" == hc',
+    )
+    assert names_of(experiment).in_order == ("CN/hc", "AD")
+    assert "own labels" not in output.read_text()
+    assert 'For several: "clinical group" == AD or "clinical group" == MCI\n' in output.read_text()
+    write_experiment(sites, classes, classes=["CN", "MCI", "AD"], diagnosis=given)
+    experiment = Experiment.from_yaml(classes)
+    assert experiment.labels.classes["MCI"] == '"clinical group" == MCI'
+    assert [site.labels for site in experiment.sites] == [None, None]
+
+
+def test_a_change_of_the_experiments_lists_alone_is_refused(sites: list[Path], tmp_path: Path) -> None:
+    _rename_column(sites[1], "dx")
+    output = tmp_path / "experiment.yaml"
+    write_experiment(sites, output, diagnosis=["diagnosis", "dx"])
+    output.write_text(output.read_text().replace("negative: [CN, hc]", "negative: [CN, hc, MCI]"))
+    experiment = Experiment.from_yaml(output)
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(InputError, match=r"the column dx has MCI \(1\), which labels.negative includes") as refused:
+        [site.cohort for site in make_sites(experiment, folder, Silent())]
+    assert "negative: 'dx == CN or dx == MCI'" in str(refused.value)
+
+
 def test_columns_of_diagnoses_are_one_for_all_sites_or_one_per_site(sites: list[Path], tmp_path: Path) -> None:
     for site in sites:
         _rename_column(site, "dx")
     write_experiment(sites, tmp_path / "one.yaml", diagnosis=["dx"])
-    assert all(site.labels is not None for site in Experiment.from_yaml(tmp_path / "one.yaml").sites)
+    assert Experiment.from_yaml(tmp_path / "one.yaml").labels is not None
     with pytest.raises(
         InputError, match="--diagnosis: expected one column for all sites or one for each of the 2, got 3"
     ):

@@ -55,14 +55,26 @@ def test_a_mistyped_word_of_a_site_is_said_by_plan_and_by_whatever_reads_its_tab
     found: tuple[Experiment, MeasuredCosts],
 ) -> None:
     first, *others = found[0].sites
-    mistyped = first.model_copy(update={"labels": LabelMapping(positive=("AD",), negative=("cn",))})
-    experiment = found[0].model_copy(update={"sites": (mistyped, *others)})
+    mistyped = LabelMapping(positive=("AD",), negative=("cn",))
+    right = [site.model_copy(update={"labels": found[0].labels}) for site in others]
+    experiment = found[0].model_copy(update={"labels": mistyped, "sites": (first, *right)})
     (line,) = SiteScans(experiment).empty_classes
     assert re.fullmatch(r"A: nobody meets labels.negative: cn; .* did you mean 'CN'\? Correct the labels, .*", line)
     notes: list[str] = []
     site, *_ = make_sites(experiment, RunFolder(experiment.output), Lines(notes.append))
     assert site.cohort.empty_classes == (line.removeprefix("A: "),)
     assert notes == [f"A: warning: {line.removeprefix('A: ')}"]
+
+
+def test_a_word_of_the_experiment_that_a_sites_own_labels_exclude_is_refused(
+    found: tuple[Experiment, MeasuredCosts],
+) -> None:
+    """Mistyped under the site's own labels, the word would exclude all controls there."""
+    first, *others = found[0].sites
+    mistyped = first.model_copy(update={"labels": LabelMapping(positive=("AD",), negative=("cn",))})
+    experiment = found[0].model_copy(update={"sites": (mistyped, *others)})
+    with pytest.raises(InputError, match=r"the column diagnosis has CN \(.*, but labels.negative of site A does not"):
+        SiteScans(experiment)
 
 
 def test_the_bytes_are_those_of_the_ledger(found: tuple[Experiment, MeasuredCosts], run: RunFolder) -> None:

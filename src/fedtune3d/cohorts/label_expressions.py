@@ -74,6 +74,12 @@ def one_of(column: str, words: Iterable[str]) -> LabelExpression:
     return LabelExpression(tuple((Comparison(column, "==", word),) for word in words))
 
 
+def quoted(word: str) -> str:
+    """Quote a column or a word where a label expression needs it."""
+    is_plain = re.fullmatch("[A-Za-z][A-Za-z0-9_+-]*", word) and word not in ("and", "or")
+    return word if is_plain else f'"{word}"'
+
+
 def parse_label_expression(text: str) -> LabelExpression:
     """Parse a label expression.
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d.cohorts.folders import Scans
+from fedtune3d.cohorts.forgotten_words import require_no_forgotten_word
 from fedtune3d.cohorts.formats import AUTO, load_format, recognise
 from fedtune3d.cohorts.inclusion import Wanted
 from fedtune3d.cohorts.label_expressions import Row, as_number
+from fedtune3d.cohorts.labels import Labels
 from fedtune3d.cohorts.nobody_usable import empty_classes, nobody_usable
 from fedtune3d.cohorts.people import People, natural
 from fedtune3d.cohorts.records import (
@@ -44,6 +46,7 @@ def read_site(
     sessions: str | tuple[str, ...] = "all",
     format: str = AUTO,
     participants: Path | None = None,
+    general: Labels | None = None,
 ) -> Cohort:
     """Read the usable T1-weighted scans of a site.
 
@@ -59,13 +62,16 @@ def read_site(
         sessions: ``all``, each person's ``first`` or ``last`` session with a T1w scan, or names of sessions.
         format: The name of a format, or ``auto`` for the one that recognises `root`.
         participants: The participants.tsv, if it is not in `root` (or, for derivatives, in the raw folder above).
+        general: The experiment's labels, where `labels` are the site's own.
 
     Raises:
-        InputError: If the folder or a table is missing or malformed, a number to predict is none or out of range, or no
-            scan is usable.
+        InputError: If the folder or a table is missing or malformed, a number to predict is none or out of range, no
+            scan is usable, or the site's own labels exclude a word of its table that `general` includes.
     """
     kind, scans, people = _open(root, format, participants)
     _require_columns(people, labels.columns)
+    if general is not None:
+        require_no_forgotten_word(people.path, site, list(people.rows()), labels, general)
     _require_usable_label(people, labels)
     records: list[ScanRecord] = []
     exclusions: list[Exclusion] = []

@@ -21,7 +21,7 @@ from fedtune3d.cohorts.records import DIAGNOSIS
 from fedtune3d.models.encoders import encoder_spec
 from fedtune3d.workflows.diagnosis_words import by_severity, is_control, sort_into_two
 from fedtune3d.workflows.model_lines import model_lines
-from fedtune3d.workflows.outcome_lines import MISSING, listed, named_classes, number, quoted, two_classes
+from fedtune3d.workflows.outcome_lines import MISSING, listed, named_classes, number, one_of_expression, two_classes
 
 RUN, RUN_OF = "run", "experiment"
 """The folder of the results of an experiment of this name; other experiments have `run-` and their names."""
@@ -122,8 +122,9 @@ def write_experiment(
         classes: Diagnoses to predict, one class each, in this order; None for two classes.
         target: The column of a number to predict; None for classes.
         encoder: The encoder's name.
-        diagnosis: The columns of diagnoses: one for all sites, or one per site; by default ``diagnosis``. A site with
-            another column gets labels of its own, as expressions on it.
+        diagnosis: The columns of diagnoses: one for all sites, or one per site; by default ``diagnosis``. With another
+            column at all sites, the classes are expressions on it; where columns differ, a site whose column is not
+            ``diagnosis`` gets labels of its own.
 
     Raises:
         InputError: If a site cannot be read or has no diagnoses (or numbers), two have the same name, the number of
@@ -142,9 +143,11 @@ def write_experiment(
     labels: list[SiteLabels | None] = []
     if target is None:
         by_site = _diagnoses_by_site(site_folders, tables, columns)
-        outcome, note, written = _of_diagnoses(sum(by_site, Counter[str]()), classes)
-        labels = _labels_of(outcome, columns, by_site)
-        note += OWN_LABELS if any(labels) else ""
+        shared = columns[0] if len(set(columns)) == 1 else DIAGNOSIS
+        outcome, note, written = _of_diagnoses(sum(by_site, Counter[str]()), classes, shared)
+        if len(set(columns)) > 1:
+            labels = _labels_of(outcome, columns, by_site)
+            note += OWN_LABELS
     else:
         outcome, note, written = _of_numbers(site_folders, tables, target)
     name = _name_from(output)
@@ -168,23 +171,22 @@ def _labels_of(outcome: str, columns: Sequence[str], by_site: Sequence[Mapping[s
 
     Args:
         outcome: The lines of the experiment's labels.
-        columns: The column of each site; empty if none has another.
+        columns: The column of each site.
         by_site: The diagnoses of each site.
     """
     lists: dict[str, list[str]] = yaml.safe_load(outcome)["labels"]
 
     def expression(column: str, words: Sequence[str], present: Mapping[str, int]) -> str:
-        own = [word for word in words if word in present] or words
-        return " or ".join(f"{quoted(column)} == {quoted(word)}" for word in own)
+        return one_of_expression(column, [word for word in words if word in present] or words)
 
     return [
         None if column == DIAGNOSIS else {name: expression(column, words, present) for name, words in lists.items()}
-        for column, present in zip(columns, by_site, strict=bool(columns))
+        for column, present in zip(columns, by_site, strict=True)
     ]
 
 
-def _of_diagnoses(counts: Counter[str], classes: Sequence[str] | None) -> tuple[str, str, Written]:
-    """Return the lines of the outcome, the comment above them, and what to print."""
+def _of_diagnoses(counts: Counter[str], classes: Sequence[str] | None, column: str) -> tuple[str, str, Written]:
+    """Return the lines of the outcome, the comment above them, and what to print; `column` is that of all sites."""
     several = by_severity(diagnosis for diagnosis in counts if diagnosis != MISSING)
     found = f"diagnoses: {listed(counts)}"
     if classes is not None:
@@ -192,7 +194,7 @@ def _of_diagnoses(counts: Counter[str], classes: Sequence[str] | None) -> tuple[
         left = f" In no class, so excluded: {', '.join(outside)}." if outside else ""
         assigned = f"in no class, so excluded: {', '.join(outside)}" if outside else ""
         note = f"Found: {listed(counts)}. Check the classes.{left}"
-        return named_classes(classes, counts), note, Written(found, "labels", assigned)
+        return named_classes(classes, counts, column), note, Written(found, "labels", assigned)
     sorted_out = sort_into_two(sorted(several))
     join = " (and join different words for one diagnosis there)" if sorted_out.has_synonyms else ""
     hint = (
@@ -200,7 +202,7 @@ def _of_diagnoses(counts: Counter[str], classes: Sequence[str] | None) -> tuple[
     )
     written = Written(found, "labels", sorted_out.line, (hint,) if len(several) > 2 else ())
     note = f"Found: {listed(counts)}. {sorted_out.comment}"
-    return two_classes(sorted_out.positive, sorted_out.negative), note, written
+    return two_classes(sorted_out.positive, sorted_out.negative, column), note, written
 
 
 def _of_numbers(folders: Sequence[Path], tables: Sequence[Path], column: str) -> tuple[str, str, Written]:

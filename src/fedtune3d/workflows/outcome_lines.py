@@ -8,17 +8,24 @@ from dataclasses import dataclass
 import yaml
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d.cohorts.label_expressions import quoted
 from fedtune3d.cohorts.labels import ClassMapping
+from fedtune3d.cohorts.records import DIAGNOSIS
 
 MISSING = "n/a"
 """The key of people without a diagnosis, as `cohorts.reading.list_diagnoses` counts them."""
 
 TWO_CLASSES = """\
-# Diagnoses in neither list are excluded and counted. Instead of a list, write an expression: positive: "cdr >= 1"
+# {comment}
 labels:
   positive: {positive}
   negative: {negative}
 """
+
+OF_LISTS = (
+    'Diagnoses in neither list are excluded and counted. Instead of a list, write an expression: positive: "cdr >= 1"'
+)
+OF_COLUMN = "Diagnoses in neither class are excluded and counted. For several: {column} == AD or {column} == MCI"
 
 NAMED_CLASSES = """\
 # One line per class, in the order of tables and figures. Diagnoses in no list are excluded and counted.
@@ -62,18 +69,25 @@ SCALES = {
 """Column, in lower case and without signs between letters → what is known of it."""
 
 
-def two_classes(positive: Sequence[str], negative: Sequence[str]) -> str:
-    """Return the lines of an experiment file with two classes of diagnoses."""
-    return TWO_CLASSES.format(positive=_inline(positive), negative=_inline(negative))
+def two_classes(positive: Sequence[str], negative: Sequence[str], column: str = DIAGNOSIS) -> str:
+    """Return the lines of an experiment file with two classes of diagnoses: expressions on any other column."""
+    comment = OF_LISTS if column == DIAGNOSIS else OF_COLUMN.format(column=quoted(column))
+    return TWO_CLASSES.format(comment=comment, positive=_class(positive, column), negative=_class(negative, column))
 
 
-def named_classes(diagnoses: Sequence[str], counts: Mapping[str, int]) -> str:
+def one_of_expression(column: str, words: Sequence[str]) -> str:
+    """Return the text of the label expression that a column has one of some words."""
+    return " or ".join(f"{quoted(column)} == {quoted(word)}" for word in words)
+
+
+def named_classes(diagnoses: Sequence[str], counts: Mapping[str, int], column: str = DIAGNOSIS) -> str:
     """Return the lines of an experiment file with one class per diagnosis.
 
     Args:
         diagnoses: The diagnoses, in the order of the classes. A character that names of classes cannot have becomes
             ``-`` in the name.
         counts: Diagnosis → number of people, of all that the tables have.
+        column: The column of diagnoses at all sites; the classes are expressions on any but ``diagnosis``.
 
     Raises:
         InputError: If there are fewer than two, or nobody has one of them.
@@ -95,9 +109,8 @@ def named_classes(diagnoses: Sequence[str], counts: Mapping[str, int]) -> str:
         ClassMapping(classes)
     except InputError as error:
         raise InputError(f"--classes: {error}") from error
-    lists = {name: list(wanted) for name, wanted in classes.items()}
-    text = yaml.safe_dump(lists, default_flow_style=None, sort_keys=False, allow_unicode=True, width=10_000)
-    return NAMED_CLASSES.format(classes="".join(f"  {line}\n" for line in text.splitlines()))
+    lines = [f"  {_scalar(name)}: {_class(wanted, column)}\n" for name, wanted in classes.items()]
+    return NAMED_CLASSES.format(classes="".join(lines))
 
 
 def number(column: str, values: Sequence[float | None], controls: Sequence[str] = ()) -> str:
@@ -141,6 +154,10 @@ def listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{diagnosis} ({count})" for diagnosis, count in sorted(counts.items()))
 
 
+def _class(words: Sequence[str], column: str) -> str:
+    return _inline(words) if column == DIAGNOSIS else _scalar(one_of_expression(column, words))
+
+
 def _rounded_outwards(low: float, high: float) -> tuple[float, float]:
     step = 10.0 ** math.floor(math.log10(high - low)) if high > low else 1.0
     start, end = math.floor(low / step) * step, math.ceil(high / step) * step
@@ -148,12 +165,7 @@ def _rounded_outwards(low: float, high: float) -> tuple[float, float]:
 
 
 def _inline(words: Sequence[str]) -> str:
-    return yaml.safe_dump(list(words), default_flow_style=True, width=10_000).strip()
-
-
-def quoted(word: str) -> str:
-    """Quote a word where a label expression needs it."""
-    return word if re.fullmatch("[A-Za-z][A-Za-z0-9_+-]*", word) else f'"{word}"'
+    return yaml.safe_dump(list(words), default_flow_style=True, allow_unicode=True, width=10_000).strip()
 
 
 def _scalar(word: str) -> str:

@@ -155,6 +155,7 @@ class SiteData(LocalTrainer):
             section.sessions,
             section.format,
             section.participants,
+            None if section.labels is None else self.experiment.labels,
         )
         if section.exclude is not None:
             cohort = without_rejected(cohort, self.rejected, section.exclude)
