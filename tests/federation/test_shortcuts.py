@@ -35,6 +35,11 @@ def test_age_that_tells_the_label_is_a_warning() -> None:
     assert text.startswith("A: age alone predicts the label, AUC 0.9")
 
 
+def test_ages_that_nobody_knows_are_said_in_words() -> None:
+    people = [person(number, number % 2, None) for number in range(6)]
+    assert age_auc(people, 1, 1).undefined == "no age is known in one of the classes"
+
+
 def of_classes(negatives: int, positives: int, fewest: int = 5) -> PeopleDescription:
     """People whose age says nothing of their class."""
     people = [person(number, int(number >= negatives), 65 + number % 7) for number in range(negatives + positives)]
@@ -56,12 +61,12 @@ def test_a_site_whose_counts_are_held_back_is_not_passed_over_in_silence() -> No
     held_back = {"A": of_classes(38, 4), "B": of_classes(4, 38), "C": of_classes(20, 20)}
     by_age, by_site = find_shortcuts(held_back)
     assert by_age == (
-        "not looked at, whether age alone predicts the label at A and B: the age of fewer than 5 people of a class "
+        "age alone was not tested as a predictor of the label at A and B: the age of fewer than 5 people of a class "
         "is known"
     )
     assert by_site == (
-        "not looked at, whether the site alone predicts the label at A and B: the counts per class are held back there "
-        "(policy.min_people, policy.min_per_class)"
+        "the site alone was not tested as a predictor of the label at A and B: the counts per class are held back "
+        "there (policy.min_people, policy.min_per_class)"
     )
     shown = {site: of_classes(*classes, fewest=1) for site, classes in (("A", (38, 4)), ("B", (4, 38)))}
     [text] = find_shortcuts(shown)
@@ -88,5 +93,5 @@ def test_of_three_classes_the_site_is_looked_at_for_each() -> None:
     texts = find_shortcuts({"A": of_three(40, 20, 0), "B": of_three(0, 20, 40)}, classes)
     assert [text.partition("; ")[2] for text in texts] == ["CN: A 67%, B 0%", "AD: A 0%, B 67%"]
     (hidden,) = find_shortcuts({"A": of_three(20, 20, 3), "B": of_three(20, 20, 20)}, classes)
-    assert hidden.startswith("not looked at, whether the site alone predicts the label at A")
+    assert hidden.startswith("the site alone was not tested as a predictor of the label at A")
     assert find_shortcuts({"A": of_three(20, 20, 3)}, ("everyone",)) == []

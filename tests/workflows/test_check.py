@@ -78,6 +78,19 @@ def about_leaks(out: str) -> list[str]:
     return [line for line in out.splitlines() if line.startswith("warning: ") and not small.match(line)]
 
 
+def test_tables_without_ages_are_said_to_have_none(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "AB":
+        table = folder / name / "participants.tsv"
+        table.write_text(table.read_text().replace("\tage\tsex\n", "\tage_years\tgender\n"))
+    with pytest.raises(SystemExit):
+        main(["check", str(folder / "experiment.yaml"), "--no-near", "--workers", "1"])
+    out, err = capsys.readouterr()
+    assert (
+        "warning: age alone was not tested as a predictor of the label at A and B: the tables have no column age\n"
+    ) in out
+    assert "A: warning: no columns age, sex (found age_years, gender): rename them; without them: " in err
+
+
 def test_a_clean_cohort_raises_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, leaks = check(folder, capsys)
     assert (code, leaks) == (0, [])

@@ -16,6 +16,11 @@ from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
 from fedtune3d.workflows.init import count_diagnoses, fill_template, write_experiment
 from fedtune3d.workflows.sites import make_sites
 
+NO_COLUMNS = (
+    "north-clinic, south: no columns age, sex; without them: no subgroups by age and no test of age as a predictor of "
+    "the label, no subgroups by sex"
+)
+
 
 @pytest.fixture
 def sites(tmp_path: Path) -> list[Path]:
@@ -105,9 +110,9 @@ def test_each_named_diagnosis_is_a_class(sites: list[Path], tmp_path: Path) -> N
 
 
 def test_three_diagnoses_are_a_hint_to_classes_in_order_of_severity(sites: list[Path], tmp_path: Path) -> None:
-    (hint,) = write_experiment(sites, tmp_path / "two.yaml").hints
+    hint, _ = write_experiment(sites, tmp_path / "two.yaml").hints
     assert hint.endswith("--classes CN,hc,MCI,AD -o classes.yaml")
-    assert write_experiment(sites, tmp_path / "three.yaml", classes=["CN", "AD"]).hints == ()
+    assert write_experiment(sites, tmp_path / "three.yaml", classes=["CN", "AD"]).hints == (NO_COLUMNS,)
     (sites[0] / "participants.tsv").write_text("participant_id\tdiagnosis\nsub-0\tAD\nsub-1\tn/a\n")
     assert write_experiment([sites[0], sites[1]], tmp_path / "left.yaml").assigned == (
         "negative: CN; positive: AD; in neither, for you to assign: MCI"
@@ -122,10 +127,10 @@ def test_diagnoses_outside_the_named_classes_are_said(sites: list[Path], tmp_pat
 
 
 def test_words_that_may_mean_the_same_are_to_be_joined(sites: list[Path], tmp_path: Path) -> None:
-    (hint,) = write_experiment(sites, tmp_path / "two.yaml").hints
+    hint, _ = write_experiment(sites, tmp_path / "two.yaml").hints
     assert "write another file (and join different words for one diagnosis there): " in hint
     (sites[0] / "participants.tsv").write_text("participant_id\tdiagnosis\nsub-0\tAD\n")
-    (hint,) = write_experiment(sites, tmp_path / "other.yaml").hints
+    hint, _ = write_experiment(sites, tmp_path / "other.yaml").hints
     assert "join" not in hint
 
 
@@ -209,11 +214,18 @@ def test_columns_of_diagnoses_are_one_for_all_sites_or_one_per_site(sites: list[
         write_experiment(sites, tmp_path / "number.yaml", target="age", diagnosis=["dx"])
 
 
+def test_columns_of_other_names_are_said_once_per_kind_of_table(sites: list[Path], tmp_path: Path) -> None:
+    (sites[0] / "participants.tsv").write_text("participant_id\tdiagnosis\tage\tGender\nsub-0\tAD\t70\tF\n")
+    *_, north, south = write_experiment(sites, tmp_path / "two.yaml").hints
+    assert north == "north-clinic: no column sex (found Gender): rename it; without it: no subgroups by sex"
+    assert south.startswith("south: no columns age, sex; without them: ")
+
+
 def test_one_site_has_nothing_to_compare_with(sites: list[Path], tmp_path: Path) -> None:
-    (hint,) = write_experiment(sites[:1], tmp_path / "one.yaml").hints
+    _, hint = write_experiment(sites[:1], tmp_path / "one.yaml").hints
     assert hint.startswith("One site: there is nothing to federate.")
     assert Experiment.from_yaml(tmp_path / "one.yaml").baselines == ()
-    assert write_experiment(sites, tmp_path / "both.yaml", classes=["CN", "AD"]).hints == ()
+    assert write_experiment(sites, tmp_path / "both.yaml", classes=["CN", "AD"]).hints == (NO_COLUMNS,)
     assert Experiment.from_yaml(tmp_path / "both.yaml").baselines == ("local", "centralized")
 
 

@@ -58,7 +58,7 @@ def test_a_mistyped_word_of_a_site_is_said_by_plan_and_by_whatever_reads_its_tab
     mistyped = LabelMapping(positive=("AD",), negative=("cn",))
     right = [site.model_copy(update={"labels": found[0].labels}) for site in others]
     experiment = found[0].model_copy(update={"labels": mistyped, "sites": (first, *right)})
-    (line,) = SiteScans(experiment).empty_classes
+    (line,) = SiteScans(experiment).notes
     assert re.fullmatch(r"A: nobody meets labels.negative: cn; .* did you mean 'CN'\? Correct the labels, .*", line)
     notes: list[str] = []
     site, *_ = make_sites(experiment, RunFolder(experiment.output), Lines(notes.append))
@@ -75,6 +75,16 @@ def test_a_word_of_the_experiment_that_a_sites_own_labels_exclude_is_refused(
     experiment = found[0].model_copy(update={"sites": (mistyped, *others)})
     with pytest.raises(InputError, match=r"the column diagnosis has CN \(.*, but labels.negative of site A does not"):
         SiteScans(experiment)
+
+
+def test_tables_without_ages_are_a_warning_of_the_plan(found: tuple[Experiment, MeasuredCosts], tmp_path: Path) -> None:
+    first, *others = found[0].sites
+    assert first.root is not None
+    table = tmp_path / "people.tsv"
+    table.write_text((first.root / "participants.tsv").read_text().replace("\tage\t", "\tage_years\t"))
+    renamed = first.model_copy(update={"participants": table})
+    (note,) = SiteScans(found[0].model_copy(update={"sites": (renamed, *others)})).notes
+    assert note.startswith("A: no column age (found age_years): rename it; without it: no subgroups by age")
 
 
 def test_the_bytes_are_those_of_the_ledger(found: tuple[Experiment, MeasuredCosts], run: RunFolder) -> None:

@@ -98,6 +98,7 @@ def read_site(
         tuple(exclusions),
         people.warnings + _unreadable_labels(people, labels),
         empty_classes(list(people.rows()), people.by_participant.values(), labels),
+        people.columns,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fedtune3d.cohorts.missing_columns import missing_columns_line
 from fedtune3d.cohorts.warnings import ReadingWarning
 
 DIAGNOSIS = "diagnosis"
@@ -97,7 +98,7 @@ class Cohort:
     """The usable scans of a site, sorted by participant and session; the exclusions; and warnings.
 
     `empty_classes` has a line for each class that no row of the tables is in. The lines have words of the tables: they
-    are for the site itself.
+    are for the site itself. `columns` are those of the tables; empty where they are not known.
     """
 
     site: str
@@ -105,6 +106,13 @@ class Cohort:
     exclusions: tuple[Exclusion, ...] = ()
     warnings: tuple[ReadingWarning, ...] = ()
     empty_classes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the site should know of its tables: classes without anybody, and missing columns."""
+        missing = missing_columns_line(self.columns) if self.columns else ""
+        return (*self.empty_classes, *filter(None, [missing]))
 
     def without(self, leaves_out: Callable[[str], bool]) -> "Cohort":
         """Return the cohort as if the tables had never named some participants."""

@@ -18,8 +18,8 @@ SHORTCUT_MARGIN = 0.1
 def find_shortcuts(described: Mapping[str, PeopleDescription], classes: Sequence[str] = BINARY.strata) -> list[str]:
     """Warn if age or the site alone predicts the label, given the descriptions of all sites' people.
 
-    What could not be looked at, because a site holds its numbers back or knows no ages, is a warning, too. Age is
-    looked at for two classes only; the site for each class against the others. Of a number, nothing is looked at.
+    What could not be tested, because a site holds its numbers back or knows no ages, is a warning, too. Age is tested
+    for two classes only; the site for each class against the others. For a number, nothing is tested.
 
     Args:
         described: Site → the description of its people.
@@ -47,7 +47,7 @@ def _by_age(described: Mapping[str, PeopleDescription]) -> Iterator[str]:
                 "match the classes by age, or report an age-only model alongside"
             )
     for why, sites in unknown.items():
-        yield f"not looked at, whether age alone predicts the label at {_listed(sites)}: {why}"
+        yield f"age alone was not tested as a predictor of the label at {_listed(sites)}: {why}"
 
 
 def _by_site(described: Mapping[str, PeopleDescription], classes: Sequence[str]) -> Iterator[str]:
@@ -65,7 +65,7 @@ def _by_site(described: Mapping[str, PeopleDescription], classes: Sequence[str])
     hidden = [site for site, people in counts.items() if people is None]
     if hidden and len(counts) > 1:
         yield (
-            f"not looked at, whether the site alone predicts the label at {_listed(hidden)}: the counts per class are "
+            f"the site alone was not tested as a predictor of the label at {_listed(hidden)}: the counts per class are "
             "held back there (policy.min_people, policy.min_per_class)"
         )
 

@@ -16,7 +16,8 @@ from joblib import cpu_count
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.files import write_text
-from fedtune3d.cohorts.reading import list_diagnoses, list_numbers
+from fedtune3d.cohorts.missing_columns import missing_columns_line
+from fedtune3d.cohorts.reading import list_columns, list_diagnoses, list_numbers
 from fedtune3d.cohorts.records import DIAGNOSIS
 from fedtune3d.models.encoders import encoder_spec
 from fedtune3d.workflows.diagnosis_words import by_severity, is_control, sort_into_two
@@ -154,9 +155,17 @@ def write_experiment(
     run = RUN if name == RUN_OF else f"{RUN}-{name}"
     text = fill_template(output, name, 0, site_folders, outcome, note, 20, MIN_STEPS, tables, run, model, labels)
     write_text(output, text)
-    if len(site_folders) > 1:
-        return written
-    return replace(written, hints=(*written.hints, ONE_SITE))
+    hints = [*written.hints, *_missing_columns(site_folders, tables), *([ONE_SITE] if len(site_folders) == 1 else [])]
+    return replace(written, hints=tuple(hints))
+
+
+def _missing_columns(folders: Sequence[Path], tables: Sequence[Path]) -> list[str]:
+    """Say once, with the sites, which columns their tables lack."""
+    sites: dict[str, list[str]] = {}
+    for folder, table in zip_longest(folders, tables):
+        if line := missing_columns_line(list_columns(folder, participants=table)):
+            sites.setdefault(line, []).append(_site_name(folder))
+    return [f"{', '.join(names)}: {line}" for line, names in sites.items()]
 
 
 def _one_per_site(given: Sequence[Given], folders: Sequence[Path], option: str, what: str) -> list[Given]:

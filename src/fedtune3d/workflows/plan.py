@@ -172,7 +172,7 @@ def plan_run(experiment: Experiment) -> RunPlan:
         scans.count_cached()
     planned = plan_with(experiment, costs, scans)
     earlier = earlier_run_warnings(RunFolder(experiment.output), experiment.public())
-    warnings = [*random_weights_warnings(experiment), *earlier, *scans.empty_classes, *planned.warnings]
+    warnings = [*random_weights_warnings(experiment), *earlier, *scans.notes, *planned.warnings]
     return replace(planned, private=private, folds=folds, warnings=warnings)
 
 
@@ -182,7 +182,7 @@ class SiteScans:
     Attributes:
         splits: Site → the sizes of its splits.
         people: Site → people in training.
-        empty_classes: A warning for each class that nobody at a site is in.
+        notes: A warning for each class that nobody at a site is in, and for missing columns.
         missing: Site → its scans that are not prepared yet.
         cached: Site → number of its features in the cache, which are not computed again; see `count_cached`.
         processes: Number of processes that prepare the scans of all sites together.
@@ -196,7 +196,7 @@ class SiteScans:
         shared = split_shared(experiment, [site.shared_groups(site.cohort.records) for site in sites])
         self.splits = {site.name: _splits(site, shared) for site in sites}
         self.people = {site.name: _people(site, shared) for site in sites}
-        self.empty_classes = [f"{site.name}: {line}" for site in sites for line in site.cohort.empty_classes]
+        self.notes = [f"{site.name}: {line}" for site in sites for line in site.cohort.notes]
         self._sites, self._shared = sites, shared
         self._prepared = {site.name: _find_prepared(site) for site in sites}
         self.missing = {

@@ -239,6 +239,8 @@ def age_auc(records: Sequence[ScanRecord], min_people: int, seed: int) -> Estima
     with_age = [record for record in records if record.age is not None]
     people = [len({record.group_id for record in with_age if record.label == label}) for label in (0, 1)]
     if min(people) < min_people:
+        if min_people <= 1:
+            return undefined("no age is known in one of the classes")
         return undefined(f"the age of fewer than {min_people} people of a class is known")
     predictions = Predictions(
         tuple(record.group_id for record in with_age),

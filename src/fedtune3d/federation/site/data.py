@@ -160,7 +160,7 @@ class SiteData(LocalTrainer):
         if section.exclude is not None:
             cohort = without_rejected(cohort, self.rejected, section.exclude)
         self._note(cohort.warnings)
-        for line in cohort.empty_classes:
+        for line in cohort.notes:
             self.progress.note(f"{self.name}: warning: {line}")
         return cohort.without(self.withdrawn)
 

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from fedtune3d.cohorts.missing_columns import missing_columns
 from fedtune3d.cohorts.public_cohorts import PUBLIC_COHORTS, PublicCohort, recognise_cohorts
 from fedtune3d.cohorts.splits import read_splits_of_scans
 from fedtune3d.evaluation.estimate import Estimate, undefined
@@ -61,6 +62,8 @@ def _age_auc(site: SiteData, min_people: int) -> Estimate:
     outcome = site.experiment.outcome
     if not outcome.is_binary:
         return undefined("the outcome is not one of two classes")
+    if "age" in missing_columns(site.cohort.columns):
+        return undefined("the tables have no column age")
     return age_auc(site.records, min_people, site.experiment.seed)
 
 
