@@ -75,6 +75,16 @@ def test_init_prints_what_it_assigned(
     assert Experiment.from_yaml(tmp_path / "x.yaml").model.encoder == "deepbet"
 
 
+def test_init_asks_first_to_fill_in_what_it_does_not_know(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = tmp_path / "A" / "sub-1" / "anat"
+    folder.mkdir(parents=True)
+    (folder / "sub-1_T1w.nii.gz").touch()
+    (tmp_path / "A" / "participants.tsv").write_text("participant_id\tdiagnosis\nsub-1\t0\n")
+    code, out, _ = call(capsys, "init", tmp_path / "A", "-o", tmp_path / "x.yaml")
+    assert code == 0
+    assert "\nFirst write the classes where it says `# fill in`: " in out
+
+
 def test_init_does_not_overwrite(capsys: pytest.CaptureFixture[str], small_experiment: Any, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("mine")

@@ -182,7 +182,7 @@ def test_one_column_at_all_sites_is_written_in_one_place(sites: list[Path], tmp_
     )
     assert names_of(experiment).in_order == ("CN/hc", "AD")
     assert "own labels" not in output.read_text()
-    assert 'For several: "clinical group" == AD or "clinical group" == MCI\n' in output.read_text()
+    assert "Join several expressions by or.\n" in output.read_text()
     write_experiment(sites, classes, classes=["CN", "MCI", "AD"], diagnosis=given)
     experiment = Experiment.from_yaml(classes)
     assert experiment.labels.classes["MCI"] == '"clinical group" == MCI'
@@ -212,6 +212,50 @@ def test_columns_of_diagnoses_are_one_for_all_sites_or_one_per_site(sites: list[
         write_experiment(sites, tmp_path / "three.yaml", diagnosis=["dx"] * 3)
     with pytest.raises(InputError, match="--diagnosis and --target are both given"):
         write_experiment(sites, tmp_path / "number.yaml", target="age", diagnosis=["dx"])
+
+
+def _write_diagnoses(site: Path, column: str, words: list[str]) -> None:
+    rows = [f"sub-{number}\t{word}" for number, word in enumerate(words)]
+    (site / "participants.tsv").write_text("\n".join([f"participant_id\t{column}", *rows]) + "\n")
+
+
+def test_words_that_say_nothing_are_left_to_fill_in(sites: list[Path], tmp_path: Path) -> None:
+    for site in sites:
+        _write_diagnoses(site, "demented", ["0", "1"])
+    output = tmp_path / "experiment.yaml"
+    assert not write_experiment(sites, output, diagnosis=["demented"]).is_complete
+    assert "  positive: # fill in, such as demented == 1\n  negative: # fill in, such as demented == 0\n" in (
+        output.read_text()
+    )
+    with pytest.raises(InputError, match=r"labels.positive: expected a list .*, got nothing; fill it in"):
+        Experiment.from_yaml(output)
+    output.write_text(output.read_text().replace("# fill in, such as ", ""))
+    assert Experiment.from_yaml(output).labels.positive == "demented == 1"
+    for site in sites:
+        _rename_column(site, "x")
+        _write_diagnoses(site, "diagnosis", ["0", "1"])
+    write_experiment(sites, tmp_path / "lists.yaml")
+    assert "  positive: # fill in, such as ['1']\n" in (tmp_path / "lists.yaml").read_text()
+
+
+def test_a_site_of_unknown_words_does_not_get_those_of_another(sites: list[Path], tmp_path: Path) -> None:
+    _rename_column(sites[0], "dx")
+    _write_diagnoses(sites[1], "it's demented", ["0", "1", "n/a"])
+    output = tmp_path / "experiment.yaml"
+    written = write_experiment(sites, output, diagnosis=["dx", "it's demented"])
+    assert not written.is_complete
+    text = output.read_text()
+    assert "    positive: # fill in, such as '\"it''s demented\" == 1'\n    negative: # fill in, such as" in text
+    output.write_text(text.replace("# fill in, such as ", ""))
+    north, south = Experiment.from_yaml(output).sites
+    assert (north.labels.positive, south.labels.positive) == ("dx == AD", '"it\'s demented" == 1')
+
+
+def test_a_site_that_has_one_of_the_classes_keeps_the_others_words(sites: list[Path], tmp_path: Path) -> None:
+    _rename_column(sites[1], "dx")
+    output = tmp_path / "experiment.yaml"
+    assert write_experiment(sites, output, diagnosis=["diagnosis", "dx"]).is_complete
+    assert Experiment.from_yaml(output).sites[1].labels.positive == "dx == AD"
 
 
 def test_columns_of_other_names_are_said_once_per_kind_of_table(sites: list[Path], tmp_path: Path) -> None:

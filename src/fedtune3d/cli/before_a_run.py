@@ -82,9 +82,12 @@ def init(
     named = None if classes is None else split_classes(classes, site_folders)
     written = write_experiment(site_folders, output, participants or (), named, target, encoder, diagnosis or ())
     file = quote(str(output))
+    todo = f"Check `{written.section}` in it, then run:"
+    if not written.is_complete:
+        todo = "First write the classes where it says `# fill in`: `init` does not know these words. Then run:"
     out.print(
         f"{written.found}\n{written.assigned}{chr(10) if written.assigned else ''}"
-        f"wrote {output}\nCheck `{written.section}` in it, then run:\n"
+        f"wrote {output}\n{todo}\n"
         f"  fedtune3d plan {file}\n  fedtune3d prepare {file}  # then look at the qc.html of each site\n"
         f"  fedtune3d check {file}\n  fedtune3d run {file}",
         soft_wrap=True,

@@ -41,9 +41,8 @@ def _diagnoses(value: object) -> object:
         parse_label_expression(value)
         return value
     if not isinstance(value, list | tuple) or not value:
-        raise ValueError(
-            f"expected a list of diagnoses such as [AD], or an expression such as 'cdr >= 1', got {shown(value)}"
-        )
+        got = "nothing; fill it in" if value is None else shown(value)
+        raise ValueError(f"expected a list of diagnoses such as [AD], or an expression such as 'cdr >= 1', got {got}")
     for diagnosis in value:
         if isinstance(diagnosis, bool) or not isinstance(diagnosis, str | int | float):
             raise ValueError(f"expected diagnoses as text, got {shown(diagnosis)}; put it in quotes, such as 'yes'")

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -22,7 +22,8 @@ from fedtune3d.cohorts.records import DIAGNOSIS
 from fedtune3d.models.encoders import encoder_spec
 from fedtune3d.workflows.diagnosis_words import by_severity, is_control, sort_into_two
 from fedtune3d.workflows.model_lines import model_lines
-from fedtune3d.workflows.outcome_lines import MISSING, listed, named_classes, number, one_of_expression, two_classes
+from fedtune3d.workflows.outcome_lines import FILL_IN, MISSING, listed, named_classes, number, two_classes
+from fedtune3d.workflows.site_labels import OWN_LABELS, SiteLabels, as_comments, labels_of
 
 RUN, RUN_OF = "run", "experiment"
 """The folder of the results of an experiment of this name; other experiments have `run-` and their names."""
@@ -75,12 +76,6 @@ ONE_SITE = (
 
 DEFAULT_ENCODER = "vit_b"
 
-OWN_LABELS = (
-    "\n# A site's own labels, above, take the place of these lists there; these name the classes. Change both alike."
-)
-
-SiteLabels = Mapping[str, str]
-"""Class → label expression of a site."""
 Given = TypeVar("Given", Path, str)
 
 
@@ -94,12 +89,14 @@ class Written:
         assigned: Which diagnoses were assigned to which class, and which to none; empty for a number, and for classes
             that the user named from all diagnoses.
         hints: What else to know or to do.
+        is_complete: Whether every class is defined; otherwise `FILL_IN` stands where the user has to write one.
     """
 
     found: str
     section: str
     assigned: str = ""
     hints: tuple[str, ...] = ()
+    is_complete: bool = True
 
 
 def write_experiment(
@@ -147,7 +144,7 @@ def write_experiment(
         shared = columns[0] if len(set(columns)) == 1 else DIAGNOSIS
         outcome, note, written = _of_diagnoses(sum(by_site, Counter[str]()), classes, shared)
         if len(set(columns)) > 1:
-            labels = _labels_of(outcome, columns, by_site)
+            labels = labels_of(outcome, columns, by_site)
             note += OWN_LABELS
     else:
         outcome, note, written = _of_numbers(site_folders, tables, target)
@@ -155,8 +152,9 @@ def write_experiment(
     run = RUN if name == RUN_OF else f"{RUN}-{name}"
     text = fill_template(output, name, 0, site_folders, outcome, note, 20, MIN_STEPS, tables, run, model, labels)
     write_text(output, text)
+    is_complete = FILL_IN not in text
     hints = [*written.hints, *_missing_columns(site_folders, tables), *([ONE_SITE] if len(site_folders) == 1 else [])]
-    return replace(written, hints=tuple(hints))
+    return replace(written, hints=tuple(hints), is_complete=is_complete)
 
 
 def _missing_columns(folders: Sequence[Path], tables: Sequence[Path]) -> list[str]:
@@ -173,25 +171,6 @@ def _one_per_site(given: Sequence[Given], folders: Sequence[Path], option: str, 
     if len(given) not in (0, 1, len(folders)):
         raise InputError(WRONG_NUMBER.format(option=option, what=what, sites=len(folders), given=len(given)))
     return list(given) * (len(folders) if len(given) == 1 else 1)
-
-
-def _labels_of(outcome: str, columns: Sequence[str], by_site: Sequence[Mapping[str, int]]) -> list[SiteLabels | None]:
-    """Return the labels of each site whose diagnoses are in another column, with its own words where it has any.
-
-    Args:
-        outcome: The lines of the experiment's labels.
-        columns: The column of each site.
-        by_site: The diagnoses of each site.
-    """
-    lists: dict[str, list[str]] = yaml.safe_load(outcome)["labels"]
-
-    def expression(column: str, words: Sequence[str], present: Mapping[str, int]) -> str:
-        return one_of_expression(column, [word for word in words if word in present] or words)
-
-    return [
-        None if column == DIAGNOSIS else {name: expression(column, words, present) for name, words in lists.items()}
-        for column, present in zip(columns, by_site, strict=True)
-    ]
 
 
 def _of_diagnoses(counts: Counter[str], classes: Sequence[str] | None, column: str) -> tuple[str, str, Written]:
@@ -211,7 +190,7 @@ def _of_diagnoses(counts: Counter[str], classes: Sequence[str] | None, column: s
     )
     written = Written(found, "labels", sorted_out.line, (hint,) if len(several) > 2 else ())
     note = f"Found: {listed(counts)}. {sorted_out.comment}"
-    return two_classes(sorted_out.positive, sorted_out.negative, column), note, written
+    return two_classes(sorted_out.positive, sorted_out.negative, column, sorted_out.open), note, written
 
 
 def _of_numbers(folders: Sequence[Path], tables: Sequence[Path], column: str) -> tuple[str, str, Written]:
@@ -297,7 +276,7 @@ def fill_template(
     return TEMPLATE.format(
         name=name,
         seed=seed,
-        sites=yaml.safe_dump(sites, sort_keys=False, width=10_000, allow_unicode=True),
+        sites=as_comments(yaml.safe_dump(sites, sort_keys=False, width=10_000, allow_unicode=True)),
         note=note,
         outcome=outcome,
         rounds=rounds,

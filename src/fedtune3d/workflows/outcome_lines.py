@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import yaml
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d.cohorts.label_expressions import quoted
+from fedtune3d.cohorts.label_expressions import as_number, quoted
 from fedtune3d.cohorts.labels import ClassMapping
 from fedtune3d.cohorts.records import DIAGNOSIS
 
@@ -25,7 +25,10 @@ labels:
 OF_LISTS = (
     'Diagnoses in neither list are excluded and counted. Instead of a list, write an expression: positive: "cdr >= 1"'
 )
-OF_COLUMN = "Diagnoses in neither class are excluded and counted. For several: {column} == AD or {column} == MCI"
+OF_COLUMN = "Diagnoses in neither class are excluded and counted. Join several expressions by or."
+
+FILL_IN = "# fill in"
+"""Stands where the user has to write a class."""
 
 NAMED_CLASSES = """\
 # One line per class, in the order of tables and figures. Diagnoses in no list are excluded and counted.
@@ -69,15 +72,33 @@ SCALES = {
 """Column, in lower case and without signs between letters → what is known of it."""
 
 
-def two_classes(positive: Sequence[str], negative: Sequence[str], column: str = DIAGNOSIS) -> str:
-    """Return the lines of an experiment file with two classes of diagnoses: expressions on any other column."""
-    comment = OF_LISTS if column == DIAGNOSIS else OF_COLUMN.format(column=quoted(column))
-    return TWO_CLASSES.format(comment=comment, positive=_class(positive, column), negative=_class(negative, column))
+def two_classes(
+    positive: Sequence[str], negative: Sequence[str], column: str = DIAGNOSIS, unassigned: Sequence[str] = ()
+) -> str:
+    """Return the lines of an experiment file with two classes of diagnoses: expressions on any other column.
+
+    A class without a diagnosis is left for the user to fill in, with one of the `unassigned` ones as an example.
+    """
+    comment = OF_LISTS if column == DIAGNOSIS else OF_COLUMN
+    written = [
+        _class(words, column) if words else fill_in(column, unassigned, place)
+        for words, place in ((positive, -1), (negative, 0))
+    ]
+    return TWO_CLASSES.format(comment=comment, positive=written[0], negative=written[1])
 
 
 def one_of_expression(column: str, words: Sequence[str]) -> str:
     """Return the text of the label expression that a column has one of some words."""
-    return " or ".join(f"{quoted(column)} == {quoted(word)}" for word in words)
+    values = [word if as_number(word) is not None else quoted(word) for word in words]
+    return " or ".join(f"{quoted(column)} == {value}" for value in values)
+
+
+def fill_in(column: str, words: Sequence[str], place: int) -> str:
+    """Return the comment that stands where the user has to write a class, with the word at a place as an example."""
+    if not words:
+        return FILL_IN
+    example = words[max(-len(words), min(place, len(words) - 1))]
+    return f"{FILL_IN}, such as {_class([example], column)}"
 
 
 def named_classes(diagnoses: Sequence[str], counts: Mapping[str, int], column: str = DIAGNOSIS) -> str:
