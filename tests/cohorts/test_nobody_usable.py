@@ -95,6 +95,14 @@ def test_a_class_without_anybody_names_its_words_and_those_of_the_column(
     assert empty_classes(ROWS, [], wanted) == lines
 
 
+def test_the_labels_of_a_site_are_named_where_they_decide() -> None:
+    of_site = " of site A"
+    assert nobody_usable(ROWS, TWO, of_site).endswith("did you mean 'AD'? Correct the labels of site A")
+    (line,) = empty_classes(ROWS, [], LabelMapping(positive=("ad",), negative=("CN",)), of_site)
+    assert line.startswith("nobody meets labels.positive of site A: ad; ")
+    assert line.endswith("Correct the labels of site A, unless the site has no such people")
+
+
 def test_people_whose_sessions_have_other_labels_are_in_their_class() -> None:
     wanted = LabelMapping(positive=("AD",), negative=("HC",))
     assert empty_classes(ROWS, [{"diagnosis": "HC"}], wanted) == ()

@@ -248,10 +248,24 @@ def test_a_mistake_in_the_labels_is_found_before_anything_is_measured(
 ) -> None:
     measured: list[Experiment] = []
     monkeypatch.setattr("fedtune3d.workflows.plan.measure_costs", measured.append)
-    labels = replace(found[0].labels, negative=("nobody",))
-    with pytest.raises(InputError, match=r"labels.negative: no one at any site"):
+    labels = replace(found[0].labels, negative=("cn",))
+    with pytest.raises(InputError) as refused:
         plan_run(found[0].model_copy(update={"labels": labels}))
     assert not measured
+    first, *lines = str(refused.value).splitlines()
+    assert first == "labels.negative: no one at any site is negative; correct the labels"
+    assert lines[0].startswith("A: nobody meets labels.negative: cn; the column diagnosis has AD (7), CN (7); did you ")
+    assert lines[1].startswith("B: nobody meets labels.negative: cn; the column diagnosis has AD (5), CN (5); did you ")
+
+
+def test_a_mistake_in_the_labels_of_all_sites_names_these(found: tuple[Experiment, MeasuredCosts]) -> None:
+    labels = replace(found[0].labels, negative=("cn",))
+    sites = tuple(site.model_copy(update={"labels": labels}) for site in found[0].sites)
+    with pytest.raises(InputError) as refused:
+        SiteScans(found[0].model_copy(update={"labels": None, "sites": sites}))
+    first, line, _ = str(refused.value).splitlines()
+    assert first.startswith("labels.negative of sites A, B: no one at any site is negative; ")
+    assert line.startswith("A: nobody meets labels.negative of site A: cn; ")
 
 
 @pytest.mark.parametrize("content", [None, b"<html>", b"version https://git-lfs.github.com/spec/v1\n"])

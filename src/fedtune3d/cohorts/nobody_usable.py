@@ -13,12 +13,13 @@ LONGEST_LIST = 8
 """Values of a column that a message lists at most."""
 
 
-def nobody_usable(rows: Sequence[Row], wanted: Wanted) -> str:
+def nobody_usable(rows: Sequence[Row], wanted: Wanted, of_site: str = "") -> str:
     """Say what was expected, what the tables have, and which key to correct.
 
     Args:
         rows: All rows of a site's tables, none of which has a label or a number that is included.
         wanted: What the model is to predict, and of which rows.
+        of_site: Such as `` of site A`` where the labels are the site's own, which decide there.
     """
     if not rows:
         return f"expected {wanted}, found no participant; add the site's people to the table"
@@ -37,10 +38,10 @@ def nobody_usable(rows: Sequence[Row], wanted: Wanted) -> str:
         label.detail or label.reason for row in included if isinstance(label := truth.label(row), Unlabelled)
     )
     listed = ", ".join(f"{name}: {count}" for name, count in sorted(unusable.items()))
-    return f"expected {truth}{where}, found {listed}{_suggestion(included, comparisons, 'the labels')}"
+    return f"expected {truth}{where}, found {listed}{_suggestion(included, comparisons, f'the labels{of_site}')}"
 
 
-def empty_classes(rows: Sequence[Row], further: Iterable[Row], wanted: Wanted) -> tuple[str, ...]:
+def empty_classes(rows: Sequence[Row], further: Iterable[Row], wanted: Wanted, of_site: str = "") -> tuple[str, ...]:
     """Return a line per class that no row is in: its definition, what the columns have, and what to correct.
 
     A site that has only controls may take part, but a mistyped word looks the same.
@@ -49,6 +50,7 @@ def empty_classes(rows: Sequence[Row], further: Iterable[Row], wanted: Wanted) -
         rows: All rows of a site's tables.
         further: Rows of people whose sessions have rows of their own; they count only as members of a class.
         wanted: What the model is to predict, and of which rows.
+        of_site: See `nobody_usable`.
     """
     truth = wanted.truth if isinstance(wanted, Included) else wanted
     if isinstance(truth, NumberColumn):
@@ -62,8 +64,8 @@ def empty_classes(rows: Sequence[Row], further: Iterable[Row], wanted: Wanted) -
         columns = dict.fromkeys(comparison.column for comparison in comparisons)
         found = "; ".join(_values(rows, column) for column in columns)
         words = definition if isinstance(definition, str) else ", ".join(definition)
-        correct = _suggestion(rows, comparisons, "the labels, unless the site has no such people")
-        lines.append(f"nobody meets labels.{name}: {words}; {found}{correct}")
+        correct = _suggestion(rows, comparisons, f"the labels{of_site}, unless the site has no such people")
+        lines.append(f"nobody meets labels.{name}{of_site}: {words}; {found}{correct}")
     return tuple(lines)
 
 

@@ -47,6 +47,7 @@ def read_site(
     format: str = AUTO,
     participants: Path | None = None,
     general: Labels | None = None,
+    has_own_labels: bool = False,
 ) -> Cohort:
     """Read the usable T1-weighted scans of a site.
 
@@ -63,6 +64,7 @@ def read_site(
         format: The name of a format, or ``auto`` for the one that recognises `root`.
         participants: The participants.tsv, if it is not in `root` (or, for derivatives, in the raw folder above).
         general: The experiment's labels, where `labels` are the site's own.
+        has_own_labels: Whether `labels` are the site's own, which messages then name.
 
     Raises:
         InputError: If the folder or a table is missing or malformed, a number to predict is none or out of range, no
@@ -72,7 +74,8 @@ def read_site(
     _require_columns(people, labels.columns)
     if general is not None:
         require_no_forgotten_word(people.path, site, list(people.rows()), labels, general)
-    _require_usable_label(people, labels)
+    of_site = f" of site {site}" if has_own_labels else ""
+    _require_usable_label(people, labels, of_site)
     records: list[ScanRecord] = []
     exclusions: list[Exclusion] = []
     of_whom = _Records(site, people)
@@ -97,7 +100,7 @@ def read_site(
         tuple(records),
         tuple(exclusions),
         people.warnings + _unreadable_labels(people, labels),
-        empty_classes(list(people.rows()), people.by_participant.values(), labels),
+        empty_classes(list(people.rows()), people.by_participant.values(), labels, of_site),
         people.columns,
     )
 
@@ -243,12 +246,12 @@ def _require_columns(people: People, columns: Iterable[str]) -> None:
             raise no_column(people.path, column, people.columns, OTHER_COLUMN if column == DIAGNOSIS else ONE_OF_THESE)
 
 
-def _require_usable_label(people: People, labels: Wanted) -> None:
+def _require_usable_label(people: People, labels: Wanted, of_site: str) -> None:
     by_session = [labels.label(row) for row in people.rows()]
     by_person = [labels.label(row) for row in people.by_participant.values()]
     if not any(isinstance(label, int) for label in by_session + by_person):
         first = "".join(f"; {warning.line}" for warning in _unreadable_labels(people, labels)[:1])
-        raise InputError(f"{people.path}: {nobody_usable(list(people.rows()), labels)}{first}")
+        raise InputError(f"{people.path}: {nobody_usable(list(people.rows()), labels, of_site)}{first}")
 
 
 def _unreadable_labels(people: People, labels: Wanted) -> tuple[ReadingWarning, ...]:

@@ -59,14 +59,22 @@ def shared_in_test(experiment: Experiment, counts: Mapping[str, ScanCounts]) -> 
     )
 
 
-def require_every_class(present: Sequence[bool], names: Sequence[str]) -> None:
-    """Raise `InputError` if no site has anyone of a class; `present` is in the order of the classes' names."""
+def require_every_class(
+    present: Sequence[bool], names: Sequence[str], of_sites: str = "", notes: Sequence[str] = ()
+) -> None:
+    """Raise `InputError` if no site has anyone of a class.
+
+    Args:
+        present: Whether there is anyone, in the order of labels.
+        names: The names of the classes.
+        of_sites: Such as `` of sites A, B`` where all labels are the sites' own.
+        notes: What the sites' tables have instead, if that is known here.
+    """
     for is_present, name in zip(present, names, strict=True):
         if not is_present:
-            raise InputError(
-                f"labels.{name}: no one at any site is {name}; `fedtune3d prepare` shows who was excluded and why; "
-                "correct the labels"
-            )
+            why = "" if notes else "; `fedtune3d prepare` shows who was excluded and why"
+            first = f"labels.{name}{of_sites}: no one at any site is {name}{why}; correct the labels"
+            raise InputError("\n".join([first, *notes]))
 
 
 def count_people(counts: Mapping[str, ScanCounts]) -> int | None:

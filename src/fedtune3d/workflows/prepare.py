@@ -83,7 +83,10 @@ def read_tables(sites: Sequence[Site]) -> None:
     """
     labels = {record.label for site in sites for record in site.cohort.records}
     names = sites[0].experiment.outcome.strata
-    require_every_class([label in labels for label in range(len(names))], names)
+    own = [site.name for site in sites if site.section.labels is not None]
+    of_sites = f" of {'site' if len(own) == 1 else 'sites'} {', '.join(own)}" if len(own) == len(sites) else ""
+    notes = [f"{site.name}: {line}" for site in sites for line in site.cohort.empty_classes]
+    require_every_class([label in labels for label in range(len(names))], names, of_sites, notes)
     for site in sites:
         site.require_enough_people(site.cohort.records)
 

@@ -156,6 +156,7 @@ class SiteData(LocalTrainer):
             section.format,
             section.participants,
             None if section.labels is None else self.experiment.labels,
+            section.labels is not None,
         )
         if section.exclude is not None:
             cohort = without_rejected(cohort, self.rejected, section.exclude)
