@@ -154,6 +154,18 @@ def test_a_study_is_sent_to_benchmark(capsys: pytest.CaptureFixture[str], tmp_pa
     assert f"run it with: fedtune3d benchmark {path}" in said.replace("\n", "")
 
 
+def test_an_experiment_is_sent_to_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    path.write_text("name: e\nseed: 0\noutput: run\n")
+    code, _, said = call(capsys, "benchmark", path)
+    assert code == 2
+    assert said.replace("\n", "").endswith(
+        f"{path}: this is an experiment file; run it with: fedtune3d run {path}, or make it a study with lists of "
+        "seeds, heads, tunings or rules (docs/study.md)"
+    )
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
 @pytest.mark.parametrize("command", ["run", "benchmark"])
 def test_a_second_writer_is_refused_before_torch_is_imported(tmp_path: Path, command: str) -> None:
     path = tmp_path / "file.yaml"

@@ -18,6 +18,7 @@ from fedtune3d.cli.shared import (
     print_result,
     progress_bars,
     read_experiment,
+    require_study,
     watched_bars,
 )
 
@@ -122,6 +123,7 @@ def benchmark(
         from fedtune3d.report.study_tables import stage_tables
         from fedtune3d.workflows.study import run_study
 
+        require_study(study)
         grid = Study.from_yaml(study)
         if plan:
             print_study_plan(grid, workers)

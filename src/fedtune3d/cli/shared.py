@@ -41,6 +41,17 @@ def read_experiment(path: Path) -> "Experiment":
     return Experiment.from_yaml(path)
 
 
+def require_study(path: Path) -> None:
+    """Raise `InputError` if a file is an experiment file, or cannot be read."""
+    from fedtune3d.config.study import is_study
+
+    if not is_study(path):
+        raise InputError(
+            f"{path}: this is an experiment file; run it with: fedtune3d run {quote(str(path))}, or make it a study "
+            "with lists of seeds, heads, tunings or rules (docs/study.md)"
+        )
+
+
 @contextmanager
 def held_output(path: Path, command: str) -> Iterator[None]:
     """Hold the output folder that an experiment or a study names, so that a second writer does not wait for torch.
