@@ -40,7 +40,7 @@ def test_a_key_of_version_0_1_names_the_new_one() -> None:
 def test_a_missing_key_and_a_value_out_of_range_are_reported_together() -> None:
     assert problems({"bounds": {"min_people": 0}}) == [
         "a.yaml: rounds: missing, but required",
-        "a.yaml: bounds.min_people: Input should be greater than or equal to 1, got 0",
+        "a.yaml: bounds.min_people: expected at least 1, got 0",
     ]
 
 

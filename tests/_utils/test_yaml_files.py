@@ -58,6 +58,25 @@ def test_other_damage_is_one_line_that_names_the_file(tmp_path: Path, text: str,
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "sites:\n  - name: A\n    root: a\n   labels: 1\n",
+            "not YAML at line 4, column 4: expected <block end>, but found '<block mapping start>'; check the "
+            "indentation here and in the lines above",
+        ),
+        ("a: 1\n b: 2\n", "not YAML at line 2, column 3: mapping values are not allowed here; check the indentation"),
+        ("a: [1, 2\nb: 3\n", "; check that every bracket and quote here and in the lines above is closed"),
+        ("a: 'b\n", "; check that every bracket and quote here and in the lines above is closed"),
+    ],
+)
+def test_a_wrong_structure_comes_with_what_to_look_for(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError) as refused:
+        read(tmp_path, text)
+    assert message in str(refused.value)
+
+
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.yaml: no such file; write one$"):
         read_yaml(tmp_path / "none.yaml", if_missing="write one")

@@ -38,7 +38,7 @@ def test_all_folds_have_the_same_splits_hash_and_another_hash(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("section", "said"),
     [
-        ({"folds": 1}, "validation.folds: Input should be greater than or equal to 2, got 1"),
+        ({"folds": 1}, "validation.folds: expected at least 2, got 1"),
         ({"folds": True}, "validation.folds: expected a number, got true"),
         ({"repeats": 2}, "validation.folds: missing, but required"),
         ({"folds": 3, "only": {"repeat": 1, "fold": 4}}, "only.fold: expected at most 3, the number of folds, got 4"),

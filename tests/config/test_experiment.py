@@ -37,7 +37,7 @@ def test_every_problem_is_reported_together_with_the_nearest_key(tmp_path: Path)
     text = "\n".join(lines)
     assert "seeed: unknown key, did you mean 'seed'?" in text
     assert "training.round: unknown key, did you mean 'rounds'?" in text
-    assert "training.batch_size: Input should be greater than or equal to 1, got 0" in text
+    assert "training.batch_size: expected at least 1, got 0" in text
     assert "model.head: unknown name 'conv_x', did you mean 'conv_s'?" in text
     assert "did you mean 'fedavg'?" in text
     assert all(line.startswith(str(path)) for line in lines)
@@ -46,7 +46,7 @@ def test_every_problem_is_reported_together_with_the_nearest_key(tmp_path: Path)
 def test_unknown_key_inside_a_list_and_a_union(tmp_path: Path) -> None:
     sites = [{"name": "A", "rooot": "a"}]
     lines = problems(Experiment, write_small(tmp_path, sites=sites, tuning={"method": "lora", "rnak": 2}))
-    assert any("sites.0.rooot: unknown key, did you mean 'root'?" in line for line in lines)
+    assert any("sites.0.rooot (site A): unknown key, did you mean 'root'?" in line for line in lines)
     assert any("tuning.rnak: unknown key, did you mean 'rank'?" in line for line in lines)
 
 
@@ -131,7 +131,7 @@ def test_labels_may_be_numbers(tmp_path: Path) -> None:
 )
 def test_a_policy_of_version_0_1_is_refused_in_one_line(tmp_path: Path, old: str, new: str) -> None:
     (line,) = problems(Experiment, write_small(tmp_path, sites=[{"name": "A", "policy": {old: 3}}]))
-    assert f"sites.0.policy.{old}: needs fedtune3d 0.1; since 0.2 this key is `{new}`" in line
+    assert f"sites.0.policy.{old} (site A): needs fedtune3d 0.1; since 0.2 this key is `{new}`" in line
 
 
 def test_the_old_bound_on_updates_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -196,10 +196,20 @@ def test_unknown_keys_of_nested_sections_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tuning": {"method": "lora", "blocks": 3}}, "tuning.blocks: Input should be a valid string, got 3"),
-        ({"preparation": {"steps": ["foo"]}}, "preparation.steps.0: Input should be 'brain', 'bias' or 'register'"),
-        ({"aggregation": {"lora": "foo"}}, "aggregation.lora: Input should be 'factors'"),
+        ({"tuning": {"method": "lora", "blocks": 3}}, "tuning.blocks: expected a text, got 3"),
+        ({"preparation": {"steps": ["foo"]}}, "preparation.steps.0: expected 'brain', 'bias' or 'register', got 'foo'"),
+        ({"aggregation": {"lora": "foo"}}, "aggregation.lora: expected 'factors'"),
         ({"tuning": {}}, "tuning: missing key 'method'"),
+        ({"tuning": {"method": "lorra"}}, "tuning: expected 'frozen', 'full', 'lora' for 'method', got {"),
+        ({"seed": "1x"}, "seed: expected a whole number, got '1x'"),
+        ({"seed": None}, "seed: expected a whole number, got nothing"),
+        ({"baselines": "local"}, "baselines: expected a list such as [local], got 'local'"),
+        ({"sites": []}, "sites: expected at least 1 in the list, got []"),
+        (
+            {"sites": [{"name": "A", "labels": {"positive": 3, "negative": ["CN"]}}]},
+            "sites.0.labels.positive (site A): expected a list of diagnoses",
+        ),
+        ({"sites": [{"name": "-"}]}, "sites.0.name: expected at most 64 letters"),
     ],
 )
 def test_the_key_is_named_as_it_stands_in_the_file(tmp_path: Path, changes: dict, message: str) -> None:

@@ -125,13 +125,13 @@ def _bounds(metadata: tuple[Any, ...]) -> str:
     for constraint in constraints:
         match constraint:
             case annotated_types.Ge(ge=bound):
-                low = f"from {_number(bound)}"
+                low = f"from {readable_number(bound)}"
             case annotated_types.Gt(gt=bound):
-                low = f"above {_number(bound)}"
+                low = f"above {readable_number(bound)}"
             case annotated_types.Le(le=bound):
-                high = f"to {_number(bound)}"
+                high = f"to {readable_number(bound)}"
             case annotated_types.Lt(lt=bound):
-                high = f"to below {_number(bound)}"
+                high = f"to below {readable_number(bound)}"
             case annotated_types.MultipleOf(multiple_of=bound):
                 step = f", a multiple of {bound}"
             case annotated_types.MinLen(min_length=bound):
@@ -143,6 +143,6 @@ def _bounds(metadata: tuple[Any, ...]) -> str:
     return f"{low} {high}".strip() + step
 
 
-def _number(bound: Any) -> str:
+def readable_number(bound: Any) -> str:
     """Format a bound, such as `1,000,000` or `0.000001`, without an exponent where that is readable."""
     return f"{bound:,.6f}".rstrip("0").rstrip(".") if 1e-6 <= abs(bound) < 1e12 else f"{bound:g}"

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from fedtune3d._utils.names import did_you_mean
+from fedtune3d._utils.problem_words import expected_words
 from fedtune3d._utils.ranges import shown
 
 STRICT = ConfigDict(extra="forbid")
@@ -45,8 +46,15 @@ def text_field(pattern: str, expected: str) -> FieldInfo:
     return field
 
 
-def problems_of(path: Path, error: ValidationError, model: type[StrictModel]) -> list[str]:
-    """Return one line per problem of a validation: file, key, and what is wrong."""
+def problems_of(path: Path, error: ValidationError, model: type[StrictModel], values: object = None) -> list[str]:
+    """Return one line per problem of a validation: file, key, and what is wrong.
+
+    Args:
+        path: The file.
+        error: The validation's error.
+        model: What the file was read as.
+        values: What the file has, for the names of its sites.
+    """
     lines = []
     problems = error.errors()
     for problem in problems:
@@ -54,6 +62,7 @@ def problems_of(path: Path, error: ValidationError, model: type[StrictModel]) ->
             continue  # invalid entries count as missing, and are reported themselves
         location = _location(problem["loc"])
         key = ".".join(str(part) for part in location) or "the experiment"
+        key += _site_of(location, values)
         is_unknown = problem["type"] in ("extra_forbidden", "unexpected_keyword_argument")
         if is_unknown and location[-1] in RENAMED_IN_0_2:
             message = f"needs fedtune3d 0.1; since 0.2 this key is {RENAMED_IN_0_2[str(location[-1])]}"
@@ -64,15 +73,25 @@ def problems_of(path: Path, error: ValidationError, model: type[StrictModel]) ->
             message = "missing, but required"
         elif problem["type"] == "union_tag_not_found":
             message = f"missing key {problem['ctx']['discriminator']}"
-        elif problem["type"] in ("model_type", "dataclass_type"):
-            message = f"expected keys and values, got {shown(problem['input'])}"
         elif problem["type"] == "string_pattern_mismatch" and problem["ctx"]["pattern"] in _EXPECTED:
             message = f"expected {_EXPECTED[problem['ctx']['pattern']]}, got {shown(problem['input'])}"
+        elif (words := expected_words(problem)) is not None:
+            message = words
         else:
             got = "" if problem["type"] == "value_error" else f", got {shown(problem['input'])}"
             message = problem["msg"].removeprefix("Value error, ") + got
         lines.append(f"{path}: {key}: {message}")
     return lines
+
+
+def _site_of(location: tuple[int | str, ...], values: object) -> str:
+    """Return the name of the site whose section a location is in, such as `` (site A)``, if it is known."""
+    match location, values:
+        case ("sites", int(index), *keys), {"sites": list(sites)} if index < len(sites) and keys != ["name"]:
+            section = sites[index]
+            name = section.get("name") if isinstance(section, dict) else None
+            return f" (site {name})" if isinstance(name, str) and name else ""
+    return ""
 
 
 def _location(parts: tuple[int | str, ...]) -> tuple[int | str, ...]:

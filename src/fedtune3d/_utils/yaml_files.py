@@ -5,6 +5,8 @@ from pathlib import Path
 
 import yaml
 from yaml.constructor import ConstructorError
+from yaml.parser import ParserError
+from yaml.scanner import ScannerError
 
 from fedtune3d._utils.errors import InputError
 
@@ -79,6 +81,16 @@ def _load(text: str) -> object:
         loader.dispose()
 
 
+def _advice(error: yaml.MarkedYAMLError) -> str:
+    """Return what to look for where the structure of a file is wrong, which YAML may notice only lines later."""
+    if not isinstance(error, ParserError | ScannerError):
+        return ""
+    context = error.context or ""
+    if "flow" in context or "quoted" in context:
+        return "; check that every bracket and quote here and in the lines above is closed"
+    return "; check the indentation here and in the lines above"
+
+
 def read_yaml(path: Path, if_missing: str) -> dict[str, object]:
     """Read the keys and values of a YAML file.
 
@@ -102,7 +114,7 @@ def read_yaml(path: Path, if_missing: str) -> dict[str, object]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(f"{path}: not YAML{where}: {error.problem}") from None
+        raise InputError(f"{path}: not YAML{where}: {error.problem}{_advice(error)}") from None
     except RecursionError:
         raise InputError(f"{path}: its values are nested too deeply to be read; flatten them") from None
     except (yaml.YAMLError, ValueError) as error:  # a control character, or a date that does not exist

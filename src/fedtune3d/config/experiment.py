@@ -246,7 +246,7 @@ class ExperimentKeys(StrictModel):
         try:
             keys = cls.model_validate(values)
         except ValidationError as error:
-            raise InputError("\n".join(problems_of(path, error, cls))) from None
+            raise InputError("\n".join(problems_of(path, error, cls, values))) from None
         return keys._with_paths_from(path.absolute().parent)
 
     def _with_paths_from(self, folder: Path) -> Self:
