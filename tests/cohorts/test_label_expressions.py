@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d.cohorts.label_expressions import as_number, one_of, parse_label_expression
+from fedtune3d.cohorts.label_expressions import as_number, one_of, parse_label_expression, word_of
 
 ROW = {"cdr": "0.5", "mmse": "22", "diagnosis": "AD", "APOE e4": "yes", "tau": None, "note": "high"}
 
@@ -84,6 +84,20 @@ def test_any_text_is_an_expression_or_refused(text: str) -> None:
 def test_numbers_as_spreadsheets_write_them() -> None:
     assert [as_number(text) for text in ("0.5", "0,5", "-2", "+3")] == [0.5, 0.5, -2.0, 3.0]
     assert [as_number(text) for text in ("", "nan", "inf", "1e5", "1 000", "1_000", "½", "0x1")] == [None] * 8
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("dx == AD or dx == CN", "dx MCI"),
+        ("dx != MCI", "dx MCI"),
+        ("grade == 1", "grade 2"),
+        ("grade >= 3", ""),
+        ("dx == AD and grade == 1", ""),
+    ],
+)
+def test_a_rows_word_is_named_where_words_are_asked_for(text: str, word: str) -> None:
+    assert word_of({"dx": "MCI", "grade": "2"}, parse_label_expression(text).comparisons) == word
 
 
 def test_a_list_is_an_expression_too() -> None:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d.cohorts.inclusion import Included
 from fedtune3d.cohorts.labels import ClassMapping, LabelMapping
 from fedtune3d.cohorts.records import Unlabelled
 
@@ -26,6 +27,14 @@ def test_lists_of_diagnoses() -> None:
     assert mapping.label({"diagnosis": "MCI"}) == Unlabelled("neither positive nor negative", "diagnosis MCI")
     assert mapping.label({"diagnosis": None}) == Unlabelled("label not known", "diagnosis missing")
     assert mapping.columns == ("diagnosis",)
+
+
+def test_a_word_in_neither_class_is_named_with_its_column() -> None:
+    mapping = LabelMapping(positive="dx == Dementia", negative="dx == Control")
+    assert mapping.label({"dx": "MCI"}) == Unlabelled("neither positive nor negative", "dx MCI")
+    assert Included(mapping, "centre == A").label({"dx": "MCI", "centre": "B"}) == Unlabelled(
+        "inclusion criterion not met", "centre B"
+    )
 
 
 @pytest.mark.parametrize(("cell", "label"), [("1", 1), ("2.0", 1), ("0", 0), ("0,0", 0)])

@@ -7,9 +7,9 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from fedtune3d._utils.ranges import shown
-from fedtune3d.cohorts.label_expressions import LabelExpression, Row, parse_label_expression
+from fedtune3d.cohorts.label_expressions import LabelExpression, Row, parse_label_expression, word_of
 from fedtune3d.cohorts.labels import Truth
-from fedtune3d.cohorts.records import CRITERION_UNKNOWN, DIAGNOSIS, NOT_INCLUDED, Unlabelled
+from fedtune3d.cohorts.records import CRITERION_UNKNOWN, NOT_INCLUDED, Unlabelled
 
 
 def _criterion(value: object) -> object:
@@ -55,7 +55,7 @@ class Included:
             missing = {column: row.get(column) is None for column in self._open(row)}
             why = [f"{column} {'missing' if is_missing else 'no number'}" for column, is_missing in missing.items()]
             return Unlabelled(CRITERION_UNKNOWN, ", ".join(why))
-        return Unlabelled(NOT_INCLUDED, f"{DIAGNOSIS} {row[DIAGNOSIS]}" if self._own_columns == (DIAGNOSIS,) else "")
+        return Unlabelled(NOT_INCLUDED, word_of(row, self.expression.comparisons))
 
     def number(self, row: Row, where: str) -> float | None:
         """Return the number of a row that meets the criterion; see `NumberColumn.number`."""

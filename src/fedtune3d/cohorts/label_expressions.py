@@ -74,6 +74,19 @@ def one_of(column: str, words: Iterable[str]) -> LabelExpression:
     return LabelExpression(tuple((Comparison(column, "==", word),) for word in words))
 
 
+def word_of(row: Row, comparisons: Iterable[Comparison]) -> str:
+    """Return the column and the row's word, such as ``dx MCI``, if the comparisons ask only for words of one column.
+
+    Otherwise, and where a range of numbers is asked for, an empty string.
+    """
+    asked = list(comparisons)
+    columns = {comparison.column for comparison in asked}
+    if len(columns) != 1 or any(comparison.sign not in ("==", "!=") for comparison in asked):
+        return ""
+    (column,) = columns
+    return f"{column} {row.get(column)}"
+
+
 def quoted(word: str) -> str:
     """Quote a column or a word where a label expression needs it."""
     is_plain = re.fullmatch("[A-Za-z][A-Za-z0-9_+-]*", word) and word not in ("and", "or")

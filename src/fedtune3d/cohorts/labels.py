@@ -10,7 +10,14 @@ from pydantic import BeforeValidator, ConfigDict
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.ranges import shown
 from fedtune3d._utils.strict import text_field
-from fedtune3d.cohorts.label_expressions import Comparison, LabelExpression, Row, one_of, parse_label_expression
+from fedtune3d.cohorts.label_expressions import (
+    Comparison,
+    LabelExpression,
+    Row,
+    one_of,
+    parse_label_expression,
+    word_of,
+)
 from fedtune3d.cohorts.number_column import NumberColumn
 from fedtune3d.cohorts.records import (
     BOTH_LABELS,
@@ -95,7 +102,7 @@ class Labels:
             return holds.index(True)
         if None in holds:
             return Unlabelled(LABEL_UNKNOWN, ", ".join(self._unknown(row)))
-        return Unlabelled(self.no_class, f"{DIAGNOSIS} {row[DIAGNOSIS]}" if self.columns == (DIAGNOSIS,) else "")
+        return Unlabelled(self.no_class, word_of(row, self._comparisons()))
 
     def number(self, row: Row, where: str) -> float | None:
         """Return None: a class is no number."""

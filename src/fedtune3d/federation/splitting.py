@@ -73,7 +73,7 @@ def require_every_class(
     for is_present, name in zip(present, names, strict=True):
         if not is_present:
             why = "" if notes else "; `fedtune3d prepare` shows who was excluded and why"
-            first = f"labels.{name}{of_sites}: no one at any site is {name}{why}; correct the labels"
+            first = f"labels.{name}{of_sites}: no one at any site is {name}; correct the labels{why}"
             raise InputError("\n".join([first, *notes]))
 
 
