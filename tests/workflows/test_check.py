@@ -91,6 +91,17 @@ def test_tables_without_ages_are_said_to_have_none(folder: Path, capsys: pytest.
     assert "A: warning: no columns age, sex (found age_years, gender): rename them; without them: " in err
 
 
+def test_sites_are_in_the_order_of_the_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change(folder / "experiment.yaml", sites=[{"name": name, "root": name} for name in "BA"])
+    for name in "AB":
+        table = folder / name / "participants.tsv"
+        table.write_text(table.read_text().replace("\tage\t", "\tage_years\t"))
+    _, out, _ = check(folder, capsys)
+    heads = [line.split()[0] for line in out.splitlines() if "(women)" in line]
+    assert heads == ["B", "A"]
+    assert "predictor of the label at B and A: the tables" in out
+
+
 def test_a_clean_cohort_raises_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, leaks = check(folder, capsys)
     assert (code, leaks) == (0, [])

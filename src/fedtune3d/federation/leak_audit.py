@@ -62,17 +62,22 @@ class LeakAudit:
 
 
 def audit_sites(ask: Ask, near: bool, experiment: Experiment) -> LeakAudit:
-    """Look for overlaps between splits and sites and for shortcuts to the label.
+    """Look for overlaps between splits and sites and for shortcuts to the label; sites are in the experiment's order.
 
     Args:
         ask: Sends all sites a task.
         near: Whether to look for similar images, too.
         experiment: The experiment, whose own warnings are findings, too, as are people whom its encoder may know.
     """
+    place = {site.name: index for index, site in enumerate(experiment.sites)}
+
+    def in_order(task: Task) -> list[Answer]:
+        return sorted(ask(task), key=lambda answer: place.get(answer.site, len(place)))
+
     task = Task(FingerprintScans(near=near))
-    fingerprints = {answer.site: answer.expect(ScanFingerprints) for answer in ask(task)}
-    described = {answer.site: answer.expect(PeopleDescription) for answer in ask(Task(DescribePeople()))}
-    overlaps = experiment.overlaps({site: people.cohorts for site, people in sorted(described.items())})
+    fingerprints = {answer.site: answer.expect(ScanFingerprints) for answer in in_order(task)}
+    described = {answer.site: answer.expect(PeopleDescription) for answer in in_order(Task(DescribePeople()))}
+    overlaps = experiment.overlaps({site: people.cohorts for site, people in described.items()})
     known = (Finding("warning", text) for text in (*experiment.warnings, *overlaps))
     shortcuts = [Finding("warning", text) for text in find_shortcuts(described, names_of(experiment).in_order)]
     return LeakAudit((*find_leaks(fingerprints), *shortcuts, *known), described)
@@ -116,7 +121,7 @@ def find_leaks(answers: Mapping[str, ScanFingerprints]) -> list[Finding]:
     """
     strangers = _with_other_keys(answers)
     compared = {site: prints for site, prints in answers.items() if site not in strangers}
-    scans = [_Scan(**vars(scan), site=site) for site, prints in sorted(compared.items()) for scan in prints.scans]
+    scans = [_Scan(**vars(scan), site=site) for site, prints in compared.items() for scan in prints.scans]
     findings = [
         *_without_key(answers),
         *_with_key_of_their_own(strangers),
@@ -130,13 +135,13 @@ def find_leaks(answers: Mapping[str, ScanFingerprints]) -> list[Finding]:
 
 def _with_other_keys(answers: Mapping[str, ScanFingerprints]) -> list[str]:
     """The sites whose key is another than that of most. Raises `InputError` where no key is that of most."""
-    keys = {site: prints.key for site, prints in sorted(answers.items()) if prints.key is not None}
+    keys = {site: prints.key for site, prints in answers.items() if prints.key is not None}
     if len(set(keys.values())) <= 1:
         return []
     ((common, count),) = Counter(keys.values()).most_common(1)
     if 2 * count <= len(keys):
         raise InputError(
-            f"sites {', '.join(sorted(answers))}: expected the same fingerprint_key, found {len(set(keys.values()))} "
+            f"sites {', '.join(answers)}: expected the same fingerprint_key, found {len(set(keys.values()))} "
             "different ones; give every site the same key file"
         )
     return [site for site, key in keys.items() if key != common]
@@ -149,10 +154,10 @@ def _with_key_of_their_own(sites: Sequence[str]) -> Iterator[Finding]:
 
 def _without_key(answers: Mapping[str, ScanFingerprints]) -> Iterator[Finding]:
     missing: dict[str, list[str]] = defaultdict(list)
-    for site, prints in sorted(answers.items()):
+    for site, prints in answers.items():
         if prints.key is None:
             missing[prints.why or NO_KEY].append(site)
-    for why, sites in sorted(missing.items()):
+    for why, sites in missing.items():
         yield Finding("warning", f"{_listed(sites)} not audited for leaks: {why}")
 
 
@@ -210,7 +215,7 @@ def _same_ids(scans: Sequence[_Scan]) -> Iterator[Finding]:
     reported: set[frozenset[str]] = set()
     shared: dict[tuple[str, ...], list[_Scan]] = defaultdict(list)
     for members in _grouped(scans, lambda scan: scan.id).values():
-        sites = sorted({scan.site for scan in members})
+        sites = _sites(members)
         people = {(scan.site, scan.person): scan for scan in members}
         if len({scan.group for scan in members}) == 1:
             continue
@@ -220,7 +225,7 @@ def _same_ids(scans: Sequence[_Scan]) -> Iterator[Finding]:
             names = ", ".join(sorted(person for _, person in people))
             text = f"ids that differ only in case or leading zeros: {sites[0]} {names}; the same person?"
             yield Finding("warning", text)
-    for sites_of, members in sorted(shared.items()):
+    for sites_of, members in shared.items():
         reported.add(frozenset(sites_of))
         yield Finding(
             "warning",
@@ -229,7 +234,7 @@ def _same_ids(scans: Sequence[_Scan]) -> Iterator[Finding]:
             "same group_id",
         )
     for members in _grouped(scans, lambda scan: scan.pattern).values():
-        sites = sorted({scan.site for scan in members})
+        sites = _sites(members)
         if len(sites) > 1 and not any(set(sites) <= known for known in reported):
             reported.add(frozenset(sites))
             yield Finding(
@@ -245,6 +250,10 @@ def _grouped(scans: Iterable[_Scan], by: Callable[[_Scan], Key]) -> dict[Key, li
     for scan in scans:
         groups.setdefault(by(scan), []).append(scan)
     return groups
+
+
+def _sites(scans: Iterable[_Scan]) -> list[str]:
+    return list(dict.fromkeys(scan.site for scan in scans))
 
 
 def _splits(scans: Iterable[_Scan]) -> list[str]:

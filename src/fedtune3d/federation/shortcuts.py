@@ -22,7 +22,7 @@ def find_shortcuts(described: Mapping[str, PeopleDescription], classes: Sequence
     for two classes only; the site for each class against the others. For a number, nothing is tested.
 
     Args:
-        described: Site → the description of its people.
+        described: Site → the description of its people, in the order of the sites in the warnings.
         classes: The names of the classes, in the order of labels; one where a number is predicted.
     """
     if len(classes) < 2:
@@ -36,7 +36,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _by_age(described: Mapping[str, PeopleDescription]) -> Iterator[str]:
     unknown: dict[str, list[str]] = defaultdict(list)
-    for site, people in sorted(described.items()):
+    for site, people in described.items():
         if people.age_auc.limits is None:
             unknown[people.age_auc.undefined or ""].append(site)
             continue
@@ -51,7 +51,7 @@ def _by_age(described: Mapping[str, PeopleDescription]) -> Iterator[str]:
 
 
 def _by_site(described: Mapping[str, PeopleDescription], classes: Sequence[str]) -> Iterator[str]:
-    counts = {site: _people_by_class(people, len(classes)) for site, people in sorted(described.items())}
+    counts = {site: _people_by_class(people, len(classes)) for site, people in described.items()}
     known = {site: people for site, people in counts.items() if people is not None and any(people)}
     looked_at = range(1, 2) if len(classes) == 2 else range(len(classes))
     for label in looked_at if len(known) > 1 else ():
