@@ -206,6 +206,9 @@ def test_any_header_gives_a_scan_or_one_line(tmp_path: Path, capfd: pytest.Captu
 def test_other_formats_are_refused(tmp_path: Path) -> None:
     nibabel.save(nibabel.MGHImage(ramp(dtype="float32"), AFFINE), tmp_path / "scan.mgz")
     assert "expected a NIfTI file, found MGHImage" in refusal(tmp_path / "scan.mgz")
+    for name in ("experiment.yaml", "scan.dcm"):
+        (tmp_path / name).write_text("name: x\n")
+        assert refusal(tmp_path / name).endswith(f'Cannot work out file type of "{name}"; convert it to .nii.gz')
 
 
 def test_a_brain_image_survives_the_way_to_disk(save_brain: Callable[..., Path], phantom: SimpleNamespace) -> None:

@@ -68,7 +68,8 @@ def read_scan(path: Path) -> Scan:
     # What nibabel does not check itself, such as an infinite offset, ends in plain errors.
     except (nibabel.filebasedimages.ImageFileError, HeaderDataError, ValueError, ArithmeticError) as error:
         raise ScanError(
-            f"{path}: expected a NIfTI file, found another kind or a damaged header; {_line(path, error)}"
+            f"{path}: expected a NIfTI file, found another kind or a damaged header; {_line(path, error)}; convert it "
+            "to .nii.gz"
         ) from error
 
 
