@@ -27,7 +27,7 @@ def test_what_is_held_back_says_why() -> None:
     text = shown(described(PeopleByClass((people(None, None), people(12, 7))), undefined("too few")))
     assert "12 (7)" in text
     assert "71.2 ± 6.0" in text
-    assert "held back, –: not sent by the site: too few people" in text
+    assert "held back, –: not sent by the site: too few people, or no such column" in text
     assert "AUC of age" not in text
 
 

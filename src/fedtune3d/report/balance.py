@@ -90,5 +90,5 @@ def balance_table(described: Mapping[str, PeopleDescription], classes: Sequence[
         tables.append(table)
     notes = [f"AUC of age for the label, {row.site}: {row.age_auc}" for row in rows if row.age_auc]
     if any(part in (HELD_BACK, "–") or "(–)" in part for row in rows for part in row.cells):
-        notes.insert(0, f"{HELD_BACK}, –: not sent by the site: too few people")
+        notes.insert(0, f"{HELD_BACK}, –: not sent by the site: too few people, or no such column")
     return Group(Text("People per site and split", style="italic"), *tables, *map(Text, notes))

@@ -55,9 +55,9 @@ def test_only_a_key_of_a_known_site_is_taken(folder: ServerFolder, tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["../B", "a/b", "/tmp/x", "", ".", "a b", "x" * 65, "A\n"])
 def test_no_name_is_a_path(folder: ServerFolder, name: str) -> None:
-    with pytest.raises(InputError, match="expected letters, digits, - and _"):
+    with pytest.raises(InputError, match="expected at most 64 letters, digits, - and _"):
         ServerFolder.make(folder.path, "localhost:9092", [name])
-    with pytest.raises(InputError, match="expected letters, digits, - and _"):
+    with pytest.raises(InputError, match="expected at most 64 letters, digits, - and _"):
         folder.set_key(name, folder.paths.site("A").public_key)
 
 
