@@ -56,25 +56,59 @@ def test_a_difference_is_judged_by_its_interval(low: float, high: float, expecte
     assert statements.verdict(undefined("none")) == ""
 
 
-def test_the_comparison_names_each_baseline(metrics: RunMetrics) -> None:
-    def against(name: str, low: float, high: float) -> RunMetrics:
-        part = metrics.against[name]
-        comparison = replace(part.mean.comparison, difference=estimate((low + high) / 2, low, high))
-        return replace(part, mean=replace(part.mean, comparison=comparison))
-
+def against(metrics: RunMetrics, name: str, limits: tuple[float, float], of_sites: tuple[float, float]) -> RunMetrics:
+    """The metrics with these limits of the mean difference from a baseline, and of the difference at every site."""
+    part = metrics.against[name]
+    mean, site = (estimate(sum(pair) / 2, *pair) for pair in (limits, of_sites))
     changed = replace(
-        metrics, against={"local": against("local", 0.1, 0.2), "centralized": against("centralized", -0.1, 0.1)}
+        part,
+        mean=replace(part.mean, comparison=replace(part.mean.comparison, difference=mean)),
+        sites={
+            place: replace(tested, comparison=replace(tested.comparison, difference=site))
+            for place, tested in part.sites.items()
+        },
     )
+    return replace(metrics, against=metrics.against | {name: changed})
+
+
+BETTER, ALIKE = (0.1, 0.2), (-0.1, 0.2)
+
+
+def test_the_comparison_names_each_baseline(metrics: RunMetrics) -> None:
+    changed = against(against(metrics, "local", BETTER, BETTER), "centralized", ALIKE, ALIKE)
     assert statements.comparison_sentence(changed) == (
-        "On the same test people the federated model is better than each site's own model; it shows no difference from "
-        "centralized training (the 95% CI includes 0)."
+        "On average over the sites and on the same test people, the federated model is better than the sites' own "
+        "models; no difference was shown between it and the centralized model (the 95% CI includes 0)."
     )
     assert "was not compared" in statements.comparison_sentence(replace(metrics, against={}))
-    alike = replace(metrics, against={"local": against("local", -0.1, 0.2)})
-    assert statements.comparison_sentence(alike).endswith(" None of these models is shown to be best.")
-    assert "below 0" not in statements.comparison_sentence(alike)
-    both = replace(alike, against=alike.against | {"centralized": against("centralized", -0.1, 0.1)})
-    assert "no difference from each site's own model or centralized training (" in statements.comparison_sentence(both)
+
+
+def test_a_mean_that_differs_is_not_taken_for_a_difference_at_any_site(metrics: RunMetrics) -> None:
+    changed = against(metrics, "local", BETTER, ALIKE)
+    text = statements.comparison_sentence(changed)
+    assert "is better than the sites' own models (no single site shows it)" in text
+    changed = against(metrics, "local", (-0.2, -0.1), BETTER)  # a site that shows the reverse does not show it
+    assert "is worse than the sites' own models (no single site shows it)" in statements.comparison_sentence(changed)
+
+
+def test_an_interval_that_includes_0_is_no_proof_of_no_difference(metrics: RunMetrics) -> None:
+    both = against(against(metrics, "local", ALIKE, ALIKE), "centralized", ALIKE, ALIKE)
+    assert statements.comparison_sentence(both) == (
+        "On average over the sites and on the same test people, no difference was shown between the federated model "
+        "and the sites' own models or the centralized model (their 95% CIs include 0). None of these models is shown "
+        "to be best."
+    )
+
+
+def test_of_one_site_there_is_no_average(metrics: RunMetrics) -> None:
+    changed = against(metrics, "local", BETTER, BETTER)
+    mean = changed.against["local"].mean
+    alone = replace(
+        changed.against["local"], mean=replace(mean, comparison=replace(mean.comparison, sites=("Boston",)))
+    )
+    assert statements.comparison_sentence(replace(changed, against={"local": alone})) == (
+        "On the same test people, the federated model is better than the sites' own models."
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,23 @@
 """What a run found, in words: better or worse than a baseline, calibration, a clinic's two rates."""
 
 from fedtune3d.config.class_names import ClassNames
+from fedtune3d.evaluation.against_baselines import AgainstBaseline
 from fedtune3d.evaluation.calibration import Calibration
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import PooledMetrics, RunMetrics, TestMetrics
 from fedtune3d.report.number_formatting import NO_WIDTH, limits_text
 
 BASELINES = {
-    "local": "each site's own model",
-    "centralized": "centralized training",
-    "leave_one_site_out": "a model trained without the site",
+    "local": "the sites' own models",
+    "centralized": "the centralized model",
+    "leave_one_site_out": "models trained without the site",
 }
 """Baseline → what it is, in a sentence."""
+
+NOT_SHOWN = "no difference shown"
+"""Verdict on a difference whose interval includes 0."""
+
+_SHOWN = ("better", "worse")
 
 WIDE = 1.0
 """An interval of the calibration slope that is wider than this and holds 1 tells nothing."""
@@ -43,36 +49,46 @@ def verdict(difference: Estimate, of_errors: bool = False) -> str:
     _, low, high = difference.limits
     if of_errors:
         low, high = -high, -low
-    return "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+    return "better" if low > 0 else "worse" if high < 0 else NOT_SHOWN
 
 
 def comparison_sentence(metrics: RunMetrics) -> str:
-    """Say whether the federated model is better than the baselines on the same test people, and if none is best."""
+    """Say whether the federated model is better than the baselines on the same test people, and if none is best.
+
+    The verdict is on the mean over sites, which may differ from 0 where no site's own difference does.
+    """
     by_verdict: dict[str, list[str]] = {}
     for name, differences in metrics.against.items():
         comparison = differences.mean.comparison
         if found := verdict(comparison.difference, comparison.lower_is_better):
-            by_verdict.setdefault(found, []).append(BASELINES.get(name, name))
+            baseline = BASELINES.get(name, name)
+            shown = found == NOT_SHOWN or len(comparison.sites) < 2 or _a_site_shows(differences, found)
+            by_verdict.setdefault(found, []).append(baseline if shown else f"{baseline} (no single site shows it)")
     if metrics.against and not by_verdict:
         return "The difference from the baselines cannot be estimated."
     if not by_verdict:
         return "The federated model was not compared with baselines (local, centralized)."
-    phrases = {
-        "better": "is better than {}",
-        "worse": "is worse than {}",
-        "no difference shown": "shows no difference from {} (the 95% CI includes 0)",
-    }
+    averaged = any(len(differences.mean.comparison.sites) > 1 for differences in metrics.against.values())
     parts = [
-        phrase.format((" or " if key == "no difference shown" else " and ").join(by_verdict[key]))
-        for key, phrase in phrases.items()
-        if key in by_verdict
+        f"the federated model is {key} than {' and '.join(by_verdict[key])}" for key in _SHOWN if key in by_verdict
     ]
-    text = f"On the same test people the federated model {'; it '.join(parts)}."
-    if set(by_verdict) == {"no difference shown"}:
+    if alike := by_verdict.get(NOT_SHOWN):
+        intervals = "the 95% CI includes 0" if len(alike) == 1 else "their 95% CIs include 0"
+        model = "it" if parts else "the federated model"
+        parts.append(f"no difference was shown between {model} and {' or '.join(alike)} ({intervals})")
+    where = "On average over the sites and on the same test people" if averaged else "On the same test people"
+    text = f"{where}, {'; '.join(parts)}."
+    if set(by_verdict) == {NOT_SHOWN}:
         text += " None of these models is shown to be best."
     if any(differences.mean.comparison.lower_is_better for differences in metrics.against.values()):
         text += " A difference below 0 means a smaller error of the federated model."
     return text
+
+
+def _a_site_shows(differences: AgainstBaseline, found: str) -> bool:
+    """Return whether the difference of a single site has this verdict."""
+    comparisons = [tested.comparison for tested in differences.sites.values()]
+    return any(verdict(made.difference, made.lower_is_better) == found for made in comparisons)
 
 
 def calibration_words(calibration: Calibration, names: ClassNames) -> str:
