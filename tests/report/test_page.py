@@ -241,6 +241,9 @@ def test_a_count_that_is_held_back_is_not_given_by_a_list(make_run: Callable[...
 def test_constant_weights_are_a_sentence(small_run: RunFolder, finished_page: Path) -> None:
     entries = read_ledger(small_run.rounds.ledger)[0].sites
     weights = ", ".join(f"{site} {entry.weight:.2f}" for site, entry in entries.items())
-    assert f"FedAvg gave each site the same weight in every round: {weights}." in read(small_run.report).text
+    assert (
+        f"Each site's weight in the average (FedAvg) was the same in every round: {weights}."
+        in read(small_run.report).text
+    )
     assert not (small_run.figures / "weights_per_round.svg").exists()
     assert (RunFolder(finished_page.parent).figures / "weights_per_round.svg").exists()  # Graz missed a round

@@ -93,7 +93,10 @@ def test_the_page_follows_the_run_and_ends_as_its_report(
         expect(page.locator("#doing")).to_contain_text("rounds (fedavg): 2 of 3")
         assert status.get_attribute("role") == "status"  # polite
         assert page.locator("section[aria-labelledby=training] figure img").count() == 1
-        assert "the same weight in every round" in page.locator("section[aria-labelledby=training]").inner_text()
+        assert (
+            "weight in the average (FedAvg) was the same in every round"
+            in page.locator("section[aria-labelledby=training]").inner_text()
+        )
         assert page.locator("section[aria-labelledby=auc]").count() == 0
         order = [part.evaluate("part => part.id || part.className") for part in page.locator("header > *").all()]
         assert order == ["", "setting", "status", "doing", "caveat", "contents"]

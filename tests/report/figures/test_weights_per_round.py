@@ -38,7 +38,8 @@ def test_weights_that_never_change_need_no_figure(small_run: RunFolder) -> None:
     ledger = read_run(small_run.path).ledger
     weights = {site: ledger[0].sites[site].weight for site in "AB"}
     assert constant_weights(ledger, ["A", "B"]) == weights
-    text = f"FedAvg gave each site the same weight in every round: A {weights['A']:.2f}, B {weights['B']:.2f}."
+    listed = f"A {weights['A']:.2f}, B {weights['B']:.2f}"
+    text = f"Each site's weight in the average (FedAvg) was the same in every round: {listed}."
     assert weights_sentence(ledger, ["A", "B"], "FedAvg") == text
 
 

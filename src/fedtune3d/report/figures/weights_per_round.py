@@ -58,7 +58,7 @@ def weights_sentence(ledger: Sequence[LedgerLine], sites: Sequence[str], rule: s
         return ""
     if (weights := constant_weights(ledger, sites)) is not None:
         listed = ", ".join(f"{site} {weight:.2f}" for site, weight in weights.items())
-        return f"{rule} gave each site the same weight in every round: {listed}."
+        return f"Each site's weight in the average ({rule}) was the same in every round: {listed}."
     if all(row.weight is None for row in weight_rows(ledger, sites)):
         return f"{rule} gives no weights."
     return ""
