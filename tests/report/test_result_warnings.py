@@ -10,6 +10,7 @@ import pytest
 from outcome_metrics import number_metrics
 
 from fedtune3d.config.class_names import ClassNames
+from fedtune3d.evaluation.metrics import TestMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report.result_warnings import result_warnings
 from fedtune3d.report.run_contents import FinishedRun, read_finished_run
@@ -81,6 +82,22 @@ def test_of_a_number_the_lower_error_is_better(run: FinishedRun) -> None:
         "Training did not improve the validation root mean squared error (RMSE): 6.00 years before training, "
     )
     assert result_warnings(metrics, NAMES, falling) == []
+
+
+def test_where_most_sites_have_few_test_people_a_high_auc_is_not_left_alone(run: FinishedRun) -> None:
+    few, *others = (test for test in run.metrics.federated.sites.values() if min(test.participants_by_class) < 10)
+    assert others
+    boston = run.metrics.federated.sites["Boston"]
+
+    def found(**sites: TestMetrics) -> list[str]:
+        federated = replace(run.metrics.federated, sites=sites)
+        return result_warnings(replace(run.metrics, methods={"federated": federated}), NAMES, run.ledger)
+
+    assert found(A=boston, B=few) == []
+    [text] = found(A=few, B=few, C=boston)
+    assert text == (
+        "Few people: 2 sites have fewer than 10 people in a class in the test set. Judge the AUC by its 95% CI."
+    )
 
 
 def test_a_model_no_better_than_chance_is_said(run: FinishedRun) -> None:

@@ -147,6 +147,14 @@ def test_rates_have_their_counts_and_names(metrics: RunMetrics) -> None:
 
 
 def test_a_new_scan(metrics: RunMetrics) -> None:
-    text = statements.new_scan_sentence(metrics.federated.pooled, "0.512", NAMES)
+    pooled = metrics.federated.pooled
+    assert pooled is not None
+    fine = replace(pooled.calibration, slope=estimate(1.1, 0.6, 1.6), intercept=estimate(0.1, -0.2, 0.4))
+    text = statements.new_scan_sentence(replace(pooled, calibration=fine), "0.512", NAMES)
     assert text == "the model gives the probability of AD; 0.512 or above is classified as AD, below it as CN"
+    off = replace(fine, intercept=estimate(2.2, 1.4, 3.0))
+    assert statements.new_scan_sentence(replace(pooled, calibration=off), "0.028", NAMES) == (
+        "the model gives a number from 0 to 1 for AD, which is not to be read as a probability (see Calibration); "
+        "0.028 or above is classified as AD, below it as CN"
+    )
     assert "no threshold" in statements.new_scan_sentence(None, "–", NAMES)

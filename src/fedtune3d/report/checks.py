@@ -48,7 +48,7 @@ def _leaks(contents: RunContents) -> Iterator[Check]:
     leaks, warnings = len(contents.audit.leaks), len(contents.audit.findings) - len(contents.audit.leaks)
     yield Check(f"leaks between sets or sites: {leaks or 'none'}", not leaks, "participants")
     if warnings:
-        yield Check(f"{plural(warnings, 'warning')} of the leak check", False, "participants")
+        yield Check(f"{plural(warnings, 'warning')} of the check before training", False, "participants")
 
 
 def _left_out(contents: RunContents) -> Check:
@@ -92,7 +92,10 @@ def _memorisation(contents: RunContents) -> Iterator[Check]:
     value, low, _ = limits
     if low > 0.5:
         yield Check(
-            f"the model memorises training people (membership attack AUC {value:.2f}, chance 0.50)", False, "privacy"
+            f"the model memorises training people (membership attack AUC {value:.2f}, chance 0.50): train fewer "
+            "rounds, use differential privacy (privacy.epsilon), or do not share the weights",
+            False,
+            "privacy",
         )
     else:
         yield Check(f"no sign of memorising (membership attack AUC {value:.2f})", None, "privacy")

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from fedtune3d.config.class_names import ClassNames
-from fedtune3d.evaluation.estimate import FEW
 from fedtune3d.evaluation.metrics import RunMetrics, SetSize
 from fedtune3d.evaluation.multiclass.confusion_matrix import ConfusionMatrix
 from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report.experiment_lines import inclusion_sentences
+from fedtune3d.report.few_sites import few_sites_text
 from fedtune3d.report.methods import experiment_of
 from fedtune3d.report.number_formatting import plural, sites_have
 from fedtune3d.report.run_contents import RunContents
@@ -54,9 +54,8 @@ def _sample(metrics: RunMetrics) -> str:
     if (scans := sum(test.scans for test in with_scans.values())) != people:
         text += f" with {plural(scans, 'scan')}"
     text += f" at {plural(len(with_scans), 'site')}"
-    if few := _few_sites(metrics):
-        of_class = " per class" if metrics.class_methods else ""
-        text += f". {sites_have(few)} fewer than {FEW} people{of_class}, so intervals are wide"
+    if few := few_sites_text(metrics):
+        text += f". {few}, so intervals are wide"
     if unknown := len(tested) - len(with_scans):
         text += f". {sites_have(unknown)} no test scans, or too few to say"
     return text
@@ -69,14 +68,6 @@ def _by_class(metrics: RunMetrics) -> str:
         sum(test.of_class[label].people for test in classes.sites.values()) for label in range(len(classes.classes))
     ]
     return f" ({', '.join(f'{count} {name}' for count, name in zip(counts, classes.classes, strict=True))})"
-
-
-def _few_sites(metrics: RunMetrics) -> int:
-    if (classes := metrics.class_methods.get("federated")) is not None:
-        return sum(
-            test.scans > 0 and min(part.people for part in test.of_class) < FEW for test in classes.sites.values()
-        )
-    return sum(0 < test.participants < FEW for test in metrics.number_methods["federated"].sites.values())
 
 
 def _found(metrics: RunMetrics) -> Iterator[tuple[str, str]]:

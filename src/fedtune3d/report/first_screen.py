@@ -6,10 +6,11 @@ from datetime import datetime
 
 from fedtune3d._utils.version import __version__
 from fedtune3d.config.class_names import ClassNames
-from fedtune3d.evaluation.estimate import FEW, Estimate
+from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.report.checks import Check, checks
+from fedtune3d.report.few_sites import few_sites_text
 from fedtune3d.report.first_outcome import included, outcome_facts, trained_on
 from fedtune3d.report.headline import Headline, headline
 from fedtune3d.report.number_formatting import METHODS, encoder_with_weights, plural, setup, sites_have, threshold
@@ -189,9 +190,8 @@ def sample_sentence(metrics: RunMetrics, names: ClassNames) -> str:
     if scans != people:
         text += f" with {plural(scans, 'scan')}"
     text += f" at {plural(len(sites), 'site')}"
-    few = sum(min(test.participants_by_class) < FEW for test in sites.values())
-    if few:
-        text += f". {sites_have(few)} fewer than {FEW} people per class, so intervals are wide"
+    if few := few_sites_text(metrics):
+        text += f". {few}, so intervals are wide"
     if unknown:
         text += f". {sites_have(unknown)} no test scans, or too few to say"
     return text

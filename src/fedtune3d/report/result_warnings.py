@@ -6,6 +6,8 @@ from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.federation.ledger import LedgerLine
+from fedtune3d.report.few_sites import few_sites_text, most_are_few
+from fedtune3d.report.headline import headline
 from fedtune3d.report.shown_measure import RMSE_NAME
 from fedtune3d.report.undetected import undetected_classes
 
@@ -15,8 +17,21 @@ FLAT = 0.1
 
 
 def result_warnings(metrics: RunMetrics, names: ClassNames, ledger: Sequence[LedgerLine]) -> list[str]:
-    """Return a sentence per warning: chance, classes never recognised, numbers all alike, training without gain."""
-    return [*_chance(metrics), *undetected_classes(metrics, names), *_alike(metrics), *_not_improved(metrics, ledger)]
+    """Return a sentence per warning: few people, chance, unrecognised classes, numbers alike, training without gain."""
+    return [
+        *_few(metrics),
+        *_chance(metrics),
+        *undetected_classes(metrics, names),
+        *_alike(metrics),
+        *_not_improved(metrics, ledger),
+    ]
+
+
+def _few(metrics: RunMetrics) -> Iterator[str]:
+    """Warn if most sites have so few test people that even a measure of 1.00 says little."""
+    if most_are_few(metrics):
+        found = headline(metrics)
+        yield f"Few people: {few_sites_text(metrics)} in the test set. Judge the {found.short} by its 95% CI."
 
 
 def _chance(metrics: RunMetrics) -> Iterator[str]:

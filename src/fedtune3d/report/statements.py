@@ -103,6 +103,12 @@ def calibration_words(calibration: Calibration, names: ClassNames) -> str:
     return "; ".join(parts)
 
 
+def _is_off(calibration: Calibration) -> bool:
+    """Return whether the interval of the slope excludes 1, or that of the intercept 0."""
+    expected = ((calibration.slope, 1), (calibration.intercept, 0))
+    return any(found.limits is not None and not found.limits[1] <= at <= found.limits[2] for found, at in expected)
+
+
 def _slope_words(slope: Estimate) -> str:
     if slope.limits is None:
         return f"not measured ({slope.undefined})"
@@ -136,6 +142,11 @@ def rates(test: TestMetrics, names: ClassNames) -> str:
 def new_scan_sentence(pooled: PooledMetrics | None, threshold: str, names: ClassNames) -> str:
     """Say what the model gives for a new scan."""
     gives = f"the model gives the probability of {names.positive}"
+    if pooled is not None and _is_off(pooled.calibration):
+        gives = (
+            f"the model gives a number from 0 to 1 for {names.positive}, which is not to be read as a probability "
+            "(see Calibration)"
+        )
     if pooled is None or pooled.threshold is None:
         return f"{gives}; there is no threshold, so no class"
     return f"{gives}; {threshold} or above is classified as {names.positive}, below it as {names.negative}"

@@ -132,19 +132,19 @@ def _beats(comparison: AnyComparison | None, measure: ShownMeasure) -> str:
 
 def _tested(contents: StudyContents, people: str, selected: Row, names: ClassNames) -> str:
     """Say on how many people of each class a combination was tested; seeds may differ in it."""
-    per_class = ""
+    in_a_class = ""
     counts = people.split(" + ")
     if isinstance(contents.results.outcome, NumberOutcome):
         text = f"{people} people"
     else:
-        per_class = " per class"
+        in_a_class = " in a class"
         named = zip(counts, in_shown_order(names.in_order), strict=True)
         by_class = ", ".join(f"{count} {name}" for count, name in named) if len(counts) > 1 else people
         whole = all(count.isdigit() for count in counts)
         text = f"{sum(map(int, counts))} people ({by_class})" if whole else f"{by_class} people"
     text += f" at {plural(len(contents.sites), 'site')}, used neither for training nor for selection"
     if selected.mean.estimate.mark:
-        text += f". Some sites have fewer than {FEW} people{per_class}, so intervals are wide"
+        text += f". Some sites have fewer than {FEW} people{in_a_class}, so intervals are wide"
     return text
 
 

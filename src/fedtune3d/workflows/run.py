@@ -48,6 +48,7 @@ from fedtune3d.workflows.missing_statistics import DESCRIBING
 from fedtune3d.workflows.prepare import read_tables, require_roots
 from fedtune3d.workflows.run_folder import began_at, open_run, read_metrics, require_device, write_metrics
 from fedtune3d.workflows.sites import make_sites
+from fedtune3d.workflows.small_sites import with_small_sites
 from fedtune3d.workflows.workers import Reach, reach_sites, wait_for_workers
 
 CENTRALIZED = "centralized"
@@ -217,7 +218,7 @@ class _Run:
         """Stop at a leak, and record the differences between the sites."""
         audit = audit_sites(self.attendance.describe, near=False, experiment=self.experiment)
         audit.require_none()
-        write_typed(self.folder.audit, audit)
+        write_typed(self.folder.audit, with_small_sites(audit, self.experiment, self.folder))
         if not self.folder.profiles.exists():
             write_typed(self.folder.profiles, profile_sites(self.attendance.describe))
 
