@@ -139,7 +139,7 @@ def test_an_interval_has_as_many_digits_as_tell_its_limits_apart_or_is_explained
     assert words.interval(near) == "−1.000 [−1.000, −0.999]"
     assert words.interval(defined(1.0, (0.99999, 1.0), "m", False)) == "1.00000 [0.99999, 1.00000]"
     assert words.interval(defined(0.5, (0.5, 0.5), "m", False)) == "0.50 (no interval: its estimated width is 0)"
-    assert words.difference(defined(0.0, (0.0, 0.0), "m", False)).startswith("+0.00 (no interval")
+    assert words.difference(defined(0.0, (0.0, 0.0), "m", False)).startswith("0.00 (no interval")
     assert words.interval(defined(0.5, (0.41, 0.6), "m", False)) == "0.50 [0.41, 0.60]"
 
 

@@ -37,6 +37,8 @@ def test_an_interval_reads_as_a_sentence_does() -> None:
     assert statements.ci(estimate(-3.63, -8.83, -1.18)) == "−3.63 (95% CI −8.83 to −1.18)"
     assert statements.ci(estimate(0.11, -0.021, 0.24), "+") == "+0.11 (95% CI −0.02 to +0.24)"
     assert statements.ci(estimate(-0.4, -1.1, 0.3), "+", "years") == "−0.40 years (95% CI −1.10 to +0.30)"
+    assert statements.ci(estimate(-0.001, -0.04, 0.04), "+") == "0.00 (95% CI −0.04 to +0.04)"
+    assert statements.ci(estimate(0.1, -0.001, 0.2), "+") == "+0.10 (95% CI −0.00 to +0.20)"
     assert statements.ci(undefined("one class only")) == "not defined: one class only"
 
 
