@@ -5,8 +5,18 @@ from pathlib import Path
 import pytest
 
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d.evaluation.estimate import defined
+from fedtune3d.evaluation.groups import GroupMeasures
 from fedtune3d.evaluation.metrics import RunMetrics, read_metrics
-from fedtune3d.report.run_statistics import delong_rows, grid_note, group_rows, statistic_methods
+from fedtune3d.report.run_statistics import (
+    delong_rows,
+    gap_sentence,
+    grid_note,
+    group_rows,
+    groups_title,
+    held_back_sentence,
+    statistic_methods,
+)
 
 
 @pytest.fixture
@@ -55,3 +65,36 @@ def test_groups_stand_in_order_with_positives_first(metrics: RunMetrics) -> None
     negatives, positives = rows[0].metrics.participants_by_class
     assert rows[0].people == f"{positives} + {negatives}"
     assert rows[0].metrics.gaps.auc.method in statistic_methods(metrics)
+
+
+def test_differences_between_a_group_and_the_rest_are_in_a_sentence(metrics: RunMetrics) -> None:
+    changed = with_pooled_auc(metrics, None, "", ("site",))
+    assert gap_sentence(changed).startswith(
+        "The 95% CI excludes 0 in 4 of the 6 differences between a group and the rest"
+    )
+    assert changed.federated.groups is not None
+    axis = changed.federated.groups["site"]
+    near = defined(0.01, (-0.1, 0.1), "m", few=False)
+    groups = {name: replace(group, gaps=GroupMeasures(near, near, near)) for name, group in axis.groups.items()}
+    federated = replace(changed.federated, groups={"site": replace(axis, groups=groups)})
+    assert gap_sentence(replace(changed, methods={"federated": federated})) == (
+        "None of the 6 differences between a group and the rest has a 95% CI that excludes 0 (not adjusted for their "
+        "number)."
+    )
+
+
+def test_sites_are_not_called_groups(metrics: RunMetrics) -> None:
+    assert groups_title(with_pooled_auc(metrics, None, "", ("site",))) == "2 sites"
+    assert groups_title(with_pooled_auc(metrics, None, "", ("sex", "site"))) == "4 groups (2 by sex, 2 by site)"
+
+
+def test_groups_that_are_held_back_have_a_reason(metrics: RunMetrics) -> None:
+    federated = metrics.federated
+    assert federated.groups is not None
+    groups = {name: replace(axis, held_back=8 * (name == "sex")) for name, axis in federated.groups.items()}
+    changed = replace(metrics, methods={"federated": replace(federated, groups=groups)})
+    text = held_back_sentence(changed, [5, 5])
+    assert text.startswith("Groups too small to be shown, counted at each site: 8 by sex. ")
+    assert "at least 5 people of each class are in it there" in text
+    assert "at least 5 to 10, depending on the site, people" in held_back_sentence(changed, [5, 10])
+    assert held_back_sentence(with_pooled_auc(metrics, None, "", ()), [5]) == ""

@@ -117,6 +117,11 @@ class RunContents:
         """Return whether a site's policy allows something; anything that the configuration does not allow is denied."""
         return bool(_policy(self.config, site, key))
 
+    def min_per_class(self, site: str) -> int:
+        """Return the minimum number of people of each class in a group whose numbers a site's policy lets leave."""
+        fewest = _policy(self.config, site, "min_per_class")
+        return fewest if isinstance(fewest, int) else Policy().min_per_class
+
     def min_people(self, site: str) -> int:
         """Return the minimum number of people in a count that a site's policy lets leave."""
         fewest = _policy(self.config, site, "min_people")

@@ -100,7 +100,8 @@ class ResultParts:
     group_rows: Sequence[run_statistics.GroupRow]
     gap_sentence: str
     grid_note: str
-    held_back: Sequence[str]
+    groups_title: str
+    held_back: str
     membership_sentence: str
     membership_methods: Mapping[str, str]
     membership_rows: Sequence[membership.MembershipRow]
@@ -132,7 +133,8 @@ class ResultParts:
             group_rows=rows.groups,
             gap_sentence=run_statistics.gap_sentence(metrics),
             grid_note=run_statistics.grid_note(metrics),
-            held_back=run_statistics.held_back(metrics),
+            groups_title=run_statistics.groups_title(metrics),
+            held_back=run_statistics.held_back_sentence(metrics, [*map(contents.min_per_class, contents.sites)]),
             membership_sentence=membership.membership_sentence(metrics),
             membership_methods=membership.attacked_methods(metrics),
             membership_rows=rows.membership,

@@ -1,13 +1,14 @@
 """Tables of calibration, of the operating point at a given specificity, and of gaps between groups."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.groups import AxisMetrics, GroupMetrics
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.sample import FROM_COUNTS
-from fedtune3d.report.number_formatting import difference
+from fedtune3d.report.number_formatting import difference, plural
 from fedtune3d.report.table import AucRow, auc_rows, shown_methods
 
 AXES = {"sex": "Sex", "age": "Age", "scanner": "Scanner", "site": "Site"}
@@ -52,7 +53,7 @@ def group_rows(metrics: RunMetrics) -> list[GroupRow]:
 
 
 def gap_sentence(metrics: RunMetrics) -> str:
-    """Name the gaps between groups whose interval excludes 0, or say that there is none."""
+    """Name the differences between a group and the rest whose interval excludes 0, or say that there is none."""
     rows = group_rows(metrics)
     if not rows:
         return "There are no two groups to compare."
@@ -67,17 +68,40 @@ def gap_sentence(metrics: RunMetrics) -> str:
         if gap.limits is not None
     ]
     apart = [(name, gap) for name, gap in gaps if gap.limits is not None and not gap.limits[1] <= 0 <= gap.limits[2]]
-    measured = f"of {len(gaps)} gaps between {len(rows)} groups and all others, not adjusted for their number"
+    if not gaps:
+        return "No difference between a group and the rest can be estimated."
+    measured = f"of the {plural(len(gaps), 'difference')} between a group and the rest"
     if not apart:
-        return f"No gap has an interval that excludes 0, {measured}."
+        return f"None {measured} has a 95% CI that excludes 0 (not adjusted for their number)."
     listed = "; ".join(f"{name} {difference(gap)}" for name, gap in apart)
-    return f"Gaps whose 95% CI excludes 0 ({len(apart)} {measured}): {listed}."
+    return f"The 95% CI excludes 0 in {len(apart)} {measured} (not adjusted for their number): {listed}."
 
 
-def held_back(metrics: RunMetrics) -> list[str]:
-    """Return `2 by sex`, … for each axis on which sites held groups back."""
+def groups_title(metrics: RunMetrics) -> str:
+    """Count the groups of the table: `4 sites`, or `6 groups (2 by sex, 4 by site)`."""
+    by_axis = Counter(row.axis for row in group_rows(metrics))
+    if set(by_axis) == {AXES["site"]}:
+        return plural(by_axis.total(), "site")
+    return f"{plural(by_axis.total(), 'group')} ({', '.join(f'{n} by {axis.lower()}' for axis, n in by_axis.items())})"
+
+
+def held_back_sentence(metrics: RunMetrics, least: Collection[int]) -> str:
+    """Say how many groups the sites held back along each axis, and why; empty if none.
+
+    Args:
+        metrics: The metrics of a run.
+        least: The minimum number of people of each class in a group of each site (`min_per_class`).
+    """
     axes = (metrics.of_two_classes.groups if metrics.of_two_classes else None) or {}
-    return [f"{part.held_back} by {AXES.get(axis, axis).lower()}" for axis, part in axes.items() if part.held_back]
+    held = [f"{part.held_back} by {AXES.get(axis, axis).lower()}" for axis, part in axes.items() if part.held_back]
+    if not held:
+        return ""
+    fewest = f"{min(least)}" if len(set(least)) == 1 else f"{min(least)} to {max(least)}, depending on the site,"
+    return (
+        f"Groups too small to be shown, counted at each site: {', '.join(held)}. The numbers of a group leave a site "
+        f"only if at least {fewest} people of each class are in it there (policy.min_per_class), even if "
+        "all sites together have more."
+    )
 
 
 def grid_note(metrics: RunMetrics) -> str:
