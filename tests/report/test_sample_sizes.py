@@ -17,7 +17,10 @@ def boston(make_run: Callable[..., Path]) -> TestMetrics:
 
 def test_positives_come_first(boston: TestMetrics) -> None:
     assert sample_sizes.people_by_class(boston) == "18 + 22"
-    assert sample_sizes.scans_by_class(replace(boston, scans=50, positives=20)) == "20 + 30"
+    several = replace(boston, scans=50, positives=20)
+    assert sample_sizes.scans_by_class(several) == "20 + 30"
+    assert not sample_sizes.scans_differ([boston])  # with one scan each, one column says both
+    assert sample_sizes.scans_differ([boston, several])
 
 
 def test_what_is_held_back_is_no_zero(boston: TestMetrics) -> None:

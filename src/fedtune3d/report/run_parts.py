@@ -15,6 +15,7 @@ from fedtune3d.report.outcome_tables import OutcomeTable, main_table, measured_t
 from fedtune3d.report.participants import audit_notices, checked_sentences, participants_sentence
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.run_few import RunFew, ShownRows, run_few
+from fedtune3d.report.sample_sizes import scans_differ
 from fedtune3d.report.statements import calibration_words
 from fedtune3d.report.what_left import what_left
 
@@ -90,6 +91,7 @@ class ResultParts:
 
     methods: Mapping[str, str]
     auc_rows: Sequence[table.AucRow]
+    scans_differ: bool
     delong_rows: Sequence[table.AucRow]
     against_rows: Sequence[against.AgainstRow]
     compared: str
@@ -123,6 +125,7 @@ class ResultParts:
         return cls(
             methods={name: METHODS[name] for name in table.shown_methods(metrics)},
             auc_rows=rows.auc,
+            scans_differ=scans_differ(row.test for row in rows.auc if row.test is not None),
             delong_rows=rows.delong,
             against_rows=rows.against,
             compared=sentence_case(against.compared_measure(metrics)),

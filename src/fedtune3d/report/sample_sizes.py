@@ -23,6 +23,11 @@ def scans_by_class(test: TestMetrics) -> str:
     return _by_class(test.negatives, test.positives)
 
 
+def scans_differ(tests: Iterable[TestMetrics]) -> bool:
+    """Return whether any of these test sets has other numbers of scans than of people."""
+    return any(scans_by_class(test) != people_by_class(test) for test in tests)
+
+
 def total_over_seeds(seeds: Iterable[Mapping[str, AnyTestMetrics]]) -> str:
     """Return the people per class in the test sets of all sites, over seeds: `44 + 52`, as ranges where they differ.
 
