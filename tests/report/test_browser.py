@@ -211,8 +211,8 @@ def heights(page: Any) -> dict[str, float]:
 def test_a_run_is_four_screens_with_the_answer_on_the_first(
     open_page: Callable[..., Any], small_run: RunFolder, finished_page: Path
 ) -> None:
-    """The drawn run has saliency maps, and weights that change, in two more figures."""
-    for path, screens in ((small_run.report, 4.2), (finished_page, 5.9)):
+    """The small run warns of few people; the drawn run has saliency maps, and weights that change, in two figures."""
+    for path, screens in ((small_run.report, 4.4), (finished_page, 5.9)):
         found = heights(open_page(path))
         assert found["first"] <= 900
         assert found["page"] <= screens * 900
@@ -224,7 +224,7 @@ def test_a_run_is_four_screens_with_the_answer_on_the_first(
 def test_nothing_is_cut_off_on_a_phone(
     open_page: Callable[..., Any], small_run: RunFolder, finished_page: Path, study_page: Path, unfolded: bool
 ) -> None:
-    """Wide tables scroll in themselves; nothing else is wider than the screen."""
+    """Wide tables and the forest plot scroll in themselves; nothing else is wider than the screen."""
     for path in (small_run.report, finished_page, study_page):
         page = open_page(path, 390, 844)
         if unfolded:
@@ -232,7 +232,7 @@ def test_nothing_is_cut_off_on_a_phone(
         assert heights(page)["sideways"] == 0
         cut = page.evaluate(
             """() => [...document.querySelectorAll("header *, main *, footer *")]
-                .filter(part => part.closest(".wide, pre, svg, .forest figcaption") === null)
+                .filter(part => part.closest(".wide, pre, svg, .forest") === null)
                 .filter(part => part.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5)
                 .map(part => part.outerHTML.slice(0, 120))"""
         )
@@ -243,6 +243,15 @@ def test_nothing_is_cut_off_on_a_phone(
         )
         assert broken == []
         assert page.locator("header .interval").count() > 0
+
+
+def test_the_forest_plot_can_be_read_on_a_phone(open_page: Callable[..., Any], small_run: RunFolder) -> None:
+    """It scrolls sideways in its box, and says so."""
+    forest = open_page(small_run.report, 390, 844).locator("figure.forest")
+    assert forest.locator("img").bounding_box()["width"] > 800
+    assert forest.bounding_box()["width"] < 390
+    assert forest.evaluate("part => part.scrollWidth > part.clientWidth")
+    assert "sideways" in forest.evaluate("part => getComputedStyle(part, '::before').content")
 
 
 def test_a_first_screen_of_classes_and_of_a_number_ends_with_its_figure(

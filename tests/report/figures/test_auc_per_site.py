@@ -1,9 +1,11 @@
 """What the forest plot draws and writes is what the metrics say."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from fedtune3d.config.class_names import ClassNames
 from fedtune3d.report.figures.auc_per_site import draw_auc_per_site
@@ -42,3 +44,18 @@ def test_auc_per_site_draws_each_estimate_and_says_what_is_missing(contents: Run
     assert axes.get_xlim()[0] < low
     assert "one class only" in axes.texts[0].get_text()
     assert len(axes.texts) == 1  # one reason for three methods is said once
+
+
+@pytest.mark.parametrize(
+    "names", [ClassNames("AD", "CN"), ClassNames("Dementia", "Control"), ClassNames("Progressive MCI" * 2, "W" * 40)]
+)
+def test_no_head_of_a_column_runs_into_the_next(contents: RunContents, names: ClassNames) -> None:
+    assert contents.metrics is not None
+    figure = draw_auc_per_site(contents.metrics, names=names).figure
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    heads = {text.get_text().partition(" ")[0]: text.get_window_extent() for text in figure.texts[-4:]}
+    assert next(iter(heads)) == "Site"
+    boxes = list(heads.values())
+    assert all(first.x1 < second.x0 for first, second in itertools.pairwise(boxes))
+    assert all(box.y1 <= figure.bbox.y1 for box in boxes)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.textpath import TextPath
 
 from fedtune3d.config.class_names import UNNAMED, ClassNames
 from fedtune3d.evaluation.estimate import Estimate
@@ -20,8 +21,10 @@ NO_BUDGETS: Mapping[str, Budget] = MappingProxyType({})
 _WIDTH, _TOP, _BOTTOM = 10.4, 0.5, 0.62  # inches
 _LEFT, _RIGHT = 2.75, 1.75  # inches of the columns on both sides
 _NAME, _COUNT, _AUC = 0.05, 1.75, 10.35  # inches from the left: names, people (from the left), AUC (to the right)
+_HEAD_LINE, _HEAD_SIZE = 0.14, 8.5  # inches of a line of the heads, and their size in points
+_WIDEST_COUNT = 2.0  # inches of the column of people; longer names of classes are in two lines
 _LINE, _LEGEND_LETTERS = 0.19, 120  # inches of a line of the legend, and letters that fit into one
-_LONGEST_NAME = 20
+_LONGEST_NAME, _LONGEST_CLASS = 20, 26
 
 
 def draw_auc_per_site(
@@ -55,13 +58,16 @@ def draw_auc_per_site(
 
 
 def _draw(rows: Sequence[AucRow], series: Mapping[str, Mark], names: ClassNames) -> Figure:
+    head = _people_head(names)
+    count_inches = max(_LEFT - _COUNT, *(_inches(line) + 0.2 for line in head))
+    top, left = _TOP + _HEAD_LINE * (len(head) - 1), _COUNT + count_inches
     columns = len(series) if sum(map(len, series)) < _LEGEND_LETTERS else 1
     bottom = _BOTTOM + _LINE * (math.ceil(len(series) / columns) - 1)
     row_inches = 0.21 + 0.055 * len(series)
-    height = _TOP + row_inches * len(rows) + bottom
+    height = top + row_inches * len(rows) + bottom
     figure = new_figure(_WIDTH, height)
     figure.set_layout_engine("none")
-    plot = (_LEFT / _WIDTH, bottom / height, (_WIDTH - _LEFT - _RIGHT) / _WIDTH, row_inches * len(rows) / height)
+    plot = (left / _WIDTH, bottom / height, (_WIDTH - left - _RIGHT) / _WIDTH, row_inches * len(rows) / height)
     axes = figure.add_axes(plot)
     _style(axes, rows)
     slot = min(0.24, 0.72 / len(series))
@@ -76,7 +82,7 @@ def _draw(rows: Sequence[AucRow], series: Mapping[str, Mark], names: ClassNames)
         for index, (mark, face, estimate) in enumerate(drawn):
             if estimate is not None:
                 _draw_estimate(axes, estimate, place + (index - (len(series) - 1) / 2) * slot, mark, face)
-    _write_heads(figure, axes, names)
+    _write_heads(figure, axes, "\n".join(head), left)
     handles = [
         Line2D([], [], color=mark.colour, marker=mark.marker, markersize=6.5, markerfacecolor=face, label=title)
         for (title, mark), face in zip(series.items(), faces, strict=True)
@@ -102,23 +108,40 @@ def _style(axes: Axes, rows: Sequence[AucRow]) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _write_heads(figure: Figure, axes: Axes, names: ClassNames) -> None:
+def _people_head(names: ClassNames) -> list[str]:
+    """Return the lines of the head of the column of people: one, or two where the names of the classes are long."""
+    if _inches(names.both) <= _WIDEST_COUNT:
+        return [names.both]
+    positive, negative = (_shortened(name, _LONGEST_CLASS) for name in (names.positive, names.negative))
+    return [f"{positive} +", negative]
+
+
+def _inches(text: str) -> float:
+    """Measure a line of a head."""
+    points = TextPath((0, 0), text, size=_HEAD_SIZE).get_extents().width
+    return points / 72
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _write_heads(figure: Figure, axes: Axes, people: str, left: float) -> None:
     top = axes.get_position().y1 + 0.05 / figure.get_figheight()
     for inches, text, align in (
         (_NAME, "Site", "left"),
-        (_COUNT, names.both, "left"),
-        (_LEFT, "Test AUC, 95% CI (dashed: chance)", "left"),
+        (_COUNT, people, "left"),
+        (left, "Test AUC, 95% CI (dashed: chance)", "left"),
         (_AUC, "Federated AUC [95% CI]", "right"),
     ):
-        figure.text(inches / _WIDTH, top, text, fontsize=8.5, color=SOFT, va="bottom", ha=align)
+        figure.text(inches / _WIDTH, top, text, fontsize=_HEAD_SIZE, color=SOFT, va="bottom", ha=align)
 
 
 def _write_row(figure: Figure, axes: Axes, row: AucRow, place: int) -> None:
     box, rows = axes.get_position(), axes.get_ylim()[0] + 0.5
     middle = box.y1 - box.height * (place + 0.5) / rows
     weight = "normal" if row.kind == "site" else "bold"
-    name = row.name if len(row.name) <= _LONGEST_NAME else f"{row.name[: _LONGEST_NAME - 1]}…"
-    figure.text(_NAME / _WIDTH, middle, name, fontsize=9, va="center", weight=weight)
+    figure.text(_NAME / _WIDTH, middle, _shortened(row.name, _LONGEST_NAME), fontsize=9, va="center", weight=weight)
     if row.test is not None and row.test.scans:
         negatives, positives = row.test.participants_by_class
         figure.text(_COUNT / _WIDTH, middle, f"{positives} + {negatives}", fontsize=9, va="center")
