@@ -8,8 +8,10 @@ from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.calibration import Calibration
 from fedtune3d.evaluation.estimate import Estimate, defined, undefined
 from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.evaluation.paired import SAME_RANKING
 from fedtune3d.evaluation.reliability import CalibrationError
 from fedtune3d.report import statements
+from fedtune3d.report.first_screen import against
 from fedtune3d.report.run_contents import read_run
 
 NAMES = ClassNames("AD", "CN")
@@ -58,7 +60,7 @@ def test_a_difference_is_judged_by_its_interval(low: float, high: float, expecte
     assert statements.verdict(undefined("none")) == ""
 
 
-def against(metrics: RunMetrics, name: str, limits: tuple[float, float], of_sites: tuple[float, float]) -> RunMetrics:
+def minus(metrics: RunMetrics, name: str, limits: tuple[float, float], of_sites: tuple[float, float]) -> RunMetrics:
     """The metrics with these limits of the mean difference from a baseline, and of the difference at every site."""
     part = metrics.against[name]
     mean, site = (estimate(sum(pair) / 2, *pair) for pair in (limits, of_sites))
@@ -77,7 +79,7 @@ BETTER, ALIKE = (0.1, 0.2), (-0.1, 0.2)
 
 
 def test_the_comparison_names_each_baseline(metrics: RunMetrics) -> None:
-    changed = against(against(metrics, "local", BETTER, BETTER), "centralized", ALIKE, ALIKE)
+    changed = minus(minus(metrics, "local", BETTER, BETTER), "centralized", ALIKE, ALIKE)
     assert statements.comparison_sentence(changed) == (
         "On average over the sites and on the same test people, the federated model is better than the sites' own "
         "models; no difference was shown between it and the centralized model (the 95% CI includes 0)."
@@ -86,15 +88,15 @@ def test_the_comparison_names_each_baseline(metrics: RunMetrics) -> None:
 
 
 def test_a_mean_that_differs_is_not_taken_for_a_difference_at_any_site(metrics: RunMetrics) -> None:
-    changed = against(metrics, "local", BETTER, ALIKE)
+    changed = minus(metrics, "local", BETTER, ALIKE)
     text = statements.comparison_sentence(changed)
     assert "is better than the sites' own models (no single site shows it)" in text
-    changed = against(metrics, "local", (-0.2, -0.1), BETTER)  # a site that shows the reverse does not show it
+    changed = minus(metrics, "local", (-0.2, -0.1), BETTER)  # a site that shows the reverse does not show it
     assert "is worse than the sites' own models (no single site shows it)" in statements.comparison_sentence(changed)
 
 
 def test_an_interval_that_includes_0_is_no_proof_of_no_difference(metrics: RunMetrics) -> None:
-    both = against(against(metrics, "local", ALIKE, ALIKE), "centralized", ALIKE, ALIKE)
+    both = minus(minus(metrics, "local", ALIKE, ALIKE), "centralized", ALIKE, ALIKE)
     assert statements.comparison_sentence(both) == (
         "On average over the sites and on the same test people, no difference was shown between the federated model "
         "and the sites' own models or the centralized model (their 95% CIs include 0). None of these models is shown "
@@ -103,7 +105,7 @@ def test_an_interval_that_includes_0_is_no_proof_of_no_difference(metrics: RunMe
 
 
 def test_of_one_site_there_is_no_average(metrics: RunMetrics) -> None:
-    changed = against(metrics, "local", BETTER, BETTER)
+    changed = minus(metrics, "local", BETTER, BETTER)
     mean = changed.against["local"].mean
     alone = replace(
         changed.against["local"], mean=replace(mean, comparison=replace(mean.comparison, sites=("Boston",)))
@@ -136,6 +138,12 @@ def test_without_a_slope_the_reason_is_given() -> None:
     nothing = undefined("under 10 people in a class")
     found = Calibration(nothing, nothing, nothing, CalibrationError(None, None))
     assert statements.calibration_words(found, NAMES) == "not measured (under 10 people in a class)"
+
+
+def test_a_tie_is_no_missing_result() -> None:
+    assert statements.tie(undefined(SAME_RANKING)) == "both rank the test people identically"
+    assert statements.tie(undefined("one class only")) == statements.tie(estimate(0.1, 0.0, 0.2)) == ""
+    assert against("local", undefined(SAME_RANKING)).difference == "tie: both rank the test people identically"
 
 
 def test_rates_have_their_counts_and_names(metrics: RunMetrics) -> None:

@@ -72,5 +72,5 @@ def test_the_page_of_a_cross_validated_study_shows_its_folds(study: StudyFolder)
     assert "mean ± standard deviation over folds" in page
     assert "2 folds in 1 repeat per seed" in page
     assert "1, repeat 1, fold 2" in page
-    header = (study.figures / "auc_by_head.tsv").read_text().splitlines()[0].split("\t")
+    header = (study.figures / "auc_by_rule.tsv").read_text().splitlines()[0].split("\t")
     assert {"sd_over_folds", "folds"} <= set(header)

@@ -81,6 +81,22 @@ def test_costs_are_those_of_the_ledger(finished_study: Path) -> None:
 
 
 @pytest.mark.usefixtures("_unrendered")
+def test_a_stage_of_one_entry_is_a_sentence_and_a_tie_is_said_once(finished_study: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(finished_study, tmp_path / "study"))
+    results = StudyResults.read(StudyFolder(folder))
+    alike = tuple(replace(record, validation=0.8) for record in results.stages["rules"])
+    heads = tuple(record for record in results.stages["heads"] if record.head.name == "conv_s")
+    stages = {**results.stages, "heads": heads, "rules": alike}
+    replace(results, stages=stages).write(StudyFolder(folder))
+    page = write_study_report(folder).read_text()
+    assert "Only CONV S was run, so there is nothing to compare." in page
+    assert "auc_by_head" not in page
+    assert "auc_by_rule" in page
+    assert "Both have the same validation score; the selected one was listed first." in page
+    assert not any(str(table.title).startswith("Heads") for table in stage_tables(read_study(folder)))
+
+
+@pytest.mark.usefixtures("_unrendered")
 def test_several_seeds_are_mean_and_spread(finished_study: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(finished_study, tmp_path / "study"))
     results = StudyResults.read(StudyFolder(folder))

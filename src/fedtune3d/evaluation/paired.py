@@ -18,6 +18,8 @@ from fedtune3d.evaluation.predictions import Predictions, participants_by_class,
 from fedtune3d.evaluation.same_scans import require_same_scans
 from fedtune3d.evaluation.scan_rows import in_scan_order
 
+SAME_RANKING = "both models rank the scans equally, so the difference has no variance"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -189,7 +191,7 @@ def _retested(comparison: Comparison) -> Comparison:
 def difference_of(value: float, error: float, method: str, few: bool) -> Estimate:
     """Estimate a difference of two AUCs with its normal interval; undefined without a standard error."""
     if error == 0:
-        return undefined("both models rank the scans equally, so the difference has no variance")
+        return undefined(SAME_RANKING)
     return defined(value, (max(-1.0, value - Z * error), min(1.0, value + Z * error)), method, few)
 
 

@@ -22,6 +22,7 @@ from fedtune3d.report.statements import (
     comparison_sentence,
     new_scan_sentence,
     rates,
+    tie,
     verdict,
 )
 from fedtune3d.report.what_left import what_left_short
@@ -53,7 +54,8 @@ class Against:
 
 def against(title: str, difference: Estimate, of_errors: bool = False, unit: str = "") -> Against:
     """Describe a difference from something, of a measure or of errors, of which less is better."""
-    return Against(title, ci(difference, "+", unit), verdict(difference, of_errors))
+    alike = tie(difference)
+    return Against(title, f"tie: {alike}" if alike else ci(difference, "+", unit), verdict(difference, of_errors))
 
 
 @dataclass(frozen=True)

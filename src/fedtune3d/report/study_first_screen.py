@@ -14,7 +14,7 @@ from fedtune3d.report.number_formatting import duration, plural, size
 from fedtune3d.report.result_warnings import CHANCE
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.shown_measure import ShownMeasure
-from fedtune3d.report.statements import ci, verdict
+from fedtune3d.report.statements import NOT_SHOWN, ci, tie, verdict
 from fedtune3d.report.study_captions import criterion_mean
 from fedtune3d.report.study_comparison import compare
 from fedtune3d.report.study_contents import Row, StudyContents
@@ -112,7 +112,10 @@ def _evidence(contents: StudyContents, ranked: Sequence[RankedRow], selected: Ro
         return f"{text} There is no runner-up."
     behind = "" if second.row.validation is None else f" ({second.row.validation:.3f})"
     comparison = compare(contents, selected, second.row, contents.numbers)
-    return f"{text} Runner-up: {second.title}{behind}. {_beats(comparison, contents.measure)}"
+    text += f" Runner-up: {second.title}{behind}."
+    if selected.validation is not None and selected.validation == second.row.validation:
+        text += " Both have the same validation score; the selected one was listed first."
+    return f"{text} {_beats(comparison, contents.measure)}".rstrip()
 
 
 def _beats(comparison: AnyComparison | None, measure: ShownMeasure) -> str:
@@ -120,11 +123,12 @@ def _beats(comparison: AnyComparison | None, measure: ShownMeasure) -> str:
     if comparison is None:
         return "Their difference on the same test people is not known here."
     if not (found := verdict(comparison.difference, measure.is_error)):
-        return "Their difference on the same test people is not defined."
+        # A tie is said above, next to the result.
+        return "" if tie(comparison.difference) else "Their difference on the same test people is not defined."
     words = {
         "better": "On the same test people the selected one is better",
         "worse": "On the same test people the selected one is worse",
-        "no difference shown": "On the same test people no difference is shown (the 95% CI includes 0)",
+        NOT_SHOWN: "On the same test people no difference is shown (the 95% CI includes 0)",
     }
     direction = " (below 0, the selected one has the smaller error)" if measure.is_error else ""
     return f"{words[found]}: {ci(comparison.difference, '+', measure.unit)}{direction}."

@@ -34,6 +34,7 @@ from fedtune3d.report.study_ranking import WIDTH, ranked_rows
 from fedtune3d.report.study_tables import (
     TITLES,
     PairedRow,
+    compared_stages,
     config_rows,
     cost_columns,
     cost_data,
@@ -66,8 +67,8 @@ def _draw(contents: StudyContents, differences: list[PairedRow]) -> dict[str, Dr
     """Draw the figures for which there are data, by name."""
     drawn = [
         *(
-            draw_study_stage(stage, rows, contents.unit, contents.measure, people_tested(contents))
-            for stage, rows in contents.stages.items()
+            draw_study_stage(stage, contents.stages[stage], contents.unit, contents.measure, people_tested(contents))
+            for stage in compared_stages(contents)
         ),
         draw_study_weights(contents),
         draw_trade_off(contents),
@@ -110,6 +111,7 @@ def _render(contents: StudyContents, drawings: dict[str, Drawing], differences: 
         what_ran=config_rows(contents),
         titles=TITLES,
         stages=_stages_in_order(contents),
+        compared=compared_stages(contents),
         fixed={stage: _held_fixed(contents, stage) for stage in contents.stages},
         costs=cost_rows(contents),
         memory_of=memory_of(next((run.environment.device for run in contents.runs.values() if run.environment), None)),
@@ -133,7 +135,7 @@ def _sections(contents: StudyContents, drawings: dict[str, Drawing]) -> list[tup
     stages = [(stage, TITLES[stage]) for stage in _stages_in_order(contents)]
     cost = [("cost", f"{contents.measure.title} against cost")] if "trade_off" in drawings else []
     threshold = [("operating", "Threshold")] if contents.results.outcome.is_binary else []
-    others = [("differences", "Differences"), *threshold, ("published", "Published study")]
+    others = [("differences", "Differences"), *threshold, ("published", "Published layout")]
     return [("ranking", "Ranking"), *stages, *cost, *others, ("trials", "Trials")]
 
 

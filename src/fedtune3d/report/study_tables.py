@@ -31,8 +31,13 @@ TITLES = {
 
 
 def stage_tables(contents: StudyContents) -> list[Table]:
-    """Return one table per stage: the main measure of test scans per site, one row per variant."""
-    return [_stage_table(contents, stage, rows) for stage, rows in contents.stages.items()]
+    """Return one table per stage with something to compare: the main measure of test scans per site and variant."""
+    return [_stage_table(contents, stage, contents.stages[stage]) for stage in compared_stages(contents)]
+
+
+def compared_stages(contents: StudyContents) -> list[str]:
+    """Return the stages with more than one entry; all of them if the study has one combination only."""
+    return [stage for stage, rows in contents.stages.items() if len(rows) > 1] or list(contents.stages)
 
 
 def _stage_table(contents: StudyContents, stage: str, rows: list[Row]) -> Table:
@@ -40,7 +45,7 @@ def _stage_table(contents: StudyContents, stage: str, rows: list[Row]) -> Table:
     title = f"{TITLES[stage]}: test {contents.measure.head} [95% CI]; under each site its test {people}"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     sites = [f"{site}\n{people}" for site, people in people_tested(contents).items()]
-    for name in (TITLES[stage], "Valid.", *sites, "Mean"):
+    for name in (TITLES[stage], f"Validation\n{contents.measure.validation_head}", *sites, "Mean"):
         table.add_column(Text(name))
     for row in rows:
         cells = [_two_lines(estimate) for estimate in (*row.sites.values(), row.mean)]

@@ -1,4 +1,5 @@
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from fedtune3d.evaluation import Predictions, paired_delong
 from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
@@ -18,6 +19,20 @@ def test_the_forest_draws_differences_with_their_p_values() -> None:
     assert drawing.rows[0]["difference"] == comparison.difference.value < 0
     assert [label.get_text() for label in drawing.figure.axes[0].get_yticklabels()] == ["Linear − CONV S"]
     assert draw_forest([]) is None
+
+
+def test_a_tie_is_said_within_the_axis() -> None:
+    names, labels = tuple("abcdefghij"), [0] * 5 + [1] * 5
+    alike = Predictions(names, ("",) * 10, labels, [0.1, 0.2, 0.3, 0.7, 0.4, 0.6, 0.5, 0.8, 0.9, 0.35])
+    drawing = draw_forest([PairedRow("rules", "SimpleAvg", "FedAvg", None, paired_delong(alike, alike), None)])
+    assert drawing is not None
+    axes = drawing.figure.axes[0]
+    [text] = axes.texts
+    assert text.get_text() == "tie: both rank the test people identically"
+    FigureCanvasAgg(drawing.figure)
+    drawing.figure.draw_without_rendering()
+    box, inside = text.get_window_extent(), axes.get_window_extent()
+    assert inside.x0 < box.x0 < box.x1 < inside.x1
 
 
 def test_of_errors_the_left_side_is_better() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, Drawing, new_figure
 from fedtune3d.report.number_formatting import p_value
 from fedtune3d.report.shown_measure import AUC, ShownMeasure
+from fedtune3d.report.statements import tie
 from fedtune3d.report.study_tables import TITLES, PairedRow, paired_data
 
 
@@ -28,7 +29,9 @@ def draw_forest(rows: Sequence[PairedRow], measure: ShownMeasure = AUC) -> Drawi
         )
         difference = row.comparison.difference
         if difference.limits is None:
-            axes.text(0, height, f" {difference.undefined}", fontsize=7, va="center", color=GREY)
+            reason = f"tie: {alike}" if (alike := tie(difference)) else f"{difference.undefined}"
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+            axes.text(0, height, reason, fontsize=7, ha="center", va="center", color=GREY, bbox=box)
             continue
         value, low, high = difference.limits
         axes.plot([low, high], [height, height], color=BLUE, linewidth=1.6)
@@ -58,7 +61,7 @@ def draw_forest(rows: Sequence[PairedRow], measure: ShownMeasure = AUC) -> Drawi
     stages = ", ".join(dict.fromkeys(TITLES[row.stage].lower() for row in shown))
     return Drawing(
         name="paired_differences",
-        title=f"Paired differences from the selected, {_which(shown[0].seed)} (p adjusted by Holm)",
+        title=f"Paired differences from the selected combination, {_which(shown[0].seed)} (p adjusted by Holm)",
         description=f"For {stages}: the test {measure.name} of each variant minus that of the selected one on the same "
         f"scans, with 95% CIs {_how(measure)} and p-values adjusted by Holm; small dots are single seeds.",
         figure=figure,
