@@ -153,6 +153,8 @@ def test_rates_have_their_counts_and_names(metrics: RunMetrics) -> None:
     text = statements.rates(pooled, NAMES)
     assert text.startswith(f"sensitivity {pooled.confusion.sensitivity} AD, {pooled.sensitivity.value:.2f} (95% CI ")
     assert f"; specificity {pooled.confusion.specificity} CN, " in text
+    numbered = statements.rates(pooled, ClassNames("1", "0"))
+    assert numbered.startswith(f"sensitivity {pooled.confusion.sensitivity} of class 1, ")
     assert statements.rates(replace(pooled, confusion=None), NAMES) == ""
 
 

@@ -66,7 +66,7 @@ def predict(
         typer.Option(help="Folder for a saliency map of each scan (Grad-CAM), in the scan's own space."),
     ] = None,
     occlusion: Annotated[
-        bool, typer.Option("--occlusion", help="Of --explain: also an occlusion map, which takes minutes per scan.")
+        bool, typer.Option("--occlusion", help="With --explain, also write an occlusion map (minutes per scan).")
     ] = False,
     weights: Annotated[Path | None, typer.Option(help="The pretrained checkpoint that the run started from.")] = None,
     site: Annotated[str | None, typer.Option(help="Site whose local layers to use, if sites kept their own.")] = None,

@@ -8,7 +8,7 @@ from fedtune3d.evaluation.cross_validation import CrossValidationResults
 from fedtune3d.evaluation.outcome import NumberOutcome, in_shown_order
 from fedtune3d.report.cross_validation_tables import design, shown_methods
 from fedtune3d.report.first_screen import MODALITY, asked
-from fedtune3d.report.number_formatting import METHODS, plural
+from fedtune3d.report.number_formatting import METHODS, of_class, plural
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.sample_sizes import people_in_each
 from fedtune3d.report.shown_measure import main_measure
@@ -75,7 +75,7 @@ def _tested(results: CrossValidationResults, runs: Mapping[str, RunContents]) ->
     named = ""
     if not isinstance(results.outcome, NumberOutcome):
         names = next(run.names for run in folds if run is not None).in_order
-        listed = in_shown_order(f"{count} {name}" for count, name in zip(by_class, names, strict=True))
+        listed = in_shown_order(of_class(count, name) for count, name in zip(by_class, names, strict=True))
         named = f" ({', '.join(listed)})"
     noun = "person" if people == 1 else "people"
     each = "each once per repeat" if results.repeats > 1 else "each once"

@@ -10,7 +10,7 @@ from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report.experiment_lines import inclusion_sentences
 from fedtune3d.report.few_sites import few_sites_text
 from fedtune3d.report.methods import experiment_of
-from fedtune3d.report.number_formatting import plural, sites_have
+from fedtune3d.report.number_formatting import of_class, plural, sites_have
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.split_sizes import HELD_BACK, people_in, size_text
 from fedtune3d.report.statements import ci
@@ -67,7 +67,7 @@ def _by_class(metrics: RunMetrics) -> str:
     counts = [
         sum(test.of_class[label].people for test in classes.sites.values()) for label in range(len(classes.classes))
     ]
-    return f" ({', '.join(f'{count} {name}' for count, name in zip(counts, classes.classes, strict=True))})"
+    return f" ({', '.join(of_class(count, name) for count, name in zip(counts, classes.classes, strict=True))})"
 
 
 def _found(metrics: RunMetrics) -> Iterator[tuple[str, str]]:

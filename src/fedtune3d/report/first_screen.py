@@ -13,7 +13,15 @@ from fedtune3d.report.checks import Check, checks
 from fedtune3d.report.few_sites import few_sites_text
 from fedtune3d.report.first_outcome import included, outcome_facts, trained_on
 from fedtune3d.report.headline import Headline, headline
-from fedtune3d.report.number_formatting import METHODS, encoder_with_weights, plural, setup, sites_have, threshold
+from fedtune3d.report.number_formatting import (
+    METHODS,
+    encoder_with_weights,
+    of_class,
+    plural,
+    setup,
+    sites_have,
+    threshold,
+)
 from fedtune3d.report.result_warnings import result_warnings
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.statements import (
@@ -187,7 +195,8 @@ def sample_sentence(metrics: RunMetrics, names: ClassNames) -> str:
     negatives, positives = (sum(test.participants_by_class[label] for test in sites.values()) for label in (0, 1))
     people = negatives + positives if metrics.test_groups is None else metrics.test_groups
     noun = "person" if people == 1 else "people"
-    text = f"{people} other {noun} ({positives} {names.positive}, {negatives} {names.negative})"
+    by_class = f"{of_class(positives, names.positive)}, {of_class(negatives, names.negative)}"
+    text = f"{people} other {noun} ({by_class})"
     scans = sum(test.scans for test in sites.values())
     if scans != people:
         text += f" with {plural(scans, 'scan')}"

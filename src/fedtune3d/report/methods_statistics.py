@@ -30,8 +30,8 @@ def statistics_sentences(run: FinishedRun, experiment: Experiment, cite: Citatio
     yield from _comparison_sentences(run, outcome, cite)
     if any(method.membership for method in run.metrics.methods.values()):
         yield (
-            f"A membership-inference attack by the loss{cite('yeom')} measured what the models give away of the people "
-            "in training."
+            f"A membership-inference attack by the loss{cite('yeom')} tested whether training participants can be "
+            "recognised from the models' outputs."
         )
     if run.saliency and experiment.explain is not None:
         name, source = SALIENCY[experiment.explain.method]
@@ -45,8 +45,8 @@ def statistics_sentences(run: FinishedRun, experiment: Experiment, cite: Citatio
 def _class_sentences(cite: Citations) -> Iterator[str]:
     yield (
         "Discrimination was measured per site by the AUC of each class against the others, their mean (macro AUC) and "
-        f"Hand and Till's M{cite('hand_till')}, with score intervals of variances between Newcombe's and "
-        f"DeLong's{cite('newcombe', 'delong')}."
+        f"Hand and Till's M{cite('hand_till')}, with score intervals whose variance is DeLong's, shrunk "
+        f"towards Newcombe's{cite('newcombe', 'delong')}."
     )
     yield (
         "The class with the highest probability was predicted; sensitivities have Wilson's "
@@ -72,7 +72,7 @@ def _discrimination_sentences(run: FinishedRun, experiment: Experiment, cite: Ci
         how = f"percentile bootstrap intervals by participant within class, as in the published study{cite('study')}"
     else:
         variance = cite("newcombe", "delong", "obuchowski" if clustered else None)
-        how = f"score intervals, of a variance between Newcombe's and DeLong's{variance}"
+        how = f"score intervals whose variance is DeLong's, shrunk towards Newcombe's{variance}"
     many = "; people with several scans are clusters" if clustered else ""
     yield f"Discrimination was measured per site by the AUC, with {how}{many}."
     yield "The mean over sites counts each site once."

@@ -4,7 +4,7 @@ from fedtune3d.cohorts.flow import NOBODY, Counts
 from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.outcome import in_shown_order
 from fedtune3d.report.flow import HELD_BACK
-from fedtune3d.report.number_formatting import plural
+from fedtune3d.report.number_formatting import of_class, plural
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.split_sizes import people_in
 
@@ -65,4 +65,4 @@ def _by_class(contents: RunContents, split: str, names: ClassNames) -> str:
     if len(size.people) == 1:
         return str(size.people[0])
     counted = zip(size.people, names.in_order, strict=True)
-    return " + ".join(in_shown_order(f"{count} {name}" for count, name in counted))
+    return " + ".join(in_shown_order(of_class(count, name) for count, name in counted))

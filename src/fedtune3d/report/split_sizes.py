@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fedtune3d.cohorts.flow import NOBODY
 from fedtune3d.evaluation.outcome import BINARY, in_shown_order
+from fedtune3d.report.number_formatting import of_class
 from fedtune3d.report.run_contents import RunContents
 
 HELD_BACK = "a number of people that not every site lets leave"
@@ -40,7 +41,7 @@ def size_text(people: Sequence[int], classes: Sequence[str]) -> str:
     total = f"{sum(people)} {'person' if sum(people) == 1 else 'people'}"
     if len(people) == 1:
         return total
-    counted = in_shown_order(f"{count} {name}" for count, name in zip(people, classes, strict=True))
+    counted = in_shown_order(of_class(count, name) for count, name in zip(people, classes, strict=True))
     return f"{total} ({', '.join(counted)})"
 
 
@@ -50,5 +51,5 @@ def people_text(size: SplitSize) -> str:
         return HELD_BACK
     if len(size.people) == 1:
         return f"{size.people[0]} people"
-    counted = in_shown_order(f"{count} {name}" for count, name in zip(size.people, size.classes, strict=True))
+    counted = in_shown_order(of_class(count, name) for count, name in zip(size.people, size.classes, strict=True))
     return f"{', '.join(counted[:-1])} and {counted[-1]} people"

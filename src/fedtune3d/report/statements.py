@@ -7,7 +7,7 @@ from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import PooledMetrics, RunMetrics, TestMetrics
 from fedtune3d.evaluation.paired import SAME_RANKING
 from fedtune3d.evaluation.regression.paired import EQUAL
-from fedtune3d.report.number_formatting import NO_WIDTH, limits_text
+from fedtune3d.report.number_formatting import NO_WIDTH, class_title, limits_text, of_class
 
 BASELINES = {
     "local": "the sites' own models",
@@ -111,7 +111,9 @@ def calibration_words(calibration: Calibration, names: ClassNames) -> str:
         _, low, high = intercept.limits
         if low > 0 or high < 0:
             side = "low" if low > 0 else "high"
-            parts.append(f"probabilities of {names.positive} too {side} overall (intercept {_numbers(intercept)})")
+            parts.append(
+                f"probabilities of {class_title(names.positive)} too {side} overall (intercept {_numbers(intercept)})"
+            )
     return "; ".join(parts)
 
 
@@ -146,19 +148,20 @@ def rates(test: TestMetrics, names: ClassNames) -> str:
         return ""
     hits, clear = test.confusion.sensitivity, test.confusion.specificity
     return (
-        f"sensitivity {hits} {names.positive}, {ci(test.sensitivity)}; "
-        f"specificity {clear} {names.negative}, {ci(test.specificity)}"
+        f"sensitivity {of_class(hits, names.positive)}, {ci(test.sensitivity)}; "
+        f"specificity {of_class(clear, names.negative)}, {ci(test.specificity)}"
     )
 
 
 def new_scan_sentence(pooled: PooledMetrics | None, threshold: str, names: ClassNames) -> str:
     """Say what the model gives for a new scan."""
-    gives = f"the model gives the probability of {names.positive}"
+    positive, negative = class_title(names.positive), class_title(names.negative)
+    gives = f"the model gives the probability of {positive}"
     if pooled is not None and _is_off(pooled.calibration):
         gives = (
-            f"the model gives a number from 0 to 1 for {names.positive}, which is not to be read as a probability "
+            f"the model gives a number from 0 to 1 for {positive}, which is not to be read as a probability "
             "(see Calibration)"
         )
     if pooled is None or pooled.threshold is None:
         return f"{gives}; there is no threshold, so no class"
-    return f"{gives}; {threshold} or above is classified as {names.positive}, below it as {names.negative}"
+    return f"{gives}; {threshold} or above is classified as {positive}, below it as {negative}"

@@ -10,7 +10,7 @@ from fedtune3d.evaluation.against_baselines import AnyComparison
 from fedtune3d.evaluation.estimate import FEW
 from fedtune3d.evaluation.outcome import NumberOutcome, in_shown_order
 from fedtune3d.report.first_screen import MODALITY, Against, against, asked, mean_over
-from fedtune3d.report.number_formatting import duration, plural, size
+from fedtune3d.report.number_formatting import duration, of_class, plural, size
 from fedtune3d.report.result_warnings import CHANCE
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.shown_measure import ShownMeasure
@@ -143,7 +143,7 @@ def _tested(contents: StudyContents, people: str, selected: Row, names: ClassNam
     else:
         in_a_class = " in a class"
         named = zip(counts, in_shown_order(names.in_order), strict=True)
-        by_class = ", ".join(f"{count} {name}" for count, name in named) if len(counts) > 1 else people
+        by_class = ", ".join(of_class(count, name) for count, name in named) if len(counts) > 1 else people
         whole = all(count.isdigit() for count in counts)
         text = f"{sum(map(int, counts))} people ({by_class})" if whole else f"{by_class} people"
     text += f" at {plural(len(contents.sites), 'site')}, used neither for training nor for selection"
