@@ -49,14 +49,17 @@ def test_an_interval_stays_on_one_line_in_a_narrow_terminal(make_run: Callable[.
     assert f"{auc.value:.2f} [{auc.low:.2f}, {auc.high:.2f}]" in text
 
 
-def test_scans_are_counted_by_the_name_of_the_class(make_run: Callable[..., Path]) -> None:
+def test_positive_scans_have_the_same_head_whatever_their_class_is_called(
+    make_run: Callable[..., Path],
+) -> None:
     metrics = read_metrics(RunFolder(make_run()).metrics)
     named = printed(metrics, 80, ClassNames("AD", "CN"))
-    assert "(AD)" in named
-    assert "pos." not in named
+    assert "(pos.)" in named
+    assert "pos.: scans of AD." in named
+    assert "pos.: scans of class 1." in printed(metrics, 80, ClassNames("1", "0"))
     long = printed(metrics, 80, ClassNames("progressive MCI", "stable MCI"))
     assert "(pos.)" in long
-    assert "pos.: progressive MCI." in long
+    assert "pos.: scans of progressive MCI." in long
 
 
 def test_a_run_without_baselines_has_one_column(make_run: Callable[..., Path]) -> None:

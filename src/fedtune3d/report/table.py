@@ -11,11 +11,8 @@ from fedtune3d.config.class_names import UNNAMED, ClassNames
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics, TestMetrics
 from fedtune3d.report.few import few_note
-from fedtune3d.report.number_formatting import METHODS, interval
+from fedtune3d.report.number_formatting import METHODS, class_title, interval
 from fedtune3d.report.site_name import SiteName
-
-LONGEST = 7
-"""Longest name of a class, in characters, with which the table still fits into 80 columns."""
 
 
 class AucRow(NamedTuple):
@@ -61,8 +58,7 @@ def auc_table(metrics: RunMetrics, names: ClassNames = UNNAMED) -> Table:
     """Tabulate test AUC and 95% CI per site, federated next to the baselines, with a note on few people."""
     table = Table(title="Test AUC [95% CI]", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Site")
-    fits = len(names.positive) <= LONGEST
-    table.add_column(Text(f"Scans\n({names.positive if fits else 'pos.'})"), justify="right")
+    table.add_column(Text("Scans\n(pos.)"), justify="right")
     for name in shown_methods(metrics):
         table.add_column(METHODS[name])
     rows = auc_rows(metrics)
@@ -71,8 +67,8 @@ def auc_table(metrics: RunMetrics, names: ClassNames = UNNAMED) -> Table:
         last_site = row.kind == "site" and rows[index + 1].kind != "site"
         table.add_row(SiteName(row.name), _scans(row.test), *cells, end_section=last_site)
     notes = [few_note((row.name, row.estimates) for row in rows)]
-    if not fits and names != UNNAMED:
-        notes.append(f"pos.: {names.positive}.")
+    if names != UNNAMED:
+        notes.append(f"pos.: scans of {class_title(names.positive)}.")
     table.caption, table.caption_justify = Text("\n".join(filter(None, notes))) or None, "left"
     return table
 
