@@ -1,6 +1,7 @@
 """A small study from end to end: what it leaves, what it chooses by, and that a killed one goes on."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -66,6 +67,10 @@ def killed_and_resumed(small_experiment: Any, tmp_path_factory: pytest.TempPathF
     process = start(path)
     printed, _ = process.communicate()
     assert process.returncode == 0, printed
+    text = " ".join(printed.decode().split())
+    assert "rules: 1 trial to run, baselines (local, centralized) to add to 1 finished trial" in text
+    assert re.search(r"test AUC \S+ \(with baselines: local, centralized\)", text)
+    assert re.search(r"best head by validation: \w+ \(validation AUC [01]\.\d\d\)", text)
     return output, before
 
 
@@ -130,7 +135,7 @@ def test_a_failed_trial_is_shown_and_the_others_go_on(small_experiment: Any, tmp
     printed, _ = process.communicate()
     text = " ".join(printed.decode().split())
     assert process.returncode == 1, text
-    assert "heads: 1 trial to run linear-frozen-fedavg-seed0: test AUC" in text
+    assert "heads: 1 trial to run linear-frozen-fedavg-seed0: validation AUC " in text
     assert "tunings: 1 trial to run" in text
     assert "failed: linear-broken-fedavg-seed0: lora.blocks: expected block numbers" in text
     results = json.loads((tmp_path / "study" / "study.json").read_text())

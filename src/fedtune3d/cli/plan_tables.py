@@ -11,7 +11,7 @@ from fedtune3d.report.number_formatting import duration, plural, size
 from fedtune3d.report.site_name import SiteName
 from fedtune3d.workflows.expected_price import expected_price
 from fedtune3d.workflows.plan import RunPlan
-from fedtune3d.workflows.plan_study import StudyPlan
+from fedtune3d.workflows.plan_study import TRIAL_SECONDS, StudyPlan
 
 
 def run_tables(plan: RunPlan, details: bool = False) -> RenderableType:
@@ -192,6 +192,7 @@ def study_tables(plan: StudyPlan, workers: int) -> RenderableType:
     total = plan.first_seconds + sum(stage.seconds for stage in plan.stages) / workers
     return Group(
         table,
+        Text(f"Each trial's time includes {TRIAL_SECONDS} s to start its process and write its report."),
         Text(f"Preparing and encoding scans not in the cache: at most {duration(plan.first_seconds)}"),
         Text(f"Total with {plural(workers, 'worker')}: at most about {duration(total)}"),
         Text(f"Disk: cache {size(plan.cache_bytes)}, trials at most {size(plan.trials_bytes)}"),

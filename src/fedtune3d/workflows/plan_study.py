@@ -1,6 +1,6 @@
 """Estimate the cost of a study before it starts, by stage."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fedtune3d.config.experiment import Experiment
@@ -11,6 +11,10 @@ from fedtune3d.report.experiment_lines import random_weights_warnings
 from fedtune3d.workflows.plan import RunPlan, SiteScans, plan_with
 from fedtune3d.workflows.study_costs import StudyCosts
 from fedtune3d.workflows.trial_processes import is_finished
+
+TRIAL_SECONDS = 10
+"""Seconds that each trial takes besides its rounds: the start of its process (4), its model (2), and its report with
+figures (4), as measured on a core of a server of 2025."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,15 @@ class _StudyPlanner:
             + sum(self._times_encoded(plan) * site.features_bytes for plan in encoded.values() for site in plan.sites),
             trials_bytes=len(self.study.draws) * sum(plan.run_folder_bytes for plan in plans.values()),
             host_bytes=max(plan.costs.host_bytes for plan in plans.values()),
-            # In a comparison of encoders, one with random weights is a control.
-            warnings=() if self.study.encoders else tuple(random_weights_warnings(self.study)),
+            warnings=self._warnings(plans.values()),
         )
+
+    def _warnings(self, plans: Iterable[RunPlan]) -> tuple[str, ...]:
+        """Return each warning of a trial's plan once, and that of random weights."""
+        of_trials = [text for plan in plans for text in plan.warnings]
+        # In a comparison of encoders, one with random weights is a control.
+        of_weights = [] if self.study.encoders else random_weights_warnings(self.study)
+        return tuple(dict.fromkeys([*of_trials, *of_weights]))
 
     def _times_encoded(self, plan: RunPlan) -> int:
         """Return how often all scans are encoded: per seed with random weights, which follow from it, else once."""
@@ -87,7 +97,7 @@ class _StudyPlanner:
     def _stage(self, stage: Stage, new: Sequence[Combination], plans: dict[Combination, RunPlan]) -> StagePlan:
         trials = [(combination, draw) for combination in new for draw in self.study.draws]
         left = [trial for trial in trials if not is_finished(self.study.experiment(*trial))]
-        seconds = sum(plans[combination].federated_seconds for combination, _ in left)
+        seconds = sum(TRIAL_SECONDS + plans[combination].federated_seconds for combination, _ in left)
         if stage.has_baselines:
             seconds += self._baseline_seconds(stage.combinations, plans)
         return StagePlan(stage.name, len(trials), len(trials) - len(left), seconds, stage.at_most)
@@ -99,7 +109,7 @@ class _StudyPlanner:
             if all(is_finished(self.study.experiment(combination, draw, baselines)) for draw in draws):
                 return 0.0
         longest = max(plans[combination].federated_seconds for combination in combinations)
-        return longest * len(baselines) * len(draws)
+        return (longest * len(baselines) + TRIAL_SECONDS) * len(draws) if baselines else 0.0
 
     def _most_expensive(self, parts: Sequence[str], combinations: Sequence[Combination]) -> Combination:
         candidates = [combination for combination in combinations if not combination.is_reference]

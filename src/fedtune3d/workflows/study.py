@@ -94,7 +94,9 @@ class _StudyRun:
         best = self._best(combinations)
         for part in parts:
             self.chosen[part] = getattr(best, part)
-            self.on_message(f"best {part} by validation: {self.chosen[part].label}")
+            score = self._validation(best)
+            by = "" if score is None else f" ({self._score_text(score)})"
+            self.on_message(f"best {part} by validation: {self.chosen[part].label}{by}")
         return best
 
     def _best(self, combinations: Sequence[Combination]) -> Combination:
@@ -112,6 +114,10 @@ class _StudyRun:
             )
         sign = -1 if self.measure.is_error else 1
         return max(scores, key=lambda combination: sign * scores[combination])
+
+    def _score_text(self, score: float) -> str:
+        """Format a validation score: `validation AUC 0.88`."""
+        return f"validation {self.measure.validation} {score:.2f} {self.measure.unit}".rstrip()
 
     def _why_without_score(self) -> str:
         if self.measure.is_error:
@@ -138,10 +144,17 @@ class _StudyRun:
         ]
         unfinished = [experiment for experiment in experiments if not is_finished(experiment)]
         if unfinished:
-            at_once = f", {self.workers} at once" if self.workers > 1 else ""
-            self.on_message(f"{stage.name}: {plural(len(unfinished), 'trial')} to run{at_once}")
+            self.on_message(f"{stage.name}: {self._to_run(unfinished)}")
         for experiment, fault in self.processes.run(unfinished, self.workers):
             self._record_end(experiment, fault)
+
+    def _to_run(self, experiments: Sequence[Experiment]) -> str:
+        """Say how many trials run, and in how many finished ones only the baselines do."""
+        again = sum(is_finished(it.model_copy(update={"baselines": ()})) for it in experiments)
+        parts = [f"{plural(len(experiments) - again, 'trial')} to run"] if again < len(experiments) else []
+        if again:
+            parts.append(f"baselines ({', '.join(self.study.baselines)}) to add to {plural(again, 'finished trial')}")
+        return ", ".join(parts) + (f", {self.workers} at once" if self.workers > 1 else "")
 
     def _with_baselines(self, combinations: Sequence[Combination]) -> Combination:
         """Return the combination whose run also trains the baselines, which are the same for every rule."""
@@ -157,7 +170,11 @@ class _StudyRun:
 
     def _record_end(self, experiment: Experiment, fault: str | None) -> None:
         if fault is None:
-            outcome = brief(read_metrics(RunFolder(experiment.output)))
+            folder = RunFolder(experiment.output)
+            score = validation_score(folder, self.study.outcome)
+            validation = f"no validation {self.measure.validation}" if score is None else self._score_text(score)
+            added = f" (with baselines: {', '.join(experiment.baselines)})" if experiment.baselines else ""
+            outcome = f"{validation}, {brief(read_metrics(folder))}{added}"
         else:
             self.faults[experiment.name] = fault
             outcome = f"failed: {fault}"
