@@ -59,7 +59,7 @@ def test_five_questions_are_answered_from_it_alone(finished_page: Path, contents
         difference = metrics.against[name].mean.comparison.difference
         value, low, high = (f"{number:+.2f}".replace("-", "−") for number in difference.limits or ())
         assert f"vs {name} {value} (95% CI {low} to {high})" in text
-    assert "On average over the sites and on the same test people, " in text
+    assert "On average over the sites, " in text
     # On how many people?
     assert "Trained on A number of people that not every site lets leave." in text
     assert "Tested on 81 other people (33 AD, 48 CN)" in text

@@ -81,7 +81,7 @@ BETTER, ALIKE = (0.1, 0.2), (-0.1, 0.2)
 def test_the_comparison_names_each_baseline(metrics: RunMetrics) -> None:
     changed = minus(minus(metrics, "local", BETTER, BETTER), "centralized", ALIKE, ALIKE)
     assert statements.comparison_sentence(changed) == (
-        "On average over the sites and on the same test people, the federated model is better than the sites' own "
+        "On average over the sites, the federated model is better than the sites' own "
         "models; no difference was shown between it and the centralized model (the 95% CI includes 0)."
     )
     assert "was not compared" in statements.comparison_sentence(replace(metrics, against={}))
@@ -98,7 +98,7 @@ def test_a_mean_that_differs_is_not_taken_for_a_difference_at_any_site(metrics: 
 def test_an_interval_that_includes_0_is_no_proof_of_no_difference(metrics: RunMetrics) -> None:
     both = minus(minus(metrics, "local", ALIKE, ALIKE), "centralized", ALIKE, ALIKE)
     assert statements.comparison_sentence(both) == (
-        "On average over the sites and on the same test people, no difference was shown between the federated model "
+        "On average over the sites, no difference was shown between the federated model "
         "and the sites' own models or the centralized model (their 95% CIs include 0). None of these models is shown "
         "to be best."
     )
@@ -166,7 +166,7 @@ def test_a_new_scan(metrics: RunMetrics) -> None:
     assert text == "the model gives the probability of AD; 0.512 or above is classified as AD, below it as CN"
     off = replace(fine, intercept=estimate(2.2, 1.4, 3.0))
     assert statements.new_scan_sentence(replace(pooled, calibration=off), "0.028", NAMES) == (
-        "the model gives a number from 0 to 1 for AD, which is not to be read as a probability (see Calibration); "
+        "the model gives a score for AD, not to be read as a probability (see Calibration); "
         "0.028 or above is classified as AD, below it as CN"
     )
     assert "no threshold" in statements.new_scan_sentence(None, "–", NAMES)

@@ -92,8 +92,8 @@ def _memorisation(contents: RunContents) -> Iterator[Check]:
     value, low, _ = limits
     if low > 0.5:
         yield Check(
-            f"the model memorises training people (membership attack AUC {value:.2f}, chance 0.50): train fewer "
-            "rounds, use differential privacy (privacy.epsilon), or do not share the weights",
+            f"the model memorises training people (membership attack AUC {value:.2f}, chance 0.50): use fewer "
+            "rounds or differential privacy, or do not share the weights",
             False,
             "privacy",
         )

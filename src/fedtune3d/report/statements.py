@@ -88,7 +88,7 @@ def comparison_sentence(metrics: RunMetrics) -> str:
         intervals = "the 95% CI includes 0" if len(alike) == 1 else "their 95% CIs include 0"
         model = "it" if parts else "the federated model"
         parts.append(f"no difference was shown between {model} and {' or '.join(alike)} ({intervals})")
-    where = "On average over the sites and on the same test people" if averaged else "On the same test people"
+    where = "On average over the sites" if averaged else "On the same test people"
     text = f"{where}, {'; '.join(parts)}."
     if set(by_verdict) == {NOT_SHOWN}:
         text += " None of these models is shown to be best."
@@ -158,10 +158,7 @@ def new_scan_sentence(pooled: PooledMetrics | None, threshold: str, names: Class
     positive, negative = class_title(names.positive), class_title(names.negative)
     gives = f"the model gives the probability of {positive}"
     if pooled is not None and _is_off(pooled.calibration):
-        gives = (
-            f"the model gives a number from 0 to 1 for {positive}, which is not to be read as a probability "
-            "(see Calibration)"
-        )
+        gives = f"the model gives a score for {positive}, not to be read as a probability (see Calibration)"
     if pooled is None or pooled.threshold is None:
         return f"{gives}; there is no threshold, so no class"
     return f"{gives}; {threshold} or above is classified as {positive}, below it as {negative}"
