@@ -12,7 +12,6 @@ from fedtune3d.preparation.grid import crop_to
 from fedtune3d.preparation.nifti import Scan
 
 _LARGEST = 2**20  # whole numbers up to here are ranked by a table, which takes a few megabytes
-_FEW = 2**17  # so many values stay in a processor's cache while they are searched
 
 
 def voxels_digest(scan: Scan) -> str:
@@ -31,11 +30,7 @@ def voxels_digest(scan: Scan) -> str:
 
 
 def _ranks(voxels: Volume) -> NDArray[np.uint32]:
-    """Return the rank of each voxel among the distinct values, little-endian.
-
-    Three ways, since each takes several times as long as the next where that one is possible: by sorting all voxels,
-    by searching a short list of values, and by a table of whole numbers.
-    """
+    """Return the rank of each voxel among the distinct values, little-endian: by a table, or else by sorting."""
     lowest, highest = voxels.min(), voxels.max()
     if lowest >= -_LARGEST and highest <= _LARGEST:
         whole = voxels.astype(np.int32)
@@ -44,10 +39,20 @@ def _ranks(voxels: Volume) -> NDArray[np.uint32]:
             is_there = np.zeros(int(highest) - int(lowest) + 1, dtype=bool)
             is_there[whole] = True
             return (np.cumsum(is_there, dtype="<u4") - np.uint32(1))[whole]
-    distinct = np.unique(voxels)
-    if distinct.size <= _FEW:
-        return np.searchsorted(distinct, voxels).astype("<u4")
-    return np.unique(voxels, return_inverse=True)[1].reshape(voxels.shape).astype("<u4")
+    return _ranks_by_sorting(voxels.ravel()).reshape(voxels.shape)
+
+
+def _ranks_by_sorting(values: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Return ranks, from sorted whole numbers that hold a value above its place; three times as fast as an argsort."""
+    bits = (values + np.float32(0)).view(np.uint32)  # -0 becomes 0
+    is_negative = bits >> np.uint32(31) == 1
+    in_order = np.where(is_negative, ~bits, bits | np.uint32(1 << 31))  # whole numbers in the order of the floats
+    packed = in_order.astype(np.uint64) << np.uint64(32) | np.arange(values.size, dtype=np.uint64)
+    packed.sort()
+    in_order = (packed >> np.uint64(32)).astype(np.uint32)
+    ranks = np.empty(values.size, dtype="<u4")
+    ranks[packed.astype(np.uint32)] = np.cumsum(np.diff(in_order, prepend=in_order[:1]) != 0, dtype="<u4")
+    return ranks
 
 
 def keyed(key: bytes, kind: str, *parts: str) -> str:
