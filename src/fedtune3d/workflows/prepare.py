@@ -53,7 +53,7 @@ def prepare_sites(
     splits = _splits(experiment, sites, only)
     for site in sites:
         bad = [(record.name, without_folder(record, why)) for record, why in site.prepared.bad]
-        checked = write_quality(site.cache.path, site.name, site.prepared, site.rejected)
+        checked = write_quality(site.cache.path, site.name, experiment.name, site.prepared, site.rejected)
         suspicious = [(scan.record.name, "; ".join(scan.reasons)) for scan in checked if scan.reasons]
         flow = count_flow(site.cohort, site.prepared.bad, splits.get(site.name), site.classes)
         prepared[site.name] = PreparedSite(len(checked), bad, suspicious, flow, site.cache.quality_page)

@@ -57,7 +57,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bad.write_bytes(b"no scan")
     records.append(record_of(bad))
     store = PreparedStore(folder / "cache" / "prepared")
-    write_quality(folder / "cache", "A", prepare_all(records, store, on_bad_scan="skip"))
+    write_quality(folder / "cache", "A", "small", prepare_all(records, store, on_bad_scan="skip"))
     return folder / "cache" / "qc.html"
 
 
@@ -67,7 +67,7 @@ def test_no_spreadsheet_evaluates_the_table_and_no_browser_runs_a_name(page: Pat
     hostile = replace(record, participant_id="=cmd|' /C calc'!A0", session_id="<script>alert(1)</script>\x1b[2J")
     bad = replace(record, participant_id="-2+3", session_id="@x", path=tmp_path / "none.nii.gz")
     store = PreparedStore(page.parent / "prepared")
-    write_quality(tmp_path, "A", prepare_all([hostile, bad], store, on_bad_scan="skip"))
+    write_quality(tmp_path, "A", "small", prepare_all([hostile, bad], store, on_bad_scan="skip"))
     (row,) = csv.DictReader((tmp_path / "qc.tsv").open(encoding="utf-8"), delimiter="\t")
     assert row["participant_id"] == "'=cmd|' /C calc'!A0"
     assert row["session_id"].isprintable()
@@ -77,6 +77,7 @@ def test_no_spreadsheet_evaluates_the_table_and_no_browser_runs_a_name(page: Pat
 def test_the_table_has_a_row_a_scan(page: Path) -> None:
     rows = list(csv.DictReader((page.parent / "qc.tsv").open(encoding="utf-8"), delimiter="\t"))
     assert [row["participant_id"] for row in rows] == ["sub-01", "sub-02", "sub-03"]
+    assert "3 prepared for the experiment small" in page.read_text()
     volumes = [float(row["brain_ml"]) for row in rows]
     assert volumes[1] / volumes[0] == pytest.approx(0.7, rel=0.01)
     assert {(row["session_id"], row["space"], row["steps"]) for row in rows} == {("n/a", "scan", "n/a")}
@@ -164,7 +165,7 @@ def test_a_rejected_scan_goes_into_a_file_that_excludes_it(page: Path, browser: 
 def test_what_is_excluded_already_stays_in_the_file(page: Path, browser: object, tmp_path: Path) -> None:
     record = record_of(page.parent.parent / "site" / "sub-01" / "sub-01_T1w.nii.gz")
     before = [RejectedScan("sub-07", "ses-M00", "wrap-around")]
-    write_quality(tmp_path, "A", prepare_all([record], PreparedStore(page.parent / "prepared")), before)
+    write_quality(tmp_path, "A", "small", prepare_all([record], PreparedStore(page.parent / "prepared")), before)
     tab = browser.new_page()  # type: ignore[attr-defined]
     tab.goto((tmp_path / "qc.html").as_uri())
     assert "1 excluded already" in tab.inner_text("body")

@@ -51,7 +51,7 @@ def check_quality(cohort: PreparedCohort) -> list[CheckedScan]:
 
 
 def write_quality(
-    folder: Path, site: str, cohort: PreparedCohort, rejected: Sequence[RejectedScan] = ()
+    folder: Path, site: str, experiment: str, cohort: PreparedCohort, rejected: Sequence[RejectedScan] = ()
 ) -> list[CheckedScan]:
     """Write `qc.tsv` and `qc.html` of a site into `folder`, and return the scans they show.
 
@@ -62,6 +62,7 @@ def write_quality(
     Args:
         folder: The site's folder in the cache.
         site: The site's name.
+        experiment: The name of the experiment whose scans they are; that of another replaces the files.
         cohort: Its prepared scans.
         rejected: Scans that are excluded already, which the page keeps in its file.
     """
@@ -76,6 +77,7 @@ def write_quality(
     )
     page = environment.get_template("qc.html").render(
         site=site,
+        experiment=experiment,
         measures=MEASURES,
         cards=_cards(scans),
         rejected=[[entry.participant_id, entry.session_id or "n/a", entry.reason] for entry in rejected],
