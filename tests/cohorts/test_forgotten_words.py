@@ -48,4 +48,9 @@ def test_a_list_gets_another_word_and_include_another_comparison() -> None:
 def test_a_word_that_the_site_decides_upon_excludes_or_does_not_have_is_no_mistake(
     own: Wanted, general: LabelMapping | ClassMapping
 ) -> None:
-    require_no_forgotten_word(TABLE, "A", ROWS, own, general)
+    found = None
+    try:
+        require_no_forgotten_word(TABLE, "A", ROWS, own, general)
+    except InputError as error:
+        found = str(error)
+    assert found is None

@@ -148,8 +148,13 @@ def test_the_answer(study: Drawn) -> None:
     for name, pair in zip(("runner-up", "local", "centralized"), PAIRS, strict=True):
         value, error = paired(study, pair[1], pair[0], SEEDS)
         low, high = value - Z * error, value + Z * error
-        numbers = f"{value:+.2f} (95% CI {low:+.2f} to {high:+.2f})".replace("-", "−")
+        numbers = f"{signed(value)} (95% CI {low:+.2f} to {high:+.2f})".replace("-", "−")
         assert f"vs {name} {numbers}" in page
+
+
+def signed(value: float) -> str:
+    """An estimate with its sign, which one that rounds to 0 has not."""
+    return "0.00" if abs(value) < 0.005 else f"{value:+.2f}"
 
 
 def paired(
@@ -192,7 +197,7 @@ def test_the_ranking(study: Drawn) -> None:
     assert table[0][5] == "–"
     for row, pair in zip(table[1:], PAIRS, strict=True):
         value, error = paired(study, *pair, SEEDS)
-        text = f"{value:+.2f} [{value - Z * error:+.2f}, {value + Z * error:+.2f}]"
+        text = f"{signed(value)} [{value - Z * error:+.2f}, {value + Z * error:+.2f}]"
         assert row[5] == text.replace("-", "−")
 
 
@@ -227,7 +232,7 @@ def test_paired_differences_over_all_seeds_and_per_seed(study: Drawn) -> None:
         for (value, error), p_value, holm in zip(expected, p_values, adjusted, strict=True):
             row = next(table)
             limits = (value, value - Z * error, value + Z * error)
-            text = "{:+.2f} [{:+.2f}, {:+.2f}]".format(*limits).replace("-", "−")
+            text = "{} [{:+.2f}, {:+.2f}]".format(signed(value), *limits[1:]).replace("-", "−")
             assert row[3:5] == [name, text]
             assert row[5:7] == [p_text(p_value), p_text(holm)]
             scans = len(seeds) * sum(len(rows_of(study, "conv_s", "federated", 0, site).labels) for site in WITH_AUC)

@@ -400,7 +400,7 @@ def test_a_study_selects_by_the_validation_score_of_the_outcome(
         assert "by validation root mean squared error" in page
         assert "AUC" not in re.sub(r"<(style|script).*?</\1>|data:image[^\"]*", "", page, flags=re.DOTALL)
     key = "macro_auc" if kind == "classes" else "mae"
-    assert {f"{key}_by_head", f"{key}_by_tuning", f"{key}_by_rule", "trade_off", "paired_differences"} <= {
+    assert {f"{key}_by_head", f"{key}_by_rule", "trade_off", "paired_differences"} <= {
         path.stem for path in StudyFolder(study.output).figures.glob("*.tsv")
     }
 

@@ -5,15 +5,17 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.synchronize import Event
 from typing import TypeVar
 
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import get_context
+from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
 
 from fedtune3d._utils.errors import MachineError
 from fedtune3d._utils.memory import keep_freed_memory, resident_memory_bytes, return_free_memory
@@ -22,6 +24,7 @@ from fedtune3d._utils.signals import held_back
 T = TypeVar("T")
 MAX_GROWTH_BYTES = 200_000_000
 """Loky takes a process for leaking, and replaces it, if it holds 300 MB more than after its first job."""
+POLL_SECONDS = 0.2
 STOPPING = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -51,19 +54,30 @@ def run_in_processes(
     ) as pool:
         futures: list[Future[T]] = []
         try:
+            for tracker in (resource_tracker, loky_resource_tracker):
+                tracker.ensure_running()  # which would unblock the signals below
             with held_back(STOPPING):
                 futures += [pool.submit(partial(_carry_out, job)) for job in jobs]
             for future in futures:
-                yield future.result()
+                yield _result(future)
         except BrokenProcessPool:
             raise MachineError(
                 f"a process that {doing} was killed, perhaps because memory ran out; run again with fewer --workers, "
                 "or with more memory"
             ) from None
         finally:
-            stopped.set()
-            for future in futures:
-                future.cancel()
+            with held_back(STOPPING):
+                stopped.set()
+                for future in futures:
+                    future.cancel()
+
+
+def _result(future: "Future[T]") -> T:
+    """Wait for a result; a signal is delivered while no lock of the future is held, which others would wait for."""
+    while True:
+        with held_back(STOPPING):
+            if wait([future], timeout=POLL_SECONDS).done:
+                return future.result()
 
 
 @dataclass

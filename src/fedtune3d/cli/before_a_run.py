@@ -82,9 +82,8 @@ def init(
     named = None if classes is None else split_classes(classes, site_folders)
     written = write_experiment(site_folders, output, participants or (), named, target, encoder, diagnosis or ())
     file = quote(str(output))
-    todo = f"Check `{written.section}` in it, then run:"
-    if not written.is_complete:
-        todo = "First write the classes where it says `# fill in`: `init` does not know these words. Then run:"
+    check, fill_in = f"Check `{written.section}` in it, then run:", "First write the classes where it says `# fill in`"
+    todo = check if written.is_complete else f"{fill_in}: `init` does not know these words. Then run:"
     out.print(
         f"{written.found}\n{written.assigned}{chr(10) if written.assigned else ''}"
         f"wrote {output}\n{todo}\n"

@@ -102,12 +102,10 @@ def predict(
     if output is not None:
         write_predictions_of(predictions, output, predictor.outcome, predictor.why_unlike_unknown)
     out.print(predicted_table(predictions, predictor))
-    for sentence in predicted_sentences(predictions, predictor):
-        out.print(sentence, soft_wrap=True)
-    for warning in predictor.warnings:
-        out.print(f"Warning: {warning}", soft_wrap=True)
-    if text := caveat(predictor.metrics):
-        out.print(text, soft_wrap=True)
+    warnings = [f"Warning: {warning}" for warning in predictor.warnings]
+    for line in (*predicted_sentences(predictions, predictor), *warnings, caveat(predictor.metrics)):
+        if line:
+            out.print(line, soft_wrap=True)
     out.print("Research only, not for diagnosis.")
 
 

@@ -89,11 +89,7 @@ def read_site(
             else:
                 records.append(of_whom.record(participant, session, path, row, label, number))
     if not records:
-        pattern = load_format(kind).PATTERN
-        raise InputError(
-            f"{root}: expected at least one usable scan {pattern}, found none ({_listed(exclusions)}); "
-            f"check the ids and sessions in {people.path} against the scans"
-        )
+        raise _no_scan(root, kind, people, exclusions)
     records.sort(key=lambda record: (natural(record.participant_id), natural(record.session_id)))
     return Cohort(
         site,
@@ -102,6 +98,13 @@ def read_site(
         people.warnings + _unreadable_labels(people, labels),
         empty_classes(list(people.rows()), people.by_participant.values(), labels, of_site),
         people.columns,
+    )
+
+
+def _no_scan(root: Path, kind: str, people: People, exclusions: list[Exclusion]) -> InputError:
+    return InputError(
+        f"{root}: expected at least one usable scan {load_format(kind).PATTERN}, found none ({_listed(exclusions)}); "
+        f"check the ids and sessions in {people.path} against the scans"
     )
 
 
