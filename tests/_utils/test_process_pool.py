@@ -45,7 +45,8 @@ from functools import partial
 from pathlib import Path
 from pooled_jobs import begin, count_up
 from fedtune3d._utils.process_pool import run_in_processes
-signal.signal(signal.SIGTERM, signal.default_int_handler)
+for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT is ignored where a script runs the tests in the background
+    signal.signal(number, signal.default_int_handler)
 folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
 try:
     print("begins", flush=True)

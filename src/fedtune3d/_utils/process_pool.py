@@ -107,7 +107,8 @@ def _begin(begin: Callable[[], None], stopped: Event, parent: int) -> None:
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     keep_freed_memory()
     for number in STOPPING:
-        signal.signal(number, _interrupt)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as a script has it for what it runs in the background
+            signal.signal(number, _interrupt)
     begin()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
