@@ -70,7 +70,7 @@ def test_five_questions_are_answered_from_it_alone(finished_page: Path, contents
     assert re.search(r"Sensitivity \d+/33 AD, .* specificity \d+/48 CN", text)
     for check in (
         "leaks between sets or sites: none ✓",
-        "1 warning of the check before training !",
+        "1 warning before training !",
         "no answer from Graz in 1 of 10 rounds !",
         "excluded",
     ):

@@ -93,8 +93,9 @@ def test_groups_that_are_held_back_have_a_reason(metrics: RunMetrics) -> None:
     assert federated.groups is not None
     groups = {name: replace(axis, held_back=8 * (name == "sex")) for name, axis in federated.groups.items()}
     changed = replace(metrics, methods={"federated": replace(federated, groups=groups)})
-    text = held_back_sentence(changed, [5, 5])
-    assert text.startswith("Groups too small to be shown, counted at each site: 8 by sex. ")
-    assert "at least 5 people of each class are in it there" in text
-    assert "at least 5 to 10, depending on the site, people" in held_back_sentence(changed, [5, 10])
+    assert held_back_sentence(changed, [5, 5]) == (
+        "Groups too small to be shown: 8 by sex (at each site a group needs 5 people of each class, "
+        "policy.min_per_class)."
+    )
+    assert "a group needs 5 to 10 people of each class" in held_back_sentence(changed, [5, 10])
     assert held_back_sentence(with_pooled_auc(metrics, None, "", ()), [5]) == ""

@@ -166,7 +166,7 @@ def test_a_new_scan(metrics: RunMetrics) -> None:
     assert text == "the model gives the probability of AD; 0.512 or above is classified as AD, below it as CN"
     off = replace(fine, intercept=estimate(2.2, 1.4, 3.0))
     assert statements.new_scan_sentence(replace(pooled, calibration=off), "0.028", NAMES) == (
-        "the model gives a score for AD, not to be read as a probability (see Calibration); "
+        "the model gives a score for AD, not a probability (see Calibration); "
         "0.028 or above is classified as AD, below it as CN"
     )
     assert "no threshold" in statements.new_scan_sentence(None, "–", NAMES)

@@ -39,12 +39,12 @@ def reset_peak_memory() -> bool:
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep freed memory for its next arrays, if the C library can (glibc).
+    """Make glibc reuse freed memory in this process instead of returning it to the system.
 
-    By default a large array is mapped anew each time, and the kernel clears every page of it: a tenth of the CPU time
-    of preparation and of training on cached features. Blocks of more than 1 GiB are still returned at once. Does
-    nothing if the user has set glibc's own variables (`MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_` or
-    `GLIBC_TUNABLES`).
+    By default, glibc requests new pages for every large array, and the kernel clears them: a tenth of the CPU time of
+    preparation and of training on cached features. Blocks of more than 1 GiB are still returned at once. Has no effect
+    with other C libraries, or if the user has set `MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_` or
+    `GLIBC_TUNABLES`.
     """
     if any(variable in os.environ for variable in _CHOSEN_BY_USER):
         return

@@ -122,13 +122,10 @@ class Bars:
     def bar(self, text: str) -> Iterator[Advance]:
         """Show a bar, from its first step that leaves something to do."""
         task = self.bars.add_task(text, total=None, visible=False)
-
-        def advance(done: int, total: int) -> None:
-            """Show the step."""
-            is_shown = self.bars.tasks[self.bars.task_ids.index(task)].visible
-            self.bars.update(task, completed=done, total=total, visible=is_shown or done < total)
-
-        yield advance
+        # None leaves the bar as it is
+        yield lambda done, total: self.bars.update(
+            task, completed=done, total=total, visible=True if done < total else None
+        )
 
     def note(self, text: str) -> None:
         """Print the line above the bars."""

@@ -110,7 +110,7 @@ class Cohort:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the site should know of its tables: classes without anybody, and missing columns."""
+        """Warnings about the site's tables: classes without any participant, and missing columns."""
         missing = missing_columns_line(self.columns) if self.columns else ""
         return (*self.empty_classes, *filter(None, [missing]))
 

@@ -48,7 +48,7 @@ def _leaks(contents: RunContents) -> Iterator[Check]:
     leaks, warnings = len(contents.audit.leaks), len(contents.audit.findings) - len(contents.audit.leaks)
     yield Check(f"leaks between sets or sites: {leaks or 'none'}", not leaks, "participants")
     if warnings:
-        yield Check(f"{plural(warnings, 'warning')} of the check before training", False, "participants")
+        yield Check(f"{plural(warnings, 'warning')} before training", False, "participants")
 
 
 def _left_out(contents: RunContents) -> Check:

@@ -96,11 +96,10 @@ def held_back_sentence(metrics: RunMetrics, least: Collection[int]) -> str:
     held = [f"{part.held_back} by {AXES.get(axis, axis).lower()}" for axis, part in axes.items() if part.held_back]
     if not held:
         return ""
-    fewest = f"{min(least)}" if len(set(least)) == 1 else f"{min(least)} to {max(least)}, depending on the site,"
+    fewest = f"{min(least)}" if len(set(least)) == 1 else f"{min(least)} to {max(least)}"
     return (
-        f"Groups too small to be shown, counted at each site: {', '.join(held)}. The numbers of a group leave a site "
-        f"only if at least {fewest} people of each class are in it there (policy.min_per_class), even if "
-        "all sites together have more."
+        f"Groups too small to be shown: {', '.join(held)} (at each site a group needs {fewest} people of each class, "
+        "policy.min_per_class)."
     )
 
 

@@ -158,7 +158,7 @@ def new_scan_sentence(pooled: PooledMetrics | None, threshold: str, names: Class
     positive, negative = class_title(names.positive), class_title(names.negative)
     gives = f"the model gives the probability of {positive}"
     if pooled is not None and _is_off(pooled.calibration):
-        gives = f"the model gives a score for {positive}, not to be read as a probability (see Calibration)"
+        gives = f"the model gives a score for {positive}, not a probability (see Calibration)"
     if pooled is None or pooled.threshold is None:
         return f"{gives}; there is no threshold, so no class"
     return f"{gives}; {threshold} or above is classified as {positive}, below it as {negative}"
