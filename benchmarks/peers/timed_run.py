@@ -19,6 +19,7 @@ from fedtune3d._utils.progress import Advance
 from fedtune3d.aggregation.fed_avg import FedAvg
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation import rounds
+from fedtune3d.federation.arrived_updates import ArrivedUpdates
 from fedtune3d.federation.privacy.egress_log import EgressManifest
 from fedtune3d.federation.round_state import RoundsFolder
 from fedtune3d.federation.site import local_trainer as trainee
@@ -31,7 +32,7 @@ PARTS = {
     "egress manifest": (EgressManifest, "record"),
     "site's memory": (SiteMemory, "save"),
     "check on arrival": (rounds, "reason_to_refuse"),
-    "spool": (rounds, "_spooled"),
+    "keeping updates": (ArrivedUpdates, "add"),
     "average": (FedAvg, "aggregate"),
     "checkpoint": (RoundsFolder, "commit"),
     "best state": (RoundsFolder, "save_best"),

@@ -7,8 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from fedtune3d._utils import files
 from fedtune3d._utils.errors import StorageError
-from fedtune3d._utils.files import atomic_path, write_bytes, write_json, write_text
+from fedtune3d._utils.files import (
+    atomic_path,
+    is_verified,
+    mark_verified,
+    remove_file,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -85,3 +94,16 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     write_text(tmp_path / "file", "")
     with pytest.raises(StorageError, match="file"):
         write_text(tmp_path / "file" / "inside.txt", "")
+
+
+def test_what_is_remembered_of_files_does_not_grow_with_their_versions(tmp_path: Path) -> None:
+    before, update = len(files._verified), tmp_path / "update"
+    for number in range(100):  # a site's update in each round
+        write_text(update, str(number))
+        assert not is_verified(update)
+        mark_verified(update)
+        assert is_verified(update)
+    assert len(files._verified) == before + 1
+    remove_file(update)
+    assert len(files._verified) == before
+    remove_file(update)  # which is not there any more

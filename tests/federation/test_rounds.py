@@ -12,6 +12,7 @@ from fedtune3d._utils.state_dicts import State, load_info, load_state
 from fedtune3d.aggregation.contract import RuleContext
 from fedtune3d.aggregation.registry import build_rule
 from fedtune3d.aggregation.site_scores import SiteScore
+from fedtune3d.federation import arrived_updates
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.ledger import SiteEntry
 from fedtune3d.federation.messages import Answer, Task
@@ -78,6 +79,15 @@ def test_state_ledger_and_best_by_hand(tmp_path: Path) -> None:
     assert [line.validation.mean_auc for line in lines] == pytest.approx([0.9, 0.6, 0.7, 0.65])
     assert round_state.best.round == 2  # round 0 is untrained and never the best
     torch.testing.assert_close(load_state(RoundsFolder(tmp_path).best)["head.weight"], torch.full((2, 3), 4.0))
+
+
+def test_updates_on_disk_give_the_bits_of_updates_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_memory = run(tmp_path / "in-memory", two_sites())
+    monkeypatch.setattr(arrived_updates, "KEPT_BYTES", 0)
+    on_disk = run(tmp_path / "on-disk", two_sites())
+    assert all(torch.equal(on_disk.state[name], tensor) for name, tensor in in_memory.state.items())
+    last = [RoundsFolder(tmp_path / name).last.read_bytes() for name in ("in-memory", "on-disk")]
+    assert last[0] == last[1]
 
 
 def test_tie_goes_to_the_earlier_round(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import psutil
 from fedtune3d._utils.errors import InputError, StorageError
 
 PARTIAL = ".partial."
-_verified: set[tuple[str, int, int, int]] = set()
+_verified: dict[str, tuple[int, int, int]] = {}
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def read_bytes(path: Path) -> bytes:
 
 def is_verified(path: Path) -> bool:
     """Return whether this process has verified the file and it has not been written since."""
-    return _identity(path) in _verified
+    return _verified.get(str(path.absolute())) == _identity(path)
 
 
 def forget_verified() -> None:
@@ -92,7 +92,13 @@ def forget_verified() -> None:
 
 def mark_verified(path: Path) -> None:
     """Record that this process has verified the file in its current state."""
-    _verified.add(_identity(path))
+    _verified[str(path.absolute())] = _identity(path)
+
+
+def remove_file(path: Path) -> None:
+    """Delete a file, if there is one, and what this process remembers of it."""
+    path.unlink(missing_ok=True)
+    _verified.pop(str(path.absolute()), None)
 
 
 def sweep_partials(folder: Path) -> None:
@@ -173,6 +179,6 @@ def _create(path: Path, mode: int) -> int:
         os.close(handle)
 
 
-def _identity(path: Path) -> tuple[str, int, int, int]:
+def _identity(path: Path) -> tuple[int, int, int]:
     status = path.stat()
-    return str(path.absolute()), status.st_ino, status.st_size, status.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -30,7 +30,7 @@ class Update:
     Attributes:
         site: The site's name.
         examples: Number of training examples, at least 1.
-        load: Reads one part of the update from the spool on disk at each call: ``"state"``, the trained state, or
+        load: Reads one part of the update, from disk or as a copy, at each call: ``"state"``, the trained state, or
             another part that the rule's step sends (`SiteStep.expected_parts`).
         scores: Scores on the site's validation set by name: `RECEIVED_SCORE`, `SENT_SCORE` and those in
             `SiteStep.own_scores`. A score that is undefined at the site, or withheld by its policy, is absent.

@@ -1,18 +1,16 @@
 """The round loop: send tasks, collect updates, apply the rule, and save the next state before the next round."""
 
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.state_dicts import State, load_state, save_state
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.aggregation.average import with_examples
 from fedtune3d.aggregation.contract import Aggregate, Rule, RuleContext, Update
 from fedtune3d.aggregation.site_step import STATE, SiteStep
 from fedtune3d.aggregation.sums import on_sums
+from fedtune3d.federation.arrived_updates import ArrivedUpdates
 from fedtune3d.federation.best_round import is_best, mean_auc_error
 from fedtune3d.federation.ledger import LedgerLine, SecureSum, SiteEntry, Validation
 from fedtune3d.federation.ledger_entries import entry_of
@@ -22,7 +20,6 @@ from fedtune3d.federation.round_state import RoundsFolder, RoundState
 from fedtune3d.federation.secure_round import AttemptFailed, SecureRound
 from fedtune3d.federation.step_messages import with_step
 from fedtune3d.federation.tasks.score import Score
-from fedtune3d.federation.tasks.train import TrainAnswer
 from fedtune3d.federation.update_checks import change_norm, out_of_line, reason_to_refuse
 from fedtune3d.training.settings import BestRound
 
@@ -261,9 +258,9 @@ class _Collected:
 
 
 def _collect(this: _Round) -> _Collected:
-    """Collect answers, refuse invalid updates, and spool the others to disk on arrival, one in memory at a time."""
+    """Collect answers, refuse invalid updates on arrival, and keep the others, few of them in memory."""
     tasks, reference, settings = this.tasks(), this.before.state, this.settings
-    shutil.rmtree(this.folder.spool, ignore_errors=True)
+    arrived = ArrivedUpdates(this.folder.paths)
     updates, entries, norms = [], {}, {}
     for reply in this.federation.ask(tasks):
         site, step = reply.site, this.steps.get(reply.site)
@@ -273,7 +270,7 @@ def _collect(this: _Round) -> _Collected:
                 entry = _refused(entry, fault)
             else:
                 entry = replace(entry, participated=True)
-                updates.append(_spooled(reply, this.folder))
+                updates.append(arrived.add(reply))
                 norms[site] = change_norm(reply.parts[STATE], reference)
         entries[site] = entry
         del reply  # free it before the next one arrives
@@ -287,20 +284,6 @@ def _collect(this: _Round) -> _Collected:
 def _refused(entry: SiteEntry, fault: str) -> SiteEntry:
     """The ledger entry of a site whose update is refused: nothing that it reports counts."""
     return SiteEntry(bytes_down=entry.bytes_down, bytes_up=entry.bytes_up, fault=fault)
-
-
-def _spooled(answer: Answer, folder: RoundsFolder) -> Update:
-    paths = {part: folder.paths.update(answer.site, part) for part in answer.parts}
-    for part, path in paths.items():
-        save_state(path, answer.parts[part], durable=False)  # a resumed run discards the spool
-    load = partial(_load_part, paths)
-    payload = answer.expect(TrainAnswer)
-    examples = payload.examples or 0
-    return Update(answer.site, examples, load, payload.scores, payload.received_training_loss, payload.scalars)
-
-
-def _load_part(paths: Mapping[str, Path], part: str) -> State:
-    return load_state(paths[part])
 
 
 def _validate(state_round: int, entries: Mapping[str, SiteEntry]) -> Validation:

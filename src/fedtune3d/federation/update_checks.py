@@ -1,5 +1,6 @@
 """Check an update on arrival: complete, right shapes, finite, bounded and in line, or refused with a reason."""
 
+import math
 from collections.abc import Mapping
 from statistics import median
 
@@ -22,7 +23,7 @@ def reason_to_refuse(answer: Answer, reference: State, step: SiteStep, max_norm:
         answer: The site's answer.
         reference: The global state that was sent, with the expected names, shapes and dtypes.
         step: The rule's site step, which determines the expected parts.
-        max_norm: Maximum Euclidean norm of (received state − reference), and of any other part.
+        max_norm: Maximum Euclidean norm of (received state − reference), and of any other part; infinite for none.
     """
     if not isinstance(answer.payload, TrainAnswer):
         return f"expected {TrainAnswer.__name__}, got {type(answer.payload).__name__}"
@@ -36,6 +37,8 @@ def reason_to_refuse(answer: Answer, reference: State, step: SiteStep, max_norm:
     for part, expected in sorted(expected_parts.items()):
         if fault := find_fault(expected, answer.parts[part]):
             return f"{part}: {fault}"
+    if max_norm == math.inf:
+        return None
     norm = change_norm(answer.parts[STATE], reference)
     if not norm <= max_norm:
         return f"the norm of the change is {norm:.3g}, above the limit of {max_norm:.3g}"

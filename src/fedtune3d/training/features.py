@@ -164,7 +164,11 @@ class FeatureCache(CacheEntries):
 
 def read_features(paths: Iterable[Path]) -> torch.Tensor:
     """Read several entries into one float32 batch; files do not stay mapped or in memory."""
-    return torch.stack([load_state(path)[FEATURES].float() for path in paths])
+    features = [load_state(path)[FEATURES] for path in paths]
+    batch = torch.empty((len(features), *features[0].shape))
+    for target, values in zip(batch, features, strict=True):
+        target.copy_(values)
+    return batch
 
 
 def damage(path: Path) -> str | None:

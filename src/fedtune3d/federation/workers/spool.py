@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from fedtune3d._utils.files import remove_file
 from fedtune3d._utils.state_dicts import State, load_state, save_state
 from fedtune3d.federation.messages import Answer, Task
 
@@ -35,7 +36,7 @@ class Packed(Generic[AnyMessage]):
     def discard(self) -> None:
         """Delete the files."""
         for path in self.files.values():
-            path.unlink(missing_ok=True)
+            remove_file(path)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,78 @@
+"""Where updates wait for the rule: the same tensors from memory and from disk, and no more memory than is said."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fedtune3d._utils.errors import DamagedFileError
+from fedtune3d._utils.folders import RoundsPaths
+from fedtune3d.federation import arrived_updates
+from fedtune3d.federation.arrived_updates import ArrivedUpdates
+from fedtune3d.federation.messages import Answer
+from fedtune3d.federation.tasks.train import TrainAnswer
+from fedtune3d.training.scores import Scores
+
+SCORES = Scores(auc=0.5, balanced_accuracy=0.5, loss=1.0, examples=4, why=None)
+
+
+def answer(site: str, value: float) -> Answer:
+    """An answer whose update has 40 bytes."""
+    state = {"w": torch.full((9,), value), "b": torch.tensor(value)}
+    return Answer(site, TrainAnswer(examples=7, people=6, loss=0.1, received=SCORES), {"state": state})
+
+
+def test_updates_are_in_memory_while_they_fit_and_on_disk_from_there_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrived_updates, "KEPT_BYTES", 100)
+    paths = RoundsPaths(tmp_path)
+    arrived = ArrivedUpdates(paths)
+    updates = [arrived.add(answer(site, float(value))) for value, site in enumerate("ABCD", 1)]
+    assert sorted(path.name for path in paths.spool.iterdir()) == ["C.state.safetensors", "D.state.safetensors"]
+    for value, update in enumerate(updates, 1):
+        assert update.examples == 7
+        loaded = update.load("state")
+        assert torch.equal(loaded["w"], torch.full((9,), float(value)))
+        assert torch.equal(loaded["b"], torch.tensor(float(value)))
+
+
+@pytest.mark.parametrize("kept", [0, 100])
+def test_memory_and_disk_give_one_order_and_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
+    monkeypatch.setattr(arrived_updates, "KEPT_BYTES", kept)
+    state = {"w": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor(1.0), "a": torch.arange(3, dtype=torch.int64)}
+    sent = Answer("A", answer("A", 0.0).payload, {"state": state})
+    loaded = ArrivedUpdates(RoundsPaths(tmp_path)).add(sent).load("state")
+    assert list(loaded) == ["w", "b", "a"]
+    assert all(tensor.is_contiguous() and tensor.data_ptr() % 64 == 0 for tensor in loaded.values())
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
+
+
+@pytest.mark.parametrize("kept", [0, 100])
+def test_a_rule_that_changes_what_it_loaded_changes_nothing_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr(arrived_updates, "KEPT_BYTES", kept)
+    update = ArrivedUpdates(RoundsPaths(tmp_path)).add(answer("A", 2.0))
+    update.load("state")["w"].zero_()
+    assert torch.equal(update.load("state")["w"], torch.full((9,), 2.0))
+
+
+def test_updates_of_a_killed_process_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrived_updates, "KEPT_BYTES", 0)
+    paths = RoundsPaths(tmp_path)
+    ArrivedUpdates(paths).add(answer("A", 1.0))
+    assert paths.update("A", "state").exists()
+    ArrivedUpdates(paths)
+    assert not paths.spool.exists()
+
+
+def test_a_flipped_bit_on_disk_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrived_updates, "KEPT_BYTES", 0)
+    paths = RoundsPaths(tmp_path)
+    update = ArrivedUpdates(paths).add(answer("A", 1.0))
+    content = bytearray(paths.update("A", "state").read_bytes())
+    content[-1] ^= 1
+    paths.update("A", "state").write_bytes(content)
+    with pytest.raises(DamagedFileError, match="checksum"):
+        update.load("state")
