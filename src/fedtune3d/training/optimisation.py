@@ -90,7 +90,10 @@ class SGD:
 
 @dataclass(frozen=True)
 class AdamW:
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019); the same bits as `torch.optim.AdamW`."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019); the bits of `torch.optim.AdamW` with ``fused``.
+
+    Each parameter is passed over once, instead of once for each of the ten operations of a step.
+    """
 
     groups: Sequence[ParameterGroup]
     betas: tuple[float, float] = (0.9, 0.999)
@@ -110,6 +113,7 @@ class AdamW:
                 [second for _, second, _ in moments],
                 [],
                 [steps for _, _, steps in moments],
+                fused=True,
                 amsgrad=False,
                 beta1=self.betas[0],
                 beta2=self.betas[1],
@@ -123,7 +127,7 @@ class AdamW:
         """Return the first and second moments of a parameter's gradients, and the count of its steps."""
         if parameter not in self._moments:
             zeros = torch.zeros_like(parameter, memory_format=torch.preserve_format)
-            self._moments[parameter] = zeros, zeros.clone(), torch.tensor(0.0)
+            self._moments[parameter] = zeros, zeros.clone(), torch.zeros((), device=parameter.device)
         return self._moments[parameter]
 
 
