@@ -44,9 +44,7 @@ def test_steps_are_those_of_torchs_optimizer_to_the_bit(settings: TrainingSettin
         for group in groups(theirs, settings)
     ]
     sgd = settings.optimizer == "sgd"
-    reference = (
-        torch.optim.SGD(options, momentum=settings.momentum) if sgd else torch.optim.AdamW(options, fused=True)
-    )
+    reference = torch.optim.SGD(options, momentum=settings.momentum) if sgd else torch.optim.AdamW(options, fused=True)
     draws = torch.Generator().manual_seed(0)
     for step in range(5):
         for name, parameter in ours.items():

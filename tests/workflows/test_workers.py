@@ -3,7 +3,8 @@
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from waiting import wait_until
 
 from fedtune3d._utils.errors import DamagedFileError, InputError
 from fedtune3d._utils.folders import RunFolder, memory_version
+from fedtune3d._utils.progress import Advance
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.privacy.egress_log import EgressManifest
 from fedtune3d.workflows.run import run_experiment
@@ -90,6 +92,38 @@ def test_two_workers_give_the_bits_of_one_process(small_experiment: Any, small_r
     for path in encoded:
         other = small_experiment.folder / "cache" / path.relative_to(tmp_path / "cache")
         assert path.read_bytes() == other.read_bytes()
+
+
+class Steps:
+    """Notes the bar of each step."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, int, int]] = []
+
+    @contextmanager
+    def bar(self, text: str) -> Iterator[Advance]:
+        yield lambda done, total: self.seen.append((text, done, total))
+
+    def note(self, text: str) -> None:
+        """Ignore the line."""
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("workers", [1, 2])
+def test_all_scans_are_encoded_before_the_first_round_begins(
+    small_experiment: Any, tmp_path: Path, workers: int
+) -> None:
+    for name in "AB":
+        (tmp_path / "cache" / name).mkdir(parents=True)
+        (tmp_path / "cache" / name / "prepared").symlink_to(small_experiment.folder / "cache" / name / "prepared")
+    path = small_experiment.write(tmp_path / "run", workers=workers, cache=str(tmp_path / "cache"))
+    steps = Steps()
+    run_experiment(Experiment.from_yaml(path), report=False, progress=steps)
+    encoding = [number for number, (text, _, _) in enumerate(steps.seen) if "encoding" in text]
+    rounds = [number for number, (text, _, _) in enumerate(steps.seen) if text == "rounds (fedavg)"]
+    assert max(encoding) < min(rounds)
+    assert steps.seen[max(encoding)] == ("encoding scans", 24, 24)
+    assert ("evaluating sites (federated)", 2, 2) in steps.seen
 
 
 @pytest.mark.slow

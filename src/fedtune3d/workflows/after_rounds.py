@@ -51,7 +51,7 @@ class AfterRounds:
         task = partial(Task, Evaluate.model_validate({"method": method}))
         versions = read_best_state(self.folder.best_checkpoint).versions if method == "federated" else {}
         tasks = {site: task(parts={STATE: state}, memory_version=versions.get(site)) for site, state in states.items()}
-        with self.progress.bar(f"evaluating ({method})") as advance:
+        with self.progress.bar(f"evaluating sites ({method})") as advance:
             summaries: dict[str, AnySummary] = {}
             for answer in self.attendance.finish(tasks, f"evaluate ({method})"):
                 summaries[answer.site] = whole_summary(answer, self.experiment.outcome)

@@ -94,8 +94,8 @@ def _run_here(experiment: Experiment, resume: bool, progress: Progress | None, r
     def pooled() -> Federation:
         return InProcess({CENTRALIZED: PooledSite(sites, folder.centralized_memory)})
 
-    with reach_sites(experiment, folder, sites, key, progress, reach) as federation:
-        return _Run(experiment, progress, process_model, federation, pooled).run(resume=resume)
+    with reach_sites(experiment, folder, sites, key, progress, reach) as here:
+        return _Run(experiment, progress, process_model, here.federation, pooled, here.encode).run(resume=resume)
 
 
 def run_across(
@@ -137,6 +137,7 @@ class _Run:
         process_model: ProcessModel,
         federation: Federation,
         pooled: Callable[[], Federation] | None,
+        encode: Callable[[], None] = lambda: None,
     ) -> None:
         self.experiment = experiment
         self.progress = progress
@@ -144,6 +145,7 @@ class _Run:
         self.process_model = process_model
         self.federation = federation
         self.pooled = pooled
+        self.encode = encode
         self.attendance = Attendance(federation, strict=pooled is not None)
         self.began = timestamp()
 
@@ -173,6 +175,7 @@ class _Run:
         self._audit_cohorts()
         initial = read_state(assembled.model, assembled.trainable)
         self.logs.describe(self._write_environment(assembled, counts))
+        self.encode()  # remote sites do it in the first round
         after = AfterRounds(self.experiment, self.folder, self.attendance, self.progress)
         summaries = {name: after.evaluate(name, train(initial)) for name, train in self._methods().items()}
         methods = after.combine(summaries, overlap)

@@ -7,7 +7,7 @@ from functools import partial
 
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.locks import wait_until_free
-from fedtune3d._utils.progress import Progress, Silent
+from fedtune3d._utils.progress import Advance, Progress, Silent
 from fedtune3d.cohorts.records import Cohort
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.handover import install_files, installed_files
@@ -26,6 +26,19 @@ Reach = Callable[[Mapping[str, Answering]], Federation]
 """Creates a federation from sites of this process."""
 
 
+@dataclass(frozen=True)
+class Reached:
+    """Sites of this machine.
+
+    Attributes:
+        federation: What asks them.
+        encode: Encodes the scans whose features are not in the cache, those of all sites at once.
+    """
+
+    federation: Federation
+    encode: Callable[[], None]
+
+
 @contextmanager
 def reach_sites(
     experiment: Experiment,
@@ -34,7 +47,7 @@ def reach_sites(
     key: bytes,
     progress: Progress,
     reach: Reach | None = None,
-) -> Iterator[Federation]:
+) -> Iterator[Reached]:
     """Reach sites of this machine during the block; with workers, the sites of this process only prepare scans.
 
     Args:
@@ -46,12 +59,14 @@ def reach_sites(
         reach: Creates the federation instead, from the sites of this process.
     """
     if reach is not None or experiment.workers == 1:
-        yield (reach or InProcess)({site.name: behind_gate(site) for site in sites})
+        federation = (reach or InProcess)({site.name: behind_gate(site) for site in sites})
+        yield Reached(federation, partial(_encode_all, sites, progress, partial(_encode_here, sites)))
         return
     holders = assign_sites({site.name: len(site.cohort.records) for site in sites}, experiment.workers)
     make = partial(_describe, experiment, folder, sites, key, holders)
     with WorkerPool(experiment.workers, make, Spool(folder.worker_messages)) as pool:
-        yield WorkerFederation(pool, holders, partial(_list_unencoded, sites), progress)
+        workers = WorkerFederation(pool, holders)
+        yield Reached(workers, partial(_encode_all, sites, progress, workers.encode))
 
 
 def wait_for_workers(folder: RunFolder) -> None:
@@ -104,6 +119,28 @@ def _describe(
     cohorts = {site.name: (site.cohort, site.prepared) for site in sites}
     own = {name: cohort for name, cohort in cohorts.items() if holders[name] == worker}
     return WorkerSites(experiment, folder, key, own, installed_files())
+
+
+def _encode_all(
+    sites: Sequence[Site], progress: Progress, encode: Callable[[Sequence[Unencoded], Advance], None]
+) -> None:
+    """Encode what is not in the cache, with its progress."""
+    parts = _list_unencoded(sites)
+    with progress.bar("encoding scans") as advance:
+        encode(parts, advance)
+
+
+def _encode_here(sites: Sequence[Site], parts: Sequence[Unencoded], advance: Advance) -> None:
+    """Encode scans in this process; as `WorkerFederation.encode`."""
+    by_name, scans = {site.name: site for site in sites}, sum(len(part.scans) for part in parts)
+    before = 0
+    for part in parts:
+        by_name[part.site].encode(part.split, part.scans, partial(_advance_from, advance, before, scans))
+        before += len(part.scans)
+
+
+def _advance_from(advance: Advance, before: int, scans: int, done: int, _: int) -> None:
+    advance(before + done, scans)
 
 
 def _list_unencoded(sites: Sequence[Site]) -> list[Unencoded]:

@@ -13,7 +13,6 @@ from waiting import wait_until
 
 from fedtune3d._utils.errors import InputError, MachineError
 from fedtune3d._utils.locks import hold_until_exit, wait_until_free
-from fedtune3d._utils.progress import Silent
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answer, Fault, Task
 from fedtune3d.federation.tasks.score import Score
@@ -55,7 +54,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     (folder / "here").mkdir()
     with two_workers(folder, HOLDERS) as pool:
         here = InProcess({name: Named(name, folder / "here") for name in HOLDERS})
-        yield Bench(folder, WorkerFederation(pool, HOLDERS, unencoded, Silent()), here)
+        yield Bench(folder, WorkerFederation(pool, HOLDERS), here)
     assert not (folder / "spool").exists()
     assert not worker_processes()
 
@@ -94,8 +93,11 @@ def test_a_site_stays_in_one_process_which_makes_its_sites_once(bench: Bench) ->
 
 
 def test_all_workers_encode_the_scans_of_one_site(bench: Bench) -> None:
-    """Forty scans go to two workers in pieces of 16, before the first task that has a state, and only once."""
-    assert len(list(bench.workers.ask(asked("a")))) == 1
+    """Forty scans go to two workers in pieces of 16."""
+    steps: list[tuple[int, int]] = []
+    bench.workers.encode(unencoded(), lambda done, total: steps.append((done, total)))
+    assert steps[-1] == (40, 40)
+    assert [done for done, _ in steps] == sorted(done for done, _ in steps)
     lines = [line.split() for line in (bench.folder / "a-train").read_text().splitlines()]
     assert sorted(len(scans) for _, *scans in lines) == [8, 16, 16]
     assert {scan for _, *scans in lines for scan in scans} == {str(number) for number in range(40)}
@@ -144,7 +146,7 @@ def test_a_killed_worker_is_one_line_and_the_others_end(tmp_path: Path) -> None:
 
     def run() -> None:
         with two_workers(tmp_path, holders) as pool:
-            federation = WorkerFederation(pool, holders, list, Silent())
+            federation = WorkerFederation(pool, holders)
             answers = federation.ask(asked("a", "slow"))
             assert next(answers).site == "a"
             wait_until((tmp_path / "partial").exists, "the slow site at work")

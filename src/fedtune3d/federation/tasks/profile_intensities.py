@@ -57,7 +57,7 @@ def profile_intensities(site: SiteData, task: Task) -> Answer:
     people = count_people(site.records)
     if people < site.section.policy.min_described or site.small_splits():
         return Answer(site.name, IntensityProfile())
-    with site.progress.bar(f"{site.name}: intensity profile") as advance:
+    with site.progress.bar(f"{site.name}: profiling scans") as advance:
         if grid is None:
             low, high = intensity_range(load_brain(path) for path in paths)
             return Answer(site.name, IntensityProfile(people=people, scans=len(paths), range=(low, high)))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from fedtune3d._utils.errors import MachineError
-from fedtune3d._utils.progress import Progress
+from fedtune3d._utils.progress import Advance
 from fedtune3d.federation.messages import Answer, Fault, Task
 from fedtune3d.federation.workers import process
 from fedtune3d.federation.workers.pool import WorkerPool
@@ -40,27 +40,16 @@ class WorkerFederation:
 
     Each worker answers for its own sites, one after another in the order of their names; the workers work at once.
     Faults and errors are those of `InProcess`: of several errors, the first site's is raised, as if the sites had been
-    called in turn. Before the first task that carries a state, all workers together encode the scans of all sites.
+    called in turn.
 
     Args:
         pool: The workers.
         holders: Site → the number of its worker.
-        list_unencoded: Returns the scans to encode; called once.
-        progress: Where the progress of encoding is shown.
     """
 
-    def __init__(
-        self,
-        pool: WorkerPool,
-        holders: Mapping[str, int],
-        list_unencoded: Callable[[], Sequence[Unencoded]],
-        progress: Progress,
-    ) -> None:
+    def __init__(self, pool: WorkerPool, holders: Mapping[str, int]) -> None:
         self._pool = pool
         self._holders = dict(sorted(holders.items()))
-        self._list_unencoded = list_unencoded
-        self._progress = progress
-        self._encoded = False
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -69,8 +58,6 @@ class WorkerFederation:
 
     def ask(self, tasks: Mapping[str, Task]) -> Iterator[Answer | Fault]:
         """Yield one answer or fault per site, in the order of their names."""
-        if any(task.parts for task in tasks.values()):
-            self._encode()
         files: dict[int, Path] = {}
         asked: dict[str, Future[Packed[Answer] | Fault]] = {}
         try:
@@ -92,24 +79,24 @@ class WorkerFederation:
         finally:
             reply.discard()
 
-    def _encode(self) -> None:
-        """Have all workers encode the scans whose features are not in the cache, whichever site they are of."""
-        if self._encoded:
-            return
-        unencoded = self._list_unencoded()
-        scans = sum(len(part.scans) for part in unencoded)
+    def encode(self, parts: Sequence[Unencoded], advance: Advance) -> None:
+        """Have all workers encode scans, whichever site they are of.
+
+        Args:
+            parts: The scans.
+            advance: Called with (scans encoded, total scans).
+        """
+        scans = sum(len(part.scans) for part in parts)
         size = max(1, min(MAX_SCANS_PER_CALL, -(-scans // self._pool.count)))
-        pieces = [piece for part in unencoded for piece in part.cut(size)]
-        with self._progress.bar("encoding scans") as advance:
-            futures = [
-                self._submit(number % self._pool.count, partial(process.encode, piece.site, piece.split, piece.scans))
-                for number, piece in enumerate(pieces)
-            ]
-            done = 0
-            for number, future in enumerate(futures):
-                done += self._result(number % self._pool.count, future)
-                advance(done, scans)
-        self._encoded = True
+        pieces = [piece for part in parts for piece in part.cut(size)]
+        futures = [
+            self._submit(number % self._pool.count, partial(process.encode, piece.site, piece.split, piece.scans))
+            for number, piece in enumerate(pieces)
+        ]
+        done = 0
+        for number, future in enumerate(futures):
+            done += self._result(number % self._pool.count, future)
+            advance(done, scans)
 
     def _submit(self, worker: int, job: Callable[[], T]) -> "Future[T]":
         try:
