@@ -8,10 +8,8 @@ from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.calibration import Calibration
 from fedtune3d.evaluation.estimate import Estimate, defined, undefined
 from fedtune3d.evaluation.metrics import RunMetrics
-from fedtune3d.evaluation.paired import SAME_RANKING
 from fedtune3d.evaluation.reliability import CalibrationError
 from fedtune3d.report import statements
-from fedtune3d.report.first_screen import against
 from fedtune3d.report.run_contents import read_run
 
 NAMES = ClassNames("AD", "CN")
@@ -138,12 +136,6 @@ def test_without_a_slope_the_reason_is_given() -> None:
     nothing = undefined("under 10 people in a class")
     found = Calibration(nothing, nothing, nothing, CalibrationError(None, None))
     assert statements.calibration_words(found, NAMES) == "not measured (under 10 people in a class)"
-
-
-def test_a_tie_is_no_missing_result() -> None:
-    assert statements.tie(undefined(SAME_RANKING)) == "both rank the test people identically"
-    assert statements.tie(undefined("one class only")) == statements.tie(estimate(0.1, 0.0, 0.2)) == ""
-    assert against("local", undefined(SAME_RANKING)).difference == "tie: both rank the test people identically"
 
 
 def test_rates_have_their_counts_and_names(metrics: RunMetrics) -> None:

@@ -1,7 +1,7 @@
 """The first screen of a run: the question, the answer, and what is needed to judge it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from fedtune3d._utils.version import __version__
@@ -30,9 +30,9 @@ from fedtune3d.report.statements import (
     comparison_sentence,
     new_scan_sentence,
     rates,
-    tie,
     verdict,
 )
+from fedtune3d.report.ties import tie
 from fedtune3d.report.what_left import what_left_short
 
 MODALITY = "T1-weighted MRI"
@@ -58,12 +58,23 @@ class Against:
     title: str
     difference: str
     verdict: str
+    tied: bool = False
 
 
 def against(title: str, difference: Estimate, of_errors: bool = False, unit: str = "") -> Against:
     """Describe a difference from something, of a measure or of errors, of which less is better."""
     alike = tie(difference)
-    return Against(title, f"tie: {alike}" if alike else ci(difference, "+", unit), verdict(difference, of_errors))
+    text = f"tie: {alike}" if alike else ci(difference, "+", unit)
+    return Against(title, text, verdict(difference, of_errors), tied=bool(alike))
+
+
+def with_ties_merged(found: Sequence[Against]) -> list[Against]:
+    """Say once of all that a model ties with, in the place of the first."""
+    merged: dict[str, Against] = {}
+    for one in found:
+        key = one.difference if one.tied else one.title
+        merged[key] = replace(one, title=f"{merged[key].title} and {one.title}") if key in merged else one
+    return list(merged.values())
 
 
 @dataclass(frozen=True)
@@ -142,11 +153,13 @@ def _result(contents: RunContents, metrics: RunMetrics, names: ClassNames) -> Re
         interval=interval,
         mean_of=mean_over(len(found.mean.sites), len(contents.sites)),
         measure=found.short + _explained(metrics, found),
-        against=[
-            against(METHODS[name].lower(), compared.difference, compared.lower_is_better, found.unit)
-            for name in METHODS
-            if (part := metrics.against.get(name)) is not None and (compared := part.mean.comparison)
-        ],
+        against=with_ties_merged(
+            [
+                against(METHODS[name].lower(), compared.difference, compared.lower_is_better, found.unit)
+                for name in METHODS
+                if (part := metrics.against.get(name)) is not None and (compared := part.mean.comparison)
+            ]
+        ),
         sentence=comparison_sentence(metrics),
         warnings=result_warnings(metrics, names, contents.ledger),
         facts=_facts(contents, metrics, names) if metrics.outcome.is_binary else outcome_facts(contents, metrics),

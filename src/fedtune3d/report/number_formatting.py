@@ -8,6 +8,7 @@ from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics, WeightsSource
 from fedtune3d.evaluation.regression.corrected_gap import FLAT
 from fedtune3d.federation.environment import Environment
+from fedtune3d.report.ties import tie_cell
 
 METHODS = {
     "federated": "Federated",
@@ -116,6 +117,8 @@ def difference(estimate: Estimate, unit: str = "") -> str:
 
 def _with_limits(estimate: Estimate, sign: str) -> str:
     if estimate.limits is None:
+        if cell := tie_cell(estimate):
+            return cell
         return FLAT if estimate.undefined == FLAT else f"not defined: {estimate.undefined}"
     value, low, high = limits_text(estimate.limits, sign)
     return f"{value} [{low}, {high}]" if low != high else f"{value} ({NO_WIDTH})"

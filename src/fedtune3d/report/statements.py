@@ -5,8 +5,6 @@ from fedtune3d.evaluation.against_baselines import AgainstBaseline
 from fedtune3d.evaluation.calibration import Calibration
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import PooledMetrics, RunMetrics, TestMetrics
-from fedtune3d.evaluation.paired import SAME_RANKING
-from fedtune3d.evaluation.regression.paired import EQUAL
 from fedtune3d.report.number_formatting import NO_WIDTH, class_title, limits_text, of_class
 
 BASELINES = {
@@ -20,11 +18,6 @@ NOT_SHOWN = "no difference shown"
 """Verdict on a difference whose interval includes 0."""
 
 _SHOWN = ("better", "worse")
-
-_TIES = {
-    SAME_RANKING: "both rank the test people identically",
-    EQUAL: "both are equally far off for every test person",
-}
 
 WIDE = 1.0
 """An interval of the calibration slope that is wider than this and holds 1 tells nothing."""
@@ -57,11 +50,6 @@ def verdict(difference: Estimate, of_errors: bool = False) -> str:
     if of_errors:
         low, high = -high, -low
     return "better" if low > 0 else "worse" if high < 0 else NOT_SHOWN
-
-
-def tie(difference: Estimate) -> str:
-    """Say that two models are alike for every test person; empty if they are not."""
-    return _TIES.get(difference.undefined or "", "")
 
 
 def comparison_sentence(metrics: RunMetrics) -> str:

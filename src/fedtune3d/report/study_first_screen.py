@@ -9,16 +9,17 @@ from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.against_baselines import AnyComparison
 from fedtune3d.evaluation.estimate import FEW
 from fedtune3d.evaluation.outcome import NumberOutcome, in_shown_order
-from fedtune3d.report.first_screen import MODALITY, Against, against, asked, mean_over
+from fedtune3d.report.first_screen import MODALITY, Against, against, asked, mean_over, with_ties_merged
 from fedtune3d.report.number_formatting import duration, of_class, plural, size
 from fedtune3d.report.result_warnings import CHANCE
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.shown_measure import ShownMeasure
-from fedtune3d.report.statements import NOT_SHOWN, ci, tie, verdict
+from fedtune3d.report.statements import NOT_SHOWN, ci, verdict
 from fedtune3d.report.study_captions import criterion_mean
 from fedtune3d.report.study_comparison import compare
 from fedtune3d.report.study_contents import Row, StudyContents
 from fedtune3d.report.study_ranking import RankedRow, runner_up
+from fedtune3d.report.ties import tie
 from fedtune3d.report.what_left import what_left_short
 
 
@@ -95,9 +96,9 @@ def _against(contents: StudyContents, ranked: Sequence[RankedRow], selected: Row
     others = [("runner-up", second.row)] if second else []
     others += [(entry.row.title.lower(), entry.row) for entry in ranked if entry.row.kind == "baseline"]
     compared = [(title, compare(contents, selected, row, contents.numbers)) for title, row in others]
-    of_errors = contents.measure.is_error
-    unit = contents.measure.unit
-    return [against(title, found.difference, of_errors, unit) for title, found in compared if found is not None]
+    of_errors, unit = contents.measure.is_error, contents.measure.unit
+    found = [against(title, among.difference, of_errors, unit) for title, among in compared if among is not None]
+    return with_ties_merged(found)
 
 
 def _evidence(contents: StudyContents, ranked: Sequence[RankedRow], selected: Row) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from fedtune3d.report.figures.drawing import BLACK, BLUE, GREY, Drawing, new_figure
 from fedtune3d.report.number_formatting import p_value
 from fedtune3d.report.shown_measure import AUC, ShownMeasure
-from fedtune3d.report.statements import tie
 from fedtune3d.report.study_tables import TITLES, PairedRow, paired_data
+from fedtune3d.report.ties import tie
 
 
 def draw_forest(rows: Sequence[PairedRow], measure: ShownMeasure = AUC) -> Drawing | None:
