@@ -98,7 +98,7 @@ def test_recalibrated_probabilities_agree_with_the_class_too(threshold: float, s
     for row, value in zip(rows, values, strict=True):
         assert (float(row[2]) >= cut) == (row[3] == "positive") == (value >= threshold)
         assert float(row[2]) == pytest.approx(scaling.probability(value), abs=6e-4)
-    assert "fitted on 8 positive and 9 negative validation scans" in text[-1]
+    assert "fitted on validation scans (8 positive, 9 negative)" in text[-1]
 
 
 def test_a_scaling_that_reverses_the_classes_is_named_and_not_used() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fedtune3d.config.class_names import names_of, recorded_names
+from fedtune3d.config.class_names import class_title, names_of, of_class, recorded_names
 from fedtune3d.config.experiment import Experiment
 
 
@@ -47,7 +47,7 @@ def test_sites_with_labels_of_their_own_are_named() -> None:
     assert names.both == "AD + CN"
     assert "Graz" in names.definition
     alone = recorded_names({"sites": [own]})
-    assert (alone.positive, alone.negative) == ("1", "0")
+    assert alone.both == "class 1 + class 0"
 
 
 def test_named_classes_keep_their_names() -> None:
@@ -58,3 +58,12 @@ def test_named_classes_keep_their_names() -> None:
 def test_without_labels_the_classes_are_positive_and_negative() -> None:
     names = recorded_names({"sites": [{"name": "A"}]})
     assert (names.versus, names.meaning) == ("positive vs negative", "")
+
+
+def test_a_class_whose_name_is_a_number_is_not_read_as_a_count() -> None:
+    assert recorded_names(with_labels(["1"], ["0"])).versus == "class 1 vs class 0"
+    three = [{"0": ["CN"]}, {"1": ["MCI"]}, {"2": ["AD"]}]
+    assert recorded_names({"sites": [{"name": "A"}], "labels": three}).in_order == ("class 0", "class 1", "class 2")
+    assert [class_title(name) for name in ("0.5", "-1", "2b", "class 1")] == ["class 0.5", "class -1", "2b", "class 1"]
+    counted = [of_class(12, "AD"), of_class("4/8", "1"), of_class("4/8", "class 1"), of_class(3, "cdr >= 1")]
+    assert counted == ["12 AD", "4/8 of class 1", "4/8 of class 1", "3 with cdr >= 1"]

@@ -143,11 +143,5 @@ def test_an_interval_has_as_many_digits_as_tell_its_limits_apart_or_is_explained
     assert words.interval(defined(0.5, (0.41, 0.6), "m", False)) == "0.50 [0.41, 0.60]"
 
 
-def test_a_class_whose_name_is_a_number_is_not_read_as_a_count() -> None:
-    assert (words.of_class(12, "AD"), words.of_class("4/8", "1")) == ("12 AD", "4/8 of class 1")
-    titles = [words.class_title(name) for name in ("0.5", "-1", "2b")]
-    assert titles == ["class 0.5", "class -1", "2b"]
-
-
 def test_a_time_names_its_zone() -> None:
     assert words.utc("2026-11-26T21:14:30+00:00") == "2026-11-26 21:14:30 UTC"

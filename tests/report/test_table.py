@@ -56,7 +56,7 @@ def test_positive_scans_have_the_same_head_whatever_their_class_is_called(
     named = printed(metrics, 80, ClassNames("AD", "CN"))
     assert "(pos.)" in named
     assert "pos.: scans of AD." in named
-    assert "pos.: scans of class 1." in printed(metrics, 80, ClassNames("1", "0"))
+    assert "pos.: scans of class 1." in printed(metrics, 80, ClassNames("class 1", "class 0"))
     long = printed(metrics, 80, ClassNames("progressive MCI", "stable MCI"))
     assert "(pos.)" in long
     assert "pos.: scans of progressive MCI." in long

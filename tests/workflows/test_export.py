@@ -283,7 +283,7 @@ def test_the_header_and_the_card_have_the_recalibration(run: Run, tmp_path: Path
     scaling = PlattScaling(slope, 0.25, (9, 8))
     info = replace(info, threshold=0.5, recalibration=scaling)
     text = model_card(read_finished_run(run("frozen")), info, [path.name])
-    assert "8 AD and 9 CN validation scans" in text
+    assert "Platt scaling on validation scans (8 AD, 9 CN)" in text
     assert f"recalibrated logit = {slope:.1f} · logit +0.25".replace("-", "−") in text
     shown = f"AD at 0.500 or above (recalibrated: {expit(0.25):.3f} or above)"  # the logit of 0.5 is 0
     assert (shown in text) == ("probability_beside" in text) == (slope > 0)

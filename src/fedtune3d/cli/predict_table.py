@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from fedtune3d.config.class_names import UNNAMED, ClassNames
+from fedtune3d.config.class_names import UNNAMED, ClassNames, of_class
 from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
 from fedtune3d.evaluation.recalibration import PlattScaling
 from fedtune3d.report.number_formatting import FEWEST_DIGITS, MOST_DIGITS, probability_text, verdict_digits
@@ -156,7 +156,8 @@ def _recalibration_notes(scaling: PlattScaling | None, names: ClassNames) -> lis
     if scaling is None:
         return []
     negatives, positives = scaling.scans
-    fitted = f"Platt scaling, fitted on {positives} {names.positive} and {negatives} {names.negative} validation scans"
+    by_class = f"{of_class(positives, names.positive)}, {of_class(negatives, names.negative)}"
+    fitted = f"Platt scaling, fitted on validation scans ({by_class})"
     if scaling.keeps_order:
         return [f"recalibrated by {fitted}"]
     return [

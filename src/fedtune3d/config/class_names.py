@@ -65,6 +65,19 @@ class ClassNames:
         return f"{sentence} {self.definition}".strip()
 
 
+def class_title(name: str) -> str:
+    """Return the name of a class as it stands in a text: `AD`, or `class 1` where the name is a number."""
+    return f"class {name}" if name.replace(".", "", 1).lstrip("-").isdecimal() else name
+
+
+def of_class(count: object, name: str) -> str:
+    """Format a number of people or scans of a class: `12 AD`, `4/8 of class 1`, or `12 with cdr >= 1`."""
+    title = class_title(name)
+    if any(sign in title for sign in "=<>"):
+        return f"{count} with {title}"
+    return f"{count} of {title}" if title.startswith("class ") else f"{count} {title}"
+
+
 UNNAMED = ClassNames()
 """The names where nothing is known of the labels."""
 
@@ -102,7 +115,8 @@ def _class_names(
         return ClassNames()
     if isinstance(labels, ClassMapping):
         named = outcome.names
-        return ClassNames(named[-1], named[0], several=named if len(named) > 2 else ())
+        titles = tuple(map(class_title, named))
+        return ClassNames(titles[-1], titles[0], several=titles if len(titles) > 2 else ())
     positive, negative = _name(labels.positive), _name(labels.negative)
     if positive is None or negative is None or positive == negative:
         positive, negative = "positive", "negative"
@@ -113,7 +127,7 @@ def _class_names(
     ]
     if others := [site for site, mapping in own if mapping != labels]:
         parts.append(f"{', '.join(others)}: a definition of their own, see the configuration")
-    return ClassNames(positive, negative, f"{'; '.join(parts)}." if parts else "")
+    return ClassNames(class_title(positive), class_title(negative), f"{'; '.join(parts)}." if parts else "")
 
 
 def _text(diagnoses: Diagnoses) -> str:

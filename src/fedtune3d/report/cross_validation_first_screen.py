@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fedtune3d.config.class_names import of_class
 from fedtune3d.evaluation.cross_validated import FoldNumber
 from fedtune3d.evaluation.cross_validation import CrossValidationResults
 from fedtune3d.evaluation.outcome import NumberOutcome, in_shown_order
 from fedtune3d.report.cross_validation_tables import design, shown_methods
 from fedtune3d.report.first_screen import MODALITY, asked
-from fedtune3d.report.number_formatting import METHODS, of_class, plural
+from fedtune3d.report.number_formatting import METHODS, plural
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.sample_sizes import people_in_each
 from fedtune3d.report.shown_measure import main_measure

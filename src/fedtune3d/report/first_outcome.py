@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from fedtune3d.config.class_names import ClassNames
+from fedtune3d.config.class_names import ClassNames, of_class
 from fedtune3d.evaluation.metrics import RunMetrics, SetSize
 from fedtune3d.evaluation.multiclass.confusion_matrix import ConfusionMatrix
 from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
@@ -10,7 +10,7 @@ from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report.experiment_lines import inclusion_sentences
 from fedtune3d.report.few_sites import few_sites_text
 from fedtune3d.report.methods import experiment_of
-from fedtune3d.report.number_formatting import of_class, plural, sites_have
+from fedtune3d.report.number_formatting import plural, sites_have
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.split_sizes import HELD_BACK, people_in, size_text
 from fedtune3d.report.statements import ci

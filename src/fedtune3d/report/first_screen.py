@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from fedtune3d._utils.version import __version__
-from fedtune3d.config.class_names import ClassNames
+from fedtune3d.config.class_names import ClassNames, of_class
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
@@ -13,15 +13,7 @@ from fedtune3d.report.checks import Check, checks
 from fedtune3d.report.few_sites import few_sites_text
 from fedtune3d.report.first_outcome import included, outcome_facts, trained_on
 from fedtune3d.report.headline import Headline, headline
-from fedtune3d.report.number_formatting import (
-    METHODS,
-    encoder_with_weights,
-    of_class,
-    plural,
-    setup,
-    sites_have,
-    threshold,
-)
+from fedtune3d.report.number_formatting import METHODS, encoder_with_weights, plural, setup, sites_have, threshold
 from fedtune3d.report.result_warnings import result_warnings
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.statements import (

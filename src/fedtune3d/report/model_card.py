@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fedtune3d._utils.folders.export import ADAPTER, ENCODER, HEAD, MODEL
 from fedtune3d._utils.foreign_text import markdown
-from fedtune3d.config.class_names import ClassNames
+from fedtune3d.config.class_names import ClassNames, of_class
 from fedtune3d.evaluation.confusion import Fraction
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import SetSize, TestMetrics
@@ -168,8 +168,8 @@ def _recalibration(info: ExportInfo, names: ClassNames) -> str:
         return "none"
     negatives, positives = scaling.scans
     formula = f"recalibrated logit = {scaling.slope:.4g} · logit {scaling.intercept:+.4g}".replace("-", "−")
-    scans = f"{positives} {markdown(names.positive)} and {negatives} {markdown(names.negative)} validation scans"
-    fitted = f"Platt scaling on {scans}: {formula}"
+    by_class = f"{of_class(positives, names.positive)}, {of_class(negatives, names.negative)}"
+    fitted = f"Platt scaling on validation scans ({markdown(by_class)}): {formula}"
     return fitted if scaling.keeps_order else f"{fitted}; not to be used, as it would reverse the classes"
 
 

@@ -215,17 +215,6 @@ def sentence_case(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def class_title(name: str) -> str:
-    """Return the name of a class as in a sentence: `AD`, or `class 1` where the name is a number."""
-    return f"class {name}" if name.replace(".", "", 1).lstrip("-").isdecimal() else name
-
-
-def of_class(count: object, name: str) -> str:
-    """Format a number of people or scans of a class: `12 AD`, `4/8 AD`, or `12 of class 1`."""
-    title = class_title(name)
-    return f"{count} {title}" if title == name else f"{count} of {title}"
-
-
 def plural(count: int, noun: str) -> str:
     """Format a count with its noun: `1 scan`, `2 scans`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

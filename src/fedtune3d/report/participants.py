@@ -1,10 +1,10 @@
 """Who took part in a run, in one sentence, and how their scans were checked."""
 
 from fedtune3d.cohorts.flow import NOBODY, Counts
-from fedtune3d.config.class_names import ClassNames
+from fedtune3d.config.class_names import ClassNames, of_class
 from fedtune3d.evaluation.outcome import in_shown_order
 from fedtune3d.report.flow import HELD_BACK
-from fedtune3d.report.number_formatting import of_class, plural
+from fedtune3d.report.number_formatting import plural
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.split_sizes import people_in
 

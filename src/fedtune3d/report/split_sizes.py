@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedtune3d.cohorts.flow import NOBODY
+from fedtune3d.config.class_names import of_class
 from fedtune3d.evaluation.outcome import BINARY, in_shown_order
-from fedtune3d.report.number_formatting import of_class
 from fedtune3d.report.run_contents import RunContents
 
 HELD_BACK = "a number of people that not every site lets leave"

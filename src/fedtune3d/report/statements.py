@@ -1,11 +1,11 @@
 """What a run found, in words: better or worse than a baseline, calibration, a clinic's two rates."""
 
-from fedtune3d.config.class_names import ClassNames
+from fedtune3d.config.class_names import ClassNames, of_class
 from fedtune3d.evaluation.against_baselines import AgainstBaseline
 from fedtune3d.evaluation.calibration import Calibration
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import PooledMetrics, RunMetrics, TestMetrics
-from fedtune3d.report.number_formatting import NO_WIDTH, class_title, limits_text, of_class
+from fedtune3d.report.number_formatting import NO_WIDTH, limits_text
 
 BASELINES = {
     "local": "the sites' own models",
@@ -99,9 +99,7 @@ def calibration_words(calibration: Calibration, names: ClassNames) -> str:
         _, low, high = intercept.limits
         if low > 0 or high < 0:
             side = "low" if low > 0 else "high"
-            parts.append(
-                f"probabilities of {class_title(names.positive)} too {side} overall (intercept {_numbers(intercept)})"
-            )
+            parts.append(f"probabilities of {names.positive} too {side} overall (intercept {_numbers(intercept)})")
     return "; ".join(parts)
 
 
@@ -143,7 +141,7 @@ def rates(test: TestMetrics, names: ClassNames) -> str:
 
 def new_scan_sentence(pooled: PooledMetrics | None, threshold: str, names: ClassNames) -> str:
     """Say what the model gives for a new scan."""
-    positive, negative = class_title(names.positive), class_title(names.negative)
+    positive, negative = names.positive, names.negative
     gives = f"the model gives the probability of {positive}"
     if pooled is not None and _is_off(pooled.calibration):
         gives = f"the model gives a score for {positive}, not a probability (see Calibration)"

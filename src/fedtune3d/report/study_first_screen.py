@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fedtune3d._utils.version import __version__
-from fedtune3d.config.class_names import ClassNames
+from fedtune3d.config.class_names import ClassNames, of_class
 from fedtune3d.evaluation.against_baselines import AnyComparison
 from fedtune3d.evaluation.estimate import FEW
 from fedtune3d.evaluation.outcome import NumberOutcome, in_shown_order
 from fedtune3d.report.first_screen import MODALITY, Against, against, asked, mean_over, with_ties_merged
-from fedtune3d.report.number_formatting import duration, of_class, plural, size
+from fedtune3d.report.number_formatting import duration, plural, size
 from fedtune3d.report.result_warnings import CHANCE
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.shown_measure import ShownMeasure

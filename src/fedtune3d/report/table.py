@@ -11,7 +11,7 @@ from fedtune3d.config.class_names import UNNAMED, ClassNames
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics, TestMetrics
 from fedtune3d.report.few import few_note
-from fedtune3d.report.number_formatting import METHODS, class_title, interval
+from fedtune3d.report.number_formatting import METHODS, interval
 from fedtune3d.report.site_name import SiteName
 
 
@@ -68,7 +68,7 @@ def auc_table(metrics: RunMetrics, names: ClassNames = UNNAMED) -> Table:
         table.add_row(SiteName(row.name), _scans(row.test), *cells, end_section=last_site)
     notes = [few_note((row.name, row.estimates) for row in rows)]
     if names != UNNAMED:
-        notes.append(f"pos.: scans of {class_title(names.positive)}.")
+        notes.append(f"pos.: scans of {names.positive}.")
     table.caption, table.caption_justify = Text("\n".join(filter(None, notes))) or None, "left"
     return table
 

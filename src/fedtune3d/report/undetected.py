@@ -6,7 +6,6 @@ from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.confusion import Confusion
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.multiclass.confusion_matrix import ConfusionMatrix
-from fedtune3d.report.number_formatting import class_title
 
 
 def undetected_classes(metrics: RunMetrics, names: ClassNames) -> list[str]:
@@ -21,7 +20,7 @@ def undetected_classes(metrics: RunMetrics, names: ClassNames) -> list[str]:
 def _of_two(confusion: Confusion | None, names: ClassNames) -> Iterator[str]:
     if confusion is None:
         return
-    positive, negative = class_title(names.positive), class_title(names.negative)
+    positive, negative = names.positive, names.negative
     parts = (
         (confusion.sensitivity, "sensitivity", positive, negative),
         (confusion.specificity, "specificity", negative, positive),
@@ -35,7 +34,7 @@ def _of_several(confusion: ConfusionMatrix, names: ClassNames) -> Iterator[str]:
     for label, name in enumerate(names.in_order):
         found = confusion.recognised(label)
         if found is not None and found.total and not found.count:
-            yield f"No {class_title(name)} scan was recognised (sensitivity 0.00, {found} test scans)."
+            yield f"No {name} scan was recognised (sensitivity 0.00, {found} test scans)."
 
 
 def _all(scans: int, name: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from fedtune3d.cohorts.flow import ByClass
 from fedtune3d.cohorts.splits import TRAIN
+from fedtune3d.config.class_names import of_class
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.policy import Policy
 from fedtune3d.config.site import SiteSection
@@ -58,5 +59,5 @@ def _size(split: ByClass, names: Sequence[str], outcome: Outcome) -> str:
         return "a number that the site holds back"
     if isinstance(outcome, NumberOutcome):
         return f"{total.participants} people ({plural(total.scans, 'scan')})"
-    by_class = in_shown_order(f"{count} {name}" for count, name in zip(counts, names, strict=True))
+    by_class = in_shown_order(of_class(count, name) for count, name in zip(counts, names, strict=True))
     return f"{', '.join(by_class)} ({plural(total.scans, 'scan')})"

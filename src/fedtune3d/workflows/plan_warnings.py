@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedtune3d.cohorts.splits import SPLITS, TEST, TRAIN, VALIDATION
-from fedtune3d.config.class_names import names_of
+from fedtune3d.config.class_names import names_of, of_class
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.outcome import NumberOutcome, in_shown_order
 from fedtune3d.models.assembly import NCC, RESNET18
@@ -142,7 +142,7 @@ def _counted(experiment: Experiment, people: Sequence[int]) -> str:
     if isinstance(experiment.outcome, NumberOutcome):
         return str(sum(people))
     names = names_of(experiment).in_order
-    return ", ".join(in_shown_order(f"{count} {name}" for count, name in zip(people, names, strict=True)))
+    return ", ".join(in_shown_order(of_class(count, name) for count, name in zip(people, names, strict=True)))
 
 
 def split_sizes_of(splits: Mapping[str, str], scans: Sequence[tuple[str, int]], classes: int = 2) -> SiteSplits:
