@@ -42,6 +42,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 
 demo: install
 	@test -f $(DEMO)/experiment.yaml || $(BIN)/fedtune3d simulate $(DEMO) --sites 4 --scans 200 --seed 1
+	@echo 'make demo goes on: it prepares the scans, then trains and evaluates, some minutes each'
 	$(BIN)/fedtune3d prepare $(DEMO)/experiment.yaml
 	$(BIN)/fedtune3d run $(DEMO)/experiment.yaml --resume
 
