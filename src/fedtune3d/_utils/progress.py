@@ -41,7 +41,7 @@ class Lines:
     """A display for logs: one line at the start, one per minute with the time left, and one at the end.
 
     Work without steps, or done before its first step, has no line. A first step that is reported alone does not count
-    for the pace: the first round also encodes what all others only read, and the first scan starts the processes.
+    for the pace: the first round also opens what all others have open, and the first scan starts the processes.
     """
 
     def __init__(self, print_line: Callable[[str], None], every_seconds: float = 60) -> None:

@@ -175,7 +175,7 @@ class _Run:
         self._audit_cohorts()
         initial = read_state(assembled.model, assembled.trainable)
         self.logs.describe(self._write_environment(assembled, counts))
-        self.encode()  # remote sites do it in the first round
+        self.encode()  # remote sites do it when their splits are known
         after = AfterRounds(self.experiment, self.folder, self.attendance, self.progress)
         summaries = {name: after.evaluate(name, train(initial)) for name, train in self._methods().items()}
         methods = after.combine(summaries, overlap)
