@@ -10,10 +10,12 @@ import pytest
 from run_editing import change_metrics
 
 from fedtune3d._utils.folders import RunFolder
+from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.confusion import Confusion
 from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.evaluation.outcome import ClassOutcome
 from fedtune3d.report import write_report
-from fedtune3d.report.first_screen import first_screen, sample_sentence
+from fedtune3d.report.first_screen import asked, first_screen, sample_sentence
 from fedtune3d.report.run_contents import RunContents, read_run
 
 
@@ -50,6 +52,12 @@ def facts_of(contents: RunContents) -> Sequence[tuple[str, str]]:
     result = first_screen(contents, contents.names).result
     assert result is not None
     return result.facts
+
+
+def test_a_question_begins_with_a_capital_where_classes_are_numbers() -> None:
+    names = ClassNames("class 1", "class 0")
+    assert asked(ClassOutcome(("negative", "positive")), names) == "Class 1 vs class 0"
+    assert asked(ClassOutcome(("negative", "positive")), ClassNames("cdr >= 1", "cdr == 0")) == "cdr >= 1 vs cdr == 0"
 
 
 def test_five_questions_are_answered_from_it_alone(finished_page: Path, contents: RunContents) -> None:

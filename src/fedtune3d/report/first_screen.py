@@ -118,7 +118,8 @@ def asked(outcome: Outcome, names: ClassNames) -> str:
     """Return what is asked of a scan: `AD vs CN`, or `Age`."""
     if isinstance(outcome, NumberOutcome):
         return outcome.column.capitalize() if outcome.column.islower() else outcome.column
-    return names.versus if outcome.is_binary else " vs ".join(names.in_order)
+    classes = names.versus if outcome.is_binary else " vs ".join(names.in_order)
+    return f"C{classes[1:]}" if classes.startswith("class ") else classes  # it begins a title
 
 
 def _setting(contents: RunContents) -> list[str]:

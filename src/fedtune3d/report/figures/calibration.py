@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from fedtune3d.config.class_names import UNNAMED, ClassNames
+from fedtune3d.config.class_names import UNNAMED, ClassNames, of_class
 from fedtune3d.evaluation.decision_curve import DecisionPoint
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics
@@ -19,8 +19,8 @@ def draw_calibration(metrics: RunMetrics, names: ClassNames = UNNAMED) -> Drawin
     pooled = metrics.federated.pooled
     if pooled is None or not pooled.calibration_curve:
         return None
-    of_class = f"{pooled.positives} {names.positive}, {pooled.negatives} {names.negative}"
-    tested = f"{plural(pooled.scans, 'test scan')} ({of_class})"
+    by_class = f"{of_class(pooled.positives, names.positive)}, {of_class(pooled.negatives, names.negative)}"
+    tested = f"{plural(pooled.scans, 'test scan')} ({by_class})"
     points, decisions = pooled.calibration_curve, pooled.decision_curve
     figure = new_figure(9.2, 3.1)
     parts = figure.subplot_mosaic([["curve", "worth"], ["count", "worth"]], height_ratios=(4, 1))
