@@ -5,12 +5,14 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from processes import start
+from updates_sent import updates_sent
 from waiting import wait_until
 
 from fedtune3d._utils.errors import InputError
@@ -154,18 +156,13 @@ def kill_when(path: Path, moment: Callable[[], bool]) -> None:
     running.kill()
 
 
-def trained(run: Path, site: str) -> int:
-    """How often a site has answered with an update so far."""
-    manifest = RunFolder(run).site(site).egress
-    return manifest.read_text().count('"kind": "train"') if manifest.exists() else 0
-
-
 @pytest.mark.ci
 def test_killed_three_times_and_resumed_gives_the_same_bits(small_experiment: Any, tmp_path: Path) -> None:
     alone = run_experiment(Experiment.from_yaml(small_experiment.write(tmp_path / "alone", **LONG)), report=False).path
     path, killed = small_experiment.write(tmp_path / "killed", **LONG), tmp_path / "killed"
     kill_when(path, (killed / "checkpoints" / "rule-00001.safetensors").exists)  # a round is being committed
-    kill_when(path, lambda: trained(killed, "A") > trained(killed, "B"))  # one site has answered, one has not
+    sent = partial(updates_sent, RunFolder(killed))
+    kill_when(path, lambda: sent("A") > sent("B"))  # one site has answered, one has not
     kill_when(path, (killed / "baselines" / "centralized" / "rounds.jsonl").exists)  # the last baseline has begun
     last = start(["run", path, "--resume"], tmp_path / "last.log")
     assert last.wait() == 0, last.said

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 from processes import Running, refused_in_one_line, start
+from updates_sent import updates_sent
 from waiting import wait_until
 
 from fedtune3d._utils.errors import DamagedFileError, InputError
@@ -197,7 +198,7 @@ def test_killed_in_every_way_and_resumed_gives_the_same_bits(small_experiment: A
     killed = RunFolder(tmp_path / "killed")
     path = small_experiment.write(killed.path, **values)
 
-    running, children = started(path, killed.rounds.update("A", "state").exists)
+    running, children = started(path, lambda: updates_sent(killed, "A") > 0)
     running.kill()
     wait_for_the_end_of(children)
     assert not killed.worker_messages.exists()
