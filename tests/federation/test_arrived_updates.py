@@ -1,5 +1,6 @@
 """Where updates wait for the rule: the same tensors from memory and from disk, and no more memory than is said."""
 
+import weakref
 from pathlib import Path
 
 import pytest
@@ -22,19 +23,34 @@ def answer(site: str, value: float) -> Answer:
     return Answer(site, TrainAnswer(examples=7, people=6, loss=0.1, received=SCORES), {"state": state})
 
 
-def test_updates_are_in_memory_while_they_fit_and_on_disk_from_there_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("sites", "on_disk"), [("AB", ""), ("ABC", "ABC"), ("ABCD", "ABCD")])
+def test_updates_are_in_memory_if_all_fit_and_on_disk_if_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sites: str, on_disk: str
 ) -> None:
     monkeypatch.setattr(arrived_updates, "KEPT_BYTES", 100)
     paths = RoundsPaths(tmp_path)
     arrived = ArrivedUpdates(paths)
-    updates = [arrived.add(answer(site, float(value))) for value, site in enumerate("ABCD", 1)]
-    assert sorted(path.name for path in paths.spool.iterdir()) == ["C.state.safetensors", "D.state.safetensors"]
+    updates = [arrived.add(answer(site, float(value))) for value, site in enumerate(sites, 1)]
+    written = sorted(paths.spool.iterdir()) if paths.spool.exists() else []
+    assert [path.name for path in written] == [f"{site}.state.safetensors" for site in on_disk]
     for value, update in enumerate(updates, 1):
         assert update.examples == 7
         loaded = update.load("state")
         assert torch.equal(loaded["w"], torch.full((9,), float(value)))
         assert torch.equal(loaded["b"], torch.tensor(float(value)))
+
+
+def test_updates_on_disk_do_not_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrived_updates, "KEPT_BYTES", 100)
+    arrived = ArrivedUpdates(RoundsPaths(tmp_path))
+    sent, tensors, updates = [answer(site, 1.0) for site in "ABCD"], [], []
+    for one in sent:
+        tensors.append(weakref.ref(one.parts["state"]["w"]))
+        updates.append(arrived.add(one))
+    del one
+    sent.clear()
+    assert [tensor() for tensor in tensors] == [None] * 4
+    assert len(updates) == 4
 
 
 @pytest.mark.parametrize("kept", [0, 100])

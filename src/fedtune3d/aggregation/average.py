@@ -86,7 +86,7 @@ def mean_in_float64(state: State, updates: Sequence[Update], amounts: Mapping[st
             continue
         received = load_checked(update, state)
         for name, accumulated in sums.items():
-            accumulated.add_(received[name].double(), alpha=amount)
+            accumulated.add_(received[name], alpha=amount)  # each value becomes float64 before it is multiplied
         total += amount
     return {name: accumulated.div_(total) for name, accumulated in sums.items()}
 

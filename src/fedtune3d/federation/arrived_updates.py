@@ -1,9 +1,8 @@
-"""The updates of a round between their arrival and the rule: few of them in memory, the others on disk."""
+"""The updates of a round between their arrival and the rule: in memory if they are few, else on disk."""
 
 import shutil
 from collections.abc import Iterable, Mapping
 from functools import partial
-from pathlib import Path
 
 import torch
 
@@ -18,7 +17,7 @@ KEPT_BYTES = 32_000_000
 
 
 class ArrivedUpdates:
-    """The updates of a round, in memory while they fit into `KEPT_BYTES`, and on disk from there on.
+    """The updates of a round, in memory if all of them fit into `KEPT_BYTES`, and on disk if not.
 
     Args:
         paths: The files of the rounds. Updates of an earlier round, or of a killed process, are removed from them.
@@ -27,34 +26,32 @@ class ArrivedUpdates:
     def __init__(self, paths: RoundsPaths) -> None:
         self._paths = paths
         self._left = KEPT_BYTES
+        self._kept: dict[str, Mapping[str, State]] = {}
+        self._names: dict[str, dict[str, tuple[str, ...]]] = {}
         shutil.rmtree(paths.spool, ignore_errors=True)
 
     def add(self, answer: Answer) -> Update:
         """Keep an update. Raises `StorageError` if it cannot be written to disk."""
-        needed = parts_bytes(answer.parts)
-        if needed <= self._left:
-            self._left -= needed
-            load = partial(_copied, answer.parts)
-        else:
-            load = partial(_read, self._written(answer), {part: tuple(state) for part, state in answer.parts.items()})
-        payload = answer.expect(TrainAnswer)
+        site, payload = answer.site, answer.expect(TrainAnswer)
+        self._kept[site] = answer.parts
+        self._left -= parts_bytes(answer.parts)
+        if self._left < 0:
+            self._write_kept()
         scores, loss, scalars = payload.scores, payload.received_training_loss, payload.scalars
-        return Update(answer.site, payload.examples or 0, load, scores, loss, scalars)
+        return Update(site, payload.examples or 0, partial(self._load, site), scores, loss, scalars)
 
-    def _written(self, answer: Answer) -> dict[str, Path]:
-        paths = {part: self._paths.update(answer.site, part) for part in answer.parts}
-        for part, path in paths.items():
-            save_state(path, answer.parts[part], durable=False)  # a resumed run discards the spool
-        return paths
+    def _write_kept(self) -> None:
+        for site, parts in self._kept.items():
+            self._names[site] = {part: tuple(state) for part, state in parts.items()}
+            for part, state in parts.items():
+                save_state(self._paths.update(site, part), state, durable=False)  # a resumed run discards the spool
+        self._kept.clear()
 
-
-def _copied(parts: Mapping[str, State], part: str) -> State:
-    """A copy, as from disk: a rule that changes it changes nothing for the next that loads the same."""
-    return _laid_out(parts[part], parts[part])
-
-
-def _read(paths: Mapping[str, Path], names: Mapping[str, Iterable[str]], part: str) -> State:
-    return _laid_out(load_state(paths[part]), names[part])
+    def _load(self, site: str, part: str) -> State:
+        """Return a copy: a rule that changes it changes nothing for the next that loads the same."""
+        if site in self._kept:
+            return _laid_out(self._kept[site][part], self._kept[site][part])
+        return _laid_out(load_state(self._paths.update(site, part)), self._names[site][part])
 
 
 def _laid_out(state: State, names: Iterable[str]) -> State:
