@@ -6,7 +6,9 @@ import pytest
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.typed_json import from_json, to_json
+from fedtune3d.evaluation.estimate import NO_VARIANCE
 from fedtune3d.evaluation.paired import (
+    SAME_RANKING,
     Comparison,
     combine_comparisons,
     paired_delong,
@@ -72,7 +74,18 @@ def test_models_that_rank_alike_have_no_p_value(ovarian: Callable) -> None:
         0,
         None,
     )
-    assert "rank the scans equally" in got.difference.undefined
+    assert got.difference.undefined == SAME_RANKING
+
+
+def test_models_whose_aucs_differ_do_not_rank_alike(one_scan_each: Callable) -> None:
+    """One model orders all scans correctly, the other has one value for all: no variance, but no tie either."""
+    labels = np.array([1, 1, 0, 0])
+    right, constant = (one_scan_each(labels, scores) for scores in (np.array([0.9, 0.8, 0.2, 0.1]), np.full(4, 0.5)))
+    got = paired_delong(right, constant)
+    assert (got.first, got.second, got.standard_error, got.p_value) == (1, 0.5, 0, None)
+    assert got.difference.undefined == NO_VARIANCE
+    assert combine_comparisons({"A": got, "B": got}).difference.undefined == NO_VARIANCE
+    require_possible(from_json(Comparison, to_json(got)))
 
 
 @pytest.mark.parametrize("scans_each", [1, 3])

@@ -8,6 +8,7 @@ from fedtune3d.config.class_names import ClassNames
 from fedtune3d.evaluation.calibration import Calibration
 from fedtune3d.evaluation.estimate import Estimate, defined, undefined
 from fedtune3d.evaluation.metrics import RunMetrics
+from fedtune3d.evaluation.paired import SAME_RANKING
 from fedtune3d.evaluation.reliability import CalibrationError
 from fedtune3d.report import statements
 from fedtune3d.report.run_contents import read_run
@@ -99,6 +100,24 @@ def test_an_interval_that_includes_0_is_no_proof_of_no_difference(metrics: RunMe
         "On average over the sites, no difference was shown between the federated model "
         "and the sites' own models or the centralized model (their 95% CIs include 0). None of these models is shown "
         "to be best."
+    )
+
+
+def test_models_that_tie_are_neither_better_nor_worse(metrics: RunMetrics) -> None:
+    against = {
+        name: replace(
+            part, mean=replace(part.mean, comparison=replace(part.mean.comparison, difference=undefined(SAME_RANKING)))
+        )
+        for name, part in metrics.against.items()
+    }
+    tied = replace(metrics, against=against)
+    assert statements.comparison_sentence(tied) == (
+        "On average over the sites, the federated model is neither better nor worse than the sites' own models and the "
+        "centralized model."
+    )
+    one_better = minus(tied, "centralized", BETTER, BETTER)
+    assert statements.comparison_sentence(one_better) == (
+        "On average over the sites, the federated model is better than the centralized model."
     )
 
 

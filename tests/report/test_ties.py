@@ -1,6 +1,6 @@
 """A tie is a result: it is said in words, in cells too, and once of all that tie."""
 
-from fedtune3d.evaluation.estimate import defined, undefined
+from fedtune3d.evaluation.estimate import NO_VARIANCE, defined, undefined
 from fedtune3d.evaluation.paired import SAME_RANKING
 from fedtune3d.evaluation.regression.paired import EQUAL
 from fedtune3d.report.first_screen import against, with_ties_merged
@@ -20,7 +20,8 @@ def test_a_cell_names_the_tie_and_keeps_other_reasons() -> None:
     assert difference(undefined(SAME_RANKING)) == "tie (same ranking)"
     assert difference(undefined(EQUAL), "years") == "tie (same errors)"
     assert difference(undefined("one class only")) == "not defined: one class only"
-    assert tie_cell(SHOWN) == ""
+    assert difference(undefined(NO_VARIANCE)) == "not defined: the estimated variance of the difference is 0"
+    assert tie_cell(SHOWN) == tie_cell(undefined(NO_VARIANCE)) == ""
 
 
 def test_ties_are_listed_once() -> None:

@@ -9,6 +9,9 @@ FEW = 10
 Z = 1.959963984540054
 """The 97.5% quantile of the standard normal distribution."""
 
+NO_VARIANCE = "the estimated variance of the difference is 0"
+"""Why a difference that is not 0 has no interval: it is the same for every person of a class, as among few people."""
+
 
 @dataclass(frozen=True)
 class Estimate:

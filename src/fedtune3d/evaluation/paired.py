@@ -13,7 +13,7 @@ import numpy as np
 from fedtune3d._utils.errors import InputError
 from fedtune3d.evaluation.cross_validated import CORRECTED
 from fedtune3d.evaluation.delong import clustered_variance, influence, method_name, structural_components
-from fedtune3d.evaluation.estimate import FEW, Estimate, Z, defined, undefined
+from fedtune3d.evaluation.estimate import FEW, NO_VARIANCE, Estimate, Z, defined, undefined
 from fedtune3d.evaluation.predictions import Predictions, participants_by_class, why_undefined
 from fedtune3d.evaluation.same_scans import require_same_scans
 from fedtune3d.evaluation.scan_rows import in_scan_order
@@ -40,8 +40,8 @@ def paired_delong(first: Predictions, second: Predictions) -> Comparison:
     """Compare two models on identical scans, with rows in any order.
 
     The test is two-sided, using the normal distribution of difference / standard error, with participants as clusters
-    (DeLong's test with one scan per participant). If both models rank every pair of scans equally, the standard error
-    is 0 and there is no interval and no p-value.
+    (DeLong's test with one scan per participant). If both models rank every pair of scans equally, or all scans of a
+    class contribute the same difference, the standard error is 0 and there is no interval and no p-value.
 
     Raises:
         InputError: If the two differ in scans or labels, for example from different seeds or sites.
@@ -191,7 +191,7 @@ def _retested(comparison: Comparison) -> Comparison:
 def difference_of(value: float, error: float, method: str, few: bool) -> Estimate:
     """Estimate a difference of two AUCs with its normal interval; undefined without a standard error."""
     if error == 0:
-        return undefined(SAME_RANKING)
+        return undefined(SAME_RANKING if value == 0 else NO_VARIANCE)
     return defined(value, (max(-1.0, value - Z * error), min(1.0, value + Z * error)), method, few)
 
 

@@ -6,6 +6,7 @@ from fedtune3d.evaluation.calibration import Calibration
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import PooledMetrics, RunMetrics, TestMetrics
 from fedtune3d.report.number_formatting import NO_WIDTH, limits_text
+from fedtune3d.report.ties import tie
 
 BASELINES = {
     "local": "the sites' own models",
@@ -64,11 +65,14 @@ def comparison_sentence(metrics: RunMetrics) -> str:
             baseline = BASELINES.get(name, name)
             shown = found == NOT_SHOWN or len(comparison.sites) < 2 or _a_site_shows(differences, found)
             by_verdict.setdefault(found, []).append(baseline if shown else f"{baseline} (no single site shows it)")
-    if metrics.against and not by_verdict:
-        return "The difference from the baselines cannot be estimated."
-    if not by_verdict:
+    if not metrics.against:
         return "The federated model was not compared with baselines (local, centralized)."
     averaged = any(len(differences.mean.comparison.sites) > 1 for differences in metrics.against.values())
+    where = "On average over the sites" if averaged else "On the same test people"
+    if not by_verdict:
+        tied = [BASELINES.get(name, name) for name, of in metrics.against.items() if tie(of.mean.comparison.difference)]
+        equal = f"{where}, the federated model is neither better nor worse than {' and '.join(tied)}."
+        return equal if tied else "The difference from the baselines cannot be estimated."
     parts = [
         f"the federated model is {key} than {' and '.join(by_verdict[key])}" for key in _SHOWN if key in by_verdict
     ]
@@ -76,7 +80,6 @@ def comparison_sentence(metrics: RunMetrics) -> str:
         intervals = "the 95% CI includes 0" if len(alike) == 1 else "their 95% CIs include 0"
         model = "it" if parts else "the federated model"
         parts.append(f"no difference was shown between {model} and {' or '.join(alike)} ({intervals})")
-    where = "On average over the sites" if averaged else "On the same test people"
     text = f"{where}, {'; '.join(parts)}."
     if set(by_verdict) == {NOT_SHOWN}:
         text += " None of these models is shown to be best."

@@ -7,6 +7,7 @@ import statsmodels.api as sm
 from scipy.stats import ttest_1samp, ttest_rel
 
 from fedtune3d._utils.errors import InputError
+from fedtune3d.evaluation.estimate import NO_VARIANCE
 from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
 from fedtune3d.evaluation.regression.paired import (
     EQUAL,
@@ -76,6 +77,10 @@ def test_equal_models_too_few_people_and_no_scans(draw_numbers: Draw, no_numbers
     same = paired_errors(drawn, drawn)
     assert (same.difference.undefined, same.p_value, same.variance) == (EQUAL, None, 0.0)
     require_possible_comparison(same)
+    further = replace(drawn, truth=np.full(40, 64.0), predicted=np.full(40, 66.0))
+    apart = paired_errors(further, replace(further, predicted=np.full(40, 65.0)))
+    assert (apart.first, apart.second, apart.difference.undefined) == (2.0, 1.0, NO_VARIANCE)
+    require_possible_comparison(apart)
     alone = draw_numbers(1, 1, 3)
     assert paired_errors(alone, other_model(alone, 1)).difference.undefined == "fewer than two people"
     assert paired_errors(no_numbers, no_numbers).difference.undefined == "no test scans"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fedtune3d._utils.errors import InputError
 from fedtune3d.evaluation.cluster_sums import ClusterSums
 from fedtune3d.evaluation.cross_validated import CORRECTED
-from fedtune3d.evaluation.estimate import Estimate, undefined
+from fedtune3d.evaluation.estimate import NO_VARIANCE, Estimate, undefined
 from fedtune3d.evaluation.measure import Measure, few_people, sum_of_independent
 from fedtune3d.evaluation.regression.coarse import to_half_octave, to_step
 from fedtune3d.evaluation.regression.number_predictions import NumberPredictions
@@ -188,7 +188,8 @@ def _tested(
     from scipy.stats import t as student
 
     if measure.variance == 0:
-        return ErrorComparison(first, second, undefined(EQUAL), 0.0, float(measure.degrees), None, scans, sites)
+        alike = undefined(EQUAL if measure.value == 0 else NO_VARIANCE)
+        return ErrorComparison(first, second, alike, 0.0, float(measure.degrees), None, scans, sites)
     p_value = float(2 * student.sf(abs(measure.value) / math.sqrt(measure.variance), measure.degrees))
     difference = measure.estimate("identity", method, few)
     return ErrorComparison(first, second, difference, measure.variance, float(measure.degrees), p_value, scans, sites)
