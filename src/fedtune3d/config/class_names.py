@@ -66,7 +66,7 @@ class ClassNames:
 
 
 def class_title(name: str) -> str:
-    """Return the name of a class as it stands in a text: `AD`, or `class 1` where the name is a number."""
+    """Return the name of a class for use in a sentence: `AD`, or `class 1` if the name is a number."""
     return f"class {name}" if name.replace(".", "", 1).lstrip("-").isdecimal() else name
 
 
