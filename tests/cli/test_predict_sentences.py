@@ -62,6 +62,13 @@ def test_two_likeliest_classes_near_each_other_are_named(probabilities: tuple[fl
     assert scan_sentences([scan], outcome, None) == [f"sub-1: {words}"]
 
 
+def test_a_class_that_is_named_by_a_number_is_called_a_class() -> None:
+    scan = ClassPrediction(Path("a"), "sub-1", {"0": 0.41, "1": 0.39, "2": 0.2}, None, None)
+    assert scan_sentences([scan], ClassOutcome(("0", "1", "2")), None) == [
+        "sub-1: class 0 has the highest probability, 0.410, but class 1 is near, 0.390: the class is uncertain."
+    ]
+
+
 def test_how_the_model_did_at_test_stands_next_to_what_it_says(small_run: RunFolder) -> None:
     numbers = number_metrics()
     run = replace(read_metrics(small_run.metrics), methods={}, number_methods={"federated": numbers}, outcome=AGE)

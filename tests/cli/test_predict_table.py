@@ -47,6 +47,16 @@ def test_a_probability_never_reads_as_zero_or_one() -> None:
     assert "AD <0.001 <0.001 >0.999" in " ".join(capture.get().split())
 
 
+def test_numeric_classes_are_called_classes() -> None:
+    scan = ClassPrediction(Path("a"), "sub-1", {"0": 0.5, "1": 0.3, "2": 0.2}, None, None)
+    console = Console(width=160, no_color=True)
+    with console.capture() as capture:
+        console.print(class_table([scan], ClassOutcome(("0", "1", "2"))))
+    text = " ".join(capture.get().split())
+    assert "Predicted class class 0 class 1 class 2" in text
+    assert "sub-1 class 0 0.500 0.300 0.200" in text
+
+
 def test_without_a_threshold_or_statistics_nothing_is_claimed() -> None:
     text = printed(Prediction(Path("a"), "sub-1", 0.8, None, None, None), threshold=None)
     line = next(line for line in text if "sub-1" in line)

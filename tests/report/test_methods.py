@@ -12,11 +12,12 @@ from run_editing import change_config, change_metrics
 
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.typed_json import read_typed, write_typed
+from fedtune3d.cohorts.labels import ClassMapping, LabelMapping
 from fedtune3d.evaluation.metrics import RunMetrics, WeightsSource
 from fedtune3d.federation.environment import Environment, TracedWeights
 from fedtune3d.report import write_report
 from fedtune3d.report.for_paper import for_paper
-from fedtune3d.report.methods import Methods, experiment_of, finished, methods_markdown, methods_of
+from fedtune3d.report.methods import Methods, _definition, experiment_of, finished, methods_markdown, methods_of
 from fedtune3d.report.methods_training import times
 from fedtune3d.report.references import REFERENCES
 from fedtune3d.report.run_contents import read_run
@@ -51,6 +52,15 @@ def test_each_reference_is_cited_and_each_citation_has_a_reference(make_run: Mak
         }
         assert cited == set(range(1, len(methods.references) + 1))
         assert len(set(methods.references)) == len(methods.references)
+
+
+def test_numeric_labels_are_called_diagnoses_and_their_classes_classes() -> None:
+    assert _definition(ClassMapping({"0": ("0",), "1": ("1", "2")})) == (
+        "class 1 for diagnosis 1 or 2 and class 0 for diagnosis 0; others were excluded"
+    )
+    assert _definition(LabelMapping(positive=("AD", "Dementia"), negative=("CN",))) == (
+        "positive for AD or Dementia and negative for CN; others were excluded"
+    )
 
 
 def test_random_weights_and_simulated_scans_are_called_that(make_run: Make) -> None:

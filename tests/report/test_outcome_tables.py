@@ -1,5 +1,6 @@
 """The tables of classes and of a number; the runs of `workflows/test_outcomes.py` show them on a page."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -85,6 +86,16 @@ def test_the_confusion_matrix_is_one_folded_table() -> None:
     (table,) = [table for table in measured_tables(of_classes()) if table.folded]
     assert table.header[2:] == ("Classified as CN", "Classified as MCI", "Classified as AD", "All scans")
     assert [row[:2] for row in table.rows[-3:]] == [("Pooled", "CN"), ("Pooled", "MCI"), ("Pooled", "AD")]
+
+
+def test_classes_that_are_named_by_numbers_are_called_classes() -> None:
+    numbered = replace(class_metrics(), classes=("0", "1", "2"))
+    tables = measured_tables(run_of(ClassOutcome(numbered.classes), numbered, numbered))
+    (confusion,) = [table for table in tables if table.folded]
+    assert confusion.header[2:5] == ("Classified as class 0", "Classified as class 1", "Classified as class 2")
+    assert [row[1] for row in confusion.rows[:3]] == ["class 0", "class 1", "class 2"]
+    (of_each,) = [table for table in tables if "Sensitivity" in table.header]
+    assert of_each.rows[0][1] == "class 0"
 
 
 def test_a_gap_that_is_never_corrected_is_a_sentence_and_no_table() -> None:

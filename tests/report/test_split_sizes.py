@@ -30,6 +30,11 @@ def test_the_people_of_one_stratum_are_not_divided() -> None:
     assert size_text((0, 1), ("CN", "AD")) == "1 person (1 AD, 0 CN)"
 
 
+def test_people_of_numeric_classes_are_added_up_before_they_are_listed() -> None:
+    text = people_text(SplitSize((12, 9, 3), ("0", "1", "2")))
+    assert text == "24 people (12 of class 0, 9 of class 1 and 3 of class 2)"
+
+
 def test_sites_are_added_up(make_run: Callable[..., Path]) -> None:
     contents = only(read_run(make_run()), "Amsterdam", "Boston")
     assert people_in(contents, "test") == SplitSize((14 + 22, 11 + 18))  # as the flow was drawn

@@ -26,6 +26,7 @@ from fedtune3d._utils.folders.export import MODEL
 from fedtune3d._utils.state_dicts import load_state
 from fedtune3d.cohorts.labels import ClassMapping
 from fedtune3d.cohorts.number_column import NumberColumn
+from fedtune3d.config.class_names import UNNAMED
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.study import Study
 from fedtune3d.evaluation.cross_validation import CrossValidationResults
@@ -38,8 +39,8 @@ from fedtune3d.federation.messages import Answer, Answering, Fault, Task
 from fedtune3d.federation.privacy.screen import _what_is_predicted
 from fedtune3d.federation.site.predictions_table import read_class_predictions, read_number_predictions
 from fedtune3d.federation.workers.spool import AnyMessage, Packed, Spool
-from fedtune3d.report import write_cross_validation_report
-from fedtune3d.report.first_outcome import _only_class
+from fedtune3d.report import card_outcome, write_cross_validation_report
+from fedtune3d.report.first_outcome import _only_class, new_scan
 from fedtune3d.report.study_contents import read_study
 from fedtune3d.report.study_ranking import ranked_rows
 from fedtune3d.workflows.cross_validate import fold_experiments, write_results
@@ -110,6 +111,16 @@ def test_a_model_that_calls_everybody_the_same_is_named() -> None:
     assert _only_class(ConfusionMatrix(((0, 8, 0), (0, 8, 0), (0, 8, 0)), (8, 8, 8))) == 1
     assert _only_class(ConfusionMatrix(((0, 8, 0), (1, 7, 0), (0, 8, 0)), (8, 8, 8))) is None
     assert _only_class(ConfusionMatrix(((0, 8, 0), (None, 8, None), (0, 8, 0)), (8, 8, 8))) is None
+
+
+def test_numeric_classes_are_called_classes_where_a_model_is_described() -> None:
+    outcome = ClassOutcome(("0", "1", "2"))
+    assert card_outcome.output(outcome, UNNAMED) == (
+        "3 logits; their softmax gives the probabilities of class 0, class 1, class 2"
+    )
+    assert new_scan(outcome) == (
+        "the model gives the probability of class 0, class 1 and class 2; the class with the highest is predicted"
+    )
 
 
 def test_a_run_ends_in_metrics_and_a_report(finished: tuple[str, RunFolder]) -> None:
@@ -562,6 +573,10 @@ def test_the_approval_screen_says_what_is_predicted() -> None:
         "CN: diagnosis is CN (5 people here)",
         "MCI: stage == 0.5 (6 people here)",
         "AD: diagnosis is AD or Dementia (7 people here)",
+    ]
+    assert [line.strip() for line in _what_is_predicted(ClassMapping({"0": ("0",), "1": ("1",)}), (5, 6))] == [
+        "class 1: diagnosis is 1 (6 people here)",
+        "class 0: diagnosis is 0 (5 people here)",
     ]
     age = NumberColumn(NumberOutcome("age", 40, 100, "years", "leave_out"))
     (line,) = _what_is_predicted(age, (18,))

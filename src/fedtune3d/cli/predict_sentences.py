@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from fedtune3d.cli.predict_table import MOST_SENTENCES, SETS, distance_text, shown_digits
-from fedtune3d.config.class_names import UNNAMED, ClassNames
+from fedtune3d.config.class_names import UNNAMED, ClassNames, class_title
 from fedtune3d.evaluation.metrics import MethodMetrics, RunMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.report.headline import headline
@@ -137,9 +137,9 @@ def _of_two(prediction: Prediction, threshold: float | None, digits: int, names:
 def _of_classes(prediction: ClassPrediction) -> str:
     highest, second = prediction.likeliest
     first_probability, next_probability = (prediction.probabilities[name] for name in (highest, second))
-    text = f"{highest} has the highest probability, {probability_text(first_probability)}"
+    text = f"{class_title(highest)} has the highest probability, {probability_text(first_probability)}"
     if _is_near(prediction):
-        text += f", but {second} is near, {probability_text(next_probability)}: the class is uncertain"
+        text += f", but {class_title(second)} is near, {probability_text(next_probability)}: the class is uncertain"
     return f"{text}."
 
 

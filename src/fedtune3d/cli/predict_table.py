@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from fedtune3d.config.class_names import UNNAMED, ClassNames, of_class
+from fedtune3d.config.class_names import UNNAMED, ClassNames, class_title, class_titles, of_class
 from fedtune3d.evaluation.outcome import ClassOutcome, NumberOutcome
 from fedtune3d.evaluation.recalibration import PlattScaling
 from fedtune3d.report.number_formatting import FEWEST_DIGITS, MOST_DIGITS, probability_text, verdict_digits
@@ -84,13 +84,13 @@ def class_table(predictions: Sequence[ClassPrediction], outcome: ClassOutcome, w
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("Scan", overflow="fold")
     table.add_column("Predicted class")
-    for name in outcome.names:
+    for name in class_titles(outcome.names):
         table.add_column(Text(name), justify="right")
     _add_last_columns(table, predictions)
     for prediction in predictions:
         shown = [probability_text(probability) for probability in prediction.probabilities.values()]
         last = _last_cells(prediction, predictions)
-        table.add_row(*map(Text, [prediction.name, prediction.predicted, *shown, *last]))
+        table.add_row(*map(Text, [prediction.name, class_title(prediction.predicted), *shown, *last]))
     _add_notes(table, _unlike_notes(why_unknown))
     return table
 

@@ -70,6 +70,11 @@ def class_title(name: str) -> str:
     return f"class {name}" if name.replace(".", "", 1).lstrip("-").isdecimal() else name
 
 
+def class_titles(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of classes as they stand in a text; see `class_title`."""
+    return tuple(map(class_title, names))
+
+
 def of_class(count: object, name: str) -> str:
     """Format a number of people or scans of a class: `12 AD`, `4/8 of class 1`, or `12 with cdr >= 1`."""
     title = class_title(name)
@@ -114,8 +119,7 @@ def _class_names(
     if labels is None:
         return ClassNames()
     if isinstance(labels, ClassMapping):
-        named = outcome.names
-        titles = tuple(map(class_title, named))
+        titles = class_titles(outcome.names)
         return ClassNames(titles[-1], titles[0], several=titles if len(titles) > 2 else ())
     positive, negative = _name(labels.positive), _name(labels.negative)
     if positive is None or negative is None or positive == negative:

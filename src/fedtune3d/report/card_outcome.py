@@ -1,7 +1,7 @@
 """The parts of a model card that depend on what the model predicts."""
 
 from fedtune3d._utils.foreign_text import markdown
-from fedtune3d.config.class_names import ClassNames
+from fedtune3d.config.class_names import ClassNames, class_titles
 from fedtune3d.evaluation.outcome import NumberOutcome, Outcome, in_shown_order
 from fedtune3d.report.export_info import ExportInfo
 from fedtune3d.report.outcome_tables import OutcomeTable
@@ -21,7 +21,7 @@ def output(outcome: Outcome, names: ClassNames) -> str:
         return f"one number y; {markdown(outcome.column)} is {outcome.shown(middle, 1)} + {half:g} · y"
     if outcome.is_binary:
         return f"two logits; the probability of {markdown(names.positive)} is the second value of their softmax"
-    named = ", ".join(map(markdown, outcome.names))
+    named = ", ".join(map(markdown, class_titles(outcome.names)))
     return f"{outcome.width} logits; their softmax gives the probabilities of {named}"
 
 
@@ -40,7 +40,8 @@ def class_table(info: ExportInfo) -> OutcomeTable | None:
         return None
     names = in_shown_order(info.outcome.names)
     rows = [tuple(", ".join(labels[name]) for name in names) for labels in info.labels.values()]
-    header = ("Site", *(name.capitalize() if info.outcome.is_binary else name for name in names))
+    titles = class_titles(names)
+    header = ("Site", *(title.capitalize() if info.outcome.is_binary else title for title in titles))
     if len(set(rows)) == 1:
         return OutcomeTable("Classes", header, [("all", *rows[0])])
     return OutcomeTable("Classes", header, [(site, *row) for site, row in zip(info.labels, rows, strict=True)])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fedtune3d.config.class_names import class_title
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.multiclass.confusion_matrix import HELD_BACK
 from fedtune3d.evaluation.multiclass.metrics import ClassMetrics, ClassTestMetrics
@@ -75,7 +76,7 @@ def class_rows(metrics: ClassMetrics) -> list[ClassRow]:
     return [
         ClassRow(
             part=name,
-            name=metrics.classes[of],
+            name=class_title(metrics.classes[of]),
             people=str(own.people),
             recognised=HELD_BACK if own.recognised is None else str(own.recognised),
             sensitivity=interval(own.sensitivity),

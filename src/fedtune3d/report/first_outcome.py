@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from fedtune3d.config.class_names import ClassNames, of_class
+from fedtune3d.config.class_names import ClassNames, class_titles, of_class
 from fedtune3d.evaluation.metrics import RunMetrics, SetSize
 from fedtune3d.evaluation.multiclass.confusion_matrix import ConfusionMatrix
 from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
-from fedtune3d.evaluation.outcome import NumberOutcome
+from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.report.experiment_lines import inclusion_sentences
 from fedtune3d.report.few_sites import few_sites_text
 from fedtune3d.report.methods import experiment_of
@@ -25,7 +25,7 @@ def outcome_facts(contents: RunContents, metrics: RunMetrics) -> list[tuple[str,
         *included(contents),
         *_found(metrics),
         ("Left the sites", what_left_short(contents)),
-        ("A new scan", _new_scan(metrics)),
+        ("A new scan", new_scan(metrics.outcome)),
     ]
 
 
@@ -86,13 +86,12 @@ def _found(metrics: RunMetrics) -> Iterator[tuple[str, str]]:
 def _of_classes(classes: ClassMetrics) -> Iterator[tuple[str, str]]:
     if (pooled := classes.pooled) is None:
         return
-    parts = list(zip(classes.classes, pooled.of_class, strict=True))
+    titles = class_titles(classes.classes)
+    parts = list(zip(titles, pooled.of_class, strict=True))
     yield "Each class against the others", "; ".join(f"{name} AUC {ci(part.auc)}" for name, part in parts)
     accuracy = f"balanced accuracy {ci(pooled.balanced_accuracy)}, all sites; guessing gives {1 / len(parts):.2f}"
     if (only := _only_class(pooled.confusion)) is not None:
-        accuracy += (
-            f". Every test scan is classified as {classes.classes[only]}, so the predicted class is uninformative"
-        )
+        accuracy += f". Every test scan is classified as {titles[only]}, so the predicted class is uninformative"
     yield "Predicted class", accuracy
     limits = pooled.macro_auc.limits
     if limits is not None and limits[1] <= 0.5:
@@ -105,9 +104,9 @@ def _only_class(confusion: ConfusionMatrix) -> int | None:
     return called.pop() if len(called) == 1 else None
 
 
-def _new_scan(metrics: RunMetrics) -> str:
-    outcome = metrics.outcome
+def new_scan(outcome: Outcome) -> str:
+    """Say what the model gives for a new scan, of three or more classes or of a number."""
     if isinstance(outcome, NumberOutcome):
         return f"the model gives {outcome.column}{f' in {outcome.unit}' if outcome.unit else ''}"
-    named = f"{', '.join(outcome.names[:-1])} and {outcome.names[-1]}"
-    return f"the model gives the probability of {named}; the class with the highest is predicted"
+    *others, last = class_titles(outcome.names)
+    return f"the model gives the probability of {', '.join(others)} and {last}; the class with the highest is predicted"

@@ -9,6 +9,7 @@ from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.foreign_text import markdown
 from fedtune3d.cohorts.labels import Truth
 from fedtune3d.cohorts.number_column import NumberColumn
+from fedtune3d.config.class_names import class_title, class_titles
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.outcome import NumberOutcome, in_shown_order
 from fedtune3d.report.against import budget_note
@@ -98,12 +99,15 @@ def _definition(truth: Truth) -> str:
         limits = f"{outcome.minimum:g} to {outcome.shown(outcome.maximum, 0)}"
         others = "none was missing" if outcome.missing == "error" else "scans without it were excluded"
         return f"used with the number in column {outcome.column} ({limits}); {others}"
-    named = [f"{name} for {_class(diagnoses)}" for name, diagnoses in in_shown_order(truth.classes.items())]
+    named = [f"{class_title(name)} for {_class(wanted)}" for name, wanted in in_shown_order(truth.classes.items())]
     return f"{', '.join(named[:-1])} and {named[-1]}; others were excluded"
 
 
 def _class(labels: tuple[str, ...] | str) -> str:
-    return labels if isinstance(labels, str) else " or ".join(labels)
+    if isinstance(labels, str):
+        return labels
+    listed = " or ".join(labels)
+    return listed if class_titles(labels) == labels else f"diagnosis {listed}"
 
 
 def split_sentence(run: FinishedRun, experiment: Experiment) -> str:

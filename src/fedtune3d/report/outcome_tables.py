@@ -7,6 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from fedtune3d.config.class_names import class_titles
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
@@ -149,13 +150,14 @@ def _each_class(metrics: ClassMetrics, only: str | None) -> OutcomeTable:
 
 
 def _confusion_table(metrics: ClassMetrics, only: str | None) -> OutcomeTable:
+    titles = class_titles(metrics.classes)
     rows = [
         (place, name, *(HELD_BACK if cell is None else str(cell) for cell in cells), str(total))
         for place, test in metrics.parts.items()
         if only in (None, place)
-        for name, cells, total in zip(metrics.classes, test.confusion.cells, test.confusion.totals, strict=True)
+        for name, cells, total in zip(titles, test.confusion.cells, test.confusion.totals, strict=True)
     ]
-    header = ("Site", "Class", *(f"Classified as {name}" for name in metrics.classes), "All scans")
+    header = ("Site", "Class", *(f"Classified as {name}" for name in titles), "All scans")
     return OutcomeTable("Confusion matrix: test scans", header, rows, folded=True)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedtune3d.cohorts.flow import NOBODY
-from fedtune3d.config.class_names import of_class
+from fedtune3d.config.class_names import class_titles, of_class
 from fedtune3d.evaluation.outcome import BINARY, in_shown_order
 from fedtune3d.report.run_contents import RunContents
 
@@ -46,10 +46,16 @@ def size_text(people: Sequence[int], classes: Sequence[str]) -> str:
 
 
 def people_text(size: SplitSize) -> str:
-    """Format a size: `25 positive and 30 negative people`, or that a site does not tell."""
+    """Format a size: `25 positive and 30 negative people`, or that a site does not tell.
+
+    Where a class is named by a number: `55 people (25 of class 1 and 30 of class 0)`.
+    """
     if size.people is None:
         return HELD_BACK
     if len(size.people) == 1:
         return f"{size.people[0]} people"
     counted = in_shown_order(of_class(count, name) for count, name in zip(size.people, size.classes, strict=True))
-    return f"{', '.join(counted[:-1])} and {counted[-1]} people"
+    listed = f"{', '.join(counted[:-1])} and {counted[-1]}"
+    if class_titles(size.classes) != size.classes:
+        return f"{sum(size.people)} people ({listed})"
+    return f"{listed} people"

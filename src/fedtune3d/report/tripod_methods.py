@@ -1,5 +1,6 @@
 """Answers to the items of TRIPOD+AI on title, data, outcome, predictors and analysis."""
 
+from fedtune3d.config.class_names import class_titles
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.models.assembly import NCC
@@ -162,7 +163,7 @@ def _output(run: FinishedRun, experiment: Experiment) -> Answer:
             "filled", f"The number of column {outcome.column}{f' in {outcome.unit}' if outcome.unit else ''}."
         )
     if two is None:
-        named = ", ".join(outcome.names)
+        named = ", ".join(class_titles(outcome.names))
         return Answer("filled", f"The probability of each class ({named}); the class with the highest is predicted.")
     positive = run.names.positive
     if (threshold := two.threshold) is None:

@@ -15,6 +15,7 @@ from fedtune3d._utils.folders import ExportFolder
 from fedtune3d._utils.folders.export import scan_stem
 from fedtune3d._utils.progress import Progress
 from fedtune3d._utils.seeds import derive_seed
+from fedtune3d.config.class_names import class_title
 from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.models.classifier import Classifier
 from fedtune3d.models.explanation import grad_cam, occlusion, similarity
@@ -164,7 +165,7 @@ def write_explanation(
 def _towards(prediction: AnyPrediction, outcome: Outcome) -> str:
     """Return what positive values of a map favour; empty for the positive of two classes."""
     if isinstance(prediction, ClassPrediction):
-        return prediction.predicted
+        return class_title(prediction.predicted)
     return f"a higher {outcome.column}" if isinstance(outcome, NumberOutcome) else ""
 
 
@@ -174,7 +175,7 @@ def _shown(prediction: AnyPrediction, outcome: Outcome, positive: str) -> str:
         return f"{outcome.column} {outcome.shown(prediction.number)}"
     if isinstance(prediction, ClassPrediction):
         highest = probability_text(prediction.probabilities[prediction.predicted])
-        return f"probability of {prediction.predicted} {highest}"
+        return f"probability of {class_title(prediction.predicted)} {highest}"
     text = f"probability of {positive} {probability_text(prediction.probability)}"
     if prediction.recalibrated is None:
         return text

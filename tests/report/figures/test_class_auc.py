@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from outcome_metrics import CLASSES, class_metrics
 
 from fedtune3d.report.figures.class_auc import draw_class_auc
@@ -26,6 +28,12 @@ def test_each_class_has_a_panel_of_its_name_with_all_sites() -> None:
     ]
     assert all(not label.get_text() for axes in others for label in axes.get_yticklabels())
     assert "hollow: fewer than 10 people in a class" in drawing.figure._supxlabel.get_text()
+
+
+def test_the_panel_of_a_numeric_class_is_called_a_class() -> None:
+    drawing = draw_class_auc(replace(class_metrics(), classes=("0", "1", "2")))
+    titles = [axes.get_title(loc="left") for axes in drawing.figure.axes]
+    assert titles == ["class 0", "class 1", "class 2", MACRO]
 
 
 def test_it_is_as_wide_as_the_page_and_low_enough_for_the_first_screen() -> None:

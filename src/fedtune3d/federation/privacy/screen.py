@@ -10,6 +10,7 @@ from fedtune3d.aggregation.registry import rule_title
 from fedtune3d.cohorts.labels import Truth
 from fedtune3d.cohorts.number_column import NumberColumn
 from fedtune3d.cohorts.splits import SPLITS
+from fedtune3d.config.class_names import class_title
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.config.policy import Policy
 from fedtune3d.config.privacy import DifferentialPrivacy
@@ -110,7 +111,7 @@ def _what_is_predicted(labels: Truth, people: ByClass) -> Iterator[str]:
         return
     for (name, wanted), count in in_shown_order(zip(labels.classes.items(), people, strict=True)):
         expression = wanted if isinstance(wanted, str) else f"diagnosis is {' or '.join(wanted)}"
-        yield from _wrapped(f"{name}: {expression} ({count} people here)")
+        yield from _wrapped(f"{class_title(name)}: {expression} ({count} people here)")
 
 
 def _what(experiment: Experiment, section: SiteSection, cost: Forecast | None) -> Iterator[str]:

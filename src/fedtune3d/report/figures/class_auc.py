@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fedtune3d.config.class_names import class_title
 from fedtune3d.evaluation.estimate import FEW, Estimate
 from fedtune3d.evaluation.multiclass.metrics import ClassMetrics
 from fedtune3d.report.class_tables import class_auc_rows
@@ -50,7 +51,7 @@ def _draw(rows: Sequence[AucRow], marks: Mapping[str, Mark], people: Mapping[str
         for height, row in enumerate(rows):
             _draw_estimate(axes, row.estimates[index], height, mark)
         _style(axes, rows, people, named=index % columns == 0)
-        axes.set_title(name, fontsize=9.5, loc="left", weight="bold")
+        axes.set_title(class_title(name), fontsize=9.5, loc="left", weight="bold")
     figure.supxlabel(_NOTE, fontsize=8.5, color=SOFT)
     return figure
 

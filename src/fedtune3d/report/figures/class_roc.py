@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from fedtune3d.config.class_names import class_title
 from fedtune3d.evaluation.multiclass.metrics import ClassMetrics, OneClass
 from fedtune3d.evaluation.roc import RocCurve
 from fedtune3d.report.figures.class_marks import class_marks
@@ -47,7 +48,7 @@ def draw_class_roc(metrics: ClassMetrics) -> Drawing | None:
 
 def _label(name: str, part: OneClass, curve: RocCurve) -> str:
     people = "1 person" if part.people == 1 else f"{part.people} people"
-    return f"{name}, {people}, AUC {interval(part.auc)}{grid_mark(curve)}"
+    return f"{class_title(name)}, {people}, AUC {interval(part.auc)}{grid_mark(curve)}"
 
 
 def _points(curves: Sequence[RocCurve]) -> str:
