@@ -41,8 +41,8 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 	@touch $@
 
 demo: install
-	@test -f $(DEMO)/experiment.yaml || $(BIN)/fedtune3d simulate $(DEMO) --sites 4 --scans 200 --seed 1
-	@echo 'make demo goes on: it prepares the scans, then trains and evaluates, some minutes each'
+	@test -f $(DEMO)/experiment.yaml || $(BIN)/fedtune3d simulate $(DEMO) --sites 4 --scans 200 --seed 1 --no-next
+	@echo 'make demo now prepares the scans, then trains and evaluates: some minutes each'
 	$(BIN)/fedtune3d prepare $(DEMO)/experiment.yaml
 	$(BIN)/fedtune3d run $(DEMO)/experiment.yaml --resume
 
@@ -50,7 +50,7 @@ federation: install
 	$(BIN)/python examples/federation.py $(FEDERATION)
 
 study: install
-	@test -f $(STUDY)/experiment.yaml || $(BIN)/fedtune3d simulate $(STUDY) --sites 3 --scans 90 --seed 1
+	@test -f $(STUDY)/experiment.yaml || $(BIN)/fedtune3d simulate $(STUDY) --sites 3 --scans 90 --seed 1 --no-next
 	$(BIN)/fedtune3d benchmark examples/study_simulated.yaml --workers 2
 	@if test -f $(STUDY)/weights/model.pth; then cp examples/study_encoders.yaml $(STUDY)/encoders.yaml; else \
 		echo 'Structure volumes are left out: their weights are not in $(STUDY)/weights (fedtune3d weights fetch volumes).'; \
@@ -58,7 +58,7 @@ study: install
 	$(BIN)/fedtune3d benchmark $(STUDY)/encoders.yaml --workers 2
 
 study-privacy: install
-	@test -f $(DEMO)/experiment.yaml || $(BIN)/fedtune3d simulate $(DEMO) --sites 4 --scans 200 --seed 1
+	@test -f $(DEMO)/experiment.yaml || $(BIN)/fedtune3d simulate $(DEMO) --sites 4 --scans 200 --seed 1 --no-next
 	$(BIN)/fedtune3d benchmark examples/study_privacy.yaml --workers 2
 
 # Two processes, each of one thread: more threads only wait for each other. RANDOM_SEED=… repeats a shuffled order.

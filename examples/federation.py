@@ -116,7 +116,7 @@ def main() -> None:
     """Play the deployment and compare."""
     folder = Path(sys.argv[1])
     if not (folder / "hospitals" / "experiment.yaml").exists():
-        call("simulate", folder / "hospitals", "--sites", SITES, "--scans", SCANS, "--seed", 1)
+        call("simulate", folder / "hospitals", "--sites", SITES, "--scans", SCANS, "--seed", 1, "--no-next")
     across, within, roots = write_experiments(folder)
     folders = set_up(folder, roots)
     for run in ("across", "within"):

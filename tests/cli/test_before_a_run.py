@@ -10,6 +10,7 @@ from command_line import call
 
 from fedtune3d._utils.folders import RunFolder
 from fedtune3d._utils.typed_json import read_typed
+from fedtune3d.cli.program import program
 from fedtune3d.cohorts.flow import SiteFlow
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.evaluation.outcome import ClassOutcome
@@ -92,6 +93,28 @@ def test_init_does_not_overwrite(capsys: pytest.CaptureFixture[str], small_exper
     assert code == 2
     assert "exists already" in err
     assert path.read_text() == "mine"
+
+
+def test_simulate_names_the_next_command_unless_told_not_to(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "experiment.yaml"
+    monkeypatch.setattr("fedtune3d.workflows.simulate.write_simulation", lambda *_: path)
+    code, out, _ = call(capsys, "simulate", tmp_path)
+    assert (code, out.splitlines()) == (
+        0,
+        [f"wrote 4 simulated sites and {path}", f"Next: {program()} run {path}"],
+    )
+    code, out, _ = call(capsys, "simulate", tmp_path, "--no-next")
+    assert (code, out.splitlines()) == (0, [f"wrote 4 simulated sites and {path}"])
+
+
+def test_what_continues_by_itself_after_simulating_names_no_next_command() -> None:
+    root = Path(__file__).parents[2]
+    lines = [*(root / "Makefile").read_text().splitlines(), *(root / "examples/federation.py").read_text().splitlines()]
+    simulating = [line for line in lines if "fedtune3d simulate" in line or 'call("simulate"' in line]
+    assert len(simulating) == 4
+    assert all("--no-next" in line for line in simulating)
 
 
 def test_prepare_shows_the_sets_that_a_run_makes(

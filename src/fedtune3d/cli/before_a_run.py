@@ -139,6 +139,9 @@ def simulate(
     workers: Annotated[
         int | None, typer.Option(help="Number of parallel processes; by default one per core.", min=1)
     ] = None,
+    next_command: Annotated[
+        bool, typer.Option("--next/--no-next", help="Whether to name the command that comes next.")
+    ] = True,
 ) -> None:
     """Write simulated sites to try the software with: BIDS folders and an experiment file.
 
@@ -151,7 +154,9 @@ def simulate(
         path = write_simulation(
             folder, sites, scans, seed, anatomies, workers, advance, site_effect or (), SimulatedOutcome(outcome)
         )
-    out.print(f"wrote {sites} simulated sites and {path}\nNext: fedtune3d run {quote(str(path))}", soft_wrap=True)
+    out.print(f"wrote {sites} simulated sites and {path}", soft_wrap=True)
+    if next_command:
+        out.print(f"Next: fedtune3d run {quote(str(path))}", soft_wrap=True)
 
 
 def prepare(
