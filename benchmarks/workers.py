@@ -39,7 +39,7 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.workers.assignment import assign_sites
 from fedtune3d.workflows.run import run_experiment
 
-FEDERATED, LOCAL = "rounds (fedavg)", "rounds (baseline: local)"
+FEDERATED, LOCAL = "rounds (fedavg)", "rounds (baseline: local, all sites)"
 
 
 @dataclass(frozen=True)

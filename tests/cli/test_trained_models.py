@@ -21,9 +21,12 @@ def test_export_names_what_it_wrote(small_run: RunFolder, tmp_path: Path, capsys
 def test_predict_prints_a_table_and_writes_it(
     small_run: RunFolder, small_experiment: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scan = small_experiment.folder / "B" / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
+    scan, other = (
+        small_experiment.folder / "B" / f"sub-{person}" / "anat" / f"sub-{person}_T1w.nii.gz" for person in ("01", "02")
+    )
     code, said, _ = call(capsys, "predict", small_run.path, scan, "--output", tmp_path / "table.tsv")
     assert code == 0
+    assert "predicting scans: 2" in call(capsys, "predict", small_run.path, scan, other)[2]
     assert "weights are random" in said.lower().replace("\n", " ")
     assert ": sensitivity " in said
     assert "\nCalibration, all sites: " in said

@@ -117,7 +117,7 @@ def test_all_scans_are_encoded_before_the_first_round_begins(
     for name in "AB":
         (tmp_path / "cache" / name).mkdir(parents=True)
         (tmp_path / "cache" / name / "prepared").symlink_to(small_experiment.folder / "cache" / name / "prepared")
-    path = small_experiment.write(tmp_path / "run", workers=workers, cache=str(tmp_path / "cache"))
+    path = small_experiment.write(tmp_path / "run", workers=workers, cache=str(tmp_path / "cache"), baselines=["local"])
     steps = Steps()
     run_experiment(Experiment.from_yaml(path), report=False, progress=steps)
     encoding = [number for number, (text, _, _) in enumerate(steps.seen) if "encoding" in text]
@@ -125,6 +125,8 @@ def test_all_scans_are_encoded_before_the_first_round_begins(
     assert max(encoding) < min(rounds)
     assert steps.seen[max(encoding)] == ("encoding scans", 24, 24)
     assert ("evaluating sites (federated)", 2, 2) in steps.seen
+    sites_times_rounds = 2 * max(total for text, _, total in steps.seen if text == "rounds (fedavg)")
+    assert ("rounds (baseline: local, all sites)", sites_times_rounds, sites_times_rounds) in steps.seen
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ def check(folder: CacheFolder) -> None:
     damaged: dict[Path, str] = {}
     with progress_bars() as bars:
         for part in open_cache(folder):
-            with bars.bar(f"{part.site}: checking {part.kind}") as advance:
+            with bars.bar(f"{part.site}: checking entries ({part.kind})") as advance:
                 damaged |= part.entries.check(advance)
     for fault in damaged.values():
         out.print(f"damaged: {fault}", soft_wrap=True)

@@ -96,7 +96,7 @@ def predict(
     _install(encoder)
     found = find_scans(scans)
     predictor = Predictor(run_folder, weights, site)
-    with progress_bars() as bars, bars.bar("predicting") as advance:
+    with progress_bars() as bars, bars.bar("predicting scans") as advance:
         write_maps = None if explain is None else explainer(predictor, explain, bars, _print_written, occlusion)
         predictions = predict_scans(predictor, found, advance, write_maps, workers)
     if output is not None:

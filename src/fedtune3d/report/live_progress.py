@@ -14,8 +14,8 @@ from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.shown_measure import validation_measure
 
 PACE = 5
-"""Number of recent rounds whose median duration predicts the time left. The first round, which also encodes the scans,
-counts only while there is no other."""
+"""Number of recent rounds whose median duration predicts the time left. The first round, which also opens
+what all others have open, counts only while there is no other."""
 
 
 @dataclass(frozen=True)

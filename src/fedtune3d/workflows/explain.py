@@ -111,7 +111,7 @@ def explainer(
             if isinstance(prediction, ClassPrediction)
             else None
         )
-        with progress.bar(f"explaining {prediction.name}") as advance:
+        with progress.bar(f"explaining {prediction.name} (cubes hidden)") as advance:
             explanation = explain_scan(predictor, prepared, advance, of, occluded)
         warning, outcome = caveat(predictor.metrics), predictor.outcome
         towards = _towards(prediction, outcome) or predictor.names.positive

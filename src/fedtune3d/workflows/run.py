@@ -245,7 +245,7 @@ class _Run:
                 raise lost
             self.attendance.leave_out(name, "local baseline", str(lost))
 
-        with self.progress.bar("rounds (baseline: local)") as advance:
+        with self.progress.bar("rounds (baseline: local, all sites)") as advance:
             trained = run_lone_rounds(
                 self.federation,
                 folders,
