@@ -2,17 +2,20 @@
 
     python benchmarks/engines.py FOLDER [--rounds 5] [--runs 5] [--scans 200] [--engines NAME …] [--json]
 
-Simulates the sites, prepares and encodes their scans once, and then runs in turns, so that all meet the same load:
-a plain loop of training and averaging · this project in one process, and with two workers · Flower's simulation (Ray) ·
-this project's deployment (a SuperLink and four SuperNodes over TLS, real processes) · Flower's own FedAvg app on
-Flower's own deployment (without TLS; a new process a message, as it is by default) · NVFlare's FedAvg in its simulator.
-What is not installed is named and left out. All of them train by the project's own `train_locally`, on one thread a
-site; the encoder is the tiny one, whose features have the shape of ViT-B's, with random weights.
+Simulates the sites, prepares and encodes their scans once, and then runs in turns, so that all meet the same load: a
+plain loop of training and averaging · this project in one process, and with two workers · Flower's simulation (Ray),
+with the scores below and without · this project's deployment (a SuperLink and four SuperNodes over TLS, real processes)
+· Flower's own FedAvg app on Flower's own deployment (without TLS; a new process a message, as it is by default) ·
+NVFlare's FedAvg in its simulator. What is not installed is named and left out. All of them train by the project's own
+`train_locally`, on one thread a site; the encoder is the tiny one, whose features have the shape of ViT-B's, with
+random weights.
 
-The first round of each is left out, because in it the sites open what they find open later. The project's own runs also
-score two states a round on each site's validation scans, check and save every update and write the ledger; the others
-do not. In one process the sites take turns; elsewhere, two workers included, they share the machine's cores.
-"""
+The first round of each is left out, because in it the sites open what they find open later. In the project's own runs
+each site also scores two states a round on its validation scans, the one that it received and its own. Flower's
+simulation does so, too, in the engine that says so, in the same message as the training, which costs Flower less than
+its own way, an evaluation in a message of its own; the other engines train only. The project's own runs also check and
+save every update and write the ledger; the others do not. In one process the sites take turns; elsewhere, two workers
+included, they share the machine's cores."""
 
 import argparse
 import importlib.util
@@ -27,6 +30,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -41,10 +45,11 @@ BIN = Path(sys.executable).parent
 SITES = 4
 BATCH_SIZE = 8
 JOIN_SECONDS = 120
-PLAIN, IN_PROCESS, SIMULATION = "plain loop", "in_process", "Flower simulation (Ray)"
+PLAIN, IN_PROCESS = "plain loop", "in_process"
+SIMULATION, SCORING_SIMULATION = "Flower simulation (Ray)", "Flower simulation, also scoring"
 WORKERS = "in_process, 2 workers"
 DEPLOYMENT, FLOWER, NVFLARE = "this deployment", "Flower FedAvg app, deployment", "NVFlare simulator"
-NEEDS = {SIMULATION: "ray", NVFLARE: "nvflare"}
+NEEDS = {SIMULATION: "ray", SCORING_SIMULATION: "ray", NVFLARE: "nvflare"}
 LIMIT_PERCENT = 3.0
 
 
@@ -231,13 +236,13 @@ def flower_deployment(job: Job) -> Timing:
         return Timing(job.timed(lambda: run_flower_app(job, home)))
 
 
-def flower_simulation(job: Job) -> Timing:
-    """The same app in Flower's simulation, one core a site."""
+def flower_simulation(job: Job, *, scores: bool = False) -> Timing:
+    """The same app in Flower's simulation, one core a site; each site may score two states a round."""
     home = job.folder / "flwr-simulation"
     options = f"options.num-supernodes = {SITES}\noptions.backend.client-resources.num-cpus = 1\n"
     write_flower_config(home, options)
     try:
-        return Timing(job.timed(lambda: run_flower_app(job, home)))
+        return Timing(job.timed(lambda: run_flower_app(job, home, scores=scores)))
     finally:
         stop_local_superlink(home)
 
@@ -256,10 +261,10 @@ def write_flower_config(home: Path, connection: str) -> None:
     (home / "config.toml").write_text(f'[superlink]\ndefault = "here"\n\n[superlink.here]\n{connection}')
 
 
-def run_flower_app(job: Job, home: Path) -> None:
+def run_flower_app(job: Job, home: Path, *, scores: bool = False) -> None:
     """Run the app to its end, as soon as there is a SuperLink to run it on."""
     until = time.monotonic() + JOIN_SECONDS
-    config = f'experiment="{job.reference}" times="{job.times}"'
+    config = f'experiment="{job.reference}" times="{job.times}" scores={str(scores).lower()}'
     words = [BIN / "flwr", "run", PEERS / "flower_app", "here", "--stream", "--run-config", config]
     while job.start("flwr", *words, home=home).wait() or not job.times.exists():
         if time.monotonic() > until:
@@ -280,6 +285,7 @@ ENGINES: dict[str, Callable[[Job], Timing]] = {
     IN_PROCESS: in_process,
     WORKERS: two_workers,
     SIMULATION: flower_simulation,
+    SCORING_SIMULATION: partial(flower_simulation, scores=True),
     DEPLOYMENT: deployment,
     FLOWER: flower_deployment,
     NVFLARE: nvflare_simulator,
@@ -324,7 +330,7 @@ def added_percent(timings: list[Timing]) -> list[float]:
 
 def against_workers(found: dict[str, list[Timing]]) -> list[str]:
     """The engines that trained the same job, to which the workers are compared."""
-    return [engine for engine in (IN_PROCESS, SIMULATION) if engine in found]
+    return [engine for engine in (IN_PROCESS, SCORING_SIMULATION, SIMULATION) if engine in found]
 
 
 def times_faster(found: dict[str, list[Timing]], engine: str) -> list[float]:

@@ -10,6 +10,7 @@ from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.process_model import ProcessModel
 from fedtune3d.models.tuning import read_state
 from fedtune3d.training.local import LocalRound, train_locally
+from fedtune3d.training.scores import Scores, score
 from fedtune3d.workflows.sites import make_sites
 
 
@@ -40,6 +41,10 @@ class LocalSite:
         settings = self.experiment.training
         result = train_locally(assembled, state, self.site.scans("train"), settings, occasion)
         return read_state(assembled.model, assembled.trainable), result.examples, result.loss
+
+    def score(self, state: State) -> Scores:
+        """The scores of a state on the site's validation scans."""
+        return score(self.process_model.assembled, state, self.site.scans("validation"))
 
 
 def note_time(path: Path) -> None:

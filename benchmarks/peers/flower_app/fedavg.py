@@ -10,6 +10,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from local_site import LocalSite, note_time
 
+from fedtune3d._utils.state_dicts import State
 from fedtune3d.config.experiment import Experiment
 
 client = ClientApp()
@@ -50,9 +51,16 @@ def open_site(path: Path, number: int) -> LocalSite:
 
 @client.train()
 def train(message: Message, context: Context) -> Message:
-    """One local epoch from the state that came, on this node's cached features."""
+    """One local epoch from the state that came, on this node's cached features; both states are scored if wanted."""
     site = open_site(Path(str(context.run_config["experiment"])), int(context.node_config["partition-id"]))
     received = dict(message.content["arrays"].to_torch_state_dict())
+    before = score(site, received, context, "received")
     state, examples, loss = site.train(received, int(message.content["config"]["server-round"]))
-    metrics = MetricRecord({"num-examples": examples, "loss": loss})
+    metrics = MetricRecord({"num-examples": examples, "loss": loss} | before | score(site, state, context, "sent"))
     return Message(RecordDict({"arrays": ArrayRecord(state), "metrics": metrics}), reply_to=message)
+
+
+def score(site: LocalSite, state: State, context: Context, name: str) -> dict[str, float]:
+    """The validation loss of a state, if the run wants scores; the AUC is computed with it."""
+    loss = site.score(state).loss if context.run_config["scores"] else None
+    return {} if loss is None else {f"{name}-loss": loss}
