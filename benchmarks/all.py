@@ -248,7 +248,7 @@ PROGRAMS = (
         ),
         lambda options: [
             *(HERE / "engines.py", options.folder / "engines", "--engines", *FLOWER.values()),
-            *("--rounds", 4, "--runs", 2, "--scans", 100),
+            *("--rounds", 7, "--runs", 3, "--scans", 100),
         ],
         read_engines,
     ),

@@ -10,12 +10,13 @@ NVFlare's FedAvg in its simulator. What is not installed is named and left out. 
 `train_locally`, on one thread a site; the encoder is the tiny one, whose features have the shape of ViT-B's, with
 random weights.
 
-The first round of each is left out, because in it the sites open what they find open later. In the project's own runs
-each site also scores two states a round on its validation scans, the one that it received and its own. Flower's
-simulation does so, too, in the engine that says so, in the same message as the training, which costs Flower less than
-its own way, an evaluation in a message of its own; the other engines train only. The project's own runs also check and
-save every update and write the ledger; the others do not. In one process the sites take turns; elsewhere, two workers
-included, they share the machine's cores."""
+A run counts with its median round. The first is left out, because in it the sites open what they find open later; in
+Flower's simulation an actor also meets sites for the first time in the second and third. In the project's own runs each
+site also scores two states a round on its validation scans, the one that it received and its own. Flower's simulation
+does so, too, in the engine that says so, in the same message as the training, which costs Flower less than its own way,
+an evaluation in a message of its own; the other engines train only. The project's own runs also check and save every
+update and write the ledger; the others do not. In one process the sites take turns; elsewhere, two workers included,
+they share the machine's cores."""
 
 import argparse
 import importlib.util
@@ -31,6 +32,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -130,13 +132,13 @@ class Job:
         return self.log(name).read_text(errors="replace")
 
     def timed(self, run: Callable[[], object]) -> float:
-        """Seconds a round of a run that notes when each of its rounds ended."""
+        """Seconds of the median round, after the first, of a run that notes when each of its rounds ended."""
         self.times.unlink(missing_ok=True)
         run()
         ends = [float(line) for line in self.times.read_text().splitlines()]
         if len(ends) != self.rounds:
             sys.exit(f"expected {self.rounds} rounds, saw {len(ends)}; see the logs in {self.folder}")
-        return (ends[-1] - ends[0]) / (self.rounds - 1)
+        return statistics.median(later - earlier for earlier, later in pairwise(ends))
 
 
 def fedtune3d(*words: object) -> list[object]:
