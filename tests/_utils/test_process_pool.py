@@ -33,6 +33,7 @@ def test_results_come_in_order_an_error_is_the_jobs_own_and_a_kill_is_one_line(t
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.ci
 def test_a_process_is_not_replaced_because_it_keeps_the_memory_of_a_large_job(tmp_path: Path) -> None:
     """Loky replaces one that holds 300 MB more than after its first job, a second or more ago."""
     jobs = [partial(touch_memory, megabytes, seconds) for megabytes, seconds in ((8, 0), (640, 1.1), (8, 1.1), (8, 0))]

@@ -143,8 +143,8 @@ def furthest(one: State, other: State) -> float:
         *(pytest.param(rule, {}, marks=pytest.mark.slow) for rule in ("simpleavg", "fedprox", "fedavgm", "fedadam")),
         ("fedavg", {}),
         ("scaffold", {}),
-        ("rate_my_lora", {"temperature": 1.0}),
-        ("fedce", {"lagged": True}),
+        pytest.param("rate_my_lora", {"temperature": 1.0}, marks=pytest.mark.ci),
+        pytest.param("fedce", {"lagged": True}, marks=pytest.mark.ci),
         ("qfedavg", {"site_norms": True}),
     ],
 )

@@ -42,6 +42,8 @@ from fedtune3d.federation.tasks.train import Train
 from fedtune3d.models.tuning import read_state
 from fedtune3d.workflows.sites import make_sites
 
+pytestmark = pytest.mark.ci
+
 MANY = 1000
 STEP = {"keep_local": [], "frozen": [], "score_kind": "auc"}
 REFUSING: dict[str, Any] = {

@@ -79,6 +79,7 @@ def test_maps_of_all_sizes_keep_their_mean(size: int) -> None:
     torch.testing.assert_close(given.mean(dim=(2, 3, 4)), maps.mean(dim=(2, 3, 4)))
 
 
+@pytest.mark.ci
 def test_released_features_are_standardised_and_random_ones_are_not(file: Path, template_site: Path) -> None:
     """The people are not those of the scale: their mean is near 0, and their spread near 1."""
     encoder = DeepbetEncoder().eval()
