@@ -75,7 +75,7 @@ def test_how_the_model_did_at_test_stands_next_to_what_it_says(small_run: RunFol
     value, low, high = numbers.mean.mae.limits
     assert at_test(run) == [
         "On the test scans of its run: mean absolute test error over 3 sites "
-        f"{value:.2f} [{low:.2f}, {high:.2f}] years (few people)."
+        f"{value:.2f} years (95% CI {low:.2f}–{high:.2f}), few people."
     ]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fedtune3d.config.class_names import ClassNames
+from fedtune3d.evaluation import against_baselines
 from fedtune3d.evaluation.calibration import Calibration
 from fedtune3d.evaluation.estimate import Estimate, defined, undefined
 from fedtune3d.evaluation.metrics import RunMetrics
@@ -60,18 +61,26 @@ def test_a_difference_is_judged_by_its_interval(low: float, high: float, expecte
 
 
 def minus(metrics: RunMetrics, name: str, limits: tuple[float, float], of_sites: tuple[float, float]) -> RunMetrics:
-    """The metrics with these limits of the mean difference from a baseline, and of the difference at every site."""
+    """The metrics with these limits of the mean difference from a baseline, and of the difference at every site.
+
+    The adjusted p-values agree with them.
+    """
     part = metrics.against[name]
-    mean, site = (estimate(sum(pair) / 2, *pair) for pair in (limits, of_sites))
     changed = replace(
         part,
-        mean=replace(part.mean, comparison=replace(part.mean.comparison, difference=mean)),
-        sites={
-            place: replace(tested, comparison=replace(tested.comparison, difference=site))
-            for place, tested in part.sites.items()
-        },
+        mean=differing(part.mean, limits),
+        sites={place: differing(tested, of_sites) for place, tested in part.sites.items()},
     )
     return replace(metrics, against=metrics.against | {name: changed})
+
+
+def differing(
+    tested: against_baselines.Tested, limits: tuple[float, float], p_holm: float | None = None
+) -> against_baselines.Tested:
+    """A difference with these limits, and an adjusted p-value that agrees with them if none is given."""
+    low, high = limits
+    comparison = replace(tested.comparison, difference=estimate((low + high) / 2, low, high))
+    return against_baselines.Tested(comparison, (0.6 if low <= 0 <= high else 0.01) if p_holm is None else p_holm)
 
 
 BETTER, ALIKE = (0.1, 0.2), (-0.1, 0.2)
@@ -92,6 +101,41 @@ def test_a_mean_that_differs_is_not_taken_for_a_difference_at_any_site(metrics: 
     assert "is better than the sites' own models (no single site shows it)" in text
     changed = minus(metrics, "local", (-0.2, -0.1), BETTER)  # a site that shows the reverse does not show it
     assert "is worse than the sites' own models (no single site shows it)" in statements.comparison_sentence(changed)
+
+
+def test_a_difference_that_the_adjustment_takes_away_is_not_called_one(metrics: RunMetrics) -> None:
+    """The page also gives the adjusted p-values, which must not contradict its first sentence."""
+    changed = minus(minus(metrics, "local", ALIKE, ALIKE), "centralized", (-0.4, -0.03), ALIKE)
+    part = changed.against["centralized"]
+    changed = replace(
+        changed,
+        against=changed.against | {"centralized": replace(part, mean=differing(part.mean, (-0.4, -0.03), 0.052))},
+    )
+    assert statements.verdict_words(changed.against["centralized"].mean) == (
+        "not shown after Holm's adjustment (p 0.052)"
+    )
+    assert statements.comparison_sentence(changed) == (
+        "On average over the sites, no difference was shown between the federated model and the sites' own models "
+        "(the 95% CI includes 0); a difference between it and the centralized model (p 0.052) is not shown after "
+        "Holm's adjustment. None of these models is shown to be best."
+    )
+
+
+def test_a_site_whose_own_difference_is_shown_is_named_where_the_mean_shows_none(metrics: RunMetrics) -> None:
+    changed = minus(minus(metrics, "local", ALIKE, ALIKE), "centralized", ALIKE, ALIKE)
+    part = changed.against["local"]
+    first = min(part.sites)
+    worse = part.sites | {first: differing(part.sites[first], (-1.0, -0.21), 0.03)}
+    text = statements.comparison_sentence(
+        replace(changed, against=changed.against | {"local": replace(part, sites=worse)})
+    )
+    assert text.endswith(
+        f"None of these models is shown to be best. At {first}, the federated model is worse than the site's own model."
+    )
+    adjusted = part.sites | {first: differing(part.sites[first], (-1.0, -0.21), 0.06)}
+    assert f"At {first}" not in statements.comparison_sentence(
+        replace(changed, against=changed.against | {"local": replace(part, sites=adjusted)})
+    )
 
 
 def test_an_interval_that_includes_0_is_no_proof_of_no_difference(metrics: RunMetrics) -> None:
@@ -177,7 +221,11 @@ def test_a_new_scan(metrics: RunMetrics) -> None:
     assert text == "the model gives the probability of AD; 0.512 or above is classified as AD, below it as CN"
     off = replace(fine, intercept=estimate(2.2, 1.4, 3.0))
     assert statements.new_scan_sentence(replace(pooled, calibration=off), "0.028", NAMES) == (
-        "the model gives a score for AD, not a probability (see Calibration); "
+        "the model gives a probability of AD that is not calibrated (see Calibration); "
         "0.028 or above is classified as AD, below it as CN"
+    )
+    unknown = replace(fine, slope=undefined("the probabilities are nearly constant"))
+    assert statements.new_scan_sentence(replace(pooled, calibration=unknown), "0.426", NAMES).startswith(
+        "the model gives a probability of AD whose calibration was not measured; 0.426 or above"
     )
     assert "no threshold" in statements.new_scan_sentence(None, "–", NAMES)

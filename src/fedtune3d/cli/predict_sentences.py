@@ -9,7 +9,7 @@ from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.report.headline import headline
 from fedtune3d.report.number_formatting import plural, probability_text, sentence_case
 from fedtune3d.report.number_formatting import threshold as threshold_text
-from fedtune3d.report.statements import calibration_words, rates
+from fedtune3d.report.statements import calibration_words, ci, rates
 from fedtune3d.workflows.predict import Predictor
 from fedtune3d.workflows.scan_predictions import AnyPrediction, ClassPrediction, NumberPrediction, Prediction
 
@@ -149,12 +149,17 @@ def _number(prediction: NumberPrediction, outcome: Outcome) -> str:
 
 
 def at_test(metrics: RunMetrics, names: ClassNames = UNNAMED) -> list[str]:
-    """Say how the model did on its test scans: `mean absolute test error over 2 sites 4.10 [3.20, 5.25] years`.
+    """Say how the model did on its test scans: `mean test AUC over 2 sites 0.81 (95% CI 0.70–0.90)`.
 
     Of two classes also sensitivity, specificity and calibration over all sites, as on the first screen of the report.
     """
     two = metrics.of_two_classes
-    return [f"On the test scans of its run: {headline(metrics).text}.", *(_of_all_sites(two, names) if two else [])]
+    found = headline(metrics)
+    text = found.text
+    if found.mean.limits is not None:
+        few = ", few people" if found.mean.mark else ""
+        text = f"{found.name} over {plural(len(found.mean.sites), 'site')} {ci(found.mean, unit=found.unit)}{few}"
+    return [f"On the test scans of its run: {text}.", *(_of_all_sites(two, names) if two else [])]
 
 
 def _of_all_sites(two: MethodMetrics, names: ClassNames) -> Iterator[str]:

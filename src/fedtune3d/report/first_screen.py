@@ -22,7 +22,7 @@ from fedtune3d.report.statements import (
     comparison_sentence,
     new_scan_sentence,
     rates,
-    verdict,
+    verdict_words,
 )
 from fedtune3d.report.ties import tie
 from fedtune3d.report.what_left import what_left_short
@@ -53,11 +53,11 @@ class Against:
     tied: bool = False
 
 
-def against(title: str, difference: Estimate, of_errors: bool = False, unit: str = "") -> Against:
-    """Describe a difference from something, of a measure or of errors, of which less is better."""
+def against(title: str, difference: Estimate, found: str, unit: str = "") -> Against:
+    """Describe a difference from something, with the verdict on it."""
     alike = tie(difference)
     text = f"tie: {alike}" if alike else ci(difference, "+", unit)
-    return Against(title, text, verdict(difference, of_errors), tied=bool(alike))
+    return Against(title, text, found, tied=bool(alike))
 
 
 def with_ties_merged(found: Sequence[Against]) -> list[Against]:
@@ -148,9 +148,9 @@ def _result(contents: RunContents, metrics: RunMetrics, names: ClassNames) -> Re
         measure=found.short + _explained(metrics, found),
         against=with_ties_merged(
             [
-                against(METHODS[name].lower(), compared.difference, compared.lower_is_better, found.unit)
+                against(METHODS[name].lower(), part.mean.comparison.difference, verdict_words(part.mean), found.unit)
                 for name in METHODS
-                if (part := metrics.against.get(name)) is not None and (compared := part.mean.comparison)
+                if (part := metrics.against.get(name)) is not None
             ]
         ),
         sentence=comparison_sentence(metrics),

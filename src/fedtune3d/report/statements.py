@@ -1,11 +1,13 @@
 """What a run found, in words: better or worse than a baseline, calibration, a clinic's two rates."""
 
+from collections.abc import Iterator, Mapping
+
 from fedtune3d.config.class_names import ClassNames, of_class
-from fedtune3d.evaluation.against_baselines import AgainstBaseline
+from fedtune3d.evaluation.against_baselines import AgainstBaseline, Tested
 from fedtune3d.evaluation.calibration import Calibration
 from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.metrics import PooledMetrics, RunMetrics, TestMetrics
-from fedtune3d.report.number_formatting import NO_WIDTH, limits_text
+from fedtune3d.report.number_formatting import NO_WIDTH, limits_text, p_value
 from fedtune3d.report.ties import tie
 
 BASELINES = {
@@ -15,8 +17,16 @@ BASELINES = {
 }
 """Baseline → what it is, in a sentence."""
 
+_OF_ONE_SITE = {"local": "the site's own model", "leave_one_site_out": "the model trained without the site"}
+
+ALPHA = 0.05
+"""An adjusted p-value from this on shows no difference."""
+
 NOT_SHOWN = "no difference shown"
 """Verdict on a difference whose interval includes 0."""
+
+NOT_AFTER_HOLM = "not shown after Holm's adjustment"
+"""Verdict on a difference whose interval excludes 0 but whose adjusted p-value is not below `ALPHA`."""
 
 _SHOWN = ("better", "worse")
 
@@ -53,18 +63,35 @@ def verdict(difference: Estimate, of_errors: bool = False) -> str:
     return "better" if low > 0 else "worse" if high < 0 else NOT_SHOWN
 
 
+def tested_verdict(tested: Tested) -> str:
+    """Judge a difference by its interval and by its p-value adjusted by Holm, which must agree for it to be shown."""
+    found = verdict(tested.comparison.difference, tested.comparison.lower_is_better)
+    adjusted_away = tested.p_holm is not None and tested.p_holm >= ALPHA
+    return NOT_AFTER_HOLM if found in _SHOWN and adjusted_away else found
+
+
+def verdict_words(tested: Tested) -> str:
+    """Return `tested_verdict` with the p-value that decided, where it is not the interval."""
+    found = tested_verdict(tested)
+    return f"{found} (p {p_value(tested.p_holm)})" if found == NOT_AFTER_HOLM else found
+
+
 def comparison_sentence(metrics: RunMetrics) -> str:
     """Say whether the federated model is better than the baselines on the same test people, and if none is best.
 
-    The verdict is on the mean over sites, which may differ from 0 where no site's own difference does.
+    The verdict is on the mean over sites, which may differ from 0 where no site's own difference does. Sites whose own
+    difference is shown although the mean shows another, or none, are named after it.
     """
     by_verdict: dict[str, list[str]] = {}
     for name, differences in metrics.against.items():
         comparison = differences.mean.comparison
-        if found := verdict(comparison.difference, comparison.lower_is_better):
+        if found := tested_verdict(differences.mean):
             baseline = BASELINES.get(name, name)
-            shown = found == NOT_SHOWN or len(comparison.sites) < 2 or _a_site_shows(differences, found)
-            by_verdict.setdefault(found, []).append(baseline if shown else f"{baseline} (no single site shows it)")
+            if found == NOT_AFTER_HOLM:
+                baseline += f" (p {p_value(differences.mean.p_holm)})"
+            elif found in _SHOWN and len(comparison.sites) > 1 and not _sites_that_show(differences, found):
+                baseline += " (no single site shows it)"
+            by_verdict.setdefault(found, []).append(baseline)
     if not metrics.against:
         return "The federated model was not compared with baselines (local, centralized)."
     averaged = any(len(differences.mean.comparison.sites) > 1 for differences in metrics.against.values())
@@ -80,18 +107,33 @@ def comparison_sentence(metrics: RunMetrics) -> str:
         intervals = "the 95% CI includes 0" if len(alike) == 1 else "their 95% CIs include 0"
         model = "it" if parts else "the federated model"
         parts.append(f"no difference was shown between {model} and {' or '.join(alike)} ({intervals})")
+    if unsure := by_verdict.get(NOT_AFTER_HOLM):
+        model = "it" if parts else "the federated model"
+        parts.append(f"a difference between {model} and {' or '.join(unsure)} is {NOT_AFTER_HOLM}")
     text = f"{where}, {'; '.join(parts)}."
-    if set(by_verdict) == {NOT_SHOWN}:
+    if not by_verdict.keys() & {*_SHOWN}:
         text += " None of these models is shown to be best."
+    text += "".join(_sites_sentences(metrics.against))
     if any(differences.mean.comparison.lower_is_better for differences in metrics.against.values()):
         text += " A difference below 0 means a smaller error of the federated model."
     return text
 
 
-def _a_site_shows(differences: AgainstBaseline, found: str) -> bool:
-    """Return whether the difference of a single site has this verdict."""
-    comparisons = [tested.comparison for tested in differences.sites.values()]
-    return any(verdict(made.difference, made.lower_is_better) == found for made in comparisons)
+def _sites_that_show(differences: AgainstBaseline, found: str) -> list[str]:
+    """Return the sites whose own difference has this verdict."""
+    return [site for site, tested in differences.sites.items() if tested_verdict(tested) == found]
+
+
+def _sites_sentences(against: Mapping[str, AgainstBaseline]) -> Iterator[str]:
+    """Name the sites whose own difference is shown where the mean over sites shows another, or none."""
+    for name, differences in against.items():
+        if len(differences.mean.comparison.sites) < 2:
+            continue
+        for found in _SHOWN:
+            sites = _sites_that_show(differences, found)
+            if sites and tested_verdict(differences.mean) != found:
+                baseline = _OF_ONE_SITE.get(name, BASELINES.get(name, name))
+                yield f" At {' and '.join(sites)}, the federated model is {found} than {baseline}."
 
 
 def calibration_words(calibration: Calibration, names: ClassNames) -> str:
@@ -143,11 +185,13 @@ def rates(test: TestMetrics, names: ClassNames) -> str:
 
 
 def new_scan_sentence(pooled: PooledMetrics | None, threshold: str, names: ClassNames) -> str:
-    """Say what the model gives for a new scan."""
+    """Say what the model gives for a new scan, and how far it is to be taken for a probability."""
     positive, negative = names.positive, names.negative
     gives = f"the model gives the probability of {positive}"
-    if pooled is not None and _is_off(pooled.calibration):
-        gives = f"the model gives a score for {positive}, not a probability (see Calibration)"
+    if pooled is not None and pooled.calibration.slope.limits is None:
+        gives = f"the model gives a probability of {positive} whose calibration was not measured"
+    elif pooled is not None and _is_off(pooled.calibration):
+        gives = f"the model gives a probability of {positive} that is not calibrated (see Calibration)"
     if pooled is None or pooled.threshold is None:
         return f"{gives}; there is no threshold, so no class"
     return f"{gives}; {threshold} or above is classified as {positive}, below it as {negative}"

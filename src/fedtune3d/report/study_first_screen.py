@@ -14,7 +14,7 @@ from fedtune3d.report.number_formatting import duration, plural, size
 from fedtune3d.report.result_warnings import CHANCE
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.shown_measure import ShownMeasure
-from fedtune3d.report.statements import NOT_SHOWN, ci, verdict
+from fedtune3d.report.statements import NOT_SHOWN, verdict
 from fedtune3d.report.study_captions import criterion_mean
 from fedtune3d.report.study_comparison import compare
 from fedtune3d.report.study_contents import Row, StudyContents
@@ -97,7 +97,11 @@ def _against(contents: StudyContents, ranked: Sequence[RankedRow], selected: Row
     others += [(entry.row.title.lower(), entry.row) for entry in ranked if entry.row.kind == "baseline"]
     compared = [(title, compare(contents, selected, row, contents.numbers)) for title, row in others]
     of_errors, unit = contents.measure.is_error, contents.measure.unit
-    found = [against(title, among.difference, of_errors, unit) for title, among in compared if among is not None]
+    found = [
+        against(title, among.difference, verdict(among.difference, of_errors), unit)
+        for title, among in compared
+        if among is not None
+    ]
     return with_ties_merged(found)
 
 
@@ -120,19 +124,19 @@ def _evidence(contents: StudyContents, ranked: Sequence[RankedRow], selected: Ro
 
 
 def _beats(comparison: AnyComparison | None, measure: ShownMeasure) -> str:
-    """Say whether the selected one beats the runner-up."""
+    """Say whether the selected one beats the runner-up; the difference itself stands next to the result."""
     if comparison is None:
         return "Their difference on the same test people is not known here."
     if not (found := verdict(comparison.difference, measure.is_error)):
-        # A tie is said above, next to the result.
+        # A tie is said there, too.
         return "" if tie(comparison.difference) else "Their difference on the same test people is not defined."
     words = {
-        "better": "On the same test people the selected one is better",
-        "worse": "On the same test people the selected one is worse",
-        NOT_SHOWN: "On the same test people no difference is shown (the 95% CI includes 0)",
+        "better": "the selected one is better (not adjusted for the other comparisons)",
+        "worse": "the selected one is worse (not adjusted for the other comparisons)",
+        NOT_SHOWN: "no difference is shown (the 95% CI includes 0)",
     }
-    direction = " (below 0, the selected one has the smaller error)" if measure.is_error else ""
-    return f"{words[found]}: {ci(comparison.difference, '+', measure.unit)}{direction}."
+    direction = " A difference below 0 means a smaller error of the selected one." if measure.is_error else ""
+    return f"On the same test people {words[found]}.{direction}"
 
 
 def _tested(contents: StudyContents, people: str, selected: Row, names: ClassNames) -> str:
