@@ -8,7 +8,7 @@ import pytest
 
 from fedtune3d.report.methods import experiment_of
 from fedtune3d.report.methods_preparation import preparation_sentences
-from fedtune3d.report.references import NoCitations
+from fedtune3d.report.references import Citations, NoCitations
 from fedtune3d.report.run_contents import RunContents, read_run
 
 
@@ -29,7 +29,7 @@ def contents(make_run: Callable[..., Path]) -> RunContents:
         (
             {"scans": 9},
             "Scans were brain-extracted beforehand and kept their space; brain extraction, correction of the bias "
-            "field and affine registration to MNI152 were not repeated.",
+            "field and affine registration to MNI152 were not applied.",
         ),
     ],
 )
@@ -40,6 +40,17 @@ def test_what_was_done_is_written_and_nothing_else(
     experiment = experiment_of(contents)
     assert experiment is not None
     assert next(preparation_sentences(known, experiment, NoCitations())) == sentence
+
+
+def test_a_step_that_was_not_applied_is_not_cited(contents: RunContents) -> None:
+    experiment = experiment_of(contents)
+    assert experiment is not None
+    cite = Citations()
+    extracted = replace(contents, steps={site: {"scans": 9} for site in contents.sites})
+    assert "MNI152 were not applied" in next(preparation_sentences(extracted, experiment, cite))
+    assert not cite.cited
+    applied = replace(contents, steps={site: {"scans": 9, "bias": 9} for site in contents.sites})
+    assert next(preparation_sentences(applied, experiment, cite)) == "Scans underwent correction of the bias field [1]."
 
 
 def test_where_a_site_does_not_say_it_is_what_the_settings_do(contents: RunContents) -> None:

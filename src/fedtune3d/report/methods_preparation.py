@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.preparation.recognition import STEPS
-from fedtune3d.report.references import Citations
+from fedtune3d.report.references import Citations, NoCitations
 from fedtune3d.report.run_contents import RunContents
 
 STEP_NAMES = {
@@ -41,7 +41,8 @@ def _steps_sentence(run: RunContents, experiment: Experiment, cite: Citations) -
     applied = run.applied_steps
     if applied is not None and not any(applied.get(step) for step in wanted):
         already = "brain-extracted beforehand and kept their space" if steps == "auto" else "already prepared"
-        return f"Scans were {already}; {_listed(wanted, cite)} {'was' if len(wanted) == 1 else 'were'} not repeated."
+        verb = "was" if len(wanted) == 1 else "were"
+        return f"Scans were {already}; {_listed(wanted, NoCitations())} {verb} not applied."
     if applied is not None:
         wanted = tuple(step for step in wanted if applied.get(step))
     named = _listed(wanted, cite)
