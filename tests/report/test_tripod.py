@@ -87,6 +87,7 @@ def test_simulated_scans_and_random_weights_are_named(make_run: Callable[..., Pa
     ("changes", "number", "expected"),
     [
         ({"training": {"rounds": 10, "class_weighted": False}}, "13", "No method was used."),
+        ({"on_bad_scan": "stop"}, "7", "A faulty scan would have stopped the run."),
         ({"on_bad_scan": "skip"}, "7", "Faulty scans were excluded."),
         ({"aggregation": {"rule": "qfedavg"}}, "14", "q-FedAvg gives sites with a greater loss more weight"),
         ({"aggregation": {"rule": "fedavg"}}, "14", "training had no fairness constraint"),

@@ -64,8 +64,10 @@ def _eligibility(run: FinishedRun, experiment: Experiment) -> Answer:
 
 def _preparation(run: FinishedRun, experiment: Experiment) -> Answer:
     sentences = " ".join(preparation_sentences(run, experiment, NoCitations()))
-    faulty = {"stop": "A faulty scan stopped the run.", "skip": "Faulty scans were excluded."}[experiment.on_bad_scan]
-    return Answer("filled", f"{sentences} The same code prepared the scans of all groups. {faulty}")
+    faulty = {"stop": "A faulty scan would have stopped the run.", "skip": "Faulty scans were excluded."}
+    return Answer(
+        "filled", f"{sentences} The same code prepared the scans of all groups. {faulty[experiment.on_bad_scan]}"
+    )
 
 
 def _outcome_defined(run: FinishedRun, experiment: Experiment) -> Answer:
