@@ -69,8 +69,10 @@ def test_ends_stay_in_range() -> None:
 
 def test_what_has_no_predictive_value_says_why() -> None:
     never, _ = predictive_values(Confusion(0, 5, 6, 0), (6, 5), (0.5,))
-    assert never.positive.undefined == "no scan is called positive"
+    assert never.positive.undefined == "no scan reaches the threshold"
     assert never.negative.value == pytest.approx(6 / 11)
+    always, _ = predictive_values(Confusion(5, 0, 0, 6), (6, 5), (0.5,))
+    assert always.negative.undefined == "every scan reaches the threshold"
     (one_class,) = predictive_values(Confusion(0, 0, 6, 1), (7, 0), (0.5,))
     assert one_class.positive.undefined == one_class.negative.undefined == "no positive test scans"
     (suppressed,) = predictive_values(Confusion(0, 0, 0, 0), (0, 0), (0.5,))

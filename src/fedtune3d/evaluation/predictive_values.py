@@ -11,6 +11,7 @@ PREVALENCES = (0.05, 0.2, 0.5)
 """From a low prevalence, as in the community, to that of a specialised clinic. None of them is that of a given clinic,
 so that a study states its own."""
 METHOD = "Bayes at a known prevalence, Koopman's score interval of the likelihood ratio, by participants"
+NONE_POSITIVE, NONE_NEGATIVE = "no scan reaches the threshold", "every scan reaches the threshold"
 _FAR = 40.0
 """Beyond the logarithm of every ratio of two shares."""
 
@@ -67,8 +68,8 @@ def _at(
     odds = prevalence / (1 - prevalence)
     false_positives = Fraction(confusion.false_positives, specificity.total)
     false_negatives = Fraction(confusion.false_negatives, sensitivity.total)
-    positive = _estimate(odds, (sensitivity, positive_people), (false_positives, negative_people), "positive")
-    negative = _estimate(1 / odds, (specificity, negative_people), (false_negatives, positive_people), "negative")
+    positive = _estimate(odds, (sensitivity, positive_people), (false_positives, negative_people), NONE_POSITIVE)
+    negative = _estimate(1 / odds, (specificity, negative_people), (false_negatives, positive_people), NONE_NEGATIVE)
     return PredictiveValues(prevalence, of_test_set, positive, negative)
 
 
@@ -82,10 +83,13 @@ def _why_undefined(confusion: Confusion | None) -> str:
     return "" if confusion.specificity.total else "no negative test scans"
 
 
-def _estimate(odds: float, right: tuple[Fraction, int], wrong: tuple[Fraction, int], verdict: str) -> Estimate:
-    """Estimate the share of the right among scans with a verdict; each is a fraction of its class with its people."""
+def _estimate(odds: float, right: tuple[Fraction, int], wrong: tuple[Fraction, int], nobody: str) -> Estimate:
+    """Estimate the share of the right among scans with a verdict; each is a fraction of its class with its people.
+
+    It is undefined, for the reason `nobody`, if no scan has this verdict.
+    """
     if right[0].count == wrong[0].count == 0:
-        return undefined(f"no scan is called {verdict}")
+        return undefined(nobody)
     (first, first_people), (second, second_people) = right, wrong
     first_share, second_share = first.count / first.total, second.count / second.total
     value = odds * first_share / (odds * first_share + second_share)
