@@ -35,19 +35,33 @@ def test_people_of_numeric_classes_are_added_up_before_they_are_listed() -> None
     assert text == "24 people (12 of class 0, 9 of class 1 and 3 of class 2)"
 
 
+def test_two_classes_are_called_by_their_diagnoses(make_run: Callable[..., Path]) -> None:
+    contents = read_run(make_run())
+
+    def sized(positive: object, negative: object) -> str:
+        labels = {"positive": positive, "negative": negative}
+        return people_text(
+            people_in(only(replace(contents, config=contents.config | {"labels": labels}), "Boston"), "test")
+        )
+
+    assert sized(["AD"], ["CN"]) == "18 AD and 22 CN participants"
+    assert sized(["1"], ["0"]) == "40 people (18 of class 1 and 22 of class 0)"
+    assert sized("cdr >= 1", "cdr == 0") == "40 people (18 with cdr >= 1 and 22 with cdr == 0)"
+
+
 def test_sites_are_added_up(make_run: Callable[..., Path]) -> None:
     contents = only(read_run(make_run()), "Amsterdam", "Boston")
-    assert people_in(contents, "test") == SplitSize((14 + 22, 11 + 18))  # as the flow was drawn
-    assert people_text(people_in(contents, "train")) == "30 positive and 40 negative people"
+    assert people_in(contents, "test") == SplitSize((14 + 22, 11 + 18), ("CN", "AD"))  # as the flow was drawn
+    assert people_text(people_in(contents, "train")) == "30 AD and 40 CN participants"
 
 
 def test_what_one_site_holds_back_is_no_part_of_a_sum(make_run: Callable[..., Path]) -> None:
     contents = only(read_run(make_run()), "Amsterdam", "Boston")
     boston = replace(contents.flows["Boston"], splits=contents.flows["Boston"].splits | {"test": EVERY_CLASS_HELD_BACK})
     hidden = people_in(replace(contents, flows=contents.flows | {"Boston": boston}), "test")
-    assert hidden == SplitSize(None)
+    assert hidden == SplitSize(None, ("CN", "AD"))
     assert people_text(hidden) == "a number of people that not every site lets leave"
 
 
 def test_a_site_whose_flow_is_not_known_makes_the_sum_unknown(make_run: Callable[..., Path]) -> None:
-    assert people_in(read_run(make_run()), "test") == SplitSize(None)  # Lagos has none
+    assert people_in(read_run(make_run()), "test") == SplitSize(None, ("CN", "AD"))  # Lagos has none

@@ -65,8 +65,8 @@ def test_numbers_are_those_of_the_run(small_run: RunFolder) -> None:
         }
         for split in ("all", "train", "validation", "test")
     }
-    assert "{positive} positive and {negative} negative people".format(**people["all"]) in rows["20a"].answer.text
-    assert "evaluation: {positive} positive and {negative} negative people".format(**people["test"]) in (
+    assert "{positive} AD and {negative} CN participants".format(**people["all"]) in rows["20a"].answer.text
+    assert "evaluation: {positive} AD and {negative} CN participants".format(**people["test"]) in (
         rows["21"].answer.text
     )
     mean = json.loads(small_run.metrics.read_text())["methods"]["federated"]["mean_auc"]

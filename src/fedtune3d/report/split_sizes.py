@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedtune3d.cohorts.flow import NOBODY
-from fedtune3d.config.class_names import class_titles, of_class
+from fedtune3d.config.class_names import of_class
 from fedtune3d.evaluation.outcome import BINARY, in_shown_order
 from fedtune3d.report.run_contents import RunContents
 
@@ -17,7 +17,7 @@ class SplitSize:
 
     Attributes:
         people: Their numbers, in the order of labels; None where a site does not let one of them leave.
-        classes: The names of the classes; one where a number is predicted.
+        classes: The names of the classes by their diagnoses; one where a number is predicted.
     """
 
     people: tuple[int, ...] | None
@@ -26,7 +26,7 @@ class SplitSize:
 
 def people_in(contents: RunContents, split: str) -> SplitSize:
     """Add up the people of a split over the sites: ``all``, ``train``, ``validation`` or ``test``."""
-    classes = contents.outcome.strata
+    classes = contents.names.in_order
     by_site = [contents.flows[site].splits.get(split) for site in contents.sites if site in contents.flows]
     known = [part for part in by_site if part is not None]
     if len(known) < len(contents.sites):
@@ -46,7 +46,7 @@ def size_text(people: Sequence[int], classes: Sequence[str]) -> str:
 
 
 def people_text(size: SplitSize) -> str:
-    """Format a size: `25 positive and 30 negative people`, or that a site does not tell.
+    """Format a size: `25 AD and 30 CN participants`, or that a site does not tell.
 
     Where a class is named by a number: `55 people (25 of class 1 and 30 of class 0)`.
     """
@@ -54,8 +54,9 @@ def people_text(size: SplitSize) -> str:
         return HELD_BACK
     if len(size.people) == 1:
         return f"{size.people[0]} people"
-    counted = in_shown_order(of_class(count, name) for count, name in zip(size.people, size.classes, strict=True))
-    listed = f"{', '.join(counted[:-1])} and {counted[-1]}"
-    if class_titles(size.classes) != size.classes:
+    counted = {name: of_class(count, name) for count, name in zip(size.people, size.classes, strict=True)}
+    shown = in_shown_order(counted.values())
+    listed = f"{', '.join(shown[:-1])} and {shown[-1]}"
+    if any(text.split(" ", 1)[1] != name for name, text in counted.items()):
         return f"{sum(size.people)} people ({listed})"
-    return f"{listed} people"
+    return f"{listed} participants"
