@@ -56,10 +56,23 @@ def test_each_reference_is_cited_and_each_citation_has_a_reference(make_run: Mak
 
 def test_numeric_labels_are_called_diagnoses_and_their_classes_classes() -> None:
     assert _definition(ClassMapping({"0": ("0",), "1": ("1", "2")})) == (
-        "class 1 for diagnosis 1 or 2 and class 0 for diagnosis 0; others were excluded"
+        "the classes were class 1 (diagnosis 1 or 2) and class 0; scans with any other diagnosis were excluded"
     )
+    assert _definition(LabelMapping(positive=("1",), negative=("0",))) == (
+        "class 1 formed the positive class and class 0 the negative; scans with any other diagnosis were excluded"
+    )
+
+
+def test_classes_are_defined_by_their_diagnoses_or_conditions() -> None:
     assert _definition(LabelMapping(positive=("AD", "Dementia"), negative=("CN",))) == (
-        "positive for AD or Dementia and negative for CN; others were excluded"
+        "AD or Dementia formed the positive class and CN the negative; scans with any other diagnosis were excluded"
+    )
+    assert _definition(LabelMapping(positive="cdr >= 1", negative="cdr == 0")) == (
+        "scans with cdr >= 1 formed the positive class and scans with cdr == 0 the negative; "
+        "all other scans were excluded"
+    )
+    assert _definition(ClassMapping({"CN": ("CN",), "MCI": ("EMCI", "LMCI"), "AD": ("AD",)})) == (
+        "the classes were CN, MCI (EMCI or LMCI) and AD; scans with any other diagnosis were excluded"
     )
 
 
@@ -99,7 +112,7 @@ def test_what_the_configuration_says_is_what_is_written(small_run: RunFolder) ->
     config = read_run(small_run.path).config
     assert f"in batches of {config['training']['batch_size']} with AdamW" in text
     assert "Sites trained in 2 rounds, aggregated by FedAvg [" in text
-    assert "positive for AD and negative for CN" in text
+    assert "AD formed the positive class and CN the negative" in text
     assert "(seed 3) in the proportions 50% for training, 20% for validation, 30% for testing" in text
     assert "The encoder was frozen, and a linear head was trained" in text
     assert "within one standard error" in text

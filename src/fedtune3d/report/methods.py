@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.foreign_text import markdown
-from fedtune3d.cohorts.labels import Truth
+from fedtune3d.cohorts.labels import Diagnoses, LabelMapping, Labels, Truth
 from fedtune3d.cohorts.number_column import NumberColumn
 from fedtune3d.config.class_names import class_title, class_titles
 from fedtune3d.config.experiment import Experiment
@@ -18,7 +18,7 @@ from fedtune3d.report.headline import answer, headline
 from fedtune3d.report.methods_preparation import preparation_sentences
 from fedtune3d.report.methods_statistics import statistics_sentences
 from fedtune3d.report.methods_training import model_sentences, training_sentences
-from fedtune3d.report.number_formatting import METHODS, caveat, difference, p_value, plural
+from fedtune3d.report.number_formatting import METHODS, caveat, difference, p_value, plural, sentence_case
 from fedtune3d.report.references import Citations
 from fedtune3d.report.run_contents import FinishedRun, RunContents
 from fedtune3d.report.split_sizes import people_in, people_text
@@ -87,27 +87,42 @@ def label_sentences(experiment: Experiment) -> Iterator[str]:
     yield from inclusion_sentences(experiment)
     definitions = {site.name: _definition(experiment.labels_of(site)) for site in experiment.sites}
     if len(set(definitions.values())) == 1:
-        yield f"A scan was {next(iter(definitions.values()))}."
+        yield f"{sentence_case(next(iter(definitions.values())))}."
         return
     for site, definition in definitions.items():
-        yield f"At site {site} a scan was {definition}."
+        yield f"At site {site}, {definition}."
 
 
 def _definition(truth: Truth) -> str:
+    """Write as a clause which scans were used, and as what."""
     if isinstance(truth, NumberColumn):
         outcome = truth.outcome
         limits = f"{outcome.minimum:g} to {outcome.shown(outcome.maximum, 0)}"
         others = "none was missing" if outcome.missing == "error" else "scans without it were excluded"
-        return f"used with the number in column {outcome.column} ({limits}); {others}"
-    named = [f"{class_title(name)} for {_class(wanted)}" for name, wanted in in_shown_order(truth.classes.items())]
-    return f"{', '.join(named[:-1])} and {named[-1]}; others were excluded"
+        return f"a scan was used with the number in column {outcome.column} ({limits}); {others}"
+    by_expression = any(isinstance(wanted, str) for wanted in truth.classes.values())
+    others = "all other scans" if by_expression else "scans with any other diagnosis"
+    return f"{_classes(truth)}; {others} were excluded"
 
 
-def _class(labels: tuple[str, ...] | str) -> str:
-    if isinstance(labels, str):
-        return labels
-    listed = " or ".join(labels)
-    return listed if class_titles(labels) == labels else f"diagnosis {listed}"
+def _classes(labels: Labels) -> str:
+    if isinstance(labels, LabelMapping):
+        return f"{_members(labels.positive)} formed the positive class and {_members(labels.negative)} the negative"
+    named = [
+        class_title(name) if wanted == (name,) else f"{class_title(name)} ({_members(wanted)})"
+        for name, wanted in in_shown_order(labels.classes.items())
+    ]
+    return f"the classes were {', '.join(named[:-1])} and {named[-1]}"
+
+
+def _members(wanted: Diagnoses) -> str:
+    """Name the scans of a class: `AD or MCI`, `class 1`, or `scans with cdr >= 1`."""
+    if isinstance(wanted, str):
+        return f"scans with {wanted}"
+    if len(wanted) == 1:
+        return class_title(wanted[0])
+    listed = " or ".join(wanted)
+    return listed if class_titles(wanted) == wanted else f"diagnosis {listed}"
 
 
 def split_sentence(run: FinishedRun, experiment: Experiment) -> str:
