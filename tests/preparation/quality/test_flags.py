@@ -31,7 +31,7 @@ def test_ordinary_scans_are_not_suspicious() -> None:
         (replace(GOOD, brain_ml=700.0), "Brain volume (mL) 700: below 800"),
         (replace(GOOD, brain_ml=1900.0), "Brain volume (mL) 1900: outlier among the site's scans (robust z +4.7)"),
         (replace(GOOD, template_correlation=0.3), "Correlation with template 0.30: below 0.35"),
-        (replace(GOOD, snr=8.0), "Signal to noise 8.0: outlier among the site's scans (robust z -4.8)"),
+        (replace(GOOD, snr=8.0), "Signal-to-noise ratio 8.0: outlier among the site's scans (robust z -4.8)"),
         (replace(GOOD, edge_cm2=40.0), "Brain on the scan's edge (cm²) 40.0: above 15"),
         (replace(GOOD, header_degrees=180.0), "Angle of sform to qform (°) 180.0: above 5"),
         (replace(GOOD, orientation="upside down"), "fits the template better upside down"),
