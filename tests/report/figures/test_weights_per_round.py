@@ -8,7 +8,9 @@ import pytest
 from drawn_lines import line_of
 
 from fedtune3d._utils.folders import RunFolder
-from fedtune3d.report.figures.weights_per_round import constant_weights, draw_weights, weights_sentence
+from fedtune3d.report.figures.drawing import new_figure
+from fedtune3d.report.figures.study_weights import _Entry, _panel
+from fedtune3d.report.figures.weights_per_round import WeightRow, constant_weights, draw_weights, weights_sentence
 from fedtune3d.report.run_contents import RunContents, read_run
 
 SITES = ["Amsterdam", "Boston", "Graz", "Lagos"]
@@ -46,3 +48,11 @@ def test_weights_that_never_change_need_no_figure(small_run: RunFolder) -> None:
 def test_a_missed_round_changes_the_weights_of_all(contents: RunContents) -> None:
     assert constant_weights(contents.ledger, SITES) is None
     assert weights_sentence(contents.ledger, SITES, "FedAvg") == ""
+
+
+def test_a_rule_without_weights_has_no_rounds_to_read_off() -> None:
+    axes = new_figure(4, 2).subplots()
+    none = [_Entry("Median", 0, WeightRow(round_, "Graz", None, 9, True, None)) for round_ in (1, 2)]
+    _panel(axes, ["Graz"], "Median", none)
+    assert list(axes.get_xticks()) == []
+    assert [text.get_text() for text in axes.texts] == ["the rule gives no weights"]

@@ -67,4 +67,5 @@ def _panel(axes: Axes, sites: Sequence[str], title: str, data: Sequence[_Entry])
     draw_site_lines(axes, site_marks(sites), points)
     style_rounds(axes, title, "Round")
     if all(entry.row.weight is None for entry in first):
+        axes.set_xticks([])  # those of y are shared
         axes.text(0.5, 0.5, "the rule gives no weights", transform=axes.transAxes, ha="center", color=GREY, fontsize=9)
