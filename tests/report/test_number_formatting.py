@@ -145,3 +145,10 @@ def test_an_interval_has_as_many_digits_as_tell_its_limits_apart_or_is_explained
 
 def test_a_time_names_its_zone() -> None:
     assert words.utc("2026-11-26T21:14:30+00:00") == "2026-11-26 21:14:30 UTC"
+
+
+def test_a_difference_shows_that_its_interval_excludes_zero() -> None:
+    assert words.difference(defined(-0.3, (-0.65, -0.004), "m", few=False)) == "−0.300 [−0.650, −0.004]"
+    assert words.difference(defined(0.3, (0.0002, 0.65), "m", few=False)) == "+0.3000 [+0.0002, +0.6500]"
+    assert words.difference(defined(-0.3, (-0.65, 0.0), "m", few=False)) == "−0.30 [−0.65, +0.00]"
+    assert words.interval(defined(0.2, (0.004, 0.4), "m", few=False)) == "0.20 [0.00, 0.40]"

@@ -72,6 +72,9 @@ def test_differences_between_a_group_and_the_rest_are_in_a_sentence(metrics: Run
     assert gap_sentence(changed).startswith(
         "The 95% CI excludes 0 in 4 of the 6 differences between a group and the rest"
     )
+    assert "for their number): F: AUC +" in gap_sentence(changed)
+    by_sex = with_pooled_auc(metrics, None, "", ("sex",))
+    assert "for their number): sex F: AUC +" in gap_sentence(by_sex)
     assert changed.federated.groups is not None
     axis = changed.federated.groups["site"]
     near = defined(0.01, (-0.1, 0.1), "m", few=False)

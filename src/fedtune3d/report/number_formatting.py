@@ -127,14 +127,20 @@ def _with_limits(estimate: Estimate, sign: str) -> str:
 def limits_text(limits: tuple[float, float, float], sign: str = "") -> tuple[str, str, str]:
     """Format an estimate and its limits with two digits, or with as many, up to six, as tell the limits apart.
 
-    An estimate that is 0 with these digits has no sign; a limit keeps it, as it tells on which side of 0 it lies.
+    A difference has as many as show that its CI excludes 0, where it does. An estimate that is 0 with these digits has
+    no sign; a limit keeps it, as it tells on which side of 0 it lies.
 
     Args:
         limits: Estimate, lower and upper limit.
         sign: ``+`` to show the sign of positive numbers, too.
     """
     _, least, most = limits
-    apart = (count for count in range(2, 7) if f"{least:.{count}f}" != f"{most:.{count}f}")
+    nearest = min(abs(least), abs(most)) if sign and least * most > 0 else 1
+    apart = (
+        count
+        for count in range(2, 7)
+        if f"{least:.{count}f}" != f"{most:.{count}f}" and float(f"{nearest:.{count}f}") > 0
+    )
     digits = next(apart, 2)
     value, low, high = (format(number, f"{sign}.{digits}f").replace("-", "−") for number in limits)
     return value if value.strip("+−0.") else value.lstrip("+−"), low, high

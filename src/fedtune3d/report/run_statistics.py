@@ -58,7 +58,7 @@ def gap_sentence(metrics: RunMetrics) -> str:
     if not rows:
         return "There are no two groups to compare."
     gaps = [
-        (f"{row.axis.lower()} {row.name}, {title}", gap)
+        (f"{row.name if row.axis == AXES['site'] else f'{row.axis.lower()} {row.name}'}: {title}", gap)
         for row in rows
         for title, gap in (
             ("AUC", row.metrics.gaps.auc),
