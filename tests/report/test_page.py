@@ -61,6 +61,7 @@ def test_the_page_says_the_answer_first_and_every_number(any_page: Path) -> None
     shown = f"Federated AUC {mean.value:.2f} 95% CI {mean.low:.2f}–{mean.high:.2f}"
     assert text.index("AD vs CN") < text.index("weights are random") < text.index(shown) < text.index("What ran")
     assert f"({size(traffic)} both ways, all sites)" in text
+    assert "total traffic also includes the last model, sent to each site for validation" in text
     for method in metrics.methods.values():
         for auc in (method.mean_auc, *(site.auc for site in method.sites.values())):
             shown = (
