@@ -80,7 +80,7 @@ reliability: install
 # Strict: a broken link, an anchor that is not there or a page that is not in the menu fails it. Asks for no network.
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
-	@echo 'open build/site/index.html'
+	@echo 'open build/site/index.html; its search works only behind a server: python -m http.server --directory build/site'
 
 sample: install
 	$(BIN)/python tests/support/sample_report.py build/sample

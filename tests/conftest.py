@@ -150,13 +150,13 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def serious_faults() -> Callable[[Any], list[tuple[str, list[str]]]]:
-    """What axe-core finds serious or critical on a page: its rule, and the first places."""
+def faults_of_access() -> Callable[[Any], list[tuple[str, list[str]]]]:
+    """What axe-core finds on a page, of any impact: its rule, and the first places."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 
     def found(page: Any) -> list[tuple[str, list[str]]]:
-        faults = [one for one in axe.Axe().run(page).response["violations"] if one["impact"] in ("serious", "critical")]
-        return [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in faults]
+        violations = axe.Axe().run(page).response["violations"]
+        return [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in violations]
 
     return found
 

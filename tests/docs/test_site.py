@@ -76,6 +76,19 @@ def test_pages_open_offline_and_are_not_wider_than_the_screen(site: Path, browse
     assert (asked, too_wide) == ([], [])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_fault_of_accessibility(site: Path, browser: Any, faults_of_access: Any, scheme: str) -> None:
+    page = browser.new_page(color_scheme=scheme, viewport={"width": 1280, "height": 900})
+    found = {}
+    for name in SHOWN:
+        page.goto((site / f"{name}.html").as_uri())
+        page.wait_for_selector(".md-tabs__link")
+        found[name] = faults_of_access(page)
+    page.close()
+    assert [name for name, faults in found.items() if faults] == [], found
+
+
 def test_the_sample_report_is_small_and_says_that_it_is_simulated() -> None:
     report = DOCS / "sample" / "report.html"
     assert report.stat().st_size < LIMIT_BYTES

@@ -177,13 +177,13 @@ def test_all_is_unfolded_and_folded(open_page: Callable[..., Any], finished_page
     assert page.locator("main details[open]").count() == 0
 
 
-def test_no_serious_fault_of_accessibility(
-    open_page: Callable[..., Any], study_page: Path, finished_page: Path, small_run: RunFolder, serious_faults: Any
+def test_no_fault_of_accessibility(
+    open_page: Callable[..., Any], study_page: Path, finished_page: Path, small_run: RunFolder, faults_of_access: Any
 ) -> None:
     for path in (study_page, finished_page, small_run.report):
         page = open_page(path)
         page.get_by_role("button", name="Unfold all").click()
-        assert serious_faults(page) == []
+        assert faults_of_access(page) == []
 
 
 def test_it_can_be_read_without_the_script(browser: Any, study_page: Path) -> None:

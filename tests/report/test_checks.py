@@ -74,8 +74,7 @@ def attacked(contents: RunContents, value: float, low: float, high: float) -> Ru
 
 def test_a_model_that_memorises_is_marked_and_leads_to_its_numbers(contents: RunContents) -> None:
     found = {check.text: check for check in checks(attacked(contents, 0.68, 0.58, 0.77))}
-    advice = "use fewer rounds or differential privacy, or do not share the weights"
-    check = found["the model memorises training people (membership attack AUC 0.68, chance 0.50): " + advice]
+    check = found["the model memorises training people (membership attack AUC 0.68)"]
     assert (check.good, check.section) == (False, "privacy")
     assert "no sign of memorising (membership attack AUC 0.55) →" in texts(attacked(contents, 0.55, 0.45, 0.65))
     assert not any("memoris" in text for text in texts(replace(contents, metrics=None)))

@@ -32,8 +32,17 @@ def test_the_sentence_names_people_chance_and_auc(metrics: RunMetrics) -> None:
         "14 of 100 training people with the federated model (by chance 7; AUC 0.60 [0.51, 0.68]), "
         "25 of 100 training people with the sites' own models (by chance 7; AUC 0.70 [0.61, 0.77]) and "
         "an undisclosed number of 100 training people with the centralized model (by chance 7; AUC 0.85 [0.78, 0.90]); "
-        "an AUC of 0.5 is a coin toss, 1 is certainty."
+        "an AUC of 0.5 is a coin toss, 1 is certainty. The federated model memorises: use fewer rounds or differential "
+        "privacy, or do not share the weights."
     )
+
+
+def test_advice_is_given_only_where_the_attack_is_shown_to_do_better_than_chance(metrics: RunMetrics) -> None:
+    attack = metrics.federated.membership
+    assert attack is not None
+    harmless = replace(attack, mean_auc=replace(attack.mean_auc, value=0.55, low=0.47, high=0.63))
+    methods = metrics.methods | {"federated": replace(metrics.federated, membership=harmless)}
+    assert membership_sentence(replace(metrics, methods=methods)).endswith("1 is certainty.")
 
 
 def test_the_table_has_a_row_per_site_and_one_of_all(metrics: RunMetrics) -> None:

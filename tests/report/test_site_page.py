@@ -89,7 +89,7 @@ def test_a_site_without_approvals_says_what_to_do(tmp_path: Path) -> None:
     assert Approvals(SitePaths(tmp_path).approvals).file_of("none") == ""
 
 
-def test_it_is_followed_in_a_browser_until_the_site_leaves(folder: Path, browser: Any, serious_faults: Any) -> None:
+def test_it_is_followed_in_a_browser_until_the_site_leaves(folder: Path, browser: Any, faults_of_access: Any) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 844})
 
     def look_and_leave() -> None:
@@ -97,7 +97,7 @@ def test_it_is_followed_in_a_browser_until_the_site_leaves(folder: Path, browser
             page.goto(watch.url)
             assert page.locator("#status").inner_text().startswith("Joined: small, round 1 of 3")
             assert page.evaluate("document.documentElement.scrollWidth") == 390
-            assert serious_faults(page) == []
+            assert faults_of_access(page) == []
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -180,6 +180,7 @@ def test_of_one_site_there_is_no_average(metrics: RunMetrics) -> None:
     ("slope", "intercept", "words"),
     [
         ((0.5, 0.3, 0.7), (0.1, -0.2, 0.4), "overconfident, probabilities too extreme (slope 0.50, 95% CI 0.30"),
+        ((97.19, 63.08, 131.31), (0.1, -0.2, 0.4), "not extreme enough (slope 97, 95% CI 63 to 131)"),
         ((3.5, 1.4, 5.6), (0.1, -0.2, 0.4), "underconfident, probabilities not extreme enough (slope 3.50, 95% CI"),
         ((1.1, 0.6, 1.6), (0.1, -0.2, 0.4), "no sign of over- or underconfidence (slope 1.10, "),
         ((1.1, 0.6, 1.6), (-1.2, -2, -0.4), "; probabilities of AD too high overall (intercept −1.20, 95% CI −2"),

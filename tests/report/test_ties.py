@@ -13,7 +13,7 @@ SHOWN = defined(0.1, (0.02, 0.2), "m", few=False)
 def test_a_tie_is_no_missing_result() -> None:
     assert tie(undefined(SAME_RANKING)) == "both rank the test people identically"
     assert tie(undefined("one class only")) == tie(SHOWN) == ""
-    assert against("local", undefined(SAME_RANKING)).difference == "tie: both rank the test people identically"
+    assert against("local", undefined(SAME_RANKING), "").difference == "tie: both rank the test people identically"
 
 
 def test_a_cell_names_the_tie_and_keeps_other_reasons() -> None:
@@ -26,10 +26,10 @@ def test_a_cell_names_the_tie_and_keeps_other_reasons() -> None:
 
 def test_ties_are_listed_once() -> None:
     found = [
-        against("runner-up", undefined(SAME_RANKING)),
-        against("centralized", SHOWN),
-        against("local", undefined(SAME_RANKING)),
-        against("leave one site out", undefined("one class only")),
+        against("runner-up", undefined(SAME_RANKING), ""),
+        against("centralized", SHOWN, "better"),
+        against("local", undefined(SAME_RANKING), ""),
+        against("leave one site out", undefined("one class only"), ""),
     ]
     merged = with_ties_merged(found)
     assert [one.title for one in merged] == ["runner-up and local", "centralized", "leave one site out"]

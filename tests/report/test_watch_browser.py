@@ -78,7 +78,7 @@ def page(browser: Any) -> Iterator[Any]:
 
 
 def test_the_page_follows_the_run_and_ends_as_its_report(
-    page: Any, small_experiment: Any, serious_faults: Any, tmp_path: Path
+    page: Any, small_experiment: Any, faults_of_access: Any, tmp_path: Path
 ) -> None:
     training = {"rounds": 3, "batch_size": 4}
     experiment = Experiment.from_yaml(small_experiment.write(tmp_path / "run", training=training))
@@ -100,7 +100,7 @@ def test_the_page_follows_the_run_and_ends_as_its_report(
         assert page.locator("section[aria-labelledby=auc]").count() == 0
         order = [part.evaluate("part => part.id || part.className") for part in page.locator("header > *").all()]
         assert order == ["", "setting", "status", "doing", "caveat", "contents"]
-        assert serious_faults(page) == []
+        assert faults_of_access(page) == []
         page.evaluate("window.sameDocument = true")
         heading = page.locator("section[aria-labelledby=training] th", has_text="Round")
         heading.get_by_role("button").click(click_count=2)

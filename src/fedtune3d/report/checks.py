@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fedtune3d.cohorts.flow import NOBODY
+from fedtune3d.report.membership import memorises
 from fedtune3d.report.number_formatting import plural
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.what_left import sums_only
@@ -86,19 +87,13 @@ def _quality(contents: RunContents) -> Check:
 def _memorisation(contents: RunContents) -> Iterator[Check]:
     """Say whether the membership attack on the federated model does better than chance; nothing without an attack."""
     method = contents.metrics.methods.get("federated") if contents.metrics else None
-    limits = method.membership.mean_auc.limits if method and method.membership else None
-    if limits is None:
+    if method is None or method.membership is None or (limits := method.membership.mean_auc.limits) is None:
         return
-    value, low, _ = limits
-    if low > 0.5:
-        yield Check(
-            f"the model memorises training people (membership attack AUC {value:.2f}, chance 0.50): use fewer "
-            "rounds or differential privacy, or do not share the weights",
-            False,
-            "privacy",
-        )
+    found = f"(membership attack AUC {limits[0]:.2f})"
+    if memorises(method.membership):
+        yield Check(f"the model memorises training people {found}", False, "privacy")
     else:
-        yield Check(f"no sign of memorising (membership attack AUC {value:.2f})", None, "privacy")
+        yield Check(f"no sign of memorising {found}", None, "privacy")
 
 
 def _privacy(contents: RunContents) -> Check:

@@ -11,6 +11,9 @@ from fedtune3d.report.table import shown_methods
 MODELS = {"federated": "the federated model", "local": "the sites' own models", "centralized": "the centralized model"}
 """Method → its models, in words."""
 
+CHANCE = 0.5
+ADVICE = "use fewer rounds or differential privacy, or do not share the weights"
+
 
 class MembershipCell(NamedTuple):
     """The attack on a method's model: its AUC, and the people recognised, such as ``14 of 100 [9%, 22%]``."""
@@ -66,11 +69,19 @@ def membership_sentence(metrics: RunMetrics) -> str:
     if not parts:
         return ""
     found = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+    federated = _attacks(metrics).get("federated")
+    advice = f" The federated model memorises: {ADVICE}." if federated and memorises(federated) else ""
     return (
         "Anyone with a person's scan and diagnosis can use a trained model to guess whether this person was in its "
         f"training set. With at most 1 false alarm in {ONE_FALSE_ALARM_IN} other people, this attack recognises "
-        f"{found}; an AUC of 0.5 is a coin toss, 1 is certainty."
+        f"{found}; an AUC of 0.5 is a coin toss, 1 is certainty.{advice}"
     )
+
+
+def memorises(attack: MembershipMetrics) -> bool:
+    """Return whether the attack on a model is shown to do better than chance."""
+    limits = attack.mean_auc.limits
+    return limits is not None and limits[1] > CHANCE
 
 
 def _attacks(metrics: RunMetrics) -> dict[str, MembershipMetrics]:

@@ -169,7 +169,8 @@ def _slope_words(slope: Estimate) -> str:
 
 def _numbers(estimate: Estimate) -> str:
     assert estimate.limits is not None  # as in every caller
-    value, low, high = (f"{number:.2f}".replace("-", "−") for number in estimate.limits)
+    digits = 2 if abs(estimate.limits[0]) < 10 else 0  # of nearly constant probabilities the slope is huge
+    value, low, high = (f"{number:.{digits}f}".replace("-", "−") for number in estimate.limits)
     return f"{value}, 95% CI {low} to {high}"
 
 

@@ -192,11 +192,11 @@ def test_left_and_right_and_limits_are_marked(page: Path, browser: object) -> No
             assert (around == 30).any(), letter
 
 
-def test_nothing_is_cut_off_and_no_serious_fault_of_accessibility(
-    page: Path, browser: object, serious_faults: Callable[[object], list[tuple[str, list[str]]]]
+def test_nothing_is_cut_off_and_no_fault_of_accessibility(
+    page: Path, browser: object, faults_of_access: Callable[[object], list[tuple[str, list[str]]]]
 ) -> None:
     for width in (1280, 390):
         tab = browser.new_page(viewport={"width": width, "height": 844})  # type: ignore[attr-defined]
         tab.goto(page.as_uri())
         assert tab.evaluate("document.documentElement.scrollWidth") == width
-        assert serious_faults(tab) == []
+        assert faults_of_access(tab) == []
