@@ -7,6 +7,7 @@ import pytest
 from cross_validation_results import results_of
 
 from fedtune3d.report.cross_validation_first_screen import cross_validation_first_screen
+from fedtune3d.report.first_screen import run_setting
 from fedtune3d.report.run_contents import RunContents, read_run
 
 
@@ -20,7 +21,8 @@ def test_it_answers_the_questions_of_a_clinician(runs: dict[str, RunContents]) -
     results = results_of(2, 1)
     first = cross_validation_first_screen(results, runs)
     assert first.question == "AD vs CN from T1-weighted MRI"
-    assert first.setting == "drawn · 2 folds · 2 sites"
+    run = run_setting(runs["repeat1-fold1"])
+    assert first.setting == " · ".join(["drawn", "2 folds", *run[1:]])
     facts = dict(first.facts)
     assert facts["Tested on"] == (
         "162 people (66 AD, 96 CN) at 2 sites, each once, by a model trained without them"  # 81 in each fold

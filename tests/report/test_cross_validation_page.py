@@ -27,7 +27,7 @@ def test_the_page_has_every_number_of_the_results(folder: CrossValidationFolder)
     text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
     mean = results.methods["federated"].mean
     assert mean.estimate.value is not None
-    assert f"Cross-validated AUC, mean over 2 sites: {mean.estimate.value:.2f} [" in text
+    assert f"Cross-validated AUC, mean over 2 sites: {mean.estimate.value:.2f} (95% CI " in text
     assert "3 folds, 2 repeats" in text
     for method in results.methods.values():
         for auc in (*method.sites.values(), method.mean):

@@ -61,7 +61,7 @@ def test_the_terminal_shows_estimates_and_spread() -> None:
     mean = results.methods["federated"].mean
     assert f"{mean.estimate.value:.2f} [{mean.estimate.low:.2f}, {mean.estimate.high:.2f}]" in text
     assert "over folds" in text
-    assert answer(results).startswith(f"Cross-validated AUC, mean over 2 sites: {mean.estimate.value:.2f} [")
+    assert answer(results).startswith(f"Cross-validated AUC, mean over 2 sites: {mean.estimate.value:.2f} (95% CI ")
     assert answer(replace(results, methods={})) == "No fold of 3 is finished yet."
 
 
@@ -74,7 +74,7 @@ def test_numbers_have_a_table_for_errors_and_one_for_what_is_explained() -> None
     mean = results.methods["federated"].mean.estimate
     assert answer(results).startswith(
         "Cross-validated mean absolute error, mean over 2 sites: "
-        f"{mean.value:.2f} [{mean.low:.2f}, {mean.high:.2f}] years; 3 folds, 2 repeats"
+        f"{mean.value:.2f} years (95% CI {mean.low:.2f}–{mean.high:.2f}); 3 folds, 2 repeats"
     )
     data = fold_data(results)
     assert len(data) == 6 * 3

@@ -8,7 +8,7 @@ from fedtune3d.evaluation.cross_validated import FoldNumber
 from fedtune3d.evaluation.cross_validation import CrossValidationResults
 from fedtune3d.evaluation.outcome import NumberOutcome, in_shown_order
 from fedtune3d.report.cross_validation_tables import design, shown_methods
-from fedtune3d.report.first_screen import MODALITY, asked
+from fedtune3d.report.first_screen import MODALITY, asked, run_setting
 from fedtune3d.report.number_formatting import METHODS, plural
 from fedtune3d.report.run_contents import RunContents
 from fedtune3d.report.sample_sizes import people_in_each
@@ -29,7 +29,7 @@ class CrossValidationFirstScreen:
 
     Attributes:
         question: What is asked of a scan; the experiment's name before any fold has begun.
-        setting: Experiment, folds and sites in one line.
+        setting: Experiment, folds, and what the first fold's run was, in one line.
         facts: Name → text: on whom it was tested, the baselines, what left the sites, what to do with a new scan.
     """
 
@@ -48,7 +48,7 @@ def cross_validation_first_screen(
         runs: Name of a fold → its run, if it has begun.
     """
     first = next(iter(runs.values()), None)
-    setting = [results.experiment] if first is not None else []
+    setting = [plural(len(results.sites), "site")] if first is None else run_setting(first)[1:]
     facts = [
         *_tested(results, runs),
         *_baselines(results),
@@ -57,7 +57,7 @@ def cross_validation_first_screen(
     ]
     return CrossValidationFirstScreen(
         question=results.experiment if first is None else f"{asked(results.outcome, first.names)} from {MODALITY}",
-        setting=" · ".join([*setting, design(results), plural(len(results.sites), "site")]),
+        setting=" · ".join([*([results.experiment] if first is not None else []), design(results), *setting]),
         facts=facts if "federated" in results.methods else [],
     )
 

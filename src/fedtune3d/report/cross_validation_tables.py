@@ -16,6 +16,7 @@ from fedtune3d.report.number_formatting import METHODS, interval, plural
 from fedtune3d.report.shown_measure import main_measure, shown_measure
 from fedtune3d.report.site_name import SiteName
 from fedtune3d.report.site_order import by_site
+from fedtune3d.report.statements import ci
 
 MEAN = "Mean"
 
@@ -150,9 +151,9 @@ def answer(results: CrossValidationResults) -> str:
     if mean.estimate.value is None:
         return f"Cross-validation: {mean.estimate.undefined}."
     having = sum(found.estimate.value is not None for found in results.methods["federated"].sites.values())
-    few = " (few people)" if mean.estimate.mark else ""
+    few = ", few people" if mean.estimate.mark else ""
     measure = main_measure(results.outcome)
-    value = f"{interval(mean.estimate)} {measure.unit}".rstrip()
+    value = ci(mean.estimate, unit=measure.unit or "")
     return (
         f"Cross-validated {measure.name}, mean over {plural(having, 'site')}: {value}{few}; "
         f"{design(results)}, standard deviation {spread(mean)}."

@@ -109,7 +109,7 @@ def first_screen(contents: RunContents, names: ClassNames) -> FirstScreen:
     """Summarise a run for its first screen."""
     return FirstScreen(
         question=f"{asked(contents.outcome, names)} from {MODALITY}",
-        setting=" · ".join(_setting(contents)),
+        setting=" · ".join(run_setting(contents)),
         result=None if contents.metrics is None else _result(contents, contents.metrics, names),
     )
 
@@ -122,7 +122,8 @@ def asked(outcome: Outcome, names: ClassNames) -> str:
     return f"C{classes[1:]}" if classes.startswith("class ") else classes  # it begins a title
 
 
-def _setting(contents: RunContents) -> list[str]:
+def run_setting(contents: RunContents) -> list[str]:
+    """List what a run was: name, encoder, head, tuning and rule, number of sites, date and version."""
     parts = [str(contents.config["name"])]
     encoder = contents.config.get("model", {}).get("encoder")
     if contents.facts is not None and encoder and (named := encoder_with_weights(encoder, contents.facts.weights)):
