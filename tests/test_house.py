@@ -215,6 +215,11 @@ def test_no_module_is_too_long() -> None:
     assert not too_long
 
 
+def test_no_docstring_begins_with_what() -> None:
+    begin = re.compile(r'"""What\b')
+    assert [path.name for path in PACKAGE.rglob("*.py") if begin.search(path.read_text())] == []
+
+
 @pytest.mark.ci
 def test_no_function_is_too_long() -> None:
     too_long = {}

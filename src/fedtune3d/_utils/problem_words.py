@@ -1,4 +1,4 @@
-"""What pydantic expected, in words: ``a whole number``, ``at least 1``, ``a list such as [fedavg]``."""
+"""Expectations of pydantic in words: ``a whole number``, ``at least 1``, ``a list such as [fedavg]``."""
 
 from pydantic_core import ErrorDetails
 

@@ -26,7 +26,7 @@ Criterion = Annotated[str, BeforeValidator(_criterion)]
 
 @dataclass(frozen=True)
 class Included:
-    """What is predicted of the rows that meet a criterion; all other rows are left out, whatever else they hold.
+    """The outcome predicted for the rows that meet a criterion; all other rows are left out, whatever else they hold.
 
     Attributes:
         truth: The classes, or the number.
@@ -82,4 +82,4 @@ class Included:
 
 
 Wanted = Truth | Included
-"""What a site's tables say that a model is to predict, and of which rows."""
+"""The outcome that a site's tables define for a model, and for which rows."""

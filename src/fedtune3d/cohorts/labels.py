@@ -238,4 +238,4 @@ def _expression(diagnoses: tuple[str, ...] | str) -> LabelExpression:
 
 
 Truth = Labels | NumberColumn
-"""What a site's tables say that a model is to predict."""
+"""The outcome that a site's tables define for a model."""

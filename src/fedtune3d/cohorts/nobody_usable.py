@@ -1,4 +1,4 @@
-"""What to correct where no row of a site's tables can be used, or none is in a class: criterion, labels, or column."""
+"""Advice where no row of a site's tables can be used, or none is in a class: criterion, labels, or column."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

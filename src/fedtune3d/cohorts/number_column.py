@@ -10,7 +10,7 @@ from fedtune3d.evaluation.outcome import NumberOutcome
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """What the declared column makes of a row: a number in its range, or none.
+    """The value of the declared column in a row: a number in its range, or none.
 
     Attributes:
         outcome: The column, its range and unit, and what a missing value means.

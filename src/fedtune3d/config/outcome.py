@@ -1,4 +1,4 @@
-"""What a model predicts, as the YAML says it: classes under `labels`, or a number under `target`."""
+"""The outcome that a model predicts, as in the YAML: classes under `labels`, or a number under `target`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self

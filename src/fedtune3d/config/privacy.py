@@ -1,4 +1,4 @@
-"""What the server may see of the sites' updates, and what these may tell of a person."""
+"""Limits on what the server may see of the sites' updates, and on what these may reveal about a person."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -77,7 +77,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Draw:
-    """What sets the trials of a combination apart: the seed and, in a cross-validation, the fold."""
+    """The causes that set the trials of a combination apart: the seed and, in a cross-validation, the fold."""
 
     seed: int
     fold: Fold | None = None

@@ -29,7 +29,7 @@ FoldSummaries = Mapping[FoldNumber, Mapping[str, Mapping[str, AnySummary]]]
 """Fold → site → method → the summary of the predictions of the fold's test scans, all of one outcome."""
 MeasureName = Literal["auc", "macro_auc", "mae", "r_squared"]
 MEASURES: tuple[MeasureName, ...] = get_args(MeasureName)
-"""What is averaged over folds, the main measure of an outcome before others: AUC; macro AUC; or MAE, then R²."""
+"""The measures averaged over folds, the main measure of an outcome before others: AUC; macro AUC; or MAE, then R²."""
 
 
 @dataclass(frozen=True)

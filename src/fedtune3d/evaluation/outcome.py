@@ -1,4 +1,4 @@
-"""What a model predicts: one of two or more classes, or a number. Every room that asks, asks these types."""
+"""The outcome of a model: one of two or more classes, or a number. Every room that asks, asks these types."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a site's counts allow its statistics to be: a summary that contradicts its own counts is refused.
+"""Bounds on a site's statistics from its counts: a summary that contradicts its own counts is refused.
 
 The server has a site's scans as counts on a grid, never as probabilities. From them follow the AUC up to the pairs that
 share a bin, the Brier score up to the width of the bins, and roughly how wide an interval is.

@@ -1,4 +1,4 @@
-"""What an answer may say, given what its site has described before: counts bound counts, counts bound statistics.
+"""Checks of an answer against what its site has described before: counts bound counts, counts bound statistics.
 
 A check raises `ValueError` with one line. Where a site held a number back, there is nothing to compare with.
 """
@@ -54,7 +54,7 @@ _DIGEST, _BAND = 64, 16
 
 @dataclass(frozen=True)
 class SiteDescription:
-    """What a site has said of itself before the rounds; None where it has not yet, or holds it back.
+    """The descriptions that a site has given before the rounds; None where it has not yet, or holds it back.
 
     Attributes:
         people: People with a usable scan.

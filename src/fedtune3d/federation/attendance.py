@@ -24,7 +24,7 @@ class Absence:
 
 @dataclass(frozen=True)
 class Absences:
-    """What ``absences.json`` holds: all absences of a run outside its rounds."""
+    """The contents of ``absences.json``: all absences of a run outside its rounds."""
 
     absences: tuple[Absence, ...]
 

@@ -52,7 +52,7 @@ _ADVICE = "run again into a new folder, under another name or seed"
 
 @dataclass(frozen=True)
 class Report:
-    """What a site says of an update that it keeps: an `Update` without its tensors."""
+    """A site's report on an update that it keeps: an `Update` without its tensors."""
 
     examples: int
     scores: dict[str, SiteScore]

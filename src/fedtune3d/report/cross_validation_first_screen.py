@@ -20,7 +20,7 @@ NO_MODEL = (
     "a cross-validation leaves no single model. To predict new scans, run the experiment without `validation`, "
     "then `fedtune3d predict`"
 )
-"""What to do with a new scan."""
+"""Advice on a new scan."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from fedtune3d.report.run_tables import what_ran
 from fedtune3d.report.shown_measure import ShownMeasure, main_measure, shown_measure
 
 SHARED = ("Sites", "Groups", "Methods", "Server saw", "Encoder", "Weights", "Pre-trained on", "Device", "Seed")
-"""What the runs of all folds have in common."""
+"""Settings that the runs of all folds have in common."""
 
 
 def write_cross_validation_report(folder: Path) -> Path:

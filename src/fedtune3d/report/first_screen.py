@@ -71,7 +71,7 @@ def with_ties_merged(found: Sequence[Against]) -> list[Against]:
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished run found.
+    """The findings of a finished run.
 
     Attributes:
         value: The main measure, such as the mean test AUC.

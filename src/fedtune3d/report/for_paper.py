@@ -1,4 +1,4 @@
-"""What a paper on a run can take over: its methods as text, and the TRIPOD+AI checklist."""
+"""Material for a paper on a run: its methods as text, and the TRIPOD+AI checklist."""
 
 from dataclasses import dataclass
 

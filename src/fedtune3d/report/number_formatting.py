@@ -19,7 +19,7 @@ METHODS = {
 """The methods in the order in which they are shown, and their titles."""
 
 NO_WIDTH = "no interval: its estimated width is 0"
-"""What stands in the place of an interval whose limits are equal."""
+"""The text in the place of an interval whose limits are equal."""
 
 FEWEST_DIGITS, MOST_DIGITS = 3, 25
 """Neighbouring floating-point numbers above 1e-8 differ within 25 digits."""

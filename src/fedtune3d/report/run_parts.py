@@ -1,4 +1,4 @@
-"""What the sections of a run's page show, under the names that its templates use."""
+"""The contents of the sections of a run's page, under the names that its templates use."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

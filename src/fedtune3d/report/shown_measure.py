@@ -65,7 +65,7 @@ RMSE_NAME = "root mean squared error"
 
 @dataclass(frozen=True)
 class ValidationMeasure:
-    """What rounds are compared by on validation scans.
+    """The measure by which rounds are compared on validation scans.
 
     Attributes:
         name: Its short name: ``AUC``, ``RMSE`` or ``loss``.

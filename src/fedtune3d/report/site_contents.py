@@ -1,4 +1,4 @@
-"""What a site's own ledgers say: what was asked of it, what is left of the budgets, what left, and how far it is."""
+"""Contents of a site's own ledgers: what was asked of it, what is left of the budgets, what left, and how far it is."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

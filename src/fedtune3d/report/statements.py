@@ -1,4 +1,4 @@
-"""What a run found, in words: better or worse than a baseline, calibration, a clinic's two rates."""
+"""Findings of a run in words: better or worse than a baseline, calibration, a clinic's two rates."""
 
 from collections.abc import Iterator, Mapping
 

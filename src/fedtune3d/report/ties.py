@@ -9,7 +9,7 @@ from fedtune3d.evaluation.regression.paired import EQUAL
 
 @dataclass(frozen=True)
 class _Words:
-    """What a tie is called in a sentence and in a table."""
+    """Names of a tie in a sentence and in a table."""
 
     sentence: str
     cell: str

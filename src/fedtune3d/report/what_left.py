@@ -1,4 +1,4 @@
-"""What left the sites in a run, in words, from its configuration and its ledger."""
+"""A description of what left the sites in a run, from its configuration and its ledger."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ FREE_OF_NOISE = (
     "intensity profiles",
     "age and sex by class",
 )
-"""What every run sends besides updates; differential privacy adds no noise to it."""
+"""Values that every run sends besides updates; differential privacy adds no noise to it."""
 ON_ONE_MACHINE = ". All sites were on this machine: across hospitals, this would have left"
 
 

@@ -1,4 +1,4 @@
-"""What simulated people are simulated for: two classes, three classes, or their age."""
+"""The outcomes that people are simulated for: two classes, three classes, or their age."""
 
 from enum import StrEnum
 

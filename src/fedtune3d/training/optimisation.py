@@ -17,7 +17,7 @@ from fedtune3d.training.settings import TrainingSettings, rate_factor
 
 
 class Optimizer(Protocol):
-    """What local training needs of an optimiser."""
+    """The interface that local training needs of an optimiser."""
 
     def step(self) -> None:
         """Change the parameters that have a gradient."""

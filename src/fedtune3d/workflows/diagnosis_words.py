@@ -1,4 +1,4 @@
-"""What `init` knows of diagnoses by their words: controls, dementia, the stages between. The rest is the user's."""
+"""The diagnoses that `init` knows by their words: controls, dementia, the stages between. The rest is the user's."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -21,7 +21,7 @@ from fedtune3d.training.prediction import as_input
 
 @dataclass(frozen=True)
 class ExportedPrediction:
-    """What an exported model says of a scan.
+    """The prediction of an exported model for a scan.
 
     Attributes:
         probabilities: Class → its probability; empty if the model predicts a number.

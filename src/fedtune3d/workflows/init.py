@@ -81,7 +81,7 @@ Given = TypeVar("Given", Path, str)
 
 @dataclass(frozen=True)
 class Written:
-    """What `write_experiment` found and wrote, for the terminal.
+    """The result of `write_experiment`, for the terminal.
 
     Attributes:
         found: The diagnoses, or the column of numbers, with counts.

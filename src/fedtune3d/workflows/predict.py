@@ -166,7 +166,7 @@ def _predictions(
 
 @dataclass(frozen=True)
 class _Source:
-    """What a process needs to load the same model: as in `Predictor`, and the encoders' files that were installed."""
+    """The arguments from which a process loads the same model: as in `Predictor`, and the installed encoders' files."""
 
     run_folder: Path
     weights: Path | None

@@ -1,4 +1,4 @@
-"""What a site keeps while an update of it is added up without anybody seeing it."""
+"""Files that a site keeps while one of its updates is added up without anybody seeing it."""
 
 from dataclasses import dataclass
 from pathlib import Path

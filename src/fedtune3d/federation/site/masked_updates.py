@@ -22,7 +22,7 @@ _ADVICE = "remove the folder and start the run again under another name or seed"
 
 @dataclass(frozen=True)
 class KeptUpdate:
-    """What the site keeps of the last attempt; the values of its update are in a file of their own.
+    """The site's record of the last attempt; the values of its update are in a file of their own.
 
     Attributes:
         kept: The secrets, and how far the attempt has come.

@@ -1,4 +1,4 @@
-"""What runs in a worker: it holds one model and some of the sites, and carries out one call after another.
+"""The code that runs in a worker, which holds one model and some of the sites, and carries out one call after another.
 
 A worker ends with the process that started it, however that ends: the other end of its lifeline, a pipe, closes then.
 """

@@ -1,4 +1,4 @@
-"""What an experiment will cost the people of a site, before anything runs."""
+"""Forecast of the privacy budget that an experiment will cost the people of a site, before anything runs."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Spent:
-    """What an experiment has cost each person in training at a site so far.
+    """The privacy budget that an experiment has cost each person in training at a site so far.
 
     Attributes:
         epsilon: ε, at the experiment's δ.
