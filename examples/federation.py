@@ -103,7 +103,7 @@ def approve(folders: list[Path], experiment: Path) -> None:
 
 
 def join(folders: list[Path]) -> list[subprocess.Popen[bytes]]:
-    """Start the sites, each with a log beside its folder."""
+    """Start the sites, each with a log next to its folder."""
     joined = []
     for folder in folders:
         print("$ fedtune3d site join", folder, "&", flush=True)

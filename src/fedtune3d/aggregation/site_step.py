@@ -184,7 +184,7 @@ def unpack_step(step_type: type[SiteStep], packed: PackedStep) -> SiteStep:
 
 
 # Kept for each class: pydantic takes a millisecond for an adapter, and a round uses several at each site. What mypy is
-# told above: a class has a hash, whether or not its instances have.
+# given above: a class has a hash, whether or not its instances have.
 @cache
 def _fields(step_type: type[SiteStep]) -> Mapping[str, bool]:
     """Return field name → whether the field is a state dict."""

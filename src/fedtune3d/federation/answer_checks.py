@@ -312,13 +312,13 @@ def _require_finite(state: State, name: str, shape: tuple[int, ...]) -> None:
 
 
 def _map_saliency(task: Task, answer: Answer, known: SiteDescription) -> None:
-    told, regions = answer.expect(MeanSaliency), task.parts.get(REGIONS, {}).keys()
-    _at_most("scans of the map", told.scans, known.scans_in("test"))
-    _at_most("scans in the template", told.in_template, told.scans)
-    for named in (told.shares, told.volumes):
+    summary, regions = answer.expect(MeanSaliency), task.parts.get(REGIONS, {}).keys()
+    _at_most("scans of the map", summary.scans, known.scans_in("test"))
+    _at_most("scans in the template", summary.in_template, summary.scans)
+    for named in (summary.shares, summary.volumes):
         if unknown := sorted(named.keys() - regions):
             raise ValueError(f"a region that nobody asked for: {unknown[0][:60]!r}")
-    if told.why is not None:
+    if summary.why is not None:
         return
     mean, shape = answer.parts.get(MAP, {}).get("mean"), (known.map_places or 0,) * 3
     if mean is None or mean.shape != shape or mean.dtype != torch.float32 or not bool(torch.isfinite(mean).all()):

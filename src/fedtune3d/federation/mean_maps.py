@@ -180,12 +180,12 @@ def _site_maps(experiment: Experiment, template: Template, answers: Mapping[str,
     assert experiment.explain is not None
     method, spec = experiment.explain.method, experiment.input
     width = place_width(method, experiment.map_stride)
-    told, site = {name: answer.expect(MeanSaliency) for name, answer in answers.items()}, answers[TRAINED].site
-    for one in told.values():
-        if one.why is not None:
-            return SiteMaps(site, {}, MapInfo(method, one.why))
-    trained = told[TRAINED]
-    regions = [name for name in trained.volumes if all(name in one.shares for one in told.values())]
+    summaries, site = {name: answer.expect(MeanSaliency) for name, answer in answers.items()}, answers[TRAINED].site
+    for summary in summaries.values():
+        if summary.why is not None:
+            return SiteMaps(site, {}, MapInfo(method, summary.why))
+    trained = summaries[TRAINED]
+    regions = [name for name in trained.volumes if all(name in summary.shares for summary in summaries.values())]
     maps = {name: _checked_map(answer, spec.size // width) for name, answer in answers.items()}
     brain = places_of(torch.from_numpy(template.brain).float(), width) > 0
     info = MapInfo(
@@ -197,7 +197,7 @@ def _site_maps(experiment: Experiment, template: Template, answers: Mapping[str,
         place_mm=width * spec.spacing_mm,
         similarity=similarity(maps[TRAINED][brain], maps[RANDOM][brain]),
         volumes={region: trained.volumes[region] for region in regions},
-        shares={name: {region: one.shares[region] for region in regions} for name, one in told.items()},
+        shares={name: {region: summary.shares[region] for region in regions} for name, summary in summaries.items()},
     )
     return SiteMaps(site, maps, info)
 

@@ -84,7 +84,7 @@ def labelled(title: str, differs: str) -> str:
 
 
 def _steps(contents: RunContents) -> Callable[[int], int] | None:
-    """Return how many steps a round has by its training scans; None if that cannot be told."""
+    """Return how many steps a round has by its training scans; None if that is not known."""
     config = contents.config
     if config.get("privacy", {}).get("epsilon") is not None:
         return None  # the steps are those of people drawn at random, or of all at once

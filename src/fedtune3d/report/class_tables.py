@@ -21,7 +21,7 @@ MEASURES = {
 }
 """The measures of all classes together, and their titles."""
 OF_PROBABILITIES = ("log_loss", "brier")
-"""Those of the predicted probabilities; the others are of how well classes are told apart."""
+"""Those of the predicted probabilities; the others are of how well classes are separated."""
 CALIBRATION_ERROR = "ECE (if calibrated)"
 """The title of the expected calibration error of the predicted class, which has no interval and no mean."""
 MEANS = ("macro_auc", "hand_till", "balanced_accuracy", "log_loss", "brier")

@@ -20,7 +20,7 @@ def conv_norm_gelu(in_channels: int, out_channels: int, kernel: int, stride: int
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3×3 convolutions beside an identity path: x ↦ GELU(x + N(C(GELU(N(C(x)))))), shape unchanged.
+    """Two 3×3×3 convolutions in parallel with an identity path: x ↦ GELU(x + N(C(GELU(N(C(x)))))), shape unchanged.
 
     The basic block of He et al. 2016 (arXiv:1512.03385, fig. 2) with GroupNorm and GELU.
     """
