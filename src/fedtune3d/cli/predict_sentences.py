@@ -9,7 +9,7 @@ from fedtune3d.evaluation.outcome import NumberOutcome, Outcome
 from fedtune3d.report.headline import headline
 from fedtune3d.report.number_formatting import plural, probability_text, sentence_case
 from fedtune3d.report.number_formatting import threshold as threshold_text
-from fedtune3d.report.statements import calibration_words, ci, rates
+from fedtune3d.report.statements import calibration_words, rates
 from fedtune3d.workflows.predict import Predictor
 from fedtune3d.workflows.scan_predictions import AnyPrediction, ClassPrediction, NumberPrediction, Prediction
 
@@ -154,12 +154,8 @@ def at_test(metrics: RunMetrics, names: ClassNames = UNNAMED) -> list[str]:
     Of two classes also sensitivity, specificity and calibration over all sites, as on the first screen of the report.
     """
     two = metrics.of_two_classes
-    found = headline(metrics)
-    text = found.text
-    if found.mean.limits is not None:
-        few = ", few people" if found.mean.mark else ""
-        text = f"{found.name} over {plural(len(found.mean.sites), 'site')} {ci(found.mean, unit=found.unit)}{few}"
-    return [f"On the test scans of its run: {text}.", *(_of_all_sites(two, names) if two else [])]
+    tested = f"On the test scans of its run: {headline(metrics).sentence}."
+    return [tested, *(_of_all_sites(two, names) if two else [])]
 
 
 def _of_all_sites(two: MethodMetrics, names: ClassNames) -> Iterator[str]:

@@ -7,6 +7,7 @@ from fedtune3d.evaluation.mean_over_sites import SiteMean
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.evaluation.outcome import NumberOutcome
 from fedtune3d.report.number_formatting import interval, plural, setup, size
+from fedtune3d.report.statements import ci
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,17 @@ class Headline:
     @property
     def text(self) -> str:
         """Name, number of sites and value: `mean test AUC over 2 sites 0.81 [0.70, 0.90]`."""
-        value = f"{interval(self.mean)} {self.unit}".rstrip()
+        return self._with(f"{interval(self.mean)} {self.unit}".rstrip(), few=" (few people)")
+
+    @property
+    def sentence(self) -> str:
+        """The same for a sentence: `mean test AUC over 2 sites 0.81 (95% CI 0.70–0.90)`."""
+        return self._with(ci(self.mean, unit=self.unit), few=", few people")
+
+    def _with(self, value: str, few: str) -> str:
         if self.mean.value is None:
             return f"the {self.name} is {value}"
-        few = " (few people)" if self.mean.mark else ""
-        return f"{self.name} over {plural(len(self.mean.sites), 'site')} {value}{few}"
+        return f"{self.name} over {plural(len(self.mean.sites), 'site')} {value}{few if self.mean.mark else ''}"
 
 
 def headline(metrics: RunMetrics, method: str = "federated") -> Headline:

@@ -6,12 +6,12 @@ from fedtune3d.evaluation.estimate import Estimate
 from fedtune3d.evaluation.membership import ONE_FALSE_ALARM_IN, MembershipMetrics, Recognised, SiteMembership
 from fedtune3d.evaluation.metrics import RunMetrics
 from fedtune3d.report.number_formatting import METHODS, interval
+from fedtune3d.report.result_warnings import CHANCE
 from fedtune3d.report.table import shown_methods
 
 MODELS = {"federated": "the federated model", "local": "the sites' own models", "centralized": "the centralized model"}
 """Method → its models, in words."""
 
-CHANCE = 0.5
 ADVICE = "use fewer rounds or differential privacy, or do not share the weights"
 
 

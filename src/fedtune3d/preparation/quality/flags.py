@@ -40,7 +40,7 @@ MEASURES = (
     Measure("template_correlation", "Correlation with template", 2, "low", low=0.35, registered=True),
     Measure("template_dice", "Overlap with template (Dice)", 2, "low", low=0.9, registered=True),
     Measure("snr", "Signal-to-noise ratio", 1, "low"),
-    Measure("cnr", "Contrast to noise", 1, "low", low=1.0),
+    Measure("cnr", "Contrast-to-noise ratio", 1, "low", low=1.0),
     Measure("edge_cm2", "Brain on the scan's edge (cm²)", 1, high=15),
     Measure("header_degrees", "Angle of sform to qform (°)", 1, high=5),
 )
