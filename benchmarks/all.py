@@ -30,7 +30,10 @@ import psutil
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 MAKE_VARIABLES = {"MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"}
-FLOWER = {"round": "Flower simulation, also scoring", "round_training": "Flower simulation (Ray)"}
+FLOWER = {
+    "round": "Flower simulation, train and evaluate",
+    "round_training": "Flower simulation, train",
+}
 """The engine that the round of each row is compared with."""
 QUALITY_BARS = {"correlation": 0.35, "brain_dice": 0.93, "hippocampus_dice_mean": 0.5}
 Json = Mapping[str, Any]
@@ -167,9 +170,8 @@ def read_engines(found: Json) -> dict[str, Value]:
 
 
 def read_workers(found: Json) -> dict[str, Value]:
-    """The round of two workers against one process, and its own floor."""
-    one = [run["round"]["wall"] for run in found["one_process"]]
-    several = [run["round"]["wall"] for run in found["with_workers"]]
+    """The round of two workers against that of one process just before it, and its own floor."""
+    one, several = ([one["wall"] for one in found[side]["rounds"]] for side in ("one_process", "with_workers"))
     floor, median = found["floor"], statistics.median(one)
     least = (median - floor["serial"]) * floor["share"] * floor["slowdown"] + floor["serial"]
     ratios = [before / now for before, now in zip(one, several, strict=True)]
@@ -248,18 +250,18 @@ PROGRAMS = (
         ),
         lambda options: [
             *(HERE / "engines.py", options.folder / "engines", "--engines", *FLOWER.values()),
-            *("--rounds", 7, "--runs", 3, "--scans", 100),
+            *("--rounds", 6, "--runs", 2),
         ],
         read_engines,
     ),
     Program(
         (Row("workers", "a round with two workers, times faster than one process", 1.8, at_least=True),),
-        lambda options: [HERE / "workers.py", options.folder / "engines", "--runs", 2, "--scans", 100],
+        lambda options: [HERE / "workers.py", options.folder / "engines"],
         read_workers,
     ),
     Program(
         (Row("baselines", "sites of four that train `local` at once across hospitals", 2.5, at_least=True),),
-        lambda options: [HERE / "hospital_baselines.py", options.folder / "engines", "--scans", 100],
+        lambda options: [HERE / "hospital_baselines.py", options.folder / "engines"],
         lambda found: {"baselines": Value(found["at_work"], 4.0)},
     ),
     Program(

@@ -4,19 +4,21 @@
 
 Simulates the sites, prepares and encodes their scans once, and then runs in turns, so that all meet the same load: a
 plain loop of training and averaging · this project in one process, and with two workers · Flower's simulation (Ray),
-with the scores below and without · this project's deployment (a SuperLink and four SuperNodes over TLS, real processes)
-· Flower's own FedAvg app on Flower's own deployment (without TLS; a new process a message, as it is by default) ·
-NVFlare's FedAvg in its simulator. What is not installed is named and left out. All of them train by the project's own
-`train_locally`, on one thread a site; the encoder is the tiny one, whose features have the shape of ViT-B's, with
-random weights.
+in three ways · this project's deployment (a SuperLink and four SuperNodes over TLS, real processes) · Flower's own
+FedAvg app on Flower's own deployment (without TLS; a new process a message, as it is by default) · NVFlare's FedAvg in
+its simulator. What is not installed is named and left out. All of them train by the project's own `train_locally`, on
+one thread a site; the encoder is the tiny one, whose features have the shape of ViT-B's, with random weights.
 
 A run counts with its median round. The first is left out, because in it the sites open what they find open later; in
-Flower's simulation an actor also meets sites for the first time in the second and third. In the project's own runs each
-site also scores two states a round on its validation scans, the one that it received and its own. Flower's simulation
-does so, too, in the engine that says so, in the same message as the training, which costs Flower less than its own way,
-an evaluation in a message of its own; the other engines train only. The project's own runs also check and save every
-update and write the ledger; the others do not. In one process the sites take turns; elsewhere, two workers included,
-they share the machine's cores."""
+Flower's simulation an actor also meets sites for the first time in the second and third.
+
+In the project's own runs each site also scores two states a round on its validation scans, the one that it received and
+its own. Flower's simulation does this job in two ways. "Train and evaluate" is Flower's own: `FedAvg` as it comes
+evaluates the average of each round in messages of their own, and a site scores its own state when it has trained it.
+"Scores in train" is this project's way put into Flower: a site scores what it received before it trains. All other
+engines train only. The project's own runs also check and save every update and write the ledger; the others do not. In
+one process the sites take turns; elsewhere, two workers included, they share the machine's cores.
+"""
 
 import argparse
 import importlib.util
@@ -48,10 +50,11 @@ SITES = 4
 BATCH_SIZE = 8
 JOIN_SECONDS = 120
 PLAIN, IN_PROCESS = "plain loop", "in_process"
-SIMULATION, SCORING_SIMULATION = "Flower simulation (Ray)", "Flower simulation, also scoring"
+SIMULATION, EVALUATING_SIMULATION = "Flower simulation, train", "Flower simulation, train and evaluate"
+SCORING_SIMULATION = "Flower simulation, scores in train"
 WORKERS = "in_process, 2 workers"
 DEPLOYMENT, FLOWER, NVFLARE = "this deployment", "Flower FedAvg app, deployment", "NVFlare simulator"
-NEEDS = {SIMULATION: "ray", SCORING_SIMULATION: "ray", NVFLARE: "nvflare"}
+NEEDS = dict.fromkeys((SIMULATION, EVALUATING_SIMULATION, SCORING_SIMULATION), "ray") | {NVFLARE: "nvflare"}
 LIMIT_PERCENT = 3.0
 
 
@@ -112,14 +115,19 @@ class Job:
         """The experiment as it ran in one process, whose splits the other engines take."""
         return self.folder / "in_process.yaml"
 
-    def start(self, name: str, *words: object, home: Path | None = None) -> "subprocess.Popen[bytes]":
-        """Start a program with its output in a log."""
+    def start(
+        self, name: str, *words: object, home: Path | None = None, talks: bool = False
+    ) -> "subprocess.Popen[bytes]":
+        """Start a program with its output in a log; if it talks, only its errors, and the rest goes through pipes."""
         paths = [str(PEERS), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, **QUIET, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         environment |= {"PYTHONPATH": os.pathsep.join(paths), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
         environment |= {"FLWR_HOME": str(home)} if home else {}
         with self.log(name).open("wb") as output:
-            return subprocess.Popen(list(map(str, words)), stdout=output, stderr=output, env=environment)
+            pipe = subprocess.PIPE if talks else None
+            return subprocess.Popen(
+                list(map(str, words)), stdin=pipe, stdout=pipe or output, stderr=output, env=environment
+            )
 
     def log(self, name: str) -> Path:
         """The output of a program."""
@@ -238,8 +246,8 @@ def flower_deployment(job: Job) -> Timing:
         return Timing(job.timed(lambda: run_flower_app(job, home)))
 
 
-def flower_simulation(job: Job, *, scores: bool = False) -> Timing:
-    """The same app in Flower's simulation, one core a site; each site may score two states a round."""
+def flower_simulation(job: Job, *, scores: str = "") -> Timing:
+    """The same app in Flower's simulation, one core a site; for `scores` see `peers/flower_app`."""
     home = job.folder / "flwr-simulation"
     options = f"options.num-supernodes = {SITES}\noptions.backend.client-resources.num-cpus = 1\n"
     write_flower_config(home, options)
@@ -263,10 +271,10 @@ def write_flower_config(home: Path, connection: str) -> None:
     (home / "config.toml").write_text(f'[superlink]\ndefault = "here"\n\n[superlink.here]\n{connection}')
 
 
-def run_flower_app(job: Job, home: Path, *, scores: bool = False) -> None:
+def run_flower_app(job: Job, home: Path, *, scores: str = "") -> None:
     """Run the app to its end, as soon as there is a SuperLink to run it on."""
     until = time.monotonic() + JOIN_SECONDS
-    config = f'experiment="{job.reference}" times="{job.times}" scores={str(scores).lower()}'
+    config = f'experiment="{job.reference}" times="{job.times}" scores="{scores}"'
     words = [BIN / "flwr", "run", PEERS / "flower_app", "here", "--stream", "--run-config", config]
     while job.start("flwr", *words, home=home).wait() or not job.times.exists():
         if time.monotonic() > until:
@@ -287,7 +295,8 @@ ENGINES: dict[str, Callable[[Job], Timing]] = {
     IN_PROCESS: in_process,
     WORKERS: two_workers,
     SIMULATION: flower_simulation,
-    SCORING_SIMULATION: partial(flower_simulation, scores=True),
+    EVALUATING_SIMULATION: partial(flower_simulation, scores="evaluate"),
+    SCORING_SIMULATION: partial(flower_simulation, scores="training"),
     DEPLOYMENT: deployment,
     FLOWER: flower_deployment,
     NVFLARE: nvflare_simulator,
@@ -332,7 +341,7 @@ def added_percent(timings: list[Timing]) -> list[float]:
 
 def against_workers(found: dict[str, list[Timing]]) -> list[str]:
     """The engines that trained the same job, to which the workers are compared."""
-    return [engine for engine in (IN_PROCESS, SCORING_SIMULATION, SIMULATION) if engine in found]
+    return [engine for engine in (IN_PROCESS, EVALUATING_SIMULATION, SCORING_SIMULATION, SIMULATION) if engine in found]
 
 
 def times_faster(found: dict[str, list[Timing]], engine: str) -> list[float]:
@@ -383,7 +392,8 @@ def main() -> None:
     skipped = [name for name in chosen if name not in engines]
     for name in skipped:
         print(f"skipped: {name}; {NEEDS[name]} is not installed")
-    in_process(job)  # prepares, splits and encodes
+    two_workers(job)  # prepares and encodes
+    in_process(job)  # splits, as the other engines read it
     found: dict[str, list[Timing]] = {name: [] for name in engines}
     for run in range(options.runs):
         for name, engine in engines.items():

@@ -1,9 +1,12 @@
-"""One run on one machine with several workers: seconds per round and of the local baseline, against one process.
+"""One run on one machine with several workers: seconds per round, against one process.
 
-    python benchmarks/workers.py FOLDER [--workers 2] [--runs 3] [--rounds 4] [--scans 200] [--json]
+    python benchmarks/workers.py FOLDER [--workers 2] [--rounds 20] [--scans 200] [--local] [--json]
 
-The job is that of `engines.py`: four simulated sites, CONV S on cached features, one thread per site. The first round
-of each run is left out. Two times are given:
+The job is that of `engines.py`: four simulated sites, CONV S on cached features, one thread per site. Both runs are
+open at once and take turns, a round each, while the other waits: what the machine gives changes within seconds, and two
+rounds that follow each other meet the same. The first round is left out; medians of the others count, and the median of
+the ratios of two that follow each other. `--local` also times the local baseline, one run after the other, without its
+first round. Two times are given:
 
 - wall: as a user waits, on a machine that does nothing else;
 - CPU: of the busiest worker and of the process that asks, which is more than the longest chain of steps, as that
@@ -33,12 +36,14 @@ from pathlib import Path
 
 import psutil
 
-from engines import PEERS, Job, in_process, plain_loop, spread
+from engines import PEERS, Job, in_process, plain_loop, running, spread
 from fedtune3d._utils.progress import Advance
 from fedtune3d.config.experiment import Experiment
 from fedtune3d.federation.workers.assignment import assign_sites
 from fedtune3d.workflows.run import run_experiment
 
+TURN = "turn"
+FLOOR_ROUNDS = 4
 FEDERATED, LOCAL = "rounds (fedavg)", "rounds (baseline: local, all sites)"
 
 
@@ -62,10 +67,10 @@ class Moment:
         used = [sum(child.cpu_times()[:2]) for child in psutil.Process().children()]
         return cls(time.perf_counter(), time.process_time(), max(used, default=0.0))
 
-    def since(self, before: "Moment", times: int) -> "Cost":
-        """What one of `times` equal steps took."""
+    def since(self, before: "Moment") -> "Cost":
+        """What happened between two moments took."""
         cpu = self.asks - before.asks + self.busiest - before.busiest
-        return Cost((self.wall - before.wall) / times, cpu / times)
+        return Cost(self.wall - before.wall, cpu)
 
 
 @dataclass(frozen=True)
@@ -78,45 +83,93 @@ class Cost:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run took: per federated round, and for the local baseline without its first round."""
+    """What a run took: each federated round but the first, and the local baseline, if timed."""
 
-    round: Cost
-    local: Cost
+    rounds: list[Cost]
+    local: Cost | None
 
     @classmethod
-    def of(cls, job: Job, workers: int) -> "Run":
-        """Run with a number of workers."""
-        path = job.write(f"workers-{workers}", with_roots=True)
-        words = [sys.executable, Path(__file__), "measure", path, workers]
-        values = json.loads(job.run(f"workers-{workers}", *words).splitlines()[-1])
-        return cls(Cost(**values["round"]), Cost(**values["local"]))
+    def read(cls, line: str) -> "Run":
+        """Read what `measure` printed."""
+        values = json.loads(line)
+        local = values["local"]
+        return cls([Cost(**one) for one in values["rounds"]], None if local is None else Cost(**local))
 
 
 class Steps:
-    """Notes the moment of each step of a progress bar."""
+    """Notes when each step of a progress bar began and ended; each federated round waits for its turn."""
 
     def __init__(self) -> None:
-        self.moments: dict[str, list[Moment]] = {}
+        self.began: dict[str, list[Moment]] = {}
+        self.ended: dict[str, list[Moment]] = {}
 
     @contextmanager
     def bar(self, text: str) -> Iterator[Advance]:
         """Note the steps of a bar."""
-        moments = self.moments.setdefault(text, [])
-        yield lambda done, total: moments.append(Moment.now())
+        began, ended = self.began.setdefault(text, []), self.ended.setdefault(text, [])
+
+        def advance(done: int, total: int) -> None:
+            ended.append(Moment.now())
+            if text == FEDERATED:
+                print(TURN, flush=True)
+                sys.stdin.readline()
+            began.append(Moment.now())
+
+        yield advance
 
     def note(self, text: str) -> None:
         """Ignore the line."""
+
+    def costs(self, text: str) -> list[Cost]:
+        """What each step took."""
+        return [end.since(start) for start, end in zip(self.began[text], self.ended[text][1:], strict=False)]
 
 
 def measure(path: Path, workers: int) -> None:
     """Run an experiment in this process; print what it took as JSON."""
     experiment, steps = Experiment.from_yaml(path).model_copy(update={"workers": workers}), Steps()
     run_experiment(experiment, progress=steps, report=False)
-    rounds, local = steps.moments[FEDERATED], steps.moments[LOCAL]
-    found = Run(
-        rounds[-1].since(rounds[1], experiment.training.rounds - 1), local[-1].since(local[len(experiment.sites)], 1)
-    )
+    local = steps.ended.get(LOCAL)
+    baseline = local[-1].since(local[len(experiment.sites)]) if local else None
+    found = Run(steps.costs(FEDERATED)[1:], baseline)
     print(json.dumps(asdict(found)))
+
+
+class Player:
+    """A run in a process of its own that goes on when it is its turn."""
+
+    def __init__(self, job: Job, workers: int) -> None:
+        path = job.write(f"workers-{workers}", with_roots=True)
+        words = [sys.executable, Path(__file__), "measure", path, workers]
+        self.log = job.log(f"workers-{workers}")
+        self.process = job.start(f"workers-{workers}", *words, talks=True)
+        self.heard()
+
+    def heard(self) -> str:
+        """The next line that it prints."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline().decode()
+        if not line:
+            sys.exit(f"{self.log}: {self.log.read_text(errors='replace')[-2000:]}")
+        return line.strip()
+
+    def go_on(self) -> str:
+        """Give it a turn; what it prints at the end of it."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+        return self.heard()
+
+
+def take_turns(job: Job, workers: int) -> tuple[Run, Run]:
+    """One process and several workers, a round each in turns, and then the rest of each."""
+    players = [Player(job, count) for count in (1, workers)]
+    with running([player.process for player in players]):
+        for _ in range(job.rounds):
+            for player in players:
+                player.go_on()
+        one, several = [Run.read(player.go_on()) for player in players]
+    return one, several
 
 
 @dataclass(frozen=True)
@@ -163,40 +216,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--scans", type=int, default=200, help="of each site")
+    parser.add_argument("--local", action="store_true", help="also time the local baseline")
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    job = Job(options.folder.resolve(), options.scans, options.rounds)
-    in_process(job)  # prepares, splits and encodes
-    serial = in_process(job).rest
-    job.values["baselines"] = ["local"]
+    folder = options.folder.resolve()
+    job = Job(folder, options.scans, FLOOR_ROUNDS)
+    serial = in_process(job).rest  # prepares, splits and encodes, if need be
     floor = Floor(serial, share_of_the_busiest(job, options.workers), slowdown(job, options.workers))
-    one, several = [], []
-    for run in range(options.runs):
-        one.append(Run.of(job, 1))
-        several.append(Run.of(job, options.workers))
-        print(f"run {run + 1}: {one[-1].round.wall:.2f} and {several[-1].round.wall:.2f} s per round", flush=True)
-    print_table(one, several, options.workers, floor)
+    job = Job(folder, options.scans, options.rounds)
+    job.values["baselines"] = ["local"] if options.local else []
+    one, several = take_turns(job, options.workers)
+    print(f"Seconds, median (least to most). Serial: {floor.serial:.3f} s per round. The busiest worker has")
+    print(f"{floor.share:.1%}; {options.workers} loops at once take {floor.slowdown:.2f} times the CPU time of one.")
+    print_rows("round", one.rounds, several.rounds, options.workers, floor)
+    if one.local and several.local:
+        print_rows("local baseline", [one.local], [several.local], options.workers, floor)
     if options.json:
-        runs = {"one_process": list(map(asdict, one)), "with_workers": list(map(asdict, several))}
-        print(json.dumps({"workers": options.workers, "floor": asdict(floor), **runs}))
+        sides = {"one_process": asdict(one), "with_workers": asdict(several)}
+        print(json.dumps({"workers": options.workers, "floor": asdict(floor), **sides}))
 
 
-def print_table(one: list[Run], several: list[Run], workers: int, floor: Floor) -> None:
-    """For people."""
-    print(f"Seconds, median (least to most) of {len(one)} runs. Serial: {floor.serial:.3f} s per round. The busiest")
-    print(f"worker has {floor.share:.1%}; {workers} loops at once take {floor.slowdown:.2f} times the CPU time of one.")
-    for name, step in (("round", "round"), ("local baseline", "local")):
-        for clock in ("wall", "cpu"):
-            before, now = ([getattr(getattr(run, step), clock) for run in runs] for runs in (one, several))
-            ratios = [first / second for first, second in zip(before, now, strict=True)]
-            print(
-                f"  {name:14} {clock:4}  one process {spread(before)}   {workers} workers {spread(now)}   "
-                f"floor {floor.of(statistics.median(before)):.2f}   times faster {spread(ratios)}"
-            )
+def print_rows(name: str, one: list[Cost], several: list[Cost], workers: int, floor: Floor) -> None:
+    """Two lines of the table, one for each clock; each ratio is of two steps that followed each other."""
+    for clock in ("wall", "cpu"):
+        before, now = ([getattr(cost, clock) for cost in costs] for costs in (one, several))
+        ratios = [first / second for first, second in zip(before, now, strict=True)]
+        print(
+            f"  {name:14} {clock:4}  one process {spread(before)}   {workers} workers {spread(now)}   "
+            f"floor {floor.of(statistics.median(before)):.2f}   times faster {spread(ratios)}"
+        )
 
 
 if __name__ == "__main__":

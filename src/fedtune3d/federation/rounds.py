@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State
@@ -121,7 +123,10 @@ def _train(this: "_Round", began: float) -> RoundState:
     rule, folder, settings, before = this.rule, this.folder, this.settings, this.before
     round_ = before.round + 1
     outcome = _visible_outcome(this) if settings.secure_experiment is None else _hidden_outcome(this)
-    aggregate = outcome.aggregate
+    validation = _validate(before.round, outcome.entries)
+    with ThreadPoolExecutor(1) as beside:  # the disk is written while the next state is computed
+        kept = beside.submit(_keep_if_best, folder, before, validation, settings.best_round)
+        aggregate = outcome.aggregate()
     weights = aggregate.weights or {}
     line = LedgerLine(
         round=round_,
@@ -131,13 +136,13 @@ def _train(this: "_Round", began: float) -> RoundState:
             site: replace(entry, weight=weights.get(site), signals=aggregate.signals.get(site, {}))
             for site, entry in outcome.entries.items()
         },
-        validation=_validate(before.round, outcome.entries),
+        validation=validation,
         rule=rule.name,
         signals=aggregate.round_signals,
         faults_before=outcome.faults_before,
         secure=outcome.secure,
     )
-    round_state = _keep_if_best(folder, before, line.validation, settings.best_round)
+    round_state = kept.result()
     versions = round_state.versions | dict.fromkeys(outcome.accepted, round_)
     next_state = replace(round_state, round=round_, state=aggregate.state, memory=aggregate.memory, versions=versions)
     next_state = folder.commit(next_state, line)
@@ -199,14 +204,14 @@ class _Outcome:
     """The result of a round's attempts.
 
     Attributes:
-        aggregate: The next state.
+        aggregate: Computes the next state.
         entries: Site → its entry for the ledger.
         accepted: The sites whose updates are in the state.
         faults_before: Site → fault, for each attempt before the one that succeeded.
         secure: How the updates were added up unseen; None if the server saw them.
     """
 
-    aggregate: Aggregate
+    aggregate: Callable[[], Aggregate]
     entries: dict[str, SiteEntry]
     accepted: tuple[str, ...]
     faults_before: tuple[dict[str, str], ...]
@@ -214,12 +219,12 @@ class _Outcome:
 
 
 def _visible_outcome(this: _Round) -> _Outcome:
-    """Collect updates that the server sees, and apply the rule. Raises `QuorumLostError`."""
+    """Collect updates that the server sees, for the rule. Raises `QuorumLostError`."""
     faults: list[dict[str, str]] = []
     for _ in range(this.settings.retries + 1):
         collected = _collect(this)
         if len(collected.updates) >= this.quorum:
-            aggregate = this.rule.aggregate(this.before.state, collected.updates, this.before.memory)
+            aggregate = partial(this.rule.aggregate, this.before.state, collected.updates, this.before.memory)
             accepted = tuple(update.site for update in collected.updates)
             return _Outcome(aggregate, collected.entries, accepted, tuple(faults))
         faults.append({site: entry.fault for site, entry in collected.entries.items() if entry.fault})
@@ -247,8 +252,12 @@ def _hidden_outcome(this: _Round) -> _Outcome:
             faults.append(failed.faults)
             reason = str(failed)
         else:
-            return _Outcome(found.aggregate, found.entries, found.accepted, tuple(faults), found.secure)
+            return _Outcome(_computed(found.aggregate), found.entries, found.accepted, tuple(faults), found.secure)
     raise this.lost_quorum(faults, f"secure aggregation: {reason}; ")
+
+
+def _computed(aggregate: Aggregate) -> Callable[[], Aggregate]:
+    return lambda: aggregate
 
 
 @dataclass
