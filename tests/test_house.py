@@ -94,7 +94,6 @@ TESTED_ELSEWHERE = {
     "federation/site/audit.py": "federation/test_leak_audit.py",
     "federation/site/costs.py": "workflows/test_plan.py",
     "federation/site/data.py": "federation/flower/test_site_host.py",
-    "federation/site/local_trainer.py": "federation/test_secure_round.py",
     "federation/site/pooled_site.py": "workflows/test_run.py",
     "federation/site/site.py": "federation/flower/test_site_host.py",
     "federation/tasks/assign_splits.py": "federation/test_heads_and_tunings.py",

@@ -5,16 +5,21 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
+from waiting import wait_until
 
 from fedtune3d._utils.errors import DamagedFileError, InputError, StorageError
 from fedtune3d.federation.messages import Answer, Task
 from fedtune3d.federation.privacy.refusal import Refusal
+from fedtune3d.federation.site.local_trainer import ScoredElsewhere
 from fedtune3d.federation.tasks.score import ScoreAnswer
+from fedtune3d.federation.tasks.train import Train
 from fedtune3d.federation.workers.process import Held
+from fedtune3d.federation.workers.shared_score import SharedScore
 from fedtune3d.training.dataset import LabelledScan
 from fedtune3d.training.faults import SiteFault
 from fedtune3d.training.scores import Scores
@@ -46,7 +51,7 @@ def error_of(name: str) -> BaseException | None:
     return errors.get(name)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Named:
     """A site that answers with twice the state that it received, unless its name says otherwise.
 
@@ -57,9 +62,28 @@ class Named:
 
     name: str
     folder: Path
+    elsewhere: ScoredElsewhere | None = None
+
+    def score(self, task: Task) -> Answer:
+        """Write a line with the process, and score."""
+        with (self.folder / f"{self.name}-scored").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        if self.name == "never":
+            time.sleep(3600)
+        return Answer(self.name, ScoreAnswer(received=SCORES))
+
+    def _train(self, task: Task) -> Answer:
+        """Train for as long as nobody has begun to score what came, if anybody may."""
+        if self.elsewhere is not None and self.name in ("helped", "never"):
+            wait_until((self.folder / f"{self.name}-scored").exists, "another worker begins to score")
+        own = partial(replace, SCORES, why="scored by its own worker")
+        received = self.elsewhere.obtain(own) if self.elsewhere else own()
+        return Answer(self.name, ScoreAnswer(received=received))
 
     def answer(self, task: Task) -> Answer:
         """Carry out a task."""
+        if isinstance(task.instruction, Train):
+            return self._train(task)
         with (self.folder / self.name).open("a") as file:
             file.write(f"{os.getpid()}\n")
         if (error := error_of(self.name)) is not None:
@@ -76,6 +100,17 @@ class Named:
         with (self.folder / f"{self.name}-{split}").open("a") as file:
             file.write(f"{os.getpid()} {' '.join(scan.path.stem for scan in scans)}\n")
         return None
+
+
+def help_for_ever(result: Path, begun: Path) -> None:
+    """Begin to score for another worker, and come to no end."""
+    SharedScore(result).help(partial(_score_for_ever, begun))
+
+
+def _score_for_ever(begun: Path) -> Scores:
+    begun.touch()
+    time.sleep(3600)
+    return SCORES
 
 
 def _sleep_with_a_partial_file(path: Path) -> None:

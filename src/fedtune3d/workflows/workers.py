@@ -83,7 +83,8 @@ class WorkerSites:
         experiment: The experiment.
         folder: The run folder.
         key: The sites' key for the leak audit.
-        cohorts: Site → its scans, read and prepared, for the sites of this worker.
+        cohorts: Site → its scans, read and prepared, for all sites.
+        own: The sites of this worker.
         encoders: Files of the user's own encoders, with their SHA-256.
     """
 
@@ -91,6 +92,7 @@ class WorkerSites:
     folder: RunFolder
     key: bytes
     cohorts: Mapping[str, tuple[Cohort, PreparedCohort]]
+    own: Sequence[str]
     encoders: Mapping[str, str]
 
     def __call__(self) -> Held:
@@ -99,11 +101,10 @@ class WorkerSites:
         sites = {site.name: site for site in make_sites(self.experiment, self.folder, Silent(), key=self.key)}
         for name, (cohort, prepared) in self.cohorts.items():
             sites[name].cohort, sites[name].prepared = cohort, prepared
-        own = {name: sites[name] for name in self.cohorts}
         return Held(
-            answering={name: behind_gate(site) for name, site in own.items()},
-            folders=[site.folder for site in own.values()],
-            encoding=sites,
+            answering={name: behind_gate(sites[name]) for name in self.own},
+            folders=[sites[name].folder for name in self.own],
+            helped=sites,
         )
 
 
@@ -117,8 +118,8 @@ def _describe(
 ) -> WorkerSites:
     """Describe the sites of a worker; prepares the scans of all sites first, with the processes for preparation."""
     cohorts = {site.name: (site.cohort, site.prepared) for site in sites}
-    own = {name: cohort for name, cohort in cohorts.items() if holders[name] == worker}
-    return WorkerSites(experiment, folder, key, own, installed_files())
+    own = [name for name in cohorts if holders[name] == worker]
+    return WorkerSites(experiment, folder, key, cohorts, own, installed_files())
 
 
 def _encode_all(

@@ -1,25 +1,29 @@
 """Sites in worker processes: what `InProcess` gives, in the same order and with the same errors."""
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
-from held_sites import MakingFor, Named
+from held_sites import SCORES, MakingFor, Named
 from waiting import wait_until
 
 from fedtune3d._utils.errors import InputError, MachineError
 from fedtune3d._utils.locks import hold_until_exit, wait_until_free
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answer, Fault, Task
-from fedtune3d.federation.tasks.score import Score
+from fedtune3d.federation.tasks.score import Score, ScoreAnswer
+from fedtune3d.federation.tasks.train import Train
 from fedtune3d.federation.workers.pool import WorkerPool
 from fedtune3d.federation.workers.spool import Spool
 from fedtune3d.federation.workers.worker_federation import Unencoded, WorkerFederation
 from fedtune3d.training.dataset import LabelledScan
+from fedtune3d.training.scores import Scores
 
 ERRORS = ("input", "full-disk", "raw-full-disk", "damaged", "memory", "refusal", "bug")
 HOLDERS = {"a": 0, "b": 1, "c": 0, "fault": 1, "own-error": 0} | dict.fromkeys(ERRORS, 1)
@@ -138,6 +142,61 @@ def test_a_site_of_a_worker_is_written_to_by_no_other_process(bench: Bench) -> N
             hold_until_exit(bench.folder / "sites" / name)
         with pytest.raises(InputError, match="is still writing here"):
             wait_until_free(bench.folder / "sites" / name, 0)
+
+
+def training(*names: str, attempt: int | None = None, namespace: str = "") -> dict[str, Task]:
+    instruction = Train(rule="fedavg", step={}, attempt=attempt)
+    return dict.fromkeys(names, Task(instruction, 1, {"state": {"weight": torch.ones(2)}}, namespace=namespace))
+
+
+def scores_of(replies: Iterable[Answer | Fault]) -> dict[str, Scores | None]:
+    return {reply.site: reply.expect(ScoreAnswer).received for reply in replies if isinstance(reply, Answer)}
+
+
+@pytest.mark.ci
+def test_a_free_worker_scores_what_the_last_site_of_another_received(tmp_path: Path) -> None:
+    """ "helped" trains until somebody has begun to score, which only the worker of "a" can be."""
+    holders = {"a": 0, "before": 1, "helped": 1}
+    with two_workers(tmp_path, holders) as pool:
+        federation = WorkerFederation(pool, holders)
+        found = scores_of(federation.ask(training(*holders)))
+        assert found["helped"] == SCORES
+        assert found["before"] == replace(SCORES, why="scored by its own worker")
+        (process,) = (tmp_path / "helped-scored").read_text().split()
+        assert int(process) in {child.pid for child in worker_processes()}
+        again = scores_of(federation.ask(training(*holders)))
+        assert again.keys() == found.keys()
+        assert list((tmp_path / "spool").iterdir()) == []
+
+
+@pytest.mark.ci
+def test_nobody_scores_under_secure_aggregation_or_for_a_baseline(tmp_path: Path) -> None:
+    holders = {"a": 0, "helped": 1}
+    with two_workers(tmp_path, holders) as pool:
+        federation = WorkerFederation(pool, holders)
+        for tasks in (training(*holders, attempt=1), training(*holders, namespace="local"), training("helped")):
+            assert scores_of(federation.ask(tasks))["helped"] == replace(SCORES, why="scored by its own worker")
+    assert not (tmp_path / "helped-scored").exists()
+
+
+@pytest.mark.ci
+def test_a_helper_that_is_killed_ends_the_run(tmp_path: Path) -> None:
+    """The site goes on by itself; the next task for a site of the killed worker says that it is gone."""
+    holders = {"a": 0, "never": 1}
+
+    def kill() -> None:
+        wait_until((tmp_path / "never-scored").exists, "the helper begins")
+        os.kill(int((tmp_path / "never-scored").read_text()), signal.SIGKILL)
+
+    with two_workers(tmp_path, holders) as pool:
+        federation = WorkerFederation(pool, holders)
+        killer = threading.Thread(target=kill)
+        killer.start()
+        found = scores_of(federation.ask(training(*holders)))
+        killer.join()
+        assert found["never"] == replace(SCORES, why="scored by its own worker")
+        with pytest.raises(MachineError, match="the worker of a was killed"):
+            list(federation.ask(asked("a")))
 
 
 @pytest.mark.ci

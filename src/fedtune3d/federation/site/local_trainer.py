@@ -2,7 +2,11 @@
 
 import hashlib
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from fedtune3d._utils.errors import InputError
 from fedtune3d._utils.state_dicts import State
@@ -28,6 +32,19 @@ from fedtune3d.training.private import Protection, train_privately
 from fedtune3d.training.scores import Scores, score
 
 
+class ScoredElsewhere(Protocol):
+    """The scores of the state that a site received, which another process may compute while the site trains."""
+
+    def obtain(self, compute: Callable[[], Scores]) -> Scores:
+        """Return the scores, and compute them here if nobody else does."""
+        ...
+
+
+def can_be_scored_elsewhere(task: Task) -> bool:
+    """Whether `LocalTrainer.score` of a training task gives the score that its training reports."""
+    return isinstance(task.instruction, Train) and task.instruction.attempt is None and not task.namespace
+
+
 class LocalTrainer:
     """Base class for anything that trains locally: a site, or several sites pooled."""
 
@@ -36,6 +53,7 @@ class LocalTrainer:
         self.experiment = experiment
         self.process_model = process_model
         self.memory = SiteMemory(memory)
+        self.elsewhere: ScoredElsewhere | None = None
 
     def scans(self, split: str) -> ScanSet:
         """Return the scans of a split, as input to the trainable part of the model."""
@@ -55,16 +73,19 @@ class LocalTrainer:
         self.allow_training()
         if attempt is not None:
             self.masked.require_one_task(task.round, tensors_sha256(task), retry_sha256(task))
-        received_scores = self._score_state(received)
-        scores = {RECEIVED_SCORE: received_scores}
-        for name, state in step.states_to_score(received, remembered).items():
-            scores[name] = self._score_state(state)
-        training_loss = self._training_loss(received) if step.scores_training else None
-        deadline = None if task.deadline_seconds is None else began + task.deadline_seconds
-        result = self._train_from(received, task, step, remembered, deadline)
+        received_scores = None if self.elsewhere else self._score_state(received)
+        with nullcontext() if received_scores else self._fault_of(received):
+            others = {of: self._score_state(state) for of, state in step.states_to_score(received, remembered).items()}
+            training_loss = self._training_loss(received) if step.scores_training else None
+            deadline = None if task.deadline_seconds is None else began + task.deadline_seconds
+            result = self._train_from(received, task, step, remembered, deadline)
         assembled = self.process_model.assembled
         trained = received | read_state(assembled.model, assembled.trainable)
-        scores[SENT_SCORE] = self._score_state(trained)
+        sent_scores = self._score_state(trained)
+        if received_scores is None:
+            assert self.elsewhere is not None
+            received_scores = self.elsewhere.obtain(partial(self._score_state, received))
+        scores = {RECEIVED_SCORE: received_scores, **others, SENT_SCORE: sent_scores}
         parts = {STATE: {name: trained[name] for name in step.expected_parts(received)[STATE]}, **result.parts}
         remember = step.to_remember(trained, parts, remembered) | step.received_to_remember(received)
         self.memory.save(task.round, remember)
@@ -74,7 +95,7 @@ class LocalTrainer:
             people=self.people("train"),
             loss=result.loss,
             received=received_scores,
-            sent=scores[SENT_SCORE],
+            sent=sent_scores,
             scores={name: value for name, score in scores.items() if (value := score.for_rule(step.score_kind))},
             scalars=step.scalars(received, trained, remembered),
             validation_people=self.people("validation"),
@@ -180,6 +201,15 @@ class LocalTrainer:
     def _score_state(self, state: State) -> Scores:
         """Score a state on the validation set."""
         return score(self.process_model.assembled, state, self.scans("validation"))
+
+    @contextmanager
+    def _fault_of(self, received: State) -> Iterator[None]:
+        """If the block fails, fail with the fault of the state that was not scored before it, if that has one."""
+        try:
+            yield
+        except SiteFault:
+            self._score_state(received)
+            raise
 
     def _training_loss(self, state: State) -> float | None:
         """Compute the mean cross-entropy of a state over the training scans; None if there are none."""

@@ -19,8 +19,12 @@ from typing import Protocol, TypeAlias, TypeVar
 from fedtune3d._utils.locks import hold_until_exit
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answer, Answering, Fault, Task
+from fedtune3d.federation.site.local_trainer import ScoredElsewhere
+from fedtune3d.federation.tasks.score import ScoreAnswer
+from fedtune3d.federation.workers.shared_score import SharedScore
 from fedtune3d.federation.workers.spool import Packed, Spool
 from fedtune3d.training.dataset import LabelledScan
+from fedtune3d.training.scores import Scores
 
 Lifeline: TypeAlias = "Connection[bytes, bytes]"
 STOP_SECONDS = 10.0
@@ -28,11 +32,17 @@ STOP_SECONDS = 10.0
 T = TypeVar("T")
 
 
-class Encoding(Protocol):
-    """Anything that can encode the scans of a site."""
+class Helped(Protocol):
+    """A site that other workers can help."""
+
+    elsewhere: ScoredElsewhere | None
 
     def encode(self, split: str, scans: Sequence[LabelledScan]) -> object:
         """Encode the scans of a split that are not in the site's cache."""
+        ...
+
+    def score(self, task: Task) -> Answer:
+        """Score the state that comes with a task."""
         ...
 
 
@@ -43,12 +53,12 @@ class Held:
     Attributes:
         answering: Site → what answers for it, for the sites of this worker.
         folders: The folders of these sites, which this worker alone writes to.
-        encoding: Site → what encodes its scans, for all sites: every worker helps with that.
+        helped: All sites: every worker encodes scans of any, and scores states that any has received.
     """
 
     answering: Mapping[str, Answering]
     folders: Sequence[Path]
-    encoding: Mapping[str, Encoding]
+    helped: Mapping[str, Helped]
 
 
 @dataclass
@@ -124,18 +134,43 @@ def begun() -> None:
     """Do nothing; the first call, with which an executor starts its process."""
 
 
-def answer(site: str, packed: Packed[Task]) -> Packed[Answer] | Fault:
-    """Have a site of this worker carry out a task; as `InProcess.ask`."""
+def answer(site: str, packed: Packed[Task], shared: SharedScore | None = None) -> Packed[Answer] | Fault:
+    """Have a site of this worker carry out a task; as `InProcess.ask`.
+
+    Args:
+        site: The site.
+        packed: The task.
+        shared: The score of the received state, which another worker may compute.
+    """
     worker = _this()
-    _, federation = worker.sites()
-    (reply,) = federation.ask({site: packed.open()})
+    held, federation = worker.sites()
+    if shared is not None:
+        held.helped[site].elsewhere = shared
+    try:
+        (reply,) = federation.ask({site: packed.open()})
+    finally:
+        if shared is not None:
+            held.helped[site].elsewhere = None
     return reply if isinstance(reply, Fault) else worker.spool.pack(reply)
+
+
+def help_score(site: str, packed: Packed[Task], shared: SharedScore) -> None:
+    """Score the state that a site of another worker has received, if that worker has not come to it yet."""
+    held, _ = _this().sites()
+
+    def compute() -> Scores:
+        received = held.helped[site].score(packed.open()).expect(ScoreAnswer).received
+        assert received is not None  # only a gate withholds scores
+        return received
+
+    with suppress(Exception):  # the site's own worker then scores it, and says what is wrong
+        shared.help(compute)
 
 
 def encode(site: str, split: str, scans: Sequence[LabelledScan]) -> int:
     """Encode scans of any site; returns their number."""
     held, _ = _this().sites()
-    held.encoding[site].encode(split, scans)
+    held.helped[site].encode(split, scans)
     return len(scans)
 
 

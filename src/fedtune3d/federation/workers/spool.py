@@ -62,10 +62,14 @@ class Spool:
 
     def _put(self, state: State, packed: dict[int, Path]) -> Path:
         if id(state) not in packed:
-            path = self.folder / f"{uuid.uuid4().hex}.safetensors"
+            path = self.new_file(".safetensors")
             save_state(path, state, durable=False)
             packed[id(state)] = path
         return packed[id(state)]
+
+    def new_file(self, suffix: str) -> Path:
+        """Return the path of a file that does not exist yet."""
+        return self.folder / f"{uuid.uuid4().hex}{suffix}"
 
     def remove(self) -> None:
         """Delete the folder."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import TypeVar
 from fedtune3d._utils.errors import MachineError
 from fedtune3d._utils.progress import Advance
 from fedtune3d.federation.messages import Answer, Fault, Task
+from fedtune3d.federation.site.local_trainer import can_be_scored_elsewhere
 from fedtune3d.federation.workers import process
 from fedtune3d.federation.workers.pool import WorkerPool
+from fedtune3d.federation.workers.shared_score import SharedScore
 from fedtune3d.federation.workers.spool import Packed
 from fedtune3d.training.dataset import LabelledScan
 
@@ -38,7 +41,10 @@ class Unencoded:
 class WorkerFederation:
     """Reach sites that are held by workers.
 
-    Each worker answers for its own sites, one after another in the order of their names; the workers work at once.
+    Each worker answers for its own sites, one after another in the order of their names; the workers work at once. One
+    that is done before another scores the state that the other's last site received, if nobody has begun to: cores are
+    never equally fast, nor sites equally large.
+
     Faults and errors are those of `InProcess`: of several errors, the first site's is raised, as if the sites had been
     called in turn.
 
@@ -59,16 +65,35 @@ class WorkerFederation:
     def ask(self, tasks: Mapping[str, Task]) -> Iterator[Answer | Fault]:
         """Yield one answer or fault per site, in the order of their names."""
         files: dict[int, Path] = {}
+        shared = self._shared_scores(tasks)
+        packed: dict[str, Packed[Task]] = {}
         asked: dict[str, Future[Packed[Answer] | Fault]] = {}
         try:
             for site, task in sorted(tasks.items()):
-                packed = self._pool.spool.pack(task, files)
-                asked[site] = self._submit(self._holders[site], partial(process.answer, site, packed))
+                packed[site] = self._pool.spool.pack(task, files)
+                answer = partial(process.answer, site, packed[site], shared.get(site))
+                asked[site] = self._submit(self._holders[site], answer)
+            helpers = [
+                self._submit(worker, partial(process.help_score, site, packed[site], score))
+                for site, score in shared.items()
+                for worker in {self._holders[other] for other in shared} - {self._holders[site]}
+            ]
             for site, future in asked.items():
                 yield self._received(site, future)
+            for helper in helpers:  # which have nothing left to do, and see that only while the files exist
+                with suppress(BrokenProcessPool):  # the next task for that worker says so
+                    helper.result()
         finally:
             for path in files.values():
                 path.unlink(missing_ok=True)
+            for score in shared.values():
+                score.discard()
+
+    def _shared_scores(self, tasks: Mapping[str, Task]) -> dict[str, SharedScore]:
+        """The last site of each worker that trains in one of the federation's rounds → what it can have scored."""
+        last = {self._holders[site]: site for site in sorted(tasks)}
+        training = [site for site in last.values() if can_be_scored_elsewhere(tasks[site])]
+        return {site: SharedScore(self._pool.spool.new_file(".json")) for site in training if len(training) > 1}
 
     def _received(self, site: str, future: "Future[Packed[Answer] | Fault]") -> Answer | Fault:
         reply = self._result(self._holders[site], future)
