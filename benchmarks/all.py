@@ -30,6 +30,8 @@ import psutil
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 MAKE_VARIABLES = {"MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"}
+SCANS = 150
+"""Of each of the four sites that the programs on rounds share."""
 FLOWER = {
     "round": "Flower simulation, train and evaluate",
     "round_training": "Flower simulation, train",
@@ -250,18 +252,18 @@ PROGRAMS = (
         ),
         lambda options: [
             *(HERE / "engines.py", options.folder / "engines", "--engines", *FLOWER.values()),
-            *("--rounds", 6, "--runs", 2),
+            *("--rounds", 6, "--runs", 2, "--scans", SCANS),
         ],
         read_engines,
     ),
     Program(
         (Row("workers", "a round with two workers, times faster than one process", 1.8, at_least=True),),
-        lambda options: [HERE / "workers.py", options.folder / "engines"],
+        lambda options: [HERE / "workers.py", options.folder / "engines", "--rounds", 15, "--scans", SCANS],
         read_workers,
     ),
     Program(
         (Row("baselines", "sites of four that train `local` at once across hospitals", 2.5, at_least=True),),
-        lambda options: [HERE / "hospital_baselines.py", options.folder / "engines"],
+        lambda options: [HERE / "hospital_baselines.py", options.folder / "engines", "--rounds", 3, "--scans", SCANS],
         lambda found: {"baselines": Value(found["at_work"], 4.0)},
     ),
     Program(
