@@ -14,7 +14,7 @@ from fedtune3d.config.handover import install_files, installed_files
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answering, Federation
 from fedtune3d.federation.site.site import Site
-from fedtune3d.federation.workers.assignment import assign_sites
+from fedtune3d.federation.workers.assignment import assign_sites, last_sites
 from fedtune3d.federation.workers.pool import WorkerPool
 from fedtune3d.federation.workers.process import STOP_SECONDS, Held
 from fedtune3d.federation.workers.spool import Spool
@@ -83,7 +83,7 @@ class WorkerSites:
         experiment: The experiment.
         folder: The run folder.
         key: The sites' key for the leak audit.
-        cohorts: Site → its scans, read and prepared, for all sites.
+        cohorts: Site → its scans, read and prepared, for the sites of this worker and those that it helps to score.
         own: The sites of this worker.
         encoders: Files of the user's own encoders, with their SHA-256.
     """
@@ -119,7 +119,8 @@ def _describe(
     """Describe the sites of a worker; prepares the scans of all sites first, with the processes for preparation."""
     cohorts = {site.name: (site.cohort, site.prepared) for site in sites}
     own = [name for name in cohorts if holders[name] == worker]
-    return WorkerSites(experiment, folder, key, cohorts, own, installed_files())
+    known = {name: cohorts[name] for name in cohorts if name in {*own, *last_sites(holders)}}
+    return WorkerSites(experiment, folder, key, known, own, installed_files())
 
 
 def _encode_all(

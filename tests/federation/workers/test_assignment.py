@@ -1,6 +1,6 @@
 """Which worker holds which sites."""
 
-from fedtune3d.federation.workers.assignment import assign_sites
+from fedtune3d.federation.workers.assignment import assign_sites, last_sites
 
 
 def test_large_sites_are_apart_by_hand() -> None:
@@ -24,3 +24,8 @@ def test_graham_bound_holds_where_it_is_tight() -> None:
     sizes = {"A": 3, "B": 3, "C": 2, "D": 2, "E": 2}
     holders = assign_sites(sizes, 2)
     assert max(sum(size for site, size in sizes.items() if holders[site] == worker) for worker in (0, 1)) == 7
+
+
+def test_the_last_site_of_a_worker_is_that_with_the_last_name() -> None:
+    assert sorted(last_sites({"d": 0, "a": 1, "c": 1, "b": 0})) == ["c", "d"]
+    assert last_sites({}) == []

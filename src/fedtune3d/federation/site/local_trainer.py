@@ -41,7 +41,7 @@ class ScoredElsewhere(Protocol):
 
 
 def can_be_scored_elsewhere(task: Task) -> bool:
-    """Whether `LocalTrainer.score` of a training task gives the score that its training reports."""
+    """Return whether another process can score the state of a training task: it needs nothing but the task."""
     return isinstance(task.instruction, Train) and task.instruction.attempt is None and not task.namespace
 
 

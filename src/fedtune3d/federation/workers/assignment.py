@@ -22,3 +22,8 @@ def assign_sites(sizes: Mapping[str, int], workers: int) -> dict[str, int]:
         holders[site] = min(range(workers), key=lambda worker: scans[worker])
         scans[holders[site]] += size
     return holders
+
+
+def last_sites(holders: Mapping[str, int]) -> list[str]:
+    """Return the site of each worker that comes last by name, which is the last that it answers for."""
+    return list({holders[site]: site for site in sorted(holders)}.values())

@@ -7,7 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fedtune3d._utils.errors import InputError
-from fedtune3d._utils.files import remove_file
+from fedtune3d._utils.files import remove_file, storage_errors
 from fedtune3d._utils.typed_json import read_typed, write_typed
 from fedtune3d.training.scores import Scores
 
@@ -22,7 +22,7 @@ class SharedScore:
     killed worker is free, and without a result the site's own worker computes the score.
 
     Attributes:
-        result: The file of the result; the lock is beside it.
+        result: The file of a helper's result, empty if the site's own worker has it; the lock is beside it.
     """
 
     result: Path
@@ -30,10 +30,9 @@ class SharedScore:
     def obtain(self, compute: Callable[[], Scores]) -> Scores:
         """Return the scores, for the worker that holds the site: those of a helper if it has begun, else its own."""
         with self._lock.acquire(poll_interval=POLL_SECONDS):
-            found = self._found()
-            if found is None:
-                found = compute()
-                write_typed(self.result, found)  # nothing is left for a helper
+            found = self._found() or compute()
+            with storage_errors(self.result):
+                self.result.touch()  # nothing is left for a helper
             return found
 
     def help(self, compute: Callable[[], Scores]) -> None:

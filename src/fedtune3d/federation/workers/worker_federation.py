@@ -14,6 +14,7 @@ from fedtune3d._utils.progress import Advance
 from fedtune3d.federation.messages import Answer, Fault, Task
 from fedtune3d.federation.site.local_trainer import can_be_scored_elsewhere
 from fedtune3d.federation.workers import process
+from fedtune3d.federation.workers.assignment import last_sites
 from fedtune3d.federation.workers.pool import WorkerPool
 from fedtune3d.federation.workers.shared_score import SharedScore
 from fedtune3d.federation.workers.spool import Packed
@@ -90,9 +91,10 @@ class WorkerFederation:
                 score.discard()
 
     def _shared_scores(self, tasks: Mapping[str, Task]) -> dict[str, SharedScore]:
-        """The last site of each worker that trains in one of the federation's rounds → what it can have scored."""
-        last = {self._holders[site]: site for site in sorted(tasks)}
-        training = [site for site in last.values() if can_be_scored_elsewhere(tasks[site])]
+        """Return, for the last site of each worker if it trains, what the others may compute."""
+        training = [
+            site for site in last_sites(self._holders) if site in tasks and can_be_scored_elsewhere(tasks[site])
+        ]
         return {site: SharedScore(self._pool.spool.new_file(".json")) for site in training if len(training) > 1}
 
     def _received(self, site: str, future: "Future[Packed[Answer] | Fault]") -> Answer | Fault:
