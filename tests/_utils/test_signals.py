@@ -1,14 +1,15 @@
-"""Signals held back, also where a thread of a library takes them."""
+"""Signals held back, also where a thread of a library takes them, and Ctrl-C in code that has no caller."""
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from fedtune3d._utils.signals import held_back
+from fedtune3d._utils.signals import held_back, no_lost_interrupt
 
 
 @pytest.fixture
@@ -66,3 +67,44 @@ def test_in_another_thread_the_handlers_stay(seen: list[int]) -> None:
     thread.start()
     thread.join()
     assert handlers == [signal.getsignal(signal.SIGTERM)]
+
+
+class Interrupted:
+    """Its finaliser is where Ctrl-C arrives, or another error."""
+
+    def __init__(self, error: type[BaseException] | None) -> None:
+        self.error = error
+
+    def __del__(self) -> None:
+        if self.error is not None:
+            raise self.error("in a finaliser")
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+def test_ctrl_c_in_a_finaliser_is_not_lost(error: type[BaseException] | None) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    reached = []
+
+    def drop_and_go_on() -> None:
+        with no_lost_interrupt():
+            Interrupted(error)
+            reached.append("Python dropped it")
+            threading.Event().wait(20)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            drop_and_go_on()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert reached == ["Python dropped it"]
+
+
+def test_another_error_of_a_finaliser_is_reported_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda dropped: reported.append(dropped.exc_type))
+    hook = sys.unraisablehook
+    with no_lost_interrupt():
+        Interrupted(ValueError)
+    assert reported == [ValueError]
+    assert sys.unraisablehook is hook

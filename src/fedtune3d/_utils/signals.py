@@ -1,9 +1,37 @@
-"""Signals that stop a program, held back while it does what must not be interrupted."""
+"""Signals that stop a program: held back while it does what must not be interrupted, and not lost by Python."""
 
+import _thread
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
+
+AGAIN_SECONDS = 0.02
+
+
+@contextmanager
+def no_lost_interrupt() -> Iterator[None]:
+    """Raise a `KeyboardInterrupt` again that Python dropped during the block.
+
+    It drops one that comes while a finaliser runs, such as that of a lock, or the callback of a weak reference: such
+    code has no caller, so Python prints the error and goes on.
+    """
+    before = sys.unraisablehook
+
+    def hook(dropped: "sys.UnraisableHookArgs") -> None:
+        if issubclass(dropped.exc_type, KeyboardInterrupt):
+            again = threading.Timer(AGAIN_SECONDS, _thread.interrupt_main)  # when the finaliser has ended
+            again.daemon = True
+            again.start()
+        else:
+            before(dropped)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextmanager

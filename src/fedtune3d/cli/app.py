@@ -13,6 +13,7 @@ from click import UsageError
 from typer.core import TyperGroup
 
 from fedtune3d._utils.errors import InputError, StorageError
+from fedtune3d._utils.signals import no_lost_interrupt
 from fedtune3d._utils.version import __version__
 from fedtune3d.cli import before_a_run, cache, runs, server, site, trained_models, verify, weights
 from fedtune3d.cli.shared import err, out
@@ -103,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Bad input and machine faults end in one line and exit code 2, Ctrl-C in exit code 130."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app(args=arguments)
+        with no_lost_interrupt():
+            app(args=arguments)
     except (InputError, OSError, MemoryError, RecursionError) as error:
         err.print(f"fedtune3d: {_line_of(error)}")
         sys.exit(2)
