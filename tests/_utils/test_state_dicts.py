@@ -2,6 +2,8 @@
 
 import random
 import stat
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,15 @@ import torch
 from safetensors.torch import save_file
 
 from fedtune3d._utils.errors import DamagedFileError, InputError
-from fedtune3d._utils.state_dicts import load_info, load_safetensors, load_state, peek_info, save_state
+from fedtune3d._utils.state_dicts import (
+    load_info,
+    load_safetensors,
+    load_state,
+    peek_info,
+    save_safetensors,
+    save_state,
+    state_crc32,
+)
 
 STATE = {"head.weight": torch.arange(12.0).reshape(3, 4), "head.steps": torch.tensor(3)}
 INFO = {"round": 2, "best": {"mean_auc": 0.75}, "versions": {"A": 1}}
@@ -65,3 +75,16 @@ def test_a_file_of_others_has_no_checksum(tmp_path: Path) -> None:
 
 def test_a_colleague_can_read_it(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_the_crc_is_that_of_names_types_shapes_and_bytes() -> None:
+    text = b"steps torch.int64 ()\n" + bytes([3] + 7 * [0]) + b"weight torch.float32 (2,)\n" + struct.pack("<2f", 1, -2)
+    state = {"weight": torch.tensor([1.0, -2.0]), "steps": torch.tensor(3)}
+    assert state_crc32(state) == state_crc32(dict(reversed(state.items()))) == zlib.crc32(text)
+    assert state_crc32(state) != state_crc32(state | {"weight": state["weight"].reshape(2, 1)})
+
+
+def test_a_state_without_a_checksum_comes_back(tmp_path: Path) -> None:
+    save_safetensors(tmp_path / "plain.safetensors", {"columns": STATE["head.weight"].T})
+    loaded = load_safetensors(tmp_path / "plain.safetensors")
+    assert torch.equal(loaded["columns"], STATE["head.weight"].T)

@@ -73,7 +73,11 @@ class Named:
         return Answer(self.name, ScoreAnswer(received=SCORES))
 
     def _train(self, task: Task) -> Answer:
-        """Train for as long as nobody has begun to score what came, if anybody may."""
+        """Train for as long as nobody has begun to score what came, if anybody may, or as the name says."""
+        if self.name == "after":
+            wait_until((self.folder / "helped-scored").exists, "this worker has scored for another before")
+        if self.name == "awaiting":
+            wait_until((self.folder / "release").exists, "the test has another site's answer")
         if self.elsewhere is not None and self.name in ("helped", "never"):
             wait_until((self.folder / f"{self.name}-scored").exists, "another worker begins to score")
         own = partial(replace, SCORES, why="scored by its own worker")

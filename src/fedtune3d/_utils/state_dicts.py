@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,7 @@ def save_state(path: Path, state: State, info: Mapping[str, JsonLike] | None = N
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(state.items())}
     values = dict(info or {})
     metadata = json.dumps({"info": values, "sha256": _checksum(tensors, values)}, sort_keys=True, allow_nan=False)
-    with atomic_path(path, durable=durable) as partial:
-        try:
-            save_file(tensors, partial, metadata={METADATA: metadata})
-        except SafetensorError as error:  # can only be caused by the disk here
-            raise OSError(_errno_of(error), str(error), str(path)) from error
+    _write(path, tensors, {METADATA: metadata}, durable=durable)
 
 
 def load_state(path: Path) -> State:
@@ -61,8 +58,17 @@ def peek_info(path: Path) -> dict[str, Json]:
     return info
 
 
+def save_safetensors(path: Path, state: State) -> None:
+    """Write a state as safetensors without a checksum, atomically, for a reader that learns its checksum elsewhere.
+
+    Raises:
+        StorageError: If the file cannot be written.
+    """
+    _write(path, {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, None, durable=False)
+
+
 def load_safetensors(path: Path) -> State:
-    """Read a safetensors file from outside, without a checksum, onto the CPU.
+    """Read a safetensors file without a checksum onto the CPU.
 
     Raises:
         InputError: If there is no such file, or it is not safetensors.
@@ -96,6 +102,26 @@ def state_sha256(state: State) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor_view(tensor))
     return digest.hexdigest()
+
+
+def state_crc32(state: State) -> int:
+    """Return the CRC-32 over what `state_sha256` covers, in a third of its time.
+
+    It finds a flipped bit or a file that is not whole, like a network's checksum, and is no defence against anybody.
+    """
+    checksum = 0
+    for name, tensor in sorted(state.items()):
+        checksum = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode(), checksum)
+        checksum = zlib.crc32(tensor_view(tensor), checksum)
+    return checksum
+
+
+def _write(path: Path, tensors: State, metadata: dict[str, str] | None, *, durable: bool) -> None:
+    with atomic_path(path, durable=durable) as partial:
+        try:
+            save_file(tensors, partial, metadata=metadata)
+        except SafetensorError as error:  # can only be caused by the disk here
+            raise OSError(_errno_of(error), str(error), str(path)) from error
 
 
 def _checksum(state: State, info: Mapping[str, JsonLike]) -> str:

@@ -283,7 +283,7 @@ def _collect(this: _Round) -> _Collected:
                 norms[site] = change_norm(reply.parts[STATE], reference)
         entries[site] = entry
         del reply  # free it before the next one arrives
-    updates = with_examples(updates)
+    updates = with_examples(sorted(updates, key=lambda update: update.site))  # whatever came first
     per_step = {update.site: norms[update.site] / settings.local_steps(update.examples) for update in updates}
     refused = out_of_line(per_step, settings.max_norm_ratio)
     entries |= {site: _refused(entries[site], fault) for site, fault in refused.items()}

@@ -14,7 +14,7 @@ from fedtune3d.config.handover import install_files, installed_files
 from fedtune3d.federation.in_process import InProcess
 from fedtune3d.federation.messages import Answering, Federation
 from fedtune3d.federation.site.site import Site
-from fedtune3d.federation.workers.assignment import assign_sites, last_sites
+from fedtune3d.federation.workers.assignment import assign_sites, helped_before, last_sites
 from fedtune3d.federation.workers.pool import WorkerPool
 from fedtune3d.federation.workers.process import STOP_SECONDS, Held
 from fedtune3d.federation.workers.spool import Spool
@@ -62,10 +62,11 @@ def reach_sites(
         federation = (reach or InProcess)({site.name: behind_gate(site) for site in sites})
         yield Reached(federation, partial(_encode_all, sites, progress, partial(_encode_here, sites)))
         return
-    holders = assign_sites({site.name: len(site.cohort.records) for site in sites}, experiment.workers)
+    sizes = {site.name: len(site.cohort.records) for site in sites}
+    holders = assign_sites(sizes, experiment.workers)
     make = partial(_describe, experiment, folder, sites, key, holders)
     with WorkerPool(experiment.workers, make, Spool(folder.worker_messages)) as pool:
-        workers = WorkerFederation(pool, holders)
+        workers = WorkerFederation(pool, holders, helped_before(sizes, holders))
         yield Reached(workers, partial(_encode_all, sites, progress, workers.encode))
 
 

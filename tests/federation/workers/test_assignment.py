@@ -1,6 +1,6 @@
 """Which worker holds which sites."""
 
-from fedtune3d.federation.workers.assignment import assign_sites, last_sites
+from fedtune3d.federation.workers.assignment import assign_sites, helped_before, last_sites
 
 
 def test_large_sites_are_apart_by_hand() -> None:
@@ -29,3 +29,16 @@ def test_graham_bound_holds_where_it_is_tight() -> None:
 def test_the_last_site_of_a_worker_is_that_with_the_last_name() -> None:
     assert sorted(last_sites({"d": 0, "a": 1, "c": 1, "b": 0})) == ["c", "d"]
     assert last_sites({}) == []
+
+
+def test_the_worker_with_fewer_scans_helps_where_that_evens_them_out_by_hand() -> None:
+    """206 and 194 scans; a score of the last site of the first, C, counts as 0.12 · 104 = 12.48, which is above 12."""
+    holders = {"A": 0, "B": 1, "C": 0, "D": 1}
+    assert helped_before({"A": 102, "B": 97, "C": 104, "D": 97}, holders) == {}
+    assert helped_before({"A": 103, "B": 97, "C": 104, "D": 97}, holders) == {"D": "C"}
+    assert helped_before({"A": 50, "B": 97, "C": 104, "D": 97}, holders) == {"C": "D"}
+
+
+def test_of_three_workers_the_least_busy_helps_the_busiest_and_one_helps_nobody() -> None:
+    assert helped_before({"A": 90, "B": 50, "C": 70}, {"A": 0, "B": 1, "C": 2}) == {"B": "A"}
+    assert helped_before({"A": 90, "B": 50}, {"A": 0, "B": 0}) == helped_before({}, {}) == {}

@@ -48,11 +48,34 @@ def test_a_state_of_several_messages_is_written_once(tmp_path: Path) -> None:
     assert not (tmp_path / "spool").exists()
 
 
-def test_a_flipped_bit_on_the_way_is_found(tmp_path: Path) -> None:
+def test_every_flipped_bit_on_the_way_is_found(tmp_path: Path) -> None:
+    """Of the values, their names, types and shapes; a header that reads the same after a flip changes nothing."""
     packed = Spool(tmp_path).pack(Task(Score(), 1, {"state": STATE}))
-    path = packed.files["state"]
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(DamagedFileError, match="does not match its checksum"):
+    path = packed.files["state"].path
+    content = path.read_bytes()
+    values = sum(tensor.nbytes for tensor in STATE.values())
+    for place in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            opened = packed.open()
+        except DamagedFileError:
+            continue
+        assert place < 8 * (len(content) - values)
+        assert list(opened.parts["state"]) == list(STATE)
+        for name, tensor in STATE.items():
+            assert opened.parts["state"][name].dtype == tensor.dtype
+            assert torch.equal(opened.parts["state"][name], tensor)
+
+
+@pytest.mark.parametrize("length", [0, 5, 100, -1])
+def test_a_file_that_is_cut_or_gone_is_found(tmp_path: Path, length: int) -> None:
+    packed = Spool(tmp_path).pack(Task(Score(), 1, {"state": STATE}))
+    path = packed.files["state"].path
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(DamagedFileError, match="cannot be read, so it is damaged; run again with --resume"):
+        packed.open()
+    packed.discard()
+    with pytest.raises(DamagedFileError):
         packed.open()

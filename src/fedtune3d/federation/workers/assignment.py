@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+SHARE_OF_A_SCORE = 0.12
+"""Of a site's work in a round, the part that scores the received state, where an epoch of CONV S is trained."""
+
 
 def assign_sites(sizes: Mapping[str, int], workers: int) -> dict[str, int]:
     """Assign sites to workers, so that the greatest number of scans at one worker is small.
@@ -27,3 +30,19 @@ def assign_sites(sizes: Mapping[str, int], workers: int) -> dict[str, int]:
 def last_sites(holders: Mapping[str, int]) -> list[str]:
     """Return the site of each worker that comes last by name, which is the last that it answers for."""
     return list({holders[site]: site for site in sorted(holders)}.values())
+
+
+def helped_before(sizes: Mapping[str, int], holders: Mapping[str, int]) -> dict[str, str]:
+    """Choose what the worker with the fewest scans does for that with the most, so that both are done at once.
+
+    Returns:
+        The last site of the former → the last site of the latter, whose received state is scored before the former site
+        trains; empty if that would not save more than it costs.
+    """
+    last = {holders[site]: site for site in last_sites(holders)}
+    scans = {worker: sum(sizes[site] for site, holder in holders.items() if holder == worker) for worker in last}
+    if len(scans) < 2:
+        return {}
+    (most, large), *_, (fewest, small) = sorted(scans.items(), key=lambda item: (-item[1], item[0]))
+    worth = large - small > SHARE_OF_A_SCORE * sizes[last[most]]
+    return {last[fewest]: last[most]} if worth else {}

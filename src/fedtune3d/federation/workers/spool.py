@@ -7,11 +7,42 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from fedtune3d._utils.files import remove_file
-from fedtune3d._utils.state_dicts import State, load_state, save_state
+from fedtune3d._utils.errors import DamagedFileError, InputError
+from fedtune3d._utils.state_dicts import State, load_safetensors, save_safetensors, state_crc32
 from fedtune3d.federation.messages import Answer, Task
 
+_ADVICE = "run again with --resume"
 AnyMessage = TypeVar("AnyMessage", Task, Answer)
+
+
+@dataclass(frozen=True)
+class SpooledState:
+    """A state dict in a file.
+
+    Attributes:
+        path: The file.
+        names: Its names in their order, which the file does not keep.
+        crc32: `state_crc32`; a stronger checksum takes longer than reading the file, which lives for one round.
+    """
+
+    path: Path
+    names: Sequence[str]
+    crc32: int
+
+    def read(self) -> State:
+        """Read it into memory of this process, aligned as that of a state dict that was computed here.
+
+        Raises:
+            DamagedFileError: If it is not what was written.
+        """
+        try:
+            mapped = load_safetensors(self.path)
+        except InputError as error:
+            raise DamagedFileError(self.path, "cannot be read", _ADVICE) from error
+        state = {name: mapped[name].clone() for name in self.names if name in mapped}
+        if state_crc32(state) != self.crc32:
+            raise DamagedFileError(self.path, "does not match its checksum", _ADVICE)
+        return state
 
 
 @dataclass(frozen=True)
@@ -20,23 +51,20 @@ class Packed(Generic[AnyMessage]):
 
     Attributes:
         message: The message without its state dicts.
-        files: Name of each state dict → its file.
-        names: Name of each state dict → its names in their order, which a file does not keep.
+        files: Name of each state dict → where it is.
     """
 
     message: AnyMessage
-    files: Mapping[str, Path]
-    names: Mapping[str, Sequence[str]]
+    files: Mapping[str, SpooledState]
 
     def open(self) -> AnyMessage:
         """Return the message with its state dicts. Raises `DamagedFileError` if a file is not what was written."""
-        parts = {part: _read(path, self.names[part]) for part, path in self.files.items()}
-        return replace(self.message, parts=parts)
+        return replace(self.message, parts={part: file.read() for part, file in self.files.items()})
 
     def discard(self) -> None:
         """Delete the files."""
-        for path in self.files.values():
-            remove_file(path)
+        for file in self.files.values():
+            file.path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -45,26 +73,25 @@ class Spool:
 
     folder: Path
 
-    def pack(self, message: AnyMessage, packed: dict[int, Path] | None = None) -> Packed[AnyMessage]:
+    def pack(self, message: AnyMessage, packed: dict[int, SpooledState] | None = None) -> Packed[AnyMessage]:
         """Write the state dicts of a message.
 
         Args:
             message: The message.
-            packed: Identity of a state dict → its file, for state dicts that several messages share; is added to. The
-                caller keeps the state dicts alive as long as it uses it.
+            packed: Identity of a state dict → where it is, for state dicts that several messages share; is added to.
+                The caller keeps the state dicts alive as long as it uses it.
 
         Raises:
             StorageError: If a file cannot be written.
         """
         files = {part: self._put(state, {} if packed is None else packed) for part, state in message.parts.items()}
-        names = {part: tuple(state) for part, state in message.parts.items()}
-        return Packed(replace(message, parts={}), files, names)
+        return Packed(replace(message, parts={}), files)
 
-    def _put(self, state: State, packed: dict[int, Path]) -> Path:
+    def _put(self, state: State, packed: dict[int, SpooledState]) -> SpooledState:
         if id(state) not in packed:
             path = self.new_file(".safetensors")
-            save_state(path, state, durable=False)
-            packed[id(state)] = path
+            save_safetensors(path, state)
+            packed[id(state)] = SpooledState(path, tuple(state), state_crc32(state))
         return packed[id(state)]
 
     def new_file(self, suffix: str) -> Path:
@@ -74,9 +101,3 @@ class Spool:
     def remove(self) -> None:
         """Delete the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _read(path: Path, names: Sequence[str]) -> State:
-    """Read a state dict into memory of this process, aligned as that of a state dict that was computed here."""
-    state = load_state(path)
-    return {name: state[name].clone() for name in names}

@@ -1,12 +1,11 @@
 """All sites on this machine, in several processes: the same answers as `InProcess`, in the same order."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from fedtune3d._utils.errors import MachineError
@@ -17,7 +16,7 @@ from fedtune3d.federation.workers import process
 from fedtune3d.federation.workers.assignment import last_sites
 from fedtune3d.federation.workers.pool import WorkerPool
 from fedtune3d.federation.workers.shared_score import SharedScore
-from fedtune3d.federation.workers.spool import Packed
+from fedtune3d.federation.workers.spool import Packed, SpooledState
 from fedtune3d.training.dataset import LabelledScan
 
 MAX_SCANS_PER_CALL = 16
@@ -44,7 +43,7 @@ class WorkerFederation:
 
     Each worker answers for its own sites, one after another in the order of their names; the workers work at once. One
     that is done before another scores the state that the other's last site received, if nobody has begun to: cores are
-    never equally fast, nor sites equally large.
+    never equally fast. Where the sites of one are fewer scans by much, it does so before its own last site.
 
     Faults and errors are those of `InProcess`: of several errors, the first site's is raised, as if the sites had been
     called in turn.
@@ -52,11 +51,13 @@ class WorkerFederation:
     Args:
         pool: The workers.
         holders: Site → the number of its worker.
+        helped_before: A worker's last site → the last site of another worker whose received state it scores before.
     """
 
-    def __init__(self, pool: WorkerPool, holders: Mapping[str, int]) -> None:
+    def __init__(self, pool: WorkerPool, holders: Mapping[str, int], helped_before: Mapping[str, str] = {}) -> None:
         self._pool = pool
         self._holders = dict(sorted(holders.items()))
+        self._helped_before = helped_before
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -65,28 +66,28 @@ class WorkerFederation:
 
     def ask(self, tasks: Mapping[str, Task]) -> Iterator[Answer | Fault]:
         """Yield one answer or fault per site, in the order of their names."""
-        files: dict[int, Path] = {}
+        files: dict[int, SpooledState] = {}
         shared = self._shared_scores(tasks)
-        packed: dict[str, Packed[Task]] = {}
         asked: dict[str, Future[Packed[Answer] | Fault]] = {}
+        helpers: list[Future[None]] = []
         try:
-            for site, task in sorted(tasks.items()):
-                packed[site] = self._pool.spool.pack(task, files)
-                answer = partial(process.answer, site, packed[site], shared.get(site))
-                asked[site] = self._submit(self._holders[site], answer)
-            helpers = [
-                self._submit(worker, partial(process.help_score, site, packed[site], score))
-                for site, score in shared.items()
-                for worker in {self._holders[other] for other in shared} - {self._holders[site]}
-            ]
-            for site, future in asked.items():
-                yield self._received(site, future)
+            packed = {site: self._pool.spool.pack(task, files) for site, task in sorted(tasks.items())}
+            help_with = {site: partial(process.help_score, site, packed[site], score) for site, score in shared.items()}
+            for site, task in packed.items():
+                worker, first = self._holders[site], self._helped_before.get(site)
+                if site in help_with and first in help_with:
+                    helpers.append(self._submit(worker, help_with[first]))
+                asked[site] = self._submit(worker, partial(process.answer, site, task, shared.get(site)))
+            for site, job in help_with.items():
+                others = {self._holders[other] for other in help_with} - {self._holders[site]}
+                helpers += [self._submit(worker, job) for worker in others]
+            yield from self._received_as_they_come(asked)
             for helper in helpers:  # which have nothing left to do, and see that only while the files exist
                 with suppress(BrokenProcessPool):  # the next task for that worker says so
                     helper.result()
         finally:
-            for path in files.values():
-                path.unlink(missing_ok=True)
+            for file in files.values():
+                file.path.unlink(missing_ok=True)
             for score in shared.values():
                 score.discard()
 
@@ -96,6 +97,15 @@ class WorkerFederation:
             site for site in last_sites(self._holders) if site in tasks and can_be_scored_elsewhere(tasks[site])
         ]
         return {site: SharedScore(self._pool.spool.new_file(".json")) for site in training if len(training) > 1}
+
+    def _received_as_they_come(self, asked: Mapping[str, "Future[Packed[Answer] | Fault]"]) -> Iterator[Answer | Fault]:
+        """Open each reply when it is there, while other sites train; of several errors, raise the first site's."""
+        names = {future: site for site, future in asked.items()}
+        for future in as_completed(names):
+            if future.exception() is not None:
+                for site in sorted(asked):
+                    self._result(self._holders[site], asked[site])
+            yield self._received(names[future], future)
 
     def _received(self, site: str, future: "Future[Packed[Answer] | Fault]") -> Answer | Fault:
         reply = self._result(self._holders[site], future)
