@@ -57,6 +57,8 @@ def main() -> None:
     print("| what | before | after | after / before |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as temporary:
         folders = [Path(temporary, side) for side in ("before", "after")]
+        for folder in folders:
+            folder.mkdir()
         for name in options.only:
             pairs = [
                 [

@@ -17,15 +17,16 @@ KEPT_BYTES = 32_000_000
 
 
 class ArrivedUpdates:
-    """The updates of a round, in memory if all of them fit into `KEPT_BYTES`, and on disk if not.
+    """The updates of a round, in memory if all of them will fit into `KEPT_BYTES`, and on disk if not.
 
     Args:
         paths: The files of the rounds. Updates of an earlier round, or of a killed process, are removed from them.
+        expected: How many updates can come, all of one size.
     """
 
-    def __init__(self, paths: RoundsPaths) -> None:
+    def __init__(self, paths: RoundsPaths, expected: int) -> None:
         self._paths = paths
-        self._left = KEPT_BYTES
+        self._expected = expected
         self._kept: dict[str, Mapping[str, State]] = {}
         self._names: dict[str, dict[str, tuple[str, ...]]] = {}
         shutil.rmtree(paths.spool, ignore_errors=True)
@@ -33,19 +34,17 @@ class ArrivedUpdates:
     def add(self, answer: Answer) -> Update:
         """Keep an update. Raises `StorageError` if it cannot be written to disk."""
         site, payload = answer.site, answer.expect(TrainAnswer)
-        self._kept[site] = answer.parts
-        self._left -= parts_bytes(answer.parts)
-        if self._left < 0:
-            self._write_kept()
+        if parts_bytes(answer.parts) * self._expected <= KEPT_BYTES:
+            self._kept[site] = answer.parts
+        else:
+            self._write(site, answer.parts)
         scores, loss, scalars = payload.scores, payload.received_training_loss, payload.scalars
         return Update(site, payload.examples or 0, partial(self._load, site), scores, loss, scalars)
 
-    def _write_kept(self) -> None:
-        for site, parts in self._kept.items():
-            self._names[site] = {part: tuple(state) for part, state in parts.items()}
-            for part, state in parts.items():
-                save_state(self._paths.update(site, part), state, durable=False)  # a resumed run discards the spool
-        self._kept.clear()
+    def _write(self, site: str, parts: Mapping[str, State]) -> None:
+        self._names[site] = {part: tuple(state) for part, state in parts.items()}
+        for part, state in parts.items():
+            save_state(self._paths.update(site, part), state, durable=False)  # a resumed run discards the spool
 
     def _load(self, site: str, part: str) -> State:
         """Return a copy: a rule that changes it changes nothing for the next that loads the same."""

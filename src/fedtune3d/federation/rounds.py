@@ -269,7 +269,7 @@ class _Collected:
 def _collect(this: _Round) -> _Collected:
     """Collect answers, refuse invalid updates on arrival, and keep the others, few of them in memory."""
     tasks, reference, settings = this.tasks(), this.before.state, this.settings
-    arrived = ArrivedUpdates(this.folder.paths)
+    arrived = ArrivedUpdates(this.folder.paths, len(this.steps))
     updates, entries, norms = [], {}, {}
     for reply in this.federation.ask(tasks):
         site, step = reply.site, this.steps.get(reply.site)
