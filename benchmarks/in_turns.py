@@ -6,7 +6,7 @@
 Each measure runs in a process of its own, the trees alternately, so that a machine whose speed changes changes both.
 Printed are the medians, the spread of each, and the ratio of the second tree to the first, turn by turn: the less, the
 better. Seconds are wall seconds where nothing else is said. `--scan` is a raw head with its skull. A round in one
-process is that of four simulated sites of 20 scans. With `--json` the last line is one JSON object.
+process is that of four simulated sites of 30 scans. With `--json` the last line is one JSON object.
 """
 
 import argparse

@@ -111,7 +111,7 @@ def seconds_of_round(place: Place) -> float:
     sites, run = place.folder / "sites", place.folder / "run"
     quiet = partial(subprocess.run, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     if not sites.exists():
-        quiet([*PROGRAM, "simulate", sites, "--sites", "4", "--scans", "80"])
+        quiet([*PROGRAM, "simulate", sites, "--sites", "4", "--scans", "120"])
     values = yaml.safe_load((sites / "experiment.yaml").read_text())
     values.pop("workers", None)
     values |= {"baselines": [], "threads": 1, "output": str(run), "model": {"encoder": "tiny", "head": "conv_s"}}

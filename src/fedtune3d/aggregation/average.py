@@ -87,6 +87,7 @@ def mean_in_float64(state: State, updates: Sequence[Update], amounts: Mapping[st
         received = load_checked(update, state)
         for name, accumulated in sums.items():
             accumulated.add_(received[name], alpha=amount)  # each value becomes float64 before it is multiplied
+        del received  # free it before the next one is loaded
         total += amount
     return {name: accumulated.div_(total) for name, accumulated in sums.items()}
 

@@ -61,6 +61,7 @@ class LoadedSums(Sums):
             received = load_checked(update, expected) if part == STATE else _load_part(update, part, expected)
             for name, total in sums.items():
                 total += received[name].to(total.dtype)
+            del received  # free it before the next one is loaded
         return sums
 
 
