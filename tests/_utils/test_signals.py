@@ -81,23 +81,62 @@ class Interrupted:
         signal.raise_signal(signal.SIGINT)
 
 
+def waits_in_vain(error: type[BaseException] | None) -> list[str]:
+    """Wait in a block after Ctrl-C in a finaliser; returns what happened before the wait ended with the interrupt."""
+    happened: list[str] = []
+    awake = threading.Event()
+
+    def wake() -> None:
+        happened.append("woken by the test")
+        awake.set()
+
+    def wait() -> None:
+        with no_lost_interrupt():
+            Interrupted(error)
+            happened.append("ignored")
+            awake.wait()
+
+    rescue = threading.Timer(20, wake)
+    rescue.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            wait()
+    finally:
+        rescue.cancel()
+    return happened
+
+
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt])
 def test_ctrl_c_in_a_finaliser_is_not_lost(error: type[BaseException] | None) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    reached = []
-
-    def drop_and_go_on() -> None:
-        with no_lost_interrupt():
-            Interrupted(error)
-            reached.append("Python dropped it")
-            threading.Event().wait(20)
-
     try:
-        with pytest.raises(KeyboardInterrupt):
-            drop_and_go_on()
+        assert waits_in_vain(error) == ["ignored"]
     finally:
         signal.signal(signal.SIGINT, before)
-    assert reached == ["Python dropped it"]
+
+
+def test_sigterm_in_a_finaliser_is_not_lost_where_sigint_is_ignored() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        assert waits_in_vain(KeyboardInterrupt) == ["ignored"]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_nothing_is_raised_after_the_block() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    threads = set(threading.enumerate())
+    try:
+        with no_lost_interrupt():
+            Interrupted(KeyboardInterrupt)
+            (timer,) = set(threading.enumerate()) - threads
+        timer.join()
+        assert not timer.is_alive()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_another_error_of_a_finaliser_is_reported_as_before(monkeypatch: pytest.MonkeyPatch) -> None:

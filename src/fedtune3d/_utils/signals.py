@@ -1,6 +1,5 @@
 """Signals that stop a program: held back while it does what must not be interrupted, and not lost by Python."""
 
-import _thread
 import signal
 import sys
 import threading
@@ -8,30 +7,38 @@ from collections.abc import Iterator, Set
 from contextlib import contextmanager
 
 AGAIN_SECONDS = 0.02
+"""Time until an ignored interrupt is raised again, by when the finaliser has usually ended."""
 
 
 @contextmanager
 def no_lost_interrupt() -> Iterator[None]:
-    """Raise a `KeyboardInterrupt` again that Python dropped during the block.
+    """Make sure that Ctrl-C stops the block even if Python ignores the `KeyboardInterrupt` at first.
 
-    It drops one that comes while a finaliser runs, such as that of a lock, or the callback of a weak reference: such
-    code has no caller, so Python prints the error and goes on.
+    Python ignores an exception in a finaliser or in the callback of a weak reference, because nothing could catch it
+    there. This raises the interrupt once more in the main thread, a moment later. Where SIGINT itself is ignored, as in
+    a background job of a shell, SIGTERM's handler is used, which must raise `KeyboardInterrupt`, too.
     """
     before = sys.unraisablehook
+    timers: list[threading.Timer] = []
 
-    def hook(dropped: "sys.UnraisableHookArgs") -> None:
-        if issubclass(dropped.exc_type, KeyboardInterrupt):
-            again = threading.Timer(AGAIN_SECONDS, _thread.interrupt_main)  # when the finaliser has ended
-            again.daemon = True
-            again.start()
-        else:
-            before(dropped)
+    def hook(ignored: "sys.UnraisableHookArgs") -> None:
+        if not issubclass(ignored.exc_type, KeyboardInterrupt):
+            before(ignored)
+            return
+        number = signal.SIGINT if callable(signal.getsignal(signal.SIGINT)) else signal.SIGTERM
+        main = threading.main_thread().ident or 0
+        timer = threading.Timer(AGAIN_SECONDS, signal.pthread_kill, (main, number))  # a real one ends a wait, too
+        timer.daemon = True
+        timer.start()
+        timers.append(timer)
 
     sys.unraisablehook = hook
     try:
         yield
     finally:
         sys.unraisablehook = before
+        for timer in timers:
+            timer.cancel()
 
 
 @contextmanager

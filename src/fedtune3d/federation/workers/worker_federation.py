@@ -1,4 +1,4 @@
-"""All sites on this machine, in several processes: the same answers as `InProcess`, in the same order."""
+"""All sites on this machine, in several processes: the same answers as `InProcess`, as they come."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
@@ -43,7 +43,7 @@ class WorkerFederation:
 
     Each worker answers for its own sites, one after another in the order of their names; the workers work at once. One
     that is done before another scores the state that the other's last site received, if nobody has begun to: cores are
-    never equally fast. Where the sites of one are fewer scans by much, it does so before its own last site.
+    never equally fast. A worker whose sites have far fewer scans does so before its own last site (`helped_before`).
 
     Faults and errors are those of `InProcess`: of several errors, the first site's is raised, as if the sites had been
     called in turn.
@@ -65,7 +65,7 @@ class WorkerFederation:
         return tuple(self._holders)
 
     def ask(self, tasks: Mapping[str, Task]) -> Iterator[Answer | Fault]:
-        """Yield one answer or fault per site, in the order of their names."""
+        """Yield one answer or fault per site, as they come."""
         files: dict[int, SpooledState] = {}
         shared = self._shared_scores(tasks)
         asked: dict[str, Future[Packed[Answer] | Fault]] = {}
